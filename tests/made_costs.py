@@ -45,7 +45,7 @@ THRESHOLDS = (0.5, 0.9, None)
 def joules(amount):
     """Zeros skipped: half of the amount; or a (low, high)."""
     low, high = amount if isinstance(amount, tuple) else (amount / 2, amount)
-    return Joules(dense=high, effective=low, range=Range(low=low, high=high))
+    return Joules(dense=high, range=Range(low=low, high=high))
 
 
 def energy_of(hoisted, per_step=None, with_memory=None, table="45nm-fp32"):

@@ -2,7 +2,7 @@ import pytest
 import snntorch
 import torch
 
-from spikeduel.spiking import ConstantInput
+from spikeduel.spiking import ConstantInput, over_time
 from spikeduel.spiking.neurons import (
     ALIF,
     LIF,
@@ -205,3 +205,17 @@ def test_the_gradients_are_those_of_learned_step_size_quantisation():
     # Esser et al. 2020, equation 3: round(x/s) − x/s within the levels, 0 below them, the highest
     # level above.
     assert step.grad.item() == pytest.approx(0 + (1 - 0.6) + (1 - 1.2) + 3)
+
+
+def test_over_time_computes_a_constant_once():
+    calls = []
+
+    def layer(x):
+        calls.append(x.shape)
+        return x + 1
+
+    mapped = over_time(layer, ConstantInput(torch.zeros(5, 3), 7))
+    assert isinstance(mapped, ConstantInput)
+    assert mapped.num_steps == 7
+    assert calls == [torch.Size([5, 3])]
+    assert torch.equal(mapped.expand(), torch.ones(7, 5, 3))

@@ -35,11 +35,10 @@ class Joules(Frozen):
     """Joules per image; None: unknown.
 
     `range`: from the cheapest to the dearest `Flow` of each layer; without memory, from zeros
-    skipped to none. `effective`: all layers by events. `dense`: only spikes skip.
+    skipped to none. `dense`: only spikes skip.
     """
 
     dense: float | None
-    effective: float | None
     range: Range | None = None
 
 
@@ -62,7 +61,7 @@ class TableEnergy(Frozen):
     def of(self, memory: Memory = "compute", way: Way = "hoisted") -> Joules:
         """Return the joules per image."""
         ways = getattr(self, memory)
-        return getattr(ways, way) if ways else Joules(dense=None, effective=None)
+        return getattr(ways, way) if ways else Joules(dense=None)
 
 
 class Energy(Frozen):

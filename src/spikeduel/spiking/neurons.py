@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, nn
 
-from spikeduel.spiking import ConstantInput, kernels
+from spikeduel.spiking import ConstantInput, as_sequence, kernels
 from spikeduel.spiking.kernels import Dynamics, reference
 from spikeduel.spiking.kernels.reference import resolve_alpha
 from spikeduel.system.errors import InputError, unknown
@@ -60,7 +60,7 @@ class Neuron(nn.Module):
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
         """Run `step` from `state`, or a fresh one; return `(spk, mem, last state)`."""
-        sequence = current.expand() if isinstance(current, ConstantInput) else current
+        sequence = as_sequence(current)
         if state is None:
             state = self.initial_state(sequence[0])
         spikes, membranes = [], []
@@ -231,7 +231,7 @@ class ReLU(Neuron):
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:
-        sequence = current.expand() if isinstance(current, ConstantInput) else current
+        sequence = as_sequence(current)
         mem = sequence.to(_wide(sequence))
         return self.activation(sequence), mem, {"mem": mem[-1]}
 

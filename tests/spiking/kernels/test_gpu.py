@@ -263,6 +263,15 @@ def test_compiles_without_fused_multiply_add_and_for_one_neuron_a_thread(
     assert launch["BLOCK"] == 32 * launch["num_warps"]
 
 
+@pytest.mark.parametrize("pointer", ["*bf16", "*u8"])
+def test_compiles_to_ten_rounds_of_32_bits(tmp_path, pointer):
+    types = {"images": "*u8", "keys": "*i64", "spikes": pointer}
+    types |= dict.fromkeys(("num_images", "num_pixels", "num_tiles"), "i32")
+    stages = compiled(tmp_path, gpu.__name__, "_rate_rows", types, {"BLOCK": 128}, num_warps=4)
+    assert stages["ttgir"].count("tt.mulhiui") == 20
+    assert "tensor<128xi32" in stages["ttgir"]
+
+
 @triton.jit
 def fill(out, u, size, alpha, SURROGATE: tl.constexpr, BLOCK: tl.constexpr):
     i = tl.arange(0, BLOCK)

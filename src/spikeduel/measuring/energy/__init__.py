@@ -203,7 +203,6 @@ def joules(
     flows = _by_flow(layers, table, memory, way, neurons)
     return Joules(
         dense=float(flows[:, 0].sum()),
-        effective=float(flows[:, 1].sum()),
         range=Range(low=float(flows[:, 1:].min(1).sum()), high=float(flows[:, 1:].max(1).sum())),
     )
 

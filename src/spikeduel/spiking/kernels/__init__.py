@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
-from spikeduel.spiking import ConstantInput
+from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.kernels import reference
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
 from spikeduel.system.errors import InputError, unknown
@@ -86,7 +86,7 @@ def scan(
         rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
         decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
         return _fused_scan(rows, state, decay, dynamics, num_steps, with_mem)
-    sequence = current.expand() if isinstance(current, ConstantInput) else current
+    sequence = as_sequence(current)
     wide = sequence if sequence.dtype == torch.float64 else sequence.float()
     spk, mem, last = reference.scan(wide, beta, dynamics, state)
     return spk.to(sequence.dtype), mem if with_mem else mem[:0], last

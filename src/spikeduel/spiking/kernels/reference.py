@@ -57,8 +57,6 @@ class Surrogate:
     alpha: float = 1.0
 
 
-SURROGATE_KERNELS = ("atan", "fast_sigmoid", "sigmoid", "triangular", "straight_through_estimator")
-"""Surrogates with fused kernels."""
 SURROGATES: dict[str, Surrogate] = {
     "atan": Surrogate(atan, 2.0),
     "fast_sigmoid": Surrogate(fast_sigmoid, 25.0),
@@ -66,6 +64,8 @@ SURROGATES: dict[str, Surrogate] = {
     "triangular": Surrogate(triangular, 1.0),
     "straight_through_estimator": Surrogate(straight_through_estimator, 1.0),
 }
+SURROGATE_KERNELS = tuple(SURROGATES)
+"""Surrogates with fused kernels."""
 
 
 def surrogate_of(name: str) -> Surrogate:
