@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from spikeduel.counting.counter import Counter, Declared
 from spikeduel.counting.operations import Layer, Operations
 from spikeduel.measuring import energy
-from spikeduel.measuring.answers import Asked, Counting
+from spikeduel.measuring.answers import Asked, Counting, ask
 from spikeduel.measuring.energy import Table, accounting, pairwise
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
@@ -25,7 +25,6 @@ from spikeduel.results.run import Results
 from spikeduel.results.words.costs import accounting_text, amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
-from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import notebook
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted
@@ -49,13 +48,8 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
         batches.answers(model)
         if batches.counted and batches.counted.operations:
             return batches.counted
-    model.module.eval()
     counting = Counting(model)
-    for images, _, indices in batches:
-        x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices))
-        counting.run(x, len(images))
-        if counting.reason:
-            break
+    ask(model, batches, counting=counting)
     return counting.found()
 
 
@@ -157,7 +151,7 @@ def cost(
         raise InputError(f"num_steps must be at least 1, not {num_steps}.")
     inputs = _with_channels(images)
     if isinstance(module, Model):
-        return _of_model(module, inputs, batch_size)
+        return _of_model(module, inputs)
     inputs = analogue(inputs) if inputs.dtype == torch.uint8 else inputs.float()
     inputs = inputs.to(next((p.device for p in module.parameters()), "cpu"))
     training = module.training
@@ -185,13 +179,12 @@ def cost(
     return Cost(replace(counted, encoding="direct" if counted.num_steps > 1 else None))
 
 
-def _of_model(model: Model, images: Tensor, batch_size: int) -> Cost:
+def _of_model(model: Model, images: Tensor) -> Cost:
     if images.dtype != torch.uint8 or tuple(images.shape[1:]) != model.card.image_shape:
         shape = ", ".join(map(str, model.card.image_shape))
         raise InputError(f"images of {model.card.contender} are prepared: uint8 [N, {shape}].")
-    numbers = torch.arange(len(images))
-    parts = zip(images.split(batch_size), numbers.split(batch_size), strict=True)
-    counted = operations(model, [(part, None, indices.numpy()) for part, indices in parts])
+    unlabelled = torch.zeros(len(images), dtype=torch.int64)
+    counted = operations(model, [(images, unlabelled, np.arange(len(images)))])
     if counted.operations is None:
         raise InputError(str(counted.reason))
     return Cost(counted.operations)
