@@ -1,6 +1,7 @@
 """Charts of an answer's cost: accuracy by energy, time and steps, and where spiking pays."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 from typing import Any
 
@@ -192,21 +193,19 @@ def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "
     itself = {row["contender"]: row for row in reversed(known)}
     for row in known:
         name, kind = str(row["contender"]), _kind(row)
-        look, colour, deviation = KINDS[kind], colours[name], float(row[_DEVIATION] or 0)
-        middle = float(row[ACCURACY] or 0)
-        extended = {**row, "low": middle - deviation, "high": middle + deviation}
-        thin, joint = Look(colour, "none", 0, 1.0), Look(colour, "none", 0, 0.7, opacity=0.45)
-        marked = Look(colour, look.shape, look.size, look.width, filled=look.filled)
-        label = name if kind in ("spiking", "without spikes") else str(row["network"])
+        look = replace(KINDS[kind], colour=colours[name])
         if row is not itself[name]:
+            joint = Look(look.colour, "none", width=0.7, opacity=0.45)
             marks.append(Marks("line", [itself[name], row], joint, told=False))
-        if deviation:
-            marks.append(Marks("intervals", [extended], thin, ("low", "high"), told=False))
+        if deviation := float(row[_DEVIATION] or 0):
+            middle, thin = float(row[ACCURACY] or 0), Look(look.colour, width=1.0)
+            ends = {**row, "low": middle - deviation, "high": middle + deviation}
+            marks.append(Marks("intervals", [ends], thin, ("low", "high"), told=False))
         if x.column == "energy, J" and row["energy at most, J"]:
-            bar = Look(colour, width=_RANGE.width, opacity=_RANGE.opacity)
-            ends = (x.column, "energy at most, J")
-            marks.append(Marks("spans", [row], bar, ends, told=False))
-        marks.append(Marks("points", [row], marked, label=label))
+            bar = replace(_RANGE, colour=look.colour)
+            marks.append(Marks("spans", [row], bar, (x.column, "energy at most, J"), told=False))
+        label = name if kind in ("spiking", "without spikes") else str(row["network"])
+        marks.append(Marks("points", [row], look, label=label))
     accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE)
     return Panel(x, accuracy, marks, title, height=2.6)
 

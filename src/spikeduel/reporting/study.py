@@ -168,11 +168,12 @@ def headline_differences(study: StudyResults) -> Chart | None:
 def _interval(
     dataset: str, tested: Any, difference: float, concluded: str, sign: int
 ) -> tuple[Name, Row]:
-    colour, ends = charts.QUIET, list[tuple[float, float] | None]([None, None])
+    colour, ci95, ci90 = charts.QUIET, None, None
     if tested is not None:
         colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)
-        for place, interval in enumerate((tested.ci95, tested.ci90)):
-            low, high = sorted(sign * end for end in interval or (0.0, 0.0))
-            ends[place] = (low, high) if interval else None
-    row = {"data set": dataset, **with_intervals(difference, ends[0], ends[1], concluded)}
+        ci95, ci90 = (
+            bounds and tuple(sorted(sign * bound for bound in bounds))
+            for bounds in (tested.ci95, tested.ci90)
+        )
+    row = {"data set": dataset, **with_intervals(difference, ci95, ci90, concluded)}
     return Name(charts.shortened(dataset, 30), concluded, colour), row
