@@ -7,9 +7,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
-from traitlets.config import Config
 
 from forked import Forked
 
@@ -38,16 +35,15 @@ SETTINGS = {"contenders": ("vgg-lif", "vgg-relu"), "epochs": 1, "width": 8}
 """Other parameters; a notebook without any runs as it is."""
 
 
-class Shell(InteractiveShell):
-    """IPython without a window system, which `%matplotlib inline` would ask for."""
-
-    def enable_gui(self, gui=None):
-        pass
-
-
 def run_cells(sources, to):
     """Run cells and write their text and the number of their pictures to a file."""
-    shell = Shell.instance(config=Config(HistoryManager={"enabled": False}))
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+    from traitlets.config import Config
+
+    # `%matplotlib inline` asks for a window system, and needs none.
+    InteractiveShell.enable_gui = lambda self, gui=None: None
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))
     text, shown = "", []
     for source in sources:
         with capture_output() as captured:

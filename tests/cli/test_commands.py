@@ -383,7 +383,7 @@ def test_tune_then_compare(desk, unreported):
     arguments = ["digits", *QUICKEST, "--ranges", "ranges.toml"]
     done = spikeduel("tune", *arguments, "--trials", 2, "--out", "tuned")
     assert done.exit_code == 0
-    assert "trial 2 of 2: small-cnn: learning_rate 0.0" in done.stdout
+    assert "trial 2 of 2: small-cnn, seed 0: 1 epoch" in done.stdout
     record = json.loads((desk / "tuned" / "tuning.json").read_text())
     said = " ".join(done.stdout.split())
     for each in record["contenders"]:

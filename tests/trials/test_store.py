@@ -1,13 +1,15 @@
 import hashlib
 import json
-import subprocess
-import sys
+import os
+import time
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from forked import Forked
 from spikeduel.measuring.correctness import classified
 from spikeduel.results.trials import Classification, EncodingSpread, Epoch
 from spikeduel.system import files
@@ -89,28 +91,20 @@ def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):
     ]
 
 
-WAITS = """
-import sys
-from types import SimpleNamespace
-from spikeduel.trials.store import Store
-print("asks", flush=True)
-with Store(sys.argv[1]).locked("k1"):
-    print("has it", flush=True)
-"""
-
-
 def test_a_second_process_waits_for_the_trial(store):
+    def asking():
+        print("asks")
+        with Store(store.root).locked("k1"):
+            print("has it")
+
     with store.locked("k1"):
         with store.locked("k2"):
             pass  # another trial is free
-        other = subprocess.Popen(
-            [sys.executable, "-c", WAITS, store.root], stdout=subprocess.PIPE, text=True
-        )
-        assert other.stdout.readline() == "asks\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            other.wait(0.7)
-    assert other.communicate(timeout=30)[0] == "has it\n"
-    assert other.returncode == 0
+        other = Forked(asking)
+        assert next(iter(other)) == "asks"
+        time.sleep(0.7)
+        assert os.waitpid(other.pid, os.WNOHANG) == (0, 0)
+    assert other.ended() == (0, ["has it"])
 
 
 # ---- damage
@@ -241,16 +235,11 @@ def test_a_line_that_was_cut_short_costs_only_itself(store):
     assert sum(map(bool, path.read_bytes().splitlines())) == 3
 
 
-NOTES = """
-import sys
-from types import SimpleNamespace
-from spikeduel.trials.store import Store
-for number in range(20):
-    Store(sys.argv[1]).note_test_use("i", f"{sys.argv[2]}-{number}")
-"""
-
-
 def test_processes_write_the_ledger_side_by_side(store):
-    both = [subprocess.Popen([sys.executable, "-c", NOTES, store.root, name]) for name in "ab"]
-    assert [process.wait(120) for process in both] == [0, 0]
+    def note(name):
+        for number in range(20):
+            Store(store.root).note_test_use("i", f"{name}-{number}")
+
+    both = [Forked(partial(note, name)) for name in "ab"]
+    assert [process.ended()[0] for process in both] == [0, 0]
     assert store.test_uses("i") == 40

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+import spikeduel as sd
 from spikeduel.cli import duels, keeping, models
 from spikeduel.cli.inputs import (
     OUTPUT,
@@ -117,10 +118,9 @@ def audit(
 @command("as_json", name="list")
 def data_list(inputs: CommandInput) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
-    from spikeduel import data
     from spikeduel.results.columns import render
 
-    rows = data.listing()
+    rows = sd.data.listing()
     if inputs.printed_json(rows):
         return
     typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
@@ -138,10 +138,8 @@ def data_list(inputs: CommandInput) -> None:
 )
 def data_prepare(inputs: CommandInput, dataset: Annotated[str, option("DATASET", DATASET)]) -> None:
     """Download and decode a data set now, so that later commands start at once."""
-    from spikeduel import data
-
     progress = inputs.progress()
-    prepared = data.load(inputs.experiment(dataset), progress.track, say=progress.say)
+    prepared = sd.data.load(inputs.experiment(dataset), progress.track, say=progress.say)
     channels, height, width = prepared.image_shape
     what = f"images of {height}×{width}, {channels} channel{'s' if channels > 1 else ''}"
     if prepared.preprocessing.binning:

@@ -4,10 +4,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import spikeduel as sd
 from spikeduel.cli.inputs import (
     DATA,
     DUEL,
@@ -21,12 +22,6 @@ from spikeduel.cli.inputs import (
 )
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-
-if TYPE_CHECKING:
-    from spikeduel.results.comparison import Comparison
-    from spikeduel.settings import Experiment
-    from spikeduel.trials.jobs import Workers
-    from spikeduel.trials.tuning import Tuning
 
 WORKERS = ("jobs", "ray", "threads")
 EXPERIMENT = (
@@ -72,8 +67,6 @@ def compare(
     interruption continues where it stopped.
     """
     from spikeduel.cli import answers
-    from spikeduel.comparing import compare
-    from spikeduel.settings.reading import read_experiment
     from spikeduel.trials.tuning import read_tuning
 
     experiment, out, file, tuned = inputs.experiment(), inputs.out, inputs.experiment_file, None
@@ -84,15 +77,15 @@ def compare(
         folder = file if file.is_dir() else file.parent
         tuned = read_tuning(folder / "tuning.json", experiment)
         is_run = (folder / "results.json").is_file()
-        if out is None and is_run and experiment == read_experiment(folder):
+        if out is None and is_run and experiment == sd.read_experiment(folder):
             out = folder  # the same run again
 
-    def answered(comparison: "Comparison") -> None:
+    def answered(comparison: sd.Comparison) -> None:
         if not inputs.as_json:
             answers.told(comparison, inputs.verbose)
 
     with _workers(inputs) as workers:
-        comparison = compare(
+        comparison = sd.compare(
             experiment,
             out,
             inputs.store,
@@ -223,7 +216,7 @@ def study(
     from spikeduel import studying
     from spikeduel.cli import answers
 
-    planned = studying.read_study(file)
+    planned = sd.read_study(file)
     inputs.require_trusted(planned.own_code, file)
     with _workers(inputs) as workers:
         if dry_run:
@@ -231,7 +224,7 @@ def study(
             outlook = studying.plan(planned, inputs.store, progress, workers, strict)
             print_json(outlook) if inputs.as_json else answers.print_study_plan(outlook)
             return
-        results, page = studying.study(
+        results, page = sd.study(
             planned, out, inputs.store, inputs.progress(), workers, strict, inputs.loggers or ()
         )
     print_json(results) if inputs.as_json else answers.print_study(results, page)
@@ -272,11 +265,10 @@ def plan(
     """
     from spikeduel.results.columns import render
     from spikeduel.results.words import power
-    from spikeduel.trials.plan import forecast
 
     share = None if spread is None else spread / 100
     progress = inputs.progress(on_stderr=True)
-    outlook = forecast(inputs.experiment(), difference / 100, share, inputs.store, progress)
+    outlook = sd.forecast(inputs.experiment(), difference / 100, share, inputs.store, progress)
     if inputs.printed_json(outlook):
         return
     title, *rest = power.sentences(outlook)
@@ -385,49 +377,45 @@ def test(
     """
     from spikeduel.results import predictions
     from spikeduel.results.words.verdict import difference_line
-    from spikeduel.settings.reading import read_experiment
 
     share = None if margin is None else margin / 100
     a, b = predictions.names(run, a, b, against)
-    difference = predictions.compare_runs(run, a, b, against, share)
+    difference = sd.compare_runs(run, a, b, against, share)
     if not inputs.printed_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)}):
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-        folds = read_experiment(run).folds
+        folds = sd.read_experiment(run).folds
         typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))
 
 
 @contextmanager
-def _workers(inputs: CommandInput) -> "Iterator[Workers]":
+def _workers(inputs: CommandInput) -> "Iterator[sd.Workers]":
     """Yield what trains: this process, several, or a cluster."""
-    from spikeduel.trials.jobs import Cluster, Processes, Workers
-
     if inputs.ray is not None and inputs.jobs is not None:
         raise InputError(
             "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
             "at once."
         )
     if inputs.ray is not None:
-        workers: Workers = Cluster(inputs.ray, 1 if inputs.threads is None else inputs.threads)
+        threads = 1 if inputs.threads is None else inputs.threads
+        workers: sd.Workers = sd.Cluster(inputs.ray, threads)
     elif inputs.jobs is not None:
-        workers = Processes(inputs.jobs, inputs.threads)
+        workers = sd.Processes(inputs.jobs, inputs.threads)
     else:
-        workers = Workers(inputs.threads)
+        workers = sd.Workers(inputs.threads)
     with redirect_stdout(sys.stderr) if inputs.as_json else nullcontext(), workers:
         yield workers
 
 
 def _tune(
-    start: "Experiment",
+    start: sd.Experiment,
     num_trials: int,
     ranges: Path | None,
     inputs: CommandInput,
     out: Path | None,
-) -> "Tuning":
-    from spikeduel.comparing import tune
+) -> "sd.Tuning":
     from spikeduel.trials import run_folder
-    from spikeduel.trials.tuning import read_ranges
 
     run_folder.require_writable(out)  # before the trials, which may take hours
-    known = read_ranges(ranges) if ranges else None
+    known = sd.read_ranges(ranges) if ranges else None
     with _workers(inputs) as workers:
-        return tune(start, num_trials, known, inputs.store, inputs.progress(), workers)
+        return sd.tune(start, num_trials, known, inputs.store, inputs.progress(), workers)

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import typer
 from msgspec import inspect as kinds
 from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
+import spikeduel as sd
 from spikeduel.settings import Experiment
 from spikeduel.settings.fields import (
     checked,
@@ -32,10 +33,6 @@ from spikeduel.settings.recipes import RECIPES, asked, changed
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, visible
 from spikeduel.system.signals import Stopped, heard
-
-if TYPE_CHECKING:
-    from spikeduel.networks.models import Model
-    from spikeduel.system.progress import Progress
 
 EPOCHS_ARE_SAVED = (
     "Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
@@ -184,11 +181,9 @@ class CommandInput:
         """Return `experiment` changed by the settings. Raises `InputError`."""
         return replace(experiment, **self.settings)
 
-    def opened(self, path: Path) -> "Model":
+    def opened(self, path: Path) -> "sd.Model":
         """Open the model in `path`. Raises `InputError`."""
-        from spikeduel.networks.models import load_model
-
-        return load_model(path, own_code=self.own_code or ())
+        return sd.load_model(path, own_code=self.own_code or ())
 
     def printed_json(self, document: Any) -> bool:
         """Print `document` if --json was given, and return True then."""
@@ -196,13 +191,11 @@ class CommandInput:
             print_json(document)
         return self.as_json
 
-    def progress(self, on_stderr: bool = False) -> "Progress":
+    def progress(self, on_stderr: bool = False) -> "sd.Progress":
         """Return bars and lines on stdout, or on stderr with `--json`; nothing with `--quiet`."""
-        from spikeduel.system.progress import Progress, TerminalProgress
-
-        return (
-            Progress() if self.quiet else TerminalProgress(on_stderr or self.as_json, self.verbose)
-        )
+        if self.quiet:
+            return sd.Progress()
+        return sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
 
 
 _SETTINGS = {member.name: member for member in fields(Experiment)}

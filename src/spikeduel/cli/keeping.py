@@ -1,18 +1,25 @@
 """Commands `runs` and `clean`: list and compare finished runs, and delete unneeded files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.filesize import decimal
 
+import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError
 
-if TYPE_CHECKING:
-    from spikeduel.trials.cleaning import Found
-
 RUNS = Path("runs")
+KINDS = {
+    "trained": "trained networks that no run refers to",
+    "unfinished": "trainings that were not finished",
+    "prepared": "prepared data not used for {days:g} days",
+    "left_behind": "leftovers of interrupted writes",
+}
+STAYS = """
+Runs keep their models and results. The same command as before would train, or prepare, these anew.
+"""
 
 
 @command(
@@ -33,7 +40,6 @@ def runs(
     """
     from spikeduel.results import run_diff
     from spikeduel.results.columns import render
-    from spikeduel.results.comparison import load_run
     from spikeduel.results.words import answer
 
     folder, *others = places or [RUNS]
@@ -41,10 +47,10 @@ def runs(
         compared = run_diff.compare(folder, *others)
         if inputs.printed_json(compared):
             return
-        for side, run in (("A", folder), ("B", *others)):
-            typer.echo(f"{side}: {run}\n\n{render(answer.rows(load_run(run).results), gap=2)}\n")
-        rows = run_diff.setting_rows(compared)
-        typer.echo(f"{render(rows) if rows else 'All settings are the same.'}\n")
+        for side, run in zip("AB", (folder, *others), strict=True):
+            typer.echo(f"{side}: {run}\n\n{render(answer.rows(sd.load_run(run).results), gap=2)}\n")
+        differing = run_diff.setting_rows(compared)
+        typer.echo(f"{render(differing) if differing else 'All settings are the same.'}\n")
         print_bullets(run_diff.sentences(compared))
         return
     if others or (places and not folder.is_dir()):
@@ -102,6 +108,7 @@ def clean(
     for 30 days; and what interrupted writes left. Runs keep their models and results. Nothing is
     removed from a store that another process is using.
     """
+    from spikeduel.results.columns import render
     from spikeduel.trials import cleaning
     from spikeduel.trials.store import Store
 
@@ -112,7 +119,14 @@ def clean(
         raise InputError(f"{absent[0]}: no such folder. --runs names folders that hold runs.")
     unneeded = cleaning.find(places, store, days)
     if not inputs.as_json:
-        _show(unneeded, days)
+        rows = []
+        for kind, title in KINDS.items():
+            if sizes := [item.bytes for item in unneeded.unneeded if item.kind == kind]:
+                what = {"what": title.format(days=days), "number": f"{len(sizes):,}"}
+                rows.append({**what, "size": decimal(sum(sizes))})
+        typer.echo(f"{render(rows)}\n{STAYS}" if rows else "Nothing to remove.")
+        for text in unneeded.kept:
+            typer.echo(wrapped(f"Left alone: {text}"))
         if not unneeded.unneeded or dry_run:
             return
         if not yes:
@@ -125,28 +139,3 @@ def clean(
     left = len(unneeded.unneeded) - len(freed.unneeded)
     stayed = f" {left:,} stayed: in use by now." if left else ""
     typer.echo(f"Freed {decimal(freed.bytes)}.{stayed}")
-
-
-def _show(found: "Found", days: float) -> None:
-    """Print what could go, by kind, and what stays though it may not be needed."""
-    from spikeduel.results.columns import render
-
-    titles = {
-        "trained": "trained networks that no run refers to",
-        "unfinished": "trainings that were not finished",
-        "prepared": f"prepared data not used for {days:g} days",
-        "left_behind": "leftovers of interrupted writes",
-    }
-    rows = []
-    for kind, title in titles.items():
-        sizes = [item.bytes for item in found.unneeded if item.kind == kind]
-        if sizes:
-            rows.append({"what": title, "number": f"{len(sizes):,}", "size": decimal(sum(sizes))})
-    typer.echo(render(rows) if rows else "Nothing to remove.")
-    if rows:
-        typer.echo(
-            "\nRuns keep their models and results. The same command as before would train, or "
-            "prepare, these anew.\n"
-        )
-    for text in found.kept:
-        typer.echo(wrapped(f"Left alone: {text}"))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
 from spikeduel.system.errors import InputError, visible
 
@@ -192,9 +193,7 @@ def inspect(
     evidence, spikes and energy so far; of a model that does not spike its activations; and for each
     which pixels spoke for its answer. A recording is shown frame by frame.
     """
-    from spikeduel import data
     from spikeduel.networks.models import by_name
-    from spikeduel.reporting import inspect as draw
 
     *models, image = given_files
     if not models:
@@ -204,12 +203,12 @@ def inspect(
         )
     named = by_name([inputs.opened(path) for path in models])
     images = {
-        name: data.prepared_picture(image, model.card.preprocessing)
+        name: sd.data.prepared_picture(image, model.card.preprocessing)
         for name, model in named.items()
     }
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
-    for path in draw(named, images, folder, calibrated=not inputs.raw, formats=wanted):
+    for path in sd.inspect(named, images, folder, calibrated=not inputs.raw, formats=wanted):
         typer.echo(path)
 
 
@@ -330,7 +329,7 @@ def export(
     if not dataset and inputs.settings:
         experiment = evaluating.trained_on(loaded, inputs.changing)
         evaluating.require_the_same(loaded.card, experiment, progress)
-    check = evaluating.export(
+    check = sd.export(
         loaded,
         out,
         to,
@@ -403,14 +402,11 @@ def import_(
 
     A NIR graph has layers one after the other. Neither opening nor using it runs code of the file.
     """
-    from spikeduel.networks.models import save_model
-    from spikeduel.trials import evaluating
-
     experiment = inputs.experiment(dataset) if dataset else None
-    model = evaluating.import_model(
+    model = sd.import_model(
         file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=inputs.progress()
     )
-    save_model(out, model)
+    sd.save_model(out, model)
     card = model.card
     typer.echo(
         f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images "
