@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel import data
-from spikeduel.auditing import classes, copies, labels, recordings
+from spikeduel.auditing import copies, labels, recordings
 from spikeduel.auditing import files as files_behind
 from spikeduel.auditing.context import AuditContext, Fields, file_counts
 from spikeduel.auditing.neighbours import NEAR
@@ -22,7 +22,6 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
-    classes.check,
     files_behind.check,
     copies.check,
     labels.check,

@@ -1,8 +1,8 @@
 """Check files: what was left out, what formats tell, which groups names suggest."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
 from spikeduel.data.grouping import group_rule
 from spikeduel.data.inventory import IgnoredBy, by_ending
 from spikeduel.results.audit import Audit, FileProperty, SuggestedGroups
-from spikeduel.results.findings import Values, finds
+from spikeduel.results.findings import Finder, Values, finds
 
 MOST_LISTED = 8
 """Values of a property that are counted apart."""
@@ -88,31 +88,25 @@ def unreadable_files(audit: Audit) -> Iterator[Values]:
         yield {"count": len(audit.unreadable), "names": audit.unreadable}
 
 
-@finds("pictures_not_opened")
-def pictures_not_opened(audit: Audit) -> Iterator[Values]:
-    yield from _left_out(audit, "format not opened here")
+def _left_out(rule: IgnoredBy) -> Finder:
+    def find(audit: Audit) -> Iterator[Values]:
+        if audit.files and (ignored := audit.files.by(rule)):
+            share = ignored.count / (audit.files.num_read + ignored.count)
+            yield {"count": ignored.count, "share": share, "files": by_ending(ignored.endings)}
+
+    return find
 
 
-@finds("pictures_without_ending")
-def pictures_without_ending(audit: Audit) -> Iterator[Values]:
-    yield from _left_out(audit, "picture without its ending")
-
-
-@finds("pictures_outside_classes")
-def pictures_outside_classes(audit: Audit) -> Iterator[Values]:
-    yield from _left_out(audit, "outside the class folders")
-
-
-def _left_out(audit: Audit, rule: IgnoredBy) -> Iterator[Values]:
-    if audit.files and (ignored := audit.files.by(rule)):
-        share = ignored.count / (audit.files.num_read + ignored.count)
-        yield {"count": ignored.count, "share": share, "files": by_ending(ignored.endings)}
+finds("pictures_not_opened")(_left_out("format not opened here"))
+finds("pictures_without_ending")(_left_out("picture without its ending"))
+finds("pictures_outside_classes")(_left_out("outside the class folders"))
 
 
 @finds("format_tells_class")
 def format_tells_class(audit: Audit) -> Iterator[Values]:
     for property in audit.formats:
-        if _tells_class(property, audit.counts.test, len(audit.class_sides)):
+        chance = max(property.class_chance or 0, 1 / len(audit.class_sides))
+        if is_above_chance(property.class_accuracy, chance, audit.counts.test):
             yield {
                 "property": property.property,
                 "accuracy": property.class_accuracy,
@@ -137,11 +131,6 @@ def names_tell_groups(audit: Audit) -> Iterator[Values]:
             "second": second,
             "pattern": guess.pattern,
         }
-
-
-def _tells_class(property: FileProperty, num_test: int, num_classes: int) -> bool:
-    chance = max(property.class_chance or 0, 1 / num_classes)
-    return is_above_chance(property.class_accuracy, chance, num_test)
 
 
 SEPARATORS = r"[_\-. ]+"
@@ -173,12 +162,7 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
     """
     paths = [name.rpartition("/") for name in names]
     parents = [parent for parent, _, _ in paths]
-    in_each_class = defaultdict(set)
-    for parent, label in zip(parents, labels.tolist(), strict=True):
-        in_each_class[label].add(parent)
-    if all(len(folders) > 1 for folders in in_each_class.values()) and all(
-        "/" in parent for parent in parents
-    ):
+    if min(_different(parents, labels)) > 1 and all("/" in parent for parent in parents):
         folders = [parent.rpartition("/")[2] for parent in parents]
         # Equal file names in every folder are views, not numbers that begin anew.
         if _look_like(folders, ["view"] * len(names), labels, are_views=True):
@@ -212,28 +196,25 @@ def _look_like(
         or in_company < IN_COMPANY * len(groups)
     ):
         return False
-    of_class: dict[Hashable, set[str]] = defaultdict(set)
-    rests_of_class: dict[Hashable, set[str]] = defaultdict(set)
-    for group, rest, label in zip(groups, rests, labels.tolist(), strict=True):
-        of_class[label].add(group)
-        rests_of_class[label].add(rest)
     # A value that each class has only one of is the class.
-    if any(len(names) < 2 for names in of_class.values()):
+    if min(_different(groups, labels)) < 2:
         return False
     # Numbers that begin anew in each class before its name: 001_cat, 001_dog. People have a file a
     # class.
-    is_numbered = all(len(names) == 1 for names in rests_of_class.values())
+    is_numbered = max(_different(rests, labels)) == 1
     return are_views or not is_numbered or (words <= SOMEBODY and bool(words))
 
 
+def _different(values: Sequence[str], labels: np.ndarray) -> Collection[int]:
+    """Return the number of different `values` `[N]` in each class."""
+    return Counter(label for label, _ in set(zip(labels.tolist(), values, strict=True))).values()
+
+
 def _checked(names: Sequence[str], groups: Sequence[str], pattern: str) -> SuggestedGroups | None:
-    found = list(map(group_rule(pattern), names))
-    if None in found or not len(set(zip(found, groups, strict=True))) == len(set(groups)) == len(
-        set(found)
-    ):
+    ruled, num_groups = list(map(group_rule(pattern), names)), len(set(groups))
+    same = set(zip(ruled, groups, strict=True))
+    if None in ruled or not num_groups == len(same) == len(set(ruled)):
         return None
-    order = sorted(range(len(names)), key=lambda row: groups[row])
+    order = sorted(range(len(names)), key=groups.__getitem__)
     one, other = next(rows for rows in pairwise(order) if groups[rows[0]] == groups[rows[1]])
-    return SuggestedGroups(
-        pattern=pattern, groups=len(set(groups)), alike=(names[one], names[other])
-    )
+    return SuggestedGroups(pattern=pattern, groups=num_groups, alike=(names[one], names[other]))

@@ -1,4 +1,5 @@
-"""Labels that look wrong, by nearest neighbours before training and by networks after it.
+"""Check labels: sizes of classes, and labels that look wrong, by nearest neighbours before training
+and by networks after it.
 
 The threshold of a class is the mean probability that its images give it (confident learning:
 Northcutt, Jiang, Chuang 2021, JAIR 70). An image is suspect if another class fits better and its
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.auditing.context import AuditContext, Fields
+from spikeduel.auditing.context import GAP, AuditContext, Fields
 from spikeduel.auditing.neighbours import gradients, lowest
 from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
 from spikeduel.results.findings import Values, finds
@@ -31,21 +32,29 @@ LEAST_AGREEMENT = 0.6
 MOST_PRODUCTS = 1e12
 """Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
+FEW_TEST_IMAGES = 10
+"""Test images of a class below which its scores are uncertain."""
+IMBALANCE = 10
+"""Ratio of the largest to the smallest class above which classes are unbalanced."""
 
 
 def check(context: AuditContext) -> Fields:
-    """Find labels that look wrong to nearest neighbours; none if these know too little, and none of
-    recordings, whose pictures have no time.
+    """Count images by class and side, and find labels that look wrong to nearest neighbours; none
+    if these know too little, and none of recordings, whose pictures have no time.
     """
-    used = np.flatnonzero(context.side >= 0)
-    if len(used) < 2 or context.recordings:
-        return {}
     labels, classes = context.labels, context.prepared.classes
+    used = np.flatnonzero(context.side >= 0)
+    counts = {
+        "counts": context.counts(np.ones(len(labels), dtype=bool)),
+        "class_sides": {name: context.counts(labels == k) for k, name in enumerate(classes)},
+    }
+    if len(used) < 2 or context.recordings:
+        return counts
     vectors = gradients(context.prepared.pictures)
     given, best, highest = votes(vectors, labels, context.same, used, context.progress)
     agreement = float((best == labels[used]).mean())
     if agreement < LEAST_AGREEMENT:
-        return {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
+        return counts | {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
     found = tuple(
         SuspectLabel(
             image=context.described(int(used[row])),
@@ -58,10 +67,40 @@ def check(context: AuditContext) -> Fields:
     shares: list[float | None] = [None] * len(labels)
     for image, share in zip(used.tolist(), given.tolist(), strict=True):
         shares[image] = round(share, 4)
-    return {
+    return counts | {
         "labels": LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)),
         "details": {"labels": found, "label_shares": tuple(shares)},
     }
+
+
+@finds("unbalanced_classes")
+def unbalanced_classes(audit: Audit) -> Iterator[Values]:
+    totals = {name: counts.total for name, counts in audit.class_sides.items()}
+    most, least = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
+    if totals[most] > IMBALANCE * totals[least]:
+        yield {
+            "most": most,
+            "most_images": totals[most],
+            "least": least,
+            "least_images": totals[least],
+        }
+
+
+@finds("classes_with_few_test_images")
+def classes_with_few_test_images(audit: Audit) -> Iterator[Values]:
+    sides = audit.class_sides
+    if names := [name for name in sides if sides[name].test < FEW_TEST_IMAGES]:
+        yield {"count": len(names), "few": FEW_TEST_IMAGES, "names": names}
+
+
+@finds("class_shares_differ")
+def class_shares_differ(audit: Audit) -> Iterator[Values]:
+    sides, counts = audit.class_sides, audit.counts
+    train = {name: side.train / max(1, counts.train) for name, side in sides.items()}
+    test = {name: side.test / max(1, counts.test) for name, side in sides.items()}
+    worst = max(sides, key=lambda name: abs(train[name] - test[name]))
+    if abs(train[worst] - test[worst]) > GAP:
+        yield {"name": worst, "train_share": train[worst], "test_share": test[worst]}
 
 
 @finds("labels_to_check")

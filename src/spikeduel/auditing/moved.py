@@ -6,23 +6,24 @@ alarm. Amplitude spectra do not change with shifts, nor angular harmonics' ampli
 phases with turns and mirroring; linear discriminant analysis on moved copies learns the rest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Relatives, lowest
+from spikeduel.auditing import overlays
+from spikeduel.auditing.neighbours import MOST_SCORES, Relatives, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.system.progress import Progress
 
-NEAREST, NEAREST_UPRIGHT = 12, 5
-"""Candidates by descriptors for all moves, and for shifts and sizes alone."""
+NEAREST = 16
+"""Candidates by descriptors."""
 FEWEST_OTHERS = 4
 """Fewest other images that tell the usual residual."""
-AT_ONCE = 256
+AT_ONCE = 32
 BLOCK = 1024
 
 
@@ -65,12 +66,8 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progre
     `same` `[N]`). Each image is laid over all earlier sides together: a small side might have
     nothing like it. Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
     """
-
-    # Numba, which it needs, takes long to import.
-    from spikeduel.auditing import overlays
-
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
-    views, described = None, []
+    views = None
     for asked, earlier in (
         (split.val, split.train),
         (split.test, np.concatenate([split.train, split.val])),
@@ -78,37 +75,21 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progre
         if not len(asked) or len(earlier) < FEWEST_OTHERS:
             continue
         if views is None:
-            views = overlays.views(images)
-            chosen = np.random.default_rng(0).permutation(len(split.train))[:MOST_LEARNED]
-            learned = views.whole[torch.from_numpy(np.sort(split.train[chosen]))].float()
-            for measured in (invariant, upright):
-                described.append(in_parts(views.whole, descriptor(learned, measured)))
-            maps = overlays.orientation_maps(views.small.shape[-1])
-        references = [rows_of(descriptors, earlier) for descriptors in described]
+            views = overlays.made_views(images)
+            chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED])
+            learned = views.whole[torch.from_numpy(chosen)].float()
+            descriptors = in_parts(views.whole, descriptor(learned))
+        references = rows_of(descriptors, earlier)
+        half_square = references.square().sum(1) / 2
         at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
         blocks = np.split(asked, range(at_once, len(asked), at_once))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
-            queries = [descriptors[torch.from_numpy(block)] for descriptors in described]
-            few = earlier[_few(queries, references)]
-            is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
-            few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            index[block], ratio[block] = overlays.best(views, maps, block, few, NEAR)
+            queries = descriptors[torch.from_numpy(block)]
+            distances = torch.addmm(half_square, queries, references.T, alpha=-1)
+            few = earlier[lowest(distances, min(NEAREST, len(earlier))).numpy()]
+            few = np.where(same[few] == same[block][:, None], -1, few)
+            index[block], ratio[block] = overlays.best(views, block, few)
     return Relatives(index, ratio)
-
-
-def _few(queries: Sequence[Tensor], references: Sequence[Tensor]) -> np.ndarray:
-    """Return the nearest of N references to M queries by both descriptors in turn, int64 `[M, K]`.
-
-    `queries` are `[M, D]` and `references` `[N, D]`, one for each descriptor.
-    """
-
-    candidates, place = [], []
-    for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
-        k = min(most, len(reference))
-        distances = torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1)
-        candidates.append(lowest(distances, k).numpy())
-        place.append((np.arange(k) + 0.5) / most)
-    return np.concatenate(candidates, 1)[:, np.argsort(np.concatenate(place), kind="stable")]
 
 
 NUM_ANGLES = 32
@@ -117,24 +98,17 @@ LENGTH = 96
 MOST_LEARNED = 2000
 COPIES = 4
 """Images for learning the metric, and moved copies of each."""
-DESCRIBED_AT_ONCE = 1024
-HIGHEST, CENTRE = 9, 16
-"""Frequencies of the spectrum, and pixels across the middle, of upright descriptors."""
 BORDERS = ("zeros", "border", "reflection")
 PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
 """Pairs of angular frequencies of the bispectrum: phases compared with that of their sum."""
 
 
-Measured = Callable[[Tensor], Tensor]
-"""Measurements, float32 `[N, D]`, of images float32 `[N, S, S]`."""
-
-
-def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
+def moved(images: Tensor, seed: int) -> Tensor:
     """Return a moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by right angles and mirrored at random; each with probability 1/2, turned by up to 10°,
     shifted by up to a tenth of the side, scaled by up to 10 %. New borders are black, the nearest
-    pixel or a reflection, in turn. Nothing is turned or mirrored if `is_upright`.
+    pixel or a reflection, in turn.
     """
 
     random, count = torch.Generator().manual_seed(seed), len(images)
@@ -145,8 +119,6 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
 
     turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
     size, mirror = 1 / (1 + drawn(0.1)), 1 - 2 * torch.randint(2, (count,), generator=random)
-    if is_upright:
-        turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
     cos, sin = turn.cos() * size, turn.sin() * size
     rows = [
         torch.stack([cos * mirror, -sin, drawn(0.2)], 1),
@@ -162,22 +134,18 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
     return copies
 
 
-def descriptor(images: Tensor, measured: Measured) -> Measured:
-    """Learn a descriptor, float32 `[M, LENGTH]` or fewer, from `images` float32 `[N, S, S]`.
-
-    Copies are near by Euclidean distance.
+def descriptor(images: Tensor) -> Callable[[Tensor], Tensor]:
+    """Learn a descriptor, float32 `[M, LENGTH]`, from `images` float32 `[N, S, S]`: copies are near
+    by Euclidean distance.
     """
     from scipy.linalg import eigh
 
-    chosen = np.random.default_rng(0).permutation(len(images))[:MOST_LEARNED]
-    learned = images[torch.from_numpy(np.sort(chosen))]
-    versions = [learned, *(moved(learned, seed, measured is upright) for seed in range(COPIES))]
-    described = [map(measured, version.split(DESCRIBED_AT_ONCE)) for version in versions]
-    copies = torch.stack([torch.cat(list(blocks)) for blocks in described], 1)
+    versions = [images, *(moved(images, seed) for seed in range(COPIES))]
+    copies = torch.stack([in_parts(version, measured) for version in versions], 1)
     mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
     copies = (copies - mean) / spread
     within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
-    within = (within.T @ within / (len(learned) * COPIES)).double()
+    within = (within.T @ within / (len(images) * COPIES)).double()
     within.diagonal().add_(1e-2 * within.diagonal().mean() + 1e-9)
     whole = copies.flatten(0, 1)
     whole = (whole.T @ whole / len(whole)).double()
@@ -187,93 +155,48 @@ def descriptor(images: Tensor, measured: Measured) -> Measured:
     return lambda others: measured(others.float()) @ project - mean @ project
 
 
-def invariant(images: Tensor) -> Tensor:
-    """Measurements for all moves."""
-
-    return torch.cat(
-        [_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)], 1
-    )
-
-
-def upright(images: Tensor) -> Tensor:
-    """Measurements for shifts and sizes, which tell more apart."""
-
-    return torch.cat([_spectrum(images, 0.5), _spectrum(images, 1.0), _recentred(images)], 1)
-
-
-def _windowed(images: Tensor, power: float) -> Tensor:
-
-    window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
-    window = window[:, None] * window
-    mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
-    return _unit((images - mean) * window)
-
-
-def _spectrum(images: Tensor, power: float) -> Tensor:
-
-    size = max(32, images.shape[-1])
-    amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
-    return torch.cat(
-        [amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]], 1
-    ).flatten(1)
-
-
-def _recentred(images: Tensor) -> Tensor:
-
-    seen, y, x, _ = _object(images)
-    move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
-    move[:, :, 2] = torch.stack([x, y], 1) * 2 / images.shape[-1]
-    grid = affine_grid(move, [len(images), 1, CENTRE, CENTRE], align_corners=False)
-    seen = grid_sample(seen[:, None], grid, align_corners=False)[:, 0]
-    return _unit(seen - seen.mean((1, 2), keepdim=True)).flatten(1)
+def measured(images: Tensor) -> Tensor:
+    """Return measurements float32 `[N, D]` of images float32 `[N, S, S]` that hardly change when
+    these move.
+    """
+    parts = [_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)]
+    return torch.cat(parts, 1)
 
 
 def _polar_spectrum(images: Tensor, power: float) -> Tensor:
-
     size = max(32, images.shape[-1])
-    amplitude = torch.fft.fftshift(
-        torch.fft.fft2(_windowed(images, power), s=(size, size)), dim=(1, 2)
-    ).abs()
-    highest = min(0.45 * size, 15.0)
-    radius = torch.linspace(1, highest, 12)[:, None]
-    angle = torch.arange(NUM_ANGLES) * torch.pi / NUM_ANGLES
-    places = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
-    grid = 2 * (places + size // 2) / (size - 1) - 1
-    polar = grid_sample(
-        amplitude[:, None], grid.expand(len(images), -1, -1, -1), align_corners=True
-    )[:, 0]
+    window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
+    window = window[:, None] * window
+    mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
+    spectrum = torch.fft.fft2(_unit((images - mean) * window), s=(size, size))
+    amplitude = torch.fft.fftshift(spectrum, dim=(1, 2)).abs()
+    radius = torch.linspace(1, min(0.45 * size, 15.0), 12)
+    places = _circles(radius, torch.pi) + size // 2
+    grid = (2 * places / (size - 1) - 1).expand(len(images), -1, -1, -1)
+    polar = grid_sample(amplitude[:, None], grid, align_corners=True)[:, 0]
     return _invariants(torch.fft.rfft(polar.sqrt(), dim=2)[:, :, :7] / NUM_ANGLES)
 
 
 def _around(images: Tensor) -> Tensor:
-
-    seen, y, x, reach = _object(images)
-    radius = ((torch.arange(8) + 0.5) / 8)[:, None]
-    angle = torch.arange(NUM_ANGLES) * 2 * torch.pi / NUM_ANGLES
-    circle = torch.stack([radius * angle.cos(), radius * angle.sin()], -1)
-    places = torch.stack([x, y], -1)[:, None, None] + reach[:, None, None, None] * circle
+    """Return measurements on circles around the middle of what differs from the border."""
+    edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+    seen = images - torch.cat(edges, 1).median(1).values[:, None, None]
+    weight = seen.abs() / seen.abs().sum((1, 2), keepdim=True).clamp_min(1e-6)
+    place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
+    y, x = ((weight.sum(axis) * place).sum(1)[:, None, None] for axis in (2, 1))
+    apart = (place[:, None] - y) ** 2 + (place - x) ** 2
+    reach = 2 * (weight * apart).sum((1, 2)).sqrt()[:, None, None, None]
+    circles = reach * _circles((torch.arange(8) + 0.5) / 8, 2 * torch.pi)
+    places = torch.stack([x, y], -1) + circles
     seen = _unit(seen - seen.mean((1, 2), keepdim=True))
     polar = grid_sample(seen[:, None], places * 2 / (images.shape[-1] - 1), align_corners=True)
     return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
 
 
-def _object(images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return `images` less their border; the middle (down, right) of the rest, and twice its
-    spread, `[N]` each.
-    """
-
-    border = (
-        torch.cat([images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]], 1)
-        .median(1)
-        .values
-    )
-    seen = images - border[:, None, None]
-    weight = seen.abs()
-    weight = weight / weight.sum((1, 2), keepdim=True).clamp_min(1e-6)
-    place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
-    y, x = ((weight.sum(axis) * place).sum(1) for axis in (2, 1))
-    apart = (place[:, None] - y[:, None, None]) ** 2 + (place - x[:, None, None]) ** 2
-    return seen, y, x, 2 * (weight * apart).sum((1, 2)).sqrt()
+def _circles(radius: Tensor, whole: float) -> Tensor:
+    """Return x and y at `NUM_ANGLES` angles of circles, float32 `[R, A, 2]`."""
+    angle = torch.arange(NUM_ANGLES) * whole / NUM_ANGLES
+    return radius[:, None, None] * torch.stack([angle.cos(), angle.sin()], -1)
 
 
 def _unit(images: Tensor) -> Tensor:
@@ -284,13 +207,12 @@ def _invariants(harmonics: Tensor) -> Tensor:
     """Return invariants of turning and mirroring all `harmonics`, complex `[N, R, M]` on R
     circles.
     """
-
-    found = [harmonics.abs()]
+    parts = [harmonics.abs()]
     for apart in (1, 2):
         product = (harmonics[:, apart:] * harmonics[:, :-apart].conj())[:, :, 1:]
         product = product / (product.abs() + 1e-9).sqrt()
-        found += [product.real, product.imag.abs()]
+        parts += [product.real, product.imag.abs()]
     for a, b in PHASES:
         product = harmonics[:, :, a] * harmonics[:, :, b] * harmonics[:, :, a + b].conj()
-        found.append(product.real / (product.abs() + 1e-9) ** (2 / 3))
-    return torch.cat([values.flatten(1) for values in found], 1)
+        parts.append(product.real / (product.abs() + 1e-9) ** (2 / 3))
+    return torch.cat([values.flatten(1) for values in parts], 1)

@@ -62,11 +62,11 @@ def search(
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
     for number, (pair, shift) in progress.track(laid, "comparing recordings", len(pairs)):
-        # A shift can lead to before a recording's start, so that events are signed.
-        signed = [recordings.events_of(row).view(np.int64) for row in pair]
-        share = _share(signed[0], signed[1], shift)
-        sharing[number] = share > 0
         image, partner = pair
+        # A shift can lead to before a recording's start, so that events are signed.
+        one, other = (recordings.events_of(row).view(np.int64) for row in pair)
+        share = _share(one, other, shift)
+        sharing[number] = share > 0
         if side[image] != side[partner] and 0 < share > 1 - earlier.ratio[image]:
             earlier.nearest[image], earlier.ratio[image] = partner, 1 - share
     return Stretches(earlier, pairs[sharing])
@@ -76,9 +76,7 @@ def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
     """Return the share of the shorter recording's events that agree with `other` shifted; 0 if too
     few.
     """
-    moved = other + shift
-    place = np.searchsorted(moved, one)
-    common = one[moved[np.minimum(place, len(moved) - 1)] == one]
+    common = one[np.isin(one, other + shift)]
     share = len(common) / min(len(one), len(other))
     pixels = np.unique(common & ((1 << TIME_SHIFT) - 2))
     is_enough = len(common) >= LEAST_COMMON and len(pixels) >= LEAST_PIXELS
@@ -99,12 +97,9 @@ def _candidates(
     twice = np.flatnonzero(rows[order][1:] == rows[order][:-1])
     order = order[np.union1d(twice, twice + 1)]
     # Of equal recordings of one side one is compared, and that once for each row.
-    order = order[np.lexsort((same[image[order]], side[image[order]], rows[order]))]
+    keys = np.stack([rows[order], side[image[order]], same[image[order]]])
+    order = order[np.unique(keys, axis=1, return_index=True)[1]]
     rows, place, image = rows[order], place[order], image[order]
-    keys = np.stack([rows, side[image].astype(np.uint64), same[image].astype(np.uint64)])
-    is_new = np.ones(len(rows), bool)
-    is_new[1:] = (keys[:, 1:] != keys[:, :-1]).any(0)
-    rows, place, image = rows[is_new], place[is_new], image[is_new]
     # Each is paired with the one before it, and with the first, which is of the earliest side.
     before, first = np.arange(len(rows)) - 1, np.searchsorted(rows, rows)
     has_earlier = np.flatnonzero(first <= before)
@@ -125,7 +120,7 @@ def _candidates(
 
 
 def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Return hashes uint64 `[R]` of the compared rows, and the first event of each, int64 `[R]`."""
+    """Return hashes int64 `[R]` of the compared rows, and the first event of each, int64 `[R]`."""
     step = CHOSEN
     while len(packed) > step * MOST_ROWS:
         step *= 2
@@ -141,7 +136,7 @@ def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndar
             chosen = np.flatnonzero(row % np.uint64(step) == 0)
             hashes.append(row[chosen])
             places.append(chosen + start)
-    return np.concatenate(hashes), np.concatenate(places)
+    return np.concatenate(hashes).view(np.int64), np.concatenate(places)
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
