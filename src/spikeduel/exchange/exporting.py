@@ -1,59 +1,72 @@
 """`export`: a model written for another program, run there, and kept only if the answers agree."""
 
+import copy
+import itertools
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from spikeduel.exchange import nir, onnx
-from spikeduel.exchange.agreement import (
-    REQUIRED,
-    Agreement,
-    Runner,
-    as_written,
-    compared,
-    probabilities_of,
-)
-from spikeduel.networks.models import Model
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model, neurons_watched
+from spikeduel.spiking import ConstantInput
+from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
+from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import __version__, files
 from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError, unknown
 from spikeduel.system.hardware import package_version
 from spikeduel.system.progress import Progress
-from spikeduel.system.typed import Frozen, converted, plain, write_json
+from spikeduel.system.typed import Frozen, write_json
 
+Encoded = Tensor | ConstantInput
+"""Input of a network."""
+
+
+class Run(NamedTuple):
+    """Result for some images: `scores` `[B, K]`, and spikes `[T, B, …]` by layer of neurons."""
+
+    scores: np.ndarray
+    spikes: dict[str, np.ndarray]
+
+
+Runner = Callable[[Tensor, Encoded], Run]
+"""Runs a written file on prepared images uint8 `[B, C, H, W]` and their encoded form."""
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
-"""Writes a float32 model to a path with weights of the named type; returns runners by name.
+"""Writes a float32 model to a path with weights of the named type; returns runners by program.
 
 Raises `InputError`, with the remedy, for a model that the format cannot express.
 """
 
-EXPORTERS: dict[str, Exporter] = {"onnx": onnx.unrolled, "onnx-step": onnx.step, "nir": nir.write}
-_TAKES = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
+
+def _of_module(name: str, function: str) -> Exporter:
+    """Return an exporter whose module is imported when it is called: it needs the extra."""
+    return lambda *args: getattr(import_module(f"spikeduel.exchange.{name}"), function)(*args)
+
+
+EXPORTERS: dict[str, Exporter] = {
+    "onnx": _of_module("onnx", "unrolled"),
+    "onnx-step": _of_module("onnx", "step"),
+    "nir": _of_module("nir", "write"),
+}
+_NEEDS = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
     "nir": ("nir",)
 }
-"""Packages of each exporter."""
 WEIGHTS = ("float32", "int8")
-_WHERE = {"nir": "not in the file, as NIR has no softmax"}
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
+BATCH = 50
+SAME_LABEL, SCORE_DIFFERENCE, FLIPPED_SPIKES = 0.999, 1e-4, 1e-3
+"""Least agreement for a file to be kept, the last two at most: rounding flips few spikes."""
 
 
 class ExportDisagrees(SpikeduelError):
     """Error: the written file does not give the model's answers."""
-
-    exit_code = 1
-
-
-class ExportedModel(Frozen):
-    """The exported model; `trained_in` is its precision in training."""
-
-    contender: str
-    seed: int
-    encoding: str | None
-    num_steps: int | None
-    trained_in: str
 
 
 class LabelledImages(NamedTuple):
@@ -64,31 +77,46 @@ class LabelledImages(NamedTuple):
     dataset: str
 
 
-class ExportCheck(Frozen):
-    """Content of FILE.check.json: the file, the model, and each program's agreement on `n` test
-    images.
+class Agreement(Frozen):
+    """Agreement of one program with the model.
 
-    `accuracy` is with the weights as written, `accuracy_lost` its difference to `accuracy_float32`.
+    Spikes are None if nothing can flip. `largest_score_difference` is over images without flipped
+    spikes: None without any, or if a score is not a number.
+    """
+
+    ok: bool
+    same_label: float
+    largest_score_difference: float | None
+    spikes_flipped: int | None
+    spikes_compared: int | None
+    images_with_flips: int | None
+    accuracy: float
+
+
+class ExportCheck(Frozen):
+    """Content of FILE.check.json: the file, the model's card, and each program's agreement on `n`
+    test images.
+
+    `accuracy` is with the weights as written, `accuracy_float32` with the model's own.
     """
 
     spikeduel: str
     created: str
-    file: str
     sha256: str
     bytes: int
     format: str
     weights: str
-    model: ExportedModel
+    model: ModelCard
     dataset: str
     n: int
     accuracy_float32: float
-    accuracy_lost: float
     accuracy: float
     programs: dict[str, Agreement]
     versions: dict[str, str]
-    temperature: float | None
-    probabilities: str
-    noun: Literal["image", "recording"] = "image"
+
+    @property
+    def noun(self) -> str:
+        return "recording" if self.model.preprocessing.binning else "image"
 
 
 def export(
@@ -108,53 +136,36 @@ def export(
     progress = progress or Progress()
     _require_exportable(model, to, weights)
     written = as_written(model, weights)
-    noun: Literal["image", "recording"] = (
-        "recording" if model.card.preprocessing.binning else "image"
-    )
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
         runners = EXPORTERS[to](written, temporary, weights)
         images, labels, dataset = test_images()
-        accuracy, programs = compared(written, runners, images, labels, progress)
-        if not all(program.ok for program in programs.values()):
-            reasons = " ".join(_program_lines(programs, len(labels), noun))
-            raise ExportDisagrees(
-                f"{path}: not written: it does not give the model's answers. {reasons} Required: "
-                f"the same label on {100 * REQUIRED.same_label:.1f} %, scores within "
-                f"{REQUIRED.score_difference:g} where no spike flipped, at most "
-                f"{100 * REQUIRED.flipped_spikes:.1f} % of the spikes flipped."
-            )
-        before = (
-            accuracy
-            if weights == "float32"
-            else compared(as_written(model), {}, images, labels, Progress())[0]
-        )
+        accuracies = [
+            float((each.predict(images)[0] == labels).mean())
+            for each in (as_written(model), written)
+        ]
         check = ExportCheck(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            file=path.name,
             sha256=files.checksum(temporary),
             bytes=temporary.stat().st_size,
             format=to,
             weights=weights,
-            model=converted(
-                {**plain(model.card), "trained_in": model.card.precision}, ExportedModel
-            ),
+            model=model.card,
             dataset=dataset,
             n=len(labels),
-            accuracy_float32=before,
-            accuracy_lost=before - accuracy,
-            accuracy=accuracy,
-            programs=programs,
-            versions={
-                package: known
-                for package in _PACKAGES
-                if (known := package_version(package)) is not None
-            },
-            temperature=model.card.temperature,
-            probabilities=f"{_WHERE.get(to, 'output probabilities')}: {probabilities_of(model)}",
-            noun=noun,
+            accuracy_float32=accuracies[0],
+            accuracy=accuracies[1],
+            programs=compared(written, runners, images, labels, progress),
+            versions={name: known for name in _PACKAGES if (known := package_version(name))},
         )
+        if not all(program.ok for program in check.programs.values()):
+            raise ExportDisagrees(
+                f"{path}: not written: it does not give the model's answers. "
+                f"{' '.join(_program_lines(check))} Required: the same label on "
+                f"{100 * SAME_LABEL:.1f} %, scores within {SCORE_DIFFERENCE:g} where no spike "
+                f"flipped, at most {100 * FLIPPED_SPIKES:.1f} % of the spikes flipped."
+            )
     write_json(path.with_name(f"{path.name}.check.json"), check)
     return check
 
@@ -162,7 +173,7 @@ def export(
 def _require_exportable(model: Model, to: str, weights: str) -> None:
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
-    for package in _TAKES.get(to, ()):
+    for package in _NEEDS.get(to, ()):
         if find_spec(package) is None:
             raise MissingExtra(package, "export")
     if weights not in WEIGHTS:
@@ -174,44 +185,198 @@ def _require_exportable(model: Model, to: str, weights: str) -> None:
     if model.card.foreign is not None and model.card.family == "snn":
         raise InputError(
             f"{model.card.contender} is a spiking network of another library, whose neurons export "
-            f"does not know: "
-            "build it of spikeduel's (sd.LIF), or export it with that library."
+            "does not know: build it of spikeduel's (sd.LIF), or export it with that library."
         )
 
 
 def lines(check: ExportCheck) -> list[str]:
     """Return sentences on `check`."""
+    where = (
+        "not in the file, as NIR has no softmax"
+        if check.format == "nir"
+        else "output probabilities"
+    )
     sentences = [
-        *_program_lines(check.programs, check.n, check.noun),
-        f"Probabilities: {check.probabilities}.",
+        *_program_lines(check),
+        f"Probabilities: {where}: {probabilities_of(check.model)}.",
     ]
     if set(check.programs) == {"spikeduel"}:
         sentences.append(
             "No other program checked it. To have snnTorch check it, install snntorch and nirtorch."
         )
     if check.weights == "int8":
+        lost = check.accuracy_float32 - check.accuracy
         sentences.append(
             f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 "
-            f"weights {100 * check.accuracy:.2f} % (lost: {check.accuracy_lost * 100:.2f} points)."
+            f"weights {100 * check.accuracy:.2f} % (lost: {lost * 100:.2f} points)."
         )
     return sentences
 
 
-def _program_lines(programs: Mapping[str, Agreement], n: int, noun: str) -> list[str]:
+def _program_lines(check: ExportCheck) -> list[str]:
     sentences = []
-    for name, program in programs.items():
+    for name, program in check.programs.items():
         where = spikes = ""
         if program.spikes_flipped is not None:
             where = " where no spike flipped"
             spikes = f"; {program.spikes_flipped:,} of {program.spikes_compared:,} spikes flipped"
         if program.largest_score_difference is not None:
             scores = f"scores differ by at most {program.largest_score_difference:.2g}{where}"
-        elif program.images_with_flips == n:
-            scores = f"no {noun} without flips"
+        elif program.images_with_flips == check.n:
+            scores = f"no {check.noun} without flips"
         else:
             scores = "scores are not numbers"
         sentences.append(
-            f"{name}: the same label on {100 * program.same_label:.2f} % of {n:,} test {noun}s; "
-            f"{scores}{spikes}."
+            f"{name}: the same label on {100 * program.same_label:.2f} % of {check.n:,} test "
+            f"{check.noun}s; {scores}{spikes}."
         )
     return sentences
+
+
+def as_written(model: Model, weights: str = "float32") -> Model:
+    """Return a copy of `model` on the CPU in float32, rows contiguous, rounded for "int8"."""
+    copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
+    copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    if weights == "int8":
+        rounded_to_int8(copied.module)
+    return copied
+
+
+def compared(
+    model: Model,
+    runners: Mapping[str, Runner],
+    images: np.ndarray,
+    labels: np.ndarray,
+    progress: Progress,
+) -> dict[str, Agreement]:
+    """Return each runner's agreement with `model` on `images` uint8 `[N, C, H, W]`."""
+    flip_sizes = _flip_sizes(model.module)
+    by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
+    for start in progress.track(range(0, len(labels), BATCH), "checking", -(-len(labels) // BATCH)):
+        part, truth = torch.from_numpy(images[start : start + BATCH]), labels[start : start + BATCH]
+        encoded = model.encode(part, RandomKeys.for_content(part))
+        expected = reference_run(model, encoded)
+        for name, run in runners.items():
+            by_image[name].append(_by_image(expected, run(part, encoded), truth, flip_sizes))
+    return {
+        name: _agreement(np.concatenate(parts), bool(flip_sizes))
+        for name, parts in by_image.items()
+    }
+
+
+def _by_image(
+    expected: Run, run: Run, labels: np.ndarray, flip_sizes: Mapping[str, float]
+) -> np.ndarray:
+    """Return `[B, 5]`: label as expected, label right, flipped spikes, compared spikes, largest
+    score difference.
+    """
+    answers = run.scores.argmax(1)
+    flips = spikes = np.zeros(len(labels), np.int64)
+    for name, size in flip_sizes.items():
+        flipped = np.abs(expected.spikes[name] - run.spikes[name]) > size
+        flips = flips + flipped.sum(axis=(0, *range(2, flipped.ndim)))
+        spikes = spikes + flipped.size // len(labels)
+    # Scores that are not numbers differ beyond all tolerance.
+    differences = np.nan_to_num(np.abs(expected.scores - run.scores), nan=np.inf).max(1)
+    same = answers == expected.scores.argmax(1)
+    return np.stack([same, answers == labels, flips, spikes, differences], 1)
+
+
+def _agreement(by_image: np.ndarray, has_spikes: bool) -> Agreement:
+    same, right, flips, spikes, differences = by_image.astype(np.float64).T
+    largest = float(differences[flips == 0].max(initial=0.0))
+    few_flips = flips.sum() <= FLIPPED_SPIKES * spikes.sum()
+    return Agreement(
+        ok=bool(same.mean() >= SAME_LABEL and largest <= SCORE_DIFFERENCE and few_flips),
+        same_label=float(same.mean()),
+        largest_score_difference=largest if not flips.all() and np.isfinite(largest) else None,
+        spikes_flipped=int(flips.sum()) if has_spikes else None,
+        spikes_compared=int(spikes.sum()) if has_spikes else None,
+        images_with_flips=int((flips > 0).sum()) if has_spikes else None,
+        accuracy=float(right.mean()),
+    )
+
+
+@torch.inference_mode()
+def reference_run(model: Model, encoded: Encoded) -> Run:
+    with neurons_watched(model.module) as seen:
+        scores = model.readout.scores(model.run(encoded))
+    return Run(scores.numpy(), {name: spk.float().numpy() for name, (_, spk, _) in seen.items()})
+
+
+def _flip_sizes(module: nn.Module) -> dict[str, float]:
+    """Return, by layer, the change that is a flip: half a spike or half a level."""
+    sizes = {}
+    for name, neuron in module.named_modules():
+        if isinstance(neuron, QuantisedReLU):
+            sizes[name] = float(neuron.level_step.detach().abs()) / 2
+        elif isinstance(neuron, Neuron) and not isinstance(neuron, ReLU):
+            sizes[name] = 0.5
+    return sizes
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """Fold batch norms behind a Linear or Conv2d, also across average pooling, in place; an
+    Identity keeps the name.
+    """
+    module.eval()
+    for part in (part for part in module.modules() if isinstance(part, nn.Sequential)):
+        layers = [(name, layer) for name, layer in part.named_children() if not _averages(layer)]
+        for (name, layer), (next_name, norm) in itertools.pairwise(layers):
+            if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
+                setattr(part, name, fuse_linear_bn_eval(layer, norm))
+            elif isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(part, name, fuse_conv_bn_eval(layer, norm))
+            else:
+                continue
+            setattr(part, next_name, nn.Identity())
+    return module
+
+
+def _averages(layer: nn.Module) -> bool:
+    return (
+        isinstance(layer, nn.AvgPool2d)
+        and layer.padding in (0, (0, 0))
+        and layer.divisor_override is None
+    )
+
+
+@torch.no_grad()
+def rounded_to_int8(module: nn.Module) -> nn.Module:
+    """Round the weights of `module` to int8, in place, batch norms folded in."""
+    for layer in folded(module).modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            values, scale = as_int8(layer.weight.numpy())
+            layer.weight.copy_(torch.from_numpy(values * scale))
+    return module
+
+
+def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]` with a product near
+    `weight`.
+    """
+    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.rint(weight / scale).astype(np.int8), scale
+
+
+def probabilities_of(card: ModelCard) -> str:
+    """Return how probabilities follow from scores, in words."""
+    if card.temperature is None:
+        return "the softmax of scores, which is not calibrated: no temperature was fitted"
+    return (
+        f"the softmax of scores / {card.temperature:g}, a temperature that was fitted on "
+        "validation images"
+    )
+
+
+def frames_of(card: ModelCard) -> str:
+    """Return what a network sees at one time step, in words."""
+    return {
+        "direct": "at every step the same: prepared pixels / 255",
+        "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",
+        "events": "the number of events of each pixel, darker and brighter, in this frame of the "
+        "recording",
+        "latency": "1 once for each pixel above 0, at step round((1 − pixel / 255) · (T − 1)), "
+        "else 0",
+    }.get(card.encoding or "", f"what the encoding {card.encoding} gives at this step")

@@ -17,15 +17,26 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import h5py
+import nir
 import numpy as np
 import torch
-from msgspec import Meta, structs
+from msgspec import Meta
 from torch import Tensor, nn
 
-from spikeduel.exchange.agreement import Encoded, Run, Runner, folded, frames_of, probabilities_of
+from spikeduel.exchange.exporting import (
+    Encoded,
+    Run,
+    Runner,
+    folded,
+    frames_of,
+    probabilities_of,
+    reference_run,
+)
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard, Steps, Temperature
-from spikeduel.networks.models import Model, neurons_watched
+from spikeduel.networks.foreign import reset, spiking_layers
+from spikeduel.networks.models import Model
 from spikeduel.networks.plain import ChannelsLastFlatten
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.spiking import as_sequence
@@ -33,7 +44,7 @@ from spikeduel.spiking.encoders import ENCODERS, EVENTS
 from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__, files
-from spikeduel.system.errors import InputError, MissingExtra, naming, visible
+from spikeduel.system.errors import InputError, naming, visible
 from spikeduel.system.hardware import package_version
 from spikeduel.system.typed import Frozen, parse_json, plain
 
@@ -61,10 +72,6 @@ class Note(Frozen):
     temperature: Temperature | None = None
 
 
-Imported = tuple[list[Part], tuple[int, ...] | None, Note]
-"""Content of a file: layers, the shape of an image as far as it is known, and spikeduel's note."""
-
-
 class TrainedOn(NamedTuple):
     """Training set of an imported network."""
 
@@ -83,167 +90,144 @@ def import_model(
     """Return the network in a NIR file, of which no code is run.
 
     `data` tells of the training set, else spikeduel's note in the file; without both, classes are
-    numbered and images grey and square. `encoding` (direct) and `num_steps` (25) are the file's, if
-    it says so. Raises `InputError`.
+    numbered and images grey and square. `encoding` (direct), `num_steps` (25) and `dt` are the
+    file's, if it says so. Raises `InputError`.
     """
     content = files.read_bytes(path, MOST_BYTES)
     with naming(path):
         if not content.startswith(HDF5):
             raise InputError("not a NIR graph (HDF5); .safetensors need no import.")
-        imported = read_nir(content, dt)
-    trained_on = None if data is None else data()
-    with naming(path):
-        return _model(imported, trained_on, path.stem, encoding, num_steps)
-
-
-def _model(
-    imported: Imported,
-    trained_on: TrainedOn | None,
-    name: str,
-    encoding: str | None,
-    num_steps: int | None,
-) -> Model:
-    parts, shape, note = imported
-    weights = [arrays["weight"] for _, arrays in parts if "weight" in arrays]
-    num_classes = len(weights[-1]) if weights else 0
-    if num_classes < 2:
-        raise InputError("it must have a layer with at least two outputs, one for each class.")
-    if trained_on is None:
-        stored = note.preprocessing
-        preprocessing = _assumed(shape) if stored is None else Preprocessing.from_dict(stored)
-        classes = note.classes or tuple(map(str, range(num_classes)))
-        trained_on = TrainedOn(note.dataset or name, classes, preprocessing)
-    if len(trained_on.classes) != num_classes:
-        raise InputError(
-            f"it has {num_classes} outputs, and there are {len(trained_on.classes)} classes."
+        if dt is not None and not 0 < dt < 1e6:
+            raise InputError("a step must last more than 0 seconds.")
+        try:
+            parts, shape, note = _read(content, dt)
+        except InputError:
+            raise
+        # A damaged file can fail anywhere in HDF5 and nir.
+        except Exception as error:
+            reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
+            raise InputError(
+                f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason})."
+            ) from None
+        weights = [arrays["weight"] for _, arrays in parts if "weight" in arrays]
+        num_classes = len(weights[-1]) if weights else 0
+        if num_classes < 2:
+            raise InputError("it must have a layer with at least two outputs, one for each class.")
+        trained_on = data() if data else _assumed(note, shape, num_classes, path.stem)
+        if len(trained_on.classes) != num_classes:
+            raise InputError(
+                f"it has {num_classes} outputs, and there are {len(trained_on.classes)} classes."
+            )
+        is_as_noted = encoding is None and num_steps is None and dt is None
+        if binning := trained_on.preprocessing.binning:
+            encoding, num_steps = EVENTS, binning.num_frames
+        elif encoding is None:
+            # A name in a file must not run code.
+            encoding = note.encoding if note.encoding in ENCODERS else "direct"
+        card = ModelCard(
+            contender="sequential",
+            family="snn",
+            image_shape=trained_on.preprocessing.shape,
+            classes=trained_on.classes,
+            preprocessing=trained_on.preprocessing,
+            network={"layers": [layer for layer, _ in parts]},
+            encoding=encoding,
+            num_steps=num_steps or note.num_steps or 25,
+            dataset=trained_on.name,
+            # Scores of other steps differ from those that fitted the temperature.
+            temperature=note.temperature if is_as_noted else None,
         )
-    is_as_noted = encoding is None and num_steps is None
-    if binning := trained_on.preprocessing.binning:
-        encoding, num_steps = EVENTS, binning.num_frames
-    elif encoding is None:
-        # A name in a file must not run code.
-        encoding = note.encoding if note.encoding in ENCODERS else "direct"
-    card = ModelCard(
-        contender="sequential",
-        family="snn",
-        image_shape=trained_on.preprocessing.shape,
-        classes=trained_on.classes,
-        preprocessing=trained_on.preprocessing,
-        network={"layers": [layer for layer, _ in parts]},
-        encoding=encoding,
-        num_steps=num_steps or note.num_steps or 25,
-        dataset=trained_on.name,
-        temperature=note.temperature if is_as_noted else None,
-    )
-    with torch.random.fork_rng():
-        module = build(card)
-    try:
-        for layer, (_, arrays) in zip(module.get_submodule("chain").children(), parts, strict=True):
-            layer.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
-    except RuntimeError as error:
-        raise InputError(
-            f"its weights do not fit its layers ({' '.join(str(error).split())[:200]})."
-        ) from None
+        with torch.random.fork_rng():
+            module = build(card)
+        state = {
+            f"chain.{index}.{name}": torch.from_numpy(array)
+            for index, (_, arrays) in enumerate(parts)
+            for name, array in arrays.items()
+        }
+        try:
+            module.load_state_dict(state)
+        except RuntimeError as error:
+            raise InputError(
+                f"its weights do not fit its layers ({' '.join(str(error).split())[:200]})."
+            ) from None
     return Model(module.eval(), card)
 
 
-def _assumed(shape: tuple[int, ...] | None) -> Preprocessing:
-    sides = tuple(side for side in shape or () if side > 0)
-    if len(sides) == 1 and (side := math.isqrt(sides[0])) ** 2 == sides[0]:
-        sides = (side, side)
-    if len(sides) == 2:
-        sides = (1, *sides)
-    if len(sides) != 3 or sides[0] not in (1, 3):
-        raise InputError(
-            f"its input {list(sides)} leaves the size of images open: name its data set with "
-            f"--dataset."
-        )
-    return Preprocessing(*sides)
+def _assumed(note: Note, shape: tuple[int, ...], num_classes: int, name: str) -> TrainedOn:
+    sides = tuple(side for side in shape if side > 0)
+    if note.preprocessing is not None:
+        preprocessing = Preprocessing.from_dict(note.preprocessing)
+    else:
+        if len(sides) == 1 and (side := math.isqrt(sides[0])) ** 2 == sides[0]:
+            sides = (side, side)
+        if len(sides) == 2:
+            sides = (1, *sides)
+        if len(sides) != 3 or sides[0] not in (1, 3):
+            raise InputError(
+                f"its input {list(sides)} leaves the size of images open: name its data set with "
+                "--dataset."
+            )
+        preprocessing = Preprocessing(*sides)
+    classes = note.classes or tuple(map(str, range(num_classes)))
+    return TrainedOn(note.dataset or name, classes, preprocessing)
 
 
-def read_nir(content: bytes, dt: float | None = None) -> Imported:
-    """Return the network in a NIR file at `dt` seconds a step (None: the file's, else 1e-4). Raises
-    `InputError`.
-    """
-    try:
-        import h5py
-        import nir
-    except ModuleNotFoundError as error:
-        raise MissingExtra(str(error.name), "export") from None
-    try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            _require_harmless(file)
-        with warnings.catch_warnings(action="ignore"):
-            graph = nir.read(io.BytesIO(content), type_check=False)
-        if not isinstance(graph, nir.NIRGraph):
-            raise InputError(f"it holds a single {type(graph).__name__}, not a graph.")
-        note = Note()
-        if isinstance(text := graph.metadata.get(METADATA), str):
-            with naming("its note by spikeduel"):
-                note = parse_json(text, Note)
-        if dt is not None:
-            if not 0 < dt < 1e6:
-                raise InputError("a step must last more than 0 seconds.")
-            # Scores differ from those that fitted the temperature.
-            note = structs.replace(note, dt=dt, temperature=None)
-        start, *inner, _ = _chain(graph)
-        parts = []
-        for name in inner:
-            with naming(f"node {visible(name)[:80]}"):
-                layer, arrays = _layer(graph.nodes[name], note.dt or STEP_SECONDS)
-                if not all(np.isfinite(array).all() for array in arrays.values()):
-                    raise InputError("its values are not all numbers (NaN or infinite).")
-            parts.append((layer, arrays))
-        if parts and parts[0][0]["type"] == "Linear":
-            parts.insert(0, ({"type": "Flatten"}, {}))
-        shape = next(iter((graph.nodes[start].input_type or {}).values()), None)
-        return parts, None if shape is None else tuple(int(side) for side in np.ravel(shape)), note
-    except InputError:
-        raise
-    # A damaged file can fail anywhere in HDF5 and nir.
-    except Exception as error:
-        reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
-        raise InputError(
-            f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason})."
-        ) from None
+def _read(content: bytes, dt: float | None) -> tuple[list[Part], tuple[int, ...], Note]:
+    """Return layers, the shape of an input as far as it is known, and spikeduel's note."""
+    with h5py.File(io.BytesIO(content), "r") as file:
+        _require_harmless(file)
+    with warnings.catch_warnings(action="ignore"):
+        graph = nir.read(io.BytesIO(content), type_check=False)
+    if not isinstance(graph, nir.NIRGraph):
+        raise InputError(f"it holds a single {type(graph).__name__}, not a graph.")
+    note = Note()
+    if isinstance(text := graph.metadata.get(METADATA), str):
+        with naming("its note by spikeduel"):
+            note = parse_json(text, Note)
+    start, *inner, _ = _chain(graph)
+    parts: list[Part] = []
+    for name in inner:
+        with naming(f"node {visible(name)[:80]}"):
+            layer, arrays = _layer(graph.nodes[name], dt or note.dt or STEP_SECONDS)
+            if not all(np.isfinite(array).all() for array in arrays.values()):
+                raise InputError("its values are not all numbers (NaN or infinite).")
+        if layer["type"] == "Linear" and not parts:
+            parts.append(({"type": "Flatten"}, {}))
+        parts.append((layer, arrays))
+    shape = next(iter((graph.nodes[start].input_type or {}).values()), None)
+    return parts, () if shape is None else tuple(map(int, np.ravel(shape))), note
 
 
 def _require_harmless(file: Any) -> None:
     """Refuse links to other files, and content that unpacks to any size."""
-    import h5py
+    links: list[tuple[str, Any]] = []
 
-    total = num_entries = 0
+    def visit(name: str, link: Any) -> bool | None:
+        links.append((name, link))
+        return len(links) > MOST_ENTRIES or None  # None goes on
 
-    # A visit ends where a reason is returned.
-    def link_reason(name: str, link: Any) -> str | None:
-        nonlocal num_entries
-        num_entries += 1
-        if num_entries > MOST_ENTRIES:
-            return "it holds too many entries."
+    if file.visititems_links(visit):
+        raise InputError("it holds too many entries.")
+    num_bytes = 0
+    for name, link in links:
+        where = f"its entry {visible(name)[-80:]}"
         if not isinstance(link, h5py.HardLink):
-            where = visible(name)[-80:]
-            return f"its entry {where} is a link: what points elsewhere is not opened."
-        return None
-
-    def reason(name: str, entry: Any) -> str | None:
-        nonlocal total
-        if not isinstance(entry, h5py.Dataset) or entry.shape is None:
-            return None
-        if entry.external or entry.is_virtual:
-            where = visible(name)[-80:]
-            return f"its entry {where} lies in another file: such files are not opened."
-        total += entry.nbytes
-        most = f"{MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right."
-        return f"it unpacks to more than {most}" if total > MOST_UNPACKED_BYTES else None
-
-    if refusal := file.visititems_links(link_reason) or file.visititems(reason):
-        raise InputError(refusal)
+            raise InputError(f"{where} is a link: what points elsewhere is not opened.")
+        entry = file[name]
+        if isinstance(entry, h5py.Dataset) and entry.shape is not None:
+            if entry.external or entry.is_virtual:
+                raise InputError(f"{where} lies in another file: such files are not opened.")
+            num_bytes += entry.nbytes
+    if num_bytes > MOST_UNPACKED_BYTES:
+        raise InputError(
+            f"it unpacks to more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right."
+        )
 
 
 def _chain(graph: Any) -> list[str]:
     edges = set(map(tuple, graph.edges))
     following = dict(edges)
-    names = [name for name, node in graph.nodes.items() if type(node).__name__ == "Input"][:1]
+    names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)][:1]
     while names and len(names) < len(graph.nodes) and names[-1] in following:
         names.append(following[names[-1]])
     if (
@@ -251,23 +235,13 @@ def _chain(graph: Any) -> list[str]:
         or len(set(names)) != len(graph.nodes)
         or len(edges) != len(names) - 1
         or len(names) > MOST_NODES
-        or type(graph.nodes.get(names[-1])).__name__ != "Output"
+        or not isinstance(graph.nodes.get(names[-1]), nir.Output)
     ):
         raise InputError(
             f"its nodes are not one chain from input to output of at most {MOST_NODES:,} nodes: "
             "branches and circles, as of a recurrent network, cannot be imported."
         )
     return names
-
-
-def _linear(weight: np.ndarray, bias: bool) -> dict[str, Any]:
-    num_outputs, num_inputs = weight.shape
-    return {
-        "type": "Linear",
-        "in_features": num_inputs,
-        "out_features": num_outputs,
-        "bias": bias,
-    }
 
 
 def _layer(node: Any, dt: float) -> Part:
@@ -280,7 +254,9 @@ def _layer(node: Any, dt: float) -> Part:
         if kind != "Linear":
             arrays["bias"] = np.array(node.bias, np.float32)
         if kind != "Conv2d":
-            return _linear(weight, kind == "Affine"), arrays
+            num_outputs, num_inputs = weight.shape
+            sizes = {"in_features": num_inputs, "out_features": num_outputs}
+            return {"type": "Linear", **sizes, "bias": kind == "Affine"}, arrays
         padding = node.padding.decode() if isinstance(node.padding, bytes) else node.padding
         return {
             "type": "Conv2d",
@@ -303,26 +279,31 @@ def _layer(node: Any, dt: float) -> Part:
         return {"type": "Flatten"}, {}
     if kind not in NODES:
         raise InputError(f"{kind} is not among {', '.join(NODES)}, which can be imported.")
-    gain = np.atleast_1d(np.array(node.r, np.float64))
-    if kind == "IF":
+    return _neurons(node, dt)
+
+
+def _neurons(node: Any, dt: float) -> Part:
+    beta: np.ndarray
+    threshold: np.ndarray
+    resistance = np.atleast_1d(np.array(node.r, np.float64))
+    if isinstance(node, nir.IF):
         # Tools let a step of an IF add r times its current, whatever a step lasts.
-        return _lif(node, np.ones_like(gain), gain, 0)
-    tau = np.atleast_1d(np.array(node.tau, np.float64))
-    return _lif(node, 1 - dt / tau, gain * dt / tau, node.v_leak)
-
-
-def _lif(node: Any, beta: np.ndarray, gain: np.ndarray, v_leak: Any) -> Part:
+        beta, gain, v_leak = np.ones_like(resistance), resistance, 0
+    else:
+        share = dt / np.atleast_1d(np.array(node.tau, np.float64))
+        beta, gain, v_leak = 1 - share, resistance * share, node.v_leak
     if np.any(np.asarray(v_leak) != 0) or np.any(np.asarray(node.v_reset) != 0):
         raise InputError(
             "its neurons leak or reset to a value other than 0; spikeduel's leak and reset to 0."
         )
-    if not np.all((beta >= 0) & (beta <= 1)):
-        raise InputError("its time constants are shorter than a step: give a smaller --dt.")
-    if not np.all(gain > 0):
-        raise InputError("its resistance r must be above 0.")
     threshold = np.atleast_1d(np.array(node.v_threshold, np.float64)) / gain
-    if not np.all(threshold > 0):
-        raise InputError("its thresholds must be above 0.")
+    for is_right, problem in (
+        ((beta >= 0) & (beta <= 1), "time constants are shorter than a step: give a smaller --dt."),
+        (gain > 0, "resistance r must be above 0."),
+        (threshold > 0, "thresholds must be above 0."),
+    ):
+        if not np.all(is_right):
+            raise InputError(f"its {problem}")
     beta, threshold = (
         np.array(values, np.float32) for values in np.broadcast_arrays(beta, threshold)
     )
@@ -340,51 +321,36 @@ def _pair(value: Any) -> list[int]:
     return sides * 2 if len(sides) == 1 else sides
 
 
-_OF_CARD = (
-    "contender",
-    "dataset",
-    "classes",
-    "preprocessing",
-    "encoding",
-    "num_steps",
-    "temperature",
-)
-
-
 def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     """Write `model` as a NIR graph; return runners: spikeduel's import, and installed programs.
     Raises `InputError`.
     """
-    import nir
-
     if reasons := dict.fromkeys(_reasons(model)):
         raise InputError(" ".join(reasons))
     nodes, names = _nodes(model)
-    # the input of the graph's first node, for images [B, C, H, W]
-    flat = not any(isinstance(layer, nn.Conv2d) for layer in model.module.modules())
+    flat = "Conv2d" not in {type(node).__name__ for node in nodes.values()}
     shape = "[B, C·H·W], an image's rows one after the other" if flat else "[B, C, H, W]"
     card = plain(model.card)
     about = {
         "spikeduel": __version__,
+        "contender": card["contender"],
+        **{name: card[name] for name in Note.__struct_fields__ if name != "dt"},
         "dt": STEP_SECONDS,
-        **{name: card[name] for name in _OF_CARD},
-        "input": f"float32 at each step, {shape}; {frames_of(model)}",
+        "input": f"float32 at each step, {shape}; {frames_of(model.card)}",
         "answer": "the mean of the output over the steps is the score of each class",
-        "probabilities": f"not in the graph, as NIR has no softmax: {probabilities_of(model)}",
+        "probabilities": f"not in the graph, as NIR has no softmax: {probabilities_of(model.card)}",
     }
-    graph = nir.NIRGraph(
-        nodes, list(itertools.pairwise(nodes)), metadata={METADATA: json.dumps(about)}
-    )
+    metadata = {METADATA: json.dumps(about)}
     # A file object, since h5py names its file by the path.
     with path.open("w+b") as file:
-        nir.write(file, graph)
+        nir.write(file, nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), metadata=metadata))
     pooled = any(isinstance(node, nir.AvgPool2d) for node in nodes.values())
     runners: dict[str, Runner] = {"spikeduel": _spikeduel(path, names)}
-    for package in PROGRAMS:
-        installed = package_version(package)
+    for program in PROGRAMS:
+        installed = package_version(program)
         # Norse 1.1 reads no average pooling.
-        if installed and not (package == "norse" and pooled):
-            runners[f"{package} {installed}"] = _stepped(package, path, names)
+        if installed and not (program == "norse" and pooled):
+            runners[f"{program} {installed}"] = _stepped(program, path, names)
     return runners
 
 
@@ -393,33 +359,30 @@ def _reasons(model: Model) -> Iterator[str]:
     if model.card.family != "snn":
         yield f"{contender} does not spike, and NIR has no ReLU: export it with --to onnx."
         return
-    for neuron in layers:
-        if isinstance(neuron, LIF) and not isinstance(neuron, ALIF):
-            beta = torch.as_tensor(neuron.beta)
-            if neuron.reset_mechanism != "zero":
-                yield (
-                    f"NIR has no reset by '{neuron.reset_mechanism}': train with "
-                    "--reset-mechanism zero."
-                )
-            if isinstance(neuron, IF) or not bool((beta < 1).all()):
-                # snnTorch 1.0 lets it leak.
-                yield (
-                    "Programs disagree about neurons without a leak: train with --neuron lif "
-                    "and a beta below 1."
-                )
-            if bool((beta <= 0).any()):
-                yield (
-                    "Its neurons keep nothing from one step to the next: train with a beta above 0."
-                )
-        elif isinstance(neuron, Neuron):
+    for neuron in (layer for layer in layers if isinstance(layer, Neuron)):
+        if not isinstance(neuron, LIF) or isinstance(neuron, ALIF):
             yield f"NIR has no neuron like {type(neuron).__name__}: train with --neuron lif."
+            continue
+        beta = torch.as_tensor(neuron.beta)
+        if neuron.reset_mechanism != "zero":
+            yield (
+                f"NIR has no reset by '{neuron.reset_mechanism}': train with --reset-mechanism "
+                "zero."
+            )
+        if isinstance(neuron, IF) or not bool((beta < 1).all()):
+            # snnTorch 1.0 lets it leak.
+            yield (
+                "Programs disagree about neurons without a leak: train with --neuron lif and a "
+                "beta below 1."
+            )
+        if bool((beta <= 0).any()):
+            yield "Its neurons keep nothing from one step to the next: train with a beta above 0."
     if any(isinstance(layer, nn.MaxPool2d) for layer in layers):
         yield "NIR has no maximum pooling: train with --pooling avg."
     if not isinstance(model.readout, MeanReadout):
         yield (
             f"{contender} breaks ties by membranes, which NIR programs do not return: train a "
-            f"network whose output "
-            "integrates, --contender dense-lif or conv-lif."
+            "network whose output integrates, --contender dense-lif or conv-lif."
         )
     if not callable(getattr(model.module, "layers", None)):
         yield (
@@ -429,10 +392,9 @@ def _reasons(model: Model) -> Iterator[str]:
 
 
 def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
-    import nir
-
+    """Return the graph's nodes by name, and the names of the layers of neurons, in order."""
     module = folded(copy.deepcopy(model.module))
-    known = {id(part): name for name, part in module.named_modules()}
+    known = {part: name for name, part in module.named_modules()}
     layers = list(_flat(module.layers()))  # type: ignore[operator]
     x = torch.zeros(1, *model.card.input_shape)
     if isinstance(layers[0], nn.Flatten):
@@ -441,15 +403,12 @@ def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
     names: list[str] = []
     permuted: tuple[int, ...] | None = None
     for layer in layers:
-        shape = tuple(x.shape[1:])
-        node = _node(layer, shape, permuted)
-        if isinstance(layer, ChannelsLastFlatten):
-            permuted = shape
-        elif isinstance(layer, nn.Linear):
-            permuted = None
+        node = _node(layer, tuple(x.shape[1:]), permuted)
+        if isinstance(layer, ChannelsLastFlatten | nn.Linear):
+            permuted = None if isinstance(layer, nn.Linear) else tuple(x.shape[1:])
         nodes[f"{type(node).__name__.lower()}{len(nodes)}"] = node
         if isinstance(layer, Neuron):
-            names.append(known[id(layer)])
+            names.append(known[layer])
         else:
             with torch.no_grad():
                 x = layer(x)
@@ -468,14 +427,13 @@ def _flat(layers: list[nn.Module]) -> Iterator[nn.Module]:
 
 
 def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | None) -> Any:
-    import nir
-
     if isinstance(layer, LIF):
-        given = (layer.beta, layer.dynamics.threshold)
-        beta, threshold = (_array(torch.as_tensor(value)).astype(np.float64) for value in given)
-        tau, v_threshold = STEP_SECONDS / (1 - beta), threshold * (1 - beta)
-        r, v_leak, v_reset = np.ones(()), np.zeros(()), np.zeros(())
-        values = (tau, r, v_leak, v_threshold, v_reset)
+        beta, threshold = (
+            _array(torch.as_tensor(value)).astype(np.float64)
+            for value in (layer.beta, layer.dynamics.threshold)
+        )
+        # In NIR's order: tau, r, v_leak, v_threshold, v_reset.
+        values = (STEP_SECONDS / (1 - beta), 1, 0, threshold * (1 - beta), 0)
         return nir.LIF(*(np.broadcast_to(np.float32(value), shape).copy() for value in values))
     if isinstance(layer, nn.Linear | nn.Conv2d):
         weight = _array(layer.weight)
@@ -483,11 +441,8 @@ def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | 
     if isinstance(layer, nn.Linear):
         if permuted is not None:
             channels, height, width = permuted
-            weight = (
-                weight.reshape(-1, height, width, channels)
-                .transpose(0, 3, 1, 2)
-                .reshape(len(weight), -1)
-            )
+            by_place = weight.reshape(-1, height, width, channels)
+            weight = by_place.transpose(0, 3, 1, 2).reshape(len(weight), -1)
         return nir.Affine(weight, bias)
     if isinstance(layer, nn.Conv2d) and layer.padding_mode == "zeros":
         return nir.Conv2d(
@@ -508,91 +463,65 @@ def _array(tensor: Tensor) -> np.ndarray:
 def _spikeduel(path: Path, names: list[str]) -> Runner:
     model = import_model(path)
 
-    @torch.inference_mode()
     def run(images: Tensor, encoded: Encoded) -> Run:
-        with neurons_watched(model.module) as seen:
-            scores = model.readout.scores(model.module(as_sequence(encoded)))
-        spikes = [spk.numpy() for _, spk, _ in seen.values()]
-        return Run(scores.numpy(), dict(zip(names, spikes, strict=True)))
+        scores, spikes = reference_run(model, as_sequence(encoded))
+        return Run(scores, dict(zip(names, spikes.values(), strict=True)))
 
     return run
 
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+def _snntorch(graph: Any) -> nn.Module:
+    from snntorch import import_nir
+
+    return import_nir.import_from_nir(graph)
 
 
-def _snntorch(graph: Any) -> tuple[nn.Module, type[nn.Module], Step]:
-    from snntorch import Leaky, import_nir
+def _norse(graph: Any) -> nn.Module:
+    from norse.torch import from_nir
 
-    network = import_nir.import_from_nir(graph)
-
-    def step(frame: Tensor, state: Any) -> tuple[Tensor, Any]:
-        if state is None:
-            for layer in network.modules():
-                if isinstance(layer, Leaky):
-                    layer.reset_mem()
-        return _first(network(frame)), True
-
-    return network, Leaky, step
+    return from_nir(graph, ignore_warnings=True, dt=STEP_SECONDS)
 
 
-def _norse(graph: Any) -> tuple[nn.Module, type[nn.Module], Step]:
-    from norse.torch import LIFBoxCell, from_nir
-
-    network = from_nir(graph, ignore_warnings=True, dt=STEP_SECONDS)
-    return network, LIFBoxCell, network
+PROGRAMS: dict[str, Callable[[Any], nn.Module]] = {"snntorch": _snntorch, "norse": _norse}
+"""Programs: each makes of a graph a network that takes an input of one step and its state."""
 
 
-PROGRAMS: dict[str, Callable[[Any], tuple[nn.Module, type[nn.Module], Step]]] = {
-    "snntorch": _snntorch,
-    "norse": _norse,
-}
-"""Programs: each makes a network of a graph, and names its class of neurons and a function for a
-step.
-"""
-
-
-def _stepped(package: str, path: Path, names: list[str]) -> Runner:
+def _stepped(program: str, path: Path, names: list[str]) -> Runner:
     """Make a runner of single steps and images: NIR's shapes have no batch."""
-    import nir
-
     # Programs warn and print while they read.
     with warnings.catch_warnings(action="ignore"), contextlib.redirect_stdout(io.StringIO()):
-        network, neuron, step = PROGRAMS[package](nir.read(path))
+        network = PROGRAMS[program](nir.read(path))
     spikes: list[Tensor] = []
+
+    def note(layer: nn.Module, inputs: Any, output: Any) -> None:
+        spikes.append((output[0] if isinstance(output, tuple) else output).clone())
+
+    for layer in spiking_layers(network).values():
+        layer.register_forward_hook(note)
     one_by_one = any(isinstance(layer, nn.Conv2d) for layer in network.modules())
-    for layer in network.modules():
-        if isinstance(layer, neuron):
-            layer.register_forward_hook(
-                lambda module, inputs, output: spikes.append(_first(output).clone())
-            )
 
     def over_time(frames: Tensor) -> tuple[Tensor, list[Tensor]]:
-        state, total, steps = None, torch.zeros(()), []
+        reset(network)
+        state, outputs, steps = None, [], []
         for frame in frames:
             spikes.clear()
-            output, state = step(frame, state)
-            total = total + output
+            output, state = network(frame, state)
+            outputs.append(output)
             steps.append(list(spikes))
-        return total / len(frames), [torch.stack(layer) for layer in zip(*steps, strict=True)]
+        layers = [torch.stack(layer) for layer in zip(*steps, strict=True)]
+        return torch.stack(outputs).mean(0), layers
 
     @torch.inference_mode()
     def run(images: Tensor, encoded: Encoded) -> Run:
         frames = as_sequence(encoded)
         if one_by_one:
-            each_scores, each_layers = zip(*map(over_time, frames.unbind(1)), strict=True)
-            scores, layers = (
-                torch.stack(each_scores),
-                [torch.stack(each, 1) for each in zip(*each_layers, strict=True)],
-            )
+            scores, layers = zip(*map(over_time, frames.unbind(1)), strict=True)
+            whole = torch.stack(scores), [torch.stack(spk, 1) for spk in zip(*layers, strict=True)]
         else:
-            scores, layers = over_time(frames.flatten(2))
+            whole = over_time(frames.flatten(2))
         return Run(
-            scores.numpy(), {name: spk.numpy() for name, spk in zip(names, layers, strict=True)}
+            whole[0].numpy(),
+            {name: spk.numpy() for name, spk in zip(names, whole[1], strict=True)},
         )
 
     return run
-
-
-def _first(output: Any) -> Tensor:
-    return output[0] if isinstance(output, tuple) else output

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikeduel.networks import plain
-from spikeduel.networks.chains import JoinsLayers, SpikingChain
+from spikeduel.networks.chains import SpikingChain, WithoutTime, relu_of_max_pool_of_conv
 from spikeduel.networks.plain import ChannelsLastFlatten
-from spikeduel.networks.pooling import relu_of_max_pool_of_conv
 from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.readouts import LogitReadout, SpikeCountReadout
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.errors import InputError
 from spikeduel.system.registry import Family
 
 Shape = tuple[int, int, int]
-MakeNeuron = Callable[[], Neuron]
+MakeNeuron = Callable[[], nn.Module]
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
 """Least pixels a side: two poolings leave nothing of a smaller image. The second is for the study's
@@ -45,12 +44,6 @@ further ones must leave maps of `LAST_MAP`, so that the last one sees all of a l
 POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
 
-def pooling_of(name: str) -> Callable[[int], nn.Module]:
-    if name not in POOLINGS:
-        raise unknown("pooling", name, POOLINGS)
-    return POOLINGS[name]
-
-
 class DenseSNN(SpikingChain):
     """The study's spiking network: Linear(C·H·W → hidden), neurons, Linear(hidden → K), neurons."""
 
@@ -69,13 +62,14 @@ class DenseSNN(SpikingChain):
         return [nn.Sequential(nn.Flatten(), self.linear1), self.lif1, self.linear2, self.lif2]
 
 
-class SmallCNN(JoinsLayers):
+class SmallCNN(nn.Module):
     """The study's CNN: twice {Conv 3×3, ReLU, MaxPool 2}, Linear → hidden, ReLU, Linear → K; zeros
     surround images below 10×10.
     """
 
     family: Family = "cnn"
     readout = LogitReadout()
+    joins_layers = False
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 1024) -> None:
         super().__init__()
@@ -97,31 +91,25 @@ class SmallCNN(JoinsLayers):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.border(x)
-        if self.is_joined:
-            first, _, _, *rest = self.features
-            x = nn.Sequential(*rest)(relu_of_max_pool_of_conv(first, x))
+        if self.training and self.joins_layers:
+            x = self.features[3:](relu_of_max_pool_of_conv(self.features[0], x))
         else:
             x = self.features(x)
         return self.classifier(x.flatten(1))
 
 
-class _Dense(nn.Module):
-    def __init__(self, image_shape: Shape, num_classes: int, hidden: int) -> None:
+class DenseLIF(SpikingChain):
+    """Twice {Linear → hidden, batch norm, neurons}, Linear → K."""
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256
+    ) -> None:
         super().__init__()
         # Batch norm has a bias.
         inputs = nn.Linear(math.prod(image_shape), hidden, bias=False)
         self.block1 = nn.Sequential(inputs, nn.BatchNorm1d(hidden))
         self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
         self.linear = nn.Linear(hidden, num_classes)
-
-
-class DenseLIF(SpikingChain, _Dense):
-    """Twice {Linear → hidden, batch norm, neurons}, Linear → K."""
-
-    def __init__(
-        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256
-    ) -> None:
-        super().__init__(image_shape, num_classes, hidden)
         self.lif1, self.lif2 = neuron(), neuron()
 
     def layers(self) -> list[nn.Module]:
@@ -129,39 +117,16 @@ class DenseLIF(SpikingChain, _Dense):
         return [first, self.lif1, self.block2, self.lif2, self.linear]
 
 
-class DenseReLU(_Dense):
+class DenseReLU(WithoutTime, DenseLIF):
     """`DenseLIF` with ReLU, without time."""
 
     family: Family = "ann"
-    readout = LogitReadout()
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 256) -> None:
-        super().__init__(image_shape, num_classes, hidden)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.relu(self.block2(self.relu(self.block1(x.flatten(1))))))
+        super().__init__(image_shape, num_classes, nn.ReLU, hidden)
 
 
-class _Conv(nn.Module):
-    def __init__(self, image_shape: Shape, num_classes: int, hidden: int, pooling: str) -> None:
-        super().__init__()
-        channels, height, width = image_shape
-        first, second = 32, 64
-        below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
-        inputs = nn.Conv2d(channels, first, 3, padding=1, bias=False)
-        self.block1 = nn.Sequential(
-            nn.ZeroPad2d((0, right, 0, below)), inputs, nn.BatchNorm2d(first)
-        )
-        self.block2 = nn.Sequential(
-            nn.Conv2d(first, second, 3, padding=1, bias=False), nn.BatchNorm2d(second)
-        )
-        self.linear1 = nn.Linear(second * ((height + below) // 4) * ((width + right) // 4), hidden)
-        self.linear2 = nn.Linear(hidden, num_classes)
-        self.pool = pooling_of(pooling)(2)
-
-
-class ConvLIF(SpikingChain, _Conv):
+class ConvLIF(SpikingChain):
     """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K."""
 
     def __init__(
@@ -172,33 +137,39 @@ class ConvLIF(SpikingChain, _Conv):
         hidden: int = 256,
         pooling: str = "max",
     ) -> None:
-        super().__init__(image_shape, num_classes, hidden, pooling)
+        super().__init__()
+        channels, height, width = image_shape
+        below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
+        self.block1 = nn.Sequential(
+            nn.ZeroPad2d((0, right, 0, below)),
+            nn.Conv2d(channels, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+        )
+        self.block2 = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64))
+        self.linear1 = nn.Linear(64 * ((height + below) // 4) * ((width + right) // 4), hidden)
+        self.linear2 = nn.Linear(hidden, num_classes)
+        self.pool, self.flatten = POOLINGS[pooling](2), ChannelsLastFlatten()
         self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
 
     def layers(self) -> list[nn.Module]:
         convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
-        flat = nn.Sequential(ChannelsLastFlatten(), self.linear1)
-        return [*convolutions, flat, self.lif3, self.linear2]
+        return [*convolutions, nn.Sequential(self.flatten, self.linear1), self.lif3, self.linear2]
 
 
-class ConvReLU(_Conv):
+class ConvReLU(WithoutTime, ConvLIF):
     """`ConvLIF` with ReLU, without time."""
-
-    family: Family = "cnn"
-    readout = LogitReadout()
 
     def __init__(
         self, image_shape: Shape, num_classes: int, hidden: int = 256, pooling: str = "max"
     ) -> None:
-        super().__init__(image_shape, num_classes, hidden, pooling)
-        self.relu, self.flatten = nn.ReLU(), ChannelsLastFlatten()
+        super().__init__(image_shape, num_classes, nn.ReLU, hidden, pooling)
 
-    def forward(self, x: Tensor) -> Tensor:
-        for block in (self.block1, self.block2):
+    def layers(self) -> list[nn.Module]:
+        layers = super().layers()
+        if isinstance(self.pool, nn.MaxPool2d):
             # max(ReLU(x)) = ReLU(max(x)), for a quarter of the work
-            is_max = isinstance(self.pool, nn.MaxPool2d)
-            x = self.relu(self.pool(block(x))) if is_max else self.pool(self.relu(block(x)))
-        return self.linear2(self.relu(self.linear1(self.flatten(x))))
+            layers[1:3], layers[4:6] = [self.pool, self.lif1], [self.pool, self.lif2]
+        return layers
 
 
 def first_layers(
@@ -212,56 +183,17 @@ def first_layers(
     pooled = min(halvings, MOST_POOLED)
     stride = 2 ** (halvings - pooled)
     first = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
-    further = [nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(pooled - 1)]
-    sides = [-(-side // stride) // 2**pooled for side in sides]
-    return [(first, halvings > 0), *((convolution, True) for convolution in further)], sides
+    further = [(nn.Conv2d(width, width, 3, padding=1, bias=False), True) for _ in range(pooled - 1)]
+    return [(first, halvings > 0), *further], [-(-side // stride) // 2**pooled for side in sides]
 
 
-class _VGG(nn.Module):
+class VGGLIF(SpikingChain):
     """Layers of {conv 3×3, pooling, batch norm} until maps are small, stages of {conv, batch norm,
     conv, pooling, batch norm}, the mean over all places, a linear layer.
 
-    Neurons or ReLU follow each batch norm. After Simonyan and Zisserman 2015, "Very Deep
-    Convolutional Networks for Large-Scale Image Recognition".
+    Neurons follow each batch norm, so that all layers but the first get spikes. After Simonyan and
+    Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition".
     """
-
-    def __init__(
-        self,
-        image_shape: Shape,
-        num_classes: int,
-        width: int = 24,
-        dropout: float | None = None,
-        pooling: str = "max",
-    ) -> None:
-        super().__init__()
-        make_pooling = pooling_of(pooling)
-        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
-
-        def normed(convolution: nn.Conv2d, halved: bool) -> nn.Sequential:
-            pooled = [make_pooling(2)] if halved else []
-            return nn.Sequential(convolution, *pooled, nn.BatchNorm2d(convolution.out_channels))
-
-        self.blocks = nn.ModuleList([normed(*layer) for layer in first])
-        before = width
-        for growth in GROWTH:
-            if min(sides) // 2 < SMALLEST_MAP:
-                break
-            # Usual widths give channels that fill vector instructions.
-            after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
-            for channels, halved in ((before, False), (after, True)):
-                convolution = nn.Conv2d(channels, after, 3, padding=1, bias=False)
-                self.blocks.append(normed(convolution, halved))
-            before, sides = after, [side // 2 for side in sides]
-        self.linear = nn.Sequential(
-            nn.AvgPool2d((sides[0], sides[1])),
-            nn.Flatten(),
-            nn.Dropout(dropout or 0.0),
-            nn.Linear(before, num_classes),
-        )
-
-
-class VGGLIF(SpikingChain, _VGG):
-    """Convolutions with spiking neurons; all layers but the first get spikes."""
 
     def __init__(
         self,
@@ -272,19 +204,40 @@ class VGGLIF(SpikingChain, _VGG):
         dropout: float | None = None,
         pooling: str = "max",
     ) -> None:
-        super().__init__(image_shape, num_classes, width, dropout, pooling)
-        self.neurons = nn.ModuleList([neuron() for _ in self.blocks])
+        super().__init__()
+        layers, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+        before = width
+        for growth in GROWTH:
+            if min(sides) // 2 < SMALLEST_MAP:
+                break
+            # Usual widths give channels that fill vector instructions.
+            after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
+            for channels, halved in ((before, False), (after, True)):
+                layers.append((nn.Conv2d(channels, after, 3, padding=1, bias=False), halved))
+            before, sides = after, [side // 2 for side in sides]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                convolution,
+                *([POOLINGS[pooling](2)] if halved else []),
+                nn.BatchNorm2d(convolution.out_channels),
+            )
+            for convolution, halved in layers
+        )
+        self.linear = nn.Sequential(
+            nn.AvgPool2d((sides[0], sides[1])),
+            nn.Flatten(),
+            nn.Dropout(dropout or 0.0),
+            nn.Linear(before, num_classes),
+        )
+        self.neurons = nn.ModuleList(neuron() for _ in self.blocks)
 
     def layers(self) -> list[nn.Module]:
         pairs = zip(self.blocks, self.neurons, strict=True)
         return [*(layer for pair in pairs for layer in pair), self.linear]
 
 
-class VGGReLU(_VGG):
+class VGGReLU(WithoutTime, VGGLIF):
     """`VGGLIF` with ReLU, without time."""
-
-    family: Family = "cnn"
-    readout = LogitReadout()
 
     def __init__(
         self,
@@ -294,13 +247,7 @@ class VGGReLU(_VGG):
         dropout: float | None = None,
         pooling: str = "max",
     ) -> None:
-        super().__init__(image_shape, num_classes, width, dropout, pooling)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
-            x = self.relu(block(x))
-        return self.linear(x)
+        super().__init__(image_shape, num_classes, nn.ReLU, width, dropout, pooling)
 
 
 class VGGSum(VGGReLU):
@@ -315,14 +262,15 @@ class VGGSum(VGGReLU):
         dropout: float | None = None,
         pooling: str = "max",
     ) -> None:
-        super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
+        frame_shape = max(image_shape[0] // num_frames, 1), *image_shape[1:]
+        super().__init__(frame_shape, num_classes, width, dropout, pooling)
         self.num_frames = num_frames
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.unflatten(1, (self.num_frames, -1)).mean(1))
 
 
-class VGGGRU(VGGReLU):
+class VGGGRU(VGGSum):
     """`VGGReLU` frame by frame, with a `torch.nn.GRU` over the features."""
 
     def __init__(
@@ -334,8 +282,7 @@ class VGGGRU(VGGReLU):
         dropout: float | None = None,
         pooling: str = "max",
     ) -> None:
-        super().__init__(_of_a_frame(image_shape, num_frames), num_classes, width, dropout, pooling)
-        self.num_frames = num_frames
+        super().__init__(image_shape, num_classes, num_frames, width, dropout, pooling)
         # The GRU goes between pooling and dropout of the parent's head, and keeps its width.
         pool, flatten, dropout_layer, linear = self.linear
         self.gru = nn.GRU(linear.in_features, linear.in_features)
@@ -346,14 +293,10 @@ class VGGGRU(VGGReLU):
         """Return the logits `[B, K]` of the last frame for `[B, T·C, H, W]`."""
         frames = x.unflatten(1, (self.num_frames, -1)).transpose(0, 1)
         features = frames.flatten(0, 1)
-        for block in self.blocks:
-            features = self.relu(block(features))
+        for layer in self.layers()[:-1]:
+            features = layer(features)
         states, _ = self.gru(self.features(features).unflatten(0, frames.shape[:2]))
         return self.linear(states[-1])
-
-
-def _of_a_frame(image_shape: Shape, num_frames: int) -> Shape:
-    return max(image_shape[0] // num_frames, 1), *image_shape[1:]
 
 
 class ResNetSiLU(nn.Module):
@@ -390,9 +333,8 @@ class ResNetSiLU(nn.Module):
 class _Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
-        convolutions = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
-        first, second = (_normed(convolution, halved=False) for convolution in convolutions)
-        self.inner = nn.Sequential(*first, *second[:-1])
+        first, second = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.inner = nn.Sequential(*_normed(first, False), *_normed(second, False)[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         return F.silu(x + self.inner(x))

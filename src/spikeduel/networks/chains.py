@@ -1,62 +1,68 @@
 """Chains of layers and neurons, run over time.
 
-In training, `joint` computes some layers as one, unless hooks, carried states, counters or
-compilation forbid it.
+In training, some layers are computed as one, unless hooks, carried states, counters or compilation
+forbid it.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.module import _has_any_global_hook
 from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 from spikeduel.spiking import ConstantInput, as_sequence, kernels, over_time
+from spikeduel.spiking.kernels import LANES, is_watched
 from spikeduel.spiking.neurons import IF, LIF, Neuron, is_carried
-from spikeduel.spiking.readouts import MeanReadout, Readout
+from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout
 from spikeduel.system.registry import Family
 
 Joined = Callable[[Tensor | ConstantInput], Tensor]
 
 
-class JoinsLayers(nn.Module):
-    """A network that can compute some layers as one in training."""
-
-    joins_layers = False
-
-    @property
-    def is_joined(self) -> bool:
-        return self.training and self.joins_layers
-
-
 def join_layers(module: nn.Module) -> None:
     """Let `module` compute layers as one in training; losses can differ in the last digits."""
     for part in module.modules():
-        if isinstance(part, JoinsLayers):
-            part.joins_layers = True
+        if hasattr(part, "joins_layers"):
+            part.joins_layers = True  # type: ignore[assignment]
 
 
-class SpikingChain(JoinsLayers):
+class SpikingChain(nn.Module):
     """Layers in a chain, some of them neurons; without last neurons, the current is read out."""
 
     family: Family = "snn"
     readout: Readout = MeanReadout()
+    joins_layers = False
 
     def layers(self) -> list[nn.Module]:
         raise NotImplementedError
 
-    def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, x: Any) -> Any:
         """Return `[T, B, K]`, or `(spk, mem)` of last neurons, for `[T, B, C, H, W]` or a
         `ConstantInput`.
         """
         layers, mem = self.layers(), None
-        for layer in joined(layers) if self.is_joined else layers:
+        for layer in joined(layers) if self.training and self.joins_layers else layers:
             if isinstance(layer, Neuron):
                 x, mem = layer(x, with_mem=layer is layers[-1])
             else:
                 x, mem = over_time(layer, x) if isinstance(layer, nn.Module) else layer(x), None
         return as_sequence(x) if mem is None else (as_sequence(x), mem)
+
+
+class WithoutTime(SpikingChain):
+    """The twin of a `SpikingChain` whose neurons are `nn.ReLU`, for images `[B, C, H, W]`."""
+
+    family: Family = "cnn"
+    readout: Readout = LogitReadout()
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers():
+            x = layer(x)
+        return x
 
 
 def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
@@ -125,22 +131,57 @@ def _projected(neuron: LIF, linear: nn.Linear, x: Tensor | ConstantInput) -> Ten
 
 def is_seen(*layers: nn.Module) -> bool:
     """Return True if a hook or a carried state could see between layers."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return (
         is_carried()
         or _has_any_global_hook()
-        or any(getattr(layer, hook) for layer in layers for hook in hooks)
+        or any(
+            layer._forward_hooks
+            or layer._forward_pre_hooks
+            or layer._backward_hooks
+            or layer._backward_pre_hooks
+            for layer in layers
+        )
     )
 
 
 def _halves(layer: nn.MaxPool2d) -> bool:
-    settings = layer.kernel_size, layer.stride, layer.padding, layer.dilation
     return (
         type(layer) is nn.MaxPool2d
         and not layer.ceil_mode
         and not layer.return_indices
         and all(
             value in (number, (number, number))
-            for value, number in zip(settings, (2, 2, 0, 1), strict=True)
+            for value, number in (
+                (layer.kernel_size, 2),
+                (layer.stride, 2),
+                (layer.padding, 0),
+                (layer.dilation, 1),
+            )
         )
     )
+
+
+def relu_of_max_pool_of_conv(conv: nn.Module, x: Tensor) -> Tensor:
+    """Return `relu(max_pool2d(conv(x), 2))` for images `[N, C, H, W]` that need no gradient.
+
+    The highest number gets the gradient even if bf16 rounds others to it; PyTorch takes the first.
+    """
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    if (
+        isinstance(conv, nn.Conv2d)
+        and (conv.kernel_size, conv.stride, conv.padding) == ((3, 3), (1, 1), (0, 0))
+        and (conv.dilation, conv.groups) == ((1, 1), 1)
+        and conv.bias is not None
+        and x.device.type == "cpu"
+        and dtype in (torch.bfloat16, torch.float32)
+        and not x.requires_grad
+        and conv.in_channels <= 4  # a product of matrices is faster for more
+        and conv.out_channels % LANES == 0
+        and min(x.shape[2:]) >= 4
+        and not is_watched(x)
+        and not is_seen(conv)
+    ):
+        from spikeduel.networks.pooling_kernels import ReluOfMaxPoolOfConv
+
+        return ReluOfMaxPoolOfConv.apply(x.to(dtype), conv.weight.to(dtype), conv.bias.to(dtype))
+    return F.relu(F.max_pool2d(conv(x), 2))

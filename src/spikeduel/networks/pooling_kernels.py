@@ -1,11 +1,21 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
-"""Compiled loops of `pooling`: a square of four places at a time, for a vector of channels.
+"""ReLU of the max-pooling of a first convolution, in one pass over memory each way; forward keeps
+only the places that get the gradient.
 
-Arrays are flat `[N, H, W, C]`. A winner is a square's highest place, or `_NOBODY`.
+The compiled loops take a square of four places at a time, for a vector of channels. Arrays are flat
+`[N, H, W, C]`. A winner is a square's highest place, or `_NOBODY`.
 """
 
+from functools import partial
+from typing import Any
+
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from spikeduel.spiking.kernels import cpu
 
 # Numba caches by file: save this file after a change of an imported one.
 from spikeduel.spiking.kernels.cpu_numbers import (
@@ -35,8 +45,7 @@ def _take(a, b, c, d, pooled, winners, at):
         place = where(is_number, where(is_higher, _place(k), place), _place(k))
         highest = where(is_number, where(is_higher, other, highest), other)
     nothing = _place(0)
-    is_lower = nothing > highest
-    store(where(is_lower, nothing, highest), pooled, at)
+    store(where(nothing > highest, nothing, highest), pooled, at)
     store(where(highest > nothing, place, _place(_NOBODY)), winners, at)
 
 
@@ -74,8 +83,7 @@ def differentiate(grad, winners, x, offsets, grads, height, width, planes, start
     """
     num_taps, line = len(offsets), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2
-    images = len(x) // (height * line)
-    size = len(grads) // images
+    size = len(grads) // (len(x) // (height * line))
     channels = size // (num_taps + 1)
     nothing = _place(0)
     for image in range(start, stop):
@@ -101,3 +109,46 @@ def differentiate(grad, winners, x, offsets, grads, height, width, planes, start
                         lower = filled(x[at + line]) * c + filled(x[at + line + planes]) * d
                         add_to(grads, first + tap * channels + channel, upper + lower, LANES)
                     add_to(grads, first + num_taps * channels + channel, (a + b) + (c + d), LANES)
+
+
+class ReluOfMaxPoolOfConv(torch.autograd.Function):
+    """`relu(max_pool2d(conv2d(x, weight, bias), 2))` for a 3×3 kernel; `x` gets no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        num_images, planes, height, width = x.shape
+        shape = (num_images, (height - 2) // 2, (width - 2) // 2, len(bias))
+        pooled = cpu.empty(shape, x.dtype).permute(0, 3, 1, 2)
+        # Whole numbers that are written in bf16.
+        ctx.winners = np.empty(pooled.numel(), np.int16)
+        rows, columns, plane = np.mgrid[:3, :3, :planes].reshape(3, -1)
+        ctx.x, ctx.offsets = _flat(x.float()), (rows * width + columns) * planes + plane
+        ctx.shape, ctx.weight = (height, width, planes), weight
+        kernel = partial(
+            convolve_and_pool,
+            ctx.x,
+            weight.detach().float().permute(2, 3, 1, 0).contiguous().flatten().numpy(),
+            bias.detach().float().numpy(),
+            ctx.offsets,
+            _flat(pooled),
+            ctx.winners,
+            *ctx.shape,
+        )
+        cpu.run_chunks(kernel, num_images, work=4 * pooled.numel())
+        return pooled
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor, Tensor]:
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        grads = torch.empty(len(grad), len(ctx.offsets) + 1, grad.shape[1])
+        arrays = _flat(grad), ctx.winners, ctx.x, ctx.offsets, cpu.flat(grads)
+        kernel = partial(differentiate, *arrays, *ctx.shape)
+        cpu.run_chunks(kernel, len(grad), work=4 * grad.numel())
+        *grad_weight, grad_bias = grads.sum(0).to(grad.dtype)
+        by_tap = torch.stack(grad_weight).view(3, 3, ctx.shape[2], -1)
+        return None, by_tap.permute(3, 2, 0, 1), grad_bias
+
+
+def _flat(x: Tensor) -> np.ndarray:
+    return cpu.flat(x.permute(0, 2, 3, 1))

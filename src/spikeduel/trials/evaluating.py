@@ -14,9 +14,8 @@ from spikeduel.data import Prepared, Split, pictures
 from spikeduel.data.events import formats
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
-from spikeduel.exchange import exporting, nir
+from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import ExportCheck, LabelledImages
-from spikeduel.exchange.nir import TrainedOn
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
@@ -27,7 +26,7 @@ from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment
 from spikeduel.settings.reading import read_experiment
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Place, images_digest, opened
 
@@ -356,11 +355,15 @@ def import_model(
     `dt` (1e-4 seconds) apply unless the file says otherwise. Raises `InputError`.
     """
     progress = progress or Progress()
+    try:
+        from spikeduel.exchange import nir
+    except ModuleNotFoundError as error:
+        raise MissingExtra(str(error.name), "export") from None
 
-    def trained_on() -> TrainedOn:
+    def trained_on() -> nir.TrainedOn:
         assert experiment is not None
         prepared = data.load(experiment, progress.track, say=progress.say)
-        return TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
+        return nir.TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
 
     known = None if experiment is None else trained_on
     return nir.import_model(Path(path), known, encoding, num_steps, dt)
