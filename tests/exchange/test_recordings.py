@@ -17,8 +17,8 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
 @pytest.mark.parametrize(
     ("contender", "to", "network"),
     [
-        ("conv-lif", "onnx", {"hidden": 8}),
-        ("conv-lif", "onnx-step", {"hidden": 8}),
+        ("dense-lif", "onnx", {"hidden": 8}),
+        ("dense-lif", "onnx-step", {"hidden": 8}),
         ("conv-lif", "nir", FOR_NIR | {"hidden": 8}),
         ("vgg-gru", "onnx", {}),
     ],

@@ -289,12 +289,12 @@ class Deciding(nn.Module):
     [
         (
             nn.Sequential(nn.Conv2d(1, 3, 3), nn.Sequential(nn.SiLU())),
-            r"1\.0 \(SiLU\) has no counterpart",
+            r"1\.0 \(SiLU\): it has no counterpart",
         ),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
-        (Gated(), "sigmoid has no counterpart"),
-        (Widened(), "pad pads other axes than rows and columns"),
-        (Deciding(), "sum has no counterpart"),
+        (Gated(), "sigmoid: it has no counterpart"),
+        (Widened(), "pad: it pads with something else than zeros, or other axes"),
+        (Deciding(), "sum: it has no counterpart"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
         (
             nn.Sequential(
@@ -308,11 +308,11 @@ class Deciding(nn.Module):
         ),
         (
             nn.Sequential(nn.BatchNorm2d(1, track_running_stats=False), nn.ReLU()),
-            r"0 \(BatchNorm2d\) keeps no",
+            r"0 \(BatchNorm2d\): it keeps no",
         ),
-        (nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.ReLU()), r"0 \(MaxPool2d\) is dilated"),
-        (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\) cuts off at other values"),
-        (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\) has no counterpart"),
+        (nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.ReLU()), r"0 \(MaxPool2d\): it is dilated"),
+        (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\): it cuts off at other values"),
+        (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\): it has no counterpart"),
         (nn.Sequential(nn.ReLU(), Weighted()), "joins what comes from the images with something"),
     ],
     ids=str,

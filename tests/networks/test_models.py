@@ -84,7 +84,6 @@ def test_a_trace_is_what_the_network_did(images):
     assert torch.equal(trace.spk["lif2"], spk)
     assert torch.equal(trace.mem["lif2"], mem)
     torch.testing.assert_close(trace.current["lif2"], model.module.linear2(trace.spk["lif1"]))
-    assert model.trace(images, num_steps=9).mem["lif1"].shape == (9, 5, 12)
     with pytest.raises(InputError, match="does not spike"):
         make("small-cnn").trace(images)
 

@@ -8,8 +8,7 @@ score. Half a threshold more, spread over the T steps, rounds to the nearest (De
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -36,7 +35,7 @@ from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.readouts import LogitReadout
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, naming
 
 MOST_VALUES = 100_000_000
 """Activations of all layers together; of more, evenly many of each batch are looked at."""
@@ -67,15 +66,12 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     """
     layers = traced(model.module, model.card.image_shape)
     made = _spiking(layers, activation_scales(model, images, percentile, layers), num_steps)
+    described = [{**plain.described(layer.module), "inputs": list(layer.inputs)} for layer in made]
     card = replace(
         model.card,
         contender="sequential",
         family="snn",
-        network={
-            "layers": [
-                {**plain.described(layer.module), "inputs": list(layer.inputs)} for layer in made
-            ]
-        },
+        network={"layers": described},
         encoding="direct",
         num_steps=num_steps,
         foreign=None,
@@ -83,11 +79,7 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     )
     with torch.random.fork_rng():
         module = building.build(card)
-    weights = {
-        f"chain.{index}.{name}": value
-        for index, layer in enumerate(made)
-        for name, value in layer.module.state_dict().items()
-    }
+    weights = nn.ModuleList(layer.module for layer in made).state_dict(prefix="chain.")
     module.load_state_dict(weights)
     return Model(module.to(model.device).eval(), card)
 
@@ -122,11 +114,11 @@ def activation_scales(
                 raise InputError("it answers otherwise than its layers do, one by one.")
     for hook in hooks:
         hook.remove()
-    values = {index: np.concatenate(parts) for index, parts in seen.items()}
     # A layer without activations has no scale.
     return {
-        index: float(np.percentile(positive, percentile)) if len(positive) else 1.0
-        for index, positive in values.items()
+        index: float(np.percentile(positive, percentile))
+        for index, parts in seen.items()
+        if len(positive := np.concatenate(parts))
     }
 
 
@@ -144,14 +136,13 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
             steady.add(len(made) - 1)
         return len(made) - 1
 
-    def can_shift(index: int) -> bool:
-        return index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, _WEIGHTED)
+    def is_alone(index: int, kind: Any) -> bool:
+        return index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, kind)
 
     def shifted(index: int, amount: float) -> int:
         """Return the number of a layer that gives `amount` more than the source's `index`."""
-        is_sum = index != IMAGES and uses[index] == 1 and isinstance(layers[index].module, Add)
-        for source in (index, *(layers[index].inputs if is_sum else ())):
-            if can_shift(source):
+        for source in (index, *(layers[index].inputs if is_alone(index, Add) else ())):
+            if is_alone(source, _WEIGHTED):
                 layer: Any = made[made_as[source]].module
                 layer.bias = nn.Parameter(layer.bias + amount, requires_grad=False)
                 return made_as[index]
@@ -177,8 +168,8 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
         if isinstance(layer.module, _ACTIVATIONS):
             scale = scales.get(index, 1.0)
             neurons = LIF(beta=1.0, threshold=scale, reset_mechanism="subtract")
-            spikes = add(neurons, shifted(layer.inputs[0], 0.5 * scale / num_steps))
-            made_as[index] = add(Scale(scale), spikes)
+            current = shifted(layer.inputs[0], 0.5 * scale / num_steps)
+            made_as[index] = add(Scale(scale), add(neurons, current))
         elif isinstance(layer.module, nn.MaxPool2d) and inputs[0] not in steady:
             made_as[index] = pooled(inputs[0], layer.module, layer.name)
         else:
@@ -198,14 +189,14 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
     """
     if not isinstance(getattr(module, "readout", LogitReadout()), LogitReadout):
         raise InputError("it does not give one score a class for an image.")
-    parameter = next(module.parameters(), torch.empty(0))
+    device = next(module.parameters(), torch.empty(0)).device
     tape = _Tape(module.eval())
     try:
         # Inference mode keeps composite operators, such as a linear layer, whole.
         with torch.inference_mode():
-            images = torch.rand(1, *image_shape, device=parameter.device)
+            images = torch.rand(1, *image_shape, device=device)
             tape.outputs[id(images)] = images, IMAGES
-            with tape.watched(), tape:
+            with tape:
                 scores = module(images)
     except InputError:
         raise
@@ -245,13 +236,11 @@ def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
         layer.name, before.name = before.name, layer.name
         _settle(layers, source, uses)
     elif isinstance(layer.module, Affine) and isinstance(before.module, nn.Linear | nn.Conv2d):
-        weight, norm = before.module.weight, layer.module
-        bias = 0 if before.module.bias is None else before.module.bias
-        _set_weights(
-            before.module,
-            weight * norm.weight.view(-1, *[1] * (weight.dim() - 1)),
-            bias * norm.weight + norm.bias,
-        )
+        weighted: Any = before.module
+        norm = layer.module
+        scale = norm.weight.view(-1, *[1] * (weighted.weight.dim() - 1))
+        bias = weighted.bias * norm.weight + norm.bias
+        _with_weights(weighted, weighted.weight * scale, bias)
         layer.module = nn.Identity()
 
 
@@ -262,16 +251,11 @@ def _rises(module: nn.Module) -> bool:
     return isinstance(module, _ACTIVATIONS)
 
 
-def _set_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+def _with_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> Any:
     bias = weight.new_zeros(len(weight)) if bias is None else bias
     layer.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
     layer.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
-    made: nn.Module = layer
-    return made
-
-
-class _Refused(Exception):
-    """Error: an operator is no layer of `plain`, with the reason."""
+    return layer
 
 
 class _Tape(TorchDispatchMode):
@@ -284,21 +268,22 @@ class _Tape(TorchDispatchMode):
         self.outputs: dict[int, tuple[Tensor, int]] = {}
         """Each tensor (held, so that no other has its id) with the number of its layer."""
         self.running: list[nn.Module] = []
+        self.hooks: list[Any] = []
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        hooks: list[Any] = [part.register_forward_pre_hook(self._enter) for part in self.names]
-        hooks += [part.register_forward_hook(self._leave) for part in self.names]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
+    def __enter__(self) -> Any:
+        self.hooks = [part.register_forward_pre_hook(self._start) for part in self.names]
+        self.hooks += [part.register_forward_hook(self._end) for part in self.names]
+        return super().__enter__()
 
-    def _enter(self, part: nn.Module, inputs: Any) -> None:
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for hook in self.hooks:
+            hook.remove()
+
+    def _start(self, part: nn.Module, inputs: Any) -> None:
         self.running.append(part)
 
-    def _leave(self, part: nn.Module, inputs: Any, output: Any) -> None:
+    def _end(self, part: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(part, AsPretrained | ChannelsLastFlatten):
             self._add(output, part, *(self._layer(x) for x in inputs))
         self.running.pop()
@@ -319,19 +304,16 @@ class _Tape(TorchDispatchMode):
         if not sources:
             return result
         operator = func._schema.name.partition("::")[2].removesuffix("_")
-        try:
+        is_layer = type(part).__module__.startswith("torch.nn.")
+        with naming(f"{self.names[part]} ({type(part).__name__})" if is_layer else operator):
             if operator not in OPERATORS:
-                raise _Refused(
-                    "has no counterpart among neurons that integrate and fire, and what lies "
-                    "between them"
+                raise InputError(
+                    "it has no counterpart among neurons that integrate and fire, and what lies "
+                    "between them."
                 )
             module = OPERATORS[operator](result, *args, **kwargs)
             if isinstance(module, Add | Concat) and len(sources) < len(operands):
-                raise _Refused("joins what comes from the images with something else")
-        except _Refused as error:
-            is_layer = type(part).__module__.startswith("torch.nn.")
-            where = f"{self.names[part]} ({type(part).__name__})" if is_layer else operator
-            raise InputError(f"{where} {error}.") from None
+                raise InputError("it joins what comes from the images with something else.")
         self.outputs[id(result)] = result, sources[0]
         for layer in module if isinstance(module, nn.Sequential) else filter(None, [module]):
             self._add(result, layer, *sources)
@@ -351,16 +333,14 @@ def _convolution(
     result: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None, *settings: Any
 ) -> nn.Module:
     named = dict(zip(("stride", "padding", "dilation", "groups"), settings, strict=False))
-    height, width = weight.shape[2:]
-    with torch.device("meta"):
-        layer = nn.Conv2d(x.shape[1], len(weight), (height, width), **named)
-    return _set_weights(layer, weight, bias)
+    kernel = (weight.shape[2], weight.shape[3])
+    layer = nn.Conv2d(x.shape[1], len(weight), kernel, **named, device="meta")
+    return _with_weights(layer, weight, bias)
 
 
 def _linear(result: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> nn.Module:
-    with torch.device("meta"):
-        layer = nn.Linear(weight.shape[1], len(weight))
-    return _set_weights(layer, weight, bias)
+    layer = nn.Linear(weight.shape[1], len(weight), device="meta")
+    return _with_weights(layer, weight, bias)
 
 
 def _batch_norm(
@@ -376,15 +356,15 @@ def _batch_norm(
     cudnn: bool,
 ) -> nn.Module:
     if mean is None:
-        raise _Refused("keeps no statistics: what it does depends on the other images of a batch")
+        raise InputError("it keeps no statistics: its result depends on other images of a batch.")
     scale = (var + eps).rsqrt() * (1 if weight is None else weight)
     shift = -mean * scale + (0 if bias is None else bias)
-    return _set_weights(Affine(len(mean)), scale, shift)
+    return _with_weights(Affine(len(mean)), scale, shift)
 
 
 def _clipped(result: Tensor, x: Tensor, low: float = -1, high: float = 1) -> nn.Module:
     if (low, high) != (0, 6):
-        raise _Refused("cuts off at other values than 0 and 6")
+        raise InputError("it cuts off at other values than 0 and 6.")
     return nn.ReLU6()
 
 
@@ -398,7 +378,7 @@ def _max_pool(
     ceil_mode: bool = False,
 ) -> nn.Module:
     if np.any(np.array(dilation) != 1):
-        raise _Refused("is dilated")
+        raise InputError("it is dilated.")
     return nn.MaxPool2d(kernel, stride or None, padding, ceil_mode=ceil_mode)
 
 
@@ -410,27 +390,23 @@ def _average_pool(
 
 def _mean(result: Tensor, x: Tensor, dim: Any = None, keepdim: bool = False) -> nn.Module:
     if x.dim() != 4 or sorted(axis % 4 for axis in dim or ()) != [2, 3]:
-        raise _Refused("takes the mean of something else than the places of a map")
-    if keepdim:
-        return nn.AdaptiveAvgPool2d(1)
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        raise InputError("it takes the mean of something else than the places of a map.")
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), *([] if keepdim else [nn.Flatten()]))
 
 
 def _shape(result: Tensor, x: Tensor, *shape: Any) -> nn.Module | None:
     if result.shape == x.shape:
         return None
     if result.dim() != 2 or len(result) != len(x):
-        raise _Refused("gives another shape than [B, all the rest]")
+        raise InputError("it gives another shape than [B, all the rest].")
     return nn.Flatten()
 
 
 def _pad(
     result: Tensor, x: Tensor, pad: Any, mode: str = "constant", value: float | None = None
 ) -> nn.Module:
-    if mode != "constant" or value:
-        raise _Refused("pads with something else than zeros")
-    if len(pad) > 4:
-        raise _Refused("pads other axes than rows and columns")
+    if mode != "constant" or value or len(pad) > 4:
+        raise InputError("it pads with something else than zeros, or other axes of a map.")
     return nn.ZeroPad2d(tuple([*pad, 0, 0][:4]))
 
 
@@ -440,13 +416,13 @@ def _sum(result: Tensor, a: Any, b: Any, *, alpha: float = 1) -> nn.Module:
 
 def _number(value: Any) -> float:
     if not isinstance(value, int | float):
-        raise _Refused("computes with something else than one layer and a number")
+        raise InputError("it computes with something else than one layer and a number.")
     return float(value)
 
 
 def _concat(result: Tensor, parts: Any, dim: int = 0) -> nn.Module:
     if dim % result.dim() != 1:
-        raise _Refused("joins along another axis than the channels")
+        raise InputError("it joins along another axis than the channels.")
     return Concat()
 
 
@@ -473,21 +449,8 @@ OPERATORS: dict[str, Callable[..., nn.Module | None]] = {
     "mul": lambda result, a, b: Scale(_number(b)),
     "div": lambda result, a, b: Scale(1 / _number(b)),
     "cat": _concat,
-    **dict.fromkeys(
-        [
-            "dropout",
-            "feature_dropout",
-            "alpha_dropout",
-            "contiguous",
-            "clone",
-            "alias",
-            "detach",
-            "to",
-            "log_softmax",
-        ],
-        _same,
-    ),
-    "log_softmax": _same,
+    **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "log_softmax"), _same),
+    **dict.fromkeys(("contiguous", "clone", "alias", "detach", "to"), _same),
 }
 """Makers of a layer from the result and the arguments of an operator; None where it changes nothing
 in an answer.

@@ -48,17 +48,19 @@ class Known:
 
 def known(module: nn.Module) -> Known | None:
     """Return the entry of `KNOWN` for the nearest base class of `module`, or None."""
-    names = ((kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__)
-    return next((KNOWN[name] for name in names if name in KNOWN), None)
+    for kind in type(module).__mro__:
+        if entry := KNOWN.get((kind.__module__.partition(".")[0], kind.__name__)):
+            return entry
+    return None
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
     """Return the outermost layers of spiking neurons in `module`, by name."""
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
-        inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
-        own, there = isinstance(layer, Neuron) and not isinstance(layer, ReLU), known(layer)
-        if not inside and (own or (there is not None and there.spikes)):
+        is_inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
+        spikes = isinstance(layer, Neuron) and not isinstance(layer, ReLU)
+        if not is_inside and (spikes or ((entry := known(layer)) and entry.spikes)):
             layers[name] = layer
     return layers
 
@@ -67,14 +69,13 @@ def family_of(module: nn.Module) -> Family:
     """Return the declared family, else "snn" with spiking layers, "cnn" with convolutions, or
     "ann". Raises `InputError`.
     """
-    family = getattr(module, "family", None)
-    if family is None:
-        if spiking_layers(module):
-            return "snn"
-        return "cnn" if any(isinstance(layer, _ConvNd) for layer in module.modules()) else "ann"
-    if family not in FAMILIES:
+    if (family := getattr(module, "family", None)) in FAMILIES:
+        return family
+    if family is not None:
         raise unknown(f"family of {type(module).__name__}", str(family), FAMILIES)
-    return family
+    if spiking_layers(module):
+        return "snn"
+    return "cnn" if any(isinstance(layer, _ConvNd) for layer in module.modules()) else "ann"
 
 
 def is_own(module: nn.Module) -> bool:
@@ -121,9 +122,9 @@ def _ours(module: Any) -> NeuronCost:
 
 def _snntorch(leaks: Callable[[Any], int], states: int = 1) -> Known:
     def cost(module: Any) -> NeuronCost:
-        resets = int(getattr(module, "reset_mechanism", "subtract") == "subtract")
-        unit = torch.as_tensor(getattr(module, "graded_spikes_factor", 1.0)).detach().flatten()[0]
-        return NeuronCost(leaks(module), states, resets, adds=states, unit=float(unit))
+        resets = int(module.reset_mechanism == "subtract")
+        unit = float(torch.as_tensor(module.graded_spikes_factor).flatten()[0])
+        return NeuronCost(leaks(module), states, resets, adds=states, unit=unit)
 
     return Known(cost)
 
@@ -147,8 +148,6 @@ def _norse(leaks: int, states: int, multi_step: bool = False, spikes: bool = Tru
     return Known(cost, spikes)
 
 
-_UNKNOWN_STEP, _BY_OPERATORS = Known(), Known(by_operators=True)
-
 KNOWN: dict[tuple[str, str], Known] = {
     ("spikeduel", "LIF"): Known(_ours),
     # A place of the pooled map keeps its neurons' counts: four for a stride of 2.
@@ -161,8 +160,8 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("snntorch", "Lapicque"): _snntorch(lambda module: 1),
     ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha, module.beta), 2),
     ("snntorch", "Alpha"): _snntorch(lambda module: 2 + _leaks(module.beta), 3),
-    ("snntorch", "SpikingNeuron"): _UNKNOWN_STEP,
-    **{("snntorch", name): _BY_OPERATORS for name in ("LeakyParallel", "LeakyKernel")},
+    ("snntorch", "SpikingNeuron"): Known(),
+    **{("snntorch", name): Known(by_operators=True) for name in ("LeakyParallel", "LeakyKernel")},
     **{("spikingjelly", name): _spikingjelly(0) for name in ("IFNode", "SimpleIFNode")},
     **{
         ("spikingjelly", name): _spikingjelly(1)
@@ -171,9 +170,9 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("spikingjelly", "NonSpikingIFNode"): _spikingjelly(0, spikes=False),
     ("spikingjelly", "NonSpikingLIFNode"): _spikingjelly(1, spikes=False),
     ("spikingjelly", "NonSpikingBaseNode"): Known(spikes=False),
-    **{("spikingjelly", name): _UNKNOWN_STEP for name in ("BaseNode", "SimpleBaseNode")},
+    **{("spikingjelly", name): Known() for name in ("BaseNode", "SimpleBaseNode")},
     **{
-        ("spikingjelly", name): _BY_OPERATORS
+        ("spikingjelly", name): Known(by_operators=True)
         for name in (
             "ILCBaseNode",
             "ActivationAwareIFNode",
@@ -192,10 +191,7 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("norse", "LICell"): _norse(2, 2, spikes=False),
     ("norse", "LI"): _norse(2, 2, multi_step=True, spikes=False),
     ("norse", "LIBoxCell"): _norse(1, 1, spikes=False),
-    **{
-        ("norse", name): _UNKNOWN_STEP
-        for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")
-    },
+    **{("norse", name): Known() for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")},
 }
 """Classes by library and name; the nearest base class counts."""
 
@@ -269,26 +265,23 @@ def calling_of(
     """Return a foreign network's calling convention, found with a few images by what its spiking
     layers receive. Raises `InputError`.
     """
-    training = module.training
+    was_training = module.training
     module.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng():
-            weights = next(module.parameters(), torch.empty(0))
+            device = next(module.parameters(), torch.empty(0)).device
             generator = torch.Generator().manual_seed(0)
-            images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(
-                weights.device
-            )
+            images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(device)
             calling, output = _probed(module, images, family)
             num_outputs = _parts(output)[0].shape[-1]
             if num_classes is not None and num_outputs != num_classes:
                 raise InputError(
                     f"it has {num_outputs} outputs, and the data has {num_classes} classes. Let "
-                    f"what builds it take "
-                    "num_classes."
+                    "what builds it take num_classes."
                 )
             _require_fresh(module, images, calling)
     finally:
-        module.train(training)
+        module.train(was_training)
     return calling
 
 
@@ -296,44 +289,43 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
     layers = list(spiking_layers(module).values())
     failure: Exception | None = None
     for flat in (True, False) if _starts_linear(module) else (False, True):
-        given = images.flatten(1) if flat else images
-        for x in (given, torch.stack([given] * _PROBED_STEPS)) if layers else (given,):
+        image = images.flatten(1) if flat else images
+        for x in (image, torch.stack([image] * _PROBED_STEPS)) if layers else (image,):
             try:
                 output, num_steps = _observed(module, x, layers)
             except Exception as error:  # user code can raise anything; the next way may be right
                 failure = failure or error
                 continue
             if not layers:
-                return _without_neurons(module, output, flat, family)
-            if x is not given and num_steps == _PROBED_STEPS:
-                return Calling("sequence", flat, _kind(output)[0]), output
+                return _without_neurons(module, output, flat, family), output
             over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
-            if x is given and num_steps == 1 and not over_time:
+            if x is not image:
+                if num_steps == _PROBED_STEPS:
+                    return Calling("sequence", flat, _kind(output)[0]), output
+            elif num_steps == 1 and not over_time:
                 return Calling("step", flat, _kind(output, one_step=True)[0]), output
-            if x is given and num_steps:
+            elif num_steps:
                 kind, steps = _kind(output)
                 return Calling("loop", flat, kind, steps or num_steps), output
     raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
 
 
-def _without_neurons(
-    module: nn.Module, output: Any, flat: bool, family: str | None
-) -> tuple[Calling, Any]:
+def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | None) -> Calling:
     kind, steps = _kind(output)
-    if family != "snn":
-        if kind != "scores":
-            raise InputError(
-                "it returns something for each time step, and has no layer that is known to "
-                "spike. If it is a spiking network, say so: --family NAME=snn."
-            )
-        return Calling("once", flat, kind), output
-    num_steps = steps or getattr(module, "num_steps", None)
-    if not isinstance(num_steps, int):
+    if family == "snn":
+        num_steps = steps or getattr(module, "num_steps", None)
+        if isinstance(num_steps, int):
+            return Calling("loop", flat, kind, num_steps)
         raise InputError(
             "it is said to spike, has no layer that is known to, and returns scores [B, K], so "
             "that its number of time steps cannot be seen. Give it an attribute num_steps."
         )
-    return Calling("loop", flat, kind, num_steps), output
+    if kind == "scores":
+        return Calling("once", flat, kind)
+    raise InputError(
+        "it returns something for each time step, and has no layer that is known to spike. If it "
+        "is a spiking network, say so: --family NAME=snn."
+    )
 
 
 def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
@@ -353,7 +345,7 @@ def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[An
             hook.remove()
         reset(module)
     steps = [_steps_of_layer(layer, shapes) for layer, shapes in seen.items()]
-    return output, max(steps) if steps and all(steps) else 0
+    return output, max(steps, default=0) if all(steps) else 0
 
 
 def _steps_of_layer(layer: nn.Module, shapes: list[torch.Size]) -> int:
@@ -378,8 +370,8 @@ def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
         if len(parts) == 1:
             return "over_time" if over_time or one_step else "scores", steps
         if len(parts) == 2 and over_time != one_step:
-            binary_spk, binary_mem = (bool(((part == 0) | (part == 1)).all()) for part in parts)
-            if binary_mem and not binary_spk:
+            spk_is_binary, mem_is_binary = (bool(((x == 0) | (x == 1)).all()) for x in parts)
+            if mem_is_binary and not spk_is_binary:
                 raise InputError(
                     "it returns a pair whose second part are the spikes. Return (spk, mem)."
                 )

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from spikeduel.system.errors import InputError, MissingExtra, unknown
 
 Pretrained = Literal["auto", "yes", "no"]
 MOST_SIDE = 4096
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class LibraryNetwork(nn.Module):
@@ -35,8 +34,8 @@ class LibraryNetwork(nn.Module):
         image_shape: tuple[int, int, int],
         num_classes: int,
         size: int | None = None,
-        mean: Sequence[float] = IMAGENET[0],
-        std: Sequence[float] = IMAGENET[1],
+        mean: Sequence[float] = (0.485, 0.456, 0.406),
+        std: Sequence[float] = (0.229, 0.224, 0.225),
         weights: str | None = None,
     ) -> None:
         super().__init__()
@@ -49,7 +48,7 @@ class LibraryNetwork(nn.Module):
         self.contender, self.num_classes, self.weights = contender, num_classes, weights
         self.front = AsPretrained(size, mean, std)
         library, name = _of(contender)
-        self.net = library.make(name, num_classes)
+        self.net = library.make(name, num_classes=num_classes)
         self.family = family_of(self.net)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,14 +60,14 @@ class LibraryNetwork(nn.Module):
             return
         library, name = _of(self.contender)
         with torch.device("meta"):
-            other = library.make(name, self.num_classes + 1).state_dict()
-        own, pretrained = self.net.state_dict(), _fetched(self.contender)
-        # Weights whose shape depends on the classes are the head.
-        body = [key for key, value in own.items() if value.shape == other[key].shape]
-        for key in body:
-            if key not in pretrained or pretrained[key].shape != own[key].shape:
-                raise InputError(f"{self.contender}: its pretrained weights lack {key}.")
-        self.net.load_state_dict({**own, **{key: pretrained[key] for key in body}})
+            other = library.make(name, num_classes=self.num_classes + 1).state_dict()
+        state, pretrained = self.net.state_dict(), _fetched(self.contender)
+        for key, value in state.items():
+            # Weights whose shape depends on the classes are the head.
+            if value.shape == other[key].shape:
+                if key not in pretrained or pretrained[key].shape != value.shape:
+                    raise InputError(f"{self.contender}: its pretrained weights lack {key}.")
+                value.copy_(pretrained[key])
 
 
 def architecture(contender: str) -> Callable[..., LibraryNetwork]:
@@ -89,10 +88,12 @@ def settings_of(
     settings = library.seen(name)
     if settings["weights"] and why_not_pretrained(contender, pretrained) is None:
         return settings
-    without: dict[str, Any] = {"weights": None}
-    if _takes(contender, image_shape):
-        without["size"] = None
-    return {**settings, **without}
+    try:
+        with torch.device("meta"), torch.no_grad():
+            LibraryNetwork(contender, image_shape, 2).eval()(torch.empty(1, *image_shape))
+    except Exception:  # some are made for one size; libraries raise many errors
+        return {**settings, "weights": None}
+    return {**settings, "weights": None, "size": None}
 
 
 def why_not_pretrained(contender: str, pretrained: Pretrained) -> str | None:
@@ -133,58 +134,35 @@ def _fetched(contender: str) -> Mapping[str, Tensor]:
         raise library.failure(name, reason) from None
 
 
-def _takes(contender: str, image_shape: tuple[int, int, int]) -> bool:
-    try:
-        with torch.device("meta"), torch.no_grad():
-            LibraryNetwork(contender, image_shape, 2).eval()(torch.empty(1, *image_shape))
-    except Exception:  # libraries raise many errors
-        return False
-    return True
-
-
-class Library(Protocol):
-    """A library of classifiers, by their names in it."""
-
-    def require(self, name: str) -> None:
-        """Raise `InputError` for a name that is no classifier."""
-
-    def seen(self, name: str) -> dict[str, Any]:
-        """Return the pretraining's `size`, `mean`, `std` and name of `weights`."""
-
-    def make(self, name: str, num_classes: int) -> nn.Module:
-        """Return a network with random weights."""
-
-    def pretrained(self, name: str) -> nn.Module:
-        """Return the network as it was pretrained."""
-
-    def failure(self, name: str, reason: str) -> InputError:
-        """Return the error, with the remedy, for a failure of `pretrained`."""
-
-
 def _require(library: str, name: str, names: Collection[str]) -> None:
     if name in names:
         return
     if near := difflib.get_close_matches(name.lower(), names, n=3):
-        more = f"Or: {', '.join(near[1:])}." if near[1:] else ""
-        raise unknown(f"classifier of {library}", name, names, more)
+        raise unknown(
+            f"classifier of {library}", name, names, f"Or: {', '.join(near[1:])}." * bool(near[1:])
+        )
     raise InputError(
         f"unknown classifier of {library} '{name}'. Its documentation lists {len(names)}, such as "
         f"{', '.join(sorted(names)[:: max(1, len(names) // 4)][:4])}."
     )
 
 
-class _Torchvision:
-    # Neither auxiliary heads nor a second normalisation.
-    _BUILT_WITH: ClassVar = {
-        name: {"aux_logits": False, "init_weights": True, "transform_input": False}
-        for name in ("googlenet", "inception_v3")
-    }
+_NORMALISING = ("googlenet", "inception_v3")
+"""Networks of torchvision whose forward normalises images once more."""
 
-    def require(self, name: str) -> None:
+
+class Torchvision:
+    """Classifiers of torchvision, by name."""
+
+    def __init__(self) -> None:
         from torchvision import models
 
-        names = models.list_models(module=models)
-        if name not in names and name in models.list_models():
+        self._models = models
+
+    def require(self, name: str) -> None:
+        """Raise `InputError` for a name that is no classifier."""
+        names = self._models.list_models(module=self._models)
+        if name not in names and name in self._models.list_models():
             raise InputError(
                 f"contender 'torchvision:{name}' is no classifier of images: it finds, outlines or "
                 f"follows things, or is quantised. Name one that gives an image one class."
@@ -192,27 +170,29 @@ class _Torchvision:
         _require("torchvision", name, names)
 
     def seen(self, name: str) -> dict[str, Any]:
+        """Return the pretraining's `size`, `mean`, `std` and name of `weights`."""
         weights = self._weights(name)
         how = weights.transforms()
-        # The forward of these normalises otherwise.
-        mean, std = ([0.5] * 3, [0.5] * 3) if name in self._BUILT_WITH else (how.mean, how.std)
-        images = {"size": how.crop_size[0], "mean": list(mean), "std": list(std)}
-        return {**images, "weights": str(weights)}
+        mean, std = ([0.5] * 3, [0.5] * 3) if name in _NORMALISING else (how.mean, how.std)
+        return {
+            "size": how.crop_size[0],
+            "mean": list(mean),
+            "std": list(std),
+            "weights": str(weights),
+        }
 
     def make(self, name: str, num_classes: int) -> nn.Module:
-        from torchvision import models
-
-        settings = {"num_classes": num_classes, **self._BUILT_WITH.get(name, {})}
-        network: nn.Module = models.get_model(name, weights=None, **settings)
-        return network
+        """Return a network with random weights."""
+        # Neither auxiliary heads nor a second normalisation.
+        plainly = {"aux_logits": False, "init_weights": True, "transform_input": False}
+        settings = plainly if name in _NORMALISING else {}
+        return self._models.get_model(name, weights=None, num_classes=num_classes, **settings)
 
     def pretrained(self, name: str) -> nn.Module:
-        from torchvision import models
-
-        network: nn.Module = models.get_model(name, weights="DEFAULT", progress=False)
-        return network
+        return self._models.get_model(name, weights="DEFAULT", progress=False)
 
     def failure(self, name: str, reason: str) -> InputError:
+        """Return the error, with the remedy, for a failure of `pretrained`."""
         url = self._weights(name).url
         path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
         if path.is_file():
@@ -227,44 +207,45 @@ class _Torchvision:
         )
 
     def _weights(self, name: str) -> Any:
-        from torchvision import models
-
-        return models.get_model_weights(name).DEFAULT
+        return self._models.get_model_weights(name).DEFAULT
 
 
-class _Timm:
-    def _library(self) -> Any:
+class Timm:
+    """Classifiers of timm, by name; a tag names weights."""
+
+    def __init__(self) -> None:
         try:
             import timm
         except ImportError:
             raise MissingExtra("timm", "timm") from None
-        return timm
+        self._timm = timm
 
     def require(self, name: str) -> None:
-        timm = self._library()
-        # A tag names weights; hf-hub:… and the like are refused.
+        # hf-hub:… and the like are refused.
         base, _, tag = name.partition(".")
-        _require("timm", base, timm.list_models())
-        tagged = timm.list_pretrained(f"{base}.*") if tag else ()
+        _require("timm", base, self._timm.list_models())
+        tagged = self._timm.list_pretrained(f"{base}.*") if tag else ()
         if tag and name not in tagged:
             tags = [known.partition(".")[2] for known in tagged]
             raise unknown(f"weights of timm:{base}", tag, tags)
 
     def seen(self, name: str) -> dict[str, Any]:
-        how = self._library().get_pretrained_cfg(name)
-        images = {"size": how.input_size[-1], "mean": list(how.mean), "std": list(how.std)}
-        return {**images, "weights": f"{name.partition('.')[0]}.{how.tag}" if how.tag else None}
+        how = self._timm.get_pretrained_cfg(name)
+        return {
+            "size": how.input_size[-1],
+            "mean": list(how.mean),
+            "std": list(how.std),
+            "weights": f"{name.partition('.')[0]}.{how.tag}" if how.tag else None,
+        }
 
     def make(self, name: str, num_classes: int) -> nn.Module:
-        network: nn.Module = self._library().create_model(name, num_classes=num_classes)
-        return network
+        return self._timm.create_model(name, num_classes=num_classes)
 
     def pretrained(self, name: str) -> nn.Module:
-        network: nn.Module = self._library().create_model(name, pretrained=True)
-        return network
+        return self._timm.create_model(name, pretrained=True)
 
     def failure(self, name: str, reason: str) -> InputError:
-        how = self._library().get_pretrained_cfg(name)
+        how = self._timm.get_pretrained_cfg(name)
         where = f"Hugging Face's {how.hf_hub_id}" if how.hf_hub_id else how.url or "anywhere"
         return InputError(
             f"timm:{name}: its pretrained weights could not be had from {where} ({reason}). Fetch "
@@ -273,10 +254,10 @@ class _Timm:
         )
 
 
-LIBRARIES: dict[str, Library] = {"torchvision": _Torchvision(), "timm": _Timm()}
+LIBRARIES: dict[str, Callable[[], Torchvision | Timm]] = {"torchvision": Torchvision, "timm": Timm}
 """Libraries by the name before the colon; same names as `registry.LIBRARIES`."""
 
 
-def _of(contender: str) -> tuple[Library, str]:
+def _of(contender: str) -> tuple[Torchvision | Timm, str]:
     library, _, name = contender.partition(":")
-    return LIBRARIES[library], name
+    return LIBRARIES[library](), name

@@ -3,7 +3,7 @@ runs no code.
 """
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spikeduel.networks import shipped
-from spikeduel.networks.building import build, outlined
+from spikeduel.networks.building import build, num_parameters, outlined
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.foreign import family_of
 from spikeduel.networks.preprocessing import Binning, Events, Preprocessing
@@ -27,7 +27,7 @@ from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder
 from spikeduel.spiking.neurons import Neuron, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
-from spikeduel.system import files, notebook, registry, typed
+from spikeduel.system import files, registry, typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.hardware import Compute
 from spikeduel.system.registry import Precision
@@ -73,28 +73,14 @@ class Model:
         precision: Precision = "32",
         file: Path | None = None,
     ) -> None:
+        self.module, self.card, self.precision, self.file = module, card, precision, file
         # Convolutions are faster channels-last. Foreign networks may call view(), which fails then;
         # Apple's GPUs give batch norm wrong gradients (pytorch/pytorch#175189).
-        lies_on = {each.device.type for each in module.parameters()}
-        as_is = card.foreign is not None or not lies_on <= CHANNELS_LAST_ON
-        self.module = module if as_is else module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.card = card
-        self.precision = precision
-        self.file = file
+        kinds = {weights.device.type for weights in module.parameters()}
+        if card.foreign is None and kinds <= CHANNELS_LAST_ON:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __repr__(self) -> str:
-        facts = ", ".join(f"{name} {value}" for name, value in self._facts().items())
-        return f"<Model {visible(self.card.title)}: {visible(facts)}>"
-
-    def _repr_html_(self) -> str:
-        layers = [
-            {"layer": name, "type": type(layer).__name__, "parameters": _parameters(layer)}
-            for name, layer in self.module.named_children()
-        ]
-        facts = [{"fact": name, "value": value} for name, value in self._facts().items()]
-        return notebook.page(f"Model {self.card.title}", facts, layers)
-
-    def _facts(self) -> dict[str, str]:
         card, binning = self.card, self.card.preprocessing.binning
         facts = {
             "family": card.family,
@@ -102,12 +88,13 @@ class Model:
             "time steps": card.num_steps,
             "frames": binning and binning.num_frames,
             "image": "×".join(map(str, card.image_shape)),
-            "parameters": _parameters(self.module),
+            "parameters": f"{num_parameters(self.module):,}",
             "classes": len(card.classes),
             "trained on": card.dataset,
             "file": self.file,
         }
-        return {name: str(value) for name, value in facts.items() if value}
+        told = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+        return f"<Model {visible(f'{card.title}: {told}')}>"
 
     @property
     def device(self) -> torch.device:
@@ -134,11 +121,9 @@ class Model:
         """
         encoder, num_steps = self.encoder, self.card.num_steps
         with self.autocast():
-            if encoder is None or num_steps is None:
-                return (
-                    analogue(images) if self.card.preprocessing.binning is None else images.float()
-                )
-            return encoder(images, num_steps, keys)
+            if encoder is not None and num_steps is not None:
+                return encoder(images, num_steps, keys)
+            return images.float() if self.card.preprocessing.binning else analogue(images)
 
     def run(self, x: Tensor | ConstantInput) -> Any:
         with self.autocast():
@@ -163,11 +148,8 @@ class Model:
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
         self.module.eval()
-        scores, at_once = (
-            [torch.empty(0, len(self.card.classes))],
-            batch_size or self.images_at_once,
-        )
-        for start in range(0, len(prepared), at_once):
+        scores = [torch.empty(0, len(self.card.classes))]
+        for start in range(0, len(prepared), at_once := batch_size or self.images_at_once):
             part = slice(start, start + at_once)
             x = self.encode(prepared[part].to(self.device), RandomKeys(keys.values[part]))
             scores.append(self.readout.scores(self.run(x)).cpu())
@@ -185,9 +167,8 @@ class Model:
         """Yield T inputs float `[B, C, H, W]` for prepared images. Raises `InputError`."""
         prepared = self._checked(images).to(self.device)
         self._require_steps()
-        yield from as_sequence(
-            self.encode(prepared, keys or RandomKeys.for_content(prepared))
-        ).unbind(0)
+        keys = keys or RandomKeys.for_content(prepared)
+        yield from as_sequence(self.encode(prepared, keys)).unbind(0)
 
     @torch.inference_mode()
     def step(self, frame: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
@@ -205,37 +186,25 @@ class Model:
                 f"{self.card.contender} gives its answer for all time steps at once: it cannot "
                 f"stream."
             )
-        hint = "model.frames(images) makes the frames of prepared images."
-        self._require(
-            frame, frame.is_floating_point(), "frames, float32 [B", self.card.input_shape, hint
-        )
+        if not frame.is_floating_point() or tuple(frame.shape[1:]) != self.card.input_shape:
+            hint = "model.frames(images) makes the frames of prepared images."
+            raise self._wrong(frame, "frames, float32 [B", self.card.input_shape, hint)
         before = state or StreamState()
         self.module.eval()
         with carried_state(self.module, before.neurons) as after:
-            output = self.run(frame.to(self.device).unsqueeze(0))
-        now = readout.accumulate(output)
+            now = readout.accumulate(self.run(frame.to(self.device).unsqueeze(0)))
         total = now if before.total is None else before.total + now
         num_steps = before.num_steps + 1
         return readout.scores_of(total, num_steps), StreamState(after, total, num_steps)
 
     @torch.no_grad()
-    def trace(
-        self,
-        images: Tensor | np.ndarray,
-        keys: RandomKeys | None = None,
-        num_steps: int | None = None,
-    ) -> Trace:
+    def trace(self, images: Tensor | np.ndarray, keys: RandomKeys | None = None) -> Trace:
         """Return the inside of each layer of neurons. Raises `InputError` without spikes and for
         foreign networks.
         """
         self._require_steps("spikeduel cannot look into its layers")
         prepared = self._checked(images).to(self.device)
-        as_long = Model(
-            self.module,
-            replace(self.card, num_steps=num_steps or self.card.num_steps),
-            self.precision,
-        )
-        x = as_long.encode(prepared, keys or RandomKeys.for_content(prepared))
+        x = self.encode(prepared, keys or RandomKeys.for_content(prepared))
         with neurons_watched(self.module.eval(), with_mem=True) as seen:
             self.run(x)
         current, spk, mem = (
@@ -261,34 +230,31 @@ class Model:
             prepared = torch.empty(0)
         if prepared.ndim == 3:
             prepared = prepared.unsqueeze(1)
-        hint = "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
-        is_right = prepared.dtype == torch.uint8
-        self._require(prepared, is_right, "prepared images, uint8 [N", self.card.image_shape, hint)
+        if prepared.dtype != torch.uint8 or tuple(prepared.shape[1:]) != self.card.image_shape:
+            hint = "Use model.card.preprocessing(sd.data.open_picture(file)) on each file."
+            raise self._wrong(prepared, "prepared images, uint8 [N", self.card.image_shape, hint)
         return prepared
 
-    def _require(
-        self, given: Tensor, has_type: bool, wanted: str, shape: tuple[int, int, int], hint: str
-    ) -> None:
-        if not has_type or tuple(given.shape[1:]) != shape:
-            got = f"{str(given.dtype).removeprefix('torch.')} {list(given.shape)}"
-            raise InputError(
-                f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. "
-                f"{hint}"
-            )
+    def _wrong(self, tensor: Tensor, wanted: str, shape: tuple[int, ...], hint: str) -> InputError:
+        got = f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
+        return InputError(
+            f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. "
+            f"{hint}"
+        )
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:
     """Return `models` by the shortest distinct names: contender, title, file, path, or number."""
-    ways: tuple[Callable[[Model], str], ...] = (
-        lambda model: model.card.contender,
-        lambda model: model.card.title,
-        lambda model: model.file.stem if model.file else "",
-        lambda model: str(model.file),
-    )
-    for called in ways:
-        if len(named := {called(model): model for model in models}) == len(models):
-            return named
-    return {f"{number}: {model.card.title}": model for number, model in enumerate(models, 1)}
+    for names in (
+        [model.card.contender for model in models],
+        [model.card.title for model in models],
+        [model.file.stem if model.file else "" for model in models],
+        [str(model.file) for model in models],
+        [f"{number}: {model.card.title}" for number, model in enumerate(models, 1)],
+    ):
+        if len(set(names)) == len(models):
+            break
+    return dict(zip(names, models, strict=True))
 
 
 @contextmanager
@@ -317,10 +283,6 @@ def neurons_watched(
             hook.remove()
 
 
-def _parameters(module: nn.Module) -> str:
-    return f"{sum(each.numel() for each in module.parameters()):,}"
-
-
 FORMAT = 1
 """Version of the metadata in a model file."""
 MOST_HEADER_BYTES = 8 << 20
@@ -329,14 +291,11 @@ MOST_HEADER_BYTES = 8 << 20
 
 def save_model(path: Path, model: Model) -> None:
     """Write weights and card to a safetensors file, atomically."""
-    metadata = {"spikeduel": json.dumps({"format": FORMAT, **typed.plain(model.card)})}
-    weights = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in model.module.state_dict().items()
-    }
+    card = json.dumps({"format": FORMAT, **typed.plain(model.card)})
+    weights = {name: x.cpu().contiguous() for name, x in model.module.state_dict().items()}
     # Python's errors name what is wrong with the disk.
     with files.atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(save(weights, metadata))
+        temporary.write_bytes(save(weights, {"spikeduel": card}))
 
 
 def load_model(
@@ -352,8 +311,7 @@ def load_model(
     Raises `InputError`.
     """
     path = shipped.located(Path(path))
-    how = next((known for known in get_args(Precision) if known == precision), None)
-    if how is None:
+    if precision not in get_args(Precision):
         raise unknown("precision", precision, get_args(Precision))
     if files.is_folder(path):
         raise InputError(
@@ -366,10 +324,17 @@ def load_model(
             f"package.{shipped.hint(path)}"
         )
     try:
-        _require_reasonable_header(path)
-        with safetensors.safe_open(path, "pt") as file:
-            card = _card((file.metadata() or {}).get("spikeduel"))
-            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        with path.open("rb") as file:
+            # The first eight bytes are the header's size.
+            size = int.from_bytes(file.read(8), "little")
+        if size > MOST_HEADER_BYTES:
+            raise InputError(
+                f"not a model file of spikeduel, or a damaged one: it claims a header of {size:,} "
+                "bytes. Opening it could run code: give the .safetensors file from a run's models/."
+            )
+        with safetensors.safe_open(path, "pt") as opened:
+            card = _card((opened.metadata() or {}).get("spikeduel"))
+            shapes = {name: opened.get_slice(name).get_shape() for name in opened.keys()}  # noqa: SIM118
         _require_fitting(card, shapes, own_code)
         weights = load_file(path)
         with torch.random.fork_rng():
@@ -387,29 +352,14 @@ def load_model(
         raise InputError(
             f"{path}: no model can be built from it ({type(error).__name__}: {error})."
         ) from None
-    return Model(module.eval(), card, how, path)
-
-
-def _require_reasonable_header(path: Path) -> None:
-    with path.open("rb") as file:
-        start = file.read(8)
-    # The first eight bytes are the header's size.
-    if (size := int.from_bytes(start, "little")) > MOST_HEADER_BYTES:
-        raise InputError(
-            f"not a model file of spikeduel, or a damaged one: it claims a header of {size:,} "
-            "bytes. Opening it could run code: give the .safetensors file from a run's models/."
-        )
+    return Model(module.eval(), card, precision, path)  # type: ignore[arg-type]
 
 
 def _require_fitting(
     card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]
 ) -> None:
-    for name in (
-        card.contender,
-        card.network.get("neuron"),
-        card.network.get("surrogate"),
-        card.encoding,
-    ):
+    named = (card.network.get("neuron"), card.network.get("surrogate"), card.encoding)
+    for name in (card.contender, *named):
         if name is not None and registry.is_own_code(name) and name not in own_code:
             raise InputError(
                 f"this model needs the code {visible(name)}, which is not spikeduel's. If you "
@@ -473,7 +423,7 @@ def _card(text: str | None) -> ModelCard:
             raise InputError(
                 f"it calls {visible(card.contender)} foreign, which is spikeduel's own."
             )
-        if card.image_shape != (how.channels, how.height, how.width):
+        if card.image_shape != how.shape:
             raise InputError(
                 f"it takes images {list(card.image_shape)}, and its preprocessing makes others."
             )
@@ -509,13 +459,13 @@ def answers_to_recording(
     """
     binning = _binning(model)
     place = packed, np.array([0, len(packed)]), np.array([0])
-    frames = model.frames(binning.frames(*place))
     ends, counts = binning.received(*place)
     state = None
+    frames = model.frames(binning.frames(*place))
     for frame, end, count in zip(frames, ends[0], counts[0], strict=True):
         scores, state = model.step(frame, state)
-        probabilities = model.probabilities(scores[0], calibrated)
-        yield Answer(end / 1e3, int(count), probabilities.cpu().numpy())
+        probabilities = model.probabilities(scores[0], calibrated).cpu().numpy()
+        yield Answer(end / 1e3, int(count), probabilities)
 
 
 def answers_to_stream(
@@ -541,8 +491,8 @@ def answers_to_stream(
             frames = whole.frames(packed, np.array([0, len(packed)]), np.array([0]))
         scores, state = model.step(torch.from_numpy(frames).float(), state)
         seen += len(t)
-        probabilities = model.probabilities(scores[0], calibrated)
-        yield Answer(state.num_steps * frame_us / 1e3, seen, probabilities.cpu().numpy())
+        probabilities = model.probabilities(scores[0], calibrated).cpu().numpy()
+        yield Answer(state.num_steps * frame_us / 1e3, seen, probabilities)
         if state.num_steps == model.card.num_steps:
             state, seen = StreamState(), 0
 

@@ -10,6 +10,7 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_map
 
 from spikeduel.networks.chains import join_layers
 from spikeduel.networks.models import Model
@@ -37,8 +38,7 @@ class Ranks:
             return function()
         values: list[Any] = [function() if self.rank == 0 else None]
         distributed.broadcast_object_list(values, src=0)
-        result: T = values[0]
-        return result
+        return values[0]
 
     def sums(self, numbers: Sequence[float]) -> list[float]:
         """Return the sum over all ranks of each of `numbers`."""
@@ -51,28 +51,6 @@ class Ranks:
 
 ALONE = Ranks()
 """A training in one process."""
-
-
-def data_parallel(module: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `forward`, which calls `module`, with gradients averaged over all ranks, from rank 0's
-    weights.
-
-    Each rank normalises by its own part (SyncBatchNorm needs a GPU); running statistics are rank
-    0's.
-    """
-    if next(module.parameters()).device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(module)
-    # A user's network may leave weights unused.
-    return DistributedDataParallel(_Forward(module, forward), find_unused_parameters=True)
-
-
-class _Forward(nn.Module):
-    def __init__(self, module: nn.Module, run: Callable[..., Any]) -> None:
-        super().__init__()
-        self.module, self._run = module, run
-
-    def forward(self, *inputs: Any) -> Any:
-        return self._run(*inputs)
 
 
 WARM_UP = 0.2
@@ -127,31 +105,21 @@ class Optimizer:
     filters.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        rules: TrainingRules,
-        num_steps: int,
-    ) -> None:
-        self.rules = rules
-        self.num_steps = num_steps
+    def __init__(self, module: nn.Module, rules: TrainingRules, num_steps: int) -> None:
+        self.rules, self.num_steps = rules, num_steps
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         self._taken = 0
         self._optimizers = list(_made(module, self.weights, rules))
-        self._rates = [(group, group["lr"]) for group in self._groups()]
-
-    def _groups(self) -> list[dict[str, Any]]:
-        return [group for optimizer in self._optimizers for group in optimizer.param_groups]
 
     def zero_grad(self) -> None:
         for weight in self.weights:
             weight.grad = None
 
     def step(self) -> None:
-        share = self._share_of_rate()
-        for group, rate in self._rates:
-            group["lr"] = rate * share
+        rate = self.rules.learning_rate * self._share_of_rate()
         for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
             optimizer.step()
         self._taken += 1
 
@@ -165,9 +133,6 @@ class Optimizer:
         self._taken = state["taken"]
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
-        # Loading makes new groups.
-        rates = [rate for _, rate in self._rates]
-        self._rates = list(zip(self._groups(), rates, strict=True))
 
     def _share_of_rate(self) -> float:
         if self.rules.schedule == "constant":
@@ -200,18 +165,12 @@ def _made(
 def _hidden(module: nn.Module) -> list[Tensor]:
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     # Filters of a depthwise convolution are no matrices.
-    return [
-        layer.weight
-        for layer in layers[1:-1]
-        if not isinstance(layer, nn.Conv2d) or layer.groups == 1
-    ]
+    return [layer.weight for layer in layers[1:-1] if getattr(layer, "groups", 1) == 1]
 
 
 def _matrix(values: Tensor, weight: Tensor) -> Tensor:
     """Return `values` as a matrix `[O, …]`, columns in the order of `weight` in memory."""
-    if weight.is_contiguous():
-        return values.flatten(1)
-    return values.permute(0, 2, 3, 1).flatten(1)
+    return (values if weight.is_contiguous() else values.permute(0, 2, 3, 1)).flatten(1)
 
 
 COUNTED_AT_ONCE = 16
@@ -227,36 +186,35 @@ which 1 gives.
 class TrainingStep:
     """A training step by `rules`, of `num_steps`: forward, backward, optimizer, in place.
 
-    Each rank calls the step with its part of a batch.
+    Each rank calls the step with its part of a batch. Each normalises by its own part on a CPU
+    (SyncBatchNorm needs a GPU); running statistics are rank 0's.
     """
 
     def __init__(
         self, model: Model, rules: TrainingRules, num_steps: int, ranks: Ranks = ALONE
     ) -> None:
         keep_freed_memory()
-        self.model = model
-        self.module = model.module
+        self.model, self.module, self.rules = model, model.module, rules
         join_layers(self.module)
-        # All ranks begin with the weights of rank 0.
-        is_alone = ranks.size == 1
-        self._run = self._forward if is_alone else data_parallel(self.module, self._forward)
-        self.rules = rules
+        self._run: Callable[..., Any] = self._forward
+        if ranks.size > 1:
+            if model.device.type == "cuda":
+                nn.SyncBatchNorm.convert_sync_batchnorm(self.module)
+            # All ranks begin with the weights of rank 0; a user's network may leave weights unused.
+            self._run = DistributedDataParallel(
+                _Forward(self.module, self._forward), find_unused_parameters=True
+            )
         self._outputs: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
-        norms = (layer for layer in self.module.modules() if isinstance(layer, _BatchNorm))
         self._young: list[tuple[_BatchNorm, float]] = [
-            (norm, norm.momentum)
-            for norm in norms
-            if norm.num_batches_tracked is not None and norm.momentum
+            (layer, layer.momentum)
+            for layer in self.module.modules()
+            if isinstance(layer, _BatchNorm) and layer.track_running_stats and layer.momentum
         ]
         self.optimizer = Optimizer(self.module, rules, num_steps)
 
     def __call__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        keys: RandomKeys,
-        weight: float = 1.0,
+        self, images: Tensor, labels: Tensor, keys: RandomKeys, weight: float = 1.0
     ) -> Tensor:
         """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`, the gradient
         times `weight`; return the loss before the step.
@@ -268,17 +226,11 @@ class TrainingStep:
         self.optimizer.zero_grad()
         (loss if weight == 1.0 else loss * weight).backward()
         self.optimizer.step()
-        if isinstance(readout, SpikingReadout | LogitReadout):
-            detached = (
-                tuple(part.detach() for part in output)
-                if isinstance(output, tuple)
-                else output.detach()
-            )
-            self._outputs.append((detached, labels))
-            if len(self._outputs) == COUNTED_AT_ONCE:
-                self._count()
-        else:
-            self._add_right(output, labels)  # outputs of a user's network may not be joinable
+        self._outputs.append((tree_map(Tensor.detach, output), labels))
+        # Outputs of a user's readout may not be joinable.
+        is_joinable = isinstance(readout, SpikingReadout | LogitReadout)
+        if len(self._outputs) == COUNTED_AT_ONCE or not is_joinable:
+            self._count()
         return loss.detach()
 
     def num_right(self) -> int:
@@ -291,7 +243,7 @@ class TrainingStep:
         """Let batch norms forget their first statistics, an eighth even after twenty steps."""
         young, self._young = self._young, []
         for norm, usual in young:
-            seen = 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)
+            seen = int(norm.num_batches_tracked or 0)
             norm.momentum = momentum = max(usual, FORGETTING / (FORGETTING + seen))
             if momentum > usual:
                 self._young.append((norm, usual))
@@ -302,20 +254,16 @@ class TrainingStep:
             return labels
         return F.one_hot(labels, num_classes) * (1 - smoothing) + smoothing / num_classes
 
+    @torch.no_grad()
     def _count(self) -> None:
         if self._outputs:
             outputs, labels = zip(*self._outputs, strict=True)
-            joined = (
-                tuple(torch.cat(parts, -2) for parts in zip(*outputs, strict=True))
-                if isinstance(outputs[0], tuple)
-                else torch.cat(outputs, -2)
-            )
-            self._add_right(joined, torch.cat(labels))
+            joined = outputs[0]
+            if len(outputs) > 1:
+                joined = tree_map(lambda *parts: torch.cat(parts, -2), *outputs)
+            scores = self.model.readout.scores(joined)
+            self._right = self._right + (scores.argmax(1) == torch.cat(labels)).sum()
             self._outputs.clear()
-
-    @torch.no_grad()
-    def _add_right(self, output: Any, labels: Tensor) -> None:
-        self._right = self._right + (self.model.readout.scores(output).argmax(1) == labels).sum()
 
     def _output(self, images: Tensor, keys: RandomKeys) -> Any:
         """Return the network's output; a last batch of one image, which batch norm can refuse,
@@ -334,3 +282,12 @@ class TrainingStep:
 
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         return self.model.run(self.model.encode(images, keys))
+
+
+class _Forward(nn.Module):
+    def __init__(self, module: nn.Module, run: Callable[..., Any]) -> None:
+        super().__init__()
+        self.module, self._run = module, run
+
+    def forward(self, *inputs: Any) -> Any:
+        return self._run(*inputs)
