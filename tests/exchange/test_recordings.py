@@ -20,7 +20,7 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
         ("dense-lif", "onnx", {"hidden": 8}),
         ("dense-lif", "onnx-step", {"hidden": 8}),
         ("conv-lif", "nir", FOR_NIR | {"hidden": 8}),
-        ("vgg-gru", "onnx", {}),
+        ("vgg-sum", "onnx", {}),
     ],
 )
 def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):

@@ -26,29 +26,27 @@ def build(card: ModelCard) -> nn.Module:
     Raises `InputError`.
     """
     architecture = architecture_of(card.contender)
-    num_steps = (
-        card.foreign.num_steps if card.num_steps is None and card.foreign else card.num_steps
-    )
-    binning = card.preprocessing.binning
+    binning, num_steps = card.preprocessing.binning, card.num_steps
+    if num_steps is None and card.foreign is not None:
+        num_steps = card.foreign.num_steps
     where = {
         "image_shape": card.input_shape,
         "num_classes": len(card.classes),
         "num_steps": num_steps,
+        "num_frames": binning.num_frames if binning else 1,
     }
-    where["num_frames"] = binning.num_frames if binning else 1
-    settings = {name: value for name, value in card.network.items() if name != "neuron"}
-    if (neuron := card.network.get("neuron")) is not None:
+    settings = dict(card.network)
+    if (neuron := settings.pop("neuron", None)) is not None:
         of_neuron = {name: settings.pop(name) for name in NEURON_SETTINGS if name in settings}
         settings["neuron"] = partial(registry.resolve("neuron", neuron, NEURONS), **of_neuron)
-    named = names_taken(architecture)
-    if named is None:
+    if (named := names_taken(architecture)) is None:
         module = architecture(*list(where.values())[:3], **settings)
     else:
-        if mistakes := [name for name in settings if name not in named and name not in BUILT_WITH]:
-            raise unknown(f"setting of {card.contender}", visible(mistakes[0]), named)
-        module = architecture(
-            **{name: value for name, value in {**where, **settings}.items() if name in named}
-        )
+        for name in settings:
+            if name not in named and name not in BUILT_WITH:
+                raise unknown(f"setting of {card.contender}", visible(name), named)
+        taken = {name: value for name, value in {**where, **settings}.items() if name in named}
+        module = architecture(**taken)
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 

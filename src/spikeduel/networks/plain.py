@@ -63,15 +63,12 @@ class AsPretrained(nn.Module):
     antialiased bilinear interpolation.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(self, size: int | None, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.size = size
         # Settings, not weights.
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+        self.mean = nn.Buffer(torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.std = nn.Buffer(torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.size is not None and x.shape[-2:] != (self.size, self.size):
@@ -168,22 +165,20 @@ def in_order(num_layers: int) -> Inputs:
 
 def described(layer: nn.Module) -> dict[str, Any]:
     """Return a layer as plain data, without `inputs`."""
-    values = {name: getattr(layer, name, None) for name in _settings(type(layer))}
-    if "bias" in values:
-        values["bias"] = values["bias"] is not None
-    settings = {name: _plain(value) for name, value in values.items()}
-    return {"type": type(layer).__name__, **settings}
+    settings: dict[str, Any] = {"type": type(layer).__name__}
+    for name in _settings(type(layer)):
+        value = getattr(layer, name, None)
+        if name == "bias":
+            value = value is not None
+        elif isinstance(value, Tensor | tuple):
+            value = value.flatten().tolist() if isinstance(value, Tensor) else list(value)
+        settings[name] = value
+    return settings
 
 
 def _settings(kind: type[nn.Module]) -> list[str]:
     left_out = ("device", "dtype", "args", "kwargs")
     return [name for name in inspect.signature(kind).parameters if name not in left_out]
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.flatten().tolist()
-    return list(value) if isinstance(value, tuple) else value
 
 
 def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
@@ -202,7 +197,9 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
         kind, sources = settings.pop("type"), settings.pop("inputs", [index - 1])
         if kind not in LAYERS:
             raise unknown(f"type of layers[{index}]", visible(kind), LAYERS)
-        if not isinstance(sources, list | tuple) or not sources or not _are_earlier(sources, index):
+        if not (isinstance(sources, list | tuple) and sources) or any(
+            type(source) is not int or not IMAGES <= source < index for source in sources
+        ):
             raise InputError(
                 f"layers[{index}] ({kind}): its inputs must be numbers of layers before it, or -1."
             )
@@ -214,10 +211,9 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
                 outputs[index] = _outlined(LAYERS[kind](**settings), *taken)
             chain.append(LAYERS[kind](**settings))
         except Exception as error:  # data from a file can be anything
-            shapes = " and ".join(str(list(x.shape[1:])) for x in taken)
             raise InputError(
                 f"layers[{index}] ({kind}) cannot be made or does not fit what it is given "
-                f"{shapes}: {error}"
+                f"{' and '.join(str(list(x.shape[1:])) for x in taken)}: {error}"
             ) from None
         inputs.append(tuple(sources))
     last = list(outputs[len(layers) - 1].shape[1:])
@@ -228,14 +224,9 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
     return Made(chain, tuple(inputs), max(x.numel() for x in outputs.values()))
 
 
-def _are_earlier(sources: Sequence[Any], index: int) -> bool:
-    return all(type(source) is int and IMAGES <= source < index for source in sources)
-
-
 def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:
     if not isinstance(layer, Neuron):
-        output: Tensor = layer(*inputs)
-        return output
+        return layer(*inputs)
     (current,) = inputs
     if isinstance(layer, EachItsOwnLIF) and list(current.shape[1:]) != list(layer.shape):
         raise InputError(f"it is for neurons {list(layer.shape)}")
@@ -246,27 +237,27 @@ def run(
     layers: Sequence[nn.Module], inputs: Inputs, x: Tensor | ConstantInput
 ) -> tuple[Tensor | ConstantInput, Tensor | None]:
     """Return the last layer's output `[T, B, …]` and, for neurons, the membranes."""
+    last = len(layers) - 1
     last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
-    last_use[len(layers) - 1] = len(layers)
     held: dict[int, Tensor | ConstantInput] = {IMAGES: x}
     mem = None
     for index, (layer, sources) in enumerate(zip(layers, inputs, strict=True)):
         taken = [held[source] for source in sources]
         if isinstance(layer, Neuron):
-            held[index], mem = layer(taken[0], with_mem=index == len(layers) - 1)
+            held[index], mem = layer(taken[0], with_mem=index == last)
         else:
             held[index], mem = _applied(layer, taken), None
-        for source in {*sources, index}:
+        for source in {*sources, index} - {last}:
             if last_use.get(source, index) <= index:
                 del held[source]
-    return held[len(layers) - 1], mem
+    return held[last], mem
 
 
 def _applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
     if len(inputs) == 1:
         return over_time(layer, inputs[0])
-    constants = [x for x in inputs if isinstance(x, ConstantInput)]
+    constants = [x.value for x in inputs if isinstance(x, ConstantInput)]
     if len(constants) == len(inputs):
-        return ConstantInput(layer(*(x.value for x in constants)), constants[0].num_steps)
+        return ConstantInput(layer(*constants), inputs[0].shape[0])
     sequences = [as_sequence(x) for x in inputs]
     return layer(*(x.flatten(0, 1) for x in sequences)).unflatten(0, sequences[0].shape[:2])

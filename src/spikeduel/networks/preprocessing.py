@@ -45,34 +45,28 @@ class Events:
         """
         if not len(self.t):
             raise InputError("holds no events")
-        x, y = (np.asarray(each).astype(np.int64) for each in (self.x, self.y))
+        x, y, t = (np.asarray(values).astype(np.int64) for values in (self.x, self.y, self.t))
+        p = np.asarray(self.p)
         height, width = self.sensor or (LARGEST_SIDE, LARGEST_SIDE)
         outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
         if outside.any():
             row = int(outside.argmax())
-            of = (
-                f"the sensor's {width}×{height} pixels"
-                if self.sensor
-                else f"the {LARGEST_SIDE:,} that a side may have"
+            raise InputError(
+                f"event {row:,} is at ({x[row]}, {y[row]}), outside the "
+                f"{'sensor' if self.sensor else 'largest sensor'}'s {width:,}×{height:,} pixels"
             )
-            raise InputError(f"event {row:,} is at ({x[row]}, {y[row]}), outside {of}")
-        p = np.asarray(self.p)
-        odd = (p != 0) & (p != 1) & (p != -1)
+        odd = ~np.isin(p, (0, 1, -1))
         if odd.any():
             row = int(odd.argmax())
             raise InputError(f"event {row:,} has polarity {p[row]}; 1 and 0 (or −1) are known")
-        t = np.asarray(self.t).astype(np.int64)
         t -= t.min()
-        if len(t) > 1 and (fall := int(-np.diff(t).min())) > max(
-            BACKWARDS_US, BACKWARDS * int(t.max())
-        ):
-            row = int(np.diff(t).argmin())
+        last, falls = int(t.max()), -np.diff(t, prepend=0)
+        if (fall := int(falls.max())) > max(BACKWARDS_US, BACKWARDS * last):
             raise InputError(
-                f"time runs backwards at event {row + 1:,}, by {fall:,} of {int(t.max()):,} "
-                f"microseconds. Sort its "
-                "events by time, if their times are right"
+                f"time runs backwards at event {int(falls.argmax()):,}, by {fall:,} of {last:,} "
+                "microseconds. Sort its events by time, if their times are right"
             )
-        if (last := int(t.max())) >= LONGEST:
+        if last >= LONGEST:
             raise InputError(
                 f"lasts {last / 3.6e9:,.0f} hours; {LONGEST / 3.6e9:.0f} at most are taken"
             )
@@ -224,34 +218,31 @@ class Preprocessing:
     def described(self) -> dict[str, Any]:
         """Return the fields, for pictures without `binning`."""
         fields = asdict(self)
-        return (
-            fields
-            if self.binning
-            else {name: value for name, value in fields.items() if name != "binning"}
-        )
+        if self.binning is None:
+            del fields["binning"]
+        return fields
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
         """Return uint8 `[C, H, W]` of any picture. Raises `InputError` for an empty crop."""
         # Before slow decoding; the picture may lie on its side (EXIF).
         _require_room(min(map(self._room_for, (picture.size, picture.size[::-1])), key=math.prod))
         picture = plain(picture).convert("L" if self.channels == 1 else "RGB")
-        width, height = self._room_for(picture.size)
-        _require_room((width, height))
+        _require_room(room := self._room_for(picture.size))
         if any(self.crop):
             left, top, right, bottom = self.crop
             if left + right >= picture.width or top + bottom >= picture.height:
-                size = f"{picture.width}×{picture.height}"
                 raise InputError(
-                    f"has {size} pixels, and is too small: the crop {self.crop} leaves nothing of "
-                    f"it."
+                    f"has {picture.width}×{picture.height} pixels, and is too small: the crop "
+                    f"{self.crop} leaves nothing of it."
                 )
             picture = picture.crop((left, top, picture.width - right, picture.height - bottom))
         if self.invert:
             picture = ImageOps.invert(picture)
-        picture = _padded(picture, (width, height))
-        if width > self.width or height > self.height or self.enlarge:
-            picture = picture.resize((self.width, self.height), Image.Resampling.BILINEAR)
-        array = np.asarray(_padded(picture, (self.width, self.height)), dtype=np.uint8)
+        picture = _padded(picture, room)
+        size = (self.width, self.height)
+        if room[0] > self.width or room[1] > self.height or self.enlarge:
+            picture = picture.resize(size, Image.Resampling.BILINEAR)
+        array = np.asarray(_padded(picture, size), dtype=np.uint8)
         return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
     def _room_for(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -269,15 +260,15 @@ class Preprocessing:
         except InputError as error:
             raise InputError(f"the preprocessing {content!r} cannot be read: {error}") from None
         if (binning := preprocessing.binning) is not None:
-            if binning.shape != (preprocessing.channels, preprocessing.height, preprocessing.width):
+            if binning.shape != preprocessing.shape:
                 raise InputError(
                     f"the preprocessing's binning makes {list(binning.shape)}, and it says "
                     f"otherwise."
                 )
         elif preprocessing.channels not in (1, 3):
-            channels = preprocessing.channels
             raise InputError(
-                f"the preprocessing has {channels} channels: 1 (grey) or 3 (colour) are possible."
+                f"the preprocessing has {preprocessing.channels} channels: 1 (grey) or 3 (colour) "
+                "are possible."
             )
         return preprocessing
 
