@@ -45,15 +45,21 @@ Raises `InputError`, with the remedy, for a model that the format cannot express
 """
 
 
-def _of_module(name: str, function: str) -> Exporter:
+def _of_module(name: str, function: str, about: str) -> Exporter:
     """Return an exporter whose module is imported when it is called: it needs the extra."""
-    return lambda *args: getattr(import_module(f"spikeduel.exchange.{name}"), function)(*args)
+
+    def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
+        exporter: Exporter = getattr(import_module(f"spikeduel.exchange.{name}"), function)
+        return exporter(model, path, weights)
+
+    write.__doc__ = about
+    return write
 
 
 EXPORTERS: dict[str, Exporter] = {
-    "onnx": _of_module("onnx", "unrolled"),
-    "onnx-step": _of_module("onnx", "step"),
-    "nir": _of_module("nir", "write"),
+    "onnx": _of_module("onnx", "unrolled", "ONNX with all time steps."),
+    "onnx-step": _of_module("onnx", "step", "ONNX of one time step, for streams."),
+    "nir": _of_module("nir", "write", "A NIR graph, for neuromorphic programs and chips."),
 }
 _NEEDS = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
     "nir": ("nir",)
