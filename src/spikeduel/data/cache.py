@@ -18,7 +18,7 @@ from spikeduel.data.inventory import walk
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Progress, Track
 
 FORMAT = 5
@@ -87,10 +87,8 @@ def fetch(
         prepared = read(folder)
         files.touch(folder / "manifest.json")  # which says how long nobody needed it
         return prepared
-    try:
+    with naming("the cache of prepared data, which SPIKEDUEL_CACHE names"):
         files.require_writable(root())
-    except InputError as error:
-        raise InputError(f"the cache of prepared data: {error} SPIKEDUEL_CACHE names it.") from None
     waiting = partial(say, f"another process is preparing {name}; waiting")
     with files.locked(root() / f".{folder.name}.lock", waiting):
         files.remove_left_behind(root(), folder.name)

@@ -7,14 +7,14 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spikeduel.data.fetching import Whole
 from spikeduel.data.folder import SIDES
 from spikeduel.data.inventory import files_below
-from spikeduel.data.pictures import Source, picture_dataset
+from spikeduel.data.pictures import Blob, Source, picture_dataset
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, MissingExtra
@@ -33,19 +33,6 @@ HOW = (
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 LABELS = {"cls", "cls.txt", "label"}
 """Columns that are the class where none has the type ClassLabel."""
-
-
-class Blob(NamedTuple):
-    """A picture's file in a table."""
-
-    content: bytes
-    name: str
-
-    def read_bytes(self) -> bytes:
-        return self.content
-
-    def __str__(self) -> str:
-        return self.name
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +65,8 @@ def hub(options: DataOptions) -> RawDataset:
     for tar in (tar for source in sources for tar in files_below(source, TARS)):
         _require_whole(tar)
     loaded = _loaded(place, path, asked["config"])
+    from datasets import Image, concatenate_datasets
+
     sides = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
     by_side = sorted(sides, key=sides.__getitem__)
     if TRAIN not in sides.values():
@@ -103,7 +92,13 @@ def hub(options: DataOptions) -> RawDataset:
         official += [sides[name]] * len(codes)
     if TRAIN not in official:
         raise InputError(f"{place}: has no split train with labels.")
-    table = _undecoded(tables, column)
+    # Pictures stay as they are in their files.
+    table = concatenate_datasets(
+        [
+            table.select_columns([column]).cast_column(column, Image(decode=False))
+            for table in tables
+        ]
+    )
     known = [f"{place}, {name}" for name in names]
     rows = [row for row, name in enumerate(known) if name not in options.skip]
     if not rows:
@@ -129,17 +124,6 @@ def _numbered(place: str, table: "Dataset", label: str, classes: Sequence[Any]) 
         raise InputError(f"{place}: the split train lacks the classes {', '.join(absent)}.")
     codes = [number[value] for value in values]
     return table.remove_columns(label).add_column(label, codes)
-
-
-def _undecoded(tables: "Sequence[Dataset]", column: str) -> "Dataset":
-    from datasets import Image, concatenate_datasets
-
-    return concatenate_datasets(
-        [
-            table.select_columns([column]).cast_column(column, Image(decode=False))
-            for table in tables
-        ]
-    )
 
 
 def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":

@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -58,14 +58,20 @@ _ENTRY = np.dtype([("key", np.int64), ("content", np.int64), ("is_grey", np.bool
 _GREY_MODES = {"1", "L", "LA", "La", "I", "F"}
 
 
-class Packed(Protocol):
-    """A picture's file within another one; `str` gives the user's name."""
+class Blob(NamedTuple):
+    """A picture's file within another one, and its name for the user."""
+
+    content: bytes
+    name: str
 
     def read_bytes(self) -> bytes:
-        """Return the whole file."""
+        return self.content
+
+    def __str__(self) -> str:
+        return self.name
 
 
-Source = Path | zipfile.Path | Packed
+Source = Path | zipfile.Path | Blob
 
 
 @cache
@@ -166,9 +172,10 @@ def events_in(path: Path) -> np.ndarray:
 @contextmanager
 def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
     """Yield the `opened` picture; errors name the file."""
-    is_content = isinstance(source, bytes)
+    file, name = (
+        (source, "This file") if isinstance(source, bytes) else (Path(source), f"{source}:")
+    )
     try:
-        file = source if isinstance(source, bytes) else Path(source)
         with (
             warnings.catch_warnings(action="ignore"),
             opened(file, most_pixels=most_pixels) as picture,
@@ -176,7 +183,6 @@ def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterat
             yield picture
     # Pillow's decoders raise many errors for broken files.
     except Exception as error:
-        name = "This file" if is_content else f"{source!s}:"
         raise InputError(f"{name} {reason(error)}. Remove or replace it.") from None
 
 

@@ -36,7 +36,7 @@ class RawDataset:
     - `samples`: (index, picture before preprocessing, uint8 `[h, w]` or `[h, w, 3]`), one a class.
     - `sources`: the user's files and folders. If they change, the set is prepared anew.
     - `names`: names that the user knows, such as paths in the folder, or None.
-    - `content`: int64 `[N]`, a hash of each image's file (`pictures.content_of`), the same whatever
+    - `content`: int64 `[N]`, a hash of each image's file (`files.hash64`), the same whatever
       it is prepared to; None: of the prepared pixels.
     """
 

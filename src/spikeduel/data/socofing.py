@@ -44,8 +44,8 @@ def socofing(options: DataOptions) -> RawDataset:
         subjects, fingers = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2).T
         names = tuple(name for _, _, name in rows)
         real = np.flatnonzero([name.startswith(PARTS[0]) for name in names])
-        given = () if options.data_dir is None else (Path(options.data_dir),)
         folders = {file.parent for file in prints.values() if isinstance(file, Path)}
+        sources = tuple(sorted(folders)) or (Path(str(options.data_dir)),)
         return picture_dataset(
             [prints[name] for name in names],
             fingers,
@@ -54,7 +54,7 @@ def socofing(options: DataOptions) -> RawDataset:
             shown=sorted(real[np.unique(fingers[real], return_index=True)[1]].tolist()),
             classes=CLASSES,
             groups=subjects,
-            sources=given and (tuple(sorted(folders)) or given),
+            sources=() if options.data_dir is None else sources,
             names=names,
         )
 

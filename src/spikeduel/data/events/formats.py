@@ -47,16 +47,16 @@ def is_recording(path: Path) -> bool:
     return True
 
 
-def _fields(content: bytes, start: int, kind: str, each: int = 1) -> np.ndarray:
-    """Return all numbers of the type `kind` from the byte `start` on, `each` of them an event:
-    int64 `[each, N]`.
+def _fields(content: bytes, start: int, kind: str, per_event: int = 1) -> np.ndarray:
+    """Return all numbers of the type `kind` from the byte `start` on, as int64
+    `[per_event, N]`.
     """
-    size = np.dtype(kind).itemsize * each
+    size = np.dtype(kind).itemsize * per_event
     if over := (len(content) - start) % size:
         raise InputError(
             f"cut off at byte {len(content):,}: {size} bytes belong together, {over} are left"
         )
-    return np.frombuffer(content, kind, offset=start).astype(np.int64).reshape(-1, each).T
+    return np.frombuffer(content, kind, offset=start).astype(np.int64).reshape(-1, per_event).T
 
 
 # ---- N-MNIST and SLAYER

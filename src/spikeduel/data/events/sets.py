@@ -120,8 +120,8 @@ class RecordingSet:
 
     def __call__(self, options: DataOptions) -> RawDataset:
         """Return the set, from given files or downloaded. Raises `InputError`."""
-        given = None if options.data_dir is None else Path(options.data_dir).expanduser()
-        place = given or self._downloaded(options)
+        here = None if options.data_dir is None else Path(options.data_dir).expanduser()
+        place = here or self._downloaded(options)
         archives = {name.lower() for name in self.archives}
         with ExitStack() as stack:
             rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
@@ -148,7 +148,7 @@ class RecordingSet:
             groups=None if None in groups else numbered(groups),
             official=sides if TEST in self.counts else None,
             notes=notes,
-            sources=() if given is None else (given,),
+            sources=() if here is None else (here,),
             names=tuple(row.name for row in rows),
             content=content,
         )
