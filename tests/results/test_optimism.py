@@ -1,5 +1,4 @@
 import pytest
-from msgspec import structs
 
 from made_trials import trial
 from spikeduel.results.optimism import curve, meter
@@ -54,9 +53,3 @@ def test_folds_are_pooled_by_their_images_and_a_seed_without_all_of_them_is_left
     assert found[0].seeds == [0]
     assert found[0].chosen == pytest.approx([80 / 150])
     assert found[0].best == pytest.approx([90 / 150])
-
-
-def test_a_curve_has_an_accuracy_for_each_epoch():
-    made = of("snn", 0, [1, 2], 0)
-    with pytest.raises(ValueError, match="one test accuracy for each epoch"):
-        structs.replace(made, epochs=3)
