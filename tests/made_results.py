@@ -154,7 +154,6 @@ def make_pair(a, b, num_test=20, seeds=1):
         seeds=seeds,
         margin=0.005,
         conclusion=Conclusion.INCONCLUSIVE,
-        detectable=0.02,
         detectable_at_best=None if seeds == 1 else 0.01,
         seeds_needed=None,
         accuracy_a=0.7,

@@ -83,7 +83,6 @@ def pair(difference, *, seeds=1, accuracy_a=0.9, only_a=120.0, only_b=80.0, half
         "test": "made up",
         "margin": 0.005,
         "conclusion": Conclusion.INCONCLUSIVE,
-        "detectable": 0.01,
         "detectable_at_best": 0.004,
         "seeds_needed": 14,
     }

@@ -92,7 +92,7 @@ def numbers(name: str, folder: Path) -> dict:
         ],
         "pair": {
             name: getattr(pair, name)
-            for name in ("difference", "ci95", "ci90", "p_value", "detectable", "conclusion")
+            for name in ("difference", "ci95", "ci90", "p_value", "conclusion")
         },
     }
 

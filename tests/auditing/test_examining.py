@@ -8,8 +8,9 @@ from scipy.stats.contingency import association
 import spikeduel as sd
 from spikeduel import data
 from spikeduel.auditing import examine, examining
-from spikeduel.auditing.context import file_formats
+from spikeduel.auditing.context import AuditContext, file_formats
 from spikeduel.auditing.files import cramers_v, file_properties
+from spikeduel.auditing.labels import check
 from spikeduel.data import Split
 from spikeduel.results.audit import AuditedImage, Copies
 from spikeduel.results.findings import finding
@@ -30,56 +31,44 @@ def test_clean_images_are_no_alarm(make_set):
     assert [counts.total for counts in found.class_sides.values()] == [100, 100, 100]
 
 
-def test_a_planted_duplicate_is_found(make_set):
-    prepared = make_set()
+def test_planted_faults_are_found(make_set):
+    groups = np.arange(300)
+    groups[260] = groups[5]
+    prepared = make_set(groups=groups)
     prepared.images[250], prepared.labels[250] = prepared.images[17], prepared.labels[17]
+    # A near duplicate whatever its brightness.
+    prepared.images[255] = prepared.images[20] // 2 + 40
     found = examine(EXPERIMENT, prepared, SPLIT)
     assert not found.ok
-    assert found.exact_duplicates.across == 1
-    assert found.conclusions[0] == finding(
-        "test_in_training", count=1, share=1 / 60, remedy="remove the copies"
+    assert found.conclusions[:2] == (
+        finding("test_in_training", count=1, share=1 / 60, remedy="remove the copies"),
+        finding("cut_groups", count=1, share=1 / 60, remedy="divide the data anew"),
     )
-    (pair,) = found.details.pairs
-    assert pair.kind == "equal images on two sides"
-    assert pair.a == AuditedImage(
+    assert found.exact_duplicates.across == 1
+    assert found.near_duplicates == Copies(across=1, test_in_training=1)
+    equal, near = found.details.pairs
+    assert (equal.kind, near.kind) == ("equal images on two sides", "near on two sides")
+    assert equal.a == AuditedImage(
         index=250, side="test", label=prepared.classes[prepared.labels[17]], file=None
     )
-    assert (pair.b.index, pair.b.side) == (17, "train")
+    assert (equal.b.index, equal.b.side, near.a.index, near.b.index) == (17, "train", 255, 20)
 
 
-def test_planted_labels_are_listed_and_nothing_is_changed():
+def test_planted_labels_are_listed():
     prepared = data.load(EXPERIMENT)
     labels = np.array(prepared.labels)
     wrong = np.arange(0, len(labels), 40)
     labels[wrong] = (labels[wrong] + 3) % 10
     prepared = replace(prepared, labels=labels, fingerprint="planted")
     split = data.split(prepared, EXPERIMENT)
-    found = examine(EXPERIMENT, prepared, split)
-    listed = [each.image.index for each in found.details.labels]
+    found = check(AuditContext(EXPERIMENT, prepared, split, Progress(), {}, None))
+    details = found["details"]
+    listed = [suspect.image.index for suspect in details["labels"]]
     assert len(set(listed) & set(wrong.tolist())) >= 0.9 * len(wrong)
     assert len(listed) <= 1.1 * len(wrong)
-    assert found.labels.suspects == len(listed)
-    assert found.counts.total == len(found.details.label_shares) == len(labels)
-    assert max(found.details.label_shares[image] for image in listed) < 0.05
-    assert found.ok
-
-
-def test_a_planted_cut_group_is_found(make_set):
-    groups = np.arange(300)
-    groups[260] = groups[5]
-    found = examine(EXPERIMENT, make_set(groups=groups), SPLIT)
-    assert (found.groups_cut, found.groups_cut_test_images) == (1, 1)
-    assert found.conclusions[0].id == "cut_groups"
-
-
-def test_a_planted_near_duplicate_is_found_whatever_its_brightness(make_set):
-    prepared = make_set()
-    prepared.images[250] = prepared.images[17] // 2 + 40
-    found = examine(EXPERIMENT, prepared, SPLIT)
-    assert found.near_duplicates == Copies(across=1, test_in_training=1)
-    assert found.exact_duplicates.across == 0
-    assert found.ok
-    assert [(pair.a.index, pair.b.index) for pair in found.details.pairs] == [(250, 17)]
+    assert found["labels"].suspects == len(listed)
+    assert len(details["label_shares"]) == len(labels)
+    assert max(details["label_shares"][image] for image in listed) < 0.05
 
 
 def test_it_is_found_again(make_set, monkeypatch):
@@ -96,12 +85,11 @@ def test_it_is_found_again(make_set, monkeypatch):
             examine(*other)
 
 
-@pytest.mark.parametrize("damage", ["", '{"dataset": "planted"}'])
-def test_a_damaged_audit_is_made_anew(make_set, tmp_path, damage):
+def test_a_damaged_audit_is_made_anew(make_set, tmp_path):
     first = examine(EXPERIMENT, make_set(), SPLIT)
     (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
     whole = kept.read_text()
-    kept.write_text(damage)
+    kept.write_text('{"dataset": "planted"}')
     assert examine(EXPERIMENT, make_set(), SPLIT) == first
     assert kept.read_text() == whole
 

@@ -70,7 +70,7 @@ def test_one_group_with_nearly_all_images_says_nothing():
 def test_nothing_lies_beyond_what_accuracies_allow():
     wide = Uncertainty(centre=0.9, images=1.0, image_freedom=1.0)
     assert wide.interval(0.95) == (-1.0, 1.0)
-    assert wide.detectable == 1.0
+    assert wide.detectable_at_best == 1.0
 
 
 def test_no_differing_image_is_not_certainty():

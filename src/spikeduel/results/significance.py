@@ -70,10 +70,9 @@ class Difference(Frozen):
     are independent; `effective_groups`: equal groups that would weigh the same. With fewer than six
     nobody is called better.
 
-    `detectable`: true difference found in 80 % of cases with these seeds and images;
-    `detectable_at_best`: with any number of seeds. `seeds_needed`: seeds that find `margin`;
-    `seeds_for_difference`: a difference as large as this one; None if 100 are too few. With one
-    seed `detectable` is about these models, and the other three are None.
+    `detectable_at_best`: true difference found in 80 % of cases with these images and any number of
+    seeds. `seeds_needed`: seeds that find `margin`; `seeds_for_difference`: a difference as large
+    as this one; None if 100 are too few. With one seed all three are None.
     """
 
     difference: float
@@ -87,7 +86,6 @@ class Difference(Frozen):
     seeds: int
     margin: Probability
     conclusion: Conclusion
-    detectable: float
     detectable_at_best: float | None
     seeds_needed: int | None
     seeds_for_difference: int | None = None
@@ -214,7 +212,6 @@ def difference(
         seeds=num_seeds,
         margin=float(margin),
         conclusion=Conclusion.INCONCLUSIVE,
-        detectable=off.detectable,
         detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
         seeds_needed=None,
         groups=None if cluster is None else int(cluster.max()) + 1,

@@ -65,14 +65,12 @@ class Uncertainty:
         )
 
     @property
-    def detectable(self) -> float:
-        """Return the true difference found in 80 % of cases."""
-        return min(1.0, float(self._reach(ALPHA / 2) + self._reach(1 - POWER)))
-
-    @property
     def detectable_at_best(self) -> float:
-        """Return `detectable` on these images with any number of seeds."""
-        return replace(self, seeds=0.0).detectable
+        """Return the true difference found in 80 % of cases on these images, with any number of
+        seeds.
+        """
+        by_images = replace(self, seeds=0.0)
+        return min(1.0, float(by_images._reach(ALPHA / 2) + by_images._reach(1 - POWER)))
 
     def seeds_needed(self, margin: float, fewest: int = FEWEST_SEEDS) -> int | None:
         """Return the fewest seeds with which `margin` is detectable; None beyond `MOST_SEEDS`."""
