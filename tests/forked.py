@@ -12,7 +12,7 @@ import pytest
 
 LOADED = (
     *("torch._dynamo", "scipy.stats", "sklearn.datasets", "sklearn.neighbors"),
-    *("matplotlib.figure", "spikeduel.comparing", "spikeduel.reporting.pages", "spikeduel.cli"),
+    *("matplotlib.figure", "spikeduel.comparing", "spikeduel.reporting", "spikeduel.cli"),
 )
 """Modules that take seconds to load: once here, rather than in each fork."""
 

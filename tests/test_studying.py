@@ -209,7 +209,9 @@ def test_one_data_set_under_two_names_is_refused(tmp_path):
     for name in ("one", "two"):
         write_pictures(tmp_path / name)
     path = tmp_path / "study.toml"
-    path.write_text('[grid]\ndataset = ["one", "two"]\n[settings]\nepochs = 1\n')
+    path.write_text(
+        '[grid]\ndataset = ["one", "two"]\n[settings]\nepochs = 1\ncontenders = ["dense-relu"]\n'
+    )
     with pytest.raises(InputError, match="one and two are the same images"):
         studying.plan(read_study(path), tmp_path / "store")
 
