@@ -20,14 +20,18 @@ def test_large_arrays_lie_in_files_once_and_maps_where_they_are(tmp_path):
     whole = np.load(path, mmap_mode="r")
     folder = tmp_path / "new"
     folder.mkdir()
+    np.save(tmp_path / "gone.npy", LARGE)
+    gone = np.load(tmp_path / "gone.npy", mmap_mode="r")
+    (tmp_path / "gone.npy").unlink()
     value = {"map": whole, "slice": whole[7:], "same": [LARGE, LARGE], "few": np.arange(3)}
+    value["gone"] = gone
     content = pickled(value, folder)
     assert len(content) < 2000
-    assert [file.name for file in sorted(folder.iterdir())] == ["0.bin", "1.bin"]
+    assert [file.name for file in sorted(folder.iterdir())] == ["0.bin", "1.bin", "2.bin"]
     together = pickle.loads(content)
     assert together["map"].filename == str(path)
     assert together["same"][0] is together["same"][1]
-    for name in ("map", "slice", "few"):
+    for name in ("map", "slice", "few", "gone"):
         np.testing.assert_array_equal(together[name], value[name])
     np.testing.assert_array_equal(together["same"][0], LARGE)
     (folder / "1.bin").unlink()

@@ -103,7 +103,8 @@ def fetch(
         finally:
             with suppress(OSError):
                 place.rmdir()
-    return read(folder)
+    with naming("what was written cannot be read; check the disk, or set SPIKEDUEL_CACHE"):
+        return read(folder)
 
 
 def unfinished() -> list[Path]:

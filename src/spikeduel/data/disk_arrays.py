@@ -119,9 +119,13 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:
         if not isinstance(value, np.ndarray) or value.dtype.hasobject:
             return NotImplemented
-        # A slice of a map has the offset of the whole map.
-        if isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.filename:
-            path, offset = Path(value.filename), value.offset
+        # A slice of a map has the offset of the whole map; a file for the time being is gone.
+        if (
+            isinstance(value, np.memmap)
+            and isinstance(value.base, mmap.mmap)
+            and Path(str(value.filename)).is_file()
+        ):
+            path, offset = Path(str(value.filename)), value.offset
         elif value.nbytes >= SMALL:
             path, offset = next(self._new), 0
             # Not `tofile`, which does not report a full disk.
