@@ -226,9 +226,12 @@ class TrainingStep:
         self.optimizer.zero_grad()
         (loss if weight == 1.0 else loss * weight).backward()
         self.optimizer.step()
-        self._outputs.append((tree_map(Tensor.detach, output), labels))
         # Outputs of a user's readout may not be joinable.
         is_joinable = isinstance(readout, SpikingReadout | LogitReadout)
+        if is_joinable:
+            is_pair = isinstance(output, tuple)
+            output = tuple(part.detach() for part in output) if is_pair else output.detach()
+        self._outputs.append((output, labels))
         if len(self._outputs) == COUNTED_AT_ONCE or not is_joinable:
             self._count()
         return loss.detach()
