@@ -1,13 +1,14 @@
 """Find and remove files that no run and no process needs."""
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
 from spikeduel.data import cache
-from spikeduel.results.comparison import load_run, runs_in
-from spikeduel.results.tuned import TuningRecord
+from spikeduel.results.comparison import runs_in
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.store import RECORD, Store
@@ -44,14 +45,14 @@ class Found(typed.Frozen):
 
 def find(folders: Sequence[Path], store: Store, days: float) -> Found:
     """Find files of `store` that no run in `folders` needs, and prepared data unused for `days`."""
-    unneeded, kept = [*_prepared(days), *_left_behind(folders)], []
+    unneeded, kept = list[Unneeded](), []
     if store.root.is_dir():
         try:
             with store.alone():
-                unneeded = [*_of_store(folders, store), *unneeded]
+                unneeded += _of_store(folders, store)
         except InputError as error:
             kept.append(str(error))
-    return Found(unneeded=unneeded, kept=kept)
+    return Found(unneeded=[*unneeded, *_elsewhere(folders, days)], kept=kept)
 
 
 def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
@@ -62,9 +63,7 @@ def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> 
     paths = {item.path for item in found.unneeded}
     in_store = any(Path(path).is_relative_to(store.root) for path in paths)
     with store.alone() if in_store else nullcontext():
-        now = [*_prepared(days), *_left_behind(folders)]
-        if in_store:
-            now = [*_of_store(folders, store), *now]
+        now = [*(_of_store(folders, store) if in_store else ()), *_elsewhere(folders, days)]
         return Found(
             unneeded=[item for item in now if item.path in paths and _is_removed(item, store, days)]
         )
@@ -121,34 +120,22 @@ def _parts(folder: Path, seconds: float = files.LEFT_BEHIND_SECONDS) -> Iterator
 def _referred_to(folder: Path) -> Iterator[str]:
     for file in ("results.json", "tuning.json"):
         for run in runs_in(folder, file):
-            tuning: TuningRecord | None
             try:
-                if file == "tuning.json":
-                    tuning = typed.read_json(run / file, TuningRecord)
-                else:
-                    results = load_run(run).results
-                    tuning = results.tuning
-                    for trial in results.trials:
-                        controls = (control.key for control in trial.controls.values())
-                        yield from filter(None, (trial.key, *controls))
+                content = json.dumps(files.read_json(run / file))
             except InputError as error:
                 raise InputError(
                     f"{error} What a run that cannot be read needs is not known: nothing goes "
                     f"from the store. Mend it, or remove {run}."
                 ) from None
-            for contender in tuning.contenders if tuning else ():
-                yield from (trial.key for trial in contender.trials if trial.key)
+            yield from re.findall(r'"key": "([0-9a-f]{16})"', content)
 
 
-def _prepared(days: float) -> Iterator[Unneeded]:
-    for path in sorted(
-        (*cache.root().glob("[!.]*"), *cache.unfinished(), *cache.audits().glob("[!.]*.json"))
-    ):
+def _elsewhere(folders: Sequence[Path], days: float) -> Iterator[Unneeded]:
+    """Yield prepared data, and what killed processes left behind outside the store."""
+    prepared = *cache.root().glob("[!.]*"), *cache.unfinished(), *cache.audits().glob("[!.]*.json")
+    for path in sorted(prepared):
         if files.unused_for(path) >= days * SECONDS_A_DAY:
             yield _unneeded("prepared", path)
-
-
-def _left_behind(folders: Sequence[Path]) -> Iterator[Unneeded]:
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
     in_runs = [run / part for run in runs for part in (".", "models", "figures")]
     downloads = (files.cache_dir() / "downloads").glob("**")
