@@ -21,6 +21,8 @@ from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
 
 NUM_IMAGES, SIDE, LEFT = 4_096, 64, 12 << 20
+SMALL = {"WHOLE": 4 << 20, "WINDOW": 4 << 20, "EVALUATION_BATCH": 32}
+"""Sizes of the loader, which decide the order of images."""
 LIMITED = """
 import resource, sys
 from pathlib import Path
@@ -28,10 +30,10 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, sys.argv[1])
-from test_larger_than_memory import LEFT, noise, trained
+from test_larger_than_memory import LEFT, SMALL, noise, trained
 from spikeduel.data import cache, loader
 
-loader.WHOLE, loader.WINDOW, loader.EVALUATION_BATCH = 4 << 20, 4 << 20, 32
+vars(loader).update(SMALL)
 prepared = cache.read(Path("set"))
 trained(noise(80, 8), "before")  # imports what it needs
 used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmData:"))
@@ -73,7 +75,7 @@ def trained(prepared, store):
 @pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere the system does not keep to this limit"
 )
-def test_a_set_four_times_the_memory_trains_to_the_same_numbers(tmp_path):
+def test_a_set_four_times_the_memory_trains_to_the_same_numbers(tmp_path, monkeypatch):
     prepared = noise(NUM_IMAGES, SIDE)
     assert prepared.images.nbytes == 4 * LEFT
     cache.write(tmp_path / "set", prepared)
@@ -87,5 +89,7 @@ def test_a_set_four_times_the_memory_trains_to_the_same_numbers(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
+    for name, size in SMALL.items():
+        monkeypatch.setattr(loader, name, size)
     history, digest = trained(prepared, "here")
     assert done.stdout.split("\n")[-2] == f"{history} {digest}"

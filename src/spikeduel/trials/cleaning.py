@@ -141,7 +141,3 @@ def _elsewhere(folders: Sequence[Path], days: float) -> Iterator[Unneeded]:
     downloads = (files.cache_dir() / "downloads").glob("**")
     for place in (*in_runs, cache.root(), cache.audits(), files.cache_dir(), *downloads):
         yield from _parts(place)
-    # Folders in which archives are unpacked.
-    for path in files.cache_dir().glob("tmp????????"):
-        if files.unused_for(path) >= files.LEFT_BEHIND_SECONDS:
-            yield _unneeded("left_behind", path)

@@ -62,8 +62,7 @@ class Trial:
     @property
     def twin(self) -> str | None:
         """Key of the trial whose weights this one starts from, or None."""
-        twin: dict[str, str] | None = self.settings.get("twin")
-        return twin["key"] if twin else None
+        return self.settings["twin"]["key"] if "twin" in self.settings else None
 
 
 @dataclass(frozen=True, eq=False)

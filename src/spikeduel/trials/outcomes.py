@@ -83,8 +83,7 @@ class TrialOutcome:
     @property
     def training(self) -> str:
         """Key of the training that made the weights (a converted network's source)."""
-        converted = self.record.settings.get("converted")
-        return converted["key"] if converted else self.record.key
+        return self.record.settings.get("converted", {}).get("key", self.record.key)
 
     @property
     def answers(self) -> Classification | None:
@@ -180,12 +179,10 @@ def test_uses(
     """
     uses, every_epoch = [], 0
     for split in splits:
-        keys = set()
-        for outcome in outcomes:
-            if outcome.record.fold == split.fold:
-                keys |= {outcome.record.key} if outcome.record.status == "done" else set()
-                results = outcome.controlled.results if outcome.controlled else {}
-                keys |= {result.key for result in results.values() if result.key}
+        in_fold = [outcome for outcome in outcomes if outcome.record.fold == split.fold]
+        keys = {outcome.record.key for outcome in in_fold if outcome.record.status == "done"}
+        for controlled in filter(None, (outcome.controlled for outcome in in_fold)):
+            keys |= {result.key for result in controlled.results.values() if result.key}
         images = images_digest(prepared, split.test)
         uses.append((store.test_uses(images, keys), len(keys)))
         every_epoch += store.tested_every_epoch(images)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,13 +29,12 @@ LOGS = "logs"
 
 def located(experiment: Experiment) -> Experiment:
     """Make the paths of `experiment` absolute."""
-    data_dir, group_by = experiment.data_dir, experiment.group_by
-    if data_dir is not None:
-        data_dir = str(files.located(data_dir))
-    if group_by is not None and files.is_file(group_by):
-        group_by = str(files.located(group_by))
-    dataset = data.absolute(experiment.dataset)
-    return replace(experiment, dataset=dataset, data_dir=data_dir, group_by=group_by)
+    changes: dict[str, Any] = {"dataset": data.absolute(experiment.dataset)}
+    if experiment.data_dir is not None:
+        changes["data_dir"] = str(files.located(experiment.data_dir))
+    if experiment.group_by is not None and files.is_file(experiment.group_by):
+        changes["group_by"] = str(files.located(experiment.group_by))
+    return replace(experiment, **changes)
 
 
 def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
