@@ -92,13 +92,12 @@ def test_data_and_drawing_can_be_downloaded(running, page, tmp_path):
 
         rows = list(csv.DictReader(downloaded("csv").splitlines()))
         assert len(rows) == 40
-        assert [rows[0][name] for name in ("contender", "seed", "images", "epoch")] == [
-            "dense-snn",
-            "0",
-            "training",
-            "1",
-        ]
-        assert float(rows[0]["accuracy, %"]) == 54
+        # The panel of losses comes first.
+        for row, column in ((rows[0], "loss"), (rows[20], "accuracy, %")):
+            told = [row[name] for name in ("contender", "images", "epoch")]
+            assert told == ["dense-snn", "training", "1"]
+            assert float(row[column]) > 0
+        assert float(rows[20]["accuracy, %"]) == 54
         drawing = downloaded("svg")
         assert ElementTree.fromstring(drawing).tag == "{http://www.w3.org/2000/svg}svg"
         assert "var(" not in drawing
