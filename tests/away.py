@@ -222,9 +222,7 @@ def main(folder):
     with Present():
         found |= {"away": steps("away")}
         found |= {
-            "compared_away": compared(
-                folder, "away", "dense-lif", "conv-lif", "conv-relu", convert=4
-            )
+            "compared_away": compared(folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=4)
         }
         found |= {"refused": dict(REFUSED)}
         REFUSED.clear()

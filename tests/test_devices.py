@@ -52,9 +52,9 @@ def test_all_is_measured_there(found):
     away = found["compared_away"]
     assert [each["contender"] for each in away] == [
         "dense-lif",
-        "conv-lif",
-        "conv-relu",
-        "conv-relu-converted",
+        "vgg-lif",
+        "vgg-relu",
+        "vgg-relu-converted",
     ]
     for each in away:
         assert not each["error"]
