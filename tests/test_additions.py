@@ -64,7 +64,7 @@ def brightness_of_hits(model, batches):
 
 
 def always_the_first(given):
-    truth = np.asarray(given.prepared.labels)[given.split.test]
+    truth = np.asarray(given.prepared.labels)[given.trial.split.test]
     answers = np.zeros(len(truth), dtype=np.int64)
     return given.kept(
         given.trial.key, "first-class", lambda: classified(given.prepared.classes, truth, answers)
