@@ -97,7 +97,6 @@ class TuningRecord(Frozen):
     created: str = ""
     environment: dict[str, Any] = {}
     seed: Count = 0
-    sampler: str = "random"
     per_contender: dict[str, dict[str, float]] | None = None
 
     def __post_init__(self) -> None:

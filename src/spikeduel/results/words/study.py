@@ -170,16 +170,13 @@ def in_cost(study: StudyResults) -> str:
     return f"{pair.a} {' and '.join(parts)}." if parts else ""
 
 
-def _winner(pair: PairAcross) -> str:
-    return pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
-
-
 def conclusion(pair: PairAcross) -> str:
     if pair.conclusion is Conclusion.INCONCLUSIVE:
         return "open"
     if pair.conclusion is Conclusion.EQUIVALENT:
         return "equivalent"
-    return f"{_winner(pair)} better{' (within the margin)' if pair.negligible else ''}"
+    winner = pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
+    return f"{winner} better{' (within the margin)' if pair.negligible else ''}"
 
 
 def sure(test: OnDataset | None) -> str:
