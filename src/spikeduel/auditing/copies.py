@@ -1,5 +1,5 @@
-"""Check for copies and relatives of test images in training: equal images, near duplicates, moved
-copies, shared stretches of events, cut groups; and probe with a nearest neighbour.
+"""Find copies and relatives of test images in training: equal images, near duplicates, moved
+copies, shared stretches of events, cut groups. A further kind is a row of `LIMITS` and its search.
 """
 
 from collections.abc import Iterator, Mapping

@@ -125,8 +125,13 @@ def _measured(
         counts, count, seconds = counted(events), len(events.t), (int(events.t[-1]) + 1) / 1e6
         in_use = max(1, int(np.count_nonzero(counts)))
         numbers[row, :-1] = (
-            *(1000 * seconds, count, count / seconds, events.p.mean(), in_use / (height * width)),
-            *(int(events.x.max()) + 1, int(events.y.max()) + 1),
+            1000 * seconds,
+            count,
+            count / seconds,
+            events.p.mean(),
+            in_use / (height * width),
+            int(events.x.max()) + 1,
+            int(events.y.max()) + 1,
         )
         hottest.append(np.flatnonzero(counts > HOT * counts.sum() / in_use))
     is_hot = np.zeros(height * width, bool)
@@ -135,6 +140,7 @@ def _measured(
             pixels = np.concatenate([hottest[row] for row in part.tolist()])
             is_hot |= np.bincount(pixels, minlength=height * width) > len(part) / 2
     if is_hot.any():
+        # The last column: the share of events at hot pixels.
         for row in range(len(recordings)):
             counts = counted(unpacked(recordings.events_of(row)))
             numbers[row, -1] = counts[is_hot].sum() / numbers[row, 1]

@@ -1,4 +1,6 @@
-"""Options of the commands, the experiment that they make, and messages on the terminal."""
+"""Make the commands' options from the settings, and an experiment from the options; messages on
+the terminal.
+"""
 
 import inspect
 import json

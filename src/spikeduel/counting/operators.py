@@ -1,4 +1,4 @@
-"""Rules for PyTorch's operators: knowledge of the outputs, and their cost.
+"""Rules by which PyTorch's operators are counted; a further operator is a row of `RULES`.
 
 A rule `(call, x, tag) -> Tag | list[Tag]` gets the first input that depends on the network's, and
 its tag; `add_` has that of `add`.

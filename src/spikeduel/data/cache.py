@@ -112,18 +112,18 @@ def unfinished() -> list[Path]:
     return sorted(root().glob(f".*{UNFINISHED}"))
 
 
-def remove(folder: Path, unused_for: float) -> bool:
+def remove(folder: Path, min_idle_seconds: float) -> bool:
     """Remove a prepared set, unless another process makes it or it was used in the last
-    `unused_for` seconds. Return True if it is gone.
+    `min_idle_seconds`. Return True if it is gone.
     """
-    # A set that is being made has the lock of the finished one.
+    # A set that is being made has the lock of the finished one; a locked set stays.
     name = folder.name.removeprefix(".").removesuffix(UNFINISHED)
 
     def refuse() -> None:
         raise InputError(f"{folder}: another process is preparing it.")
 
     with suppress(InputError), files.locked(root() / f".{name}.lock", refuse):
-        if files.unused_for(folder) >= unused_for:
+        if files.unused_for(folder) >= min_idle_seconds:
             files.remove(folder)
     return not folder.exists()
 

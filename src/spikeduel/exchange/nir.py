@@ -1,5 +1,6 @@
-"""NIR graphs (Pedersen et al. 2024, "Neuromorphic intermediate representation"), in and out.
+"""Export networks as NIR graphs, and import NIR graphs as networks.
 
+NIR is the neuromorphic intermediate representation (Pedersen et al. 2024).
 NIR has continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and v/(r·dt/tau) is the membrane
 of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, before the next
 current, which is the same. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 − beta), so

@@ -351,8 +351,8 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
 
 def thresholds(validation: Running) -> list[float | None]:
-    """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence, with evenly growing mean
-    steps, and None (nobody leaves early).
+    """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence after all steps but the
+    last, where nobody can leave early, and None: nobody leaves early.
     """
     if validation.num_steps == 1:
         return [None]

@@ -1,4 +1,6 @@
-"""Controls of contenders: types, joint conclusions, and the loss of recordings without time."""
+"""Results of control experiments: types, joint conclusions, and the loss of recordings without
+time.
+"""
 
 from collections.abc import Sequence
 from typing import Literal

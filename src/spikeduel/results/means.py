@@ -51,12 +51,15 @@ def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult
     return controls if len(controls) == len(trials) else []
 
 
-def trained_twin(results: Results, name: str) -> Operations | None:
-    """Return the operations of a trained ReLU twin, in the run or a control, if any."""
+def trained_twin(results: Results, spiking_name: str) -> Operations | None:
+    """Return the operations of the ReLU twin of a spiking contender: of a contender of the run,
+    else of a control, else None.
+    """
     counted = counted_operations(results)
-    in_run = [counted.get(other) for spiking, other in results.twins if spiking == name]
-    controls = control_results(finished(results)[name], "relu_twin")
-    return next(filter(None, [*in_run, *(control.operations for control in controls)]), None)
+    twins = [counted.get(other) for spiking, other in results.twins if spiking == spiking_name]
+    controls = control_results(finished(results)[spiking_name], "relu_twin")
+    twins += [control.operations for control in controls]
+    return next(filter(None, twins), None)
 
 
 def joules_of(

@@ -1,4 +1,5 @@
-"""Conclude from two contenders' answers: difference, interval, p-value, conclusion.
+"""Decide if one of two contenders is better, both are level, or the question stays open, with
+interval and p-value.
 
 **Several seeds.** The p-value is the larger of two: the t test of the crossed model
 (`uncertainty`), over other seeds and other images; and a permutation test, in which the 2S
@@ -35,6 +36,8 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Conclusion(StrEnum):
+    """One contender is better, both are level within the margin, or neither is shown."""
+
     A_BETTER = "a_better"
     B_BETTER = "b_better"
     EQUIVALENT = "equivalent"
@@ -264,7 +267,7 @@ def reservation(difference: Difference) -> Reservation | None:
 
 
 def smallest_p(groups: int) -> float:
-    """Return the smallest p-value of flipping the signs of `groups`."""
+    """Return the smallest p-value that flipping the signs of `groups` can reach."""
     return 2.0 ** (1 - groups)
 
 

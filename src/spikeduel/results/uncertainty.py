@@ -1,4 +1,4 @@
-"""Statistical tests and intervals on arrays of right answers; `significance` applies them.
+"""Statistical tests and intervals on arrays of right answers; `significance` chooses among them.
 
 Seeds and images are crossed: a difference `right_a[s, i] − right_b[s, i]` has a part special to the
 seeds, one to the image, and a remainder (two-way random effects: Searle, Casella and McCulloch,

@@ -1,4 +1,6 @@
-"""Decide an experiment's open settings by its training images and time budget."""
+"""Decide an experiment's open settings, such as epochs and width, by its training images and time
+budget.
+"""
 
 import itertools
 import math
@@ -85,7 +87,7 @@ def resolve(
         chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
     if asked.dropout is None:
         chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
-    experiment, rules = replace(asked, **chosen), SetRules(num_train=num_train, chosen=chosen)
+    experiment = replace(asked, **chosen)
     if asked.width is None and _with_width(asked):
         experiment = replace(experiment, width=USUAL_WIDTH)
     contenders = describe_all(experiment, prepared)
@@ -100,6 +102,7 @@ def resolve(
             contenders = describe_all(experiment, prepared)
             budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
+    rules = SetRules(num_train=num_train, chosen=chosen)
     if experiment.augmentation == AUTO:
         rules = _by_looks(rules, experiment, prepared, split)
         experiment = replace(experiment, **rules.chosen)

@@ -1,4 +1,4 @@
-"""Control experiments: networks without spikes, time or timing, which show what these add."""
+"""Run control experiments: networks without spikes, time or timing, which show what these add."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -548,10 +548,11 @@ def compare_best(
 
 
 def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
+    """Return the loss without the order of time; a is with it, b without it."""
     if difference.ci90[1] <= difference.margin:
         return "nothing"
-    # Few seeds limit the claim to these trainings; a loss still shows.
-    few = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
-    if difference.conclusion is not Conclusion.A_BETTER and not few:
+    # With few seeds, a loss of these trainings still counts.
+    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    if difference.conclusion is not Conclusion.A_BETTER and not lost_here:
         return "not shown"
     return "everything" if at_chance else "some"

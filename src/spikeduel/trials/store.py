@@ -1,4 +1,4 @@
-"""Trials on disk: a folder for each, named by its key, whole or absent."""
+"""Trials on disk: a folder for each, named by its key, written whole and checked when read."""
 
 import hashlib
 import json
@@ -225,6 +225,7 @@ Place = Store | Path | str | None
 
 
 def opened(place: Place) -> Store:
+    """Return the store at `place`."""
     return place if isinstance(place, Store) else Store(place)
 
 

@@ -1,4 +1,6 @@
-"""Run one trial: build, train, measure and store, or record its failure."""
+"""Run one trial: take it from the store, or build, train (on from a checkpoint), measure and store
+it. A failure is stored, and the other trials go on.
+"""
 
 import traceback
 from typing import Any

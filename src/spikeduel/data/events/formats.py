@@ -1,4 +1,4 @@
-"""Read files of recordings by their endings.
+"""Read recordings: Prophesee (RAW, DAT), AEDAT, HDF5, N-MNIST's binary and NumPy's arrays, text.
 
 Sources: docs.inivation.com, "AEDAT file formats"; docs.prophesee.ai, "File formats" and "Data
 encoding formats".
@@ -407,6 +407,9 @@ def _raw(content: bytes) -> Events:
 
 
 def _evt2(content: bytes, start: int) -> Columns:
+    """Return x, y, time and polarity. A word has the kind (4 bits), time (6), x (11) and y (11);
+    the kinds 0 and 1 are events of that polarity, 8 is TIME_HIGH, the rest are triggers and others.
+    """
     (words,) = _fields(content, start, "<u4")
     kind = words >> 28
     _require_kinds(kind, (0x0, 0x1, 0x8, 0xA, 0xE, 0xF), start, 4)

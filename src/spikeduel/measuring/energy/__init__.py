@@ -296,22 +296,27 @@ def relu_twin(operations: Operations) -> list[Layer]:
 
 
 def _of_twin(layer: Layer) -> Layer:
+    """Return a layer of a spiking network as its ReLU twin would compute it: once, with real
+    values, and on the image itself where the spiking network encodes it.
+    """
     if layer.kind != "synapses":
         passes = max(layer.passes.hoisted, 1.0)
         names = ("bias_additions", *_BETWEEN_LAYERS)
         return replace(
             layer, **{name: Ways.same(getattr(layer, name).hoisted / passes) for name in names}
         )
-    measured, share = layer.macs.dense.hoisted, 1.0
+    measured, nonzero_share = layer.macs.dense.hoisted, 1.0
     if layer.input == "image" and measured > 0:
-        share = layer.macs.effective.hoisted / measured
+        nonzero_share = layer.macs.effective.hoisted / measured
     none = OverTime(total=0.0, by_step=[0.0])
-    macs = Macs(dense=Ways.same(layer.macs_a_pass), effective=Ways.same(layer.macs_a_pass * share))
+    macs = Macs(
+        dense=Ways.same(layer.macs_a_pass), effective=Ways.same(layer.macs_a_pass * nonzero_share)
+    )
     return replace(
         layer,
         input="image" if layer.input_encoded else "real",
         input_bits=None if layer.input == "spikes" else layer.input_bits,
-        input_zeros=layer.input_zeros if layer.input == "image" else 1 - share,
+        input_zeros=layer.input_zeros if layer.input == "image" else 1 - nonzero_share,
         passes=Ways.same(1.0),
         macs=macs,
         acs=none,

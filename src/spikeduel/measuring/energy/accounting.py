@@ -1,4 +1,5 @@
-"""Accountings, published ways of counting energy: a formula, its numbers, and their sources.
+"""Accountings, published ways of counting energy: a formula, its numbers and their sources, in a
+TOML file each.
 
 Formulas are small arithmetic expressions, read from files without running the text.
 """

@@ -63,11 +63,11 @@ def headline(results: Results) -> str:
     if answer.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
     accuracy, details = _accuracy(answer, results)
-    faster, pace = (True, "") if was_busy(results) else _pace(answer)
-    parts = [accuracy, pace] if pace else [accuracy]
-    if answer.reason == "faster" and faster:
-        parts.reverse()
-    why = f"{' and ' if faster else ', but '}".join(parts)
+    why = accuracy
+    faster, pace = _pace(answer)
+    if pace and not was_busy(results):
+        parts = [pace, accuracy] if faster and answer.reason == "faster" else [accuracy, pace]
+        why = (" and " if faster else ", but ").join(parts)
     return f"Take {take}: {why} ({details}).{_untrained(answer, results)}"
 
 
@@ -124,7 +124,9 @@ def _untrained(answer: Answer, results: Results) -> str:
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return a row for each contender, and rows for leads and evidence."""
+    """Return the short answer's rows, one for each contender, leads and evidence; `columns` has the
+    whole table.
+    """
     leads, several = results.answer.leads, len(results.contenders)
     lines = [
         (

@@ -36,7 +36,7 @@ def verdict(results: Results) -> str:
     best = max(accuracies, key=accuracies.__getitem__)
     models = f"these {len(accuracies)} trained models only"
     trained = _trainings(max(pair.seeds for pair in pairs), num_folds, models)
-    against: dict[str, list[str]] = {}
+    against: dict[str, list[str]] = {}  # by conclusion
     for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]:
         lead = f"{signed(pair.difference)}; {interval(pair)}; {p_value(pair.p_value)}"
         against.setdefault(conclusion(pair, pair.a, pair.b), []).append(f"{pair.b} ({lead})")

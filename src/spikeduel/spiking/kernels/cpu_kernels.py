@@ -377,8 +377,11 @@ def _offset(place, side, width, channels):
 def normalised_forward(
     current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop
 ):
-    """Fill strips (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all arrays are
-    flat.
+    """Scale and shift the current, advance LIF neurons over all time steps, and max-pool their
+    spikes over windows `side` wide.
+
+    Fill strips `start` to `stop` (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all
+    arrays are flat.
 
     `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch. `steps` and `sides`
     have as many elements as time steps and rows of a window: tuples are unrolled.

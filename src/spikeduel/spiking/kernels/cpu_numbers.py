@@ -182,15 +182,17 @@ def _first_lanes(builder, count):
     return builder.icmp_signed("<", ir.Constant(_WORDS.vector, list(range(LANES))), counts)
 
 
-def _masked(builder, name, lanes, result, *given):
+def _masked(builder, name, lanes, result, *arguments):
     name = f"llvm.masked.{name}.v{LANES}{'f32' if lanes is _NUMBERS else 'i16'}.p0"
     known = builder.module.globals.get(name)
-    function_type = ir.FunctionType(result, [each.type for each in given])
-    return builder.call(known or ir.Function(builder.module, function_type, name), given)
+    function_type = ir.FunctionType(result, [argument.type for argument in arguments])
+    return builder.call(known or ir.Function(builder.module, function_type, name), arguments)
 
 
 @intrinsic
 def load(typingctx, row, at):
+    """Compile to a load of `LANES` numbers of `row` from `at` on, widened to float32."""
+
     def emit(context, builder, signature, values):
         lanes, pointer, align = _place(context, builder, values[0], row, values[1])
         return _widened(builder, builder.load(pointer, align=align), lanes)
@@ -210,11 +212,14 @@ def store(typingctx, vector, row, at):
 
 @intrinsic
 def _load_first(typingctx, row, at, count):
+    """Compile to a load of the first `count` lanes (LLVM's masked load); the rest are 0."""
+
     def emit(context, builder, signature, values):
-        lanes, pointer, align = _place(context, builder, values[0], row, values[1])
-        mask, rest = _first_lanes(builder, values[2]), ir.Constant(lanes.vector, None)
+        array, place, num_lanes = values
+        lanes, pointer, align = _place(context, builder, array, row, place)
+        mask, zeros = _first_lanes(builder, num_lanes), ir.Constant(lanes.vector, None)
         vector = _masked(
-            builder, "load", lanes, lanes.vector, pointer, ir.IntType(32)(align), mask, rest
+            builder, "load", lanes, lanes.vector, pointer, ir.IntType(32)(align), mask, zeros
         )
         return _widened(builder, vector, lanes)
 
@@ -225,13 +230,13 @@ def _load_first(typingctx, row, at, count):
 def _store_first(typingctx, vector, row, at, count):
     def emit(context, builder, signature, values):
         lanes, pointer, align = _place(context, builder, values[1], row, values[2])
-        given = (
+        arguments = (
             _narrowed(builder, values[0], lanes),
             pointer,
             ir.IntType(32)(align),
             _first_lanes(builder, values[3]),
         )
-        _masked(builder, "store", lanes, ir.VoidType(), *given)
+        _masked(builder, "store", lanes, ir.VoidType(), *arguments)
         return context.get_dummy_value()
 
     return types.void(_NUMBERS, row, types.intp, types.intp), emit
