@@ -106,5 +106,5 @@ def test_what_is_committed_is_small_and_shows_no_fingerprint_and_no_error(path):
         for output in cell.get("outputs", ()):
             assert output.output_type != "error"
             assert output.get("name") != "stderr"
-        if cell.cell_type == "code" and "samples(" in cell.source and "socofing" in cell.source:
+        if cell.cell_type == "code" and "imshow(" in cell.source and "socofing" in cell.source:
             assert 'name != "socofing"' in cell.source

@@ -1,8 +1,9 @@
 """Lay images over one another for `moved`, small from all orientations, then whole.
 
-Gauss-Newton steps find turn, mirror, scale and shift. Inverse compositional image alignment (Baker and Matthews,
-"Lucas-Kanade 20 years on", 2004) for similarities, with free gain and offset. A placement is a
-matrix float32 `[3, 3]` from places (x, y, 1) of the query to the reference; images go from −1 to 1.
+Gauss-Newton steps find turn, mirror, scale and shift: inverse compositional image alignment (Baker
+and Matthews, "Lucas-Kanade 20 years on", 2004) for similarities, with free gain and offset. A
+placement is a matrix float32 `[3, 3]` from places (x, y, 1) of the query to the reference; images
+go from −1 to 1.
 """
 
 from typing import NamedTuple

@@ -4,7 +4,7 @@ from spikeduel.reporting.accuracies import learning_curves, tuning_trials
 from spikeduel.reporting.drawing import figure
 from spikeduel.reporting.inside import at_step, inspect
 from spikeduel.reporting.pages import RunData, audit_page, report, report_again, report_tuning
-from spikeduel.reporting.pictures import encoded_animation, samples
+from spikeduel.reporting.pictures import encoded_animation
 from spikeduel.reporting.study import report_study
 
 __all__ = [
@@ -19,6 +19,5 @@ __all__ = [
     "report_again",
     "report_study",
     "report_tuning",
-    "samples",
     "tuning_trials",
 ]
