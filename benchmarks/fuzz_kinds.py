@@ -64,7 +64,7 @@ def picture(suffix: str, mode: str) -> Kind:
 
 
 def toml() -> Kind:
-    from spikeduel.settings.reading import read_experiment, write_experiment
+    from spikeduel.settings import read_experiment, write_experiment
     from spikeduel.trials import contenders
 
     with TemporaryDirectory() as folder:
@@ -135,7 +135,7 @@ def results(page: bool) -> Kind:
     """
     from spikeduel import reporting
     from spikeduel.results import comparison, run_diff
-    from spikeduel.settings.reading import write_experiment
+    from spikeduel.settings import write_experiment
 
     content, _, _ = finished()
     # The figures of images take a second each, and read nothing from the file.

@@ -21,7 +21,7 @@ from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, json_schema
 from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range, TuningRecord
-from spikeduel.settings.reading import read_experiment, write_experiment
+from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError

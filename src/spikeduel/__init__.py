@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from spikeduel.results.comparison import Comparison, load_run
     from spikeduel.results.predictions import compare_runs
     from spikeduel.results.significance import Difference, compare_predictions
-    from spikeduel.settings import Experiment, recipes
-    from spikeduel.settings.reading import read_experiment
+    from spikeduel.settings import Experiment, read_experiment, recipes
     from spikeduel.settings.recipes import RECIPES
     from spikeduel.settings.studies import Study
     from spikeduel.spiking import ConstantInput, kernels
@@ -82,8 +81,7 @@ _NAMES = {
     "results.predictions": "compare_runs",
     "results.tuned": "Range",
     "results.significance": "Difference compare_predictions",
-    "settings": "Experiment",
-    "settings.reading": "read_experiment",
+    "settings": "Experiment read_experiment",
     "settings.recipes": "RECIPES",
     "settings.studies": "Study",
     "spiking": "ConstantInput",

@@ -13,8 +13,7 @@ from spikeduel.reporting.loggers import Logged
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.tuned import Range
 from spikeduel.results.words.audit import problems
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress

@@ -11,8 +11,7 @@ from spikeduel.reporting import report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.comparison import DUELS
-from spikeduel.results.study import StudyPlan, StudyResults
-from spikeduel.results.variants import Duel
+from spikeduel.results.study import Duel, StudyPlan, StudyResults
 from spikeduel.results.words.study import plan_sentences
 from spikeduel.settings import studies
 from spikeduel.settings.fields import shown

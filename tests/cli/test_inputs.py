@@ -6,8 +6,7 @@ import typer
 from typer.testing import CliRunner
 
 from spikeduel.cli.inputs import CommandInput, command, option
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.settings.recipes import baseline, matched, strong
 from spikeduel.system.errors import InputError
 

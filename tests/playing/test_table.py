@@ -10,8 +10,7 @@ from spikeduel.measuring.robustness import corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model, load_model, save_model
 from spikeduel.playing.table import MOST_STEPS, lay, takes
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
 
 LIF, RELU = "vgg-lif", "vgg-relu"

@@ -12,7 +12,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, save_model
 from spikeduel.results.comparison import Comparison
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 

@@ -19,8 +19,7 @@ from spikeduel.results.run_diff import list_runs
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ControlResult, Score
 from spikeduel.results.words.audit import problems
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 

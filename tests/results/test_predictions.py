@@ -10,8 +10,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import predictions
 from spikeduel.results.predictions import Answered, PredictionsFile, SeedAnswers, shown_pairs
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
 from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.run_folder import write_predictions

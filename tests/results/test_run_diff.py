@@ -12,8 +12,7 @@ from spikeduel.results.comparison import Comparison
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run_diff import RunSummary
 from spikeduel.results.significance import Conclusion
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import typed
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"), epochs=3, batch_size=8)

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from made_results import with_trials
 from made_studies import OTHER, SPIKING, make_duel
-from spikeduel.results.variants import entries
+from spikeduel.results.study import variants_of
 
 SCORES = {SPIKING: [0.8, 0.81], OTHER: [0.9, 0.91]}
 
@@ -14,7 +14,7 @@ SCORES = {SPIKING: [0.8, 0.81], OTHER: [0.9, 0.91]}
 def names(duels):
     """The variants of each contender."""
     found = {SPIKING: [], OTHER: []}
-    for entry in entries(duels):
+    for entry in variants_of(duels):
         found[entry.contender].append(entry.variant)
     return {contender: list(dict.fromkeys(variants)) for contender, variants in found.items()}
 

@@ -3,9 +3,8 @@ from dataclasses import fields, replace
 import msgspec
 import pytest
 
-from spikeduel.settings import TUNABLE, Experiment
+from spikeduel.settings import TUNABLE, Experiment, read_experiment, write_experiment
 from spikeduel.settings.fields import setting_of
-from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.system.errors import InputError
 
 

@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 
 from damage import FUZZED, damaged, problem
-from spikeduel.settings import Experiment
+from spikeduel.settings import Experiment, read_experiment, write_experiment
 from spikeduel.settings.fields import Text, choices, parsed
-from spikeduel.settings.reading import read_experiment, write_experiment
 from spikeduel.settings.recipes import RECIPES
 from spikeduel.system.errors import InputError
 

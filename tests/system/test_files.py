@@ -239,7 +239,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
 from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import write_checkpoint

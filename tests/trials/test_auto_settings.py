@@ -12,7 +12,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.networks.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.results.tuned import Range
-from spikeduel.settings.reading import read_experiment
+from spikeduel.settings import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

@@ -13,8 +13,7 @@ from spikeduel.data.prepared import RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.trials import ControlResult
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials import cleaning

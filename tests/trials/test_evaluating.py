@@ -15,8 +15,7 @@ from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, load_model
 from spikeduel.results.trials import Classification
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress

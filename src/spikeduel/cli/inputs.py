@@ -20,7 +20,7 @@ from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
 import spikeduel as sd
-from spikeduel.settings import Experiment
+from spikeduel.settings import Experiment, read_experiment
 from spikeduel.settings.fields import (
     checked,
     choices,
@@ -30,7 +30,6 @@ from spikeduel.settings.fields import (
     setting_of,
     shown,
 )
-from spikeduel.settings.reading import read_experiment
 from spikeduel.settings.recipes import RECIPES, asked, changed
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, visible

@@ -24,8 +24,7 @@ from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.numbers import said_of
 from spikeduel.results.words.verdict import asked, on_time, verdict, what_it_means
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import read_experiment
+from spikeduel.settings import Experiment, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.notebook import page

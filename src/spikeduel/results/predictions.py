@@ -15,7 +15,7 @@ from spikeduel.data.grouping import join_groups
 from spikeduel.results import significance
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
-from spikeduel.settings.reading import read_experiment
+from spikeduel.settings import read_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.typed import Count

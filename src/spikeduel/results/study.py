@@ -1,22 +1,47 @@
 """Types of study.json and of a study's plan; findings on a study."""
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spikeduel.results import across, variants
+from spikeduel.results import across
 from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.across import Across
 from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, Values, find, finds, is_leak, with_id
-from spikeduel.results.run import Quantity, Reason
+from spikeduel.results.run import Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion, smallest_p
-from spikeduel.results.variants import Duel, VariantInDuel
+from spikeduel.results.trials import Trial
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
+
+OF_SPIKES = ("encoding", "num_steps")
+"""Settings that concern spiking networks alone."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A finished run of a study: `folder` (relative), a unique label of its data set, values of the
+    grid's other axes.
+    """
+
+    folder: str
+    dataset: str
+    settings: dict[str, str]
+    results: Results
+
+
+@dataclass(frozen=True)
+class VariantInDuel:
+    duel: Duel
+    contender: str
+    trials: list[Trial]
+    variant: str
+
 
 COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
 
@@ -110,7 +135,7 @@ class StudyResults(Frozen):
 
 def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     """Return the verdict over the data sets; differences inside `±margin` count as none."""
-    entries = variants.entries(duels)
+    entries = variants_of(duels)
     scores = list(_scores(entries))
     accuracies: dict[str, dict[str, list[float]]] = {}
     for score in scores:
@@ -376,3 +401,59 @@ def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
     """Return the sum of training times; None if one is unknown."""
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     return sum(seconds) if len(seconds) == len(trials) else None
+
+
+def variants_of(duels: Sequence[Duel]) -> list[VariantInDuel]:
+    """Return an entry for each contender of each duel. The variant's name adds the settings in
+    which the contender's duels differ: "cnn (width 24)".
+    """
+    variants = []
+    for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
+        with_trials = [
+            (duel, trials) for duel in duels if (trials := duel.results.of(contender, tested=False))
+        ]
+        varied = [
+            axis
+            for axis in dict.fromkeys(axis for duel, _ in with_trials for axis in duel.settings)
+            if _concerns(axis, with_trials)
+            and len({duel.settings.get(axis) for duel, _ in with_trials}) > 1
+        ]
+        for duel, trials in with_trials:
+            differences = ", ".join(
+                said(axis, duel.settings[axis]) for axis in varied if axis in duel.settings
+            )
+            variant = f"{contender} ({differences})" if differences else contender
+            variants.append(VariantInDuel(duel, contender, trials, variant))
+    return variants
+
+
+def said(axis: str, value: str) -> str:
+    """Return a varied setting in words: "rate", "T = 8", "recipe strong"."""
+    if axis == "encoding":
+        return value
+    return f"T = {value}" if axis == "num_steps" else f"{axis.replace('_', ' ')} {value}"
+
+
+def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
+    """Return True if trials differ between duels that differ in `axis` alone.
+
+    Without such duels, return True unless the setting is of spikes and no trial has it.
+    """
+    keys = [
+        (
+            {"dataset": duel.dataset, **duel.settings},
+            {(trial.seed, trial.fold): trial.key for trial in trials},
+        )
+        for duel, trials in of_duels
+    ]
+    same = [
+        first[place] == second[place]
+        for (one, first), (other, second) in itertools.combinations(keys, 2)
+        if {name for name in {*one, *other} if one.get(name) != other.get(name)} == {axis}
+        for place in first.keys() & second.keys()
+    ]
+    if same:
+        return not all(same)
+    return axis not in OF_SPIKES or any(
+        getattr(trial, axis) is not None for _, trials in of_duels for trial in trials
+    )

@@ -1,10 +1,12 @@
-"""Experiment: every setting with type, limits, default and help."""
+"""Experiment: every setting with type, limits, default and help; experiments as TOML files."""
 
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tomli_w
 from msgspec import Meta
 
 from spikeduel.settings.fields import (
@@ -22,7 +24,7 @@ from spikeduel.settings.fields import (
     setting,
     setting_of,
 )
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family, is_own_code
 
@@ -427,3 +429,26 @@ def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, 
         for contender, settings in per_contender.items()
     }
     return {contender: settings for contender, settings in by_contender.items() if settings}
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Read the experiment of a TOML file or a run's folder. Raises `InputError` naming file and
+    setting.
+
+    Reading runs nothing; comparing runs `own_code`: check a stranger's file first.
+    """
+    path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
+    content = typed.read_toml(path, dict[str, Any])
+    known = {member.name for member in dataclasses.fields(Experiment)}
+    if others := content.keys() - known:
+        raise unknown(f"setting in {path}", min(others), known)
+    with naming(path):
+        return Experiment(**content)
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Write `experiment` as TOML, without unset settings."""
+    content = dataclasses.asdict(experiment).items()
+    files.write_text(
+        path, tomli_w.dumps({name: value for name, value in content if value is not None})
+    )

@@ -23,8 +23,7 @@ from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Robustness, Test
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import read_experiment
+from spikeduel.settings import Experiment, read_experiment
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 from spikeduel.system.progress import Progress

@@ -14,8 +14,7 @@ from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
-from spikeduel.settings import Experiment
-from spikeduel.settings.reading import write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.outcomes import TrialOutcome, pooled, tested, trainings

@@ -13,9 +13,9 @@ from spikeduel.results.study import (
     OnDataset,
     StudyPlan,
     StudyResults,
+    said,
     total_seconds,
 )
-from spikeduel.results.variants import said
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points, said_of, signed
 from spikeduel.system.sentences import counted, listed
 
