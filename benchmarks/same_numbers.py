@@ -11,6 +11,7 @@ differs. Leave this for a change that is meant to leave numbers alone; it takes 
 import argparse
 import hashlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -84,10 +85,14 @@ def main() -> None:
             before.write_text(json.dumps(numbers(name, folder / "tree" / "src", base)))
         old = json.loads(before.read_text())
         new = json.loads(json.dumps(numbers(name, ROOT / "src", folder / "now")))
-        differences = compared(old, new)
-        differing += bool(differences)
-        print(f"{name}: {len(flat(old)):,} numbers, {len(differences)} differ", flush=True)
-        for line in differences[:8]:
+        differences, rounded = compared(old, new)
+        differing += bool(differences or rounded)
+        print(
+            f"{name}: {len(flat(old)):,} numbers, {len(differences)} differ, "
+            f"{len(rounded)} in the last digits alone",
+            flush=True,
+        )
+        for line in [*differences, *rounded][:8]:
             print(f"    {line}")
     sys.exit(1 if differing else 0)
 
@@ -169,19 +174,23 @@ def flat(document: Any, path: str = "") -> dict[str, Any]:
     return {k: v for key, value in entries for k, v in flat(value, f"{path}/{key}").items()}
 
 
-def compared(old: Any, new: Any) -> list[str]:
-    """Return a line for each value that differs; a key that only one side has is named as such."""
+def compared(old: Any, new: Any) -> tuple[list[str], list[str]]:
+    """Return a line for each value that differs, and for each that differs by rounding alone; a key
+    that only one side has is named as such.
+    """
     before, after = renamed(flat(old)), renamed(flat(new))
-    lines = [
-        f"{path}: {value!r} -> {after[path]!r}"
-        for path, value in before.items()
-        if path in after and after[path] != value
-    ]
+    differences, rounded = [], []
+    for path, value in before.items():
+        if path in after and after[path] != value:
+            are_floats = isinstance(value, float) and isinstance(after[path], float)
+            close = are_floats and math.isclose(value, after[path], rel_tol=1e-12)
+            (rounded if close else differences).append(f"{path}: {value!r} -> {after[path]!r}")
     ignored = ("/schema", "/spikeduel", "/created")
     only = [path for path in before.keys() ^ after.keys() if not path.endswith(ignored)]
-    return lines + [
+    differences += [
         f"{path}: only {'before' if path in before else 'now'}" for path in sorted(only)
     ]
+    return differences, rounded
 
 
 def renamed(values: dict[str, Any]) -> dict[str, Any]:
