@@ -389,11 +389,14 @@ def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
 
         return Column(title, cell, unknown="–")
 
+    def of_kind(name: str) -> Column[Robust]:
+        return column(name, lambda robust: robust.area.get(name))
+
     names = dict.fromkeys(name for _, known in measured for robust in known for name in robust.area)
     return [
         Column("contender", lambda row: row[0], is_text=True),
         column("clean", lambda robust: robust.clean),
-        *(column(name, lambda robust, name=name: robust.area.get(name)) for name in names),  # type: ignore[misc]
+        *map(of_kind, names),
         column("mean of seven", lambda robust: robust.mean),
     ]
 

@@ -36,7 +36,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Conclusion(StrEnum):
-    """One contender is better, both are level within the margin, or neither is shown."""
+    """Conclusion on two contenders: one better, level within the margin, or not shown."""
 
     A_BETTER = "a_better"
     B_BETTER = "b_better"
