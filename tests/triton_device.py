@@ -29,22 +29,26 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-module, kernel, types, constants, options = json.load(sys.stdin)
-kernel = getattr(importlib.import_module(module), kernel)
-signature = {name: "constexpr" if name in constants else types[name] for name in kernel.arg_names}
-aligned = {
-    (i,): [["tt.divisibility", 16]]
-    for i, (name, kind) in enumerate(signature.items())
-    if kind.startswith("*") or name.startswith("num_")
-}
-source = ASTSource(kernel, signature, constants, aligned)
-compiled = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)
-print(json.dumps({stage: compiled.asm[stage] for stage in ("ttgir", "ptx")}))
+def compiled(module, kernel, types, constants, options):
+    kernel = getattr(importlib.import_module(module), kernel)
+    names = kernel.arg_names
+    signature = {name: "constexpr" if name in constants else types[name] for name in names}
+    aligned = {
+        (i,): [["tt.divisibility", 16]]
+        for i, (name, kind) in enumerate(signature.items())
+        if kind.startswith("*") or name.startswith("num_")
+    }
+    source = ASTSource(kernel, signature, constants, aligned)
+    found = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)
+    return {stage: found.asm[stage] for stage in ("ttgir", "ptx")}
+
+print(json.dumps([compiled(*each) for each in json.load(sys.stdin)]))
 """
 
 
-def compiled(folder, module, kernel, types, constants, **options):
-    """The stages `ttgir` and `ptx` of a kernel compiled for CUDA, for which no GPU is needed.
+def compiled(folder, kernels):
+    """The stages `ttgir` and `ptx` of each of `kernels` (module, name, types, constants, options)
+    compiled for CUDA, for which no GPU is needed.
 
     Pointers and numbers of things are multiples of 16, for which the compiler may change more. It
     runs in a process of its own: in the interpreter's there is no compiler. The cache goes to
@@ -52,7 +56,7 @@ def compiled(folder, module, kernel, types, constants, **options):
     """
     result = subprocess.run(
         [sys.executable, "-c", _COMPILE],
-        input=json.dumps([module, kernel, types, constants, options]),
+        input=json.dumps(kernels),
         env={**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(folder)},
         capture_output=True,
         text=True,

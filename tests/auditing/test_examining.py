@@ -86,14 +86,16 @@ def test_it_is_found_again(make_set, monkeypatch):
 
 
 def test_a_damaged_audit_is_made_anew(make_set, tmp_path):
-    first = examine(EXPERIMENT, make_set(), SPLIT)
+    asked = EXPERIMENT, make_set(count=40), Split(*np.split(np.arange(40), [24, 32]), "official")
+    first = examine(*asked)
     (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
     whole = kept.read_text()
     kept.write_text('{"dataset": "planted"}')
-    assert examine(EXPERIMENT, make_set(), SPLIT) == first
+    assert examine(*asked) == first
     assert kept.read_text() == whole
 
 
+@pytest.mark.usefixtures("known_data")
 def test_digits_are_clean():
     found = sd.audit("digits")
     assert found.ok

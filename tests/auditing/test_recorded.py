@@ -85,10 +85,10 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
 
 
 def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
-    """Thirty recordings, each cut into four parts that overlap: the split keeps those of one
+    """Fifteen recordings, each cut into four parts that overlap: the split keeps those of one
     together when told.
     """
-    for number, each in enumerate(recorded_events[:30]):
+    for number, each in enumerate(recorded_events[:15]):
         for first in range(4):
             cut = part(each, first * 66_000, first * 66_000 + 100_000)
             path = tmp_path / "parts" / "abc"[number % 3] / f"{number}_{first}.bs2"
@@ -98,10 +98,10 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
     found, prepared = audited(experiment, Progress())
     assert "stretch_test_in_training" in {each.id for each in found.problems}
     assert found.problems[0].remedy == "--group-by groups.csv"
-    assert len(set(found.details.groups)) == 30
+    assert len(set(found.details.groups)) == 15
     groups = tmp_path / "groups.csv"
     rows = zip(prepared.names, found.details.groups, strict=True)
     files.write_csv(groups, [("path", "group"), *rows])
     mended, _ = audited(replace(experiment, group_by=str(groups)), Progress())
     assert mended.ok
-    assert (mended.groups, mended.groups_cut, mended.stretches.across) == (30, 0, 0)
+    assert (mended.groups, mended.groups_cut, mended.stretches.across) == (15, 0, 0)

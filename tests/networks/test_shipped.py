@@ -13,10 +13,16 @@ from spikeduel.networks.models import load_model
 from spikeduel.system.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from ship import checked
+from ship import embedded
 
 pytestmark = pytest.mark.usefixtures("known_data")
 ORIGINS = shipped.origins()
+OF_200 = {
+    "fashion-mnist-resnet-silu": 191,
+    "fashion-mnist-vgg-lif": 189,
+    "fashion-mnist-vgg-relu": 187,
+}
+"""Right answers of the large networks to the first 200 of the images that their cards count."""
 
 
 @pytest.mark.parametrize("origin", ORIGINS, ids=lambda origin: origin.name)
@@ -29,10 +35,12 @@ def test_each_is_what_its_card_says(origin):
     )
     assert origin.low < origin.accuracy < origin.high
     if not origin.name.startswith("mnist-"):  # the same networks
-        found = checked(model, origin.checked.dataset)
-        assert found.n == origin.checked.n
+        images, labels = embedded(origin.checked.dataset, model.card.image_shape[1])
+        assert len(labels) == origin.checked.n
+        asked = slice(200 if origin.name in OF_200 else None)
+        right = (model.predict(images[asked])[0] == labels[asked]).sum()
         # Another machine can give an image or two another answer.
-        assert abs(found.right - origin.checked.right) <= 2
+        assert abs(right - OF_200.get(origin.name, origin.checked.right)) <= 2
 
 
 def test_a_file_of_that_name_comes_first(tmp_path):

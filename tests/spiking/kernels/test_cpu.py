@@ -78,8 +78,11 @@ def a_state(shape, adaptation):
 
 
 @pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("reset_mechanism", RESET_MECHANISMS)
+@pytest.mark.parametrize(
+    ("shape", "reset_mechanism"),
+    [*zip(SHAPES, RESET_MECHANISMS * 2, strict=True), *((SHAPES[1], r) for r in RESET_MECHANISMS)],
+    ids=str,
+)
 @pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
 def test_agrees_with_the_reference(adaptation, reset_mechanism, shape, constant):
     current = ConstantInput(sequence(shape[1:]), shape[0]) if constant else sequence(shape)
@@ -278,11 +281,11 @@ if cpu_kernels.scan_backward.stats.cache_misses:  # code from the cache cannot b
     assembly = "".join(cpu_kernels.scan_backward.inspect_asm().values())
     assert "%ymm" in assembly and "%zmm" not in assembly
 norm = torch.nn.BatchNorm2d(16)
-current = torch.randn(3, 2, 16, 4, 5, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+current = torch.randn(2, 2, 16, 4, 5, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
 for settings in (Dynamics(0.7), Dynamics(0.7, "zero")):
     results = []
     ours = normalised_scan(current, norm, 0.9, settings, 2)
-    theirs = reference.normalised_scan(current, norm.weight, norm.bias, 0.9, norm.eps, settings, 3, 2)[0]
+    theirs = reference.normalised_scan(current, norm.weight, norm.bias, 0.9, norm.eps, settings, 2, 2)[0]
     assert torch.equal(ours, theirs)
     weights = torch.arange(ours.numel()).reshape(ours.shape).bfloat16()
     for spk in (ours, theirs):
