@@ -3,19 +3,19 @@ the same numbers.
 """
 
 import hashlib
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forked import Forked
 from spikeduel import data
 from spikeduel.data import cache, loader
 from spikeduel.data.prepared import RawDataset, from_raw
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.settings.recipes import baseline
+from spikeduel.system import hardware
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
@@ -23,29 +23,6 @@ from spikeduel.trials.store import Store
 NUM_IMAGES, SIDE, LEFT = 4_096, 64, 12 << 20
 SMALL = {"WHOLE": 4 << 20, "WINDOW": 4 << 20, "EVALUATION_BATCH": 32}
 """Sizes of the loader, which decide the order of images."""
-LIMITED = """
-import resource, sys
-from pathlib import Path
-
-import numpy as np
-
-sys.path.insert(0, sys.argv[1])
-from test_larger_than_memory import LEFT, SMALL, noise, trained
-from spikeduel.data import cache, loader
-
-vars(loader).update(SMALL)
-prepared = cache.read(Path("set"))
-trained(noise(80, 8), "before")  # imports what it needs
-used = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmData:"))
-resource.setrlimit(resource.RLIMIT_DATA, (used + LEFT, used + LEFT))
-try:
-    np.array(prepared.images)
-    raise SystemExit("the limit limits nothing")
-except MemoryError:
-    pass
-assert isinstance(prepared.held[0], np.memmap)
-print(*trained(prepared, "limited"))
-"""
 
 
 def noise(num_images, side):
@@ -72,6 +49,22 @@ def trained(prepared, store):
     return record.history, digest.hexdigest()
 
 
+def limited():
+    """Prints what it trains to with `LEFT` bytes more than it takes before."""
+    import resource
+
+    prepared = cache.read(Path("set"))
+    trained(noise(80, 8), "before")  # imports what it needs
+    hardware.release_freed_memory()
+    status = Path("/proc/self/status").read_text()
+    used = int(status.partition("VmData:")[2].split()[0]) << 10
+    resource.setrlimit(resource.RLIMIT_DATA, (used + LEFT, used + LEFT))
+    with pytest.raises(MemoryError):
+        np.array(prepared.images)
+    assert isinstance(prepared.held[0], np.memmap)
+    print(*trained(prepared, "limited"))
+
+
 @pytest.mark.skipif(
     sys.platform != "linux", reason="elsewhere the system does not keep to this limit"
 )
@@ -80,16 +73,9 @@ def test_a_set_four_times_the_memory_trains_to_the_same_numbers(tmp_path, monkey
     assert prepared.images.nbytes == 4 * LEFT
     cache.write(tmp_path / "set", prepared)
     assert loader.by_blocks(prepared.images, NUM_IMAGES) is False
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(here)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
     for name, size in SMALL.items():
         monkeypatch.setattr(loader, name, size)
+    code, lines = Forked(limited).ended()
+    assert code == 0, "\n".join(lines)
     history, digest = trained(prepared, "here")
-    assert done.stdout.split("\n")[-2] == f"{history} {digest}"
+    assert lines[-1] == f"{history} {digest}"

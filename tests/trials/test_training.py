@@ -87,10 +87,10 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
     experiment = strong(
         "digits",
         epochs=3,
-        batch_size=64,
-        limit=200,
-        width=4,
-        num_steps=3,
+        batch_size=32,
+        limit=100,
+        width=3,
+        num_steps=2,
         dropout=0.2,
         device="cpu",
         augmentation="translate-flip-cutout",
@@ -98,7 +98,7 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
     whole = loop(experiment, tmp_path, contender, name="a.pt")
     expected = whole.run()
     with pytest.raises(KeyboardInterrupt):
-        # 180 training images make 3 batches of 64: in the middle of the third epoch.
+        # 90 training images make 3 batches of 32: in the middle of the third epoch.
         loop(experiment, tmp_path, contender, Interrupting(2 * 3 + 1), "b.pt").run()
     resumed = loop(experiment, tmp_path, contender, name="b.pt")
     found = resumed.run()
@@ -333,13 +333,14 @@ def recorded(tmp_path):
     """An experiment on recordings of two directions, and a function of an augmentation that makes
     its training.
     """
-    made_recordings.directions(tmp_path / "moves", count=20)
+    made_recordings.directions(tmp_path / "moves", count=10)
     experiment = events(
         str(tmp_path / "moves"),
         contenders=("conv-lif",),
-        num_steps=4,
-        epochs=3,
-        batch_size=8,
+        num_steps=2,
+        epochs=2,
+        batch_size=4,
+        width=4,
         image_size=12,
     )
 
@@ -358,7 +359,7 @@ def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(reco
     expected = whole.run().history
     with pytest.raises(KeyboardInterrupt):
         recorded(
-            "eventdrop-flip", progress=Interrupting(len(met[True]) // 3 + 1), name="b.pt"
+            "eventdrop-flip", progress=Interrupting(len(met[True]) // 2 + 1), name="b.pt"
         ).run()
     assert recorded("eventdrop-flip", name="b.pt").run().history == expected
     assert recorded("flip", name="c.pt").run().history != expected
@@ -367,7 +368,7 @@ def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(reco
     }
     split = whole.split
     events_of = {True: split.train, False: split.val}
-    plain = {training: 3 * float(whole.images[rows].sum()) for training, rows in events_of.items()}
+    plain = {training: 2 * float(whole.images[rows].sum()) for training, rows in events_of.items()}
     assert counts[False] == plain[False]
     assert counts[True] < 0.9 * plain[True]
 
