@@ -1,12 +1,13 @@
-"""A run that is broken at its n-th write, in every place; a process of its own, which the tests
-fork.
+"""A run that is broken at each of its writes; a process of its own, which the tests fork.
 
     python breaking.py FOLDER WAY...    writes FOLDER/found.json
 
-Every attempt is a fork of this process, which has loaded everything, so that an attempt takes
-little time. WAY is what happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt`
-(Ctrl-C) before it is put in its place, or `full`: from when it is begun nothing can be written (the
-system's limit of file sizes, which reaches code of any language).
+WAY is what happens at the n-th file or folder: `kill` (as by kill -9) or `interrupt` (Ctrl-C)
+before it is put in its place, or `full`: from when it is begun nothing can be written (the system's
+limit of file sizes, which reaches code of any language).
+
+One run forks at each write, and the fork breaks: so nothing is computed twice. What it leaves is
+started again, in a fork of this process, which has loaded everything.
 """
 
 import contextlib
@@ -20,11 +21,12 @@ import signal
 import sys
 import tempfile
 import traceback
-import unittest.mock
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import typer.main
 from PIL import Image
 
 from made_pages import unreported
@@ -36,7 +38,7 @@ from spikeduel.measuring import latency
 SETTINGS = {
     "hidden": 8,
     "num-steps": 2,
-    "epochs": 3,
+    "epochs": 2,
     "batch-size": 8,
     "learning-rate": 0.005,
     "device": "cpu",
@@ -58,8 +60,12 @@ COMPARE += [part for name, value in SETTINGS.items() for part in (f"--{name}", s
 
 EVERY = 4
 """Interruptions are tried at every fourth write: they end as a full disk does, by an exception."""
-CACHED = 2
-"""The first writes: the prepared set and its audit, in the cache. A preparation appends."""
+WAYS: dict[str, Callable[[], None]] = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "interrupt": lambda: os.kill(os.getpid(), signal.SIGINT),
+    "full": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY)),
+}
+WROTE, BROKE = "WROTE ", "BROKE "
 
 
 def main(folder: Path, *ways: str) -> None:
@@ -69,35 +75,34 @@ def main(folder: Path, *ways: str) -> None:
     comparing.report = unreported
     # Nobody pulls the plug here: what was written is there, on the disk or not yet.
     os.fsync = lambda descriptor: None
+    write_pictures(folder / "pictures")
+    program = typer.main.get_command(app)
+    warm_up(program, folder / "warm")
     # What this process holds need not be copied for each attempt.
     gc.freeze()
-    write_pictures(folder / "pictures")
-    warm_up(folder / "warm")
-    whole = attempt(folder / "whole")
+    whole = attempt(program, folder / "whole", ways)
     cases: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-    for way, number in itertools.product(ways, range(len(whole["written"]))):
-        if way == "interrupt" and number % EVERY:
+    said = []
+    for line in whole.pop("lines"):
+        if not line.startswith(BROKE):
+            said.append(line)
             continue
-        case = folder / f"{way}-{number}"
-        if number >= CACHED:
-            shutil.copytree(folder / "whole" / "cache", case / "cache")
-        broken = attempt(case, way, number - CACHED if number >= CACHED else number)
-        cases[way].append(
-            {"at": whole["written"][number], "broken": broken, "again": attempt(case)}
-        )
+        case = json.loads(line.removeprefix(BROKE))
+        case["broken"]["said"] = said + case["broken"]["said"]
+        cases[case["way"]].append({**case, "again": attempt(program, folder / case["name"])})
     (folder / "found.json").write_text(json.dumps({"whole": whole, "cases": cases}))
 
 
-def warm_up(folder: Path) -> None:
+def warm_up(program: Any, folder: Path) -> None:
     """Loads here, once for all forks, what a run needs."""
     folder.mkdir()
+    os.environ["SPIKEDUEL_CACHE"] = str(folder / "cache")
     with (
         contextlib.chdir(folder),
         contextlib.redirect_stdout(sys.stderr),
-        unittest.mock.patch.dict(os.environ, SPIKEDUEL_CACHE=str(folder / "cache")),
         contextlib.suppress(SystemExit),
     ):
-        app(COMPARE)
+        program(COMPARE)
 
 
 def write_pictures(folder: Path) -> None:
@@ -109,22 +114,20 @@ def write_pictures(folder: Path) -> None:
             Image.fromarray(pixels).save(folder / name / f"{number:02}.png")
 
 
-def attempt(folder: Path, way: str = "", number: int = -1) -> dict[str, Any]:
+def attempt(program: Any, folder: Path, ways: tuple[str, ...] = ()) -> dict[str, Any]:
     """The comparison in `folder`, with its store and cache there: how it ended, what it said and
-    what it left.
+    what it left. A fork of it breaks in each of `ways` at each write.
     """
     folder.mkdir(exist_ok=True)
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        for stream in (1, 2):
-            os.dup2(writing, stream)
+
+    def run() -> None:
         os.chdir(folder)
         os.environ["SPIKEDUEL_CACHE"] = str(folder / "cache")
-        break_at(number, way)
+        if ways:
+            break_at_each_write(folder, ways)
         code = 99
         try:
-            app(COMPARE)
+            program(COMPARE)
         except SystemExit as ended:
             code = ended.code
         except BaseException:
@@ -132,40 +135,79 @@ def attempt(folder: Path, way: str = "", number: int = -1) -> dict[str, Any]:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading) as said:
-        lines = said.read().splitlines()
-    status = os.waitpid(child, 0)[1]
+
+    code, lines = forked(run)
     results = folder / "out" / "results.json"
     return {
-        "code": os.waitstatus_to_exitcode(status),
-        "said": [line for line in lines if not line.startswith(WROTE)],
+        "code": code,
+        "lines": lines,
+        "said": [line for line in lines if not line.startswith((WROTE, BROKE))],
         "written": [line.removeprefix(WROTE) for line in lines if line.startswith(WROTE)],
         "results": json.loads(results.read_text()) if results.exists() else None,
         "models": {
             path.name: path.read_bytes().hex()
             for path in (folder / "out" / "models").glob("*.safetensors")
         },
-        "left": sorted(str(path.relative_to(folder)) for path in folder.rglob("*.part")),
+        "left": left_in(folder),
     }
 
 
-WROTE = "WROTE "
+def left_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.part"))
 
 
-def break_at(number: int, way: str) -> None:
-    put, puts, begins = Path.replace, itertools.count(), itertools.count()
+def forked(function: Callable[[], None]) -> tuple[int, list[str]]:
+    """The exit code and the lines of a fork, which calls `function` and raises `InFork`."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        for stream in (1, 2):
+            os.dup2(writing, stream)
+        function()
+        raise InFork
+    os.close(writing)
+    with os.fdopen(reading) as said:
+        lines = said.read().splitlines()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), lines
+
+
+class InFork(Exception):
+    """This is the fork, which goes on."""
+
+
+def break_at_each_write(folder: Path, ways: tuple[str, ...]) -> None:
+    put, puts, aside, done = Path.replace, itertools.count(), folder.with_name("aside"), []
+
+    def broken(way: str, at: str) -> None:
+        if way not in ways or InFork in done:
+            return
+        sys.stdout.flush()
+        shutil.copytree(folder, aside)
+        try:
+            code, lines = forked(WAYS[way])
+        except InFork:
+            done.append(InFork)
+            return
+        # The fork has broken what lay here; here goes on what lay here before.
+        name = f"{way}-{len(done)}"
+        done.append(name)
+        folder.rename(folder.with_name(name))
+        aside.rename(folder)
+        os.chdir(folder)
+        found = {"code": code, "said": lines, "left": left_in(folder.with_name(name))}
+        print(BROKE + json.dumps({"name": name, "way": way, "at": at, "broken": found}), flush=True)
 
     def replace(self: Path, target: Path) -> Path:
-        if next(puts) == number and way != "full":
-            os.kill(os.getpid(), signal.SIGKILL if way == "kill" else signal.SIGINT)
-        print(f"{WROTE}{Path(target).name}", flush=True)
+        at = Path(target).name
+        if next(puts) % EVERY == 0:
+            broken("interrupt", at)
+        broken("kill", at)
+        print(f"{WROTE}{at}", flush=True)
         return put(self, target)
 
     def beginning(make: Any) -> Any:
         def begun(*arguments: Any, **settings: Any) -> Any:
-            if next(begins) == number and way == "full":
-                resource.setrlimit(resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+            broken("full", settings.get("prefix", "").strip("."))
             return make(*arguments, **settings)
 
         return begun
