@@ -1,13 +1,14 @@
-"""Short trainings in one process or under torchrun; a program for `test_torchrun.py`."""
+"""Short trainings in one process or under torchrun, for `test_torchrun.py`."""
 
 import itertools
 import json
 import os
-import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from spikeduel import data
 from spikeduel.networks import building
@@ -74,9 +75,25 @@ def run_trial(store):
     trial.run(planned, prepared, Store(store), Progress())
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
+def main(folder):
+    """What each process of torchrun runs."""
     plant(folder)
     with process_group():
-        Path(sys.argv[2]).write_text(json.dumps(train_all(folder)))
+        (folder / "outcomes.json").write_text(json.dumps(train_all(folder)))
         run_trial(folder / "store")
+
+
+def torchrun(folder):
+    """As `torchrun --standalone --nproc-per-node 2`, in forks, which have loaded torch."""
+    warnings.simplefilter("ignore", DeprecationWarning)  # of forks while there are threads
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=2,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        start_method="fork",
+        max_restarts=0,
+        monitor_interval=0.05,
+    )
+    elastic_launch(config, main)(folder)

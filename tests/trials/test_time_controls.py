@@ -13,14 +13,15 @@ def comparison(tmp_path_factory):
     events tells.
     """
     folder = tmp_path_factory.mktemp("recordings")
-    made.directions(folder / "bars", 80)
+    made.directions(folder / "bars" / "train", 24)
+    made.directions(folder / "bars" / "test", 8, seed=1)
     duel = events(
         str(folder / "bars"),
         contenders=("vgg-lif", "vgg-sum"),
         epochs=8,
-        width=16,
-        batch_size=32,
-        group_by=r"(\d+)\.bs2",
+        width=8,
+        batch_size=12,
+        image_size=12,
         augmentation="none",
     )
     with pytest.MonkeyPatch.context() as patch:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import made_torchrun
+from forked import Forked
 from spikeduel.cli import main
 from spikeduel.networks.training_step import Ranks
 from spikeduel.system.progress import Progress
@@ -48,8 +49,8 @@ def test_two_processes_train_to_the_numbers_of_one_and_end_together(tmp_path):
     expected = made_torchrun.train_all(tmp_path / "alone")
     with pytest.raises(KeyboardInterrupt):  # one process begins what two go on with
         made_torchrun.loop("gone on", tmp_path / "gone on.pt", StopsAfterOneEpoch()).run()
-    program = [made_torchrun.__file__, str(tmp_path), str(tmp_path / "outcomes.json")]
-    done = subprocess.run([*TORCHRUN, *program], capture_output=True, text=True, timeout=PATIENCE)
+    code, lines = Forked(lambda: made_torchrun.torchrun(tmp_path)).ended()
+    said = "\n".join(lines)
     outcomes = json.loads((tmp_path / "outcomes.json").read_text())
     for name, alone in expected.items():
         together = outcomes[name]
@@ -59,9 +60,9 @@ def test_two_processes_train_to_the_numbers_of_one_and_end_together(tmp_path):
         difference = np.linalg.norm(np.subtract(together["weights"], alone["weights"]))
         assert difference < 1e-3 * np.linalg.norm(alone["weights"]), name
     # Then a step fails in the second process, in the third epoch of a trial.
-    assert done.returncode != 0
-    assert "ValueError: planted" in done.stderr
-    assert "Finished epochs are saved" in done.stderr
+    assert code != 0
+    assert "ValueError: planted" in said
+    assert "Finished epochs are saved" in said
     processes = [Path("/proc", path.read_text()) for path in (tmp_path / "processes").iterdir()]
     assert len(processes) == 2
     assert not any(process.exists() for process in processes)
