@@ -24,7 +24,8 @@ from torch.utils.backend_registration import (
 )
 from torchgen.gen import parse_native_yaml
 
-from spikeduel import compare, data
+from made_pages import unreported
+from spikeduel import comparing, data
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
@@ -190,9 +191,10 @@ def steps(device):
     """For each kind of network, neuron, encoding and surrogate what `trained` gives."""
     names = ("dense-snn", "small-cnn", "conv-relu", "vgg-lif", "vgg-relu", "resnet-silu")
     asked = {name: (name, {}) for name in names}
-    asked |= {f"neuron {name}": ("dense-lif", {"neuron": name}) for name in NEURONS}
-    asked |= {f"encoding {name}": ("conv-lif", {"encoding": name}) for name in ENCODERS}
-    asked |= {f"surrogate {name}": ("dense-lif", {"surrogate": name}) for name in SURROGATES}
+    kinds = {"neuron": tuple(NEURONS), "surrogate": tuple(SURROGATES), "encoding": tuple(ENCODERS)}
+    for number in range(max(map(len, kinds.values()))):
+        changes = {kind: each[number % len(each)] for kind, each in kinds.items()}
+        asked[" ".join(changes.values())] = ("conv-lif" if number % 2 else "dense-lif", changes)
     asked["optimizer"] = "vgg-lif", {"optimizer": "muon", "label_smoothing": 0.1}
     return {what: trained(device, name, **changes) for what, (name, changes) in asked.items()}
 
@@ -202,6 +204,7 @@ def compared(folder, device, *contenders, **changes):
     hardware.resolve = lambda *_: hardware.Compute(device)
     # In a process of its own, which does not know the device.
     outcomes.time_answers = lambda *_: {}
+    comparing.report = unreported  # figures take seconds, and compute nothing
     experiment = strong(
         "digits", contenders=contenders, width=8, hidden=8, limit=100, epochs=1, **changes
     )
@@ -213,7 +216,9 @@ def compared(folder, device, *contenders, **changes):
             "loss": each.test and each.test.loss,
             "operations": typed.plain(each.operations),
         }
-        for each in compare(experiment, folder / device, folder / f"{device}-store").results.trials
+        for each in comparing.compare(
+            experiment, folder / device, folder / f"{device}-store"
+        ).results.trials
     ]
 
 

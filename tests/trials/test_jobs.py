@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,12 +18,14 @@ import pytest
 import torch
 
 import made_recordings as moving
+from forked import Forked
 from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import files, hardware
+from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, jobs
 from spikeduel.trials.jobs import (
     MOST_LOSSES,
@@ -204,41 +205,26 @@ def test_more_than_the_cores_is_refused(num_jobs, threads):
         Processes(num_jobs, threads)
 
 
-ENDLESS = """
-if __name__ == "__main__":
-    from spikeduel import data
-    from spikeduel.settings.recipes import baseline
-    from spikeduel.system import signals
-    from spikeduel.system.progress import Progress
-    from spikeduel.trials import contenders
-    from spikeduel.trials.jobs import Job, Processes
-    from spikeduel.trials.store import Store
-
-    endless = baseline(
-        "digits", contenders=("dense-relu",), hidden=16, epochs=100_000, patience=None, limit=300
-    )
-    prepared = data.load(endless)
-    (trial,) = contenders.trials_of(endless, prepared, data.split(prepared, endless))
+def endless():
+    """A program that trains in a process of its own, for ever."""
+    prepared, (trial,) = planned(replace(EXPERIMENT, contenders=("dense-relu",), epochs=100_000))
     with signals.heard(), Processes(1, threads=1) as workers:
         workers.run([Job(trial, prepared, Progress())], Store("trained"))
-"""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_running(sent, tmp_path):
-    (tmp_path / "endless.py").write_text(ENDLESS)
-    command = [sys.executable, "endless.py"]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
-        try:
-            until(lambda: list(tmp_path.glob("trained/*/checkpoint.pt")))
-            below = children(program.pid)
-            assert below
-            program.send_signal(sent)
-            program.wait(30)
-            until(lambda: not any(map(is_alive, below)))
-        finally:
-            program.kill()
+    program = Forked(endless)
+    try:
+        until(lambda: list(tmp_path.glob("trained/*/checkpoint.pt")))
+        below = children(program.pid)
+        assert below
+        os.kill(program.pid, sent)
+        until(lambda: not any(map(is_alive, [program.pid, *below])))
+    finally:
+        os.kill(program.pid, signal.SIGKILL)
+    program.ended()
 
 
 def until(is_so, seconds=300.0):
@@ -246,7 +232,7 @@ def until(is_so, seconds=300.0):
     end = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < end
-        time.sleep(0.05)
+        time.sleep(0.01)
 
 
 def children(pid: int) -> list[int]:
@@ -303,15 +289,9 @@ def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
         workers.run([job], Store())
 
 
-CLUSTER = """
-import os, signal, sys
-from pathlib import Path
-sys.path[:0] = sys.argv[1:3]
-from test_jobs import Cluster, children, run
-from telling import Telling
+class KillingOnCluster(Telling):
+    """Kills the worker that trains, once."""
 
-
-class Killing(Telling):
     is_due = True
 
     def epoch(self, title, epochs, num_epochs):
@@ -327,32 +307,24 @@ def is_of(pid, program):
     return program in Path(f"/proc/{pid}/cmdline").read_text()
 
 
-told = Killing()
-with Cluster("local") as workers:
-    run(workers, Path(sys.argv[3]), told)
-print(sum("begins again" in line for line in told.said))
-"""
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
 def test_a_ray_cluster_that_loses_a_worker_ends_in_the_same_numbers(serial, tmp_path):
     pytest.importorskip("ray", reason="needs the extra [cluster]")
-    here = Path(__file__).parent
-    command = [
-        sys.executable,
-        "-c",
-        CLUSTER,
-        str(here),
-        str(here.parent),
-        str(tmp_path / "cluster"),
-    ]
-    paths = os.pathsep.join(sys.path)
-    environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, done.stderr
+
+    def on_cluster():
+        # Ray would start as many workers as there are cores, before any is needed.
+        os.environ |= {"RAY_prestart_worker_first_driver": "0"}
+        os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path)}
+        told = KillingOnCluster()
+        with Cluster("local") as workers:
+            run(workers, tmp_path / "cluster", told)
+        print(sum("begins again" in line for line in told.said))
+
+    code, lines = Forked(on_cluster).ended()
+    assert code == 0, "\n".join(lines)
     assert numbers(tmp_path / "cluster") == numbers(serial)
     # What ran in the lost worker, and nothing else.
-    assert int(done.stdout.split()[-1]) == 1
+    assert lines[-1] == "1"
 
 
 KEY = "0123456789abcdef"

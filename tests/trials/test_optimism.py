@@ -82,7 +82,9 @@ def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
 
 
 def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unreported):
-    measured = replace(measured, contenders=("dense-snn", "small-cnn"), controls=True, patience=2)
+    measured = replace(
+        measured, contenders=("dense-snn", "small-cnn"), controls=True, epochs=2, hidden=16
+    )
     honest = compare(measured, store="honest").results
     # Scores that would move every choice, if anything read them.
     monkeypatch.setattr(training.Loop, "_num_right_of_test", lambda loop: 0)
@@ -112,9 +114,9 @@ def test_trials_of_a_tuning_are_not_tested(measured, unreported):
 
 
 def test_every_training_that_was_tested_so_is_told(measured, unreported):
-    results = compare(replace(measured, seeds=2, folds=3), store="s").results
-    assert finding("tested_every_epoch", trainings=6) in results.comparison.caveats
-    assert len(results.trials) == results.dataset.tested_every_epoch == 6
+    results = compare(replace(measured, seeds=2, folds=2, epochs=1), store="s").results
+    assert finding("tested_every_epoch", trainings=4) in results.comparison.caveats
+    assert len(results.trials) == results.dataset.tested_every_epoch == 4
 
 
 def test_a_failed_training_has_no_meter(measured, unreported):
