@@ -22,6 +22,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import spikeduel as sd
+from spikeduel.auditing.neighbours import Relatives
 from spikeduel.cli import app
 from spikeduel.measuring import energy
 from spikeduel.measuring.energy import accounting
@@ -35,12 +36,18 @@ PAGES = {
 BLOCK = re.compile(
     r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
+SMALL = {"limit": 40, "batch_size": 20, "width": 4}
+TRAINED = [
+    part
+    for name, value in {"epochs": 1, **SMALL}.items()
+    for part in (f"--{name.replace('_', '-')}", str(value))
+]
 QUICK = {
-    "compare": ["--epochs", "1", "--limit", "60", "--width", "8", "--hidden", "16"],
+    "compare": [*TRAINED, "--hidden", "16"],
     "export": ["--images", "20"],
-    "plan": ["--epochs", "1", "--limit", "60", "--width", "8"],
+    "plan": TRAINED,
 }
-QUICK_STUDY = "[settings]\nlimit = 60\nwidth = 8\n"
+QUICK_STUDY = "\n".join(["[settings]", *(f"{name} = {value}" for name, value in SMALL.items()), ""])
 
 
 def blocks(page, *languages):
@@ -62,7 +69,7 @@ def having(*languages, mark=None):
 @pytest.fixture
 def folder(tmp_path, random):
     """Pictures of two classes, and new ones."""
-    for name, side in {"my_images": 30, "other_images": 4}.items():
+    for name, side in {"my_images": 20, "other_images": 4}.items():
         for label, brightest in {"cat": 120, "dog": 255}.items():
             (tmp_path / name / label).mkdir(parents=True)
             for index in range(side):
@@ -72,6 +79,19 @@ def folder(tmp_path, random):
     for name in ("new/cat.jpg", "new/dog.jpg", "one.png", "two.png", "shoe.png"):
         Image.fromarray(random.integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / name)
     return tmp_path
+
+
+@pytest.fixture
+def unmoved(known_data, _common_cache, monkeypatch):
+    """Audits look for no moved copies, which takes most of their time: other tests do. They are
+    kept apart from whole ones.
+    """
+
+    def found(images, *given):
+        return Relatives(np.full(len(images), -1), np.full(len(images), np.inf, np.float32))
+
+    monkeypatch.setattr("spikeduel.auditing.moved.search", found)
+    monkeypatch.setattr("spikeduel.data.cache.audits", lambda: _common_cache / "audits-unmoved")
 
 
 @pytest.fixture
@@ -105,7 +125,7 @@ def write_modules(page, folder):
 
 
 @pytest.mark.parametrize("page", having("python"))
-@pytest.mark.usefixtures("known_data", "unreported", "importing")
+@pytest.mark.usefixtures("unmoved", "unreported", "importing")
 def test_its_python_runs(page, folder):
     known = set(sd.MEASURES)
     namespace = {"__name__": page}
@@ -126,7 +146,7 @@ def commands(code):
 
 
 @pytest.mark.parametrize("page", having("bash", mark="run"))
-@pytest.mark.usefixtures("known_data", "unreported", "importing")
+@pytest.mark.usefixtures("unmoved", "unreported", "importing")
 def test_its_commands_run(page, folder):
     write_modules(page, folder)
     for mark, code in blocks(page, "bash"):
