@@ -38,10 +38,11 @@ def exported(model, path, to, **more):
     [
         ("dense-snn", "latency", {"neuron": "alif", "reset_mechanism": "zero"}),
         ("conv-lif", "direct", {"neuron": "plif", "threshold": 0.05}),
+        ("small-cnn", None, {}),
     ],
 )
 def test_images_in_scores_out(shape, encoding, network, tmp_path):
-    model = spiking(shape, encoding, **network)
+    model = make(shape) if encoding is None else spiking(shape, encoding, **network)
     model.card = replace(model.card, temperature=0.25)
     check, session = exported(model, tmp_path / "a.onnx", "onnx")
     (program,) = check.programs.values()

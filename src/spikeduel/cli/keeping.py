@@ -124,7 +124,8 @@ def clean(
             if sizes := [item.bytes for item in unneeded.unneeded if item.kind == kind]:
                 what = {"what": title.format(days=days), "number": f"{len(sizes):,}"}
                 rows.append({**what, "size": decimal(sum(sizes))})
-        typer.echo(f"{render(rows)}\n{STAYS}" if rows else "Nothing to remove.")
+        if rows or not unneeded.kept:
+            typer.echo(f"{render(rows)}\n{STAYS}" if rows else "Nothing to remove.")
         for text in unneeded.kept:
             typer.echo(wrapped(f"Left alone: {text}"))
         if not unneeded.unneeded or dry_run:

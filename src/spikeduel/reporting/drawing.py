@@ -39,6 +39,8 @@ AWAY = (6.0, 10.0, 16.0, 26.0, 40.0, 56.0)
 """Distances of a label from its point, in points."""
 BEHIND = {"facecolor": PAPER, "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
 """Background of a text that may lie over marks."""
+NARROWEST = 2.0
+"""Least ratio of the ends of a logarithmic axis, so that its ticks have few digits."""
 SHAPES = {
     "circle": "o",
     "square": "s",
@@ -345,6 +347,9 @@ def _scale(axes: Axes, name: str, axis: Axis, most: int) -> dict[float, str]:
     missing = max(0.0, axis.least - (high - low)) / 2
     high = high + missing if axis.high is None else axis.high
     low = max(low - missing, high - axis.most) if axis.low is None else axis.low
+    if axis.scale == "log" and high < NARROWEST * low:
+        middle, reach = math.sqrt(low * high), math.sqrt(NARROWEST)
+        low, high = middle / reach, middle * reach
     getattr(axes, f"set_{name}lim")(*((high, low) if axis.falling else (low, high)))
     locator: Any = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=axis.ticks == "whole")
     if axis.scale == "powers of two":

@@ -232,7 +232,7 @@ def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Ite
         yield
         return
     say(
-        f"{threads} of {before} threads, for other processes use {used:.1f} of {len(usable)} cores "
+        f"{threads} of {before} threads: other processes use {used:.1f} of {len(usable)} cores "
         f"(--threads sets the number)"
     )
     torch.set_num_threads(threads)
