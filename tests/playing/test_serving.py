@@ -1,9 +1,8 @@
 import io
-import json
+import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -15,7 +14,9 @@ import pytest
 import uvicorn
 from PIL import Image, ImageDraw
 
+from forked import Forked
 from spikeduel import playing
+from spikeduel.cli import app
 from spikeduel.networks.models import load_model
 from spikeduel.playing import serving
 from spikeduel.playing.serving import application
@@ -327,20 +328,14 @@ def test_without_the_extra_it_says_what_to_install(table, monkeypatch):
 
 
 def test_the_command_serves_on_loopback_alone_and_ends_with_ctrl_c():
-    command = [sys.executable, "-m", "spikeduel", "play", "--port", "0", "--no-browser", "--quiet"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        address = process.stdout.readline().strip()
-        port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1])
-        assert (
-            httpx.post(f"{address}answer?sample=0", headers=BINARY, timeout=60).status_code == 200
-        )
-        if sys.platform == "linux":
-            with socket.socket() as other, pytest.raises(ConnectionRefusedError):
-                other.connect(("127.0.0.2", port))
-        process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=20)
-    assert process.returncode == 0, error
-    assert not error
-    assert json.dumps(out).count("stopped") == 1
+    process = Forked(lambda: app(["play", "--port", "0", "--no-browser", "--quiet"]))
+    address = next(iter(process))
+    port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1])
+    assert httpx.post(f"{address}answer?sample=0", headers=BINARY, timeout=60).status_code == 200
+    if sys.platform == "linux":
+        with socket.socket() as other, pytest.raises(ConnectionRefusedError):
+            other.connect(("127.0.0.2", port))
+    os.kill(process.pid, signal.SIGINT)
+    code, lines = process.ended()
+    assert code == 0, lines
+    assert lines[1:] == ["", "stopped."]
