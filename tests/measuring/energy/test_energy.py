@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -231,6 +231,7 @@ def test_break_even_by_hand():
     st.sampled_from(MEMORIES),
     st.integers(1, 200),
 )
+@example(3, "45nm-fp32", "on_chip", 69)
 def test_at_break_even_both_take_the_same(num_steps, name, memory, multiplications):
     table, rival = read(name), dear(multiplications)
     (rate,) = break_even_rates(spiking(), rival, table, [num_steps], memory)

@@ -265,17 +265,17 @@ def break_even_rates(
     """
     measured = operations.totals.spikes_per_neuron_and_step
     target = _by_flow(rival, table, memory)[:, 1:].min(1).sum()
-    # Energy is linear in rate and number of steps: four points tell it all.
+    # Energy is linear in the rate and, beyond one step, where work is hoisted, in their number.
     corners = [
         [_by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0)]
-        for num_steps in (1.0, 2.0)
+        for num_steps in (1.0, 2.0, 3.0)
     ]
-    once, twice = np.array(corners)[..., 1:]
+    once, twice, thrice = np.array(corners)[..., 1:]
     if not measured or not (once[1] - once[0]).any():
         return None
     rates = []
     for num_steps in steps:
-        silent, firing = once + (num_steps - 1) * (twice - once)
+        silent, firing = once if num_steps == 1 else twice + (num_steps - 2) * (thrice - twice)
         slope = firing - silent
         # A layer's energy by events is a line over the rate, else constant: the least of all
         # consists of lines that meet where the cheapest way changes.
