@@ -187,7 +187,7 @@ def register(
     x, y = _places(side)
     places = torch.stack([x, y, torch.ones_like(x)], 2).flatten(0, 1)
     best, placed = torch.full((count, num), UNRELATED), placements
-    for _ in range(steps + 1):
+    for step in range(steps + 1):
         grid = (places @ placements[:, :, :2].mT).view(-1, side, side, 2)
         values = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
         # Rounding must not lose the border of an image that lies where it was.
@@ -195,10 +195,8 @@ def register(
         inside = (x_inside & y_inside).float().view(count, num, -1)
         values = inside * values.view(count, num, -1)
         of_query, of_values = inside @ sums, values @ sums
-        seen, query_mean = (
-            of_query[..., 0].clamp_min(1),
-            of_query[..., 1] / of_query[..., 0].clamp_min(1),
-        )
+        seen = of_query[..., 0].clamp_min(1)
+        query_mean = of_query[..., 1] / seen
         mean = of_values[..., 0] / seen
         square = values.square().sum(2) - seen * mean**2
         query_square = of_query[..., 2] - seen * query_mean**2
@@ -210,6 +208,8 @@ def register(
         remains = torch.where(is_related, remains, UNRELATED)
         placed = torch.where((remains < best)[:, :, None, None], placements, placed)
         best = torch.minimum(best, remains)
+        if step == steps:
+            break
         gain = product / square.clamp_min(1e-5)
         offset = (gain * mean - query_mean)[..., None]
         update = (
