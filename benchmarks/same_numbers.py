@@ -179,7 +179,8 @@ def compared(old: Any, new: Any) -> tuple[list[str], list[str]]:
     that only one side has is named as such.
     """
     before, after = renamed(flat(old)), renamed(flat(new))
-    differences, rounded = [], []
+    differences: list[str] = []
+    rounded: list[str] = []
     for path, value in before.items():
         if path in after and after[path] != value:
             are_floats = isinstance(value, float) and isinstance(after[path], float)
