@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
+from spikeduel import data
 from spikeduel.auditing.moved import search
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split
+from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 
 SIDE, COUNT = 24, 120
@@ -127,3 +129,20 @@ def test_copies_that_moved_before_they_were_padded_are_found(images):
         near = found.ratio[len(train) :] < NEAR
         assert is_found(near[:12] & (found.nearest[len(train) : -20] == np.arange(12)))
     assert not near[12:].any()
+
+
+def test_shifted_copies_of_clothes_are_found_among_many_that_are_alike():
+    train = data.load(Experiment()).pictures[:1500]
+    copies = [
+        affine_transform(image.astype(float), np.eye(3), (0, *shift), order=1, mode="nearest")
+        for image, shift in zip(
+            train, np.random.default_rng(0).uniform(-2.8, 2.8, (100, 2)), strict=False
+        )
+    ]
+    together = np.concatenate([train, np.array(copies).round().astype(np.uint8)])
+    count = np.arange(len(together))
+    split = Split(count[:1500], count[:0], count[1500:], "official")
+    relatives = search(together, count, split, Progress(), UNKNOWN)
+    found = relatives.ratio[1500:] < NEAR
+    assert found.mean() >= 0.97
+    assert (relatives.nearest[1500:] == count[:100])[found].all()

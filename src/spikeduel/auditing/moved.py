@@ -7,23 +7,23 @@ phases with turns and mirroring; linear discriminant analysis on moved copies le
 """
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from spikeduel.auditing import overlays
 from spikeduel.auditing.neighbours import MOST_SCORES, Relatives, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.system.progress import Progress
 
-NEAREST = 16
-"""Candidates by descriptors."""
+NEAREST, NEAREST_UPRIGHT = 12, 5
+"""Candidates by descriptors for all moves, and for shifts and sizes alone."""
 FEWEST_OTHERS = 4
 """Fewest other images that tell the usual residual."""
-AT_ONCE = 32
+AT_ONCE = 256
 BLOCK = 1024
 
 
@@ -66,8 +66,11 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progre
     `same` `[N]`). Each image is laid over all earlier sides together: a small side might have
     nothing like it. Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
     """
+    # Numba, which it needs, takes long to import.
+    from spikeduel.auditing import overlays
+
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
-    views = None
+    views, descriptors = None, []
     for asked, earlier in (
         (split.val, split.train),
         (split.test, np.concatenate([split.train, split.val])),
@@ -78,18 +81,29 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progre
             views = overlays.made_views(images)
             chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED])
             learned = views.whole[torch.from_numpy(chosen)].float()
-            descriptors = in_parts(views.whole, descriptor(learned))
-        references = rows_of(descriptors, earlier)
-        half_square = references.square().sum(1) / 2
+            for measured in (invariant, upright):
+                descriptors.append(in_parts(views.whole, descriptor(learned, measured)))
+        references = [rows_of(described, earlier) for described in descriptors]
         at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
         blocks = np.split(asked, range(at_once, len(asked), at_once))
         for block in progress.track(blocks, "looking for moved copies", len(blocks)):
-            queries = descriptors[torch.from_numpy(block)]
-            distances = torch.addmm(half_square, queries, references.T, alpha=-1)
-            few = earlier[lowest(distances, min(NEAREST, len(earlier))).numpy()]
-            few = np.where(same[few] == same[block][:, None], -1, few)
+            queries = [described[torch.from_numpy(block)] for described in descriptors]
+            few = earlier[_candidates(queries, references)]
+            is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
+            few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
             index[block], ratio[block] = overlays.best(views, block, few)
     return Relatives(index, ratio)
+
+
+def _candidates(queries: list[Tensor], references: list[Tensor]) -> np.ndarray:
+    """Return the nearest references of M queries by both descriptors in turn, int64 `[M, K]`."""
+    candidates, place = [], []
+    for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
+        k = min(most, len(reference))
+        distances = torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1)
+        candidates.append(lowest(distances, k).numpy())
+        place.append((np.arange(k) + 0.5) / most)
+    return np.concatenate(candidates, 1)[:, np.argsort(np.concatenate(place), kind="stable")]
 
 
 NUM_ANGLES = 32
@@ -98,17 +112,23 @@ LENGTH = 96
 MOST_LEARNED = 2000
 COPIES = 4
 """Images for learning the metric, and moved copies of each."""
+HIGHEST, CENTRE = 9, 16
+"""Frequencies of the spectrum, and pixels across the middle, of upright descriptors."""
 BORDERS = ("zeros", "border", "reflection")
 PHASES = ((1, 1), (1, 2), (2, 2), (1, 3), (2, 3), (2, 4), (3, 3))
 """Pairs of angular frequencies of the bispectrum: phases compared with that of their sum."""
 
 
-def moved(images: Tensor, seed: int) -> Tensor:
+Measured: TypeAlias = Callable[[Tensor], Tensor]
+"""Measurements float32 `[N, D]` of images float32 `[N, S, S]`."""
+
+
+def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
     """Return a moved copy of each of `images`, float32 `[N, S, S]`.
 
     Turned by right angles and mirrored at random; each with probability 1/2, turned by up to 10°,
     shifted by up to a tenth of the side, scaled by up to 10 %. New borders are black, the nearest
-    pixel or a reflection, in turn.
+    pixel or a reflection, in turn. Nothing is turned or mirrored if `is_upright`.
     """
 
     random, count = torch.Generator().manual_seed(seed), len(images)
@@ -119,6 +139,8 @@ def moved(images: Tensor, seed: int) -> Tensor:
 
     turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
     size, mirror = 1 / (1 + drawn(0.1)), 1 - 2 * torch.randint(2, (count,), generator=random)
+    if is_upright:
+        turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
     cos, sin = turn.cos() * size, turn.sin() * size
     rows = [
         torch.stack([cos * mirror, -sin, drawn(0.2)], 1),
@@ -134,13 +156,13 @@ def moved(images: Tensor, seed: int) -> Tensor:
     return copies
 
 
-def descriptor(images: Tensor) -> Callable[[Tensor], Tensor]:
-    """Learn a descriptor, float32 `[M, LENGTH]`, from `images` float32 `[N, S, S]`: copies are near
-    by Euclidean distance.
+def descriptor(images: Tensor, measured: Measured) -> Measured:
+    """Learn a descriptor, float32 `[M, LENGTH]` or fewer, from `images` float32 `[N, S, S]`: copies
+    are near by Euclidean distance.
     """
     from scipy.linalg import eigh
 
-    versions = [images, *(moved(images, seed) for seed in range(COPIES))]
+    versions = [images, *(moved(images, seed, measured is upright) for seed in range(COPIES))]
     copies = torch.stack([in_parts(version, measured) for version in versions], 1)
     mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
     copies = (copies - mean) / spread
@@ -155,20 +177,43 @@ def descriptor(images: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda others: measured(others.float()) @ project - mean @ project
 
 
-def measured(images: Tensor) -> Tensor:
-    """Return measurements float32 `[N, D]` of images float32 `[N, S, S]` that hardly change when
-    these move.
-    """
+def invariant(images: Tensor) -> Tensor:
+    """Measure what hardly changes when images move."""
     parts = [_polar_spectrum(images, 0.5), _polar_spectrum(images, 1.0), _around(images)]
     return torch.cat(parts, 1)
 
 
-def _polar_spectrum(images: Tensor, power: float) -> Tensor:
-    size = max(32, images.shape[-1])
+def upright(images: Tensor) -> Tensor:
+    """Measure what hardly changes with shifts and sizes, which tells more apart."""
+    return torch.cat([_spectrum(images, 0.5), _spectrum(images, 1.0), _recentred(images)], 1)
+
+
+def _windowed(images: Tensor, power: float) -> Tensor:
     window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
     window = window[:, None] * window
     mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
-    spectrum = torch.fft.fft2(_unit((images - mean) * window), s=(size, size))
+    return _unit((images - mean) * window)
+
+
+def _spectrum(images: Tensor, power: float) -> Tensor:
+    size = max(32, images.shape[-1])
+    amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
+    lowest = amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]
+    return torch.cat(lowest, 1).flatten(1)
+
+
+def _recentred(images: Tensor) -> Tensor:
+    seen, middle, _ = _object(images)
+    move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
+    move[:, :, 2] = middle * 2 / images.shape[-1]
+    grid = affine_grid(move, [len(images), 1, CENTRE, CENTRE], align_corners=False)
+    seen = grid_sample(seen[:, None], grid, align_corners=False)[:, 0]
+    return _unit(seen - seen.mean((1, 2), keepdim=True)).flatten(1)
+
+
+def _polar_spectrum(images: Tensor, power: float) -> Tensor:
+    size = max(32, images.shape[-1])
+    spectrum = torch.fft.fft2(_windowed(images, power), s=(size, size))
     amplitude = torch.fft.fftshift(spectrum, dim=(1, 2)).abs()
     radius = torch.linspace(1, min(0.45 * size, 15.0), 12)
     places = _circles(radius, torch.pi) + size // 2
@@ -178,19 +223,26 @@ def _polar_spectrum(images: Tensor, power: float) -> Tensor:
 
 
 def _around(images: Tensor) -> Tensor:
-    """Return measurements on circles around the middle of what differs from the border."""
+    seen, middle, reach = _object(images)
+    circles = reach[:, None, None] * _circles((torch.arange(8) + 0.5) / 8, 2 * torch.pi)
+    places = middle[:, None, None] + circles
+    seen = _unit(seen - seen.mean((1, 2), keepdim=True))
+    polar = grid_sample(seen[:, None], places * 2 / (images.shape[-1] - 1), align_corners=True)
+    return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
+
+
+def _object(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `images` less their border, the middle of the rest, x and y `[N, 2]`, and twice its
+    spread `[N, 1]`.
+    """
     edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     seen = images - torch.cat(edges, 1).median(1).values[:, None, None]
     weight = seen.abs() / seen.abs().sum((1, 2), keepdim=True).clamp_min(1e-6)
     place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
-    y, x = ((weight.sum(axis) * place).sum(1)[:, None, None] for axis in (2, 1))
-    apart = (place[:, None] - y) ** 2 + (place - x) ** 2
-    reach = 2 * (weight * apart).sum((1, 2)).sqrt()[:, None, None, None]
-    circles = reach * _circles((torch.arange(8) + 0.5) / 8, 2 * torch.pi)
-    places = torch.stack([x, y], -1) + circles
-    seen = _unit(seen - seen.mean((1, 2), keepdim=True))
-    polar = grid_sample(seen[:, None], places * 2 / (images.shape[-1] - 1), align_corners=True)
-    return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
+    sides = torch.stack([weight.sum(1), weight.sum(2)], 1)
+    middle = sides @ place
+    spread = (sides * (place - middle[:, :, None]).square()).sum((1, 2))
+    return seen, middle, 2 * spread.sqrt()[:, None]
 
 
 def _circles(radius: Tensor, whole: float) -> Tensor:

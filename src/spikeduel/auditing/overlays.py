@@ -1,20 +1,22 @@
+# mypy: disable-error-code="no-untyped-def"
 """Lay images over one another for `moved`, small from all orientations, then whole.
 
 Gauss-Newton steps find turn, mirror, scale and shift: inverse compositional image alignment (Baker
-and Matthews, "Lucas-Kanade 20 years on", 2004) for similarities, with free gain and offset. A
-placement is a matrix float32 `[3, 3]` from places (x, y, 1) of the query to the reference; images
-go from −1 to 1.
+and Matthews, "Lucas-Kanade 20 years on", 2004) for similarities, with free gain and offset. Images
+go from −1 to 1. A placement is float32 `[6]`: the query's (x, y) lies on (p0·x + p1·y + p2, p3·x +
+p4·y + p5) of the reference.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 from torch.nn.functional import (
     adaptive_avg_pool2d,
     affine_grid,
-    conv2d,
     grid_sample,
     interpolate,
     normalize,
@@ -23,6 +25,8 @@ from torch.nn.functional import (
 
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data.disk_arrays import in_parts
+from spikeduel.spiking.kernels.cpu import run_chunks
+from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 
 LONGEST_SIDE = 50
 SHORTEST_SIDE = 12
@@ -37,7 +41,6 @@ TURNED = torch.tensor(
         [
             [across * np.cos(angle), -np.sin(angle), 0.0],
             [across * np.sin(angle), np.cos(angle), 0.0],
-            [0.0, 0.0, 1.0],
         ]
         for across in (1, -1)
         for right_angles in range(4)
@@ -45,16 +48,20 @@ TURNED = torch.tensor(
     ],
     dtype=torch.float32,
 )
-"""Placements float32 `[8·3, 3, 3]` by orientation (right angles, mirrored or not) and turn."""
+"""Placements float32 `[8·3, 2, 3]` by orientation (right angles, mirrored or not) and turn."""
+ALWAYS_WHOLE, BEST_WHOLE = 2, 4
+"""First candidates, and placements that agree best when small, that are always tried whole: only
+whole, a nearly symmetric image differs from its mirror image.
+"""
 OTHERS = 4
-PLAUSIBLE = 2.3
-"""Images are laid over whole ones where the best is below this many times `NEAR` of the best
+PLAUSIBLE = 1.7
+"""All candidates are tried whole where the best is below this many times `NEAR` of the best
 `OTHERS`.
 """
-SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 8, 8, 30
+SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 4, 8, 30
 LEAST_OVERLAP = 0.5
 """Share of the query's pixels that must lie on the reference."""
-UNRELATED = 2.0
+UNRELATED = np.float32(2.0)
 """Residual of images that could not be laid over one another."""
 
 
@@ -82,36 +89,37 @@ def made_views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
         grey = pad(grey, around, mode="replicate")
         if side < SHORTEST_SIDE:
             grey = interpolate(grey, size=SHORTEST_SIDE, mode="bilinear")
-        return _blurred(grey, 0.6)[:, 0].half()
+        return _blurred(grey[:, 0], 0.6).half()
 
     def small(part: Tensor) -> Tensor:
         shrink = max(1, round(part.shape[-1] / SMALL_SIDE))
-        blurred = _blurred(part[:, None].float(), 0.4 * shrink)
-        return adaptive_avg_pool2d(blurred, -(-part.shape[-1] // shrink))[:, 0]
+        blurred = _blurred(part.float(), 0.4 * shrink)
+        return adaptive_avg_pool2d(blurred, -(-part.shape[-1] // shrink))
 
     wholes = in_parts(images, whole)
     return Views(images, wholes, in_parts(wholes, small))
 
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
-    """Return `images` `[N, 1, S, S]` under a Gaussian of `sigma` pixels."""
-    reach = int(np.ceil(3 * sigma))
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    wide = pad(images, (reach,) * 4, mode="replicate")
-    return conv2d(conv2d(wide, kernel[None, None, :, None]), kernel[None, None, None, :])
+    """Return `images` `[N, S, S]` under a Gaussian of `sigma` pixels, borders repeated."""
+    side, reach = images.shape[-1], int(np.ceil(3 * sigma))
+    away = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-(away**2) / (2 * sigma**2))
+    places = (torch.arange(side)[:, None] + away).clamp(0, side - 1)
+    blur = torch.zeros(side, side).scatter_add_(1, places, (kernel / kernel.sum()).expand(side, -1))
+    return blur @ images @ blur.T
 
 
 def starts(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Return placements float32 `[B, 2, K, 3, 3]` of `queries` float32 `[B, s, s]` on `candidates`
+    """Return placements float32 `[B, 2, K, 6]` of `queries` float32 `[B, s, s]` on `candidates`
     `[B, K, s, s]`: of the two best orientations each, turned and shifted in steps.
     """
     count, num, side = candidates.shape[:3]
     most = int(0.15 * side + 0.4)
     width, shifts = side - 2 * most, 2 * most + 1
-    grid = affine_grid(
-        torch.linalg.inv(TURNED)[:, :2], [len(TURNED), 1, side, side], align_corners=False
-    )
+    # The inverse of a turn, mirrored or not, is its transpose.
+    back = torch.cat([TURNED[:, :, :2].mT, TURNED[:, :, 2:]], 2)
+    grid = affine_grid(back, [len(TURNED), 1, side, side], align_corners=False)
     turned = grid_sample(
         queries.expand(len(TURNED), -1, -1, -1), grid, padding_mode="border", align_corners=False
     )
@@ -123,12 +131,12 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     )
     alike = (windows @ middles.mT).view(count, -1, NUM_TURNS * shifts**2, num)
     best = alike.max(2)
-    orientation = best.values.topk(2, 1).indices
+    orientation = best.values.topk(3, 1).indices
     place = best.indices.gather(1, orientation) + orientation * alike.shape[2]
     placements = TURNED[place // shifts**2]
     moved = most - torch.stack([place % shifts, place // shifts % shifts], -1)
-    placements[..., :2, 2] = moved * 2 / side
-    return placements
+    placements[..., 2] = moved * 2 / side
+    return placements.flatten(3)
 
 
 def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -136,95 +144,76 @@ def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray,
     int64 `[B]` and residual, as a share of the others' median, float32 `[B]`, infinite above some
     `PLAUSIBLE`·`NEAR`.
     """
-    queries, candidates = torch.from_numpy(images), torch.from_numpy(few)
-    is_none = (candidates < 0).repeat(1, 2)
+    candidates = np.tile(few, 3)
+    index, share = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
 
     def laid(
-        pictures: Tensor, rows: Tensor, placements: Tensor, steps: int
-    ) -> tuple[Tensor, Tensor]:
-        references = pictures[candidates[rows]].float().repeat(1, 2, 1, 1)
-        asked = pictures[queries[rows]].float()
-        remains, placements = register(asked, references, placements, steps)
-        return remains.clamp_max(1).masked_fill(is_none[rows], UNRELATED), placements
+        pictures: Tensor, is_tried: np.ndarray, placements: np.ndarray, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return residuals, `UNRELATED` where not `is_tried` `[B, 2K]`, and placements."""
+        row, column = np.nonzero(is_tried & (candidates >= 0))
+        used, others = np.unique(candidates[row, column], return_inverse=True)
+        asked, references = (pictures[torch.from_numpy(part)].float() for part in (images, used))
+        pairs = row, others
+        remains, placements = np.full(candidates.shape, UNRELATED), placements.copy()
+        remains[row, column], placements[row, column] = register(
+            asked, references, pairs, placements[row, column], steps
+        )
+        return remains, placements
 
-    begun = starts(views.small[queries], views.small[candidates]).flatten(1, 2)
-    remains, placements = laid(views.small, torch.arange(len(images)), begun, SMALL_STEPS)
-    lowest = remains.unflatten(1, (2, -1)).amin(1).sort(1).values[:, :OTHERS].clamp_max(1)
-    rows = torch.nonzero(lowest[:, 0] < PLAUSIBLE * NEAR * lowest[:, -1])[:, 0]
-    index, share = torch.full(queries.shape, -1), torch.full(queries.shape, torch.inf)
+    def of_each(remains: np.ndarray) -> np.ndarray:
+        return np.minimum(remains, 1).reshape(len(images), 3, -1).min(1)
+
+    everything = np.ones(candidates.shape, bool)
+    begun = starts(views.small[torch.from_numpy(images)], views.small[torch.from_numpy(few)])
+    remains, placed = laid(views.small, everything, begun.flatten(1, 2).numpy(), SMALL_STEPS)
+    remains[:, np.arange(3 * few.shape[1]) % few.shape[1] < ALWAYS_WHOLE] -= UNRELATED
+    is_first = remains.argsort(1).argsort(1) < 3 * ALWAYS_WHOLE + BEST_WHOLE
+    remains, _ = laid(views.whole, is_first, placed, WHOLE_STEPS)
+    lowest = np.sort(of_each(remains), 1)[:, :OTHERS]
+    is_plausible = lowest[:, 0] < PLAUSIBLE * NEAR * lowest[:, -1]
+    rows = np.flatnonzero(is_plausible)
     if not len(rows):
-        return index.numpy(), share.numpy()
-    remains, placements = laid(views.whole, rows, placements[rows], WHOLE_STEPS)
-    lowest, chosen = remains.min(1)
-    index[rows] = candidates[rows, chosen % few.shape[1]]
-    pairs = torch.cat([queries[rows], index[rows]]).numpy()
+        return index, share
+    remains, placed = laid(views.whole, everything & is_plausible[:, None], placed, WHOLE_STEPS)
+    chosen = remains[rows].argmin(1)
+    index[rows] = candidates[rows, chosen]
+    pairs = np.concatenate([images[rows], index[rows]])
     asked, references = made_views(views.images[pairs], LONGEST_LAST).whole.float().chunk(2)
-    last = placements[torch.arange(len(rows)), chosen]
-    finished, _ = register(asked, references[:, None], last[:, None], LAST_STEPS)
-    others = (
-        remains.unflatten(1, (2, -1)).amin(1).masked_fill(is_none[rows].chunk(2, 1)[0], torch.nan)
-    )
-    others.scatter_(1, chosen[:, None] % few.shape[1], torch.nan)
-    ratio = torch.minimum(lowest, finished[:, 0]) / others.nanmedian(1).values.clamp_min(1e-6)
-    share[rows] = torch.where(others.isfinite().sum(1) > 1, ratio, torch.inf)
-    return index.numpy(), share.numpy()
+    number = np.arange(len(rows))
+    finished, _ = register(asked, references, (number, number), placed[rows, chosen], LAST_STEPS)
+    lowest = np.minimum(remains[rows, chosen], finished)
+    others = np.where(few[rows] < 0, np.nan, of_each(remains)[rows])
+    others[number, chosen % few.shape[1]] = np.nan
+    is_enough = np.isfinite(others).sum(1) > 1
+    usual = np.nanmedian(others[is_enough], 1).clip(1e-6)
+    share[rows[is_enough]] = lowest[is_enough] / usual
+    return index, share
 
 
 def register(
-    queries: Tensor, references: Tensor, placements: Tensor, steps: int
-) -> tuple[Tensor, Tensor]:
-    """Lay `queries` float32 `[Q, S, S]` over `references` `[Q, R, S, S]`, from `placements` `[Q, R,
-    3, 3]`, in so many steps. Returns the best residuals √(1 − r²) of the correlation r, `[Q, R]`,
-    and their placements. A residual is `UNRELATED` if the overlap is below `LEAST_OVERLAP` or
-    uniform.
+    queries: Tensor,
+    references: Tensor,
+    pairs: tuple[np.ndarray, np.ndarray],
+    placements: np.ndarray,
+    steps: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Lay `queries` float32 `[Q, S, S]` over `references` `[R, S, S]`, from `placements` `[P, 6]`,
+    in at most so many steps.
+
+    `pairs` are indices of queries and of references, int64 `[P]` each. Returns the best residuals
+    √(1 − r²) of the correlation r, float32 `[P]`, and their placements. A residual is `UNRELATED`
+    if the overlap is below `LEAST_OVERLAP` or uniform.
     """
-    count, num, side = references.shape[:3]
-    # Less their means, so that little is lost where sums are subtracted.
-    query, pictures = (part - part.mean((-2, -1), keepdim=True) for part in (queries, references))
-    query, pictures = query.flatten(1)[:, None], pictures.flatten(0, 1)[:, None]
-    updates = _updates(queries)
-    sums = torch.cat([torch.ones_like(query), query, query**2, updates, query * updates], 1).mT
-    x, y = _places(side)
-    places = torch.stack([x, y, torch.ones_like(x)], 2).flatten(0, 1)
-    best, placed = torch.full((count, num), UNRELATED), placements
-    for step in range(steps + 1):
-        grid = (places @ placements[:, :, :2].mT).view(-1, side, side, 2)
-        values = grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-        # Rounding must not lose the border of an image that lies where it was.
-        x_inside, y_inside = (grid.abs() < 1 - 0.96 / side).unbind(3)
-        inside = (x_inside & y_inside).float().view(count, num, -1)
-        values = inside * values.view(count, num, -1)
-        of_query, of_values = inside @ sums, values @ sums
-        seen = of_query[..., 0].clamp_min(1)
-        query_mean = of_query[..., 1] / seen
-        mean = of_values[..., 0] / seen
-        square = values.square().sum(2) - seen * mean**2
-        query_square = of_query[..., 2] - seen * query_mean**2
-        product = of_values[..., 1] - seen * mean * query_mean
-        size = torch.linalg.det(placements).abs()
-        is_related = (product > 0) & (seen >= LEAST_OVERLAP * side**2) & (square > 1e-5)
-        is_related &= (query_square > 1e-5) & (size > 0.5) & (size < 2)
-        remains = (1 - product**2 / (square * query_square).clamp_min(1e-10)).clamp_min(0).sqrt()
-        remains = torch.where(is_related, remains, UNRELATED)
-        placed = torch.where((remains < best)[:, :, None, None], placements, placed)
-        best = torch.minimum(best, remains)
-        if step == steps:
-            break
-        gain = product / square.clamp_min(1e-5)
-        offset = (gain * mean - query_mean)[..., None]
-        update = (
-            gain[..., None] * of_values[..., 3:7] - of_query[..., 7:] - offset * of_query[..., 3:7]
-        )
-        # The fit was made on all pixels, so visible ones count for all.
-        update *= (side**2 / seen)[..., None]
-        grown, turned = update[..., :2].clamp(-0.15, 0.15).unbind(2)
-        grown = 1 + grown
-        right, down = update[..., 2:].clamp(-0.2, 0.2).unbind(2)
-        none, one = torch.zeros_like(grown), torch.ones_like(grown)
-        rows = [grown, -turned, right, turned, grown, down, none, none, one]
-        move = torch.stack(rows, 2).unflatten(2, (3, 3))
-        placements = placements @ torch.linalg.inv(move)
-    return best, placed
+    residuals = np.full(len(placements), UNRELATED)
+    placements = np.ascontiguousarray(placements)
+    arrays = (part.contiguous().numpy() for part in (queries, _updates(queries), references))
+    run_chunks(
+        partial(_register, *arrays, *pairs, placements, residuals, steps),
+        len(placements),
+        work=len(placements) * queries[0].numel() * steps,
+    )
+    return residuals, placements
 
 
 def _updates(queries: Tensor) -> Tensor:
@@ -232,7 +221,8 @@ def _updates(queries: Tensor) -> Tensor:
     difference, float32 `[Q, 4, S·S]`.
     """
     side = queries.shape[-1]
-    x, y = _places(side)
+    place = (2 * torch.arange(side) + 1) / side - 1
+    x, y = torch.meshgrid(place, place, indexing="xy")
     down, right = torch.gradient(queries, spacing=2 / side, dim=(1, 2))
     changes = torch.stack([right * x + down * y, down * x - right * y, right, down], 1).flatten(2)
     query = queries.flatten(1)[:, None]
@@ -245,8 +235,97 @@ def _updates(queries: Tensor) -> Tensor:
     return torch.linalg.solve(products, changes)
 
 
-def _places(side: int) -> tuple[Tensor, Tensor]:
-    """Return x and y of each pixel, float32 `[S, S]`."""
-    places = (2 * torch.arange(side) + 1) / side - 1
-    x, y = torch.meshgrid(places, places, indexing="xy")
-    return x, y
+@njit(**COMPILED, fastmath=True)
+def _register(
+    queries, updates, references, rows, others, placements, residuals, steps, first, last
+):
+    """Do `register`'s pairs `first` to `last`."""
+    side = queries.shape[1]
+    values, inside = np.empty(side * side, np.float32), np.empty(side * side, np.float32)
+    for pair in range(first, last):
+        query, reference = queries[rows[pair]].ravel(), references[others[pair]].ravel()
+        placement = placements[pair].copy()
+        for step in range(steps + 1):
+            _sample(reference, side, placement, values, inside)
+            remains = _compare(query, values, inside)
+            gained = residuals[pair] - remains
+            if gained > 0:
+                residuals[pair] = remains
+                placements[pair] = placement
+            if step == steps or remains >= 1 or (gained < 0.001 and step > 1):
+                break
+            _move(placement, updates[rows[pair]], values)
+            size = abs(placement[0] * placement[4] - placement[1] * placement[3])
+            if size < 0.5 or size > 2:
+                break
+
+
+@njit(**COMPILED, fastmath=True)
+def _sample(reference, side, placement, values, inside):
+    """Write the reference's bilinear values under the query's pixels; `inside` is 1 there, else
+    0.
+    """
+    p, half, one = placement, np.float32(side / 2), np.float32(1)
+    last, middle = np.float32(side - 1), np.float32((side - 1) / 2)
+    for row in range(side):
+        for column in range(side):
+            down, right = np.float32(row) - middle, np.float32(column) - middle
+            x = p[0] * right + p[1] * down + p[2] * half + middle
+            y = p[3] * right + p[4] * down + p[5] * half + middle
+            near_x, near_y = min(max(x, np.float32(0)), last), min(max(y, np.float32(0)), last)
+            left = min(np.int32(near_x), np.int32(side - 2))
+            top = min(np.int32(near_y), np.int32(side - 2))
+            beside, below = near_x - np.float32(left), near_y - np.float32(top)
+            at, here = top * np.int32(side) + left, row * side + column
+            upper = reference[at] * (one - beside) + beside * reference[at + 1]
+            at += np.int32(side)
+            lower = reference[at] * (one - beside) + beside * reference[at + 1]
+            values[here] = upper + below * (lower - upper)
+            # Rounding must not lose the border of an image that lies where it was.
+            inside[here] = np.float32(abs(near_x - x) + abs(near_y - y) < np.float32(0.02))
+
+
+@njit(**COMPILED, fastmath=True)
+def _compare(query, values, inside):
+    """Return the residual; `values` become the difference to the query, with gain and offset."""
+    count, mean, query_mean = np.float32(0), np.float32(0), np.float32(0)
+    for k in range(len(values)):
+        count += inside[k]
+        mean += inside[k] * values[k]
+        query_mean += inside[k] * query[k]
+    if count < LEAST_OVERLAP * len(values):
+        return UNRELATED
+    mean /= count
+    query_mean /= count
+    square, query_square, product = np.float32(0), np.float32(0), np.float32(0)
+    for k in range(len(values)):
+        a, b = inside[k] * (values[k] - mean), inside[k] * (query[k] - query_mean)
+        square += a * a
+        query_square += b * b
+        product += a * b
+    if square < 1e-5 or query_square < 1e-5 or product <= 0:
+        return UNRELATED
+    gain = product / square
+    # The fit was made on all pixels, so visible ones count for all.
+    whole = np.float32(len(values)) / count
+    for k in range(len(values)):
+        values[k] = whole * inside[k] * (gain * (values[k] - mean) - (query[k] - query_mean))
+    return np.sqrt(max(np.float32(0), np.float32(1) - product * gain / query_square))
+
+
+@njit(**COMPILED, fastmath=True)
+def _move(p, update, errors):
+    """Undo in placement `p` the move of the query that explains the `errors`."""
+    moved = np.zeros(4, np.float32)
+    for number in range(4):
+        total = np.float32(0)
+        for k in range(len(errors)):
+            total += update[number, k] * errors[k]
+        most = np.float32(0.15 if number < 2 else 0.2)
+        moved[number] = min(max(total, -most), most)
+    grown, turned, right, down = np.float32(1) + moved[0], moved[1], moved[2], moved[3]
+    size = grown * grown + turned * turned
+    for row in (0, 3):
+        a, b = p[row], p[row + 1]
+        p[row], p[row + 1] = (a * grown - b * turned) / size, (a * turned + b * grown) / size
+        p[row + 2] -= p[row] * right + p[row + 1] * down
