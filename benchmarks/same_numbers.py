@@ -4,8 +4,9 @@
 
 Run COMMANDS with one thread, once with the source of REV and once with this tree's. Compare the
 answers to all test images, the weights of all models, the losses, scores, operations and energies
-of all trials, and the difference, interval and p-value of all pairs. Print each number that
-differs. Leave this for a change that is meant to leave numbers alone; it takes some minutes.
+of all trials, and the difference, interval and p-value of all pairs. Print each kind of number
+that differs, with an example. Leave this for a change that is meant to leave numbers alone; it
+takes some minutes.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -52,8 +54,11 @@ COMMANDS = {
     f"{TINY}",
 }
 """Arguments of `spikeduel`, by the name of the case; a case writes into a folder of its name."""
-EARLIER = {"--convert 32": "--convert"}
-"""Arguments that older commits call otherwise, and their names there."""
+SET = re.compile(
+    r"--(width|batch-size|hidden|neuron|reset-mechanism|surrogate|augmentation|dropout|optimizer)"
+    r" (\S+)"
+)
+"""Settings that older commits take as `--set name=value` alone."""
 NETS = """
 from torch import nn
 
@@ -85,15 +90,19 @@ def main() -> None:
             before.write_text(json.dumps(numbers(name, folder / "tree" / "src", base)))
         old = json.loads(before.read_text())
         new = json.loads(json.dumps(numbers(name, ROOT / "src", folder / "now")))
-        differences, rounded = compared(old, new)
+        differences, rounded, lacking = compared(old, new)
         differing += bool(differences or rounded)
         print(
-            f"{name}: {len(flat(old)):,} numbers, {len(differences)} differ, "
-            f"{len(rounded)} in the last digits alone",
+            f"{name}: {len(flat(old)):,} numbers, {len(differences)} differ, {len(rounded)} in the "
+            f"last digits alone; {len(lacking)} stand on one side alone",
             flush=True,
         )
-        for line in [*differences, *rounded][:8]:
-            print(f"    {line}")
+        of_kind: dict[str, list[str]] = {}
+        for line in differences:
+            kind = re.sub(r"\d+", "#", line.partition(": ")[0])
+            of_kind.setdefault(kind, []).append(line)
+        for lines in of_kind.values():
+            print(f"    {len(lines)} such as {lines[0]}")
     sys.exit(1 if differing else 0)
 
 
@@ -109,8 +118,15 @@ def numbers(name: str, source: Path, folder: Path) -> dict[str, Any]:
     own = " --own-code nets:plain" if "nets:" in COMMANDS[name] else ""
     arguments = COMMANDS[name]
     if source != ROOT / "src":
-        for now, then in EARLIER.items():
-            arguments = arguments.replace(now, then)
+        shown = subprocess.run(
+            [sys.executable, "-m", "spikeduel", "compare", "--help"],
+            env={**environment, "PYTHONPATH": str(source)}, capture_output=True, check=True,
+        ).stdout.decode()  # fmt: skip
+        if "--set" in shown:
+            arguments = arguments.replace("--convert 32", "--convert")
+            arguments = SET.sub(
+                lambda option: f"--set {option[1].replace('-', '_')}={option[2]}", arguments
+            )
     command = f"{sys.executable} -m spikeduel {arguments}{own} --threads 1 --out run --store store"
     done = subprocess.run(command, shell=True, cwd=work, env=environment, capture_output=True)
     if done.returncode:
@@ -174,9 +190,9 @@ def flat(document: Any, path: str = "") -> dict[str, Any]:
     return {k: v for key, value in entries for k, v in flat(value, f"{path}/{key}").items()}
 
 
-def compared(old: Any, new: Any) -> tuple[list[str], list[str]]:
-    """Return a line for each value that differs, and for each that differs by rounding alone; a key
-    that only one side has is named as such.
+def compared(old: Any, new: Any) -> tuple[list[str], list[str], list[str]]:
+    """Return a line for each value that differs, for each that differs by rounding alone (by less
+    than 1e-7 of it), and for each path that only one side has.
     """
     before, after = renamed(flat(old)), renamed(flat(new))
     differences: list[str] = []
@@ -184,14 +200,13 @@ def compared(old: Any, new: Any) -> tuple[list[str], list[str]]:
     for path, value in before.items():
         if path in after and after[path] != value:
             are_floats = isinstance(value, float) and isinstance(after[path], float)
-            close = are_floats and math.isclose(value, after[path], rel_tol=1e-12)
+            close = are_floats and math.isclose(value, after[path], rel_tol=1e-7)
             (rounded if close else differences).append(f"{path}: {value!r} -> {after[path]!r}")
-    ignored = ("/schema", "/spikeduel", "/created")
-    only = [path for path in before.keys() ^ after.keys() if not path.endswith(ignored)]
-    differences += [
-        f"{path}: only {'before' if path in before else 'now'}" for path in sorted(only)
+    lacking = [
+        f"{path}: only {'before' if path in before else 'now'}"
+        for path in sorted(before.keys() ^ after.keys())
     ]
-    return differences, rounded
+    return differences, rounded, lacking
 
 
 def renamed(values: dict[str, Any]) -> dict[str, Any]:
