@@ -9,6 +9,30 @@ from spikeduel.counting.ledger import totals
 from spikeduel.counting.operations import Layer, Macs, Operations, OverTime, Ways
 
 
+class Written(nn.Module):
+    """A network by its forward function, of the network and x, with its layers by name."""
+
+    def __init__(self, function, **layers):
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+class Odd(nn.Module):
+    """An operator that the counter does not know, and five weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+
+    def forward(self, x):
+        return torch.fft.fft(x).real
+
+
 def both(per_step, hoisted=None):
     return Ways(per_step=per_step, hoisted=per_step if hoisted is None else hoisted)
 

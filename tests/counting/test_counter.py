@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from made_operations import both, macs, macs_of_padding, over_time
+from made_operations import Odd, Written, both, macs, macs_of_padding, over_time
 from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import NotCounted
 from spikeduel.networks.architectures import ConvLIF, DenseSNN
@@ -36,8 +37,8 @@ def test_the_studys_network_by_hand():
     # spikes each of the three hidden neurons.
     module = constant_weights(DenseSNN((4,), 2, lambda: IF(), 3), 0.25)
     images = torch.ones(5, 1, 2, 2)
-    found = counted(module, ConstantInput(images, 3), 5, 3)
-    layers = rows(found)
+    operations = counted(module, ConstantInput(images, 3), 5, 3)
+    layers = rows(operations)
     first = layers["linear1", "synapses"]
     assert first.input == "image"
     assert first.passes == both(3, 1)
@@ -67,12 +68,17 @@ def test_the_studys_network_by_hand():
     # 0.25 · 3 + 0.25 = 1: at the threshold, not above it, then 2: silent, spike, spike (2 − 1 + 1 =
     # 2).
     assert layers["lif2", "neurons"].spikes.by_step == [0, 2, 2]
-    totals = found.totals
+    totals = operations.totals
     assert totals.acs == over_time(6, 6, 6)
     assert totals.macs.dense == both(36, 12)
     assert totals.neurons == 5
     assert totals.spikes_per_neuron_and_step == pytest.approx(13 / 15)
-    assert (found.num_steps, found.images, found.parameters, found.bytes) == (3, 5, 23, 92)
+    assert (operations.num_steps, operations.images, operations.parameters, operations.bytes) == (
+        3,
+        5,
+        23,
+        92,
+    )
 
 
 def test_means_are_over_all_images_of_all_passes():
@@ -100,22 +106,6 @@ def test_encoded_spikes_cause_additions_even_where_a_batch_happens_to_be_binary_
     assert first.acs.total == 0
 
 
-class Looping(nn.Module):
-    """As in tutorials: the steps are made inside, and the same image goes in at each."""
-
-    def __init__(self, first):
-        super().__init__()
-        self.first, self.neuron, self.last = first, LIF(1.0), nn.Linear(4, 2, bias=False)
-
-    def forward(self, x):
-        spikes = []
-        for _ in range(3):
-            current = self.first(x)
-            spk, _ = self.neuron(current.unsqueeze(0))
-            spikes.append(self.last(spk.squeeze(0)))
-        return torch.stack(spikes)
-
-
 @pytest.mark.parametrize(
     "first",
     [
@@ -125,42 +115,37 @@ class Looping(nn.Module):
     ],
 )
 def test_the_same_work_on_the_same_image_at_every_step_is_seen(first):
-    module = Looping(first)
-    found = counted(module, torch.ones(2, 3), 2, 3)
-    for layer in found.layers:
+    def looping(net, x):
+        return torch.stack([net.last(net.neuron(net.first(x)[None])[0][0]) for _ in range(3)])
+
+    module = Written(looping, first=first, neuron=LIF(1.0), last=nn.Linear(4, 2, bias=False))
+    operations = counted(module, torch.ones(2, 3), 2, 3)
+    for layer in operations.layers:
         if layer.kind == "synapses" and layer.name.startswith("first"):
             assert layer.passes == both(3, 1)
             assert layer.macs.dense.per_step == 3 * layer.macs.dense.hoisted > 0
-    assert rows(found)["last", "synapses"].passes == both(3)
+    assert rows(operations)["last", "synapses"].passes == both(3)
 
 
 def test_a_changed_input_is_a_new_one():
-    class Changing(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(3, 4, bias=False)
+    def changing(net, x):
+        first = net.linear(x)
+        x += 1
+        return first + net.linear(x)
 
-        def forward(self, x):
-            first = self.linear(x)
-            x += 1
-            return first + self.linear(x)
-
-    (layer, *_) = counted(Changing(), torch.ones(2, 3), 2).layers
+    module = Written(changing, linear=nn.Linear(3, 4, bias=False))
+    (layer, *_) = counted(module, torch.ones(2, 3), 2).layers
     assert layer.passes == both(2)
     assert layer.macs.dense == both(24)
 
 
 def test_a_sequence_of_the_same_image_costs_its_first_layer_once():
-    class Sequence(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv, self.neuron = nn.Conv2d(1, 2, 3, bias=False), LIF(0.5)
-
-        def forward(self, x):
-            flat = x.flatten(0, 1)
-            return self.neuron(self.conv(flat).unflatten(0, x.shape[:2]))[0]
-
-    module, images = Sequence(), torch.rand(2, 1, 4, 4)
+    module = Written(
+        lambda net, x: net.neuron(net.conv(x.flatten(0, 1)).unflatten(0, x.shape[:2]))[0],
+        conv=nn.Conv2d(1, 2, 3, bias=False),
+        neuron=LIF(0.5),
+    )
+    images = torch.rand(2, 1, 4, 4)
     call = lambda: module(images.unsqueeze(0).expand(5, *images.shape))  # noqa: E731
     first = rows(counted(module, images, 2, 5, call=call))["conv", "synapses"]
     assert first.passes == both(5, 1)
@@ -168,26 +153,40 @@ def test_a_sequence_of_the_same_image_costs_its_first_layer_once():
     assert first.input == "image"
 
 
-def test_batch_norm_behind_a_convolution_is_free_and_elsewhere_is_not():
-    module = nn.Sequential(
-        nn.Conv2d(1, 2, 3, bias=False), nn.BatchNorm2d(2), nn.ReLU(), nn.BatchNorm2d(2)
-    )
-    layers = rows(counted(module, torch.rand(1, 1, 4, 4), 1))
-    assert layers["1", "arithmetic"].folded_into == "0"
-    assert layers["1", "arithmetic"].multiplications == both(0)
-    # What was folded adds a bias to each of 2×2×2 outputs.
-    assert (layers["0", "synapses"].biases, layers["0", "synapses"].bias_additions) == (2, both(8))
-    with_bias = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    first = rows(counted(with_bias, torch.rand(1, 1, 4, 4), 1))["0", "synapses"]
-    assert (first.biases, first.bias_additions) == (2, both(8))
-    assert layers["3", "arithmetic"].folded_into is None
-    assert layers["3", "arithmetic"].multiplications == both(8)
+def negative(norm):
+    with torch.no_grad():
+        norm.weight[1] = -1
+    return norm
+
+
+@pytest.mark.parametrize(
+    ("side", "bias", "between", "norm", "is_free"),
+    [
+        (4, False, [], nn.BatchNorm2d(2), True),
+        (4, True, [], nn.BatchNorm2d(2), True),
+        (6, False, [nn.MaxPool2d(2)], nn.BatchNorm2d(2), True),
+        (6, False, [nn.MaxPool2d(2)], negative(nn.BatchNorm2d(2)), False),
+        (4, False, [nn.ReLU()], nn.BatchNorm2d(2), False),
+    ],
+)
+def test_batch_norm_is_free_behind_a_convolution_whose_highest_it_keeps(
+    side, bias, between, norm, is_free
+):
+    module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=bias), *between, norm)
+    layers = rows(counted(module, torch.rand(1, 1, side, side), 1))
+    batch_norm, conv = layers[str(len(between) + 1), "arithmetic"], layers["0", "synapses"]
+    assert batch_norm.folded_into == ("0" if is_free else None)
+    # Both have 2×2×2 outputs.
+    assert batch_norm.multiplications == both(0 if is_free else 8)
+    if is_free:
+        # What is folded adds a bias to each output, the highest of which pooling leaves.
+        assert (conv.biases, conv.bias_additions) == (2, both(8))
 
 
 def test_a_convolutional_network_of_ours_by_hand():
     module = constant_weights(ConvLIF((1, 4, 4), 2, lambda: LIF(0.0, threshold=1e-3), 3), 0.1)
-    found = counted(module, ConstantInput(torch.ones(1, 1, 4, 4), 2), 1, 2)
-    layers = rows(found)
+    operations = counted(module, ConstantInput(torch.ones(1, 1, 4, 4), 2), 1, 2)
+    layers = rows(operations)
     # 4×4 with padding 1: of the 9 places of a filter, 4 corners see 4, 8 edges 6, 4 inner ones 9.
     assert layers["block1.1", "synapses"].macs == macs(both(2 * 100 * 32, 100 * 32))
     assert layers["block1.2", "arithmetic"].folded_into == "block1.1"
@@ -205,27 +204,36 @@ def test_precision_changes_no_count():
     module = DenseSNN((16,), 3, lambda: LIF(0.9, threshold=0.2), 8)
     spikes = (torch.rand(6, 300, 1, 4, 4) < 0.5).float()
 
-    found = counted(module, spikes, 300, 6, "spikes", along=6)
+    operations = counted(module, spikes, 300, 6, "spikes", along=6)
     less = Counter(module, 6)
-    given = spikes.bfloat16()
+    half = spikes.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
-        less.run(lambda: module(given), given, 300, "spikes", 6)
-    first = rows(found)["linear1", "synapses"]
+        less.run(lambda: module(half), half, 300, "spikes", 6)
+    first = rows(operations)["linear1", "synapses"]
     assert first.events.total * 300 == spikes.sum(dtype=torch.float64)
     assert rows(less.operations())["linear1", "synapses"] == first
 
 
-def test_spikes_that_are_repeated_in_space_cause_as_many_additions():
-    class Growing(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.neuron, self.last = LIF(0.0, threshold=0.5), nn.Linear(6, 1, bias=False)
+def recorded(net, x):
+    record = torch.zeros(len(x), 2, 3)
+    for step in range(2):
+        record[:, step] = net.neuron(x.unsqueeze(0))[0][0]
+    return net.last(record.flatten(1))
 
-        def forward(self, x):
-            spk, _ = self.neuron(x.unsqueeze(0))
-            return self.last(nn.functional.interpolate(spk, scale_factor=2))
 
-    assert rows(counted(Growing(), torch.ones(4, 3), 4, 1))["last", "synapses"].acs.total == 6
+@pytest.mark.parametrize(
+    ("function", "num_steps"),
+    [
+        (lambda net, x: net.last(F.interpolate(net.neuron(x[None])[0], scale_factor=2)), 1),
+        (recorded, 2),
+    ],
+    ids=["repeated in space", "written into a tensor"],
+)
+def test_spikes_that_are_kept_elsewhere_cause_as_many_additions(function, num_steps):
+    neuron, last = LIF(0.0, threshold=0.5), nn.Linear(6, 1, bias=False)
+    module = Written(function, neuron=neuron, last=last)
+    layer = rows(counted(module, torch.ones(4, 3), 4, num_steps))["last", "synapses"]
+    assert (layer.input, layer.acs.total) == ("spikes", 6)
 
 
 def test_a_network_that_asks_for_inference_mode_is_counted_like_any():
@@ -239,29 +247,7 @@ def test_a_network_that_asks_for_inference_mode_is_counted_like_any():
     assert counted(Asking(*layers), x, 2).layers == counted(nn.Sequential(*layers), x, 2).layers
 
 
-def test_writing_into_a_tensor_keeps_what_was_written():
-    class Recording(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.neuron, self.last = LIF(0.0, threshold=0.5), nn.Linear(6, 1, bias=False)
-
-        def forward(self, x):
-            record = torch.zeros(len(x), 2, 3)
-            for step in range(2):
-                spk, _ = self.neuron(x.unsqueeze(0))
-                record[:, step] = spk[0]
-            return self.last(record.flatten(1))
-
-    layers = rows(counted(Recording(), torch.ones(4, 3), 4, 2))
-    assert layers["last", "synapses"].input == "spikes"
-    assert layers["last", "synapses"].acs.total == 6
-
-
 def test_what_is_not_known_is_an_error_that_says_what_to_do():
-    class Odd(nn.Module):
-        def forward(self, x):
-            return torch.fft.fft(x).real
-
     module = nn.Sequential(nn.Linear(3, 4), Odd())
     with pytest.raises(
         NotCounted, match=r"'1' \(Odd\) uses aten._fft_r2c.*declared=\{Odd: function\}"
@@ -286,18 +272,6 @@ def test_attention_counts_products_of_activations():
     assert layers["", "arithmetic"].functions == both(2 * 9)
 
 
-def test_counting_changes_no_answer_and_no_weight():
-    torch.manual_seed(0)
-    module = ConvLIF((1, 8, 8), 3, lambda: LIF(0.5), 6).eval()
-    x = ConstantInput(torch.rand(3, 1, 8, 8), 4)
-    with torch.no_grad():
-        before = module(x)
-    state = {name: value.clone() for name, value in module.state_dict().items()}
-    counter = Counter(module, 4)
-    assert torch.equal(counter.run(lambda: module(x), x, 3), before)
-    assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
-
-
 @pytest.mark.parametrize(
     ("name", "macs", "parameters"),
     [("resnet18", 1_814_073_344, 11_689_512), ("mobilenet_v2", 300_774_272, 3_504_872)],
@@ -306,23 +280,9 @@ def test_well_known_networks_have_their_well_known_numbers(name, macs, parameter
     torchvision = pytest.importorskip("torchvision")
     module = getattr(torchvision.models, name)()
     image = torch.rand(1, 3, 224, 224)
-    found = counted(module, image, 1)
+    operations = counted(module, image, 1)
     # The well-known numbers multiply the zeros beyond the borders, too.
     beyond = macs_of_padding(module, lambda: module.eval()(image))
-    assert found.totals.macs.dense == both(macs - beyond)
+    assert operations.totals.macs.dense == both(macs - beyond)
     assert beyond > 0
-    assert found.parameters == parameters
-
-
-def test_batch_norm_behind_max_pooling_is_free_where_no_scale_is_negative():
-    module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(2))
-    layers = rows(counted(module, torch.rand(1, 1, 6, 6), 1))
-    assert layers["2", "arithmetic"].folded_into == "0"
-    assert layers["2", "arithmetic"].multiplications == both(0)
-    # A bias for each of 2×2×2 that pooling leaves: the highest has it, too.
-    assert (layers["0", "synapses"].biases, layers["0", "synapses"].bias_additions) == (2, both(8))
-    with torch.no_grad():
-        module[2].weight[1] = -1
-    layers = rows(counted(module, torch.rand(1, 1, 6, 6), 1))
-    assert layers["2", "arithmetic"].folded_into is None
-    assert layers["2", "arithmetic"].multiplications == both(8)
+    assert operations.parameters == parameters

@@ -46,7 +46,7 @@ def test_totals_are_sums_and_the_rate_is_over_neurons_that_fire():
     silent.add("dense", 2, Tag("image", copies=3))
     firing.ways["passes"], firing.parameters = [1, 1], {"weight": 4}
     layers = [made.layer(2, 1) for made in (firing, silent)]
-    found = totals(layers, 2)
-    assert found.macs.dense == Ways(per_step=10, hoisted=6)
-    assert found.spikes == OverTime(total=6, by_step=[0, 6])
-    assert (found.neurons, found.spikes_per_neuron_and_step) == (103, 1)
+    amounts = totals(layers, 2)
+    assert amounts.macs.dense == Ways(per_step=10, hoisted=6)
+    assert amounts.spikes == OverTime(total=6, by_step=[0, 6])
+    assert (amounts.neurons, amounts.spikes_per_neuron_and_step) == (103, 1)

@@ -7,28 +7,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from made_operations import Written
 from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import SPIKES, NotCounted, Tag
 from spikeduel.counting.operations import Macs, Ways
 from spikeduel.counting.operators import fan_out_of, sums_by_step
 
 
-class Functional(nn.Module):
-    def __init__(self, function, **weights):
-        super().__init__()
-        self.function = function
-        for name, weight in weights.items():
-            self.register_parameter(name, nn.Parameter(weight))
-
-    def forward(self, x):
-        return self.function(self, x)
-
-
 def layer(module, x, kind="real", num_images=1, steps=1):
     counter = Counter(module)
     counter.run(lambda: module(x), x, num_images, kind, steps)
-    (found,) = (row for row in counter.operations().layers if row.kind == "synapses")
-    return found
+    (synapses,) = (row for row in counter.operations().layers if row.kind == "synapses")
+    return synapses
 
 
 X = torch.tensor([[1.0, 0, 2, 0], [0, 0, 0, 5]])
@@ -45,54 +35,47 @@ X = torch.tensor([[1.0, 0, 2, 0], [0, 0, 0, 5]])
     ],
 )
 def test_every_way_to_write_a_linear_layer(function, weight):
-    found = layer(Functional(function, w=weight), X, num_images=2)
-    assert found.name == "w"
-    assert found.weights == 12
-    assert found.macs == Macs(
+    counted = layer(Written(function, w=nn.Parameter(weight)), X, num_images=2)
+    assert counted.name == "w"
+    assert counted.weights == 12
+    assert counted.macs == Macs(
         dense=Ways(per_step=12, hoisted=12), effective=Ways(per_step=4.5, hoisted=4.5)
     )
-    spikes = layer(Functional(function, w=weight), (X > 0).float(), "spikes", num_images=2)
+    spikes = layer(
+        Written(function, w=nn.Parameter(weight)), (X > 0).float(), "spikes", num_images=2
+    )
     assert spikes.acs.total == 4.5
     assert spikes.macs.dense.per_step == 0
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_bias_is_an_addition_of_its_own(bias):
-    module = nn.Linear(4, 3, bias=bias)
-    for x in (X, X.repeat(1, 2)[:, ::2]):
-        found = layer(module, x[:, :4], num_images=2)
-        assert found.bias_additions.per_step == 3 * bias
-        assert found.biases == 3 * bias
-
-
-def test_a_bias_that_is_added_behind_a_product_counts_as_one():
-    module = nn.Linear(4, 3)
-    x = torch.ones(2, 5, 8)[:, :, ::2]
-    found = layer(module, x, num_images=2)
-    assert found.bias_additions.per_step == 15
-    assert found.biases == 3
+@pytest.mark.parametrize("x", [X, X.repeat(1, 2)[:, ::2], torch.ones(2, 5, 8)[:, :, ::2]])
+def test_a_bias_is_an_addition_of_its_own(x, bias):
+    counted = layer(nn.Linear(4, 3, bias=bias), x, num_images=2)
+    assert counted.bias_additions.per_step == 3 * bias * (5 if x.ndim == 3 else 1)
+    assert counted.biases == 3 * bias
 
 
 def test_weights_shared_by_two_places_are_one_layer_with_two_passes():
     shared = nn.Linear(4, 4, bias=False)
-    found = layer(nn.Sequential(shared, nn.ReLU(), shared), X, num_images=2)
-    assert found.passes.per_step == 2
-    assert found.macs.dense.per_step == 32
-    assert (found.inputs, found.weights) == (4, 16)
+    counted = layer(nn.Sequential(shared, nn.ReLU(), shared), X, num_images=2)
+    assert counted.passes.per_step == 2
+    assert counted.macs.dense.per_step == 32
+    assert (counted.inputs, counted.weights) == (4, 16)
 
 
 def test_products_of_activations_count_pairs():
-    found = layer(Functional(lambda net, x: x @ x.T), X, num_images=1)
-    assert found.macs.dense.per_step == 16
+    counted = layer(Written(lambda net, x: x @ x.T), X, num_images=1)
+    assert counted.macs.dense.per_step == 16
     # Rows 1 0 1 0 and 0 0 0 1 with themselves and each other: 2 + 0 + 0 + 1.
-    assert found.macs.effective.per_step == 3
-    spikes = layer(Functional(lambda net, x: x @ x.T), (X > 0).float(), "spikes")
+    assert counted.macs.effective.per_step == 3
+    spikes = layer(Written(lambda net, x: x @ x.T), (X > 0).float(), "spikes")
     assert spikes.macs.dense.per_step == 0
     assert spikes.acs.total == 6
 
 
 def test_weights_made_from_the_input_are_not_guessed_at():
-    module = Functional(lambda net, x: nn.functional.conv1d(x[:, None], x[:, None]))
+    module = Written(lambda net, x: nn.functional.conv1d(x[:, None], x[:, None]))
     with pytest.raises(NotCounted, match="weights that are computed from the input"):
         layer(module, X)
 
@@ -117,60 +100,61 @@ def test_a_places_fan_out_is_how_many_outputs_it_reaches(
     rest = ((stride, stride), (padding, padding), (dilation, dilation), transposed, (0, 0), groups)
     run = lambda image: torch.ops.aten.convolution(image, weight, None, *rest)  # noqa: E731
     out = run(x)
-    found = fan_out_of(x, weight, out, rest)
-    assert found.shape == x.shape[1:]
+    fan_out = fan_out_of(x, weight, out, rest)
+    assert fan_out.shape == x.shape[1:]
     for place in [(0, 0, 0), (num_channels - 1, 6, 5), (0, 3, 3), (num_channels - 1, 0, 4)]:
         event = torch.zeros_like(x)
         event[(0, *place)] = 1
-        assert found[place] == int((run(event) != 0).sum())
+        assert fan_out[place] == int((run(event) != 0).sum())
 
 
 def test_events_at_a_border_cause_less_than_inside():
     x, weight = torch.ones(1, 1, 3, 3), torch.ones(2, 1, 3, 3)
     out = F.conv2d(x, weight, padding=1)
-    found = fan_out_of(x, weight, out, ((1, 1), (1, 1), (1, 1), False, (0, 0), 1))
-    assert found[0].tolist() == [[8, 12, 8], [12, 18, 12], [8, 12, 8]]
+    fan_out = fan_out_of(x, weight, out, ((1, 1), (1, 1), (1, 1), False, (0, 0), 1))
+    assert fan_out[0].tolist() == [[8, 12, 8], [12, 18, 12], [8, 12, 8]]
     # Numbers as well: what a filter sees beyond the border is no multiplication.
-    assert layer(nn.Conv2d(1, 2, 3, padding=1), x).macs.dense.per_step == found.sum() == 98
+    assert layer(nn.Conv2d(1, 2, 3, padding=1), x).macs.dense.per_step == fan_out.sum() == 98
+    transposed = layer(nn.ConvTranspose2d(4, 3, 2), torch.ones(1, 4, 5, 5))
+    assert transposed.macs.dense.per_step == 100 * 3 * 4
 
 
-def test_dense_operations_of_a_transposed_convolution():
-    assert (
-        layer(nn.ConvTranspose2d(4, 3, 2), torch.ones(1, 4, 5, 5)).macs.dense.per_step
-        == 100 * 3 * 4
-    )
-
-
-@pytest.mark.parametrize("time_dim", [0, 1])
-def test_sums_by_step(time_dim):
+@pytest.mark.parametrize(
+    ("move", "time_dim"),
+    [(lambda x: x, 0), (lambda x: x.transpose(0, 1), 1), (lambda x: x.reshape(6, 4), 0)],
+)
+def test_sums_by_step(move, time_dim):
     x = torch.zeros(3, 2, 4)
     x[0, 0, 0] = x[2, 1, 3] = x[2, 0, 1] = 1
     tag = Tag(SPIKES, steps=3, time_dim=time_dim)
-    events, acs = sums_by_step(x if time_dim == 0 else x.transpose(0, 1), tag, 5.0)
+    events, acs = sums_by_step(move(x), tag, 5.0)
     assert (events.tolist(), acs.tolist()) == ([1, 0, 2], [5, 0, 10])
-    fan_out = torch.tensor([1.0, 10, 100, 1000]).double()
     if time_dim == 0:
-        folded = x.reshape(6, 4)
-        assert sums_by_step(folded, Tag(SPIKES, steps=3), fan_out)[1].tolist() == [1, 0, 1010]
+        fan_out = torch.tensor([1.0, 10, 100, 1000]).double()
+        assert sums_by_step(x.reshape(6, 4), tag, fan_out)[1].tolist() == [1, 0, 1010]
 
 
-def test_a_unit_makes_whole_events_again():
-    # The mean of 9 spikes, rounded to bfloat16, is no multiple of 1/9.
-    x = (torch.arange(10) / 9).bfloat16().unsqueeze(0)
-    assert sums_by_step(x, Tag(SPIKES, unit=1 / 9), 1.0)[0].tolist() == [45]
-
-
-def test_numbers_are_counted_where_they_are_not_zero():
-    x = torch.tensor([[-0.5, 0.0, 2.0]])
-    assert sums_by_step(x, Tag("real"), 7.0)[1].tolist() == [14]
+@pytest.mark.parametrize(
+    ("x", "tag", "events", "acs"),
+    [
+        # The mean of 9 spikes, rounded to bfloat16, is no multiple of 1/9.
+        ((torch.arange(10) / 9).bfloat16()[None], Tag(SPIKES, unit=1 / 9), 45, 45 * 7),
+        # Numbers are counted where they are not zero.
+        (torch.tensor([[-0.5, 0.0, 2.0]]), Tag("real"), 2, 14),
+        # More than float32 counts.
+        (
+            torch.ones(1, 2**8, 2**17 + 1, dtype=torch.bfloat16),
+            Tag(SPIKES),
+            2**25 + 2**8,
+            7 * (2**25 + 2**8),
+        ),
+    ],
+)
+def test_sums_of_one_step_are_exact(x, tag, events, acs):
+    assert [sums.tolist() for sums in sums_by_step(x, tag, 7.0)] == [[events], [acs]]
 
 
 @pytest.mark.parametrize(("side", "bits"), [(1, None), (2, 3), (3, 4)])
 def test_pooled_spikes_have_the_bits_of_their_number(side, bits):
     module = nn.Sequential(nn.AvgPool2d(side), nn.Flatten(), nn.Linear((12 // side) ** 2, 3))
     assert layer(module, torch.ones(2, 1, 12, 12), "spikes", num_images=2).input_bits == bits
-
-
-def test_sums_beyond_what_float32_counts():
-    x = torch.ones(1, 2**8, 2**17 + 1, dtype=torch.bfloat16)
-    assert sums_by_step(x, Tag(SPIKES), 1.0)[0].item() == 2**25 + 2**8

@@ -1,26 +1,23 @@
-"""What arithmetic makes of spikes, and what it costs; per image, where two images are given."""
+"""Arithmetic on spikes: the kind of its result, and its cost per image, for two images."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from made_operations import Written
 from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import NotCounted
 
 
-def after(function, x, kind="spikes", steps=1):
-    class Network(nn.Module):
-        def forward(self, x):
-            return function(x)
-
-    counter = Counter(Network().eval())
-    out = counter.run(lambda: counter.ledger.module(x), x, 2, kind, steps)
+def after(function, x, kind="spikes", steps=1, num_steps=None):
+    """Return the tag of `function(x)`, and the totals of two images; None where nothing costs."""
+    counter = Counter(Written(lambda net, x: function(x)).eval(), num_steps or steps)
+    tag = counter.ledger.tag(counter.run(lambda: counter.ledger.module(x), x, 2, kind, steps))
     try:
-        return counter.ledger.tag(out), counter.operations().totals
+        return tag, counter.operations().totals
     except NotCounted:
-        # Nothing here costs anything.
-        return counter.ledger.tag(out), None
+        return tag, None
 
 
 def amounts(totals):
@@ -50,6 +47,7 @@ SPIKES = torch.ones(2, 1, 4, 4)
         (lambda x: F.max_pool2d(F.avg_pool2d(x, 2), 2), 1 / 4),
         (lambda x: F.relu(x), 1),
         (lambda x: (torch.sigmoid(x) > 0.5).float(), 1),
+        (lambda x: torch.where(x > 0, x, x.clone()), 1),
     ],
 )
 def test_events_stay_events(function, unit):
@@ -73,6 +71,7 @@ def test_what_stays_events_costs_nothing():
         (lambda x: x + 0.5 * x, (16, 0, 0)),
         (lambda x: -1 * x, (0, 16, 0)),
         (lambda x: torch.sigmoid(x), (0, 0, 16)),
+        (lambda x: torch.where(x > 0, x, torch.sigmoid(x)), (0, 0, 16)),
         (lambda x: x.clamp(0, 0.5), (0, 0, 0)),
         # Padding makes the windows at the border smaller: these averages are no whole numbers of
         # events.
@@ -116,47 +115,7 @@ def test_work_on_weights_alone_is_done_once_and_for_all():
     assert amounts(totals) == (0, 16, 0)
 
 
-def test_average_pooled_spikes_cause_one_addition_a_synapse_each():
-    class Network(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.linear = nn.Linear(4, 10)
-
-        def forward(self, x):
-            return self.linear(F.avg_pool2d(x, 2).flatten(1))
-
-    module = Network()
-    x = torch.zeros(1, 1, 4, 4)
-    x[0, 0, 0, 0] = x[0, 0, 1, 1] = x[0, 0, 3, 0] = 1
-    counter = Counter(module)
-    counter.run(lambda: module(x), x, 1, "spikes")
-    (layer,) = (row for row in counter.operations().layers if row.kind == "synapses")
-    assert layer.input == "spikes"
-    assert (layer.events.total, layer.acs.total) == (3, 30)
-    assert layer.macs.dense.per_step == 0
-
-
-def test_one_of_two():
-    tag, _ = after(lambda x: torch.where(x > 0, x, x.clone()), SPIKES)
-    assert tag.kind == "spikes"
-    tag, _ = after(lambda x: torch.where(x > 0, x, torch.sigmoid(x)), SPIKES)
-    assert tag.kind == "real"
-
-
 T, B = 3, 2
-
-
-def moved(function, x=None, num_steps=T, kind="spikes"):
-    """The tag of what `function` makes of spikes `[T, B, 4]`, and the result."""
-    x = torch.zeros(T, B, 4) if x is None else x
-
-    class Network(nn.Module):
-        def forward(self, x):
-            return function(x)
-
-    counter = Counter(Network(), T)
-    out = counter.run(lambda: counter.ledger.module(x), x, B, kind, num_steps)
-    return counter.ledger.tag(out), out
 
 
 @pytest.mark.parametrize(
@@ -194,7 +153,7 @@ def moved(function, x=None, num_steps=T, kind="spikes"):
     ],
 )
 def test_they_stay_spikes_and_keep_their_steps(function, steps, time_dim, first_step):
-    tag, _ = moved(function)
+    tag, _ = after(function, torch.zeros(T, B, 4), steps=T)
     assert tag.kind == "spikes"
     assert (tag.steps, tag.first_step) == (steps, first_step)
     if steps > 1:
@@ -202,25 +161,22 @@ def test_they_stay_spikes_and_keep_their_steps(function, steps, time_dim, first_
 
 
 def test_spikes_joined_with_numbers_are_numbers():
-    tag, _ = moved(lambda x: torch.cat([x, torch.sigmoid(x)], 2))
+    tag, _ = after(lambda x: torch.cat([x, torch.sigmoid(x)], 2), torch.zeros(T, B, 4), steps=T)
     assert tag.kind == "real"
     assert tag.steps == T
 
 
 @pytest.mark.parametrize(
-    "repeated",
+    ("repeated", "steps"),
     [
-        lambda x: x.unsqueeze(0).expand(T, B, 4),
-        lambda x: x.unsqueeze(0).repeat(T, 1, 1),
-        lambda x: x.repeat(T, 1),
-        lambda x: x[None].expand(T, -1, -1).flatten(0, 1),
+        (lambda x: x.unsqueeze(0).expand(T, B, 4), T),
+        (lambda x: x.unsqueeze(0).repeat(T, 1, 1), T),
+        (lambda x: x.repeat(T, 1), T),
+        (lambda x: x[None].expand(T, -1, -1).flatten(0, 1), T),
+        # Repeated otherwise, it is no sequence.
+        (lambda x: x.unsqueeze(0).expand(T + 2, B, 4), 1),
     ],
 )
-def test_an_image_repeated_once_a_step_is_the_same_at_each(repeated):
-    tag, _ = moved(repeated, torch.zeros(B, 4), 1, "image")
-    assert (tag.kind, tag.steps, tag.same) == ("image", T, T)
-
-
-def test_an_image_repeated_otherwise_is_no_sequence():
-    tag, _ = moved(lambda x: x.unsqueeze(0).expand(T + 2, B, 4), torch.zeros(B, 4), 1, "image")
-    assert (tag.steps, tag.same) == (1, 1)
+def test_an_image_repeated_once_a_step_is_the_same_at_each(repeated, steps):
+    tag, _ = after(repeated, torch.zeros(B, 4), "image", num_steps=T)
+    assert (tag.kind, tag.steps, tag.same) == ("image", steps, steps)
