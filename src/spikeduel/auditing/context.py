@@ -28,19 +28,19 @@ from spikeduel.system.progress import Progress, Track
 GAP = 0.05
 """Accuracy above chance, or lost without siblings, that matters."""
 SURE = 2.0
-"""Standard deviations that an accuracy has to lie above chance."""
+"""Standard deviations above chance that an accuracy needs."""
 
 Format = tuple[str, str, int, int]
-"""A picture file's type, mode, width and height, as Pillow names them."""
+"""A picture file's type, mode, width and height in Pillow's terms."""
 Fields = dict[str, Any]
 """Fields of `Audit` that a check fills; under "details" fields of `Details`."""
 
 
 @dataclass(frozen=True, eq=False)
 class AuditContext:
-    """N images and their split, for checks. `unreadable`: reasons by left-out file.
+    """N images and their split, for checks.
 
-    `files`: all files of a folder or CSV, else None.
+    `unreadable`: reasons by left-out file; `files`: all files of a folder or CSV, else None.
     """
 
     experiment: Experiment
@@ -69,12 +69,12 @@ class AuditContext:
 
     @cached_property
     def side(self) -> np.ndarray:
-        """Side of each image, int64 `[N]`, as from `sides_of`."""
+        """Side of each image, int64 `[N]` (`sides_of`)."""
         return sides_of(self.split, len(self.prepared))
 
     @cached_property
     def formats(self) -> list[Format]:
-        """Formats of the files behind the images, if any."""
+        """Formats of the images' files, if any."""
         return file_formats(self.experiment, self.prepared, self.progress.track)
 
     @property
@@ -85,7 +85,7 @@ class AuditContext:
 
     @cached_property
     def names(self) -> tuple[str, ...] | None:
-        """Names of the files behind the images, or None."""
+        """Names of the images' files, or None."""
         has_files = self.formats or self.recordings or catalogue.is_packed(self.experiment.dataset)
         return self.prepared.names if has_files else None
 
@@ -111,18 +111,18 @@ class AuditContext:
 
     @cached_property
     def neighbours(self) -> neighbours.Neighbourhood:
-        """Nearest neighbours of each image by its small grey version."""
+        """Nearest neighbours by `small`."""
         return neighbours.search(self.small, self.split, self.progress)
 
     @cached_property
     def moved(self) -> Relatives:
-        """Best candidate of each image for being its moved copy."""
+        """Each image's best candidate for being its moved copy."""
         shapes = np.array([(height, width) for _, _, width, height in self.formats])
         images = self.prepared.pictures
         return moved.search(images, self.same, self.split, self.progress, shapes)
 
     def counts(self, chosen: np.ndarray) -> Counts:
-        """Return the number of images on each side that are `chosen`, bool `[N]`."""
+        """Return the number of `chosen` images, bool `[N]`, on each side."""
         return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
 
     def copies(self, found: Relatives) -> Copies:
@@ -132,7 +132,6 @@ class AuditContext:
         return Copies(across=int(is_copy.sum()), test_in_training=int(in_training.sum()))
 
     def described(self, image: int) -> AuditedImage:
-        """Return the side, class and file of an image."""
         return AuditedImage(
             index=image,
             side=SIDES[self.side[image]],

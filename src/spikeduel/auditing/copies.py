@@ -1,5 +1,6 @@
 """Find copies and relatives of test images in training: equal images, near duplicates, moved
-copies, shared stretches of events, cut groups. A further kind is a row of `LIMITS` and its search.
+copies, shared stretches of events, cut groups. A further kind is a row of `LIMITS` and its
+search.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from spikeduel.results.findings import Values, finds
 from spikeduel.results.significance import FEWEST_GROUPS
 
 MOST_PAIRS = 200
-"""Most pairs to look at that an audit keeps."""
+"""Most pairs to look at in an audit."""
 SMALL_SHARE = 0.001
 """Share of images with a near duplicate elsewhere that changes results by less than 0.1 points."""
 MOVED_SHARE = 0.005
@@ -96,8 +97,8 @@ def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 
 def copied(relatives: Mapping[PairKind, Relatives], same: np.ndarray) -> dict[PairKind, Relatives]:
-    """Return the relatives within `LIMITS`, −1 for others, for equal images and for copies of an
-    earlier kind.
+    """Return the relatives within `LIMITS`; −1 for others, equal images and copies of an earlier
+    kind.
     """
     copies, is_known = {}, np.zeros(len(same), bool)
     for kind, (index, ratio) in relatives.items():
@@ -144,7 +145,7 @@ def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, in
 
 
 def several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return True for each number 0, 1, … that occurs with several `values`."""
+    """Return True for each number 0, 1, … with several `values`."""
     return np.bincount(np.unique(np.stack([numbers, values]), axis=1)[0]) > 1
 
 

@@ -27,9 +27,9 @@ CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
     labels.check,
     recordings.check,
 )
-"""Every check: a function that fills fields of `Audit`, and functions that find."""
+"""Every check fills fields of `Audit`."""
 VERSION = 16
-"""Raised when the same data would give another audit: kept ones are made anew."""
+"""Raised when the same data would give another audit."""
 
 
 def audit(
@@ -62,7 +62,7 @@ def examine(
 ) -> Audit:
     """Return the audit of a loaded set and its split, kept in the cache.
 
-    `unreadable` are reasons by left-out file.
+    `unreadable`: reasons by left-out file.
     """
     progress, unreadable = progress or Progress(), unreadable or {}
     counts = file_counts(experiment, prepared, unreadable)

@@ -15,7 +15,7 @@ from spikeduel.results.audit import Audit, FileProperty, SuggestedGroups
 from spikeduel.results.findings import Finder, Values, finds
 
 MOST_LISTED = 8
-"""Values of a property that are counted apart."""
+"""Values of a property counted apart."""
 ASSOCIATION = 0.3
 """Cramér's V above which a property of files differs between sides."""
 
@@ -206,7 +206,6 @@ def _look_like(
 
 
 def _different(values: Sequence[str], labels: np.ndarray) -> Collection[int]:
-    """Return the number of different `values` `[N]` in each class."""
     return Counter(label for label, _ in set(zip(labels.tolist(), values, strict=True))).values()
 
 

@@ -1,5 +1,5 @@
-"""Check labels: sizes of classes, and labels that look wrong, by nearest neighbours before training
-and by networks after it.
+"""Check labels: sizes of classes, and labels that look wrong to nearest neighbours before training
+and to networks after it.
 
 The threshold of a class is the mean probability that its images give it (confident learning:
 Northcutt, Jiang, Chuang 2021, JAIR 70). An image is suspect if another class fits better and its
@@ -28,14 +28,14 @@ TRUSTED = 0.5
 MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
 """Part of its class's threshold below which a label looks wrong."""
 LEAST_AGREEMENT = 0.6
-"""Share of labels confirmed by neighbours below which these cannot judge."""
+"""Share of labels confirmed by neighbours below which they cannot judge."""
 MOST_PRODUCTS = 1e12
 """Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
 FEW_TEST_IMAGES = 10
 """Test images of a class below which its scores are uncertain."""
 IMBALANCE = 10
-"""Ratio of the largest to the smallest class above which classes are unbalanced."""
+"""Ratio of the largest to the smallest class above which they are unbalanced."""
 
 
 def check(context: AuditContext) -> Fields:
@@ -113,12 +113,11 @@ def labels_to_check(audit: Audit) -> Iterator[Values]:
 def suspects(
     labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float
 ) -> np.ndarray:
-    """Return the indices of the labels that look wrong, int64 `[M]`, most suspicious first.
+    """Return the indices of labels that look wrong, int64 `[M]`, most suspicious first.
 
-    A model that was not trained on the image gives `labels` int `[N]` the probability `given`
-    `[N]`, and its answer `best` int `[N]` the probability `highest` `[N]`. A label is suspect if
-    the answer is another class, and `given` is less than `most` times its mean over images with
-    this label.
+    A model not trained on the image gives `labels` int `[N]` the probability `given` `[N]`, and its
+    answer `best` int `[N]` the probability `highest` `[N]`. A label is suspect if the answer is
+    another class, and `given` is less than `most` times its mean over images with this label.
     """
     count = np.bincount(labels)
     usual = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
@@ -131,9 +130,10 @@ def votes(
     vectors: Tensor, labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the votes of the nearest neighbours of images `used` `[M]` (ascending) by `vectors`
-    `[N, D]`: the label's share `given`, the `best` class, its share `highest`, all `[M]`. A second
-    vote counts only neighbours whose label the first supports. Equal images (equal `same` `[N]`)
-    vote once, and not on their copies.
+    `[N, D]`: the label's share `given`, the `best` class, its share `highest`, all `[M]`.
+
+    A second vote counts only neighbours whose label the first supports. Equal images (equal `same`
+    `[N]`) vote once, and not on their copies.
     """
 
     most = max(NEIGHBOURS + 1, int(MOST_PRODUCTS // (len(used) * vectors.shape[1])))

@@ -15,11 +15,11 @@ NEAR = 0.33
 """Share of the usual distance below which images are near-duplicates."""
 QUERIES_AT_ONCE = 4096
 MOST_SCORES = 1 << 25
-"""Distances that are in memory at once."""
+"""Distances in memory at once."""
 TOGETHER = 64
 """Scores in a portion whose lowest is found first."""
 SMALL_SIDE = 25
-"""Longest side of the small versions: keeps ridges of fingers, drops single pixels."""
+"""Longest side of small versions: keeps ridges of fingers, drops single pixels."""
 BLUR = 0.75
 """Standard deviation of the blur, in pixels of the small version (`benchmarks/recordings.py`)."""
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
@@ -35,7 +35,7 @@ Vectors: TypeAlias = Tensor | Rows
 class Relatives(NamedTuple):
     """Closest relative of each of N images on an earlier side (training, validation, test).
 
-    `nearest` int64 `[N]`, −1 for none; `ratio` float `[N]`, of their distance to the usual one,
+    `nearest` int64 `[N]`, −1 for none; `ratio` float `[N]` of their distance to the usual one,
     infinite for none.
     """
 
@@ -46,8 +46,8 @@ class Relatives(NamedTuple):
 class Closest(NamedTuple):
     """Nearest reference of each of M queries: `nearest` int64 `[M]` and `distance` float32 `[M]`.
 
-    `usual` float32 `[M]` is the median of the distances to the nearest in equal random portions of
-    the references.
+    `usual` float32 `[M]` is the median distance to the nearest in equal random portions of the
+    references.
     """
 
     nearest: np.ndarray
@@ -56,7 +56,7 @@ class Closest(NamedTuple):
 
 
 class Neighbourhood(NamedTuple):
-    """Neighbours of N images by their small grey versions.
+    """Neighbours of N images by `small_grey` versions.
 
     `training`: nearest training image of those in validation and test; `earlier`: nearest of all
     earlier sides. `usual` float32 `[N]` is `Closest.usual` in training, or NaN.
@@ -175,8 +175,8 @@ def gradients(images: np.ndarray) -> Tensor:
 
 
 def lowest(scores: Tensor, k: int) -> Tensor:
-    """Return the places of the `k` lowest in each row of `scores` `[M, N]`, lowest first: int64
-    `[M, k]`.
+    """Return the places of the `k` lowest in each row of `scores` `[M, N]`, ascending: int64 `[M,
+    k]`.
     """
 
     rows, columns = scores.shape

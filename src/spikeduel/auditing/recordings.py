@@ -15,18 +15,18 @@ from spikeduel.results.findings import Values, finds
 from spikeduel.system.progress import Progress
 
 HOT = 8
-"""Events of a hot pixel, as a multiple of the mean of pixels in use."""
+"""Events of a hot pixel, as a multiple of the mean of used pixels."""
 FEWEST = 10
 """Fewest recordings of a side or class for hot pixels and usual numbers."""
 NUM_FOLDS = 5
 NUM_TREES = 10
 FEWEST_IN_LEAF = 3
 MOST_LEARNED = 10_000
-"""Most recordings that the classifier learns from, drawn at random."""
+"""Most recordings that the classifier learns from."""
 SIDE_GAP = 0.1
 """Share of sides told beyond a half that makes no other kind of recordings."""
 MOST_STATISTICS = 3
-"""Most statistics that are named."""
+"""Most named statistics."""
 NAMES: tuple[StatisticName, ...] = get_args(StatisticName)
 
 
@@ -110,8 +110,8 @@ def _median(values: np.ndarray) -> float:
 def _measured(
     recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the statistics of each recording (`StatisticName`), float64 `[N, S]`; and the pixels
-    hot in most recordings of one of `parts`, int64 `[K]`.
+    """Return each recording's statistics (`StatisticName`), float64 `[N, S]`; and the pixels hot in
+    most recordings of one of `parts`, int64 `[K]`.
     """
     height, width = recordings.binning.sensor
 

@@ -23,7 +23,7 @@ MOST_ROWS = 1 << 24
 AT_ONCE = 1 << 20
 """Events whose differences are taken at once."""
 MOST_LAID = 1 << 17
-"""Most pairs that are laid over one another, those with most rows in common."""
+"""Most pairs laid over one another, those with most rows in common."""
 LEAST_COMMON, LEAST_PIXELS = 48, 8
 """Events that must agree, and their pixels: a single flickering pixel repeats itself."""
 LEAST_SHARE = 0.05
@@ -41,7 +41,7 @@ class Stretches(NamedTuple):
     pairs: np.ndarray
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
-        """Return `groups` `[N]` joined where recordings of two share a stretch, int64 `[N]`."""
+        """Return `groups` `[N]` joined where recordings share a stretch, int64 `[N]`."""
         from scipy.sparse import coo_matrix
         from scipy.sparse.csgraph import connected_components
 
@@ -53,9 +53,9 @@ class Stretches(NamedTuple):
 def search(
     recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> Stretches:
-    """Return the shared stretches among recordings of the sides `side` `[N]` (−1: left out),
-    without equal ones (equal `same` `[N]`). Stretches of 100 events are missed once in 200 times,
-    of 200 events once in 100,000 times.
+    """Return the shared stretches of unequal recordings (`same` `[N]`) on the sides `side` `[N]`
+    (−1: left out). Stretches of 100 events are missed once in 200 times, of 200 events once in
+    100,000 times.
     """
     earlier = Relatives(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
     pairs, shifts = _candidates(recordings, same, side, progress)

@@ -65,7 +65,7 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 class Counter(TorchDispatchMode):
-    """Counts what `module` does in all calls of `run`; `operations` returns means per image."""
+    """Counts all calls of `run`; `operations` returns means per image."""
 
     def __init__(
         self, module: nn.Module, num_steps: int | None = None, declared: Declared | None = None
@@ -339,7 +339,6 @@ class Counter(TorchDispatchMode):
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
-    """Compute attention as products and softmax, in place of one fused operator."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fused = torch.backends.mha.get_fastpath_enabled()

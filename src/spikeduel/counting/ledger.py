@@ -30,7 +30,7 @@ Kind = Literal["synapses", "neurons", "arithmetic", "declared"]
 
 
 class NotCounted(InputError):
-    """Error: the cost of something in a network is unknown."""
+    """Error: a cost in a network is unknown."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Types of counted operations: of a network and of each layer."""
+"""Types of counted operations."""
 
 from typing import Literal, NamedTuple
 
@@ -10,8 +10,8 @@ WAYS: tuple[Way, ...] = ("per_step", "hoisted")
 
 
 class Ways(Frozen):
-    """An amount `per_step`, as a plain loop computes it, and `hoisted`, where work that is equal at
-    all time steps counts once.
+    """An amount `per_step`, as a plain loop computes it, and `hoisted`, with work that is equal at
+    all time steps once.
     """
 
     per_step: Amount
@@ -47,7 +47,7 @@ with weights kept in the arithmetic for all time steps of an image. `usual`: spi
 numbers by `steps`, as most papers count.
 """
 FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
-"""Flows of layers of spikes and of numbers; the cheapest and the dearest bound a `Range`."""
+"""Flows of layers; the cheapest and the dearest bound a `Range`."""
 
 
 class Traffic(NamedTuple):
@@ -134,7 +134,7 @@ class Layer(Counts):
 
     @property
     def activation_bits(self) -> int:
-        """Bits of an activation, where these are few; else 0."""
+        """Bits of an activation if few, else 0."""
         few = self.takes_numbers and self.input != "spikes"
         return (self.input_bits or 0) if few else 0
 
@@ -201,7 +201,7 @@ class Layer(Counts):
 
 
 class Operations(Frozen):
-    """Operations per image: means over `images`, by layer and in total."""
+    """Operations per image: means over `images`."""
 
     encoding: str | None
     num_steps: Positive
@@ -254,8 +254,8 @@ AMOUNTS: dict[str, tuple[str, str]] = {
 }
 """Amounts of one layer and image for formulas: attributes of `Layer` (None is 0), and meanings."""
 STEPS = "T"
-"""Time steps of the spiking network, in the formulas of both networks."""
+"""Time steps of the spiking network, in both networks' formulas."""
 MEANINGS = {name: meaning for name, (_, meaning) in AMOUNTS.items()} | {
     STEPS: "time steps of the spiking network"
 }
-"""Meanings of all names that a formula may use besides its own constants."""
+"""Meanings of all names in formulas but its constants."""

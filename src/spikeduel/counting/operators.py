@@ -35,7 +35,7 @@ def _view(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _moved(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
-    """Follow time steps through an operator that moves entries: their numbers are moved, too."""
+    """Follow time steps through an operator that moves entries, by moving their numbers."""
     if tag.steps == 1:
         return [tag] * len(call.outs)
     axis, shape = tag.time_dim, call.shape
@@ -247,7 +247,7 @@ def _max_pool(call: Call, x: Tensor, tag: Tag) -> list[Tag]:
 
 
 FOLDED_BIAS = "folded bias"
-"""Name of the bias that a linear operation has once a batch norm is folded into it."""
+"""Bias of a linear operation with a batch norm folded into it."""
 
 
 def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:

@@ -22,10 +22,10 @@ from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Progress, Track
 
 FORMAT = 5
-"""Raised when the folder's layout, or the images of the same files, change."""
+"""Raised when the layout, or the images of the same files, change."""
 
 UNFINISHED = ".making"
-"""Ending of the folder's name while a set is made."""
+"""Ending of the folder while a set is made."""
 
 _DESCRIBED = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """Fields that a manifest and a `Prepared` share."""
@@ -61,7 +61,7 @@ def audits() -> Path:
 
 
 def cached() -> list[tuple[Path, Manifest]]:
-    """Return folder and manifest of each undamaged prepared set, by name."""
+    """Return folder and manifest of each undamaged set, by name."""
     sets = []
     for path in sorted(root().glob("[!.]*/manifest.json")):
         with suppress(InputError):

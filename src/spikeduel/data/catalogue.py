@@ -32,9 +32,9 @@ DATASETS: dict[str, Source] = {
     **sets.SETS,
 }
 _OWN: tuple[Source, ...] = (folder.folder, hub.hub)
-"""Users' own sets, whose name is their place."""
+"""Users' own sets, named by their place."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
-"""Sets that are read faster than a cache, and so need none."""
+"""Sets read faster than a cache."""
 
 
 def load(
@@ -78,9 +78,8 @@ def binned(
     preprocessing: Preprocessing | None,
     change: Change = "none",
 ) -> Prepared:
-    """Bin recordings by `experiment` or a trained model's `preprocessing`; other sets stay.
-
-    `change` is a control's change of time or polarity.
+    """Bin recordings by `experiment` or a trained model's `preprocessing`, with a control's
+    `change`; other sets stay.
     """
     images = prepared.images
     if not isinstance(images, Recordings):
@@ -130,11 +129,10 @@ def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
-    """Return the prepared set `name`, from the cache or made.
+    """Return a set from the cache or made: one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or
+    the user's `module:function` from `DataOptions` to `RawDataset`.
 
-    `name` is one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or the user's `module:function`
-    from `DataOptions` to `RawDataset`. Changed options, files or code make it anew. Raises
-    `InputError`.
+    Changed options, files or code make it anew. Raises `InputError`.
     """
     options, source = options or DataOptions(), resolve(name)
     is_own = source in _OWN
@@ -218,7 +216,7 @@ def is_packed(name: str) -> bool:
 
 
 def absolute(name: str) -> str:
-    """Return `name` with whole paths, valid in every folder."""
+    """Return `name` with absolute paths."""
     path = name.removeprefix(registry.HUB)
     if path != name:
         return f"{registry.HUB}{files.located(path)}" if path and files.is_folder(path) else name
@@ -226,7 +224,7 @@ def absolute(name: str) -> str:
 
 
 def is_at_hand(name: str) -> bool:
-    """Return True if the data set is on this machine."""
+    """Return True if the set is on this machine."""
     is_here = name in BUILT_IN or home(name) is not None
     return is_here or any(manifest.name == name for _, manifest in cache.cached())
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SHARE = 8
-"""An array stays in memory if it takes at most 1/8 of the available memory."""
+"""Arrays stay in memory up to 1/8 of the available memory."""
 ROWS_AT_ONCE = 1024
 _CANNOT_RESERVE = (errno.EINVAL, errno.EOPNOTSUPP)
-"""Errors of file systems that cannot reserve, such as those that copy on write."""
+"""Errors of file systems that cannot reserve, such as copy-on-write ones."""
 
 
 def empty_array(shape: Sequence[int], dtype: Any = np.uint8) -> np.ndarray:
@@ -103,8 +103,8 @@ SMALL = 1 << 16
 
 
 def pickled(value: Any, folder: Path) -> bytes:
-    """Pickle a value with its large arrays as maps of files: of those where they lie, or of new
-    ones in `folder`. `pickle.loads` raises `InputError` if a file is missing.
+    """Pickle a value, large arrays as maps of their files or of new ones in `folder`.
+    `pickle.loads` raises `InputError` if a file is missing.
     """
     file = io.BytesIO()
     _Pickler(file, folder).dump(value)

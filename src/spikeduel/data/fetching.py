@@ -21,13 +21,11 @@ ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
 
 
 class Whole(tarfile.TarInfo):
-    """Headers of a tar that must be whole: tarfile accepts a truncated one."""
+    """Headers of a whole tar: tarfile accepts a truncated one."""
 
     @classmethod
     def fromtarfile(cls, opened: tarfile.TarFile) -> Self:
-        """Return the next header. Raises `tarfile.ReadError` unless the tar ends with zeros
-        alone.
-        """
+        """Return the next header. Raises `tarfile.ReadError` unless the tar ends with zeros."""
         try:
             return super().fromtarfile(opened)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
@@ -53,9 +51,11 @@ class Entry(NamedTuple):
 def tree(
     place: Path, endings: frozenset[str], archives: Collection[str], stack: ExitStack, track: Track
 ) -> dict[str, Entry]:
-    """Return the files with one of the `endings` in a folder or an archive, by path relative to
-    `place`. Inner archives named in `archives` are opened, too; their members come last. All stay
-    open as long as `stack`. Raises `InputError`.
+    """Return the files with one of the `endings` in a folder or archive, by path relative to
+    `place`.
+
+    Inner archives named in `archives` are opened too, their members last. All stay open as long as
+    `stack`. Raises `InputError`.
     """
     if files.is_folder(place):
         paths = files_below(place, endings | ENDINGS)
@@ -131,7 +131,7 @@ class Remote(NamedTuple):
 
 
 def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
-    """Fetch `target`, unless present, from the first good one of `remote.urls`.
+    """Fetch `target`, unless present, from the first good mirror.
 
     Raises `InputError` with each mirror's reason and `remedy`.
     """
@@ -148,7 +148,7 @@ def download(remote: Remote, target: Path, track: Track, remedy: str) -> Path:
 
 
 def download_all(name: str, remotes: Mapping[str, Remote], track: Track, remedy: str) -> Path:
-    """Fetch the files of the data set `name`, and return their folder. Raises `InputError`."""
+    """Fetch a data set's files; return their folder. Raises `InputError`."""
     folder = files.cache_dir() / "downloads" / name
     for file, remote in remotes.items():
         download(remote, folder / file, track, remedy)

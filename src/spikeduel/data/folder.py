@@ -89,7 +89,7 @@ def folder(options: DataOptions) -> RawDataset:
 def files_to_answer(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
-    """Return the files among `paths` and in their folders, and a sentence for each unusable path.
+    """Return the files among and below `paths`, and a sentence for each unusable path.
 
     `say` tells of other files.
     """
@@ -215,7 +215,7 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
 
 
 def _sides(root: Path) -> list[tuple[int, Path]]:
-    """Return sides and their folders, training first; `root` alone without a split."""
+    """Return sides and folders, training first; `root` alone without a split."""
     _, folders, _ = next(walk(root))
     sides = sorted((SIDES[name.lower()], root / name) for name in folders if name.lower() in SIDES)
     if sides and sides[0][0] == TRAIN:

@@ -19,9 +19,7 @@ def numbered(keys: Sequence[Hashable]) -> np.ndarray:
 
 
 def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the finest grouping that cuts neither `first` nor `second`, int64 `[N]`: 0, 1, … as
-    they appear.
-    """
+    """Return the finest grouping that cuts neither `first` nor `second`, `numbered`."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -78,7 +76,7 @@ def _table(path: Path) -> dict[str, str]:
 
 
 def columns_of(path: Path) -> list[str]:
-    """Return the columns of a CSV in small letters; none if it cannot be read."""
+    """Return a CSV's columns in small letters; none if it cannot be read."""
     try:
         # Spreadsheets put a signature before the first column's name.
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -92,7 +90,7 @@ def rows_of(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield (`place`, by default the file, with the line; stripped texts by column) of a CSV.
 
-    Raises `InputError` if the file cannot be read or lacks a `needed` column.
+    Raises `InputError` for an unreadable file or a missing `needed` column.
     """
     place = place or str(path)
     try:

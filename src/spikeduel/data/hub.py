@@ -32,7 +32,7 @@ HOW = (
 )
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 LABELS = {"cls", "cls.txt", "label"}
-"""Columns that are the class where none has the type ClassLabel."""
+"""Class columns where none has the type ClassLabel."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +168,8 @@ def _is_answered(path: str) -> bool:
 
 
 def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]:
-    """Return the only column of the type Image, and that of the classes: `asked` for, the only
-    ClassLabel, or one of `LABELS`. Raises `InputError`.
+    """Return the only Image column, and that of the classes: `asked` for, the only ClassLabel, or
+    one of `LABELS`. Raises `InputError`.
     """
     kinds = {name: type(feature).__name__ for name, feature in table.features.items()}
     images, labels = ([n for n in kinds if kinds[n] == kind] for kind in ("Image", "ClassLabel"))
@@ -187,7 +187,7 @@ def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]
 
 
 def _require_whole(path: Path) -> None:
-    """Raise `InputError` for a truncated tar file: the library would read a part."""
+    """Raise `InputError` for a truncated tar, of which the library would read a part."""
     try:
         with tarfile.open(path, tarinfo=Whole) as opened:
             for _ in opened:

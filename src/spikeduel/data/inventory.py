@@ -45,11 +45,11 @@ _PICTURE_BYTES = re.compile(
     rb"|\0\0\0\x0c(?:jP  |JXL )\r\n|\xff(?:\x4f\xff\x51|\x0a)",
     re.DOTALL,
 )
-"""First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, WebP, HEIF, AVIF, JPEG 2000 and JPEG XL files."""
+"""First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, WebP, HEIF, AVIF, JPEG 2000 and JPEG XL."""
 
 
 class IgnoredFiles(Frozen):
-    """Files that one `rule` leaves out, in all and by ending ("" for none)."""
+    """Files that a `rule` leaves out, in all and by ending ("" for none)."""
 
     rule: IgnoredBy
     count: Count
@@ -60,7 +60,7 @@ class IgnoredFiles(Frozen):
 
 
 class FileCounts(Frozen):
-    """Counts of files under a data folder: read (by ending, most frequent first), unreadable, or
+    """Counts of files under a data folder: read (by ending, most frequent first), unreadable,
     ignored.
     """
 
@@ -73,7 +73,6 @@ class FileCounts(Frozen):
         return sum(self.read.values())
 
     def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
-        """Return the files that `rule` leaves out, or None."""
         return next((ignored for ignored in self.ignored if ignored.rule == rule), None)
 
 
@@ -114,7 +113,7 @@ def files_below(root: Path, endings: Collection[str], seen: Collection[str] = ()
 
 
 def regular_files(folder: Path, names: Collection[str], endings: Collection[str]) -> list[Path]:
-    """Return the regular files among `names` that have one of the `endings`."""
+    """Return the regular files among `names` with one of the `endings`."""
     suffixes = tuple(endings)
     paths = (folder / name for name in names if name.lower().endswith(suffixes))
     # A pipe, a socket or a device may be called like an image.

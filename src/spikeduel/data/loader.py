@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     Batches = Generator[tuple[Tensor, Tensor, np.ndarray], None, None]
 
 Held: TypeAlias = "Tensor | np.memmap | Recordings"
-"""Images that batches are taken from, uint8 `[N, C, H, W]`."""
+"""Source of batches, uint8 `[N, C, H, W]`."""
 Part: TypeAlias = Callable[[np.ndarray], np.ndarray]
-"""Chooses the indices of a batch that one of several processes takes."""
+"""Chooses the part of a batch's indices that one of several processes takes."""
 Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
 """Separates these random numbers from others drawn with the same seed."""
 EVALUATION_BATCH = 256
 WHOLE = 2 << 30
-"""Bytes of training images up to which these are shuffled one by one, above by blocks."""
+"""Bytes of training images up to which they are shuffled one by one, above by blocks."""
 BLOCK = 64 << 10
 """Bytes of a block of images, which a disk reads at once."""
 WINDOW = 512 << 20
 """Bytes of blocks whose images are mixed: a block may hold one class alone."""
 AHEAD = 2
-"""Batches that are made or asked for ahead."""
+"""Batches made or asked for ahead."""
 SHARE = 0.5
 """Largest share of the available memory for a data set."""
 _sharing = 1
@@ -54,8 +54,8 @@ def training_batches(
     part: Part = lambda batch: batch,
 ) -> "Batches":
     """Yield shuffled (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), the
-    `part` of each batch. The order depends on `seed`, `epoch` and the images' size alone. A smaller
-    last batch is kept.
+    `part` of each batch. The order depends on `seed`, `epoch` and the images' size alone. A
+    smaller last batch is kept.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if by_blocks(images, len(indices)):
@@ -78,8 +78,8 @@ def _bytes_of_one(images: "Held | np.ndarray") -> int:
 def _shuffled_blocks(
     indices: np.ndarray, block: int, window: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shuffle `indices` `[N]` in blocks of `block`; return them so, and with each `window` of
-    images mixed. The first block's length is drawn, so that blocks differ between epochs.
+    """Shuffle `indices` `[N]` in blocks of `block`; return them so, and with each `window` mixed.
+    The first block's length is drawn, so that blocks differ between epochs.
     """
     number = (np.arange(len(indices)) + rng.integers(block)) // block
     place = rng.permutation(int(number[-1]) + 1 if len(number) else 0)
@@ -171,7 +171,7 @@ def _announce(images: np.memmap, coming: np.ndarray) -> None:
 
 
 def prefetched(batches: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """Yield `batches`; a thread makes the next `depth` meanwhile, until this generator is dropped.
+    """Yield `batches`, the next `depth` made by a thread until this generator is dropped.
 
     The producer's errors are raised here.
     """

@@ -42,7 +42,7 @@ EMNIST_STEMS = tuple(f"emnist-digits-{stem.replace('t10k', 'test')}" for stem in
 EMNIST_ARCHIVE = "emnist-gzip.zip"
 EMBEDDED = "fashion_mnist_mini.npz"
 MOST_BYTES = 1 << 28
-"""Larger idx files are refused, once unpacked: EMNIST's have 188 MB."""
+"""Larger unpacked idx files are refused: EMNIST's have 188 MB."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -98,7 +98,7 @@ class IdxSet:
         return pixels, labels
 
     def _files(self, place: Path, stack: ExitStack, track: Track) -> list[IdxFile]:
-        """Return the four files of a folder, one of its usual sub-folders, or an archive."""
+        """Return the four files of a folder, a usual sub-folder, or an archive."""
         inner = (".", "raw", "gzip", *self.archives)
         for folder in [place / base / name for base in (".", *self.folders) for name in inner]:
             names: dict[str, IdxFile] = {}
@@ -180,7 +180,7 @@ def digits(options: DataOptions) -> RawDataset:
 
 
 def remote_files(name: str) -> dict[str, Remote]:
-    """Return the files of the set `name`, with torchvision's mirrors and checksums."""
+    """Return a set's files, with torchvision's mirrors and checksums."""
     from torchvision import datasets
 
     if name == "emnist-digits":
@@ -193,9 +193,7 @@ def remote_files(name: str) -> dict[str, Remote]:
 
 
 def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
-    """Return the bytes in an idx file, gzipped or not, uint8. Raises `InputError` naming the
-    file.
-    """
+    """Return an idx file's bytes, gzipped or not, uint8. Raises `InputError` naming the file."""
     try:
         content = path.read_bytes()
         if content.startswith(_GZIP):

@@ -1,6 +1,6 @@
 """Open picture files with care, and make one array of many on disk.
 
-A preparation works on all cores and goes on after an interruption: images are appended to a file,
+A preparation works on all cores and continues after an interruption: images are appended to a file,
 with a journal of their pictures.
 """
 
@@ -35,11 +35,9 @@ FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX"),
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
 )
-"""Formats decoded where Pillow can, without those that need programs (EPS) or hide their size
-(ICO).
-"""
+"""Formats decoded where Pillow can, but those that need programs (EPS) or hide their size (ICO)."""
 MOST_FILE_BYTES = 1 << 30
-"""Larger picture files are refused."""
+"""Larger files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
 """Larger pictures in zips, or in bytes, are refused: they lie in memory whole."""
 DEFAULT_SIZE = 64
@@ -49,7 +47,7 @@ LARGE = MOST_PIXELS // 8
 AT_ONCE = 128
 """Pictures that a worker makes at a time."""
 FLUSH_SECONDS = 2.0
-"""Seconds of work that an interrupted preparation loses at most."""
+"""Seconds of work that an interruption loses at most."""
 COPIED_AT_ONCE = 1024
 SAMPLE_SIZE = 1024
 
@@ -91,7 +89,7 @@ def formats() -> tuple[str, ...]:
 
 @cache
 def endings() -> frozenset[str]:
-    """Return the endings of pictures that are read: ".jpg" and others."""
+    """Return the endings of readable pictures: ".jpg" and others."""
     known = (*formats(), "MPO")  # JPEG files with several pictures
     return frozenset(
         ending for ending, name in Image.registered_extensions().items() if name in known
@@ -246,7 +244,7 @@ def _stamp(source: Source) -> Hashable:
 
 
 def _by_headers(pictures: Sequence[Source], options: DataOptions) -> tuple[Preprocessing, bool]:
-    """Return the preprocessing by the pictures' headers, and True if one may be `LARGE`."""
+    """Return the preprocessing by headers, and True if a picture may be `LARGE`."""
     headers: list[tuple[int, bool]] = []
     try:
         for _, header in over_files(

@@ -27,15 +27,15 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class RawDataset:
-    """A data set as its function returns it, before it is checked and cached.
+    """A data set as its function returns it, unchecked.
 
-    - `images`: uint8 `[N, C, H, W]`, or recordings, which are binned when taken.
+    - `images`: uint8 `[N, C, H, W]`, or recordings, binned when taken.
     - `labels`: integer `[N]`, indices into `classes`.
-    - `groups`: integer `[N]` or None. Images of one group never lie on two sides of a split.
+    - `groups`: integer `[N]` or None. No group lies on two sides of a split.
     - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST; None without an official split.
     - `samples`: (index, picture before preprocessing, uint8 `[h, w]` or `[h, w, 3]`), one a class.
     - `sources`: the user's files and folders. If they change, the set is prepared anew.
-    - `names`: names that the user knows, such as paths in the folder, or None.
+    - `names`: names for the user, such as paths in the folder, or None.
     - `content`: int64 `[N]`, a hash of each image's file (`files.hash64`), the same whatever
       it is prepared to; None: of the prepared pixels.
     """
@@ -86,8 +86,8 @@ class Prepared(RawDataset):
 
     @cached_property
     def held(self) -> "tuple[loader.Held, Tensor]":
-        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) for batches: copied to memory if they
-        fit, else memory-mapped.
+        """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) for batches: in memory if they fit,
+        else mapped.
         """
         import torch
 
@@ -118,8 +118,8 @@ class Prepared(RawDataset):
 class DataOptions:
     """Place of data and the way to prepare it.
 
-    `preprocessing` is that of a trained model; `skip` names files to leave out. `workplace` keeps
-    an interrupted preparation; images in a .npy file there are moved, not copied.
+    `preprocessing` is a trained model's; `skip` names files to leave out. `workplace` keeps an
+    interrupted preparation; images in a .npy file there are moved, not copied.
     """
 
     data_dir: str | None = None
@@ -222,7 +222,7 @@ def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
 
 
 def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
-    """Return equal numbers for equal `images`: int64 `[N]`, 0, 1, … as they appear."""
+    """Return equal numbers for equal `images`, `numbered`."""
     return numbered([hash_of(images, index) for index in range(len(images))])
 
 
@@ -235,7 +235,7 @@ def hash_of(images: np.ndarray | Recordings, index: int) -> int:
 def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
     """Join the groups of `group_by` (`group_rule`) with those of `prepared`.
 
-    Raises `InputError` if an image has no group, or the groups change nothing.
+    Raises `InputError` if an image has no group, or nothing changes.
     """
     if group_by is None:
         return prepared

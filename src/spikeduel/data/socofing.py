@@ -60,7 +60,7 @@ def socofing(options: DataOptions) -> RawDataset:
 
 
 def subject_and_finger(path: str) -> tuple[int, int]:
-    """Return the subject's number and the finger's index into `CLASSES` in a file's name. Raises
+    """Return a file name's number of the subject and index of the finger into `CLASSES`. Raises
     `InputError` if it has none.
     """
     match = _NAME.fullmatch(PurePosixPath(path).name)
@@ -75,7 +75,7 @@ def subject_and_finger(path: str) -> tuple[int, int]:
 def files_at(
     data_dir: str | None, stack: ExitStack, track: Track
 ) -> dict[str, Path | zipfile.Path]:
-    """Return the fingerprints by folder and name in a folder, in a zip, or in Kaggle's download.
+    """Return the fingerprints by folder and name, from a folder, a zip, or Kaggle's download.
 
     Raises `InputError` if a part has none.
     """

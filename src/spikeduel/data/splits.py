@@ -25,7 +25,7 @@ MOST_NODES = 200
 MOST_NUMBERS = 200
 """Most unknowns for which the exact search seeks the best solution."""
 NEAR_ENOUGH = 0.05
-"""Share of a class's target on a side that the exact search may miss."""
+"""Share of a class's target that the exact search may miss."""
 
 _REMEDY = (
     "Add images of it (in other groups), remove the class, make groups finer (group_by), choose "
@@ -132,7 +132,7 @@ def _limited(
     limit: int | None,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut `train` and `val` down to `limit` in all, in proportion and by class."""
+    """Cut `train` and `val` to `limit` in all, in proportion and by class."""
     if limit is None or limit >= len(train) + len(val):
         return train, val
     labels = np.asarray(prepared.labels)
@@ -194,9 +194,10 @@ def assign(
     classes: tuple[str, ...],
 ) -> np.ndarray:
     """Return a side for each image, int64 `[N]`: an index into `share`, the approximate part of
-    each class. Every side has every class, and no group is cut. Large groups are placed first,
-    single images fill up, and an exact search mends missing classes. Raises `InputError` if that is
-    impossible.
+    each class. Every side has every class, and no group is cut.
+
+    Large groups are placed first, single images fill up, and an exact search mends missing classes.
+    Raises `InputError` if that is impossible.
     """
     group = np.arange(len(labels)) if groups is None else numbered(groups.tolist())
     content = np.zeros((int(group.max(initial=-1)) + 1, len(classes)), dtype=np.int64)
@@ -223,8 +224,8 @@ def assign(
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Place each group of `content` `[groups, classes]` to bring the counts nearest to `target`
-    `[sides, classes]`, then single images.
+    """Place groups of `content` `[groups, classes]` to bring counts nearest to `target` `[sides,
+    classes]`, then single images.
     """
     size = content.sum(1)
     side_of = np.full(len(size), -1, dtype=np.int64)
@@ -252,7 +253,7 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
     """Return the number of `count` single images for each side, at least one where none is.
 
-    A remainder goes to the sides furthest `behind` with other classes.
+    A remainder goes to the sides furthest `behind` in other classes.
     """
     lacking = np.maximum(target - filled, 0)
     ideal = lacking * count / max(lacking.sum(), 1e-9)
@@ -277,8 +278,8 @@ def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndar
 def _mend(
     side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
 ) -> bool:
-    """Bring every class on every side, and return True if possible: groups with a missing class are
-    placed anew, else all.
+    """Bring every class on every side, and return True if possible: place groups with a missing
+    class anew, else all.
     """
     lacking = (_filled(side_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
@@ -293,9 +294,9 @@ def _mend(
 def _searched(
     content: np.ndarray, target: np.ndarray, others: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray | None:
-    """Place each group by integer programming: every class on every side, near to `target`; None if
-    impossible. `others` `[sides, classes]` counts placed images. The unknowns are how many groups
-    of equal content go to each side.
+    """Place groups by integer programming: every class on every side, near to `target`; None if
+    impossible. `others` `[sides, classes]` counts placed images. Unknowns are how many groups of
+    equal content go to each side.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import block_array, eye_array, kron

@@ -22,7 +22,7 @@ MOST_THREADS = 8
 FEWEST = 5_000
 """Fewest files for which starting processes (about a second) is worth it."""
 IDLE_SECONDS = 30
-"""Seconds without work after which a process ends and frees its memory."""
+"""Seconds without work after which a process ends."""
 
 Result = TypeVar("Result")
 
@@ -64,7 +64,7 @@ def over_files(
 
 
 def num_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -119,7 +119,7 @@ def _workers(processes: bool) -> Iterator[tuple[Executor, int]]:
 def in_turn(
     executor: Executor, ahead: int, tasks: Iterator[Callable[[], Result]]
 ) -> Generator[Result, None, None]:
-    """Yield the results of `tasks` in order, each begun when `ahead` tasks are left to wait for."""
+    """Yield the results of `tasks` in order, `ahead` of them begun."""
     coming = deque(executor.submit(task) for task in islice(tasks, ahead))
     while coming:
         result = coming.popleft().result()

@@ -26,7 +26,6 @@ from spikeduel.system.progress import Progress
 from spikeduel.system.typed import Frozen, write_json
 
 Encoded = Tensor | ConstantInput
-"""Input of a network."""
 
 
 class Run(NamedTuple):
@@ -37,7 +36,7 @@ class Run(NamedTuple):
 
 
 Runner = Callable[[Tensor, Encoded], Run]
-"""Runs a written file on prepared images uint8 `[B, C, H, W]` and their encoded form."""
+"""Runs a file on prepared images uint8 `[B, C, H, W]` and their encoded form."""
 Exporter = Callable[[Model, Path, str], dict[str, Runner]]
 """Writes a float32 model to a path with weights of the named type; returns runners by program.
 
@@ -46,7 +45,7 @@ Raises `InputError`, with the remedy, for a model that the format cannot express
 
 
 def _of_module(name: str, function: str, about: str) -> Exporter:
-    """Return an exporter whose module is imported when it is called: it needs the extra."""
+    """Return an exporter whose module, which needs the extra, is imported when called."""
 
     def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         exporter: Exporter = getattr(import_module(f"spikeduel.exchange.{name}"), function)
@@ -76,7 +75,7 @@ class ExportDisagrees(SpikeduelError):
 
 
 class LabelledImages(NamedTuple):
-    """Images of a data set to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`."""
+    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -136,8 +135,8 @@ def export(
     """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
     Every program that reads the file must agree with the float32 model on `test_images`, loaded
-    once the format accepts the model. Raises `InputError` where the format cannot express the
-    model, and `ExportDisagrees`, without a file, for other answers.
+    once the format accepts the model. Raises `InputError` if the format cannot express it, and
+    `ExportDisagrees`, without a file, for other answers.
     """
     progress = progress or Progress()
     _require_exportable(model, to, weights)
@@ -311,7 +310,7 @@ def reference_run(model: Model, encoded: Encoded) -> Run:
 
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
-    """Return, by layer, the change that is a flip: half a spike or half a level."""
+    """Return the change that is a flip, by layer: half a spike or half a level."""
     sizes = {}
     for name, neuron in module.named_modules():
         if isinstance(neuron, QuantisedReLU):
@@ -377,7 +376,7 @@ def probabilities_of(card: ModelCard) -> str:
 
 
 def frames_of(card: ModelCard) -> str:
-    """Return what a network sees at one time step, in words."""
+    """Return the input of one time step, in words."""
     return {
         "direct": "at every step the same: prepared pixels / 255",
         "rate": "fresh at every step: 1 with probability prepared pixel / 255, else 0",

@@ -51,7 +51,7 @@ from spikeduel.system.typed import Frozen, parse_json, plain
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 STEP_SECONDS = 1e-4
-"""Seconds of a time step unless a file says otherwise: snnTorch's convention."""
+"""Default seconds of a time step: snnTorch's convention."""
 MOST_BYTES, MOST_UNPACKED_BYTES = 1 << 28, 1 << 30
 MOST_NODES, MOST_ENTRIES = 1000, 50_000
 NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF")
@@ -174,7 +174,7 @@ def _assumed(note: Note, shape: tuple[int, ...], num_classes: int, name: str) ->
 
 
 def _read(content: bytes, dt: float | None) -> tuple[list[Part], tuple[int, ...], Note]:
-    """Return layers, the shape of an input as far as it is known, and spikeduel's note."""
+    """Return layers, the known shape of an input, and spikeduel's note."""
     with h5py.File(io.BytesIO(content), "r") as file:
         _require_harmless(file)
     with warnings.catch_warnings(action="ignore"):
@@ -393,7 +393,7 @@ def _reasons(model: Model) -> Iterator[str]:
 
 
 def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
-    """Return the graph's nodes by name, and the names of the layers of neurons, in order."""
+    """Return the graph's nodes by name, and the names of layers of neurons, in order."""
     module = folded(copy.deepcopy(model.module))
     known = {part: name for name, part in module.named_modules()}
     layers = list(_flat(module.layers()))  # type: ignore[operator]
@@ -484,7 +484,7 @@ def _norse(graph: Any) -> nn.Module:
 
 
 PROGRAMS: dict[str, Callable[[Any], nn.Module]] = {"snntorch": _snntorch, "norse": _norse}
-"""Programs: each makes of a graph a network that takes an input of one step and its state."""
+"""Programs make of a graph a network that takes an input of one step and its state."""
 
 
 def _stepped(program: str, path: Path, names: list[str]) -> Runner:

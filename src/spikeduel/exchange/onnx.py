@@ -1,4 +1,4 @@
-"""ONNX files: a network unrolled over its time steps, or one step with its state in and out."""
+"""ONNX files: a network unrolled over time, or one step with its state in and out."""
 
 import json
 import warnings
@@ -33,7 +33,7 @@ from spikeduel.system.typed import plain
 
 OPSET = 18
 _EXAMPLES = 2
-"""Images in the traced batch: 1 would be taken for a fixed size."""
+"""Images in the traced batch: 1 would be a fixed size."""
 _PROGRAM = f"onnxruntime {onnxruntime.__version__}"
 
 Words = dict[str, str]

@@ -1,4 +1,4 @@
-"""Ask a model about images in one pass, and keep its answers for all measures."""
+"""Ask a model about images in one pass, for all measures."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 
 COUNT_BITS = 8
-"""Bits of the number of events of a pixel, which frames of recordings hold."""
+"""Bits of a pixel's number of events in frames of recordings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Running:
         """Return the step after which each image stops, int64 `[N]`, and whether its answer is then
         right, bool `[N]`.
 
-        An image stops once its confidence reaches `threshold`; without one, after all T steps.
+        An image stops once its confidence reaches `threshold`; without one, after T steps.
         """
         # Running confidence never falls: the number of unsure steps is the index of the first sure.
         is_unsure = self.confidence[:-1] < (np.inf if threshold is None else threshold)
@@ -48,7 +48,7 @@ class Running:
         return steps, self.right[steps - 1, np.arange(len(steps))]
 
     def leaving(self, threshold: float | None) -> Leaving:
-        """Return mean steps and accuracy when images leave by `exits`."""
+        """Return mean steps and accuracy by `exits`."""
         exits, right = self.exits(threshold)
         return Leaving(
             threshold=threshold,
@@ -131,8 +131,8 @@ class Counting:
 
 
 class Asked:
-    """Batches that remember a model's answers, for several measures in one pass. With `count`,
-    operations are counted.
+    """Batches that remember a model's answers for several measures, and with `count` its
+    operations.
     """
 
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:

@@ -40,11 +40,9 @@ from spikeduel.spiking.random_keys import RandomKeys
 NUM_DRAWS = 5
 NUM_BINS = 15
 NUM_PERFECT = 1000
-"""Number of draws of the answers of a perfectly calibrated model."""
+"""Draws of the answers of a perfectly calibrated model."""
 TOLERANCE, CONFIDENCE = 0.002, 0.95
-"""Loss of accuracy that leaving early may cost, two images in a thousand, and the confidence that
-it is not more.
-"""
+"""Loss of accuracy that leaving early may cost, and the confidence that it is not more."""
 NUM_THRESHOLDS = 64
 
 
@@ -108,7 +106,7 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
 
 
 def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
-    """Return the accuracies, and their spread, of `NUM_DRAWS` more encodings; None unless encoding
+    """Return the accuracies of `NUM_DRAWS` more encodings, and their spread; None unless encoding
     is random.
     """
     if model.encoder is None or not model.encoder.random:
@@ -120,8 +118,8 @@ def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
 
 
 def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
-    """Return the shapes of weights and statistics, which twins share; single numbers belong to the
-    activation.
+    """Return the shapes of weights and statistics, which twins share, without the activation's
+    single numbers.
     """
     shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
     return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
@@ -159,7 +157,7 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
 
 
 def calibrated(model: Model, validation: Iterable[Any]) -> Model:
-    """Return `model` in float32 with the temperature that fits the `validation` batches best."""
+    """Return `model` in float32 with the temperature that fits `validation` best."""
     answering = model if model.precision == "32" else Model(model.module, model.card)
     answers = answers_of(answering, validation)
     temperature = best_temperature(answers.scores, torch.from_numpy(answers.truth))
@@ -270,7 +268,7 @@ def anytime(
 
 
 def received(batches: Iterable[Any]) -> Received | None:
-    """Return the events that had come at the end of each frame of recordings; None of images."""
+    """Return the events until the end of each frame of recordings; None for images."""
     batches = batches.batches if isinstance(batches, Asked) else batches
     if not isinstance(batches, EvaluationBatches) or not isinstance(batches.images, Recordings):
         return None
@@ -305,8 +303,8 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
 
 
 def chosen_threshold(validation: Running) -> tuple[float | None, float]:
-    """Return the confidence at which images may leave (None: never), and the most accuracy that
-    this costs.
+    """Return the confidence at which images may leave (None: never), and the most accuracy this
+    costs.
 
     Thresholds are tested from the highest down, while leaving costs at most `TOLERANCE` with
     `CONFIDENCE`. Tests in a fixed order need no correction (Angelopoulos et al. 2021, "Learn then
@@ -325,8 +323,8 @@ def chosen_threshold(validation: Running) -> tuple[float | None, float]:
 
 
 def most_lost(lost: int, gained: int, n: int) -> float:
-    """Return the upper confidence limit of the lost share of `n` images, of which `lost` became
-    wrong and `gained` right.
+    """Return the upper confidence limit of the lost share of `n` images: `lost` became wrong and
+    `gained` right.
 
     The score test of paired proportions (Tango 1998), but at least Clopper and Pearson's exact
     limit for the net loss: the score's is too low where hardly any image changes.
@@ -351,8 +349,8 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
 
 def thresholds(validation: Running) -> list[float | None]:
-    """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence after all steps but the
-    last, where nobody can leave early, and None: nobody leaves early.
+    """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence before the last step, and
+    None: nobody leaves early.
     """
     if validation.num_steps == 1:
         return [None]

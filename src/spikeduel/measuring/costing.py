@@ -1,4 +1,4 @@
-"""Count the operations of a network, of any library, and estimate its energy, without training."""
+"""Count the operations of a network of any library, and estimate its energy, without training."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -41,9 +41,7 @@ class PrintedPair(AccountedPair):
 
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
-    """Return means per image of the operations counted over `batches`; `reason` names an unknown
-    one.
-    """
+    """Return means per image of the operations over `batches`; `reason` names an unknown one."""
     if isinstance(batches, Asked) and batches.count:
         batches.answers(model)
         if batches.counted and batches.counted.operations:
@@ -64,7 +62,7 @@ def cost_entry(counted: Counted | None) -> dict[str, Any]:
 
 
 def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
-    """Return `results` with energies estimated again from their counts, by `tables` first."""
+    """Return `results` with energies estimated again, by `tables` first."""
     names = {table.name for table in tables}
     chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
     trials = []
@@ -91,7 +89,6 @@ class Cost:
 
     @property
     def layers(self) -> list[Layer]:
-        """Counts by layer, means per image."""
         return self.operations.layers
 
     def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
@@ -103,8 +100,8 @@ class Cost:
         return PrintedEnergy(**asdict(energy.estimate(self.layers, read)))
 
     def accountings(self, *more: str | Path) -> AccountedPair:
-        """Compare this spiking network with its ReLU twin, each synapse used once, by all published
-        accountings and `more` (TOML files). Raises `InputError`, also without spikes.
+        """Compare this spiking network with its ReLU twin by all published accountings and `more`
+        (TOML files). Raises `InputError`, also without spikes.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(

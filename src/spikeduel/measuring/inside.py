@@ -25,13 +25,11 @@ from spikeduel.system.typed import Frozen
 
 Item = TypeVar("Item")
 MOST_LAYERS, MOST_NEURONS, MOST_MEMBRANES, MOST_CHANNELS, MOST_CLASSES = 8, 40, 3, 6, 12
-"""Numbers that are kept: layers of a model; neurons, membranes and channels of a layer; classes."""
+"""Limits: layers of a model; neurons, membranes and channels of a layer; classes."""
 INPUT_BYTES, MAP_BYTES = 100_000, 9_216
-"""Limits in bytes above which pictures are made smaller: a whole input; the maps of a layer or an
-attribution.
-"""
+"""Bytes above which pictures are made smaller: a whole input; a layer's maps or an attribution."""
 POINTS = 32
-"""Points on the way from no input to the image at which the gradient of an attribution is taken."""
+"""Points on the way from no input to the image for an attribution's gradients."""
 
 
 class Pictures(Frozen):
@@ -131,7 +129,7 @@ class Inside(Frozen):
 
     @property
     def num_steps(self) -> int:
-        """Return the most time steps of a model."""
+        """Most time steps of a model."""
         return max(max(len(model.probabilities), model.input.shape[0]) for model in self.models)
 
 
@@ -244,7 +242,7 @@ def pictures(values: np.ndarray | Tensor, most_bytes: int, symmetric: bool = Fal
 
 
 def chosen(spk: np.ndarray, most: int) -> list[int]:
-    """Return at most `most` spiking neurons of `spk` bool `[T, N]`, evenly from the busiest to the
+    """Return at most `most` spiking neurons of `spk` bool `[T, N]`, evenly from busiest to
     stillest; else the first neuron.
     """
     counts = spk.sum(0)
@@ -384,7 +382,7 @@ def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]
 def _threshold(
     neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
 ) -> list[float] | None:
-    """Return one neuron's threshold at each step; an adaptive one rises with its spikes."""
+    """Return a neuron's threshold at each step; an adaptive one rises with its spikes."""
     from scipy.signal import lfilter
 
     dynamics = getattr(neuron, "dynamics", None)

@@ -1,4 +1,4 @@
-"""Latency on this machine: a model in a fresh process, as a user would start it."""
+"""Latency on this machine: a model in a fresh process, as for a user."""
 
 import io
 import json
@@ -27,7 +27,7 @@ SECONDS = 0.35
 """Seconds for which each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
 FEWEST, MOST = 3, 1000
 FEWEST_FOR_P95 = 20
-"""Fewest answers with a 95th percentile; with fewer it would be the slowest one."""
+"""Fewest answers with a 95th percentile other than the slowest one."""
 POWERCAP = Path("/sys/class/powercap")
 _PROCESS = """
 import time
@@ -209,8 +209,8 @@ class EnergyCounter(NamedTuple):
 
 def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
     """Return the readable energy counters for work on `device`: a GPU's own by NVML (needs
-    nvidia-ml-py), Intel's RAPL for each processor package, as Linux shows it in `folder`. Both
-    count all work done meanwhile.
+    nvidia-ml-py), Intel's RAPL for each processor package in Linux's `folder`. Both count all
+    work meanwhile.
     """
     try:
         if device.type == "cuda":

@@ -55,7 +55,7 @@ def contrast(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
-    """Cover a grey rectangle somewhere in the image, this share of each side."""
+    """Cover a grey rectangle somewhere, this share of each side."""
     down, right = draw.integers(_UNIT, _UNIT).unbind(1)
     height, width = images.shape[2:]
     rows, columns = _covered(down, height, share), _covered(right, width, share)
@@ -144,9 +144,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 _STORED = {name: f"robustness-{name}" for name in CORRUPTIONS}
 NAMES = tuple(_STORED.values())
-"""Names of these measures in the store, one a corruption, so that an interruption costs one
-corruption.
-"""
+"""Names of these measures in the store; an interruption costs one corruption."""
 
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:

@@ -26,12 +26,12 @@ MakeNeuron = Callable[[], nn.Module]
 
 SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
 """Least pixels a side: two poolings leave nothing of a smaller image. The second is for the study's
-CNN, whose convolutions are unpadded.
+CNN, with unpadded convolutions.
 """
 LARGEST_FIRST_MAP, LARGEST_FIRST_MAP_OF_RESNET = 24, 48
 MOST_HALVINGS, MOST_POOLED = 3, 2
-"""Side of the first maps at most; most halvings before, the last two by pooling: a first layer with
-stride 4 loses the ridges of a fingerprint.
+"""Most halvings before the first maps, the last two by pooling: a first layer with stride 4 loses
+the ridges of a fingerprint.
 """
 SMALLEST_MAP = 3
 """Stages halve the side down to at least this."""
@@ -39,7 +39,7 @@ GROWTH = (2.0, 8 / 3, 4.0)
 """Channels of each stage of the VGGs, relative to the first layer."""
 RESNET_STAGES, RESNET_GROWTH, LAST_MAP = 2, 4, 6
 """Fewest stages, which double the channels up to `RESNET_GROWTH` times those of the first layer;
-further ones must leave maps of `LAST_MAP`, so that the last one sees all of a large image.
+more must leave maps of `LAST_MAP`, so that the last one sees all of a large image.
 """
 POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 
@@ -251,7 +251,7 @@ class VGGReLU(WithoutTime, VGGLIF):
 
 
 class VGGSum(VGGReLU):
-    """`VGGReLU` on the mean of a recording's frames, which cannot use time."""
+    """`VGGReLU` on the mean of a recording's frames, blind to time."""
 
     def __init__(
         self,
@@ -290,7 +290,7 @@ class VGGGRU(VGGSum):
         self.linear = nn.Sequential(dropout_layer, linear)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits `[B, K]` of the last frame for `[B, T·C, H, W]`."""
+        """Return the last frame's logits `[B, K]` for `[B, T·C, H, W]`."""
         frames = x.unflatten(1, (self.num_frames, -1)).transpose(0, 1)
         features = frames.flatten(0, 1)
         for layer in self.layers()[:-1]:

@@ -20,7 +20,7 @@ from spikeduel.system.errors import unknown, visible
 
 
 def build(card: ModelCard) -> nn.Module:
-    """Return a fresh network as `card` describes it.
+    """Return a fresh network.
 
     A user's code with other required arguments than `BUILT_WITH` gets the first three by position.
     Raises `InputError`.
@@ -51,7 +51,7 @@ def build(card: ModelCard) -> nn.Module:
 
 
 def started(card: ModelCard) -> nn.Module:
-    """Return a network with the pretrained weights that the card names."""
+    """Return a network with the card's pretrained weights."""
     module = build(card)
     if isinstance(module, libraries.LibraryNetwork):
         module.start()
@@ -67,9 +67,8 @@ def architecture_of(contender: str) -> Callable[..., nn.Module]:
 
 
 SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")
-"""Settings of architectures."""
 BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron", *SHAPE_SETTINGS)
-"""Arguments that an architecture can name."""
+"""Arguments of architectures."""
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
@@ -114,11 +113,10 @@ NEURON_SETTINGS = (
     "adaptation_gain",
     "activation_bits",
 )
-"""Settings of neurons."""
 
 
 def neuron_settings(neuron: str) -> tuple[str, ...]:
-    """Return those of `NEURON_SETTINGS` that this neuron takes. Raises `InputError`."""
+    """Return the `NEURON_SETTINGS` that this neuron takes. Raises `InputError`."""
     taken = _parameters(registry.resolve("neuron", neuron, NEURONS)) or ()
     return tuple(name for name in NEURON_SETTINGS if name in taken)
 
@@ -144,10 +142,9 @@ had it.
 @torch.no_grad()
 def whiten(module: nn.Module, images: Tensor) -> None:
     """Set the first convolution's filters to principal directions of patches of `images` uint8 `[N,
-    C, H, W]`, with both signs, scaled to one variance.
+    C, H, W]`, with both signs, scaled to one variance; without such patches, to nothing new.
 
-    After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU". Without such patches
-    nothing changes.
+    After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU".
     """
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
     if first is None or first.in_channels != images.shape[1] or first.groups != 1:

@@ -1,4 +1,4 @@
-"""Cards of models: the metadata of a model file. Importing them imports no torch."""
+"""Cards of models: the metadata of a model file. They import no torch."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -14,7 +14,6 @@ Temperature = Annotated[float, Meta(ge=COLDEST, le=HOTTEST)]
 """Divisor of scores before the softmax."""
 Size = Annotated[int, Meta(gt=0)]
 Steps = Annotated[int, Meta(ge=1, le=100_000)]
-"""Number of time steps."""
 
 
 Output = Literal["scores", "over_time", "spikes"]
@@ -37,11 +36,11 @@ class Calling(Frozen, kw_only=False):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Description of a model and of its images.
+    """Description of a model and its images.
 
     `network` has the settings of the architecture and its neurons. `encoding` and `num_steps` (T)
     are None for analogue images. Scores divided by `temperature` give calibrated probabilities.
-    `trained_on` identifies data and split, so that a model is never tested on its training images.
+    `trained_on` identifies data and split, so that no model is tested on its training images.
     `foreign` is None for spikeduel's networks.
     """
 

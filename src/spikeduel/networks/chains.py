@@ -54,7 +54,7 @@ class SpikingChain(nn.Module):
 
 
 class WithoutTime(SpikingChain):
-    """The twin of a `SpikingChain` whose neurons are `nn.ReLU`, for images `[B, C, H, W]`."""
+    """Twin of a `SpikingChain` with `nn.ReLU` as neurons, for images `[B, C, H, W]`."""
 
     family: Family = "cnn"
     readout: Readout = LogitReadout()
@@ -79,7 +79,7 @@ def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
 def _joined(
     first: nn.Module, second: nn.Module | None = None, third: nn.Module | None = None
 ) -> tuple[nn.Module | Joined, int]:
-    """Return the first layer, perhaps joined with the next, and the number of layers joined."""
+    """Return the first layer, perhaps joined with the next, and the number of joined layers."""
     if second is None or is_seen(first, second):
         return first, 1
     if (
@@ -130,7 +130,7 @@ def _projected(neuron: LIF, linear: nn.Linear, x: Tensor | ConstantInput) -> Ten
 
 
 def is_seen(*layers: nn.Module) -> bool:
-    """Return True if a hook or a carried state could see between layers."""
+    """Return True if hooks or a carried state could see between layers."""
     return (
         is_carried()
         or _has_any_global_hook()

@@ -38,7 +38,7 @@ from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError, naming
 
 MOST_VALUES = 100_000_000
-"""Activations of all layers together; of more, evenly many of each batch are looked at."""
+"""Activations of all layers together; of more, evenly many of each batch count."""
 _BATCH = 128
 _ACTIVATIONS = nn.ReLU | nn.ReLU6
 _WEIGHTED = nn.Linear | nn.Conv2d | Affine
@@ -46,7 +46,7 @@ _WEIGHTED = nn.Linear | nn.Conv2d | Affine
 
 @dataclass
 class Layer:
-    """A layer, the layers whose outputs it takes, and the `name` of its part of the network."""
+    """A layer, the layers whose outputs it takes, and its part's `name`."""
 
     name: str
     module: nn.Module
@@ -54,7 +54,7 @@ class Layer:
 
 
 def require_convertible(module: nn.Module, image_shape: Sequence[int]) -> None:
-    """Raise `InputError` naming a part that no spiking layer can replace."""
+    """Raise `InputError` naming a part without a spiking layer."""
     _spiking(traced(module, image_shape), {}, 1)
 
 
@@ -449,6 +449,4 @@ OPERATORS: dict[str, Callable[..., nn.Module | None]] = {
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "log_softmax"), _same),
     **dict.fromkeys(("contiguous", "clone", "alias", "detach", "to"), _same),
 }
-"""Makers of a layer from the result and the arguments of an operator; None where it changes nothing
-in an answer.
-"""
+"""Makers of a layer from an operator's result and arguments; None where it changes no answer."""

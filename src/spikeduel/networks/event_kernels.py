@@ -13,7 +13,7 @@ COLLAPSED, REDRAWN, MERGED = 1, 4, 5
 
 @njit(**UNCOUNTED)
 def drawn(key, event):
-    """Return a random 64-bit number for an event under `key`, by SplitMix64's finaliser."""
+    """Return an event's random 64-bit number under `key`, by SplitMix64's finaliser."""
     z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(
         0xD1342543DE82EF95
     )

@@ -1,4 +1,4 @@
-"""Networks of other libraries: which layers spike, how they are called, how they are reset."""
+"""Networks of other libraries: which layers spike, and their calls and resets."""
 
 import math
 from collections.abc import Callable
@@ -37,9 +37,7 @@ class NeuronCost:
 
 @dataclass(frozen=True)
 class Known:
-    """Knowledge of a class of layers of neurons; `cost` is None if unknown, or counted
-    `by_operators`.
-    """
+    """A class of layers of neurons; `cost` is None if unknown, or counted `by_operators`."""
 
     cost: Callable[[Any], NeuronCost] | None = None
     spikes: bool = True
@@ -47,7 +45,7 @@ class Known:
 
 
 def known(module: nn.Module) -> Known | None:
-    """Return the entry of `KNOWN` for the nearest base class of `module`, or None."""
+    """Return the `KNOWN` entry of the nearest base class, or None."""
     for kind in type(module).__mro__:
         if entry := KNOWN.get((kind.__module__.partition(".")[0], kind.__name__)):
             return entry
@@ -55,7 +53,7 @@ def known(module: nn.Module) -> Known | None:
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
-    """Return the outermost layers of spiking neurons in `module`, by name."""
+    """Return the outermost layers of spiking neurons, by name."""
     layers: dict[str, nn.Module] = {}
     for name, layer in module.named_modules():
         is_inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
@@ -84,7 +82,7 @@ def is_own(module: nn.Module) -> bool:
 
 
 def reset(module: nn.Module) -> None:
-    """Reset the neurons of this network, and call its own `reset` if it has one.
+    """Reset the network's neurons, and call its own `reset` if it has one.
 
     snnTorch's `utils.reset` would reset all networks of the process.
     """
@@ -104,7 +102,7 @@ def _is_of(module: nn.Module, library: str) -> bool:
 
 
 def _leaks(*decays: Any) -> int:
-    """Return the multiplications for these decays: none for 1 (no leak) or 0 (no memory)."""
+    """Return the multiplications for decays: none for 1 (no leak) or 0 (no memory)."""
     values = [torch.as_tensor(decay) for decay in decays]
     return sum(not bool((value == 0).all() or (value == 1).all()) for value in values)
 
@@ -203,7 +201,7 @@ READOUTS: dict[str, type[Readout]] = {
 }
 """Readouts by `Calling.output`."""
 _PROBED_IMAGES, _PROBED_STEPS = 11, 2
-"""Lengths that tell the axes of images and of time apart in a layer's input."""
+"""Lengths that tell the axes of images and time apart in a layer's input."""
 
 
 class Foreign(nn.Module):

@@ -118,7 +118,7 @@ def _unavailable(contender: str, where: str) -> str | None:
 
 
 class DamagedWeights(InputError):
-    """Error: a file of weights cannot be read."""
+    """Error: a file of weights is unreadable."""
 
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
@@ -148,7 +148,7 @@ def _require(library: str, name: str, names: Collection[str]) -> None:
 
 
 _NORMALISING = ("googlenet", "inception_v3")
-"""Networks of torchvision whose forward normalises images once more."""
+"""Networks of torchvision that normalise images once more."""
 
 
 class Torchvision:
@@ -255,7 +255,7 @@ class Timm:
 
 
 LIBRARIES: dict[str, Callable[[], Torchvision | Timm]] = {"torchvision": Torchvision, "timm": Timm}
-"""Libraries by the name before the colon; same names as `registry.LIBRARIES`."""
+"""Libraries as in `registry.LIBRARIES`."""
 
 
 def _of(contender: str) -> tuple[Torchvision | Timm, str]:

@@ -1,5 +1,5 @@
-"""Trained networks (prediction, streams, a look inside) and their safetensors files, whose opening
-runs no code.
+"""Trained networks (prediction, streams, a look inside) and their safetensors files, opened without
+running code.
 """
 
 import json
@@ -36,7 +36,7 @@ from spikeduel.system.typed import Frozen
 MOST_IMAGES, MOST_VALUES = 256, 2**28
 """Most images answered at once, and numbers in their largest layer over all time steps (1 GiB)."""
 CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
-"""Device types on which networks are channels-last."""
+"""Device types of channels-last networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class StreamState:
 class Model:
     """A network and its card, computing in `precision`.
 
-    Inputs are prepared images, uint8 `[N, C, H, W]`. `file` is the model file, if there is one.
+    Inputs are prepared images, uint8 `[N, C, H, W]`. `file` is any model file.
     """
 
     def __init__(
@@ -284,13 +284,13 @@ def neurons_watched(
 
 
 FORMAT = 1
-"""Version of the metadata in a model file."""
+"""Version of a model file's metadata."""
 MOST_HEADER_BYTES = 8 << 20
 """Larger headers are refused: a few bytes can claim any size, which would be read into memory."""
 
 
 def save_model(path: Path, model: Model) -> None:
-    """Write weights and card to a safetensors file, atomically."""
+    """Write a safetensors file, atomically."""
     card = json.dumps({"format": FORMAT, **typed.plain(model.card)})
     weights = {name: x.cpu().contiguous() for name, x in model.module.state_dict().items()}
     # Python's errors name what is wrong with the disk.
@@ -306,9 +306,9 @@ def load_model(
 ) -> Model:
     """Return the model in a file, or a shipped one (`shipped.names`).
 
-    Opening a file runs no code but spikeduel's, and the user's `module:attribute` that `own_code`
-    lists. `precision` "bf16" is faster on some hardware, and changes a few labels in a thousand.
-    Raises `InputError`.
+    No code runs but spikeduel's, and the user's `module:attribute` that `own_code` lists.
+    `precision` "bf16" is faster on some hardware, and changes a few labels in a thousand. Raises
+    `InputError`.
     """
     path = shipped.located(Path(path))
     if precision not in get_args(Precision):

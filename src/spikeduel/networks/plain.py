@@ -20,7 +20,7 @@ from spikeduel.system.errors import InputError, unknown, visible
 MOST_LAYERS = 2000
 """A residual network of 152 layers has some 600."""
 IMAGES = -1
-"""Number of the images among the `inputs` of a layer."""
+"""Number of the images among `inputs`."""
 
 
 class ChannelsLastFlatten(nn.Module):
@@ -31,7 +31,7 @@ class ChannelsLastFlatten(nn.Module):
 
 
 class Affine(nn.Module):
-    """Computes `x · weight + bias` per channel of `[N, C, …]`: a batch norm after training."""
+    """Computes `x · weight + bias` per channel of `[N, C, …]`: a trained batch norm."""
 
     def __init__(self, num_channels: int) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class PooledCounts(Neuron):
 
 
 class EachItsOwnLIF(LIF):
-    """A `LIF` with a `beta` and a `threshold` per neuron, in untrained buffers of `shape`."""
+    """A `LIF` with `beta` and `threshold` per neuron, in untrained buffers of `shape`."""
 
     def __init__(self, shape: Sequence[int], reset_mechanism: str = "zero") -> None:
         super().__init__(reset_mechanism=reset_mechanism)
@@ -152,7 +152,7 @@ Inputs = tuple[tuple[int, ...], ...]
 
 
 class Made(NamedTuple):
-    """Layers, their inputs, and the number of values per image in the largest output."""
+    """Layers, their inputs, and the values per image in the largest output."""
 
     layers: list[nn.Module]
     inputs: Inputs
@@ -164,7 +164,7 @@ def in_order(num_layers: int) -> Inputs:
 
 
 def described(layer: nn.Module) -> dict[str, Any]:
-    """Return a layer as plain data, without `inputs`."""
+    """Return plain data, without `inputs`."""
     settings: dict[str, Any] = {"type": type(layer).__name__}
     for name in _settings(type(layer)):
         value = getattr(layer, name, None)
@@ -182,8 +182,8 @@ def _settings(kind: type[nn.Module]) -> list[str]:
 
 
 def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
-    """Return the layers that `layers` describe, checked on the meta device. Raises `InputError`
-    naming the layer.
+    """Return the described layers, checked on the meta device. Raises `InputError` naming the
+    layer.
     """
     if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
         raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")

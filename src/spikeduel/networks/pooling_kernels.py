@@ -2,8 +2,8 @@
 """ReLU of the max-pooling of a first convolution, in one pass over memory each way; forward keeps
 only the places that get the gradient.
 
-The compiled loops take a square of four places at a time, for a vector of channels. Arrays are flat
-`[N, H, W, C]`. A winner is a square's highest place, or `_NOBODY`.
+The loops take a square of four places at a time, for a vector of channels. Arrays are flat `[N, H,
+W, C]`. A winner is a square's highest place, or `_NOBODY`.
 """
 
 from functools import partial
@@ -78,9 +78,7 @@ def convolve_and_pool(
 
 @njit(**COMPILED)
 def differentiate(grad, winners, x, offsets, grads, height, width, planes, start, stop):
-    """Fill `grads` `[N, 9·planes + 1, C]`, each image's share of the gradients of weights and
-    bias.
-    """
+    """Fill `grads` `[N, 9·planes + 1, C]`, each image's gradients of weights and bias."""
     num_taps, line = len(offsets), width * planes
     rows, columns = (height - 2) // 2, (width - 2) // 2
     size = len(grads) // (len(x) // (height * line))

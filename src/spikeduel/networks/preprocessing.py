@@ -1,4 +1,4 @@
-"""Preprocessing: a picture or a recording as the uint8 array that a network takes."""
+"""Preprocessing: pictures and recordings as the uint8 arrays that networks take."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from spikeduel.system.errors import InputError
 TIME_SHIFT, Y_SHIFT, X_SHIFT = 27, 14, 1
 """Bits of a packed event, from the right: 1 polarity, 13 x, 13 y, 36 microseconds (19 hours)."""
 LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
-"""Most pixels a side, and microseconds, that these bits can hold."""
+"""Most pixels a side, and microseconds, in these bits."""
 
 
 BACKWARDS, BACKWARDS_US = 0.01, 1000
@@ -84,7 +84,7 @@ def unpacked(packed: np.ndarray) -> Events:
 
 Pixels = Annotated[int, Meta(ge=1, le=8192)]
 Change = Literal["none", "collapsed", "reversed", "shuffled", "redrawn", "merged"]
-"""Information taken away from recordings, see `Binning`."""
+"""Information taken away from recordings (`Binning`)."""
 Alter = Callable[
     [np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[int, int]],
     tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -157,9 +157,7 @@ class Binning:
     def received(
         self, packed: np.ndarray, offsets: np.ndarray, rows: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return each frame's end, in microseconds, and the number of events until then, both int64
-        `[B, T]`.
-        """
+        """Return each frame's end, in microseconds, and the events until then, int64 `[B, T]`."""
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
         for place, row in enumerate(rows):
             times = (packed[offsets[row] : offsets[row + 1]] >> np.uint64(TIME_SHIFT)).astype(
@@ -171,7 +169,7 @@ class Binning:
         return ends, counts
 
     def _orders(self, rows: np.ndarray) -> np.ndarray:
-        """Return the frame in which each frame's events are put, int64 `[B, T]`."""
+        """Return the frame that each frame's events go to, int64 `[B, T]`."""
         in_turn = np.arange(self.num_frames)
         if self.change == "reversed":
             return np.tile(in_turn[::-1], (len(rows), 1))

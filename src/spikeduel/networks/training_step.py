@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """The processes that train a network: this one is number `rank` of `size`, by default alone."""
+    """The processes that train a network, this one number `rank` of `size`; by default one."""
 
     rank: int = 0
     size: int = 1
@@ -33,7 +33,7 @@ class Ranks:
         return batch if len(batch) < self.size else np.array_split(batch, self.size)[self.rank]
 
     def from_rank_zero(self, function: Callable[[], T]) -> T:
-        """Return on all ranks the result of `function` on rank 0, which alone calls it."""
+        """Return on all ranks the result of `function` on rank 0."""
         if self.size == 1:
             return function()
         values: list[Any] = [function() if self.rank == 0 else None]
@@ -41,7 +41,7 @@ class Ranks:
         return values[0]
 
     def sums(self, numbers: Sequence[float]) -> list[float]:
-        """Return the sum over all ranks of each of `numbers`."""
+        """Return the sums of `numbers` over all ranks."""
         if self.size == 1:
             return list(numbers)
         totals = torch.tensor(numbers, dtype=torch.float64)
@@ -54,7 +54,7 @@ ALONE = Ranks()
 
 
 WARM_UP = 0.2
-"""The share of a training for which a linear schedule rises."""
+"""Share of a training for which a linear schedule rises."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Muon(torch.optim.Muon):
 
 
 class Optimizer:
-    """The optimizer of `rules` over `num_steps` training steps; weight decay is for matrices and
+    """Optimizer of `rules` over `num_steps` training steps; weight decay is for matrices and
     filters.
     """
 
@@ -169,14 +169,12 @@ def _hidden(module: nn.Module) -> list[Tensor]:
 
 
 def _matrix(values: Tensor, weight: Tensor) -> Tensor:
-    """Return `values` as a matrix `[O, …]`, columns in the order of `weight` in memory."""
+    """Return a matrix `[O, …]`, columns in the order of `weight` in memory."""
     return (values if weight.is_contiguous() else values.permute(0, 2, 3, 1)).flatten(1)
 
 
 COUNTED_AT_ONCE = 16
-"""Steps whose right answers are counted together: one by one, the many small calls add up beside a
-short step.
-"""
+"""Steps whose right answers are counted together: many small calls add up beside short steps."""
 FORGETTING = 4
 """Momentum is 4 / (4 + n) after n batches: later ones count for more than with the mean over all,
 which 1 gives.
@@ -237,7 +235,7 @@ class TrainingStep:
         return loss.detach()
 
     def num_right(self) -> int:
-        """Return the number of right answers, before each step, since the last call."""
+        """Return the right answers, before each step, since the last call."""
         self._count()
         right, self._right = int(self._right), 0
         return right

@@ -40,9 +40,7 @@ def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantIn
 def over_time(
     layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput
 ) -> Tensor | ConstantInput:
-    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, to a `ConstantInput`
-    once.
-    """
+    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, to a constant one once."""
     if isinstance(x, ConstantInput):
         return ConstantInput(layer(x.value), x.num_steps)
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])

@@ -40,7 +40,7 @@ def direct(images: Tensor, num_steps: int, keys: RandomKeys) -> ConstantInput:
 
 
 def rate(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
-    """Return Bernoulli spikes: at every step a pixel of value p fires with probability p/255."""
+    """Return Bernoulli spikes: a pixel of value p fires at every step with probability p/255."""
     return kernels.rate_spikes(images, keys.values, num_steps, _computed_in(images))
 
 
@@ -78,7 +78,7 @@ ENCODERS: dict[str, Encoder] = {
 
 
 EVENTS, OF_RECORDINGS = "events", Encoder(events, spikes=True)
-"""The only encoder of event camera recordings."""
+"""The only encoder of recordings."""
 
 
 def encoder_of(name: str) -> Encoder:

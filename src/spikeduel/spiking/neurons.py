@@ -140,7 +140,7 @@ class LIF(Neuron):
 
 
 class IF(LIF):
-    """Integrate-and-fire: a `LIF` without a leak."""
+    """A `LIF` without a leak."""
 
     def __init__(
         self,
@@ -153,8 +153,8 @@ class IF(LIF):
 
 
 class PLIF(LIF):
-    """A `LIF` that learns its decay, one for the layer: beta = sigmoid(`beta_logit`), from `beta`
-    in (0, 1) on.
+    """A `LIF` with a learned decay, one for the layer: beta = sigmoid(`beta_logit`), at first
+    `beta` in (0, 1).
 
     Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking
     neural networks", with the current unscaled.
@@ -175,9 +175,8 @@ class ALIF(LIF):
     """Adaptive LIF: a spike raises the level that the membrane has to pass for the next one.
 
     It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]
-    (`adaptation_gain`, `adaptation_decay` in [0, 1]). The state has `mem` and `adaptation`. Bellec
-    et al. 2020, "A solution to the learning dilemma for recurrent networks of spiking neurons".
-    Raises `InputError`.
+    (`adaptation_gain`, `adaptation_decay` in [0, 1]). The state has `mem` and `adaptation`. Source:
+    `kernels/reference.py`. Raises `InputError`.
     """
 
     def __init__(
@@ -247,8 +246,8 @@ def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
 
 
 class QuantisedReLU(ReLU):
-    """A `ReLU` with 2^`activation_bits` levels (`quantised`), at first up to `threshold`; their
-    step is learned. Raises `InputError`.
+    """A `ReLU` with 2^`activation_bits` levels (`quantised`), at first up to `threshold`, of a
+    learned step. Raises `InputError`.
     """
 
     def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:

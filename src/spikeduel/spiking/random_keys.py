@@ -1,4 +1,4 @@
-"""Random numbers that depend on their purpose, not on when they are drawn."""
+"""Random numbers by purpose, not by when they are drawn."""
 
 import hashlib
 import random
@@ -67,7 +67,7 @@ class RandomKeys:
 
     @classmethod
     def for_corruption(cls, name: str, indices: np.ndarray) -> "RandomKeys":
-        """Return keys to corrupt test images in the way `name`, equal for all models."""
+        """Return keys to corrupt test images in the way `name`."""
         return cls(lambda: _folded(16, zlib.crc32(name.encode()), indices))
 
     def another(self) -> "RandomKeys":
@@ -75,7 +75,7 @@ class RandomKeys:
         return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
-        """Return int64 `[B, n]`: per image a uniform whole number below each of the n `stops`."""
+        """Return int64 `[B, n]`: per image a uniform whole number below each of n `stops`."""
         words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
         return torch.from_numpy(
             ((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Readout(Protocol):
-    """Base class of readouts: a loss, and scores whose argmax is the label."""
+    """A loss, and scores whose argmax is the label."""
 
     def loss(self, output: Any, labels: Tensor) -> Tensor:
         """Return a scalar for `labels` int64 `[B]`, or probabilities of classes float `[B, K]`."""
@@ -25,7 +25,7 @@ class SpikingReadout(Readout):
     """Base class of readouts that sum over time."""
 
     def accumulate(self, output: Any) -> Tensor:
-        """Return the part of `output` that is summed over steps, float32 `[…, B, K]`."""
+        """Return the part of `output` to sum over steps, float32 `[…, B, K]`."""
         raise NotImplementedError
 
     def scores_of(self, total: Tensor, num_steps: int) -> Tensor:

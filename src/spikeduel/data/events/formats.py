@@ -30,14 +30,14 @@ def read(path: Path | zipfile.Path) -> Events:
 
 
 def size_of(path: Path | zipfile.Path) -> int:
-    """Return the bytes of a file, unpacked."""
+    """Return the unpacked bytes of a file."""
     if isinstance(path, zipfile.Path):
         return path.root.getinfo(path.at).file_size
     return path.stat().st_size
 
 
 def is_recording(path: Path) -> bool:
-    """Return True if a file is a recording by its ending, a text also by its content."""
+    """Return True for a recording by its ending, a text also by its content."""
     if path.suffix.lower() not in (".txt", ".csv"):
         return path.suffix.lower() in READERS
     try:
@@ -48,9 +48,7 @@ def is_recording(path: Path) -> bool:
 
 
 def _fields(content: bytes, start: int, kind: str, per_event: int = 1) -> np.ndarray:
-    """Return all numbers of the type `kind` from the byte `start` on, as int64
-    `[per_event, N]`.
-    """
+    """Return the numbers from byte `start` on, int64 `[per_event, N]`."""
     size = np.dtype(kind).itemsize * per_event
     if over := (len(content) - start) % size:
         raise InputError(
@@ -62,7 +60,7 @@ def _fields(content: bytes, start: int, kind: str, per_event: int = 1) -> np.nda
 # ---- N-MNIST and SLAYER
 
 _OVERFLOW_ROW, _OVERFLOW = 240, 1 << 13
-"""N-MNIST's `.bin` has events in this row that add so many microseconds."""
+"""Events in this row of N-MNIST's `.bin` add so many microseconds."""
 
 
 def _bs2(content: bytes) -> Events:
@@ -86,9 +84,9 @@ _NAMES = {
     "t": ("t", "ts", "time", "timestamp", "timestamps"),
     "p": ("p", "pol", "polarity", "polarities", "on"),
 }
-"""Names of the columns of events in files that name them."""
+"""Column names in files."""
 _AT_ONCE = 1000
-"""Microseconds of a stream's events that are handed on together."""
+"""Microseconds of a stream's events handed on together."""
 
 
 def _numpy(content: bytes) -> Events:
@@ -407,8 +405,8 @@ def _raw(content: bytes) -> Events:
 
 
 def _evt2(content: bytes, start: int) -> Columns:
-    """Return x, y, time and polarity. A word has the kind (4 bits), time (6), x (11) and y (11);
-    the kinds 0 and 1 are events of that polarity, 8 is TIME_HIGH, the rest are triggers and others.
+    """Decode words of kind (4 bits), time (6), x (11) and y (11); kinds 0 and 1 are events of that
+    polarity, 8 is TIME_HIGH, the rest triggers and others.
     """
     (words,) = _fields(content, start, "<u4")
     kind = words >> 28
@@ -538,4 +536,4 @@ READERS: dict[str, Callable[[bytes], Events]] = {
     ".txt": _text,
     ".csv": _text,
 }
-"""Readers by the ending of a file, in small letters."""
+"""Readers by lower-case ending."""

@@ -1,4 +1,4 @@
-"""Recordings kept as events, which are augmented and binned when taken, like an array of images."""
+"""Recordings kept as events, augmented and binned when taken."""
 
 import math
 import threading
@@ -140,18 +140,13 @@ EVENT_AUGMENTATIONS: dict[str, "Callable[[Alteration, RandomKeys, int], Alterati
     "eventdrop": eventdrop,
     "jitter": jitter,
 }
-"""Augmentations by name, which take the number of frames; hyphens join them with one another and
-with those of images.
-"""
+"""Augmentations by name; hyphens join them with one another and with those of images."""
 
 
 def alteration_of(
     names: Sequence[str], num_frames: int, seed: int, epoch: int, rows: np.ndarray
 ) -> Alteration:
-    """Return the alteration by `names` of the recordings `rows` in an epoch.
-
-    Each draws by seed, epoch and recording alone.
-    """
+    """Return the alteration of the recordings `rows`, drawn by seed, epoch and recording alone."""
     from spikeduel.spiking.random_keys import RandomKeys
 
     keys, none = RandomKeys.for_events(seed, epoch, rows), np.zeros((len(rows), 4), np.int64)
@@ -182,7 +177,6 @@ class Recordings:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the events."""
         return self.packed.nbytes
 
     def __len__(self) -> int:
@@ -208,7 +202,7 @@ class Recordings:
         return replace(self, altering=partial(alteration_of, names, num_frames, seed, epoch))
 
     def rates(self, rows: np.ndarray) -> EventRates:
-        """Return the rates of the recordings `rows` `[M]`."""
+        """Return the rates of recordings `[M]`."""
         begins, ends = self.offsets[rows], self.offsets[rows + 1]
         microseconds = (self.packed[ends - 1] >> np.uint64(TIME_SHIFT)) + np.uint64(1)
         num_counted = num_filled = 0

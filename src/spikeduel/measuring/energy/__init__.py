@@ -31,11 +31,11 @@ from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.typed import Frozen, parse_toml
 
 NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8")
-"""The tables that come with spikeduel, each in a file of this name."""
+"""Tables in the package, each in a file of this name."""
 HEADLINE = "45nm-fp32"
-"""The table that leads unless another is asked for."""
+"""The table that leads by default."""
 LARGEST_FILE = 1_000_000
-"""Limit of a file in bytes. A table is a screenful of numbers."""
+"""Limit of a file in bytes."""
 _BETWEEN_LAYERS = ("additions", "multiplications", "functions")
 _BY_STEP = ("leaks", "integrations", "threshold_comparisons", "membrane_reads", "membrane_writes")
 
@@ -43,7 +43,6 @@ Parsed = TypeVar("Parsed")
 Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
 Kilobytes = Annotated[float, Meta(gt=0, le=1e9)]
 Width = Annotated[int, Meta(ge=1, le=64)]
-"""A number of bits."""
 
 
 class Bits(Frozen, forbid_unknown_fields=True):
@@ -86,7 +85,7 @@ class Memory(Frozen, forbid_unknown_fields=True):
             raise ValueError("kilobytes must go up from size to size")
 
     def byte_on_chip(self, num_bytes: float) -> float:
-        """Return the picojoules that move a byte of an on-chip memory of `num_bytes`."""
+        """Return the picojoules to move a byte of an on-chip memory of `num_bytes`."""
         # Linear between logarithms: energy is a power of the size, about its root.
         energies = np.log(np.maximum(self.picojoules_per_byte, sys.float_info.min))
         held = math.log(max(num_bytes / 1024, self.kilobytes[0]))
@@ -111,7 +110,7 @@ class Table(Frozen, forbid_unknown_fields=True):
         )
 
     def word_prices(self, layer: Layer, memory: costs.Memory) -> list[float]:
-        """Return the picojoules that move a word of each kind of `Traffic` of `layer`."""
+        """Return the picojoules to move a word of each kind of `Traffic`."""
         bits, takes_spikes, neurons = self.bits, layer.input == "spikes", layer.neurons or 0
         # A quantised network has at most the bits of its training.
         trained = (None if takes_spikes else layer.input_bits) or bits.activation
@@ -246,7 +245,7 @@ def over_time(operations: Operations, table: Table) -> list[float]:
 
 
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
-    """Return the mean of `values` `[T]` over images, of which `exit_steps[t]` leave at step t."""
+    """Return the mean of `values` `[T]` over images; `exit_steps[t]` leave at step t."""
     return float(np.average(values, weights=exit_steps))
 
 
@@ -296,8 +295,8 @@ def relu_twin(operations: Operations) -> list[Layer]:
 
 
 def _of_twin(layer: Layer) -> Layer:
-    """Return a layer of a spiking network as its ReLU twin would compute it: once, with real
-    values, and on the image itself where the spiking network encodes it.
+    """Return a layer of the twin: once, with real values, and on the image itself where the spiking
+    network encodes it.
     """
     if layer.kind != "synapses":
         passes = max(layer.passes.hoisted, 1.0)
@@ -339,7 +338,7 @@ def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]
 
 
 def up_to(operations: Operations, num_steps: int) -> list[Layer]:
-    """Return the layers after `num_steps` steps; work that is done once stays."""
+    """Return the layers after `num_steps` steps; work done once stays."""
 
     def first(_: Layer, amount: OverTime) -> OverTime:
         by_step = amount.by_step[:num_steps]
@@ -350,8 +349,8 @@ def up_to(operations: Operations, num_steps: int) -> list[Layer]:
 
 
 def _varied(layer: Layer, longer: float, spiking: Callable[[Layer, OverTime], OverTime]) -> Layer:
-    """Return `layer` over a number of steps that is `longer` times as large, with `spiking`
-    amounts; work that is done once stays.
+    """Return `layer` over `longer` times as many steps, with `spiking` amounts; work done once
+    stays.
     """
     changed: dict[str, Any] = {
         name: spiking(layer, amount)

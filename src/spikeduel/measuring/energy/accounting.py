@@ -1,7 +1,7 @@
 """Accountings, published ways of counting energy: a formula, its numbers and their sources, in a
 TOML file each.
 
-Formulas are small arithmetic expressions, read from files without running the text.
+Formulas are small arithmetic expressions, read without running the text.
 """
 
 import ast
@@ -39,22 +39,22 @@ NAMES = (
     "loihi-gpu",
     "spinnaker-gpu",
 )
-"""The accountings that come with spikeduel, each in a file of this name."""
+"""Accountings in the package, each in a file of this name."""
 MOST_RANGES = 6
 """Limit of constants with a range in one file: each doubles the computation."""
 UNITS = {"pJ": "J", "operations": "operations"} | {
     unit: unit for unit in ("bit operations", "synaptic events")
 }
-"""Units that a formula may have, and those of its results; 1e12 pJ are 1 J."""
+"""Units of formulas, and those of their results; 1e12 pJ are 1 J."""
 FUNCTIONS: dict[str, tuple[Any, int]] = {
     "max": (np.maximum, 2),
     "min": (np.minimum, 2),
     "ceil": (np.ceil, 1),
     "log2": (np.log2, 1),
 }
-"""Functions that a formula may call, with their numbers of arguments."""
+"""Functions in formulas, with their numbers of arguments."""
 LONGEST = 2000
-"""Limit of a formula's length, in characters."""
+"""Limit of a formula, in characters."""
 _ALLOWED = (
     "a formula has numbers, names, + - * / and parentheses, and max, min (of two), ceil and log2"
 )
@@ -66,7 +66,7 @@ Label = Annotated[str, Meta(min_length=1, max_length=24)]
 
 @dataclass(frozen=True)
 class Expression:
-    """A checked formula; `names` are the names that it uses. `value` computes it for arrays."""
+    """A checked formula over `names`."""
 
     names: frozenset[str]
     code: CodeType
@@ -170,7 +170,7 @@ def read(name: str | Path) -> Accounting:
 
 
 def expressions(definition: Accounting) -> tuple[Expression, Expression]:
-    """Return the formulas of the spiking and of the other network. Raises `InputError`."""
+    """Return the formulas of the spiking and the other network. Raises `InputError`."""
     known = frozenset({*MEANINGS, *definition.constants})
     with naming("formula.spiking"):
         spiking = parse(definition.spiking, known)

@@ -28,12 +28,11 @@ from spikeduel.results.run import Results
 from spikeduel.system.errors import InputError
 
 MOST_STEPS = 128
-"""Limit of time steps within which a change of the answer is looked for."""
+"""Limit of time steps in the search for a change of the answer."""
 LOWEST_RATE, HIGHEST_RATE = 1e-5, 1.0
-"""Limits of spikes per neuron and step within which a change is looked for."""
+"""Limits of spikes per neuron and step in the search."""
 _TRIED, _ZOOMS = 200, 4
-"""Values of an axis that are tried, even in their logarithm, and the number of refinements between
-two of them.
+"""Values of an axis that are tried, even in their logarithm, and refinements between two of them.
 """
 _SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
 Amounts = dict[str, np.ndarray]
@@ -65,8 +64,8 @@ class Pair:
 
 
 def _amounts(layers_of_trials: Sequence[Sequence[Layer]]) -> Amounts:
-    """Return means over a network's trials, `[layers]`, without those of other layers than the
-    first's.
+    """Return means over a network's trials, `[layers]`; trials of other layers than the first's are
+    left out.
     """
     alike = [layers for layers in layers_of_trials if len(layers) == len(layers_of_trials[0])]
     return {
@@ -118,9 +117,7 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
 
 
 def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
-    """Compare all spiking networks of a run with all others, by `all_accountings`; None without a
-    pair.
-    """
+    """Compare all spiking networks of a run with all others; None without a pair."""
     definitions, trials = all_accountings(more), finished(results)
     networks = {
         name: operations
@@ -201,7 +198,7 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
-    """Return the nearest value of `axis` at which the answer becomes another; None for none."""
+    """Return the nearest value of `axis` at which the answer changes, or None."""
     varied = {name: one for name, one in definition.constants.items() if one.axis == axis}
     limits = {
         "rate": (pair.rate, LOWEST_RATE, HIGHEST_RATE, "spikes per neuron and step"),

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 class Checked(Frozen):
-    """Right answers of `n` test images of `dataset`, which is in the package."""
+    """Right answers of `n` test images of `dataset`, in the package."""
 
     dataset: str
     right: Count
@@ -24,8 +24,8 @@ class Origin(Frozen):
     """Origin and quality of a shipped network.
 
     `accuracy` is on all `n` test images; `low` and `high` are its 95 % Wilson interval, for this
-    seed. `macs` and `acs` are per image, `joules` the range of the arithmetic's. `limits` says what
-    the network is not good for.
+    seed. `macs` and `acs` are per image, `joules` the arithmetic's range. `limits` says what the
+    network is not good for.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Origin(Frozen):
 
 
 def names() -> list[str]:
-    """Return the names that can be given in place of a model file."""
+    """Return the names that stand for a model file."""
     return sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
 
@@ -72,6 +72,6 @@ def located(path: Path) -> Path:
 
 
 def hint(path: Path) -> str:
-    """Return a hint with the nearest name, for a missing file."""
+    """Return a hint at the nearest name, for a missing file."""
     close = difflib.get_close_matches(path.name, names(), n=1)
     return f" Did you mean '{close[0]}', which comes with the package?" if close else ""

@@ -52,7 +52,7 @@ _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Run `scan` by the readable reference, in operations that any tool can trace."""
+    """Run `scan` by the reference, in operations that any tool can trace."""
     token = _FUSED.set(False)
     try:
         yield
@@ -142,7 +142,7 @@ def is_normalised(
     dynamics: Dynamics,
     side: int,
 ) -> bool:
-    """Return True if `normalised_scan` has a kernel for these arguments."""
+    """Return True if `normalised_scan` has a kernel."""
     value = current.value if isinstance(current, ConstantInput) else current
     return (
         _is_plain(value, current, beta, dynamics)
@@ -176,7 +176,7 @@ def normalised_scan(
     side: int = 1,
 ) -> Tensor:
     """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`;
-    update the running statistics of `norm`.
+    update the running statistics.
 
     `current` is `[T, B, C, H, W]`; normalised, it is never rounded to its own type.
     """
@@ -201,7 +201,7 @@ def normalised_scan(
 def is_projected(
     current: Tensor | ConstantInput, beta: Any, dynamics: Dynamics, weight: Tensor
 ) -> bool:
-    """Return True if `projected_scan` has a kernel for these arguments."""
+    """Return True if `projected_scan` has a kernel."""
     return (
         isinstance(current, ConstantInput)
         and current.value.dim() == 2
@@ -391,7 +391,7 @@ torch.library.register_autograd(
 
 
 class _Scan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher, which slows a short step."""
+    """The operator without PyTorch's dispatcher, which slows short steps."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:

@@ -36,7 +36,7 @@ _TILE = 1024  # a multiple of the 4 that one Philox block gives
 _CACHE_LINE = 16
 _LARGEST_BLOCK = 1024
 _GROUPS = 16
-"""Parts of a batch with separate sums about the weights: the number of threads changes none."""
+"""Parts of a batch with separate sums about the weights, for any number of threads."""
 _SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
 # Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
@@ -221,7 +221,7 @@ def numbers(x: Tensor) -> np.ndarray:
 
 
 def flat(x: Tensor) -> np.ndarray:
-    """Return `numbers` of `x`, row after row."""
+    """Return `numbers`, row after row."""
     return numbers(x.flatten())
 
 
@@ -315,7 +315,7 @@ def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
 
 
 def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
-    """Return `spk` `[T, B, …]` with the steps of each neuron shuffled by `keys` uint64 `[B]`."""
+    """Return `spk` `[T, B, …]`, each neuron's steps shuffled by `keys` uint64 `[B]`."""
     # Neurons are independent: memory order (channels last) needs no rearranging.
     order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
     rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
@@ -327,7 +327,7 @@ def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
 
 
 MOST_UNROLLED = 8
-"""Most time steps with a kernel compiled for their number."""
+"""Most time steps with a kernel for their number."""
 
 
 # Overflows give no warning, as in torch.
@@ -428,7 +428,7 @@ def _through_statistics(
     inverse: np.ndarray,
     scale: np.ndarray,
 ) -> None:
-    """Turn `grad` `[…, H, W, C]`, of the normalised current, into that of `current`, in place.
+    """Turn `grad` `[…, H, W, C]` of the normalised current into that of `current`, in place.
 
     `total` `[C]` is the sum of `grad`, `product` that of `grad · (current − mean)`.
     """
@@ -480,7 +480,7 @@ def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
 def _scale_and_shift(
     mean: np.ndarray, var: np.ndarray, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and shift, float32 `[C]`, that normalise the current."""
+    """Return scale and shift, float32 `[C]`, that normalise."""
     scale = weight.detach().numpy() * inverse_deviation(var, eps).astype(np.float32)
     return scale, bias.detach().numpy() - mean * scale
 

@@ -3,7 +3,7 @@
 
 LLVM vectorises plain loops over contiguous float32 alone: joint kernels hold a vector of channels
 or neurons in registers over all time steps. Operations come in the order of `reference`, without
-fused multiply-add, so that results are equal to the last bit.
+fused multiply-add: results are equal to the last bit.
 """
 
 import math
@@ -30,7 +30,7 @@ from spikeduel.spiking.kernels.cpu_numbers import (
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""
 ATAN = 0
-"""The position in `SURROGATE_KERNELS`."""
+"""Position in `SURROGATE_KERNELS`."""
 
 # A literal would be a double, and so would all that it touches.
 _0, _1 = np.float32(0), np.float32(1)
@@ -147,7 +147,7 @@ def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
 
 @njit(**UNCOUNTED)
 def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
-    """`carry_back` and the gradient through the spike by `atan`; `incoming` may be the bits of
+    """`carry_back` and the gradient through the spike by `atan`; `incoming` may be bits of
     bfloat16.
     """
     scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
@@ -377,14 +377,13 @@ def _offset(place, side, width, channels):
 def normalised_forward(
     current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop
 ):
-    """Scale and shift the current, advance LIF neurons over all time steps, and max-pool their
-    spikes over windows `side` wide.
+    """Scale and shift the current, advance LIF neurons over all time steps, and max-pool spikes
+    over windows `side` wide.
 
     Fill strips `start` to `stop` (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all
-    arrays are flat.
-
-    `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch. `steps` and `sides`
-    have as many elements as time steps and rows of a window: tuples are unrolled.
+    arrays are flat. `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch.
+    `steps` and `sides` have as many elements as time steps and rows of a window: tuples are
+    unrolled.
     """
     batch, height, width, channels = shape
     num_steps, side = len(steps), len(sides)
@@ -426,7 +425,7 @@ def normalised_forward(
 def _trace_window(
     current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems
 ):
-    """Fill `mems` `[vectors of channels, places, T, LANES]` with the membranes of one window."""
+    """Fill `mems` `[vectors of channels, places, T, LANES]` with a window's membranes."""
     num_steps, side = len(steps), len(sides)
     places = side * side
     for channel in range(0, channels, LANES):
@@ -445,8 +444,8 @@ def _trace_window(
 
 @njit(**UNCOUNTED, forceinline=True)
 def _find_first(mems, level, sides, channels, steps, first, highest):
-    """Fill `first` and `highest` `[vectors of channels, T, LANES]`: the first place of a window
-    that spiked, else 0, and its membrane.
+    """Fill `first` and `highest` `[vectors of channels, T, LANES]`: a window's first place that
+    spiked, else 0, and its membrane.
     """
     num_steps, places = len(steps), len(sides) * len(sides)
     for channel in range(0, channels, LANES):
@@ -592,7 +591,7 @@ def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
 
 
 OUTPUTS = 5
-"""Outputs are padded to a multiple of this with weights of 0."""
+"""Outputs are padded to a multiple of this with zero weights."""
 _NEURONS = 256  # their spikes of a few dozen steps stay in the nearest cache
 
 

@@ -21,13 +21,11 @@ def as_float32(row: Any, buffer: Any) -> Any:
 
 
 def write(values: Any, out: Any) -> None:
-    """Copy float32 `values` to `out`, float32 or bits of bfloat16 (rounded to nearest, ties to
-    even).
-    """
+    """Copy float32 `values` to `out`, float32 or bits of bfloat16 (see `to_bf16`)."""
 
 
 def from_bf16(x: Any) -> Any:
-    """Return float32 of `x`, itself or the bits of bfloat16."""
+    """Return float32 of `x`, float32 or bits of bfloat16."""
 
 
 COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
@@ -39,7 +37,7 @@ except RuntimeError:
     COMPILED["cache"] = False
 UNCOUNTED = {**COMPILED, "_nrt": False}
 """Options of functions that allocate nothing: counting an array's holders takes an atomic operation
-for each row cut out of one, on a number that threads share.
+for each row, on a number that threads share.
 """
 
 
@@ -244,13 +242,13 @@ def _store_first(typingctx, vector, row, at, count):
 
 @njit(**COMPILED)
 def read(row, at, left):
-    """Return the vector at index `at` of `row`, with 0 beyond the `left` channels."""
+    """Return the vector at `at` of `row`, 0 beyond the `left` channels."""
     return load(row, at) if left >= LANES else _load_first(row, at, left)
 
 
 @njit(**COMPILED)
 def put(vector, row, at, left):
-    """Write the first `left` lanes of a vector at index `at` of `row`."""
+    """Write the first `left` lanes of a vector at `at` of `row`."""
     if left >= LANES:
         store(vector, row, at)
     else:

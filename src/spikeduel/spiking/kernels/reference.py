@@ -51,7 +51,7 @@ def straight_through_estimator(u: Tensor, alpha: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A gradient function `(u, alpha) -> gradient`, and its customary `alpha`."""
+    """A gradient `(u, alpha) -> gradient`, and its customary `alpha`."""
 
     gradient: Callable[[Tensor, float], Tensor]
     alpha: float = 1.0
@@ -160,7 +160,7 @@ def step(
 def scan(
     current: Tensor, beta: Tensor | float, dynamics: Dynamics, state: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return `(spk [T, …], mem [T, …], last state)` of the steps over `current` `[T, …]`, from
+    """Return `(spk [T, …], mem [T, …], last state)` of the steps over `current` `[T, …]` from
     `state` `[S, …]` (None: zeros).
     """
     if state is None:
@@ -267,7 +267,7 @@ def normalised_scan(
     """Return `(spk [T, B, C, H / side, W / side], mean, var)` of `normalise`, `scan` and
     max-pooling.
 
-    A window's gradient goes to the first neuron that spikes or, where none does, to the first.
+    A window's gradient goes to the first neuron that spikes, else to the first.
     """
     y, mean, var = normalise(current, weight, bias, eps, num_steps)
     spk = scan(y, beta, dynamics)[0]
