@@ -1,7 +1,6 @@
 """spikeduel: should I use a spiking neural network or a CNN for my images?
 
-The public names; each is loaded when it is first used, so that importing spikeduel costs next to
-nothing.
+Public names are loaded when first used: importing spikeduel costs next to nothing.
 """
 
 import importlib

@@ -37,9 +37,7 @@ from spikeduel.trials.tuning import Tuning
 
 @dataclass(frozen=True, eq=False)
 class PreparedComparison:
-    """A comparison before training: plan, data, splits and audit. The run's `folder` is written at
-    the end.
-    """
+    """A comparison before training; the run's `folder` is written at the end."""
 
     plan: Plan
     prepared: Prepared
@@ -66,7 +64,7 @@ def compare(
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
     `runs/store`. The same call twice trains once. With `strict`, problems found by the audit end
-    the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train; by
+    the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train, by
     default this process. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
     `answered` is called with the comparison before the report is drawn. Raises `InputError` for
     what the user can mend, `AuditFailed`; a failed trial is recorded.
@@ -126,9 +124,8 @@ def conclude(
     workers: Workers | None = None,
     answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Convert and control the trained `records`, measure, compare, and write the run's folder.
-
-    A folder that holds just this run is left alone.
+    """Convert and control the trained `records`, measure, compare, and write the run's folder,
+    unless it holds just this run.
     """
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
@@ -185,7 +182,7 @@ def tune(
     accuracy.
 
     The first trial has the settings of `experiment`; no test image is used. `compare` the returned
-    `experiment`, with each contender's own settings. Raises `InputError`.
+    `experiment`. Raises `InputError`.
     """
     progress, store = progress or Progress(), opened(store)
     if experiment.folds is not None:

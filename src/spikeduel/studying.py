@@ -32,7 +32,7 @@ MOST_LETTERS = 60
 
 @dataclass(frozen=True)
 class PreparedDuel:
-    """A prepared duel of a study; `label` names it."""
+    """A prepared duel, named by `label`."""
 
     label: str
     planned: PlannedDuel
@@ -42,7 +42,7 @@ class PreparedDuel:
 
 
 def read_study(path: Path | str) -> Study:
-    """Return the study in a TOML file (docs/studies.md). Runs nothing. Raises `InputError`."""
+    """Read a study's TOML file (docs/studies.md). Runs nothing. Raises `InputError`."""
     return studies.read(Path(path), catalogue.is_recorded, catalogue.DATASETS.__contains__)
 
 
@@ -57,10 +57,10 @@ def study(
 ) -> tuple[StudyResults, Path]:
     """Train missing trials of all duels; write a folder for each run, study.html and study.json.
 
-    `out` defaults to `runs/study-<name>`. All duels are checked before training; then `workers`
-    train their trials as one list. The same call resumes after an interruption, and leaves finished
-    runs alone. `strict` and `loggers` as in `compare`. Returns results and page. Raises
-    `InputError`, `AuditFailed`.
+    `out` defaults to `runs/study-<name>`. All duels are checked before training; `workers` train
+    their trials as one list. The same call resumes after an interruption, and leaves finished runs
+    alone. `strict` and `loggers` as in `compare`. Returns results and page. Raises `InputError`,
+    `AuditFailed`.
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
@@ -105,8 +105,8 @@ def plan(
     workers: Workers | None = None,
     strict: bool = False,
 ) -> StudyPlan:
-    """Return a study's trials and times: loads data, times training steps, trains nothing. Raises
-    as `study`.
+    """Return a study's trials and times: trains nothing, but loads data and times training steps.
+    Raises as `study`.
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     duels = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
@@ -124,8 +124,8 @@ def prepare_all(
 ) -> list[PreparedDuel]:
     """Check names, load and audit data, and tune if asked, for every duel.
 
-    Runs go below `out`; duels on the same images share them in memory. Raises `InputError`, and
-    with `strict` `AuditFailed`, naming the duel.
+    Runs go below `out`; duels on the same images share them in memory. Raises as `study`, naming
+    the duel.
     """
     for duel in planned.duels:
         with naming(planned.label(duel)):

@@ -1,4 +1,4 @@
-"""The program: its commands in the order of its help; here those on data sets and settings."""
+"""The program, with its commands on data sets and settings."""
 
 from pathlib import Path
 from typing import Annotated

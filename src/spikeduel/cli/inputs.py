@@ -1,6 +1,4 @@
-"""Make the commands' options from the settings, and an experiment from the options; messages on
-the terminal.
-"""
+"""Options of commands, the experiment that they set, and messages on the terminal."""
 
 import inspect
 import json
@@ -54,8 +52,8 @@ def option(written: str, help: str, panel: str = "", **more: Any) -> ParameterIn
 
 @dataclass(frozen=True, kw_only=True)
 class CommandInput:
-    """Settings that the user gave as options, by field of `Experiment`, and options that several
-    commands share.
+    """Settings that the user gave, by field of `Experiment`, and options that several commands
+    share.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -152,8 +150,8 @@ class CommandInput:
     def experiment(self, dataset: str | None = None) -> Experiment:
         """Return the experiment of the file or the recipe, changed by the settings.
 
-        Raises `InputError`, also if the file names code of one's own that neither `own_code` nor an
-        option names: a file from someone else must not be enough to run code.
+        Raises `InputError`, also if the file names code that neither `own_code` nor an option
+        names: a file from someone else must not be enough to run code.
         """
         from spikeduel.data import catalogue
 
@@ -179,21 +177,19 @@ class CommandInput:
             )
 
     def changing(self, experiment: Experiment) -> Experiment:
-        """Return `experiment` changed by the settings. Raises `InputError`."""
         return replace(experiment, **self.settings)
 
     def opened(self, path: Path) -> "sd.Model":
-        """Open the model in `path`. Raises `InputError`."""
         return sd.load_model(path, own_code=self.own_code or ())
 
     def printed_json(self, document: Any) -> bool:
-        """Print `document` if --json was given, and return True then."""
+        """Print `document` and return True if --json was given."""
         if self.as_json:
             print_json(document)
         return self.as_json
 
     def progress(self, on_stderr: bool = False) -> "sd.Progress":
-        """Return bars and lines on stdout, or on stderr with `--json`; nothing with `--quiet`."""
+        """Return progress on stdout, or on stderr with `--json`; none with `--quiet`."""
         if self.quiet:
             return sd.Progress()
         return sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
@@ -215,10 +211,9 @@ def command(
 ) -> Callable[[Callable[..., None]], CommandInfo]:
     """Make a function a command with an option for each of `names` and of its own parameters.
 
-    A name is a setting (a field of `Experiment`) or an option that commands share (a field of
-    `CommandInput`). With `settings`, every other setting is an option that the help does not list.
-    With `short`, `--help` shows these options, and `--help-all` all of them. Raises `KeyError` for
-    an unknown name.
+    A name is a field of `Experiment` or of `CommandInput`. With `settings`, every other setting is
+    an option that the help does not list. With `short`, `--help` shows these options, and
+    `--help-all` all. Raises `KeyError` for an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -264,13 +259,12 @@ def command(
 
 
 class Command(TyperCommand):
-    """A command whose help shows the `short` options, and all `listed` ones with `--help-all`."""
+    """A command whose help shows the `short` options; `--help-all` shows all `listed` ones."""
 
     listed: ClassVar[Sequence[str]] = ()
     short: ClassVar[Sequence[str]] = ()
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the help."""
         names = self.listed if "--help-all" in ctx.meta else self.short
         for param in self.params:
             if isinstance(param, TyperOption):
@@ -318,9 +312,7 @@ def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
 
 
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
-    """Return the option of a setting or a shared option as a parameter; a setting that is not given
-    is None.
-    """
+    """Return the option of a setting (default: None) or a shared option as a parameter."""
     if name in _SETTINGS:
         default, kind = None, _setting_option(name, hidden)
     else:
@@ -352,7 +344,7 @@ def _value(name: str, value: bool | str | list[str]) -> Any:
 
 
 def default_of(name: str) -> str:
-    """Return the default of a setting in words, with the recipes that have another; "" if none."""
+    """Return a setting's default in words, with the recipes that have another; "" if none."""
     if in_words := setting_of(_SETTINGS[name].type).default:
         return in_words
     default = _SETTINGS[name].default
@@ -364,7 +356,6 @@ def default_of(name: str) -> str:
 
 
 def settings_rows() -> list[dict[str, str]]:
-    """Return name, default, meaning and values of every setting."""
     return [
         {
             "setting": name,
@@ -379,7 +370,7 @@ def settings_rows() -> list[dict[str, str]]:
 @contextmanager
 def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     """Turn errors meant for people into one line on stderr and an exit code. `when_stopped` says
-    after Ctrl-C, or SIGTERM, what is kept.
+    after Ctrl-C or SIGTERM what is kept.
     """
     try:
         with heard():
@@ -406,7 +397,7 @@ def wrapped(text: str, bullet: str = "") -> str:
 
 
 def print_bullets(texts: Sequence[str], title: str = "") -> None:
-    """Print texts as a list below `title`; nothing where there are none."""
+    """Print texts as a list below `title`; nothing if empty."""
     if title and texts:
         typer.echo(title)
     for text in texts:
@@ -414,5 +405,5 @@ def print_bullets(texts: Sequence[str], title: str = "") -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document on stdout: dicts and lists, or structs (`system.typed`)."""
+    """Print a JSON document on stdout, of plain data or structs."""
     sys.stdout.write(json.dumps(typed.plain(value), indent=2, allow_nan=False) + "\n")

@@ -2,9 +2,9 @@
 
 The server listens on 127.0.0.1 alone. Pages of other sites can send requests: the Host must name
 this machine, the Origin be the page, and an image come as `application/octet-stream`, for which
-browsers ask across origins. Nothing is kept, and no path of a request is opened. Models are never
-changed: other settings build a network anew. A request is limited to 16 MB, 20 million pixels and
-`MOST_STEPS`; one is computed at a time, and too many are refused.
+browsers ask across origins. Nothing is kept, and no path of a request is opened. A request is
+limited to 16 MB, 20 million pixels and `MOST_STEPS`; one is computed at a time, and too many are
+refused.
 """
 
 from collections.abc import Callable, Sequence

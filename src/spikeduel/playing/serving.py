@@ -1,4 +1,4 @@
-"""Serve the page: files, answers one at a time, refusals."""
+"""Serve the page."""
 
 import socket
 import threading
@@ -34,7 +34,7 @@ never shows the refusal."""
 SLOWEST = 30
 """Seconds in which a body has to arrive."""
 MOST_WAITING = 8
-"""Requests that wait for their turn; further ones are asked to come again."""
+"""Requests that wait for their turn; more are asked to come again."""
 POINTS = 8
 """Integration steps of the attribution; few, because it dominates the answer's time."""
 BODY = "application/octet-stream"
@@ -49,7 +49,6 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Headers of every response."""
 _FILES = {
     "/": ("playing", "play.html", "text/html"),
     "/play.js": ("playing", "play.js", "text/javascript"),
@@ -93,7 +92,7 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
 
 
 def application(table: Table) -> Starlette:
-    """Return the page of `table` as an application for any ASGI server (see `playing`)."""
+    """Return the page of `table` as an application for any ASGI server."""
     pages = {
         path: Response(
             resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind
@@ -185,7 +184,7 @@ async def _body(request: Request) -> bytes:
 
 
 class _WithHeaders:
-    """Add `HEADERS` to every response of `app`, refusals included."""
+    """Add `HEADERS` to every response, refusals included."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

@@ -26,17 +26,17 @@ MOST_MODELS = 4
 MOST_STEPS = 64
 """Time steps at most, unless a model was trained with more: all visitors wait for an answer."""
 MOST_PIXELS = 20_000_000
-"""Pixels of a picture at most, refused before it is decoded."""
+"""Most pixels of a picture; a larger one is not decoded."""
 MOST_SAMPLES = 20
 SAMPLE_SIDE = 64
-"""Pixels of a sample's picture to choose it by, at most."""
+"""Pixels of a sample's side on the page, at most."""
 _OF_NEURONS = ("threshold", "beta")
 
 
 @dataclass(frozen=True, eq=False)
 class Table:
     """Models by name, of the same classes and preprocessing, and `samples` uint8 `[N, C, H, W]`
-    with `labels` `[N]`; never changed.
+    with `labels` `[N]`.
     """
 
     models: Mapping[str, Model]
@@ -45,12 +45,12 @@ class Table:
 
     @property
     def card(self) -> ModelCard:
-        """Return the first model's card, for what all have in common."""
+        """The first model's card, for what all have in common."""
         return next(iter(self.models.values())).card
 
     @cached_property
     def limits(self) -> dict[str, tuple[float, float]]:
-        """Return the least and the most of sliders: at least up to twice a model's value."""
+        """Ends of sliders: at least up to twice a model's value."""
         trained = [takes(model) for model in self.models.values()]
         steps, thresholds = (
             [values[name] for values in trained if name in values]
@@ -65,7 +65,7 @@ class Table:
 
     @cached_property
     def kinds(self) -> dict[str, Any]:
-        """Return the settings of an answer with the types that limit their values."""
+        """Types of settings, which limit their values."""
         steps, thresholds = self.limits["num_steps"], self.limits["threshold"]
         return {
             "sample": Annotated[int, Meta(ge=0, le=max(0, len(self.samples) - 1))],
@@ -79,7 +79,7 @@ class Table:
         }
 
     def about(self) -> dict[str, Any]:
-        """Return models, limits of settings and sample pictures for the page's start."""
+        """Return models, limits and samples for the page's start."""
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
@@ -100,14 +100,12 @@ class Table:
         }
 
     def _is_dark(self) -> bool:
-        """Return True if prepared images are dark at their borders, or there is no sample."""
+        """Return True if prepared images are dark at their borders, or there are none."""
         border = np.concatenate([self.samples[..., 0, :].ravel(), self.samples[..., -1, :].ravel()])
         return not border.size or bool(np.median(border) < 128)
 
     def settings(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return settings of their texts. Raises `InputError` for an unknown setting, or a value
-        out of limits.
-        """
+        """Return the settings in `texts`. Raises `InputError` for an unknown setting or value."""
         for name in texts:
             if name not in self.kinds:
                 raise unknown("setting", visible(name)[:60], self.kinds)
@@ -142,8 +140,8 @@ class Table:
 
 
 def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
-    """Return a table of `models`, with samples where the training data is at hand. Raises
-    `InputError` for models that cannot take the same image.
+    """Return a table of `models`, with samples if the training data is at hand. Raises `InputError`
+    for models that cannot take the same image.
     """
     if not 1 <= len(models) <= MOST_MODELS:
         raise InputError(f"give from one to {MOST_MODELS} models, not {len(models)}.")
@@ -167,7 +165,7 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
 
 
 def takes(model: Model) -> dict[str, Any]:
-    """Return a model's settings that can be changed, with its values; {} without spikes."""
+    """Return the settings of a model that can be changed, with values; {} without spikes."""
     card = model.card
     if card.encoding is None or card.foreign is not None:
         return {}

@@ -1,4 +1,4 @@
-"""Pages of a run, a tuning, an audit and a study, charts, and the look inside models."""
+"""Pages, charts, and the look inside models."""
 
 from spikeduel.reporting.accuracies import learning_curves, tuning_trials
 from spikeduel.reporting.drawing import figure

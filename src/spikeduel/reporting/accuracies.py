@@ -74,8 +74,8 @@ def pair_differences(pairs: Sequence[Pair]) -> Chart:
 def intervals(
     chart: str, rows: Sequence[tuple[Name, Row]], margin: float, reach: float = float("inf")
 ) -> Chart:
-    """Return a chart of rows of `with_intervals`, with the margin shaded; the axis ends at `reach`,
-    a fraction.
+    """Return a chart of rows of `with_intervals`, with the margin shaded, up to `reach` (a
+    fraction).
     """
     marks = []
     for place, (name, row) in enumerate(rows):
@@ -143,7 +143,7 @@ def controls(results: Results) -> Chart:
 
 def learning_curves(results: Results) -> Chart:
     """Return loss and accuracy after each epoch, on training (dashed) and validation images: means
-    over the trainings, and a dot for each epoch whose weights were kept.
+    over trainings, with a dot at each kept epoch.
     """
     colours = charts.contender_colours(results.trials)
     panels = []
@@ -189,8 +189,8 @@ def _curve(trial: Trial, images: str, quantity: str) -> list[float]:
 
 
 def optimism(results: Results) -> Chart:
-    """Return test accuracy after each epoch; a dot marks the chosen epoch, a ring the best one for
-    the test.
+    """Return test accuracy after each epoch; a dot marks the chosen epoch, a ring the best for the
+    test.
     """
     meters = [(trial, trial.optimism) for trial in results.trials if trial.test and trial.optimism]
     gains = [100 * (meter.best - meter.chosen) for _, meter in meters]
@@ -224,8 +224,8 @@ def optimism(results: Results) -> Chart:
 
 
 def tuning_trials(record: TuningRecord) -> Chart:
-    """Return every trial's validation accuracy, and the expected best of so many trials; a ring
-    marks the chosen trial.
+    """Return every trial's validation accuracy, and the expected best of so many; a ring marks the
+    chosen one.
     """
     colours = charts.contender_colours(record.contenders)
     tried, expected = list[Marks](), list[Marks]()
@@ -318,8 +318,8 @@ def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) ->
 
 
 def robustness(results: Results) -> Chart:
-    """Return accuracy against severity for each corruption and their mean, a line a contender; the
-    band is a standard deviation over seeds.
+    """Return accuracy against severity for each corruption and their mean; the band is a standard
+    deviation over seeds.
     """
     measured, colours = robustness_of(results), charts.contender_colours(results.trials)
     rules = []
@@ -345,7 +345,7 @@ def robustness(results: Results) -> Chart:
 
 def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarray:
     """Return accuracies in per cent `[S, 6]` at severities 0 to 5 under `corruption`, or the mean
-    over all measured.
+    over all.
     """
     curves = []
     for robust in of_seeds:

@@ -1,4 +1,4 @@
-"""Charts as data: panels of marks on axes named by columns; tips, table and download come from
+"""Charts as data: panels of marks on axes named by columns. Tips, table and download come from the
 marks' rows.
 """
 
@@ -16,10 +16,11 @@ from spikeduel.results.tuned import TunedContender
 from spikeduel.system.errors import visible
 
 SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")
-"""Warm colours of spiking contenders, for colour-blind readers too (Okabe and Ito, 2008), at a
-contrast of at least 3 to 1 against white."""
+"""Warm colours, for colour-blind readers too (Okabe and Ito, 2008), with a contrast of at least 3
+to 1 against white.
+"""
 OTHER_COLOURS = ("#0072B2", "#009E73", "#5E4FA2", "#3A93CB")
-"""Cool colours of contenders that do not spike."""
+"""Cool colours of contenders without spikes."""
 ACCURACY = "accuracy, %"
 INK, QUIET, FAINT, PAPER = "#1F2933", "#5F6B7A", "#DDE2E8", "#FFFFFF"
 RIGHT, WRONG = "#1B7F5C", "#B3261E"
@@ -35,7 +36,7 @@ IN_THE_DARK = {
     RIGHT: "#5CC49C",
     WRONG: "#FF8A80",
 }
-"""Colours of marks on a dark page."""
+"""Colours on a dark page."""
 MOST_LISTED = 100
 """Rows in the table under a chart; the download has all rows."""
 LEAST_RANGE = 2.0
@@ -43,7 +44,7 @@ LEAST_RANGE = 2.0
 
 Value = str | float | None
 Row = Mapping[str, Value]
-"""Texts and numbers by column. A column may end in ", " and a unit; None is not known."""
+"""Texts and numbers by column (", " and a unit may end it); None is unknown."""
 Kind = Literal["line", "points", "bars", "spans", "intervals", "band"]
 
 
@@ -83,8 +84,8 @@ class Marks:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of the values in `column`, by default also the title; `low` and `high` are limits,
-    `least` and `most` the smallest and the largest range.
+    """An axis of the values in `column`, by default the title. `low` and `high` are limits, `least`
+    and `most` the smallest and the largest range.
     """
 
     column: str
@@ -100,7 +101,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Rule:
-    """A straight line through a whole panel at `at` of one axis; up to `until`, a zone."""
+    """A line through a whole panel at `at` of one axis; a zone up to `until`."""
 
     at: float
     axis: Literal["x", "y"] = "x"
@@ -130,13 +131,11 @@ class Panel:
     names: Sequence[Name] = ()
     height: float = 2.4
     row_height: float = 0.31
-    """Inches, as `height`; of a row with its name above it."""
+    """Inches of a row with its name above it."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """An entry of a legend."""
-
     label: str
     kind: Kind
     look: Look
@@ -144,7 +143,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart by its `name` in the page and in files, with at most `abreast` panels in a row."""
+    """A chart with at most `abreast` panels in a row; `name` in the page and in files."""
 
     name: str
     panels: Sequence[Panel]
@@ -177,14 +176,13 @@ class Chart:
 
 
 def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
-    """Return a colour for each contender by family and place, as in every chart."""
+    """Return a colour for each contender, the same in every chart."""
     spiking = {trial.contender: trial.family == "snn" for trial in trials}
     palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
     return {name: next(palettes[spikes]) for name, spikes in spiking.items()}
 
 
 def contender_keys(colours: Mapping[str, str], kind: Kind = "line") -> list[Key]:
-    """Return a legend's entry for each contender."""
     return [Key(shortened(name, 44), kind, Look(colour)) for name, colour in colours.items()]
 
 
@@ -204,8 +202,8 @@ def averaged(
     look: Look,
     common: Row,
 ) -> list[Marks]:
-    """Return the mean of `curves` `[S, N]` as a line, with a band of a standard deviation if S > 1;
-    rows begin with `common`.
+    """Return the mean of `curves` `[S, N]` as a line, with a band of a standard deviation if S >
+    1.
     """
     at, places = np.asarray(curves, dtype=float), list(xs)
     mean, columns = at.mean(0), {x: places, y: at.mean(0)}
@@ -233,12 +231,10 @@ def plain(row: Row) -> Row:
 
 
 def title_of(column: str) -> str:
-    """Return a column's name without its unit."""
     return column.rpartition(", ")[0] or column
 
 
 def unit_of(column: str) -> str:
-    """Return a column's unit, or ""."""
     return column.rpartition(", ")[2] if ", " in column else ""
 
 
@@ -251,7 +247,7 @@ def engineering(value: float, unit: str, places: int | None = None) -> str:
 
 
 def said(column: str, value: Value) -> str:
-    """Return a value as people read it, with its unit: "90.4 %", "1.75 µJ"."""
+    """Return a value with its unit: "90.4 %", "1.75 µJ"."""
     if value is None or isinstance(value, str):
         return visible(value or "")
     unit = unit_of(column)
@@ -264,7 +260,7 @@ def said(column: str, value: Value) -> str:
 
 
 def tip(row: Row) -> str:
-    """Return a row as lines: names of things alone, numbers after their column."""
+    """Return a row as lines: names alone, numbers after their column."""
     known = [(column, value) for column, value in plain(row).items() if value is not None]
     return "\n".join(
         visible(value) if isinstance(value, str) else f"{title_of(column)}: {said(column, value)}"
@@ -282,5 +278,4 @@ def shortened(text: str, length: int = 18) -> str:
 
 
 def file_name(text: str) -> str:
-    """Return `text` as a part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "unnamed"

@@ -50,14 +50,13 @@ KINDS = {
     "ReLU twin": Look(shape="triangle", size=6, width=1.3, filled=False),
     "quantised twin": Look(shape="diamond", size=5, width=1.3, filled=False),
 }
-"""Marks of networks in a chart of costs."""
 POWERS = tuple(2**power for power in range(8))
-"""Numbers of time steps of a break-even line."""
+"""Numbers of time steps on a break-even line."""
 LOWEST_RATE, HIGHEST_RATE = 1e-4, 3.0
 WIDEST_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
 _SHOWN_BELOW_BEST = 25.0
-"""Points below the best accuracy that a panel shows; the first steps lie far below."""
+"""Points below the best accuracy that a panel shows; first steps lie far below."""
 _STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _ENERGY = Axis("energy, J", "energy of an answer (estimate)", "log")
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
@@ -67,7 +66,7 @@ _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
-    """Return joules per image up to each step, `[T]`, zeros skipped; None where not known."""
+    """Return joules per image up to each step, `[T]`, zeros skipped; None if unknown."""
     return energy.over_time(trial.operations, table) if trial.operations else None
 
 
@@ -148,8 +147,8 @@ def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
 
 
 def pareto(results: Results, table: energy.Table) -> Chart | None:
-    """Return accuracy against estimated energy and measured time of one image; None where neither
-    is known.
+    """Return accuracy against an image's estimated energy and measured time; None if both are
+    unknown.
 
     A bar goes to nothing skipped; vertical lines are a standard deviation. Early exit is timed as a
     stream.
@@ -167,8 +166,8 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
 
 
 def at_a_glance(results: Results) -> Chart | None:
-    """Return accuracy against the answer's cost: energy with memory, or else time; None where
-    neither is known.
+    """Return accuracy against an answer's energy with memory, else time; None if both are
+    unknown.
     """
     energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
     axis = Axis("energy, J", "energy with memory (estimate)", "log") if energies else _TIME
@@ -211,7 +210,7 @@ def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "
 
 
 def num_steps(trial: Trial) -> int:
-    """Return the number of steps with an accuracy, 0 for none."""
+    """Return the number of steps with an accuracy."""
     return (trial.anytime.num_steps or 0) if trial.anytime else 0
 
 
@@ -233,8 +232,7 @@ def followed(results: Results) -> dict[str, list[Trial]]:
 def over_time(results: Results, table: energy.Table) -> Chart:
     """Return accuracy by time steps, energy and received events, and the time until an answer.
 
-    A star lets images leave early. Dotted lines and squares have no time steps. `results` has a
-    trial in `followed`.
+    A star lets images leave early. Dotted lines and squares have no time steps.
     """
     by_steps, colours = followed(results), charts.contender_colours(results.trials)
     longest = max(num_steps(trials[0]) for trials in by_steps.values())
@@ -331,7 +329,7 @@ def break_even(
     """Return the spike rate at which network `name` costs as much as its ReLU twin, by time steps.
 
     A panel for each memory model, a line for each energy table: below it the network (the dot) is
-    cheaper. The twin is the `trained` one, or computed from the shape.
+    cheaper. The twin is `trained`, else computed from the shape.
     """
     tables = [energy.read(name) for name in energy.NAMES]
     twin = trained.layers if trained else energy.relu_twin(operations)
@@ -372,9 +370,7 @@ def break_even(
 def energy_accountings(
     accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
 ) -> Chart:
-    """Return the ratio of two networks' energies: a row for each accounting with a number, in the
-    cheaper network's colour.
-    """
+    """Return the ratio of two networks' energies by accounting, in the cheaper one's colour."""
     known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
     sides = {
         "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),

@@ -1,6 +1,4 @@
-"""Draw declared charts with matplotlib, without pyplot: an SVG a panel for a page, and figures for
-files.
-"""
+"""Draw charts with matplotlib, without pyplot: an SVG a panel for a page, and figures."""
 
 import io
 import math
@@ -28,19 +26,18 @@ from spikeduel.reporting.charts import FAINT, INK, PAPER, QUIET, Axis, Chart, Ke
 from spikeduel.system import files
 
 WIDTHS = {1: 4.0, 2: 4.0, 3: 2.9, 4: 2.2}
-"""Inches of a panel by the number of panels in a row: text has nearly one size on a page."""
+"""Inches of a panel by the number in a row: text has nearly one size on a page."""
 DPI = 140
-"""Pixels to the inch of a picture file."""
 TEXT, TITLE = 8.5, 9.5
 """Points."""
 REACH = 4.0
-"""Half the side, in points, of the place where a tip is found."""
+"""Half the side, in points, of the place of a tip."""
 AWAY = (6.0, 10.0, 16.0, 26.0, 40.0, 56.0)
 """Distances of a label from its point, in points."""
 BEHIND = {"facecolor": PAPER, "alpha": 0.8, "edgecolor": "none", "pad": 0.5}
-"""Background of a text that may lie over marks."""
+"""Background of text over marks."""
 NARROWEST = 2.0
-"""Least ratio of the ends of a logarithmic axis, so that its ticks have few digits."""
+"""Least ratio of the ends of a logarithmic axis, so that ticks have few digits."""
 SHAPES = {
     "circle": "o",
     "square": "s",
@@ -56,7 +53,7 @@ VARIABLES = {
     PAPER: "--card",
     **{colour: f"--chart-{colour[1:].lower()}" for colour in charts.IN_THE_DARK},
 }
-"""The page's variable for each colour of a chart."""
+"""The page's variable for each colour."""
 DARK = {VARIABLES[colour]: dark for colour, dark in charts.IN_THE_DARK.items()}
 """Variables that a dark page sets for marks."""
 SETTINGS: Any = {
@@ -118,7 +115,7 @@ def save(chart: Chart, folder: Path) -> None:
 
 
 def swatch(key: Key) -> Markup:
-    """Return the drawing of a legend's entry for a page."""
+    """Return a legend's entry for a page."""
     look, colour = key.look, coloured(key.look.colour)
     if key.kind in ("bars", "band"):
         body = f'<rect x="4" y="1" width="14" height="10" fill="{colour}"/>'
@@ -147,7 +144,7 @@ _OUTLINES = {
 
 
 def coloured(colour: str) -> str:
-    """Return a colour as the page's variable, or itself where there is none."""
+    """Return a colour as the page's variable, if there is one."""
     variable = VARIABLES.get(colour.upper())
     return f"var({variable}, {colour.upper()})" if variable else colour
 
@@ -224,7 +221,7 @@ def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
 def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
     """Draw a panel `width` inches wide; return the points that labels at its left take.
 
-    Ticks are lines and texts: matplotlib's take most of its time.
+    Ticks are lines and texts: matplotlib's are slow.
     """
     axes.set_axis_off()
     for axis, name in ((panel.x, "x"), (panel.y, "y")):

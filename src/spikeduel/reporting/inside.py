@@ -1,6 +1,4 @@
-"""Show the inside of networks for one image: a page with a time slider, and figures of time
-steps.
-"""
+"""Show the inside of networks for one image: a page with a time slider, and figures."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO

@@ -36,7 +36,6 @@ class CsvLogger:
         files.write_text(self.path, ",".join(("trial", "epoch", *SCALARS)) + "\n")
 
     def epochs(self, trial: str, epochs: Mapping[int, Values]) -> None:
-        """Log epochs by number."""
         with self.path.open("a", encoding="utf-8", newline="") as file:
             rows = [(trial, k, *map(values.get, SCALARS)) for k, values in epochs.items()]
             csv.writer(file, lineterminator="\n").writerows(rows)
@@ -152,14 +151,12 @@ class Logged(Forwarding):
                 raise MissingExtra(name, name) from None
 
     def begins(self, folder: Path) -> None:
-        """Begin the logs of a run that goes to `folder`."""
         self._loggers, self._logged = {}, {}
         for name in self._names:
             with self._costs_nothing_else(name):
                 self._loggers[name] = LOGGERS[name][0](folder)
 
     def ends(self, comparison: Comparison, store: Store) -> None:
-        """Log settings and results of the run, whose trials are in `store`."""
         for trial in comparison.results.trials:
             settings: dict[str, Any] = {"contender": trial.contender, "seed": trial.seed}
             if trial.key and (record := store.record(trial.key)):

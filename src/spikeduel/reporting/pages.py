@@ -36,14 +36,11 @@ from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import listed
 
 MOST_INSIDE = 4
-"""Models that are looked into."""
 
 
 @dataclass(frozen=True)
 class RunData:
-    """Data of a run: prepared images, their split (or each fold's), and the audit of the first
-    split.
-    """
+    """Prepared images, their split (or each fold's), and the audit of the first split."""
 
     prepared: Prepared
     splits: Sequence[Split]
@@ -52,7 +49,7 @@ class RunData:
 
 @dataclass(frozen=True)
 class Page:
-    """Content of a run's page; `missing` says what it goes without."""
+    """Content of a run's page, and what is `missing`."""
 
     comparison: Comparison
     table: energy.Table
@@ -67,7 +64,7 @@ class Page:
 
     @property
     def audit(self) -> Audit | None:
-        """Return the audit, with all details where the data is at hand."""
+        """The audit, with all details if the data is at hand."""
         return self.held.audit if self.held else self.results.dataset.audit
 
 
@@ -92,7 +89,7 @@ SECTIONS = {
     "reproduce": "Reproduce",
     "spikes": "What spikes and encodings are",
 }
-"""Headings of the sections by id, from the top: each is `id`_section.html.j2."""
+"""Headings of the sections by id: each is `id`_section.html.j2."""
 
 
 def report(
@@ -140,9 +137,7 @@ def report_again(
     figures: bool = False,
 ) -> Path:
     """Write the page of the run in a folder, perhaps damaged, with energies by `tables` and
-    `accountings` first; return its path.
-
-    Raises `InputError` where no page can be made.
+    `accountings` first; return its path. Raises `InputError`.
     """
     comparison = load_run(run)
     try:
@@ -178,7 +173,6 @@ def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
 
 def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     """Write audit.html, audit.json, labels.csv and groups.csv into `out`; return the page's path.
-
     Raises `InputError`.
     """
     out = Path(out)
@@ -325,7 +319,7 @@ def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
 
 
 def _look_inside(page: Page, held: RunData) -> Inside | None:
-    """Return the inside of the first `MOST_INSIDE` models for one test image, a disputed one if
+    """Return the inside of the first `MOST_INSIDE` models for one test image, disputed if
     possible.
     """
     shown = dict(list(page.models.items())[:MOST_INSIDE])
@@ -361,7 +355,7 @@ def _load_models(
 def _load_data(
     comparison: Comparison, progress: Progress, missing: list[str], own_code: Collection[str]
 ) -> RunData | None:
-    """Return the data; None where it is missing or differs from the trials'."""
+    """Return the data; None if missing or not the trials'."""
     experiment, dataset = comparison.experiment, comparison.results.dataset
     if experiment.dataset in experiment.own_code and experiment.dataset not in own_code:
         missing.append(

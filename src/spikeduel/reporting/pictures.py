@@ -1,6 +1,4 @@
-"""Pictures of a page: images with a few words each, rate encoding as a moving picture, and all
-thumbnails of test images in one.
-"""
+"""Pictures of a page: images with words, rate encoding in motion, and thumbnails."""
 
 import base64
 import io
@@ -28,23 +26,22 @@ MOST_SAMPLES = 10
 MOST_PICTURED = 12
 """Pairs of equal images, or doubtful labels, in pictures."""
 LARGEST_SIDE, ENCODED_SIDE = 160, 64
-"""Pixels of a picture at most, in the file; of an image that is shown encoded."""
+"""Largest sides in pixels: of a picture, and of an image that is shown encoded."""
 ENCODED_STEPS, SPIKE_MS, LAST_MS = 40, 150, 2000
 """Time steps of a moving picture, and milliseconds of a frame and of the last one."""
 GAP = 4
 MOST_OF_ONE = 12
-"""Pictures of one cell of a confusion matrix, or of one side of a disagreement."""
+"""Pictures of one cell of a confusion matrix, or side of a disagreement."""
 MOST_IN_ALL = 480
 THUMBNAIL_SIDE = 64
-"""Pixels of a picture at most, in the file."""
 LOSSLESS_SIDE = 32
-"""Pictures up to this side are kept pixel by pixel, and shown so."""
+"""Side up to which pictures are kept pixel by pixel, and shown so."""
 _SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A title, in red if it `warns`, and images: a data URI each, and the words below it."""
+    """Images with a title, red if it `warns`: a data URI each, and the words below it."""
 
     title: str
     images: tuple[tuple[str, str], ...]
@@ -68,7 +65,6 @@ def small(image: np.ndarray, side: int) -> Image.Image:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """Return a picture file as a data URI."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -81,7 +77,7 @@ def source(picture: Image.Image | np.ndarray, side: int = LARGEST_SIDE) -> str:
 
 
 def samples(prepared: Prepared) -> list[Picture]:
-    """Return a prepared image of each class, beside the original where that is at hand."""
+    """Return a prepared image of each class, beside the original if at hand."""
     originals = dict(prepared.samples[:MOST_SAMPLES])
     firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
     _, height, width = prepared.image_shape
@@ -146,7 +142,7 @@ def corruptions(image: np.ndarray, index: int) -> dict[str, list[str]]:
 
 
 def gif(frames: Sequence[Image.Image], step_ms: int) -> bytes:
-    """Return a GIF that shows the last frame longest and goes on for ever."""
+    """Return an endless GIF that shows the last frame longest."""
     content, durations = io.BytesIO(), [step_ms] * (len(frames) - 1) + [LAST_MS]
     first, *others = frames
     first.save(content, "GIF", save_all=True, append_images=others, duration=durations, loop=0)

@@ -1,4 +1,4 @@
-"""Render the package's templates: one page, with its pictures and scripts in it."""
+"""Render templates: one page, with pictures and scripts in it."""
 
 import base64
 import hashlib
@@ -60,14 +60,14 @@ DEFINITIONS: dict[str, str] = {
         "your work”)."
     ),
 }
-"""Words of the report, each in a sentence or two: shown where a word is hovered over or tapped."""
+"""Words of the report, explained where they are hovered over or tapped."""
 
 
 MOST_CROSSED = 30
 """Classes in a confusion matrix; of more, the most frequent errors are listed."""
 MOST_ERRORS = 50
 SCRIPTS = ("page.js", "charts.js", "inside.js")
-"""Scripts at the end of every page, in this folder. The content policy allows no other script."""
+"""Scripts at the end of every page. The content policy allows no other."""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
 
 

@@ -1,4 +1,4 @@
-"""Build study.html, the page above a study's duels, and its charts."""
+"""Build study.html, the page above a study's duels."""
 
 import itertools
 from dataclasses import dataclass
@@ -21,11 +21,10 @@ SHAPES = ("circle", "square", "triangle", "diamond")
 LEAST_SHADED = 0.01
 """Difference of a cell of full shade at least: chance should not look like a difference."""
 MOST_SHOWN = 12
-"""Pairs in a table that is not folded."""
 MOST_NAMED = 6
 """Variants that all have their names beside them."""
 MOST_REACH = 3
-"""Length of the axis of a chart of differences, in largest differences."""
+"""Length of a chart of differences, in largest differences."""
 _COSTS: dict[Quantity, str] = {
     "energy": "energy, times the least",
     "answer": "time, times the least",
@@ -62,7 +61,7 @@ def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Pa
 
 @dataclass(frozen=True)
 class Cell:
-    """Score of a variant on a data set; `shade` 1 is farthest behind. `is_behind` is None if
+    """Score of a variant on a data set; `shade` 1 is farthest behind. `is_behind`: None if
     untested.
     """
 
@@ -108,8 +107,8 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
 
 
 def against_cost(study: StudyResults) -> Chart | None:
-    """Return the mean points behind the best against energy, or else time; only the best of many
-    variants are named.
+    """Return the mean points behind the best against energy, or else time; of many variants only
+    the best are named.
     """
     known = [cost for cost in _COSTS if all(cost in variant.costs for variant in study.variants)]
     if not known or not study.variants:

@@ -11,7 +11,6 @@ from spikeduel.results.trials import Trial
 
 
 def of_seeds(trials: Sequence[Trial]) -> dict[int, float]:
-    """Return the accuracy of each seed of a contender."""
     right: dict[int, float] = {}
     tested: dict[int, int] = {}
     for trial in trials:
@@ -38,8 +37,8 @@ def share_of_most_frequent(trials: Sequence[Trial]) -> float:
 
 
 def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -> bool:
-    """Return True unless a contender, or its `control`, is shown to be better than chance: by two
-    standard errors over its images.
+    """Return True unless a contender, or its `control`, is better than chance by two standard
+    errors over its images.
     """
     asked = [
         (trial.test, trial.controls[control] if control else trial.test)
@@ -58,8 +57,8 @@ def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:
     """Return the trained controls that learned nothing, with titles: at chance over all trainings,
     or in half of the seeds.
 
-    Left out are trained networks that are asked in another way, and recordings without time, which
-    may lose everything.
+    Left out are networks asked in another way, and recordings without time, which may lose
+    everything.
     """
     tested = [trial for trial in trials if trial.test]
     titles = {

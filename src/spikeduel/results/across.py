@@ -39,25 +39,25 @@ class PairAcross(Frozen):
 
     @property
     def negligible(self) -> bool:
-        """Return True if one is better, with a 90 % interval inside the margin."""
+        """True if one is better, with a 90 % interval inside the margin."""
         if self.ci90 is None or not self.conclusion.better:
             return False
         return -self.margin < self.ci90[0] and self.ci90[1] < self.margin
 
     @property
     def wins(self) -> int:
-        """Return the number of data sets with `a` ahead."""
+        """Number of data sets with `a` ahead."""
         return sum(difference > 0 for difference in self.differences.values())
 
     @property
     def losses(self) -> int:
-        """Return the number of data sets with `b` ahead."""
+        """Number of data sets with `b` ahead."""
         return sum(difference < 0 for difference in self.differences.values())
 
 
 class Across(Frozen):
-    """The verdict: all pairs, and the `main` one of the headline: the variant least `behind`, and
-    the best of the other kind (spiking or not), else the second best.
+    """All pairs, and the `main` one: the variant least `behind`, and the best of the other kind
+    (spiking or not), else the second best.
 
     `fewest_datasets`: needed to call any pair better.
     """
@@ -75,7 +75,7 @@ class Across(Frozen):
 
 
 def over(accuracies: Accuracies, spiking: Mapping[str, bool], margin: float) -> Across:
-    """Return the verdict; differences inside `±margin` count as none."""
+    """Compare variants; differences inside `±margin` count as none."""
     pairs = compare(accuracies, margin)
     order = [name for name, _ in sorted(behind(accuracies).items(), key=lambda item: item[1])]
     rivals = [name for name in order[1:] if spiking[name] != spiking[order[0]]] or order[1:]
@@ -137,7 +137,7 @@ class Tested(NamedTuple):
 
 
 def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
-    """Return the verdicts on several pairs, from their differences `[N]`."""
+    """Test several pairs, by their differences `[N]`."""
     p_values = holm([wilcoxon(apart) for apart in differences])
     equivalent = holm([not_within(apart, margin) for apart in differences])
     verdicts = []
@@ -185,7 +185,7 @@ def averages(differences: np.ndarray) -> np.ndarray:
 
 
 def centre(differences: np.ndarray) -> float:
-    """Return the typical difference: the median of `averages` (Hodges and Lehmann 1963)."""
+    """Return the median of `averages` (Hodges and Lehmann 1963)."""
     return float(np.median(averages(differences)))
 
 

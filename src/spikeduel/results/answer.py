@@ -1,7 +1,6 @@
 """Decide which contender to take, who leads in what, and the next steps: `words.answer.RULE`.
 
-The rival is the most accurate contender of the other kind, spiking or not, else the most accurate
-other one.
+The rival is the most accurate contender of the other kind (spiking or not), else the second best.
 """
 
 import math
@@ -20,8 +19,7 @@ from spikeduel.results.trials import Trial, minutes_a_seed
 
 MOST_STEPS = 3
 NOTICEABLE = 1.1
-"""Ratio of times or bytes below which there is no leader: measurements of one thing differ as much.
-"""
+"""Ratio of times or bytes below which nobody leads: measurements of one thing differ as much."""
 TOO_COARSE = 0.05
 """Test images that show no difference below this (about 100 images) cannot choose a network."""
 SHORTEST_TRAINING = 5.0
@@ -29,14 +27,12 @@ SHORTEST_TRAINING = 5.0
 
 
 def answered(results: Results) -> Results:
-    """Return `results` with the answer that follows."""
     return structs.replace(
         results, comparison=structs.replace(results.comparison, answer=decide(results))
     )
 
 
 def decide(results: Results) -> Answer:
-    """Return the contender to take, every lead, and the next steps."""
     leads = [_lead(quantity, results) for quantity in QUANTITIES]
     accuracies = {name: value.low for name, value in leads[0].values.items()}
     take, reason = _taken(results, accuracies, leads[2].values)

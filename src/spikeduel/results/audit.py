@@ -1,4 +1,4 @@
-"""Types of an audit of a data set and its split (`audit.json`, results.json)."""
+"""Types of an audit (`audit.json`, results.json)."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 
 class SuggestedGroups(Frozen):
-    """Groups by file name: `pattern` for `--group-by`, the number of `groups`, two files alike."""
+    """Groups by file name: `pattern` for `--group-by`, and two files alike."""
 
     pattern: str
     groups: Count
@@ -108,7 +108,7 @@ class Pair(Frozen):
 
 class SuspectLabel(Frozen):
     """An image whose label looks wrong, and the class that fits better; probabilities are shares of
-    neighbours' votes, or calibrated ones of a network.
+    neighbours' votes, or a network's, calibrated.
     """
 
     image: AuditedImage
@@ -126,7 +126,7 @@ class LabelCheck(Frozen):
 
 
 class Details(Frozen):
-    """Details for pages; not part of `audit.json`.
+    """Details for pages, not in `audit.json`.
 
     `pairs`: the gravest first; `labels`: the surest first; `label_shares`: of neighbours that vote
     for the image's label; `groups`: of recordings.
@@ -221,15 +221,15 @@ class Audit(Frozen):
 
     @property
     def ok(self) -> bool:
-        """Return True if no finding would invalidate a result."""
+        """True if no finding would invalidate a result."""
         return not self.problems
 
     @property
     def problems(self) -> list[Finding]:
-        """Return the findings that would invalidate a result."""
+        """Findings that would invalidate a result."""
         return [finding for finding in self.conclusions if finding.is_problem]
 
     @property
     def notes(self) -> list[Finding]:
-        """Return the findings worth knowing."""
+        """Findings worth knowing."""
         return [finding for finding in self.conclusions if not finding.is_problem]

@@ -33,14 +33,12 @@ from spikeduel.system.sentences import counted
 
 Row = TypeVar("Row")
 tenths = partial(hundredths, digits=1)
-"""Write a share in per cent with one digit, without the sign."""
+"""Write a share in per cent with one digit."""
 
 
 @dataclass(frozen=True)
 class Column(Generic[Row]):
-    """Column of a table of `Row`s: `value` reads a row (None: unknown), `form` writes it; `is_text`
-    aligns left.
-    """
+    """Column of a table of `Row`s: `value` reads a row (None: unknown), `form` writes it."""
 
     title: str
     value: Callable[[Row], Any]
@@ -55,7 +53,6 @@ class Column(Generic[Row]):
 
 
 def text_rows(columns: Sequence[Column[Row]], rows: Iterable[Row]) -> list[dict[str, str]]:
-    """Return the cells of each row by title."""
     return [{column.title: str(column.cell(row)) for column in columns} for row in rows]
 
 
@@ -103,7 +100,7 @@ def to_latex(columns: Sequence[Column[Row]], rows: Iterable[Row], note: str = ""
 
 
 class Averaged(NamedTuple):
-    """A mean and standard deviation as text; the latter empty for a single value."""
+    """A mean and standard deviation as text; "" for a single value."""
 
     mean: str
     spread: str = ""
@@ -113,12 +110,10 @@ class Averaged(NamedTuple):
 
 
 def thousands(number: float) -> str:
-    """Return a count: "12,345"."""
     return f"{number:,.0f}"
 
 
 def whole(number: float | None) -> str:
-    """Return a count; "" for None."""
     return f"{number:,.0f}" if number else ""
 
 
@@ -139,7 +134,7 @@ def averaged(
 
 
 def score(tested: Sequence[Trial], name: str) -> Averaged | None:
-    """Return a contender's score in per cent; accuracies by `accuracy.mean_accuracy`."""
+    """Return a contender's score in per cent."""
     scores = [getattr(trial.test, name) for trial in tested if trial.test]
     mean = accuracy.mean_accuracy(tested) if name == "accuracy" else None
     return averaged(scores, mean=mean)
@@ -159,7 +154,7 @@ class ContenderRow(NamedTuple):
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Return the median over all epochs; None if untrained."""
+        """Median over all epochs; None if untrained."""
         seconds = [second for trial in self.tested for second in trial.epoch_seconds]
         return statistics.median(seconds) if seconds else None
 
@@ -218,13 +213,11 @@ TRAINING: list[Column[ContenderRow]] = [
 
 
 def contender_columns(results: Results) -> list[Column[ContenderRow]]:
-    """Return the columns of contenders, with added measures."""
     kind = KIND if results.twins else KIND[:-1]
     return [CONTENDER, *kind, *SCORES, *TRAINING, *measure_columns(results.trials)]
 
 
 def measure_columns(trials: Sequence[Trial]) -> list[Column[ContenderRow]]:
-    """Return a column for each added measure."""
     measures = {name: measure for trial in trials for name, measure in trial.measures.items()}
     return [
         Column(
@@ -282,7 +275,6 @@ PAIRS: list[Column[Pair]] = [
 
 
 def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
-    """Return the columns of controls."""
     return [
         Column("control", titled, is_text=True),
         Column("meaning", lambda row: row.meaning, is_text=True),
@@ -312,7 +304,7 @@ CLASSES: list[Column[ClassScores]] = [
 
 
 def class_rows(test: Scores) -> list[dict[str, str]]:
-    """Return rows of all classes, the macro average, and the accuracy."""
+    """Return rows of classes, macro average and accuracy."""
     average = ClassScores(
         name="macro average",
         precision=test.precision,
@@ -343,7 +335,6 @@ def class_means(tested: Sequence[Trial]) -> list[ClassScores]:
 
 
 def confusion(tested: Sequence[Trial]) -> list[list[int]]:
-    """Return the summed confusion matrices."""
     return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
 
 
@@ -371,7 +362,6 @@ Robust = tuple[str, Sequence[Robustness]]
 
 
 def robustness_of(results: Results) -> dict[str, list[Robustness]]:
-    """Return the measured robustness of each contender's trials."""
     measured = {
         name: [trial.robustness for trial in results.of(name) if trial.robustness]
         for name in results.contenders
@@ -380,8 +370,6 @@ def robustness_of(results: Results) -> dict[str, list[Robustness]]:
 
 
 def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
-    """Return columns for clean images, each corruption, and the mean."""
-
     def column(title: str, value: Callable[[Robustness], float | None]) -> Column[Robust]:
         def cell(row: Robust) -> Averaged | None:
             shares = [share for robust in row[1] if (share := value(robust)) is not None]
@@ -474,7 +462,6 @@ CALIBRATION: list[Column[CalibrationRow]] = [
 
 
 def calibrations(results: Results) -> dict[str, list[Calibration]]:
-    """Return the measured calibrations of each contender's trials."""
     measured = {
         name: [
             trial.test.calibration
@@ -566,13 +553,12 @@ LAYERS: list[Column[LayerRow]] = [
 
 
 def layers(operations: Operations) -> list[LayerRow]:
-    """Return a row for each layer, and one for the network."""
     rows = [LayerRow(layer.name or layer.type, layer) for layer in operations.layers]
     return [*rows, LayerRow("total", operations.totals)]
 
 
 def both_ways(amounts: Ways) -> str:
-    """Return an amount per step, and hoisted in brackets if different."""
+    """Return an amount per step, and in brackets hoisted if different."""
     per_step, hoisted = whole(amounts.per_step), whole(amounts.hoisted)
     return per_step if per_step == hoisted else f"{per_step} ({hoisted})"
 
@@ -582,7 +568,6 @@ TABLES: list[Sequence[Column[Any]]] = [SCORES, TRAINING, PAIRS, CALIBRATION]
 
 
 def definitions() -> dict[str, str]:
-    """Return the definitions of columns, by title."""
     return {
         column.title: column.definition for table in TABLES for column in table if column.definition
     }

@@ -1,4 +1,4 @@
-"""A finished comparison, read from a run's folder."""
+"""A finished comparison."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ from spikeduel.system.notebook import page
 from spikeduel.system.sentences import listed
 
 DUELS = "duels"
-"""Folder of the runs of a study's duels, in that of the study."""
+"""Folder of the duels' runs, in the study's."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """Return True if a trial, or a measure of one, failed."""
+        """True if a trial or measure failed."""
         return any(
             trial.status == "failed" or trial.failed_measures for trial in self.results.trials
         )

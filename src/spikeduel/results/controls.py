@@ -1,6 +1,4 @@
-"""Results of control experiments: types, joint conclusions, and the loss of recordings without
-time.
-"""
+"""Results of control experiments, joint conclusions, and the loss of recordings without time."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -32,7 +30,7 @@ class ControlRow(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Return True with enough seeds for a conclusion on causes."""
+        """True with enough seeds for a conclusion on causes."""
         return self.found is not None and self.found.seeds >= self.found.fewest_seeds
 
 
@@ -49,13 +47,13 @@ class ControlledContender(Frozen):
 
     @property
     def of_recordings(self) -> bool:
-        """Return True if the controls changed the recordings."""
+        """True if the controls changed the recordings."""
         return any(row.of_recordings for row in self.rows)
 
 
 TemporalLoss = Literal["everything", "some", "nothing", "not shown"]
-"""Loss without time. "everything": no better than a constant answer without it; "nothing": the
-interval ends within the margin; "not shown": neither a loss nor none.
+"""Loss without time. "everything": no better than a constant answer; "nothing": the interval ends
+within the margin; "not shown": neither a loss nor none.
 """
 
 
@@ -76,13 +74,13 @@ class WithoutTime(Frozen):
 
     @property
     def conclusive(self) -> bool:
-        """Return True with enough seeds for a conclusion on other trainings."""
+        """True with enough seeds for a conclusion on other trainings."""
         return self.found.seeds >= self.found.fewest_seeds
 
 
 TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
-"""Controls that tell nothing new of a network with a single time step."""
+"""Controls that tell nothing of a network with a single time step."""
 STEPS = {
     Conclusion.A_BETTER: "steps_gain",
     Conclusion.B_BETTER: "steps_cost",

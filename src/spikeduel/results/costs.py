@@ -9,7 +9,7 @@ from spikeduel.system.typed import Frozen, Positive
 
 
 class Range(Frozen):
-    """An uncertain amount, from `low` to `high`."""
+    """An uncertain amount."""
 
     low: float
     high: float
@@ -59,7 +59,6 @@ class TableEnergy(Frozen):
     off_chip: WayJoules | None
 
     def of(self, memory: Memory = "compute", way: Way = "hoisted") -> Joules:
-        """Return the joules per image."""
         ways = getattr(self, memory)
         return getattr(ways, way) if ways else Joules(dense=None)
 
@@ -159,7 +158,7 @@ class AccountedPair(Frozen):
 
     @property
     def judged(self) -> int:
-        """The number of accountings with a number."""
+        """Number of accountings with a number."""
         return sum(result.ratio is not None for result in self.by_accounting)
 
 

@@ -1,4 +1,4 @@
-"""Findings: what a reader should know about a run, a study, an audit, a control or a test.
+"""Findings: what a reader should know about a run, study, audit, control or test.
 
 `findings.toml` declares every finding, the gravest first; a function yields its values:
 
@@ -24,7 +24,7 @@ Severity = Literal["invalidates", "problem", "caveat", "note"]
 reader objects. `note`: worth knowing.
 """
 Values = dict[str, Any]
-"""Numbers, names, lists and dicts as JSON has them."""
+"""Plain data, as in JSON."""
 Finder = Callable[[Any], Iterator[Values]]
 
 
@@ -89,7 +89,7 @@ class Finding(Frozen):
 
     @property
     def is_problem(self) -> bool:
-        """Return True if it would invalidate a result."""
+        """True if it would invalidate a result."""
         return self.severity in ("invalidates", "problem")
 
 
@@ -129,7 +129,7 @@ def find(subject: str, context: Any) -> list[Finding]:
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the findings, the gravest first."""
+    """Sort findings, the gravest first."""
     return sorted(findings, key=lambda finding: _PLACES[finding.id])
 
 
@@ -197,7 +197,7 @@ def _paired(pairs: Mapping[str, Any], spec: str) -> str:
 
 
 def _several(texts: list[str]) -> str:
-    """Return a list; semicolons part texts that hold commas or lists."""
+    """List texts; semicolons part texts that hold commas or lists."""
     if not any(", " in text or " and " in text for text in texts):
         return listed(texts)
     more = [f"{len(texts) - MOST_NAMED} more"] if len(texts) > MOST_NAMED else []

@@ -52,8 +52,8 @@ def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult
 
 
 def trained_twin(results: Results, spiking_name: str) -> Operations | None:
-    """Return the operations of the ReLU twin of a spiking contender: of a contender of the run,
-    else of a control, else None.
+    """Return the operations of the ReLU twin of a spiking contender, among contenders, else
+    controls.
     """
     counted = counted_operations(results)
     twins = [counted.get(other) for spiking, other in results.twins if spiking == spiking_name]
@@ -79,12 +79,12 @@ def latency_of(trials: Iterable[Entry]) -> Latency | None:
 
 
 def one_image_ms(trials: Iterable[Entry]) -> float | None:
-    """Return the median milliseconds of one image's answer, of the timed trial."""
+    """Return the timed trial's median milliseconds for one image."""
     latency = latency_of(trials)
     return latency.one_image.median_ms if latency and latency.one_image else None
 
 
 def stream_ms(trials: Iterable[Entry]) -> list[float] | None:
-    """Return milliseconds until the scores after each step, `[T]`, of the timed trial."""
+    """Return the timed trial's milliseconds until the scores after each step, `[T]`."""
     latency = latency_of(trials)
     return latency.stream_ms if latency and latency.one_image else None

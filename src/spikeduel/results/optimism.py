@@ -1,4 +1,4 @@
-"""Accuracy that choosing the epoch on test images would add (optimism)."""
+"""Optimism: accuracy that choosing the epoch on test images would add."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ class ContenderOptimism(Frozen):
 
     @property
     def gains(self) -> list[float]:
-        """Return the best epoch's gain by seed."""
+        """Gains of the best epoch by seed."""
         return [best - chosen for best, chosen in zip(self.best, self.chosen, strict=True)]
 
 
@@ -35,8 +35,8 @@ def curve(right: Sequence[int], n: int, chosen_epoch: int) -> Optimism:
 
 
 def meter(trials: Sequence[Trial]) -> list[ContenderOptimism]:
-    """Return the optimism of contenders tested after every epoch; seeds without all folds are left
-    out.
+    """Return the optimism of contenders tested after every epoch, without seeds that lack a
+    fold.
     """
     num_folds = len({trial.fold for trial in trials})
     by_contender: dict[str, dict[int, list[Optimism]]] = {}

@@ -15,11 +15,10 @@ from spikeduel.results.uncertainty import ALPHA, FEWEST_SEEDS, MOST_SEEDS, POWER
 from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 LEAD = 0.01
-"""The true lead whose chance a report gives: one point."""
+"""The true lead whose chance a report gives."""
 BETWEEN, WITHIN = 0.083, 0.046
-"""Shares of test images on which trainings of two contenders, and two of one, disagree:
-Fashion-MNIST, the study's networks (`benchmarks/significance.py`). Assumed where nothing else is
-known.
+"""Shares of test images on which trainings of two contenders, and two of one, disagree, if unknown:
+Fashion-MNIST, the study's networks (`benchmarks/significance.py`).
 """
 ASSUMED_SPREADS = (0.003, 0.0055)
 """Standard deviations over seeds that bracket what was measured there
@@ -34,9 +33,9 @@ DRAWS = 20_000
 class Variability(Frozen):
     """Standard deviations of a difference of contenders a and b, fractions.
 
-    `seeds_a`, `seeds_b`: of a training's accuracy on these test images over seeds. `images`: of the
-    difference in means over other test images. `image_freedom`: degrees of freedom of `images`;
-    `effective_groups`: equal groups that weigh as much; both None without groups.
+    `seeds_a`, `seeds_b`: of a training's accuracy on these test images. `images`: of the difference
+    in means over other test images, with `image_freedom` degrees of freedom; `effective_groups`:
+    equal groups that weigh as much; both None without groups.
     """
 
     seeds_a: Amount
@@ -58,7 +57,6 @@ class Power(Frozen):
 
 
 def power(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> Power:
-    """Return `chance` and `seeds_needed`."""
     return Power(
         lead=lead,
         seeds=num_seeds,
@@ -198,10 +196,8 @@ class Case(Frozen):
 
 
 class ContenderTime(Frozen):
-    """Training time of a contender: mean epochs (at most, unless `from_store`), seconds of an
-    epoch, and of a seed in all folds.
-
-    `from_store`: by its earlier trials; else by some training steps.
+    """Training time of a contender, by its stored trials or some training steps: mean epochs (at
+    most, unless `from_store`), seconds of an epoch, and of a seed in all folds.
     """
 
     contender: str
@@ -237,8 +233,8 @@ class Forecast(Frozen):
 
     @property
     def seeds_needed(self) -> int | None:
-        """Return the number of seeds for which the lead is found with a chance of at least 80 %, in
-        the hardest case; None if `MOST_SEEDS` are too few for one.
+        """Seeds that find the lead with a chance of at least 80 %, in the hardest case; None if
+        `MOST_SEEDS` are too few for one.
         """
         needed = [case.seeds_needed or math.inf for case in self.cases]
         return None if math.inf in needed else int(max(needed))

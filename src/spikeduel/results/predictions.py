@@ -1,4 +1,4 @@
-"""Answers to the test images, beside results.json: tests, and images behind a number."""
+"""Answers to the test images, for tests, and for images behind a number."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -22,7 +22,6 @@ from spikeduel.system.typed import Count
 
 FILE = "predictions.json"
 MOST_PAIRS = 3
-"""Pairs of contenders that a page looks into."""
 
 
 class SeedAnswers(typed.Frozen):
@@ -43,7 +42,7 @@ class PredictionsFile(typed.Frozen):
 
     `indices`: of the test images in the prepared data, fold by fold; `labels`: true classes, as
     places in `classes`; `groups`: equal for images that belong together; `images`: hashes of the
-    source files or records, the same however prepared.
+    source files or records, however prepared.
     """
 
     schema: Literal[1]
@@ -68,7 +67,7 @@ class PredictionsFile(typed.Frozen):
 
     @property
     def answers(self) -> dict[tuple[str, int], SeedAnswers]:
-        """Return the answers by contender and seed."""
+        """Answers by contender and seed."""
         return {(answers.contender, answers.seed): answers for answers in self.trials}
 
     @property
@@ -89,7 +88,7 @@ def read(run: Path | str) -> PredictionsFile:
 
 @contextmanager
 def remedied(run: Path | str) -> Iterator[None]:
-    """Add to an `InputError` about this run's file how to have it written anew."""
+    """Add to an `InputError` about this run's file how to write it anew."""
     try:
         yield
     except InputError as error:
@@ -105,8 +104,8 @@ def remedied(run: Path | str) -> Iterator[None]:
 def names(
     run: Path | str, a: str | None = None, b: str | None = None, other_run: Path | str | None = None
 ) -> tuple[str, str]:
-    """Return the contenders to compare: the named ones, else the only choice. Raises `InputError`
-    for an unknown name, or several choices.
+    """Return the contenders to compare: the named ones, else the only choice. Raises
+    `InputError`.
     """
     first = read(run).contenders
     second = first if other_run is None else read(other_run).contenders
@@ -194,7 +193,7 @@ def _in_one_order(file: PredictionsFile) -> PredictionsFile:
 
 
 Side = Literal["only_a", "only_b", "neither"]
-"""Contenders that are right: only the first, only the second, or neither."""
+"""Contenders that are right."""
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ class Disagreement:
 
 
 class Answered:
-    """Answers of a run by row of predictions.json; the rows with the most wrong answers first."""
+    """Answers by row of predictions.json; the rows with the most wrong answers first."""
 
     def __init__(self, kept: PredictionsFile) -> None:
         self.kept = kept

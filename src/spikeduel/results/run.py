@@ -21,9 +21,9 @@ from spikeduel.settings import Experiment
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 SCHEMA: Final = 3
-"""Version of results.json. Keys are added freely; renaming or removing one raises this."""
+"""Version of results.json, raised when keys are renamed or removed."""
 TOLERATED_SHARE = 0.01
-"""Share of a set's own test images that may have relatives in training."""
+"""Share of an official test set that may have relatives in training."""
 
 
 class GroupSizes(Frozen):
@@ -72,15 +72,15 @@ class Dataset(Frozen):
 
     @property
     def can_fold(self) -> bool:
-        """Return True if `--folds` would test more images."""
+        """True if `--folds` would test more images."""
         return (
             not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
         )
 
     @property
     def leaks(self) -> bool:
-        """Return True if relatives of test images in training can explain a score; a few in an
-        official test set cannot.
+        """True if relatives of test images in training can explain a score; a few in an official
+        test set cannot.
         """
         shared = self.shared_groups or 0
         return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
@@ -104,7 +104,7 @@ class Pair(Difference, kw_only=True):
 
     @property
     def leader(self) -> str:
-        """Return the more accurate contender, `a` if both are equal."""
+        """The more accurate contender, `a` if both are equal."""
         return self.a if self.difference >= 0 else self.b
 
     @property
@@ -116,12 +116,12 @@ class Pair(Difference, kw_only=True):
 
     @property
     def shows_better(self) -> bool:
-        """Return True if one is better over seeds, and not negligibly."""
+        """True if one is better over seeds, and not negligibly."""
         return self.conclusion.better and not self.negligible and self.seeds > 1
 
     @property
     def led(self) -> "Pair":
-        """Return the pair with the leader first."""
+        """The pair with the leader first."""
         return self.ordered(self.leader)
 
     def ordered(self, first: str) -> "Pair":
@@ -167,7 +167,7 @@ Reason = Literal[
     "not_finished",
     "alone",
 ]
-"""Why a contender is taken, or none is."""
+"""Why a contender is taken, or none."""
 
 
 class Lead(Frozen):
@@ -301,9 +301,8 @@ class Results(Frozen):
         ]
 
     def counted_seeds(self, contender: str) -> set[int]:
-        """Return the seeds that every contender finished in all folds, else those of `contender`.
-
-        Contenders that finished none do not count.
+        """Return the seeds that all contenders with a finished seed finished in all folds, else
+        those of `contender`.
         """
         num_folds = len({trial.fold for trial in self.trials})
         tested: dict[str, list[int]] = {}
@@ -332,7 +331,6 @@ class Results(Frozen):
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON Schema of results.json."""
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(Results),

@@ -1,4 +1,4 @@
-"""Runs side by side: settings that differ, and tests on the same test images."""
+"""Runs side by side."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -136,7 +136,7 @@ def compare(a: Path, b: Path) -> RunsCompared:
 
 def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
     """Return the runs as text, with the differing settings that fit into `width`; and a sentence on
-    the others, if any.
+    the others.
     """
     shown: list[str] = []
     for name in runs[0].settings:
@@ -169,7 +169,6 @@ def title(setting: str) -> str:
 
 
 def setting_rows(compared: RunsCompared) -> list[dict[str, str]]:
-    """Return the differing settings."""
     return [
         {"setting": title(name), "A": as_text(a), "B": as_text(b)}
         for name, (a, b) in compared.settings.items()
@@ -177,7 +176,6 @@ def setting_rows(compared: RunsCompared) -> list[dict[str, str]]:
 
 
 def sentences(compared: RunsCompared) -> list[str]:
-    """Return conclusions on two runs."""
     texts = [
         f"{name}: both runs have the same trained networks."
         if difference.paired and not difference.difference

@@ -22,7 +22,7 @@ from spikeduel.settings import Experiment
 from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
-"""Test images below which one image weighs enough to be named."""
+"""Test images below which one weighs enough to be named."""
 FAR_TOO_FEW = 3
 """Points: test images that show no smaller lead are named first."""
 FEW_GROUPS = 10

@@ -1,5 +1,4 @@
-"""Decide if one of two contenders is better, both are level, or the question stays open, with
-interval and p-value.
+"""Decide if one of two contenders is better, both are level, or the question stays open.
 
 **Several seeds.** The p-value is the larger of two: the t test of the crossed model
 (`uncertainty`), over other seeds and other images; and a permutation test, in which the 2S
@@ -70,8 +69,8 @@ class Difference(Frozen):
 
     `p_value`: after Holm, and at least `p_permutation`, that of exchanging seeds; `p_value_raw`:
     before Holm. `paired`: seed s of both is one training. `groups`: groups of images, None if all
-    are independent; `effective_groups`: equal groups that would weigh the same. With fewer than six
-    nobody is called better.
+    are independent; `effective_groups`: equal groups that would weigh the same, six at least to
+    call one better.
 
     `detectable_at_best`: true difference found in 80 % of cases with these images and any number of
     seeds. `seeds_needed`: seeds that find `margin`; `seeds_for_difference`: a difference as large
@@ -100,12 +99,12 @@ class Difference(Frozen):
 
     @property
     def fewest_seeds(self) -> int:
-        """Return the number of seeds from which the exact test can call one better."""
+        """Seeds from which the exact test can call one better."""
         return FEWEST_PAIRED_SEEDS if self.paired else FEWEST_SEEDS
 
     @property
     def smallest_p(self) -> float:
-        """Return the smallest p-value that exchanging these seeds can reach."""
+        """Smallest p-value that exchanging these seeds can reach."""
         return 2.0 ** (1 - self.seeds) if self.paired else 2 / math.comb(2 * self.seeds, self.seeds)
 
     @property
@@ -114,7 +113,7 @@ class Difference(Frozen):
 
     @property
     def few_groups(self) -> bool:
-        """Return True with too few groups to call anybody better."""
+        """True with too few groups to call anybody better."""
         return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
 
     def __str__(self) -> str:
@@ -167,7 +166,7 @@ def difference(
     margin: float = MARGIN,
     paired: bool = False,
 ) -> Difference:
-    """Compare two contenders by which images each seed gets right: bool `[S, N]`. Raises
+    """Compare two contenders by the images that each seed gets right: bool `[S, N]`. Raises
     `InputError`.
     """
     if not 0 <= margin <= 1:

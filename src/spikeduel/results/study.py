@@ -1,4 +1,4 @@
-"""Types of study.json and of a study's plan; findings on a study."""
+"""Types and findings of a study and its plan."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ from spikeduel.results.trials import Trial
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 OF_SPIKES = ("encoding", "num_steps")
-"""Settings that concern spiking networks alone."""
+"""Settings of spiking networks alone."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,6 @@ class StudyResults(Frozen):
     caveats: list[Finding]
 
     def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
-        """Return a duel's test of two variants on a data set, if any."""
         tests = (test for test in self.per_dataset if test.dataset == dataset)
         return next((test for test in tests if {test.a, test.b} == {one, other}), None)
 
@@ -376,7 +375,7 @@ class StudyPlan(Frozen):
 
     @property
     def trials(self) -> dict[str, tuple[DuelPlan, TrialPlan]]:
-        """Return each trial once, by key, with its first duel."""
+        """Trials once each, by key, with their first duel."""
         places = [(duel, trial) for duel in self.duels for trial in duel.trials]
         firsts = {trial.key: (duel, trial) for duel, trial in reversed(places)}
         return {trial.key: firsts[trial.key] for _, trial in places}
@@ -387,8 +386,8 @@ class StudyPlan(Frozen):
 
     @property
     def pairs(self) -> int:
-        """Return the number of pairs of variants on the data set with the most; contenders with
-        the same first trial are one.
+        """Number of pairs of variants on the data set with the most; contenders with the same first
+        trial are one.
         """
         variants: dict[str, set[str]] = {}
         for duel in self.duels:
@@ -398,14 +397,13 @@ class StudyPlan(Frozen):
 
 
 def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
-    """Return the sum of training times; None if one is unknown."""
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     return sum(seconds) if len(seconds) == len(trials) else None
 
 
 def variants_of(duels: Sequence[Duel]) -> list[VariantInDuel]:
-    """Return an entry for each contender of each duel. The variant's name adds the settings in
-    which the contender's duels differ: "cnn (width 24)".
+    """Return an entry for each contender of each duel, named with the settings in which its duels
+    differ: "cnn (width 24)".
     """
     variants = []
     for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
@@ -435,9 +433,8 @@ def said(axis: str, value: str) -> str:
 
 
 def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
-    """Return True if trials differ between duels that differ in `axis` alone.
-
-    Without such duels, return True unless the setting is of spikes and no trial has it.
+    """Return True if trials differ between duels that differ in `axis` alone; without such duels,
+    unless the setting is of spikes and no trial has it.
     """
     keys = [
         (

@@ -1,4 +1,4 @@
-"""Types of a trial (a contender trained with one seed on one fold) and its measures."""
+"""Types of a trial and its measures."""
 
 import statistics
 from collections.abc import Sequence
@@ -251,7 +251,7 @@ class Machine(Frozen):
 
     @property
     def busy(self) -> bool:
-        """Return True if other work used more than a quarter of the cores."""
+        """True if other work used more than a quarter of the cores."""
         return is_busy(self.load_average, self.cores or 1, self.threads)
 
 

@@ -3,8 +3,8 @@
 Seeds and images are crossed: a difference `right_a[s, i] − right_b[s, i]` has a part special to the
 seeds, one to the image, and a remainder (two-way random effects: Searle, Casella and McCulloch,
 *Variance Components*, 1992). The spreads of seeds and of images both hold the remainder, which is
-taken out once. Seeds are trainings of their own, unless paired: then the table is that of the
-differences. Groups of dependent images take the place of images, with the jackknife's variance.
+taken out once. Unless paired, seeds are trainings of their own. Groups of dependent images take the
+place of images, with the jackknife's variance.
 """
 
 import itertools
@@ -18,13 +18,12 @@ import numpy as np
 ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 100
-"""Most seeds that a search for the number needed tries."""
 SMALLEST_P = 1e-12
 """Smallest p-value of a t test: beyond, the tails of real data are not known."""
 FEWEST_SEEDS = 4
 """Fewest seeds with which exchanging reaches p < `ALPHA`: 2 of 70 ways."""
 FEWEST_PAIRED_SEEDS = 6
-"""Fewest seeds of the same trainings with which sign flips reach p < `ALPHA`: 2 of 64 ways."""
+"""Fewest paired seeds with which sign flips reach p < `ALPHA`: 2 of 64 ways."""
 ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
 """Seeds advised if few leave a question open: enough for either test."""
 MOST_WAYS = 200_000
@@ -33,8 +32,7 @@ MOST_WAYS = 200_000
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """Uncertainty of a difference of `centre`: the variances over `images` and `seeds`, with
-    degrees of freedom.
+    """Variances of a difference over `images` and `seeds`, with degrees of freedom.
 
     The squared half-width of an interval is the sum of the squares that each would have alone (Howe
     1974; Zou and Donner 2008).
@@ -53,7 +51,7 @@ class Uncertainty:
 
     @property
     def p_value(self) -> float:
-        """Return the two-sided p-value, the dual of the interval."""
+        """Two-sided p-value, the dual of the interval."""
         from scipy import optimize
 
         def excess(log_p: float) -> float:
@@ -66,9 +64,7 @@ class Uncertainty:
 
     @property
     def detectable_at_best(self) -> float:
-        """Return the true difference found in 80 % of cases on these images, with any number of
-        seeds.
-        """
+        """True difference found in 80 % of cases on these images, with any number of seeds."""
         by_images = replace(self, seeds=0.0)
         return min(1.0, float(by_images._reach(ALPHA / 2) + by_images._reach(1 - POWER)))
 

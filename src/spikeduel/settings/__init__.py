@@ -1,4 +1,4 @@
-"""Experiment: every setting with type, limits, default and help; experiments as TOML files."""
+"""Settings with types, limits, defaults and help; experiments as TOML files."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -29,15 +29,14 @@ from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import FAMILIES, Family, is_own_code
 
 NUMERICS_VERSION = 7
-"""Part of every trial's key. Raise it when the same settings would give other numbers."""
+"""Part of every trial's key. Raise it when the same settings give other numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
     """A whole comparison: contenders, data, training. `--name value` sets a field.
 
-    Types hold limits and help (`fields.Setting`). Raises `InputError` for a value that is not
-    allowed.
+    Types hold limits and help (`fields.Setting`). Raises `InputError` for a value out of them.
     """
 
     dataset: Annotated[
@@ -347,41 +346,40 @@ class Experiment:
             object.__setattr__(self, "per_contender", settings or None)
 
     def for_contender(self, contender: str) -> "Experiment":
-        """Return the experiment with the contender's settings from `per_contender`."""
+        """Return the experiment with the contender's `per_contender` settings."""
         return replace(self, per_contender=None, **(self.per_contender or {}).get(contender, {}))
 
     @property
     def own_settings(self) -> dict[str, dict[str, Any]]:
-        """Return `per_contender` without epochs, which equal times decide."""
+        """`per_contender` without epochs, which equal times decide."""
         return without_epochs(self.per_contender or {})
 
     @property
     def num_epochs(self) -> int:
-        """Return the most epochs. Raises `InputError` before `minutes` decided them."""
+        """Most epochs. Raises `InputError` before `minutes` decided them."""
         if self.epochs is None:
             raise InputError("epochs: not decided yet. Set them, or let `spikeduel.compare`.")
         return self.epochs
 
     @property
     def decided_batch_size(self) -> int:
-        """Return `batch_size`. Raises `InputError` before it was decided."""
+        """`batch_size`. Raises `InputError` before it was decided."""
         if self.batch_size is None:
             raise InputError("batch_size: not decided yet. Set it, or let `spikeduel.compare`.")
         return self.batch_size
 
     @property
     def constant_rate(self) -> bool:
-        """Return True for a constant learning rate, with the best epoch's weights kept."""
+        """True for a constant learning rate, with the best epoch's weights kept."""
         return self.optimizer == "adam"
 
     def given_family(self, contender: str) -> Family | None:
-        """Return the `family` declared for `contender`, if any."""
         declared = dict(text.rsplit("=", 1) for text in self.family).get(contender)
         return next((family for family in FAMILIES if family == declared), None)
 
     @property
     def own_code(self) -> tuple[str, ...]:
-        """Return the settings that name the user's code (`module:attribute`)."""
+        """Settings that name the user's code (`module:attribute`)."""
         named = (*self.contenders, self.encoding, self.neuron, self.surrogate, self.augmentation)
         # A data set may be C:\images.
         if not files.is_folder(self.dataset) and not files.is_file(self.dataset):
@@ -417,13 +415,13 @@ TUNABLE: dict[str, str] = {
     for member in dataclasses.fields(Experiment)
     if (whose := setting_of(member.type).tunable)
 }
-"""Settings that `per_contender` may hold: "any" contender's, or "snn" (spiking). All others are
+"""Settings that `per_contender` may hold: "any" contender's, or "snn" (spiking). The others are
 common to all, which keeps the comparison fair.
 """
 
 
 def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return `per_contender` without epochs, and without contenders left empty."""
+    """Return `per_contender` without epochs, and without emptied contenders."""
     by_contender = {
         contender: {name: value for name, value in settings.items() if name != "epochs"}
         for contender, settings in per_contender.items()
@@ -435,7 +433,7 @@ def read_experiment(path: Path) -> Experiment:
     """Read the experiment of a TOML file or a run's folder. Raises `InputError` naming file and
     setting.
 
-    Reading runs nothing; comparing runs `own_code`: check a stranger's file first.
+    Comparing runs `own_code`, reading does not: check a stranger's file first.
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])

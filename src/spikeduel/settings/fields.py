@@ -14,7 +14,7 @@ from spikeduel.system.registry import FAMILIES, GPUS
 LONGEST = 4096
 """Most characters of a setting that is text."""
 MOST = 2**63 - 1
-"""The largest whole number that TOML can write."""
+"""Largest whole number in TOML."""
 
 # Writable in TOML, JSON and HTML, and as a path.
 Text = Annotated[
@@ -68,7 +68,7 @@ class Setting:
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:
-    """Make the last part of a field's type: its `Setting` and JSON Schema description."""
+    """Make the last part of a field's type: `Setting` and JSON Schema description."""
     return Meta(description=help, extra={"setting": Setting(help, details, **rest)})
 
 
@@ -88,16 +88,14 @@ def members(kind: Any) -> tuple[inspect.Type, ...]:
 
 
 def choices(kind: Any) -> tuple[str, ...]:
-    """Return the texts that `kind`, or an entry of such a list, is limited to."""
+    """Return the texts that `kind`, or entries of such a list, are limited to."""
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((texts for part in get_args(kind) if (texts := choices(part))), ())
 
 
 def checked(name: str, value: Any, kind: Any) -> Any:
-    """Return `value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError`
-    naming the setting.
-    """
+    """Return `value` as `kind`: lists become tuples, whole numbers floats. Raises `InputError`."""
     try:
         return typed.converted(value, kind)
     except ValueError:
@@ -105,7 +103,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
 
 def parsed(name: str, text: str, kind: Any) -> Any:
-    """Return the setting in `text`; "none" unsets it. Raises `InputError` naming the setting."""
+    """Return the setting in `text`; "none" unsets it. Raises `InputError`."""
     types = {type(member) for member in members(kind)}
     if inspect.NoneType in types and text.lower() in ("", "none"):
         return None
@@ -119,7 +117,7 @@ def parsed(name: str, text: str, kind: Any) -> Any:
 
 
 def refusal(name: str, value: Any, kind: Any) -> InputError:
-    """Return the error for a wrong `value`: what it must be, or the nearest choice."""
+    """Return the error for a wrong `value`, with what it must be or the nearest choice."""
     allowed = choices(kind)
     for part in value if isinstance(value, list | tuple) else [value]:
         if allowed and isinstance(part, str) and part not in allowed:

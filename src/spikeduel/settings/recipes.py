@@ -81,10 +81,10 @@ RECIPES: dict[str, Callable[..., Experiment]] = {
     "baseline": baseline,
     "matched": matched,
 }
-"""The first is the default; the first with a contender is that contender's home."""
+"""The first is the default; a contender's home is the first that has it."""
 
 FINE_TUNING = {"learning_rate": 1e-3}
-"""Settings of torchvision's and timm's networks; at a higher rate, pretrained weights forget."""
+"""Settings of torchvision's and timm's networks; at a higher rate, they forget."""
 
 SPIKING = ("dense-snn", "dense-lif", "conv-lif", "vgg-lif")
 """Contenders of the recipes that all of `TUNABLE` concerns."""

@@ -15,8 +15,8 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming, unknown
 
 SAME_IN_ALL = ("robustness", "optimism", "equivalence_margin", "data_dir")
-"""Settings that cannot vary: duels share measured trials, one margin decides the verdict, and data
-sets are told apart by their names.
+"""Settings that cannot vary: duels share measured trials, one margin decides the verdict, and names
+tell data sets apart.
 """
 
 
@@ -40,7 +40,7 @@ class StudyFile(typed.Frozen, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class PlannedDuel:
-    """A duel of a study: its `values` of the grid, and the experiment."""
+    """A duel with its `values` of the grid."""
 
     values: dict[str, Any]
     experiment: Experiment
@@ -48,7 +48,7 @@ class PlannedDuel:
 
 @dataclass(frozen=True)
 class Study:
-    """The duels of a study in grid order; `varied` settings have several values."""
+    """Duels in grid order; `varied` settings have several values."""
 
     name: str
     duels: tuple[PlannedDuel, ...]
@@ -77,7 +77,7 @@ class Study:
 
 
 def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str], bool]) -> Study:
-    """Return the study in a TOML file, without running it.
+    """Read a study's TOML file.
 
     `is_recorded(dataset)`: the recipe for recordings is the default. Folders are looked for beside
     the file, then in the current one, unless `is_known(dataset)`. Raises `InputError` naming file

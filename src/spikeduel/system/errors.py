@@ -1,4 +1,4 @@
-"""Errors for people (which file or setting, what is wrong, what to do), and harmless text."""
+"""Errors for people, and harmless text."""
 
 import copyreg
 import difflib
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_LISTED = 8
-"""Most choices that an error lists beside the nearest one."""
+"""Choices that an error lists beside the nearest one."""
 
 
 class SpikeduelError(Exception):
@@ -80,9 +80,8 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Inp
 
 
 def visible(text: str) -> str:
-    """Return `text` with unprintable characters escaped, such as `\\n`, `\\x1b` or `\\u202e`.
-
-    A name can then neither break a line nor send commands to a terminal.
+    r"""Return `text` with unprintable characters escaped, such as `\n`, `\x1b` or `\u202e`: it can
+    neither break a line nor command a terminal.
     """
     if text.isprintable():
         return text

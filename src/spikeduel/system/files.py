@@ -24,9 +24,9 @@ import platformdirs
 from spikeduel.system.errors import InputError
 
 MOST_BYTES = 1 << 30
-"""Largest settings, results or manifest in bytes: they are read into memory whole."""
+"""Largest settings, results or manifest: they are read into memory whole."""
 LEFT_BEHIND_SECONDS = 24 * 60 * 60
-"""Age from which an unused temporary file belongs to a process that was killed."""
+"""Age from which an unused temporary file is a killed process's."""
 
 
 def cache_dir() -> Path:
@@ -35,7 +35,7 @@ def cache_dir() -> Path:
 
 
 def scratch_folder() -> tempfile.TemporaryDirectory[str]:
-    """Make a folder in the cache for the time being; a killed process's is removed later."""
+    """Make a temporary folder in the cache; a killed process's is removed later."""
     folder = cache_dir()
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def size(path: Path) -> int:
 
 
 def link(source: Path, path: Path) -> None:
-    """Put the content of `source` at `path`, too, atomically; shared on one disk."""
+    """Put the content of `source` at `path`, atomically; shared on one disk."""
     with atomic_path(path) as temporary:
         temporary.unlink()
         try:
@@ -239,8 +239,8 @@ def located(text: str) -> Path:
 def locked(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock file `path`; call `waiting` once before a wait for another process.
 
-    The system releases a killed process's lock; the file stays. Raises `InputError` if files cannot
-    be locked.
+    A killed process's lock is released; the file stays. Raises `InputError` if files cannot be
+    locked.
     """
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)

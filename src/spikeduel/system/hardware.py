@@ -1,4 +1,4 @@
-"""The machine: device and precision to compute on, and a description."""
+"""Device and precision to compute on, and a description of the machine."""
 
 import ctypes
 import importlib.metadata
@@ -20,7 +20,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.registry import GPUS, Precision
 
 FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
-"""Instruction sets on which speed depends, as PyTorch names them."""
+"""Instruction sets that matter for speed, as PyTorch names them."""
 CPU_INFO = Path("/proc/cpuinfo")
 
 
@@ -33,7 +33,7 @@ class Compute:
 
     @property
     def kind(self) -> str:
-        """Return the device without its number: results depend on the kind."""
+        """Device without its number: results depend on the kind."""
         return self.device.partition(":")[0]
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -100,7 +100,7 @@ def has_bf16(kind: str) -> bool:
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """Return the type for sums: float64 where every device of the kind has it."""
+    """Return the type for sums: float64 if all devices of the kind have it."""
     return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
@@ -133,7 +133,7 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> None:
-    """Return memory that `keep_freed_memory` kept to the system."""
+    """Return what `keep_freed_memory` kept to the system."""
     if keep_freed_memory.cache_info().currsize and keep_freed_memory():
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -175,7 +175,6 @@ def environment(compute: Compute) -> dict[str, Any]:
 
 
 def cores() -> list[int]:
-    """Return the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -202,7 +201,7 @@ def gpus() -> list[str]:
 
 
 _chosen_threads: list[int] = []
-"""The number of threads that the user chose for this process; empty if none."""
+"""Number of threads that the user chose for this process; empty if none."""
 
 
 def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -> None:

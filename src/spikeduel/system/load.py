@@ -9,9 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 BUSY_SHARE = 0.25
-"""Share of the cores that others may use while something is timed."""
+"""Share of the cores that others may use during timings."""
 LOOK_SECONDS = 0.2
-"""Time for which the use of the cores is measured."""
 
 
 def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:

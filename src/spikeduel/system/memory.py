@@ -11,7 +11,7 @@ except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
 UNKNOWN = 1 << 31
-"""Bytes assumed to be available if the system does not say."""
+"""Bytes assumed if the system does not say."""
 ROOT = Path("/")
 
 

@@ -10,7 +10,7 @@ Part = str | Sequence[Mapping[str, str]]
 
 
 def page(title: str, *parts: Part) -> str:
-    """Return `title` and `parts` as HTML; empty ones are left out."""
+    """Return `title` and `parts` as HTML, without empty ones."""
     shown = "".join(_html(part) for part in parts if part)
     return f"<div><p><b>{html_text(title)}</b></p>{shown}</div>"
 

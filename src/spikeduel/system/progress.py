@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
-"""Shows the progress of a long loop: (items, description, total) -> items; `Progress.track`."""
+"""Shows a loop's progress: (items, description, total) -> items; `Progress.track`."""
 BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -43,7 +43,7 @@ class Progress:
         self.event("epoch", title, epochs, num_epochs)
 
     def finished(self, title: str, text: str) -> None:
-        """Show how a trial went; `text` is empty if it was found."""
+        """Show how a trial went; "" if it was found."""
         self.event("finished", title, text)
 
     def event(self, name: str, *arguments: Any) -> None:
@@ -51,7 +51,7 @@ class Progress:
 
 
 class Relayed(Progress):
-    """Send each event to `send`: a method's name, and its arguments."""
+    """Send each event to `send`."""
 
     def __init__(self, send: Callable[[str, tuple[Any, ...]], None]) -> None:
         self.send = send
@@ -202,7 +202,7 @@ class TerminalProgress(Progress):
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:
-    """Return the last `most` of `values` as bars, such as "▁▅▇█" for a rise."""
+    """Return the last `most` of `values` as bars, such as "▁▅▇█"."""
     shown = list(values)[-most:]
     low, high = min(shown, default=0.0), max(shown, default=0.0)
     if low == high:

@@ -15,10 +15,10 @@ Family = Literal["snn", "cnn", "ann"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 Precision = Literal["32", "bf16"]
-"""Arithmetic: float32, or "bf16": matrix products and convolutions in bfloat16."""
+"""float32, or "bf16": matrix products and convolutions in bfloat16."""
 
 GPUS = {"cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
-"""Devices beside "cpu": torch's names, and names for people."""
+"""Devices beside "cpu", with names for people."""
 
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose networks can be named, as in `torchvision:resnet18`."""

@@ -1,9 +1,8 @@
-"""Counts and lists of names in sentences."""
+"""Counts and lists in sentences."""
 
 from collections.abc import Sequence
 
 MOST_NAMED = 6
-"""Names that a sentence lists before it says how many more there are."""
 
 
 def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:

@@ -15,15 +15,10 @@ from spikeduel.system.errors import InputError, naming, unknown, visible
 
 T = TypeVar("T")
 Amount = Annotated[float, Meta(ge=0)]
-"""A number of at least 0."""
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-"""A whole number of at least 0."""
 Positive = Annotated[int, Meta(gt=0, le=2**63 - 1)]
-"""A whole number above 0."""
 Share = Annotated[float, Meta(ge=0, le=1)]
-"""A number from 0 to 1."""
 MOST_TOML_BYTES = 1 << 20
-"""Largest file of settings in bytes."""
 
 _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
@@ -41,7 +36,9 @@ class Frozen(msgspec.Struct, metaclass=_FrozenMeta):
 
 
 def converted(value: Any, kind: type[T]) -> T:
-    """Return plain data as `kind`. Raises `InputError` naming the place in the data."""
+    """Return plain data as `kind`. Raises `InputError` naming the place, as all readers below
+    do.
+    """
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -64,7 +61,6 @@ def plain(value: Any) -> Any:
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
-    """Return JSON as `kind`. Raises `InputError` naming the place."""
     try:
         return msgspec.json.decode(content, type=kind)
     except msgspec.ValidationError as error:
@@ -76,7 +72,6 @@ def parse_json(content: bytes | str, kind: type[T]) -> T:
 
 
 def parse_toml(content: bytes, kind: type[T]) -> T:
-    """Return TOML as `kind`. Raises `InputError` naming the place."""
     try:
         value = tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
@@ -87,14 +82,12 @@ def parse_toml(content: bytes, kind: type[T]) -> T:
 
 
 def read_json(path: Path, kind: type[T]) -> T:
-    """Return a JSON file as `kind`. Raises `InputError` naming file and place."""
     content = files.read_bytes(path)
     with naming(path):
         return parse_json(content, kind)
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
-    """Return a TOML file as `kind`. Raises `InputError` naming file and place."""
     content = files.read_bytes(path, MOST_TOML_BYTES)
     with naming(path):
         return parse_toml(content, kind)

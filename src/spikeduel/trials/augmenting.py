@@ -17,9 +17,7 @@ from spikeduel.system.errors import InputError
 
 Augmentation = Callable[[Tensor, RandomKeys], Tensor]
 SMALLEST_SHIFT, SHIFT_SHARE = 2, 16
-"""Images move by up to their side / `SHIFT_SHARE` or by `SMALLEST_SHIFT` pixels, whichever is
-more.
-"""
+"""Images move by up to their side / `SHIFT_SHARE`, at least by `SMALLEST_SHIFT` pixels."""
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
 """Limits of `affine`: radians, log of a factor, slope, share of the side."""
 UNCHANGED = 1 / 4
@@ -124,9 +122,8 @@ OF_COUNTS = {"affine": partial(affine, mode="nearest"), "cutout": partial(cutout
 
 
 def resolve(name: str, of_recordings: bool = False) -> list[Augmentation]:
-    """Return the augmentations that `name` joins, without `EVENT_AUGMENTATIONS`.
-
-    Raises `InputError`.
+    """Return the augmentations that `name` joins, without `EVENT_AUGMENTATIONS`. Raises
+    `InputError`.
     """
     known: dict[str, Any] = {**AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
     functions = [
@@ -137,7 +134,6 @@ def resolve(name: str, of_recordings: bool = False) -> list[Augmentation]:
 
 
 def of_events(name: str) -> list[str]:
-    """Return the `EVENT_AUGMENTATIONS` that `name` joins."""
     return [part for part in _parts(name) if part in EVENT_AUGMENTATIONS]
 
 
@@ -153,9 +149,8 @@ def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
 
 
 def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
-    """Augment `images` or frames, uint8 `[B, C, H, W]`.
-
-    Raises `InputError` if a user's augmentation changes type or shape.
+    """Augment `images` or frames, uint8 `[B, C, H, W]`. Raises `InputError` if a user's
+    augmentation changes type or shape.
     """
     for function in resolve(name, of_recordings):
         changed = function(images, keys)

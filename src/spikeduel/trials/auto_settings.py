@@ -1,6 +1,4 @@
-"""Decide an experiment's open settings, such as epochs and width, by its training images and time
-budget.
-"""
+"""Decide open settings, such as epochs and width, by training images and time budget."""
 
 import itertools
 import math
@@ -39,20 +37,16 @@ SMALL, LARGE = 2_000, 10_000
 BATCH_SIZES = (32, 64, 128)
 """Batch sizes of small, medium and large sets."""
 DROPOUT = 0.2
-"""Dropout rate for sets below `LARGE` training images."""
+"""Dropout below `LARGE` training images."""
 MOVED_FROM = (1, 6, 30)
-"""Fewest epochs with moved images, for small, medium and large sets: fewer epochs lose accuracy by
-it.
-"""
+"""Fewest epochs with moved images, for small, medium and large sets: fewer lose accuracy by it."""
 ALIKE = 0.1
-"""Share of images most like a flipped, or moved, other image above which training does the same."""
+"""Share of images like a flipped, or moved, other one above which training does the same."""
 MOST_COMPARED = 4_000
 USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
 """Widths of networks. A large set gets the width, up to `WIDEST`, at which `FEW` epochs fit."""
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
-"""Minutes of training without --minutes for a set of so many numbers; other sets by the square
-root.
-"""
+"""Minutes of training without --minutes for a set of so many numbers; others by the square root."""
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
 MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
 """Epochs at most, without --minutes and with them."""
@@ -64,9 +58,8 @@ FORWARD_SHARE = 1 / 3
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedExperiment:
-    """An experiment as `asked` for and with its open settings decided.
-
-    `rules` and `budget` are None if nothing was open.
+    """An experiment as `asked` for and with its open settings decided; `rules` and `budget` are
+    None if nothing was open.
     """
 
     asked: Experiment

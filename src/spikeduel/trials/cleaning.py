@@ -32,14 +32,13 @@ class Unneeded(typed.Frozen):
 
 
 class Found(typed.Frozen):
-    """Files that can be removed, and reasons why others are `kept`."""
+    """Files that can be removed, and why others are `kept`."""
 
     unneeded: list[Unneeded]
     kept: list[str] = []  # noqa: RUF012 (msgspec copies it)
 
     @property
     def bytes(self) -> int:
-        """Size of all files."""
         return sum(item.bytes for item in self.unneeded)
 
 
@@ -56,9 +55,8 @@ def find(folders: Sequence[Path], store: Store, days: float) -> Found:
 
 
 def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
-    """Remove and return what was `found` and is not needed.
-
-    Raises `InputError` if a trial would go while a process uses the store.
+    """Remove and return what was `found` and is not needed. Raises `InputError` if a trial would go
+    while a process uses the store.
     """
     paths = {item.path for item in found.unneeded}
     in_store = any(Path(path).is_relative_to(store.root) for path in paths)

@@ -61,13 +61,13 @@ class Trial:
 
     @property
     def twin(self) -> str | None:
-        """Key of the trial whose weights this one starts from, or None."""
+        """Key of the trial whose weights this one starts from."""
         return self.settings["twin"]["key"] if "twin" in self.settings else None
 
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A contender on one data set: its `card` (seed 0) and `outline`, its network on the meta
+    """A contender on one data set: its `card` (seed 0) and `outline`, the network on the meta
     device where possible.
     """
 
@@ -79,8 +79,8 @@ class Contender:
         return self.card.contender
 
     def twin_among(self, others: Sequence["Contender"]) -> str | None:
-        """Return the first of `others` without time steps whose weights all fit into this network,
-        or None.
+        """Return the first of `others` without time steps whose weights all fit into this
+        network.
         """
         shapes = shapes_of(self.outline.state_dict()).items()
         fitting = (
@@ -161,7 +161,7 @@ def _settings_of_data(prepared: Prepared, split: Split) -> dict[str, Any]:
 
 
 def effective(card: ModelCard) -> set[str]:
-    """Return the `settings.TUNABLE` that have an effect on the contender."""
+    """Return the `settings.TUNABLE` that affect the contender."""
     if card.family != "snn":
         return {name for name, whose in TUNABLE.items() if whose == "any"}
     idle = set(building.NEURON_SETTINGS) - set(card.network)
@@ -199,9 +199,8 @@ def check(experiment: Experiment) -> None:
 
 
 def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
-    """Describe every contender on this data.
-
-    Raises `InputError` if one cannot be built or a setting has no effect.
+    """Describe every contender. Raises `InputError` if one cannot be built or a setting has no
+    effect.
     """
     _require_effect_on_data(experiment, prepared)
     described = [
@@ -235,9 +234,8 @@ def _require_effect_on_data(experiment: Experiment, prepared: Prepared) -> None:
 
 
 def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender:
-    """Describe a contender on this data.
-
-    Neurons get the `building.NEURON_SETTINGS` that their constructors name. Raises `InputError`.
+    """Describe a contender. Neurons get the `building.NEURON_SETTINGS` that their constructors
+    name. Raises `InputError`.
     """
     neuron: dict[str, Any] = {
         "neuron": experiment.neuron,

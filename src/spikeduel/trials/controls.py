@@ -1,4 +1,4 @@
-"""Run control experiments: networks without spikes, time or timing, which show what these add."""
+"""Run control experiments: networks without spikes, time or timing."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -85,7 +85,7 @@ class ControlContext:
 
 @dataclass(frozen=True)
 class Controlled:
-    """Results and answers of one trial's controls by name, and `reasons` for missing ones."""
+    """Results and answers of one trial's controls, and `reasons` for missing ones."""
 
     results: dict[str, ControlResult]
     answers: dict[str, Classification]
@@ -224,7 +224,7 @@ def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
-    """Return the number of networks trained for a planned trial's controls."""
+    """Return the number of trained controls of a planned trial."""
     if not trial.experiment.controls:
         return 0
     return sum(control.train is not None for control in of(trial, prepared).values())
@@ -263,7 +263,7 @@ def run(
 
 @contextmanager
 def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Iterator[None]:
-    """Note an `InputError` as the reason why a control is missing."""
+    """Note an `InputError` as the reason for a missing control."""
     try:
         yield
     except InputError as error:
@@ -298,7 +298,7 @@ def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classificati
 
 
 def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -> Job:
-    """Return the job of a control; all seeds and folds share `described` contenders."""
+    """Return the job of a control; all seeds and folds share `described`."""
     trial, control, name = context.trial, context.control, context.trial.card.contender
     settings = {"num_steps": context.num_steps, **(control.train or {})}
     changed = replace(trial.experiment, contenders=(name,), optimism=False, **settings)

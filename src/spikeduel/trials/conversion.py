@@ -27,9 +27,8 @@ PERCENTILE = 99.9
 
 
 def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
-    """Return the reasons, by name, why contenders without spikes cannot be converted.
-
-    Raises `InputError` if none can be.
+    """Return the reasons, by name, why contenders without spikes cannot be converted. Raises
+    `InputError` if none can be.
     """
     if not experiment.convert:
         return {}

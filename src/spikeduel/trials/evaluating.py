@@ -1,4 +1,4 @@
-"""Trained models and data: evaluate on data sets, label files, export and import."""
+"""Trained models on data: evaluate, label files, export and import."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +31,6 @@ from spikeduel.trials.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
 NUM_EXPORTED = 1000
-"""Test images on which an export is checked."""
 _NAME_IT = (
     "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
     "Python: experiment=Experiment(dataset=…))."
@@ -39,8 +38,6 @@ _NAME_IT = (
 
 
 class Evaluation(Test):
-    """Result of `evaluate`."""
-
     robustness: Robustness | None = None
 
 
@@ -118,8 +115,7 @@ def examples(
     model: Model, most: int, progress: Progress | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return at most `most` test images of the training's data, evenly over the classes: uint8 `[N,
-    C, H, W]`, int64 `[N]`; none if the data are absent. Nothing is scored, so no use of the test
-    part is noted.
+    C, H, W]`, int64 `[N]`; none if the data are absent. Nothing is scored, so no use is noted.
     """
     progress, card = progress or Progress(), model.card
     origin = shipped.origin_of(model.file) if model.file else None
@@ -242,9 +238,8 @@ def _split(
 def predict_files(
     model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Label image files or recordings, also in folders.
-
-    Return a row for each file, and a line for each unusable path.
+    """Label image files or recordings, also in folders: a row for each, and a line for each
+    unusable path.
     """
     progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None

@@ -38,12 +38,10 @@ from spikeduel.trials.contenders import Trial
 from spikeduel.trials.store import RECORD, Store, TrialRecord
 
 MOST_LOSSES = 3
-"""Losses of a trial's worker after which the trial is recorded as failed."""
+"""Losses of a trial's worker after which the trial has failed."""
 VERSIONS = f"spikeduel {__version__}, numbers of version {NUMERICS_VERSION}"
 SHARE = 0.5
-"""Largest share of a Ray node's shared memory for data; nodes read larger data from the cache's
-files.
-"""
+"""Largest share of a Ray node's shared memory for data; larger data are read from the cache."""
 PATIENCE, TIMEOUT = 0.5, 10
 """Seconds to wait for Ray's messages, and for an address to answer."""
 
@@ -63,16 +61,14 @@ class Job:
 
 
 class Workers(AbstractContextManager[Any]):
-    """Finishes jobs in this process, one after another. Subclasses are opened by `with`."""
+    """Finish jobs in this process, one after another. Subclasses are opened by `with`."""
 
     at_once = 1
-    """Jobs that run at the same time."""
     threads: int | None = None
 
     def __init__(self, threads: int | None = None) -> None:
-        """Compute with `threads` threads within `with`.
-
-        Raises `InputError` if there are fewer cores.
+        """Compute with `threads` threads within `with`. Raises `InputError` if there are fewer
+        cores.
         """
         self.threads = threads
         if threads is not None:
@@ -98,7 +94,7 @@ class Workers(AbstractContextManager[Any]):
 
 
 def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Return each job once, in order, twins before the jobs that start from them."""
+    """Return each job once, twins before the jobs that start from them."""
     by_key = {job.key: job for job in reversed(jobs)}
     keys = dict.fromkeys(key for job in jobs for key in (job.trial.twin, job.key) if key in by_key)
     return [by_key[key] for key in keys if key]
@@ -130,7 +126,7 @@ Task = tuple[Trial, Prepared | bytes, bool]
 
 
 def finish(task: Task, store: Store, send: Callable[[Message], None]) -> Message:
-    """Finish the task in `store` and return the last message, not sent by `send`."""
+    """Finish the task in `store`; return the last message."""
     planned, data, test = task
     progress = Relayed(lambda name, arguments: send(Message(planned.key, name, arguments)))
     end: TrialRecord | Exception
@@ -167,13 +163,11 @@ class Pool(Workers):
         """Wait a while for new messages and return them."""
 
     def has_room(self) -> bool:
-        """Return True if another job may begin."""
         return True
 
     def place(self, prepared: Prepared) -> Any:
-        """Put data where all workers find them; return where.
-
-        Here: in files of the cache. Raises `InputError`.
+        """Put data where all workers find them, here in files of the cache; return where. Raises
+        `InputError`.
         """
         with files.writing_to(files.cache_dir()):
             if self._folder is None:
@@ -246,9 +240,8 @@ class Processes(Pool):
     worker_name = "its process"
 
     def __init__(self, jobs: int, threads: int | None = None) -> None:
-        """Run `jobs` processes of `threads` threads (None: an equal share of the cores).
-
-        Raises `InputError` if there are fewer cores.
+        """Run `jobs` processes of `threads` threads (None: an equal share of the cores). Raises
+        `InputError` if there are fewer cores.
         """
         super().__init__()
         cores = hardware.cores()
@@ -342,9 +335,8 @@ def _end_with_parent() -> None:
 
 
 class Cluster(Pool):
-    """A Ray cluster: `auto` (one that runs here), an address, or `local` (started by `with`).
-
-    A trial on a lost node begins again.
+    """A Ray cluster: `auto` (one that runs here), an address, or `local` (started by `with`). A
+    trial on a lost node begins again.
     """
 
     worker_name = "its worker"
@@ -467,7 +459,7 @@ class Cluster(Pool):
         return [message for message in received if message.key in known]
 
     def place(self, prepared: Prepared) -> Any:
-        """See `Pool.place`: return a reference to an object that Ray holds."""
+        """See `Pool.place`: a reference to an object of Ray."""
         images = prepared.images
         if images.nbytes > SHARE * min(
             node.get("object_store_memory", 0) for node in self._nodes()
@@ -502,7 +494,6 @@ class PackedTrial:
 
     @classmethod
     def of(cls, store: Store, key: str) -> "PackedTrial":
-        """Pack everything that a store keeps of a trial."""
         content = {name: path.read_bytes() for name, path in _kept(store.folder(key)).items()}
         return cls(key, content, store.uses_by(key))
 

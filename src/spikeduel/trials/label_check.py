@@ -16,8 +16,8 @@ def check(
 ) -> tuple[LabelCheck | None, list[SuspectLabel]]:
     """Count suspect labels by their mean probability over all trainings, and list them, surest
     first: with folds of all images, else of validation and test. Nearest neighbours of the
-    `audit` count as much as all networks; networks blind to time in recordings do not count. None
-    if nothing was measured.
+    `audit` count as much as all networks; networks blind to time in recordings do not count.
+    None if nothing was measured.
     """
     labels = np.asarray(prepared.labels)
     answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))

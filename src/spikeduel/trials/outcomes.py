@@ -1,5 +1,5 @@
-"""Outcomes of trials after training: gather their measures, compare contenders with one another
-and with their controls, and assemble results.json.
+"""Outcomes of trials: gather measures, compare contenders and controls, and assemble
+results.json.
 """
 
 import itertools
@@ -59,7 +59,7 @@ REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 
 @dataclass(frozen=True)
 class TrialOutcome:
-    """A trained or failed trial: its record and its measures by name."""
+    """A trained or failed trial: its record, and measures by name."""
 
     record: TrialRecord
     measured: Mapping[str, Any]
@@ -87,7 +87,6 @@ class TrialOutcome:
 
     @property
     def answers(self) -> Classification | None:
-        """Answers to the test images, or None."""
         return self.measured.get("classification")
 
     @property
@@ -110,7 +109,7 @@ def gather(
     store: Store,
     progress: Progress,
 ) -> list[TrialOutcome]:
-    """Time the answers of trials and gather all their results. `controlled` is by key."""
+    """Time the answers of trials and gather all results. `controlled` is by key."""
     timed = time_answers(trials, records, prepared, store, progress)
     return [
         TrialOutcome(
@@ -219,7 +218,7 @@ def pooled(
 
 
 def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Return True for right answers, bool `[S, N]`, of `answers` as from `pooled`."""
+    """Return the right answers, bool `[S, N]`, of `answers` as from `pooled`."""
     return np.array([np.equal(*answers[seed]) for seed in seeds])
 
 
@@ -286,7 +285,6 @@ def assemble(
 
 
 def trial_entry(outcome: TrialOutcome) -> TrialEntry:
-    """Return the trial's entry in results.json."""
     record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
     settings, answers = record.settings, outcome.answers
     more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
@@ -345,7 +343,6 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
-    """Describe the data and their split; `more` are further fields."""
     groups = prepared.groups
     if groups is not None:
         sizes = np.unique(groups, return_counts=True)[1]
@@ -389,9 +386,8 @@ def compare_pairs(
     groups: np.ndarray | None,
     margin: float,
 ) -> list[Pair]:
-    """Compare every two `contenders` on the seeds in common.
-
-    P-values are adjusted for the number of pairs. `groups` `[N]` numbers the groups of test images.
+    """Compare every two `contenders` on the seeds in common, with Holm's adjustment of p-values.
+    `groups` `[N]` numbers the groups of test images.
     """
     answers = {name: pooled(outcomes, name) for name in contenders}
     keys = {name: trainings(outcomes, name) for name in contenders}
@@ -473,8 +469,8 @@ def compare_with_controls(
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A contender, as it is or trained without time: its mean validation accuracy and `right`
-    answers bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
+    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
+    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
     """
 
     contender: str
@@ -490,9 +486,8 @@ def without_time(
     groups: np.ndarray | None,
     margin: float,
 ) -> WithoutTime | None:
-    """Return the accuracy that recordings lose without time; None if not tried.
-
-    `groups` `[N]` numbers the groups of test recordings.
+    """Return the accuracy that recordings lose without time; None if not tried. `groups` `[N]`
+    numbers the groups of test recordings.
     """
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):

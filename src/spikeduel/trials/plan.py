@@ -34,7 +34,7 @@ from spikeduel.trials.run_folder import located
 from spikeduel.trials.store import Place, Store, TrialRecord, opened
 
 FEW_STEPS = 500
-"""Training steps in all that take no longer than timing them would."""
+"""Training steps in all that take no longer than timing them."""
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
 """Bytes on disk of the answer to one test image, and of a trial without weights."""
 
@@ -60,7 +60,7 @@ class Plan(ResolvedExperiment):
 
     @property
     def seconds_by_contender(self) -> dict[str, float]:
-        """Training time of one trial of each contender, if known."""
+        """Training time of a trial of each contender, if known."""
         return {time.contender: time.epochs * time.epoch_seconds for time in self.times}
 
 
@@ -179,7 +179,6 @@ def forecast(
 def duel_plan(
     label: str, dataset: str, plan: Plan, prepared: Prepared, splits: Sequence[Split]
 ) -> DuelPlan:
-    """Return the plan of a duel's trials."""
     parameters = {
         contender.name: building.num_parameters(contender.outline) for contender in plan.contenders
     }
@@ -316,7 +315,7 @@ def _most_epochs(plan: Plan) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """Return the time of day in `seconds` seconds, with the date unless it is today."""
+    """Return the time of day in `seconds` seconds, with the date unless today."""
     now = datetime.now()
     then = now + timedelta(seconds=seconds)
     return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"

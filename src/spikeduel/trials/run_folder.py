@@ -1,4 +1,4 @@
-"""Folder of a run: settings, models, results, split, predictions; files whole or absent."""
+"""Folder of a run; files whole or absent."""
 
 import json
 import re
@@ -23,11 +23,10 @@ from spikeduel.trials.store import Store
 LOCK = ".lock"
 """File in a run's folder that its writer locks."""
 LOGS = "logs"
-"""Folder of a run's logs, alone in the run's folder during training."""
+"""Folder of logs, alone in the run's folder during training."""
 
 
 def located(experiment: Experiment) -> Experiment:
-    """Make the paths of `experiment` absolute."""
     changes: dict[str, Any] = {"dataset": data.absolute(experiment.dataset)}
     if experiment.data_dir is not None:
         changes["data_dir"] = str(files.located(experiment.data_dir))
@@ -107,7 +106,6 @@ def is_written(comparison: Comparison) -> bool:
 def write_predictions(
     folder: Path, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> None:
-    """Write the run's `predictions.json`."""
     test = tested(splits)
     content = PredictionsFile(
         schema=1,

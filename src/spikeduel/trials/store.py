@@ -22,7 +22,7 @@ from spikeduel.system.typed import Amount, Count
 
 T = TypeVar("T")
 RECORD = "trial.json"
-"""File of a trial that is written last and makes it found."""
+"""File that is written last and makes a trial found."""
 
 
 class TrialRecord(typed.Frozen):
@@ -52,7 +52,7 @@ class TrialRecord(typed.Frozen):
 
     @property
     def fold(self) -> int | None:
-        """Fold that the trial was tested on, or None."""
+        """Fold that the trial was tested on."""
         return self.settings.get("data", {}).get("fold")
 
 
@@ -162,13 +162,12 @@ class Store:
         _write(self.measure_path(key, name), value)
 
     def failed_measures(self, key: str) -> dict[str, str]:
-        """Return the reasons of failed measures, by name."""
         with suppress(InputError):
             return _read(self.folder(key) / "failed-measures.json")
         return {}
 
     def save_failed_measures(self, key: str, reasons: dict[str, str]) -> None:
-        """Write the reasons why measures failed, in place of earlier ones."""
+        """Write the reasons of failed measures, in place of earlier ones."""
         path = self.folder(key) / "failed-measures.json"
         if reasons:
             _write(path, reasons)
@@ -178,9 +177,8 @@ class Store:
     def note_test_use(
         self, images: str, trial: str | None = None, every_epoch: bool = False
     ) -> None:
-        """Note in the ledger that a model saw test images (`images_digest`).
-
-        A `trial` counts once, and once more after `every_epoch`.
+        """Note in the ledger that a model saw test images (`images_digest`). A `trial` counts once,
+        and once more after `every_epoch`.
         """
         with files.locked(self.root / "ledger.lock"), files.writing_to(self.root):
             use = {"images": images, "trial": trial, "every_epoch": every_epoch}
@@ -225,7 +223,6 @@ Place = Store | Path | str | None
 
 
 def opened(place: Place) -> Store:
-    """Return the store at `place`."""
     return place if isinstance(place, Store) else Store(place)
 
 
@@ -250,8 +247,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def images_digest(prepared: Prepared, test: np.ndarray) -> str:
-    """Return a hash of the test images `[N]` by the content of their files or records, in any order
-    and preparation.
+    """Return a hash of the test images `[N]` by their files or records, in any order and
+    preparation.
     """
     content = np.sort(prepared.content_of(test)).astype("<i8")
     return hashlib.sha256(content.tobytes()).hexdigest()

@@ -36,9 +36,8 @@ from spikeduel.trials.augmenting import altered, augment
 from spikeduel.trials.contenders import shapes_of
 
 TIMEOUT = timedelta(days=365)
-"""Longest wait for another rank: rank 0 may work for hours between two trainings.
-
-Torchrun notices a rank that ends.
+"""Longest wait for another rank: rank 0 may work for hours between trainings. Torchrun notices a
+rank that ends.
 """
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that resets `patience`."""
@@ -46,9 +45,8 @@ MIN_DELTA = 0.01
 
 @dataclass(frozen=True)
 class Training:
-    """Course of a training.
-
-    `stopped` is "limit" (of epochs), "early", "nan", or None if unfinished.
+    """Course of a training. `stopped` is "limit" (of epochs), "early", "nan", or None if
+    unfinished.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -174,7 +172,7 @@ class Loop:
         )
 
     def _num_right_of_test(self) -> int:
-        """Return the right test images, with network and random generators restored."""
+        """Count the right test images, with network and random generators restored."""
         before = _copied(self.model.module.state_dict())
         # In the precision of the final answers, not that of the training.
         model = Model(self.model.module, self.model.card)
@@ -230,7 +228,6 @@ def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def rules_of(experiment: Experiment) -> TrainingRules:
-    """Return the settings that concern a single training step."""
     return TrainingRules(
         optimizer=experiment.optimizer,
         learning_rate=experiment.learning_rate,
@@ -276,10 +273,7 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
 
 
 def train(loop: Loop) -> Training:
-    """Run `loop` in all processes of torchrun, else in this one.
-
-    Raises what `loop.run` raises.
-    """
+    """Run `loop` in all processes of torchrun, else in this one. Raises as `loop.run`."""
     if hardware.num_processes() == 1:
         return loop.run()
     device = loop.model.device.type
@@ -296,8 +290,8 @@ def train(loop: Loop) -> Training:
 def process_group() -> Iterator[None]:
     """Join the processes of torchrun.
 
-    Only rank 0 enters; the others train until it leaves, and exit. Rank 0 evaluates and writes; all
-    train on their part of every batch.
+    Only rank 0 enters, evaluates and writes; the others train on their part of every batch until it
+    leaves, and exit.
     """
     backend = "gloo"
     if torch.cuda.is_available():

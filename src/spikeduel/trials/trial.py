@@ -1,5 +1,5 @@
-"""Run one trial: take it from the store, or build, train (on from a checkpoint), measure and store
-it. A failure is stored, and the other trials go on.
+"""Run one trial: take it from the store, or build, train, measure and store it. A failure is
+stored, and the other trials go on.
 """
 
 import traceback
@@ -32,9 +32,8 @@ from spikeduel.trials.training import Loop, Training, train
 def run(
     trial: Trial, prepared: Prepared, store: Store, progress: Progress, test: bool = True
 ) -> TrialRecord:
-    """Return the finished trial, from the store or trained now; a failure is recorded.
-
-    Without `test`, no test image is looked at.
+    """Return the finished trial, from the store or trained now, on from a checkpoint; a failure is
+    recorded. Without `test`, no test image is looked at.
     """
     title = trial.card.title
     with store.locked(
@@ -114,7 +113,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
 def keep(
     trial: Trial, model: Model | None, training: Training, store: Store, error: str | None = None
 ) -> TrialRecord:
-    """Store a trial, with its model if that has finished an epoch."""
+    """Store a trial, with its model after at least one epoch."""
     path, checksum = store.model_path(trial.key), None
     if model is not None and training.history:
         models.save_model(path, model)
@@ -138,7 +137,6 @@ def keep(
 
 
 def load(trial: Trial, store: Store) -> Model:
-    """Return the trained model of a finished trial."""
     return models.load_model(store.model_path(trial.key), trial.device, trial.experiment.own_code)
 
 
@@ -175,7 +173,7 @@ def is_whole(trial: Trial, store: Store, test: bool = True) -> bool:
 
 
 def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> TrialRecord:
-    """Mark a trial, or the missing measures of a trained one, as failed for this `error`."""
+    """Mark a trial, or the missing measures of a trained one, as failed."""
     with store.locked(trial.key):
         record = store.record(trial.key)
         if record is None:
@@ -192,7 +190,6 @@ def _missing(trial: Trial, store: Store, progress: Progress = Progress()) -> dic
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:
-    """Return the stored measures of a finished trial, by name."""
     return {
         name: value
         for name, measure in _measures(trial).items()

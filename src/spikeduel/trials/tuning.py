@@ -1,5 +1,5 @@
-"""Equal tuning by random search (Bergstra and Bengio 2012): contenders get equally many trials,
-judged on validation images. Expected best: Dodge et al. 2019, "Show your work".
+"""Equal tuning by random search (Bergstra and Bengio 2012), judged on validation images. Expected
+best: Dodge et al. 2019, "Show your work".
 """
 
 import hashlib

@@ -1,1 +1,1 @@
-"""Conclusions and results in words: sentences and tables of text."""
+"""Results in words: sentences and tables of text."""

@@ -1,4 +1,4 @@
-"""The answer in one line, as a small table, and with next steps."""
+"""The answer in words."""
 
 from spikeduel.results.answer import NOTICEABLE, was_busy
 from spikeduel.results.columns import SCORES, Averaged, score
@@ -55,7 +55,6 @@ _SETTLES = {
 
 
 def headline(results: Results) -> str:
-    """Return the contender to take, and why."""
     answer = results.answer
     if answer.take is None:
         return _NONE_TAKEN.get(answer.reason) or _too_few(results)
@@ -124,9 +123,7 @@ def _untrained(answer: Answer, results: Results) -> str:
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return the short answer's rows, one for each contender, leads and evidence; `columns` has the
-    whole table.
-    """
+    """Return the short answer's rows: contenders, leads and evidence."""
     leads, several = results.answer.leads, len(results.contenders)
     lines = [
         (
@@ -150,7 +147,7 @@ def _short(name: str) -> str:
 
 
 def cell(results: Results, name: str, lead: Lead) -> Averaged:
-    """Return a contender's mean as text, with the spread of accuracies over seeds."""
+    """Return a contender's mean as text, with the spread of accuracies."""
     if name not in lead.values:
         return Averaged("failed" if lead.quantity == "accuracy" else "–")
     value = lead.values[name]
@@ -178,7 +175,6 @@ def by(lead: Lead) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    """Return the next steps: options, time to train, and what they show."""
     return [
         (
             " ".join(step.options),

@@ -1,4 +1,4 @@
-"""An audit in words: sentences, table, JSON."""
+"""An audit in words."""
 
 from typing import Any
 
@@ -18,22 +18,18 @@ SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
 class PrintedAudit(Audit):
-    """An audit that `print` and notebooks show."""
-
     def __repr__(self) -> str:
         findings = f"{counted(len(self.problems), 'problem')}, {counted(len(self.notes), 'note')}"
         images = counted(self.counts.total, self.noun)
         return visible(f"<Audit of {self.dataset}, {images}: {findings}>")
 
     def _repr_html_(self) -> str:
-        """Return findings and numbers as HTML."""
         ok = "Nothing was found that would invalidate a result." if self.ok else ""
         findings = [*(f"Problem: {text}" for text in problems(self)), ok, *notes(self)]
         return notebook.page(f"Audit of {self.dataset}", *findings, rows(self), not_all(self))
 
 
 def not_all(audit: Audit) -> str:
-    """Return what no audit can find."""
     text = (
         "Pixels cannot show every leak: two images of one person or object that look different are "
         "found only if "
@@ -42,17 +38,14 @@ def not_all(audit: Audit) -> str:
 
 
 def problems(audit: Audit) -> list[str]:
-    """Return a sentence for each problem."""
     return [sentence(finding, audit.noun) for finding in audit.problems]
 
 
 def notes(audit: Audit) -> list[str]:
-    """Return a sentence for each note."""
     return [sentence(finding, audit.noun) for finding in audit.notes]
 
 
 def worded(audit: Audit) -> Audit:
-    """Return the audit with its sentences."""
     return structs.replace(
         audit,
         is_ok=audit.ok,
@@ -69,14 +62,14 @@ def document(audit: Audit) -> dict[str, Any]:
 
 
 def nearness(pair: Pair) -> str:
-    """Return the distance of a pair: "0.21 of the usual"."""
+    """Return a pair's distance: "0.21 of the usual"."""
     if pair.kind == "a stretch on two sides":
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
-    """Return the measured numbers of an audit as rows."""
+    """Return the measured numbers."""
     exact, near, moved = audit.exact_duplicates, audit.near_duplicates, audit.moved_copies
     probe, counts, files = audit.probe, audit.counts, audit.files
     table = {

@@ -44,7 +44,6 @@ ZEROS = (
     "skipped by anybody; energy with memory from the cheapest to the dearest way to compute each "
     "layer: input by input, or whole at every step, with weights read each time or once an image."
 )
-"""Meaning of the ranges of energies."""
 LEGEND = (
     "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. "
     f"ACs: additions that spikes cause. {TWO_WAYS} Energies are estimates, of arithmetic alone, "
@@ -56,7 +55,7 @@ MEMORY_TITLES: dict[Memory, str] = {
     "off_chip": "with weights off the chip",
 }
 _ALMOST = 0.9995
-"""Share of a unit from which an amount is written in it, and not as a thousand of the smaller."""
+"""Share of a unit from which an amount is written in it, not as a thousand of the smaller."""
 _COUNTS = ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, ""))
 _JOULES = ((1e-3, " mJ"), (1e-6, " µJ"), (1e-9, " nJ"), (1e-12, " pJ"))
 
@@ -93,7 +92,6 @@ class Network(NamedTuple):
 
     @property
     def latency(self) -> Latency | None:
-        """Return the times of the timed trial."""
         return latency_of(self.entries)
 
     @property
@@ -104,7 +102,6 @@ class Network(NamedTuple):
     def joules(
         self, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
     ) -> Range | None:
-        """Return the mean joules of an answer (`joules_of`)."""
         return mean_range([joules_of(entry, table, memory, way) for entry in self.entries])
 
 
@@ -285,7 +282,6 @@ READ = {
     "implementation": "read in a program that follows the source",
     "quotation": "read where others quote the source",
 }
-"""Places where an accounting's numbers were read, in words."""
 CHANGES_AT = (
     "The nearest value at which the answer becomes another, all else as it is: spike rates up to "
     "100 %, T up to 128, bits and memory within the limits of the accounting; – : none of them "
@@ -318,7 +314,7 @@ def summary(accounted: AccountedPair) -> str:
 
 
 def in_order(accounted: AccountedPair) -> list[AccountingResult]:
-    """Sort accountings by who is cheaper, then by ratio; no number last."""
+    """Sort by who is cheaper, then by ratio; no number last."""
     sides: list[Side | None] = ["spiking", None, "other"]
 
     def place(result: AccountingResult) -> tuple[bool, int, float]:

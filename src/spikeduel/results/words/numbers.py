@@ -67,7 +67,6 @@ def duration(seconds: float) -> str:
 
 
 def in_minutes(number: float) -> str:
-    """Return minutes: "1 minute", "2.5 minutes"."""
     return f"{number:g} minute{'' if number == 1 else 's'}"
 
 

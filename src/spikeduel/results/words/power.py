@@ -1,4 +1,4 @@
-"""Power of a run, and the forecast of a plan, in sentences."""
+"""Power of a run, and a plan's forecast, in sentences."""
 
 from spikeduel.results.power import BETWEEN, WITHIN, Case, Forecast
 from spikeduel.results.run import Results

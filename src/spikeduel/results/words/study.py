@@ -44,9 +44,7 @@ DEFINITIONS: dict[str, str] = {
     "alone would make one of so many differences at least as large.",
     "the rule": RULE,
 }
-"""Meanings of the terms of a study's page."""
 COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
-"""Costs on a study's page, with their column titles."""
 METHOD = (
     "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. "
     "More seeds make that number less noisy; they do not make more data sets.",
@@ -55,7 +53,6 @@ METHOD = (
     "zero; zeros keep their ranks (Pratt 1959).",
     "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
 )
-"""Methods of a study, with sources."""
 LEVEL = 0.00005
 """Differences below this are shown as 0.00 points."""
 SHOWN = {
@@ -85,7 +82,6 @@ def title(study: StudyResults) -> str:
 
 
 def headline(study: StudyResults) -> str:
-    """Return the verdict on the main variants."""
     pair = study.across.headline
     if pair is None:
         scores = [f"{variant.name} {per_cent(variant.accuracy)}" for variant in study.variants]
@@ -184,7 +180,7 @@ def sure(test: OnDataset | None) -> str:
 
 
 def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
-    """Return the pairs: better, then equivalent, then open, by p-value."""
+    """Sort pairs: better, then equivalent, then open, by p-value."""
     return sorted(
         pairs,
         key=lambda pair: (SETTLED_FIRST.index(pair.conclusion), pair.p_value, -pair.difference),
@@ -204,7 +200,6 @@ def times(cost: Range | None) -> str:
 
 
 def settling(study: StudyResults) -> list[str]:
-    """Return steps that would settle the headline."""
     pair = study.across.headline
     if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
         return []
@@ -253,7 +248,6 @@ def sentences(study: StudyResults) -> list[str]:
 
 
 def plan_rows(plan: StudyPlan) -> list[dict[str, str]]:
-    """Return a row for each duel."""
     rows = []
     for duel in plan.duels:
         missing = [trial for trial in duel.trials if not trial.stored]
@@ -272,7 +266,6 @@ def plan_rows(plan: StudyPlan) -> list[dict[str, str]]:
 
 
 def plan_sentences(plan: StudyPlan) -> list[str]:
-    """Return sentences on trials, time, disk and data sets."""
     datasets = {duel.dataset for duel in plan.duels}
     trials, missing = plan.trials, plan.missing
     texts = [

@@ -1,4 +1,4 @@
-"""The verdict, and what controls show, in sentences that claim no more than the trials can bear."""
+"""The verdict and controls in sentences that claim no more than the trials can bear."""
 
 from spikeduel.results.controls import ControlledContender, ControlRow, TemporalLoss, claims
 from spikeduel.results.findings import TABLE, finding, is_leak, sentence
@@ -79,7 +79,6 @@ def conclusion(difference: Difference, a: str, b: str, brief: bool = False) -> s
 
 
 def pair_conclusion(pair: Pair) -> str:
-    """Return a pair's conclusion for a table."""
     text = conclusion(pair, pair.a, pair.b, brief=True)
     return text if pair.seeds > 1 else f"of these trained models: {text}"
 
@@ -90,12 +89,11 @@ def margin(difference: Difference) -> str:
 
 
 def reserved(difference: Difference) -> str:
-    """Return the reservation in a few words, for a table or a chart; "" without one."""
+    """Return the reservation in a few words; "" without one."""
     return TABLE[f"but_{difference.reservation}"].brief if difference.reservation else ""
 
 
 def because(difference: Difference) -> str:
-    """Return the reservation as a clause."""
     groups = difference.effective_groups or difference.groups
     values = {"seeds": difference.seeds, "smallest_p": difference.smallest_p, "groups": groups}
     id = f"but_{difference.reservation}"
