@@ -88,13 +88,13 @@ def make_run(tmp_path):
 
 def test_what_is_written_is_read_again(make_run):
     run = make_run({"snn": [3, 1], "cnn": [8, None]}, groups=np.arange(60) // 4)
-    found = predictions.read(run)
-    assert found.contenders == ["snn", "cnn"]
-    assert list(found.answers) == [("snn", 0), ("snn", 1), ("cnn", 0)]
-    np.testing.assert_array_equal(found.labels, LABELS[TEST])
-    np.testing.assert_array_equal(found.indices, TEST)
-    np.testing.assert_array_equal(found.groups, TEST // 4)
-    np.testing.assert_array_equal(found.answers["snn", 1].predicted, predicted(1))
+    answered = predictions.read(run)
+    assert answered.contenders == ["snn", "cnn"]
+    assert list(answered.answers) == [("snn", 0), ("snn", 1), ("cnn", 0)]
+    np.testing.assert_array_equal(answered.labels, LABELS[TEST])
+    np.testing.assert_array_equal(answered.indices, TEST)
+    np.testing.assert_array_equal(answered.groups, TEST // 4)
+    np.testing.assert_array_equal(answered.answers["snn", 1].predicted, predicted(1))
     # What anybody may rely on who reads it without spikeduel.
     content = json.loads((run / "predictions.json").read_text())
     assert set(content) == {
@@ -119,18 +119,18 @@ def test_what_is_written_is_read_again(make_run):
 
 def test_two_contenders_of_one_run(make_run):
     run = make_run({"snn": [0], "cnn": [8]})
-    found = sd.compare_runs(run)
-    assert found == sd.compare_predictions(LABELS[TEST], predicted(0), predicted(8))
-    assert found.difference == pytest.approx(0.2)
-    assert found.p_value == pytest.approx(2 / 2**8)
+    difference = sd.compare_runs(run)
+    assert difference == sd.compare_predictions(LABELS[TEST], predicted(0), predicted(8))
+    assert difference.difference == pytest.approx(0.2)
+    assert difference.p_value == pytest.approx(2 / 2**8)
     assert sd.compare_runs(run, a="cnn").difference == pytest.approx(-0.2)
     assert sd.compare_runs(run, b="snn").difference == pytest.approx(-0.2)
 
 
 def test_only_seeds_that_both_have(make_run):
-    found = sd.compare_runs(make_run({"snn": [0, 2, 4], "cnn": [8, None, 6]}))
-    assert found.seeds == 2
-    assert found.difference == pytest.approx(((8 - 0) + (6 - 4)) / 2 / 40)
+    difference = sd.compare_runs(make_run({"snn": [0, 2, 4], "cnn": [8, None, 6]}))
+    assert difference.seeds == 2
+    assert difference.difference == pytest.approx(((8 - 0) + (6 - 4)) / 2 / 40)
 
 
 def test_answers_of_the_same_trainings_are_compared_seed_by_seed(make_run):
@@ -140,15 +140,15 @@ def test_answers_of_the_same_trainings_are_compared_seed_by_seed(make_run):
         "cnn": [8, 4, 6, 9, 2, 1],
     }
     run = make_run(seeds, source={"snn-converted": "snn"})
-    found = sd.compare_runs(run, "snn", "snn-converted")
-    assert (found.paired, found.p_permutation) == (True, pytest.approx(2 / 64))
+    difference = sd.compare_runs(run, "snn", "snn-converted")
+    assert (difference.paired, difference.p_permutation) == (True, pytest.approx(2 / 64))
     assert not sd.compare_runs(run, "snn", "cnn").paired
 
 
 def test_groups_count(make_run):
-    found = sd.compare_runs(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
-    assert found.test == "t test over groups of images, and exact sign flips of 10 groups"
-    assert found.p_value == pytest.approx(2 / 4)
+    difference = sd.compare_runs(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
+    assert difference.test == "t test over groups of images, and exact sign flips of 10 groups"
+    assert difference.p_value == pytest.approx(2 / 4)
 
 
 def test_the_margin_is_the_runs_unless_given(make_run):
@@ -176,22 +176,23 @@ def changed(run, **changes):
     return run
 
 
-def test_other_test_images_are_refused(make_run):
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        ({}, r"run and .*other have different test images \(40 and 40, 39 in common\)"),
+        (
+            {"labels": lambda content: [content["labels"][1], *content["labels"][1:]]},
+            "run and .*other have different labels for the same",
+        ),
+        ({"classes": ["a", "b", "d"]}, "different labels for the same"),
+    ],
+    ids=["images", "labels", "classes"],
+)
+def test_other_test_images_are_refused(make_run, damage, problem):
     run = make_run({"snn": [0], "cnn": [8]})
-    split = make_run({"snn": [0]}, "split", test=np.arange(19, 59))
-    labels = changed(
-        make_run({"snn": [0]}, "labels"), labels=lambda c: [c["labels"][1], *c["labels"][1:]]
-    )
-    with pytest.raises(
-        InputError, match=r"run and .*split have different test images \(40 and 40, 39 in common\)"
-    ):
-        sd.compare_runs(run, other_run=split)
-    with pytest.raises(InputError, match=r"run and .*labels have different labels for the same"):
-        sd.compare_runs(run, other_run=labels)
-    with pytest.raises(InputError, match=r"different labels for the same"):
-        sd.compare_runs(
-            run, other_run=changed(make_run({"snn": [0]}, "classes"), classes=["a", "b", "d"])
-        )
+    other = make_run({"snn": [0]}, "other", test=TEST if damage else np.arange(19, 59))
+    with pytest.raises(InputError, match=problem):
+        sd.compare_runs(run, other_run=changed(other, **damage))
 
 
 def test_images_are_known_by_their_files_however_they_were_prepared_and_in_whatever_order(make_run):
@@ -211,13 +212,15 @@ def test_images_are_known_by_their_files_however_they_were_prepared_and_in_whate
         indices=lambda c: [c["indices"][row] for row in order],
         labels=lambda c: moved(c["labels"]),
         images=lambda c: [c["images"][row] for row in order],
-        trials=lambda c: [{**each, "predicted": moved(each["predicted"])} for each in c["trials"]],
+        trials=lambda c: [
+            {**trial, "predicted": moved(trial["predicted"])} for trial in c["trials"]
+        ],
         groups=(np.arange(20, 60)[order] // 4).tolist(),
     )
-    found = sd.compare_runs(run, "snn", "cnn", other)
+    difference = sd.compare_runs(run, "snn", "cnn", other)
     # Groups of four join groups of two.
-    assert found == sd.compare_predictions(LABELS[TEST], predicted(3), predicted(8), TEST // 4)
-    assert (found.difference, found.groups) == (pytest.approx(5 / 40), 10)
+    assert difference == sd.compare_predictions(LABELS[TEST], predicted(3), predicted(8), TEST // 4)
+    assert (difference.difference, difference.groups) == (pytest.approx(5 / 40), 10)
 
 
 def test_equal_images_may_be_in_the_test_set_twice(make_run):
@@ -228,13 +231,14 @@ def test_equal_images_may_be_in_the_test_set_twice(make_run):
         make_run({"snn": [0], "cnn": [8]}),
         images=twice,
         labels=[0] * 40,
-        trials=lambda c: [{**each, "predicted": [0] * 40} for each in c["trials"]],
+        trials=lambda c: [{**trial, "predicted": [0] * 40} for trial in c["trials"]],
     )
     other = changed(
         make_run({"snn": [0]}, "other"), images=lambda c: twice(c)[::-1], labels=[0] * 40
     )
     changed(
-        other, trials=lambda c: [{**each, "predicted": [1] * 10 + [0] * 30} for each in c["trials"]]
+        other,
+        trials=lambda c: [{**trial, "predicted": [1] * 10 + [0] * 30} for trial in c["trials"]],
     )
     assert sd.compare_runs(run, "snn", "snn", other).difference == pytest.approx(10 / 40)
     once = changed(make_run({"snn": [0]}, "once"), labels=[0] * 40)
@@ -242,21 +246,26 @@ def test_equal_images_may_be_in_the_test_set_twice(make_run):
         sd.compare_runs(run, "snn", "snn", once)
 
 
-def test_where_there_is_a_choice_it_must_be_made(make_run):
-    three = make_run({"snn": [0], "cnn": [8], "new": [None]}, "three")
-    assert predictions.names(three) == ("snn", "cnn")
+@pytest.mark.parametrize(
+    ("names", "in_two_runs", "problem"),
+    [
+        ((), False, "has snn, cnn, new: name two"),
+        (("snn", "ccn"), False, "unknown contender 'ccn': did you mean 'cnn'"),
+        (("snn", "snn"), False, "name two different ones"),
+        ((), True, "cnn: name two different ones, --a and --b"),
+        (("new",), True, "--a and --b"),
+    ],
+)
+def test_where_there_is_a_choice_it_must_be_made(make_run, names, in_two_runs, problem):
     three = make_run({"snn": [0], "cnn": [8], "new": [4]}, "three")
-    with pytest.raises(InputError, match="has snn, cnn, new: name two"):
-        sd.compare_runs(three)
-    with pytest.raises(InputError, match="unknown contender 'ccn': did you mean 'cnn'"):
-        sd.compare_runs(three, "snn", "ccn")
-    with pytest.raises(InputError, match="name two different ones"):
-        sd.compare_runs(three, "snn", "snn")
-    other = make_run({"snn": [0], "cnn": [8]}, "other")
-    with pytest.raises(InputError, match="cnn: name two different ones, --a and --b"):
-        sd.compare_runs(three, other_run=other)
-    with pytest.raises(InputError, match="--a and --b"):
-        sd.compare_runs(three, "new", other_run=other)
+    other = make_run({"snn": [0], "cnn": [8]}, "other") if in_two_runs else None
+    with pytest.raises(InputError, match=problem):
+        sd.compare_runs(three, *names, other_run=other)
+
+
+def test_a_contender_that_finished_nothing_leaves_no_choice(make_run):
+    three = make_run({"snn": [0], "cnn": [8], "new": [None]})
+    assert predictions.names(three) == ("snn", "cnn")
 
 
 def test_no_seed_in_common(make_run):
@@ -332,24 +341,18 @@ def looked_into():
 
 
 def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
-    found = looked_into.between("snn", "cnn")
-
     # Row 2 twice, row 3 in seed 1 alone.
-    assert found.rows["only_a"] == [2, 3]
+    only_snn = [2, 3]
     # Row 1 in seed 0, row 5 in seed 1, both wrong three times over all.
-    assert found.rows["only_b"] == [1, 5]
+    only_cnn = [1, 5]
     # Row 1 in seed 1, row 3 in seed 0, row 5 in seed 0.
-    assert found.rows["neither"] == [1, 3, 5]
-
-
-def test_the_other_way_round_the_sides_change_places(looked_into):
-    one, other = looked_into.between("snn", "cnn").rows, looked_into.between("cnn", "snn").rows
-
-    assert (one["only_a"], one["only_b"], one["neither"]) == (
-        other["only_b"],
-        other["only_a"],
-        other["neither"],
-    )
+    neither = [1, 3, 5]
+    for a, b, only_a, only_b in (
+        ("snn", "cnn", only_snn, only_cnn),
+        ("cnn", "snn", only_cnn, only_snn),
+    ):
+        rows = looked_into.between(a, b).rows
+        assert rows == {"only_a": only_a, "only_b": only_b, "neither": neither}
 
 
 def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first(looked_into):
@@ -375,7 +378,7 @@ def test_a_spiking_and_another_contender_come_first_and_three_pairs_are_enough()
 
     shown = shown_pairs(results(trials, pairs))
 
-    assert [(each.a, each.b) for each in shown] == [
+    assert [(chosen.a, chosen.b) for chosen in shown] == [
         ("b-snn", "a-cnn"),
         ("b-snn", "b-cnn"),
         ("a-snn", "a-cnn"),

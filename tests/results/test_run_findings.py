@@ -27,11 +27,11 @@ def caveats_of(experiment, about, trials, tuning=None, budget=None):
     return find_caveats(RunContext(experiment, about, trials, tuning=tuning, budget=budget))
 
 
-def found(trials=(), experiment=EXPERIMENT, **about):
+def caveats(trials=(), experiment=EXPERIMENT, **about):
     """The caveats beside the one that settings were tuned for nobody, which always holds here."""
-    caveats = caveats_of(experiment, dataset(**about), [trial("snn", 0.9), *trials])
-    assert with_id(caveats, "untuned")
-    return [caveat for caveat in caveats if caveat.id != "untuned"]
+    every = caveats_of(experiment, dataset(**about), [trial("snn", 0.9), *trials])
+    assert with_id(every, "untuned")
+    return [caveat for caveat in every if caveat.id != "untuned"]
 
 
 def at_chance(contenders, stopped_early, chance=0.2, improving=False):
@@ -57,16 +57,13 @@ def more_seeds(needed, margin=0.005):
     )
 
 
-def folds(num, test=400):
-    return [Counts(train=1, val=1, test=test)] * num
-
-
-def audit(accuracy):
-    return audit_with(probe={"accuracy": accuracy})
-
-
+FIVE_FOLDS = [Counts(train=1, val=1, test=400)] * 5
 PROBLEM = finding("conflicting_labels", count=2, images=9, share=0.02, names=None)
 NOTE = finding("validation_copies", count=1)
+NEIGHBOUR = audit_with(probe={"accuracy": 0.91})
+BELOW_NEIGHBOUR = finding(
+    "below_nearest_neighbour", contenders=["snn"], accuracy=0.91, first_fold=False
+)
 
 
 # ---- caveats
@@ -84,7 +81,7 @@ NOTE = finding("validation_copies", count=1)
             [finding("leakage", shared=0.01, official=True)],
         ),
         ({"shared_groups": 0.0012, "split": "official"}, []),
-        ({"folds": folds(5)}, [finding("in_folds", folds=5)]),
+        ({"folds": FIVE_FOLDS}, [finding("in_folds", folds=5)]),
         (
             {"num_test": 499, "split": "stratified"},
             [finding("few_test_images", num_test=499, worth=1 / 499, remedy="--folds 5")],
@@ -95,11 +92,19 @@ NOTE = finding("validation_copies", count=1)
             [finding("few_test_images", num_test=499, worth=1 / 499, remedy=None)],
         ),
         (
-            {"num_test": 499, "split": "stratified", "folds": folds(5)},
+            {"num_test": 499, "split": "stratified", "folds": FIVE_FOLDS},
             [
                 finding("few_test_images", num_test=499, worth=1 / 499, remedy=None),
                 finding("in_folds", folds=5),
             ],
+        ),
+        (
+            {"num_test": 499, "split": "published"},
+            [finding("few_test_images", num_test=499, worth=1 / 499, remedy=None)],
+        ),
+        (
+            {"num_test": 499, "split": "stratified", "own_validation": True},
+            [finding("few_test_images", num_test=499, worth=1 / 499, remedy=None)],
         ),
         ({"num_test": 500}, []),
         (
@@ -126,31 +131,35 @@ NOTE = finding("validation_copies", count=1)
     ids=str,
 )
 def test_what_the_data_gives_to_object(about, expected):
-    assert found(**about) == expected
+    assert caveats(**about) == expected
 
 
 @pytest.mark.parametrize(
-    ("trials", "expected"),
+    ("trials", "about", "expected"),
     [
-        ([trial("snn2", 0.9)], []),
-        ([trial("cnn", 0.5)], [finding("confounded")]),
-        ([trial("snn2", epochs=1)], [finding("failed_trials", titles=["snn2, seed 0"])]),
+        ([trial("snn2", 0.9)], {}, []),
+        ([trial("cnn", 0.5)], {}, [finding("confounded")]),
+        ([trial("snn2", epochs=1)], {}, [finding("failed_trials", titles=["snn2, seed 0"])]),
         (
             [trial("snn2", 0.5, starts_from="snn")],
+            {},
             [finding("starts_from_twin", sources={"snn2": "snn"})],
         ),
         (
             [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
+            {},
             [finding("epoch_limit", contenders=["snn2"], epochs=2)],
         ),
-        ([trial("snn2", 0.5, stopped="limit", best_epoch=0)], []),
-        ([trial("snn2", seed=4)], [finding("failed_trials", titles=["snn2, seed 4"])]),
+        ([trial("snn2", 0.5, stopped="limit", best_epoch=0)], {}, []),
+        ([trial("snn2", seed=4)], {}, [finding("failed_trials", titles=["snn2, seed 4"])]),
         (
             [trial("snn2", seed=4, fold=1)],
+            {},
             [finding("failed_trials", titles=["snn2, seed 4, fold 1"])],
         ),
         (
             [trial("snn2", 0.9, failed_measures={"calibration": "it broke."})],
+            {},
             [
                 finding(
                     "failed_measure",
@@ -162,30 +171,39 @@ def test_what_the_data_gives_to_object(about, expected):
         ),
         (
             [trial("snn2", 0.9, not_counted="it is odd.", seed=seed) for seed in (0, 1)],
+            {},
             [finding("not_counted", contender="snn2", reason="it is odd.")],
         ),
         (
             [trial("snn2", 0.9, converted_from="cnn", seed=seed) for seed in (0, 1)],
+            {},
             [finding("not_trained", sources={"snn2": "cnn"}, num_steps=4)],
         ),
+        # A training is meant to improve to the end where its rate falls to zero.
+        (
+            [trial("snn2", 0.5, stopped="limit")],
+            {},
+            [finding("epoch_limit", contenders=["snn2"], epochs=2)],
+        ),
+        (
+            [trial("snn2", 0.5, stopped="limit")],
+            {"experiment": replace(EXPERIMENT, optimizer="adamw")},
+            [],
+        ),
+        ([], {"experiment": replace(EXPERIMENT, seeds=1)}, [finding("one_seed")]),
+        (
+            [],
+            {"experiment": replace(EXPERIMENT, limit=1234)},
+            [finding("limited", limit=1234)],
+        ),
+        ([trial("snn2", 0.95)], {"audit": NEIGHBOUR}, [BELOW_NEIGHBOUR]),
+        # The mean over seeds counts.
+        ([trial("snn2", 0.95), trial("snn", 0.93, seed=1)], {"audit": NEIGHBOUR}, []),
+        ([trial("snn2", 0.5)], {"audit": audit_with(probe={"accuracy": None})}, []),
     ],
 )
-def test_what_the_trials_give_to_object(trials, expected):
-    assert found(trials) == expected
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [({"seeds": 1}, [finding("one_seed")]), ({"limit": 1234}, [finding("limited", limit=1234)])],
-)
-def test_what_the_settings_give_to_object(changes, expected):
-    assert found(experiment=replace(EXPERIMENT, **changes)) == expected
-
-
-def test_a_training_is_meant_to_improve_to_the_end_where_its_rate_falls_to_zero():
-    trials = [trial("snn2", 0.5, stopped="limit")]
-    assert found(trials) == [finding("epoch_limit", contenders=["snn2"], epochs=2)]
-    assert found(trials, experiment=replace(EXPERIMENT, optimizer="adamw")) == []
+def test_what_the_trials_give_to_object(trials, about, expected):
+    assert caveats(trials, **about) == expected
 
 
 def test_networks_of_other_libraries():
@@ -207,72 +225,64 @@ def fold(accuracy, number, supports=(20,) * 5, **changes):
     return trial("snn", accuracy, fold=number, **{"test": scored(accuracy, supports), **changes})
 
 
-def chance(trials):
-    ids = ("at_chance", "sometimes_at_chance")
-    return [caveat for caveat in caveats_of(EXPERIMENT, dataset(), trials) if caveat.id in ids]
-
-
 def test_pretrained_weights_and_their_lack_are_said():
-    names = ("torchvision:a", "timm:b", "cnn")
-    a, b, own = (trial(name, 0.9, pretrained="W" if name == names[0] else None) for name in names)
-    found = caveats_of(EXPERIMENT, dataset(), [a, b, own])
-    assert finding("pretrained", weights={"torchvision:a": "W"}, alone=False) in found
-    assert finding("from_nothing", contenders=["timm:b"]) in found
-    asked = caveats_of(replace(EXPERIMENT, pretrained="no"), dataset(), [b, own])
-    assert not [each for each in asked if each.id in ("from_nothing", "pretrained")]
+    a = trial("torchvision:a", 0.9, pretrained="W")
+    b, cnn = trial("timm:b", 0.9), trial("cnn", 0.9)
+    told = caveats([a, b, cnn])
+    assert finding("pretrained", weights={"torchvision:a": "W"}, alone=False) in told
+    assert finding("from_nothing", contenders=["timm:b"]) in told
+    asked = caveats([b, cnn], replace(EXPERIMENT, pretrained="no"))
+    assert with_id(asked, "from_nothing", "pretrained") == []
     # What a converted network started from is its source's to say.
     converted = structs.replace(b, converted_from="timm:b", contender="timm:b-converted")
-    assert finding("from_nothing", contenders=["timm:b"]) in caveats_of(
-        EXPERIMENT, dataset(), [b, converted]
-    )
+    assert finding("from_nothing", contenders=["timm:b"]) in caveats([b, converted])
 
 
-def test_chance_is_the_most_frequent_class_and_two_standard_errors():
-    # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-    assert chance([trial("snn", 0.112)]) == [at_chance(["snn"], chance=0.1, stopped_early=True)]
-    assert chance([trial("snn", 0.115)]) == []
-    assert chance([fold(0.82, None, (80, 20))]) == [
-        at_chance(["snn"], chance=0.8, stopped_early=True)
-    ]
-
-
-def test_chance_is_judged_by_all_trainings_together():
-    # 0.27 of 100 images is within two standard errors (8 points) of 20 %; 0.29 of 500 (3.6 points)
-    # is not.
-    better = [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))]
-    assert chance(better) == [finding("sometimes_at_chance", contender="snn", num=1, of=5)]
-    never = [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))]
-    assert chance(never) == [at_chance(["snn"], chance=0.2, stopped_early=True)]
-
-
-def test_seeds_answer_the_same_images():
-    # Six seeds at 0.27 are 600 answers to 100 images: still within two standard errors of 100.
-    assert chance([fold(0.27, None, seed=seed) for seed in range(6)]) == [
-        at_chance(["snn"], chance=0.2, stopped_early=True)
-    ]
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
+        ([trial("snn", 0.112)], [at_chance(["snn"], chance=0.1, stopped_early=True)]),
+        ([trial("snn", 0.115)], []),
+        # Chance is the most frequent class.
+        ([fold(0.82, None, (80, 20))], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
+        # All trainings judge together: 0.27 of 100 images is within two standard errors (8 points)
+        # of 20 %; 0.29 of 500 (3.6 points) is not.
+        (
+            [fold(accuracy, k) for k, accuracy in enumerate((0.27, 0.3, 0.29, 0.29, 0.3))],
+            [finding("sometimes_at_chance", contender="snn", num=1, of=5)],
+        ),
+        (
+            [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))],
+            [at_chance(["snn"], stopped_early=True)],
+        ),
+        # Seeds answer the same images: six at 0.27 are still within two standard errors of 100.
+        (
+            [fold(0.27, None, seed=seed) for seed in range(6)],
+            [at_chance(["snn"], stopped_early=True)],
+        ),
+        # The one that reached the limit did better until then, the other would not take more
+        # epochs.
+        (
+            [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)],
+            [at_chance(["snn"], stopped_early=False, improving=True)],
+        ),
+        (
+            [fold(0.2, None, stopped="limit", best_epoch=0)],
+            [at_chance(["snn"], stopped_early=False)],
+        ),
+    ],
+)
+def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, expected):
+    told = caveats_of(EXPERIMENT, dataset(), trials)
+    assert with_id(told, "at_chance", "sometimes_at_chance") == expected
 
 
 def test_a_control_that_learned_nothing_is_named():
-    one_step = control("one time step", 0.1, key="k")
-    about = [
-        trial(
-            "snn",
-            0.9,
-            controls={"one_step": one_step, "relu_twin": control("ReLU twin", 0.9, key="k")},
-        )
-    ]
-    assert finding("control_at_chance", contender="snn", control="one time step") in found(about)
-    assert (
-        found([trial("snn", 0.9, controls={"relu_twin": control("ReLU twin", 0.9, key="k")})]) == []
-    )
-
-
-def test_whether_all_at_chance_stopped_early():
-    stopped = [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)]
-    # The one that reached the limit did better until then, the other would not take more epochs.
-    assert chance(stopped) == [at_chance(["snn"], chance=0.2, stopped_early=False, improving=True)]
-    stuck = [fold(0.2, None, stopped="limit", best_epoch=0)]
-    assert chance(stuck) == [at_chance(["snn"], chance=0.2, stopped_early=False)]
+    named = finding("control_at_chance", contender="snn", control="one time step")
+    for accuracy, expected in ((0.1, [named]), (0.9, [])):
+        one_step = control("one time step", accuracy, key="k")
+        assert caveats([trial("snn", 0.9, controls={"one_step": one_step})]) == expected
 
 
 def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():
@@ -298,18 +308,6 @@ def test_a_machine_that_did_other_things_while_it_timed():
     )
     # Its own two threads, and a quarter of the cores.
     assert caveats_of(EXPERIMENT, dataset(), [timed(3.0), timed(None)]) == [UNTUNED]
-
-
-# ---- the audit's nearest neighbour
-
-
-def test_who_is_below_the_audits_nearest_neighbour():
-    about = {"audit": audit(0.91)}
-    below = finding("below_nearest_neighbour", contenders=["snn"], accuracy=0.91, first_fold=False)
-    assert found([trial("snn2", 0.95)], **about) == [below]
-    # The mean over seeds counts.
-    assert found([trial("snn2", 0.95), trial("snn", 0.93, seed=1)], **about) == []
-    assert found([trial("snn2", 0.5)], audit=audit(None)) == []
 
 
 # ---- groups
@@ -357,61 +355,74 @@ def test_who_is_below_the_audits_nearest_neighbour():
     ids=str,
 )
 def test_few_groups_are_those_that_are_tested(about, seeds, expected):
-    caveats = caveats_of(replace(EXPERIMENT, seeds=seeds), dataset(**about), [trial("snn", 0.9)])
-    assert [caveat for caveat in caveats if caveat.id == "few_groups"] == [expected] * (
-        expected is not None
-    )
+    told = with_id(caveats(experiment=replace(EXPERIMENT, seeds=seeds), **about), "few_groups")
+    assert told == [expected] * (expected is not None)
 
 
 # ---- twins
 
+DENSE = ("dense-snn", "dense-cnn")
 
-def test_of_twins_the_difference_is_the_activations():
-    def shapes(trials):
-        ids = ("same_weights", "confounded")
-        return [caveat for caveat in caveats_of(EXPERIMENT, dataset(), trials) if caveat.id in ids]
 
-    dense, conv = ("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")
-    assert shapes(FOUR[:2]) == [finding("same_weights", pairs=[dense], only=True)]
-    assert shapes(FOUR) == [finding("same_weights", pairs=[dense, conv], only=False)]
-    assert shapes([FOUR[0], FOUR[3]]) == [finding("confounded")]
-    assert shapes([FOUR[0], FOUR[2]]) == []
+@pytest.mark.parametrize(
+    ("trials", "expected"),
+    [
+        (FOUR[:2], [finding("same_weights", pairs=[DENSE], only=True)]),
+        (FOUR, [finding("same_weights", pairs=[DENSE, ("conv-snn", "conv-cnn")], only=False)]),
+        ([FOUR[0], FOUR[3]], [finding("confounded")]),
+        ([FOUR[0], FOUR[2]], []),
+    ],
+    ids=["twins", "two pairs of twins", "no twins", "two spiking"],
+)
+def test_of_twins_the_difference_is_the_activations(trials, expected):
+    told = caveats_of(EXPERIMENT, dataset(), trials)
+    assert with_id(told, "same_weights", "confounded") == expected
 
 
 # ---- tuning
 
 
-def test_what_was_tuned_for_whom():
-    def tuning_caveats(experiment, record):
-        return caveats_of(experiment, dataset(), [trial("snn", 0.9)], record)
-
-    assert tuning_caveats(EXPERIMENT, None) == [UNTUNED]
-    own = baseline(seeds=3, per_contender={"dense-snn": {"beta": 0.5}})
-    assert tuning_caveats(own, None) == [
-        finding("own_settings", settings={"dense-snn": {"beta": 0.5}})
-    ]
-    assert tuning_caveats(own, tuning(a=0.0, b=0.0)) == [
-        finding("tuned", num_trials=8, most_epochs=6)
-    ]
-    # Where the experiment left the epochs open, those of the longest trial count.
-    unset = structs.replace(tuning(a=0.0), experiment={"epochs": None})
-    assert tuning_caveats(own, unset) == [finding("tuned", num_trials=8, most_epochs=6)]
+OWN = {"dense-snn": {"beta": 0.5}}
+TUNED = finding("tuned", num_trials=8, most_epochs=6)
 
 
-def test_where_more_trials_might_bring_more():
-    assert tuning_limits(tuning(a=0.004, b=0.0)) == []
-    assert tuning_limits(tuning(a=0.012, b=0.004)) == [
-        finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8, more=16)
-    ]
-    assert tuning_limits(tuning(5, a=0.012, b=0.02)) == [
-        finding("still_rising", gains={"a": 0.012, "b": 0.02}, half=2, num_trials=5, more=10)
-    ]
+@pytest.mark.parametrize(
+    ("settings", "record", "expected"),
+    [
+        (None, None, UNTUNED),
+        (OWN, None, finding("own_settings", settings=OWN)),
+        (OWN, tuning(a=0.0, b=0.0), TUNED),
+        # Where the experiment left the epochs open, those of the longest trial count.
+        (OWN, structs.replace(tuning(a=0.0), experiment={"epochs": None}), TUNED),
+    ],
+    ids=["nobody", "by hand", "tuned", "open epochs"],
+)
+def test_what_was_tuned_for_whom(settings, record, expected):
+    experiment = baseline(seeds=3, per_contender=settings)
+    assert caveats_of(experiment, dataset(), [trial("snn", 0.9)], record) == [expected]
 
 
-def test_thin_and_failed_tuning():
-    assert tuning_limits(tuning(snn=0.0, cnn=None)) == [
-        finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False),
-    ]
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        (tuning(a=0.004, b=0.0), []),
+        (
+            tuning(a=0.012, b=0.004),
+            [finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8, more=16)],
+        ),
+        (
+            tuning(5, a=0.012, b=0.02),
+            [finding("still_rising", gains={"a": 0.012, "b": 0.02}, half=2, num_trials=5, more=10)],
+        ),
+        (
+            tuning(snn=0.0, cnn=None),
+            [finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False)],
+        ),
+    ],
+    ids=["enough", "one rises", "both rise", "failed"],
+)
+def test_where_more_trials_might_bring_more(record, expected):
+    assert tuning_limits(record) == expected
 
 
 # ---- what seeds and images can show
@@ -423,9 +434,9 @@ FEW = {"groups_tested": 5, "groups": 48}
 
 
 def shown_by(pairs, **about):
-    """What more seeds or images would show of `pairs`."""
-    found = find_caveats(RunContext(EXPERIMENT, dataset(**about), [], pairs))
-    return with_id(found, "more_images", "enough_seeds", "more_seeds")
+    """Return what more seeds or images would show of `pairs`."""
+    told = find_caveats(RunContext(EXPERIMENT, dataset(**about), [], pairs))
+    return with_id(told, "more_images", "enough_seeds", "more_seeds")
 
 
 @pytest.mark.parametrize(
@@ -471,45 +482,40 @@ def test_what_would_show_more(changes, about, expected):
 
 @pytest.mark.parametrize(("num_test", "named"), [(2_000, False), (50, True)])
 def test_of_one_seed_far_too_few_images_are_named(num_test, named):
-    found = shown_by([pair(0.002, seeds=1, n=num_test)])
+    told = shown_by([pair(0.002, seeds=1, n=num_test)])
     # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's
     # variability.
     least = 2.8 * (0.037 / num_test) ** 0.5
-    assert [each.values["detectable"] for each in found] == [pytest.approx(least)] * named
+    assert [caveat.values["detectable"] for caveat in told] == [pytest.approx(least)] * named
 
 
 @pytest.mark.parametrize(
-    ("changes", "can"),
+    ("pairs", "expected"),
     [
-        ({}, True),
-        ({"split": "official"}, False),
-        ({"own_validation": True}, False),
-        ({"split": "published"}, False),
+        # The pair that needs most seeds counts.
+        (
+            [
+                *(pair(0.002, seeds=6, seeds_needed=number) for number in (14, 33, 8)),
+                pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER),
+            ],
+            [more_seeds(33)],
+        ),
+        # Some take seeds and others images.
+        (
+            [
+                *(
+                    pair(**FOUND, seeds=6, detectable_at_best=0.01, seeds_for_difference=number)
+                    for number in (9, None, 7)
+                ),
+                *(
+                    pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best)
+                    for at_best in (0.02, 0.03)
+                ),
+            ],
+            [finding("more_images", detectable=0.03, assumed=False), more_seeds(None, 0.0213)],
+        ),
     ],
+    ids=["seeds", "seeds and images"],
 )
-def test_folds_are_advised_only_where_they_can_be(changes, can):
-    about = dataset(20, **{"split": "stratified", **changes})
-    found = caveats_of(baseline(), about, [trial("snn", 0.9)])
-    remedy = "--folds 5" if can else None
-    assert [each.remedy for each in with_id(found, "few_test_images")] == [remedy]
-
-
-def test_of_several_pairs_the_one_that_needs_most_seeds_counts():
-    pairs = [pair(0.002, seeds=6, seeds_needed=number) for number in (14, 33, 8)]
-    pairs.append(pair(0.1, seeds=6, seeds_needed=None, conclusion=Conclusion.A_BETTER))
-    assert shown_by(pairs) == [more_seeds(33)]
-
-
-def test_of_several_pairs_some_take_seeds_and_others_images():
-    by_seeds = [
-        pair(**FOUND, seeds=6, detectable_at_best=0.01, seeds_for_difference=number)
-        for number in (9, None, 7)
-    ]
-    by_images = [
-        pair(0.001, seeds=6, seeds_needed=None, detectable_at_best=at_best)
-        for at_best in (0.02, 0.03)
-    ]
-    assert shown_by([*by_seeds, *by_images]) == [
-        finding("more_images", detectable=0.03, assumed=False),
-        more_seeds(None, 0.0213),
-    ]
+def test_of_several_pairs_the_one_that_needs_most_counts(pairs, expected):
+    assert shown_by(pairs) == expected

@@ -21,16 +21,23 @@ def answers(rng, accuracy, seeds=6, images=2000, spread=0.003, difficulty=None):
     return easy + 0.03 * rng.standard_normal((seeds, images)) < level
 
 
+def mistaken(num, wrong_a, wrong_b):
+    """Labels, and answers of one seed each of which the first are wrong, of a and then of b."""
+    labels, place = np.zeros(num, int), np.arange(num)
+    return labels, place < wrong_a, (place >= wrong_a) & (place < wrong_a + wrong_b)
+
+
 def test_one_seed_is_these_two_models():
-    labels = np.zeros(100, int)
-    a, b = labels.copy(), labels.copy()
-    a[:8], b[8:9] = 1, 1
-    found = sd.compare_predictions(labels, a, b)
-    assert (found.n, found.seeds, found.test) == (100, 1, "exact McNemar test")
-    assert found.difference == pytest.approx(-0.07)
-    assert found.p_value == found.p_value_raw == pytest.approx(20 / 512)
-    assert found.conclusion == "b_better"
-    assert (found.p_permutation, found.seeds_needed, found.detectable_at_best) == (None, None, None)
+    result = sd.compare_predictions(*mistaken(100, 8, 1))
+    assert (result.n, result.seeds, result.test) == (100, 1, "exact McNemar test")
+    assert result.difference == pytest.approx(-0.07)
+    assert result.p_value == result.p_value_raw == pytest.approx(20 / 512)
+    assert result.conclusion == "b_better"
+    assert (result.p_permutation, result.seeds_needed, result.detectable_at_best) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_of_few_effective_groups_nobody_is_better():
@@ -39,10 +46,10 @@ def test_of_few_effective_groups_nobody_is_better():
     rng = np.random.default_rng(0)
     labels = np.ones(780, int)
     a, b = (rng.random((6, 780)) < share for share in (0.99, 0.5))
-    found = sd.compare_predictions(labels, a.astype(int), b.astype(int), groups)
-    assert (found.groups, found.effective_groups) == (40, pytest.approx(3.9, abs=0.01))
-    assert found.p_value < 0.05
-    assert (found.conclusion, found.reservation) == (
+    result = sd.compare_predictions(labels, a.astype(int), b.astype(int), groups)
+    assert (result.groups, result.effective_groups) == (40, pytest.approx(3.9, abs=0.01))
+    assert result.p_value < 0.05
+    assert (result.conclusion, result.reservation) == (
         Conclusion.INCONCLUSIVE,
         Reservation.FEW_GROUPS,
     )
@@ -58,13 +65,11 @@ def test_a_difference_prints_as_one_line():
 
 
 def test_one_seed_in_groups_flips_whole_groups():
-    labels = np.zeros(40, int)
-    a, b = labels.copy(), labels.copy()
-    b[:8] = 1  # a is ahead on 8 images, all of two groups of four
-    found = sd.compare_predictions(labels, a, b, np.arange(40) // 4)
-    assert found.p_value == pytest.approx(0.5)
-    assert found.test == "t test over groups of images, and exact sign flips of 10 groups"
-    assert sd.compare_predictions(labels, a, b, np.arange(40)).p_value == pytest.approx(2 / 2**8)
+    answered = mistaken(40, 0, 8)  # a is ahead on 8 images, all of two groups of four
+    result = sd.compare_predictions(*answered, np.arange(40) // 4)
+    assert result.p_value == pytest.approx(0.5)
+    assert result.test == "t test over groups of images, and exact sign flips of 10 groups"
+    assert sd.compare_predictions(*answered, np.arange(40)).p_value == pytest.approx(2 / 2**8)
 
 
 def test_the_seeds_that_a_difference_takes():
@@ -73,11 +78,11 @@ def test_the_seeds_that_a_difference_takes():
     a, b = (
         answers(rng, accuracy, 4, 10_000, spread=0.015, difficulty=easy) for accuracy in (0.9, 0.88)
     )
-    found = significance.difference(a, b)
-    assert found.detectable_at_best < abs(found.difference)
-    assert found.seeds_for_difference > 4
-    again = significance.difference(a, b, margin=abs(found.difference))
-    assert found.seeds_for_difference == again.seeds_needed
+    result = significance.difference(a, b)
+    assert result.detectable_at_best < abs(result.difference)
+    assert result.seeds_for_difference > 4
+    again = significance.difference(a, b, margin=abs(result.difference))
+    assert result.seeds_for_difference == again.seeds_needed
     assert significance.difference(a[:1], b[:1]).seeds_for_difference is None
 
 
@@ -86,12 +91,12 @@ def test_in_groups_that_differ_little_p_is_that_of_the_interval():
     # that for certain.
     groups, place = np.divmod(np.arange(480), 12)
     a, b = (place >= 6), (place < 6) | (place == 11)
-    found = sd.compare_predictions(np.zeros(480, int), a.astype(int), b.astype(int), groups)
+    result = sd.compare_predictions(np.zeros(480, int), a.astype(int), b.astype(int), groups)
     assert sign_flips(np.ones(40, int)) == pytest.approx(2 / 2**40)
-    assert found.p_value == pytest.approx(
+    assert result.p_value == pytest.approx(
         uncertainty.of_difference(~a[None], ~b[None], groups).p_value
     )
-    assert (found.excludes_zero, found.conclusion) == (False, Conclusion.INCONCLUSIVE)
+    assert (result.excludes_zero, result.conclusion) == (False, Conclusion.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.04, 0.06, 0.08, 0.1])
@@ -100,26 +105,8 @@ def test_p_and_interval_of_one_seed_do_not_contradict_each_other(size, share):
     rng = np.random.default_rng(0)
     for _ in range(20):
         a, b = rng.random((2, 480)) < np.array([[0.2], [0.2 + share]])
-        found = sd.compare_predictions(np.zeros(480, int), a, b, np.arange(480) // size)
-        assert found.excludes_zero or found.p_value > 0.05
-
-
-def test_what_holds_a_conclusion_back():
-    rng = np.random.default_rng(0)
-    a, b = answers(rng, 0.9, seeds=2), answers(rng, 0.7, seeds=2)
-    found = significance.difference(a, b)
-    assert found.excludes_zero
-    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_SEEDS)
-    labels, right = np.zeros(50, int), np.zeros(50, int)
-    wrong = np.where(np.arange(50) % 10 < 8, 1, 0)
-    found = sd.compare_predictions(labels, right, wrong, np.arange(50) // 10)
-    assert (found.groups, found.p_value) == (5, pytest.approx(2 / 2**5))
-    assert (found.conclusion, found.reservation) == (
-        Conclusion.INCONCLUSIVE,
-        Reservation.FEW_GROUPS,
-    )
-    alone = sd.compare_predictions(labels, right, wrong)
-    assert (alone.groups, alone.reservation) == (None, None)
+        result = sd.compare_predictions(np.zeros(480, int), a, b, np.arange(480) // size)
+        assert result.excludes_zero or result.p_value > 0.05
 
 
 HELD_BACK = significance.Difference(
@@ -175,14 +162,14 @@ def test_the_floor_of_groups_is_that_of_flipping_all_of_them():
 def test_the_p_value_is_the_larger_of_two():
     rng = np.random.default_rng(0)
     a, b = answers(rng, 0.9, images=20_000), answers(rng, 0.8, images=20_000)
-    found = significance.difference(a, b)
+    result = significance.difference(a, b)
     # Far apart: the t test is surer than exchanging six and six can be.
-    assert found.p_value_raw < 0.0005
-    assert found.p_value == found.p_permutation == pytest.approx(2 / 924)
-    assert found.conclusion == "a_better"
+    assert result.p_value_raw < 0.0005
+    assert result.p_value == result.p_permutation == pytest.approx(2 / 924)
+    assert result.conclusion == "a_better"
     few = significance.difference(a[:3], b[:3])
     assert few.p_value == pytest.approx(0.1)
-    assert few.conclusion == "inconclusive"
+    assert (few.conclusion, few.reservation) == ("inconclusive", Reservation.FEW_SEEDS)
     assert few.ci95[0] > 0
 
 
@@ -200,33 +187,38 @@ def one_training(rng, seeds=6, images=10_000, cost=60):
 
 def test_what_a_training_loses_each_time_is_found():
     once, again = one_training(np.random.default_rng(0))
-    found = significance.difference(once, again, paired=True)
-    assert found.difference == pytest.approx(0.006)
-    assert found.p_value == found.p_permutation == pytest.approx(2 / 64)
-    assert (found.paired, found.conclusion) == (True, Conclusion.A_BETTER)
+    result = significance.difference(once, again, paired=True)
+    assert result.difference == pytest.approx(0.006)
+    assert result.p_value == result.p_permutation == pytest.approx(2 / 64)
+    assert (result.paired, result.conclusion) == (True, Conclusion.A_BETTER)
     apart = significance.difference(once, again)
     assert (apart.paired, apart.conclusion) == (False, Conclusion.INCONCLUSIVE)
     labels = np.ones(10_000, int)
-    assert sd.compare_predictions(labels, once.astype(int), again.astype(int), paired=True) == found
+    assert (
+        sd.compare_predictions(labels, once.astype(int), again.astype(int), paired=True) == result
+    )
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 4, 5])
 def test_paired_seeds_take_six_to_make_one_better(seeds):
     once, again = one_training(np.random.default_rng(0), seeds, cost=400)
-    found = significance.difference(once, again, paired=True)
-    assert (found.p_permutation, found.smallest_p) == pytest.approx((2 / 2**seeds, 2 / 2**seeds))
-    assert (found.conclusion, found.reservation) == (Conclusion.INCONCLUSIVE, Reservation.FEW_SEEDS)
+    result = significance.difference(once, again, paired=True)
+    assert (result.p_permutation, result.smallest_p) == pytest.approx((2 / 2**seeds, 2 / 2**seeds))
+    assert (result.conclusion, result.reservation) == (
+        Conclusion.INCONCLUSIVE,
+        Reservation.FEW_SEEDS,
+    )
     assert significance.difference(once, again).fewest_seeds == 4
-    assert (found.fewest_seeds, found.seeds_needed) == (6, 6)
+    assert (result.fewest_seeds, result.seeds_needed) == (6, 6)
 
 
 def test_one_seed_that_goes_the_other_way_is_one_too_many_of_six():
     once, again = one_training(np.random.default_rng(0))
     once[0], again[0] = again[0].copy(), once[0].copy()
-    found = significance.difference(once, again, paired=True)
+    result = significance.difference(once, again, paired=True)
     # Of 64 signs, those of one seed or of none turned are as far from 0, and their opposites.
-    assert found.p_permutation == pytest.approx(14 / 64)
-    assert found.conclusion is not Conclusion.A_BETTER
+    assert result.p_permutation == pytest.approx(14 / 64)
+    assert result.conclusion is not Conclusion.A_BETTER
 
 
 def test_luck_of_the_images_is_no_lead():
@@ -236,45 +228,38 @@ def test_luck_of_the_images_is_no_lead():
     a[:, :4] = False
     b[:, 4:11] = False
     a[range(6), range(20, 26)] = False
-    found = significance.difference(a, b)
-    assert found.p_permutation < 0.05
-    assert found.p_value > 0.05
-    assert found.conclusion == "inconclusive"
+    result = significance.difference(a, b)
+    assert result.p_permutation < 0.05
+    assert result.p_value > 0.05
+    assert result.conclusion == "inconclusive"
 
 
 def test_the_same_predictions_are_equivalent_on_enough_images():
     right = np.ones((6, 5000), bool)
-    found = significance.difference(right, right)
-    assert (found.difference, found.p_value, found.conclusion) == (0.0, 1.0, "equivalent")
+    result = significance.difference(right, right)
+    assert (result.difference, result.p_value, result.conclusion) == (0.0, 1.0, "equivalent")
     assert significance.difference(right[:, :50], right[:, :50]).conclusion == "inconclusive"
 
 
 def test_equivalence_is_two_one_sided_tests():
-    labels = np.zeros(10_000, int)
-    a, b = labels.copy(), labels.copy()
-    a[:40], b[40:70] = 1, 1  # −10 of 10,000, standard error sqrt(71)/10,002
-    found = sd.compare_predictions(labels, a, b)
+    answered = mistaken(10_000, 40, 30)  # −10 of 10,000, standard error sqrt(71)/10,002
+    result = sd.compare_predictions(*answered)
     upper = (10 + 1.644854 * math.sqrt(71 - 100 / 10_002)) / 10_002
-    assert -found.ci90[0] == pytest.approx(upper, rel=1e-6)
-    assert found.conclusion == "equivalent"
-    assert sd.compare_predictions(labels, a, b, margin=upper + 1e-6).conclusion == "equivalent"
-    assert sd.compare_predictions(labels, a, b, margin=upper - 1e-6).conclusion == "inconclusive"
+    assert -result.ci90[0] == pytest.approx(upper, rel=1e-6)
+    assert result.conclusion == "equivalent"
+    for more, conclusion in ((1e-6, "equivalent"), (-1e-6, "inconclusive")):
+        again = sd.compare_predictions(*answered, margin=upper + more)
+        assert again.conclusion == conclusion
 
 
 def test_a_significant_lead_inside_the_margin_is_both():
-    labels = np.zeros(100_000, int)
-    a, b = labels.copy(), labels.copy()
-    b[:100] = 1
-    found = sd.compare_predictions(labels, a, b)
-    assert (found.conclusion, found.negligible) == ("a_better", True)
+    result = sd.compare_predictions(*mistaken(100_000, 0, 100))
+    assert (result.conclusion, result.negligible) == ("a_better", True)
 
 
 def test_holm_can_take_a_conclusion_back():
-    labels = np.zeros(100, int)
-    a, b = labels.copy(), labels.copy()
-    a[:8], b[8:9] = 1, 1
-    found = sd.compare_predictions(labels, a, b)
-    (first, second) = significance.adjusted([found, structs.replace(found, p_value_raw=0.6)])
+    result = sd.compare_predictions(*mistaken(100, 8, 1))
+    (first, second) = significance.adjusted([result, structs.replace(result, p_value_raw=0.6)])
     assert first.p_value == pytest.approx(40 / 512)
     assert first.p_value_raw == pytest.approx(20 / 512)
     assert (first.conclusion, first.reservation) == (
@@ -286,18 +271,18 @@ def test_holm_can_take_a_conclusion_back():
 
 def test_holm_leaves_the_floor_of_the_permutation():
     rng = np.random.default_rng(0)
-    found = significance.difference(answers(rng, 0.9), answers(rng, 0.7))
-    for one in significance.adjusted([found] * 6):
-        assert one.p_value == pytest.approx(2 / 924)
+    result = significance.difference(answers(rng, 0.9), answers(rng, 0.7))
+    for adjusted in significance.adjusted([result] * 6):
+        assert adjusted.p_value == pytest.approx(2 / 924)
 
 
 def test_labels_may_be_text_and_seeds_rows():
     labels = ["cat", "dog", "dog"]
-    found = sd.compare_predictions(
+    result = sd.compare_predictions(
         labels, [labels, labels], [["cat", "cat", "dog"], ["cat", "cat", "dog"]]
     )
-    assert (found.seeds, found.n) == (2, 3)
-    assert found.difference == pytest.approx(1 / 3)
+    assert (result.seeds, result.n) == (2, 3)
+    assert result.difference == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
@@ -330,9 +315,9 @@ def test_labels_may_be_text_and_seeds_rows():
     ],
 )
 def test_what_cannot_be_compared_is_named(changes, problem):
-    given = {"labels": LABELS, "predictions_a": LABELS, "predictions_b": LABELS, **changes}
+    arguments = {"labels": LABELS, "predictions_a": LABELS, "predictions_b": LABELS, **changes}
     with pytest.raises(InputError, match=problem):
-        sd.compare_predictions(**given)
+        sd.compare_predictions(**arguments)
 
 
 def drawn(rng, images=2000, seeds=6, spread=0.007):
@@ -342,17 +327,17 @@ def drawn(rng, images=2000, seeds=6, spread=0.007):
     common = rng.standard_normal(images) * 0.8
     for _ in range(2):
         level = 1.15 + spread / 0.206 * rng.standard_normal((seeds, 1))
-        own = rng.standard_normal(images) * 0.45
-        yield common + own + 0.4 * rng.standard_normal((seeds, images)) + level > 0
+        view = rng.standard_normal(images) * 0.45
+        yield common + view + 0.4 * rng.standard_normal((seeds, images)) + level > 0
 
 
 def test_intervals_hold_the_truth_and_false_leads_are_rare():
     """A small relative of benchmarks/significance.py."""
     rng = np.random.default_rng(0)
-    found = [significance.difference(*drawn(rng)) for _ in range(400)]
-    covered = np.mean([d.ci95[0] <= 0 <= d.ci95[1] for d in found])
+    differences = [significance.difference(*drawn(rng)) for _ in range(400)]
+    covered = np.mean([d.ci95[0] <= 0 <= d.ci95[1] for d in differences])
     # 0.945; without the variance of seeds it would be 0.815, without that of images 0.865.
     assert 0.92 < covered < 0.99
-    assert np.mean([d.conclusion.better for d in found]) < 0.08
+    assert np.mean([d.conclusion.better for d in differences]) < 0.08
     # The permutation of seeds alone takes the luck of images for a lead.
-    assert np.mean([d.p_permutation <= 0.05 for d in found]) > 0.06
+    assert np.mean([d.p_permutation <= 0.05 for d in differences]) > 0.06
