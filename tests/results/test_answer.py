@@ -40,9 +40,9 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
 def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
     snn, cnn, made, take, why
 ):
-    found = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
-    assert (found.take, found.reason) == (take, why)
-    assert found.rival == ("cnn" if take == "snn" else "snn")
+    answer = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
+    assert (answer.take, answer.reason) == (take, why)
+    assert answer.rival == ("cnn" if take == "snn" else "snn")
 
 
 def test_who_answers_as_fast_does_not_win_by_that():
@@ -64,8 +64,8 @@ def test_an_untimed_one_is_not_called_slower():
     ],
 )
 def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
-    found = decide(duel(caveats=[objection]))
-    assert (found.take, found.reason) == (None, why)
+    answer = decide(duel(caveats=[objection]))
+    assert (answer.take, answer.reason) == (None, why)
     assert headline(duel(caveats=[objection])).startswith("Take neither")
 
 
@@ -76,24 +76,24 @@ def test_the_rival_is_the_best_of_the_other_kind():
         pair(-0.02, b="other-cnn"),
         pair(0.01, a="cnn", b="other-cnn"),
     ]
-    found = decide(results(three, better))
-    assert (found.take, found.rival) == ("cnn", "snn")
-    assert found.pair == better[0]
+    answer = decide(results(three, better))
+    assert (answer.take, answer.rival) == ("cnn", "snn")
+    assert answer.pair == better[0]
 
 
 # ---- who leads
 
 
 def test_by_how_much_and_how_sure():
-    found = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
-    accuracy, pace = found.lead("accuracy"), found.lead("answer")
+    answer = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
+    accuracy, pace = answer.lead("accuracy"), answer.lead("answer")
     assert (accuracy.leader, accuracy.evidence, round(accuracy.by, 4)) == (
         "snn",
         "shown",
         0.04,
     )
     assert (pace.leader, pace.by, pace.evidence) == ("cnn", 4.0, "shown")
-    assert found.lead("memory").evidence == "not measured"
+    assert answer.lead("memory").evidence == "not measured"
 
 
 def test_times_on_a_busy_machine_show_nothing():
@@ -105,85 +105,52 @@ def test_times_on_a_busy_machine_show_nothing():
 
 
 def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agree():
-    def trained(*cnn_seconds):
-        trials = [
-            each
-            for seed, seconds in enumerate(cnn_seconds)
-            for each in (
-                trial("snn", 0.9, seed=seed, seconds=[10.0], starts_from="cnn"),
-                trial("cnn", 0.9, seed=seed, seconds=[seconds]),
-            )
-        ]
+    def trained(snn, cnn, **changes):
+        trials = [trial("snn", 0.9, seed=seed, seconds=[snn], **changes) for seed in (0, 1)]
+        trials += [trial("cnn", 0.9, seed=seed, seconds=[cnn[seed]]) for seed in (0, 1)]
         return decide(results(trials, [pair(0.0, seeds=2)])).lead("training")
 
-    assert trained(5.0, 7.0).values == {
-        "snn": Range(low=16.0, high=16.0),
-        "cnn": Range(low=6.0, high=6.0),
-    }
-    assert trained(5.0, 7.0).evidence == "shown"
+    lead = trained(10.0, [5.0, 7.0], starts_from="cnn")
+    assert lead.values == {"snn": Range(low=16.0, high=16.0), "cnn": Range(low=6.0, high=6.0)}
+    assert lead.evidence == "shown"
     # The slower training of the one takes as long as the faster one of the other.
-    slow = [trial("snn", 0.9, seconds=[10.0]), trial("cnn", 0.9, seconds=[2.0])]
-    slow += [trial("snn", 0.9, seed=1, seconds=[10.0]), trial("cnn", 0.9, seed=1, seconds=[11.0])]
-    assert decide(results(slow, [pair(0.0, seeds=2)])).lead("training").evidence == "not shown"
-
-
-MOST = ["spiking", "spiking", "other"]
-
-
-def result(number, cheaper):
-    return AccountingResult(
-        accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper
-    )
+    assert trained(10.0, [2.0, 11.0]).evidence == "not shown"
 
 
 @pytest.mark.parametrize(
-    ("sides", "leader", "cheaper_in", "sure"),
+    ("sides", "joules", "leader", "cheaper_in", "sure"),
     [
-        (["spiking"] * 3, "snn", 3, "shown"),
-        (["spiking", "spiking", "other"], "snn", 2, "not shown"),
-        (["spiking", "other", None], None, 1, "not shown"),
+        (["spiking"] * 3, (1e-6, 2e-6), "snn", 3, "shown"),
+        (["spiking", "spiking", "other"], (1e-6, 2e-6), "snn", 2, "not shown"),
+        (["spiking", "other", None], (1e-6, 2e-6), None, 1, "not shown"),
+        # No star stands at the number that is higher at both ends.
+        (["spiking", "spiking", "other"], (2e-6, 1e-6), None, 2, "not shown"),
     ],
 )
-def test_energy_is_judged_by_all_accountings(sides, leader, cheaper_in, sure):
+def test_energy_is_judged_by_all_accountings(sides, joules, leader, cheaper_in, sure):
+    by_accounting = [
+        AccountingResult(accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper)
+        for number, cheaper in enumerate(sides)
+    ]
     accounted = AccountedPair(
-        spiking="snn",
-        other="cnn",
-        num_steps=4,
-        rate=0.1,
-        by_accounting=list(map(result, range(3), sides)),
+        spiking="snn", other="cnn", num_steps=4, rate=0.1, by_accounting=by_accounting
     )
-    trials = [trial("snn", 0.9, energy=energy_of(1e-6)), trial("cnn", 0.9, energy=energy_of(2e-6))]
-    found = decide(
+    trials = [
+        trial(name, 0.9, energy=energy_of(amount))
+        for name, amount in zip(("snn", "cnn"), joules, strict=True)
+    ]
+    energy = decide(
         structs.replace(
             results(trials, [pair(0.0)]),
             energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
         )
-    )
-    energy = found.lead("energy")
+    ).lead("energy")
     assert (energy.leader, energy.cheaper_in, energy.judged, energy.evidence) == (
         leader,
         cheaper_in,
         3,
         sure,
     )
-
-
-def test_no_star_stands_at_the_number_that_is_higher_at_both_ends():
-    accounted = AccountedPair(
-        spiking="snn",
-        other="cnn",
-        num_steps=4,
-        rate=0.1,
-        by_accounting=[result(n, s) for n, s in enumerate(MOST)],
-    )
-    trials = [trial("snn", 0.9, energy=energy_of(2e-6)), trial("cnn", 0.9, energy=energy_of(1e-6))]
-    energy = decide(
-        structs.replace(
-            results(trials, [pair(0.0)]),
-            energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
-        )
-    ).leads[3]
-    assert (energy.leader, energy.cheaper_in) == (None, 2)
 
 
 def test_one_training_each_shows_nothing_of_others():
@@ -194,24 +161,22 @@ def test_one_training_each_shows_nothing_of_others():
 # ---- what would settle it
 
 
-def test_the_steps_and_their_minutes():
+@pytest.mark.parametrize(
+    ("caveats", "expected"),
+    [
+        (
+            [finding("one_seed"), finding("untuned")],
+            [(["--seeds", "6"], 10.0), (["--tune", "10"], 22.0)],
+        ),
+        # Folds for a small test set come once; more images have no command.
+        ([example("few_test_images"), example("few_groups")], [(["--folds", "5"], 10.0)]),
+        ([example("more_images", detectable=0.02)], [([], None)]),
+    ],
+)
+def test_the_steps_and_their_minutes(caveats, expected):
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
-    caveats = [finding("one_seed"), finding("untuned")]
     steps = decide(results(trials, [pair(0.0)], caveats=caveats)).steps
-    assert [(step.options, step.minutes) for step in steps] == [
-        (["--seeds", "6"], 10.0),
-        (["--tune", "10"], 22.0),
-    ]
-
-
-def test_folds_for_a_small_test_set_come_once():
-    found = decide(duel(caveats=[example("few_test_images"), example("few_groups")]))
-    assert [step.options for step in found.steps] == [["--folds", "5"]]
-
-
-def test_more_images_have_no_command():
-    (step,) = decide(duel(caveats=[example("more_images", detectable=0.02)])).steps
-    assert (step.options, step.minutes) == ([], None)
+    assert [(step.options, step.minutes) for step in steps] == expected
 
 
 # ---- in words
@@ -233,9 +198,8 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     few = finding("more_images", detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])
     assert (decide(level).take, decide(level).reason) == (None, "too_few_images")
-    assert (
-        headline(level)
-        == "No answer yet: with 24 test images and 1 seed a lead of 2.00 points is not shown."
+    assert headline(level) == (
+        "No answer yet: with 24 test images and 1 seed a lead of 2.00 points is not shown."
     )
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), caveats=[few])
     assert decide(apart).take == "snn"
@@ -243,9 +207,9 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
 
 def test_with_several_it_says_over_whom():
     three = [timed("snn", 0.9, 3.0), timed("cnn", 0.91, 1.0), timed("other-cnn", 0.92, 2.0)]
-    found = rows(results(three, [pair(-0.02, b="other-cnn")]))
-    assert [row[""] for row in found] == ["snn", "cnn", "other-cnn", "lead", "over", "how sure"]
-    assert (found[4]["accuracy, %"], found[4]["answer"]) == ("snn", "snn")
+    answer = rows(results(three, [pair(-0.02, b="other-cnn")]))
+    assert [row[""] for row in answer] == ["snn", "cnn", "other-cnn", "lead", "over", "how sure"]
+    assert (answer[4]["accuracy, %"], answer[4]["answer"]) == ("snn", "snn")
 
 
 def test_the_table_has_a_star_at_who_leads():

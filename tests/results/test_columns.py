@@ -46,7 +46,7 @@ def test_several_seeds_share_a_row_with_mean_and_standard_deviation():
 
 
 def test_folds_of_different_sizes_weigh_by_their_images():
-    """As in the verdict: the mean of 2 of 3 and 3 of 9 is no share of the 12 images."""
+    # The verdict says it so, too: the mean of 2 of 3 and 3 of 9 is no share of the 12 images.
     folds = [
         structs.replace(SNN, fold=fold, test=structs.replace(scores(accuracy), n=n))
         for fold, n, accuracy in ((0, 3, 2 / 3), (1, 9, 1 / 3))
@@ -74,10 +74,10 @@ def test_seeds_that_a_contender_did_not_finish_count_for_nobody():
     assert made.answer.lead("accuracy").by == pytest.approx(2 / 3 - 0.5)
     # A contender that finished nothing does not keep the others from being shown.
     lone = results([SNN, second, trial("cnn"), trial("cnn", seed=1)])
-    assert [found.seed for found in lone.of("snn")] == [0, 1]
+    assert [finished.seed for finished in lone.of("snn")] == [0, 1]
     # An unfinished fold leaves out its seed.
     folds = [structs.replace(SNN, fold=fold, seed=seed) for seed in (0, 1) for fold in (0, 1)]
-    assert {found.seed for found in results(folds[:3]).of("snn")} == {0}
+    assert {finished.seed for finished in results(folds[:3]).of("snn")} == {0}
 
 
 def test_a_measure_from_outside_has_a_column():
@@ -105,11 +105,8 @@ def test_a_measure_from_outside_has_a_column():
     ],
 )
 def test_what_plus_or_minus_is(seeds, folds, note):
-    trials = [
-        trial("snn", 0.9, seed=seed, fold=fold)
-        for seed in range(seeds)
-        for fold in (range(folds) if folds else [None])
-    ]
+    numbers = range(folds) if folds else [None]
+    trials = [trial("snn", 0.9, seed=seed, fold=fold) for seed in range(seeds) for fold in numbers]
     assert columns.spread_note(trials) == note
 
 
@@ -151,7 +148,9 @@ def test_corrupted_images():
 def test_every_trial_of_a_tuning():
     record = tuning(2, snn=0.0, cnn=None)
     snn, cnn = record.contenders
-    tried = [structs.replace(each, settings={"beta": 0.5 + each.number / 4}) for each in snn.trials]
+    tried = [
+        structs.replace(trial, settings={"beta": 0.5 + trial.number / 4}) for trial in snn.trials
+    ]
     shown = columns.tuning_rows(
         structs.replace(record, contenders=[structs.replace(snn, trials=tried), cnn])
     )

@@ -61,36 +61,30 @@ def of_trials(*trials):
 
 
 def test_the_document_is_the_data_with_its_sentences():
-    found = comparison()
-    document = found.document()["comparison"]
-    assert document["verdict"] == found.verdict()
-    assert [caveat["text"] for caveat in document["caveats"]] == found.caveats()
-    assert [caveat["id"] for caveat in document["caveats"]] == ["one_seed", "conflicting_labels"]
-    assert [controlled["text"] for controlled in document["controls"]] == found.controls()
-    audited = found.document()["dataset"]["audit"]
+    shown = comparison()
+    document = shown.document()["comparison"]
+    assert document["verdict"] == shown.verdict()
+    assert [(caveat["id"], caveat["text"]) for caveat in document["caveats"]] == list(
+        zip(("one_seed", "conflicting_labels"), shown.caveats(), strict=True)
+    )
+    (controlled,) = document["controls"]
+    assert ([controlled["text"]], controlled["claims"]) == (shown.controls(), [])
+    audited = shown.document()["dataset"]["audit"]
     assert (audited["ok"], audited["problems"]) == (False, problems(ALL.dataset.audit))
-    json.dumps(found.document(), allow_nan=False)
+    json.dumps(shown.document(), allow_nan=False)
 
 
 def test_leaks_are_told_apart_from_other_caveats():
     assert comparison().leaks() == []
-    near = example("near_test_in_training")
-    leaks = [finding("leakage", shared=0.5, official=False), near]
+    leak, near = finding("leakage", shared=0.5, official=False), example("near_test_in_training")
+    caveats = [finding("one_seed"), leak, *ALL.comparison.caveats, near]
     about = dataset(audit=audit_with(conclusions=(FINDING, near)))
-    found = comparison(
-        results(
-            [SNN],
-            about=about,
-            caveats=[finding("one_seed"), leaks[0], *ALL.comparison.caveats, leaks[1]],
-        )
-    )
-    told = found.caveats()
-    assert found.leaks() == [told[1], told[-1]]
+    shown = comparison(results([SNN], about=about, caveats=caveats))
+    told = shown.caveats()
+    assert shown.leaks() == [told[1], told[-1]]
 
 
 def test_what_controls_claim_together_is_data():
-    (told,) = comparison().document()["comparison"]["controls"]
-    assert told["claims"] == []
     one_seed = structs.replace(
         ROW, found=structs.replace(ALL.comparison.pairs[0], seeds=1), accuracy=0.8
     )
@@ -105,10 +99,17 @@ def test_the_table_has_a_note_where_there_is_a_spread():
     assert both.table().splitlines()[-1] == columns.spread_note(both.results.trials) != ""
 
 
-def test_what_failed():
-    assert not of_trials(SNN, CNN).failed
-    assert of_trials(SNN, trial("cnn")).failed
-    assert of_trials(structs.replace(SNN, failed_measures={"calibration": "it broke"})).failed
+@pytest.mark.parametrize(
+    ("other", "failed"),
+    [
+        (CNN, False),
+        (trial("cnn"), True),
+        (structs.replace(CNN, failed_measures={"calibration": "it broke"}), True),
+    ],
+    ids=["nothing", "a trial", "a measure"],
+)
+def test_what_failed(other, failed):
+    assert of_trials(SNN, other).failed is failed
 
 
 # ---- the best model
@@ -121,25 +122,27 @@ def validated(contender, accuracy, seed=0, **changes):
 def test_the_best_is_chosen_on_validation_not_on_test():
     # Seed 0 is perfect on the test images, seed 1 is ahead on validation.
     first = validated("snn", 0.6, test=scored(1.0))
-    found = of_trials(first, validated("snn", 0.9, 1), validated("cnn", 0.5))
-    assert found.best("snn") == Path("out/models/snn-seed1.safetensors")
-    assert found.best("cnn") == Path("out/models/cnn-seed0.safetensors")
+    shown = of_trials(first, validated("snn", 0.9, 1), validated("cnn", 0.5))
+    assert shown.best("snn") == Path("out/models/snn-seed1.safetensors")
+    assert shown.best("cnn") == Path("out/models/cnn-seed0.safetensors")
 
 
 def test_the_best_of_a_family():
-    found = of_trials(validated("dense-snn", 0.7), validated("deep-snn", 0.8))
-    assert found.best("snn").name == "deep-snn-seed0.safetensors"
-    assert found.best("dense-snn").name == "dense-snn-seed0.safetensors"
+    shown = of_trials(validated("dense-snn", 0.7), validated("deep-snn", 0.8))
+    assert shown.best("snn").name == "deep-snn-seed0.safetensors"
+    assert shown.best("dense-snn").name == "dense-snn-seed0.safetensors"
 
 
-def test_an_unknown_name_offers_the_nearest():
-    with pytest.raises(InputError, match="unknown contender 'ssnn': did you mean 'snn'"):
-        comparison().best("ssnn")
-
-
-def test_a_contender_that_failed_has_no_best():
-    with pytest.raises(InputError, match="no trial of cnn was finished"):
-        of_trials(SNN, trial("cnn")).best("cnn")
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("ssnn", "unknown contender 'ssnn': did you mean 'snn'"),
+        ("cnn", "no trial of cnn was finished"),
+    ],
+)
+def test_who_has_no_best_model_is_named(name, problem):
+    with pytest.raises(InputError, match=problem):
+        of_trials(SNN, trial("cnn")).best(name)
 
 
 # ---- for other programs
@@ -166,27 +169,43 @@ def test_a_table_for_latex():
 # ---- runs on disk
 
 
-def write_run(folder, of=ALL):
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "runs" / "made-up"
     write_experiment(folder / "experiment.toml", EXPERIMENT)
-    (folder / "results.json").write_text(json.dumps(comparison(of).document()))
+    (folder / "results.json").write_text(json.dumps(comparison().document()))
     return folder
 
 
-@pytest.fixture
-def run(tmp_path):
-    return write_run(tmp_path / "runs" / "made-up")
-
-
 def test_a_run_is_read_again(run):
-    found = load_run(run)
-    assert (found.experiment, found.out) == (EXPERIMENT, run)
-    assert typed.plain(found.results) == typed.plain(comparison().worded())
-    assert found.document() == json.loads((run / "results.json").read_text())
+    read = load_run(run)
+    assert (read.experiment, read.out) == (EXPERIMENT, run)
+    assert typed.plain(read.results) == typed.plain(comparison().worded())
+    assert read.document() == json.loads((run / "results.json").read_text())
+
+
+def replaced_by(change):
+    """A damage: the text of a file becomes `change` of it."""
+    return lambda path: path.write_text(change(path.read_text()))
 
 
 @pytest.mark.parametrize(
-    "damage",
+    ("file", "damage", "is_advised"),
     [
+        ("results.json", Path.unlink, False),
+        ("results.json", lambda path: (path.unlink(), path.mkdir()), False),
+        ("results.json", replaced_by(lambda text: text[:200]), True),
+        ("results.json", replaced_by(lambda text: "[]"), True),
+        (
+            "results.json",
+            replaced_by(lambda text: json.dumps(json.loads(text) | {"schema": 2})),
+            True,
+        ),
+        ("results.json", replaced_by(lambda text: '{"schema": 3, "name": "something else"}'), True),
+        ("experiment.toml", Path.unlink, False),
+        ("experiment.toml", replaced_by(lambda text: "dataset = 'di"), False),
+    ],
+    ids=[
         "missing",
         "folder",
         "cut",
@@ -194,34 +213,14 @@ def test_a_run_is_read_again(run):
         "other schema",
         "foreign",
         "no experiment",
-        "experiment cut",
+        "cut toml",
     ],
 )
-def test_what_is_no_run_is_named(damage, run):
-    content, toml = run / "results.json", run / "experiment.toml"
-    if damage == "missing":
-        content.unlink()
-    elif damage == "folder":
-        content.unlink()
-        content.mkdir()
-    elif damage == "no experiment":
-        toml.unlink()
-    elif damage == "experiment cut":
-        toml.write_text("dataset = 'di")
-    else:
-        whole = content.read_text()
-        damaged = {
-            "cut": whole[:200],
-            "list": "[]",
-            "other schema": json.dumps({**json.loads(whole), "schema": 2}),
-            "foreign": '{"schema": 3, "name": "something else"}',
-        }
-        content.write_text(damaged[damage])
+def test_what_is_no_run_is_named(file, damage, is_advised, run):
+    damage(run / file)
     with pytest.raises(InputError, match=r"runs.made-up") as refused:
         load_run(run)
-    assert ("`spikeduel compare --experiment" in str(refused.value)) == (
-        damage in ("cut", "list", "other schema", "foreign")
-    )
+    assert ("`spikeduel compare --experiment" in str(refused.value)) == is_advised
     told: list[str] = []
     assert list_runs(run.parent, told.append) == []
     assert len(told) == (run / "results.json").exists()
@@ -285,8 +284,8 @@ def test_changed_results_are_listed_and_shown_or_an_input_error(run, content):
         assert "results.json" in text
         assert list_runs(run.parent) == []
     else:
-        found = load_run(run)
-        assert found.table()
-        assert found.verdict()
-        json.dumps(found.document())
+        shown = load_run(run)
+        assert shown.table()
+        assert shown.verdict()
+        json.dumps(shown.document())
         assert run_diff.table(list_runs(run.parent))[0]

@@ -1,5 +1,5 @@
-"""What follows from counts: words that move between memory and arithmetic, and one number of an
-estimate.
+"""Traffic that follows from counts: words that move between memory and arithmetic, and one number of
+an estimate.
 """
 
 import pytest
@@ -64,10 +64,10 @@ def test_a_layer_that_takes_both_has_passes_of_both():
 
 
 def test_ranges_that_touch_are_not_apart():
-    one, other = Range(low=1, high=2), Range(low=2, high=3)
-    assert not one.below(other)
-    assert one.below(replace(other, low=2.5))
-    assert not other.below(one)
+    low, high = Range(low=1, high=2), Range(low=2, high=3)
+    assert not low.below(high)
+    assert low.below(replace(high, low=2.5))
+    assert not high.below(low)
 
 
 def test_events_move_a_weight_and_a_sum_there_and_back_for_each_synapse():
@@ -86,9 +86,9 @@ def test_a_silent_layer_moves_no_weights():
 
 
 def test_one_number_of_an_estimate():
-    found = energy.estimate(spiking().layers, energy.read("45nm-fp32"))
-    assert found.of() == found.compute.hoisted
-    assert found.of("on_chip", "per_step") == found.on_chip.per_step
+    estimated = energy.estimate(spiking().layers, energy.read("45nm-fp32"))
+    assert estimated.of() == estimated.compute.hoisted
+    assert estimated.of("on_chip", "per_step") == estimated.on_chip.per_step
 
 
 def test_energy_by_no_table_is_refused():

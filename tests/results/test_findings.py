@@ -35,8 +35,8 @@ def test_every_row_makes_a_sentence(id):
         for remedy in (None, "--split default"):
             if row.problem_above is not None and values["share"] is None:
                 continue
-            found = Finding(id=id, severity=row.severity, values=values, remedy=remedy)
-            text = sentence(found)
+            made = Finding(id=id, severity=row.severity, values=values, remedy=remedy)
+            text = sentence(made)
             assert text == text.strip()
             assert None in values.values() or text.endswith(".")
             assert not any(mark in text for mark in ("{", "}", "|", "None", "True", "  "))
@@ -64,8 +64,8 @@ def test_ids_are_unique_and_advise_the_same_seeds():
     assert sum(len(section) for name, section in sections.items() if name != "advice") == len(TABLE)
     for row in TABLE.values():
         for text in (row.sentence, row.remedy or ""):
-            _, found, after = text.partition("--seeds ")
-            assert not found or after.startswith(("{", str(ADVISED_SEEDS)))
+            _, advised, after = text.partition("--seeds ")
+            assert not advised or after.startswith(("{", str(ADVISED_SEEDS)))
 
 
 def test_a_small_share_is_a_note_and_not_a_leak():
@@ -95,13 +95,13 @@ def test_a_damaged_finding_is_refused(document):
 
 @pytest.mark.parametrize("id", TABLE)
 def test_a_finding_is_the_same_after_json(id):
-    found = example(id)
-    assert typed.converted(json.loads(json.dumps(typed.plain(found))), Finding) == found
+    made = example(id)
+    assert typed.converted(json.loads(json.dumps(typed.plain(made))), Finding) == made
 
 
 def test_the_gravest_comes_first():
     ids = ["untuned", "leakage", "validation_copies", "cut_groups"]
-    assert [found.id for found in ranked(map(example, ids))] == [
+    assert [row.id for row in ranked(map(example, ids))] == [
         "cut_groups",
         "validation_copies",
         "leakage",
@@ -110,7 +110,7 @@ def test_the_gravest_comes_first():
 
 
 @pytest.mark.parametrize(
-    ("found", "text"),
+    ("made", "text"),
     [
         (finding("in_folds", folds=1), "over 1 fold."),
         (finding("limited", limit=1200), "1,200 images"),
@@ -133,8 +133,8 @@ def test_the_gravest_comes_first():
         (example("labels_to_check", share=0.0004), "(0.04 % of"),
     ],
 )
-def test_the_mini_language(found, text):
-    assert text in sentence(found)
+def test_the_mini_language(made, text):
+    assert text in sentence(made)
 
 
 def test_a_caveat_names_the_audit_and_what_the_data_consists_of():

@@ -5,11 +5,11 @@ from spikeduel.results.optimism import curve, meter
 
 
 def test_a_curve_knows_what_was_chosen_and_what_would_have_been_best():
-    found = curve([50, 70, 90, 80, 90], 100, 3)
-    assert (found.n, found.accuracies) == (100, [0.5, 0.7, 0.9, 0.8, 0.9])
-    assert (found.chosen_epoch, found.chosen) == (3, 0.8)
+    made = curve([50, 70, 90, 80, 90], 100, 3)
+    assert (made.n, made.accuracies) == (100, [0.5, 0.7, 0.9, 0.8, 0.9])
+    assert (made.chosen_epoch, made.chosen) == (3, 0.8)
     # The first of the best two.
-    assert (found.best_epoch, found.best) == (2, 0.9)
+    assert (made.best_epoch, made.best) == (2, 0.9)
 
 
 def of(contender, seed, right, chosen, n=100, fold=None):
@@ -49,7 +49,7 @@ def test_folds_are_pooled_by_their_images_and_a_seed_without_all_of_them_is_left
         of("cnn", 0, [99, 98], 0, n=100, fold=0),
         of("cnn", 0, [49, 48], 1, n=50, fold=1),
     ]
-    found = meter(trials)
-    assert found[0].seeds == [0]
-    assert found[0].chosen == pytest.approx([80 / 150])
-    assert found[0].best == pytest.approx([90 / 150])
+    meters = meter(trials)
+    assert meters[0].seeds == [0]
+    assert meters[0].chosen == pytest.approx([80 / 150])
+    assert meters[0].best == pytest.approx([90 / 150])

@@ -36,7 +36,7 @@ def simulated(variability, lead, seeds, draws=3000):
     """The share of drawn accuracies of `seeds` that both tests find, each as `uncertainty` has
     it.
     """
-    random, found = np.random.default_rng(1), 0
+    random, num_found = np.random.default_rng(1), 0
     ways = np.zeros((math.comb(2 * seeds, seeds), 2 * seeds))
     for row, chosen in enumerate(itertools.combinations(range(2 * seeds), seeds)):
         ways[row, list(chosen)] = 1
@@ -47,7 +47,7 @@ def simulated(variability, lead, seeds, draws=3000):
             + variability.seeds_a * random.standard_normal(seeds)
         )
         b = variability.seeds_b * random.standard_normal(seeds)
-        parts = [each.var(ddof=1) / seeds for each in (a, b)]
+        parts = [accuracies.var(ddof=1) / seeds for accuracies in (a, b)]
         off = uncertainty.Uncertainty(
             a.mean() - b.mean(),
             variability.images**2,
@@ -58,8 +58,8 @@ def simulated(variability, lead, seeds, draws=3000):
         )
         both = np.concatenate([a, b])
         exchanged = np.abs(2 * ways @ both - both.sum()) >= abs(a.sum() - b.sum()) - 1e-12
-        found += off.interval(0.95)[0] > 0 and exchanged.mean() <= uncertainty.ALPHA
-    return found / draws
+        num_found += exchanged.mean() <= uncertainty.ALPHA and off.interval(0.95)[0] > 0
+    return num_found / draws
 
 
 @pytest.mark.parametrize(
@@ -116,25 +116,21 @@ def test_too_few_groups_find_nothing_and_few_find_less():
 def test_the_variability_of_answers_is_that_of_the_interval():
     random = np.random.default_rng(0)
     a, b = (random.random((5, 400)) < rate for rate in (0.8, 0.7))
-    found, off = variability_of(a, b), uncertainty.of_difference(a, b, None)
-    assert found.seeds_a**2 / 5 + found.seeds_b**2 / 5 == pytest.approx(off.seeds)
-    assert found.images**2 == pytest.approx(off.images)
-    assert (off.image_freedom, found.image_freedom, found.effective_groups) == (
-        math.inf,
-        None,
-        None,
-    )
+    variability, off = variability_of(a, b), uncertainty.of_difference(a, b, None)
+    assert variability.seeds_a**2 / 5 + variability.seeds_b**2 / 5 == pytest.approx(off.seeds)
+    assert variability.images**2 == pytest.approx(off.images)
+    assert off.image_freedom == math.inf
+    assert variability.image_freedom is variability.effective_groups is None
     # Groups of one image each are none.
-    assert variability_of(a, b, np.arange(400)) == found
+    assert variability_of(a, b, np.arange(400)) == variability
     grouped = variability_of(a, b, np.arange(400) // 40)
-    assert grouped.effective_groups == 10
-    assert grouped.image_freedom == 9
+    assert (grouped.effective_groups, grouped.image_freedom) == (10, 9)
 
 
 def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
     a = np.array([[1, 0] * 50, [0, 1] * 50], bool)  # as accurate, and right on other images
-    found = variability_of(a, a)
+    variability = variability_of(a, a)
     off = uncertainty.of_difference(a, a, None)
     assert off.seeds > 0
-    assert found.seeds_a == found.seeds_b
-    assert found.seeds_a**2 / 2 + found.seeds_b**2 / 2 == pytest.approx(off.seeds)
+    assert variability.seeds_a == variability.seeds_b
+    assert variability.seeds_a**2 / 2 + variability.seeds_b**2 / 2 == pytest.approx(off.seeds)

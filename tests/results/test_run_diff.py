@@ -43,13 +43,9 @@ def make_run(tmp_path):
             for contender, numbers in wrong.items()
             for seed in range(len(numbers))
         ]
-        found = structs.replace(
-            results(trials, experiment=experiment, about=about or dataset(NUM)),
-            environment=environment,
-            **more,
-        )
-        (run / "results.json").write_text(json.dumps(Comparison(experiment, found, run).document()))
-        labels = [0] * NUM
+        made = results(trials, experiment=experiment, about=about or dataset(NUM))
+        made = structs.replace(made, environment=environment, **more)
+        (run / "results.json").write_text(json.dumps(Comparison(experiment, made, run).document()))
         answers = [
             SeedAnswers(
                 contender=contender,
@@ -66,10 +62,10 @@ def make_run(tmp_path):
             fingerprint="f" * 64,
             classes=["a", "b"],
             indices=list(range(NUM)),
-            labels=labels,
+            labels=[0] * NUM,
             groups=None,
             trials=answers,
-            images=[f"{each:016x}" for each in images],
+            images=[f"{image:016x}" for image in images],
         )
         typed.write_json(run / predictions.FILE, file)
         return run
@@ -90,22 +86,17 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
         created="2021-02-03T04:05:06+00:00",
     )
     (newer.parent / "store").mkdir()
-    found = run_diff.list_runs(newer.parent)
-    assert [each.run for each in found] == [str(newer), str(older)]
-    assert found[1].accuracy == {"snn": [0.9], "cnn": [0.8]}
-    assert found[0].models == [
+    first, second = run_diff.list_runs(newer.parent)
+    assert (first.run, second.run) == (str(newer), str(older))
+    assert second.accuracy == {"snn": [0.9], "cnn": [0.8]}
+    assert first.models == [
         str(newer / "models" / f"snn-seed{seed}.safetensors") for seed in (0, 1)
     ]
     # What the set decided counts, and not what was left open: the older run does not say how large
     # its images are.
-    assert list(found[0].settings) == ["image_size", "tuned", "augmentation", "seeds"]
-    assert found[0].settings == {
-        "image_size": 32,
-        "tuned": None,
-        "augmentation": "threshold",
-        "seeds": 2,
-    }
-    assert found[1].settings == {"image_size": None, "tuned": 4, "augmentation": "auto", "seeds": 1}
+    apart = ["image_size", "tuned", "augmentation", "seeds"]
+    assert list(first.settings.items()) == list(zip(apart, (32, None, "threshold", 2), strict=True))
+    assert second.settings == dict(zip(apart, (None, 4, "auto", 1), strict=True))
 
 
 def test_the_duels_of_a_study_are_listed(make_run):
@@ -180,10 +171,9 @@ def test_a_run_has_a_line_for_each_contender():
 
 def test_only_settings_that_fit_have_a_column_and_the_others_are_named():
     many = {f"setting_{number}": "a value" for number in range(9)}
-    own = {"vgg-lif": {"threshold": 0.7, "beta": 0.9}}
-    table, note = run_diff.table([summary(own_settings=own, image_size=32, **many)])
+    of_contenders = {"vgg-lif": {"threshold": 0.7, "beta": 0.9}}
+    table, note = run_diff.table([summary(own_settings=of_contenders, image_size=32, **many)])
     assert max(map(len, table.splitlines())) <= 100
     assert "image size" in table
     assert "own settings" in note
-    assert "setting 0" in table
-    assert "setting 8" not in table
+    assert [f"setting {number}" in table for number in (0, 8)] == [True, False]

@@ -24,12 +24,12 @@ LEAD = {SPIKING: [0.80, 0.81], OTHER: [0.90, 0.91]}
 
 def objection(study, id):
     """Return the values of the only finding with this id."""
-    (found,) = with_id(study.caveats, id)
-    return found.values
+    (caveat,) = with_id(study.caveats, id)
+    return caveat.values
 
 
 def ids(study):
-    return {found.id for found in study.caveats}
+    return {caveat.id for caveat in study.caveats}
 
 
 def test_a_study_is_read_as_it_was_written(tmp_path):
@@ -61,11 +61,8 @@ def test_variants_and_scores_by_hand():
 
 
 def test_what_a_duel_found_stays_as_it_is():
-    study = conclude(
-        "one",
-        [make_duel("x", LEAD), make_duel("y", {SPIKING: [0.9, 0.9], OTHER: [0.8, 0.8]})],
-        0.005,
-    )
+    duels = [make_duel("x", LEAD), make_duel("y", {SPIKING: [0.9, 0.9], OTHER: [0.8, 0.8]})]
+    study = conclude("one", duels, 0.005)
     first, second = study.duels
     assert (first.take, first.rival, first.lead, first.conclusion) == (
         OTHER,
@@ -103,23 +100,26 @@ def test_a_pair_is_tested_where_it_has_the_most_seeds():
         for seeds in (1, 3)
     ]
     study = conclude("seeds", duels, 0.005)
-    means = {score.variant: score.mean for score in study.scores}
-    assert (
-        study.test(SPIKING, OTHER, "x").difference
-        == pytest.approx(means[SPIKING] - means[OTHER])
-        == 0.1
+    # Of three seeds: 0.7 − 0.6; of one it would be 0.9 − 0.6.
+    assert {score.variant: score.mean for score in study.scores} == pytest.approx(
+        {SPIKING: 0.7, OTHER: 0.6}
     )
+    assert study.test(SPIKING, OTHER, "x").difference == pytest.approx(0.1)
+
+
+def timed(duel, spiking_ms, other_ms):
+    """The duel, its networks answering in so many milliseconds."""
+    trials = [
+        structs.replace(
+            trial, latency=made_costs.latency(spiking_ms if trial.spiking else other_ms)
+        )
+        for trial in duel.results.trials
+    ]
+    return replace(duel, results=made_results.replaced(duel.results, trials=trials))
 
 
 def test_costs_are_times_the_cheapest_of_the_same_data_set():
-    duels = []
-    for data, faster in (("x", 2.0), ("y", 8.0)):
-        duel = make_duel(data, LEAD)
-        trials = [
-            structs.replace(trial, latency=made_costs.latency(10 if trial.spiking else 10 / faster))
-            for trial in duel.results.trials
-        ]
-        duels.append(replace(duel, results=made_results.replaced(duel.results, trials=trials)))
+    duels = [timed(make_duel(data, LEAD), 10, 10 / faster) for data, faster in (("x", 2), ("y", 8))]
     other, spiking = conclude("costs", duels, 0.005).variants
     assert other.costs["answer"] == Range(low=1, high=1)
     assert spiking.costs["answer"].low == pytest.approx(4)
@@ -127,16 +127,11 @@ def test_costs_are_times_the_cheapest_of_the_same_data_set():
 
 
 def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without_them():
-    duels = []
-    for encoding, found in (
-        ("rate", []),
-        ("latency", [finding("busy_machine", load=4.0, cores=2)]),
-    ):
-        duel = make_duel("x", LEAD, caveats=found, encoding=encoding)
-        trials = [
-            structs.replace(trial, latency=made_costs.latency(10)) for trial in duel.results.trials
-        ]
-        duels.append(replace(duel, results=made_results.replaced(duel.results, trials=trials)))
+    busy = [finding("busy_machine", load=4.0, cores=2)]
+    duels = [
+        timed(make_duel("x", LEAD, caveats=caveats, encoding=encoding), 10, 10)
+        for encoding, caveats in (("rate", []), ("latency", busy))
+    ]
     idle, both = (conclude("costs", part, 0.005) for part in (duels[:1], duels))
     assert ["answer" in variant.costs for variant in idle.variants] == [True, True]
     assert ["answer" in variant.costs for variant in both.variants] == [False] * 3
@@ -145,8 +140,8 @@ def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without
 
 
 def test_few_data_sets_are_said_to_be_few():
-    found = objection(make_study([0.1] * 5), "few_datasets")
-    assert found == {"datasets": 5, "pairs": 1, "smallest_p": 0.0625, "needed": 6}
+    values = objection(make_study([0.1] * 5), "few_datasets")
+    assert values == {"datasets": 5, "pairs": 1, "smallest_p": 0.0625, "needed": 6}
     assert "few_datasets" not in ids(make_study([0.1] * 6))
 
 
@@ -159,8 +154,8 @@ def test_leaking_data_sets_are_named_with_what_is_left_without_them():
     ]
     study = conclude("leaks", duels, 0.005)
     assert study.across.headline.conclusion is Conclusion.A_BETTER
-    found = objection(study, "leaking_datasets")
-    assert found == {"datasets": ["set 0"], "without": "inconclusive"}
+    values = objection(study, "leaking_datasets")
+    assert values == {"datasets": ["set 0"], "without": "inconclusive"}
     assert objection(conclude("all", duels[:1], 0.005), "leaking_datasets")["without"] == "nothing"
 
 

@@ -13,10 +13,13 @@ SCORES = {SPIKING: [0.8, 0.81], OTHER: [0.9, 0.91]}
 
 def names(duels):
     """The variants of each contender."""
-    found = {SPIKING: [], OTHER: []}
+    variants_by_contender = {SPIKING: [], OTHER: []}
     for entry in variants_of(duels):
-        found[entry.contender].append(entry.variant)
-    return {contender: list(dict.fromkeys(variants)) for contender, variants in found.items()}
+        variants_by_contender[entry.contender].append(entry.variant)
+    return {
+        contender: list(dict.fromkeys(variants))
+        for contender, variants in variants_by_contender.items()
+    }
 
 
 def test_a_network_without_spikes_is_one_variant_whatever_the_encoding_and_steps():

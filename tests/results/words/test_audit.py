@@ -35,11 +35,11 @@ def table(**changes: object) -> dict[str, str]:
 
 
 def test_rows_are_text_with_short_labels() -> None:
-    found = table(formats=(SIZES,))
-    assert found["nearest neighbour"].startswith("97.0 % accuracy")
-    assert found["constant answer"].startswith("50.0 %")
-    assert found["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
-    assert all(len(label.split()) <= 3 and label == label.strip() for label in found)
+    shown = table(formats=(SIZES,))
+    assert shown["nearest neighbour"].startswith("97.0 % accuracy")
+    assert shown["constant answer"].startswith("50.0 %")
+    assert shown["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
+    assert all(len(label.split()) <= 3 and label == label.strip() for label in shown)
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -49,9 +49,9 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 def test_of_recordings_there_are_more_rows() -> None:
     stretches = Copies(across=2, test_in_training=1)
-    found = table(noun="recording", stretches=stretches, statistics=STATISTICS)
-    assert next(iter(found)) == "recordings"
-    assert found["shared stretches"] == "2 recordings across sides"
-    assert found["statistics alone"].startswith("50.0 % accuracy")
-    assert found["hot pixels"] == "none"
-    assert not any("image" in text for text in found.values())
+    shown = table(noun="recording", stretches=stretches, statistics=STATISTICS)
+    assert next(iter(shown)) == "recordings"
+    assert shown["shared stretches"] == "2 recordings across sides"
+    assert shown["statistics alone"].startswith("50.0 % accuracy")
+    assert shown["hot pixels"] == "none"
+    assert not any("image" in text for text in shown.values())

@@ -12,20 +12,20 @@ def conclusions(contender):
 
 
 def test_the_rows_and_the_sentences():
-    found = controlled(
+    contender = controlled(
         relu_twin=WORSE,
         quantised_twin=BETTER,
         one_step=EQUAL,
         shuffled=BETTER,
         nearest_neighbour=None,
     )
-    assert asked(found) == "What spiking adds to conv-lif (T = 4, mean over 6 seeds)"
-    rows = text_rows(control_columns(found), found.rows)
+    assert asked(contender) == "What spiking adds to conv-lif (T = 4, mean over 6 seeds)"
+    rows = text_rows(control_columns(contender), contender.rows)
     assert list(rows[1].values()) == [
         *("quantised twin (3 bits)", "", "88.00", "+2.00", "+1.00 to +3.00", "conv-lif is better")
     ]
     assert list(rows[-1].values())[2:] == ["–", "–", "–", "it broke."]
-    assert what_it_means(found) == (
+    assert what_it_means(contender) == (
         "Left out: it broke. "
         "conv-lif is more accurate than its quantised twin, and less than its ReLU twin, at these "
         "settings. Its 4 steps add nothing: trained with a single one, it is as accurate (within "
@@ -34,7 +34,7 @@ def test_the_rows_and_the_sentences():
 
 
 @pytest.mark.parametrize(
-    ("conclusions", "text"),
+    ("controls", "text"),
     [
         (
             {"relu_twin": BETTER, "quantised_twin": BETTER},
@@ -51,28 +51,22 @@ def test_the_rows_and_the_sentences():
         ),
     ],
 )
-def test_what_they_mean_together(conclusions, text):
-    assert what_it_means(controlled(**conclusions)) == f"{text} {ALONE}"
+def test_what_they_mean_together(controls, text):
+    assert what_it_means(controlled(**controls)) == f"{text} {ALONE}"
 
 
 def test_one_seed_describes_and_does_not_conclude():
-    found = controlled(seeds=1, relu_twin=BETTER, one_step=WORSE, shuffled=BETTER)
-    assert what_it_means(found) == (
+    contender = controlled(seeds=1, relu_twin=BETTER, one_step=WORSE, shuffled=BETTER)
+    assert what_it_means(contender) == (
         "1 seed cannot show what spiking, time steps or the order of spikes do: these numbers "
         f"describe these models only. Use --seeds 6. {ALONE}"
     )
-    assert set(conclusions(found)) == {"takes 4 seeds"}
+    assert set(conclusions(contender)) == {"takes 4 seeds"}
 
 
 def test_a_control_that_takes_more_seeds_than_the_others_says_so():
     paired = row("shuffled", UNKNOWN, seeds=4, paired=True)
-    found = controlled(seeds=4, relu_twin=BETTER)
-    assert text_rows(control_columns(found), [paired])[0]["conclusion"] == (
+    contender = controlled(seeds=4, relu_twin=BETTER)
+    assert text_rows(control_columns(contender), [paired])[0]["conclusion"] == (
         "takes 6 seeds, compared seed by seed"
     )
-
-
-def test_with_one_step_nothing_is_told_of_time():
-    text = what_it_means(controlled(1, relu_twin=BETTER, one_step=EQUAL, shuffled=BETTER))
-    assert "single" not in text
-    assert "over 1 step " in text

@@ -16,7 +16,7 @@ def accountings():
     return compare_run(results_of(snn, trial("cnn", operations=plain())))
 
 
-def result(name, low, high=None, cheaper=None, **given):
+def result(name, low, high=None, cheaper=None, **changes):
     bounds = Range(low=low, high=high or low)
     return AccountingResult(
         accounting=name,
@@ -24,7 +24,7 @@ def result(name, low, high=None, cheaper=None, **given):
         other=Range(low=1, high=1),
         ratio=bounds,
         cheaper=cheaper,
-        **given,
+        **changes,
     )
 
 
@@ -52,6 +52,9 @@ def accounted():
     )
 
 
+ORDER = ["fp16", "syops", "dampfhoffer", "lemaire", "int8"]
+
+
 def rows(accounted, accountings):
     return text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
 
@@ -65,13 +68,7 @@ def test_the_summary_counts_those_that_have_a_number(accounted):
 
 
 def test_the_order_goes_by_side_then_by_ratio(accounted):
-    assert [each.accounting for each in words.in_order(accounted)] == [
-        "fp16",
-        "syops",
-        "dampfhoffer",
-        "lemaire",
-        "int8",
-    ]
+    assert [result.accounting for result in words.in_order(accounted)] == ORDER
 
 
 @pytest.mark.parametrize(
@@ -93,9 +90,7 @@ def test_bits_are_counted(value, unit, shown, accounted, accountings):
 def test_a_case_alone_is_printed_with_its_rulings_by_name(accounted):
     first, *table = words.accounting_text(accounted).splitlines()
     assert first == f"{words.summary(accounted)} Ratio: snn / cnn."
-    assert [line.split()[0] for line in table[2:]] == [
-        each.accounting for each in words.in_order(accounted)
-    ]
+    assert [line.split()[0] for line in table[2:]] == ORDER
 
 
 def test_the_rows_of_the_page(accounted, accountings):

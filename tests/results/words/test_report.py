@@ -25,7 +25,7 @@ def results():
 
 def section(name, results):
     """The words of a section of the page."""
-    contenders = [{"name": each, "tested": results.of(each)} for each in results.contenders]
+    contenders = [{"name": name, "tested": results.of(name)} for name in results.contenders]
     page = {"results": results, "contenders": contenders, "drawn": {}, "verdict": ""}
     html = rendering._environment().get_template(f"{name}_section.html.j2").render(page)
     return " ".join(re.sub("<[^>]*>", " ", html).split())
@@ -55,55 +55,60 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results):
     assert "adjusted for 2 comparisons (Holm); intervals, and so" in section("results", two)
 
 
-def test_the_rules_name_data_encoding_and_seeds(results):
-    rules = section("method", results)
-    for text in (
-        "images 30 training, 10 validation, 20 test",
-        "spiking input rate encoding, 25 steps",
-        "Adam, learning rate 8.5e-05",
-        "seeds each contender was trained 2 times; numbers are mean ± sd",
-    ):
-        assert text in rules
-    coloured = section("method", with_dataset(results, image_shape=(3, 9, 8)))
-    assert "made-up: 3 classes, 8×9 pixels, colour" in coloured
+FOLDED = {
+    "folds": [Counts(train=15, val=5, test=20)] * 2,
+    "counts": Counts(train=15, val=5, test=40),
+    "groups": 7,
+    "group_sizes": GroupSizes(largest=9, median=2.5),
+    "groups_tested": 3,
+}
 
 
-def test_the_rules_name_folds_and_groups(results):
-    changed = with_dataset(
-        results,
-        folds=[Counts(train=15, val=5, test=20)] * 2,
-        counts=Counts(train=15, val=5, test=40),
-        groups=7,
-        group_sizes=GroupSizes(largest=9, median=2.5),
-        groups_tested=3,
-    )
-    rules = section("method", changed)
-    assert "images 15 training, 5 validation, 2 folds, which test each of 40 once" in rules
-    assert "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)" in rules
-    assert "in each fold" in rules
+@pytest.mark.parametrize(
+    ("about", "texts"),
+    [
+        (
+            {},
+            [
+                "images 30 training, 10 validation, 20 test",
+                "spiking input rate encoding, 25 steps",
+                "Adam, learning rate 8.5e-05",
+                "seeds each contender was trained 2 times; numbers are mean ± sd",
+            ],
+        ),
+        ({"image_shape": (3, 9, 8)}, ["made-up: 3 classes, 8×9 pixels, colour"]),
+        (
+            FOLDED,
+            [
+                "images 15 training, 5 validation, 2 folds, which test each of 40 once",
+                "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)",
+                "in each fold",
+            ],
+        ),
+    ],
+    ids=["usual", "colour", "folds"],
+)
+def test_the_rules_name_data_encoding_seeds_folds_and_groups(results, about, texts):
+    rules = section("method", with_dataset(results, **about))
+    assert [text for text in texts if text not in rules] == []
 
 
-def leaving(threshold, n=6000, confidence=0.95, steps=(3, 7)):
-    at = Leaving(threshold=0.9, mean_steps=1.7, accuracy=0.8, exit_steps=list(steps))
+def leaving(threshold, n=6000):
+    at = Leaving(threshold=threshold, mean_steps=1.7, accuracy=0.8, exit_steps=[3, 7])
     choice = ExitChoice(n=n, mean_steps=1.7, accuracy=0.8, most_lost=0.001, fewest=1497)
-    shown = structs.replace(at, threshold=threshold)
     return EarlyExit(
-        **structs.asdict(shown),
-        tolerance=0.002,
-        validation=choice,
-        curve=[at, at],
-        confidence=confidence,
+        **structs.asdict(at), tolerance=0.002, validation=choice, curve=[at, at], confidence=0.95
     )
 
 
 def of(results, *exits):
     """`results` whose spiking trials leave early so."""
-    each = iter(exits)
+    of_trials = iter(exits)
     return with_trials(
         results,
         num_steps=lambda trial: 2 if trial.spiking else None,
         anytime=lambda trial: (
-            Anytime(num_steps=2, n=10, accuracies=[0.195, 0.2], early_exit=next(each))
+            Anytime(num_steps=2, n=10, accuracies=[0.195, 0.2], early_exit=next(of_trials))
             if trial.spiking
             else None
         ),

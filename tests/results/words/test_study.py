@@ -12,17 +12,6 @@ from spikeduel.results.words import study as words
 SURE = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
 
 
-def with_costs(study, **costs):
-    """A study whose variants have these costs, the best one's first."""
-    changed = [
-        structs.replace(
-            variant, costs={name: Range(low=of[n][0], high=of[n][1]) for name, of in costs.items()}
-        )
-        for n, variant in enumerate(study.variants)
-    ]
-    return structs.replace(study, variants=changed)
-
-
 def test_the_title_counts():
     assert (
         words.title(make_study(SURE))
@@ -93,26 +82,43 @@ def test_a_headline_without_two_variants():
     assert words.headline(conclude("none", [], 0.005)) == "No answer: no trial was finished."
 
 
-def test_costs_of_the_two_of_the_headline():
+@pytest.mark.parametrize(
+    ("costs", "text"),
+    [
+        ({}, ""),
+        (
+            {"answer": [(1, 1), (2.5, 2.5)], "energy": [(3, 4), (1, 2)]},
+            f"{OTHER} answers 2.5 times faster than {SPIKING} and takes more energy.",
+        ),
+        (
+            {"answer": [(1.05, 1.05), (1, 1)], "energy": [(1, 4), (1, 2)]},
+            f"{OTHER} answers as fast as {SPIKING}.",
+        ),
+    ],
+    ids=["unknown", "apart", "alike"],
+)
+def test_costs_of_the_two_of_the_headline(costs, text):
     study = make_study(SURE)
-    assert words.in_cost(study) == ""
-    costly = with_costs(study, answer=[(1, 1), (2.5, 2.5)], energy=[(3, 4), (1, 2)])
-    assert (
-        words.in_cost(costly)
-        == f"{OTHER} answers 2.5 times faster than {SPIKING} and takes more energy."
-    )
-    alike = with_costs(study, answer=[(1.05, 1.05), (1, 1)], energy=[(1, 4), (1, 2)])
-    assert words.in_cost(alike) == f"{OTHER} answers as fast as {SPIKING}."
+    variants = [
+        structs.replace(
+            variant, costs={name: Range(low=of[n][0], high=of[n][1]) for name, of in costs.items()}
+        )
+        for n, variant in enumerate(study.variants)
+    ]
+    assert words.in_cost(structs.replace(study, variants=variants)) == text
 
 
 def test_cells_of_a_pair():
     pair = make_study(SURE).across.headline
-    assert words.conclusion(pair) == f"{OTHER} better"
-    assert words.interval(pair) == "0.90 to 3.00"
     opened = structs.replace(pair, conclusion=Conclusion.INCONCLUSIVE, ci95=None)
-    assert words.conclusion(opened) == "open"
-    assert words.conclusion(structs.replace(pair, conclusion=Conclusion.EQUIVALENT)) == "equivalent"
-    assert words.interval(opened) == "too few data sets"
+    level = structs.replace(pair, conclusion=Conclusion.EQUIVALENT)
+    assert [
+        (words.conclusion(shown), words.interval(shown)) for shown in (pair, opened, level)
+    ] == [
+        (f"{OTHER} better", "0.90 to 3.00"),
+        ("open", "too few data sets"),
+        ("equivalent", "0.90 to 3.00"),
+    ]
     assert words.settled_first([opened, pair]) == [pair, opened]
 
 
@@ -131,22 +137,23 @@ def test_what_would_settle_an_open_question():
     assert many.startswith("More data sets: the lead varies")
 
 
-def test_a_duel_in_a_table():
-    study = conclude(
-        "x", [make_duel("x", {SPIKING: [0.8, 0.8], OTHER: [0.9, 0.9]}, num_steps="8")], 0.005
-    )
-    (duel,) = study.duels
-    assert (words.taken(duel), words.lead(duel), words.settings(duel)) == (
-        OTHER,
-        f"+10.00 (8.00 to 12.00) to {SPIKING}",
-        "T = 8",
-    )
-    (failed,) = conclude("x", [make_duel("x", {SPIKING: [None], OTHER: [None]})], 0.005).duels
-    assert (words.taken(failed), words.lead(failed), words.settings(failed)) == (
-        "no trial was finished",
-        "–",
-        "–",
-    )
+@pytest.mark.parametrize(
+    ("duel", "cells"),
+    [
+        (
+            make_duel("x", {SPIKING: [0.8, 0.8], OTHER: [0.9, 0.9]}, num_steps="8"),
+            (OTHER, f"+10.00 (8.00 to 12.00) to {SPIKING}", "T = 8"),
+        ),
+        (
+            make_duel("x", {SPIKING: [None], OTHER: [None]}),
+            ("no trial was finished", "–", "–"),
+        ),
+    ],
+    ids=["finished", "failed"],
+)
+def test_a_duel_in_a_table(duel, cells):
+    (shown,) = conclude("x", [duel], 0.005).duels
+    assert (words.taken(shown), words.lead(shown), words.settings(shown)) == cells
 
 
 def test_a_terminal_hears_all_of_it():
