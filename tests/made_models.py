@@ -1,6 +1,7 @@
 """Small models with random weights."""
 
 import torch
+from torch import nn
 
 from spikeduel.data import Preprocessing
 from spikeduel.networks.building import build
@@ -81,3 +82,35 @@ def make_recorded(contender="vgg-lif", **network):
     torch.manual_seed(0)
     frames = torch.randint(0, 2, (2, *binning.shape), dtype=torch.uint8)
     return Model(build(card), card), frames * torch.arange(1, 7)[:, None, None].byte()
+
+
+class Tutorial(nn.Module):
+    """A network of leaky neurons as in snnTorch's tutorials: it makes its steps itself and returns
+    spikes and membranes.
+    """
+
+    def __init__(self, num_pixels, hidden, num_classes=3, num_steps=4):
+        super().__init__()
+        import snntorch
+
+        self.num_steps = num_steps
+        self.fc1, self.lif1 = nn.Linear(num_pixels, hidden), snntorch.Leaky(beta=0.95)
+        self.fc2, self.lif2 = nn.Linear(hidden, num_classes), snntorch.Leaky(beta=0.95)
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        spikes, membranes = [], []
+        for _ in range(self.num_steps):
+            spk1, mem1 = self.lif1(self.fc1(x.flatten(1)), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spikes.append(spk2)
+            membranes.append(mem2)
+        return torch.stack(spikes), torch.stack(membranes)
+
+
+def louder(module, factor):
+    """`module`, with all parameters multiplied."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter *= factor
+    return module

@@ -62,14 +62,14 @@ def test_over_time_the_last_answers_are_those_without():
 
 
 def test_ties_and_accuracy():
-    found = ask(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 1, 1]))
-    assert found.tied.tolist() == [True, False, True, False]
-    assert found.predicted.tolist() == [0, 0, 0, 1]
-    assert found.accuracy == 0.75
+    answers = ask(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 1, 1]))
+    assert answers.tied.tolist() == [True, False, True, False]
+    assert answers.predicted.tolist() == [0, 0, 0, 1]
+    assert answers.accuracy == 0.75
 
 
 class Counting:
-    """Batches that count how often they were asked for."""
+    """Batches that count the passes over them."""
 
     def __init__(self):
         self.passes = 0
@@ -86,10 +86,10 @@ def test_one_pass_serves_four_measures_and_gives_what_four_passes_give(contender
     measures = (classification, calibration, anytime, operations)
     model, alone = make(contender, **({"encoding": encoding} if encoding else {})), Counting()
     expected = [measure(model, alone) for measure in measures]
-    given = Counting()
-    asked = Asked(given, count=True)
+    images_in_batches = Counting()
+    asked = Asked(images_in_batches, count=True)
     assert [measure(model, asked) for measure in measures] == expected
-    assert (given.passes, alone.passes) == (1, 4)
+    assert (images_in_batches.passes, alone.passes) == (1, 4)
 
 
 def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
@@ -103,15 +103,15 @@ def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
         def forward(self, x):
             return self.last(torch.nn.functional.scaled_dot_product_attention(x, x, x).flatten(1))
 
-    model, given = (
+    model, images_in_batches = (
         Model(Attentive(), replace(CARD, family="cnn", encoding=None, num_steps=None)),
         Counting(),
     )
-    asked = Asked(given, count=True)
-    found = operations(model, asked)
-    assert given.passes == 2
-    assert found == operations(model, Counting())
-    assert found.operations.totals.macs.dense.hoisted > 0
+    asked = Asked(images_in_batches, count=True)
+    counted = operations(model, asked)
+    assert images_in_batches.passes == 2
+    assert counted == operations(model, Counting())
+    assert counted.operations.totals.macs.dense.hoisted > 0
 
 
 def test_what_fails_in_the_counting_costs_nobody_else_the_answers(monkeypatch):

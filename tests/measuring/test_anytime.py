@@ -84,13 +84,13 @@ SCORES = [log_odds(0.9, 0.95, 0.99), log_odds(0.42, 0.6, 0.8), log_odds(0.7, 0.4
 
 
 def test_by_hand():
-    found = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600))
-    assert found.n == 3
-    assert found.accuracies == pytest.approx([1 / 3, 1, 1])
+    chosen = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600))
+    assert chosen.n == 3
+    assert chosen.accuracies == pytest.approx([1 / 3, 1, 1])
     # The confidences so far: 0.9, 0.95, 0.99; 0.58, 0.6, 0.8; 0.7, 0.7, 0.9. At 0.7 the third image
     # leaves at once and is wrong, so that 0.9 is the earliest: the first leaves at once, and the
     # others at the end.
-    exits = found.early_exit
+    exits = chosen.early_exit
     assert exits.threshold == pytest.approx(0.9)
     assert exits.exit_steps == [1, 0, 2]
     assert exits.mean_steps == pytest.approx(7 / 3)
@@ -105,27 +105,33 @@ def test_by_hand():
         fewest=1497,
     )
     assert (exits.tolerance, exits.confidence) == (TOLERANCE, CONFIDENCE)
-    curve = {each.threshold and round(each.threshold, 4): each for each in exits.curve}
-    assert list(curve) == [0.58, 0.6, 0.7, 0.9, 0.95, None]
-    assert (curve[0.58].exit_steps, curve[0.58].accuracy) == ([3, 0, 0], pytest.approx(1 / 3))
-    assert (curve[0.6].exit_steps, curve[0.6].accuracy) == ([2, 1, 0], pytest.approx(2 / 3))
-    assert (curve[0.7].exit_steps, curve[0.7].accuracy) == ([2, 0, 1], pytest.approx(2 / 3))
-    assert (curve[0.95].exit_steps, curve[None].exit_steps) == ([0, 1, 2], [0, 0, 3])
+    curve = [
+        (leaving.threshold and round(leaving.threshold, 4), leaving.exit_steps, leaving.accuracy)
+        for leaving in exits.curve
+    ]
+    assert curve == [
+        (0.58, [3, 0, 0], pytest.approx(1 / 3)),
+        (0.6, [2, 1, 0], pytest.approx(2 / 3)),
+        (0.7, [2, 0, 1], pytest.approx(2 / 3)),
+        (0.9, [1, 0, 2], 1),
+        (0.95, [0, 1, 2], 1),
+        (None, [0, 0, 3], 1),
+    ]
 
 
 def test_the_threshold_is_chosen_on_validation_and_applied_to_test():
     # On validation whoever is sure at once is right; on test that same image is of the other class.
-    found = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0], 600)).early_exit
-    assert found.threshold == pytest.approx(0.9)
-    assert found.accuracy == pytest.approx(2 / 3)
-    assert found.validation.accuracy == 1
+    chosen = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0], 600)).early_exit
+    assert chosen.threshold == pytest.approx(0.9)
+    assert chosen.accuracy == pytest.approx(2 / 3)
+    assert chosen.validation.accuracy == 1
 
 
 def test_where_leaving_early_costs_too_much_nobody_does():
     # Each is sure and wrong at first, and right in the end.
     turning = [log_odds(0.99, 0.98, 0.01), log_odds(0.01, 0.02, 0.99)]
-    found = anytime(told(turning), asked([0, 1]), asked([0, 1], 1000)).early_exit
-    assert (found.threshold, found.exit_steps, found.mean_steps) == (None, [0, 0, 2], 3)
+    chosen = anytime(told(turning), asked([0, 1]), asked([0, 1], 1000)).early_exit
+    assert (chosen.threshold, chosen.exit_steps, chosen.mean_steps) == (None, [0, 0, 2], 3)
 
 
 def test_with_too_few_images_to_show_it_nobody_leaves():
@@ -146,29 +152,29 @@ def running(random, num_images=2000, num_steps=12):
 
 def test_the_rule_holds_and_nothing_earlier_would(random):
     test, validation = running(random), running(random)
-    found = early_exit(test, validation)
+    chosen = early_exit(test, validation)
 
     def bound(threshold):
         right, after_all = validation.exits(threshold)[1], validation.right[-1]
         return most_lost((after_all & ~right).sum(), (right & ~after_all).sum(), len(right))
 
     known = thresholds(validation)
-    place = known.index(found.threshold)
+    place = known.index(chosen.threshold)
     assert 0 < place < len(known) - 1
     assert all(bound(threshold) <= TOLERANCE for threshold in known[place:-1])
     assert bound(known[place - 1]) > TOLERANCE
-    assert found.validation.most_lost == bound(found.threshold)
+    assert chosen.validation.most_lost == bound(chosen.threshold)
     # One image after the other, as a device would do it.
     exits, right = [], []
     for image in range(test.right.shape[1]):
         for t in range(test.num_steps):
-            if test.confidence[t, image] >= found.threshold or t == test.num_steps - 1:
+            if test.confidence[t, image] >= chosen.threshold or t == test.num_steps - 1:
                 exits.append(t + 1)
                 right.append(test.right[t, image])
                 break
-    assert found.mean_steps == np.mean(exits)
-    assert found.accuracy == np.mean(right)
-    assert found.exit_steps == [exits.count(t) for t in range(1, 13)]
+    assert chosen.mean_steps == np.mean(exits)
+    assert chosen.accuracy == np.mean(right)
+    assert chosen.exit_steps == [exits.count(t) for t in range(1, 13)]
 
 
 @pytest.mark.parametrize(
@@ -212,25 +218,22 @@ def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
-@pytest.mark.parametrize(
-    ("shape", "readout"),
-    [("dense-snn", {}), ("dense-lif", {})],
-)
-def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, readout, encoding):
+@pytest.mark.parametrize("shape", ["dense-snn", "dense-lif"])
+def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, encoding):
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}
-    model, given = (
-        make(shape, family="snn", network=network | readout, encoding=encoding, num_steps=6),
+    model, images_in_batches = (
+        make(shape, family="snn", network=network, encoding=encoding, num_steps=6),
         batches(),
     )
-    found = anytime(model, given)
-    assert found.accuracies[-1] == classification(model, given).accuracy
-    assert found.early_exit is None
-    images = torch.cat([images for images, _, _ in given])
+    chosen = anytime(model, images_in_batches)
+    assert chosen.accuracies[-1] == classification(model, images_in_batches).accuracy
+    assert chosen.early_exit is None
+    images = torch.cat([images for images, _, _ in images_in_batches])
     state, right = None, []
     for frame in model.frames(images, RandomKeys.for_evaluation(np.arange(40))):
         scores, state = model.step(frame, state)
         right.append((scores.argmax(1) == torch.arange(40) % 3).numpy())
-    np.testing.assert_array_equal(answers_of(model, given).over_time.right, right)
+    np.testing.assert_array_equal(answers_of(model, images_in_batches).over_time.right, right)
 
 
 def test_without_time_there_is_nothing_to_say():

@@ -6,8 +6,8 @@ import torch
 from msgspec import structs
 from torch import nn
 
+from made_models import make
 from made_oracle import CARD, batches
-from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import answers_of
 from spikeduel.measuring.correctness import (
     NUM_BINS,
@@ -18,24 +18,21 @@ from spikeduel.measuring.correctness import (
     judged,
     label_confidences,
 )
-from spikeduel.networks.building import build
-from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys
 
 
-def scores_of(probabilities):
-    return torch.tensor(probabilities, dtype=torch.float64).log()
-
-
 def test_by_hand():
     # Confidences 0.5 (right), 0.62 and 0.65 (right, wrong: one bin, from 0.6 to 0.667), 0.9
     # (wrong).
-    scores = scores_of([[0.5, 0.3, 0.2], [0.62, 0.3, 0.08], [0.65, 0.25, 0.1], [0.05, 0.9, 0.05]])
-    found = judged(scores, torch.tensor([0, 0, 1, 2]))
-    assert found.ece == pytest.approx((0.5 + 2 * (0.635 - 0.5) + 0.9) / 4)
-    assert found.nll == pytest.approx(
+    scores = torch.tensor(
+        [[0.5, 0.3, 0.2], [0.62, 0.3, 0.08], [0.65, 0.25, 0.1], [0.05, 0.9, 0.05]],
+        dtype=torch.float64,
+    ).log()
+    shown = judged(scores, torch.tensor([0, 0, 1, 2]))
+    assert shown.ece == pytest.approx((0.5 + 2 * (0.635 - 0.5) + 0.9) / 4)
+    assert shown.nll == pytest.approx(
         -(math.log(0.5) + math.log(0.62) + math.log(0.25) + math.log(0.05)) / 4
     )
     squares = [
@@ -44,38 +41,35 @@ def test_by_hand():
         0.65**2 + 0.75**2 + 0.01,
         0.0025 + 0.81 + 0.95**2,
     ]
-    assert found.brier == pytest.approx(sum(squares) / 4)
-    assert [entry.count for entry in found.bins] == [0] * 7 + [1, 0, 2, 0, 0, 0, 1, 0]
-    assert found.bins[9] == CalibrationBin(
+    assert shown.brier == pytest.approx(sum(squares) / 4)
+    assert [entry.count for entry in shown.bins] == [0] * 7 + [1, 0, 2, 0, 0, 0, 1, 0]
+    assert shown.bins[9] == CalibrationBin(
         low=0.6, high=pytest.approx(2 / 3), count=2, confidence=pytest.approx(0.635), accuracy=0.5
     )
-    assert found.bins[0].accuracy is None
+    assert shown.bins[0].accuracy is None
 
 
 def test_bins_hold_their_upper_edge_and_nobody_is_lost():
-    found = judged(
+    shown = judged(
         torch.tensor([[50.0, -50.0], [0.0, 0.0]], dtype=torch.float64), torch.tensor([0, 1])
     )
-    assert sum(entry.count for entry in found.bins) == 2
-    assert found.bins[NUM_BINS - 1].count == 1
-    assert found.ece == pytest.approx(0.25)
+    assert sum(entry.count for entry in shown.bins) == 2
+    assert shown.bins[NUM_BINS - 1].count == 1
+    assert shown.ece == pytest.approx(0.25)
 
 
-def random_scores(number, spread, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return spread * torch.randn(number, 4, generator=generator, dtype=torch.float64), generator
+@pytest.fixture(scope="module")
+def perfect():
+    """Scores of 40,000 images, and a truth that is drawn by them."""
+    generator = torch.Generator().manual_seed(0)
+    scores = 1.5 * torch.randn(40_000, 4, generator=generator, dtype=torch.float64)
+    return scores, torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
 
 
-def test_who_is_right_as_often_as_it_says_has_no_error_and_who_exaggerates_has():
-    scores, generator = random_scores(40_000, 1.5, 0)
-    truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
+def test_who_is_right_as_often_as_it_says_has_no_error_and_who_exaggerates_has(perfect):
+    scores, truth = perfect
     assert judged(scores, truth).ece < 0.01
     assert judged(3 * scores, truth).ece > 0.15
-
-
-def test_the_temperature_is_found():
-    scores, generator = random_scores(40_000, 1.5, 1)
-    truth = torch.multinomial(scores.softmax(1), 1, generator=generator)[:, 0]
     assert best_temperature(3 * scores, truth) == pytest.approx(3, rel=0.03)
     assert best_temperature(scores / 5, truth) == pytest.approx(0.2, rel=0.03)
 
@@ -86,17 +80,17 @@ def test_a_few_images_that_are_all_right_make_nobody_sure(number, classes):
     # equal parts, the likeliest probability of being right is (N + 1/K) / (N + 1), not 1.
     truth = torch.arange(number) % classes
     scores = 3 * torch.nn.functional.one_hot(truth, classes).double()
-    found = (scores / best_temperature(scores, truth)).softmax(1).max()
-    assert found == pytest.approx((number + 1 / classes) / (number + 1), abs=1e-4)
+    surest = (scores / best_temperature(scores, truth)).softmax(1).max()
+    assert surest == pytest.approx((number + 1 / classes) / (number + 1), abs=1e-4)
 
 
 def test_what_a_perfect_model_shows_by_hand():
     # Two images of confidence 0.6 in one bin: both wrong, one right, both right; and one of 1.0, in
     # another bin.
-    found = eces_of_perfect(np.array([0.6, 1.0, 0.6]), np.array([8, 14, 8]))
-    assert set(np.unique(found.round(9))) == {round(gap / 3, 9) for gap in (1.2, 0.2, 0.8)}
-    assert found.mean() == pytest.approx(
-        (0.16 * 1.2 + 0.48 * 0.2 + 0.36 * 0.8) / 3, abs=3 * found.std() / 1000**0.5
+    eces = eces_of_perfect(np.array([0.6, 1.0, 0.6]), np.array([8, 14, 8]))
+    assert set(np.unique(eces.round(9))) == {round(gap / 3, 9) for gap in (1.2, 0.2, 0.8)}
+    assert eces.mean() == pytest.approx(
+        (0.16 * 1.2 + 0.48 * 0.2 + 0.36 * 0.8) / 3, abs=3 * eces.std() / 1000**0.5
     )
 
 
@@ -123,22 +117,17 @@ def test_the_temperature_comes_from_validation_alone():
         4 / math.log(2 * (6 + 1 / 3) / (2 + 2 / 3)), rel=1e-3
     )
     assert (model.card.temperature, fitted.precision) == (None, "32")
-    found = calibration(fitted, test)
-    assert found.temperature == fitted.card.temperature
-    assert found.scaled.ece == pytest.approx((2 + 2 / 3) / 9, abs=1e-3)
-    assert found.ece == pytest.approx(1 - math.exp(4) / (math.exp(4) + 2))
+    shown = calibration(fitted, test)
+    assert shown.temperature == fitted.card.temperature
+    assert shown.scaled.ece == pytest.approx((2 + 2 / 3) / 9, abs=1e-3)
+    assert shown.ece == pytest.approx(1 - math.exp(4) / (math.exp(4) + 2))
     alone = calibration(model, test)
-    assert alone == structs.replace(found, temperature=None, scaled=None)
+    assert alone == structs.replace(shown, temperature=None, scaled=None)
 
 
 def test_the_probabilities_are_those_of_predict():
-    network = {"hidden": 16, "neuron": "lif"}
-    card = ModelCard(
-        "dense-snn", "snn", (1, 4, 4), ("a", "b", "c"), Preprocessing(1, 4, 4), network, "rate", 5
-    )
-    torch.manual_seed(0)
-    model = Model(build(card), card)
-    images = torch.randint(0, 256, (40, 1, 4, 4), dtype=torch.uint8)
+    model = make()
+    images = torch.randint(0, 256, (40, 1, 10, 10), dtype=torch.uint8)
     index, labels = np.arange(40), torch.arange(40) % 3
     halves = [(images[part], labels[part], index[part]) for part in (slice(0, 13), slice(13, 40))]
     answers = answers_of(model, halves)
@@ -160,5 +149,5 @@ def test_the_probabilities_are_those_of_predict():
     np.testing.assert_allclose(confidences.test.highest, probabilities[13:].max(1), atol=1e-4)
     # What the report calls scaled is what predict gives: its mean confidence, bin by bin.
     bins = calibration(fitted, halves).scaled.bins
-    said = sum(each.count * each.confidence for each in bins if each.count) / 40
+    said = sum(entry.count * entry.confidence for entry in bins if entry.count) / 40
     assert said == pytest.approx(probabilities.max(1).mean(), abs=1e-6)

@@ -7,8 +7,8 @@ from msgspec import structs
 from torch import nn
 
 import spikeduel as sd
-from made_models import make, make_recorded
-from made_operations import plain, spiking
+from made_models import Tutorial, louder, make, make_recorded
+from made_operations import Odd, plain, spiking
 from made_trials import results, trial
 from spikeduel.counting.operations import Ways
 from spikeduel.measuring import energy
@@ -31,43 +31,10 @@ IMAGES = torch.randint(
 STEPS = 4
 
 
-class Tutorial(nn.Module):
-    """As snnTorch's tutorials write it: the steps are made inside, spikes and membranes are
-    returned.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.fc1, self.lif1 = nn.Linear(64, 20), snntorch.Leaky(beta=0.95)
-        self.fc2, self.lif2 = nn.Linear(20, 3), snntorch.Leaky(beta=0.95)
-
-    def forward(self, x):
-        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
-        spikes, membranes = [], []
-        for _ in range(STEPS):
-            spk1, mem1 = self.lif1(self.fc1(x), mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spikes.append(spk2)
-            membranes.append(mem2)
-        return torch.stack(spikes), torch.stack(membranes)
-
-
 @pytest.fixture
 def tutorial():
     torch.manual_seed(0)
-    module = Tutorial()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter *= 3
-    return module
-
-
-def same_weights(module, tutorial):
-    """`module`, whose two linear layers get the weights of the tutorial's network."""
-    linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
-    for part, other in zip(linear, (tutorial.fc1, tutorial.fc2), strict=True):
-        part.load_state_dict(other.state_dict())
-    return module
+    return louder(Tutorial(64, 20, num_steps=STEPS), 3)
 
 
 def numbers(cost):
@@ -76,20 +43,22 @@ def numbers(cost):
 
 
 def test_one_network_written_in_every_way_costs_the_same(tutorial):
-    found = sd.cost(tutorial, IMAGES)
-    totals = found.operations.totals
+    expected = sd.cost(tutorial, IMAGES)
+    totals = expected.operations.totals
     assert totals.acs.total > 0
     assert totals.macs.dense == Ways(per_step=STEPS * 64 * 20, hoisted=64 * 20)
     leaky = lambda **more: snntorch.Leaky(beta=0.95, init_hidden=True, **more)  # noqa: E731
     stepwise = nn.Sequential(
         nn.Flatten(), nn.Linear(64, 20), leaky(), nn.Linear(20, 3), leaky(output=True)
     )
-    ours = DenseSNN((64,), 3, lambda: LIF(0.95), 20)
-    for module in (stepwise, ours):
-        other = sd.cost(same_weights(module, tutorial), IMAGES, num_steps=STEPS)
-        assert numbers(other) == numbers(found)
-        assert other.operations.totals.spikes == totals.spikes
-        assert other.energy() == found.energy()
+    for module in (stepwise, DenseSNN((64,), 3, lambda: LIF(0.95), 20)):
+        linear = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+        for layer, known in zip(linear, (tutorial.fc1, tutorial.fc2), strict=True):
+            layer.load_state_dict(known.state_dict())
+        cost = sd.cost(module, IMAGES, num_steps=STEPS)
+        assert numbers(cost) == numbers(expected)
+        assert cost.operations.totals.spikes == totals.spikes
+        assert cost.energy() == expected.energy()
 
 
 def test_spikingjelly_at_once_and_step_by_step():
@@ -108,26 +77,17 @@ def test_spikingjelly_at_once_and_step_by_step():
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.abs_()
-    found = []
+    costs = []
     for mode in ("m", "s"):
         functional.set_step_mode(module, mode)
-        found.append(sd.cost(module, IMAGES, num_steps=STEPS))
-    at_once, stepwise = found
+        costs.append(sd.cost(module, IMAGES, num_steps=STEPS))
+    at_once, stepwise = costs
     assert numbers(at_once) == numbers(stepwise)
     assert at_once.operations.totals == stepwise.operations.totals
-    second = next(each for each in at_once.layers if each.name == "4")
+    second = next(layer for layer in at_once.layers if layer.name == "4")
     # Average-pooled spikes are events, not numbers.
     assert second.input == "spikes"
     assert second.acs.total > 0
-
-
-def test_a_plain_network():
-    found = sd.cost(
-        nn.Sequential(nn.Flatten(), nn.Linear(64, 5), nn.ReLU(), nn.Linear(5, 3)), IMAGES
-    )
-    assert found.operations.num_steps == 1
-    assert found.operations.totals.macs.dense.hoisted == 64 * 5 + 15
-    assert found.energy("45nm-int8").compute.hoisted.dense == pytest.approx(335 * 0.3e-12)
 
 
 def test_images_in_any_form(tutorial):
@@ -159,12 +119,12 @@ def test_the_network_is_left_as_it_was(tutorial):
 
 
 def test_energies_and_the_court_are_printed_as_text(tutorial):
-    found = sd.cost(tutorial, IMAGES)
-    title, *memories = str(found.energy("45nm-int8")).splitlines()
-    assert found.energy("45nm-int8").title in title
-    assert str(found).splitlines()[-3:] == str(found.energy()).splitlines()[-3:]
+    cost = sd.cost(tutorial, IMAGES)
+    title, *memories = str(cost.energy("45nm-int8")).splitlines()
+    assert cost.energy("45nm-int8").title in title
+    assert str(cost).splitlines()[-3:] == str(cost.energy()).splitlines()[-3:]
     assert len(memories) == 3
-    assert str(found.accountings()).startswith("this network is cheaper than its ReLU twin in ")
+    assert str(cost.accountings()).startswith("this network is cheaper than its ReLU twin in ")
 
 
 def test_a_trained_model_is_counted_by_its_own_encoding():
@@ -178,17 +138,13 @@ def test_a_trained_model_is_counted_by_its_own_encoding():
 
 
 def test_what_a_module_costs_can_be_said():
-    class Odd(nn.Module):
-        def forward(self, x):
-            return torch.fft.fft(x).real
-
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Odd(), nn.Linear(4, 3))
     with pytest.raises(InputError, match=r"'2' \(Odd\) uses aten"):
         sd.cost(module, IMAGES)
-    found = sd.cost(
-        module, IMAGES, declared={Odd: lambda part, inputs, output: {"macs": 8 * len(output)}}
-    )
-    assert found.operations.totals.macs.dense.hoisted == 64 * 4 + 8 + 12
+    declared = {Odd: lambda part, inputs, output: {"macs": 8 * len(output)}}
+    operations = sd.cost(module, IMAGES, declared=declared).operations
+    assert operations.num_steps == 1
+    assert operations.totals.macs.dense.hoisted == 64 * 4 + 8 + 12
 
 
 @pytest.mark.parametrize(
@@ -206,18 +162,13 @@ def test_what_cannot_be_counted(images, num_steps, problem, tutorial):
         sd.cost(tutorial, images, num_steps)
 
 
-def test_what_was_counted_has_an_energy():
+def test_what_was_counted_has_an_energy_and_what_was_not_a_reason():
     entry = cost_entry(Counted(operations=spiking()))
-    assert (entry["operations"], entry["not_counted"]) == (spiking(), None)
-    assert list(entry["energy"].tables) == list(energy.NAMES)
-    # Of the first layer once: 40 multiplications with additions; of the second: an addition for
-    # each of 20 synapses.
-    assert entry["energy"].tables["45nm-fp32"].of().dense == pytest.approx(
-        1e-12 * (40 * 4.6 + 20 * 0.9)
-    )
-
-
-def test_what_was_not_counted_has_a_reason():
+    assert entry == {
+        "operations": spiking(),
+        "energy": energy.energies(spiking()),
+        "not_counted": None,
+    }
     assert cost_entry(None) == {"operations": None, "energy": None, "not_counted": None}
     unknown = Counted(operations=None, reason="it is odd.")
     assert cost_entry(unknown) == {"operations": None, "energy": None, "not_counted": "it is odd."}
@@ -232,40 +183,31 @@ def test_energies_of_trials_and_controls_by_other_tables():
     before = results(
         [trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))]
     )
-    after = with_energy(before, [energy.read("45nm-int8")])
-    (found,) = after.trials
-    assert next(iter(found.energy.tables)) == "45nm-int8"
-    assert sorted(found.energy.tables) == sorted(energy.NAMES)
+    int8 = energy.read("45nm-int8")
+    (after,) = with_energy(before, [structs.replace(int8, name="mine"), int8]).trials
+    others = [name for name in energy.NAMES if name != "45nm-int8"]
+    assert list(after.energy.tables) == ["mine", "45nm-int8", *others]
     # 60 multiplications with additions.
-    assert found.controls["relu_twin"].energy.tables["45nm-int8"].of().dense == pytest.approx(
-        1e-12 * 60 * 0.3
-    )
-    assert found.controls["shuffled"].energy is None
+    twin = after.controls["relu_twin"].energy.tables["45nm-int8"].of()
+    assert twin.dense == pytest.approx(1e-12 * 60 * 0.3)
+    assert after.controls["shuffled"].energy is None
     # Nothing else changes.
-    assert structs.replace(found, energy=None, controls={}) == structs.replace(
+    assert structs.replace(after, energy=None, controls={}) == structs.replace(
         before.trials[0], energy=None, controls={}
     )
 
 
-def test_a_table_of_ones_own_leads():
-    own = structs.replace(energy.read("45nm-int8"), name="mine")
-    after = with_energy(results([trial("snn", 0.9, operations=spiking())]), [own])
-    assert list(after.trials[0].energy.tables) == ["mine", *energy.NAMES]
+def batch_of(size):
+    images = torch.randint(
+        0, 256, (size, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    return images, torch.zeros(size, dtype=torch.long), np.arange(size)
 
 
-def batches_of(*sizes):
-    generator = torch.Generator().manual_seed(0)
-    start = 0
-    for size in sizes:
-        images = torch.randint(0, 256, (size, 1, 10, 10), dtype=torch.uint8, generator=generator)
-        yield images, torch.zeros(size, dtype=torch.long), np.arange(start, start + size)
-        start += size
-
-
-def first_layer_of(model, *sizes):
-    found = operations(model, list(batches_of(*sizes))).operations
-    assert found.images == sum(sizes)
-    return found.layers[0]
+def first_layer_of(model, size):
+    counts = operations(model, [batch_of(size)]).operations
+    assert counts.images == size
+    return counts.layers[0]
 
 
 def test_the_encoding_says_what_the_first_layer_takes():
@@ -282,22 +224,20 @@ def test_the_encoding_says_what_the_first_layer_takes():
 
 def test_spikes_are_those_of_the_encoder():
     model = make(encoding="rate")
-    ((images, _, indices),) = batches_of(5)
+    images, _, indices = batch_of(5)
     drawn = model.encode(images, RandomKeys.for_evaluation(indices))
     events = first_layer_of(model, 5).events.by_step
-    assert [5 * each for each in events] == pytest.approx(drawn.float().sum((1, 2, 3, 4)).tolist())
+    assert [5 * amount for amount in events] == pytest.approx(
+        drawn.float().sum((1, 2, 3, 4)).tolist()
+    )
 
 
 def test_a_network_that_cannot_be_counted_says_why():
-    class Odd(nn.Module):
-        def forward(self, x):
-            return torch.fft.fft(x).real
-
     model = make("small-cnn")
     model.module.classifier.append(Odd())
-    found = operations(model, list(batches_of(3)))
-    assert found.operations is None
-    assert "'classifier.3' (Odd) uses aten._fft_r2c" in found.reason
+    counted = operations(model, [batch_of(3)])
+    assert counted.operations is None
+    assert "'classifier.3' (Odd) uses aten._fft_r2c" in counted.reason
 
 
 def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
@@ -305,9 +245,9 @@ def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
         'label = "mine"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
         'leaves_out = "l"\n[formula]\nspiking = "acs"\nother = "macs"\n'
     )
-    found = sd.cost(tutorial, IMAGES)
-    mine, syops, *_ = found.accountings(tmp_path / "mine.toml").by_accounting
-    assert mine.spiking.low == found.operations.totals.acs.total
+    cost = sd.cost(tutorial, IMAGES)
+    mine, syops, *_ = cost.accountings(tmp_path / "mine.toml").by_accounting
+    assert mine.spiking.low == cost.operations.totals.acs.total
     # 64 · 20 + 20 · 3 weights, each used once.
     assert mine.other.low == 1340
     assert syops.other.low == pytest.approx(1340 * 4.6e-12)
@@ -315,12 +255,14 @@ def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
 
 def first_layer(contender):
     model, counts = make_recorded(contender)
-    found = operations(model, [(counts, torch.zeros(2, dtype=torch.long), np.arange(2))]).operations
-    return next(layer for layer in found.layers if layer.kind == "synapses"), counts
+    counted = operations(
+        model, [(counts, torch.zeros(2, dtype=torch.long), np.arange(2))]
+    ).operations
+    return next(layer for layer in counted.layers if layer.kind == "synapses"), counts
 
 
 def reach():
-    """How many of 8 filters of 3×3, with a border of zeros, see each of 6×6 pixels."""
+    """Return the number of uses of each of 6×6 pixels by 8 filters of 3×3 with padding."""
     seen = torch.full((6,), 3.0)
     seen[[0, -1]] = 2
     return 8 * seen[:, None] * seen

@@ -1,3 +1,4 @@
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from made_models import make, make_recorded
+from made_models import Tutorial, louder, make, make_recorded
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost
 from spikeduel.measuring.inside import attribution, chosen, look_inside, pictures
@@ -37,20 +38,25 @@ def seen(model, image, **settings):
 def test_spikes_and_membranes_are_those_of_the_trace(image, encoding):
     model, keys = spiking(encoding=encoding), RandomKeys.for_evaluation(np.array([5]))
 
-    found = seen(model, image, keys=keys)
+    view = seen(model, image, keys=keys)
 
     trace = model.trace(image[None], keys)
-    assert [layer.name for layer in found.layers] == list(trace.spk)
-    for layer in found.layers:
+    assert [layer.name for layer in view.layers] == list(trace.spk)
+    for layer in view.layers:
         spk, mem = (part[layer.name][:, 0].numpy() for part in (trace.spk, trace.mem))
         np.testing.assert_array_equal(layer.fired, spk[:, layer.shown].T > 0)
         assert layer.spikes == spk.sum(1).tolist()
-        for each in layer.membranes:
-            np.testing.assert_allclose(each.potential, mem[:, each.neuron], rtol=1e-3, atol=1e-6)
-            assert each.threshold == [0.5] * 6
-    assert sum(found.spikes) == sum(spk.sum() for spk in trace.spk.values()) > 0
+        for membrane in layer.membranes:
+            np.testing.assert_allclose(
+                membrane.potential, mem[:, membrane.neuron], rtol=1e-3, atol=1e-6
+            )
+            assert membrane.threshold == [0.5] * 6
+    hidden, output = view.layers
+    # Each class has a row.
+    assert (hidden.of_classes, output.of_classes, output.shown) == (False, True, [0, 1, 2])
+    assert sum(view.spikes) == sum(spk.sum() for spk in trace.spk.values()) > 0
     np.testing.assert_allclose(
-        found.input.values[:, 0] if encoding != "direct" else found.input.values[[0] * 6, 0],
+        view.input.values[:, 0] if encoding != "direct" else view.input.values[[0] * 6, 0],
         trace.encoded[:, 0, 0],
         atol=1 / 255,
     )
@@ -59,33 +65,33 @@ def test_spikes_and_membranes_are_those_of_the_trace(image, encoding):
 @pytest.mark.parametrize("readout", ["counts", "mean"])
 def test_probabilities_are_those_of_the_stream_and_the_last_those_of_predict(image, readout):
     model = spiking() if readout == "counts" else make_recorded()[0]
-    given = image if readout == "counts" else make_recorded()[1][0].numpy()
+    frames = image if readout == "counts" else make_recorded()[1][0].numpy()
     state, expected = None, []
-    for frame in model.frames(given[None]):
+    for frame in model.frames(frames[None]):
         scores, state = model.step(frame, state)
         expected.append(model.probabilities(scores[0]).numpy())
 
-    found = seen(model, given)
+    view = seen(model, frames)
 
-    np.testing.assert_allclose(found.probabilities, expected, atol=1e-4)
-    label, shares = model.predict(given[None])
-    np.testing.assert_allclose(found.probabilities[-1], shares[0], atol=1e-4)
-    assert found.answer == label[0]
+    np.testing.assert_allclose(view.probabilities, expected, atol=1e-4)
+    label, shares = model.predict(frames[None])
+    np.testing.assert_allclose(view.probabilities[-1], shares[0], atol=1e-4)
+    assert view.answer == label[0]
     answers = np.argmax(expected, 1)
-    assert all(answers[found.decided - 1 :] == label[0])
-    assert found.decided == 1 or answers[found.decided - 2] != label[0]
+    assert all(answers[view.decided - 1 :] == label[0])
+    assert view.decided == 1 or answers[view.decided - 2] != label[0]
 
 
 def test_energy_so_far_ends_with_that_of_the_whole_answer(image):
     model = spiking()
 
-    found = look_inside({"it": model}, image, keys=RandomKeys.for_evaluation(np.array([0])))
+    view = look_inside({"it": model}, image, keys=RandomKeys.for_evaluation(np.array([0])))
 
     operations = cost(model, image[None]).operations
     table = energy.read(energy.HEADLINE)
-    assert found.models[0].joules == energy.over_time(operations, table)
-    assert found.energy == table.title
-    assert np.all(np.diff(found.models[0].joules) >= 0)
+    assert view.models[0].joules == energy.over_time(operations, table)
+    assert view.energy == table.title
+    assert np.all(np.diff(view.models[0].joules) >= 0)
 
 
 def test_of_an_adaptive_neuron_the_threshold_rises_with_its_spikes(image):
@@ -100,32 +106,23 @@ def test_of_an_adaptive_neuron_the_threshold_rises_with_its_spikes(image):
 
     rises = set()
     for layer in seen(model, image).layers:
-        for each in layer.membranes:
-            fired = layer.fired[layer.shown.index(each.neuron)]
-            np.testing.assert_array_equal(np.array(each.potential) > each.threshold, fired)
-            rises.add(max(each.threshold))
+        for membrane in layer.membranes:
+            fired = layer.fired[layer.shown.index(membrane.neuron)]
+            np.testing.assert_array_equal(np.array(membrane.potential) > membrane.threshold, fired)
+            rises.add(max(membrane.threshold))
     assert max(rises) > 0.69
-
-
-def test_an_output_layer_that_spikes_has_a_row_for_each_class(image):
-    model = spiking()
-
-    hidden, output = seen(model, image).layers
-
-    assert (hidden.of_classes, output.of_classes) == (False, True)
-    assert output.shown == [0, 1, 2]
 
 
 def test_a_network_without_spikes_shows_what_its_layers_give_to_the_next(image):
     model = make("small-cnn")
 
-    found = seen(model, image)
+    view = seen(model, image)
 
     with torch.no_grad():
         x = model.module.border(torch.from_numpy(image[None] / 255).float())
         first = model.module.features[:3](x)
         last = model.module.features(x).flatten(1)
-    maps, flat, _ = found.activations
+    maps, flat, _ = view.activations
     strongest = first.mean((0, 2, 3)).argsort(descending=True)[:6].sort().values
     assert maps.channels == 16
     np.testing.assert_allclose(maps.maps.values, first[:, strongest], atol=maps.maps.high / 255)
@@ -133,78 +130,54 @@ def test_a_network_without_spikes_shows_what_its_layers_give_to_the_next(image):
     np.testing.assert_allclose(
         flat.maps.values.ravel()[: flat.channels], last[0], atol=flat.maps.high / 255
     )
-    assert not found.layers
-    assert (found.decided, found.spikes, len(found.joules)) == (None, None, 1)
+    assert not view.layers
+    assert (view.decided, view.spikes, len(view.joules)) == (None, None, 1)
 
 
 @pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru", "vgg-sum"])
 def test_a_recording_is_shown_frame_by_frame(contender):
     model, frames = make_recorded(contender)
 
-    found = look_inside({"it": model}, frames[1].numpy(), truth="b")
+    view = look_inside({"it": model}, frames[1].numpy(), truth="b")
 
-    given = found.models[0].input
-    assert given.shape == (3, 2, 6, 6)
-    np.testing.assert_allclose(given.values, frames[1].reshape(3, 2, 6, 6), atol=given.high / 255)
-    assert (found.noun, found.num_steps, found.classes[found.truth]) == ("recording", 3, "b")
-    assert found.models[0].attribution.shape == (1, 1, 6, 6)
-
-
-class Stepping(nn.Module):
-    """A spiking network of another library, which makes its steps itself."""
-
-    def __init__(self):
-        super().__init__()
-        import snntorch
-
-        self.inner, self.outer = nn.Linear(100, 8), nn.Linear(8, 3)
-        self.first, self.last = snntorch.Leaky(beta=0.9), snntorch.Leaky(beta=0.9)
-
-    def forward(self, x):
-        mem1, mem2 = self.first.init_leaky(), self.last.init_leaky()
-        spikes, membranes = [], []
-        for _ in range(4):
-            spk, mem1 = self.first(8 * self.inner(x.flatten(1)), mem1)
-            spk, mem2 = self.last(8 * self.outer(spk), mem2)
-            spikes.append(spk)
-            membranes.append(mem2)
-        return torch.stack(spikes), torch.stack(membranes)
+    pixels = view.models[0].input
+    assert pixels.shape == (3, 2, 6, 6)
+    np.testing.assert_allclose(pixels.values, frames[1].reshape(3, 2, 6, 6), atol=pixels.high / 255)
+    assert (view.noun, view.num_steps, view.classes[view.truth]) == ("recording", 3, "b")
+    assert view.models[0].attribution.shape == (1, 1, 6, 6)
 
 
 def test_of_another_librarys_neurons_there_is_what_can_be_had(image):
     torch.manual_seed(0)
-    module = Stepping()
+    module = louder(Tutorial(100, 8), 8)
     calling = calling_of(module, (1, 10, 10))
     card = replace(make().card, encoding="direct", num_steps=4, foreign=calling)
     model = Model(Foreign(module, calling, "snn"), card)
 
-    found = seen(model, image)
+    view = seen(model, image)
 
-    assert found.foreign
-    assert not found.layers
-    assert len(found.probabilities) == len(found.spikes) == 4
-    assert sum(found.spikes) > 0
-    assert found.attribution is not None
-    assert found.activations[0].maps.values.shape[0] == 4
+    assert view.foreign
+    assert not view.layers
+    assert len(view.probabilities) == len(view.spikes) == 4
+    assert sum(view.spikes) > 0
+    assert view.attribution is not None
+    assert view.activations[0].maps.values.shape[0] == 4
 
 
 def test_several_models_are_asked_about_one_image_and_left_as_they_were(image):
     models = {"a": spiking(), "b": make("small-cnn"), "c": spiking(encoding="direct", num_steps=3)}
-    before = [
-        {name: value.clone() for name, value in each.module.state_dict().items()}
-        for each in models.values()
-    ]
+    before = [copy.deepcopy(model.module.state_dict()) for model in models.values()]
 
-    found = look_inside(models, image, truth="c")
+    view = look_inside(models, image, truth="c")
 
-    assert [each.name for each in found.models] == ["a", "b", "c"]
-    assert found.num_steps == 6
-    for each, weights in zip(models.values(), before, strict=True):
-        torch.testing.assert_close(each.module.state_dict(), weights)
+    assert [model.name for model in view.models] == ["a", "b", "c"]
+    assert view.num_steps == 6
+    for model, weights in zip(models.values(), before, strict=True):
+        torch.testing.assert_close(model.module.state_dict(), weights)
         assert not any(
-            part._forward_hooks or part._forward_pre_hooks for part in each.module.modules()
+            part._forward_hooks or part._forward_pre_hooks for part in model.module.modules()
         )
-    assert look_inside(models, image, truth="c") == found
+    assert look_inside(models, image, truth="c") == view
 
 
 def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
@@ -213,16 +186,16 @@ def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
     shares = model.predict(image[None])[1][0]
     least = int(shares.argmin())
 
-    found = look_inside({"it": model}, image, truth=names[least])
+    view = look_inside({"it": model}, image, truth=names[least])
 
-    assert len(found.classes) == 12
-    assert found.classes[found.truth] == names[least]
+    assert len(view.classes) == 12
+    assert view.classes[view.truth] == names[least]
     np.testing.assert_allclose(
-        found.models[0].probabilities[0],
-        shares[[names.index(each) for each in found.classes]],
+        view.models[0].probabilities[0],
+        shares[[names.index(name) for name in view.classes]],
         atol=1e-4,
     )
-    assert found.classes[found.models[0].answer] == names[shares.argmax()]
+    assert view.classes[view.models[0].answer] == names[shares.argmax()]
 
 
 @pytest.mark.parametrize(
@@ -247,12 +220,9 @@ def test_pictures_come_back(random):
     np.testing.assert_allclose(kept.values, grey, atol=7 / 255)
     np.testing.assert_array_equal(bits.values, black_and_white)
     assert (kept.bits, bits.bits, len(bits.data)) == (8, 1, 5)
-
-
-def test_nothing_for_and_nothing_against_is_exactly_nothing():
-    assert pictures(np.array([[[[-2.0, 0.0, 1.0]]]]), 10, symmetric=True).values[
-        0, 0, 0, 1
-    ] == pytest.approx(0, abs=1e-6)
+    # Nothing for and nothing against is exactly nothing.
+    signed = pictures(np.array([[[[-2.0, 0.0, 1.0]]]]), 10, symmetric=True)
+    assert signed.values[0, 0, 0, 1] == pytest.approx(0, abs=1e-6)
 
 
 def test_the_neurons_shown_go_from_busy_to_still():
@@ -277,17 +247,17 @@ class Corner(nn.Module):
         self.weight = nn.Parameter(torch.arange(1.0, 10.0))
 
     def forward(self, x):
-        found = x[:, 0, :3, :3].flatten(1) @ self.weight
-        return torch.stack([found, -found, torch.zeros_like(found)], 1)
+        score = x[:, 0, :3, :3].flatten(1) @ self.weight
+        return torch.stack([score, -score, torch.zeros_like(score)], 1)
 
 
 @pytest.mark.parametrize(("label", "sign"), [(None, 1), (0, 1), (1, -1), (2, 0)])
 def test_of_a_linear_network_it_is_weight_times_input(image, label, sign):
-    found = attribution(Model(Corner(), make("small-cnn").card), image, label)
+    shares = attribution(Model(Corner(), make("small-cnn").card), image, label)
 
     expected = np.zeros((10, 10))
     expected[:3, :3] = sign * np.arange(1, 10).reshape(3, 3) * image[0, :3, :3] / 255
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(shares, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate"])
@@ -298,22 +268,22 @@ def test_a_spiking_network_that_sees_one_corner_is_found_out(image, encoding):
         seen[:, :4, :4] = 1
         model.module.linear1.weight *= 20 * seen.flatten()
 
-    found = attribution(model, image)
+    shares = attribution(model, image)
 
-    assert np.abs(found[:4, :4]).max() > 0
-    found[:4, :4] = 0
-    assert not found.any()
+    assert np.abs(shares[:4, :4]).max() > 0
+    shares[:4, :4] = 0
+    assert not shares.any()
 
 
 def test_it_adds_up_to_what_the_image_adds_to_the_score(image):
     model = make("small-cnn")
     black = np.zeros_like(image)
 
-    found = attribution(model, image, 1, points=256)
+    shares = attribution(model, image, 1, points=256)
 
     with torch.no_grad():
         scores = [
-            model.module(torch.from_numpy(each[None] / 255).float())[0, 1]
-            for each in (image, black)
+            model.module(torch.from_numpy(picture[None] / 255).float())[0, 1]
+            for picture in (image, black)
         ]
-    assert found.sum() == pytest.approx(float(scores[0] - scores[1]), rel=0.02)
+    assert shares.sum() == pytest.approx(float(scores[0] - scores[1]), rel=0.02)

@@ -23,69 +23,55 @@ def images(random):
     return random.integers(0, 256, (256, 1, 10, 10), dtype=np.uint8)
 
 
-@pytest.fixture
-def path(tmp_path):
-    save_model(tmp_path / "a model.safetensors", make())
-    return tmp_path / "a model.safetensors"
-
-
-def test_a_model_is_timed_in_a_process_of_its_own(path, images):
-    found = latency(path, images, "cpu")
-    assert structs.replace(found.machine, load_average=None) == structs.replace(
-        machine("cpu"), load_average=None
-    )
-    assert found.precision == "32"
-    assert set(found.throughput) == {"1", "32", "256"}
-    assert 0 < found.one_image.median_ms < 1000
-    assert len(found.stream_ms) == 6
-    assert found.start_up_seconds > 0.1
-    # Torch is in it; and it is not the memory of this process, which has grown by pictures and
-    # tests.
-    assert 50 << 20 < found.peak_memory_bytes < 4 << 30
-    assert (
-        typed.converted(json.loads(json.dumps(typed.plain(found), allow_nan=False)), Latency)
-        == found
-    )
-
-
 OWN = """
-from torch import nn
+from spikeduel.networks.architectures import DenseSNN
+from spikeduel.spiking.neurons import LIF
 
 print("imported, noisily")
 
-class Noisy(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(100, 3)
-
+class Noisy(DenseSNN):
     def forward(self, x):
         print("noise")
-        return self.linear(x.flatten(1))
+        return super().forward(x)
 
 def build(image_shape, num_classes, num_steps, **settings):
-    return Noisy()
+    return Noisy(image_shape, num_classes, lambda: LIF(0.9), 8)
 """
 
 
-def test_code_of_the_users_is_found_and_may_print(tmp_path, images, monkeypatch, capsys):
+def test_a_model_is_timed_in_a_process_where_code_of_the_users_may_print(
+    tmp_path, images, monkeypatch, capsys
+):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "own_network_timed.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path / "mine")
-    save_model(
-        tmp_path / "own.safetensors",
-        make("own_network_timed:build", family="ann", encoding=None, network={}, num_steps=None),
-    )
+    card = {"family": "snn", "encoding": "rate", "num_steps": 6, "network": {}}
+    save_model(tmp_path / "own.safetensors", make("own_network_timed:build", **card))
     capsys.readouterr()
-    found = latency(tmp_path / "own.safetensors", images, "cpu", ["own_network_timed:build"])
-    assert found.one_image.n >= 3
+    timed = latency(tmp_path / "own.safetensors", images, "cpu", ["own_network_timed:build"])
     assert capsys.readouterr() == ("", "")
+    assert timed.reasons.get("process") is None
+    assert structs.replace(timed.machine, load_average=None) == structs.replace(
+        machine("cpu"), load_average=None
+    )
+    assert timed.precision == "32"
+    assert set(timed.throughput) == {"1", "32", "256"}
+    assert 0 < timed.one_image.median_ms < 1000
+    assert len(timed.stream_ms) == 6
+    assert timed.start_up_seconds > 0.1
+    # Torch is in it; and it is not the memory of this process, which has grown by pictures and
+    # tests.
+    assert 50 << 20 < timed.peak_memory_bytes < 4 << 30
+    kept = json.dumps(typed.plain(timed), allow_nan=False)
+    assert typed.converted(json.loads(kept), Latency) == timed
 
 
-def test_what_fails_is_null_and_says_why(path, images, tmp_path):
+def test_what_fails_is_null_and_says_why(images, tmp_path):
+    path = tmp_path / "a model.safetensors"
     path.write_bytes(b"damaged")
-    found = latency(path, images, "cpu")
-    assert found == Latency(machine=found.machine, reasons=found.reasons)
-    assert "a model.safetensors" in found.reasons["process"]
+    times = latency(path, images, "cpu")
+    assert times == Latency(machine=times.machine, reasons=times.reasons)
+    assert "a model.safetensors" in times.reasons["process"]
     late = latency(path, images, "cpu", seconds=0.01)
     assert late.reasons["process"] == "no process for it (TimeoutExpired)"
 
@@ -139,21 +125,21 @@ def test_what_is_timed_is_predict_in_batches_of_three_sizes(images, monkeypatch)
     model, asked = make(), {}
     predict = model.predict
 
-    def predicting(given):
-        asked.setdefault(len(given), []).append(given)
-        return predict(given)
+    def predicting(pictures):
+        asked.setdefault(len(pictures), []).append(pictures)
+        return predict(pictures)
 
     monkeypatch.setattr(model, "predict", predicting)
     monkeypatch.setattr(timing, "SECONDS", 0.02)
-    found = timing.timed(model, images)
+    times = timing.timed(model, images)
     assert set(asked) == {1, 32, 256}
-    for size, entry in ((size, found["throughput"][str(size)]) for size in asked):
+    for size, entry in ((size, times["throughput"][str(size)]) for size in asked):
         assert entry["n"] == len(asked[size]) - 1
         assert entry["images_per_second"] == pytest.approx(1000 * size / entry["median_ms"])
     np.testing.assert_array_equal(asked[32][1], images[32:64])
-    assert found["one_image"]["median_ms"] == found["throughput"]["1"]["median_ms"]
-    assert len(found["stream_ms"]) == 6
-    assert (np.diff(found["stream_ms"]) > 0).all()
+    assert times["one_image"]["median_ms"] == times["throughput"]["1"]["median_ms"]
+    assert len(times["stream_ms"]) == 6
+    assert (np.diff(times["stream_ms"]) > 0).all()
 
 
 def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeypatch):
@@ -166,22 +152,22 @@ def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeyp
     # Three calls that count and one before them: half a joule an image.
     monkeypatch.setattr(timing, "SECONDS", 0)
     monkeypatch.setattr(timing, "counters", lambda device: [EnergyCounter("rapl", read)])
-    found = timing.timed(make(), images)
-    assert (found["joules_per_image"], found["joules_source"]) == (0.5, "rapl")
-    assert "joules_per_image" not in found["reasons"]
+    times = timing.timed(make(), images)
+    assert (times["joules_per_image"], times["joules_source"]) == (0.5, "rapl")
+    assert "joules_per_image" not in times["reasons"]
     assert len(readings) == 2
 
 
 def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0)
     monkeypatch.setattr(timing, "counters", lambda device: [])
-    found = timing.timed(make("small-cnn"), images)
-    assert (found["stream_ms"], found["joules_per_image"], found["joules_source"]) == (
+    times = timing.timed(make("small-cnn"), images)
+    assert (times["stream_ms"], times["joules_per_image"], times["joules_source"]) == (
         None,
         None,
         None,
     )
-    assert set(found["reasons"]) == {"stream_ms", "joules_per_image"}
+    assert set(times["reasons"]) == {"stream_ms", "joules_per_image"}
 
 
 def test_a_stream_sees_every_step(images, clock):
@@ -214,13 +200,16 @@ def powercap(tmp_path):
 
 
 def test_each_package_is_counted_once(powercap):
-    found = counters(torch.device("cpu"), powercap.folder)
-    assert [(each.source, each.read()) for each in found] == [("rapl", 1.0), ("rapl", 4.0)]
+    packages = counters(torch.device("cpu"), powercap.folder)
+    assert [(counter.source, counter.read()) for counter in packages] == [
+        ("rapl", 1.0),
+        ("rapl", 4.0),
+    ]
     powercap("intel-rapl:0", "package-0", 3_500_000)
-    assert (found[0].read() - 1.0) % found[0].wraps_at == 2.5
+    assert (packages[0].read() - 1.0) % packages[0].wraps_at == 2.5
     # It has begun again from 0 after 5 J.
     powercap("intel-rapl:1", "package-1", 250_000)
-    assert (found[1].read() - 4.0) % found[1].wraps_at == 1.25
+    assert (packages[1].read() - 4.0) % packages[1].wraps_at == 1.25
 
 
 def test_what_one_may_not_read_or_is_not_there_is_no_counter(powercap, tmp_path):
@@ -252,9 +241,9 @@ def test_a_gpu_is_found_by_its_identity(monkeypatch):
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="abc")
     )
-    (found,) = counters(torch.device("cuda"))
-    assert found.source == "nvml"
-    assert found.read() - found.read() == -2.5
+    (counter,) = counters(torch.device("cuda"))
+    assert counter.source == "nvml"
+    assert counter.read() - counter.read() == -2.5
 
     def refuses(handle):
         raise NVMLError("not supported")

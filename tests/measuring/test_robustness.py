@@ -1,8 +1,11 @@
+import io
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 from spikeduel.data import Preprocessing
@@ -53,8 +56,8 @@ def squares():
 def test_a_planted_model_breaks_where_it_must(squares):
     model = Model(ByBrightness(), CARD)
     asked = measures(Progress(), "planted")
-    found = {name: measure(model, squares) for name, measure in asked.items()}
-    accuracies = {name: found[f"robustness-{name}"].accuracies for name in CORRUPTIONS}
+    measured = {name: measure(model, squares) for name, measure in asked.items()}
+    accuracies = {name: measured[f"robustness-{name}"].accuracies for name in CORRUPTIONS}
     # A square that only moves or turns stays as bright as it was.
     assert accuracies["translation"] == [1.0] * 5
     assert accuracies["rotation"] == [1.0] * 5
@@ -62,9 +65,9 @@ def test_a_planted_model_breaks_where_it_must(squares):
     assert accuracies["contrast"][-1] == 0.5
     # With noise, every image has a pixel that is.
     assert accuracies["noise"][-1] == 0.5
-    assert all(len(each) == 5 for each in accuracies.values())
-    assert all(entry.n == 40 for entry in found.values())
-    assert summary(1.0, found).area["contrast"] < 0.8
+    assert all(len(by_severity) == 5 for by_severity in accuracies.values())
+    assert all(entry.n == 40 for entry in measured.values())
+    assert summary(1.0, measured).area["contrast"] < 0.8
 
 
 def test_corrupted_batches_keep_labels(squares):
@@ -81,11 +84,11 @@ def test_summary_by_hand():
         for name in CORRUPTIONS
     }
     measured["robustness-noise"] = CorruptedAccuracies(n=10, accuracies=[0.1] * 5)
-    found = summary(0.8, {**measured, "classification": {"accuracy": 0.8}})
-    assert found.clean == 0.8
-    assert found.area["blur"] == pytest.approx(0.6)
-    assert found.mean == pytest.approx((0.1 + 6 * 0.6) / 7)
-    assert found.images == dict.fromkeys(CORRUPTIONS, 10)
+    whole = summary(0.8, {**measured, "classification": {"accuracy": 0.8}})
+    assert whole.clean == 0.8
+    assert whole.area["blur"] == pytest.approx(0.6)
+    assert whole.mean == pytest.approx((0.1 + 6 * 0.6) / 7)
+    assert whole.images == dict.fromkeys(CORRUPTIONS, 10)
 
 
 # ---- the corruptions
@@ -98,10 +101,6 @@ def pictures(number, shape, seed=0):
     fine = nn.functional.interpolate(coarse, shape[1:], mode="bilinear")
     fine *= fine > 0.3
     return (255 * fine).to(torch.uint8)
-
-
-def changed(images, spoilt):
-    return float((images.double() - spoilt.double()).square().mean())
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -130,7 +129,8 @@ def test_any_size_alike_in_every_batch(name, shape, severity, part):
 def test_a_higher_severity_changes_more(name, shape):
     images = pictures(20, shape)
     changes = [
-        changed(images, corrupt(name, images, severity, np.arange(20))) for severity in SEVERITIES
+        float((images - corrupt(name, images, severity, np.arange(20)).double()).square().mean())
+        for severity in SEVERITIES
     ]
     assert changes[0] > 1
     assert changes == sorted(set(changes))
@@ -176,10 +176,12 @@ def test_blur_spreads_a_point_by_its_share_of_the_side():
     assert torch.equal(corrupt("blur", bright, 5, np.array([0])), bright)
 
 
-def test_contrast_by_hand():
+@pytest.mark.parametrize(
+    ("severity", "expected"), [(2, [50, 100, 100, 150]), (5, [88, 100, 100, 112])]
+)
+def test_contrast_by_hand(severity, expected):
     image = torch.tensor([[0, 100], [100, 200]], dtype=torch.uint8)[None, None]
-    assert corrupt("contrast", image, 2, np.array([0])).flatten().tolist() == [50, 100, 100, 150]
-    assert corrupt("contrast", image, 5, np.array([0])).flatten().tolist() == [88, 100, 100, 112]
+    assert corrupt("contrast", image, severity, np.array([0])).flatten().tolist() == expected
 
 
 def test_occlusion_covers_a_rectangle_of_its_share():
@@ -201,8 +203,8 @@ def test_rotation_turns_about_the_centre_both_ways():
     spoilt = corrupt("rotation", images, 4, np.arange(20)).double()
     y, x = torch.meshgrid(torch.arange(41) - 20.0, torch.arange(41) - 20.0, indexing="ij")
     angles = [
-        float(torch.rad2deg(torch.atan2((each * y).sum(), (each * x).sum())))
-        for each in spoilt[:, 0]
+        float(torch.rad2deg(torch.atan2((image * y).sum(), (image * x).sum())))
+        for image in spoilt[:, 0]
     ]
     assert {round(abs(angle)) for angle in angles} == {32}
     assert {angle > 0 for angle in angles} == {True, False}
@@ -211,7 +213,7 @@ def test_rotation_turns_about_the_centre_both_ways():
 def test_translation_moves_whole_pixels():
     images = pictures(30, (1, 50, 50))
     spoilt = corrupt("translation", images, 2, np.arange(30))
-    found = set()
+    met = set()
     for image, moved in zip(images[:, 0], spoilt[:, 0], strict=True):
         # The one shift that explains what is left of the image.
         shifts = [
@@ -224,17 +226,13 @@ def test_translation_moves_whole_pixels():
             )
         ]
         assert len(shifts) == 1
-        found.add(shifts[0])
+        met.add(shifts[0])
         assert 3 <= np.hypot(*shifts[0]) <= 4.6
-    assert len(found) > 8
+    assert len(met) > 8
 
 
 def test_jpeg_is_pillows_jpeg():
     """Another reader and writer of the same format, as an oracle."""
-    import io
-
-    from PIL import Image
-
     images = pictures(3, (1, 32, 32))
     for image, spoilt in zip(images, corrupt("jpeg", images, 3, np.arange(3)), strict=True):
         file = io.BytesIO()

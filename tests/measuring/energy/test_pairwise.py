@@ -9,14 +9,14 @@ from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import AMOUNTS, STEPS
 from spikeduel.measuring.energy import accounting, pairwise, scaled
-from spikeduel.measuring.energy.pairwise import Pair, against_twin, compare_by, compare_run
+from spikeduel.measuring.energy.pairwise import Pair, compare_by, compare_run
 from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
 
 
-def threshold(found, axis):
+def threshold(verdict, axis):
     """Return the change of an accounting's result along an axis, if there is one."""
-    return next((change for change in found.thresholds if change.axis == axis), None)
+    return next((change for change in verdict.thresholds if change.axis == axis), None)
 
 
 def law(name):
@@ -24,18 +24,16 @@ def law(name):
 
 
 def amount(name, side="spiking", steps=1.0, **amounts):
-    """What an accounting gives for a layer with these amounts and 0 of all others: an array over
-    corners.
-    """
-    given = {**{key: np.zeros((1, 1)) for key in AMOUNTS}, STEPS: np.array([[steps]])}
-    given |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
+    """Return an accounting's values, one a corner, of a layer of these amounts alone."""
+    known = {**{key: np.zeros((1, 1)) for key in AMOUNTS}, STEPS: np.array([[steps]])}
+    known |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
     networks = pair(spiking().layers, 2, plain().layers)
-    networks.other = given
-    weighed = pairwise._weighed(networks, law(name), given)
+    networks.other = known
+    weighed = pairwise._weighed(networks, law(name), known)
     return weighed[side == "other"][0].tolist()
 
 
-def dense(fan_in, fan_out, rate, num_steps, **given):
+def dense(fan_in, fan_out, rate, num_steps, **more):
     """A layer that takes spikes, each input `rate` times a step, and its neurons, which fire as
     often.
     """
@@ -64,7 +62,7 @@ def dense(fan_in, fan_out, rate, num_steps, **given):
             threshold_comparisons=fan_out * num_steps,
             membrane_reads=fan_out * num_steps,
             membrane_writes=fan_out * num_steps,
-            **given,
+            **more,
         ),
     ]
 
@@ -117,11 +115,11 @@ def test_the_crossovers_of_spyx(steps, per_cent):
     first = dense(256, 128, 0.1, steps)
     last = [*dense(128, 10, 0.1, steps)]
     last[1] = replace(last[1], spikes=None, threshold_comparisons=0, resets=0)
-    found = compare_by(
+    verdict = compare_by(
         pair([*first, *last], steps, [numbers(256, 128, image=True), numbers(128, 10)]),
         law("yan-dram"),
     )
-    assert 100 * threshold(found, "rate").value == pytest.approx(per_cent, abs=0.006)
+    assert 100 * threshold(verdict, "rate").value == pytest.approx(per_cent, abs=0.006)
 
 
 def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
@@ -132,7 +130,7 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
         rate: compare_by(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan"))
         for rate in (0.04, 0.057, 0.07)
     }
-    assert [found.cheaper for found in ratios.values()] == ["spiking", None, "other"]
+    assert [verdict.cheaper for verdict in ratios.values()] == ["spiking", None, "other"]
     assert ratios[0.057].ratio.low == pytest.approx(1, abs=0.05)
     assert ratios[0.057].ratio.high == pytest.approx(1, abs=0.1)
 
@@ -235,13 +233,13 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", accounting.NAMES)
 def test_by_hand(name):
-    found = compare_by(NETWORKS, law(name))
+    verdict = compare_by(NETWORKS, law(name))
     scale = 1e-12 if law(name).unit == "J" else 1
-    for bounds, expected in zip((found.spiking, found.other), BY_HAND[name], strict=True):
+    for bounds, expected in zip((verdict.spiking, verdict.other), BY_HAND[name], strict=True):
         assert bounds.low == pytest.approx(scale * min(expected))
         assert bounds.high == pytest.approx(scale * max(expected))
-    low, high = found.ratio.low, found.ratio.high
-    assert found.cheaper == ("spiking" if high < 1 else "other" if low > 1 else None)
+    low, high = verdict.ratio.low, verdict.ratio.high
+    assert verdict.cheaper == ("spiking" if high < 1 else "other" if low > 1 else None)
 
 
 # ---- amounts
@@ -296,9 +294,9 @@ def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
     counted = spiking()
     expected = replace(counted, layers=scaled(counted, rate, steps))
     axis, value = ("rate", rate * NETWORKS.rate) if steps == 2 else ("steps", steps)
-    found = NETWORKS.moved(axis, np.array([[value]]))
+    moved = NETWORKS.moved(axis, np.array([[value]]))
     for name, values in Pair([expected], [plain()]).spiking.items():
-        assert found[name][0] == pytest.approx(values), name
+        assert moved[name][0] == pytest.approx(values), name
 
 
 def test_the_mean_over_trials_leaves_out_networks_of_another_shape():
@@ -337,7 +335,9 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, threshold):
     def cheaper(value):
         column = np.array([[value]])
         changed = {
-            key: column for key, each in law(name).constants.items() if each.axis == threshold.axis
+            key: column
+            for key, constant in law(name).constants.items()
+            if constant.axis == threshold.axis
         }
         sides = pairwise._cheaper(
             *pairwise._weighed(NETWORKS, law(name), NETWORKS.moved(threshold.axis, column), changed)
@@ -353,9 +353,9 @@ def test_the_rate_of_a_flip_by_hand():
     # spike a step.
     assert threshold(compare_by(NETWORKS, law("first-layer-once")), "rate") is None
     cheap = pair(dense(10, 4, 0.5, 2), 2, [numbers(10, 4)])
-    found = compare_by(cheap, law("operations"))
+    verdict = compare_by(cheap, law("operations"))
     # Two steps of 40 r additions against 40 operations: level at a half.
-    assert (found.cheaper, found.ratio.low) == (None, 1.0)
+    assert (verdict.cheaper, verdict.ratio.low) == (None, 1.0)
     # 0.9 · 20 T against 4.6 · 40: from the 11th step on.
     assert threshold(compare_by(cheap, law("syops")), "steps").value == 11
 
@@ -363,8 +363,8 @@ def test_the_rate_of_a_flip_by_hand():
 # ---- a run
 
 
-def counted(name, operations, **given):
-    return trial(name, operations=operations, **given)
+def counted(name, operations, **more):
+    return trial(name, operations=operations, **more)
 
 
 def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls():
@@ -378,15 +378,15 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
         counted("snn-b", spiking()),
         counted("cnn", plain()),
     )
-    found = compare_run(results)
+    verdict = compare_run(results)
     assert [
-        (accounted.spiking, accounted.other, accounted.control) for accounted in found.pairs
+        (accounted.spiking, accounted.other, accounted.control) for accounted in verdict.pairs
     ] == [
         ("snn-a", "cnn", None),
         ("snn-a", "ReLU twin", "relu_twin"),
         ("snn-b", "cnn", None),
     ]
-    accounted = found.pairs[0]
+    accounted = verdict.pairs[0]
     assert (accounted.num_steps, accounted.rate, accounted.judged) == (
         2,
         0.5,
@@ -394,21 +394,15 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     )
     sides = [len(accounted.found(side)) for side in ("spiking", "other", None)]
     assert sum(sides) == accounted.judged
-    assert [law.name for law in found.definitions] == list(accounting.NAMES)
-
-
-def test_one_network_stands_against_its_twin():
-    accounted = against_twin(spiking())
-    syops = next(result for result in accounted.by_accounting if result.accounting == "syops")
-    assert syops.other.low == pytest.approx(60 * 4.6e-12)
+    assert [law.name for law in verdict.definitions] == list(accounting.NAMES)
 
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):
     path = write(tmp_path / "mine.toml")
-    found = compare_run(
+    verdict = compare_run(
         results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)]
     )
-    first, *others = found.pairs[0].by_accounting
+    first, *others = verdict.pairs[0].by_accounting
     assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == (
         "mine",
         4,
@@ -435,7 +429,7 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
     twice = pairwise.all_accountings(
         [accounting.read(mine), accounting.read(mine), accounting.read("syops")]
     )
-    assert [each.name for each in twice[:3]] == ["mine", "syops", "first-layer-once"]
+    assert [accounting.name for accounting in twice[:3]] == ["mine", "syops", "first-layer-once"]
     assert len(twice) == 1 + len(accounting.NAMES)
     with pytest.raises(InputError, match="two accountings are called mine"):
         pairwise.all_accountings([accounting.read(mine), accounting.read(other)])
@@ -452,6 +446,6 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
     ],
 )
 def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, network, tmp_path):
-    found = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
-    assert found.ratio is None
-    assert found.reason == f"its formula gives no amount of at least 0 for the {network} network"
+    verdict = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
+    assert verdict.ratio is None
+    assert verdict.reason == f"its formula gives no amount of at least 0 for the {network} network"
