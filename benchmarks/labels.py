@@ -34,7 +34,7 @@ from spikeduel.data import Prepared
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders, label_check, trial
+from spikeduel.trials import auto_settings, contenders, outcomes, trial
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
@@ -133,7 +133,7 @@ def main() -> None:
                 TrialOutcome(record, trial.measured(each, store))
                 for each, record in zip(trials, records, strict=True)
             ]
-        check, listed = label_check.check(prepared, splits, finished, audit)
+        check, listed = outcomes.doubted_labels(prepared, splits, finished, audit)
         sides = [
             side
             for split in splits

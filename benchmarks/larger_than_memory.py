@@ -24,7 +24,7 @@ import numpy as np
 
 from spikeduel.data import DataOptions, Preprocessing, RawDataset
 from spikeduel.data.disk_arrays import empty_npy
-from spikeduel.system import hardware, memory
+from spikeduel.system import hardware, load
 from spikeduel.system.progress import Item, Progress
 
 RESULT = Path(__file__).parent / "results" / "larger-than-memory.json"
@@ -125,14 +125,14 @@ def main() -> None:
 
 
 def _one(limit: int) -> None:
-    memory.available_memory = lambda: 0
+    load.available_memory = lambda: 0
     # Only now: what asks for it takes it by name.
     import spikeduel
     from spikeduel.data import disk_arrays, loader
     from spikeduel.settings.recipes import baseline
     from spikeduel.system import files
 
-    loader.available_memory = disk_arrays.available_memory = memory.available_memory
+    loader.available_memory = disk_arrays.available_memory = load.available_memory
     files.cache_dir = lambda: Path("cache").absolute()
     experiment = baseline(
         f"{Path(__file__).stem}:noise",

@@ -21,7 +21,6 @@ from spikeduel.trials import (
     auto_settings,
     controls,
     conversion,
-    label_check,
     plan,
     run_folder,
     tuning,
@@ -29,7 +28,7 @@ from spikeduel.trials import (
 from spikeduel.trials.contenders import describe_all
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import assemble, gather, test_uses
+from spikeduel.trials.outcomes import assemble, doubted_labels, gather, test_uses
 from spikeduel.trials.plan import Plan
 from spikeduel.trials.store import Place, Store, TrialRecord, opened
 from spikeduel.trials.tuning import Tuning
@@ -140,7 +139,7 @@ def conclude(
         if experiment.controls:
             controlled = controls.run(trials, prepared, store, progress, workers)
     outcomes = gather(trials, records, controlled, prepared, store, progress)
-    labels = label_check.check(prepared, splits, outcomes, ready.audit)
+    labels = doubted_labels(prepared, splits, outcomes, ready.audit)
     results = assemble(
         *(experiment, prepared, splits, outcomes),
         uses=test_uses(store, prepared, splits, outcomes),

@@ -13,8 +13,8 @@ from browser import browser, opened
 from made_results import make_results, with_trials
 from spikeduel.data import Split
 from spikeduel.reporting import RunData, report
+from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.optimism import curve
 from spikeduel.settings.recipes import baseline
 
 OVERFLOWING = """
@@ -46,7 +46,7 @@ def page(running, tmp_path_factory, make_prepared):
         baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
     )
     results = with_trials(
-        make_results(prepared, experiment), optimism=curve([10, 30, 20, 25, 28], 100, 3)
+        make_results(prepared, experiment), optimism=optimism_of([10, 30, 20, 25, 28], 100, 3)
     )
     held = RunData(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
     return report(Comparison(experiment, results, tmp_path_factory.mktemp("run")), held=held)

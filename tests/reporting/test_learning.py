@@ -7,7 +7,7 @@ from msgspec import structs
 from made_pages import places, told, told_in
 from made_results import failed, with_trials
 from spikeduel.reporting import accuracies, charts, learning_curves
-from spikeduel.results.optimism import curve
+from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.trials import Epoch
 from spikeduel.settings.recipes import baseline
 
@@ -67,7 +67,9 @@ def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
 def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(
     make_prepared, make_results
 ):
-    meters = iter([curve([10, 30, 20, 25, 28], 100, 3), curve([50, 60, 70, 80, 90], 100, 4)])
+    meters = iter(
+        [optimism_of([10, 30, 20, 25, 28], 100, 3), optimism_of([50, 60, 70, 80, 90], 100, 4)]
+    )
     made = make_results(make_prepared(), baseline(seeds=1))
     chart = accuracies.optimism(with_trials(made, optimism=lambda trial: next(meters)))
     left, right = chart.panels

@@ -21,8 +21,8 @@ from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import rendering, report, report_again
 from spikeduel.results import findings, power
+from spikeduel.results.accuracy import contender_optimism, optimism_of
 from spikeduel.results.findings import finding
-from spikeduel.results.optimism import curve, meter
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
@@ -115,13 +115,15 @@ def test_the_page_stands_alone(comparison):
 def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
     assert "Optimism meter" not in Page(report(comparison)).text
     results = with_trials(
-        comparison.results, optimism=lambda trial: curve([10, 12, 15, 13, 14], 20, 3)
+        comparison.results, optimism=lambda trial: optimism_of([10, 12, 15, 13, 14], 20, 3)
     )
     (pair,) = with_pair(
         results, power=power.power(power.assumed_variability(0.003, 20), 0.01, 6)
     ).comparison.pairs
     measured = with_comparison(
-        replace(comparison, results=results), pairs=[pair], optimism=meter(results.trials)
+        replace(comparison, results=results),
+        pairs=[pair],
+        optimism=contender_optimism(results.trials),
     )
 
     shown = Page(report(measured))

@@ -7,8 +7,8 @@ from msgspec import structs
 
 from made_trials import pair, results, scored, trial, tuning
 from spikeduel.results import columns
+from spikeduel.results.accuracy import contender_optimism, optimism_of
 from spikeduel.results.columns import text_rows
-from spikeduel.results.optimism import curve, meter
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, ClassScores, Robustness
 
@@ -190,9 +190,9 @@ def test_calibration_is_averaged_over_trials():
 
 
 def test_chosen_and_best_epochs():
-    made = meter(
+    made = contender_optimism(
         [
-            trial(name, 0.5, seed=seed, epochs=2, optimism=curve(right, 1000, chosen))
+            trial(name, 0.5, seed=seed, epochs=2, optimism=optimism_of(right, 1000, chosen))
             for name, seed, right, chosen in (
                 ("snn", 0, [800, 840], 0),
                 ("cnn", 0, [820, 820], 1),

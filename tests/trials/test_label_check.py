@@ -5,8 +5,7 @@ import numpy as np
 from spikeduel.data import Split
 from spikeduel.results.audit import Details
 from spikeduel.results.trials import Confidences, LabelConfidences
-from spikeduel.trials.label_check import check
-from spikeduel.trials.outcomes import TrialOutcome
+from spikeduel.trials.outcomes import TrialOutcome, doubted_labels
 
 LABELS = np.array([0, 1] * 10)
 SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
@@ -43,7 +42,9 @@ def checked(
     shares: tuple[float | None, ...] = (),
 ):
     prepared = Set(labels=LABELS, classes=("cat", "dog"), names=None)
-    return check(prepared, splits, trainings, SimpleNamespace(details=Details(label_shares=shares)))
+    return doubted_labels(
+        prepared, splits, trainings, SimpleNamespace(details=Details(label_shares=shares))
+    )
 
 
 def test_what_all_trainings_together_doubt_is_listed_the_surest_first():

@@ -17,7 +17,7 @@ import numpy as np
 
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-from spikeduel.system.memory import available_memory
+from spikeduel.system.load import available_memory
 
 if TYPE_CHECKING:
     from torch import Tensor

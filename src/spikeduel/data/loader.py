@@ -14,7 +14,7 @@ import numpy as np
 
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.workers import in_turn
-from spikeduel.system.memory import available_memory
+from spikeduel.system.load import available_memory
 
 if TYPE_CHECKING:
     import torch

@@ -12,8 +12,8 @@ import numpy as np
 from spikeduel.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.networks.shipped import Origin
 from spikeduel.results import accuracy
+from spikeduel.results.accuracy import ContenderOptimism
 from spikeduel.results.controls import ControlledContender, ControlRow
-from spikeduel.results.optimism import ContenderOptimism
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.trials import (
     AddedMeasure,

@@ -8,11 +8,11 @@ import msgspec
 from msgspec import Meta, structs
 
 from spikeduel.data.events.recordings import EventRates
+from spikeduel.results.accuracy import ContenderOptimism
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import EnergyAccountings, Range
 from spikeduel.results.findings import Finding
-from spikeduel.results.optimism import ContenderOptimism
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import Trial

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from spikeduel.auditing import labels as judging
+from spikeduel.auditing.context import sides_of
 from spikeduel.data import TEST, Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, latency, robustness
 from spikeduel.measuring.costing import cost_entry, with_accountings
 from spikeduel.networks.cards import Calling
-from spikeduel.results import optimism, power, significance
-from spikeduel.results.accuracy import no_better_than_chance
-from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
+from spikeduel.results import power, significance
+from spikeduel.results.accuracy import contender_optimism, no_better_than_chance, optimism_of
+from spikeduel.results.audit import SIDES, Audit, AuditedImage, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import (
     ControlledContender,
     ControlRow,
@@ -231,6 +233,65 @@ def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, lis
     return by_seed
 
 
+def doubted_labels(
+    prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
+) -> tuple[LabelCheck | None, list[SuspectLabel]]:
+    """Count suspect labels by their mean probability over all trainings, and list them, surest
+    first: with folds of all images, else of validation and test. Nearest neighbours of the
+    `audit` count as much as all networks; networks blind to time in recordings do not count.
+    None if nothing was measured.
+    """
+    labels = np.asarray(prepared.labels)
+    answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))
+    suggested = labels.copy()
+    for outcome in outcomes:
+        confidences = outcome.measured.get("label_confidences")
+        is_converted = outcome.record.settings.get("converted")
+        if confidences is None or is_converted or outcome.sees_no_time:
+            continue
+        split = splits[outcome.record.fold or 0]
+        sides = [(split.test, confidences.test)]
+        if outcome.record.fold is None:
+            sides.append((split.val, confidences.validation))
+        for images, side in sides:
+            best, highest, of_label = map(np.array, (side.best, side.highest, side.given))
+            answers[images] += 1
+            agreeing[images] += best == labels[images]
+            probability[images] += of_label
+            # The suggested label comes from the training surest of another class.
+            is_surer = (best != labels[images]) & (highest > surest[images])
+            rows = images[is_surer]
+            suggested[rows], surest[rows] = best[is_surer], highest[is_surer]
+            probability_there[rows] = of_label[is_surer]
+    examined = np.flatnonzero(answers)
+    if not len(examined):
+        return None, []
+    mean = probability[examined] / answers[examined]
+    if audit.details.label_shares:
+        # NaN where --limit left the image out of the audited split.
+        shares = np.array(audit.details.label_shares, dtype=float)[examined]
+        mean = np.where(np.isnan(shares), mean, (mean + shares) / 2)
+    side = sides_of(splits[0], len(prepared))
+    judged = labels[examined], mean, suggested[examined], surest[examined]
+    rows = judging.suspects(*judged, judging.MOST_BY_NETWORKS)
+    listed = [
+        SuspectLabel(
+            image=AuditedImage(
+                index=image,
+                side="test" if len(splits) > 1 else SIDES[side[image]],
+                label=prepared.classes[labels[image]],
+                file=prepared.names[image] if prepared.names else None,
+            ),
+            suggested=prepared.classes[suggested[image]],
+            given_probability=float(probability_there[image]),
+            suggested_probability=float(surest[image]),
+        )
+        for image in examined[rows].tolist()
+    ]
+    agreement = float(agreeing.sum() / answers.sum())
+    return LabelCheck(examined=len(examined), agreement=agreement, suspects=len(listed)), listed
+
+
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
@@ -277,7 +338,7 @@ def assemble(
                 without_unlearned(controlled, trials) for controlled in compared if controlled
             ],
             caveats=find_caveats(run),
-            optimism=optimism.meter(trials),
+            optimism=contender_optimism(trials),
             without_time=without_time(outcomes, trials, groups, margin),
         ),
     )
@@ -296,7 +357,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     file += "" if record.fold is None else f"-fold{record.fold}"
     tested_after = None
     if answers and record.test_right and record.best_epoch is not None:
-        tested_after = optimism.curve(record.test_right, answers.n, record.best_epoch)
+        tested_after = optimism_of(record.test_right, answers.n, record.best_epoch)
     return TrialEntry(
         **{
             name: settings[name]
