@@ -2,6 +2,7 @@
 customary.
 """
 
+from spikeduel import data
 from spikeduel.results.answer import answered
 from spikeduel.results.audit import Counts
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
@@ -9,6 +10,7 @@ from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
 from spikeduel.results.tuned import ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 from spikeduel.settings.recipes import baseline, strong
+from spikeduel.trials import contenders
 
 CLASSES = [f"class {k}" for k in range(10)]
 
@@ -165,6 +167,17 @@ def _tuned(name, gain, num_trials):
         ],
         gain_of_last_doubling=gain or 0.0,
     )
+
+
+def planned(experiment):
+    """The data of `experiment`, and its trials in all folds."""
+    prepared = data.load(experiment)
+    trials = [
+        trial
+        for split in data.splits(prepared, experiment)
+        for trial in contenders.trials_of(experiment, prepared, split)
+    ]
+    return prepared, trials
 
 
 def small_twins(**changes):

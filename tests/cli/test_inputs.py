@@ -96,7 +96,7 @@ def test_a_files_code_is_run_only_where_it_is_named_again(tmp_path):
 
 @pytest.fixture
 def calls():
-    """What a command of many options was called with."""
+    """The arguments of each call of a command of many options."""
     return []
 
 

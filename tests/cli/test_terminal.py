@@ -9,28 +9,19 @@ from spikeduel.system.errors import InputError, SpikeduelError
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "says"),
+    ("error", "stopped", "code", "says"),
     [
-        (InputError("a\n  file is missing"), 2, "error: a file is missing\n"),
-        (SpikeduelError("no"), 1, "error: no\n"),
-        (
-            KeyboardInterrupt(),
-            130,
-            f"\nstopped. {EPOCHS_ARE_SAVED}\n",
-        ),
+        (InputError("a\n  file is missing"), {}, 2, "error: a file is missing\n"),
+        (SpikeduelError("no"), {}, 1, "error: no\n"),
+        (KeyboardInterrupt(), {}, 130, f"\nstopped. {EPOCHS_ARE_SAVED}\n"),
+        (KeyboardInterrupt(), {"when_stopped": "All is safe."}, 130, "\nstopped. All is safe.\n"),
     ],
 )
-def test_errors_become_one_line_and_a_code(error, code, says, capsys):
-    with pytest.raises(typer.Exit) as caught, for_people():
+def test_errors_become_one_line_and_a_code(error, stopped, code, says, capsys):
+    with pytest.raises(typer.Exit) as caught, for_people(**stopped):
         raise error
     assert caught.value.exit_code == code
     assert capsys.readouterr() == ("", says)
-
-
-def test_a_command_says_itself_what_is_kept_when_it_is_stopped(capsys):
-    with pytest.raises(typer.Exit), for_people(when_stopped="All is in a file."):
-        raise KeyboardInterrupt
-    assert capsys.readouterr().err == "\nstopped. All is in a file.\n"
 
 
 def test_a_defect_is_not_hidden():

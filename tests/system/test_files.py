@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from damage import problem
+from forked import Forked
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
@@ -23,26 +24,26 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+    # Written files have ordinary permissions.
+    (tmp_path / "b").write_text("x")
+    assert path.stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
     folder = tmp_path / "set"
-    with files.atomic_path(folder, folder=True) as temporary:
-        (temporary / "a").write_text("old")
-    with pytest.raises(RuntimeError), files.atomic_path(folder, folder=True) as temporary:
-        (temporary / "a").write_text("new")
-        raise RuntimeError
-    assert (folder / "a").read_text() == "old"
-    assert list(tmp_path.iterdir()) == [folder]
-    with files.atomic_path(folder, folder=True) as temporary:
-        (temporary / "b").write_text("newer")
-    assert [p.name for p in folder.iterdir()] == ["b"]
 
+    def write(name, error=None):
+        with files.atomic_path(folder, folder=True) as temporary:
+            (temporary / name).touch()
+            if error:
+                raise error
 
-def test_written_files_have_ordinary_permissions(tmp_path):
-    files.write_text(tmp_path / "a", "x")
-    (tmp_path / "b").write_text("x")
-    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+    write("old")
+    with pytest.raises(RuntimeError):
+        write("new", RuntimeError)
+    assert list(tmp_path.rglob("*")) == [folder, folder / "old"]
+    write("newer")
+    assert list(tmp_path.rglob("*")) == [folder, folder / "newer"]
 
 
 def test_json_round_trip_refuses_nan(tmp_path):
@@ -53,11 +54,9 @@ def test_json_round_trip_refuses_nan(tmp_path):
     assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None, 0.5]}
 
 
-def test_broken_json_is_named(tmp_path):
-    (tmp_path / "a.json").write_text("{")
-    for name in ("a.json", "absent.json"):
-        with pytest.raises(InputError, match=name):
-            files.read_json(tmp_path / name)
+def test_absent_json_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"absent\.json"):
+        files.read_json(tmp_path / "absent.json")
 
 
 def test_a_full_disk_is_an_error_for_people(tmp_path, monkeypatch):
@@ -70,28 +69,24 @@ def test_a_full_disk_is_an_error_for_people(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-COUNTING = """
-import sys
-from pathlib import Path
-from spikeduel.system import files
-folder = Path(sys.argv[1])
-for _ in range(50):
-    with files.locked(folder / "x.lock"):
-        number = int((folder / "n").read_text())
-        (folder / "n").write_text(str(number + 1))
-"""
-
-
 def test_locks_exclude_other_processes(tmp_path):
-    (tmp_path / "n").write_text("0")
-    workers = [subprocess.Popen([sys.executable, "-c", COUNTING, str(tmp_path)]) for _ in range(2)]
-    assert [worker.wait(60) for worker in workers] == [0, 0]
-    assert (tmp_path / "n").read_text() == "100"
+    path = tmp_path / "n"
+    path.write_text("0")
+
+    def count():
+        for _ in range(50):
+            with files.locked(tmp_path / "x.lock"):
+                path.write_text(str(int(path.read_text()) + 1))
+
+    workers = [Forked(count) for _ in range(2)]
+    assert [worker.ended() for worker in workers] == [(0, []), (0, [])]
+    assert path.read_text() == "100"
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        (b"{", "not a JSON file"),
         (b'{"a": NaN}', "the number NaN is not possible"),
         (b"[-Infinity]", "not possible"),
         (b"[1e999]", "the number 1e999 is not possible"),
@@ -133,9 +128,8 @@ def aged(path, seconds):
 
 
 def test_what_a_killed_process_left_of_a_file_goes_with_the_next_write_a_day_later(tmp_path):
-    left, fresh, others = (
-        tmp_path / name for name in (".a.txt.abcd_123.part", ".a.txt.efgh4567.part", ".b.x.part")
-    )
+    names = (".a.txt.abcd_123.part", ".a.txt.efgh4567.part", ".b.x.part")
+    left, fresh, others = (tmp_path / name for name in names)
     for path in (left, fresh, others):
         path.write_text("half")
     aged(left, 25 * 3600)
@@ -158,54 +152,36 @@ def test_a_folder_left_behind_is_as_old_as_the_newest_file_in_it(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from spikeduel.system import files
-with files.locked(Path("x.lock")), files.atomic_path(Path("a.txt")) as temporary:
-    temporary.write_text("half")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 def test_the_lock_of_a_killed_process_is_free(tmp_path):
-    assert (
-        subprocess.run([sys.executable, "-c", KILLED], cwd=tmp_path).returncode == -signal.SIGKILL
-    )
+    def killed():
+        with (
+            files.locked(tmp_path / "x.lock"),
+            files.atomic_path(tmp_path / "a.txt") as temporary,
+        ):
+            temporary.write_text("half")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert Forked(killed).ended() == (-signal.SIGKILL, [])
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".lock", ".part"]
-    asked = []
-    with files.locked(tmp_path / "x.lock", lambda: asked.append(1)):
+    waited = []
+    with files.locked(tmp_path / "x.lock", lambda: waited.append(1)):
         files.remove_left_behind(tmp_path)
-    assert asked == []
+    assert waited == []
     assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
 
 
 # ---- locks
 
 
-WAITS = """
-from pathlib import Path
-from spikeduel.system import files
-with files.locked(Path("x.lock"), lambda: print("waits", flush=True)):
-    print("has it", flush=True)
-"""
-
-
-def waiting_process(folder):
-    return subprocess.Popen(
-        [sys.executable, "-c", WAITS],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_who_waits_says_so_once(tmp_path):
+    def waiting():
+        with files.locked(tmp_path / "x.lock", lambda: print("waits")):
+            print("has it")
+
     with files.locked(tmp_path / "x.lock"):
-        other = waiting_process(tmp_path)
-        assert other.stdout.readline() == "waits\n"
-    assert other.communicate(timeout=60)[0] == "has it\n"
+        other = Forked(waiting)
+        assert next(iter(other)) == "waits"
+    assert other.ended() == (0, ["has it"])
 
 
 @pytest.mark.parametrize("refusal", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
@@ -303,60 +279,35 @@ def test_a_disk_that_is_really_full_is_an_error_for_people_whatever_is_written(
 ):
     done = in_a_small_file_system(FULL)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()
-    kinds = [
-        "experiment",
-        "cache",
-        "checkpoint",
-        "model",
-        "measure",
-        "ledger",
-        "report",
-        "figure",
-    ]
-    assert [line.split()[0] for line in said] == [kind for kind in kinds for _ in range(2)]
-    for line in said[::2]:
-        assert re.search(
-            r"cannot write to .*: No space left on device\. Choose another folder, or make room",
-            line,
-        )
-    assert [line for line in said[1::2] if not line.endswith("left []")] == []
-
-
-REQUIRES = """
-import sys
-from pathlib import Path
-from spikeduel.system import files
-from spikeduel.system.errors import InputError
-for write in (
-    lambda: files.require_writable(Path("closed")),
-    lambda: files.write_text(Path("closed/a"), "x"),
-    lambda: files.locked(Path("closed/x.lock")).__enter__(),
-):
-    try:
-        write()
-    except InputError as error:
-        print(error)
-"""
+    kinds = ["experiment", "cache", "checkpoint", "model", "measure", "ledger", "report", "figure"]
+    refusal = r"cannot write to .*: No space left on device\. Choose another folder, or make room.*"
+    lines = [rf"{kind} {outcome}" for kind in kinds for outcome in (refusal, r"left \[\]")]
+    assert re.fullmatch("\n".join(lines), done.stdout.strip())
 
 
 def test_a_folder_of_somebody_elses_is_named(tmp_path):
-    (tmp_path / "closed").mkdir()
-    (tmp_path / "closed").chmod(0o555)
-    command = [sys.executable, "-c", REQUIRES]
-    if os.geteuid() == 0:
-        # Root may write everywhere, so that somebody else has to try.
-        if shutil.which("setpriv") is None:
-            pytest.skip("root may write everywhere, and there is no setpriv to be somebody else")
-        command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
-        for folder in (tmp_path, *tmp_path.parents[:-1]):
-            if not folder.stat().st_mode & 0o001:
-                folder.chmod(folder.stat().st_mode | 0o011)
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    if "ModuleNotFoundError" in done.stderr or "Permission denied" in done.stderr:
-        pytest.skip("the package lies where only root may read")
-    assert done.stdout.count("Permission denied. Choose another folder") == 3, done.stderr
-    assert list((tmp_path / "closed").iterdir()) == []
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0o555)
+    for folder in (tmp_path, *tmp_path.parents[:-1]):
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+    def somebody_else():
+        if os.geteuid() == 0:  # Root may write everywhere.
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        for write in (
+            lambda: files.require_writable(closed),
+            lambda: files.write_text(closed / "a", "x"),
+            lambda: files.locked(closed / "x.lock").__enter__(),
+        ):
+            with pytest.raises(InputError, match=r"Permission denied\. Choose another folder"):
+                write()
+
+    assert Forked(somebody_else).ended() == (0, [])
+    assert list(closed.iterdir()) == []
 
 
 def test_a_folder_is_no_file_to_write(tmp_path):

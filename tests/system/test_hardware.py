@@ -12,7 +12,7 @@ from spikeduel.system.registry import GPUS
 
 @pytest.fixture
 def gpus(monkeypatch):
-    """How many GPUs of each kind torch is made to find."""
+    """The number of GPUs of each kind that torch is made to find."""
     present = dict.fromkeys(GPUS, 0)
     monkeypatch.setattr(hardware, "num_gpus", present.__getitem__)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)

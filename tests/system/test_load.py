@@ -17,12 +17,15 @@ spec.loader.exec_module(load)
 
 
 @contextmanager
-def another_busy_process():
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
-        try:
-            yield
-        finally:
+def other_busy_processes(number):
+    command = [sys.executable, "-S", "-c", "while True: pass"]
+    others = [subprocess.Popen(command) for _ in range(number)]
+    try:
+        yield
+    finally:
+        for other in others:
             other.kill()
+            other.wait()
 
 
 @pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="the system does not tell")
@@ -37,11 +40,8 @@ def test_load_that_has_ended_is_no_load(monkeypatch):
 @pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="the system does not tell")
 def test_load_of_others_is_not_taken_for_own_threads_that_have_ended(monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
-        try:
-            assert load.load_average(own_threads=8) >= 9
-        finally:
-            other.kill()
+    with other_busy_processes(1):
+        assert load.load_average(own_threads=8) >= 9
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_what_other_processes_use_is_measured_and_the_own_is_left_out(monkeypatc
     one_core = hardware.cores()[:1]
     monkeypatch.setattr(load.time, "sleep", busy_for)
     idle = load.used_by_others(one_core)
-    with another_busy_process(), another_busy_process(), another_busy_process():
+    with other_busy_processes(3):
         assert load.used_by_others(hardware.cores()) > 0.25
     assert 0 <= idle <= 1
 

@@ -23,17 +23,10 @@ def after(*accuracies):
 
 
 def test_items_are_taken_one_by_one():
-    taken = []
-
-    def source():
-        for number in range(3):
-            taken.append(number)
-            yield number
-
-    tracked = iter(TerminalProgress().track(source(), "counting"))
-    assert taken == []
-    next(tracked)
-    assert taken == [0]
+    source = iter(range(3))
+    tracked = iter(TerminalProgress().track(source, "counting"))
+    assert next(tracked) == 0
+    assert list(source) == [1, 2]
 
 
 def test_no_terminal_no_bars_but_lines(capsys):
@@ -48,12 +41,11 @@ def test_a_terminal_shows_bars_that_vanish_and_lines_that_stay():
     progress, screen = on_a_terminal()
     for _ in progress.track(range(3), "counting sheep"):
         progress.say("a line")
-    assert "counting sheep" in screen.getvalue()
-    assert "0/3" in screen.getvalue()
-    assert screen.getvalue().count("a line") == 3
-    erase_line = "\x1b[2K"
-    show_cursor = "\x1b[?25h"
-    assert screen.getvalue().rstrip().removesuffix(show_cursor).rstrip().endswith(erase_line)
+    text, erase_line, show_cursor = screen.getvalue(), "\x1b[2K", "\x1b[?25h"
+    assert "counting sheep" in text
+    assert "0/3" in text
+    assert text.count("a line") == 3
+    assert text.rstrip().removesuffix(show_cursor).rstrip().endswith(erase_line)
 
 
 def test_a_bar_that_was_left_early_does_not_block_the_next():

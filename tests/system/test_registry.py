@@ -27,8 +27,11 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-def test_registered_name() -> None:
-    assert resolve("neuron", "lif", REGISTRY) == 2
+@pytest.mark.parametrize(("name", "value"), [("lif", 2), ("own_code:Box.inner", 5)])
+def test_names_are_of_the_registry_or_of_own_code(own: Path, name: str, value: int) -> None:
+    before = list(sys.path)
+    assert resolve("neuron", name, REGISTRY) == value
+    assert sys.path == before
 
 
 def test_unknown_name_offers_the_nearest() -> None:
@@ -36,19 +39,6 @@ def test_unknown_name_offers_the_nearest() -> None:
         InputError, match=r"unknown neuron 'lfi': did you mean 'lif'\? Or your own\."
     ):
         resolve("neuron", "lfi", REGISTRY, "Or your own.")
-
-
-def test_own_code_and_nested_attributes(own: Path) -> None:
-    assert resolve("neuron", "own_code:make", REGISTRY)() == 1
-    assert resolve("neuron", "own_code:Box.inner", REGISTRY) == 5
-
-
-def test_search_path_is_left_as_it_was(own: Path) -> None:
-    before = list(sys.path)
-    resolve("neuron", "own_code:make", REGISTRY)
-    with pytest.raises(InputError):
-        resolve("neuron", "own_broken:make", REGISTRY)
-    assert sys.path == before
 
 
 @pytest.mark.parametrize(
@@ -68,8 +58,10 @@ def test_search_path_is_left_as_it_was(own: Path) -> None:
     ],
 )
 def test_own_code_that_cannot_be_used(own: Path, name: str, problem: str) -> None:
+    before = list(sys.path)
     with pytest.raises(InputError, match=problem):
         resolve("neuron", name, REGISTRY)
+    assert sys.path == before
 
 
 def test_source_hash_is_that_of_the_file(own: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_second_sigterm_says_nothing_new():
 def test_what_is_started_hears_no_ctrl_c_while_it_loads():
     context = multiprocessing.get_context("spawn")
     with hidden_from_children():
-        child = context.Process(target=time.sleep, args=(1,), daemon=True)
+        child = context.Process(target=time.sleep, args=(0.2,), daemon=True)
         child.start()
     os.kill(child.pid, signal.SIGINT)
     child.join()

@@ -106,14 +106,12 @@ def test_what_is_given_is_not_chosen(known_data):
 
 
 def chosen_of(prepared, num_train=None, epochs=1, **changes):
-    """What is chosen of `prepared`, all or the first of it, for contenders that train for so
-    long.
+    """The rules chosen by the looks of `prepared`, all or the first of it, for contenders that
+    train for so long.
     """
     num_train = num_train or len(prepared.images)
-    rules = SetRules(num_train=num_train)
-    return auto_settings._by_looks(
-        rules, strong("pets", epochs=epochs, **changes), prepared, split_of(num_train)
-    )
+    rules, experiment = SetRules(num_train=num_train), strong("pets", epochs=epochs, **changes)
+    return auto_settings._by_looks(rules, experiment, prepared, split_of(num_train))
 
 
 def pictures(random, motifs, copies, mirrored):
@@ -127,21 +125,22 @@ def pictures(random, motifs, copies, mirrored):
     return np.clip(both + random.integers(-12, 13, both.shape), 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("mirrored", "augmentation"), [(True, "affine-flip"), (False, "affine")])
-def test_images_are_flipped_where_mirror_images_occur(mirrored, augmentation, random):
-    rules = chosen_of(prepared_of(pictures(random, 12, 6, mirrored)))
+@pytest.mark.parametrize(
+    ("mirrored", "labels", "share", "augmentation"),
+    [
+        (True, 0, pytest.approx(0.5, abs=0.15), "affine-flip"),
+        (False, 0, pytest.approx(0, abs=0.02), "affine"),
+        (True, np.repeat([0, 1], 72), pytest.approx(0, abs=0.02), "affine"),
+    ],
+    ids=["mirror images", "none", "left and right are classes"],
+)
+def test_images_are_flipped_where_mirror_images_of_a_class_occur(
+    mirrored, labels, share, augmentation, random
+):
+    prepared = prepared_of(pictures(random, 12, 6, mirrored))
+    rules = chosen_of(replace(prepared, labels=prepared.labels + labels))
     assert rules.chosen == {"augmentation": augmentation}
-    assert rules.mirrored == (
-        pytest.approx(0.5, abs=0.15) if mirrored else pytest.approx(0, abs=0.02)
-    )
-
-
-def test_where_left_and_right_are_classes_nothing_is_flipped(random):
-    prepared = prepared_of(pictures(random, 12, 6, True))
-    prepared = replace(prepared, labels=np.repeat([0, 1], 72))
-    rules = chosen_of(prepared)
-    assert rules.mirrored == pytest.approx(0, abs=0.02)
-    assert rules.chosen == {"augmentation": "affine"}
+    assert rules.mirrored == share
 
 
 def moving(random, count, side=16):
@@ -191,7 +190,7 @@ def test_images_that_lie_anywhere_are_moved(random, monkeypatch):
     images = pictures(random, 6, 20, False)
     moves = random.integers(-2, 3, (len(images), 2))
     anywhere = np.stack(
-        [np.roll(each, move, (1, 2)) for each, move in zip(images, moves, strict=True)]
+        [np.roll(image, move, (1, 2)) for image, move in zip(images, moves, strict=True)]
     )
     rules = chosen_of(prepared_of(anywhere))
     assert rules.moved > auto_settings.ALIKE
@@ -201,49 +200,43 @@ def test_images_that_lie_anywhere_are_moved(random, monkeypatch):
 @pytest.mark.parametrize("num_train", [50, 100, 540])
 def test_letters_are_not_flipped_nor_few_of_them_by_chance(num_train):
     experiment = strong("digits", limit=round(num_train / 0.9), epochs=1, batch_size=7, dropout=0.0)
-    rules = fitted(experiment).rules
-
-    assert rules.chosen == {"augmentation": "affine"}
+    assert fitted(experiment).rules.chosen == {"augmentation": "affine"}
 
 
-def mirrored_of(images, train, groups=None):
-    return auto_settings.alike(images, np.zeros(len(images), np.int64), train, groups).mirrored
-
-
-def test_what_belongs_together_is_not_compared(random):
+@pytest.mark.parametrize(
+    ("groups", "mirrored"),
+    [(None, 1.0), (np.tile(np.arange(30), 2), 0.0)],
+    ids=["alone", "grouped"],
+)
+def test_what_belongs_together_is_not_compared(groups, mirrored, random):
     """A picture and its own mirror image, taken of one thing, do not show that mirror images
     occur.
     """
     some = pictures(random, 1, 30, False)
-    images, train = np.concatenate([some, some[..., ::-1]]), np.arange(60)
-    assert mirrored_of(images, train) == 1.0
-    assert mirrored_of(images, train, np.tile(np.arange(30), 2)) == 0.0
+    images, labels = np.concatenate([some, some[..., ::-1]]), np.zeros(60, np.int64)
+    assert auto_settings.alike(images, labels, np.arange(60), groups).mirrored == mirrored
 
 
 def test_training_images_alone_decide(random):
     images = pictures(random, 12, 6, False)
     turned = np.concatenate([images, images[..., ::-1]])
-    found = [chosen_of(prepared_of(each), 72) for each in (turned, turned // 2)]
-    assert found[0].mirrored == pytest.approx(0, abs=0.02)
-    assert found[0].chosen["augmentation"] == "affine"
-    black = turned.copy()
-    black[72:] = 0
-    assert chosen_of(prepared_of(black), 72) == found[0]
+    rules = chosen_of(prepared_of(turned), 72)
+    assert rules.mirrored == pytest.approx(0, abs=0.02)
+    assert rules.chosen["augmentation"] == "affine"
+    turned[72:] = 0
+    assert chosen_of(prepared_of(turned), 72) == rules
 
 
 # ---- by the minutes
 
 
 def test_all_contenders_get_the_same_epochs(quick, timed):
-    found = fitted(replace(quick, minutes=1.0, budget_by="epochs"))
+    resolved = fitted(replace(quick, minutes=1.0, budget_by="epochs"))
     # 60 seconds, of which an epoch of both takes 4.
-    assert found.budget == Budget(
-        minutes=1.0, given=True, epoch_seconds=SECONDS, epochs={"vgg-lif": 15, "vgg-relu": 15}
-    )
-    assert (found.experiment.epochs, found.experiment.minutes, found.experiment.per_contender) == (
-        15,
-        None,
-        None,
+    epochs = {"vgg-lif": 15, "vgg-relu": 15}
+    assert resolved.budget == Budget(minutes=1.0, given=True, epoch_seconds=SECONDS, epochs=epochs)
+    assert resolved.experiment == replace(
+        quick, budget_by="epochs", epochs=15, minutes=None, **resolved.rules.chosen
     )
     assert timed == ["vgg-lif", "vgg-relu"]
 
@@ -267,28 +260,29 @@ def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_t
 
 def test_or_the_same_time(quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
-    found = fitted(replace(quick, minutes=1.0, per_contender=own))
-    assert found.budget.epochs == {"vgg-lif": 10, "vgg-relu": 30}
-    assert found.experiment.epochs == 30
-    assert found.experiment.per_contender == {
+    resolved = fitted(replace(quick, minutes=1.0, per_contender=own))
+    assert resolved.budget.epochs == {"vgg-lif": 10, "vgg-relu": 30}
+    assert resolved.experiment.epochs == 30
+    assert resolved.experiment.per_contender == {
         "vgg-lif": {"beta": 0.7, "epochs": 10},
         "vgg-relu": {"epochs": 30},
     }
-    assert found.experiment.own_settings == own
+    assert resolved.experiment.own_settings == own
     # So it is what is trained.
     prepared = data.load(quick)
-    planned = contenders.trials_of(found.experiment, prepared, data.split(prepared, quick))
-    assert [each.settings["training"]["epochs"] for each in planned] == [10, 30]
+    planned = contenders.trials_of(resolved.experiment, prepared, data.split(prepared, quick))
+    assert [trial.settings["training"]["epochs"] for trial in planned] == [10, 30]
 
 
 @pytest.mark.parametrize("equal", ["epochs", "time"])
 def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
-    fresh = decided(fitted(replace(quick, minutes=1.0, budget_by=equal, per_contender=own)))
     left = {"vgg-lif": {"beta": 0.7, "epochs": 5}, "vgg-relu": {"epochs": 6}}
-    assert (
-        decided(fitted(replace(quick, minutes=1.0, budget_by=equal, per_contender=left))) == fresh
+    fresh, again = (
+        decided(fitted(replace(quick, minutes=1.0, budget_by=equal, per_contender=settings)))
+        for settings in (own, left)
     )
+    assert again == fresh
     # Not timed again, either.
     assert timed == ["vgg-lif", "vgg-relu"]
 
@@ -296,9 +290,9 @@ def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, time
 def test_without_minutes_no_more_epochs_than_are_of_use(quick, timed, monkeypatch):
     monkeypatch.setitem(SECONDS, "vgg-lif", 0.01)
     monkeypatch.setitem(SECONDS, "vgg-relu", 0.01)
-    found = fitted(quick).budget
-    assert (found.minutes, found.given) == (2.0, False)
-    assert found.epochs == {"vgg-lif": 200, "vgg-relu": 200}
+    budget = fitted(quick).budget
+    assert (budget.minutes, budget.given) == (2.0, False)
+    assert budget.epochs == {"vgg-lif": 200, "vgg-relu": 200}
     assert fitted(replace(quick, minutes=1.0)).budget.epochs == {"vgg-lif": 3000, "vgg-relu": 3000}
     # Nor more than the setting takes.
     assert fitted(replace(quick, minutes=1000.0)).experiment.epochs == 1_000_000
@@ -319,9 +313,9 @@ def test_a_large_set_with_time_has_wider_networks(
     minutes, large, given, width, quick, timed, monkeypatch
 ):
     monkeypatch.setattr(auto_settings, "LARGE", large)
-    found = fitted(replace(quick, minutes=minutes, width=given))
-    assert found.rules.chosen.get("width") == width
-    assert found.experiment.width == (width or given or auto_settings.USUAL_WIDTH)
+    resolved = fitted(replace(quick, minutes=minutes, width=given))
+    assert resolved.rules.chosen.get("width") == width
+    assert resolved.experiment.width == (width or given or auto_settings.USUAL_WIDTH)
     # Those of the usual width are timed, and then those that train.
     assert timed == ["vgg-lif", "vgg-relu"] * (1 if width is None else 2)
     # Whoever has no width, and is slower, does not count.
@@ -335,12 +329,11 @@ def test_a_large_set_with_time_has_wider_networks(
 
 
 def test_epochs_that_are_given_are_trained_and_nothing_is_timed(quick, timed):
-    found = fitted(replace(quick, epochs=3))
-    assert (found.experiment.epochs, found.budget, timed) == (3, None, [])
-    assert found.rules.chosen == {"batch_size": 32, "dropout": 0.2}
-    whole = replace(found.experiment, seeds=2)
-    again = fitted(whole)
-    assert (again.experiment, again.rules, again.budget) == (whole, None, None)
+    resolved = fitted(replace(quick, epochs=3))
+    assert (resolved.experiment.epochs, resolved.budget, timed) == (3, None, [])
+    assert resolved.rules.chosen == {"batch_size": 32, "dropout": 0.2}
+    whole = replace(resolved.experiment, seeds=2)
+    assert decided(fitted(whole)) == (whole, None, None)
     assert not Store("s").root.exists()
 
 
@@ -378,21 +371,21 @@ def test_run_twice_it_trains_once(quick, timed, known_data, unreported):
     experiment = replace(quick, minutes=0.1, budget_by="time")
     first = compare(experiment, "run", "s", progress=(told := Telling())).results
     epochs = {"vgg-lif": 1, "vgg-relu": 3}
-    assert {each.contender: each.epochs for each in first.trials} == first.budget.epochs == epochs
+    assert {trial.contender: trial.epochs for trial in first.trials} == epochs
+    assert first.budget.epochs == epochs
     assert first.rules.chosen == {"batch_size": 32, "dropout": 0.2}
     assert sum("(0.1 min a seed)" in line for line in told.lines) == 1
     timed.clear()
     again = compare(experiment, "again", "s", progress=(told := Telling())).results
-    assert timed == []
-    assert sum("not trained again" in line for line in told.lines) == 2
-    assert [each.key for each in again.trials] == [each.key for each in first.trials]
+    assert (timed, told.found) == ([], 2)
+    assert [trial.key for trial in again.trials] == [trial.key for trial in first.trials]
     assert again.budget == first.budget
     # Its settings, as they were written, say all: nothing has to be fitted again.
     written = read_experiment("run/experiment.toml")
     assert written == first.experiment
-    reread = compare(written, "reread", "elsewhere", progress=Progress()).results
-    assert [each.key for each in reread.trials] == [each.key for each in first.trials]
-    assert [each.history for each in reread.trials] == [each.history for each in first.trials]
+    reread = compare(written, "reread", "s", progress=(told := Telling())).results
+    assert told.found == 2
+    assert [trial.key for trial in reread.trials] == [trial.key for trial in first.trials]
     assert (reread.rules, reread.budget, timed) == (None, None, [])
 
 
@@ -402,13 +395,11 @@ def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(
     experiment = replace(quick, minutes=0.1, budget_by="time")
     tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
     assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
-    trials = {each.contender: each.trials for each in tuned.record.contenders}
-    assert {name: {each.epochs for each in its} for name, its in trials.items()} == {
-        "vgg-lif": {1},
-        "vgg-relu": {3},
-    }
+    epochs = {"vgg-lif": 1, "vgg-relu": 3}
+    for contender in tuned.record.contenders:
+        assert {trial.epochs for trial in contender.trials} == {epochs[contender.contender]}
     results = compare(tuned.experiment, "run", "s", tuned=tuned).results
-    assert {each.contender: each.epochs for each in results.trials} == {"vgg-lif": 1, "vgg-relu": 3}
+    assert {trial.contender: trial.epochs for trial in results.trials} == epochs
     assert results.tuning == tuned.record
     assert timed == ["vgg-lif", "vgg-relu"]
 
@@ -430,6 +421,8 @@ def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(
 
 
 def test_a_forecast_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, known_data):
-    found = forecast(replace(quick, minutes=1.0), store="s")
-    assert {each.contender: each.epochs for each in found.times} == {"vgg-lif": 10, "vgg-relu": 30}
-    assert {each.contender: each.epoch_seconds for each in found.times} == SECONDS
+    times = {
+        time.contender: time for time in forecast(replace(quick, minutes=1.0), store="s").times
+    }
+    assert {name: time.epochs for name, time in times.items()} == {"vgg-lif": 10, "vgg-relu": 30}
+    assert {name: time.epoch_seconds for name, time in times.items()} == SECONDS

@@ -24,70 +24,70 @@ OWN, CONTROL, OTHER, BEGUN = "1" * 16, "2" * 16, "3" * 16, "4" * 16
 DAY = cleaning.SECONDS_A_DAY
 
 
-def keep(key, done=True, checkpoint=False):
-    """A trial in the store; the store is used for no longer than that."""
+def keep(key, done=True):
+    """A trial in the store, finished or begun; the store is used for no longer than that."""
     store = Store("runs/store")
     with store.locked(key):
-        if done:
-            store.folder(key).mkdir(exist_ok=True)
-            store.model_path(key).write_bytes(b"w" * 1000)
-            store.save(
-                TrialRecord(
-                    key=key,
-                    settings={},
-                    parameters=1,
-                    status="done",
-                    error=None,
-                    best_epoch=None,
-                    stopped="limit",
-                    epoch_seconds=[],
-                    history=[],
-                    environment={},
-                    model_digest=files.checksum(store.model_path(key)),
-                )
-            )
-        if checkpoint:
-            store.folder(key).mkdir(exist_ok=True)
+        store.folder(key).mkdir(exist_ok=True)
+        if not done:
             store.checkpoint_path(key).write_bytes(b"c" * 500)
+            return
+        store.model_path(key).write_bytes(b"w" * 1000)
+        store.save(
+            TrialRecord(
+                key=key,
+                settings={},
+                parameters=1,
+                status="done",
+                error=None,
+                best_epoch=None,
+                stopped="limit",
+                epoch_seconds=[],
+                history=[],
+                environment={},
+                model_digest=files.checksum(store.model_path(key)),
+            )
+        )
 
 
 @pytest.fixture
 def runs():
     """A run with a trial and a trained control, and what else its store gathered."""
     control = ControlResult(title="twin", meaning="", spikes=False, n=1, accuracy=0.5, key=CONTROL)
-    found = results(
-        [trial("snn", 0.9, key=OWN, controls={"relu_twin": control})], experiment=EXPERIMENT
-    )
+    trials = [trial("snn", 0.9, key=OWN, controls={"relu_twin": control})]
     run = Path("runs/made-up")
+    comparison = Comparison(EXPERIMENT, results(trials, experiment=EXPERIMENT), run)
     write_experiment(run / "experiment.toml", EXPERIMENT)
-    (run / "results.json").write_text(json.dumps(Comparison(EXPERIMENT, found, run).document()))
+    (run / "results.json").write_text(json.dumps(comparison.document()))
     for key in (OWN, CONTROL, OTHER):
         keep(key)
-    keep(BEGUN, done=False, checkpoint=True)
+    keep(BEGUN, done=False)
     return Path("runs")
 
 
-def kinds(found):
-    return {Path(each.path).name: each.kind for each in found.unneeded}
+def kinds(waste):
+    return {Path(entry.path).name: entry.kind for entry in waste.unneeded}
 
 
-def clean(runs, days=30.0):
-    store = Store("runs/store")
-    return cleaning.remove(cleaning.find([runs], store, days), [runs], store, days)
+def unneeded(*runs, days=30.0):
+    return cleaning.find(runs, Store("runs/store"), days)
+
+
+def clean(runs):
+    return cleaning.remove(unneeded(runs), [runs], Store("runs/store"), 30)
 
 
 def test_what_no_run_refers_to_goes_and_all_else_stays(runs):
     store = Store("runs/store")
     store.save_measure("5" * 16, "nearest-neighbour", {})
     budget = store.root / "budgets" / "a.json"
-    budget.parent.mkdir()
-    budget.write_text("{}")
+    files.write_text(budget, "{}")
     before = {path.relative_to(runs) for path in (runs / "made-up").rglob("*")}
-    found = cleaning.find([runs], store, 30)
-    assert kinds(found) == {OTHER: "trained", BEGUN: "unfinished"}
-    assert found.bytes >= 1500
+    waste = cleaning.find([runs], store, 30)
+    assert kinds(waste) == {OTHER: "trained", BEGUN: "unfinished"}
+    assert waste.bytes >= 1500
     assert store.record(OTHER) is not None  # nothing is removed by looking
-    assert cleaning.remove(found, [runs], store, 30).unneeded == found.unneeded
+    assert cleaning.remove(waste, [runs], store, 30).unneeded == waste.unneeded
     assert store.trials() == [OWN, CONTROL, "5" * 16]
     assert store.record(OWN)
     assert budget.exists()
@@ -97,7 +97,7 @@ def test_what_no_run_refers_to_goes_and_all_else_stays(runs):
 
 def test_nothing_goes_from_a_store_that_is_used(runs):
     store = Store("runs/store")
-    found = cleaning.find([runs], store, 30)
+    waste = cleaning.find([runs], store, 30)
     user = Store("runs/store")
     with user.locked(OWN):
         pass
@@ -106,7 +106,7 @@ def test_nothing_goes_from_a_store_that_is_used(runs):
     assert refused.unneeded == []
     assert "another process is using this store" in refused.kept[0]
     with pytest.raises(InputError, match="another process is using"):
-        cleaning.remove(found, [runs], store, 30)
+        cleaning.remove(waste, [runs], store, 30)
     assert store.record(OTHER)
     del user
     assert kinds(cleaning.find([runs], store, 30))
@@ -114,45 +114,37 @@ def test_nothing_goes_from_a_store_that_is_used(runs):
 
 def test_what_came_to_be_needed_since_it_was_shown_stays(runs):
     store = Store("runs/store")
-    found = cleaning.find([runs], store, 30)
+    waste = cleaning.find([runs], store, 30)
     path = runs / "made-up" / "results.json"
-    content = json.loads(path.read_text())
-    content["trials"][0]["key"] = OTHER
-    path.write_text(json.dumps(content))
-    assert kinds(cleaning.remove(found, [runs], store, 30)) == {BEGUN: "unfinished"}
+    path.write_text(path.read_text().replace(OWN, OTHER))
+    assert kinds(cleaning.remove(waste, [runs], store, 30)) == {BEGUN: "unfinished"}
     assert OTHER in store.trials()
 
 
 def test_a_run_that_cannot_be_read_may_need_anything(runs):
     (runs / "made-up" / "results.json").write_text("{")
-    found = cleaning.find([runs], Store("runs/store"), 30)
-    assert found.unneeded == []
-    assert "made-up" in found.kept[0]
+    waste = unneeded(runs)
+    assert waste.unneeded == []
+    assert "made-up" in waste.kept[0]
 
 
 def test_a_store_whose_runs_are_elsewhere_is_left_alone(runs, tmp_path):
-    elsewhere = tmp_path / "empty"
-    elsewhere.mkdir()
-    found = cleaning.find([elsewhere], Store("runs/store"), 30)
-    assert found.unneeded == []
-    assert "--runs" in found.kept[0]
+    (tmp_path / "empty").mkdir()
+    waste = unneeded(tmp_path / "empty")
+    assert waste.unneeded == []
+    assert "--runs" in waste.kept[0]
     # The runs' own store may hold nothing but what was interrupted.
     (runs / "made-up").rename(tmp_path / "away")
-    assert set(kinds(cleaning.find([runs], Store("runs/store"), 30))) == {
-        OWN,
-        CONTROL,
-        OTHER,
-        BEGUN,
-    }
+    assert set(kinds(unneeded(runs))) == {OWN, CONTROL, OTHER, BEGUN}
 
 
 def test_tunings_need_their_trials(runs):
     record = tuning(2, snn=0.0)
-    tuned = record.contenders[0]
-    with_key = [structs.replace(each, key=OTHER) for each in tuned.trials]
+    (tuned,) = record.contenders
+    with_key = [structs.replace(tried, key=OTHER) for tried in tuned.trials]
     record = structs.replace(record, contenders=[structs.replace(tuned, trials=with_key)])
     typed.write_json(runs / "tuned" / "tuning.json", record)
-    assert kinds(cleaning.find([runs], Store("runs/store"), 30)) == {BEGUN: "unfinished"}
+    assert kinds(unneeded(runs)) == {BEGUN: "unfinished"}
 
 
 @pytest.mark.parametrize("duel", ["runs/study-x/duels/made-up", "runs/duels/made-up"])
@@ -185,15 +177,15 @@ def test_prepared_data_goes_when_nobody_used_it_for_days(tmp_path):
     cache.fetch("squares", {}, "", make)
     age(10)
     assert cleaning.find([tmp_path], Store("none"), 11).unneeded == []
-    found = cleaning.find([tmp_path], Store("none"), 9)
-    assert [each.kind for each in found.unneeded] == ["prepared"]
+    waste = cleaning.find([tmp_path], Store("none"), 9)
+    assert [entry.kind for entry in waste.unneeded] == ["prepared"]
     cache.fetch("squares", {}, "", make)  # it is used once more
-    assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == []
+    assert cleaning.remove(waste, [tmp_path], Store("none"), 9).unneeded == []
     age(10)
     (folder,) = cache.root().glob("[!.]*")
     with files.locked(cache.root() / f".{folder.name}.lock"):
-        assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == []
-    assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == found.unneeded
+        assert cleaning.remove(waste, [tmp_path], Store("none"), 9).unneeded == []
+    assert cleaning.remove(waste, [tmp_path], Store("none"), 9).unneeded == waste.unneeded
     assert made == [1]
     cache.fetch("squares", {}, "", make)
     assert made == [1, 1]
@@ -210,9 +202,9 @@ def test_an_unfinished_preparation_goes_when_nobody_went_on_for_days(tmp_path):
     assert cleaning.find([tmp_path], Store("none"), 9).unneeded == []
     for path in (place, *place.iterdir()):
         os.utime(path, (time.time() - 10 * DAY,) * 2)
-    found = cleaning.find([tmp_path], Store("none"), 9)
-    assert [(each.kind, each.bytes) for each in found.unneeded] == [("prepared", 1000)]
-    assert cleaning.remove(found, [tmp_path], Store("none"), 9).unneeded == found.unneeded
+    waste = cleaning.find([tmp_path], Store("none"), 9)
+    assert [(entry.kind, entry.bytes) for entry in waste.unneeded] == [("prepared", 1000)]
+    assert cleaning.remove(waste, [tmp_path], Store("none"), 9).unneeded == waste.unneeded
     assert cache.unfinished() == []
 
 
@@ -241,9 +233,7 @@ def test_a_model_is_held_once_for_store_and_run(runs):
     files.link(source, copy)
     assert copy.read_bytes() == source.read_bytes()
     if source.stat().st_nlink == 2:
-        (of_trial,) = [
-            e for e in cleaning.find([runs], Store("runs/store"), 30).unneeded if e.key == OTHER
-        ]
-        assert of_trial.bytes < 1000
+        sizes = {entry.key: entry.bytes for entry in unneeded(runs).unneeded}
+        assert sizes[OTHER] < 1000
     clean(runs)
     assert copy.read_bytes() == b"w" * 1000

@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
+from sklearn.neighbors import KNeighborsClassifier
 
 from made_pages import unreported
+from made_trials import planned
 from spikeduel import comparing, data
 from spikeduel.comparing import compare
 from spikeduel.counting.operations import Ways
@@ -17,7 +20,7 @@ from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ControlResult
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
-from spikeduel.trials import contenders, controls
+from spikeduel.trials import controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import TrialOutcome, compare_with_controls
@@ -63,30 +66,26 @@ def write(tmp_path):
         del sys.modules[name]
 
 
-def run(experiment, store, progress=None):
-    """What the controls of each trial found, by contender."""
-    prepared = data.load(experiment)
-    split, store, progress = data.split(prepared, experiment), Store(store), progress or Progress()
-    trials = contenders.trials_of(experiment, prepared, split)
-    Workers().run([Job(each, prepared, progress) for each in trials], store)
-    found = controls.run(trials, prepared, store, progress, Workers())
-    return {each.card.contender: found.get(each.key) for each in trials}
+def run(experiment, root, progress=None):
+    """The results of the controls of each trial, by contender."""
+    prepared, trials = planned(experiment)
+    store, progress = Store(root), progress or Progress()
+    Workers().run([Job(trial, prepared, progress) for trial in trials], store)
+    by_key = controls.run(trials, prepared, store, progress, Workers())
+    return {trial.card.contender: by_key.get(trial.key) for trial in trials}
 
 
 def test_every_control_is_in_the_results(controlled):
     spiking, other = controlled.results.trials
     assert other.controls == {}
     assert list(spiking.controls) == list(ON_IMAGES)
-    for name, found in spiking.controls.items():
-        assert (found.title, found.meaning, found.spikes) == (
-            CONTROLS[name].title,
-            CONTROLS[name].meaning,
-            CONTROLS[name].spikes,
-        )
-        assert found.n == spiking.test.n
+    for name, result in spiking.controls.items():
+        about, control = (result.title, result.meaning, result.spikes), CONTROLS[name]
+        assert about == (control.title, control.meaning, control.spikes)
+        assert result.n == spiking.test.n
         # With one step, hardly any neuron reaches its threshold so early.
-        assert (0.05 if name == "one_step" else 0.3) < found.accuracy <= 1
-    assert [found.num_steps for found in spiking.controls.values()] == [1, 1, 1, 4, None]
+        assert (0.05 if name == "one_step" else 0.3) < result.accuracy <= 1
+    assert [result.num_steps for result in spiking.controls.values()] == [1, 1, 1, 4, None]
     assert spiking.controls["quantised_twin"].bits == 3
     (about,) = controlled.results.comparison.controls
     assert [row.control for row in about.rows] == list(ON_IMAGES)
@@ -109,9 +108,9 @@ def test_energy_stands_beside_the_accuracy_of_twins(controlled):
         # From its shape alone it is the same.
         alone = energy.estimate(energy.relu_twin(spiking.operations), energy.read("45nm-int8"))
         for memory in ("compute", "off_chip"):
-            found = twin.energy.tables["45nm-int8"].of(memory).dense
-            assert found <= alone.of(memory).dense
-            assert (found == pytest.approx(alone.of(memory).dense)) or name == "quantised_twin"
+            dense = twin.energy.tables["45nm-int8"].of(memory).dense
+            assert dense <= alone.of(memory).dense
+            assert (dense == pytest.approx(alone.of(memory).dense)) or name == "quantised_twin"
     # Activations of 3 bits are moved in 3.
     bits = [layer.input_bits for layer in spiking.controls["quantised_twin"].operations.layers]
     assert bits == [None, 3]
@@ -119,8 +118,6 @@ def test_energy_stands_beside_the_accuracy_of_twins(controlled):
 
 
 def test_the_nearest_neighbour_is_scikit_learns(controlled):
-    from sklearn.neighbors import KNeighborsClassifier
-
     prepared = data.load(EXPERIMENT)
     split = data.split(prepared, EXPERIMENT)
     images = np.asarray(prepared.images, dtype=float).reshape(len(prepared), -1)
@@ -128,18 +125,18 @@ def test_the_nearest_neighbour_is_scikit_learns(controlled):
         images[split.train], prepared.labels[split.train]
     )
     expected = known.score(images[split.test], prepared.labels[split.test])
-    found = controlled.results.trials[0].controls["nearest_neighbour"].accuracy
+    accuracy = controlled.results.trials[0].controls["nearest_neighbour"].accuracy
     # Images that are equally far may be told apart otherwise.
-    assert found == pytest.approx(expected, abs=2 / len(split.test))
+    assert accuracy == pytest.approx(expected, abs=2 / len(split.test))
 
 
 def test_controls_are_read_again_and_found_again(controlled, unreported):
     read, made = load_run(controlled.out).results.comparison, controlled.results.comparison
     assert read.pairs == made.pairs
     # The sentences are added when they are written.
-    assert [found.rows for found in read.controls] == [found.rows for found in made.controls]
+    assert [about.rows for about in read.controls] == [about.rows for about in made.controls]
     document = json.loads((controlled.out / "results.json").read_text())
-    assert [each["text"] for each in document["comparison"]["controls"]] == controlled.controls()
+    assert [about["text"] for about in document["comparison"]["controls"]] == controlled.controls()
     store, told = controlled.out.parent / "store", Telling()
     again = compare(EXPERIMENT, controlled.out.parent / "again", store, told)
     assert not any(", epoch " in line for line in told.lines)
@@ -193,10 +190,10 @@ def foreign(image_shape, num_classes, num_steps, **settings):
 def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
     write("own_takes", TAKES)
     own = replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1)
-    (found,) = run(own, tmp_path / "store").values()
-    assert found.reasons == {}
-    assert all(found.results[name].accuracy > 0 for name in ON_IMAGES)
-    assert sum(bool(result.key) for result in found.results.values()) == 3
+    (made,) = run(own, tmp_path / "store").values()
+    assert made.reasons == {}
+    assert all(made.results[name].accuracy > 0 for name in ON_IMAGES)
+    assert sum(bool(result.key) for result in made.results.values()) == 3
 
 
 @pytest.mark.parametrize(
@@ -216,24 +213,38 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
     write("own_stubborn", TAKES)
     experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1)
     told = Telling()
-    (found,) = run(experiment, tmp_path / "store", told).values()
-    assert set(found.reasons) == left_out == set(ON_IMAGES) - set(found.results)
-    assert set(found.answers) == set(found.results)
-    assert says in found.reasons["relu_twin"]
+    (made,) = run(experiment, tmp_path / "store", told).values()
+    assert set(made.reasons) == left_out == set(ON_IMAGES) - set(made.results)
+    assert set(made.answers) == set(made.results)
+    assert says in made.reasons["relu_twin"]
     assert any("left out" in line and says in line for line in told.lines)
 
 
 def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
     failing = replace(CONTROLS["one_step"], train={"num_steps": 1, "learning_rate": 1e36})
     monkeypatch.setitem(controls.CONTROLS, "one_step", failing)
-    found, none = run(replace(EXPERIMENT, epochs=1), tmp_path / "store").values()
+    made, none = run(replace(EXPERIMENT, epochs=1), tmp_path / "store").values()
     assert none is None
-    assert "one_step" not in found.results
-    assert "its training failed: loss or weights became NaN" in found.reasons["one_step"]
-    assert found.results["relu_twin"].accuracy > 0
+    assert "one_step" not in made.results
+    assert "its training failed: loss or weights became NaN" in made.reasons["one_step"]
+    assert made.results["relu_twin"].accuracy > 0
 
 
 # ---- what is concluded
+
+
+RECORD = TrialRecord(
+    key="",
+    settings={},
+    parameters=0,
+    status="done",
+    error=None,
+    best_epoch=None,
+    stopped=None,
+    epoch_seconds=[],
+    history=[],
+    environment={},
+)
 
 
 def answered(num_right, n=1000, start=0):
@@ -243,48 +254,41 @@ def answered(num_right, n=1000, start=0):
 
 
 def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
-    """One contender with answers `own` beside its controls, with a seed for each answer; None is a
+    """A contender with the answers `own` beside its controls, a seed for each answer; None is a
     failure.
 
     With `folds`, each seed has as many, one after the other.
     """
-    finished = []
+    outcomes = []
     for place, answers in enumerate(own):
-        given = {name: each[place] for name, each in by_control.items() if each[place] is not None}
+        beside = {name: row[place] for name, row in by_control.items() if row[place] is not None}
         results = {
             name: ControlResult(
                 title="",
                 meaning="",
                 spikes=False,
-                n=each.n,
-                accuracy=each.accuracy,
+                n=scores.n,
+                accuracy=scores.accuracy,
                 bits=bits if name == "quantised_twin" else None,
             )
-            for name, each in given.items()
+            for name, scores in beside.items()
         }
         data = {} if folds == 1 else {"fold": place % folds}
         settings = {"contender": "conv-lif", "seed": place // folds, "num_steps": 4, "data": data}
-        record = TrialRecord(
-            key="",
-            settings=settings,
-            parameters=0,
-            status="done",
-            error=None,
-            best_epoch=None,
-            stopped=None,
-            epoch_seconds=[],
-            history=[],
-            environment={},
-        )
-        measured = {} if answers is None else {"classification": answers}
-        found = None if answers is None else Controlled(results, given, reasons or {})
-        finished.append(TrialOutcome(record, measured, controlled=found))
-    about = compare_with_controls("conv-lif", finished, groups, margin)
+        record = structs.replace(RECORD, settings=settings)
+        if answers is None:
+            outcomes.append(TrialOutcome(record, {}))
+        else:
+            controlled = Controlled(results, beside, reasons or {})
+            outcomes.append(
+                TrialOutcome(record, {"classification": answers}, controlled=controlled)
+            )
+    about = compare_with_controls("conv-lif", outcomes, groups, margin)
     return about, {row.control: row for row in about.rows}
 
 
 def right(answers):
-    return np.array([np.equal(each.truth, each.predicted) for each in answers])
+    return np.array([np.equal(scores.truth, scores.predicted) for scores in answers])
 
 
 def test_differences_are_those_of_contenders():
@@ -295,7 +299,7 @@ def test_differences_are_those_of_contenders():
     # Of two controls, the smaller p-value counts twice (Holm).
     _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
     smaller, larger = sorted(
-        (each.found for each in both.values() if each.found), key=lambda found: found.p_value_raw
+        (row.found for row in both.values() if row.found), key=lambda found: found.p_value_raw
     )
     assert smaller.p_value == max(2 * smaller.p_value_raw, smaller.p_permutation)
     assert larger.p_value == max(larger.p_value_raw, 2 * smaller.p_value_raw, larger.p_permutation)
@@ -350,9 +354,9 @@ def test_folds_are_pooled_by_seed_and_an_unfinished_seed_is_left_out():
         own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None]
     )
     assert about.accuracy == pytest.approx((0.7 + 0.8) / 2)
-    found = rows["relu_twin"].found
-    assert (found.seeds, found.n) == (1, 2000)
-    assert found.difference == pytest.approx(0.7 - 0.65)
+    difference = rows["relu_twin"].found
+    assert (difference.seeds, difference.n) == (1, 2000)
+    assert difference.difference == pytest.approx(0.7 - 0.65)
     # A seed with an unfinished fold of its own is no seed.
     about, _ = concluded([*own[:3], None], folds=2, relu_twin=[answered(700)] * 4)
     assert (about.seeds, about.accuracy) == (1, pytest.approx(0.7))

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeduel import data
+from made_trials import planned
 from spikeduel.comparing import compare
 from spikeduel.networks import models
 from spikeduel.networks.plain import PooledCounts
@@ -13,7 +13,7 @@ from spikeduel.results.findings import finding
 from spikeduel.settings.recipes import matched
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import contenders, conversion, trial
+from spikeduel.trials import conversion, trial
 from spikeduel.trials.store import Store
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -54,28 +54,28 @@ def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
 ):
     store, asked = Store(tmp_path / "s"), replace(experiment, optimism=True)
     compare(asked, tmp_path / "out", store)
-    prepared = data.load(asked)
-    plans = contenders.trials_of(asked, prepared, data.split(prepared, asked))
+    prepared, plans = planned(asked)
     made = conversion.run(plans, {}, prepared, store, Progress())
     assert made
-    assert all(trial.is_whole(each, store) for each in made)
+    assert all(trial.is_whole(converted, store) for converted in made)
 
 
 def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported):
     store = Store(tmp_path / "s")
-    found = compare(replace(experiment, seeds=2), tmp_path / "out", store).results
-    source, _, one, two = found.trials
-    assert [t.contender for t in found.trials] == ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
+    results = compare(replace(experiment, seeds=2), tmp_path / "out", store).results
+    source, _, one, two = results.trials
+    names = ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
+    assert [entry.contender for entry in results.trials] == names
     assert (one.converted_from, one.family, one.num_steps, one.seed) == ("dense-relu", "snn", 6, 0)
     assert (one.epochs, one.epoch_seconds, one.history) == (source.epochs, [], [])
     assert source.converted_from is None
     assert one.test.n == source.test.n
     assert one.model == "models/dense-relu-converted-seed0.safetensors"
     assert (tmp_path / "out" / two.model).is_file()
-    (pair,) = found.comparison.pairs
+    (pair,) = results.comparison.pairs
     assert (pair.a, pair.b, pair.paired) == ("dense-relu", "dense-relu-converted", True)
     caveat = finding("not_trained", sources={"dense-relu-converted": "dense-relu"}, num_steps=6)
-    assert caveat in found.comparison.caveats
+    assert caveat in results.comparison.caveats
     # What the validation images say is measured, not taken from its source.
     model = models.load_model(tmp_path / "out" / one.model)
     assert model.card.trained_on["converted_from"] == "dense-relu"
@@ -112,9 +112,9 @@ def test_what_cannot_be_converted_is_told_with_its_reason(
     )
     monkeypatch.syspath_prepend(tmp_path)
     both = replace(experiment, contenders=("dense-relu", "smooth:Smooth"))
-    found = compare(both, tmp_path / "out", tmp_path / "s").results
-    assert found.contenders == ["dense-relu", "smooth:Smooth", "dense-relu-converted"]
-    (caveat,) = [each for each in found.comparison.caveats if each.id == "not_converted"]
+    results = compare(both, tmp_path / "out", tmp_path / "s").results
+    assert results.contenders == ["dense-relu", "smooth:Smooth", "dense-relu-converted"]
+    (caveat,) = (c for c in results.comparison.caveats if c.id == "not_converted")
     assert caveat.values["contender"] == "smooth:Smooth"
     assert "2 (SiLU)" in caveat.values["reason"]
     with pytest.raises(

@@ -19,6 +19,7 @@ import torch
 
 import made_recordings as moving
 from forked import Forked
+from made_trials import planned
 from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.settings import Experiment
@@ -26,7 +27,7 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, hardware, signals
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import contenders, jobs
+from spikeduel.trials import jobs
 from spikeduel.trials.jobs import (
     MOST_LOSSES,
     Cluster,
@@ -69,15 +70,10 @@ def serial(tmp_path_factory):
     return root
 
 
-def planned(experiment=EXPERIMENT):
-    prepared = data.load(experiment)
-    return prepared, contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
-
-
 def run(workers: Workers, root: Path, progress=None, experiment=EXPERIMENT):
     prepared, trials = planned(experiment)
-    progress = progress or Telling()
-    return workers.run([Job(trial, prepared, progress) for trial in trials], Store(root))
+    jobs = [Job(trial, prepared, progress or Telling()) for trial in trials]
+    return workers.run(jobs, Store(root))
 
 
 def numbers(root: Path) -> dict[str, bytes]:
@@ -111,8 +107,7 @@ def test_processes_end_in_the_numbers_of_one_after_another_even_if_killed(serial
     with Processes(2, threads=1) as workers:
         told = Killing(workers)
         records = run(workers, tmp_path, told)
-        names = [record.settings["contender"] for record in records]
-        assert names == ["dense-lif", "dense-relu"]
+        assert [record.settings["contender"] for record in records] == ["dense-lif", "dense-relu"]
         assert numbers(tmp_path) == numbers(serial)
         assert sum("SIGKILL" in line for line in told.said) == 1
         # All jobs share one copy of the data.
@@ -123,8 +118,8 @@ def test_processes_end_in_the_numbers_of_one_after_another_even_if_killed(serial
     assert told.trained == epochs
     assert told.found == len(records)
     assert Store(tmp_path).trials() == Store(serial).trials()
-    uses = [root / "ledger.jsonl" for root in (tmp_path, serial)]
-    assert len({len(path.read_text().splitlines()) for path in uses}) == 1
+    ledgers = [(root / "ledger.jsonl").read_text().splitlines() for root in (tmp_path, serial)]
+    assert len(ledgers[0]) == len(ledgers[1])
 
 
 class Losing(Pool):
@@ -153,7 +148,7 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
     serial, tmp_path
 ):
     store = Store(shutil.copytree(serial, tmp_path / "store"))
-    _, (trial, _) = planned()
+    _, (trial, _) = planned(EXPERIMENT)
     store.measure_path(trial.key, "classification").unlink()
     record, _ = run(Losing(), store.root)
     assert record == store.record(trial.key) == Store(serial).record(trial.key)
@@ -163,20 +158,17 @@ def test_a_trial_that_costs_process_after_process_when_measured_keeps_its_traini
 def test_equal_sets_are_placed_once(tmp_path):
     moving.directions(tmp_path / "bars", 4)
     recorded = Experiment(dataset=str(tmp_path / "bars"))
-    prepared, (_, (trial, _)) = data.load(recorded), planned()
+    prepared, (_, (trial, _)) = data.load(recorded), planned(EXPERIMENT)
     with Processes(1, threads=1) as workers:
-
-        def place(change):
-            return workers.place_of_data(
-                Job(trial, binned(prepared, recorded, None, change), Telling())
-            )
-
-        assert place("merged") is place("merged")
-        assert place("merged") is not place("collapsed")
+        merged, again, collapsed = (
+            workers.place_of_data(Job(trial, binned(prepared, recorded, None, change), Telling()))
+            for change in ("merged", "merged", "collapsed")
+        )
+    assert merged is again is not collapsed
 
 
 def test_workers_of_another_version_are_refused():
-    _, (trial, _) = planned()
+    _, (trial, _) = planned(EXPERIMENT)
     message, packed = jobs._work_on_node(trial, None, True, "spikeduel 0.0.1", [], 1, None)
     assert (message.event, packed) == ("ended", None)
     assert "0.0.1" in str(message.arguments[0])
@@ -251,7 +243,7 @@ NODES = [
     {"Alive": True, "Resources": {"CPU": 1.0, "GPU": 1.0}},
     {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
 ]
-"""What Ray says of two nodes that live and one that does not."""
+"""Ray's account of two nodes that live and one that does not."""
 
 
 @pytest.mark.parametrize(("threads", "device"), [(3, "cpu"), (2, "cuda")])
@@ -343,8 +335,6 @@ def test_a_store_has_afterwards_what_the_other_one_has_and_no_more(tmp_path):
     PackedTrial.of(there, KEY).write_to(here)
     assert here.failed_measures(KEY) == {}
     assert not here.checkpoint_path(KEY).exists()
-    assert sorted(path.name for path in here.folder(KEY).glob("measures/*")) == [
-        "classification.json",
-        "latency.json",
-    ]
+    names = sorted(path.name for path in here.folder(KEY).glob("measures/*"))
+    assert names == ["classification.json", "latency.json"]
     assert PackedTrial.of(here, KEY) == PackedTrial.of(there, KEY)

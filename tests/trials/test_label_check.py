@@ -16,24 +16,24 @@ class Set(SimpleNamespace):
         return len(self.labels)
 
 
-def confidences(images: np.ndarray, given: dict[int, float]) -> Confidences:
-    """Of a network that is sure of all labels but those `given`."""
-    its = [given.get(int(image), 0.9) for image in images]
+def confidences(images: np.ndarray, doubted: dict[int, float]) -> Confidences:
+    """The answers of a network that is sure of all labels but those `doubted`."""
+    shares = [doubted.get(int(image), 0.9) for image in images]
     return Confidences(
-        given=its,
-        best=[int(LABELS[image]) ^ (share < 0.5) for image, share in zip(images, its, strict=True)],
-        highest=[max(share, 1 - share) for share in its],
+        given=shares,
+        best=[int(LABELS[k]) ^ (share < 0.5) for k, share in zip(images, shares, strict=True)],
+        highest=[max(share, 1 - share) for share in shares],
     )
 
 
 def training(
-    split: Split, seed: int, given: dict[int, float], fold: int | None = None
+    split: Split, seed: int, doubted: dict[int, float], fold: int | None = None
 ) -> TrialOutcome:
-    found = LabelConfidences(
-        validation=confidences(split.val, given), test=confidences(split.test, given)
+    answers = LabelConfidences(
+        validation=confidences(split.val, doubted), test=confidences(split.test, doubted)
     )
     record = SimpleNamespace(settings={"seed": seed}, fold=fold)
-    return TrialOutcome(record, {"label_confidences": found})
+    return TrialOutcome(record, {"label_confidences": answers})
 
 
 def checked(
@@ -48,20 +48,15 @@ def checked(
 
 
 def test_what_all_trainings_together_doubt_is_listed_the_surest_first():
-    """By hand: of a usual 0.9, a mean of 0.06 and 0.01 is little (0.035), and one of 0.2 and 0.01
-    is not (0.105).
-    """
+    # By hand: beside the usual 0.9, a mean of 0.06 and 0.01 is little (0.035), and one of 0.2 and
+    # 0.01 is not (0.105).
     found, listed = checked(
         training(SPLIT, 0, {11: 0.06, 15: 0.01, 16: 0.2}),
         training(SPLIT, 1, {11: 0.01, 15: 0.01, 16: 0.01}),
     )
     assert (found.examined, found.suspects, found.agreement) == (10, 2, 1 - 6 / 20)
-    assert [
-        (each.image.index, each.image.side, each.image.label, each.suggested) for each in listed
-    ] == [
-        (15, "test", "dog", "cat"),
-        (11, "val", "dog", "cat"),
-    ]
+    suspects = [(s.image.index, s.image.side, s.image.label, s.suggested) for s in listed]
+    assert suspects == [(15, "test", "dog", "cat"), (11, "val", "dog", "cat")]
     assert (listed[1].given_probability, listed[1].suggested_probability) == (0.01, 0.99)
 
 
@@ -73,13 +68,13 @@ def test_one_training_that_is_sure_of_the_label_is_enough_to_leave_it():
 
 def test_neighbours_count_as_much_as_all_networks():
     trainings = [training(SPLIT, seed, {15: 0.12, 16: 0.01}) for seed in range(3)]
-    assert [each.image.index for each in checked(*trainings)[1]] == [16]
+    assert [suspect.image.index for suspect in checked(*trainings)[1]] == [16]
     shares = [1.0] * 20
     shares[15], shares[16] = 0.0, 0.3
-    assert [each.image.index for each in checked(*trainings, shares=tuple(shares))[1]] == [15]
+    assert [suspect.image.index for suspect in checked(*trainings, shares=tuple(shares))[1]] == [15]
     # Those of which no neighbours were asked are judged by the networks alone.
     shares[15] = shares[16] = None
-    assert [each.image.index for each in checked(*trainings, shares=tuple(shares))[1]] == [16]
+    assert [suspect.image.index for suspect in checked(*trainings, shares=tuple(shares))[1]] == [16]
 
 
 def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
@@ -94,7 +89,10 @@ def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
     ]
     found, listed = checked(*trainings, splits=folds)
     assert found.examined == 20
-    assert [(each.image.index, each.image.side) for each in listed] == [(3, "test"), (12, "test")]
+    assert [(suspect.image.index, suspect.image.side) for suspect in listed] == [
+        (3, "test"),
+        (12, "test"),
+    ]
 
 
 def test_without_measures_nothing_is_said():

@@ -42,22 +42,22 @@ def test_every_contender_is_built_once_however_many_seeds_and_folds(experiment, 
     monkeypatch.setattr(
         building, "outlined", lambda card: built.append(card.contender) or outlined(card)
     )
-    found = planned(replace(experiment, seeds=3, folds=2, controls=True))
+    made = planned(replace(experiment, seeds=3, folds=2, controls=True))
     assert built == ["vgg-lif", "vgg-relu"]
-    assert len(found.trials) == len({trial.key for trial in found.trials}) == 12
-    numbers = [controls.num_trained(trial, data.load(experiment)) for trial in found.trials]
+    assert len(made.trials) == len({trial.key for trial in made.trials}) == 12
+    numbers = [controls.num_trained(trial, data.load(experiment)) for trial in made.trials]
     assert sum(numbers) == 3 * 6
-    assert [(trial.split.fold, trial.card.seed) for trial in found.trials[::2]] == [
+    assert [(trial.split.fold, trial.card.seed) for trial in made.trials[::2]] == [
         (fold, seed) for fold in range(2) for seed in range(3)
     ]
 
 
 def test_every_contender_is_timed_once(experiment, timed):
     known = {}
-    found = planned(replace(experiment, seeds=2, epochs=3), known)
+    made = planned(replace(experiment, seeds=2, epochs=3), known)
     assert timed == ["vgg-lif", "vgg-relu"]
-    assert found.seconds_by_contender == {"vgg-lif": 6.0, "vgg-relu": 6.0}
-    assert list(found.seconds.values()) == [6.0] * 4
+    assert made.seconds_by_contender == {"vgg-lif": 6.0, "vgg-relu": 6.0}
+    assert list(made.seconds.values()) == [6.0] * 4
     # What another plan has timed is known; another number of time steps is not.
     planned(replace(experiment, learning_rate=0.02, num_steps=3), known)
     assert timed == ["vgg-lif", "vgg-relu", "vgg-lif"]
@@ -76,28 +76,28 @@ def test_what_the_store_has_is_not_timed_and_says_how_long_it_took(experiment, t
     records = Workers().run(
         [Job(trial, prepared, Progress()) for trial in first.trials], Store("s")
     )
-    found = planned(replace(experiment, seeds=2), {})
+    made = planned(replace(experiment, seeds=2), {})
     assert timed == []
-    known = [record and record.key for record in found.records]
+    known = [record and record.key for record in made.records]
     assert known == [*(record.key for record in records), None, None]
-    assert [trial.card.seed for trial in found.missing] == [1, 1]
-    times = {time.contender: time for time in found.times}
+    assert [trial.card.seed for trial in made.missing] == [1, 1]
+    times = {time.contender: time for time in made.times}
     assert times["vgg-lif"].from_store
     assert times["vgg-lif"].epoch_seconds == records[0].epoch_seconds[0]
 
 
+def failing(error):
+    def seconds_of_an_epoch(trial, prepared):
+        raise error
+
+    return seconds_of_an_epoch
+
+
 def test_a_network_that_takes_no_training_step_has_no_time(experiment, monkeypatch):
-    def fails(trial, prepared):
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", fails)
-    found = planned(experiment, {})
-    assert found.times == ()
-    assert set(found.seconds.values()) == {None}
-
-    def refused(trial, prepared):
-        raise SpikeduelError("no such device")
-
-    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", refused)
+    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", failing(RuntimeError("memory")))
+    plan = planned(experiment, {})
+    assert plan.times == ()
+    assert set(plan.seconds.values()) == {None}
+    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", failing(SpikeduelError("no device")))
     with pytest.raises(SpikeduelError):
         planned(experiment, {})

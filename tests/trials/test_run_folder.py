@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,59 +10,62 @@ from spikeduel.measuring.latency import machine
 from spikeduel.results.trials import Latency, Times
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
 from spikeduel.trials import outcomes
 from spikeduel.trials.run_folder import default_name, located, require_writable
 from spikeduel.trials.store import Store
+from telling import Telling
 
 EXPERIMENT = baseline(dataset="digits")
 
 
 def test_the_default_folder():
     name = default_name(EXPERIMENT, "f" * 64)
-    assert name.startswith("digits-baseline-")
     assert name == default_name(replace(EXPERIMENT), "f" * 64)
     assert name != default_name(EXPERIMENT, "0" * 64)
     assert name != default_name(replace(EXPERIMENT, beta=0.9), "f" * 64)
-    assert default_name(replace(EXPERIMENT, dataset="/my pets/cats & dogs/"), "f").startswith(
-        "cats-dogs-baseline-"
-    )
-    assert default_name(replace(EXPERIMENT, dataset="my_sets:pets"), "f").startswith(
-        "my-sets-pets-baseline-"
-    )
-    assert default_name(replace(EXPERIMENT, dataset="/"), "f").startswith("images-baseline-")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "begins"),
+    [
+        ("digits", "digits-baseline-"),
+        ("/my pets/cats & dogs/", "cats-dogs-baseline-"),
+        ("my_sets:pets", "my-sets-pets-baseline-"),
+        ("/", "images-baseline-"),
+    ],
+)
+def test_the_default_folder_is_called_after_the_data(dataset, begins):
+    assert default_name(replace(EXPERIMENT, dataset=dataset), "f").startswith(begins)
 
 
 def test_an_experiment_means_the_same_in_every_folder(small, tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    inside = located(replace(small, dataset="mine", data_dir="mine"))
-    monkeypatch.chdir(tmp_path / "mine")
-    assert inside.dataset == inside.data_dir == str(tmp_path / "mine")
-    assert located(inside) == inside
-    assert located(small) == small
-    (tmp_path / "mine" / "groups.csv").touch()
-    by_table = located(replace(small, group_by="groups.csv"))
-    assert by_table.group_by == str(tmp_path / "mine" / "groups.csv")
-    by_expression = replace(small, group_by=r"(\d+)_")
-    assert located(by_expression) == by_expression
+    folder, table = str(tmp_path / "mine"), str(tmp_path / "groups.csv")
+    for path, make in ((folder, Path.mkdir), (table, Path.touch)):
+        make(Path(path))
+    inside = located(replace(small, dataset="mine", data_dir="mine", group_by="groups.csv"))
+    monkeypatch.chdir(folder)
+    assert (inside.dataset, inside.data_dir, inside.group_by) == (folder, folder, table)
+    for same in (inside, small, replace(small, group_by=r"(\d+)_")):
+        assert located(same) == same
 
 
-def test_a_folder_in_which_a_process_was_killed_at_its_first_file_is_taken(tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / ".lock").touch()
-    (tmp_path / "out" / ".experiment.toml.abcdefgh.part").write_text("half")
-    require_writable(tmp_path / "out")
-
-
-def test_a_folder_of_other_things_is_refused_and_a_runs_own_is_taken(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "report.html").write_text("precious")
-    with pytest.raises(InputError, match="mine: holds other things than a run"):
-        require_writable(tmp_path / "mine")
-    (tmp_path / "mine" / "experiment.toml").touch()
-    require_writable(tmp_path / "mine")
+@pytest.mark.parametrize(
+    "names",
+    [[], [".lock", ".experiment.toml.abcdefgh.part"], ["report.html", "experiment.toml"]],
+    ids=["empty", "a process was killed at its first file", "a run"],
+)
+def test_a_new_folder_and_a_runs_own_are_taken(names, tmp_path):
+    for name in names:
+        (tmp_path / name).touch()
+    require_writable(tmp_path)
     require_writable(tmp_path / "new")
     require_writable(None)
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "report.html").write_text("precious")
+    with pytest.raises(InputError, match="holds other things than a run"):
+        require_writable(tmp_path)
 
 
 # ---- how long answers take
@@ -70,14 +74,6 @@ def test_a_folder_of_other_things_is_refused_and_a_runs_own_is_taken(tmp_path):
 @pytest.fixture
 def images(random):
     return random.integers(0, 256, (20, 1, 10, 10), dtype=np.uint8)
-
-
-class Told(Progress):
-    def __init__(self):
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture
@@ -99,7 +95,7 @@ def counted(monkeypatch):
 
 
 def planned(key, title):
-    """As much of a trial as its timing needs."""
+    """A trial with no more than its timing needs."""
     card, split = SimpleNamespace(contender=key, title=title), SimpleNamespace(test=np.arange(20))
     own = SimpleNamespace(own_code=())
     return SimpleNamespace(key=key, card=card, device="cpu", experiment=own, split=split)
@@ -116,7 +112,7 @@ def on(taken, **machine):
 
 def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted, monkeypatch):
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
-    store, told = Store(tmp_path / "store"), Told()
+    store, told = Store(tmp_path / "store"), Telling()
     one, other = planned("one", "net one"), planned("other", "net other")
     first = take([one], images, store, told)
     assert first["one"].one_image.median_ms == 1
@@ -124,7 +120,10 @@ def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted,
     assert counted == ["one"]
     # With a second one, the first is taken again, so that both are from now.
     both = take([one, other], images, store, told)
-    assert {key: found.one_image.median_ms for key, found in both.items()} == {"one": 2, "other": 3}
+    assert {key: latency.one_image.median_ms for key, latency in both.items()} == {
+        "one": 2,
+        "other": 3,
+    }
     assert take([one, other], images, store, told) == both
     # Another machine's times are of no use.
     taken = store.measure("other", "latency", Latency)
@@ -145,7 +144,7 @@ def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted,
 
 
 def test_who_cannot_be_timed_is_said_and_tried_again(tmp_path, images, counted):
-    store, told = Store(tmp_path / "store"), Told()
+    store, told = Store(tmp_path / "store"), Telling()
     trials = [planned("broken", "net, seed 0")]
     assert take(trials, images, store, told)["broken"].one_image is None
     assert told.lines == ["  net, seed 0: not timed, it broke"]

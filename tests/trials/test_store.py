@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import time
 from functools import partial
 from types import SimpleNamespace
 
@@ -66,10 +65,8 @@ def test_measures_lie_beside_the_trial_one_file_each(store):
     store.save_measure("k1", "own_code:speed", {"seconds": None})
     assert store.measure("k1", "encoding_spread", EncodingSpread) == spread
     assert store.measure("k1", "own_code:speed", dict) == {"seconds": None}
-    assert {path.name for path in (store.folder("k1") / "measures").iterdir()} == {
-        "encoding_spread.json",
-        "own_code.speed.json",
-    }
+    names = {path.name for path in (store.folder("k1") / "measures").iterdir()}
+    assert names == {"encoding_spread.json", "own_code.speed.json"}
     assert store.record("k1") == RECORD
 
 
@@ -93,16 +90,14 @@ def test_numbers_that_json_cannot_say_are_refused_and_nothing_is_left(store):
 
 def test_a_second_process_waits_for_the_trial(store):
     def asking():
-        print("asks")
-        with Store(store.root).locked("k1"):
+        with Store(store.root).locked("k1", lambda: print("waits")):
             print("has it")
 
     with store.locked("k1"):
         with store.locked("k2"):
             pass  # another trial is free
         other = Forked(asking)
-        assert next(iter(other)) == "asks"
-        time.sleep(0.7)
+        assert next(iter(other)) == "waits"
         assert os.waitpid(other.pid, os.WNOHANG) == (0, 0)
     assert other.ended() == (0, ["has it"])
 
@@ -129,12 +124,11 @@ def test_any_damage_is_noticed_and_named(name, store, random):
     before = store.read("k1")
     path = store.folder("k1") / name
     whole = path.read_bytes()
-    for each in damaged(whole, random):
-        path.write_bytes(each)
-        if (found := store.record("k1")) is not None:
+    for content in damaged(whole, random):
+        path.write_bytes(content)
+        if (record := store.record("k1")) is not None:
             # Only where JSON does not mind, such as a space that became another blank.
-            assert name == "trial.json"
-            assert found == before
+            assert (name, record) == ("trial.json", before)
             continue
         with pytest.raises(InputError, match=name):
             store.read("k1")
@@ -149,41 +143,34 @@ def test_a_damaged_measure_counts_as_absent(store, random):
     store.save_measure("k1", "classification", value)
     path = store.measure_path("k1", "classification")
     whole = path.read_bytes()
-    others = (
+    for content in damaged(whole, random):
+        path.write_bytes(content)
+        assert store.measure("k1", "classification", Classification) in (None, value)
+    decoded = json.loads(whole)
+    for content in (
         b"[]",
         b"{" * 100_000,
         whole.replace(b"0.5", b"0.6"),
-        json.dumps(json.loads(whole) | {"digest": 3}).encode(),
-    )
-    for each in (*damaged(whole, random), *others):
-        path.write_bytes(each)
-        assert store.measure("k1", "classification", Classification) in (None, value)
-    # Another number, and no checksum at all.
-    for each in (
-        others[2],
-        json.dumps({n: v for n, v in json.loads(whole).items() if n != "digest"}).encode(),
+        json.dumps(decoded | {"digest": 3}).encode(),
+        json.dumps({name: decoded[name] for name in decoded if name != "digest"}).encode(),
     ):
-        path.write_bytes(each)
+        path.write_bytes(content)
         assert store.measure("k1", "classification", Classification) is None
 
 
 def test_why_measures_failed_is_kept_until_they_are_tried_again(store):
     assert store.failed_measures("k1") == {}
-    store.save_failed_measures("k1", {"classification": "it broke"})
-    assert store.failed_measures("k1") == {"classification": "it broke"}
-    store.save_failed_measures("k1", {})
-    store.save_failed_measures("k1", {})
-    assert store.failed_measures("k1") == {}
+    for reasons in ({"classification": "it broke"}, {}, {}):
+        store.save_failed_measures("k1", reasons)
+        assert store.failed_measures("k1") == reasons
 
 
 def test_what_a_killed_process_left_goes_when_the_trial_is_next_locked(store):
     keep(store)
-    left = [
-        store.folder("k1") / ".checkpoint.pt.abcdefgh.part",
-        store.folder("k1") / "measures" / ".a.json.12345678.part",
-    ]
-    left[1].parent.mkdir()
+    names = (".checkpoint.pt.abcdefgh.part", "measures/.a.json.12345678.part")
+    left = [store.folder("k1") / name for name in names]
     for path in left:
+        path.parent.mkdir(exist_ok=True)
         path.write_text("half")
     with store.locked("k1"):
         assert not any(path.exists() for path in left)
@@ -215,10 +202,8 @@ def test_the_ledger_counts_models_by_their_test_images(store):
 
 def test_a_training_that_was_asked_after_every_epoch_is_told_apart(store):
     test = asked(4, 2, 9)
-    store.note_test_use(test, "k1", every_epoch=True)
-    store.note_test_use(test, "k1", every_epoch=True)
-    store.note_test_use(test, "k1")
-    store.note_test_use(test, "k2")
+    for key, every_epoch in (("k1", True), ("k1", True), ("k1", False), ("k2", False)):
+        store.note_test_use(test, key, every_epoch=every_epoch)
     assert (store.test_uses(test), store.tested_every_epoch(test)) == (2, 1)
     assert sum(map(bool, (store.root / "ledger.jsonl").read_text().splitlines())) == 3
     assert store.tested_every_epoch(asked(1)) == 0

@@ -27,32 +27,32 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
     best = candidate("vgg-lif", 0.9, 0.95, seeds=seeds)
     worse_on_validation = candidate("vgg-sum", 0.99, 0.2, seeds=seeds)
     without = candidate("vgg-relu", accuracy, 0.6, at_chance, trained_without=True, seeds=seeds)
-    found = compare_best(
+    loss = compare_best(
         [best, candidate("vgg-gru", 0.99, 0.9, seeds=seeds)],
         [worse_on_validation, without],
         None,
         margin=0.005,
     )
-    assert (found.contender, found.without, found.trained_without) == ("vgg-lif", "vgg-relu", True)
-    assert (found.accuracy, found.accuracy_without) == (0.9, accuracy)
-    assert found.found.difference == pytest.approx(0.9 - accuracy)
-    assert found.lost == lost
+    assert (loss.contender, loss.without, loss.trained_without) == ("vgg-lif", "vgg-relu", True)
+    assert (loss.accuracy, loss.accuracy_without) == (0.9, accuracy)
+    assert loss.found.difference == pytest.approx(0.9 - accuracy)
+    assert loss.lost == lost
 
 
 def test_nothing_is_lost_where_the_best_sees_no_time():
     best = candidate("vgg-sum", 0.9, 0.95, seeds=1, n=20)
-    found = compare_best(
+    loss = compare_best(
         [best, candidate("vgg-lif", 0.8)],
         [best, candidate("vgg-lif", 0.85, 0.96)],
         None,
         margin=0.005,
     )
-    assert (found.contender, found.without, found.lost) == (
+    assert (loss.contender, loss.without, loss.lost) == (
         "vgg-sum",
         "vgg-sum",
         "nothing",
     )
-    assert not found.trained_without
+    assert not loss.trained_without
 
 
 def test_contenders_may_be_equally_good_on_validation():
@@ -63,11 +63,11 @@ def test_contenders_may_be_equally_good_on_validation():
         for accuracy, trained_without in ((0.9, False), (0.8, True))
     )
     same_name = candidate("vgg-lif", 0.8)
-    found = compare_best([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
-    assert (found.contender, found.without, found.lost) == (
+    loss = compare_best([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
+    assert (loss.contender, loss.without, loss.lost) == (
         "vgg-lif",
         "vgg-lif",
         "nothing",
     )
-    found = compare_best([best], [same_name, without], None, 0.005)
-    assert (found.accuracy_without, found.lost) == (0.8, "some")
+    loss = compare_best([best], [same_name, without], None, 0.005)
+    assert (loss.accuracy_without, loss.lost) == (0.8, "some")

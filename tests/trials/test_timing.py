@@ -1,36 +1,16 @@
 import pytest
 
-from spikeduel import data
-from spikeduel.settings.recipes import strong
-from spikeduel.trials import auto_settings, contenders
+from made_trials import planned, small_twins
+from spikeduel.trials import auto_settings
 
 
-@pytest.fixture
-def planned():
+def trials():
     """vgg-lif and vgg-relu on 133 training and 17 validation images, 32 a step."""
-
-    def of(**changes):
-        experiment = strong(
-            "digits",
-            contenders=("vgg-lif", "vgg-relu"),
-            width=3,
-            num_steps=4,
-            limit=150,
-            device="cpu",
-            batch_size=32,
-            epochs=1,
-            dropout=0.0,
-            augmentation="none",
-            **changes,
-        )
-        prepared = data.load(experiment)
-        split = data.split(prepared, experiment)
-        return contenders.trials_of(experiment, prepared, split), prepared, split
-
-    return of
+    settings = {"limit": 150, "num_steps": 4, "batch_size": 32, "epochs": 1, "dropout": 0.0}
+    return planned(small_twins(**settings))
 
 
-def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(planned, monkeypatch):
+def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(monkeypatch):
     asked = []
 
     def seconds_of_a_step(trial, prepared):
@@ -38,15 +18,15 @@ def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(planned,
         return 6
 
     monkeypatch.setattr(auto_settings, "seconds_of_a_step", seconds_of_a_step)
-    (spiking, _), prepared, split = planned()
-    assert (len(split.train), len(split.val)) == (133, 17)
+    prepared, (spiking, _) = trials()
+    assert (len(spiking.split.train), len(spiking.split.val)) == (133, 17)
     # Five steps, and 17/32 of the third of one.
     steps = 5 + 17 / 32 / 3
     assert auto_settings.seconds_of_an_epoch(spiking, prepared) == pytest.approx(6 * steps)
     assert asked == ["vgg-lif"]
 
 
-def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch):
+def test_three_steps_are_taken_before_those_that_are_timed(monkeypatch):
     taken = []
 
     class Counting(auto_settings.TrainingStep):
@@ -56,8 +36,8 @@ def test_three_steps_are_taken_before_those_that_are_timed(planned, monkeypatch)
 
     monkeypatch.setattr(auto_settings, "TrainingStep", Counting)
     monkeypatch.setattr(auto_settings, "TIMED_SECONDS", 0)
-    trials, prepared, _ = planned()
-    for trial in trials:
+    prepared, both = trials()
+    for trial in both:
         assert 0 < auto_settings.seconds_of_a_step(trial, prepared) < 60
     # Three that are not timed, then at least one.
     assert taken == [(4, 32)] * 4 + [(None, 32)] * 4

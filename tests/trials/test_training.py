@@ -1,4 +1,5 @@
 import random
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,14 +9,19 @@ import torch
 
 import made_recordings
 from spikeduel import data
+from spikeduel.data import cache, loader
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.measuring.answers import ask
 from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
+from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import events, strong
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, training
+from spikeduel.trials.augmenting import AUGMENTATIONS
 from spikeduel.trials.training import Loop, read_checkpoint, rules_of, stopped
 from telling import Interrupting, Telling
 
@@ -48,9 +54,6 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
 
 
 def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
-    from spikeduel.data.loader import EvaluationBatches
-    from spikeduel.measuring.answers import ask
-
     # A rate this high makes the last epochs worse than earlier ones.
     run = loop(replace(small, epochs=5, learning_rate=0.5, patience=5), tmp_path)
     training = run.run()
@@ -77,7 +80,7 @@ def test_where_the_rate_falls_to_zero_the_last_weights_are_kept(
     run = loop(replace(small, epochs=3, limit=200, optimizer=optimizer), tmp_path)
     assert run.run().best_epoch == best
     for name, value in run.model.module.state_dict().items():
-        assert [torch.equal(value, each[name]) for each in after_each] == [
+        assert [torch.equal(value, weights[name]) for weights in after_each] == [
             number == best for number in range(3)
         ]
 
@@ -101,20 +104,11 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
         # 90 training images make 3 batches of 32: in the middle of the third epoch.
         loop(experiment, tmp_path, contender, Interrupting(2 * 3 + 1), "b.pt").run()
     resumed = loop(experiment, tmp_path, contender, name="b.pt")
-    found = resumed.run()
-    assert found.history == expected.history
-    assert (found.best_epoch, expected.best_epoch) == (2, 2)
+    again = resumed.run()
+    assert again.history == expected.history
+    assert (again.best_epoch, expected.best_epoch) == (2, 2)
     for name, weight in whole.model.module.state_dict().items():
         assert torch.equal(weight, resumed.model.module.state_dict()[name])
-
-
-def test_a_nan_loss_stops_and_keeps_what_was_good(small, tmp_path):
-    run = loop(small, tmp_path)
-    with torch.no_grad():
-        run.model.module.linear1.weight.fill_(float("nan"))
-    training = run.run()
-    assert training.stopped == "nan"
-    assert training.history == []
 
 
 def test_the_random_state_outside_is_left_alone(small, tmp_path):
@@ -143,8 +137,6 @@ def test_bf16_multiplies_in_bf16_and_keeps_membranes_in_float32(small, tmp_path)
 
 
 def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
-    from spikeduel.trials.augmenting import AUGMENTATIONS
-
     # All that is trained on is white, all that is asked in validation is as it was.
     monkeypatch.setitem(AUGMENTATIONS, "white", lambda images, draw: torch.full_like(images, 255))
     run = loop(replace(small, augmentation="white", encoding="direct", epochs=1), tmp_path)
@@ -159,9 +151,6 @@ def test_training_images_alone_are_augmented(small, tmp_path, monkeypatch):
 
 
 def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatch):
-    from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.trials.augmenting import AUGMENTATIONS
-
     keys = []
 
     def recorded(images, draw):
@@ -171,36 +160,20 @@ def test_each_epoch_augments_by_seed_epoch_and_image(small, tmp_path, monkeypatc
     monkeypatch.setitem(AUGMENTATIONS, "recorded", recorded)
     run = loop(replace(small, augmentation="recorded"), tmp_path)
     run.run()
-    found = np.concatenate(keys).reshape(2, -1)
-    for epoch in (0, 1):
+    for epoch, drawn in enumerate(np.concatenate(keys).reshape(2, -1)):
         expected = RandomKeys.for_augmentation(0, epoch, run.split.train).values
-        assert sorted(found[epoch]) == sorted(expected)
+        assert sorted(drawn) == sorted(expected)
 
 
 @pytest.fixture
 def on_disk(tmp_path, monkeypatch):
     """The digits, memory-mapped and larger than what memory there is."""
-    from spikeduel.data import cache, loader
-    from spikeduel.settings import Experiment
-
     cache.write(tmp_path / "digits", data.load(Experiment(dataset="digits")))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     return cache.read(tmp_path / "digits")
 
 
-def test_from_disk_it_ends_in_the_numbers_that_it_ends_in_from_memory(
-    small, tmp_path, on_disk, monkeypatch
-):
-    expected = loop(small, tmp_path, name="a.pt").run()
-    monkeypatch.setattr(data, "load", lambda experiment: on_disk)
-    run = loop(small, tmp_path, name="b.pt")
-    assert isinstance(run.images, np.memmap)
-    assert run.run().history == expected.history
-
-
 def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkeypatch):
-    import threading
-
     monkeypatch.setattr(data, "load", lambda experiment: on_disk)
     with pytest.raises(KeyboardInterrupt) as interruption:
         loop(small, tmp_path, progress=Interrupting(3)).run()
@@ -228,7 +201,7 @@ def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
 
 
 def test_an_own_readout_may_take_what_it_likes(small, tmp_path):
-    """Its output need be no tensor, and is asked step by step."""
+    """The output need be no tensor, and is asked step by step."""
 
     class Named:
         def loss(self, output, labels):
@@ -274,7 +247,7 @@ class Drawing(torch.nn.Module):
 
 
 def test_code_that_draws_by_itself_also_resumes_to_the_same_numbers(small, tmp_path):
-    small = replace(small, epochs=4)
+    small = replace(small, epochs=4, limit=300)  # five steps an epoch
 
     def drawing(progress=None, name="b.pt"):
         run = loop(small, tmp_path, "small-cnn", progress, name)
@@ -285,7 +258,7 @@ def test_code_that_draws_by_itself_also_resumes_to_the_same_numbers(small, tmp_p
 
     whole = drawing(name="a.pt")
     expected = whole.run()
-    for stop in (5, 23 + 3, 23 * 2 + 1):
+    for stop in (2, 5 + 3, 5 * 2 + 1):
         with pytest.raises(KeyboardInterrupt):
             drawing(Interrupting(stop)).run()
         # Whatever else was drawn in between.
@@ -310,8 +283,8 @@ def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
     # A weight's last bits, in torch's own format, would go unnoticed.
     for place in numbers.integers(0, len(whole), 20):
         damaged.append(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-    for each in damaged:
-        path.write_bytes(each)
+    for content in damaged:
+        path.write_bytes(content)
         assert read_checkpoint(path) is None
     assert loop(small, tmp_path, progress=told).run().history == expected.history
     assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is damaged, so it begins anew"
@@ -320,12 +293,11 @@ def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
 def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
     loop(replace(small, hidden=16, limit=200, epochs=1), tmp_path).run()
     told = Telling()
-    found = loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run()
-    assert len(found.history) == 1
     assert (
-        told.lines[0]
-        == "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
+        len(loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run().history) == 1
     )
+    begins = "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
+    assert told.lines[0] == begins
 
 
 @pytest.fixture

@@ -64,15 +64,15 @@ def made_up(searched, monkeypatch):
 
         def train(planned, prepared, store, progress, test):
             trained.append(planned)
-            found = accuracy(planned.experiment)
-            history = [] if found is None else [Epoch(val_loss=1.0, val_accuracy=found)]
+            reached = accuracy(planned.experiment)
+            history = [] if reached is None else [Epoch(val_loss=1.0, val_accuracy=reached)]
             return TrialRecord(
                 key=planned.key,
                 settings=planned.settings,
                 parameters=1,
-                status="failed" if found is None else "done",
-                error="NaN" if found is None else None,
-                best_epoch=None if found is None else 0,
+                status="failed" if reached is None else "done",
+                error="NaN" if reached is None else None,
+                best_epoch=None if reached is None else 0,
                 stopped="limit",
                 epoch_seconds=[1.5],
                 history=history,

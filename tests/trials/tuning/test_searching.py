@@ -27,87 +27,85 @@ def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_a
     experiment, searched, tmp_path
 ):
     # The test images are out of reach: see `searched`.
-    found = searched(experiment, 2)
+    tuning = searched(experiment, 2)
     assert len(list((tmp_path / "store").glob("*/trial.json"))) == 4
     assert not list((tmp_path / "store").glob("*/measures"))
     told = Telling()
     again = searched(experiment, 2, progress=told)
-    assert sum("not trained again" in line for line in told.lines) == 4
-    assert not any(", epoch " in line for line in told.lines)
-    assert (
-        len({title for title, _ in told.done}) == 4
-    )  # a line each, where they train at the same time
-    assert again.experiment == found.experiment
-    assert again.record.contenders == found.record.contenders
-    for each in found.record.contenders:
-        for entry in each.trials:
-            stored = Store(tmp_path / "store").record(entry.key)
-            assert entry.validation.accuracy == max(epoch.val_accuracy for epoch in stored.history)
+    assert (told.found, told.trained) == (4, 0)
+    # A line each, where they train at the same time.
+    assert len({title for title, _ in told.done}) == 4
+    assert again.experiment == tuning.experiment
+    assert again.record.contenders == tuning.record.contenders
+    for entry in (trial for tuned in tuning.record.contenders for trial in tuned.trials):
+        stored = Store(tmp_path / "store").record(entry.key)
+        assert entry.validation.accuracy == max(epoch.val_accuracy for epoch in stored.history)
 
 
 # ---- what is tried
 
 
 def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experiment, made_up):
-    found, trained = made_up(experiment, lambda its: 0.5, num_trials=5)
-    assert [each.card.contender for each in trained] == ["dense-snn", "small-cnn"] * 5
-    assert {each.card.seed for each in trained} == {0}
-    common = [
+    tuning, trained = made_up(experiment, lambda tried: 0.5, num_trials=5)
+    cards = [(trial.card.contender, trial.card.seed) for trial in trained]
+    assert cards == [("dense-snn", 0), ("small-cnn", 0)] * 5
+    common, *others = (
         {
             name: value
-            for name, value in each.settings["training"].items()
+            for name, value in trial.settings["training"].items()
             if name in TRAINING_SETTINGS and name != "learning_rate"
         }
-        for each in trained
-    ]
-    assert all(each == common[0] for each in common)
-    snn, cnn = found.record.contenders
+        for trial in trained
+    )
+    assert all(settings == common for settings in others)
+    snn, cnn = tuning.record.contenders
     assert (snn.tuned, cnn.tuned) == (list(RANGES), ["learning_rate"])
-    assert snn.trials[0].settings == {
-        "learning_rate": 5e-3,
-        "threshold": 1.0,
-        "beta": 0.95,
-        "surrogate_alpha": None,
-        "num_steps": 3,
-    }
-    assert [entry.settings for entry in snn.trials[1:]] == [
-        draw(RANGES, number) for number in range(1, 5)
-    ]
-    for one, other in zip(snn.trials, cnn.trials, strict=True):
-        assert one.settings["learning_rate"] == other.settings["learning_rate"]
-    for planned, entry in zip(trained[::2], snn.trials, strict=True):
-        assert planned.card.num_steps == entry.settings["num_steps"]
-        assert planned.card.network["beta"] == entry.settings["beta"]
-        assert planned.experiment.learning_rate == entry.settings["learning_rate"]
+    customary = {"threshold": 1.0, "beta": 0.95, "surrogate_alpha": None, "num_steps": 3}
+    drawn = [draw(RANGES, number) for number in range(1, 5)]
+    tried = [entry.settings for entry in snn.trials]
+    assert tried == [{"learning_rate": 5e-3, **customary}, *drawn]
+    rates = [settings["learning_rate"] for settings in tried]
+    assert [entry.settings["learning_rate"] for entry in cnn.trials] == rates
+    for trial, settings in zip(trained[::2], tried, strict=True):
+        assert trial.card.num_steps == settings["num_steps"]
+        assert trial.card.network["beta"] == settings["beta"]
+        assert trial.experiment.learning_rate == settings["learning_rate"]
 
 
-def test_only_what_has_an_effect_is_tuned(experiment, made_up):
-    def tuned(**changes):
-        return (
-            made_up(replace(experiment, **changes), lambda its: 0.5, 2)[0]
-            .record.contenders[0]
-            .tuned
-        )
+@pytest.mark.parametrize(
+    ("changes", "tuned"),
+    [
+        ({"neuron": "if"}, ["learning_rate", "threshold", "surrogate_alpha", "num_steps"]),
+        (
+            {"surrogate": "straight_through_estimator"},
+            ["learning_rate", "threshold", "beta", "num_steps"],
+        ),
+    ],
+    ids=str,
+)
+def test_only_what_has_an_effect_is_tuned(changes, tuned, experiment, made_up):
+    tuning, _ = made_up(replace(experiment, **changes), lambda tried: 0.5, 2)
+    assert tuning.record.contenders[0].tuned == tuned
 
-    assert tuned(neuron="if") == ["learning_rate", "threshold", "surrogate_alpha", "num_steps"]
-    assert "surrogate_alpha" not in tuned(surrogate="straight_through_estimator")
 
-
-def test_what_would_not_be_equal_is_refused(experiment, made_up):
-    only_spiking = {"beta": Range(0.5, 0.9)}
-    with pytest.raises(InputError, match="leave small-cnn nothing to tune"):
-        made_up(experiment, lambda its: 0.5, 2, only_spiking)
-    with pytest.raises(
-        InputError, match="name surrogate_alpha, which has no effect on any contender"
-    ):
-        made_up(
-            replace(experiment, surrogate="straight_through_estimator"),
-            lambda its: 0.5,
+@pytest.mark.parametrize(
+    ("changes", "num_trials", "ranges", "problem"),
+    [
+        ({}, 2, {"beta": Range(0.5, 0.9)}, "leave small-cnn nothing to tune"),
+        (
+            {"surrogate": "straight_through_estimator"},
             2,
             {**RATES, "surrogate_alpha": Range(1, 2)},
-        )
-    with pytest.raises(InputError, match="at least 2 trials"):
-        made_up(experiment, lambda its: 0.5, 1)
+            "name surrogate_alpha, which has no effect on any contender",
+        ),
+        ({}, 1, None, "at least 2 trials"),
+    ],
+)
+def test_what_would_not_be_equal_is_refused(
+    changes, num_trials, ranges, problem, experiment, made_up
+):
+    with pytest.raises(InputError, match=problem):
+        made_up(replace(experiment, **changes), lambda tried: 0.5, num_trials, ranges)
 
 
 # ---- what is chosen
@@ -115,42 +113,43 @@ def test_what_would_not_be_equal_is_refused(experiment, made_up):
 
 def test_each_contender_gets_its_best_settings_and_nothing_else_changes(experiment, made_up):
     # The CNN is best at its largest learning rate, the spiking network at its smallest.
-    def accuracy(its):
-        return 0.5 + (1 if its.contenders == ("small-cnn",) else -1) * 10 * its.learning_rate
+    def accuracy(tried):
+        sign = 1 if tried.contenders == ("small-cnn",) else -1
+        return 0.5 + sign * 10 * tried.learning_rate
 
-    found, _ = made_up(experiment, accuracy, num_trials=6, ranges=RATES)
-    tried = [5e-3] + [draw(RATES, number)["learning_rate"] for number in range(1, 6)]
-    assert found.experiment == replace(
+    tuning, _ = made_up(experiment, accuracy, num_trials=6, ranges=RATES)
+    rates = [5e-3] + [draw(RATES, number)["learning_rate"] for number in range(1, 6)]
+    assert tuning.experiment == replace(
         experiment,
         per_contender={
-            "dense-snn": {"learning_rate": min(tried)},
-            "small-cnn": {"learning_rate": max(tried)},
+            "dense-snn": {"learning_rate": min(rates)},
+            "small-cnn": {"learning_rate": max(rates)},
         },
     )
-    assert found.record.per_contender == found.experiment.per_contender
-    snn, cnn = found.record.contenders
-    assert (snn.best, cnn.best) == (tried.index(min(tried)), tried.index(max(tried)))
+    assert tuning.record.per_contender == tuning.experiment.per_contender
+    snn, cnn = tuning.record.contenders
+    assert (snn.best, cnn.best) == (rates.index(min(rates)), rates.index(max(rates)))
 
 
 def test_a_failed_trial_is_listed_and_never_chosen(experiment, made_up):
-    found, _ = made_up(
-        experiment, lambda its: None if its.learning_rate == 5e-3 else 0.25, 3, RATES
+    tuning, _ = made_up(
+        experiment, lambda tried: None if tried.learning_rate == 5e-3 else 0.25, 3, RATES
     )
-    for each in found.record.contenders:
-        assert each.best == 1
-        assert (each.trials[0].status, each.trials[0].validation) == ("failed", None)
-        assert [point.mean for point in each.expected_best] == [0.0, 0.25, 0.25]
-    nobody, _ = made_up(experiment, lambda its: None, 3)
-    assert [each.best for each in nobody.record.contenders] == [None, None]
+    for tuned in tuning.record.contenders:
+        first, *_ = tuned.trials
+        assert (tuned.best, first.status, first.validation) == (1, "failed", None)
+        assert [point.mean for point in tuned.expected_best] == [0.0, 0.25, 0.25]
+    nobody, _ = made_up(experiment, lambda tried: None, 3)
+    assert [tuned.best for tuned in nobody.record.contenders] == [None, None]
     assert nobody.experiment == experiment
 
 
 def test_tuning_again_starts_from_what_was_chosen(experiment, made_up):
     own = replace(experiment, per_contender={"dense-snn": {"beta": 0.7, "learning_rate": 1e-3}})
-    found, trained = made_up(own, lambda its: 0.5, 2, RATES)
+    tuning, trained = made_up(own, lambda tried: 0.5, 2, RATES)
     assert trained[0].card.network["beta"] == trained[2].card.network["beta"] == 0.7
-    assert found.record.contenders[0].trials[0].settings == {"learning_rate": 1e-3}
-    assert found.experiment.per_contender["dense-snn"] == {"beta": 0.7, "learning_rate": 1e-3}
+    assert tuning.record.contenders[0].trials[0].settings == {"learning_rate": 1e-3}
+    assert tuning.experiment.per_contender["dense-snn"] == {"beta": 0.7, "learning_rate": 1e-3}
 
 
 # ---- what may be claimed of it later
@@ -159,12 +158,12 @@ def test_tuning_again_starts_from_what_was_chosen(experiment, made_up):
 @pytest.fixture
 def tuned(experiment, made_up, tmp_path):
     """A tuning as it comes from its file, and the data and split that it saw."""
-    found, _ = made_up(experiment, lambda its: its.learning_rate, 3)
+    tuning, _ = made_up(experiment, lambda tried: tried.learning_rate, 3)
     prepared = data.load(experiment)
     split = replace(data.split(prepared, experiment), test=np.array([10**9]))
-    typed.write_json(tmp_path / "tuned" / "tuning.json", found.record)
-    again = read_tuning(tmp_path / "tuned" / "tuning.json", found.experiment)
-    assert again == found
+    typed.write_json(tmp_path / "tuned" / "tuning.json", tuning.record)
+    again = read_tuning(tmp_path / "tuned" / "tuning.json", tuning.experiment)
+    assert again == tuning
     return again, prepared, split
 
 
@@ -186,8 +185,8 @@ def tuned(experiment, made_up, tmp_path):
 )
 def test_a_record_goes_with_the_settings_that_it_chose(change, claimed, tuned):
     tuning, prepared, split = tuned
-    found = record_for(tuning, replace(tuning.experiment, **change), prepared, split)
-    assert found == (tuning.record if claimed else None)
+    record = record_for(tuning, replace(tuning.experiment, **change), prepared, split)
+    assert record == (tuning.record if claimed else None)
 
 
 def test_a_record_does_not_go_with_other_data_or_another_test_set(tuned):
@@ -236,10 +235,10 @@ def test_a_changed_record_is_read_or_named(tuned, tmp_path, place):
 
 
 def test_the_table_shows_every_trial(experiment, made_up):
-    found, trained = made_up(
-        experiment, lambda its: 0.75 if its.learning_rate == 5e-3 else 0.5, 6, RATES
+    tuning, trained = made_up(
+        experiment, lambda tried: 0.75 if tried.learning_rate == 5e-3 else 0.5, 6, RATES
     )
-    lines = [line.split() for line in found.table().splitlines()]
+    lines = [line.split() for line in tuning.table().splitlines()]
     rows = [line for line in lines if line[:1] == ["dense-snn"] and "learning_rate" in line]
     assert [row[1:4] for row in rows][:2] == [["1", "75.00", "*"], ["2", "50.00", "1"]]
     assert [float(row[-1]) for row in rows] == [
