@@ -65,7 +65,7 @@ STATISTICS = Statistics(
     side_accuracy=0.5,
     num_groups=1600,
 )
-"""Of recordings that differ in nothing that tells."""
+"""Statistics of recordings that differ in nothing that tells."""
 
 
 def audit_with(**changes: Any) -> Audit:

@@ -30,13 +30,13 @@ def row(control, conclusion, difference=0.02, seeds=6, **changes):
     if conclusion is None:
         return ControlRow(**about, reason="it broke.")
     shown = pair(difference, conclusion=conclusion, seeds=seeds, **changes)
-    found = Difference(**{name: getattr(shown, name) for name in Difference.__struct_fields__})
-    return ControlRow(**about, bits=bits, accuracy=shown.accuracy_b, found=found)
+    values = {name: getattr(shown, name) for name in Difference.__struct_fields__}
+    return ControlRow(**about, bits=bits, accuracy=shown.accuracy_b, found=Difference(**values))
 
 
 def controlled(num_steps=4, seeds=6, **conclusions):
     """conv-lif and its controls, by name."""
-    rows = [row(name, found, seeds=seeds) for name, found in conclusions.items()]
+    rows = [row(name, conclusion, seeds=seeds) for name, conclusion in conclusions.items()]
     return ControlledContender(
         contender="conv-lif", num_steps=num_steps, seeds=seeds, accuracy=0.9, rows=rows
     )

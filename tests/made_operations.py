@@ -46,10 +46,10 @@ def macs(dense, effective=None):
 
 
 def macs_of_padding(module, call):
-    """How many multiplications by padding there are in the convolutions of `module` while `call()`
+    """Return the number of multiplications by padding in the convolutions of `module` while `call()`
     runs it.
     """
-    found = []
+    counts = []
 
     def count(conv, inputs, output):
         ones = torch.ones(1, 1, *inputs[0].shape[-2:])
@@ -62,8 +62,8 @@ def macs_of_padding(module, call):
             conv.dilation,
         )
         places = conv.kernel_size[0] * conv.kernel_size[1] * seen.numel()
-        each = conv.in_channels // conv.groups * conv.out_channels
-        found.append(int(places - seen.sum()) * each * len(inputs[0]))
+        channels = conv.in_channels // conv.groups * conv.out_channels
+        counts.append(int(places - seen.sum()) * channels * len(inputs[0]))
 
     hooks = [
         part.register_forward_hook(count)
@@ -74,11 +74,11 @@ def macs_of_padding(module, call):
         call()
     for hook in hooks:
         hook.remove()
-    return sum(found)
+    return sum(counts)
 
 
-def layer(name, kind="synapses", **given):
-    """One of `Operations.layers`, all zero but for what is given."""
+def layer(name, kind="synapses", **changes):
+    """A layer of `Operations.layers`, all zero but for `changes`."""
     empty = dict(  # noqa: C408
         name=name,
         type="Linear",
@@ -113,7 +113,7 @@ def layer(name, kind="synapses", **given):
         folded_into=None,
         note=None,
     )
-    return Layer(**{**empty, **given})
+    return Layer(**{**empty, **changes})
 
 
 def operations(layers, num_steps):
@@ -121,11 +121,11 @@ def operations(layers, num_steps):
     nothing = over_time(*[0] * num_steps)
     layers = [
         replace(
-            each,
-            acs=each.acs if each.acs.by_step else nothing,
-            events=each.events if each.events.by_step else nothing,
+            part,
+            acs=part.acs if part.acs.by_step else nothing,
+            events=part.events if part.events.by_step else nothing,
         )
-        for each in layers
+        for part in layers
     ]
     return Operations(
         encoding="direct" if num_steps > 1 else None,

@@ -6,12 +6,12 @@ from spikeduel.system import files
 
 
 def unreported(comparison, **settings):
-    """In place of `comparing.report`: an empty page."""
+    """Write an empty page, in place of `comparing.report`."""
     files.write_text(comparison.out / "report.html", "a page")
 
 
 def unpainted(chart, label):
-    """In place of `reporting.drawing.panels`: an empty drawing."""
+    """Return an empty drawing, in place of `reporting.drawing.panels`."""
     return Markup("<svg></svg>")
 
 

@@ -26,7 +26,7 @@ def some_events(count=200, sensor=(34, 34), last=300_000, seed=0):
 def rows(events):
     """The events as tuples (x, y, t, p)."""
     columns = (events.x, events.y, events.t, events.p)
-    return list(zip(*(np.asarray(each).astype(int).tolist() for each in columns), strict=True))
+    return list(zip(*(np.asarray(column).astype(int).tolist() for column in columns), strict=True))
 
 
 def five_bytes(events):
@@ -157,8 +157,8 @@ def directions(folder, count=60, side=12, seed=0):
         y, x = t * side // (t[-1] + 1), rng.integers(0, side, len(t))
         noise = rng.integers(0, side, (2, 40))
         t, y, x = (
-            np.concatenate(each)
-            for each in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1]))
+            np.concatenate(columns)
+            for columns in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1]))
         )
         p = rng.integers(0, 2, len(t))
         for name, when in (("down", t), ("up", t.max() - t)):
@@ -187,57 +187,50 @@ def part(events, first, last):
 
 def kept(recorded, sensor, num_frames=4):
     """`Recordings` of events."""
-    packed = [each.packed() for each in recorded]
+    packed = [events.packed() for events in recorded]
     return Recordings(
         np.concatenate(packed), np.cumsum([0, *map(len, packed)]), Binning(num_frames, sensor)
     )
 
 
 def as_distributed(name, folder, count=4):
-    """Writes a small set of that `name` as its makers lay it out, `count` recordings a class (and
+    """Write a small set of that `name` as its makers lay it out, `count` recordings a class (and
     side).
     """
-    seeds = iter(range(10_000))
-
-    def write(path, make, **more):
-        path = folder / path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(make(some_events(50, seed=next(seeds)), **more))
-
-    if name == "n-mnist":
-        for side in ("Train", "Test"):
-            for k in range(10 * count):
-                write(f"{side}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
-    elif name == "cifar10-dvs":
-        for label in (
-            "airplane",
-            "automobile",
-            "bird",
-            "cat",
-            "deer",
-            "dog",
-            "frog",
-            "horse",
-            "ship",
-            "truck",
-        ):
-            for k in range(count):
-                write(f"{label}/cifar10_{label}_{k}.aedat", aedat2)
-    elif name == "n-caltech101":
-        for label in ("BACKGROUND_Google", "accordion", "yin_yang"):
-            for k in range(1, count + 1):
-                write(f"Caltech101/{label}/image_{k:04}.bin", five_bytes)
-            write(
-                f"Caltech101_annotations/{label}/annotation_0001.bin",
-                lambda events: b"no recording",
-            )
-    elif name == "n-cars":
-        for side in ("train", "test"):
-            for label in ("background", "cars"):
-                for k in range(count):
-                    write(f"n-cars_{side}/{label}/obj_{k:06}_td.dat", dat)
-    else:
+    if name == "dvs-gesture":
         gestures(folder, count)
+        return
+    numbers = range(count)
+    animals = ("bird", "cat", "deer", "dog", "frog", "horse")
+    labels = ("airplane", "automobile", *animals, "ship", "truck")
+    things = ("BACKGROUND_Google", "accordion", "yin_yang")
+    paths = {
+        "n-mnist": [
+            (f"{side}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
+            for side in ("Train", "Test")
+            for k in range(10 * count)
+        ],
+        "cifar10-dvs": [
+            (f"{label}/cifar10_{label}_{k}.aedat", aedat2) for label in labels for k in numbers
+        ],
+        "n-caltech101": [
+            part
+            for thing in things
+            for part in (
+                *((f"Caltech101/{thing}/image_{k + 1:04}.bin", five_bytes) for k in numbers),
+                (f"Caltech101_annotations/{thing}/annotation_0001.bin", lambda _: b"no recording"),
+            )
+        ],
+        "n-cars": [
+            (f"n-cars_{side}/{label}/obj_{k:06}_td.dat", dat)
+            for side in ("train", "test")
+            for label in ("background", "cars")
+            for k in numbers
+        ],
+    }
+    for seed, (path, make) in enumerate(paths[name]):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(make(some_events(50, seed=seed)))
 
 
 def gestures(folder, count=4):

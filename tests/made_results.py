@@ -139,7 +139,7 @@ def failed(trial, error="the loss became NaN"):
 
 
 def make_pair(a, b, num_test=20, seeds=1):
-    """How two contenders differ: an inconclusive pair."""
+    """An inconclusive difference of two contenders."""
     return Pair(
         a=a,
         b=b,

@@ -48,9 +48,9 @@ def make_duel(dataset, accuracies, caveats=(), **settings):
                 conclusion=better or Conclusion.INCONCLUSIVE,
             )
         ]
-    found = structs.replace(results.comparison, pairs=pairs, caveats=list(caveats))
+    comparison = structs.replace(results.comparison, pairs=pairs, caveats=list(caveats))
     results = made_results.replaced(
-        results, trials=[trial for trial in trials if trial], comparison=found
+        results, trials=[trial for trial in trials if trial], comparison=comparison
     )
     folder = "-".join((dataset, *settings.values()))
     return Duel(folder, dataset, dict(settings), results)

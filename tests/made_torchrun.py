@@ -76,7 +76,7 @@ def run_trial(store):
 
 
 def main(folder):
-    """What each process of torchrun runs."""
+    """Run the part of each process of torchrun."""
     plant(folder)
     with process_group():
         (folder / "outcomes.json").write_text(json.dumps(train_all(folder)))
@@ -84,7 +84,7 @@ def main(folder):
 
 
 def torchrun(folder):
-    """As `torchrun --standalone --nproc-per-node 2`, in forks, which have loaded torch."""
+    """Do what `torchrun --standalone --nproc-per-node 2` does, in forks, which have loaded torch."""
     warnings.simplefilter("ignore", DeprecationWarning)  # of forks while there are threads
     config = LaunchConfig(
         min_nodes=1,

@@ -16,7 +16,7 @@ CLASSES = [f"class {k}" for k in range(10)]
 
 
 def scored(accuracy, supports=(200,) * 10):
-    """What was measured of images, `supports` of each class."""
+    """The scores of images, `supports` of each class."""
     scores = {"precision": accuracy, "recall": accuracy, "f1": accuracy}
     return Test(
         n=sum(supports),
@@ -148,7 +148,7 @@ def tuning(num_trials=8, **gains):
 
 def _tuned(name, gain, num_trials):
     failed = gain is None
-    found = {"status": "failed" if failed else "done", "error": "NaN" if failed else None}
+    status = {"status": "failed" if failed else "done", "error": "NaN" if failed else None}
     scores = [None if failed else Score(accuracy=0.25 if k else 0.5) for k in range(num_trials)]
     return TunedContender(
         contender=name,
@@ -156,7 +156,12 @@ def _tuned(name, gain, num_trials):
         tuned=["learning_rate", "beta"] if name == "snn" else ["learning_rate"],
         trials=[
             TuningTrial(
-                number=k, settings={}, **found, epochs=6, training_seconds=1.0, validation=scores[k]
+                number=k,
+                settings={},
+                **status,
+                epochs=6,
+                training_seconds=1.0,
+                validation=scores[k],
             )
             for k in range(num_trials)
         ],

@@ -27,12 +27,12 @@ class Telling(Progress):
 
     @property
     def trained(self):
-        """How many epochs were trained."""
+        """The number of epochs that were trained."""
         return len(self.epochs)
 
     @property
     def found(self):
-        """How many trials were found in the store."""
+        """The number of trials that were found in the store."""
         return sum("not trained again" in line for line in self.details)
 
 

@@ -26,6 +26,6 @@ def dataclasses_that_hold_arrays():
 
 def test_no_dataclass_compares_arrays():
     # `==` and `in` of such objects raise "truth value of an array is ambiguous" on a tie.
-    found = dict(dataclasses_that_hold_arrays())
-    assert len(found) > 10
-    assert [name for name, decorator in found.items() if "eq=False" not in decorator] == []
+    decorators = dict(dataclasses_that_hold_arrays())
+    assert len(decorators) > 10
+    assert [name for name, decorator in decorators.items() if "eq=False" not in decorator] == []

@@ -1,5 +1,5 @@
-"""What README and docs/ say is true: tables are those of the results files, commands exist, and
-code runs.
+"""README and docs/ tell the truth: tables are those of the results files, commands exist, and code
+runs.
 
 Python runs as it stands on the page, block after block, in a folder with a few pictures. A block
 that begins with `# NAME.py` is written into that file. Of commands each name and option is looked
@@ -7,13 +7,15 @@ up; blocks below `<!-- run -->` are run, with `QUICK` settings and without makin
 say why they are not.
 """
 
-import importlib.util
 import json
 import re
+import runpy
 import shlex
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -58,26 +60,25 @@ def blocks(page, *languages):
 
 
 def having(*languages, mark=None):
-    """The pages that have such blocks."""
+    """Return the pages that have such blocks."""
     return [
         page
         for page in PAGES
-        if any(mark in (None, found) for found, _ in blocks(page, *languages))
+        if any(mark in (None, block_mark) for block_mark, _ in blocks(page, *languages))
     ]
 
 
 @pytest.fixture
 def folder(tmp_path, random):
     """Pictures of two classes, and new ones."""
-    for name, side in {"my_images": 20, "other_images": 4}.items():
-        for label, brightest in {"cat": 120, "dog": 255}.items():
-            (tmp_path / name / label).mkdir(parents=True)
-            for index in range(side):
-                picture = Image.fromarray(random.integers(0, brightest, (12, 12), dtype=np.uint8))
-                picture.save(tmp_path / name / label / f"{index}.png")
-    (tmp_path / "new").mkdir()
-    for name in ("new/cat.jpg", "new/dog.jpg", "one.png", "two.png", "shoe.png"):
-        Image.fromarray(random.integers(0, 255, (12, 12), dtype=np.uint8)).save(tmp_path / name)
+    brightest = {"new/cat.jpg": 255, "new/dog.jpg": 255}
+    brightest |= dict.fromkeys(("one.png", "two.png", "shoe.png"), 255)
+    for name, count in {"my_images": 20, "other_images": 4}.items():
+        brightest |= {f"{name}/cat/{index}.png": 120 for index in range(count)}
+        brightest |= {f"{name}/dog/{index}.png": 255 for index in range(count)}
+    for name, level in brightest.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, level, (12, 12), dtype=np.uint8)).save(tmp_path / name)
     return tmp_path
 
 
@@ -87,10 +88,10 @@ def unmoved(known_data, _common_cache, monkeypatch):
     kept apart from whole ones.
     """
 
-    def found(images, *given):
+    def none(images, *rest):
         return Relatives(np.full(len(images), -1), np.full(len(images), np.inf, np.float32))
 
-    monkeypatch.setattr("spikeduel.auditing.moved.search", found)
+    monkeypatch.setattr("spikeduel.auditing.moved.search", none)
     monkeypatch.setattr("spikeduel.data.cache.audits", lambda: _common_cache / "audits-unmoved")
 
 
@@ -106,35 +107,27 @@ def importing(folder, monkeypatch):
 
 
 def write_modules(page, folder):
-    """Writes the blocks that begin with a file's name into that file, and returns the others of
+    """Write the blocks that begin with a file's name into that file; return the others of
     Python.
     """
     others = []
-    for _, code in blocks(page, "toml"):
-        if named := re.match(r"# (\w+\.toml)", code):
-            quick = code.replace("[settings]", QUICK_STUDY, 1)
-            (folder / named[1]).write_text(quick, encoding="utf-8")
-    for _, code in blocks(page, "python"):
-        named = re.match(r"# (\w+\.py)", code)
-        if not named:
-            others.append(code)
-            continue
-        with (folder / named[1]).open("a", encoding="utf-8") as file:
-            file.write(code)
+    for language, mode in (("toml", "w"), ("python", "a")):
+        for _, code in blocks(page, language):
+            if named := re.match(r"# (\w+\.(?:py|toml))", code):
+                with (folder / named[1]).open(mode, encoding="utf-8") as file:
+                    file.write(code.replace("[settings]", QUICK_STUDY, 1))
+            elif language == "python":
+                others.append(code)
     return others
 
 
 @pytest.mark.parametrize("page", having("python"))
 @pytest.mark.usefixtures("unmoved", "unreported", "importing")
 def test_its_python_runs(page, folder):
-    known = set(sd.MEASURES)
     namespace = {"__name__": page}
-    try:
+    with patch.dict(sd.MEASURES):
         for code in write_modules(page, folder):
             exec(compile(code, f"{page}.md", "exec"), namespace)
-    finally:
-        for name in set(sd.MEASURES) - known:
-            del sd.MEASURES[name]
 
 
 def commands(code):
@@ -158,14 +151,11 @@ def test_its_commands_run(page, folder):
 
 
 def expanded(word, folder):
-    """`word`, or the paths that it stands for: … is the end of a run's name, * any name."""
+    """Return `word`, or the paths that it stands for: … is the end of a run's name, * any name."""
     pattern = word.replace("…", "*")
-    found = (
-        sorted(str(path.relative_to(folder)) for path in folder.glob(pattern))
-        if "*" in pattern
-        else []
-    )
-    return found or [word]
+    if "*" not in pattern:
+        return [word]
+    return sorted(str(path.relative_to(folder)) for path in folder.glob(pattern)) or [word]
 
 
 def test_every_block_of_commands_is_run_or_says_why_not():
@@ -188,13 +178,9 @@ def test_every_command_and_option_it_names_exists(page):
     named = [words for _, code in blocks(page, "bash", "powershell") for words in commands(code)]
     for text in [*named, *in_the_text(page)]:
         words, command = list(text), root
-        while words and hasattr(command, "commands"):
-            assert words[0] in command.commands or words[0].startswith("--"), text
-            command = (
-                command.commands[words.pop(0)]
-                if words[0] in command.commands
-                else words.clear() or command
-            )
+        while words and hasattr(command, "commands") and not words[0].startswith("--"):
+            assert words[0] in command.commands, text
+            command = command.commands[words.pop(0)]
         options = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= options | {"--help"}, text
 
@@ -225,29 +211,16 @@ def test_the_page_on_installing_has_every_extra():
         assert f"| `{extra}` |" in PAGES["start"], extra
 
 
-def test_the_readme_is_two_screens():
-    assert len(PAGES["README"].splitlines()) <= 80
+def test_tables_and_accountings_of_the_page_are_read(tmp_path):
+    reads = []
+    for _, code in blocks("energy-tables", "toml"):
+        (tmp_path / "page.toml").write_text(code, encoding="utf-8")
+        reads.append(accounting.read if "[formula]" in code else energy.read)
+        reads[-1](str(tmp_path / "page.toml"))
+    assert {accounting.read, energy.read} == set(reads)
 
 
-@pytest.mark.parametrize(("formula", "read"), [(False, energy.read), (True, accounting.read)])
-def test_tables_and_accountings_of_the_page_are_read(formula, read, tmp_path):
-    codes = [
-        code for _, code in blocks("energy-tables", "toml") if ("[formula]" in code) == formula
-    ]
-    assert codes
-    for index, code in enumerate(codes):
-        (tmp_path / f"{index}.toml").write_text(code, encoding="utf-8")
-        read(str(tmp_path / f"{index}.toml"))
-
-
-def _tables():
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLES = _tables()
+TABLES = SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "tables.py")))
 
 
 @pytest.mark.parametrize("section", TABLES.SECTIONS)
@@ -263,26 +236,16 @@ def test_a_record_of_one_seed_has_no_deviation():
 
 
 def test_the_accountings_are_those_of_its_results_file():
-    (case, *_), *_ = [
-        run["cases"]
-        for run in json.loads((ROOT / "benchmarks/results/energy-accountings.json").read_text())[
-            "runs"
-        ]
-    ]
-    found, thresholds = (
-        case["cheaper_in"],
-        {each["accounting"]: each["flips"] for each in case["rulings"]},
-    )
-    rates = [
-        threshold["value"]
-        for name in ("syops", "memory")
-        for threshold in thresholds[name]
-        if threshold["axis"] == "rate"
-    ]
+    document = json.loads((ROOT / "benchmarks/results/energy-accountings.json").read_text())
+    case = document["runs"][0]["cases"][0]
+    cheaper = case["cheaper_in"]
+    flips = {ruling["accounting"]: ruling["flips"] for ruling in case["rulings"]}
+    thresholds = [*flips["syops"], *flips["memory"]]
+    rates = [threshold["value"] for threshold in thresholds if threshold["axis"] == "rate"]
     text = " ".join(PAGES["energy"].split())
     assert (
-        f"in {found['spiking']} of {case['judged']} accountings, dearer in {found['other']}, and "
-        f"{found['open']} leave" in text
+        f"in {cheaper['spiking']} of {case['judged']} accountings, dearer in {cheaper['other']}, "
+        f"and {cheaper['open']} leave" in text
     )
     for rate in (case["rate"], *rates):
         assert f"{100 * rate:.1f} %" in text

@@ -52,10 +52,8 @@ def run_cells(sources, to):
         text += captured.stdout
         shown += [output.data for output in captured.outputs]
         shown.append(shell.display_formatter.format(done.result)[0])
-    pictures = [
-        data for data in shown if "image/png" in data or "<img" in data.get("text/html", "")
-    ]
-    to.write_text(json.dumps([text, len(pictures)]))
+    pictures = sum("image/png" in data or "<img" in data.get("text/html", "") for data in shown)
+    to.write_text(json.dumps([text, pictures]))
 
 
 def executed(name, folder):
@@ -74,27 +72,29 @@ def executed(name, folder):
 # IPython and matplotlib warn of things that are not ours.
 @pytest.mark.filterwarnings("default")
 @pytest.mark.usefixtures("known_data", "unreported")
-class TestItRuns:
-    def test_the_study_on_data_at_hand(self, tmp_path):
-        text, pictures = executed("study", tmp_path)
-        assert "socofing: skipped" in text
-        assert "dense-snn" in text
-        assert "small-cnn" in text
-        assert "skipped: SOCOFing is not at hand" in text
-        assert pictures == 4
-
-    def test_your_images_on_files_that_it_writes(self, tmp_path):
-        text, pictures = executed("your_images", tmp_path)
-        assert (tmp_path / "digits_as_files" / "0").is_dir()
-        assert "vgg-lif" in text
-        assert "only the SNN is right about" in text
-        assert pictures == 2
-
-    def test_inside_as_it_is(self, tmp_path):
-        text, pictures = executed("inside", tmp_path)
-        assert "step 4" in text
-        assert (tmp_path / "inside" / "inside.html").is_file()
-        assert pictures == 2
+@pytest.mark.parametrize(
+    ("name", "said", "num_pictures", "written"),
+    [
+        (
+            "study",
+            ["socofing: skipped", "dense-snn", "small-cnn", "skipped: SOCOFing is not at hand"],
+            4,
+            "",
+        ),
+        (
+            "your_images",
+            ["vgg-lif", "only the SNN is right about"],
+            2,
+            "digits_as_files/0",
+        ),
+        ("inside", ["step 4"], 2, "inside/inside.html"),
+    ],
+)
+def test_it_runs(name, said, num_pictures, written, tmp_path):
+    text, pictures = executed(name, tmp_path)
+    assert [part for part in said if part not in text] == []
+    assert pictures == num_pictures
+    assert (tmp_path / written).exists()
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -54,7 +54,7 @@ EXPERIMENTS = {
 
 
 def numbers(name: str, folder: Path) -> dict:
-    """What the comparison `name` ends in, with one thread."""
+    """Return the numbers in which the comparison `name` ends, with one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -72,9 +72,9 @@ def numbers(name: str, folder: Path) -> dict:
                     loss for epoch in trial.history for loss in (epoch.train_loss, epoch.val_loss)
                 ],
                 "accuracies": [
-                    each
+                    accuracy
                     for epoch in trial.history
-                    for each in (epoch.train_accuracy, epoch.val_accuracy)
+                    for accuracy in (epoch.train_accuracy, epoch.val_accuracy)
                 ],
                 "test": {
                     name: getattr(trial.test, name) for name in ("n", "accuracy", "loss", "f1")
@@ -98,9 +98,9 @@ def numbers(name: str, folder: Path) -> dict:
 
 
 def surroundings() -> dict:
-    """What decides how sums are rounded."""
-    found = hardware.environment(Compute("cpu", "32"))
-    kept = {name: found[name] for name in ("cpu", "cpu_features", "torch", "numpy")}
+    """Return the processor and libraries, which decide how sums are rounded."""
+    machine = hardware.environment(Compute("cpu", "32"))
+    kept = {name: machine[name] for name in ("cpu", "cpu_features", "torch", "numpy")}
     return {
         **kept,
         "numba": version("numba"),
@@ -111,11 +111,11 @@ def surroundings() -> dict:
 def keep() -> None:
     """Writes the numbers that this version gives here."""
     with tempfile.TemporaryDirectory() as folder:
-        found = {name: numbers(name, Path(folder)) for name in EXPERIMENTS}
+        comparisons = {name: numbers(name, Path(folder)) for name in EXPERIMENTS}
     content = {
         "numerics_version": NUMERICS_VERSION,
         "surroundings": surroundings(),
-        "numbers": found,
+        "numbers": comparisons,
     }
     KEPT.write_text(json.dumps(content, indent=1) + "\n")
 
@@ -131,13 +131,13 @@ def kept():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_numbers_are_those_that_were_kept(name, kept, tmp_path, unreported):
-    found = json.loads(json.dumps(numbers(name, tmp_path)))
+    ours = json.loads(json.dumps(numbers(name, tmp_path)))
     expected = kept["numbers"][name]
     if kept["surroundings"] == surroundings():
-        assert found == expected
+        assert ours == expected
         return
-    for one, other in zip(found["trials"], expected["trials"], strict=True):
-        # What no rounding reaches, and first of all that older stores are found again.
+    for one, other in zip(ours["trials"], expected["trials"], strict=True):
+        # Numbers that no rounding reaches, and first of all that older stores are found again.
         for exact in ("key", "parameters", "macs"):
             assert one[exact] == other[exact]
         assert (one["test"]["n"], len(one["losses"])) == (other["test"]["n"], len(other["losses"]))
@@ -154,7 +154,7 @@ def test_the_numbers_are_those_that_were_kept(name, kept, tmp_path, unreported):
         assert one["test"]["accuracy"] == pytest.approx(other["test"]["accuracy"], abs=0.15)
         agree = np.mean([a == b for a, b in zip(one["predicted"], other["predicted"], strict=True)])
         assert agree >= (0.5 if other["anytime"] else 0.98)
-    assert found["pair"]["difference"] == pytest.approx(expected["pair"]["difference"], abs=0.2)
+    assert ours["pair"]["difference"] == pytest.approx(expected["pair"]["difference"], abs=0.2)
 
 
 if __name__ == "__main__":

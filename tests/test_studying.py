@@ -44,12 +44,17 @@ def write_pictures(folder):
             Image.fromarray(pixels).save(folder / label / f"{n}.png")
 
 
+def study_of(folder, text):
+    """The study of this text, in a file of the folder."""
+    (folder / "study.toml").write_text(text)
+    return read_study(folder / "study.toml")
+
+
 @pytest.fixture(scope="module")
 def planned(tmp_path_factory):
-    path = tmp_path_factory.mktemp("study") / "study.toml"
-    path.write_text(FILE)
-    write_pictures(path.parent / "shapes")
-    return read_study(path)
+    folder = tmp_path_factory.mktemp("study")
+    write_pictures(folder / "shapes")
+    return study_of(folder, FILE)
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +74,12 @@ def test_trials_that_duels_share_are_trained_once(done):
     # Two seeds: on the digits dense-relu, and dense-lif with each encoding; on the other set one of
     # each.
     assert told.trained == 2 * (3 + 2) == len(Store(folder / "store").trials())
-    assert [(duel.dataset, duel.settings) for duel in results.duels] == [
-        ("digits", {"encoding": "direct"}),
-        ("digits", {"encoding": "rate"}),
-        ("shapes", {"encoding": "direct"}),
+    assert [(duel.dataset, *duel.settings.items()) for duel in results.duels] == [
+        ("digits", ("encoding", "direct")),
+        ("digits", ("encoding", "rate")),
+        ("shapes", ("encoding", "direct")),
     ]
-    assert {each.name: len(each.datasets) for each in results.variants} == {
+    assert {variant.name: len(variant.datasets) for variant in results.variants} == {
         "dense-relu": 2,
         "dense-lif (direct)": 2,
         "dense-lif (rate)": 1,
@@ -94,11 +99,9 @@ def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
 def test_each_duel_logs_what_another_one_trained(done):
     results, _, folder, _ = done
     for run in (load_run(folder / "out" / duel.folder) for duel in results.duels):
-        rows = [
-            line.rsplit(",", 6)[0]
-            for line in (run.out / "logs" / "epochs.csv").read_text().splitlines()[1:]
-        ]
-        assert sorted(rows) == sorted(f'"{trial.title}"' for trial in run.results.trials)
+        _, *lines = (run.out / "logs" / "epochs.csv").read_text().splitlines()
+        titles = [f'"{trial.title}"' for trial in run.results.trials]
+        assert sorted(line.rsplit(",", 6)[0] for line in lines) == sorted(titles)
 
 
 def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):
@@ -110,54 +113,51 @@ def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         studying.study(planned, tmp_path / "out", tmp_path / "store", Stopping())
-    told = Telling()
+    told, whole = Telling(), done[0]
     results, _ = studying.study(planned, tmp_path / "out", tmp_path / "store", told)
     assert told.trained == 6
-    assert [each.accuracies for each in results.scores] == [
-        each.accuracies for each in done[0].scores
-    ]
+    expected = [score.accuracies for score in whole.scores]
+    assert [score.accuracies for score in results.scores] == expected
 
 
 def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path):
-    _, _, folder, _ = done
     told = Telling()
-    found = studying.plan(planned, tmp_path, told)
-    assert (len(found.trials), len(found.missing)) == (10, 10)
+    plan = studying.plan(planned, tmp_path, told)
+    assert (len(plan.trials), len(plan.missing)) == (10, 10)
     assert told.trained == 0 == len(Store(tmp_path).trials())
-    assert all(trial.seconds > 0 < trial.bytes for trial in found.missing)
-    assert studying.plan(planned, folder / "store").missing == []
+    assert all(trial.seconds > 0 < trial.bytes for trial in plan.missing)
+    assert studying.plan(planned, done[2] / "store").missing == []
 
 
 def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
     def timed(trial, prepared):
-        found.append((trial.card.contender, trial.card.precision))
+        shapes.append((trial.card.contender, trial.card.precision))
         return 1.0
 
-    found, path = [], tmp_path / "study.toml"
+    shapes = []
     monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", timed)
-    path.write_text(
-        '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\ndataset = "digits"\n'
-        'limit = 100\nepochs = 1\ncontenders = ["dense-lif", "dense-relu"]\n'
+    study = study_of(
+        tmp_path,
+        '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\n'
+        'dataset = "digits"\nlimit = 100\nepochs = 1\ncontenders = ["dense-lif", "dense-relu"]\n',
     )
-    studying.plan(read_study(path), tmp_path / "store")
-    assert sorted(found) == [
-        (name, each) for name in ("dense-lif", "dense-relu") for each in ("32", "bf16")
+    studying.plan(study, tmp_path / "store")
+    assert sorted(shapes) == [
+        (name, precision) for name in ("dense-lif", "dense-relu") for precision in ("32", "bf16")
     ]
 
 
 def test_a_duel_stays_where_it_lies_when_the_study_grows(planned, done, tmp_path):
     results, _, folder, _ = done
-    path = tmp_path / "study.toml"
     grown = FILE.replace("num_steps = 2", "").replace(
         "[settings]", "num_steps = [2, 3]\n[settings]"
     )
-    path.write_text(grown.replace("shapes", planned.duels[-1].experiment.dataset))
-    parts = studying.prepare_all(
-        read_study(path), folder / "out", Store(folder / "store"), Telling(), Workers()
-    )
-    lie = {part.ready.folder.relative_to(folder / "out").as_posix() for part in parts}
-    assert len(lie) == 6
-    assert {duel.folder for duel in results.duels} <= lie
+    study = study_of(tmp_path, grown.replace("shapes", planned.duels[-1].experiment.dataset))
+    store = Store(folder / "store")
+    parts = studying.prepare_all(study, folder / "out", store, Telling(), Workers())
+    places = {part.ready.folder.relative_to(folder / "out").as_posix() for part in parts}
+    assert len(places) == 6
+    assert {duel.folder for duel in results.duels} <= places
 
 
 def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkeypatch):
@@ -175,45 +175,41 @@ def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkey
         assert (run / "report.html").stat().st_mtime_ns >= (run / "results.json").stat().st_mtime_ns
 
 
-def test_a_mistake_in_one_duel_is_told_before_anything_is_trained(planned, tmp_path):
-    path = tmp_path / "study.toml"
-    path.write_text('[grid]\ndataset = ["digits", "nowhere/"]\n[settings]\nepochs = 1\n')
-    with pytest.raises(InputError, match="nowhere"):
-        studying.study(read_study(path), tmp_path / "out", tmp_path / "store")
-    assert not (tmp_path / "out").exists()
+@pytest.mark.parametrize(
+    ("folder", "more"),
+    [("nowhere", ""), ("broken", "limit = 100\nrecipe = 'baseline'\n[tuning]\ntrials = 1\n")],
+    ids=["trained", "tuned"],
+)
+def test_all_data_are_looked_at_before_anything_is_trained_or_tuned(folder, more, tmp_path):
+    (tmp_path / "broken" / "a").mkdir(parents=True)
+    (tmp_path / "broken" / "a" / "1.png").write_bytes(b"no picture")
+    told = Telling()
+    study = study_of(
+        tmp_path, f'[grid]\ndataset = ["digits", "{folder}/"]\n[settings]\nepochs = 1\n{more}'
+    )
+    with pytest.raises(InputError, match=folder):
+        studying.study(study, tmp_path / "out", tmp_path / "store", told)
+    assert (told.trained, (tmp_path / "out").exists()) == (0, False)
     assert Store(tmp_path / "store").trials() == []
 
 
 def test_names_are_checked_before_any_data_are_looked_at(tmp_path):
-    path, told = tmp_path / "study.toml", Telling()
-    path.write_text('[grid]\ndataset = ["digits", "nowhere/"]\nencoding = ["rate", "rtae"]\n')
-    with pytest.raises(InputError, match="rtae"):
-        studying.plan(read_study(path), tmp_path / "store", told)
-    assert told.lines == []
-
-
-def test_all_data_are_looked_at_before_anything_is_tuned(tmp_path):
-    (tmp_path / "broken" / "a").mkdir(parents=True)
-    (tmp_path / "broken" / "a" / "1.png").write_bytes(b"no picture")
-    path, told = tmp_path / "study.toml", Telling()
-    path.write_text(
-        '[grid]\ndataset = ["digits", "broken"]\n[settings]\nepochs = 1\nlimit = 100\nrecipe = "baseline"\n'
-        "[tuning]\ntrials = 1\n"
+    told = Telling()
+    study = study_of(
+        tmp_path, '[grid]\ndataset = ["digits", "nowhere/"]\nencoding = ["rate", "rtae"]\n'
     )
-    with pytest.raises(InputError, match="broken"):
-        studying.study(read_study(path), tmp_path / "out", tmp_path / "store", told)
-    assert told.trained == 0
+    with pytest.raises(InputError, match="rtae"):
+        studying.plan(study, tmp_path / "store", told)
+    assert told.lines == []
 
 
 def test_one_data_set_under_two_names_is_refused(tmp_path):
     for name in ("one", "two"):
         write_pictures(tmp_path / name)
-    path = tmp_path / "study.toml"
-    path.write_text(
-        '[grid]\ndataset = ["one", "two"]\n[settings]\nepochs = 1\ncontenders = ["dense-relu"]\n'
-    )
+    settings = 'epochs = 1\ncontenders = ["dense-relu"]\n'
+    study = study_of(tmp_path, f'[grid]\ndataset = ["one", "two"]\n[settings]\n{settings}')
     with pytest.raises(InputError, match="one and two are the same images"):
-        studying.plan(read_study(path), tmp_path / "store")
+        studying.plan(study, tmp_path / "store")
 
 
 def test_a_folder_with_other_things_is_refused(planned, tmp_path):

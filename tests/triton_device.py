@@ -1,4 +1,4 @@
-"""Where the Triton kernels are tested: on CUDA, or on the CPU in Triton's interpreter where
+"""The device on which Triton kernels are tested: CUDA, or the CPU in Triton's interpreter where
 TRITON_INTERPRET=1.
 """
 
@@ -39,10 +39,10 @@ def compiled(module, kernel, types, constants, options):
         if kind.startswith("*") or name.startswith("num_")
     }
     source = ASTSource(kernel, signature, constants, aligned)
-    found = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)
-    return {stage: found.asm[stage] for stage in ("ttgir", "ptx")}
+    kernel = triton.compile(source, target=GPUTarget("cuda", 80, 32), options=options)
+    return {stage: kernel.asm[stage] for stage in ("ttgir", "ptx")}
 
-print(json.dumps([compiled(*each) for each in json.load(sys.stdin)]))
+print(json.dumps([compiled(*arguments) for arguments in json.load(sys.stdin)]))
 """
 
 

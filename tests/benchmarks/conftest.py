@@ -5,7 +5,6 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from small_workloads import SMALL
 from speed import Benchmark, plan
 from speed.workloads import WORKLOADS, batch
 from spikeduel.system import hardware, typed
@@ -23,12 +22,6 @@ def losses():
         return [float(built.step(images, labels)) for _ in range(count)]
 
     return run
-
-
-@pytest.fixture(params=["dense-direct", "dense-rate", "conv"])
-def spiking(request):
-    """A small workload for spiking networks, one of each kind."""
-    return SMALL[request.param]
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from speed.document import (
     Timing,
     failed,
     notes,
-    paired,
     ratios,
     rows,
     table,
@@ -71,22 +70,17 @@ def test_a_row_by_hand():
     assert typed.plain(broken) == {**typed.plain(fine), "contender": "snntorch-study", **nulls}
 
 
-def test_ratios_are_paired_by_round():
-    slow, fast = timing([10.0, 30.0], [40.0], [90.0]), timing([10.0], [10.0, 10.0], [30.0])
-    assert paired(slow, fast, "a") == ratio(3.0, 2.0, 4.0, "a")
-
-
 def test_the_ratios_of_a_spiking_workload():
     timings = {
-        "spikeduel": timing([2.0], [2.0]),
+        "spikeduel": timing([1.0, 2.0, 3.0], [2.0]),
         "spikeduel-float32": timing([1.0], [1.0]),
         "snntorch-study": timing([20.0], [24.0]),
         "snntorch-fastest": timing([8.0], [8.0]),
         "spikingjelly-hoisted-bf16+memory": timing([6.0], [5.0]),
         "spikingjelly": Timing(error="missing"),
     }
-    found = ratios(WORKLOADS["snn-28-rate"], timings, {"cnn": timing([4.0], [1.0])})
-    assert found == {
+    beside = {"cnn": timing([4.0], [1.0])}
+    assert ratios(WORKLOADS["snn-28-rate"], timings, beside) == {
         "snntorch-study": ratio(11.0, 10.0, 12.0, "snntorch-study"),
         "fastest-peer": ratio(4.0, 4.0, 4.0, "snntorch-fastest"),
         "fastest-peer+memory": ratio(2.75, 2.5, 3.0, "spikingjelly-hoisted-bf16+memory"),
@@ -95,21 +89,19 @@ def test_the_ratios_of_a_spiking_workload():
 
 
 def test_the_ratios_of_the_cnn():
-    timings = {
-        "spikeduel": timing([2.0]),
-        "spikeduel-float32": timing([9.0]),
-        "torch-cnn": timing([5.0]),
+    seconds = {"spikeduel": 2.0, "spikeduel-float32": 9.0, "torch-cnn": 5.0}
+    timings = {name: timing([number]) for name, number in seconds.items()}
+    assert ratios(WORKLOADS["cnn-28"], timings, {}) == {
+        "torch-cnn": ratio(2.5, 2.5, 2.5, "torch-cnn")
     }
-    found = ratios(WORKLOADS["cnn-28"], timings, {})
-    assert found == {"torch-cnn": ratio(2.5, 2.5, 2.5, "torch-cnn")}
 
 
 def test_there_is_no_ratio_to_what_failed():
     missing = {"spikeduel": timing([2.0]), "snntorch-study": Timing(error="missing")}
     beside = {"rate": timing([4.0], [8.0]), "binning": timing([0.5], [0.25])}
-    found = ratios(WORKLOADS["events-34"], {"spikeduel": timing([5.0], [8.0])}, beside)
-    assert (found["rate"].median, found["rate"].max) == (1.125, 1.25)
-    assert (found["binning"].median, found["binning"].max) == (pytest.approx(0.065625), 0.1)
+    quotients = ratios(WORKLOADS["events-34"], {"spikeduel": timing([5.0], [8.0])}, beside)
+    assert (quotients["rate"].median, quotients["rate"].max) == (1.125, 1.25)
+    assert (quotients["binning"].median, quotients["binning"].max) == (pytest.approx(0.065625), 0.1)
     assert ratios(WORKLOADS["snn-28-rate"], missing, {"cnn": Timing(error="broke")}) == {}
     broken = {**missing, "spikeduel": Timing(error="broke")}
     assert ratios(WORKLOADS["snn-28-rate"], broken, {"cnn": timing([1.0])}) == {}
@@ -124,21 +116,18 @@ def test_only_spikeduels_own_failures_count_as_failed(benchmark):
 
 
 def test_a_document_from_a_file_is_the_same_or_a_clear_error(benchmark, tmp_path):
-    path = tmp_path / "speed.json"
+    path, whole = tmp_path / "speed.json", typed.plain(benchmark)
     typed.write_json(path, benchmark)
     assert typed.read_json(path, Benchmark) == benchmark
-    whole = typed.plain(benchmark)
-    wrong = {
+    for place, document in {
         "schema": {**whole, "schema": 2},
-        "machine.threads": {**whole, "machine": {**whole["machine"], "threads": "two"}},
-        "rows[0].ms": {**whole, "rows": [{**whole["rows"][0], "ms": 4.0}]},
+        r"machine\.threads": {**whole, "machine": {**whole["machine"], "threads": "two"}},
+        r"rows\[0\]\.ms": {**whole, "rows": [{**whole["rows"][0], "ms": 4.0}]},
         "limits": {key: value for key, value in whole.items() if key != "limits"},
-    }
-    for place, document in wrong.items():
+    }.items():
         typed.write_json(path, document)
-        with pytest.raises(InputError, match=r"speed\.json") as caught:
+        with pytest.raises(InputError, match=rf"speed\.json.*{place}"):
             typed.read_json(path, Benchmark)
-        assert place in str(caught.value)
 
 
 @FUZZED

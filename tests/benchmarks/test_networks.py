@@ -33,58 +33,88 @@ def test_ours_has_the_parameters_that_the_roofline_counts(name):
     assert (card.encoding, card.num_steps) == (WORKLOADS[name].encoding, WORKLOADS[name].num_steps)
 
 
-@pytest.mark.parametrize("precision", ["32", "bf16"])
-@pytest.mark.parametrize("name", SMALL)
-def test_ours_learns(precision, name, losses, monkeypatch):
+@pytest.mark.parametrize(("precision", "name"), [("32", "float32"), ("bf16", "bf16")])
+def test_ours_is_of_the_precision_that_is_asked_for(precision, name):
+    assert networks.spikeduel(SMALL["conv"], precision).precision == name
+
+
+OURS, TUNED = networks.spikeduel, {"tuned": True, "bf16": True}
+HOISTED = partial(peer, SpikingJelly, tuned=True)
+
+
+@pytest.mark.parametrize(
+    ("package", "builder", "workload", "settings"),
+    [
+        ("torch", OURS, "dense-direct", {"precision": "bf16"}),
+        ("torch", OURS, "dense-rate", {"precision": "32"}),
+        ("torch", OURS, "conv", {"precision": "bf16"}),
+        ("torch", OURS, "cnn", {"precision": "32"}),
+        ("torch", partial(peer, Peer), "cnn", {}),
+        ("torch", partial(peer, Peer), "cnn", TUNED),
+        ("snntorch", partial(peer, Study), "dense-direct", {}),
+        ("snntorch", partial(peer, Study), "dense-rate", {}),
+        ("snntorch", partial(peer, Study), "conv", {}),
+        ("snntorch", partial(peer, SnnTorch), "dense-direct", TUNED),
+        ("snntorch", partial(peer, SnnTorch), "dense-rate", {"tuned": True}),
+        ("snntorch", partial(peer, SnnTorch), "conv", TUNED),
+        ("spikingjelly", partial(peer, TaughtSpikingJelly), "dense-rate", {}),
+        ("spikingjelly", partial(peer, TaughtSpikingJelly), "conv", {}),
+        ("spikingjelly", partial(peer, SpikingJelly), "dense-direct", TUNED),
+        ("spikingjelly", partial(peer, SpikingJelly), "conv", {"tuned": True}),
+    ],
+)
+def test_a_contender_learns(package, builder, workload, settings, losses, monkeypatch):
+    pytest.importorskip(package)
     monkeypatch.setattr(networks, "RULES", replace(networks.RULES, learning_rate=2e-3))
-    found = losses(networks.spikeduel, SMALL[name], precision=precision)
-    assert found[-1] < 0.9 * found[0]
-    assert (
-        networks.spikeduel(SMALL[name], precision).precision
-        == {"32": "float32", "bf16": "bf16"}[precision]
-    )
+    monkeypatch.setattr(networks, "LEARNING_RATE", 1e-3 if workload == "cnn" else 2e-3)
+    first, *_, last = losses(builder, SMALL[workload], **settings)
+    assert last < 0.9 * first
 
 
-def test_every_step_draws_other_spikes(monkeypatch):
-    keys = []
+@pytest.mark.parametrize(
+    ("package", "one", "other", "workload"),
+    [
+        ("snntorch", partial(peer, Study), partial(OURS, precision="32"), "dense-direct"),
+        ("snntorch", partial(peer, Study), partial(peer, SnnTorch, tuned=True), "dense-direct"),
+        ("snntorch", partial(peer, Study), partial(peer, SnnTorch, tuned=True), "dense-rate"),
+        ("spikingjelly", partial(peer, TaughtSpikingJelly), HOISTED, "dense-direct"),
+        ("spikingjelly", partial(peer, TaughtSpikingJelly), HOISTED, "dense-rate"),
+    ],
+)
+def test_losses_are_those_of_the_other_way_to_compute_them(package, one, other, workload, losses):
+    pytest.importorskip(package)
+    expected = losses(one, SMALL[workload], 5)
+    assert losses(other, SMALL[workload], 5) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """A list of the images and the keys of each encoding from here on."""
+    calls = []
 
     def encode(self, images, draw, original=Model.encode):
-        keys.append(draw.values)
+        calls.append((images, draw.values))
         return original(self, images, draw)
 
     monkeypatch.setattr(Model, "encode", encode)
+    return calls
+
+
+def test_every_step_draws_other_spikes(encoded):
     built = networks.spikeduel(SMALL["dense-rate"])
     for _ in range(2):
         built.step(*batch(SMALL["dense-rate"]))
-    assert len(keys) == 2
-    assert not set(keys[0].tolist()) & set(keys[1].tolist())
+    (_, first), (_, second) = encoded
+    assert not set(first.tolist()) & set(second.tolist())
 
 
-def test_each_step_on_recordings_bins_them_again(monkeypatch):
+def test_each_step_on_recordings_bins_them_again(encoded):
     workload = Workload("events", "conv", 8, "events", 3, batch_size=4, hidden=16, channels=2)
-    seen = []
-
-    def encode(self, images, draw, original=Model.encode):
-        seen.append(images)
-        return original(self, images, draw)
-
-    monkeypatch.setattr(Model, "encode", encode)
     expected = torch.from_numpy(np.asarray(recorded(workload)))
     steps = (networks.spikeduel(workload, "32").step, networks.binning(workload).step)
     for _ in range(2):
-        binned = [step(*batch(workload)) for step in steps][1]
-        assert torch.equal(binned, expected)
-    assert len(seen) == 2
-    assert all(torch.equal(images, expected) for images in seen)
-
-
-def test_the_loss_is_that_of_snntorch_as_the_study_wrote_it(losses):
-    pytest.importorskip("snntorch")
-    study = losses(partial(peer, Study), SMALL["dense-direct"], 5)
-    assert losses(networks.spikeduel, SMALL["dense-direct"], 5, precision="32") == pytest.approx(
-        study, rel=1e-4
-    )
-    assert torch.isfinite(torch.tensor(study)).all()
+        assert torch.equal([step(*batch(workload)) for step in steps][1], expected)
+    assert [torch.equal(images, expected) for images, _ in encoded] == [True, True]
 
 
 # ---- plain PyTorch
@@ -99,8 +129,8 @@ class Quiet(Spiking):
 
 def test_the_loss_is_a_mean_over_steps_or_that_of_the_mean():
     output, labels = torch.randn(3, 4, 10), torch.tensor([1, 2, 3, 4])
-    each = [F.cross_entropy(step, labels) for step in output]
-    torch.testing.assert_close(Quiet(SMALL["dense-rate"]).loss(output, labels), sum(each) / 3)
+    losses = [F.cross_entropy(step, labels) for step in output]
+    torch.testing.assert_close(Quiet(SMALL["dense-rate"]).loss(output, labels), sum(losses) / 3)
     of_mean = F.cross_entropy(sum(output) / 3, labels)
     torch.testing.assert_close(Quiet(SMALL["conv"]).loss(output, labels), of_mean)
 
@@ -116,10 +146,6 @@ def test_a_step_in_plain_pytorch(tuned, monkeypatch):
     """
     seen, made, adam = [], [], torch.optim.Adam
 
-    def optimizer(*given, **settings):
-        made.append(adam(*given, **settings))
-        return made[0]
-
     class Seeing(Peer):
         def forward(self, x):
             seen.append(x)
@@ -127,6 +153,10 @@ def test_a_step_in_plain_pytorch(tuned, monkeypatch):
 
         def after_step(self):
             seen.append("after")
+
+    def optimizer(*arguments, **settings):
+        made.append(adam(*arguments, **settings))
+        return made[0]
 
     monkeypatch.setattr(torch.optim, "Adam", optimizer)
     images = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
@@ -138,13 +168,6 @@ def test_a_step_in_plain_pytorch(tuned, monkeypatch):
     (group,) = made[0].param_groups
     assert (group["lr"], group["betas"], bool(group["fused"])) == (8.5e-5, (0.9, 0.999), tuned)
     assert baseline().learning_rate == LEARNING_RATE
-
-
-@pytest.mark.parametrize("tuned", [False, True])
-def test_the_cnn_learns(tuned, losses, monkeypatch):
-    monkeypatch.setattr(networks, "LEARNING_RATE", 1e-3)
-    found = losses(partial(peer, Peer), SMALL["cnn"], bf16=tuned, tuned=tuned)
-    assert found[-1] < 0.9 * found[0]
 
 
 def test_tuned_is_the_same_network_in_less_precision(losses):
@@ -164,25 +187,21 @@ def test_the_study_step_is_what_the_study_describes():
     Adam as described.
     """
     pytest.importorskip("snntorch")
-    workload = SMALL["dense-direct"]
     made = []
 
     class Kept(Study):
-        def __init__(self, *given):
-            super().__init__(*given)
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
             made.append(self)
 
-    built = peer(Kept, workload)
-    (network,) = made
-    first, second = network.stages[0][1], network.stages[1]
-    assert [layer.weight.shape for layer in (first, second)] == [(64, 64), (10, 64)]
-    images, labels = batch(workload)
-    x = (images / 255).flatten(1)
-    copies = [
-        nn.Parameter(p.detach().clone())
-        for p in (first.weight, first.bias, second.weight, second.bias)
-    ]
+    built = peer(Kept, SMALL["dense-direct"])
+    first, second = made[0].stages[0][1], made[0].stages[1]
+    weights = (first.weight, first.bias, second.weight, second.bias)
+    assert [tuple(value.shape) for value in weights] == [(64, 64), (64,), (10, 64), (10,)]
+    copies = [nn.Parameter(value.detach().clone()) for value in weights]
     adam = torch.optim.Adam(copies, lr=8.5e-5, betas=(0.9, 0.999))
+    images, labels = batch(SMALL["dense-direct"])
+    x = (images / 255).flatten(1)
     for _ in range(3):
         spk, _, _ = reference.scan(F.linear(x, *copies[:2]).expand(5, -1, -1), 0.95, Dynamics(1.0))
         _, mem, _ = reference.scan(F.linear(spk, *copies[2:]), 0.95, Dynamics(1.0))
@@ -191,16 +210,7 @@ def test_the_study_step_is_what_the_study_describes():
         expected.backward()
         adam.step()
         torch.testing.assert_close(built.step(images, labels), expected.detach())
-    torch.testing.assert_close(second.weight, copies[2])
-    torch.testing.assert_close(first.weight, copies[0])
-
-
-@pytest.mark.parametrize("encoding", ["dense-direct", "dense-rate"])
-def test_the_fastest_step_computes_what_the_studys_does(encoding, losses):
-    pytest.importorskip("snntorch")
-    study = losses(partial(peer, Study), SMALL[encoding], 5)
-    fastest = losses(partial(peer, SnnTorch, tuned=True), SMALL[encoding], 5)
-    assert study == pytest.approx(fastest, rel=1e-4)
+    torch.testing.assert_close((first.weight, second.weight), (copies[0], copies[2]))
 
 
 def test_rate_encoding_is_drawn_anew():
@@ -213,21 +223,6 @@ def test_rate_encoding_is_drawn_anew():
     assert SnnTorch(SMALL["dense-direct"]).encode(x) is x
 
 
-@pytest.mark.parametrize("bf16", [False, True])
-def test_the_fastest_learns(bf16, spiking, losses, monkeypatch):
-    pytest.importorskip("snntorch")
-    monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
-    found = losses(partial(peer, SnnTorch, tuned=True), spiking, bf16=bf16)
-    assert found[-1] < 0.9 * found[0]
-
-
-def test_the_study_learns(spiking, losses, monkeypatch):
-    pytest.importorskip("snntorch")
-    monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
-    found = losses(partial(peer, Study), spiking)
-    assert found[-1] < 0.9 * found[0]
-
-
 # ---- SpikingJelly
 
 
@@ -238,26 +233,3 @@ def test_the_neuron_decays_by_beta_fires_and_is_reset_by_subtraction():
     # 0.6; 0.95·0.6 + 0.6 = 1.17, fires, 0.17 remains; 0.95·0.17.
     assert spk.flatten().tolist() == [0, 1, 0]
     assert lif.v_seq.flatten().tolist() == pytest.approx([0.6, 0.17, 0.1615], abs=1e-6)
-
-
-@pytest.mark.parametrize("name", ["dense-direct", "dense-rate"])
-def test_hoisting_changes_nothing(name, losses):
-    pytest.importorskip("spikingjelly")
-    taught = losses(partial(peer, TaughtSpikingJelly), SMALL[name], 5)
-    hoisted = losses(partial(peer, SpikingJelly, tuned=True), SMALL[name], 5)
-    assert taught == pytest.approx(hoisted, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings"),
-    [
-        (TaughtSpikingJelly, {}),
-        (SpikingJelly, {"tuned": True}),
-        (SpikingJelly, {"tuned": True, "bf16": True}),
-    ],
-)
-def test_spikingjelly_learns(kind, settings, spiking, losses, monkeypatch):
-    pytest.importorskip("spikingjelly")
-    monkeypatch.setattr(networks, "LEARNING_RATE", 2e-3)
-    found = losses(partial(peer, kind), spiking, **settings)
-    assert found[-1] < 0.9 * found[0]

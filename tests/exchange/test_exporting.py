@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import sys
 
@@ -19,8 +20,8 @@ from spikeduel.exchange.exporting import (
 from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
 from spikeduel.trials import evaluating
+from telling import Telling
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
@@ -31,24 +32,34 @@ def answering(changed):
 
     def write(model, path, weights):
         path.write_text(weights)
-
-        @torch.inference_mode()
-        def run(images, encoded):
-            return changed(reference_run(model, encoded))
-
+        run = torch.inference_mode()(lambda images, encoded: changed(reference_run(model, encoded)))
         return {"program 1.0": run}
 
     return write
 
 
-def test_what_agrees_is_kept_with_its_check(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
+@pytest.fixture
+def export(tmp_path, monkeypatch):
+    """Export a model to `tmp_path`/a, checked on IMAGES by an exporter that gives changed answers."""
+
+    def run(changed, model=None, **settings):
+        monkeypatch.setitem(exporting.EXPORTERS, "onnx-made", answering(changed))
+        settings = {"images": IMAGES, "labels": LABELS, **settings}
+        return evaluating.export(model or make(), tmp_path / "a", "onnx-made", **settings)
+
+    return run
+
+
+def same(run):
+    return run
+
+
+def test_what_agrees_is_kept_with_its_check(export, tmp_path):
     model = make()
-    check = evaluating.export(model, tmp_path / "a.same", "same", images=IMAGES, labels=LABELS)
-    assert (tmp_path / "a.same").read_text() == "float32"
-    assert typed.read_json(tmp_path / "a.same.check.json", exporting.ExportCheck) == check
-    assert check.n == 60
-    assert check.sha256 == files.checksum(tmp_path / "a.same")
+    check = export(same, model)
+    assert (tmp_path / "a").read_text() == "float32"
+    assert typed.read_json(tmp_path / "a.check.json", exporting.ExportCheck) == check
+    assert (check.n, check.sha256) == (60, files.checksum(tmp_path / "a"))
     predicted, _ = model.predict(IMAGES)
     assert check.accuracy == check.accuracy_float32 == pytest.approx((predicted == LABELS).mean())
     assert check.programs["program 1.0"] == Agreement(
@@ -70,23 +81,17 @@ def one_flip(run):
     return Run(scores, flipped)
 
 
-def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.EXPORTERS, "flip", answering(one_flip))
-    check = evaluating.export(make(), tmp_path / "a", "flip", images=IMAGES, labels=LABELS)
-    program = check.programs["program 1.0"]
-    assert (program.spikes_flipped, program.images_with_flips) == (
-        2,
-        2,
-    )  # one in each of two batches
+def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(export):
+    program = export(one_flip).programs["program 1.0"]
+    # One in each of two batches.
+    assert (program.spikes_flipped, program.images_with_flips) == (2, 2)
     assert program.largest_score_difference == 0.0
 
 
-def all_flipped(run):
-    return Run(run.scores, {name: 1 - spk for name, spk in run.spikes.items()})
-
-
 FAULTS = {
-    "the right answers by another way": all_flipped,
+    "the right answers by another way": lambda run: Run(
+        run.scores, {name: 1 - spk for name, spk in run.spikes.items()}
+    ),
     "another label": lambda run: Run(-run.scores, run.spikes),
     "scores that differ without a flip": lambda run: Run(run.scores + 2e-4, run.spikes),
     "scores that are not numbers": lambda run: Run(np.full_like(run.scores, np.nan), run.spikes),
@@ -94,30 +99,23 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_disagrees_is_not_kept(fault, tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.EXPORTERS, "faulty", answering(FAULTS[fault]))
+def test_what_disagrees_is_not_kept(fault, export, tmp_path):
     (tmp_path / "a").write_text("what was there before")
     with pytest.raises(
         exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
     ):
-        evaluating.export(make(), tmp_path / "a", "faulty", images=IMAGES, labels=LABELS)
+        export(FAULTS[fault])
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
     assert (tmp_path / "a").read_text() == "what was there before"
 
 
-def test_the_model_itself_stays_as_it_was(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.EXPORTERS, "onnx-same", answering(lambda run: run))
+def test_the_model_itself_stays_as_it_was(export):
     model = make(precision="bf16")
     model.precision = "bf16"
-    before = {name: value.clone() for name, value in model.module.state_dict().items()}
-    check = evaluating.export(
-        model, tmp_path / "a", "onnx-same", weights="int8", images=IMAGES, labels=LABELS
-    )
-    assert model.precision == "bf16"
-    assert all(
-        torch.equal(value, before[name]) for name, value in model.module.state_dict().items()
-    )
-    assert check.model.precision == "bf16"
+    before = copy.deepcopy(model.module.state_dict())
+    check = export(same, model, weights="int8")
+    assert model.precision == check.model.precision == "bf16"
+    torch.testing.assert_close(model.module.state_dict(), before, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -141,43 +139,30 @@ def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
 )
 def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    progress, told = Progress(), []
-    progress.say = told.append
+    told, about = Telling(), {"images": IMAGES, "labels": LABELS}
     with pytest.raises(
         InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"
     ):
-        evaluating.export(
-            make(), tmp_path / "a", to, images=IMAGES, labels=LABELS, progress=progress
-        )
-    assert told == []
+        evaluating.export(make(), tmp_path / "a", to, **about, progress=told)
+    assert told.lines == []
 
 
-def test_a_model_file_that_names_code_as_its_data_does_not_run_it(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
+def test_a_model_file_that_names_code_as_its_data_does_not_run_it(export, tmp_path):
     (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
     with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
-        evaluating.export(make(dataset="evil_data:load"), tmp_path / "a", "same")
+        export(same, make(dataset="evil_data:load"), images=None, labels=None)
     assert not (tmp_path / "a").exists()
 
 
-def test_test_images_of_the_data_it_was_trained_on(tmp_path, monkeypatch):
-    monkeypatch.setitem(exporting.EXPORTERS, "same", answering(lambda run: run))
-    digits = tuple("0123456789")
-    model = make(
-        dataset="digits",
-        classes=digits,
-        image_shape=(1, 8, 8),
-        preprocessing=Preprocessing(1, 8, 8),
-        num_steps=4,
-    )
-    check = evaluating.export(
-        model, tmp_path / "a", "same", num_images=20, store=tmp_path / "store"
-    )
+def test_test_images_of_the_data_it_was_trained_on(export, tmp_path):
+    images = {"image_shape": (1, 8, 8), "preprocessing": Preprocessing(1, 8, 8)}
+    model = make(dataset="digits", classes=tuple("0123456789"), num_steps=4, **images)
+    settings = {"images": None, "labels": None, "store": tmp_path / "store"}
+    check = export(same, model, num_images=20, **settings)
     assert (check.n, check.dataset) == (20, "digits")
     assert (tmp_path / "store" / "ledger.jsonl").exists()
-    named = {"experiment": Experiment(dataset="digits"), "store": tmp_path / "store"}
     model.card = dataclasses.replace(model.card, dataset="made up")
-    check = evaluating.export(model, tmp_path / "b", "same", **named)
+    check = export(same, model, experiment=Experiment(dataset="digits"), **settings)
     assert (check.n, check.dataset) == (179, "digits")
 
 
@@ -201,9 +186,9 @@ def test_a_norm_is_folded_over_averages_and_over_nothing_else(pooling, folds):
         network(torch.randn(8, 2, 9, 9) * 2 + 1)
     images = torch.randn(4, 2, 9, 9)
     expected = network.eval()(images)
-    found = folded(network)
-    torch.testing.assert_close(found(images), expected)
-    assert isinstance(found[2], nn.Identity) == folds
+    result = folded(network)
+    torch.testing.assert_close(result(images), expected)
+    assert isinstance(result[2], nn.Identity) == folds
 
 
 def test_a_folded_network_computes_the_same():
@@ -213,18 +198,15 @@ def test_a_folded_network_computes_the_same():
         nn.Flatten(),
         nn.Sequential(nn.Linear(48, 5), nn.BatchNorm1d(5)),
     )
+    x = torch.rand(6, 2, 4, 4)
     for norm in (network[0][2], network[2][1]):
         norm.running_mean.normal_()
         norm.running_var.uniform_(0.5, 3)
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
-    x = torch.rand(6, 2, 4, 4)
-    expected = network.eval()(x)
-    result = folded(network)
+    expected, result = network.eval()(x), folded(network)
     torch.testing.assert_close(result(x), expected)
-    assert not [
-        layer for layer in result.modules() if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
-    ]
+    assert not any("BatchNorm" in type(layer).__name__ for layer in result.modules())
 
 
 def test_weights_by_hand():

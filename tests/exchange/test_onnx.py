@@ -37,7 +37,7 @@ def exported(model, path, to, **more):
     ("shape", "encoding", "network"),
     [
         ("dense-snn", "latency", {"neuron": "alif", "reset_mechanism": "zero"}),
-        ("conv-lif", "direct", {"neuron": "plif", "threshold": 0.05}),
+        ("conv-lif", "direct", {"hidden": 8, "neuron": "plif", "threshold": 0.05}),
         ("small-cnn", None, {}),
     ],
 )
@@ -45,8 +45,7 @@ def test_images_in_scores_out(shape, encoding, network, tmp_path):
     model = make(shape) if encoding is None else spiking(shape, encoding, **network)
     model.card = replace(model.card, temperature=0.25)
     check, session = exported(model, tmp_path / "a.onnx", "onnx")
-    (program,) = check.programs.values()
-    assert program.ok
+    assert [program.ok for program in check.programs.values()] == [True]
     # Another batch size than any that was traced or checked.
     scores, calibrated = session.run(None, {"images": IMAGES[::6].astype(np.float32) / 255})
     _, probabilities = model.predict(IMAGES[::6], calibrated=False)
@@ -59,32 +58,28 @@ def test_images_in_scores_out(shape, encoding, network, tmp_path):
 
 
 def test_random_encodings_are_the_callers_and_int8_weights_are_stored_so(tmp_path):
-    model = spiking("dense-lif", "rate")
+    model, images = spiking("dense-lif", "rate"), torch.from_numpy(IMAGES[-5:])
     with torch.no_grad():
         model.module.block1[1].running_mean.uniform_(-0.2, 0.2)
         model.module.block1[1].running_var.uniform_(0.5, 2)
     check, session = exported(model, tmp_path / "a.onnx", "onnx", weights="int8")
     assert check.weights == "int8"
-    prepared = torch.from_numpy(IMAGES[-5:])
-    encoded = model.encode(prepared, RandomKeys.for_content(prepared))
+    encoded = model.encode(images, RandomKeys.for_content(images))
     scores, raw = session.run(None, {"encoded": encoded.numpy()})
-    rounded = as_written(model, "int8").predict(IMAGES[-5:])[1]
-    assert not np.allclose(rounded, model.predict(IMAGES[-5:])[1], atol=1e-5)
+    rounded = as_written(model, "int8").predict(images)[1]
+    assert not np.allclose(rounded, model.predict(images)[1], atol=1e-5)
     np.testing.assert_allclose(torch.tensor(scores).softmax(1), rounded, atol=1e-5)
     np.testing.assert_allclose(raw, rounded, atol=1e-5)  # no temperature was fitted
-    written = onnx.load(tmp_path / "a.onnx")
-    kept = written.graph.initializer
-    weights = [tensor for tensor in kept if tensor.data_type == onnx.TensorProto.INT8]
-    assert sorted(np.prod(tensor.dims) for tensor in weights) == [36, 144, 1200]
-    floats = [tensor for tensor in kept if tensor.data_type == onnx.TensorProto.FLOAT]
-    assert max(np.prod(tensor.dims) for tensor in floats) <= 12
+    written, sizes = onnx.load(tmp_path / "a.onnx"), {TensorProto.INT8: [], TensorProto.FLOAT: []}
+    for tensor in written.graph.initializer:
+        sizes.get(tensor.data_type, []).append(np.prod(tensor.dims))
+    assert sorted(sizes[TensorProto.INT8]) == [36, 144, 1200]
+    assert max(sizes[TensorProto.FLOAT]) <= 12
     about = json.loads(written.metadata_props[0].value)
     assert "probability pixel / 255" in about["inputs"]["encoded"]
     assert (about["classes"], about["num_steps"], about["encoding"]) == (["a", "b", "c"], 2, "rate")
-    assert about["preprocessing"]["crop"] == [1, 2, 3, 4]
-    assert about["temperature"] is None
+    assert (about["preprocessing"]["crop"], about["temperature"]) == ([1, 2, 3, 4], None)
     assert "not calibrated" in about["outputs"]["probabilities"]
-    assert written.producer_name == "spikeduel"
     assert "made by spikeduel" in written.doc_string
     # Nothing of the machine on which it was made.
     assert b".py" not in (tmp_path / "a.onnx").read_bytes()
@@ -92,24 +87,22 @@ def test_random_encodings_are_the_callers_and_int8_weights_are_stored_so(tmp_pat
 
 
 def test_step_by_step_as_the_model_streams(tmp_path):
-    model = spiking("dense-snn", neuron="alif", beta=1.0)
+    model, state = spiking("dense-snn", neuron="alif", beta=1.0), None
     model.card = replace(model.card, temperature=2.0)
     _, session = exported(model, tmp_path / "a.onnx", "onnx-step")
-    prepared = torch.from_numpy(IMAGES[:3])
-    names = [given.name for given in session.get_inputs() if given.name != "frame"]
-    assert {"lif1.mem", "lif1.adaptation"} < {*names}
-    wanted = ["scores", "probabilities", *(f"{name}.next" for name in names)]
-    assert [given.name for given in session.get_outputs()] == wanted
     shapes = {
-        given.name: [3 if side == "batch" else side for side in given.shape]
-        for given in session.get_inputs()
+        taken.name: [3 if side == "batch" else side for side in taken.shape]
+        for taken in session.get_inputs()
+        if taken.name != "frame"
     }
-    held = {name: np.zeros(shapes[name], np.float32) for name in names}
-    state = None
-    for frame in model.frames(prepared):
+    assert {"lif1.mem", "lif1.adaptation"} < set(shapes)
+    wanted = ["scores", "probabilities", *(f"{name}.next" for name in shapes)]
+    assert [output.name for output in session.get_outputs()] == wanted
+    held = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    for frame in model.frames(torch.from_numpy(IMAGES[:3])):
         expected, state = model.step(frame, state)
         scores, probabilities, *after = session.run(None, {"frame": frame.numpy(), **held})
-        held = dict(zip(names, after, strict=True))
+        held = dict(zip(shapes, after, strict=True))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         np.testing.assert_allclose(probabilities, (expected / 2).softmax(1), atol=1e-5)
         np.testing.assert_allclose(held["lif1.mem"], state.neurons["lif1"]["mem"], atol=1e-5)

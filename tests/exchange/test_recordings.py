@@ -32,16 +32,15 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
     assert check.noun == "recording"
     assert "image" not in " ".join(exporting.lines(check)).replace("on validation images", "")
     if to == "onnx":
-        (given,) = onnx.load(tmp_path / "a").graph.input
-        sides = [each.dim_value for each in given.type.tensor_type.shape.dim]
-        assert (given.name, sides[1:]) == ("frames", [6, 6, 6])
+        (taken,) = onnx.load(tmp_path / "a").graph.input
+        sides = [side.dim_value for side in taken.type.tensor_type.shape.dim]
+        assert (taken.name, sides[1:]) == ("frames", [6, 6, 6])
 
 
 def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
     model, frames = make_recorded(**FOR_NIR)
-    evaluating.export(
-        model, tmp_path / "a.nir", "nir", images=frames.numpy(), labels=np.zeros(2, np.int64)
-    )
+    asked = {"images": frames.numpy(), "labels": np.zeros(2, np.int64)}
+    evaluating.export(model, tmp_path / "a.nir", "nir", **asked)
     back = import_model(tmp_path / "a.nir")
     for name in ("image_shape", "input_shape", "preprocessing", "encoding", "num_steps"):
         assert getattr(back.card, name) == getattr(model.card, name)

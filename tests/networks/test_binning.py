@@ -1,4 +1,3 @@
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -15,7 +14,7 @@ RECORDINGS = [
 
 
 def binned(binning, recordings=RECORDINGS):
-    packed = [each.packed() for each in recordings]
+    packed = [recording.packed() for recording in recordings]
     offsets = np.cumsum([0, *map(len, packed)])
     return binning.frames(np.concatenate(packed), offsets, np.arange(len(packed)))
 
@@ -36,7 +35,7 @@ def by_hand(events, binning):
 def test_frames_are_those_of_a_loop_over_events(settings):
     binning = Binning(5, SENSOR, **settings)
     frames = binned(binning)
-    assert (frames == [by_hand(each, binning) for each in RECORDINGS]).all()
+    assert (frames == [by_hand(recording, binning) for recording in RECORDINGS]).all()
     packed = [events.packed() for events in RECORDINGS]
     ends, counts = binning.received(
         np.concatenate(packed), np.cumsum([0, *map(len, packed)]), np.arange(3)
@@ -59,22 +58,20 @@ def test_events_outside_the_sensor_of_a_model_are_left_out():
 
 
 def test_what_is_changed_in_time_and_polarity():
-    binning = Binning(5, SENSOR)
-    plain = binned(binning).reshape(3, 5, 2, *SENSOR).astype(int)
-    made = {
-        change: binned(replace(binning, change=change)).reshape(plain.shape).astype(int)
+    frames = {
+        change: binned(Binning(5, SENSOR, change=change)).reshape(3, 5, 2, *SENSOR).astype(int)
         for change in get_args(Change)
     }
+    plain, shuffled, redrawn = frames["none"], frames["shuffled"], frames["redrawn"]
     whole = plain.sum(1)
-    assert (made["none"] == plain).all()
-    assert (made["collapsed"] == whole[:, None]).all()
-    assert (made["reversed"] == plain[:, ::-1]).all()
-    assert (made["merged"][:, :, 0] == plain.sum(2)).all()
-    assert not made["merged"][:, :, 1].any()
-    for change in ("shuffled", "redrawn"):
-        assert (made[change].sum(1) == whole).all()
-        assert (made[change] != plain).any()
-    kinds = {frame.tobytes() for frame in plain[0]}
-    assert {frame.tobytes() for frame in made["shuffled"][0]} == kinds
+    assert (plain == binned(Binning(5, SENSOR)).reshape(plain.shape)).all()
+    assert (frames["collapsed"] == whole[:, None]).all()
+    assert (frames["reversed"] == plain[:, ::-1]).all()
+    assert (frames["merged"][:, :, 0] == plain.sum(2)).all()
+    assert not frames["merged"][:, :, 1].any()
+    for changed in (shuffled, redrawn):
+        assert (changed.sum(1) == whole).all()
+        assert (changed != plain).any()
+    assert {frame.tobytes() for frame in shuffled[0]} == {frame.tobytes() for frame in plain[0]}
     # Each frame gets about a fifth of 400 events: 80, with a standard deviation of 8.
-    assert (abs(made["redrawn"][0].sum((1, 2, 3)) - 80) < 40).all()
+    assert (abs(redrawn[0].sum((1, 2, 3)) - 80) < 40).all()

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import snntorch
 import torch
@@ -16,7 +18,7 @@ IMAGES = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1)) * 3
 
 
 class Tutorial(nn.Module):
-    """As snnTorch's tutorials write it: its own loop, flat images, spikes and membranes."""
+    """A network of snnTorch's tutorials: a loop of its own, flat images, spikes and membranes."""
 
     def __init__(self, num_steps=6):
         super().__init__()
@@ -25,33 +27,29 @@ class Tutorial(nn.Module):
         self.fc2, self.lif2 = nn.Linear(12, 3), snntorch.Leaky(beta=0.9, threshold=0.2)
 
     def forward(self, x):
-        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
-        spk_rec, mem_rec = [], []
+        mem1, mem2, steps = self.lif1.init_leaky(), self.lif2.init_leaky(), []
         for _ in range(self.steps):
             spk1, mem1 = self.lif1(self.fc1(x), mem1)
             spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spk_rec.append(spk2)
-            mem_rec.append(mem2)
-        return torch.stack(spk_rec), torch.stack(mem_rec)
+            steps.append((spk2, mem2))
+        return tuple(map(torch.stack, zip(*steps, strict=True)))
 
 
 class OverItsInput(Tutorial):
-    """As snnTorch's tutorials on neuromorphic data: time comes with the input."""
+    """A network of snnTorch's tutorials on neuromorphic data: time comes with the input."""
 
     def forward(self, x):
-        mem1, mem2 = self.lif1.reset_mem(), self.lif2.reset_mem()
-        spk_rec, mem_rec = [], []
-        for step in range(x.size(0)):
-            spk1, mem1 = self.lif1(self.fc1(x[step].flatten(1)), mem1)
+        mem1, mem2, steps = self.lif1.reset_mem(), self.lif2.reset_mem(), []
+        for now in x:
+            spk1, mem1 = self.lif1(self.fc1(now.flatten(1)), mem1)
             spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            spk_rec.append(spk2)
-            mem_rec.append(mem2)
-        return torch.stack(spk_rec), torch.stack(mem_rec)
+            steps.append((spk2, mem2))
+        return tuple(map(torch.stack, zip(*steps, strict=True)))
 
 
 class Jelly(nn.Module):
-    """As SpikingJelly writes it, in either step mode; with `repeats` it makes its own steps and
-    their mean.
+    """A network of SpikingJelly in either step mode; with `repeats` it makes the steps itself and
+    returns their mean.
     """
 
     def __init__(self, step_mode, repeats=None):
@@ -111,7 +109,7 @@ FORMS = {
 
 
 def run(module, images, num_steps=None):
-    """What it gives for the same images at every step, from a fresh state."""
+    """Return the output for the same images at every step, from a fresh state."""
     calling = calling_of(module, tuple(images.shape[1:]))
     return called(module, ConstantInput(images, num_steps or 1), calling)
 
@@ -131,26 +129,24 @@ def test_how_a_network_is_called_is_seen_from_what_its_layers_receive(form):
 
 def test_the_probe_leaves_no_trace(form):
     module, _ = form
-    before = {name: value.clone() for name, value in module.state_dict().items()}
+    before = copy.deepcopy(dict(module.state_dict()))
     torch.manual_seed(5)
     calling_of(module, SHAPE, 3)
     drawn = torch.rand(3)
     torch.manual_seed(5)
     assert torch.equal(drawn, torch.rand(3))
-    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    torch.testing.assert_close(dict(module.state_dict()), before, rtol=0, atol=0)
     assert not any(layer._forward_pre_hooks for layer in module.modules())
 
 
 def test_the_answer_depends_on_neither_what_was_asked_before_nor_the_other_images(form):
-    module, _ = form
-    module.eval()
-    first = run(module, IMAGES, 4)
-    run(module, 2 * IMAGES[:3], 4)
-    alone = run(module, IMAGES[:1], 4)
+    module = form[0].eval()
+    first, _, alone, again = (
+        run(module, images, 4) for images in (IMAGES, 2 * IMAGES[:3], IMAGES[:1], IMAGES)
+    )
+    torch.testing.assert_close(again, first, rtol=0, atol=0)
     for whole, one in zip(as_parts(first), as_parts(alone), strict=True):
         torch.testing.assert_close(whole[..., :1, :], one)
-    for one, again in zip(as_parts(first), as_parts(run(module, IMAGES, 4)), strict=True):
-        assert torch.equal(one, again)
 
 
 def as_parts(output):
@@ -160,39 +156,25 @@ def as_parts(output):
 # ---- as the libraries themselves run it
 
 
-def test_an_own_loop_gives_snntorchs_spikes():
-    module = Tutorial()
-    spk, mem = run(module, IMAGES)
-    expected_spk, expected_mem = module(IMAGES.flatten(1))
-    assert spk.any()
-    assert torch.equal(spk, expected_spk)
-    assert torch.equal(mem, expected_mem)
+SEQUENCE = IMAGES.expand(5, *IMAGES.shape)
+AS_THE_LIBRARIES_RUN_THEM = {
+    "own loop": lambda module: module(IMAGES.flatten(1)),
+    "hidden state": lambda module: map(torch.stack, zip(*map(module, SEQUENCE), strict=True)),
+    "single step": lambda module: (functional.multi_step_forward(SEQUENCE, module),),
+    "multi-step": lambda module: (module(SEQUENCE),),
+}
 
 
-def test_hidden_states_give_snntorchs_spikes():
-    module = hidden_state()
-    spk, mem = run(module, IMAGES, 5)
-    utils.reset(module)
-    expected = [module(IMAGES) for _ in range(5)]
-    assert spk.any()
-    assert torch.equal(spk, torch.stack([step[0] for step in expected]))
-    assert torch.equal(mem, torch.stack([step[1] for step in expected]))
-
-
-@pytest.mark.parametrize("step_mode", ["s", "m"])
-def test_both_step_modes_give_spikingjellys_spikes(step_mode):
+@pytest.mark.parametrize("name", AS_THE_LIBRARIES_RUN_THEM)
+def test_spikes_and_membranes_are_those_of_the_libraries(name):
     torch.manual_seed(0)
-    module = Jelly(step_mode).eval()
-    found = run(module, IMAGES, 5)
+    module = FORMS[name][0]().eval()
+    outputs = as_parts(run(module, IMAGES, 5))
+    utils.reset(module)
     functional.reset_net(module)
-    expected = (
-        functional.multi_step_forward(IMAGES.expand(5, *IMAGES.shape), module)
-        if step_mode == "s"
-        else None
-    )
-    expected = module(IMAGES.expand(5, *IMAGES.shape)) if expected is None else expected
-    assert found.any()
-    assert torch.equal(found, expected)
+    assert outputs[0].any()
+    for ours, theirs in zip(outputs, AS_THE_LIBRARIES_RUN_THEM[name](module), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_another_networks_state_is_left_alone():
@@ -209,21 +191,21 @@ def test_another_networks_state_is_left_alone():
 # ---- as a contender holds it
 
 
-def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names():
+@pytest.mark.parametrize(
+    ("calling", "readout"),
+    [
+        (Calling("loop", True, "spikes", 6), SpikeCountReadout),
+        (Calling("step", False, "over_time"), MeanReadout),
+        (Calling("loop", False, "scores", 4), LogitReadout),
+    ],
+)
+def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names(calling, readout):
     module = Tutorial()
-    held = Foreign(module, calling_of(module, SHAPE), "snn")
-    assert isinstance(held.readout, SpikeCountReadout)
+    held = Foreign(module, calling, "snn")
+    assert isinstance(held.readout, readout)
     assert list(held.state_dict()) == list(module.state_dict())
-    held.load_state_dict(
-        {name: torch.zeros_like(value) for name, value in module.state_dict().items()}
-    )
+    held.load_state_dict({name: 0 * value for name, value in module.state_dict().items()})
     assert not module.fc1.weight.any()
-    assert isinstance(
-        Foreign(module, Calling("step", False, "over_time"), "snn").readout, MeanReadout
-    )
-    assert isinstance(
-        Foreign(module, Calling("loop", False, "scores", 4), "snn").readout, LogitReadout
-    )
 
 
 def test_membranes_stay_float32_under_bf16():
@@ -305,16 +287,14 @@ def test_a_reset_of_its_own_is_called():
 def test_neurons_written_by_hand_have_to_be_declared():
     class ByHand(nn.Linear):
         def forward(self, x):
-            mem, spikes = 0.0, []
+            current, mem, spikes = super().forward(x), 0.0, [0.0]
             for _ in range(5):
-                mem = 0.9 * mem + super().forward(x)
+                mem = 0.9 * mem + current - spikes[-1]
                 spikes.append((mem > 1).float())
-                mem = mem - spikes[-1]
-            return torch.stack(spikes)
+            return torch.stack(spikes[1:])
 
-    with pytest.raises(
-        InputError, match=r"has no layer that is known to spike. .* --family NAME=snn"
-    ):
+    undeclared = r"has no layer that is known to spike. .* --family NAME=snn"
+    with pytest.raises(InputError, match=undeclared):
         calling_of(ByHand(64, 3), SHAPE, 3)
     assert calling_of(ByHand(64, 3), SHAPE, 3, "snn") == Calling("loop", True, "over_time", 5)
     with pytest.raises(InputError, match=r"cannot be seen\. Give it an attribute num_steps"):

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -28,7 +30,7 @@ IMAGES = torch.randint(
 
 
 class Block(nn.Module):
-    """What residual networks are made of, its ReLU called twice."""
+    """A block of a residual network, whose ReLU is called twice."""
 
     def __init__(self, num_inputs, num_outputs):
         super().__init__()
@@ -54,6 +56,19 @@ class Residual(nn.Module):
 
     def forward(self, x):
         return self.fc(torch.flatten(self.pool(self.blocks(self.stem(self.front(x)))), 1))
+
+
+class Computed(nn.Module):
+    """A network that gives `function(network, images)`, with these layers."""
+
+    def __init__(self, function, **layers):
+        super().__init__()
+        self.function = function
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+
+    def forward(self, x):
+        return self.function(self, x)
 
 
 class Branches(nn.Module):
@@ -117,9 +132,9 @@ def trained(source):
     return model
 
 
+@torch.no_grad()
 def scores(model, images=IMAGES):
-    with torch.no_grad():
-        return model.readout.scores(model.run(model.encode(images, RandomKeys.for_content(images))))
+    return model.readout.scores(model.run(model.encode(images, RandomKeys.for_content(images))))
 
 
 SOURCES = ["dense-relu", "conv-relu", "small-cnn", Residual, Branches, Preactivated]
@@ -127,7 +142,7 @@ sources = pytest.mark.parametrize("source", SOURCES, ids=str)
 
 
 class Exact(ReLU):
-    """What a neuron of this threshold says in steps without number."""
+    """The rate of a neuron of this threshold after infinitely many steps."""
 
     def __init__(self, threshold):
         super().__init__()
@@ -147,8 +162,8 @@ def test_where_neurons_are_exact_it_is_the_source(source):
         if isinstance(layer, LIF):
             module.chain[index] = Exact(layer.threshold)
     with torch.no_grad():
-        found = module(ConstantInput(IMAGES / 255, 1))[0]
-    torch.testing.assert_close(found.log_softmax(1), expected, rtol=1e-3, atol=1e-3)
+        rates = module(ConstantInput(IMAGES / 255, 1))[0]
+    torch.testing.assert_close(rates.log_softmax(1), expected, rtol=1e-3, atol=1e-3)
 
 
 @sources
@@ -156,45 +171,38 @@ def test_with_more_steps_the_scores_come_nearer_to_the_sources(source):
     model = trained(source)
     expected = scores(model).log_softmax(1)
     # Of all activations, so that nothing is cut off but by rounding.
-    found = [
-        scores(converted(model, IMAGES, steps, 100.0)).log_softmax(1) for steps in (4, 32, 256)
-    ]
-    distance = [(each - expected).abs().mean() for each in found]
-    assert distance[0] > 2 * distance[1] > 4 * distance[2]
-    assert distance[2] < 0.05 * (expected - expected.mean(0)).abs().mean() + 0.01
+    few, more, most = (
+        (scores(converted(model, IMAGES, steps, 100.0)).log_softmax(1) - expected).abs().mean()
+        for steps in (4, 32, 256)
+    )
+    assert few > 2 * more > 4 * most
+    assert most < 0.05 * (expected - expected.mean(0)).abs().mean() + 0.01
 
 
 @pytest.mark.parametrize("source", ["small-cnn", Residual], ids=str)
 def test_it_is_an_ordinary_model_without_the_sources_code(source, tmp_path):
-    model = trained(source)
-    found = converted(model, IMAGES, 5, 99.0)
-    assert (found.card.contender, found.card.family) == ("sequential", "snn")
-    assert (found.card.encoding, found.card.num_steps) == ("direct", 5)
-    models.save_model(tmp_path / "m.safetensors", found)
+    snn, state = converted(trained(source), IMAGES, 5, 99.0), None
+    card = snn.card
+    assert (card.contender, card.family) == ("sequential", "snn")
+    assert (card.encoding, card.num_steps) == ("direct", 5)
+    models.save_model(tmp_path / "m.safetensors", snn)
     again = models.load_model(tmp_path / "m.safetensors")
-    assert np.array_equal(again.predict(IMAGES)[1], found.predict(IMAGES)[1])
-    state = None
+    assert np.array_equal(again.predict(IMAGES)[1], snn.predict(IMAGES)[1])
     for frame in again.frames(IMAGES):
         streamed, state = again.step(frame, state)
     torch.testing.assert_close(streamed, scores(again))
-    spk = again.trace(IMAGES[:3]).spk
-    assert all(
-        set(each.unique().tolist()) <= {0.0, 1.0}
-        for name, each in spk.items()
-        if "pool" not in name
-    )
+    for name, spk in again.trace(IMAGES[:3]).spk.items():
+        assert "pool" in name or set(spk.unique().tolist()) <= {0.0, 1.0}
 
 
 def test_a_dense_layer_by_hand():
     source = trained("dense-relu")
-    network = source.module
-    weights = {name: value.clone() for name, value in network.state_dict().items()}
+    network, weights = source.module, copy.deepcopy(source.module.state_dict())
     with torch.no_grad():
         first = network.block1(IMAGES.flatten(1) / 255).relu()
         second = network.block2(first).relu()
     layers = traced(network, (1, 10, 10))
-    scales = activation_scales(source, IMAGES, 100.0, layers)
-    a, b = scales.values()
+    a, b = activation_scales(source, IMAGES, 100.0, layers).values()
     assert (a, b) == pytest.approx((float(first.max()), float(second.max())), rel=1e-6)
     positive = np.percentile(first[first > 0].numpy(), 90.0)
     lower, _ = activation_scales(source, IMAGES, 90.0, layers).values()
@@ -206,35 +214,25 @@ def test_a_dense_layer_by_hand():
     assert [layer["threshold"] for layer in described if layer["type"] == "LIF"] == [a, b]
     assert [layer["factor"] for layer in described if layer["type"] == "Scale"] == [a, b]
     made = model.module.state_dict()
-
-    def folded(block):
+    for block, index, shift in (("block1", 1, 0.05 * a), ("block2", 4, 0.05 * b)):
         std = (weights[f"{block}.1.running_var"] + network.block1[1].eps).sqrt()
         gain = weights[f"{block}.1.weight"] / std
         bias = weights[f"{block}.1.bias"] - gain * weights[f"{block}.1.running_mean"]
-        return weights[f"{block}.0.weight"] * gain[:, None], bias
-
-    for block, index, shift in (("block1", 1, 0.05 * a), ("block2", 4, 0.05 * b)):
-        weight, bias = folded(block)
-        torch.testing.assert_close(made[f"chain.{index}.weight"], weight)
+        torch.testing.assert_close(
+            made[f"chain.{index}.weight"], weights[f"{block}.0.weight"] * gain[:, None]
+        )
         torch.testing.assert_close(made[f"chain.{index}.bias"], bias + shift)
     assert torch.equal(made["chain.7.weight"], weights["linear.weight"])
-    assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
-
-
-class Inception(nn.Module):
-    """Max-pooling of branches that neurons of several scales give."""
-
-    def __init__(self):
-        super().__init__()
-        self.a, self.b, self.fc = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 3, 1), nn.Linear(45, 3)
-
-    def forward(self, x):
-        both = torch.cat([self.a(x).relu(), (self.b(x) * 3).relu()], 1)
-        return self.fc(F.max_pool2d(both, 3).flatten(1))
+    torch.testing.assert_close(network.state_dict(), weights, rtol=0, atol=0)
 
 
 def test_pooling_of_joined_branches_pools_each_branchs_spikes():
-    model = trained(Inception)
+    def pooled(net, x):
+        both = torch.cat([net.a(x).relu(), (net.b(x) * 3).relu()], 1)
+        return net.fc(F.max_pool2d(both, 3).flatten(1))
+
+    layers = {"a": nn.Conv2d(1, 2, 1), "b": nn.Conv2d(1, 3, 1), "fc": nn.Linear(45, 3)}
+    model = trained(lambda: Computed(pooled, **layers))
     layers = converted(model, IMAGES, 8, 100.0).card.network["layers"]
     pools = [layer for layer in layers if layer["type"] == "PooledCounts"]
     assert [layers[pool["inputs"][0]]["type"] for pool in pools] == ["LIF", "LIF"]
@@ -251,37 +249,8 @@ def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before(
     net = nn.Sequential(nn.Linear(100, 8), nn.ReLU(), nn.Linear(8, 3))
     card = ModelCard("mine:net", "ann", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {})
     model = Model(Foreign(net, Calling("once", True, "scores"), "ann"), card)
-    found = converted(model, IMAGES, 300, 100.0)
-    torch.testing.assert_close(scores(found), scores(model), rtol=0.05, atol=0.02)
-
-
-class Gated(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
-        self.gate = nn.Conv2d(1, 3, 3)
-
-    def forward(self, x):
-        return (self.body(x) * torch.sigmoid(self.gate(x))).mean((2, 3))
-
-
-class Widened(nn.Module):
-    def forward(self, x):
-        return F.pad(x, (0, 0, 0, 0, 1, 1)).relu()
-
-
-class Weighted(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.bias = nn.Parameter(torch.ones(1))
-
-    def forward(self, x):
-        return x + self.bias
-
-
-class Deciding(nn.Module):
-    def forward(self, x):
-        return x if x.sum() > 0 else -x
+    snn = converted(model, IMAGES, 300, 100.0)
+    torch.testing.assert_close(scores(snn), scores(model), rtol=0.05, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -292,9 +261,19 @@ class Deciding(nn.Module):
             r"1\.0 \(SiLU\): it has no counterpart",
         ),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
-        (Gated(), "sigmoid: it has no counterpart"),
-        (Widened(), "pad: it pads with something else than zeros, or other axes"),
-        (Deciding(), "sum: it has no counterpart"),
+        (
+            Computed(
+                lambda net, x: (net.body(x).relu() * torch.sigmoid(net.gate(x))).mean((2, 3)),
+                body=nn.Conv2d(1, 3, 3),
+                gate=nn.Conv2d(1, 3, 3),
+            ),
+            "sigmoid: it has no counterpart",
+        ),
+        (
+            Computed(lambda net, x: F.pad(x, (0, 0, 0, 0, 1, 1)).relu()),
+            "pad: it pads with something else than zeros, or other axes",
+        ),
+        (Computed(lambda net, x: x if x.sum() > 0 else -x), "sum: it has no counterpart"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
         (
             nn.Sequential(
@@ -313,7 +292,10 @@ class Deciding(nn.Module):
         (nn.Sequential(nn.MaxPool2d(2, dilation=2), nn.ReLU()), r"0 \(MaxPool2d\): it is dilated"),
         (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\): it cuts off at other values"),
         (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\): it has no counterpart"),
-        (nn.Sequential(nn.ReLU(), Weighted()), "joins what comes from the images with something"),
+        (
+            Computed(lambda net, x: x.relu() + net.bias, bias=nn.Parameter(torch.ones(1))),
+            "joins what comes from the images with something",
+        ),
     ],
     ids=str,
 )
@@ -323,9 +305,7 @@ def test_what_has_no_counterpart_is_named(module, named):
 
 
 def test_an_affine_in_front_is_kept():
-    """What a batch norm does to images cannot go into the weights after it, since zeros surround
-    what it gives.
-    """
+    # A batch norm of images cannot go into the weights after it, since zeros surround its output.
     model = trained(
         lambda: nn.Sequential(
             nn.BatchNorm2d(1),
@@ -335,9 +315,9 @@ def test_an_affine_in_front_is_kept():
             nn.Flatten(),
         )
     )
-    found = converted(model, IMAGES, 500, 100.0)
-    assert isinstance(found.module.chain[0], Affine)
-    torch.testing.assert_close(scores(found), scores(model), rtol=0.02, atol=0.01)
+    snn = converted(model, IMAGES, 500, 100.0)
+    assert isinstance(snn.module.chain[0], Affine)
+    torch.testing.assert_close(scores(snn), scores(model), rtol=0.02, atol=0.01)
 
 
 def test_overlapping_windows_pool_counts_too():

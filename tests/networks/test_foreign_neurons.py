@@ -42,10 +42,16 @@ def test_what_a_neuron_does_in_a_step(layer, cost):
     assert known(layer).cost(layer) == cost
 
 
-@pytest.mark.parametrize("layer", [snntorch.RLeaky(0.9, linear_features=2), neuron.KLIFNode()])
-def test_neurons_that_compute_more_are_not_taken_for_simple_ones(layer):
-    assert not known(layer).by_operators
-    assert known(layer).cost is None
+@pytest.mark.parametrize(
+    ("layer", "by_operators"),
+    [
+        (snntorch.RLeaky(0.9, linear_features=2), False),
+        (neuron.KLIFNode(), False),
+        (neuron.SlidingPSN(k=2), True),
+    ],
+)
+def test_neurons_that_compute_more_are_not_taken_for_simple_ones(layer, by_operators):
+    assert (bool(known(layer).by_operators), known(layer).cost) == (by_operators, None)
 
 
 def test_layers_without_neurons():
@@ -64,17 +70,23 @@ def test_a_class_of_ones_own_is_what_it_descends_from():
     assert known(LIFNode()) is None
 
 
-def test_which_layers_spike():
-    assert list(spiking_layers(nn.Sequential(nn.Linear(3, 3), snntorch.Leaky(beta=0.5)))) == ["1"]
-    assert list(spiking_layers(snntorch.Leaky(beta=0.5))) == [""]
-    assert list(spiking_layers(nn.Sequential(neuron.NonSpikingIFNode(), nn.ReLU()))) == []
-    assert list(spiking_layers(nn.Sequential(LIF(), nn.ReLU(), ReLU()))) == ["0"]
-    # A neuron with layers inside is one layer.
-    assert list(spiking_layers(nn.Sequential(snntorch.RLeaky(beta=0.5, linear_features=3)))) == [
-        "0"
-    ]
-    # What only integrates is spikeduel's neuron without a threshold.
-    assert list(spiking_layers(LeakyReadout())) == ["integrator"]
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (nn.Sequential(nn.Linear(3, 3), snntorch.Leaky(beta=0.5)), ["1"]),
+        (snntorch.Leaky(beta=0.5), [""]),
+        (neuron.SlidingPSN(k=2), [""]),
+        (nn.Sequential(neuron.NonSpikingIFNode(), nn.ReLU()), []),
+        (nn.Sequential(LIF(), nn.ReLU(), ReLU()), ["0"]),
+        # A neuron with layers inside is one layer.
+        (nn.Sequential(snntorch.RLeaky(beta=0.5, linear_features=3)), ["0"]),
+        # A layer that only integrates is spikeduel's neuron without a threshold.
+        (LeakyReadout(), ["integrator"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_which_layers_spike(module, names):
+    assert list(spiking_layers(module)) == names
 
 
 def test_norses_cells_spike_and_its_integrators_do_not():
@@ -82,19 +94,19 @@ def test_norses_cells_spike_and_its_integrators_do_not():
     assert list(spiking_layers(nn.Sequential(norse.LIFCell(), norse.LICell()))) == ["0"]
 
 
-def test_layers_that_spike_and_are_counted_by_their_operators():
-    layer = neuron.SlidingPSN(k=2)
-    assert list(spiking_layers(layer)) == [""]
-    assert known(layer).by_operators
-
-
-def test_families():
-    assert family_of(nn.Sequential(nn.Conv2d(1, 1, 3), snntorch.Leaky(beta=0.5))) == "snn"
-    assert family_of(nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())) == "cnn"
-    assert family_of(nn.Sequential(nn.Linear(2, 2), nn.ReLU())) == "ann"
-    module = nn.Linear(2, 2)
-    module.family = "snn"
-    assert family_of(module) == "snn"
+@pytest.mark.parametrize(
+    ("layers", "family"),
+    [
+        ((nn.Conv2d(1, 1, 3), snntorch.Leaky(beta=0.5)), "snn"),
+        ((nn.Conv2d(1, 1, 3), nn.ReLU()), "cnn"),
+        ((nn.Linear(2, 2), nn.ReLU()), "ann"),
+    ],
+)
+def test_families(layers, family):
+    module = nn.Sequential(*layers)
+    assert family_of(module) == family
+    module.family = "ann"
+    assert family_of(module) == "ann"
     module.family = "resnet"
-    with pytest.raises(InputError, match="unknown family of Linear 'resnet'"):
+    with pytest.raises(InputError, match="unknown family of Sequential 'resnet'"):
         family_of(module)

@@ -26,7 +26,9 @@ def runs(monkeypatch):
     """A list that gets an entry of each run of layers that are computed as one."""
     seen, whole = [], kernels.normalised_scan
     monkeypatch.setattr(
-        kernels, "normalised_scan", lambda *given: seen.append(given[-1]) or whole(*given)
+        kernels,
+        "normalised_scan",
+        lambda *arguments: seen.append(arguments[-1]) or whole(*arguments),
     )
     return seen
 
@@ -44,14 +46,11 @@ def images(constant=True):
 
 
 def trained(net, x):
-    """Its answer, gradients and buffers after a step of training."""
+    """Return answer, gradients and buffers after a step of training."""
     y = net(x)
     y.square().sum().backward()
-    return (
-        y.detach(),
-        {name: p.grad for name, p in net.named_parameters()},
-        dict(net.named_buffers()),
-    )
+    gradients = {name: weights.grad for name, weights in net.named_parameters()}
+    return y.detach(), gradients, dict(net.named_buffers())
 
 
 @pytest.mark.parametrize(
@@ -104,21 +103,18 @@ def test_whoever_watches_neurons_sees_them(runs):
 
 
 def test_hooks_on_everything_and_operators_are_seen(runs):
-    net = network()
-    seen = []
-    hook = register_module_forward_hook(lambda module, *_: seen.append(type(module)))
-    net(images())
-    hook.remove()
-    assert {nn.BatchNorm2d, LIF, nn.MaxPool2d} <= set(seen)
-
     class Watching(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             seen.append(function)
             return function(*args, **(kwargs or {}))
 
+    net, seen = network(), []
+    hook = register_module_forward_hook(lambda module, *_: seen.append(type(module)))
+    net(images())
+    hook.remove()
     with Watching():
         net(images())
-    assert torch.ops.spikeduel.scan.default in seen
+    assert {nn.BatchNorm2d, LIF, nn.MaxPool2d, torch.ops.spikeduel.scan.default} <= set(seen)
     assert not runs
 
 
@@ -182,10 +178,9 @@ def test_it_compiles_without_a_break():
     net = network()
     other = copy.deepcopy(net)
     compiled = torch.compile(other, backend="aot_eager", fullgraph=True)
-    expected = trained(net, images(constant=False))
-    torch.testing.assert_close(trained(compiled, images(constant=False))[0], expected[0])
-    torch.testing.assert_close({name: p.grad for name, p in other.named_parameters()}, expected[1])
-    torch.testing.assert_close(dict(other.named_buffers()), expected[2])
+    expected, (answer, *_) = trained(net, images(False)), trained(compiled, images(False))
+    gradients = {name: weights.grad for name, weights in other.named_parameters()}
+    torch.testing.assert_close((answer, gradients, dict(other.named_buffers())), expected)
     torch._dynamo.reset()
 
 
@@ -211,29 +206,27 @@ def dense(**settings):
 
 
 def test_neurons_and_their_linear_layer_train_as_one_by_one(projections):
-    apart = dense()
-    apart.lif1.register_forward_hook(lambda *_: None)
-    results = []
-    for net in (dense(), apart):
+    def results(net):
         output = net(X)
         loss = net.readout.loss(output, torch.tensor([0, 1, 2, 3]))
-        results.append((*output, *torch.autograd.grad(loss, list(net.parameters()))))
+        return (*output, *torch.autograd.grad(loss, list(net.parameters())))
+
+    apart = dense()
+    apart.lif1.register_forward_hook(lambda *_: None)
+    torch.testing.assert_close(results(dense()), results(apart))
     assert len(projections) == 1
-    torch.testing.assert_close(*results)
 
 
 def test_neurons_and_their_linear_layer_are_seen_one_by_one(projections):
     net = dense()
     with neurons_watched(net) as watched:
         net(X)
-    assert watched["lif1"][1].shape == (5, 4, IN)
     with FlopCounterMode(display=False) as counter:
         net(X)
-    assert counter.get_total_flops() == 2 * 4 * 36 * IN + 2 * 5 * 4 * IN * OUT
     with carried_state(net, {}) as states:
         net(X)
-    assert states.keys() == {"lif1", "lif2"}
-    net.eval()(X)
-    dense(surrogate="sigmoid")(X)
-    net.train()(X.expand())
+    for other, x in ((net.eval(), X), (dense(surrogate="sigmoid"), X), (dense(), X.expand())):
+        other(x)
     assert not projections
+    assert (watched["lif1"][1].shape, states.keys()) == ((5, 4, IN), {"lif1", "lif2"})
+    assert counter.get_total_flops() == 2 * 4 * 36 * IN + 2 * 5 * 4 * IN * OUT

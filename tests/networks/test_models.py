@@ -20,15 +20,13 @@ def images(random):
 def test_an_image_gets_one_answer_in_whatever_company(encoding, images):
     model = make(encoding=encoding)
     labels, probabilities = model.predict(images)
-    assert labels.dtype == np.int64
-    assert probabilities.shape == (5, 3)
+    assert (labels.dtype, probabilities.shape) == (np.int64, (5, 3))
     assert np.allclose(probabilities.sum(1), 1)
     assert np.array_equal(labels, probabilities.argmax(1))
-    one_by_one = [model.predict(image[None]) for image in images]
-    assert np.array_equal(labels, np.concatenate([answer[0] for answer in one_by_one]))
-    assert np.allclose(
-        probabilities, np.concatenate([answer[1] for answer in one_by_one]), atol=1e-6
-    )
+    for image, *answer in zip(images, labels, probabilities, strict=True):
+        (label,), (alone,) = model.predict(image[None])
+        assert label == answer[0]
+        assert np.allclose(alone, answer[1], atol=1e-6)
     assert np.array_equal(labels, model.predict(images, batch_size=2)[0])
 
 
@@ -50,8 +48,8 @@ def test_wrong_images_are_refused(images):
 def test_a_temperature_changes_probabilities_and_no_label(temperature, images):
     plain, fitted = make(), make(temperature=temperature)
     labels, raw = plain.predict(images)
-    found, probabilities = fitted.predict(images)
-    assert np.array_equal(found, labels)
+    calibrated, probabilities = fitted.predict(images)
+    assert np.array_equal(calibrated, labels)
     assert np.array_equal(fitted.predict(images, calibrated=False)[1], raw)
     np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-6)
     assert (probabilities.max(1) < raw.max(1)).all() == (temperature > 1)
@@ -74,15 +72,12 @@ def test_the_label_is_that_of_the_scores_where_probabilities_round_to_the_same(i
 
 
 def test_a_trace_is_what_the_network_did(images):
-    model = make()
-    draw = RandomKeys.for_evaluation(np.arange(5))
+    model, draw = make(), RandomKeys.for_evaluation(np.arange(5))
     trace = model.trace(images, draw)
     assert trace.encoded.shape == (6, 5, 1, 10, 10)
     assert list(trace.spk) == ["lif1", "lif2"]
-    x = model.encode(torch.from_numpy(images), draw)
-    spk, mem = model.module(x)
-    assert torch.equal(trace.spk["lif2"], spk)
-    assert torch.equal(trace.mem["lif2"], mem)
+    expected = model.module(model.encode(torch.from_numpy(images), draw))
+    assert all(map(torch.equal, (trace.spk["lif2"], trace.mem["lif2"]), expected))
     torch.testing.assert_close(trace.current["lif2"], model.module.linear2(trace.spk["lif1"]))
     with pytest.raises(InputError, match="does not spike"):
         make("small-cnn").trace(images)
@@ -91,20 +86,13 @@ def test_a_trace_is_what_the_network_did(images):
 @pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
 @pytest.mark.parametrize("contender", ["dense-snn", "conv-lif"])
 def test_streaming_ends_in_the_scores_of_predict(contender, encoding, images):
-    model = make(
-        contender,
-        encoding=encoding,
-        num_steps=6,
-        family="snn",
-        network={"hidden": 12, "neuron": "lif"},
-    )
+    card = {"family": "snn", "num_steps": 6, "network": {"hidden": 12, "neuron": "lif"}}
+    model, state = make(contender, encoding=encoding, **card), None
     model.module.eval()
-    state = None
     frames = list(model.frames(images))
-    assert len(frames) == 6
     for frame in frames:
         scores, state = model.step(frame, state)
-    assert state.num_steps == 6
+    assert state.num_steps == len(frames) == 6
     labels, probabilities = model.predict(images)
     assert np.array_equal(scores.argmax(1).numpy(), labels)
     assert np.allclose(scores.softmax(1).numpy(), probabilities, atol=1e-5)
@@ -114,25 +102,27 @@ def test_streaming_ends_in_the_scores_of_predict(contender, encoding, images):
 
 
 def test_two_streams_do_not_disturb_each_other(images):
-    model = make(encoding="direct")
-    one, other = (torch.from_numpy(images[i : i + 1]).float() / 255 for i in (0, 1))
-    alone = None
+    model, alone, state, between = make(encoding="direct"), None, None, None
+    one, other = (torch.from_numpy(images[[row]]).float() / 255 for row in (0, 1))
     for _ in range(4):
         expected, alone = model.step(one, alone)
-    state, between = None, None
     for _ in range(4):
         scores, state = model.step(one, state)
         _, between = model.step(other, between)
     assert torch.equal(scores, expected)
 
 
-def test_what_cannot_stream_is_told_why(images):
-    with pytest.raises(InputError, match="does not spike"):
-        make("small-cnn").step(torch.zeros(1, 1, 10, 10))
-    with pytest.raises(InputError, match=r"model\.frames\(images\)"):
-        make().step(torch.from_numpy(images))
-    with pytest.raises(InputError, match=r"float32 \[B, 1, 10, 10\]"):
-        make().step(torch.zeros(1, 1, 9, 10))
+@pytest.mark.parametrize(
+    ("contender", "frame", "problem"),
+    [
+        ("small-cnn", torch.zeros(1, 1, 10, 10), "does not spike"),
+        ("dense-snn", torch.zeros(1, 1, 10, 10, dtype=torch.uint8), r"model\.frames\(images\)"),
+        ("dense-snn", torch.zeros(1, 1, 9, 10), r"float32 \[B, 1, 10, 10\]"),
+    ],
+)
+def test_what_cannot_stream_is_told_why(contender, frame, problem):
+    with pytest.raises(InputError, match=problem):
+        make(contender).step(frame)
 
 
 def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkeypatch):
@@ -152,21 +142,14 @@ def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkey
 
 
 def test_models_beside_one_another_are_told_apart():
+    def files(*paths):
+        return list(by_name([Model(one.module, one.card, file=Path(path)) for path in paths]))
+
     one, other, conventional = make(seed=1), make(seed=2), make("small-cnn")
     assert by_name([one, conventional]) == {"dense-snn": one, "small-cnn": conventional}
-    assert list(by_name([one, other, conventional])) == [
-        "dense-snn, seed 1",
-        "dense-snn, seed 2",
-        "small-cnn, seed 4",
-    ]
-    files = [
-        Model(one.module, one.card, file=Path(f"{name}.safetensors"))
-        for name in ("first", "second")
-    ]
-    assert list(by_name(files)) == ["first", "second"]
-    files = [
-        Model(one.module, one.card, file=Path(name) / "same.safetensors")
-        for name in ("first", "second")
-    ]
-    assert list(by_name(files)) == [str(each.file) for each in files]
+    titles = ["dense-snn, seed 1", "dense-snn, seed 2", "small-cnn, seed 4"]
+    assert list(by_name([one, other, conventional])) == titles
+    assert files("first.safetensors", "second.safetensors") == ["first", "second"]
+    paths = [str(Path(name) / "same.safetensors") for name in ("first", "second")]
+    assert files(*paths) == paths
     assert list(by_name([one, one]).values()) == [one, one]

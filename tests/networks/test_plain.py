@@ -20,12 +20,12 @@ def test_layers_may_take_those_of_others_and_run_like_a_loop():
     with torch.no_grad():
         module.chain[1].weight.copy_(torch.eye(4) * 0.6)
     image = torch.tensor([[[[0.0, 1.0], [2.0, 4.0]]]])
-    found = module(ConstantInput(image, 3))
+    output = module(ConstantInput(image, 3))
     # Membranes 0.6·x·t, one spike less each; what follows a constant is constant.
     flat = image.flatten(1)
     spk = torch.tensor([[[0, 0, 1, 1]], [[0, 1, 1, 1]], [[0, 0, 1, 1]]]).float()
     expected = torch.cat([spk + 0.5 * flat, flat.expand(3, 1, 4)], 2)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(output, expected)
     torch.testing.assert_close(module(ConstantInput(image, 3).expand().clone()), expected)
 
 

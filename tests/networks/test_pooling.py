@@ -29,41 +29,35 @@ def two_threads(monkeypatch):
     ("shape", "channels"), [((3, 1, 8, 6), 16), ((2, 3, 7, 9), 48), ((1, 4, 4, 5), 16)]
 )
 def test_a_first_convolution_and_its_pooling_are_one(shape, channels, dtype, monkeypatch):
-    """In float32 numbers and gradients are PyTorch's but for rounding; bf16's are those of float32,
+    """Numbers and gradients are PyTorch's but for rounding; those in bf16 are those in float32,
     rounded once.
     """
     monkeypatch.setattr(
         cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, math.nan, dtype=dtype)
     )
     torch.manual_seed(0)
-    conv, x = nn.Conv2d(shape[1], channels, 3), torch.rand(shape)
-    with torch.no_grad():
-        for each in (conv.weight, conv.bias, x):
-            each.copy_(each.to(dtype))
+    conv, x = nn.Conv2d(shape[1], channels, 3), torch.rand(shape).to(dtype).float()
+    conv.to(dtype).float()
     with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-        found = relu_of_max_pool_of_conv(conv, x)
-    assert found.dtype == dtype
-    assert found.is_contiguous(memory_format=torch.channels_last)
+        ours = relu_of_max_pool_of_conv(conv, x)
+    assert ours.dtype == dtype
+    assert ours.is_contiguous(memory_format=torch.channels_last)
     expected = F.relu(F.max_pool2d(conv(x), 2))
     grad = torch.randn(expected.shape).to(dtype)
-    rounding = (
-        {"rtol": 8e-3, "atol": 1e-2} if dtype == torch.bfloat16 else {"rtol": 1e-5, "atol": 1e-5}
+    rtol, atol = (8e-3, 1e-2) if dtype == torch.bfloat16 else (1e-5, 1e-5)
+    torch.testing.assert_close(ours.float(), expected, rtol=rtol, atol=atol)
+    gradients = (
+        torch.autograd.grad(result, (conv.weight, conv.bias), grad.to(result.dtype))
+        for result in (ours, expected)
     )
-    torch.testing.assert_close(found.float(), expected, **rounding)
-    weights = [conv.weight, conv.bias]
-    for ours, theirs in zip(
-        torch.autograd.grad(found, weights, grad),
-        torch.autograd.grad(expected, weights, grad.float()),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs, **rounding)
+    torch.testing.assert_close(*gradients, rtol=rtol, atol=atol)
 
 
 def test_what_a_first_convolution_does_not_fit_takes_pytorchs_way(monkeypatch):
     monkeypatch.setattr(pooling_kernels, "ReluOfMaxPoolOfConv", None)
     x, followed = torch.rand(2, 1, 6, 6), nn.Conv2d(1, 16, 3)
-    followed.register_forward_hook(lambda *given: None)
-    for conv, given in (
+    followed.register_forward_hook(lambda *images: None)
+    for conv, images in (
         (followed, x),
         (nn.Conv2d(1, 16, 3).double(), x.double()),
         (nn.Conv2d(1, 16, 2), x),
@@ -75,7 +69,7 @@ def test_what_a_first_convolution_does_not_fit_takes_pytorchs_way(monkeypatch):
         (nn.Conv2d(1, 16, 3), x.clone().requires_grad_()),
     ):
         assert torch.equal(
-            relu_of_max_pool_of_conv(conv, given), F.relu(F.max_pool2d(conv(given), 2))
+            relu_of_max_pool_of_conv(conv, images), F.relu(F.max_pool2d(conv(images), 2))
         )
 
 

@@ -36,9 +36,9 @@ def test_events_that_come_in_are_answered_as_a_recording_of_them_and_after_it_an
         *chunks(events, size),
         *chunks(Events(events.x, events.y, events.t + 50_000, events.p), size),
     ]
-    found = list(answers_to_stream(model, twice))
-    assert len(found) == 10
-    for one, other in zip(found, [*wanted, *wanted], strict=True):
+    answers = list(answers_to_stream(model, twice))
+    assert len(answers) == 10
+    for one, other in zip(answers, [*wanted, *wanted], strict=True):
         assert (one.milliseconds, one.events) == (other.milliseconds, other.events)
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
 
@@ -48,7 +48,7 @@ def test_a_pause_is_frames_without_events():
         Events(*np.array([[1], [2], [0], [1]])),
         Events(*np.array([[1], [2], [35_000], [1]])),
     )
-    assert [each.events for each in answers_to_stream(of_recordings(), [early, late])] == [
+    assert [answer.events for answer in answers_to_stream(of_recordings(), [early, late])] == [
         1,
         1,
         1,
@@ -56,25 +56,27 @@ def test_a_pause_is_frames_without_events():
     ]
 
 
-def test_what_cannot_be_answered_is_refused():
-    some = made.some_events(10, SENSOR)
+def test_a_network_without_spikes_is_refused():
     with pytest.raises(InputError, match="does not spike"):
-        list(answers_to_recording(of_recordings("vgg-gru"), some.packed()))
-    with pytest.raises(InputError, match="Train with --bin-ms"):
-        list(answers_to_stream(of_recordings(frame_us=None), [some]))
-    with pytest.raises(InputError, match="runs backwards, from 2,000 to 500"):
-        list(
-            answers_to_stream(
-                of_recordings(), [Events(*np.array([[0, 1], [0, 1], [2000, 500], [0, 1]]))]
-            )
-        )
-    with pytest.raises(InputError, match=r"\(12, 0\), outside the sensor's 12×12"):
-        list(answers_to_stream(of_recordings(), [Events(*np.array([[12], [0], [0], [0]]))]))
+        list(answers_to_recording(of_recordings("vgg-gru"), made.some_events(10, SENSOR).packed()))
+
+
+@pytest.mark.parametrize(
+    ("by", "events", "problem"),
+    [
+        ({"frame_us": None}, [[0], [0], [0], [0]], "Train with --bin-ms"),
+        ({}, [[0, 1], [0, 1], [2000, 500], [0, 1]], "runs backwards, from 2,000 to 500"),
+        ({}, [[12], [0], [0], [0]], r"\(12, 0\), outside the sensor's 12×12"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(by, events, problem):
+    with pytest.raises(InputError, match=problem):
+        list(answers_to_stream(of_recordings(**by), [Events(*np.array(events))]))
 
 
 def test_lines_are_events_a_millisecond_at_a_time():
-    found = list(of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
-    assert [made.rows(each) for each in found] == [
+    parts = list(of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
+    assert [made.rows(events) for events in parts] == [
         [(3, 4, 10, 1), (5, 6, 900, 0)],
         [(7, 8, 1010, 1)],
     ]

@@ -91,22 +91,21 @@ SPIKING = {
 @pytest.mark.parametrize(("contender", "changes"), [("dense-relu", {}), ("dense-lif", SPIKING)])
 def test_a_last_batch_of_one_image_is_learned_from_too(contender, changes):
     """It has no variance: batch norm keeps to its running statistics."""
-    given = make(contender, **changes)
-    images = torch.randint(0, 256, (3, *given.card.image_shape), dtype=torch.uint8)
+    model = make(contender, **changes)
+    images = torch.randint(0, 256, (3, *model.card.image_shape), dtype=torch.uint8)
     keys = RandomKeys.for_training(0, 0, np.arange(3))
-    step = TrainingStep(given, rules(), 10)
-    given.module.train()
+    step = TrainingStep(model, rules(), 10)
+    model.module.train()
     step(images, torch.arange(3), keys)
-    before = copy.deepcopy(given.module.state_dict())
+    before = copy.deepcopy(model.module.state_dict())
     step(images[:1], torch.zeros(1, dtype=torch.int64), RandomKeys(keys.values[:1]))
-    after = given.module.state_dict()
     changed = {
         name
-        for name, value in after.items()
+        for name, value in model.module.state_dict().items()
         if value.dim() and not torch.equal(value, before[name])
     }
-    assert changed == {name for name, _ in given.module.named_parameters()}
-    assert all(layer.training for layer in given.module.modules())
+    assert changed == {name for name, _ in model.module.named_parameters()}
+    assert all(layer.training for layer in model.module.modules())
 
 
 def test_running_statistics_soon_forget_what_they_began_with():

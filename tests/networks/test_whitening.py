@@ -24,8 +24,10 @@ def test_directions_have_one_variance_and_do_not_go_together(kernel):
     size = 2 * kernel[0] * kernel[1]
     assert torch.equal(layer.weight[1 : 2 * size : 2], -layer.weight[: 2 * size : 2])
     with torch.no_grad():
-        found = torch.cov(layer(x / 255)[:, : 2 * size : 2].movedim(1, 0).flatten(1))
-    torch.testing.assert_close(found / found[0, 0], torch.eye(len(found)), rtol=1e-3, atol=1e-3)
+        covariance = torch.cov(layer(x / 255)[:, : 2 * size : 2].movedim(1, 0).flatten(1))
+    torch.testing.assert_close(
+        covariance / covariance[0, 0], torch.eye(len(covariance)), rtol=1e-3, atol=1e-3
+    )
 
 
 def test_filters_are_as_large_as_before_and_those_too_many_stay():

@@ -3,7 +3,7 @@ from dataclasses import fields, replace
 import msgspec
 import pytest
 
-from spikeduel.settings import TUNABLE, Experiment, read_experiment, write_experiment
+from spikeduel.settings import Experiment, read_experiment, write_experiment
 from spikeduel.settings.fields import setting_of
 from spikeduel.system.errors import InputError
 
@@ -55,24 +55,6 @@ from spikeduel.system.errors import InputError
             "per_contender: vgg-lif: beta must be a number",
         ),
         ("family", ("m:net=rnn",), "family must be a list of CONTENDER=snn.cnn.ann"),
-    ],
-)
-def test_values_that_make_no_sense_are_refused(name, value, says):
-    with pytest.raises(InputError, match=says):
-        Experiment(**{name: value})
-
-
-def test_own_code_is_what_is_named_by_module_and_attribute():
-    assert Experiment().own_code == ()
-    own = Experiment(
-        contenders=("conv-lif", "m:net"), encoding="m:code", neuron="m:cell", augmentation="m:noise"
-    )
-    assert own.own_code == ("m:net", "m:code", "m:cell", "m:noise")
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
         ("seeds", 10**9, "seeds must be a whole number from 1 to 10,000, not 1000000000"),
         ("num_steps", 10**12, "num_steps must be a whole number from 1 to 100,000"),
         ("hidden", 10**12, "hidden must be a whole number from 1 to 1,000,000"),
@@ -86,19 +68,22 @@ def test_own_code_is_what_is_named_by_module_and_attribute():
         ("dataset", "caf\udce9", r"not 'caf\\udce9'"),
         ("contenders", ("a\nb",), "contenders must be a list of text"),
     ],
-    ids=lambda value: (
-        type(value).__name__
-    ),  # pytest cannot write out numbers of thousands of digits
+    # pytest cannot write out numbers of thousands of digits
+    ids=lambda value: type(value).__name__,
 )
-def test_values_beyond_reason_are_refused(name, value, says):
+def test_values_that_make_no_sense_are_refused(name, value, says):
     with pytest.raises(InputError, match=says):
         Experiment(**{name: value})
 
 
-def test_a_data_set_made_by_code_is_own_code_and_a_folder_is_not(tmp_path):
-    (tmp_path / "a:b").mkdir()
+def test_own_code_is_what_is_named_by_module_and_attribute_and_a_folder_is_not(tmp_path):
+    own = Experiment(
+        contenders=("conv-lif", "m:net"), encoding="m:code", neuron="m:cell", augmentation="m:noise"
+    )
+    assert own.own_code == ("m:net", "m:code", "m:cell", "m:noise")
     assert Experiment(dataset="m:data").own_code == ("m:data",)
-    assert Experiment(dataset="a:b").own_code == ()
+    (tmp_path / "a:b").mkdir()
+    assert Experiment(dataset="a:b").own_code == Experiment().own_code == ()
 
 
 def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
@@ -113,19 +98,6 @@ def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
     assert hash(experiment) == hash(replace(experiment))
     write_experiment(tmp_path / "e.toml", experiment)
     assert read_experiment(tmp_path / "e.toml") == experiment
-
-
-def test_only_what_is_a_contenders_own_can_differ():
-    assert {name for name, whose in TUNABLE.items() if whose == "any"} == {
-        "learning_rate",
-        "weight_decay",
-    }
-    assert {name for name, family in TUNABLE.items() if family == "snn"} == {
-        "num_steps",
-        "beta",
-        "threshold",
-        "surrogate_alpha",
-    }
 
 
 def test_epochs_of_single_contenders_are_what_equal_times_decide():
@@ -147,26 +119,28 @@ def test_epochs_of_single_contenders_are_what_equal_times_decide():
 
 
 def test_what_is_not_decided_yet_is_asked_for():
-    for name, given in (("num_epochs", {"epochs": 3}), ("decided_batch_size", {"batch_size": 3})):
-        with pytest.raises(InputError, match=f"{next(iter(given))}: not decided yet"):
+    for name, settings in (
+        ("num_epochs", {"epochs": 3}),
+        ("decided_batch_size", {"batch_size": 3}),
+    ):
+        with pytest.raises(InputError, match=f"{next(iter(settings))}: not decided yet"):
             getattr(Experiment(), name)
-        assert getattr(Experiment(**given), name) == 3
+        assert getattr(Experiment(**settings), name) == 3
 
 
 def test_every_setting_says_what_it_means_and_is_in_the_json_schema():
     described = msgspec.json.schema(Experiment)["$defs"]["Experiment"]["properties"]
-    for each in fields(Experiment):
-        assert described[each.name]["description"] == setting_of(each.type).help
-        assert setting_of(each.type).help.endswith(".")
+    for field in fields(Experiment):
+        assert described[field.name]["description"] == setting_of(field.type).help
+        assert setting_of(field.type).help.endswith(".")
     assert (described["seeds"]["minimum"], described["seeds"]["maximum"]) == (1, 10_000)
     assert described["split"]["enum"] == ["default", "published"]
 
 
 def test_values_are_converted_to_the_types_of_the_fields():
-    experiment = Experiment(contenders=["conv-lif"], beta=1, surrogate_alpha=2)
+    experiment = Experiment(contenders=["conv-lif"], beta=1)
     assert experiment.contenders == ("conv-lif",)
     assert isinstance(experiment.beta, float)
-    assert isinstance(experiment.surrogate_alpha, float)
 
 
 def test_a_family_is_declared_by_name():

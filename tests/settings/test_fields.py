@@ -4,39 +4,18 @@ import pytest
 
 from spikeduel.settings.fields import (
     Count,
-    DeclaredFamily,
     DeviceName,
-    Fraction,
-    NotNegative,
     Positive,
     Steps,
     Text,
     checked,
     choices,
-    described,
     parsed,
     setting,
 )
 from spikeduel.system.errors import InputError
 
 Colour = Literal["red", "green", "blue"]
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        (bool, "true or false"),
-        (Steps | None, "a whole number from 1 to 100,000 or unset"),
-        (Annotated[Count | None, setting("Meaning.")], "a whole number of at least 1 or unset"),
-        (Positive, "a number above 0"),
-        (NotNegative, "a number of at least 0"),
-        (Fraction, "a number from 0 to 1"),
-        (tuple[DeclaredFamily, ...], "a list of CONTENDER=snn|cnn|ann"),
-        (DeviceName, "auto, cpu, cuda, cuda:N, mps or xpu"),
-    ],
-)
-def test_values_in_words(kind, words):
-    assert described(kind) == words
 
 
 def test_choices_keep_their_order():
@@ -62,9 +41,9 @@ def test_choices_keep_their_order():
     ],
 )
 def test_text_becomes_a_value(kind, text, value):
-    found = parsed("name", text, kind)
-    assert found == value
-    assert type(found) is type(value)
+    read = parsed("name", text, kind)
+    assert read == value
+    assert type(read) is type(value)
 
 
 @pytest.mark.parametrize(
@@ -84,9 +63,8 @@ def test_text_that_is_no_value_is_refused(kind, text, problem):
 
 
 def test_long_values_are_cut_in_errors():
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=r"^.{,199}$"):
         checked("name", "x" * 10_000, int)
-    assert len(str(error.value)) < 200
 
 
 def test_devices_may_be_numbered():

@@ -19,37 +19,37 @@ ONE_OFF = {
 """Values of settings for which `other_value` knows none."""
 
 
-def other_value(own):
+def other_value(field):
     """Return a value of a setting that is not its default."""
-    default = own.default
-    if own.name in ONE_OFF:
-        return ONE_OFF[own.name]
-    if names := [name for name in choices(own.type) if name != default]:
+    default = field.default
+    if field.name in ONE_OFF:
+        return ONE_OFF[field.name]
+    if names := [name for name in choices(field.type) if name != default]:
         return names[0]
     if isinstance(default, bool):
         return not default
     if isinstance(default, str):
         return "m:n"
     if default is None:
-        kind = str(own.type)
+        kind = str(field.type)
         return "1_" if "str" in kind else 0.5 if "float" in kind else 7
     return default / 2 if isinstance(default, float) else default + 1
 
 
-@pytest.mark.parametrize("own", fields(Experiment), ids=lambda own: own.name)
-def test_every_setting_survives_toml_and_text(own, tmp_path):
-    value = other_value(own)
-    experiment = Experiment(**{own.name: value})
+@pytest.mark.parametrize("field", fields(Experiment), ids=lambda field: field.name)
+def test_every_setting_survives_toml_and_text(field, tmp_path):
+    value = other_value(field)
+    experiment = Experiment(**{field.name: value})
     # Another value than the default, which would survive anything.
     assert experiment != Experiment()
     write_experiment(tmp_path / "e.toml", experiment)
     assert read_experiment(tmp_path / "e.toml") == experiment
-    if own.name == "per_contender":
+    if field.name == "per_contender":
         return
     if isinstance(value, tuple):
-        assert parsed(own.name, value[0], Text) == value[0]
+        assert parsed(field.name, value[0], Text) == value[0]
     else:
-        assert parsed(own.name, str(value), own.type) == value
+        assert parsed(field.name, str(value), field.type) == value
 
 
 @pytest.mark.parametrize(

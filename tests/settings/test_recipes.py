@@ -8,18 +8,24 @@ from spikeduel.system.errors import InputError
 
 
 def test_the_baseline_is_the_studys():
-    experiment = baseline("fashion-mnist")
-    assert experiment.contenders == ("dense-snn", "small-cnn")
-    assert (experiment.encoding, experiment.num_steps, experiment.neuron) == ("rate", 25, "lif")
-    assert (experiment.beta, experiment.threshold, experiment.reset_mechanism) == (
-        0.95,
-        1.0,
-        "subtract",
-    )
-    assert (experiment.surrogate, experiment.hidden) == ("atan", 1024)
-    assert (experiment.epochs, experiment.batch_size, experiment.learning_rate) == (20, 128, 8.5e-5)
-    assert experiment.patience == 3
-    assert experiment.seeds == 1
+    expected = {
+        "contenders": ("dense-snn", "small-cnn"),
+        "encoding": "rate",
+        "num_steps": 25,
+        "neuron": "lif",
+        "beta": 0.95,
+        "threshold": 1.0,
+        "reset_mechanism": "subtract",
+        "surrogate": "atan",
+        "hidden": 1024,
+        "epochs": 20,
+        "batch_size": 128,
+        "learning_rate": 8.5e-5,
+        "patience": 3,
+        "seeds": 1,
+    }
+    settings = asdict(baseline("fashion-mnist"))
+    assert {name: settings[name] for name in expected} == expected
 
 
 def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
@@ -40,10 +46,9 @@ def test_changes_reach_the_experiment_and_are_checked():
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_names_itself_and_says_what_it_is(name):
-    recipe = RECIPES[name]
-    assert recipe("digits").recipe == name
-    assert asdict(recipe("digits"))["dataset"] == "digits"
-    assert recipe.__doc__.strip()
+    experiment = RECIPES[name]("digits")
+    assert (experiment.recipe, experiment.dataset) == (name, "digits")
+    assert RECIPES[name].__doc__.strip()
 
 
 def test_matched_is_two_pairs_of_twins_under_one_rule():
@@ -91,8 +96,8 @@ def test_contenders_named_by_hand_bring_the_settings_of_their_recipe():
         "dense-snn": {"learning_rate": 8.5e-5, "num_steps": 25},
         "small-cnn": {"learning_rate": 8.5e-5},
     }
-    given = for_contenders(("conv-lif", "dense-snn"), "mnist", given=("num_steps",))
-    assert given.per_contender == {"dense-snn": {"learning_rate": 8.5e-5}}
+    mixed = for_contenders(("conv-lif", "dense-snn"), "mnist", given=("num_steps",))
+    assert mixed.per_contender == {"dense-snn": {"learning_rate": 8.5e-5}}
 
 
 def test_a_rate_that_suits_another_optimizer_stays_at_home():

@@ -48,28 +48,29 @@ def test_every_combination_is_a_duel(read):
     assert [study.label(duel) for duel in study.duels][1] == "digits, encoding rate"
 
 
-def test_a_duel_can_be_left_out(read):
-    study = read(f'{GRID}[[exclude]]\ndataset = "digits"\nencoding = ["rate", "latency"]\n')
-    assert values(study) == [
-        ("digits", "direct"),
-        ("fashion-mnist-mini", "direct"),
-        ("fashion-mnist-mini", "rate"),
-    ]
+LISTS = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfamily = [[], ["m:net=snn"]]\n'
 
 
-def test_what_is_a_list_itself_is_left_out_as_it_is(read):
-    lists = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfamily = [[], ["m:net=snn"]]\n'
-    study = read(f'{lists}[[exclude]]\ndataset = "digits"\nfamily = ["m:net=snn"]\n')
-    assert values(study) == [
-        ("digits", []),
-        ("fashion-mnist-mini", []),
-        ("fashion-mnist-mini", ["m:net=snn"]),
-    ]
-
-
-def test_a_setting_that_all_share_may_exclude(read):
-    study = read(f'{GRID}[[exclude]]\nepochs = 2\nencoding = "rate"\n')
-    assert values(study) == [("digits", "direct"), ("fashion-mnist-mini", "direct")]
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (
+            f'{GRID}[[exclude]]\ndataset = "digits"\nencoding = ["rate", "latency"]\n',
+            ["digits direct", "fashion-mnist-mini direct", "fashion-mnist-mini rate"],
+        ),
+        (
+            f'{LISTS}[[exclude]]\ndataset = "digits"\nfamily = ["m:net=snn"]\n',
+            ["digits []", "fashion-mnist-mini []", "fashion-mnist-mini ['m:net=snn']"],
+        ),
+        (
+            f'{GRID}[[exclude]]\nepochs = 2\nencoding = "rate"\n',
+            ["digits direct", "fashion-mnist-mini direct"],
+        ),
+    ],
+    ids=["several values", "what is a list itself", "a setting that all share"],
+)
+def test_duels_can_be_left_out(read, text, left):
+    assert ["{} {}".format(*names) for names in values(read(text))] == left
 
 
 def test_recipes_contenders_and_steps_may_vary(read):
@@ -89,10 +90,9 @@ def test_recipes_contenders_and_steps_may_vary(read):
 
 
 def test_folders_beside_the_file_are_found_from_everywhere(read, tmp_path, monkeypatch):
-    (tmp_path / "photos" / "a").mkdir(parents=True)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
+    for name in ("photos", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     (duel,) = read('[grid]\ndataset = ["photos"]\n').duels
     assert duel.experiment.dataset == str(tmp_path / "photos")
 

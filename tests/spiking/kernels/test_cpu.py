@@ -21,12 +21,10 @@ RESULTS = ("spk", "mem", "last")
 
 @pytest.fixture(autouse=True)
 def buffers_full_of_nan(monkeypatch):
-    """What a kernel fails to write shows."""
-
-    def full_of_nan(shape, dtype=torch.float32):
-        return torch.full(shape, float("nan"), dtype=dtype)
-
-    monkeypatch.setattr(cpu, "empty", full_of_nan)
+    """Values that a kernel fails to write show."""
+    monkeypatch.setattr(
+        cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, torch.nan, dtype=dtype)
+    )
 
 
 def sequence(shape, seed=0, dtype=torch.float32):
@@ -115,26 +113,14 @@ def test_bfloat16_is_read_exactly_and_written_rounded(constant):
 
 
 def test_bfloat16_is_rounded_as_torch_rounds_it():
-    values = torch.cat(
-        [
-            sequence((4096,)) * 1e3,
-            torch.tensor([0.0, -0.0, float("inf"), -float("inf"), float("nan")]),
-        ]
-    )
-    values = torch.cat(
-        [
-            values,
-            torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF], dtype=torch.int32).view(
-                torch.float32
-            ),
-        ]
-    )
+    infinity = float("inf")
+    ends = torch.tensor([0.0, -0.0, infinity, -infinity, float("nan")])
+    bits = torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF], dtype=torch.int32)
+    values = torch.cat([sequence((4096,)) * 1e3, ends, bits.view(torch.float32)])
     spk = torch.zeros(1, len(values), dtype=torch.bfloat16)
-    grad = torch.zeros(1, len(values), dtype=torch.bfloat16)
-    out = cpu.scan_backward(
-        (None, values[None], None), spk, None, torch.tensor(0.5), Dynamics(1.0), 1, False
-    )[0]
-    assert out.dtype == grad.dtype
+    gradients, beta = (None, values[None], None), torch.tensor(0.5)
+    out = cpu.scan_backward(gradients, spk, None, beta, Dynamics(1.0), 1, False)[0]
+    assert out.dtype == torch.bfloat16
     assert torch.equal(out[0].nan_to_num(nan=7.0), values.bfloat16().nan_to_num(nan=7.0))
 
 
@@ -190,14 +176,12 @@ def test_inputs_that_are_not_contiguous(view):
 def test_channels_last_stays_channels_last():
     images = sequence((6 * 2, 3, 5, 4)).contiguous(memory_format=torch.channels_last)
     gradients = []
-    for scan in (kernels.scan, reference.scan):
+    for scan in (reference.scan, kernels.scan):
         current = images.unflatten(0, (6, 2)).detach().clone().requires_grad_()
         spk, mem, _ = scan(current, 0.9, Dynamics(1.0))
-        if scan is kernels.scan:
-            for x in (spk, mem):
-                assert x.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
-        (spk + mem).sum().backward()
-        gradients.append(current.grad)
+        gradients += torch.autograd.grad((spk + mem).sum(), current)
+    for result in (spk, mem):
+        assert result.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(*gradients)
 
 
@@ -210,9 +194,8 @@ def run_large(seed):
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
-    before = torch.get_num_threads()
+    before, results = torch.get_num_threads(), []
     try:
-        results = []
         for num_threads in (1, 2, 3):
             torch.set_num_threads(num_threads)
             results.append(run_large(0))

@@ -16,21 +16,23 @@ def test_values_stay_and_only_their_steps_change(num_steps, batch, neurons, key)
         num_steps, batch, neurons
     )
     keys = np.arange(batch, dtype=np.uint64) ^ np.uint64(key)
-    found = permuted_over_time(spk, keys)
-    assert torch.equal(found.sort(0).values, spk)
+    permuted = permuted_over_time(spk, keys)
+    assert torch.equal(permuted.sort(0).values, spk)
     if num_steps == 1:
-        assert torch.equal(found, spk)
+        assert torch.equal(permuted, spk)
 
 
 def test_each_order_is_equally_likely_and_neurons_are_independent():
     spk = torch.arange(3.0).view(3, 1, 1).expand(3, 1, 60_000)
-    found = permuted_over_time(spk, KEYS[:1])[:, 0]
-    codes, counts = torch.unique(found[0] * 9 + found[1] * 3 + found[2], return_counts=True)
+    permuted = permuted_over_time(spk, KEYS[:1])[:, 0]
+    codes, counts = torch.unique(
+        permuted[0] * 9 + permuted[1] * 3 + permuted[2], return_counts=True
+    )
     assert len(codes) == 6
     # 60,000 draws of one in six: four standard deviations are 365.
     assert (counts - 10_000).abs().max() < 365
     # Neighbours do not share their order.
-    same = (found[:, 1:] == found[:, :-1]).all(0).float().mean()
+    same = (permuted[:, 1:] == permuted[:, :-1]).all(0).float().mean()
     assert abs(same - 1 / 6) < 0.01
 
 
@@ -46,8 +48,8 @@ def test_it_depends_on_the_key_and_on_nothing_else_in_the_batch(generator):
 def test_type_layout_and_the_original_are_kept(dtype, generator):
     spk = (torch.rand(5, 3, 6, 6, 4, generator=generator) < 0.5).to(dtype).permute(0, 1, 4, 2, 3)
     before = spk.clone()
-    found = permuted_over_time(spk, KEYS)
-    assert (found.dtype, found.shape, found.stride()) == (dtype, spk.shape, spk.stride())
-    assert torch.equal(found.sum(0), spk.sum(0))
-    assert not torch.equal(found, spk)
+    permuted = permuted_over_time(spk, KEYS)
+    assert (permuted.dtype, permuted.shape, permuted.stride()) == (dtype, spk.shape, spk.stride())
+    assert torch.equal(permuted.sum(0), spk.sum(0))
+    assert not torch.equal(permuted, spk)
     assert torch.equal(spk, before)

@@ -64,9 +64,7 @@ def test_an_error_in_any_part_is_raised(monkeypatch, failing_start):
 
 
 def test_without_a_folder_for_compiled_code_it_still_spikes():
-    """As somebody with neither a home nor a right to write beside the sources, as in many
-    containers.
-    """
+    """The user has no home and may not write beside the sources, as in many containers."""
     command = [sys.executable, "-W", "ignore", "-c", SPIKES]
     environment = {**os.environ, "HOME": "/nonexistent", "XDG_CACHE_HOME": "/nonexistent"}
     environment.pop("NUMBA_CACHE_DIR", None)

@@ -79,12 +79,9 @@ def test_membranes_are_float32_under_any_precision(dtype, constant):
     spk, mem, last = kernels.scan(ConstantInput(leaf, 5) if constant else leaf, 0.9, Dynamics(1.0))
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     assert (spk.dtype, mem.dtype, last.dtype) == (dtype, wide, wide)
-    values = values.to(wide)
-    expected = reference.scan(
-        values[:1].expand(5, -1, -1) if constant else values, 0.9, Dynamics(1.0)
-    )
-    assert torch.equal(spk, expected[0].to(dtype))
-    assert torch.equal(mem, expected[1])
+    sequence = (values[:1].expand(5, -1, -1) if constant else values).to(wide)
+    expected = reference.scan(sequence, 0.9, Dynamics(1.0))
+    assert all(map(torch.equal, (spk, mem), (expected[0].to(dtype), expected[1])))
     spk.sum().backward()
     assert leaf.grad.dtype == dtype
 

@@ -18,7 +18,7 @@ constants = pytest.mark.parametrize("constant", [False, True], ids=["sequence", 
 
 @pytest.fixture(autouse=True)
 def buffers_full_of_nan(monkeypatch):
-    """What a kernel fails to write shows."""
+    """Values that a kernel fails to write show."""
     monkeypatch.setattr(
         gpu,
         "empty",
@@ -53,21 +53,12 @@ def by_autograd(current, state, beta, neurons, num_steps, gradients):
         state = torch.zeros(1 if neurons.adaptation is None else 2, current.shape[1])
     leaves = [x.double().requires_grad_() for x in (current, state, beta)]
     results = by_reference(*leaves, neurons, num_steps)
-    given = [
-        (result, gradient)
-        for result, gradient in zip(results, gradients, strict=True)
-        if gradient is not None
+    incoming = [torch.zeros(()) if gradient is None else gradient for gradient in gradients]
+    incoming = [
+        gradient.double().expand_as(result)
+        for result, gradient in zip(results, incoming, strict=True)
     ]
-    found = torch.autograd.grad(
-        [result for result, _ in given],
-        leaves,
-        [gradient.double() for _, gradient in given],
-        allow_unused=True,
-    )
-    return [
-        torch.zeros_like(leaf) if gradient is None else gradient
-        for leaf, gradient in zip(leaves, found, strict=True)
-    ]
+    return torch.autograd.grad(results, leaves, incoming, allow_unused=True, materialize_grads=True)
 
 
 def on_device(*tensors):
@@ -94,14 +85,14 @@ def some_gradients(results):
     return [normal(*result.shape, seed=seed) for seed, result in enumerate(results, start=1)]
 
 
-def assert_same(found, expected):
-    for mine, theirs in zip(found, expected, strict=True):
+def assert_same(ours, expected):
+    for mine, theirs in zip(ours, expected, strict=True):
         assert mine.dtype == torch.float32
         assert torch.equal(mine, theirs)
 
 
-def assert_close(found, expected, rtol=1e-4):
-    for mine, theirs in zip(found, expected, strict=True):
+def assert_close(ours, expected, rtol=1e-4):
+    for mine, theirs in zip(ours, expected, strict=True):
         # Relative to the size of the gradients: single elements can cancel.
         scale = theirs.abs().max().item() if theirs.numel() else 1.0
         torch.testing.assert_close(mine.double(), theirs, rtol=rtol, atol=1e-6 * max(scale, 1.0))
@@ -119,11 +110,11 @@ def assert_agree(current, state, neurons, num_steps, beta=0.95):
     # Or else the gradients of float64 would be those of other spikes.
     assert torch.equal(results[0].double(), exactly[0])
     gradients = some_gradients(results)
-    found = backward(gradients, current, state, beta, neurons, num_steps)
-    assert found[0].dtype == current.dtype
+    ours = backward(gradients, current, state, beta, neurons, num_steps)
+    assert ours[0].dtype == current.dtype
     # A gradient in bfloat16 is right to its 8 bits.
     rtol = max(1e-4, torch.finfo(current.dtype).eps)
-    assert_close(found, by_autograd(current, state, beta, neurons, num_steps, gradients), rtol)
+    assert_close(ours, by_autograd(current, state, beta, neurons, num_steps, gradients), rtol)
 
 
 @pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
@@ -163,25 +154,20 @@ def test_to_the_last_bit_where_floats_are_exact(adaptation, constant, reset_mech
     expected = by_reference(current.double(), state.double(), beta.double(), neurons, 4)
     assert_same(results, [x.float() for x in expected])
     gradients = [torch.randint(-8, 9, x.shape, generator=generator) / 8 for x in results]
-    found = backward(gradients, current, state, beta, neurons, 4)
-    assert_same(
-        found, [x.float() for x in by_autograd(current, state, beta, neurons, 4, gradients)]
-    )
+    ours = backward(gradients, current, state, beta, neurons, 4)
+    assert_same(ours, [x.float() for x in by_autograd(current, state, beta, neurons, 4, gradients)])
 
 
-@pytest.mark.parametrize("given", [(0,), (1,), (2,), (0, 1), ()], ids=str)
+@pytest.mark.parametrize("used", [(0,), (1,), (2,), (0, 1), ()], ids=str)
 @adaptations
-def test_gradients_of_some_results_only(adaptation, given):
+def test_gradients_of_some_results_only(adaptation, used):
     neurons = dynamics(adaptation, "zero")
-    current, beta = normal(5, 19), torch.tensor(0.8)
-    state = some_state(neurons, 19)
+    current, state, beta = normal(5, 19), some_state(neurons, 19), torch.tensor(0.8)
     gradients = some_gradients(forward(current, state, beta, neurons, 5))
-    gradients = [gradient if i in given else None for i, gradient in enumerate(gradients)]
-    found = backward(gradients, current, state, beta, neurons, 5)
-    if given:
-        assert_close(found, by_autograd(current, state, beta, neurons, 5, gradients))
-    else:
-        assert all((gradient == 0).all() for gradient in found)
+    gradients = [gradient if i in used else None for i, gradient in enumerate(gradients)]
+    ours = backward(gradients, current, state, beta, neurons, 5)
+    assert_close(ours, by_autograd(current, state, beta, neurons, 5, gradients))
+    assert used or not any(gradient.any() for gradient in ours)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

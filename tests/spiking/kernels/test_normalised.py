@@ -33,12 +33,10 @@ BETA = 0.9
 
 @pytest.fixture(autouse=True)
 def buffers_full_of_nan(monkeypatch):
-    """What a kernel fails to write shows."""
-
-    def full_of_nan(shape, dtype=torch.float32):
-        return torch.full(shape, float("nan"), dtype=dtype)
-
-    monkeypatch.setattr(cpu, "empty", full_of_nan)
+    """Values that a kernel fails to write show."""
+    monkeypatch.setattr(
+        cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, torch.nan, dtype=dtype)
+    )
 
 
 def norm_of(channels, **settings):
@@ -62,34 +60,25 @@ def incoming(spk):
     return torch.randn(spk.shape, generator=torch.Generator().manual_seed(2)).to(spk.dtype)
 
 
-def by_kernel(current, dynamics, size):
+def by_kernel(current, dynamics, size, scan=kernels.normalised_scan):
     """Spikes, and the gradients of current, weight, bias and beta."""
     num_steps, _, channels, *_, side = size
-    leaf, norm, beta = (
-        current.clone().requires_grad_(),
-        norm_of(channels),
-        torch.tensor(BETA, requires_grad=True),
-    )
-    given = ConstantInput(leaf[0], num_steps) if len(current) < num_steps else leaf
-    assert kernels.is_normalised(given, norm, beta, dynamics, side)
-    spk = kernels.normalised_scan(given, norm, beta, dynamics, side)
-    spk.backward(incoming(spk))
-    return spk.detach(), leaf.grad, norm.weight.grad, norm.bias.grad, beta.grad
+    leaf, norm = current.clone().requires_grad_(), norm_of(channels)
+    beta = torch.tensor(BETA, requires_grad=True)
+    if scan is kernels.normalised_scan:
+        x = ConstantInput(leaf[0], num_steps) if len(current) < num_steps else leaf
+        assert kernels.is_normalised(x, norm, beta, dynamics, side)
+        spk = scan(x, norm, beta, dynamics, side)
+    else:
+        affine = norm.weight, norm.bias, beta, norm.eps
+        spk, _, _ = scan(leaf, *affine, dynamics, num_steps, side)
+    gradients = torch.autograd.grad(spk, (leaf, norm.weight, norm.bias, beta), incoming(spk))
+    return spk.detach(), *gradients
 
 
 def by_reference(current, dynamics, size):
-    """What `by_kernel` gives."""
-    num_steps, _, channels, *_, side = size
-    leaf, norm, beta = (
-        current.clone().requires_grad_(),
-        norm_of(channels),
-        torch.tensor(BETA, requires_grad=True),
-    )
-    spk, _, _ = reference.normalised_scan(
-        leaf, norm.weight, norm.bias, beta, norm.eps, dynamics, num_steps, side
-    )
-    spk.backward(incoming(spk))
-    return spk.detach(), leaf.grad, norm.weight.grad, norm.bias.grad, beta.grad
+    """Spikes and gradients as `by_kernel` returns them, by the reference."""
+    return by_kernel(current, dynamics, size, reference.normalised_scan)
 
 
 def assert_agree(current, dynamics, size):
@@ -165,32 +154,23 @@ def test_what_is_no_number_stays_none_without_a_word(wrong):
     ("size", "reset_mechanism"), [*zip(SIZES, [*RESET_MECHANISMS] * 2, strict=False)], ids=str
 )
 def test_the_reference_is_what_torchs_layers_give(reset_mechanism, size, constant):
-    num_steps, batch, channels, *_, side = size
+    num_steps, _, channels, *_, side = size
     current, dynamics = a_current(size, constant).double(), Dynamics(1.0, reset_mechanism)
-    incoming_of = incoming(
-        torch.empty(num_steps, batch, channels, size[3] // side, size[4] // side)
-    ).double()
-    results = []
-    for layers in (False, True):
-        leaf, norm = current.clone().requires_grad_(), norm_of(channels).double()
-        beta = torch.tensor(BETA, dtype=torch.float64, requires_grad=True)
-        if layers:
-            y = (
-                norm(leaf.flatten(0, 1))
-                .unflatten(0, leaf.shape[:2])
-                .expand(num_steps, *leaf.shape[1:])
-            )
-            spk = reference.scan(y, beta, dynamics)[0]
-            spk = nn.MaxPool2d(side)(spk.flatten(0, 1)).unflatten(0, spk.shape[:2])
-        else:
-            given = norm.weight, norm.bias, beta, norm.eps, dynamics, num_steps, side
-            spk, mean, var = reference.normalised_scan(leaf, *given)
-            torch.testing.assert_close(mean, current.mean((0, 1, 3, 4)))
-            torch.testing.assert_close(var, current.var((0, 1, 3, 4), correction=0))
-        spk.backward(incoming_of)
-        results.append((spk.detach(), leaf.grad, norm.weight.grad, norm.bias.grad, beta.grad))
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    leaf, norm = current.clone().requires_grad_(), norm_of(channels).double()
+    beta = torch.tensor(BETA, dtype=torch.float64, requires_grad=True)
+    y = norm(leaf.flatten(0, 1)).unflatten(0, leaf.shape[:2])
+    spk = reference.scan(y.expand(num_steps, *leaf.shape[1:]), beta, dynamics)[0]
+    spk = nn.MaxPool2d(side)(spk.flatten(0, 1)).unflatten(0, spk.shape[:2])
+    affine = norm.weight, norm.bias, beta, norm.eps
+    ours, mean, var = reference.normalised_scan(leaf, *affine, dynamics, num_steps, side)
+    torch.testing.assert_close(mean, current.mean((0, 1, 3, 4)))
+    torch.testing.assert_close(var, current.var((0, 1, 3, 4), correction=0))
+    torch.testing.assert_close(ours, spk, rtol=1e-9, atol=1e-9)
+    gradients = [
+        torch.autograd.grad(result, (leaf, norm.weight, norm.bias, beta), incoming(spk))
+        for result in (ours, spk)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("momentum", [0.1, 0.7, None])
@@ -200,8 +180,8 @@ def test_running_statistics_are_those_of_torch(constant, momentum):
     ours, theirs = norm_of(16, momentum=momentum), norm_of(16, momentum=momentum)
     for seed in range(3):
         current = a_current(size, constant, seed=seed)
-        given = ConstantInput(current[0], size[0]) if constant else current
-        kernels.normalised_scan(given, ours, BETA, Dynamics(1.0), 2)
+        x = ConstantInput(current[0], size[0]) if constant else current
+        kernels.normalised_scan(x, ours, BETA, Dynamics(1.0), 2)
         theirs(current.flatten(0, 1))
     torch.testing.assert_close(
         dict(ours.named_buffers()), dict(theirs.named_buffers()), rtol=1e-5, atol=1e-6
@@ -226,9 +206,9 @@ def test_the_gradient_of_the_norm_is_that_of_its_numbers():
         for shape in ((2, 2, 3, 2, 3), (3,), (3,))
     )
     for rows in (current, current[:1]):
-        given = rows.detach().requires_grad_(), weight, bias
+        inputs = rows.detach().requires_grad_(), weight, bias
         assert torch.autograd.gradcheck(
-            lambda x, w, b: reference.normalise(x, w, b, 1e-3, 2)[0], given
+            lambda x, w, b: reference.normalise(x, w, b, 1e-3, 2)[0], inputs
         )
 
 
@@ -247,7 +227,7 @@ def test_what_has_no_kernel_is_known():
     assert kernels.is_normalised(current, norm_of(16), BETA, dynamics, 2)
     for norm in (evaluated, frozen, untracked, wide, norm_of(32)):
         assert not kernels.is_normalised(current, norm, BETA, dynamics, 2)
-    for given in (
+    for wrong in (
         current.double(),
         current.half(),
         current[:, :, :, :1],
@@ -256,8 +236,8 @@ def test_what_has_no_kernel_is_known():
         current[:1, :1, :, :1, :1],
         ConstantInput(current[0], 0),
     ):
-        norm = norm_of(given.shape[-3])
-        assert not kernels.is_normalised(given, norm, BETA, dynamics, 2)
+        norm = norm_of(wrong.shape[-3])
+        assert not kernels.is_normalised(wrong, norm, BETA, dynamics, 2)
     for other in (
         dynamics._replace(adaptation=(0.9, 0.1)),
         Dynamics(torch.tensor(1.0)),
