@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.measuring.energy import accounting
-from spikeduel.measuring.energy.pairwise import compare_run
+from spikeduel.measuring.energy.accounting import compare_run
 from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Side

@@ -15,7 +15,7 @@ from spikeduel.counting.counter import Counter, Declared
 from spikeduel.counting.operations import Layer, Operations
 from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Asked, Counting, ask
-from spikeduel.measuring.energy import Table, accounting, pairwise
+from spikeduel.measuring.energy import Table, accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
 from spikeduel.results.answer import answered
@@ -78,7 +78,7 @@ def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
 
 def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
     """Return `results` with all accountings again, `more` first, and the answer that follows."""
-    return answered(replace(results, energy_accountings=pairwise.compare_run(results, more)))
+    return answered(replace(results, energy_accountings=accounting.compare_run(results, more)))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Cost:
             raise InputError(
                 "no layer of this network takes spikes, and accountings compare a spiking network."
             )
-        accounted = pairwise.against_twin(self.operations, [accounting.read(path) for path in more])
+        accounted = accounting.against_twin(self.operations, list(map(accounting.read, more)))
         return PrintedPair(**asdict(accounted))
 
     def __str__(self) -> str:

@@ -1,6 +1,6 @@
 """Energy of one image from stored counts, by tables: picojoules of one operation and one byte.
 
-Published ways of counting, with formulas of their own, are accountings (`accounting`, `pairwise`).
+Published ways of counting, with formulas of their own, are accountings (`accounting`).
 """
 
 import math

@@ -8,8 +8,8 @@ import made_operations
 from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import AMOUNTS, STEPS
-from spikeduel.measuring.energy import accounting, pairwise, scaled
-from spikeduel.measuring.energy.pairwise import Pair, compare_by, compare_run
+from spikeduel.measuring.energy import accounting, scaled
+from spikeduel.measuring.energy.accounting import Pair, compare_by, compare_run
 from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
 
@@ -29,7 +29,7 @@ def amount(name, side="spiking", steps=1.0, **amounts):
     known |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
     networks = pair(spiking().layers, 2, plain().layers)
     networks.other = known
-    weighed = pairwise._weighed(networks, law(name), known)
+    weighed = accounting._weighed(networks, law(name), known)
     return weighed[side == "other"][0].tolist()
 
 
@@ -339,10 +339,12 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, threshold):
             for key, constant in law(name).constants.items()
             if constant.axis == threshold.axis
         }
-        sides = pairwise._cheaper(
-            *pairwise._weighed(NETWORKS, law(name), NETWORKS.moved(threshold.axis, column), changed)
+        sides = accounting._cheaper(
+            *accounting._weighed(
+                NETWORKS, law(name), NETWORKS.moved(threshold.axis, column), changed
+            )
         )
-        return pairwise._SIDES[int(sides[0])]
+        return accounting._SIDES[int(sides[0])]
 
     assert threshold.becomes != now
     assert (cheaper(threshold.value), cheaper(before)) == (threshold.becomes, now)
@@ -426,13 +428,13 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
         write(tmp_path / "a" / "mine.toml"),
         write(tmp_path / "b" / "mine.toml", "2 * spikes"),
     )
-    twice = pairwise.all_accountings(
+    twice = accounting.all_accountings(
         [accounting.read(mine), accounting.read(mine), accounting.read("syops")]
     )
     assert [accounting.name for accounting in twice[:3]] == ["mine", "syops", "first-layer-once"]
     assert len(twice) == 1 + len(accounting.NAMES)
     with pytest.raises(InputError, match="two accountings are called mine"):
-        pairwise.all_accountings([accounting.read(mine), accounting.read(other)])
+        accounting.all_accountings([accounting.read(mine), accounting.read(other)])
 
 
 @pytest.mark.parametrize(
