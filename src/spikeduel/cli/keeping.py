@@ -1,4 +1,4 @@
-"""Commands `runs` and `clean`: list and compare finished runs, and delete unneeded files."""
+"""Commands `runs` and `clean`."""
 
 from pathlib import Path
 from typing import Annotated

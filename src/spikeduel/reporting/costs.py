@@ -398,5 +398,4 @@ def energy_accountings(
     title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
     x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
     rule, heading = Rule(1.0, look=Look(INK, width=0.9)), "Accounting, and who is cheaper"
-    panel = Panel(x, Axis(""), marks, heading, [rule], names)
-    return Chart(figure_name(accounted), [panel])
+    return Chart(figure_name(accounted), [Panel(x, Axis(""), marks, heading, [rule], names)])

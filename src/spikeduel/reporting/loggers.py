@@ -73,8 +73,7 @@ class TensorBoardLogger(CsvLogger):
         from torch.utils.tensorboard import SummaryWriter
 
         if trial not in self.writers:
-            folder = self.folder / re.sub(r"[^\w.]+", "-", trial)
-            self.writers[trial] = SummaryWriter(str(folder))
+            self.writers[trial] = SummaryWriter(str(self.folder / re.sub(r"[^\w.]+", "-", trial)))
         return self.writers[trial]
 
 

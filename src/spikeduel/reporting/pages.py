@@ -209,8 +209,7 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     yield costs.pareto(results, page.table)
     for name, counted in means.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
-            twin = means.trained_twin(results, name)
-            yield costs.break_even(counted, name, colours[name], twin)
+            yield costs.break_even(counted, name, colours[name], means.trained_twin(results, name))
     if costs.followed(results):
         yield costs.over_time(results, page.table)
     if accountings := results.energy_accountings:

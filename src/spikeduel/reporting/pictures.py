@@ -110,8 +110,7 @@ def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> list[Picture]:
     for suspect in listed[:MOST_PICTURED]:
         image = source(np.asarray(prepared.pictures[suspect.image.index]))
         words = f"{suspect.suggested_probability:.0%}, {_called(suspect.image)}"
-        title = f"{suspect.image.label} → {suspect.suggested}"
-        shown.append(Picture(title, ((image, words),)))
+        shown.append(Picture(f"{suspect.image.label} → {suspect.suggested}", ((image, words),)))
     return shown
 
 

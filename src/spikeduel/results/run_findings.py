@@ -1,4 +1,4 @@
-"""Conditions of the caveats and notes on a run and on tuning; `findings.toml` has the texts."""
+"""Conditions of findings on a run and on tuning; `findings.toml` has the texts."""
 
 import math
 import statistics
@@ -110,8 +110,7 @@ def tuning_limits(tuning: TuningRecord) -> list[Finding]:
 @finds("leakage")
 def leakage(run: RunContext) -> Iterator[Values]:
     if run.dataset.leaks:
-        official = run.dataset.split == "official"
-        yield {"shared": run.dataset.shared_groups, "official": official}
+        yield {"shared": run.dataset.shared_groups, "official": run.dataset.split == "official"}
 
 
 @finds("one_seed")

@@ -290,8 +290,7 @@ def leaking_datasets(study: StudyContext) -> Iterator[Values]:
     main = set(study.verdict.main or ())
     left = next((pair.conclusion for pair in pairs if {pair.a, pair.b} == main), None)
     without = "nothing" if left is None else "better" if left.better else left.value
-    named = [name for name in study.datasets if name in leaking]
-    yield {"datasets": named, "without": without}
+    yield {"datasets": [name for name in study.datasets if name in leaking], "without": without}
 
 
 @finds("few_datasets")

@@ -318,8 +318,7 @@ def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -
     contenders = [described[name, control.title]]
     planned = trials_of(changed, prepared, trial.split, contenders=contenders)[trial.card.seed]
     if trial.twin:  # the control starts where the contender did
-        twin = {**planned.settings, "twin": trial.settings["twin"]}
-        planned = replace(planned, settings=twin)
+        planned = replace(planned, settings={**planned.settings, "twin": trial.settings["twin"]})
     return Job(planned, prepared, context.progress)
 
 

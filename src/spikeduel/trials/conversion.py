@@ -95,8 +95,7 @@ def _converted(
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
             model = converted(load(source, store), sample, num_steps, PERCENTILE)
-            trained_on = {**card.trained_on, "converted_from": name}
-            model.card = replace(model.card, trained_on=trained_on)
+            model.card = replace(model.card, trained_on={**card.trained_on, "converted_from": name})
             val = Asked(EvaluationBatches(*prepared.held, split.val))
             seen = val.answers(model)
             validation = Training([{"val_loss": seen.loss, "val_accuracy": seen.accuracy}])

@@ -168,8 +168,7 @@ def trained_on(
 
 
 def _fingerprints(card: ModelCard) -> list[str]:
-    names = "fingerprint", "ungrouped"
-    return [mark for name in names if (mark := card.trained_on.get(name))]
+    return [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]
 
 
 def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
