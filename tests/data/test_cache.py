@@ -64,8 +64,8 @@ def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
 def test_many_at_once_make_it_once() -> None:
     make = Maker()
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: fetch(make).fingerprint, range(4)))
-    assert len(set(found)) == 1
+        fingerprints = list(pool.map(lambda _: fetch(make).fingerprint, range(4)))
+    assert len(set(fingerprints)) == 1
     assert make.calls == 1
 
 
@@ -74,18 +74,17 @@ def test_changed_source_is_noticed(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a").write_text("1")
     make = Maker(sources=(folder,))
-    fetch(make)
-    fetch(make)
-    assert make.calls == 1
-    (folder / "b").write_text("2")
-    fetch(make)
-    assert make.calls == 2
-    os.utime(folder / "a", ns=(1, 1))
-    fetch(make)
-    assert make.calls == 3
-    shutil.rmtree(folder)
-    fetch(make)
-    assert make.calls == 4
+    changes = (
+        lambda: None,
+        lambda: (folder / "b").write_text("2"),
+        lambda: os.utime(folder / "a", ns=(1, 1)),
+        lambda: shutil.rmtree(folder),
+    )
+    for num_calls, change in enumerate(changes, start=1):
+        change()
+        fetch(make)
+        fetch(make)
+        assert make.calls == num_calls
 
 
 def test_failure_leaves_nothing_behind() -> None:

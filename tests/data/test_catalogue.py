@@ -19,7 +19,6 @@ from spikeduel.data import (
 from spikeduel.data.cache import cached
 from spikeduel.data.events import sets
 from spikeduel.data.mnist_like import EMNIST_STEMS
-from spikeduel.data.prepared import Prepared
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_socofing
@@ -43,7 +42,6 @@ def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> N
     source = synthetic_source(name, tmp_path / "files")
     experiment = Experiment(dataset=name, data_dir=None if source is None else str(source))
     prepared = load(experiment)
-    assert isinstance(prepared, Prepared)
     assert np.asarray(prepared.images[:2]).dtype == np.uint8
     assert prepared.images.shape == (len(prepared), *prepared.image_shape)
     assert prepared.labels.dtype == np.int64
@@ -100,37 +98,18 @@ OWN = """
         images = np.full((40, 1, 4, 4), {level}, np.uint8)
         images += labels[:, None, None, None].astype(np.uint8)
         return RawDataset(images, labels, ("dark", "light"), Preprocessing(1, 4, 4))
-
-    def nothing(options):
-        return None
 """
 
 
-def write_own(folder: Path, level: int) -> None:
-    (folder / "own_blobs.py").write_text(textwrap.dedent(OWN.format(level=level)))
-
-
-def forget() -> None:
-    sys.modules.pop("own_blobs", None)
-
-
-@pytest.fixture
-def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_own_function_and_its_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.chdir(tmp_path)
-    write_own(tmp_path, level=7)
-    forget()
-    yield tmp_path
-    forget()
-
-
-def test_own_function_and_its_changes(own_module: Path) -> None:
-    prepared = prepare("own_blobs:blobs")
+    for level in (7, 100):
+        (tmp_path / "own_blobs.py").write_text(textwrap.dedent(OWN.format(level=level)))
+        monkeypatch.delitem(sys.modules, "own_blobs", raising=False)
+        prepared = prepare("own_blobs:blobs")
+        assert prepared.images.max() == level + 1
     assert prepared.classes == ("dark", "light")
-    assert prepared.images.max() == 8
-    write_own(own_module, level=100)
-    forget()
-    assert prepare("own_blobs:blobs").images.max() == 101
 
 
 def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
@@ -155,7 +134,6 @@ def test_grouping_a_folder_decodes_nothing_anew(
     plain = load(Experiment(dataset=str(image_folder)))
     monkeypatch.setattr("spikeduel.data.folder.picture_dataset", None)
     grouped = load(Experiment(dataset=str(image_folder), group_by=r"00(\d)"))
-    assert grouped.groups is not None
     assert grouped.groups.tolist() == [0, 1, 2, 3, 4, 5] * 2
     assert grouped.ungrouped == plain.fingerprint
     assert len(cached()) == 1

@@ -61,7 +61,6 @@ def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(
     prepared = load(Experiment(dataset=str(table)))
     assert prepared.name == "flat/labels.csv"
     assert prepared.classes == ("cat", "dog")
-    assert prepared.names is not None
     assert [
         f"{n},{prepared.classes[k]}" for n, k in zip(prepared.names, prepared.labels, strict=True)
     ] == sorted(lines, key=lambda line: line.split(",")[::-1])
@@ -69,20 +68,7 @@ def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(
 
 
 def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
-    sides = [
-        "train",
-        "train",
-        "train",
-        "VAL",
-        "valid",
-        "validation",
-        "test",
-        "test",
-        "test",
-        "train",
-        "train",
-        "train",
-    ]
+    sides = ["train"] * 3 + ["VAL", "valid", "validation"] + ["test"] * 3 + ["train"] * 3
     lines = [
         f"{line},{side},p{k // 2}"
         for k, (line, side) in enumerate(zip(labelled(flat), sides, strict=True))
@@ -90,9 +76,6 @@ def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
     prepared = load(
         Experiment(dataset=str(write_labels(flat, *lines, header=" File,LABEL,split,group")))
     )
-    assert prepared.names is not None
-    assert prepared.official is not None
-    assert prepared.groups is not None
     in_turn = [prepared.names.index(name) for name in names(flat)]
     expected = [TRAIN] * 3 + [VALIDATION] * 3 + [TEST] * 3 + [TRAIN] * 3
     assert prepared.official[in_turn].tolist() == expected
@@ -106,7 +89,6 @@ def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
     lines = labelled(flat)
     table = write_labels(flat, *lines)
     grouped = load(Experiment(dataset=str(table), group_by=r"0(\d)"))
-    assert grouped.groups is not None
     assert len(np.unique(grouped.groups)) == 2
     write_labels(flat, *[f"{line},g" for line in lines], header="file,label,group")
     for place in (table, flat):
@@ -117,9 +99,8 @@ def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
 def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
     experiment = Experiment(dataset=str(write_labels(flat, *labelled(flat)[:8])))
     counts = file_counts(experiment, load(experiment))
-    assert counts is not None
     assert counts.num_read == 8
-    ignored = {each.rule: each.count for each in counts.ignored}
+    ignored = {files.rule: files.count for files in counts.ignored}
     assert ignored.pop("not in the CSV") == 4
     assert sum(ignored.values()) == 1  # the CSV itself
 
@@ -199,8 +180,7 @@ def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
     experiment = Experiment(dataset=str(root))
     prepared = load(experiment)
     counts = file_counts(experiment, prepared)
-    assert counts is not None
-    assert {each.rule: each.endings for each in counts.ignored} == {
+    assert {files.rule: files.endings for files in counts.ignored} == {
         "outside the class folders": {".raw": 1, ".bs2": 1},
         "no recording": {".txt": 1, ".heic": 1},
     }

@@ -15,10 +15,10 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 
 
-def contents(place: Path, *archives: str) -> dict[str, tuple[str, bytes]]:
+def contents(place, *archives):
     with ExitStack() as stack:
-        found = tree(place, frozenset({".bin"}), archives, stack, Progress().track)
-        return {path: (name, file.read_bytes()) for path, (file, name) in found.items()}
+        files = tree(place, frozenset({".bin"}), archives, stack, Progress().track)
+        return {path: (name, file.read_bytes()) for path, (file, name) in files.items()}
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def fetched(target: Path, *urls: str, track: Any = lambda items, description, to
     return download(Remote(urls, MD5), target, track, "Use --data-dir.")
 
 
-def test_file_arrives_whole_with_progress(server, tmp_path: Path) -> None:
+def test_file_arrives_whole_with_progress_from_the_second_mirror_after_404(server, tmp_path):
     shown = []
 
     def track(items, description, total):
@@ -137,20 +137,12 @@ def test_file_arrives_whole_with_progress(server, tmp_path: Path) -> None:
             shown.append((description, total))
             yield item
 
-    target = fetched(tmp_path / "new" / "file.gz", address_of(server, "right"), track=track)
+    mirrors = [address_of(server, path) for path in ("missing", "right")]
+    target = fetched(tmp_path / "new" / "file.gz", *mirrors, track=track)
     assert target.read_bytes() == CONTENT
+    assert server.requests == ["/missing", "/right"]
     assert shown == [("downloading file.gz", 3)] * 3
     assert list(target.parent.iterdir()) == [target]
-
-
-def test_second_mirror_after_404(server, tmp_path: Path) -> None:
-    assert (
-        fetched(
-            tmp_path / "file", address_of(server, "missing"), address_of(server, "right")
-        ).read_bytes()
-        == CONTENT
-    )
-    assert server.requests == ["/missing", "/right"]
 
 
 def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: Path) -> None:

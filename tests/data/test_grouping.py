@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeduel.data.grouping import columns_of, join_groups, numbered, rows_of
+from spikeduel.data.grouping import columns_of, rows_of
 from spikeduel.data.prepared import Prepared, RawDataset, from_raw, regrouped
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
@@ -109,16 +109,6 @@ def test_tables_that_cannot_be_used(text: str, problem: str, tmp_path: Path) -> 
     with pytest.raises(InputError, match=problem) as caught:
         regrouped(made(), path)
     assert str(caught.value).startswith(f"group_by {path}")
-
-
-def test_numbers_are_given_as_keys_appear():
-    assert numbered(["b", "a", "b", (1, 2)]).tolist() == [0, 1, 0, 2]
-
-
-def test_join_is_transitive():
-    subjects = np.array([10, 10, 20, 30, 40])
-    same = np.array([0, 1, 1, 2, 2])
-    np.testing.assert_array_equal(join_groups(subjects, same), [0, 0, 0, 1, 1])
 
 
 def test_rows_come_with_their_lines_and_columns_without_case_and_spaces(tmp_path: Path) -> None:

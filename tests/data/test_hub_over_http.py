@@ -1,8 +1,6 @@
 """A set fetched as from the hub: a server on this machine answers what the hub's library asks."""
 
 import json
-import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -13,10 +11,12 @@ from urllib.parse import urlparse
 
 import pytest
 
+from forked import Forked
 from lazily import Lazily
+from spikeduel.cli import main
 from synthetic_files import write_table
 
-Lazily("datasets")
+datasets, huggingface_hub = Lazily("datasets"), Lazily("huggingface_hub")
 
 REVISION = "0123456789abcdef" * 2 + "01234567"
 
@@ -33,7 +33,7 @@ class Hub(BaseHTTPRequestHandler):
         path = urlparse(self.path).path
         if "/tree/" in path:
             below = self.root / path.partition("/tree/")[2].partition("/")[2]
-            self.answer([self.entry(each) for each in below.iterdir()] if below.is_dir() else None)
+            self.answer([self.entry(file) for file in below.iterdir()] if below.is_dir() else None)
         elif path.startswith("/api/datasets/owner/name"):
             self.answer({"id": "owner/name", "sha": REVISION, "siblings": [], "private": False})
         elif (
@@ -60,14 +60,9 @@ class Hub(BaseHTTPRequestHandler):
         """Bytes as they are, else JSON; None: there is nothing."""
         self.send_response(404 if content is None else 200)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        given = {
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-            **(headers or {}),
-        }
-        for name, value in (
-            given | ({"X-Error-Code": "EntryNotFound"} if content is None else {})
-        ).items():
+        headers = headers or ({"X-Error-Code": "EntryNotFound"} if content is None else {})
+        sizes = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        for name, value in {**sizes, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
@@ -87,35 +82,29 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def prepare(place: Path, *options: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "spikeduel",
-            "data",
-            "prepare",
-            "hf:owner/name",
-            "--quiet",
-            *options,
-        ],
-        env={**os.environ, "HF_HOME": str(place / "home"), "HF_HUB_DISABLE_TELEMETRY": "1", **more},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=place,
-    )
+def prepare(place, endpoint, *options):
+    """Prepare the set in a process of its own; return its exit code and what it printed."""
+
+    def program():
+        for module, constants in {
+            huggingface_hub.constants: {"ENDPOINT": endpoint, "HF_HUB_CACHE": str(place / "hub")},
+            datasets.config: {"HF_ENDPOINT": endpoint, "HF_DATASETS_CACHE": place / "datasets"},
+        }.items():
+            vars(module).update(constants)
+        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE = template
+        sys.argv = ["spikeduel", "data", "prepare", "hf:owner/name", "--quiet", *options]
+        main()
+
+    code, lines = Forked(program).ended()
+    return code, "\n".join(lines)
 
 
-NOBODY = "http://127.0.0.1:9"
-"""Nobody answers at this address."""
-
-
-def test_a_set_is_fetched_once(endpoint: str, tmp_path: Path) -> None:
-    first = prepare(tmp_path, HF_ENDPOINT=endpoint)
-    assert first.returncode == 0, first.stderr
-    assert "26" in first.stdout
-    # Prepared anew, of what the library has.
-    smaller = prepare(tmp_path, "--image-size", "8", HF_ENDPOINT=NOBODY)
-    assert smaller.returncode == 0, smaller.stderr
-    assert "26" in smaller.stdout
+def test_a_set_is_fetched_once(endpoint, tmp_path):
+    code, said = prepare(tmp_path, endpoint)
+    assert code == 0, said
+    assert "26" in said
+    # Prepared anew, of what the library has: nobody answers there.
+    code, said = prepare(tmp_path, "http://127.0.0.1:9", "--image-size", "8")
+    assert code == 0, said
+    assert "26" in said

@@ -31,8 +31,8 @@ def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
     write_pictures(image_folder, 2, seed=8, suffix=".jfif")
     shutil.copy(cat / "000.png", cat / "no ending")
     os.mkfifo(cat / "pipe.png")
-    found = counted(image_folder)
-    assert found.ignored == (
+    counts = counted(image_folder)
+    assert counts.ignored == (
         ignored("format not opened here", heic=2, nef=1),
         ignored("picture without its ending", none=1),
         ignored("outside the class folders", jfif=2),
@@ -42,8 +42,8 @@ def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
         ignored("no regular file", png=1),
     )
     walked = [Path(place, name) for place, _, names in os.walk(image_folder) for name in names]
-    num_ignored = sum(each.count for each in found.ignored)
-    assert found.num_read + num_ignored == len(walked) == 12 + 14
+    num_ignored = sum(files.count for files in counts.ignored)
+    assert counts.num_read + num_ignored == len(walked) == 12 + 14
 
 
 def test_what_links_reach_counts_once(image_folder: Path, tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_what_links_reach_counts_once(image_folder: Path, tmp_path: Path) -> Non
     (tmp_path / "elsewhere" / "note.txt").write_text("no image")
     (image_folder / "fox").symlink_to(tmp_path / "elsewhere")
     (image_folder / "cat" / "up").symlink_to(image_folder)
-    found = counted(image_folder)
-    assert (found.num_read, found.ignored) == (16, (ignored("no picture", txt=1),))
+    counts = counted(image_folder)
+    assert (counts.num_read, counts.ignored) == (16, (ignored("no picture", txt=1),))
 
 
 PICTURES = {

@@ -90,71 +90,75 @@ GREY = np.array([[0, 100], [200, 255]], dtype=np.uint8)
 AS_IS = Preprocessing(1, 2, 2)
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_grey_values_survive_every_mode(mode: str) -> None:
-    np.testing.assert_array_equal(AS_IS(Image.fromarray(GREY).convert(mode))[0], GREY)
+def of(values, dtype):
+    return Image.fromarray(np.array(values, dtype))
 
 
-def test_transparent_palette_colour_is_black() -> None:
-    picture = Image.fromarray(np.array([[0, 1], [1, 0]], dtype=np.uint8)).convert("P")
+def with_alpha(alpha):
+    colours = np.full((2, 2, 4), 200, dtype=np.uint8)
+    colours[..., 3] = alpha
+    return Image.fromarray(colours)
+
+
+def with_transparent_palette():
+    picture = of([[0, 1], [1, 0]], np.uint8).convert("P")
     picture.putpalette([10, 10, 10, 250, 250, 250])
     picture.info["transparency"] = 1
-    np.testing.assert_array_equal(AS_IS(picture)[0], [[10, 0], [0, 10]])
+    return picture
 
 
-def test_16_bit_is_scaled_down() -> None:
-    values = np.array([[0, 257], [32896, 65535]], dtype=np.uint16)
-    expected = [[0, 1], [128, 255]]
-    np.testing.assert_array_equal(AS_IS(Image.fromarray(values))[0], expected)
-    np.testing.assert_array_equal(AS_IS(Image.fromarray(values.astype(np.int32)))[0], expected)
-
-
-def test_floats_in_the_unit_interval_and_beyond() -> None:
-    unit = Image.fromarray(np.array([[0, 0.5], [1, 0.2]], dtype=np.float32))
-    np.testing.assert_array_equal(AS_IS(unit)[0], [[0, 128], [255, 51]])
-    bytes_ = Image.fromarray(np.array([[0, 100], [300, np.nan]], dtype=np.float32))
-    np.testing.assert_array_equal(AS_IS(bytes_)[0], [[0, 100], [255, 0]])
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_picture_without_a_finite_value_is_no_black_one(value: float) -> None:
-    with pytest.raises(InputError, match="finite"):
-        AS_IS(Image.fromarray(np.full((2, 2), value, dtype=np.float32)))
-
-
-def test_what_is_too_wide_to_be_padded_is_not_decoded(tmp_path: Path) -> None:
-    (tmp_path / "wide.png").write_bytes(png_that_claims(79_999, 1_000))
-    with pytest.raises(InputError, match="padded to 79,999×79,999"):
-        prepared_picture(tmp_path / "wide.png", Preprocessing(1, 8, 8))
-
-
-def test_alpha_lies_on_black() -> None:
-    colours = np.full((2, 2, 4), 200, dtype=np.uint8)
-    colours[..., 3] = [[0, 255], [255, 0]]
-    np.testing.assert_array_equal(AS_IS(Image.fromarray(colours))[0], [[0, 200], [200, 0]])
-
-
-def test_alpha_that_is_zero_everywhere_is_ignored() -> None:
-    colours = np.full((2, 2, 4), 200, dtype=np.uint8)
-    colours[..., 3] = 0
-    np.testing.assert_array_equal(AS_IS(Image.fromarray(colours))[0], np.full((2, 2), 200))
-
-
-def test_exif_orientation_is_applied() -> None:
+def upside_down():
     picture = Image.fromarray(GREY)
-    picture.getexif()[0x0112] = 3  # upside down
-    np.testing.assert_array_equal(np.asarray(plain(picture)), GREY[::-1, ::-1])
+    picture.getexif()[0x0112] = 3
+    return plain(picture)
+
+
+SIXTEEN_BITS = [[0, 257], [32896, 65535]]
+CONVERTED = {
+    **{mode: (Image.fromarray(GREY).convert(mode), GREY) for mode in ("L", "RGB", "RGBA", "LA")},
+    "a transparent colour of the palette is black": (
+        with_transparent_palette(),
+        [[10, 0], [0, 10]],
+    ),
+    "16 bits are scaled down": (of(SIXTEEN_BITS, np.uint16), [[0, 1], [128, 255]]),
+    "16 bits in 32": (of(SIXTEEN_BITS, np.int32), [[0, 1], [128, 255]]),
+    "floats to 1": (of([[0, 0.5], [1, 0.2]], np.float32), [[0, 128], [255, 51]]),
+    "floats beyond": (of([[0, 100], [300, np.nan]], np.float32), [[0, 100], [255, 0]]),
+    "alpha lies on black": (with_alpha([[0, 255], [255, 0]]), [[0, 200], [200, 0]]),
+    "alpha of zeros is ignored": (with_alpha(0), [[200, 200], [200, 200]]),
+    "the orientation of EXIF is applied": (upside_down(), GREY[::-1, ::-1]),
+}
+
+
+@pytest.mark.parametrize("case", CONVERTED)
+def test_a_picture_is_converted_to_grey_bytes(case):
+    picture, expected = CONVERTED[case]
+    np.testing.assert_array_equal(AS_IS(picture)[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("picture", "how", "expected"),
+    [
+        (of([[np.nan] * 2] * 2, np.float32), AS_IS, "finite"),
+        (of([[np.inf] * 2] * 2, np.float32), AS_IS, "finite"),
+        # What is too wide to be padded is not decoded.
+        (png_that_claims(79_999, 1_000), Preprocessing(1, 8, 8), "padded to 79,999×79,999"),
+        (
+            Image.fromarray(GREY),
+            Preprocessing(1, 2, 2, crop=(1, 0, 1, 0)),
+            "2×2 pixels, and is too small",
+        ),
+    ],
+)
+def test_a_picture_that_cannot_be_prepared_says_why(picture, how, expected):
+    with pytest.raises(InputError, match=expected):
+        how(picture) if isinstance(picture, Image.Image) else prepared_picture(picture, how)
 
 
 def test_crop_then_invert_then_pad_with_black() -> None:
     picture = Image.fromarray(np.full((5, 9), 55, dtype=np.uint8))
     array = Preprocessing(1, 4, 4, crop=(2, 1, 3, 2), invert=True, enlarge=False)(picture)
     np.testing.assert_array_equal(array[0], [[0] * 4, [200] * 4, [200] * 4, [0] * 4])
-
-
-def test_crop_that_leaves_nothing() -> None:
-    with pytest.raises(InputError, match="2×2 pixels, and is too small"):
-        Preprocessing(1, 2, 2, crop=(1, 0, 1, 0))(Image.fromarray(GREY))
 
 
 def test_dictionary_there_and_back_through_json() -> None:

@@ -1,14 +1,12 @@
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from forked import Forked
 from spikeduel.data import cache, pictures, workers
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.folder import folder
@@ -19,9 +17,8 @@ from synthetic_files import write_pictures
 
 @pytest.fixture
 def workplace(tmp_path: Path) -> Path:
-    place = tmp_path / "workplace"
-    place.mkdir()
-    return place
+    (tmp_path / "workplace").mkdir()
+    return tmp_path / "workplace"
 
 
 @pytest.fixture
@@ -43,17 +40,12 @@ def options(root: Path, place: Path | None = None, **more: object) -> DataOption
     return DataOptions(data_dir=str(root), workplace=place, **more)  # type: ignore[arg-type]
 
 
-class Interrupting:
-    """Progress that ends a preparation when so many images were made."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def __call__(self, items, description, total):  # type: ignore[no-untyped-def]
-        for number, item in enumerate(items):
-            if description == "reading images" and number == self.after:
-                raise KeyboardInterrupt
-            yield item
+def interrupted(items, description, total):
+    """Progress that ends a preparation when four images were made."""
+    for number, item in enumerate(items):
+        if description == "reading images" and number == 4:
+            raise KeyboardInterrupt
+        yield item
 
 
 def test_an_interrupted_preparation_goes_on_where_it_ended(
@@ -62,7 +54,7 @@ def test_an_interrupted_preparation_goes_on_where_it_ended(
     monkeypatch.setattr(pictures, "AT_ONCE", 2)
     said: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        folder(options(image_folder, workplace, track=Interrupting(4)))
+        folder(options(image_folder, workplace, track=interrupted))
     # Later ones may have been made meanwhile; they are not noted.
     reads.clear()
     found = folder(options(image_folder, workplace, say=said.append))
@@ -144,38 +136,18 @@ def test_images_are_not_copied_into_the_cache(
     assert cache.unfinished() == []
 
 
-KILLED = """
-import sys, time
-from pathlib import Path
-from spikeduel.data import pictures
-from spikeduel.data.catalogue import prepare
-from spikeduel.data.prepared import DataOptions
+def test_after_kill_9_the_noted_images_are_not_made_again(image_folder, reads, monkeypatch):
+    monkeypatch.setattr(pictures, "AT_ONCE", 2)
+    monkeypatch.setattr(pictures, "FLUSH_SECONDS", 0.0)
 
-pictures.AT_ONCE, pictures.FLUSH_SECONDS = 2, 0.0
+    def track(items, description, total):
+        for number, item in enumerate(items):
+            if description == "reading images" and number == 8:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield item
 
-def track(items, description, total):
-    for number, item in enumerate(items):
-        if description == "reading images" and number == 8:
-            Path(sys.argv[2]).touch()
-            time.sleep(60)
-        yield item
-
-prepare(sys.argv[1], DataOptions(track=track))
-"""
-
-
-def test_after_kill_9_the_noted_images_are_not_made_again(
-    image_folder: Path, tmp_path: Path, reads: list[str]
-) -> None:
-    flag = tmp_path / "flag"
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(image_folder), str(flag)])
-    try:
-        end = time.monotonic() + 60
-        while not flag.exists() and process.poll() is None and time.monotonic() < end:
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL) if hasattr(signal, "SIGKILL") else process.kill()
-        process.wait()
+    killed = Forked(lambda: prepare(str(image_folder), DataOptions(track=track)))
+    assert killed.ended()[0] == -signal.SIGKILL
     assert len(cache.unfinished()) == 1
     prepared = prepare(str(image_folder))
     assert len(reads) <= 6

@@ -54,13 +54,11 @@ def test_shards_are_read_and_grouped_by_their_keys(tmp_path: Path) -> None:
     assert raw.classes == ("9", "10")
     assert raw.labels.tolist() == [0, 1] * 12
     assert raw.official is None
-    assert raw.names is not None
     assert raw.names[9] == "train/00009"
     assert raw.images.shape == (24, 3, 12, 12)
     name = f"hf:{tmp_path / 'birds'}"
     assert is_packed(name)
     grouped = load(Experiment(dataset=name, group_by=r"/(\d{4})\d$"))
-    assert grouped.groups is not None
     assert len(np.unique(grouped.groups)) == 3
 
 
@@ -72,7 +70,6 @@ def test_sides_and_texts(tmp_path: Path) -> None:
         write_shard(tmp_path / "a" / f"{side}.tar", content)
     raw = read(tmp_path / "a")
     assert raw.classes == ("owl", "wren")
-    assert raw.official is not None
     assert raw.official.tolist() == [TRAIN] * 4 + [TEST] * 2
 
 

@@ -1,4 +1,3 @@
-import io
 import struct
 import zipfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from PIL import Image
 from spikeduel.data.prepared import DataOptions, RawDataset, from_raw
 from spikeduel.data.socofing import CLASSES, socofing
 from spikeduel.system.errors import InputError
-from synthetic_files import ridges, write_real, write_socofing
+from synthetic_files import noisy_png, ridges, write_real, write_socofing
 
 
 @pytest.fixture
@@ -32,17 +31,17 @@ def load(data_dir: Path, **more: object) -> RawDataset:
     return socofing(DataOptions(data_dir=str(data_dir), **more))  # type: ignore[arg-type]
 
 
-def test_images_labels_and_groups(root: Path) -> None:
-    raw = load(root)
+@pytest.mark.parametrize("folder", ["SOCOFing", "."])
+def test_images_labels_and_groups(root, folder):
+    raw = load(root.parent / folder)
     assert raw.images.shape == (80, 1, 97, 97)
     np.testing.assert_array_equal(np.bincount(raw.labels), [8] * 10)
-    assert raw.groups is not None
     assert raw.groups.tolist() == np.repeat([1, 2, 3, 4], 20).tolist()
     assert raw.classes == CLASSES
     assert raw.official is None
 
 
-def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> None:
+def test_prints_are_what_preprocessing_makes_of_the_file_and_samples_as_they_were(root):
     raw = load(root)
     with Image.open(root / "Real" / "1__F_Left_index_finger.BMP") as picture:
         assert picture.mode == "RGBA"
@@ -52,27 +51,16 @@ def test_prepared_print_is_what_preprocessing_makes_of_the_file(root: Path) -> N
     np.testing.assert_array_equal(alone[0, :, 3:93], expected)
     assert not alone[0, :, :3].any()
     assert not alone[0, :, 93:].any()
-
-
-def test_samples_are_real_prints_as_they_were(root: Path) -> None:
-    raw = load(root)
-    assert len(raw.samples) == 10
-    assert sorted(int(raw.labels[index]) for index, _ in raw.samples) == list(range(10))
-    _, picture = next(sample for sample in raw.samples if raw.labels[sample[0]] == 1)
+    samples = {int(raw.labels[index]): sample for index, sample in raw.samples}
+    assert (sorted(samples), len(raw.samples)) == (list(range(10)), 10)
     # The scanner frame is transparent, and black.
-    np.testing.assert_array_equal(picture[:-4, :-4], ridges(101)[:-4, :-4])
+    np.testing.assert_array_equal(samples[1][:-4, :-4], ridges(101)[:-4, :-4])
 
 
 def test_subjects_that_share_an_image_are_one_group(root: Path) -> None:
     write_real(root / "Real" / "3__F_Right_ring_finger.BMP", ridges(101))
     prepared = from_raw("socofing", load(root))
-    assert prepared.groups is not None
     assert sorted(np.bincount(prepared.groups).tolist()) == [20, 20, 40]
-
-
-@pytest.mark.parametrize("given", ["SOCOFing", "."])
-def test_the_folder_above_will_do(root: Path, given: str) -> None:
-    assert len(load(root.parent / given).images) == 80
 
 
 @pytest.mark.parametrize("prefixes", [("SOCOFing/",), ("",), ("socofing/SOCOFing/", "SOCOFing/")])
@@ -134,21 +122,13 @@ def test_kaggle_that_refuses(kind: str, problem: str, monkeypatch: pytest.Monkey
     assert "\n" not in str(caught.value)
 
 
-def not_a_zip(place: Path) -> None:
-    place.write_bytes(b"<html>")
-
-
-def empty_folder(place: Path) -> None:
-    (place / "Real").mkdir(parents=True)
-
-
-def zip_of_something_else(place: Path) -> None:
+def zip_of_something_else(place):
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr("readme.txt", "hello")
 
 
-def with_real(name: str, content: bytes) -> object:
-    def make(place: Path) -> None:
+def with_real(name, content):
+    def make(place):
         write_real(place / "Real" / "1__M_Left_thumb_finger.BMP", ridges(1))
         write_real(place / "Altered/Altered-Easy" / "1__M_Left_thumb_finger_CR.BMP", ridges(2))
         (place / "Real" / name).write_bytes(content)
@@ -156,21 +136,18 @@ def with_real(name: str, content: bytes) -> object:
     return make
 
 
-def png() -> bytes:
-    file = io.BytesIO()
-    Image.new("L", (30, 30)).save(file, "PNG")
-    return file.getvalue()
-
-
 BROKEN = {
     "absent": (lambda place: None, "place: no such folder or archive"),
     "something else": (Path.mkdir, "place: has no fingerprints in a folder Real"),
-    "no zip": (not_a_zip, "place: cannot be read as an archive"),
+    "no zip": (lambda place: place.write_bytes(b"<html>"), "place: cannot be read as an archive"),
     "zip of something else": (zip_of_something_else, "place: has no fingerprints in a folder Real"),
-    "empty": (empty_folder, "place: has no fingerprints in a folder Real"),
+    "empty": (
+        lambda place: (place / "Real").mkdir(parents=True),
+        "place: has no fingerprints in a folder Real",
+    ),
     "name": (with_real("my thumb.BMP", b""), r"Real/my thumb\.BMP: not a name of SOCOFing's"),
     "cut off": (with_real("2__M_Left_thumb_finger.BMP", b"BM"), r"2__M_.* cannot be read as"),
-    "PNG": (with_real("2__M_Left_thumb_finger.BMP", png()), r"2__M_.* cannot be read as"),
+    "PNG": (with_real("2__M_Left_thumb_finger.BMP", noisy_png(0)), r"2__M_.* cannot be read as"),
 }
 
 

@@ -41,16 +41,14 @@ def test_without_official_split_80_10_10_of_each_class(make_prepared: MakePrepar
     np.testing.assert_array_equal(np.bincount(LABELS[made.test]), [30, 20, 10])
 
 
-def test_official_validation_stays_whole(make_prepared: MakePrepared) -> None:
+def test_official_validation_stays_whole(make_prepared):
     official = np.where(np.arange(600) % 6 == 1, VALIDATION, OFFICIAL).astype(np.uint8)
-    made = by(make_prepared(LABELS, official=official))
-    check_partition(made, 600)
-    np.testing.assert_array_equal(made.val, np.flatnonzero(official == VALIDATION))
     without_test = np.where(official == TEST, TRAIN, official).astype(np.uint8)
-    made = by(make_prepared(LABELS, official=without_test))
-    check_partition(made, 600)
-    np.testing.assert_array_equal(made.val, np.flatnonzero(official == VALIDATION))
-    assert len(made.test) == 50
+    for sides, num_test in ((official, 100), (without_test, 50)):
+        made = by(make_prepared(LABELS, official=sides))
+        check_partition(made, 600)
+        np.testing.assert_array_equal(made.val, np.flatnonzero(official == VALIDATION))
+        assert len(made.test) == num_test
     assert made.kind == "stratified"
 
 
@@ -107,27 +105,22 @@ def test_in_folds_every_image_is_tested_exactly_once(
 ) -> None:
     prepared = make_prepared(GROUPED_LABELS, groups=groups)
     made = splits(prepared, Experiment(folds=5, limit=limit))
-    assert [each.fold for each in made] == [0, 1, 2, 3, 4]
-    tested = np.concatenate([each.test for each in made])
+    assert [fold.fold for fold in made] == [0, 1, 2, 3, 4]
+    tested = np.concatenate([fold.test for fold in made])
     np.testing.assert_array_equal(np.sort(tested), np.arange(2000))
-    for each in made:
-        assert each.kind == ("stratified" if groups is None else "grouped")
-        assert len(each.test) == 400
+    for fold in made:
+        assert fold.kind == ("stratified" if groups is None else "grouped")
+        assert len(fold.test) == 400
         if limit is None:
-            check_partition(each, 2000)
-            assert len(each.val) == 160
-        assert len(each.train) + len(each.val) == (limit or 1600)
-        assert groups is None or cut(each, groups) == 0
-        for part in (each.train, each.val, each.test):
+            check_partition(fold, 2000)
+            assert len(fold.val) == 160
+        assert len(fold.train) + len(fold.val) == (limit or 1600)
+        assert groups is None or cut(fold, groups) == 0
+        for part in (fold.train, fold.val, fold.test):
             assert len(np.unique(GROUPED_LABELS[part])) == 10
 
 
 ALTERNATING, FOURS = np.tile([0, 1], 20), np.repeat(np.arange(10), 4)
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_files_are_listed_by_path_with_fold_and_group(
@@ -137,20 +130,18 @@ def test_files_are_listed_by_path_with_fold_and_group(
     prepared = replace(make_prepared(ALTERNATING, groups=FOURS), names=names)
     made = splits(prepared, Experiment(folds=2))
     write_splits(tmp_path / "split.csv", prepared, made)
-    found = rows(tmp_path / "split.csv")
-    assert list(found[0]) == ["path", "split", "fold", "group"]
-    assert len(found) == 2 * 40
-    assert sorted(row["path"] for row in found if row["split"] == "test") == sorted(names)
-    for row in found:
+    with (tmp_path / "split.csv").open(errors="surrogateescape", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "split", "fold", "group"]
+    assert len(rows) == 2 * 40
+    assert sorted(row["path"] for row in rows if row["split"] == "test") == sorted(names)
+    for row in rows:
         index = names.index(row["path"])
         assert index in getattr(made[int(row["fold"])], row["split"])
         assert int(row["group"]) == FOURS[index]
 
 
-THREE = [0.8, 0.1, 0.1]
-
-
-def sides_of(labels, groups, share=THREE, seed=0):
+def sides_of(labels, groups, share=(0.8, 0.1, 0.1), seed=0):
     labels = np.asarray(labels)
     classes = tuple(f"class {k}" for k in range(int(labels.max()) + 1))
     groups = None if groups is None else np.asarray(groups)
@@ -169,17 +160,14 @@ def check(side, labels, groups, share):
 
 def possible(labels, groups, num_sides):
     """Return True if any assignment of groups to sides has every class on every side."""
-    has = np.array(
-        [
-            [((groups == g) & (labels == k)).any() for k in np.unique(labels)]
-            for g in np.unique(groups)
-        ]
+    in_group = np.array(
+        [np.bincount(labels[groups == group], minlength=3) > 0 for group in set(groups)]
     )
-    for sides in itertools.product(range(num_sides), repeat=len(has)):
-        chosen = np.array(sides)
-        if all(has[chosen == side].any(0).all() for side in range(num_sides)):
-            return True
-    return False
+    classes = np.unique(labels)
+    return any(
+        all(in_group[np.array(sides) == side].any(0)[classes].all() for side in range(num_sides))
+        for sides in itertools.product(range(num_sides), repeat=len(in_group))
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -215,16 +203,20 @@ def test_a_rare_class_among_many_groups_that_are_all_different():
         np.testing.assert_allclose(np.bincount(side) / len(side), 0.2, atol=0.02)
 
 
-def test_too_few_groups_are_counted():
-    with pytest.raises(
-        InputError,
-        match=r"class 'class 1' has 4 images in 2 groups, .*too few for a split, whose 3 sides",
-    ):
-        sides_of([0, 0, 0, 1, 1, 1, 1], [0, 1, 2, 3, 3, 4, 4])
-    with pytest.raises(
-        InputError, match=r"class 'class 0' has 1 image: too few for a split, whose 3 sides"
-    ):
-        sides_of([0, 1, 1, 1], None)
+@pytest.mark.parametrize(
+    ("labels", "groups", "problem"),
+    [
+        (
+            [0, 0, 0, 1, 1, 1, 1],
+            [0, 1, 2, 3, 3, 4, 4],
+            r"class 'class 1' has 4 images in 2 groups, .*too few for a split, whose 3 sides",
+        ),
+        ([0, 1, 1, 1], None, r"class 'class 0' has 1 image: too few for a split, whose 3 sides"),
+    ],
+)
+def test_too_few_groups_are_counted(labels, groups, problem):
+    with pytest.raises(InputError, match=problem):
+        sides_of(labels, groups)
 
 
 @pytest.mark.parametrize("official", [None, OFFICIAL], ids=["drawn", "official"])

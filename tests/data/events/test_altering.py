@@ -74,7 +74,7 @@ def test_events_are_moved_in_time_alone_and_stay_in_order():
     # were moved.
     pixels, counts = np.unique([row[0] for row in before], return_counts=True)
     once = set(pixels[counts == 1].tolist())
-    then, now = ({row[0]: row[2] for row in each if row[0] in once} for each in (before, rows))
+    then, now = ({row[0]: row[2] for row in events if row[0] in once} for events in (before, rows))
     inside = [now[x] - t for x, t in then.items() if 10_000 < t < most - 10_000]
     assert max(map(abs, inside)) <= 10_000
     assert np.std(inside) == pytest.approx(10_000 / np.sqrt(3), rel=0.05)
@@ -101,7 +101,7 @@ def test_what_a_recording_becomes_depends_on_seed_epoch_and_recording_alone(name
     whole, some = frames(2, 3, np.arange(COUNT)), np.array([40, 3, 17])
     assert (frames(2, 3, some) == whole[some]).all()
     others = [frames(*drawn, np.arange(COUNT)) for drawn in ((2, 4), (3, 3))]
-    assert all((each != whole).any() for each in others)
+    assert all((other != whole).any() for other in others)
     assert (whole != np.asarray(MADE)).any()
     assert EVENT_AUGMENTATIONS[name].__doc__
 

@@ -8,7 +8,7 @@ from spikeduel.networks.preprocessing import Binning, Events
 
 
 def recordings(*events, binning=None):
-    packed = [each.packed() for each in events]
+    packed = [recording.packed() for recording in events]
     offsets = np.cumsum([0, *map(len, packed)])
     return Recordings(np.concatenate(packed), offsets, binning or Binning(3, (34, 34)))
 
@@ -33,9 +33,9 @@ def test_equal_recordings_have_equal_hashes():
 def test_the_rate_of_events_and_how_sparse_frames_are():
     # 3 and 1 events in 2 and 1 seconds; two of the first in one pixel and frame.
     first = Events(
-        *(np.array(each) for each in ([1, 1, 2], [0, 0, 0], [0, 10, 1_999_999], [1, 1, 0]))
+        *(np.array(column) for column in ([1, 1, 2], [0, 0, 0], [0, 10, 1_999_999], [1, 1, 0]))
     )
-    second = Events(*(np.array(each) for each in ([0, 1], [3, 3], [0, 999_999], [1, 1])))
+    second = Events(*(np.array(column) for column in ([0, 1], [3, 3], [0, 999_999], [1, 1])))
     rates = recordings(first, second, binning=Binning(2, (4, 4))).rates(np.array([0, 1]))
     assert rates.a_second == pytest.approx(5 / 3)
     assert (rates.each, rates.in_frames) == (2.5, 2.5)

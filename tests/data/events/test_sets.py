@@ -55,8 +55,8 @@ def as_archives(name: str, folder: Path, target: Path) -> None:
         with tarfile.open(target / "DvsGesture.tar.gz", "w:gz") as archive:
             archive.add(folder, "DvsGesture")
     else:
-        for each in FOLDERS[name]:
-            zipped(folder / each, target / f"{each}.zip")
+        for part in FOLDERS[name]:
+            zipped(folder / part, target / f"{part}.zip")
 
 
 def test_a_set_is_what_its_folders_say(named: tuple[str, Path]) -> None:
@@ -73,7 +73,6 @@ def test_a_set_is_what_its_folders_say(named: tuple[str, Path]) -> None:
     (note,) = raw.notes
     assert f"{COUNTS[name]} of the " in note
     assert raw.sources == (folder,)
-    assert raw.names is not None
     assert len(set(raw.names)) == COUNTS[name]
 
 
@@ -85,8 +84,7 @@ def test_archives_give_the_same_as_folders(named: tuple[str, Path], tmp_path: Pa
     assert (packed.labels == plain.labels).all()
     assert (packed.content == plain.content).all()
     assert (np.asarray(packed.images.packed) == np.asarray(plain.images.packed)).all()  # type: ignore[union-attr]
-    left = [path.name for path in (tmp_path / "cache").iterdir()]
-    assert left == []
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
@@ -100,14 +98,12 @@ def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
     assert sorted(reads) == sorted(map(str, (tmp_path / "mine").glob("*.aedat")))
     assert raw.classes == GESTURES
     assert raw.labels[:11].tolist() == list(range(11))
-    assert raw.groups is not None
     assert raw.groups.tolist() == [k // 11 for k in range(88)]
     of_user = whole(tmp_path / "mine" / "user01_led.aedat")
     inside = (of_user.t >= 300_000) & (of_user.t < 350_000)
-    found = raw.images.events_of(2)  # type: ignore[union-attr]
+    events = raw.images.events_of(2)  # type: ignore[union-attr]
     expected = replace(of_user, **{name: getattr(of_user, name)[inside] for name in "xytp"})
-    assert (found == expected.packed()).all()
-    assert raw.names is not None
+    assert (events == expected.packed()).all()
     assert raw.names[2] == "user01_led.aedat, 300000 to 350000"
 
 

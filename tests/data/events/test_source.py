@@ -58,10 +58,10 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     (folder / "up" / "photo.png").write_bytes(b"no matter what")
     said = []
     single = folder / "down" / "3.bs2"
-    found, unusable = data.files_to_answer(
+    paths, unusable = data.files_to_answer(
         [folder / "up", single, folder / "gone"], True, said.append
     )
-    assert found == [*sorted((folder / "up").glob("*.bs2")), single]
+    assert paths == [*sorted((folder / "up").glob("*.bs2")), single]
     assert [line.partition(": ")[2] for line in said] == [
         "ignored 1 .txt and 1 .png (no recording)"
     ]
