@@ -41,3 +41,16 @@ def opened(running, path, width=1280, height=800, scheme="light", **settings):
     # The page itself, and pictures that are in it.
     assert [url for url in asked[1:] if not url.startswith("data:")] == []
     context.close()
+
+
+def violations(page, impacts=("serious", "critical")):
+    """What axe objects to on a page whose folds are all open: rules, and places in the page."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    ).Axe()
+    page.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    return [
+        (broken["id"], [node["html"][:150] for node in broken["nodes"][:3]])
+        for broken in axe.run(page).response["violations"]
+        if broken["impact"] in impacts
+    ]

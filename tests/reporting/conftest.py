@@ -7,10 +7,13 @@ import pytest
 import torch
 
 import made_results
+from browser import browser
 from spikeduel.data import Prepared, Preprocessing, Split
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, save_model
+from spikeduel.reporting import RunData, report
+from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings import write_experiment
 from spikeduel.settings.recipes import baseline
@@ -77,25 +80,7 @@ def make_model():
 
 
 @pytest.fixture
-def make_results():
-    """`made_results.make_results`."""
-    return made_results.make_results
-
-
-@pytest.fixture
-def with_trials():
-    """`made_results.with_trials`."""
-    return made_results.with_trials
-
-
-@pytest.fixture
-def with_pair():
-    """`made_results.with_pair`."""
-    return made_results.with_pair
-
-
-@pytest.fixture
-def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
+def make_run(tmp_path, make_prepared, make_model, monkeypatch):
     """Makes a run's folder with models, for data that `spikeduel.data.load` then gives."""
 
     def make(prepared=None, contenders=("dense-snn", "small-cnn"), **changes):
@@ -104,7 +89,7 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
             baseline("digits", num_steps=6, epochs=5), contenders=contenders, **changes
         )
         run = tmp_path / "run"
-        results = make_results(prepared, experiment)
+        results = made_results.make_results(prepared, experiment)
         for trial in results.trials:
             save_model(
                 run / trial.model,
@@ -127,3 +112,30 @@ def make_run(tmp_path, make_prepared, make_model, make_results, monkeypatch):
         return Comparison(experiment, results, run)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def running():
+    """A browser."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def page_and_answers(tmp_path_factory, make_prepared):
+    """The page of a run with two seeds, tested after every epoch, and the answers that it kept."""
+    prepared = make_prepared(
+        num_classes=4, num_images=100, classes=("T-shirt", "bag", "boot", "a coat, long")
+    )
+    experiment = replace(
+        baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
+    )
+    results = made_results.with_trials(
+        made_results.make_results(prepared, experiment, num_test=60),
+        optimism=optimism_of([10, 30, 20, 25, 28], 100, 3),
+    )
+    out, numbers = tmp_path_factory.mktemp("run"), np.arange(100)
+    kept = made_results.make_predictions(prepared, results, numbers[40:])
+    typed.write_json(out / "predictions.json", kept)
+    split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
+    return report(Comparison(experiment, results, out), held=RunData(prepared, (split,))), kept

@@ -3,57 +3,29 @@ phone.
 """
 
 import csv
-from dataclasses import replace
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 
-from browser import browser, opened
-from made_results import make_results, with_trials
-from spikeduel.data import Split
-from spikeduel.reporting import RunData, report
-from spikeduel.results.accuracy import optimism_of
-from spikeduel.results.comparison import Comparison
-from spikeduel.settings.recipes import baseline
+from browser import opened
 
 OVERFLOWING = """
     [...document.querySelectorAll(".chart, .chart .drawing")]
-        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.className)
+        .filter(part => part.scrollWidth > part.clientWidth).map(part => part.className)
 """
 OUTSIDE = """
     [...document.querySelectorAll(".chart .panels svg")].filter(svg => svg.getClientRects().length).flatMap(svg => {
         const whole = svg.getBoundingClientRect();
         return [...svg.querySelectorAll("text")].filter(text => {
-            const own = text.getBoundingClientRect();
-            return own.left < whole.left - 1 || own.right > whole.right + 1;
+            const box = text.getBoundingClientRect();
+            return box.left < whole.left - 1 || box.right > whole.right + 1;
         }).map(text => text.textContent);
     })
 """
 
 
-@pytest.fixture(scope="module")
-def running():
-    with browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def page(running, tmp_path_factory, make_prepared):
-    """The page of a run with two seeds, tested after every epoch."""
-    prepared, numbers = make_prepared(), np.arange(60)
-    experiment = replace(
-        baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
-    )
-    results = with_trials(
-        make_results(prepared, experiment), optimism=optimism_of([10, 30, 20, 25, 28], 100, 3)
-    )
-    held = RunData(prepared, (Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),))
-    return report(Comparison(experiment, results, tmp_path_factory.mktemp("run")), held=held)
-
-
-def test_a_point_answers_the_pointer_and_the_keys(running, page):
-    with opened(running, page) as shown:
+def test_a_point_answers_the_pointer_and_the_keys(running, page_and_answers):
+    with opened(running, page_and_answers[0]) as shown:
         chart, tip = shown.locator("[data-name=learning-curves]"), shown.locator(".tip")
         # The last one lies above all others.
         mark = chart.locator("[data-tip]").last
@@ -72,15 +44,13 @@ def test_a_point_answers_the_pointer_and_the_keys(running, page):
             ("ArrowLeft", -1),
         ):
             shown.keyboard.press(key)
-            assert tip.inner_text() == (
-                marks.nth(place) if place >= 0 else marks.last
-            ).get_attribute("data-tip")
+            assert tip.inner_text() == marks.nth(place).get_attribute("data-tip")
         shown.keyboard.press("Escape")
         assert tip.is_hidden()
 
 
-def test_data_and_drawing_can_be_downloaded(running, page, tmp_path):
-    with opened(running, page) as shown:
+def test_data_and_drawing_can_be_downloaded(running, page_and_answers, tmp_path):
+    with opened(running, page_and_answers[0]) as shown:
         chart = shown.locator("[data-name=learning-curves]")
         chart.locator(".data summary").click()
 
@@ -107,18 +77,19 @@ def test_data_and_drawing_can_be_downloaded(running, page, tmp_path):
 
 
 @pytest.mark.parametrize(("width", "abreast"), [(1280, True), (360, False)])
-def test_nothing_is_cut_off_at_either_width(running, page, width, abreast):
-    with opened(running, page, width) as shown:
+def test_nothing_is_cut_off_at_either_width(running, page_and_answers, width, abreast):
+    with opened(running, page_and_answers[0], width) as shown:
         panels = shown.locator("[data-name=learning-curves] .panels svg").all()
         left, right = (panel.bounding_box()["y"] for panel in panels)
         assert (left == right) == abreast
         assert shown.evaluate(OVERFLOWING) == []
         assert shown.evaluate(OUTSIDE) == []
-        assert shown.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(running, page):
-    with opened(running, page, 360, scheme="dark") as shown:
+def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(
+    running, page_and_answers
+):
+    with opened(running, page_and_answers[0], 360, scheme="dark") as shown:
         chart = shown.locator("[data-name=learning-curves]")
         chart.scroll_into_view_if_needed()
         mark = chart.locator("[data-tip]").last

@@ -12,7 +12,7 @@ import made_operations
 from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
 from made_operations import both, layer, macs, plain, spiking
 from made_pages import places, told, told_in
-from made_results import with_trials
+from made_results import make_results, with_trials
 from spikeduel.counting.counter import Counter
 from spikeduel.measuring import energy
 from spikeduel.networks.architectures import DenseSNN
@@ -29,7 +29,7 @@ TABLE = energy.read("45nm-fp32")
 
 
 @pytest.fixture
-def results(make_prepared, make_results, monkeypatch):
+def results(make_prepared, monkeypatch):
     """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4 and 8 µJ with zeros skipped,
     2 and 0.5 ms.
     """
@@ -219,7 +219,7 @@ def made_anytime(shift=0.0):
 
 
 @pytest.fixture
-def timed(make_prepared, make_results, with_trials, monkeypatch):
+def timed(make_prepared, monkeypatch):
     """Two seeds; each step of the spiking network costs a microjoule, the CNN ten."""
     made = with_trials(make_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
     for seed in (0, 1):
@@ -280,7 +280,7 @@ def test_panels_of_what_is_not_known_are_left_out(timed, monkeypatch):
 
 
 @pytest.mark.parametrize("num_steps", [1, 300])
-def test_one_step_and_many(make_prepared, make_results, num_steps):
+def test_one_step_and_many(make_prepared, num_steps):
     exits = leaving(None, 0.5, [0] * (num_steps - 1) + [20])
     made = make_results(make_prepared(), baseline())
     followed_over = with_trial(made, 0, anytime=followed([0.5] * num_steps, [exits]))
@@ -294,7 +294,7 @@ def test_followed_are_those_with_as_many_steps_as_the_first(timed):
     assert len(costs.followed(with_trial(timed, 2, anytime=shorter))["dense-snn"]) == 1
 
 
-def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
+def test_energy_up_to_each_step(make_prepared):
     (trial, *_) = with_trials(
         make_results(make_prepared(), baseline()), operations=spiking()
     ).trials
@@ -306,7 +306,7 @@ def test_energy_up_to_each_step(make_prepared, make_results, with_trials):
     assert costs.joules_over_time(trial, table) is None
 
 
-def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results):
+def test_times_are_those_of_the_trial_that_was_timed(make_prepared):
     one, other = make_results(make_prepared(), baseline(seeds=1)).trials
     assert means.one_image_ms([one, other]) is None
     timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
@@ -317,7 +317,7 @@ def test_times_are_those_of_the_trial_that_was_timed(make_prepared, make_results
 
 
 @pytest.fixture
-def recorded(make_prepared, make_results):
+def recorded(make_prepared):
     """A spiking network that was followed over two frames, and another that needs all."""
     made = make_results(make_prepared(), baseline(seeds=1))
     early = followed([0.4, 0.8], [leaving(0.9, 0.7, [15, 5])])

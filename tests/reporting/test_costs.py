@@ -8,6 +8,7 @@ import torch
 from msgspec.structs import replace
 
 from made_costs import control, fully_timed, latency, with_trial
+from made_results import make_results
 from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_accountings, with_energy
 from spikeduel.reporting import report
@@ -18,7 +19,7 @@ from spikeduel.settings.recipes import baseline
 
 
 @pytest.fixture
-def results(make_prepared, make_results, make_model):
+def results(make_prepared, make_model):
     """8×8 pixels; 16 hidden neurons over 6 steps with direct encoding, and the CNN; counted, the
     CNN timed.
     """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import browser, opened
+from browser import opened
 from made_models import SENSOR, make, of_recordings
 from spikeduel.reporting import at_step, inspect
 from spikeduel.reporting.inside import look_inside
@@ -82,12 +82,6 @@ def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
         r"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-[\w+/=]+'", text
     )
     assert not re.search(r"https?://(?!www.w3.org/2000/svg)", text)
-
-
-@pytest.fixture(scope="module")
-def running():
-    with browser() as found:
-        yield found
 
 
 def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_path, running):

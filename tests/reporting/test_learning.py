@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 
 from made_pages import places, told, told_in
-from made_results import failed, with_trials
+from made_results import failed, make_results, with_trials
 from spikeduel.reporting import accuracies, charts, learning_curves
 from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.trials import Epoch
@@ -20,7 +20,7 @@ def validation(results, panel=1):
     return [each for each in marks if each.look.colour == SPIKING and not each.look.dashes]
 
 
-def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared, make_results):
+def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):
     results = make_results(make_prepared(), baseline(seeds=1))
     (trained,) = results.of("dense-snn")
     chart = learning_curves(results)
@@ -42,7 +42,7 @@ def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared, 
     )
 
 
-def test_several_seeds_have_their_mean_and_a_band(make_prepared, make_results):
+def test_several_seeds_have_their_mean_and_a_band(make_prepared):
     made = make_results(make_prepared(), baseline(seeds=3))
     results = with_trials(made, history=lambda t: t.history[: 4 if t is made.trials[0] else None])
     _, line, band, kept = validation(results)  # the first is the band of training
@@ -55,7 +55,7 @@ def test_several_seeds_have_their_mean_and_a_band(make_prepared, make_results):
     )
 
 
-def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
+def test_a_failed_trial_is_no_part_of_the_mean(make_prepared):
     made = make_results(make_prepared(), baseline(seeds=2))
     first, second, *others = made.trials
     broken = structs.replace(failed(first), history=[Epoch(val_loss=9.0, val_accuracy=0.1)])
@@ -64,9 +64,7 @@ def test_a_failed_trial_is_no_part_of_the_mean(make_prepared, make_results):
     assert [row["accuracy, %"] for row in validation(results)[0].rows] == pytest.approx(whole)
 
 
-def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(
-    make_prepared, make_results
-):
+def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(make_prepared):
     meters = iter(
         [optimism_of([10, 30, 20, 25, 28], 100, 3), optimism_of([50, 60, 70, 80, 90], 100, 4)]
     )

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import made_pages
 from lazily import Lazily
 from spikeduel.comparing import compare
 from spikeduel.reporting.loggers import LOGGERS, SCALARS, Logged
@@ -34,7 +35,7 @@ SMALL = baseline(
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Where MLflow keeps what it is told, and runs lie."""
+    """The folder of MLflow's database and of runs."""
     folder = tmp_path_factory.mktemp("logged")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -53,7 +54,9 @@ def client(home, monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(home, _common_cache):
-    return compare(SMALL, home / "run", home / "store", loggers=list(LOGGERS))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.comparing.report", made_pages.unreported)
+        return compare(SMALL, home / "run", home / "store", loggers=list(LOGGERS))
 
 
 def curves(run):

@@ -9,7 +9,7 @@ from markupsafe import escape
 from msgspec import structs
 
 from made_pages import places
-from made_results import with_dataset, with_trials
+from made_results import make_results, with_dataset, with_trials
 from spikeduel.auditing import examine
 from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
@@ -32,7 +32,7 @@ def calibration(seed, temperature=2.0):
 
 
 @pytest.fixture
-def results(make_prepared, make_results):
+def results(make_prepared):
     """Two contenders, two seeds each, all with a calibration."""
     numbers = itertools.count()
     made = make_results(make_prepared(), baseline(seeds=2))
@@ -97,7 +97,7 @@ def of_trials(results, *found):
 
 
 @pytest.fixture
-def corrupted(make_prepared, make_results):
+def corrupted(make_prepared):
     """Two contenders; the CNN is better on clean images and worse on corrupted ones, but under
     noise.
     """
@@ -119,7 +119,7 @@ def test_curves_start_at_the_clean_accuracy(corrupted):
     assert places(mean, mean.marks[0])[1][-1] == pytest.approx(60 * 6 / 7)
 
 
-def test_seeds_make_a_band(make_prepared, make_results):
+def test_seeds_make_a_band(make_prepared):
     measured = [robustness(0.8, last) for last in (0.6, 0.3, 0.4, 0.5)]
     results = of_trials(make_results(make_prepared(), baseline(seeds=2)), *measured)
     band = accuracies.robustness(results).panels[1].marks[1]
