@@ -60,8 +60,8 @@ def luminance(colour):
     return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def contrast(one, other):
-    low, high = sorted((luminance(one), luminance(other)))
+def contrast(colour, ground):
+    low, high = sorted((luminance(colour), luminance(ground)))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -81,18 +81,17 @@ def test_a_contender_keeps_its_colour_and_spiking_ones_are_warm():
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "start", "end"),
     [
-        ("short", "short"),
-        ("a name that is far too long", "a name that…oo long"[:12] + "oo long"[2:]),
-        ("two\nlines", r"two\nlines"),
+        ("short", "short", "short"),
+        ("a name that is far too long", "a n", "ong"),
+        ("two\nlines", r"two\nlines", r"two\nlines"),
     ],
 )
-def test_long_names_keep_both_ends(text, shown):
-    found = charts.shortened(text)
-    assert len(found) <= 18
-    assert found[:3] == shown[:3]
-    assert found[-3:] == shown[-3:]
+def test_long_names_keep_both_ends(text, start, end):
+    shown = charts.shortened(text)
+    assert len(shown) <= 18
+    assert (shown[: len(start)], shown[-len(end) :]) == (start, end)
 
 
 def test_file_names_hold_no_separators():

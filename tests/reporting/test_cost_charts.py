@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import structs
 from msgspec.structs import replace
@@ -18,7 +18,6 @@ from spikeduel.measuring import energy
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import charts, costs, drawing
 from spikeduel.reporting.costs import POWERS, break_even
-from spikeduel.results import means
 from spikeduel.results.costs import MEMORIES
 from spikeduel.results.trials import Received
 from spikeduel.settings.recipes import baseline
@@ -81,33 +80,26 @@ def test_what_one_seed_lacks_is_left_out(results):
     assert "early exit" not in [row["network"] for row in costs.points(results, TABLE)]
 
 
-def test_the_front_by_hand():
-    #          beaten by 1   cheapest   best   beaten by 2   as 1, dearer
-    assert costs.front([3, 1, 5, 6, 2], [0.6, 0.7, 0.9, 0.8, 0.7]) == [1, 2]
-    assert costs.front([1, 1], [0.5, 0.6]) == [1]
-
-
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
+# Of five: beaten by the second, the cheapest, the best, beaten by the third, as the second, dearer.
+@example([(3, 6), (1, 7), (5, 9), (6, 8), (2, 7)])
 def test_nobody_beats_the_front_and_somebody_beats_all_others(pairs):
-    spent, accuracies = zip(*pairs, strict=True)
-    kept = costs.front(spent, accuracies)
-    for k in range(len(pairs)):
-        better = [
-            j
-            for j in range(len(pairs))
-            if spent[j] <= spent[k] and accuracies[j] >= accuracies[k] and pairs[j] != pairs[k]
-        ]
-        assert not (k in kept and better)
-        assert k in kept or better or pairs[k] in [pairs[j] for j in kept]
+    kept = costs.front(*zip(*pairs, strict=True))
+    for number, (spent, accuracy) in enumerate(pairs):
+        is_beaten = any(
+            other != (spent, accuracy) and other[0] <= spent and other[1] >= accuracy
+            for other in pairs
+        )
+        assert not (number in kept and is_beaten)
+        assert number in kept or is_beaten or (spent, accuracy) in [pairs[k] for k in kept]
 
 
 def test_the_front_joins_the_points_that_nobody_beats(results):
     joules, times = costs.pareto(results, TABLE).panels
     # Early exit is a little better than the network itself, and cheaper; the ReLU twin is better
     # for more.
-    xs, ys = places(joules, joules.marks[0])
-    assert xs == pytest.approx([1.75e-6, 6e-6])
-    assert ys == pytest.approx([85.1, 86])
+    front = (pytest.approx([1.75e-6, 6e-6]), pytest.approx([85.1, 86]))
+    assert places(joules, joules.marks[0]) == front
     named = ["dense-snn", "early exit", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
     assert [marks.label for marks in joules.marks if marks.label] == named
     assert [marks.label for marks in times.marks if marks.label] == [named[0], named[1], named[4]]
@@ -125,18 +117,16 @@ def test_without_times_there_is_one_panel_and_without_both_no_chart(results, mon
 def test_a_bar_goes_to_where_nothing_is_skipped(results):
     joules, times = costs.pareto(results, TABLE).panels
     spans = [marks for marks in joules.marks if marks.kind == "spans"]
-    ends = [tuple(marks.rows[0][end] for end in marks.ends) for marks in spans]
+    ends = [[marks.rows[0][end] for end in marks.ends] for marks in spans]
     # Early exit is known with zeros skipped alone.
-    assert ends == [
-        pytest.approx(pair) for pair in ((4e-6, 8e-6), (6e-6, 12e-6), (6e-6, 12e-6), (8e-6, 16e-6))
-    ]
-    bars = [marks.rows[0][marks.ends[1]] for marks in times.marks if marks.kind == "spans"]
-    assert bars == []
+    expected = [[4e-6, 8e-6], [6e-6, 12e-6], [6e-6, 12e-6], [8e-6, 16e-6]]
+    np.testing.assert_allclose(ends, expected)
+    assert [marks for marks in times.marks if marks.kind == "spans"] == []
 
 
 def counted(encoded):
     torch.manual_seed(0)
-    module, counter = DenseSNN((64,), 4, lambda: LIF(0.9, threshold=0.1), 16), None
+    module = DenseSNN((64,), 4, lambda: LIF(0.9, threshold=0.1), 16)
     counter = Counter(module, 4)
     images = torch.rand(8, 1, 8, 8)
     x = (torch.rand(4, 8, 1, 8, 8) < images).float() if encoded else ConstantInput(images, 4)
@@ -184,20 +174,15 @@ def test_a_rate_that_does_not_matter_is_told_in_words(operations):
 
 def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
     with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
-    rows = told(costs.at_a_glance(with_trials(results, energy=with_memory)))
-    assert [(row["contender"], row["energy, J"], row["energy at most, J"]) for row in rows] == [
-        ("dense-snn", pytest.approx(20e-6), pytest.approx(90e-6)),
-        ("small-cnn", pytest.approx(20e-6), pytest.approx(90e-6)),
-    ]
-    assert [row["accuracy, %"] for row in rows] == [pytest.approx(85), pytest.approx(70)]
-
-
-def test_where_no_energy_is_known_it_has_the_time_of_an_answer(results):
-    rows = told(costs.at_a_glance(with_trials(results, energy=None)))
-    assert [(row["contender"], row["time, s"]) for row in rows] == [
-        ("dense-snn", 2e-3),
-        ("small-cnn", 5e-4),
-    ]
+    for changes, expected in (
+        ({"energy": with_memory}, {"energy, J": [20e-6] * 2, "energy at most, J": [90e-6] * 2}),
+        # Where no energy is known, it has the time of an answer.
+        ({"energy": None}, {"time, s": [2e-3, 5e-4]}),
+    ):
+        rows = told(costs.at_a_glance(with_trials(results, **changes)))
+        assert [row["contender"] for row in rows] == ["dense-snn", "small-cnn"]
+        for column, numbers in {"accuracy, %": [85, 70], **expected}.items():
+            assert [row[column] for row in rows] == pytest.approx(numbers)
     assert costs.at_a_glance(with_trials(results, energy=None, latency=None)) is None
 
 
@@ -224,7 +209,8 @@ def timed(make_prepared, monkeypatch):
     made = with_trials(make_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
     for seed in (0, 1):
         made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
-    made = with_trial(made, 0, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
+    # Only the last training was timed.
+    made = with_trial(made, 2, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
     monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: [1e-6, 2e-6, 3e-6, 4e-6])
     return with_trial(made, 1, latency=latency(0.5))
 
@@ -239,9 +225,10 @@ def test_the_curves_are_means_over_seeds(timed):
     panel = panels(timed)["time steps"]
     line, band, star = panel.marks
     assert line.look.colour == charts.SPIKING_COLOURS[0]
-    xs, ys = places(panel, line)
-    assert xs == [1, 2, 3, 4]
-    assert ys == pytest.approx(100 * (np.array(STEPS) + 0.05))
+    assert places(panel, line) == (
+        [1, 2, 3, 4],
+        pytest.approx([100 * (accuracy + 0.05) for accuracy in STEPS]),
+    )
     last = band.rows[-1]
     assert last["high"] - last["low"] == pytest.approx(200 * np.std([0, 0.1], ddof=1))
     assert places(panel, star) == ([2.5], [pytest.approx(75)])
@@ -304,16 +291,6 @@ def test_energy_up_to_each_step(make_prepared):
     assert costs.joules_over_time(trial, table) == pytest.approx(spent)
     (trial, *_) = make_results(make_prepared(), baseline()).trials
     assert costs.joules_over_time(trial, table) is None
-
-
-def test_times_are_those_of_the_trial_that_was_timed(make_prepared):
-    one, other = make_results(make_prepared(), baseline(seeds=1)).trials
-    assert means.one_image_ms([one, other]) is None
-    timed = structs.replace(other, latency=latency(2.5, stream=[1.0, 2.0]))
-    assert means.one_image_ms([one, timed]) == 2.5
-    assert means.stream_ms([one, timed]) == [1.0, 2.0]
-    neither = structs.replace(other, latency=latency())
-    assert (means.one_image_ms([neither]), means.stream_ms([neither])) == (None, None)
 
 
 @pytest.fixture

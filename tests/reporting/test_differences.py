@@ -93,34 +93,34 @@ MEASURED = {"relu_twin": 0.9, "shuffled": 0.6, "of <somebody>'s": 0.45}
 SPIKES = {"relu_twin": False, "one_step": True, "shuffled": True, "of <somebody>'s": False}
 
 
-def a_difference(name, **changes):
-    pair = structs.asdict(make_pair("dense-snn", name, **changes))
-    return Difference(**{field: pair[field] for field in Difference.__struct_fields__})
-
-
 def row(name):
-    described = {
-        "control": name,
-        "title": f"the {name}",
-        "meaning": f"what {name} is",
-        "spikes": SPIKES[name],
-    }
-    if name not in MEASURED:
-        return ControlRow(**described, reason="of a <reason>")
-    bits = 3 if name == "relu_twin" else None
-    found = a_difference(name, seeds=2)
-    return ControlRow(**described, accuracy=MEASURED[name], bits=bits, found=found)
+    pair = structs.asdict(make_pair("dense-snn", name, seeds=2))
+    found = Difference(**{field: pair[field] for field in Difference.__struct_fields__})
+    return ControlRow(
+        control=name,
+        title=f"the {name}",
+        meaning=f"what {name} is",
+        spikes=SPIKES[name],
+        bits=3 if name == "relu_twin" else None,
+        **(
+            {"accuracy": MEASURED[name], "found": found}
+            if name in MEASURED
+            else {"reason": "of a <reason>"}
+        ),
+    )
 
 
-def with_controls(comparison, **changes):
-    """The comparison, its spiking trials with `MEASURED`."""
+@pytest.fixture
+def comparison(make_run):
+    """A run whose spiking trials have `MEASURED`."""
+    made = make_run(seeds=2)
     measured = {
         name: ControlResult(title=name, meaning="", spikes=SPIKES[name], n=20, accuracy=accuracy)
         for name, accuracy in MEASURED.items()
     }
     trials = [
         structs.replace(trial, controls=measured) if trial.spiking else trial
-        for trial in comparison.results.trials
+        for trial in made.results.trials
     ]
     controlled = ControlledContender(
         contender="dense-snn",
@@ -129,27 +129,19 @@ def with_controls(comparison, **changes):
         accuracy=0.675,
         rows=[row(name) for name in SPIKES],
     )
-    concluded = structs.replace(
-        comparison.results.comparison, controls=[structs.replace(controlled, **changes)]
-    )
-    results = structs.replace(comparison.results, trials=trials, comparison=concluded)
-    return replace(comparison, results=results)
-
-
-@pytest.fixture
-def comparison(make_run):
-    return with_controls(make_run(seeds=2))
+    concluded = structs.replace(made.results.comparison, controls=[controlled])
+    return replace(made, results=structs.replace(made.results, trials=trials, comparison=concluded))
 
 
 def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(comparison):
     (panel,) = accuracies.controls(comparison.results).panels
     assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
-    found = comparison.results.comparison.controls[0].rows[0].found
+    difference = comparison.results.comparison.controls[0].rows[0].found
     rows = told_in(panel)
     assert [row["control"] for row in rows] == [f"the {name}" for name in MEASURED]
-    assert rows[0]["change, points"] == pytest.approx(-100 * found.difference)
+    assert rows[0]["change, points"] == pytest.approx(-100 * difference.difference)
     bounds = [rows[0][f"95 % interval {end}, points"] for end in ("from", "to")]
-    assert bounds == pytest.approx([-100 * bound for bound in reversed(found.ci95)])
+    assert bounds == pytest.approx([-100 * bound for bound in reversed(difference.ci95)])
     dots = [marks for marks in panel.marks if marks.kind == "points"]
     assert [marks.place for marks in dots] == [0, 2, 3]
     assert {marks.look.colour for marks in dots} == {charts.SPIKING_COLOURS[0]}
@@ -174,20 +166,15 @@ def duel():
     )
 
 
-def drawn(accounted, accountings, results):
-    colours = charts.contender_colours(results.trials)
-    return costs.energy_accountings(accounted, accountings, colours)
-
-
 def test_a_row_for_each_accounting_in_order_in_the_colour_of_who_is_cheaper(duel):
     accountings = compare_run(duel)
     accounted = accountings.pairs[0]
-    chart = drawn(accounted, accountings, duel)
+    colours = charts.contender_colours(duel.trials)
+    chart = costs.energy_accountings(accounted, accountings, colours)
     (panel,) = chart.panels
     by_accounting = in_order(accounted)
     labels = [accountings.accounting(result.accounting).label for result in by_accounting]
     assert [name.text for name in panel.names] == labels
-    colours = charts.contender_colours(duel.trials)
     expected = {"spiking": colours["snn"], "other": colours["cnn"], None: charts.QUIET}
     assert [marks.look.colour for marks in panel.marks if marks.told] == [
         expected[result.cheaper] for result in by_accounting
@@ -208,9 +195,9 @@ def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_
         structs.replace(none, ratio=None),
         *rest,
     ]
-    (panel,) = drawn(
-        structs.replace(accounted, by_accounting=by_accounting), accountings, duel
-    ).panels
+    changed = structs.replace(accounted, by_accounting=by_accounting)
+    colours = charts.contender_colours(duel.trials)
+    (panel,) = costs.energy_accountings(changed, accountings, colours).panels
     assert len(panel.names) == len(by_accounting) - 1
     row, seen = (marks.rows[0]["snn / cnn from"] for marks in panel.marks[-2:])
     assert (row, seen) == (1e9, 1000)

@@ -22,15 +22,12 @@ def models(**changes):
 
 
 def test_a_still_and_a_moving_picture_are_written(image, tmp_path):
-    found = models(num_steps=3)
-    paths = inspect(found, image, tmp_path / "seen", truth="b", formats=["gif", "svg", "png"])
+    paths = inspect(
+        models(num_steps=3), image, tmp_path / "seen", truth="b", formats=["gif", "svg", "png"]
+    )
 
-    assert [path.name for path in paths] == [
-        "inside.html",
-        "inside.png",
-        "inside.svg",
-        "inside.gif",
-    ]
+    kinds = ("html", "png", "svg", "gif")
+    assert [path.name for path in paths] == [f"inside.{kind}" for kind in kinds]
     with Image.open(paths[1]) as picture:
         assert np.ptp(np.asarray(picture.convert("L"))) > 0
     assert "<svg" in paths[2].read_text()
@@ -53,18 +50,18 @@ def test_a_recording_is_shown_frame_by_frame(tmp_path, contender):
 
 
 def test_a_figure_has_the_spikes_up_to_its_step_and_no_later_ones(image):
-    found = look_inside(
+    inside = look_inside(
         models(encoding="direct", network={"hidden": 12, "neuron": "lif", "threshold": 0.01}), image
     )
 
     for step in (1, 4):
         raster = next(
             axes
-            for axes in at_step(found, step).axes
+            for axes in at_step(inside, step).axes
             if "spikes so far" in [text.get_text() for text in axes.texts]
         )
         marks = len(raster.collections[0].get_segments())
-        assert marks == sum(layer.fired[:, :step].sum() for layer in found.models[0].layers) > 0
+        assert marks == sum(layer.fired[:, :step].sum() for layer in inside.models[0].layers) > 0
 
 
 def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):

@@ -17,7 +17,7 @@ SPIKING = charts.SPIKING_COLOURS[0]
 def validation(results, panel=1):
     """The marks of the spiking network on validation images, in the panel of accuracies."""
     marks = learning_curves(results).panels[panel].marks
-    return [each for each in marks if each.look.colour == SPIKING and not each.look.dashes]
+    return [mark for mark in marks if mark.look.colour == SPIKING and not mark.look.dashes]
 
 
 def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):

@@ -70,14 +70,10 @@ def curves(run):
     }
 
 
-def table(path):
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_csv_has_a_row_for_each_epoch(run):
     rows = {}
-    for row in table(run.out / "logs" / "epochs.csv"):
+    lines = (run.out / "logs" / "epochs.csv").read_text(encoding="utf-8").splitlines()
+    for row in csv.DictReader(lines):
         title, number = row.pop("trial"), int(row.pop("epoch"))
         rows.setdefault(title, []).append({name: float(value) for name, value in row.items()})
         assert len(rows[title]) == number
@@ -85,10 +81,10 @@ def test_csv_has_a_row_for_each_epoch(run):
 
 
 def test_tensorboard_reads_curves_settings_and_results(run):
-    readers = {}
-    for folder in (run.out / "logs" / "tensorboard").iterdir():
-        readers[folder.name] = accumulating.EventAccumulator(str(folder))
-        readers[folder.name].Reload()
+    folders = (run.out / "logs" / "tensorboard").iterdir()
+    readers = {
+        folder.name: accumulating.EventAccumulator(str(folder)).Reload() for folder in folders
+    }
     for title, epochs in curves(run).items():
         reader = readers[title.replace(", ", "-").replace(" ", "-")]
         for name in SCALARS:

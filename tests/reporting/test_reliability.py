@@ -1,4 +1,3 @@
-import itertools
 import json
 from dataclasses import replace
 
@@ -27,31 +26,18 @@ def calibration(seed, temperature=2.0):
         200, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
     truth = torch.arange(200) % 3
-    given = structs.asdict(judged(scores, truth))
-    return Calibration(**given, temperature=temperature, scaled=judged(scores / 2, truth))
-
-
-@pytest.fixture
-def results(make_prepared):
-    """Two contenders, two seeds each, all with a calibration."""
-    numbers = itertools.count()
-    made = make_results(make_prepared(), baseline(seeds=2))
-    return with_trials(
-        made,
-        test=lambda t: structs.replace(
-            t.test, calibration=calibration(n := next(numbers), temperature=2.0 + n)
-        ),
-    )
+    judgement = structs.asdict(judged(scores, truth))
+    return Calibration(**judgement, temperature=temperature, scaled=judged(scores / 2, truth))
 
 
 def test_bins_of_several_trials_are_pooled():
-    def one(count, confidence, accuracy):
+    def of_one_bin(count, confidence, accuracy):
         only = CalibrationBin(
             low=0.0, high=1.0, count=count, confidence=confidence, accuracy=accuracy
         )
         return structs.replace(calibration(0), bins=[only], temperature=None, scaled=None)
 
-    trials = [one(10, 0.5, 0.4), one(30, 0.9, 0.8), one(0, None, None)]
+    trials = [of_one_bin(10, 0.5, 0.4), of_one_bin(30, 0.9, 0.8), of_one_bin(0, None, None)]
     ((row,), (empty,)) = (
         accuracies.calibration({"a": of}, {"a": "red"}).panels[0].marks[0].rows
         for of in (trials, trials[2:])
@@ -61,16 +47,16 @@ def test_bins_of_several_trials_are_pooled():
     assert empty["accuracy, %"] is None
 
 
-def test_bars_are_the_accuracies_and_rings_those_after_temperature(results):
+def test_bars_are_the_accuracies_and_rings_those_after_temperature():
     measured = {"dense-snn": [calibration(0)], "small-cnn": [calibration(1)]}
     chart = accuracies.calibration(measured, {"dense-snn": "red", "small-cnn": "blue"})
     assert [panel.title for panel in chart.panels] == list(measured)
-    for panel, (found,) in zip(chart.panels, measured.values(), strict=True):
+    for panel, (judgement,) in zip(chart.panels, measured.values(), strict=True):
         bars, rings, diagonal = panel.marks
-        for row, part in zip(bars.rows, found.bins, strict=True):
+        for row, part in zip(bars.rows, judgement.bins, strict=True):
             expected = None if part.accuracy is None else pytest.approx(100 * part.accuracy)
             assert (row["accuracy, %"], row["number"]) == (expected, part.count)
-        scaled = [part for part in found.scaled.bins if part.count]
+        scaled = [part for part in judgement.scaled.bins if part.count]
         assert places(panel, rings) == (
             pytest.approx([100 * part.confidence for part in scaled]),
             pytest.approx([100 * part.accuracy for part in scaled]),
@@ -90,9 +76,9 @@ def robustness(clean, last):
     return summary(clean, measured)
 
 
-def of_trials(results, *found):
+def of_trials(results, *measured):
     """`results` with the robustness of each trial, in their order."""
-    values = iter(found)
+    values = iter(measured)
     return with_trials(results, robustness=lambda _: next(values))
 
 
@@ -140,16 +126,19 @@ def planted(make_prepared):
 
 
 def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
-    found = examine(baseline(dataset="digits"), planted, SPLIT)
-    page = audit_page(found, planted, tmp_path / "audit").read_text()
-    assert "What would invalidate a result" in page
-    assert escape(problems(found)[0]) in page
-    assert "equal images, different labels" in page
-    assert "a&lt;b" in page
+    audit = examine(baseline(dataset="digits"), planted, SPLIT)
+    page = audit_page(audit, planted, tmp_path / "audit").read_text()
+    for text in (
+        "What would invalidate a result",
+        escape(problems(audit)[0]),
+        "equal images, different labels",
+        "a&lt;b",
+    ):
+        assert text in page
     assert "a<b" not in page
     assert page.count("data:image/png") == 2
     written = (tmp_path / "audit" / "audit.json").read_text()
-    assert written == json.dumps(document(found), indent=2) + "\n"
+    assert written == json.dumps(document(audit), indent=2) + "\n"
 
 
 def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):

@@ -36,21 +36,18 @@ def grid(datasets, steps=("1", "2", "4", "8")):
 
 def test_the_overview_tells_every_score_and_how_far_it_is_behind():
     cells = study_page.overview(make_study(LEADS))
-    assert sum(len(row) for row in cells.values()) == 12
-    behind = cells["set 2"][OTHER]
+    assert [len(row) for row in cells.values()] == [2] * 6
+    behind, best = cells["set 2"][OTHER], cells["set 2"][SPIKING]
     assert behind.score.mean == pytest.approx(0.761)
-    assert behind.said == f"4.00 points behind {SPIKING}: shown"
-    assert behind.is_behind
-    best = cells["set 2"][SPIKING]
+    assert (behind.is_behind, behind.said) == (True, f"4.00 points behind {SPIKING}: shown")
     assert (best.shade, best.is_behind, best.said) == (0, False, "the best here")
 
 
 def test_the_darkest_cells_are_farthest_behind_and_the_most_accurate_sets_come_first():
     cells = study_page.overview(make_study(LEADS))
-    shades = {name: cell.shade for name, row in cells.items() for cell in [row[SPIKING]]}
-    assert max(shades, key=shades.get) == "set 4"
-    assert shades["set 4"] == 1
-    assert shades["set 2"] == 0
+    shades = {name: row[SPIKING].shade for name, row in cells.items()}
+    assert [name for name, shade in shades.items() if shade == max(shades.values())] == ["set 4"]
+    assert (shades["set 4"], shades["set 2"]) == (1, 0)
     assert list(study_page.overview(grid(3, ("1", "4")))) == ["set 2", "set 1", "set 0"]
 
 
@@ -80,8 +77,8 @@ def test_accuracy_against_cost_goes_by_energy_or_else_by_time():
     assert study_page.against_cost(study) is None
     for quantity, low, high in (("answer", 3, 3), ("energy", 2, 5)):
         variants = [
-            structs.replace(each, costs={**each.costs, quantity: Range(low=low, high=high)})
-            for each in study.variants
+            structs.replace(variant, costs={**variant.costs, quantity: Range(low=low, high=high)})
+            for variant in study.variants
         ]
         study = structs.replace(study, variants=variants)
         row = told(study_page.against_cost(study))[0]
@@ -98,9 +95,9 @@ def test_of_many_variants_the_best_for_their_cost_are_named():
     study = grid(3)
     variants = [
         structs.replace(
-            each, costs={"energy": Range(low=1 + (k % 3 or 9), high=12)}, behind=0.01 * k
+            variant, costs={"energy": Range(low=1 + (k % 3 or 9), high=12)}, behind=0.01 * k
         )
-        for k, each in enumerate(study.variants)
+        for k, variant in enumerate(study.variants)
     ]
     (panel,) = study_page.against_cost(structs.replace(study, variants=variants)).panels
     pair = study.across.headline
@@ -127,7 +124,6 @@ def test_differences_have_the_intervals_of_duels_and_the_one_over_all():
     row = rows["set 2"]
     assert row["difference, points"] == pytest.approx(-4)
     assert row["95 % interval from, points"] == pytest.approx(-6)
-    assert rows["set 2"]["conclusion"] == f"{SPIKING} better"
-    assert rows["set 4"]["conclusion"] == f"{OTHER} better"
-    assert rows["set 1"]["conclusion"] == "not shown"
+    concluded = {"set 2": f"{SPIKING} better", "set 4": f"{OTHER} better", "set 1": "not shown"}
+    assert {name: rows[name]["conclusion"] for name in concluded} == concluded
     assert study_page.headline_differences(make_study([0.1])) is None

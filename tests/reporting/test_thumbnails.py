@@ -34,12 +34,12 @@ def opened(sprite):
 
 def test_each_place_of_the_sprite_shows_the_image_that_it_says(made):
     prepared, results, kept = made()
-    found = thumbnails(results, kept, prepared)
-    sheet = np.asarray(opened(found.sprite).convert("L"))
+    shown = thumbnails(results, kept, prepared)
+    sheet = np.asarray(opened(shown.sprite).convert("L"))
 
-    for place, said in enumerate(found.listed):
+    for place, said in enumerate(shown.listed):
         index = int(said["name"].removeprefix("image "))
-        row, column = divmod(place, found.columns)
+        row, column = divmod(place, shown.columns)
         picture = sheet[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         assert np.array_equal(picture, np.asarray(prepared.images[index])[0])
         assert said["truth"] == prepared.classes[prepared.labels[index]]
@@ -47,24 +47,20 @@ def test_each_place_of_the_sprite_shows_the_image_that_it_says(made):
 
 def test_places_of_a_cell_are_images_of_that_cell(made):
     prepared, results, kept = made()
-    found = thumbnails(results, kept, prepared)
+    shown = thumbnails(results, kept, prepared)
 
-    for (truth, answer), group in found.cells["small-cnn"].items():
+    for (truth, answer), group in shown.cells["small-cnn"].items():
         for place in group.places:
-            said = found.listed[place]
+            said = shown.listed[place]
             assert said["truth"] == kept.classes[truth]
-            assert {each["who"]: each["said"] for each in said["answers"]}[
-                "small-cnn"
-            ] == kept.classes[answer]
-            assert {each["who"]: each["right"] for each in said["answers"]}["small-cnn"] == (
-                truth == answer
-            )
+            (told,) = [told for told in said["answers"] if told["who"] == "small-cnn"]
+            assert (told["said"], told["right"]) == (kept.classes[answer], truth == answer)
     wrong = {
         rows[0]
         for cell, rows in Answered(kept).cells("small-cnn").items()
         if cell[0] == 0 != cell[1]
     }
-    assert found.classes["small-cnn"][0].total >= len(wrong) > 0
+    assert shown.classes["small-cnn"][0].total >= len(wrong) > 0
 
 
 def test_there_are_never_more_than_the_limits_and_what_is_left_out_is_counted(made, monkeypatch):
@@ -72,32 +68,30 @@ def test_there_are_never_more_than_the_limits_and_what_is_left_out_is_counted(ma
     monkeypatch.setattr(pictures, "MOST_IN_ALL", 10)
     prepared, results, kept = made(num_images=200)
 
-    found = thumbnails(results, kept, prepared)
+    shown = thumbnails(results, kept, prepared)
 
-    assert len(found.listed) == 10
-    groups = [group for of in found.cells.values() for group in of.values()]
+    assert len(shown.listed) == 10
+    groups = [group for of in shown.cells.values() for group in of.values()]
     assert max(len(group.places) for group in groups) <= 2
-    assert sum(group.total for group in found.cells["dense-snn"].values()) == len(kept.labels)
+    assert sum(group.total for group in shown.cells["dense-snn"].values()) == len(kept.labels)
     # The sides of the disagreement come first.
-    ((_, sides),) = found.pairs
+    ((_, sides),) = shown.pairs
     assert all(len(group.places) == min(2, group.total) for group in sides.values())
 
 
 def test_pictures_in_colour_and_large_ones_are_made_small(made):
     prepared, results, kept = made(shape=(3, 150, 100))
 
-    found = thumbnails(results, kept, prepared)
+    shown = thumbnails(results, kept, prepared)
 
-    sheet = opened(found.sprite)
-    assert sheet.mode == "RGB"
-    assert sheet.size == (64 * found.columns, 64 * found.rows)
+    sheet = opened(shown.sprite)
+    assert (sheet.mode, sheet.size) == ("RGB", (64 * shown.columns, 64 * shown.rows))
 
 
 def test_without_the_data_images_are_counted_and_none_is_shown(made):
     _, results, kept = made()
 
-    found = thumbnails(results, kept, None)
+    shown = thumbnails(results, kept, None)
 
-    assert found.sprite is None
-    assert found.listed == []
-    assert sum(group.total for group in found.cells["dense-snn"].values()) == len(kept.labels)
+    assert (shown.sprite, shown.listed) == (None, [])
+    assert sum(group.total for group in shown.cells["dense-snn"].values()) == len(kept.labels)
