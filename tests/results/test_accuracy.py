@@ -28,27 +28,26 @@ def seeds(*accuracies, folds=1, key="k"):
     ]
 
 
-def test_a_control_at_chance_learned_nothing():
-    # As six trainings of so few steps that batch-norm statistics had not settled.
-    assert unlearned_controls(seeds(0.217, 0.233, 0.217, 0.333, 0.267, 0.517)) == {
-        "one_step": "one time step"
-    }
-    assert unlearned_controls(seeds(0.35, 0.4, 0.35)) == {}
-
-
-def test_a_control_that_failed_for_half_of_the_seeds_learned_nothing():
-    assert unlearned_controls(seeds(0.2, 0.9, 0.2, 0.9)) == {"one_step": "one time step"}
-    assert unlearned_controls(seeds(0.2, 0.9, 0.9, 0.9)) == {}
-
-
-def test_folds_of_a_seed_count_together():
-    # 0.3 of 60 images is within two standard errors of chance, of 180 it is not.
-    assert unlearned_controls(seeds(*[0.3] * 3, folds=3)) == {}
-    assert unlearned_controls(seeds(0.3)) == {"one_step": "one time step"}
-
-
-def test_a_trained_network_that_loses_everything_has_not_failed_to_learn():
-    assert unlearned_controls(seeds(0.2, key=None)) == {}
+@pytest.mark.parametrize(
+    ("trials", "is_named"),
+    [
+        # As six trainings of so few steps that batch-norm statistics had not settled.
+        (seeds(0.217, 0.233, 0.217, 0.333, 0.267, 0.517), True),
+        (seeds(0.35, 0.4, 0.35), False),
+        # Failed for half of the seeds.
+        (seeds(0.2, 0.9, 0.2, 0.9), True),
+        (seeds(0.2, 0.9, 0.9, 0.9), False),
+        # Folds of a seed count together: 0.3 of 60 images is within two standard errors of chance,
+        # of 180 it is not.
+        (seeds(0.3), True),
+        (seeds(*[0.3] * 3, folds=3), False),
+        # A trained network that loses everything has not failed to learn.
+        (seeds(0.2, key=None), False),
+    ],
+)
+def test_a_control_at_chance_learned_nothing(trials, is_named):
+    expected = {"one_step": "one time step"} if is_named else {}
+    assert unlearned_controls(trials) == expected
 
 
 def test_a_contender_is_judged_by_its_own_accuracy():

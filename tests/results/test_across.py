@@ -124,10 +124,17 @@ def test_intervals_by_hand():
     differences = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 9.0])
     # Of 64 ways one has a sum of 0, one of 1, one of 2 and two of 3: 1/64 is below 2.5 %, and 3/64
     # below 5 %.
-    assert across.interval(differences, 0.95) == (1.0, 9.0)
-    assert across.interval(differences, 0.90) == (2.0, 6.5)
-    assert across.interval(differences[:5], 0.95) is None
-    assert across.interval(differences[:5], 0.90) == (1.0, 5.0)
+    intervals = {
+        (num, level): across.interval(differences[:num], level)
+        for num in (6, 5)
+        for level in (0.95, 0.90)
+    }
+    assert intervals == {
+        (6, 0.95): (1.0, 9.0),
+        (6, 0.90): (2.0, 6.5),
+        (5, 0.95): None,
+        (5, 0.90): (1.0, 5.0),
+    }
 
 
 @given(DIFFERENT.filter(lambda differences: len(differences) > 5))

@@ -45,10 +45,6 @@ def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
     assert answer.rival == ("cnn" if take == "snn" else "snn")
 
 
-def test_who_answers_as_fast_does_not_win_by_that():
-    assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
-
-
 def test_an_untimed_one_is_not_called_slower():
     untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
     assert decide(untimed).take == "snn"
@@ -96,12 +92,22 @@ def test_by_how_much_and_how_sure():
     assert answer.lead("memory").evidence == "not measured"
 
 
-def test_times_on_a_busy_machine_show_nothing():
-    busy = finding("busy_machine", load=4.0, cores=2)
-    assert decide(duel(snn_ms=4.0, caveats=[busy])).lead("answer").evidence == "not shown"
-    idle, disturbed = (decide(duel(0.901, 0.9, 4.0, 1.0, caveats=of)) for of in ([], [busy]))
-    assert (idle.take, idle.reason) == ("cnn", "faster")
-    assert (disturbed.take, disturbed.reason) == ("snn", "higher")
+@pytest.mark.parametrize(
+    ("caveats", "evidence", "take", "why"),
+    [
+        ([], "shown", "cnn", "faster"),
+        ([finding("busy_machine", load=4.0, cores=2)], "not shown", "snn", "higher"),
+    ],
+    ids=["idle", "busy"],
+)
+def test_times_on_a_busy_machine_show_nothing(caveats, evidence, take, why):
+    answer = decide(duel(0.901, 0.9, 4.0, 1.0, caveats=caveats))
+    assert answer.lead("answer").evidence == evidence
+    assert (answer.take, answer.reason) == (take, why)
+
+
+def test_who_answers_as_fast_does_not_win_by_that():
+    assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
 
 
 def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agree():

@@ -91,9 +91,8 @@ def test_what_is_written_is_read_again(make_run):
     answered = predictions.read(run)
     assert answered.contenders == ["snn", "cnn"]
     assert list(answered.answers) == [("snn", 0), ("snn", 1), ("cnn", 0)]
-    np.testing.assert_array_equal(answered.labels, LABELS[TEST])
-    np.testing.assert_array_equal(answered.indices, TEST)
-    np.testing.assert_array_equal(answered.groups, TEST // 4)
+    stacked = np.stack([answered.labels, answered.indices, answered.groups])
+    np.testing.assert_array_equal(stacked, [LABELS[TEST], TEST, TEST // 4])
     np.testing.assert_array_equal(answered.answers["snn", 1].predicted, predicted(1))
     # What anybody may rely on who reads it without spikeduel.
     content = json.loads((run / "predictions.json").read_text())
@@ -123,8 +122,8 @@ def test_two_contenders_of_one_run(make_run):
     assert difference == sd.compare_predictions(LABELS[TEST], predicted(0), predicted(8))
     assert difference.difference == pytest.approx(0.2)
     assert difference.p_value == pytest.approx(2 / 2**8)
-    assert sd.compare_runs(run, a="cnn").difference == pytest.approx(-0.2)
-    assert sd.compare_runs(run, b="snn").difference == pytest.approx(-0.2)
+    for names in ({"a": "cnn"}, {"b": "snn"}):
+        assert sd.compare_runs(run, **names).difference == pytest.approx(-0.2)
 
 
 def test_only_seeds_that_both_have(make_run):
@@ -157,13 +156,18 @@ def test_the_margin_is_the_runs_unless_given(make_run):
     assert sd.compare_runs(run, margin=0.01).conclusion == "inconclusive"
 
 
-def test_a_contender_in_two_runs(make_run):
+@pytest.mark.parametrize(
+    ("names", "compared", "difference"),
+    [
+        ({}, ("snn", "snn"), 5 / 40),
+        ({"a": "cnn", "b": "new"}, ("cnn", "new"), -7 / 40),
+        ({"a": "snn"}, ("snn", "snn"), 5 / 40),
+    ],
+)
+def test_a_contender_in_two_runs(make_run, names, compared, difference):
     run, other = make_run({"snn": [0], "cnn": [8]}), make_run({"snn": [5], "new": [1]}, "other")
-    assert predictions.names(run, other_run=other) == ("snn", "snn")
-    assert sd.compare_runs(run, other_run=other).difference == pytest.approx(5 / 40)
-    assert predictions.names(run, b="new", a="cnn", other_run=other) == ("cnn", "new")
-    assert sd.compare_runs(run, "cnn", "new", other).difference == pytest.approx(-7 / 40)
-    assert predictions.names(run, a="snn", other_run=other) == ("snn", "snn")
+    assert predictions.names(run, **names, other_run=other) == compared
+    assert sd.compare_runs(run, **names, other_run=other).difference == pytest.approx(difference)
 
 
 def changed(run, **changes):

@@ -65,17 +65,20 @@ def test_nothing_lies_beyond_what_accuracies_allow():
     assert wide.detectable_at_best == 1.0
 
 
+TWO_BY_FOUR = (
+    np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool),
+    np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool),
+)
+
+
 def test_the_two_way_table_by_hand():
     # Two seeds, four images. a's accuracies are 3/4 and 2/4, b's 1/4 and 1/4.
-    a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
-    b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
-    estimate = of_difference(a, b, None)
+    estimate = of_difference(*TWO_BY_FOUR, None)
     # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 +
     # 2·9/64 = 24/64. b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
     remainder = 4 / 3 * (24 / 64 + 1) / (1 * 2 * 16)
-    by_seed = (1 / 32) / 2 + 0
-    mean_differences = np.array([0.5, 0.5, 0.5, 0.0])
-    images = (np.sum(mean_differences**2) + 1 - 1.5**2 / 6) / 36
+    by_seed = (1 / 32) / 2
+    images = (3 / 4 + 1 - 1.5**2 / 6) / 36
     assert estimate.seeds == pytest.approx(max(by_seed, remainder))
     assert estimate.images == pytest.approx(max(images - remainder, 0))
     assert estimate.centre == pytest.approx(1.5 / 6)
@@ -83,9 +86,7 @@ def test_the_two_way_table_by_hand():
 
 def test_the_two_way_table_of_paired_seeds_by_hand():
     # The differences of the same answers: 0 1 1 0 and 1 0 0 0, of means 1/2 and 1/4; all of it 3/8.
-    a = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)
-    b = np.array([[1, 0, 0, 0], [0, 1, 0, 0]], bool)
-    estimate = of_difference(a, b, None, paired=True)
+    estimate = of_difference(*TWO_BY_FOUR, None, paired=True)
     # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more
     # 3/8.
     residuals = np.array([[-5, 3, 3, -1], [5, -3, -3, 1]]) / 8
@@ -216,9 +217,8 @@ def test_agresti_and_mins_interval_by_hand(only_a, only_b, both):
 
 def test_mcnemar_by_hand():
     # Nine coins, one head: 2·(1 + 9)/512.
-    assert mcnemar(*discordant(1, 8)) == pytest.approx(20 / 512)
-    assert mcnemar(*discordant(0, 0)) == 1.0
-    assert mcnemar(*discordant(5, 5)) == 1.0
+    for only_a, only_b, p_value in ((1, 8, 20 / 512), (0, 0, 1), (5, 5, 1)):
+        assert mcnemar(*discordant(only_a, only_b)) == pytest.approx(p_value)
 
 
 def test_mcnemar_on_a_textbooks_numbers():
