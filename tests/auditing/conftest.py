@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 
 from made_recordings import kept, seen
-from spikeduel.data import Prepared, Preprocessing, mnist_like
+from spikeduel.data import Prepared, Preprocessing
 from synthetic_files import write_pictures
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """Let nothing outside `tmp_path` be read or written."""
-    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(mnist_like, "DEBIAN_FASHION_MNIST", tmp_path / "not-installed")
-    return tmp_path / "cache"
 
 
 @pytest.fixture

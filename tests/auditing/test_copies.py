@@ -36,7 +36,7 @@ def test_cut_groups_leave_out_those_of_equal_images():
 
 
 def relatives(of_images):
-    """Of each image (other, ratio) or None."""
+    """Return the relatives of images from (other, ratio) or None."""
     pairs = [other or (-1, np.inf) for other in of_images]
     return Relatives(*map(np.array, zip(*pairs, strict=True)))
 

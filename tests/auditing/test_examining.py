@@ -17,18 +17,27 @@ from spikeduel.results.findings import finding
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from synthetic_files import write_socofing
+from synthetic_files import write_pictures, write_socofing
 
 EXPERIMENT = Experiment(dataset="digits")
 SPLIT = Split(np.arange(200), np.arange(200, 240), np.arange(240, 300), "official")
 
 
-def test_clean_images_are_no_alarm(make_set):
-    found = examine(EXPERIMENT, make_set(), SPLIT)
-    assert found.ok
-    assert found.conclusions == found.details.pairs == ()
-    assert found.groups is None
-    assert [counts.total for counts in found.class_sides.values()] == [100, 100, 100]
+def test_clean_images_are_no_alarm_and_their_audit_is_found_again(make_set, monkeypatch):
+    prepared = make_set()
+    first = examine(EXPERIMENT, prepared, SPLIT)
+    assert first.ok
+    assert first.conclusions == first.details.pairs == ()
+    assert first.groups is None
+    assert [counts.total for counts in first.class_sides.values()] == [100, 100, 100]
+    monkeypatch.setattr(examining, "_examine", None)
+    assert examine(EXPERIMENT, prepared, SPLIT) == first
+    for other, split in (
+        (replace(prepared, fingerprint="0" * 64), SPLIT),
+        (prepared, replace(SPLIT, test=SPLIT.test[1:])),
+    ):
+        with pytest.raises(TypeError, match="NoneType"):
+            examine(EXPERIMENT, other, split)
 
 
 def test_planted_faults_are_found(make_set):
@@ -38,15 +47,15 @@ def test_planted_faults_are_found(make_set):
     prepared.images[250], prepared.labels[250] = prepared.images[17], prepared.labels[17]
     # A near duplicate whatever its brightness.
     prepared.images[255] = prepared.images[20] // 2 + 40
-    found = examine(EXPERIMENT, prepared, SPLIT)
-    assert not found.ok
-    assert found.conclusions[:2] == (
+    audit = examine(EXPERIMENT, prepared, SPLIT)
+    assert not audit.ok
+    assert audit.conclusions[:2] == (
         finding("test_in_training", count=1, share=1 / 60, remedy="remove the copies"),
         finding("cut_groups", count=1, share=1 / 60, remedy="divide the data anew"),
     )
-    assert found.exact_duplicates.across == 1
-    assert found.near_duplicates == Copies(across=1, test_in_training=1)
-    equal, near = found.details.pairs
+    assert audit.exact_duplicates.across == 1
+    assert audit.near_duplicates == Copies(across=1, test_in_training=1)
+    equal, near = audit.details.pairs
     assert (equal.kind, near.kind) == ("equal images on two sides", "near on two sides")
     assert equal.a == AuditedImage(
         index=250, side="test", label=prepared.classes[prepared.labels[17]], file=None
@@ -61,107 +70,77 @@ def test_planted_labels_are_listed():
     labels[wrong] = (labels[wrong] + 3) % 10
     prepared = replace(prepared, labels=labels, fingerprint="planted")
     split = data.split(prepared, EXPERIMENT)
-    found = check(AuditContext(EXPERIMENT, prepared, split, Progress(), {}, None))
-    details = found["details"]
+    checked = check(AuditContext(EXPERIMENT, prepared, split, Progress(), {}, None))
+    details = checked["details"]
     listed = [suspect.image.index for suspect in details["labels"]]
     assert len(set(listed) & set(wrong.tolist())) >= 0.9 * len(wrong)
     assert len(listed) <= 1.1 * len(wrong)
-    assert found["labels"].suspects == len(listed)
+    assert checked["labels"].suspects == len(listed)
     assert len(details["label_shares"]) == len(labels)
     assert max(details["label_shares"][image] for image in listed) < 0.05
 
 
-def test_it_is_found_again(make_set, monkeypatch):
-    prepared = make_set()
-    first = examine(EXPERIMENT, prepared, SPLIT)
-    monkeypatch.setattr(examining, "_examine", None)
-    assert examine(EXPERIMENT, prepared, SPLIT) == first
-    others = (
-        (EXPERIMENT, replace(prepared, fingerprint="0" * 64), SPLIT),
-        (EXPERIMENT, prepared, replace(SPLIT, test=SPLIT.test[1:])),
-    )
-    for other in others:
-        with pytest.raises(TypeError, match="NoneType"):
-            examine(*other)
-
-
-def test_a_damaged_audit_is_made_anew(make_set, tmp_path):
-    asked = EXPERIMENT, make_set(count=40), Split(*np.split(np.arange(40), [24, 32]), "official")
-    first = examine(*asked)
-    (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
-    whole = kept.read_text()
-    kept.write_text('{"dataset": "planted"}')
-    assert examine(*asked) == first
-    assert kept.read_text() == whole
-
-
 @pytest.mark.usefixtures("known_data")
 def test_digits_are_clean():
-    found = sd.audit("digits")
-    assert found.ok
-    assert found.unreadable == ()
+    audit = sd.audit("digits")
+    assert audit.ok
+    assert audit.unreadable == ()
 
 
-def folder(tmp_path, count=24):
-    random = np.random.default_rng(0)
-    for label in ("cat", "dog"):
-        (tmp_path / "pets" / label).mkdir(parents=True)
-        for k in range(count):
-            pixels = np.kron(random.integers(0, 256, (5, 5)), np.ones((4, 4))).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "pets" / label / f"{k:02}.png")
-    return tmp_path / "pets"
+def test_all_unreadable_files_are_listed_and_the_others_audited(image_folder):
+    (image_folder / "cat" / "003.png").write_bytes(b"no image")
+    dog = image_folder / "dog" / "005.png"
+    dog.write_bytes(dog.read_bytes()[:100])
+    audit = sd.audit(image_folder)
+    assert not audit.ok
+    first, second = audit.unreadable
+    assert "cat/003.png: cannot be read as an image" in first
+    assert "dog/005.png" in second
+    assert [counts.total for counts in audit.class_sides.values()] == [5, 5]
+    with pytest.raises(InputError, match=r"003\.png.*"):
+        data.load(Experiment(dataset=str(image_folder)))
 
 
-def test_all_unreadable_files_are_listed_and_the_others_audited(tmp_path):
-    pets = folder(tmp_path)
-    (pets / "cat" / "03.png").write_bytes(b"no image")
-    whole = (pets / "dog" / "05.png").read_bytes()
-    (pets / "dog" / "05.png").write_bytes(whole[: len(whole) // 2])
-    found = sd.audit(pets)
-    assert not found.ok
-    assert len(found.unreadable) == 2
-    assert "cat/03.png: cannot be read as an image" in found.unreadable[0]
-    assert "dog/05.png" in found.unreadable[1]
-    assert [counts.total for counts in found.class_sides.values()] == [23, 23]
-    with pytest.raises(InputError, match=r"03\.png.*"):
-        data.load(Experiment(dataset=str(pets)))
-
-
-def test_pairs_and_formats_of_a_folder_name_its_files(tmp_path):
-    pets = folder(tmp_path)
-    (pets / "dog" / "copy.png").write_bytes((pets / "cat" / "07.png").read_bytes())
-    for path in sorted((pets / "cat").iterdir()):
-        Image.open(path).save(path.with_suffix(".bmp"))
+def test_pairs_and_formats_of_a_folder_name_its_files(image_folder):
+    write_pictures(image_folder / "cat", 24, seed=1, suffix=".bmp")
+    write_pictures(image_folder / "dog", 24, seed=2)
+    for path in image_folder.glob("cat/*.png"):
         path.unlink()
-    found = sd.audit(pets)
-    assert found.exact_duplicates.conflicting == 1
-    (pair,) = found.details.pairs
-    assert {pair.a.file, pair.b.file} == {"cat/07.bmp", "dog/copy.png"}
-    assert found.exact_duplicates.conflicting_files == ("cat/07.bmp", "dog/copy.png")
-    assert found.conclusions[0].values["names"] == ["cat/07.bmp", "dog/copy.png"]
-    (kind,) = found.formats
+    Image.open(image_folder / "cat" / "007.bmp").save(image_folder / "dog" / "copy.png")
+    audit = sd.audit(image_folder)
+    assert audit.exact_duplicates.conflicting == 1
+    (pair,) = audit.details.pairs
+    assert {pair.a.file, pair.b.file} == {"cat/007.bmp", "dog/copy.png"}
+    assert audit.exact_duplicates.conflicting_files == ("cat/007.bmp", "dog/copy.png")
+    assert audit.conclusions[0].values["names"] == ["cat/007.bmp", "dog/copy.png"]
+    (kind,) = audit.formats
     assert (kind.property, kind.values) == ("file type", {"PNG": 25, "BMP": 24})
     assert kind.class_accuracy == 1.0
-
-
-TRACK = Progress().track
 
 
 def test_formats_of_socofings_files(tmp_path):
     write_socofing(tmp_path / "SOCOFing", 3)
     experiment = Experiment(dataset="socofing", data_dir=str(tmp_path / "SOCOFing"))
     prepared = data.load(experiment)
-    found = dict(zip(prepared.names, file_formats(experiment, prepared, TRACK), strict=True))
-    assert found["Real/1__F_Left_index_finger.BMP"] == ("BMP", "RGBA", 96, 103)
+    formats = dict(
+        zip(prepared.names, file_formats(experiment, prepared, Progress().track), strict=True)
+    )
+    assert formats["Real/1__F_Left_index_finger.BMP"] == ("BMP", "RGBA", 96, 103)
 
 
-def test_an_audit_is_made_anew_when_a_file_changes(image_folder, monkeypatch):
+def test_an_audit_is_made_anew_when_it_is_damaged_or_a_file_changes(
+    image_folder, tmp_path, monkeypatch
+):
     experiment = Experiment(dataset=str(image_folder))
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     first = examine(experiment, prepared, split)
-    monkeypatch.setattr(examining, "_examine", None)
+    (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
+    whole = kept.read_text()
+    kept.write_text('{"dataset": "planted"}')
     assert examine(experiment, prepared, split) == first
+    assert kept.read_text() == whole
+    monkeypatch.setattr(examining, "_examine", None)
     (image_folder / "cat" / "000.png").write_bytes(b"longer or shorter")
     with pytest.raises(TypeError, match="NoneType"):
         examine(experiment, prepared, split)
@@ -178,9 +157,8 @@ def test_a_type_that_gives_the_class_away():
 
 
 def test_sizes_never_seen_in_training_tell_nothing():
-    labels = np.tile([0, 1, 1], 20)
     sizes = [f"{k + 1}×5" for k in range(60)]
-    (row,) = file_properties({"size": sizes}, labels, np.repeat([0, 2], 30))
+    (row,) = file_properties({"size": sizes}, np.tile([0, 1, 1], 20), np.repeat([0, 2], 30))
     assert row.num_values == 60
     assert row.class_accuracy == row.class_chance == pytest.approx(2 / 3)
 

@@ -14,7 +14,7 @@ def files(form, numbers=range(60), classes=CLASSES):
     return [f"{name}/{form(name, number)}" for name in classes for number in numbers]
 
 
-def found(names):
+def guessed(names):
     classes = sorted({name.partition("/")[0] for name in names})
     return suggested(names, np.array([classes.index(name.partition("/")[0]) for name in names]))
 
@@ -38,7 +38,7 @@ def found(names):
 )
 def test_names_of_people_and_objects(form, num_groups):
     names = files(form)
-    guess = found(names)
+    guess = guessed(names)
     assert guess is not None
     assert guess.groups == num_groups
     rule = group_rule(guess.pattern)
@@ -78,7 +78,7 @@ def test_names_of_people_and_objects(form, num_groups):
     ],
 )
 def test_numbered_files_do_not_alarm(form):
-    assert found(files(form)) is None
+    assert guessed(files(form)) is None
 
 
 def test_folders_of_a_split_are_no_objects():

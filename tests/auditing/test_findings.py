@@ -10,10 +10,6 @@ from spikeduel.results.findings import finding
 ANEW = "divide the data anew"
 
 
-def test_a_high_score_alone_is_no_leak():
-    assert findings(audit_with()) == ()
-
-
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -61,23 +57,15 @@ def test_what_invalidates_a_result(changes, expected):
     assert expected.is_problem
 
 
-@pytest.mark.parametrize(("test", "told"), [(20, False), (1000, True)])
-def test_a_format_tells_the_class_if_more_than_chance_would(test, told):
-    sizes = FileProperty(
+def format_of(accuracy, association):
+    return FileProperty(
         property="size",
         num_values=2,
-        values={"a": 1, "b": 1},
-        class_accuracy=0.66,
-        class_chance=0.4,
-        split_association=0.0,
+        values={"8×8": 3, "9×9": 2},
+        class_accuracy=accuracy,
+        class_chance=0.5,
+        split_association=association,
     )
-    of_class = Counts(train=400, val=50, test=test // 2)
-    audit = audit_with(
-        formats=(sizes,),
-        class_sides={"cat": of_class, "dog": of_class},
-        counts=Counts(train=800, val=100, test=test),
-    )
-    assert ("format_tells_class" in [each.id for each in findings(audit)]) == told
 
 
 FEW_DOGS = {"cat": Counts(train=400, val=50, test=500), "dog": Counts(train=30, val=0, test=5)}
@@ -118,6 +106,14 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
             finding("few_test_groups", count=5, fewest=6),
         ),
         (
+            {"formats": (format_of(0.7, 0.5),)},
+            finding("format_tells_class", property="size", accuracy=0.7, chance=0.5),
+        ),
+        (
+            {"formats": (format_of(0.7, 0.5),)},
+            finding("format_tells_side", property="size", association=0.5),
+        ),
+        (
             {"class_sides": FEW_DOGS},
             finding(
                 "unbalanced_classes", most="cat", most_images=950, least="dog", least_images=35
@@ -134,36 +130,9 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
     ],
 )
 def test_what_is_worth_knowing(changes, expected):
-    found = findings(audit_with(**changes))
-    assert expected in found
-    assert not any(finding.is_problem for finding in found)
-
-
-def test_formats_that_tell():
-    def of(accuracy, association):
-        values = {"8×8": 3, "9×9": 2}
-        return FileProperty(
-            property="size",
-            num_values=2,
-            values=values,
-            class_accuracy=accuracy,
-            class_chance=0.5,
-            split_association=association,
-        )
-
-    assert findings(audit_with(formats=(of(0.7, 0.5),))) == (
-        finding("format_tells_class", property="size", accuracy=0.7, chance=0.5),
-        finding("format_tells_side", property="size", association=0.5),
-    )
-    assert findings(audit_with(formats=(of(0.51, 0.1),))) == ()
-
-
-def test_of_a_few_test_images_near_is_no_problem():
-    assert findings(audit_with(probe={"siblings_in_train": 0.08, "n": 25})) == ()
-    assert (
-        findings(audit_with(probe={"accuracy_if_grouped": 0.87, "siblings_in_train": 0.1, "n": 20}))
-        == ()
-    )
+    told = findings(audit_with(**changes))
+    assert expected in told
+    assert not any(finding.is_problem for finding in told)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +144,7 @@ def test_of_a_few_test_images_near_is_no_problem():
     ],
 )
 def test_the_remedy_fits_the_split(split, of_groups, of_copies):
-    found = findings(
+    told = findings(
         audit_with(
             split=split,
             groups_cut=5,
@@ -183,7 +152,7 @@ def test_the_remedy_fits_the_split(split, of_groups, of_copies):
             exact_duplicates={"test_in_training": 9, "across": 9},
         )
     )
-    assert [finding.remedy for finding in found] == [of_copies, of_groups]
+    assert [finding.remedy for finding in told] == [of_copies, of_groups]
 
 
 def test_many_moved_copies_are_a_problem():
@@ -199,11 +168,11 @@ def test_many_moved_copies_are_a_problem():
 
 
 def test_stretches_in_training_are_a_problem_as_exact_copies_are():
-    def found(count):
+    def of_stretches(count):
         stretches = Copies(across=count, test_in_training=count)
         return findings(audit_with(stretches=stretches, noun="recording", statistics=STATISTICS))
 
-    (few,), (many,) = found(5), found(6)
+    (few,), (many,) = of_stretches(5), of_stretches(6)
     assert (few.id, few.is_problem, few.remedy) == (
         "stretch_test_in_training",
         False,
@@ -231,8 +200,36 @@ def test_statistics_that_tell_are_named_the_most_telling_first():
         finding("statistics_tell_side", share=0.72, names=["events"]),
     )
     few = replace(statistics, num_tested=3, num_groups=10)
-    assert [each.id for each in findings(audit_with(statistics=few))] == []
+    assert findings(audit_with(statistics=few)) == ()
     assert findings(audit_with(statistics=STATISTICS)) == ()
+
+
+FEW = Counts(train=400, val=50, test=10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        # A high score alone is no leak.
+        ({}, []),
+        ({"formats": (format_of(0.7, 0.5),)}, ["format_tells_class", "format_tells_side"]),
+        ({"formats": (format_of(0.51, 0.1),)}, []),
+        # Of 20 test images, 0.7 is no more than chance would tell.
+        (
+            {
+                "formats": (format_of(0.7, 0.1),),
+                "class_sides": {"cat": FEW, "dog": FEW},
+                "counts": Counts(train=800, val=100, test=20),
+            },
+            [],
+        ),
+        # Nor are a few siblings of few images.
+        ({"probe": {"siblings_in_train": 0.08, "n": 25}}, []),
+        ({"probe": {"accuracy_if_grouped": 0.87, "siblings_in_train": 0.1, "n": 20}}, []),
+    ],
+)
+def test_more_than_chance_is_told(changes, told):
+    assert [finding.id for finding in findings(audit_with(**changes))] == told
 
 
 def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:

@@ -14,17 +14,18 @@ MOST = 0.05
 
 
 def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
-    """By hand: class 0 gives itself 0.95, 0.9, 0.03 and 0.04 (mean 0.48), class 1 0.2 and 0.004
-    (mean 0.102).
-    """
+    # Class 0 gives itself 0.95, 0.9, 0.03 and 0.04 (mean 0.48), class 1 0.2 and 0.004 (0.102).
     labels = np.array([0, 0, 0, 0, 1, 1])
-    given = np.array([0.95, 0.9, 0.03, 0.04, 0.2, 0.004])
+    of_label = np.array([0.95, 0.9, 0.03, 0.04, 0.2, 0.004])
     best = np.array([0, 0, 1, 1, 1, 0])
-    highest = 1 - given
+    highest = 1 - of_label
     # Parts of the threshold: 0.0625 and 0.083 of class 0, 0.039 of class 1.
-    assert suspects(labels, given, best, highest, 0.07).tolist() == [5, 2]
-    assert suspects(labels, given, best, highest, 0.09).tolist() == [5, 2, 3]
-    assert suspects(labels, given, np.array([0, 0, 0, 1, 1, 0]), highest, 0.09).tolist() == [5, 3]
+    assert suspects(labels, of_label, best, highest, 0.07).tolist() == [5, 2]
+    assert suspects(labels, of_label, best, highest, 0.09).tolist() == [5, 2, 3]
+    assert suspects(labels, of_label, np.array([0, 0, 0, 1, 1, 0]), highest, 0.09).tolist() == [
+        5,
+        3,
+    ]
 
 
 def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Tensor, np.ndarray]:
@@ -36,10 +37,10 @@ def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Te
 
 def doubted(vectors: torch.Tensor, labels: np.ndarray, same: np.ndarray | None = None) -> list[int]:
     everything = np.arange(len(labels))
-    given, best, highest = votes(
+    of_label, best, highest = votes(
         vectors, labels, everything if same is None else same, everything, Progress()
     )
-    return sorted(suspects(labels, given, best, highest, MOST).tolist())
+    return sorted(suspects(labels, of_label, best, highest, MOST).tolist())
 
 
 def test_neighbours_find_planted_labels_and_nothing_else():
@@ -66,7 +67,7 @@ def test_votes_are_shares_of_the_nearest_by_brute_force():
     )
     labels[random.permutation(90)[:30]] = 0
     used = np.arange(5, 90)
-    given, best, highest = votes(vectors, labels, np.arange(90), used, Progress())
+    of_label, best, highest = votes(vectors, labels, np.arange(90), used, Progress())
     count = np.bincount(labels[used])
     nearest = {}
     for image in used:
@@ -82,7 +83,7 @@ def test_votes_are_shares_of_the_nearest_by_brute_force():
         their = [other for other in nearest[image] if other in trusted] or nearest[image]
         share = np.bincount(labels[their], minlength=3) / len(their)
         np.testing.assert_allclose(
-            [given[row], highest[row]], [share[labels[image]], share.max()], rtol=1e-6
+            [of_label[row], highest[row]], [share[labels[image]], share.max()], rtol=1e-6
         )
         assert share[best[row]] == share.max()
 

@@ -20,8 +20,8 @@ def images():
     coarse = np.random.default_rng(3).random((COUNT, 7, 7))
     zoom = (7 - 1) / (SIDE - 1)
     smooth = [
-        affine_transform(each, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest")
-        for each in coarse
+        affine_transform(image, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest")
+        for image in coarse
     ]
     return (np.clip(smooth, 0, 1) * 255).astype(np.uint8)[:, None]
 
@@ -51,45 +51,33 @@ MOVES = (
 )
 
 
-@pytest.fixture(scope="module")
-def found(images):
-    """Training images; then as test images a copy for each of MOVES with two kinds of borders, and
-    20 new ones.
-    """
-    train = images[: COUNT - 20]
+def relatives(together, num_train, sizes=UNKNOWN, same=None):
+    """Search the copies of the images after the first `num_train` among those."""
+    count = np.arange(len(together))
+    split = Split(count[:num_train], count[:0], count[num_train:], "official")
+    return search(together, count if same is None else np.array(same), split, Progress(), sizes)
+
+
+def test_every_move_is_found_and_new_images_are_copies_of_none(images):
+    train, new = images[: COUNT - 20], images[COUNT - 20 :]
     copies = [
         turned(train[k], border=border, **move)
         for border in ("constant", "nearest")
         for k, move in enumerate(MOVES)
     ]
-    together = np.concatenate([train, copies, images[COUNT - 20 :]])
-    split = Split(
-        np.arange(len(train)),
-        np.array([], np.int64),
-        np.arange(len(train), len(together)),
-        "official",
-    )
-    return search(together, np.arange(len(together)), split, Progress(), UNKNOWN)
-
-
-def test_every_move_is_found(found):
-    copies = slice(COUNT - 20, COUNT - 20 + 2 * len(MOVES))
-    assert found.nearest[copies].tolist() == [*range(len(MOVES))] * 2
-    assert (found.ratio[copies] < NEAR).all()
-
-
-def test_new_images_are_copies_of_none(found):
-    assert (found.ratio[-20:] >= NEAR).all()
-    assert np.isinf(found.ratio[: COUNT - 20]).all()
+    copies_of = relatives(np.concatenate([train, copies, new]), len(train))
+    moved = slice(len(train), len(train) + len(copies))
+    assert copies_of.nearest[moved].tolist() == [*range(len(MOVES))] * 2
+    assert (copies_of.ratio[moved] < NEAR).all()
+    assert (copies_of.ratio[-len(new) :] >= NEAR).all()
+    assert np.isinf(copies_of.ratio[: len(train)]).all()
 
 
 def test_equal_images_and_those_of_the_same_side_are_left_out(images):
     together = np.concatenate([images[:40], images[:3]])
-    split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 43), "official")
-    same = np.append(np.arange(40), [0, 1, 2])
-    found = search(together, same, split, Progress(), UNKNOWN)
-    assert (found.ratio >= NEAR).all()
-    assert (found.nearest[:40] == -1).all()
+    copies = relatives(together, 40, same=[*range(40), 0, 1, 2])
+    assert (copies.ratio >= NEAR).all()
+    assert (copies.nearest[:40] == -1).all()
 
 
 @pytest.mark.parametrize("shape", [(3, 12, 20), (1, 4, 4), (1, 97, 97)])
@@ -98,9 +86,7 @@ def test_any_shape_and_uniform_images(shape):
     images = np.concatenate(
         [np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)]
     )
-    split = Split(np.arange(8), np.array([], np.int64), np.arange(8, 12), "official")
-    found = search(images, np.array([0, 0, 0, *range(1, 10)]), split, Progress(), UNKNOWN)
-    assert (found.ratio >= NEAR).all()
+    assert (relatives(images, 8, same=[0, 0, 0, *range(1, 10)]).ratio >= NEAR).all()
 
 
 def test_copies_that_moved_before_they_were_padded_are_found(images):
@@ -116,18 +102,11 @@ def test_copies_that_moved_before_they_were_padded_are_found(images):
             seen, back, middle - back @ middle, order=1, mode="nearest"
         )
     together = np.concatenate([train, copies, padded[COUNT - 20 :]])
-    split = Split(
-        np.arange(len(train)),
-        np.array([], np.int64),
-        np.arange(len(train), len(together)),
-        "official",
-    )
     shapes = np.tile([SIDE - 2 * bar, SIDE], (len(together), 1))
-    asked = together, np.arange(len(together)), split, Progress()
-    for sizes, is_found in ((UNKNOWN, lambda named: named.sum() < 6), (shapes, np.all)):
-        found = search(*asked, sizes)
-        near = found.ratio[len(train) :] < NEAR
-        assert is_found(near[:12] & (found.nearest[len(train) : -20] == np.arange(12)))
+    for sizes, is_right in ((UNKNOWN, lambda named: named.sum() < 6), (shapes, np.all)):
+        copies_of = relatives(together, len(train), sizes)
+        near = copies_of.ratio[len(train) :] < NEAR
+        assert is_right(near[:12] & (copies_of.nearest[len(train) : -20] == np.arange(12)))
     assert not near[12:].any()
 
 
@@ -140,9 +119,7 @@ def test_shifted_copies_of_clothes_are_found_among_many_that_are_alike():
         )
     ]
     together = np.concatenate([train, np.array(copies).round().astype(np.uint8)])
-    count = np.arange(len(together))
-    split = Split(count[:1500], count[:0], count[1500:], "official")
-    relatives = search(together, count, split, Progress(), UNKNOWN)
-    found = relatives.ratio[1500:] < NEAR
-    assert found.mean() >= 0.97
-    assert (relatives.nearest[1500:] == count[:100])[found].all()
+    copies_of = relatives(together, 1500)
+    near = copies_of.ratio[1500:] < NEAR
+    assert near.mean() >= 0.97
+    assert (copies_of.nearest[1500:] == np.arange(100))[near].all()

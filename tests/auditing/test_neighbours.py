@@ -29,10 +29,10 @@ def test_as_scikit_learn_finds(seed, num_queries, num_references):
 
 def test_usual_is_the_median_over_portions():
     references = torch.arange(7.0)[:, None] ** 2
-    found = closest(torch.zeros(1, 1), references)
-    assert found.distance.tolist() == [0]
+    relatives = closest(torch.zeros(1, 1), references)
+    assert relatives.distance.tolist() == [0]
     # Portions of one image each: the median of 0, 1, 4, …, 36.
-    assert found.usual.tolist() == [9]
+    assert relatives.usual.tolist() == [9]
 
 
 def test_small_versions_by_hand():
@@ -52,19 +52,19 @@ def test_brightness_and_contrast_drop_out_and_uniform_images_become_zero():
 def test_each_side_is_searched_where_it_should_be():
     places = torch.tensor([0.0, 1.0, 10.0, 10.5, 1.2, 10.9, 30.0])[:, None]
     split = Split(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]), "official")
-    found = search(places, split, Progress())
-    assert found.training.nearest.tolist() == [-1, -1, -1, 2, 1, 2, 2]
+    relatives = search(places, split, Progress())
+    assert relatives.training.nearest.tolist() == [-1, -1, -1, 2, 1, 2, 2]
     # Test images look at validation as well.
-    assert found.earlier.nearest.tolist() == [-1, -1, -1, 2, 1, 3, 3]
-    distances = found.earlier.ratio * found.usual
+    assert relatives.earlier.nearest.tolist() == [-1, -1, -1, 2, 1, 3, 3]
+    distances = relatives.earlier.ratio * relatives.usual
     assert np.allclose(distances[3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
 
 
 def probed(images, labels, groups, split):
     small = small_grey(images)
-    found = search(small, split, Progress())
+    relatives = search(small, split, Progress())
     groups = np.arange(len(images)) if groups is None else groups
-    return probe(small, labels, groups, ids_of_images(images), found, split)
+    return probe(small, labels, groups, ids_of_images(images), relatives, split)
 
 
 @pytest.fixture
@@ -82,11 +82,11 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
     images, labels, groups = siblings
     split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 80), "published")
     for known in (groups, None):
-        found = probed(images, labels, known, split)
-        assert (found.accuracy, found.siblings_in_train, found.n) == (1.0, 1.0, 40)
-        assert found.accuracy_if_grouped < 0.6
+        relatives = probed(images, labels, known, split)
+        assert (relatives.accuracy, relatives.siblings_in_train, relatives.n) == (1.0, 1.0, 40)
+        assert relatives.accuracy_if_grouped < 0.6
         most_frequent = np.bincount(labels).max() / 80
-        assert found.chance == pytest.approx(most_frequent)
+        assert relatives.chance == pytest.approx(most_frequent)
 
 
 def test_a_clean_split_has_no_siblings(siblings):
@@ -98,9 +98,9 @@ def test_a_clean_split_has_no_siblings(siblings):
         np.concatenate([np.arange(30, 40), np.arange(70, 80)]),
         "grouped",
     )
-    found = probed(images, labels, groups, clean)
-    assert found.siblings_in_train == 0
-    assert found.accuracy == found.accuracy_if_grouped < 0.6
+    relatives = probed(images, labels, groups, clean)
+    assert relatives.siblings_in_train == 0
+    assert relatives.accuracy == relatives.accuracy_if_grouped < 0.6
 
 
 @pytest.mark.parametrize("columns", [5, 300, 1000])

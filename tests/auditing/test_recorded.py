@@ -18,32 +18,32 @@ EXPERIMENT = Experiment(dataset="digits")
 SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
 
 
-def kinds(found):
-    return {each.id for each in found.conclusions}
+def kinds(audit):
+    return {conclusion.id for conclusion in audit.conclusions}
 
 
 def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert kinds(found) == set()
-    assert found.details.pairs == ()
-    assert found.noun == "recording"
-    assert found.stretches.across == 0
-    assert found.statistics.hot_pixels == ()
-    assert found.formats == ()
+    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert kinds(audit) == set()
+    assert audit.details.pairs == ()
+    assert audit.noun == "recording"
+    assert audit.stretches.across == 0
+    assert audit.statistics.hot_pixels == ()
+    assert audit.formats == ()
 
 
 def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, recorded_events):
     recorded_events[100] = part(recorded_events[7], 60_000, 200_000)
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert not found.ok
-    (problem,) = found.problems
+    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert not audit.ok
+    (problem,) = audit.problems
     assert (problem.id, problem.values) == (
         "stretch_test_in_training",
         {"count": 1, "share": 1 / 30},
     )
     assert problem.remedy == "divide the data anew"
-    assert found.near_duplicates == Copies(across=0, test_in_training=0)
-    (pair,) = found.details.pairs
+    assert audit.near_duplicates == Copies(across=0, test_in_training=0)
+    (pair,) = audit.details.pairs
     assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == (
         "a stretch on two sides",
         "100.bs2",
@@ -51,35 +51,38 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
         0,
     )
     # Its relative is kept out of training where the nearest neighbour is asked without siblings.
-    assert found.probe.siblings_in_train == pytest.approx(1 / 30)
+    assert audit.probe.siblings_in_train == pytest.approx(1 / 30)
 
 
 def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events):
     for number in range(0, 120, 3):
-        each = recorded_events[number]
-        recorded_events[number] = Events(each.x, each.y, each.t * 2, each.p)
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert kinds(found) == {"statistics_tell_class"}
-    (told,) = found.conclusions
+        recording = recorded_events[number]
+        recorded_events[number] = Events(recording.x, recording.y, recording.t * 2, recording.p)
+    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert kinds(audit) == {"statistics_tell_class"}
+    (told,) = audit.conclusions
     assert told.values["share"] > 0.6
     assert set(told.values["names"]) == {"length", "event rate"}
     assert told.remedy == "--bin-ms N"
-    length = found.statistics.statistics[0]
+    length = audit.statistics.statistics[0]
     assert length.name == "length"
     assert length.classes["a"] == pytest.approx(2 * length.classes["b"], rel=0.01)
 
 
 def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
     for number in range(90, 120):
-        each, random = recorded_events[number], np.random.default_rng(number)
-        is_hot = random.random(len(each.t)) < 0.08
+        recording, random = recorded_events[number], np.random.default_rng(number)
+        is_hot = random.random(len(recording.t)) < 0.08
         recorded_events[number] = Events(
-            np.where(is_hot, 5, each.x), np.where(is_hot, 3, each.y), each.t, each.p
+            np.where(is_hot, 5, recording.x),
+            np.where(is_hot, 3, recording.y),
+            recording.t,
+            recording.p,
         )
-    found = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
-    assert kinds(found) == {"hot_pixels", "statistics_tell_side"}
-    assert found.statistics.hot_pixels == ((5, 3),)
-    told = next(each for each in found.conclusions if each.id == "statistics_tell_side")
+    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    assert kinds(audit) == {"hot_pixels", "statistics_tell_side"}
+    assert audit.statistics.hot_pixels == ((5, 3),)
+    told = next(finding for finding in audit.conclusions if finding.id == "statistics_tell_side")
     assert told.values["share"] > 0.9
     assert told.values["names"][0] == "at hot pixels"
 
@@ -88,19 +91,19 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
     """Fifteen recordings, each cut into four parts that overlap: the split keeps those of one
     together when told.
     """
-    for number, each in enumerate(recorded_events[:15]):
+    for number, recording in enumerate(recorded_events[:15]):
         for first in range(4):
-            cut = part(each, first * 66_000, first * 66_000 + 100_000)
+            cut = part(recording, first * 66_000, first * 66_000 + 100_000)
             path = tmp_path / "parts" / "abc"[number % 3] / f"{number}_{first}.bs2"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(five_bytes(cut))
     experiment = Experiment(dataset=str(tmp_path / "parts"))
-    found, prepared = audited(experiment, Progress())
-    assert "stretch_test_in_training" in {each.id for each in found.problems}
-    assert found.problems[0].remedy == "--group-by groups.csv"
-    assert len(set(found.details.groups)) == 15
+    audit, prepared = audited(experiment, Progress())
+    assert "stretch_test_in_training" in {problem.id for problem in audit.problems}
+    assert audit.problems[0].remedy == "--group-by groups.csv"
+    assert len(set(audit.details.groups)) == 15
     groups = tmp_path / "groups.csv"
-    rows = zip(prepared.names, found.details.groups, strict=True)
+    rows = zip(prepared.names, audit.details.groups, strict=True)
     files.write_csv(groups, [("path", "group"), *rows])
     mended, _ = audited(replace(experiment, group_by=str(groups)), Progress())
     assert mended.ok

@@ -17,8 +17,8 @@ def examined(recorded, labels, split, groups=None):
 
 def test_statistics_by_hand():
     one = Events(*map(np.array, ([0, 3, 3, 19], [0, 1, 1, 4], [0, 10, 20, 9_999], [1, 1, 0, 1])))
-    found = examined([one] * 4, [0, 1, 0, 1], Split(*map(np.array, ([0, 1], [2], [3])), "official"))
-    numbers = {each.name: each.sides["test"] for each in found.statistics}
+    told = examined([one] * 4, [0, 1, 0, 1], Split(*map(np.array, ([0, 1], [2], [3])), "official"))
+    numbers = {statistic.name: statistic.sides["test"] for statistic in told.statistics}
     assert numbers == {
         "length": 10,
         "events": 4,
@@ -29,20 +29,20 @@ def test_statistics_by_hand():
         "rows": 5,
         "at hot pixels": 0,
     }
-    assert (found.class_accuracy, found.class_chance, found.side_accuracy) == (None, None, None)
-    assert (found.num_tested, found.num_groups) == (0, 0)
+    assert (told.class_accuracy, told.class_chance, told.side_accuracy) == (None, None, None)
+    assert (told.num_tested, told.num_groups) == (0, 0)
 
 
 def test_numbers_without_a_leak_tell_as_much_as_chance():
     recorded = [some_events(300, SENSOR, seed=seed) for seed in range(200)]
-    found = examined(
+    told = examined(
         recorded,
         np.arange(200) % 2,
         Split(np.arange(100), np.arange(0), np.arange(100, 200), "official"),
     )
-    assert abs(found.class_accuracy - 0.5) < 0.15
-    assert abs(found.side_accuracy - 0.5) < 0.1
-    assert (found.num_tested, found.num_groups) == (100, 200)
+    assert abs(told.class_accuracy - 0.5) < 0.15
+    assert abs(told.side_accuracy - 0.5) < 0.1
+    assert (told.num_tested, told.num_groups) == (100, 200)
 
 
 def test_people_are_never_both_learned_and_asked():
@@ -52,7 +52,7 @@ def test_people_are_never_both_learned_and_asked():
     random = np.random.default_rng(0)
     person = np.repeat(np.arange(20), 10)
     rate = random.permutation(np.arange(200, 1000, 40))
-    recorded = [some_events(rate[each], SENSOR, seed=seed) for seed, each in enumerate(person)]
+    recorded = [some_events(rate[who], SENSOR, seed=seed) for seed, who in enumerate(person)]
     split = Split(np.arange(100), np.arange(0), np.arange(100, 200), "grouped")
     alone = examined(recorded, np.arange(200) % 2, split)
     together = examined(recorded, np.arange(200) % 2, split, person)
@@ -66,19 +66,19 @@ def test_a_pixel_is_hot_in_most_recordings_of_a_class(share):
     random = np.random.default_rng(1)
     recorded = []
     for seed in range(60):
-        each = some_events(500, SENSOR, seed=seed)
+        events = some_events(500, SENSOR, seed=seed)
         is_hot = (random.random(500) < 0.2) & (seed % 2 == 1) & (random.random() < share)
         recorded.append(
-            Events(np.where(is_hot, 4, each.x), np.where(is_hot, 2, each.y), each.t, each.p)
+            Events(np.where(is_hot, 4, events.x), np.where(is_hot, 2, events.y), events.t, events.p)
         )
-    found = examined(
+    told = examined(
         recorded,
         np.arange(60) % 2,
         Split(np.arange(30), np.arange(0), np.arange(30, 60), "official"),
     )
-    assert found.hot_pixels == (((4, 2),) if share == 0.9 else ())
-    if found.hot_pixels:
-        hot = found.statistics[-1]
+    assert told.hot_pixels == (((4, 2),) if share == 0.9 else ())
+    if told.hot_pixels:
+        hot = told.statistics[-1]
         assert hot.classes["a"] < 0.02
         assert hot.classes["b"] > 0.15
         assert hot.class_accuracy > 0.8

@@ -21,43 +21,43 @@ def recorded():
 
 
 def test_recordings_of_their_own_share_nothing(recorded):
-    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert (found.earlier.nearest == -1).all()
-    assert not len(found.pairs)
+    shared = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert (shared.earlier.nearest == -1).all()
+    assert not len(shared.pairs)
 
 
 def test_overlapping_halves_share_what_overlaps(recorded):
     whole = recorded[0]
     recorded[0], recorded[4] = part(whole, 0, 180_000), part(whole, 120_000, 300_000)
-    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert found.earlier.nearest.tolist() == [-1, -1, -1, -1, 0, -1]
+    shared = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert shared.earlier.nearest.tolist() == [-1, -1, -1, -1, 0, -1]
     common, shorter = (
         (whole.t[whole.t >= 120_000] < 180_000).sum(),
         min(len(recorded[0].t), len(recorded[4].t)),
     )
-    assert found.earlier.ratio[4] == pytest.approx(1 - common / shorter)
-    assert found.pairs.tolist() == [[4, 0]]
+    assert shared.earlier.ratio[4] == pytest.approx(1 - common / shorter)
+    assert shared.pairs.tolist() == [[4, 0]]
 
 
 def test_a_part_that_is_shifted_in_place_is_found(recorded):
     cut = part(recorded[1], 50_000, 200_000)
     recorded[5] = Events(cut.x // 2 + 3, cut.y // 2, cut.t, cut.p)
     recorded[1] = Events(recorded[1].x // 2, recorded[1].y // 2, recorded[1].t, recorded[1].p)
-    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert (found.earlier.nearest[5], found.earlier.ratio[5]) == (1, 0)
+    shared = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert (shared.earlier.nearest[5], shared.earlier.ratio[5]) == (1, 0)
 
 
 def test_on_one_side_they_are_joined(recorded):
     recorded[1] = part(recorded[0], 0, 100_000)
-    found = found_in(recorded, [0, 0, 0, 1, 2, 2])
-    assert (found.earlier.nearest == -1).all()
-    assert found.joined(np.arange(6)).tolist() == [0, 0, 1, 2, 3, 4]
+    shared = found_in(recorded, [0, 0, 0, 1, 2, 2])
+    assert (shared.earlier.nearest == -1).all()
+    assert shared.joined(np.arange(6)).tolist() == [0, 0, 1, 2, 3, 4]
 
 
 def test_equal_recordings_and_those_left_out_do_not_count(recorded):
     recorded[4], recorded[5] = recorded[0], part(recorded[1], 0, 150_000)
-    found = found_in(recorded, [0, 0, 0, 1, 2, -1], same=[0, 1, 2, 3, 0, 5])
-    assert not len(found.pairs)
+    shared = found_in(recorded, [0, 0, 0, 1, 2, -1], same=[0, 1, 2, 3, 0, 5])
+    assert not len(shared.pairs)
 
 
 def test_a_flickering_pixel_is_no_stretch():

@@ -1,27 +1,23 @@
 """Synthetic data, and no data set that the machine happens to have."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from spikeduel.data import mnist_like
-from spikeduel.data.prepared import Prepared, RawDataset, from_raw
+from spikeduel.data.prepared import RawDataset, from_raw
 from spikeduel.networks.preprocessing import Preprocessing
-from synthetic_files import MakePrepared, write_pictures
+from synthetic_files import write_pictures
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder of this test; nothing outside `tmp_path` is read or written."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("SPIKEDUEL_CACHE", str(folder))
+def cache(tmp_path, monkeypatch):
+    """The cache folder of this test; no set that this machine has is read."""
     monkeypatch.setattr(mnist_like, "DEBIAN_FASHION_MNIST", tmp_path / "not-installed")
-    return folder
+    return tmp_path / "cache"
 
 
 @pytest.fixture
-def image_folder(tmp_path: Path) -> Path:
+def image_folder(tmp_path):
     """Two classes, six grey pictures each."""
     root = tmp_path / "pets"
     write_pictures(root / "cat", 6, seed=1)
@@ -30,12 +26,10 @@ def image_folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_prepared() -> MakePrepared:
+def make_prepared():
     """Makes a small set of noise from its labels, with groups and an official split if wanted."""
 
-    def make(
-        labels: np.ndarray, groups: np.ndarray | None = None, official: np.ndarray | None = None
-    ) -> Prepared:
+    def make(labels, groups=None, official=None):
         rng = np.random.default_rng(0)
         classes = tuple(f"class {k}" for k in range(int(np.max(labels)) + 1))
         images = rng.integers(0, 256, (len(labels), 1, 4, 4), dtype=np.uint8)
@@ -45,3 +39,12 @@ def make_prepared() -> MakePrepared:
         return from_raw("noise", raw)
 
     return make
+
+
+@pytest.fixture
+def hub_of_this_machine(tmp_path, monkeypatch):
+    """Let the hub's library keep its files in `tmp_path`, and ask no network."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    datasets.disable_progress_bars()

@@ -1,16 +1,14 @@
 import json
 import os
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import filelock
 import numpy as np
 import pytest
 
 from spikeduel.data import cache
-from spikeduel.data.prepared import TEST, TRAIN, Prepared, RawDataset, from_raw
+from spikeduel.data.prepared import TEST, TRAIN, RawDataset, from_raw
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
@@ -18,11 +16,11 @@ from spikeduel.system.errors import InputError
 class Maker:
     """Makes a small set, and counts how often it was asked to."""
 
-    def __init__(self, sources: tuple[Path, ...] = ()) -> None:
+    def __init__(self, sources=()):
         self.calls = 0
         self.sources = sources
 
-    def __call__(self, place: Path | None = None) -> RawDataset:
+    def __call__(self, place=None):
         self.calls += 1
         rng = np.random.default_rng(0)
         return RawDataset(
@@ -39,11 +37,11 @@ class Maker:
         )
 
 
-def fetch(make: Maker, **identity: object) -> Prepared:
+def fetch(make, **identity):
     return cache.fetch("my set", identity, "somewhere", make)
 
 
-def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
+def test_what_is_read_is_what_was_written_and_memory_mapped():
     make = Maker()
     prepared, raw = fetch(make), make()
     assert isinstance(prepared.images, np.memmap)
@@ -61,7 +59,7 @@ def test_what_is_read_is_what_was_written_and_memory_mapped() -> None:
     np.testing.assert_array_equal(prepared.samples[1][1], raw.samples[1][1])
 
 
-def test_many_at_once_make_it_once() -> None:
+def test_many_at_once_make_it_once():
     make = Maker()
     with ThreadPoolExecutor(4) as pool:
         fingerprints = list(pool.map(lambda _: fetch(make).fingerprint, range(4)))
@@ -69,7 +67,7 @@ def test_many_at_once_make_it_once() -> None:
     assert make.calls == 1
 
 
-def test_changed_source_is_noticed(tmp_path: Path) -> None:
+def test_changed_source_is_noticed(tmp_path):
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "a").write_text("1")
@@ -87,8 +85,8 @@ def test_changed_source_is_noticed(tmp_path: Path) -> None:
         assert make.calls == num_calls
 
 
-def test_failure_leaves_nothing_behind() -> None:
-    def fail(place: Path) -> RawDataset:
+def test_failure_leaves_nothing_behind():
+    def fail(place):
         raise InputError("no such data")
 
     with pytest.raises(InputError, match="no such data"):
@@ -96,7 +94,7 @@ def test_failure_leaves_nothing_behind() -> None:
     assert [path for path in cache.root().iterdir() if path.suffix != ".lock"] == []
 
 
-def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
+def test_who_waits_for_another_process_says_so(tmp_path):
     make, said = Maker(), []
     fetch(make)
     (lock,) = cache.root().glob(".*.lock")
@@ -105,7 +103,7 @@ def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
     left = cache.root() / f".{lock.name[1:-5]}.abcdefgh.part"
     left.mkdir()
 
-    def say(text: str) -> None:
+    def say(text):
         said.append(text)
         release.release()
 
@@ -118,24 +116,24 @@ def test_who_waits_for_another_process_says_so(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-def manifest_with(**changes: object) -> Callable[[Path], object]:
-    def damage(folder: Path) -> None:
+def manifest_with(**changes):
+    def damage(folder):
         manifest = json.loads((folder / "manifest.json").read_text())
         (folder / "manifest.json").write_text(json.dumps(manifest | changes))
 
     return damage
 
 
-def labels_of(labels: np.ndarray) -> Callable[[Path], object]:
+def labels_of(labels):
     return lambda folder: np.save(folder / "labels.npy", labels)
 
 
-def a_folder_in_its_place(folder: Path) -> None:
+def a_folder_in_its_place(folder):
     (folder / "manifest.json").unlink()
     (folder / "manifest.json").mkdir()
 
 
-DAMAGE: dict[str, Callable[[Path], object]] = {
+DAMAGE = {
     "no images": lambda folder: (folder / "images.npy").unlink(),
     "cut images": lambda folder: os.truncate(folder / "images.npy", 100),
     "another shape": labels_of(np.zeros(3, np.int64)),
@@ -152,7 +150,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_set_is_made_again(damage: str) -> None:
+def test_damaged_set_is_made_again(damage):
     make = Maker()
     first = fetch(make)
     ((folder, _),) = cache.cached()

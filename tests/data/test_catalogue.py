@@ -1,6 +1,5 @@
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +23,7 @@ from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_socofing
 
 
-def synthetic_source(name: str, folder: Path) -> Path | None:
+def synthetic_source(name, folder):
     """Made-up files for the data set `name`; None where it needs none."""
     if name in catalogue.BUILT_IN:
         return None
@@ -38,7 +37,7 @@ def synthetic_source(name: str, folder: Path) -> Path | None:
 
 
 @pytest.mark.parametrize("name", sorted(DATASETS))
-def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> None:
+def test_every_data_set_loads_splits_and_batches(name, tmp_path):
     source = synthetic_source(name, tmp_path / "files")
     experiment = Experiment(dataset=name, data_dir=None if source is None else str(source))
     prepared = load(experiment)
@@ -58,7 +57,7 @@ def test_every_data_set_loads_splits_and_batches(name: str, tmp_path: Path) -> N
     assert len(images) == len(labels) == len(prepared)
 
 
-def test_folder_by_path(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_by_path(image_folder, monkeypatch):
     prepared = prepare(str(image_folder))
     assert prepared.name == "pets"
     assert prepared.classes == ("cat", "dog")
@@ -78,9 +77,7 @@ def test_folder_by_path(image_folder: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("math:pi", "is not a function"),
     ],
 )
-def test_names_that_lead_nowhere(
-    name: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_names_that_lead_nowhere(name, problem, tmp_path, monkeypatch):
     (tmp_path / "a_file").write_text("")
     monkeypatch.chdir(tmp_path)
     for function in (prepare, resolve):
@@ -128,9 +125,7 @@ def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
     assert str(image_folder) in row["description"]
 
 
-def test_grouping_a_folder_decodes_nothing_anew(
-    image_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grouping_a_folder_decodes_nothing_anew(image_folder, monkeypatch):
     plain = load(Experiment(dataset=str(image_folder)))
     monkeypatch.setattr("spikeduel.data.folder.picture_dataset", None)
     grouped = load(Experiment(dataset=str(image_folder), group_by=r"00(\d)"))
@@ -139,7 +134,7 @@ def test_grouping_a_folder_decodes_nothing_anew(
     assert len(cached()) == 1
 
 
-def test_an_expression_is_checked_before_images_are_read(image_folder: Path) -> None:
+def test_an_expression_is_checked_before_images_are_read(image_folder):
     (image_folder / "cat" / "broken.png").write_text("no image")
     with pytest.raises(InputError, match="group_by"):
         load(Experiment(dataset=str(image_folder), group_by="("))

@@ -1,7 +1,5 @@
 """Labels from a CSV, for images and recordings. Folders of classes: test_folder."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,15 +12,13 @@ from spikeduel.system.errors import InputError
 from synthetic_files import write_pictures
 
 
-def write_labels(
-    folder: Path, *lines: str, name: str = "labels.csv", header: str = "file,label"
-) -> Path:
+def write_labels(folder, *lines, name="labels.csv", header="file,label"):
     (folder / name).write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return folder / name
 
 
 @pytest.fixture(params=["image", "recording"])
-def flat(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def flat(request, tmp_path):
     """Twelve images, or recordings, side by side."""
     root = tmp_path / "flat"
     if request.param == "image":
@@ -34,22 +30,20 @@ def flat(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return root
 
 
-def names(folder: Path) -> list[str]:
+def names(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix != ".csv")
 
 
-def labelled(folder: Path) -> list[str]:
+def labelled(folder):
     """A line for each file, every third a cat."""
     return [f"{name},{'dog' if k % 3 else 'cat'}" for k, name in enumerate(names(folder))]
 
 
-def fingerprint(place: Path) -> str:
+def fingerprint(place):
     return load(Experiment(dataset=str(place))).fingerprint
 
 
-def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(
-    flat: Path, tmp_path: Path
-) -> None:
+def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(flat, tmp_path):
     lines = labelled(flat)
     table = write_labels(flat, *reversed(lines))
     by_class = tmp_path / "by class"
@@ -67,7 +61,7 @@ def test_a_csv_and_its_folder_and_folders_of_classes_are_the_same_set(
     assert prepared.groups is prepared.official is None
 
 
-def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
+def test_groups_and_sides_come_from_their_columns(flat):
     sides = ["train"] * 3 + ["VAL", "valid", "validation"] + ["test"] * 3 + ["train"] * 3
     lines = [
         f"{line},{side},p{k // 2}"
@@ -85,7 +79,7 @@ def test_groups_and_sides_come_from_their_columns(flat: Path) -> None:
     assert prepared.official.tolist() == sorted(expected)
 
 
-def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
+def test_group_by_is_for_a_csv_without_groups(flat):
     lines = labelled(flat)
     table = write_labels(flat, *lines)
     grouped = load(Experiment(dataset=str(table), group_by=r"0(\d)"))
@@ -96,7 +90,7 @@ def test_group_by_is_for_a_csv_without_groups(flat: Path) -> None:
             load(Experiment(dataset=str(place), group_by=r"0(\d)"))
 
 
-def test_files_that_a_csv_does_not_list_are_counted_as_such(flat: Path) -> None:
+def test_files_that_a_csv_does_not_list_are_counted_as_such(flat):
     experiment = Experiment(dataset=str(write_labels(flat, *labelled(flat)[:8])))
     counts = file_counts(experiment, load(experiment))
     assert counts.num_read == 8
@@ -157,7 +151,7 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("problem", PROBLEMS)
-def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem: str, tmp_path: Path) -> None:
+def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem, tmp_path):
     lines, header, expected = PROBLEMS[problem]
     for k in range(4):
         (tmp_path / f"{k}.bs2").write_bytes(made.five_bytes(made.some_events(20, seed=k)))
@@ -169,8 +163,8 @@ def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem: str, tmp_path
 
 
 def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
-    tmp_path: Path,
-) -> None:
+    tmp_path,
+):
     root = tmp_path / "bars"
     made.directions(root, 3)
     for name in ("loose.bs2", "also.raw"):

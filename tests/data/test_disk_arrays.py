@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -10,13 +8,13 @@ from spikeduel.system.errors import InputError
 
 
 @pytest.fixture(params=["memory", "disk"])
-def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def where(request, monkeypatch):
     if request.param == "disk":
         monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
     return str(request.param)
 
 
-def test_a_room_holds_what_is_written(where: str, cache: Path) -> None:
+def test_a_room_holds_what_is_written(where, cache):
     held = empty_array((3, 2), np.float32)
     assert isinstance(held, np.memmap) == (where == "disk")
     held[:] = [[1, 2], [3, 4], [5, 6]]
@@ -24,8 +22,8 @@ def test_a_room_holds_what_is_written(where: str, cache: Path) -> None:
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_descriptor: int, _at: int, _size: int) -> None:
+def test_a_full_disk_is_told_and_kills_nobody(monkeypatch):
+    def full(_descriptor, _at, _size):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(disk_arrays, "available_memory", lambda: 0)
@@ -34,7 +32,7 @@ def test_a_full_disk_is_told_and_kills_nobody(monkeypatch: pytest.MonkeyPatch) -
         empty_array((1000,))
 
 
-def test_parts_and_rows_are_those_of_the_whole(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_and_rows_are_those_of_the_whole(where, monkeypatch):
     monkeypatch.setattr(disk_arrays, "ROWS_AT_ONCE", 3)
     images = np.arange(20, dtype=np.uint8).reshape(10, 2)
     doubled = in_parts(images, lambda part: torch.from_numpy(part.astype(np.float32)) * 2)

@@ -3,10 +3,7 @@ import http.server
 import tarfile
 import threading
 import zipfile
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +19,7 @@ def contents(place, *archives):
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> Path:
+def mine(tmp_path):
     """A file, a zip of one, a zip of that zip, and a tar."""
     root = tmp_path / "mine"
     (root / "a").mkdir(parents=True)
@@ -40,7 +37,7 @@ def mine(tmp_path: Path) -> Path:
     return root
 
 
-def test_archives_are_opened_where_they_are_named(mine: Path) -> None:
+def test_archives_are_opened_where_they_are_named(mine):
     one = {"a/one.bin": (f"{mine}/a/one.bin", b"1")}
     two = {"Two.zip/b/two.bin": (f"{mine}/Two.zip/b/two.bin", b"2")}
     assert contents(mine) == one
@@ -53,9 +50,7 @@ def test_archives_are_opened_where_they_are_named(mine: Path) -> None:
     assert of_both == one | two
 
 
-def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(
-    mine: Path, cache: Path, tmp_path: Path
-) -> None:
+def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(mine, cache, tmp_path):
     before = set(tmp_path.rglob("*"))
     assert contents(mine / "three.tar.gz")["c/three.bin"] == (
         f"{mine}/three.tar.gz/c/three.bin",
@@ -65,7 +60,7 @@ def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(
     assert list(cache.iterdir()) == []
 
 
-def test_a_damaged_archive_is_named(mine: Path) -> None:
+def test_a_damaged_archive_is_named(mine):
     whole = (mine / "three.tar.gz").read_bytes()
     (mine / "three.tar.gz").write_bytes(whole[: len(whole) // 2])
     (mine / "Two.zip").write_bytes(b"PK no more")
@@ -74,7 +69,7 @@ def test_a_damaged_archive_is_named(mine: Path) -> None:
             contents(mine, name.lower())
 
 
-def test_a_tar_that_is_cut_off_between_its_files_is_not_a_shorter_one(tmp_path: Path) -> None:
+def test_a_tar_that_is_cut_off_between_its_files_is_not_a_shorter_one(tmp_path):
     place = tmp_path / "two.tar"
     with tarfile.open(place, "w") as packed:
         for name in ("1.bin", "2.bin"):
@@ -90,8 +85,8 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.server.requests.append(self.path)  # type: ignore[attr-defined]
+    def do_GET(self):
+        self.server.requests.append(self.path)
         if self.path == "/missing":
             self.send_error(404)
             return
@@ -104,16 +99,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args: Any) -> None:
+    def log_message(self, *args):
         pass
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTTPServer]:
+def server(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.requests = []  # type: ignore[attr-defined]
+        running.requests = []
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield running
@@ -121,11 +116,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[http.server.ThreadingHTT
         thread.join()
 
 
-def address_of(server: http.server.ThreadingHTTPServer, path: str) -> str:
+def address_of(server, path):
     return f"http://127.0.0.1:{server.server_port}/{path}"
 
 
-def fetched(target: Path, *urls: str, track: Any = lambda items, description, total: items) -> Path:
+def fetched(target, *urls, track=lambda items, description, total: items):
     return download(Remote(urls, MD5), target, track, "Use --data-dir.")
 
 
@@ -145,7 +140,7 @@ def test_file_arrives_whole_with_progress_from_the_second_mirror_after_404(serve
     assert list(target.parent.iterdir()) == [target]
 
 
-def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: Path) -> None:
+def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path):
     target = fetched(tmp_path / "file", address_of(server, "right"))
     fetched(target, address_of(server, "right"))
     assert len(server.requests) == 1
@@ -162,9 +157,7 @@ def test_what_is_there_is_not_fetched_and_what_is_damaged_is(server, tmp_path: P
         ("truncated", r"a part of it \(1,000 bytes"),
     ],
 )
-def test_failure_is_explained_and_leaves_nothing(
-    server, tmp_path: Path, path: str, reason: str
-) -> None:
+def test_failure_is_explained_and_leaves_nothing(server, tmp_path, path, reason):
     with pytest.raises(InputError, match=reason) as caught:
         fetched(tmp_path / "sub" / "file.gz", address_of(server, path))
     message = str(caught.value)

@@ -7,16 +7,16 @@ from PIL import Image
 
 from spikeduel.data.folder import folder
 from spikeduel.data.pictures import endings
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions
 from spikeduel.system.errors import InputError, UnreadableFiles
 from synthetic_files import noisy_png, png_that_claims, write_pictures
 
 
-def load(root: Path, **more: object) -> RawDataset:
-    return folder(DataOptions(data_dir=str(root), **more))  # type: ignore[arg-type]
+def load(root, **more):
+    return folder(DataOptions(data_dir=str(root), **more))
 
 
-def test_class_folders(image_folder: Path) -> None:
+def test_class_folders(image_folder):
     raw = load(image_folder)
     assert raw.classes == ("cat", "dog")
     assert raw.labels.tolist() == [0] * 6 + [1] * 6
@@ -39,7 +39,7 @@ def test_grey_if_every_image_is(tmp_path, mode):
     assert raw.images.shape[1] == raw.preprocessing.channels == 1
 
 
-def test_colour_if_any_image_has_some(image_folder: Path) -> None:
+def test_colour_if_any_image_has_some(image_folder):
     write_pictures(image_folder / "dog", 1, mode="RGB", seed=9)
     raw = load(image_folder)
     assert raw.images.shape[1] == raw.preprocessing.channels == 3
@@ -54,7 +54,7 @@ WRITABLE = sorted(
 
 
 @pytest.mark.parametrize("suffix", WRITABLE)
-def test_every_format(tmp_path: Path, suffix: str) -> None:
+def test_every_format(tmp_path, suffix):
     mode = "L" if suffix in (".pgm", ".png", ".jpg", ".tif") else "RGB"
     write_pictures(tmp_path / "a", 2, seed=1, suffix=suffix, mode=mode)
     write_pictures(tmp_path / "b", 2, seed=2, suffix=suffix.upper(), mode=mode)
@@ -82,7 +82,7 @@ def test_official_sides(tmp_path, sides):
         assert sorted(raw.official) == sorted(code for code in sides.values() for _ in range(6))
 
 
-def test_hidden_and_other_files_are_ignored_and_nested_folders_walked(image_folder: Path) -> None:
+def test_hidden_and_other_files_are_ignored_and_nested_folders_walked(image_folder):
     (image_folder / "cat" / ".hidden.png").write_text("no image")
     (image_folder / "cat" / "notes.txt").write_text("no image")
     (image_folder / ".git").mkdir()
@@ -101,13 +101,13 @@ def test_loops_of_links_end_and_what_only_looks_like_an_image_is_left_alone(imag
     assert len(load(image_folder).images) == 12
 
 
-def test_a_class_whose_name_is_not_utf8_is_named(image_folder: Path) -> None:
+def test_a_class_whose_name_is_not_utf8_is_named(image_folder):
     (image_folder / "dog").rename(os.fsdecode(os.fsencode(image_folder) + b"/caf\xe9"))
     with pytest.raises(InputError, match=r"not UTF-8\. Rename the folder"):
         load(image_folder)
 
 
-def test_folders_nested_without_end_are_refused(image_folder: Path) -> None:
+def test_folders_nested_without_end_are_refused(image_folder):
     deep = image_folder / "cat" / Path(*["a"] * 30)
     write_pictures(deep, 1, seed=5)
     assert len(load(image_folder).images) == 13
@@ -116,7 +116,7 @@ def test_folders_nested_without_end_are_refused(image_folder: Path) -> None:
         load(image_folder)
 
 
-def test_unreadable_images_are_named_and_counted(image_folder: Path) -> None:
+def test_unreadable_images_are_named_and_counted(image_folder):
     dog = image_folder / "dog"
     cut = (dog / "002.png").read_bytes()[:200]
     broken = {
@@ -151,7 +151,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("case", UNUSABLE)
-def test_folders_that_cannot_be_used(case: str, tmp_path: Path) -> None:
+def test_folders_that_cannot_be_used(case, tmp_path):
     names, problem = UNUSABLE[case]
     root = tmp_path / "root"
     for name in ["", *names] if names is not None else []:

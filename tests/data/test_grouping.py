@@ -1,10 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from spikeduel.data.grouping import columns_of, rows_of
-from spikeduel.data.prepared import Prepared, RawDataset, from_raw, regrouped
+from spikeduel.data.prepared import RawDataset, from_raw, regrouped
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
@@ -19,7 +17,7 @@ NAMES = (
 REGEX = r"([^/_]+)_\d\.png$"
 
 
-def made(names: tuple[str, ...] | None = NAMES, copies: tuple[int, ...] = ()) -> Prepared:
+def made(names=NAMES, copies=()):
     """Six images; those in `copies` are equal."""
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 3, 3), dtype=np.uint8)
     images[list(copies)] = 7
@@ -29,30 +27,30 @@ def made(names: tuple[str, ...] | None = NAMES, copies: tuple[int, ...] = ()) ->
     )
 
 
-def table(tmp_path: Path, text: str) -> str:
+def table(tmp_path, text):
     (tmp_path / "groups.csv").write_text(text, encoding="utf-8")
     return str(tmp_path / "groups.csv")
 
 
-def test_an_expression_is_searched_in_the_path() -> None:
-    assert regrouped(made(), REGEX).groups.tolist() == [0, 0, 1, 2, 2, 3]  # type: ignore[union-attr]
-    assert regrouped(made(), r"(?:cat|dog)/(.)").groups.tolist() == [0, 0, 1, 2, 2, 3]  # type: ignore[union-attr]
+def test_an_expression_is_searched_in_the_path():
+    assert regrouped(made(), REGEX).groups.tolist() == [0, 0, 1, 2, 2, 3]
+    assert regrouped(made(), r"(?:cat|dog)/(.)").groups.tolist() == [0, 0, 1, 2, 2, 3]
 
 
-def test_a_table_gives_the_same(tmp_path: Path) -> None:
+def test_a_table_gives_the_same(tmp_path):
     lines = [f"{name},{name.rsplit('/')[-1].split('_')[0]},more" for name in reversed(NAMES)]
     lines[0] = f"./{lines[0]}"
     path = table(
         tmp_path, "\ufeffpath,group,note\n" + "\n".join([*lines, lines[1], "other/one.png,x,"])
     )
     by_table, by_expression = regrouped(made(), path), regrouped(made(), REGEX)
-    np.testing.assert_array_equal(by_table.groups, by_expression.groups)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(by_table.groups, by_expression.groups)
     assert by_table.fingerprint == by_expression.fingerprint
 
 
-def test_exact_copies_join_the_groups_they_lie_in() -> None:
+def test_exact_copies_join_the_groups_they_lie_in():
     joined = regrouped(made(copies=(1, 3)), REGEX)
-    assert joined.groups.tolist() == [0, 0, 1, 0, 0, 2]  # type: ignore[union-attr]
+    assert joined.groups.tolist() == [0, 0, 1, 0, 0, 2]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +73,7 @@ def test_exact_copies_join_the_groups_they_lie_in() -> None:
         ),
     ],
 )
-def test_expressions_that_cannot_be_used(group_by: str, problem: str) -> None:
+def test_expressions_that_cannot_be_used(group_by, problem):
     with pytest.raises(InputError, match=problem) as caught:
         regrouped(made(), group_by)
     assert str(caught.value).startswith(f"group_by {group_by}")
@@ -104,14 +102,14 @@ WHOLE = "".join(f"{name},{name[4]}\n" for name in NAMES)
         ("path,group\n" + WHOLE + ",z\n", r"line 8: has no path"),
     ],
 )
-def test_tables_that_cannot_be_used(text: str, problem: str, tmp_path: Path) -> None:
+def test_tables_that_cannot_be_used(text, problem, tmp_path):
     path = table(tmp_path, text)
     with pytest.raises(InputError, match=problem) as caught:
         regrouped(made(), path)
     assert str(caught.value).startswith(f"group_by {path}")
 
 
-def test_rows_come_with_their_lines_and_columns_without_case_and_spaces(tmp_path: Path) -> None:
+def test_rows_come_with_their_lines_and_columns_without_case_and_spaces(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('\ufeffFile , LABEL\n a.png,"x, y"\n\nb.png\nc.png,z,more\n', encoding="utf-8")
     assert columns_of(path) == ["file", "label"]
@@ -122,7 +120,7 @@ def test_rows_come_with_their_lines_and_columns_without_case_and_spaces(tmp_path
     ]
 
 
-def test_what_is_no_table_has_no_columns_and_is_named(tmp_path: Path) -> None:
+def test_what_is_no_table_has_no_columns_and_is_named(tmp_path):
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe")
     for name in ("bytes.csv", "absent.csv"):
         assert columns_of(tmp_path / name) == []

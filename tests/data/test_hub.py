@@ -1,7 +1,6 @@
 """Sets of the hub's library, from folders of this machine: there is no network here."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,33 +9,27 @@ from PIL import Image
 from lazily import Lazily
 from spikeduel.data import hub
 from spikeduel.data.catalogue import prepare
-from spikeduel.data.prepared import DataOptions, RawDataset
+from spikeduel.data.prepared import DataOptions
 from spikeduel.system.errors import InputError, UnreadableFiles
 from synthetic_files import noisy_png, write_table
 
 datasets = Lazily("datasets")
+pytestmark = pytest.mark.usefixtures("hub_of_this_machine")
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    datasets.disable_progress_bars()
-
-
-def read(place: Path | str, **more: object) -> RawDataset:
-    return hub.hub(DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
+def read(place, **more):
+    return hub.hub(DataOptions(data_dir=str(place), **more))
 
 
 @pytest.fixture
-def birds(tmp_path: Path) -> Path:
+def birds(tmp_path):
     write_table(tmp_path / "birds", "train", [0, 1] * 12)
     write_table(tmp_path / "birds", "validation", [0, 1, 1])
     write_table(tmp_path / "birds", "test", [1, 0])
     return tmp_path / "birds"
 
 
-def test_splits_are_sides_and_columns_are_found_by_their_types(birds: Path) -> None:
+def test_splits_are_sides_and_columns_are_found_by_their_types(birds):
     raw = read(birds)
     assert raw.classes == ("wren", "owl")
     assert raw.labels.tolist() == [0, 1] * 12 + [0, 1, 1] + [1, 0]
@@ -48,7 +41,7 @@ def test_splits_are_sides_and_columns_are_found_by_their_types(birds: Path) -> N
     assert [row for row, _ in raw.samples] == [0, 1]
 
 
-def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:
+def test_a_split_without_labels_is_left_out(tmp_path):
     write_table(tmp_path / "birds", "train", [0, 1, 0])
     write_table(tmp_path / "birds", "test", [-1, -1])
     raw = read(tmp_path / "birds")
@@ -57,7 +50,7 @@ def test_a_split_without_labels_is_left_out(tmp_path: Path) -> None:
     assert any("test" in note for note in raw.notes)
 
 
-def test_of_several_labels_one_is_named(tmp_path: Path) -> None:
+def test_of_several_labels_one_is_named(tmp_path):
     coarse = datasets.ClassLabel(names=["bird", "other"])
     write_table(tmp_path / "birds", "train", [0, 1, 0], coarse=coarse)
     with pytest.raises(InputError, match=r"kind .*, coarse "):
@@ -68,7 +61,7 @@ def test_of_several_labels_one_is_named(tmp_path: Path) -> None:
         read(f"{tmp_path}/birds#picture")
 
 
-def test_what_is_missing_is_named(tmp_path: Path) -> None:
+def test_what_is_missing_is_named(tmp_path):
     datasets.Dataset.from_dict({"text": ["a"], "stars": [1]}).to_parquet(tmp_path / "train.parquet")
     with pytest.raises(InputError, match=r"text \(Value\), stars \(Value\)"):
         read(tmp_path)
@@ -81,8 +74,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
             function(name)
 
 
-def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path: Path) -> None:
-    pictures: list[object] = [{"bytes": noisy_png(k), "path": None} for k in range(5)]
+def test_each_picture_that_cannot_be_read_is_named_and_can_be_left_out(tmp_path):
+    pictures = [{"bytes": noisy_png(k), "path": None} for k in range(5)]
     pictures[2], pictures[4] = {"bytes": b"no picture", "path": None}, None
     types = datasets.Features(
         {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])}

@@ -3,10 +3,8 @@
 import json
 import sys
 import threading
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import pytest
@@ -26,10 +24,10 @@ class Hub(BaseHTTPRequestHandler):
 
     root: Path
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, *_):
         """Nothing is printed."""
 
-    def do_GET(self) -> None:
+    def do_GET(self):
         path = urlparse(self.path).path
         if "/tree/" in path:
             below = self.root / path.partition("/tree/")[2].partition("/")[2]
@@ -46,7 +44,7 @@ class Hub(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
-    def entry(self, path: Path) -> dict[str, Any]:
+    def entry(self, path):
         """Return the hub's entry of a file or folder."""
         kind = "file" if path.is_file() else "directory"
         return {
@@ -56,7 +54,7 @@ class Hub(BaseHTTPRequestHandler):
             "oid": "0",
         }
 
-    def answer(self, content: Any, headers: dict[str, str] | None = None) -> None:
+    def answer(self, content, headers=None):
         """Bytes as they are, else JSON; None: there is nothing."""
         self.send_response(404 if content is None else 200)
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -70,7 +68,7 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def endpoint(tmp_path: Path) -> Iterator[str]:
+def endpoint(tmp_path):
     for split, labels in (("train", [0, 1] * 12), ("test", [0, 1])):
         write_table(tmp_path / "hub" / "data", split, labels)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Own", (Hub,), {"root": tmp_path / "hub"}))

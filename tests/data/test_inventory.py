@@ -5,23 +5,23 @@ from pathlib import Path
 import pytest
 
 from spikeduel.data.folder import folder
-from spikeduel.data.inventory import FileCounts, IgnoredFiles, inventory
+from spikeduel.data.inventory import IgnoredFiles, inventory
 from spikeduel.data.prepared import DataOptions
 from synthetic_files import write_pictures
 
 
-def counted(root: Path) -> FileCounts:
+def counted(root):
     return inventory(
         root, [root / name for name in folder(DataOptions(data_dir=str(root))).names or ()]
     )
 
 
-def ignored(rule: str, **endings: int) -> IgnoredFiles:
+def ignored(rule, **endings):
     named = {f".{name}" if name != "none" else "": count for name, count in endings.items()}
-    return IgnoredFiles(rule=rule, count=sum(endings.values()), endings=named)  # type: ignore[arg-type]
+    return IgnoredFiles(rule=rule, count=sum(endings.values()), endings=named)
 
 
-def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
+def test_every_file_is_counted_once_by_its_rule(image_folder):
     cat = image_folder / "cat"
     for name in ("a.HEIC", "b.heic", "c.nef", "notes.txt", ".hidden.png", "Thumbs.db", "README"):
         (cat / name).write_bytes(b"0123456789abcdef")
@@ -46,7 +46,7 @@ def test_every_file_is_counted_once_by_its_rule(image_folder: Path) -> None:
     assert counts.num_read + num_ignored == len(walked) == 12 + 14
 
 
-def test_what_links_reach_counts_once(image_folder: Path, tmp_path: Path) -> None:
+def test_what_links_reach_counts_once(image_folder, tmp_path):
     write_pictures(tmp_path / "elsewhere", 4, seed=3)
     (tmp_path / "elsewhere" / "note.txt").write_text("no image")
     (image_folder / "fox").symlink_to(tmp_path / "elsewhere")
@@ -72,7 +72,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", [*PICTURES, *OTHERS])
-def test_pictures_are_known_by_their_first_bytes(image_folder: Path, name: str) -> None:
+def test_pictures_are_known_by_their_first_bytes(image_folder, name):
     (image_folder / "dog" / "thing.dat").write_bytes({**PICTURES, **OTHERS}[name])
     rule = "picture without its ending" if name in PICTURES else "no picture"
     assert counted(image_folder).ignored == (ignored(rule, dat=1),)

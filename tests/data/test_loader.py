@@ -1,8 +1,6 @@
 import gc
 import os
 import threading
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,19 +8,17 @@ import torch
 
 from spikeduel.data import cache, loader
 from spikeduel.data.loader import on_device, prefetched, training_batches
-from spikeduel.data.prepared import Prepared
-from synthetic_files import MakePrepared
 
 INDICES = np.arange(3, 40)
 
 
 @pytest.fixture(params=["in memory", "on disk"])
 def prepared(
-    request: pytest.FixtureRequest,
-    make_prepared: MakePrepared,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Prepared:
+    request,
+    make_prepared,
+    tmp_path,
+    monkeypatch,
+):
     """The same set, once held in memory and once larger than what there is of it."""
     made = make_prepared(np.arange(50) % 3)
     if request.param == "in memory":
@@ -35,23 +31,23 @@ def prepared(
 
 
 @pytest.fixture(autouse=True)
-def _no_thread_left_behind() -> Iterator[None]:
+def _no_thread_left_behind():
     yield
     assert producers() == []
 
 
-def producers() -> list[threading.Thread]:
+def producers():
     return [
         thread for thread in threading.enumerate() if thread.name.startswith("spikeduel-batches")
     ]
 
 
-def order(prepared: Prepared, seed: int, epoch: int, batch_size: int = 8) -> list[int]:
+def order(prepared, seed, epoch, batch_size=8):
     batches = training_batches(*prepared.held, INDICES, batch_size, seed, epoch)
     return np.concatenate([indices for _, _, indices in batches]).tolist()
 
 
-def test_batches_hold_what_their_indices_say(prepared: Prepared) -> None:
+def test_batches_hold_what_their_indices_say(prepared):
     sizes = []
     for batch, truth, indices in training_batches(*prepared.held, INDICES, 8, 0, 0):
         assert batch.dtype == torch.uint8
@@ -63,7 +59,7 @@ def test_batches_hold_what_their_indices_say(prepared: Prepared) -> None:
     assert sizes == [8, 8, 8, 8, 5]
 
 
-def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
+def test_order_depends_on_seed_and_epoch_alone(prepared):
     first = order(prepared, 0, 0)
     assert order(prepared, 0, 0) == first
     assert order(prepared, 0, 0, batch_size=5) == first
@@ -77,10 +73,10 @@ def test_order_depends_on_seed_and_epoch_alone(prepared: Prepared) -> None:
 class Counted:
     """0, 1, 2, … and how many of them have been asked for."""
 
-    def __init__(self, stop: int, fails_at: int | None = None) -> None:
+    def __init__(self, stop, fails_at=None):
         self.stop, self.fails_at, self.made = stop, fails_at, 0
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self):
         for number in range(self.stop):
             if number == self.fails_at:
                 raise OSError("the disk is gone")
@@ -88,7 +84,7 @@ class Counted:
             yield number
 
 
-def test_what_the_producer_raises_is_raised_in_its_place() -> None:
+def test_what_the_producer_raises_is_raised_in_its_place():
     got = []
     with pytest.raises(OSError, match="the disk is gone"):
         for number in prefetched(Counted(9, fails_at=4), 2):
@@ -100,7 +96,7 @@ def test_what_the_producer_raises_is_raised_in_its_place() -> None:
 
 
 @pytest.fixture
-def large(monkeypatch: pytest.MonkeyPatch) -> None:
+def large(monkeypatch):
     """The images of these tests (4×4 grey) count as many: blocks of 4, of which 3 are mixed."""
     monkeypatch.setattr(loader, "WHOLE", 10 * 16)
     monkeypatch.setattr(loader, "BLOCK", 4 * 16)
@@ -108,7 +104,7 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("large")
-def test_blocks_come_in_windows_whose_images_are_mixed(prepared: Prepared) -> None:
+def test_blocks_come_in_windows_whose_images_are_mixed(prepared):
     rows = order(prepared, 0, 0)
     assert sorted(rows) == INDICES.tolist()
     assert rows != order(prepared, 0, 1)
@@ -123,13 +119,11 @@ def test_blocks_come_in_windows_whose_images_are_mixed(prepared: Prepared) -> No
 
 @pytest.mark.usefixtures("large")
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no such advice")
-def test_blocks_are_asked_for_a_window_ahead(
-    make_prepared: MakePrepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_are_asked_for_a_window_ahead(make_prepared, tmp_path, monkeypatch):
     cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     images, labels = cache.read(tmp_path / "set").held
-    told: list[int] = []
+    told = []
     monkeypatch.setattr(
         os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16)
     )
@@ -160,7 +154,7 @@ def test_nobody_waits_only_where_numbers_arrive_all_the_same(monkeypatch):
         asked.clear()
 
 
-def test_closed_early_or_dropped_the_thread_ends() -> None:
+def test_closed_early_or_dropped_the_thread_ends():
     source = Counted(1000)
     batches = prefetched(source, 2)
     next(batches)

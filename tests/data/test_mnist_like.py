@@ -2,7 +2,6 @@ import gzip
 import hashlib
 import struct
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,14 +23,14 @@ from spikeduel.system.errors import InputError
 from synthetic_files import idx_bytes, write_mnist_like
 
 
-def options(folder: Path) -> DataOptions:
+def options(folder):
     return DataOptions(data_dir=str(folder))
 
 
 @pytest.mark.parametrize(
     ("place", "gzipped"), [(".", True), ("raw", False), ("MNIST/raw", False), ("gzip", True)]
 )
-def test_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str, gzipped: bool) -> None:
+def test_mnist_is_found_in_the_usual_places(tmp_path, place, gzipped):
     dotted = tuple(stem.replace("-idx", ".idx") for stem in MNIST_STEMS)
     stems = dotted if place == "raw" else MNIST_STEMS
     arrays = write_mnist_like(tmp_path / "mine" / place, stems, gzipped=gzipped)
@@ -54,9 +53,7 @@ def test_mnist_is_found_in_the_usual_places(tmp_path: Path, place: str, gzipped:
         ("train-images-idx3-ubyte", np.zeros(60), "bytes in 3 dimensions"),
     ],
 )
-def test_files_that_do_not_fit_are_named(
-    tmp_path: Path, stem: str, array: np.ndarray, expected: str
-) -> None:
+def test_files_that_do_not_fit_are_named(tmp_path, stem, array, expected):
     write_mnist_like(tmp_path)
     (tmp_path / f"{stem}.gz").write_bytes(gzip.compress(idx_bytes(array)))
     with pytest.raises(InputError, match=expected) as caught:
@@ -64,7 +61,7 @@ def test_files_that_do_not_fit_are_named(
     assert f"{stem}.gz" in str(caught.value)
 
 
-def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_says_what_to_do(tmp_path, monkeypatch):
     nowhere = Remote(((tmp_path / "absent").as_uri(),), "")
     files = {f"{stem}.gz": nowhere for stem in MNIST_STEMS} | {mnist_like.EMNIST_ARCHIVE: nowhere}
     monkeypatch.setattr(mnist_like, "remote_files", lambda name: files)
@@ -73,7 +70,7 @@ def test_no_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             dataset(DataOptions())
 
 
-def emnist_zip(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
+def emnist_zip(tmp_path):
     arrays = write_mnist_like(tmp_path / "unpacked", EMNIST_STEMS)
     path = tmp_path / "gzip.zip"
     with zipfile.ZipFile(path, "w") as archive:
@@ -84,7 +81,7 @@ def emnist_zip(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     return path, arrays
 
 
-def test_emnist_archive_is_read_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_emnist_archive_is_read_in_place(tmp_path, monkeypatch):
     path, arrays = emnist_zip(tmp_path)
     remote = Remote((path.as_uri(),), hashlib.md5(path.read_bytes()).hexdigest())
     monkeypatch.setattr(
@@ -99,7 +96,7 @@ def test_emnist_archive_is_read_in_place(tmp_path: Path, monkeypatch: pytest.Mon
     assert set(tmp_path.parent.iterdir()) == before
 
 
-def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
+def test_emnist_archive_with_a_bomb(tmp_path):
     path, _ = emnist_zip(tmp_path)
     bomb = gzip.compress(idx_bytes(np.zeros((2, 28, 28))) + bytes(2 << 20))
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w") as archive, zipfile.ZipFile(path) as good:
@@ -113,9 +110,7 @@ def test_emnist_archive_with_a_bomb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["digits", "fashion-mnist-mini"])
-def test_built_in_sets_need_no_cache(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_built_in_sets_need_no_cache(name, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "file"))
     assert len(prepare(name)) > 1000
@@ -148,7 +143,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content", BROKEN)
-def test_broken_file_is_named(tmp_path: Path, content: str) -> None:
+def test_broken_file_is_named(tmp_path, content):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(BROKEN[content][0])
     with pytest.raises(InputError, match=BROKEN[content][1]) as caught:
@@ -169,7 +164,7 @@ def test_random_bytes_give_an_array_or_an_input_error(tmp_path, content):
         assert str(path) in (problem(mnist_like.read, path, 3) or str(path))
 
 
-def test_places_and_options_that_cannot_be_are_named(tmp_path: Path) -> None:
+def test_places_and_options_that_cannot_be_are_named(tmp_path):
     (tmp_path / "gzip.zip").write_bytes(b"<html>")
     write_mnist_like(tmp_path / "files")
     write_mnist_like(tmp_path / "three")

@@ -58,7 +58,7 @@ def test_damaged_pictures_give_an_array_or_an_input_error(format_, data, tmp_pat
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (8_001, 10_000), (2**31 - 1, 2**31 - 1)])
-def test_bombs_are_refused_by_their_header(size: tuple[int, int], tmp_path: Path) -> None:
+def test_bombs_are_refused_by_their_header(size, tmp_path):
     (tmp_path / "a.png").write_bytes(png_that_claims(*size))
     with (
         pytest.raises(InputError, match="more than the 80,000,000 pixels that are taken"),
@@ -67,7 +67,7 @@ def test_bombs_are_refused_by_their_header(size: tuple[int, int], tmp_path: Path
         pass
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with socket.socket(socket.AF_UNIX) as listening:
         os.chdir(tmp_path)
@@ -77,7 +77,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
                 pass
 
 
-def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch):
     how = Preprocessing(channels=1, height=4, width=4)
     with pytest.raises(InputError, match="cannot be read as an image"):
         prepared_picture(b"text", how)
@@ -155,13 +155,13 @@ def test_a_picture_that_cannot_be_prepared_says_why(picture, how, expected):
         how(picture) if isinstance(picture, Image.Image) else prepared_picture(picture, how)
 
 
-def test_crop_then_invert_then_pad_with_black() -> None:
+def test_crop_then_invert_then_pad_with_black():
     picture = Image.fromarray(np.full((5, 9), 55, dtype=np.uint8))
     array = Preprocessing(1, 4, 4, crop=(2, 1, 3, 2), invert=True, enlarge=False)(picture)
     np.testing.assert_array_equal(array[0], [[0] * 4, [200] * 4, [200] * 4, [0] * 4])
 
 
-def test_dictionary_there_and_back_through_json() -> None:
+def test_dictionary_there_and_back_through_json():
     made = Preprocessing(1, 97, 96, crop=(2, 2, 4, 4), invert=True, enlarge=False)
     assert Preprocessing.from_dict(json.loads(json.dumps(asdict(made)))) == made
 
@@ -173,8 +173,8 @@ def test_files_to_answer_are_those_named_and_the_images_of_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     wrong = [tmp_path / name for name in ("absent.png", "empty", "pipe.png", "x" * 300)]
-    found, problems = files_to_answer([single, tmp_path / "folder", *wrong], False)
-    assert found == [single, *inside]
+    paths, problems = files_to_answer([single, tmp_path / "folder", *wrong], False)
+    assert paths == [single, *inside]
     expected = ("no such file", "holds no images", "no such file", "no such file")
     for path, told, line in zip(wrong, expected, problems, strict=True):
         assert line.startswith(f"{path}: {told}")

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from spikeduel.data import cache, loader
 from spikeduel.data.prepared import (
     TEST,
     TRAIN,
-    Prepared,
     RawDataset,
     from_raw,
 )
@@ -18,25 +16,24 @@ from spikeduel.system.errors import InputError
 
 
 @pytest.fixture
-def raw() -> RawDataset:
+def raw():
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 4, 5), dtype=np.uint8)
     return RawDataset(images, np.array([0, 1, 0, 1, 0, 1]), ("a", "b"), Preprocessing(1, 4, 5))
 
 
 def test_exact_duplicates_are_groups_of_every_set_with_an_official_test_set_too(
-    raw: RawDataset,
-) -> None:
+    raw,
+):
     assert from_raw("mine", raw).groups is None
     assert from_raw("mine", replace(raw, groups=np.array([3, 1, 2, 9, 8, 7]))).groups is None
     raw.images[5] = raw.images[1]
     official = np.array([TRAIN] * 4 + [TEST] * 2, dtype=np.uint8)
     prepared = from_raw("mine", replace(raw, official=official))
-    assert prepared.groups is not None
     np.testing.assert_array_equal(prepared.groups, [0, 1, 2, 3, 4, 1])
     assert prepared.notes == ("1 image is an exact copy of another; copies count as one group.",)
 
 
-def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> None:
+def test_fingerprint_depends_on_content_and_not_on_the_name(raw):
     first = from_raw("mine", raw).fingerprint
     assert from_raw("other name", raw).fingerprint == first
     changed = raw.images.copy()
@@ -76,7 +73,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(raw: RawDataset) -> 
         ({"official": np.full(6, TEST, np.uint8)}, "no training images"),
     ],
 )
-def test_what_cannot_be_right_is_refused(raw: RawDataset, change: dict, problem: str) -> None:
+def test_what_cannot_be_right_is_refused(raw, change, problem):
     with pytest.raises(InputError, match=problem) as caught:
         from_raw("mine", replace(raw, **change))
     assert "'mine'" in str(caught.value)
@@ -86,19 +83,16 @@ def test_what_cannot_be_right_is_refused(raw: RawDataset, change: dict, problem:
 
 
 @pytest.fixture
-def mapped(raw: RawDataset, tmp_path: Path) -> Prepared:
+def mapped(raw, tmp_path):
     """A set of 120 bytes, memory-mapped."""
     cache.write(tmp_path / "set", from_raw("mine", raw))
     return cache.read(tmp_path / "set")
 
 
-def test_what_fits_is_copied_to_memory_without_a_warning(
-    mapped: Prepared, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_fits_is_copied_to_memory_without_a_warning(mapped, monkeypatch):
     monkeypatch.setattr(loader, "available_memory", lambda: 240)
     assert not mapped.images.flags.writeable
     images, labels = mapped.held
-    assert isinstance(images, torch.Tensor)
     assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
     np.testing.assert_array_equal(images.numpy(), mapped.images)
     np.testing.assert_array_equal(labels.numpy(), mapped.labels)

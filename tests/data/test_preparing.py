@@ -16,18 +16,18 @@ from synthetic_files import write_pictures
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Path:
+def workplace(tmp_path):
     (tmp_path / "workplace").mkdir()
     return tmp_path / "workplace"
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def reads(monkeypatch):
     """The names of the files that were made images."""
-    names: list[str] = []
+    names = []
     make = pictures._ImageMaker.__call__
 
-    def recorded(maker: pictures._ImageMaker, row: int, source: Path) -> tuple[np.ndarray, int]:
+    def recorded(maker, row, source):
         made = make(maker, row, source)
         names.append(source.name)
         return made
@@ -36,8 +36,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def options(root: Path, place: Path | None = None, **more: object) -> DataOptions:
-    return DataOptions(data_dir=str(root), workplace=place, **more)  # type: ignore[arg-type]
+def options(root, place=None, **more):
+    return DataOptions(data_dir=str(root), workplace=place, **more)
 
 
 def interrupted(items, description, total):
@@ -49,58 +49,52 @@ def interrupted(items, description, total):
 
 
 def test_an_interrupted_preparation_goes_on_where_it_ended(
-    image_folder: Path, workplace: Path, reads: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    image_folder, workplace, reads, monkeypatch
+):
     monkeypatch.setattr(pictures, "AT_ONCE", 2)
-    said: list[str] = []
+    said = []
     with pytest.raises(KeyboardInterrupt):
         folder(options(image_folder, workplace, track=interrupted))
     # Later ones may have been made meanwhile; they are not noted.
     reads.clear()
-    found = folder(options(image_folder, workplace, say=said.append))
+    made = folder(options(image_folder, workplace, say=said.append))
     assert 2 <= len(reads) <= 8
     whole = folder(options(image_folder))
-    np.testing.assert_array_equal(found.images, whole.images)
-    np.testing.assert_array_equal(found.content, whole.content)
+    np.testing.assert_array_equal(made.images, whole.images)
+    np.testing.assert_array_equal(made.content, whole.content)
     assert said
-    assert found.images.shape == (12, 1, 20, 20)
+    assert made.images.shape == (12, 1, 20, 20)
 
 
-def test_what_was_made_of_files_that_are_the_same_is_taken_over(
-    image_folder: Path, workplace: Path, reads: list[str]
-) -> None:
+def test_what_was_made_of_files_that_are_the_same_is_taken_over(image_folder, workplace, reads):
     broken = image_folder / "cat" / "003.png"
     broken.write_bytes(broken.read_bytes()[:100])
     with pytest.raises(UnreadableFiles) as caught:
         folder(options(image_folder, workplace))
     assert list(caught.value.files) == [str(broken)]
-    said: list[str] = []
+    said = []
     with pytest.raises(UnreadableFiles):
         folder(options(image_folder, workplace, say=said.append))
     assert [re.findall(r"\d+", line) for line in said] == [["11", "12"]]
     broken.unlink()
     write_pictures(image_folder / "dog", 1, seed=7)  # instead of 000.png
     reads.clear()
-    found = folder(options(image_folder, workplace))
+    made = folder(options(image_folder, workplace))
     assert reads == ["000.png"]
     whole = folder(options(image_folder))
-    np.testing.assert_array_equal(found.images, whole.images)
-    np.testing.assert_array_equal(found.content, whole.content)
+    np.testing.assert_array_equal(made.images, whole.images)
+    np.testing.assert_array_equal(made.content, whole.content)
 
 
 @pytest.mark.parametrize("part", ["*.journal", "*.images", "images.npy"])
-def test_a_damaged_workplace_is_no_hindrance(
-    part: str, image_folder: Path, workplace: Path
-) -> None:
+def test_a_damaged_workplace_is_no_hindrance(part, image_folder, workplace):
     expected = np.array(folder(options(image_folder, workplace)).images)
     (damaged,) = workplace.glob(part)
     damaged.write_bytes(b"\x93NUMPY and no more")
     np.testing.assert_array_equal(folder(options(image_folder, workplace)).images, expected)
 
 
-def test_processes_make_the_same_images(
-    image_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_make_the_same_images(image_folder, monkeypatch):
     from joblib.externals.loky import get_reusable_executor
 
     broken = image_folder / "dog" / "004.png"
@@ -109,21 +103,19 @@ def test_processes_make_the_same_images(
     monkeypatch.setattr(workers, "num_cores", lambda: 2)
     monkeypatch.setattr(pictures, "AT_ONCE", 3)
     try:
-        found = folder(options(image_folder))
+        made = folder(options(image_folder))
         broken.write_bytes(broken.read_bytes()[:100])
         with pytest.raises(UnreadableFiles) as caught:
             folder(options(image_folder))
     finally:
         get_reusable_executor().shutdown(wait=True)
-    np.testing.assert_array_equal(found.images, expected.images)
-    np.testing.assert_array_equal(found.content, expected.content)
+    np.testing.assert_array_equal(made.images, expected.images)
+    np.testing.assert_array_equal(made.content, expected.content)
     assert list(caught.value.files) == [str(broken)]
 
 
-def test_images_are_not_copied_into_the_cache(
-    image_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[int] = []
+def test_images_are_not_copied_into_the_cache(image_folder, monkeypatch):
+    written = []
     link = os.link
     monkeypatch.setattr(
         os,

@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,23 +9,17 @@ import pytest
 from lazily import Lazily
 from spikeduel.data.catalogue import is_packed, load
 from spikeduel.data.hub import hub
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png
 
-datasets = Lazily("datasets")
+Lazily("datasets")
+pytestmark = pytest.mark.usefixtures("hub_of_this_machine")
 Content = dict[str, bytes | str]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hub")
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    datasets.disable_progress_bars()
-
-
-def write_shard(path: Path, content: Content) -> None:
+def write_shard(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as shard:
         for name, text in content.items():
@@ -36,18 +29,18 @@ def write_shard(path: Path, content: Content) -> None:
             shard.addfile(member, io.BytesIO(data))
 
 
-def samples(first: int, count: int) -> Content:
-    content: Content = {}
+def samples(first, count):
+    content = {}
     for k in range(first, first + count):
         content |= {f"{k:05}.cls": str(9 + k % 2), f"{k:05}.png": noisy_png(k)}
     return content
 
 
-def read(place: Path) -> RawDataset:
+def read(place):
     return hub(DataOptions(data_dir=str(place)))
 
 
-def test_shards_are_read_and_grouped_by_their_keys(tmp_path: Path) -> None:
+def test_shards_are_read_and_grouped_by_their_keys(tmp_path):
     for number in range(3):
         write_shard(tmp_path / "birds" / f"birds-{number:03}.tar", samples(8 * number, 8))
     raw = read(tmp_path / "birds")
@@ -62,9 +55,9 @@ def test_shards_are_read_and_grouped_by_their_keys(tmp_path: Path) -> None:
     assert len(np.unique(grouped.groups)) == 3
 
 
-def test_sides_and_texts(tmp_path: Path) -> None:
+def test_sides_and_texts(tmp_path):
     for side, first, count in (("test", 4, 2), ("train", 0, 4)):
-        content: Content = {}
+        content = {}
         for k in range(first, first + count):
             content |= {f"{k}.jpg": noisy_png(k), f"{k}.cls.txt": ("wren", "owl")[k % 2]}
         write_shard(tmp_path / "a" / f"{side}.tar", content)
@@ -81,14 +74,14 @@ def test_sides_and_texts(tmp_path: Path) -> None:
         ({}, "cannot be loaded"),
     ],
 )
-def test_what_is_missing_is_named(tmp_path: Path, content: Content, told: str) -> None:
+def test_what_is_missing_is_named(tmp_path, content, told):
     write_shard(tmp_path / "a" / "x.tar", content)
     with pytest.raises(InputError, match=told) as caught:
         read(tmp_path / "a")
     assert "\n" not in str(caught.value)
 
 
-def test_a_shard_that_is_cut_off_or_joined_is_no_shorter_shard(tmp_path: Path) -> None:
+def test_a_shard_that_is_cut_off_or_joined_is_no_shorter_shard(tmp_path):
     path = tmp_path / "a" / "x.tar"
     write_shard(path, samples(0, 3))
     whole = path.read_bytes()

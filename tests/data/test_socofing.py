@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from spikeduel.data.prepared import DataOptions, RawDataset, from_raw
+from spikeduel.data.prepared import DataOptions, from_raw
 from spikeduel.data.socofing import CLASSES, socofing
 from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png, ridges, write_real, write_socofing
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     """A made-up SOCOFing of four subjects."""
     write_socofing(tmp_path / "SOCOFing")
     return tmp_path / "SOCOFing"
 
 
-def zipped(root: Path, path: Path, *prefixes: str) -> Path:
+def zipped(root, path, *prefixes):
     with zipfile.ZipFile(path, "w") as archive:
         for prefix in prefixes:
             for file in sorted(root.rglob("*.BMP")):
@@ -27,8 +27,8 @@ def zipped(root: Path, path: Path, *prefixes: str) -> Path:
     return path
 
 
-def load(data_dir: Path, **more: object) -> RawDataset:
-    return socofing(DataOptions(data_dir=str(data_dir), **more))  # type: ignore[arg-type]
+def load(data_dir, **more):
+    return socofing(DataOptions(data_dir=str(data_dir), **more))
 
 
 @pytest.mark.parametrize("folder", ["SOCOFing", "."])
@@ -57,22 +57,20 @@ def test_prints_are_what_preprocessing_makes_of_the_file_and_samples_as_they_wer
     np.testing.assert_array_equal(samples[1][:-4, :-4], ridges(101)[:-4, :-4])
 
 
-def test_subjects_that_share_an_image_are_one_group(root: Path) -> None:
+def test_subjects_that_share_an_image_are_one_group(root):
     write_real(root / "Real" / "3__F_Right_ring_finger.BMP", ridges(101))
     prepared = from_raw("socofing", load(root))
     assert sorted(np.bincount(prepared.groups).tolist()) == [20, 20, 40]
 
 
 @pytest.mark.parametrize("prefixes", [("SOCOFing/",), ("",), ("socofing/SOCOFing/", "SOCOFing/")])
-def test_zip_gives_the_same_as_the_folder(
-    root: Path, tmp_path: Path, prefixes: tuple[str, ...]
-) -> None:
+def test_zip_gives_the_same_as_the_folder(root, tmp_path, prefixes):
     from_zip, from_folder = load(zipped(root, tmp_path / "a.zip", *prefixes)), load(root)
     for part in ("images", "labels", "groups"):
         np.testing.assert_array_equal(getattr(from_zip, part), getattr(from_folder, part))
 
 
-def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_bomb_in_the_zip_is_refused(root, tmp_path):
     name = "SOCOFing/Real/9__M_Left_index_finger.BMP"
     claims = struct.pack(
         "<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, 0, 0, 0, 0, 0, 0
@@ -89,7 +87,7 @@ def test_a_bomb_in_the_zip_is_refused(root: Path, tmp_path: Path) -> None:
             load(path)
 
 
-def kaggle_error(kind: str) -> Exception:
+def kaggle_error(kind):
     import requests
 
     if kind == "network":
@@ -111,8 +109,8 @@ def kaggle_error(kind: str) -> Exception:
         ("other", "credentials file"),
     ],
 )
-def test_kaggle_that_refuses(kind: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(handle: str) -> str:
+def test_kaggle_that_refuses(kind, problem, monkeypatch):
+    def refuse(handle):
         raise kaggle_error(kind)
 
     monkeypatch.setattr("kagglehub.dataset_download", refuse)
@@ -152,8 +150,8 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_is_no_socofing_is_named(case: str, tmp_path: Path) -> None:
+def test_what_is_no_socofing_is_named(case, tmp_path):
     make, problem = BROKEN[case]
-    make(tmp_path / "place")  # type: ignore[operator]
+    make(tmp_path / "place")
     with pytest.raises(InputError, match=problem):
         load(tmp_path / "place")

@@ -1,25 +1,23 @@
 import csv
 import itertools
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
-from spikeduel.data.splits import Split, assign, split, splits, write_splits
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
+from spikeduel.data.splits import assign, split, splits, write_splits
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
-from synthetic_files import MakePrepared
 
 
-def by(prepared: Prepared, **settings: object) -> Split:
-    return split(prepared, Experiment(**settings))  # type: ignore[arg-type]
+def by(prepared, **settings):
+    return split(prepared, Experiment(**settings))
 
 
-def check_partition(made: Split, count: int) -> None:
+def check_partition(made, count):
     together = np.concatenate([made.train, made.val, made.test])
     np.testing.assert_array_equal(np.sort(together), np.arange(count))
     for part in (made.train, made.val, made.test):
@@ -31,7 +29,7 @@ LABELS = np.repeat([0, 1, 2], [300, 200, 100])
 OFFICIAL = np.where(np.arange(600) % 6 == 0, TEST, TRAIN).astype(np.uint8)
 
 
-def test_without_official_split_80_10_10_of_each_class(make_prepared: MakePrepared) -> None:
+def test_without_official_split_80_10_10_of_each_class(make_prepared):
     prepared = make_prepared(LABELS)
     made = by(prepared)
     check_partition(made, 600)
@@ -56,12 +54,12 @@ GROUPED_LABELS = np.tile(np.repeat(np.arange(10), 4), 50)
 GROUPS = np.repeat(np.arange(50), 40)
 
 
-def cut(made: Split, groups: np.ndarray) -> int:
+def cut(made, groups):
     parts = [set(groups[part].tolist()) for part in (made.train, made.val, made.test)]
     return len(parts[0] & parts[1]) + len(parts[0] & parts[2]) + len(parts[1] & parts[2])
 
 
-def test_groups_are_never_cut(make_prepared: MakePrepared) -> None:
+def test_groups_are_never_cut(make_prepared):
     prepared = make_prepared(GROUPED_LABELS, groups=GROUPS)
     made = by(prepared)
     check_partition(made, 2000)
@@ -74,7 +72,7 @@ def test_groups_are_never_cut(make_prepared: MakePrepared) -> None:
     ]
 
 
-def test_published_split_cuts_groups_and_says_so(make_prepared: MakePrepared) -> None:
+def test_published_split_cuts_groups_and_says_so(make_prepared):
     made = by(make_prepared(GROUPED_LABELS, groups=GROUPS), split="published")
     check_partition(made, 2000)
     assert made.kind == "published"
@@ -82,7 +80,7 @@ def test_published_split_cuts_groups_and_says_so(make_prepared: MakePrepared) ->
     np.testing.assert_array_equal(np.bincount(GROUPED_LABELS[made.test]), [20] * 10)
 
 
-def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared) -> None:
+def test_limit_is_a_total_over_train_and_validation(make_prepared):
     for prepared in (make_prepared(LABELS), make_prepared(LABELS, official=OFFICIAL)):
         whole, made = by(prepared), by(prepared, limit=100)
         assert len(made.train) + len(made.val) == 100
@@ -100,9 +98,7 @@ def test_limit_is_a_total_over_train_and_validation(make_prepared: MakePrepared)
 
 @pytest.mark.parametrize("groups", [None, GROUPS], ids=["by class", "by group"])
 @pytest.mark.parametrize("limit", [None, 100])
-def test_in_folds_every_image_is_tested_exactly_once(
-    make_prepared: MakePrepared, groups: np.ndarray | None, limit: int | None
-) -> None:
+def test_in_folds_every_image_is_tested_exactly_once(make_prepared, groups, limit):
     prepared = make_prepared(GROUPED_LABELS, groups=groups)
     made = splits(prepared, Experiment(folds=5, limit=limit))
     assert [fold.fold for fold in made] == [0, 1, 2, 3, 4]
@@ -123,9 +119,7 @@ def test_in_folds_every_image_is_tested_exactly_once(
 ALTERNATING, FOURS = np.tile([0, 1], 20), np.repeat(np.arange(10), 4)
 
 
-def test_files_are_listed_by_path_with_fold_and_group(
-    make_prepared: MakePrepared, tmp_path: Path
-) -> None:
+def test_files_are_listed_by_path_with_fold_and_group(make_prepared, tmp_path):
     names = tuple(f'a "b", {k}\udcff.png' for k in range(40))
     prepared = replace(make_prepared(ALTERNATING, groups=FOURS), names=names)
     made = splits(prepared, Experiment(folds=2))
@@ -220,9 +214,7 @@ def test_too_few_groups_are_counted(labels, groups, problem):
 
 
 @pytest.mark.parametrize("official", [None, OFFICIAL], ids=["drawn", "official"])
-def test_copies_among_many_single_images_stay_together(
-    make_prepared: MakePrepared, official: np.ndarray | None
-) -> None:
+def test_copies_among_many_single_images_stay_together(make_prepared, official):
     groups = np.arange(600)
     groups[[1, 2, 309]] = 1
     groups[[310, 550, 551]] = 310
@@ -249,7 +241,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_splits_that_cannot_be_are_refused(case: str, make_prepared: MakePrepared) -> None:
+def test_splits_that_cannot_be_are_refused(case, make_prepared):
     more, settings, problem = REFUSED[case]
     with pytest.raises(InputError, match=problem):
-        splits(make_prepared(LABELS, **more), Experiment(**settings))  # type: ignore[arg-type]
+        splits(make_prepared(LABELS, **more), Experiment(**settings))

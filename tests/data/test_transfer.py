@@ -22,8 +22,13 @@ def test_large_arrays_lie_in_files_once_and_maps_where_they_are(tmp_path):
     np.save(tmp_path / "gone.npy", LARGE)
     gone = np.load(tmp_path / "gone.npy", mmap_mode="r")
     (tmp_path / "gone.npy").unlink()
-    value = {"map": whole, "slice": whole[7:], "same": [LARGE, LARGE], "few": np.arange(3)}
-    value["gone"] = gone
+    value = {
+        "map": whole,
+        "slice": whole[7:],
+        "same": [LARGE] * 2,
+        "few": np.arange(3),
+        "gone": gone,
+    }
     content = pickled(value, folder)
     assert len(content) < 2000
     assert [file.name for file in sorted(folder.iterdir())] == ["0.bin", "1.bin", "2.bin"]

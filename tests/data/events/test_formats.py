@@ -82,27 +82,25 @@ FILES = {
 }
 
 
+SENSORS = {
+    "version-2.dat": (480, 640),
+    "evt21.raw": (480, 640),
+    "evt3.raw": (480, 640),
+    "dvs128.aedat": (128, 128),
+    "davis.aedat": (180, 240),
+    "slayer.bs2": None,
+    "version-1.dat": None,
+    "version-4.aedat4": (34, 34),
+}
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_gives_the_events_that_went_into_it(name, tmp_path):
+def test_a_file_gives_the_events_that_went_into_it_and_the_sensor_of_its_header(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(FILES[name](EVENTS))
-    assert made.rows(formats.read(path)) == made.rows(EVENTS)
-
-
-def test_sensors_are_those_of_the_headers(tmp_path):
-    sensors = {
-        "version-2.dat": (480, 640),
-        "evt21.raw": (480, 640),
-        "evt3.raw": (480, 640),
-        "dvs128.aedat": (128, 128),
-        "davis.aedat": (180, 240),
-        "slayer.bs2": None,
-        "version-1.dat": None,
-        "version-4.aedat4": (34, 34),
-    }
-    for name, sensor in sensors.items():
-        (tmp_path / name).write_bytes(FILES[name](EVENTS))
-        assert formats.read(tmp_path / name).sensor == sensor
+    content = formats.read(path)
+    assert made.rows(content) == made.rows(EVENTS)
+    assert name not in SENSORS or content.sensor == SENSORS[name]
 
 
 def test_an_overflow_of_n_mnist_adds_8192_microseconds_to_all_that_follow(tmp_path):
@@ -117,25 +115,26 @@ def test_an_overflow_of_n_mnist_adds_8192_microseconds_to_all_that_follow(tmp_pa
         assert made.rows(formats.read(tmp_path / name)) == expected
 
 
-def test_evt3_vectors_start_where_the_one_before_ended(tmp_path):
-    # y 7; base x 100, brighter; 12 pixels of which the first and the last are set, then 8 of which
-    # the second is.
-    words = (0x8001, 0x6002, 7, 0x3000 | 1 << 11 | 100, 0x4801, 0x5002)
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # y 7; base x 100, brighter; 12 pixels of which the first and the last are set, then 8 of
+        # which the second is: a vector starts where the one before ended.
+        (
+            (0x8001, 0x6002, 7, 0x3000 | 1 << 11 | 100, 0x4801, 0x5002),
+            [(x, 7, (1 << 12) | 2, 1) for x in (100, 111, 113)],
+        ),
+        # Time counts from 0 after a new TIME_HIGH, and goes on where it wraps.
+        (
+            (0x8FFF, 0x6FFF, 7, 0x2001, 0x8000, 0x2002, 0x6003, 0x2003),
+            [(1, 7, (1 << 24) - 1, 0), (2, 7, 1 << 24, 0), (3, 7, (1 << 24) + 3, 0)],
+        ),
+    ],
+)
+def test_words_of_evt3(words, expected, tmp_path):
     path = tmp_path / "a.raw"
-    path.write_bytes(b"% evt 3.0\n% end\n" + struct.pack("<6H", *words))
-    time = (1 << 12) | 2
-    assert made.rows(formats.read(path)) == [
-        (100, 7, time, 1),
-        (111, 7, time, 1),
-        (113, 7, time, 1),
-    ]
-
-
-def test_evt3_counts_from_0_after_a_new_time_high_and_goes_on_where_it_wraps(tmp_path):
-    words = (0x8FFF, 0x6FFF, 7, 0x2001, 0x8000, 0x2002, 0x6003, 0x2003)
-    path = tmp_path / "a.raw"
-    path.write_bytes(b"% evt 3.0\n% end\n" + struct.pack("<8H", *words))
-    assert formats.read(path).t.tolist() == [(1 << 24) - 1, 1 << 24, (1 << 24) + 3]
+    path.write_bytes(b"% evt 3.0\n% end\n" + struct.pack(f"<{len(words)}H", *words))
+    assert made.rows(formats.read(path)) == expected
 
 
 BROKEN = {

@@ -6,7 +6,6 @@ import hashlib
 import tarfile
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import made_recordings as made
 from spikeduel.data.events import formats
 from spikeduel.data.events.sets import GESTURES, OBJECTS, SETS
 from spikeduel.data.fetching import Remote
-from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
+from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 COUNTS = {"n-mnist": 80, "dvs-gesture": 88, "cifar10-dvs": 40, "n-caltech101": 12, "n-cars": 16}
@@ -29,17 +28,17 @@ FOLDERS = {
 
 
 @pytest.fixture(params=SETS)
-def named(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+def named(request, tmp_path):
     """A set's name, and the folder of a small one."""
     made.as_distributed(request.param, tmp_path / "mine")
     return request.param, tmp_path / "mine"
 
 
-def made_of(name: str, place: Path, **more: object) -> RawDataset:
-    return SETS[name](DataOptions(data_dir=str(place), **more))  # type: ignore[arg-type]
+def made_of(name, place, **more):
+    return SETS[name](DataOptions(data_dir=str(place), **more))
 
 
-def zipped(folder: Path, target: Path) -> Path:
+def zipped(folder, target):
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
@@ -48,7 +47,7 @@ def zipped(folder: Path, target: Path) -> Path:
     return target
 
 
-def as_archives(name: str, folder: Path, target: Path) -> None:
+def as_archives(name, folder, target):
     """The archives that the makers give out, in `target`."""
     target.mkdir()
     if name == "dvs-gesture":
@@ -59,7 +58,7 @@ def as_archives(name: str, folder: Path, target: Path) -> None:
             zipped(folder / part, target / f"{part}.zip")
 
 
-def test_a_set_is_what_its_folders_say(named: tuple[str, Path]) -> None:
+def test_a_set_is_what_its_folders_say(named):
     name, folder = named
     raw = made_of(name, folder)
     assert len(raw.labels) == COUNTS[name]
@@ -76,20 +75,18 @@ def test_a_set_is_what_its_folders_say(named: tuple[str, Path]) -> None:
     assert len(set(raw.names)) == COUNTS[name]
 
 
-def test_archives_give_the_same_as_folders(named: tuple[str, Path], tmp_path: Path) -> None:
+def test_archives_give_the_same_as_folders(named, tmp_path):
     name, folder = named
     as_archives(name, folder, tmp_path / "packed")
     plain, packed = (made_of(name, place) for place in (folder, tmp_path / "packed"))
     assert packed.names == plain.names
     assert (packed.labels == plain.labels).all()
     assert (packed.content == plain.content).all()
-    assert (np.asarray(packed.images.packed) == np.asarray(plain.images.packed)).all()  # type: ignore[union-attr]
+    assert (np.asarray(packed.images.packed) == np.asarray(plain.images.packed)).all()
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
-    tmp_path: Path, monkeypatch
-) -> None:
+def test_gestures_are_cut_by_their_labels_and_grouped_by_person(tmp_path, monkeypatch):
     made.gestures(tmp_path / "mine")
     reads = []
     whole = formats.read
@@ -101,15 +98,13 @@ def test_gestures_are_cut_by_their_labels_and_grouped_by_person(
     assert raw.groups.tolist() == [k // 11 for k in range(88)]
     of_user = whole(tmp_path / "mine" / "user01_led.aedat")
     inside = (of_user.t >= 300_000) & (of_user.t < 350_000)
-    events = raw.images.events_of(2)  # type: ignore[union-attr]
+    events = raw.images.events_of(2)
     expected = replace(of_user, **{name: getattr(of_user, name)[inside] for name in "xytp"})
     assert (events == expected.packed()).all()
     assert raw.names[2] == "user01_led.aedat, 300000 to 350000"
 
 
-def test_what_is_not_there_is_said_with_where_to_get_it(
-    named: tuple[str, Path], tmp_path: Path
-) -> None:
+def test_what_is_not_there_is_said_with_where_to_get_it(named, tmp_path):
     name, folder = named
     (tmp_path / "empty").mkdir()
     with pytest.raises(
@@ -125,7 +120,7 @@ def test_what_is_not_there_is_said_with_where_to_get_it(
                 made_of(name, folder)
 
 
-def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None:
+def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path):
     made.gestures(tmp_path / "mine")
     content = (tmp_path / "mine" / "user02_led.aedat").read_bytes()
     (tmp_path / "mine" / "user02_led.aedat").write_bytes(content[:-3])
@@ -141,7 +136,7 @@ def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path: Path) -> None
     )
 
 
-def test_what_can_be_downloaded_is(tmp_path: Path) -> None:
+def test_what_can_be_downloaded_is(tmp_path):
     name = "n-mnist"
     made.as_distributed(name, tmp_path / "mine")
     as_archives(name, tmp_path / "mine", tmp_path / "mirror")
