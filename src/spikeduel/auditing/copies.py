@@ -29,7 +29,7 @@ NEAR_PROBLEM = 0.05
 memory (Fashion-MNIST: 0.6 %).
 """
 FEWEST = 3
-"""Test images below which near duplicates and gaps are no problem: near is a judgement."""
+"""Test images below which near duplicates and gaps are no problem."""
 STRETCH: PairKind = "a stretch on two sides"
 NEARLY: PairKind = "near on two sides"
 MOVED: PairKind = "moved on two sides"
@@ -89,7 +89,7 @@ def exact(
 
 
 def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
-    """Return the first equal image by side, then index, int64 `[N]`; left-out ones equal none."""
+    """Return the first equal image by side, then index, int64 `[N]`; left-out images equal none."""
     same = np.where(side >= 0, same, -1 - np.arange(len(same)))
     order = np.argsort(side, kind="stable")
     first = np.unique(same[order], return_index=True)[1]
@@ -306,14 +306,14 @@ def few_test_groups(audit: Audit) -> Iterator[Values]:
 
 
 def keep_together(audit: Audit) -> str:
-    """Return the remedy that keeps relatives on one side of the split."""
+    """Return the remedy that keeps relatives on one side."""
     return {"official": "divide the data anew", "published": "--split default"}.get(
         audit.split, "--group-by"
     )
 
 
 def has_gap(audit: Audit) -> bool:
-    """Return True if the probe does much worse without siblings."""
+    """Return True if the probe is much worse without siblings."""
     probe = audit.probe
     if probe.accuracy is None or probe.accuracy_if_grouped is None:
         return False

@@ -238,7 +238,7 @@ class OperationLedger:
         return tag
 
     def row(self, kind: Kind, label: str | None = None) -> Row:
-        """Return the row of the running module, or of the module with the parameter `label`."""
+        """Return the row of the running module, or of that with the parameter `label`."""
         module = self.running[-1] if self.running else self.module
         name = self.names.get(module, "")
         if label is not None:
@@ -288,8 +288,8 @@ class Call:
 
     @property
     def merged(self) -> Tag:
-        """Return the tag of an elementwise output: the first input's kind, with time steps if all
-        inputs agree.
+        """Return an elementwise output's tag: the first input's kind, with time steps if all inputs
+        agree.
         """
         tags = [tag.elementwise(x.shape, self.out.shape) for x, tag in self.data]
         longest = max(tags, key=lambda tag: tag.steps)

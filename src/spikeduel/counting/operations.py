@@ -165,7 +165,7 @@ class Layer(Counts):
         return numbers, passes - numbers
 
     def done(self, way: Way, flow: Flow) -> tuple[float, float]:
-        """Return MACs and ACs by this flow; whole sums of several spikes are multiplied."""
+        """Return MACs and ACs; whole sums of several spikes are multiplied."""
         macs = getattr(self.macs.effective if flow == "events" else self.macs.dense, way)
         if flow in ("usual", "events"):
             return macs, self.acs.total

@@ -165,7 +165,7 @@ def _scalar(args: Sequence[Any]) -> float | None:
 
 
 def _select_by(call: Call, x: Tensor, tag: Tag) -> Tag:
-    """Return the tag of `where` and `masked_fill`: values of one tensor or another."""
+    """Return the tag of `where` and `masked_fill`."""
     chosen = [
         tag for data, tag in call.data if data is not call.args[0] or call.name == "masked_fill"
     ]

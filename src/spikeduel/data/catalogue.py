@@ -172,7 +172,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
 
 
 def resolve(name: str) -> Source:
-    """Return the function behind `name`, not run. Raises `InputError`."""
+    """Return the function behind `name`. Raises `InputError`."""
     if name in DATASETS:
         return DATASETS[name]
     if name.startswith(registry.HUB):
@@ -230,14 +230,14 @@ def is_at_hand(name: str) -> bool:
 
 
 def is_recorded(name: str) -> bool:
-    """Return True if a data set is known to hold recordings, unread."""
+    """Return True for a set of recordings, unread."""
     if name in sets.SETS:
         return True
     return home(name) is not None and folder.holds_recordings(files.located(name))
 
 
 def listing() -> list[dict[str, str]]:
-    """Return name, state and description of known data sets and prepared folders."""
+    """Return name, state and description of known and prepared sets."""
     about = {
         name: " ".join(str(getattr(source, "about", source.__doc__)).split())
         for name, source in DATASETS.items()

@@ -99,7 +99,7 @@ class Rows:
 
 
 SMALL = 1 << 16
-"""Arrays of fewer bytes are pickled with everything else."""
+"""Arrays of fewer bytes are pickled as they are."""
 
 
 def pickled(value: Any, folder: Path) -> bytes:

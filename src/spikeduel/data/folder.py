@@ -137,7 +137,7 @@ def labels_file(place: Path) -> Path | None:
 
 
 def holds_recordings(place: Path) -> bool:
-    """Return True if a folder holds only recordings, or a CSV lists some. Raises `InputError`."""
+    """Return True for a folder of only recordings, or a CSV of some. Raises `InputError`."""
     if (table := labels_file(place)) is not None:
         return any(_is_recorded(Path(row["file"])) for _, row in rows_of(table, LABELS))
     if next(files_below(place, endings()), None) is not None:

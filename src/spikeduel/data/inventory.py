@@ -185,7 +185,6 @@ def by_ending(endings: dict[str, int]) -> str:
 
 
 def pictures_left_out(counts: FileCounts) -> list[str]:
-    """Return sentences on ignored pictures."""
     remedies: dict[IgnoredBy, str] = {
         "format not opened here": (
             "cannot be opened here. Convert them to PNG or JPEG (for HEIC also: pip install "

@@ -40,7 +40,7 @@ WINDOW = 512 << 20
 AHEAD = 2
 """Batches made or asked for ahead."""
 SHARE = 0.5
-"""Largest share of the available memory for a data set."""
+"""Largest share of the available memory for a set."""
 _sharing = 1
 
 
@@ -203,7 +203,7 @@ def on_device(
 
 
 def share_memory(num_processes: int) -> None:
-    """Leave memory for so many processes that hold as much."""
+    """Leave memory for so many processes of this size."""
     global _sharing
     _sharing = num_processes
 

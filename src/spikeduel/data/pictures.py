@@ -39,9 +39,9 @@ FORMATS = (
 MOST_FILE_BYTES = 1 << 30
 """Larger files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
-"""Larger pictures in zips, or in bytes, are refused: they lie in memory whole."""
+"""Larger pictures in zips, or in bytes, are refused: memory holds them whole."""
 DEFAULT_SIZE = 64
-"""Default pixels a side of images, and of the longest side of frames."""
+"""Pixels a side of images, and of the longest side of frames."""
 LARGE = MOST_PIXELS // 8
 """Pictures of more pixels are decoded one at a time."""
 AT_ONCE = 128

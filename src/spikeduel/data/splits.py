@@ -21,9 +21,9 @@ _STREAM = 0x5B117
 """Separates these random numbers from others drawn with the same seed."""
 
 MOST_NODES = 200
-"""Most nodes of the exact search: a limit in seconds would depend on the machine."""
+"""Most nodes of the exact search: seconds would depend on the machine."""
 MOST_NUMBERS = 200
-"""Most unknowns for which the exact search seeks the best solution."""
+"""Most unknowns for which it seeks the best solution."""
 NEAR_ENOUGH = 0.05
 """Share of a class's target that the exact search may miss."""
 

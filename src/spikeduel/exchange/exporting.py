@@ -239,7 +239,7 @@ def _program_lines(check: ExportCheck) -> list[str]:
 
 
 def as_written(model: Model, weights: str = "float32") -> Model:
-    """Return a copy of `model` on the CPU in float32, rows contiguous, rounded for "int8"."""
+    """Return a copy on the CPU in float32, rows contiguous, rounded for "int8"."""
     copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
     copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if weights == "int8":
@@ -348,7 +348,7 @@ def _averages(layer: nn.Module) -> bool:
 
 @torch.no_grad()
 def rounded_to_int8(module: nn.Module) -> nn.Module:
-    """Round the weights of `module` to int8, in place, batch norms folded in."""
+    """Round weights to int8, in place, batch norms folded in."""
     for layer in folded(module).modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             values, scale = as_int8(layer.weight.numpy())

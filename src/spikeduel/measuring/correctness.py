@@ -61,7 +61,7 @@ def classification(model: Model, batches: Iterable[Any]) -> Classification:
 def label_confidences(
     model: Model, batches: Iterable[Any], validation: Iterable[Any]
 ) -> LabelConfidences:
-    """Return the calibrated probability of each image's label, and of the most probable class."""
+    """Return the calibrated probability of each label, and of the most probable class."""
 
     def confidences(part: Iterable[Any]) -> Confidences:
         answers = answers_of(model, part)
@@ -213,7 +213,7 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
 
 def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
     """Return `[NUM_PERFECT]` calibration errors of answers right as often as `confidence` `[N]`
-    says, in the bins `number` `[N]`.
+    says, in bins `number` `[N]`.
 
     Few images put this error above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in
     Calibration Error Estimation", figure 1).

@@ -52,7 +52,6 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
 
 
 def cost_entry(counted: Counted | None) -> dict[str, Any]:
-    """Return `operations`, `energy` and `not_counted` of a trial or a control."""
     operations = counted.operations if counted else None
     return {
         "operations": operations,

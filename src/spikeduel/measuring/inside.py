@@ -78,7 +78,7 @@ class SpikingLayer(Frozen):
 
     @property
     def fired(self) -> np.ndarray:
-        """Return the spikes of `shown`, bool `[N, T]`."""
+        """Spikes of `shown`, bool `[N, T]`."""
         shape = len(self.shown), len(self.spikes)
         bits = np.unpackbits(np.frombuffer(self.raster, np.uint8), count=shape[0] * shape[1])
         return bits.reshape(shape).astype(bool)

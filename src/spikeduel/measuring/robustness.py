@@ -94,7 +94,7 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
-    """Save as JPEG of this quality and read again, by torchvision."""
+    """Save as JPEG of this quality and read again."""
     from torchvision.transforms.v2 import functional
 
     return functional.jpeg(images, quality)
@@ -182,7 +182,7 @@ def measures(
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """Return the accuracies by the measures of `NAMES`, None where there are none."""
+    """Return the accuracies by `NAMES`, None where there are none."""
     entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not entries:
         return None

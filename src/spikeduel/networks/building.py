@@ -72,9 +72,7 @@ BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron",
 
 
 def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
-    """Return the arguments that an architecture names; None if it requires others than
-    `BUILT_WITH`.
-    """
+    """Return the arguments that an architecture names; None if it requires others."""
     if (parameters := _parameters(build)) is None:
         return None
     kinds = {p.kind for p in parameters.values()}

@@ -205,7 +205,7 @@ _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 
 
 class Foreign(nn.Module):
-    """A foreign network with a `family` and a `readout`, reset at every call."""
+    """A foreign network, reset at every call."""
 
     def __init__(self, module: nn.Module, calling: Calling, family: Family) -> None:
         super().__init__()

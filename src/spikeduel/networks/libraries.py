@@ -160,7 +160,7 @@ class Torchvision:
         self._models = models
 
     def require(self, name: str) -> None:
-        """Raise `InputError` for a name that is no classifier."""
+        """Raise `InputError` unless `name` is a classifier."""
         names = self._models.list_models(module=self._models)
         if name not in names and name in self._models.list_models():
             raise InputError(
@@ -192,7 +192,7 @@ class Torchvision:
         return self._models.get_model(name, weights="DEFAULT", progress=False)
 
     def failure(self, name: str, reason: str) -> InputError:
-        """Return the error, with the remedy, for a failure of `pretrained`."""
+        """Return the error, with the remedy, of `pretrained`."""
         url = self._weights(name).url
         path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
         if path.is_file():

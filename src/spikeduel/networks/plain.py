@@ -236,7 +236,7 @@ def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:
 def run(
     layers: Sequence[nn.Module], inputs: Inputs, x: Tensor | ConstantInput
 ) -> tuple[Tensor | ConstantInput, Tensor | None]:
-    """Return the last layer's output `[T, B, …]` and, for neurons, the membranes."""
+    """Return the last layer's output `[T, B, …]`, and its membranes if it has neurons."""
     last = len(layers) - 1
     last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
     held: dict[int, Tensor | ConstantInput] = {IMAGES: x}

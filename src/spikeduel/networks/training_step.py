@@ -29,7 +29,7 @@ class Ranks:
     size: int = 1
 
     def part(self, batch: np.ndarray) -> np.ndarray:
-        """Return this rank's part of `batch` `[B]`; the whole of a batch smaller than `size`."""
+        """Return this rank's part of `batch` `[B]`, or the whole of one smaller than `size`."""
         return batch if len(batch) < self.size else np.array_split(batch, self.size)[self.rank]
 
     def from_rank_zero(self, function: Callable[[], T]) -> T:

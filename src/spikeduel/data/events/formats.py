@@ -17,7 +17,7 @@ from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 MOST_BYTES = 1 << 30
-"""Larger files are refused: they are read whole."""
+"""Larger files, which are read whole, are refused."""
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """x, y, t and p of events, int64 `[N]` each."""
 
@@ -93,7 +93,7 @@ def _numpy(content: bytes) -> Events:
     try:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # a different one for each way in which it can be broken
+    except Exception as error:  # NumPy raises many errors
         raise InputError(
             f"its {len(content):,} bytes cannot be read as a NumPy file ({error})"
         ) from None
@@ -246,7 +246,7 @@ _CHIPS = {
 }
 """(height, width) by the header's name of the chip."""
 _PACKET = np.dtype([("kind", "<i2"), ("source", "<i2"), ("rest", "<i4", 6)])
-"""Header of a packet; the rest are size, offset, overflow, capacity, number of events, valid."""
+"""Header of a packet; the rest: size, offset, overflow, capacity, number of events, valid."""
 _POLARITY = 1
 
 
@@ -463,7 +463,7 @@ _EVT: dict[str, Callable[[bytes, int], Columns]] = {
 
 
 def _header(content: bytes) -> tuple[str, int]:
-    """Return a file's lines that begin with % and their end in bytes."""
+    """Return the lines that begin with %, and their end in bytes."""
     end = 0
     while content[end : end + 1] == b"%":
         start, end = end, content.find(b"\n", end) + 1
@@ -503,7 +503,7 @@ def _last(is_new: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def _highs(kind: np.ndarray, value: np.ndarray, bits: int = 28) -> np.ndarray:
-    """Return the latest TIME_HIGH at each word, the first one before it has come."""
+    """Return the latest TIME_HIGH at each word, at first the first one."""
     is_high = kind == 0x8
     if not is_high.any():
         return np.zeros_like(value)

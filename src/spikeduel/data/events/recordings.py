@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from spikeduel.spiking.random_keys import RandomKeys
 
 AT_ONCE = 256
-"""Recordings binned at once where all are asked for."""
+"""Recordings binned at once."""
 BRIGHT = 0.99
 """Share of a picture's pixels with events that are not the brightest."""
 FEW, FAR = 0.05, 2
 """Largest share of stray recordings, and how many times as large as all others they are."""
 TENTHS, TWENTIETHS = 9, 5
-"""Most tenths of time or events, and twentieths of a place's sides, that are left out."""
+"""Most left-out tenths of time or events, and twentieths of a place's sides."""
 WHOLE = 1 << 16
 """Parts of a whole, for shares in whole numbers."""
 JITTER = 0.5
 """Furthest move of an event in time, as a share of a T-th of its recording."""
 _LARGE = 32 << 20
-"""Bytes of a file that waits for other large ones: reading takes ten times the memory."""
+"""Bytes of a file that waits for other large ones: reading takes ten times as much."""
 _ONE_LARGE_AT_A_TIME = threading.Lock()
 
 
@@ -246,8 +246,8 @@ def picture_of(counts: np.ndarray) -> np.ndarray:
 
 
 class Part(NamedTuple):
-    """A recording: its file, the user's name for the file, and begin and end in microseconds of the
-    file's clock (None: all).
+    """A recording: its file, the file's name for the user, begin and end in microseconds of its
+    clock (None: all).
     """
 
     file: Path | zipfile.Path

@@ -103,7 +103,7 @@ class Table(Frozen, forbid_unknown_fields=True):
     name: str = ""
 
     def covers(self, memory: costs.Memory) -> bool:
-        """Return True if the table has this memory model's numbers."""
+        """Return True if the table has this memory's numbers."""
         has_off_chip = self.memory.off_chip_picojoules_per_byte is not None
         return memory == "compute" or (
             bool(self.memory.kilobytes) and (memory == "on_chip" or has_off_chip)
@@ -130,7 +130,7 @@ class Table(Frozen, forbid_unknown_fields=True):
 
 
 def read(name: str | Path) -> Table:
-    """Return the table `name` (of `NAMES`, or a TOML file). Raises `InputError`."""
+    """Return a table of `NAMES` or a TOML file. Raises `InputError`."""
     return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
 
 
@@ -166,7 +166,7 @@ def named_or_file(
 
 
 def energies(operations: Operations | None, chosen: Iterable[Table] | None = None) -> Energy | None:
-    """Return estimates by the `chosen` tables, or all named ones; None without counts."""
+    """Return estimates by the `chosen`, or all named, tables; None without counts."""
     if operations is None:
         return None
     tables = map(read, NAMES) if chosen is None else chosen

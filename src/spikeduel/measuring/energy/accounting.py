@@ -59,7 +59,7 @@ NAMES = (
 )
 """Accountings in the package, each in a file of this name."""
 MOST_RANGES = 6
-"""Limit of constants with a range in one file: each doubles the computation."""
+"""Limit of a file's constants with a range: each doubles the computation."""
 UNITS = {"pJ": "J", "operations": "operations"} | {
     unit: unit for unit in ("bit operations", "synaptic events")
 }
@@ -191,7 +191,7 @@ class _File(Frozen, forbid_unknown_fields=True):
 
 
 def read(name: str | Path) -> Accounting:
-    """Return the accounting `name` (of `NAMES`, or a TOML file). Raises `InputError`."""
+    """Return an accounting of `NAMES` or a TOML file. Raises `InputError`."""
     form = "docs/energy-tables.md#accountings-of-your-own"
     return named_or_file(name, NAMES, "accountings", "accounting", form, _accounting)
 
@@ -320,7 +320,7 @@ def compare_by(pair: Pair, definition: Accounting) -> AccountingResult:
 def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
     """Return `more` accountings, then spikeduel's; a name once.
 
-    Raises `InputError` for two different accountings of one name.
+    Raises `InputError` for two different ones of one name.
     """
     by_name: dict[str, Accounting] = {}
     for definition in more:

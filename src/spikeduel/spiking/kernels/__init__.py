@@ -39,7 +39,7 @@ __all__ = [
 LANES = 16
 """Channels or neurons in a vector of the CPU's kernels: the widest registers of common CPUs."""
 MOST_OUTPUTS = 20
-"""Most outputs of a linear layer with a joint kernel."""
+"""Most outputs of a joint linear layer."""
 
 # AMD's cards have warps of 64 threads; the Triton kernels rely on 32.
 _DEVICES = (

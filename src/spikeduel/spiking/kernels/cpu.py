@@ -216,7 +216,7 @@ def _inputs(
 
 
 def numbers(x: Tensor) -> np.ndarray:
-    """Return `x` for the scans: float32, or the bits of bfloat16 as int16."""
+    """Return float32, or the bits of bfloat16 as int16."""
     return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
 
 

@@ -133,7 +133,7 @@ def _kept(mem, level, beta, reset):
 
 @njit(**UNCOUNTED)
 def carry_back(adjoint, mem, level, beta, reset):
-    """Turn the adjoint `[n]` of the next membrane into that of `mem`."""
+    """Turn the adjoint `[n]` of the next membrane into this one's."""
     for i in range(len(adjoint)):
         adjoint[i] *= _kept(mem[i], level[i], beta, reset)
 

@@ -69,8 +69,8 @@ SURROGATE_KERNELS = tuple(SURROGATES)
 
 
 def surrogate_of(name: str) -> Surrogate:
-    """Return the surrogate `name`, or `module:attribute`: a `Surrogate`, or a function `(u, alpha)
-    -> gradient`. Raises `InputError`.
+    """Return the surrogate `name`, or `module:attribute`: a `Surrogate`, or its function. Raises
+    `InputError`.
     """
     named = registry.resolve("surrogate", name, SURROGATES)
     if isinstance(named, Surrogate):
