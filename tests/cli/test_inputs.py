@@ -15,11 +15,31 @@ def experiment(file=None, own_code=(), **settings):
     return CommandInput(settings=settings, experiment_file=file, own_code=own_code).experiment()
 
 
-def test_nothing_given_is_the_recipe():
-    assert experiment(recipe="baseline") == baseline()
-    changed = baseline("digits", epochs=3, seeds=2)
-    assert experiment(dataset="digits", recipe="baseline", epochs=3, seeds=2) == changed
-    assert experiment(dataset="digits", recipe="baseline") == baseline("digits")
+IN_DIGITS = {"dataset": "digits", "recipe": "baseline"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"recipe": "baseline"}, baseline()),
+        (IN_DIGITS, baseline("digits")),
+        ({**IN_DIGITS, "epochs": 3, "seeds": 2}, baseline("digits", epochs=3, seeds=2)),
+        # Epochs take the place of a recipe's minutes, and minutes of its epochs.
+        ({"epochs": 3}, strong(epochs=3)),
+        ({"recipe": "matched", "minutes": 2.0}, matched(epochs=None, minutes=2.0)),
+        # Both are refused by `compare`.
+        (
+            {"recipe": "matched", "minutes": 2.0, "epochs": 3},
+            replace(matched(epochs=3), minutes=2.0),
+        ),
+    ],
+    ids=str,
+)
+def test_what_is_given_changes_the_recipe(given, expected):
+    assert experiment(**given) == expected
+
+
+def test_without_a_recipe_it_is_the_default_experiment():
     assert CommandInput().experiment("digits") == Experiment(dataset="digits")
 
 
@@ -30,18 +50,6 @@ def test_a_file_takes_the_place_of_the_recipe(tmp_path):
     assert experiment(path, recipe="matched") == written
     changed = experiment(path, dataset="mnist", epochs=4, hidden=8)
     assert changed == baseline("mnist", hidden=8, epochs=4)
-
-
-def test_epochs_that_are_given_take_the_place_of_a_recipes_minutes():
-    assert experiment(epochs=3) == strong(epochs=3)
-    named = experiment(contenders=["vgg-lif"], epochs=3)
-    assert (named.epochs, named.minutes) == (3, None)
-
-
-def test_minutes_that_are_given_take_the_place_of_a_recipes_epochs():
-    assert experiment(recipe="matched", minutes=2.0) == matched(epochs=None, minutes=2.0)
-    both = experiment(recipe="matched", minutes=2.0, epochs=3)
-    assert (both.epochs, both.minutes) == (3, 2.0)  # which `compare` refuses
 
 
 @pytest.mark.parametrize("given", [{"epochs": 3}, {"minutes": 2.0}])

@@ -21,32 +21,29 @@ def gpus(monkeypatch):
     hardware.has_bf16.cache_clear()
 
 
-def test_a_gpu_that_is_not_there_is_said(gpus):
-    assert hardware.resolve("auto").device == hardware.resolve("cpu").device == "cpu"
-    for asked, expected in (
-        ("cuda", "no CUDA GPU here"),
-        ("mps", "no Apple GPU here"),
-        ("xpu:1", "no Intel GPU here"),
-    ):
-        with pytest.raises(
-            InputError, match=rf"--device {asked}: torch .* finds {expected}\. Use --device cpu"
-        ):
-            hardware.resolve(asked)
-    gpus |= {"cuda": 2, "xpu": 1}
-    with pytest.raises(InputError, match="2 CUDA GPUs here: cuda:0, cuda:1"):
-        hardware.resolve("cuda:2")
-    with pytest.raises(InputError, match="1 Intel GPU here: xpu:0"):
-        hardware.resolve("xpu:1")
+@pytest.mark.parametrize(
+    ("present", "asked", "says"),
+    [
+        ({}, "cuda", r"--device cuda: torch .* finds no CUDA GPU here\. Use --device cpu"),
+        ({}, "mps", r"--device mps: torch .* finds no Apple GPU here\. Use --device cpu"),
+        ({}, "xpu:1", r"--device xpu:1: torch .* finds no Intel GPU here\. Use --device cpu"),
+        ({"cuda": 2, "xpu": 1}, "cuda:2", "2 CUDA GPUs here: cuda:0, cuda:1"),
+        ({"cuda": 2, "xpu": 1}, "xpu:1", "1 Intel GPU here: xpu:0"),
+    ],
+)
+def test_a_gpu_that_is_not_there_is_said(present, asked, says, gpus):
+    gpus |= present
+    with pytest.raises(InputError, match=says):
+        hardware.resolve(asked)
 
 
 def test_auto_takes_a_gpu_that_has_kernels(gpus):
+    assert hardware.resolve("auto").device == hardware.resolve("cpu").device == "cpu"
     gpus |= {"xpu": 1, "mps": 1}
     assert hardware.resolve("auto").device == "cpu"
     # Whether bfloat16 is faster on these has not been measured.
-    assert [hardware.resolve(kind) for kind in ("xpu", "mps")] == [
-        Compute("xpu", "32"),
-        Compute("mps", "32"),
-    ]
+    resolved = [hardware.resolve(kind) for kind in ("xpu", "mps")]
+    assert resolved == [Compute("xpu", "32"), Compute("mps", "32")]
     gpus["cuda"] = 2
     assert hardware.resolve("auto") == Compute("cuda", "bf16")
     assert hardware.resolve("cuda:1") == Compute("cuda:1", "bf16")
@@ -87,17 +84,22 @@ def test_auto_is_bfloat16_where_the_cpu_has_it(features, expected, monkeypatch):
     hardware.has_bf16.cache_clear()
 
 
-def test_cpu_features_are_those_that_linux_names(monkeypatch, tmp_path):
-    cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(
-        "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\nbugs\t:\nflags\t: avx2\n"
-    )
-    for file, expected in (
-        (cpuinfo, {"avx2", "avx512_f", "avx512_bf16"}),
-        (tmp_path / "none", set()),
-    ):
-        monkeypatch.setattr(hardware, "CPU_INFO", file)
-        assert hardware.cpu_features.__wrapped__() == expected
+@pytest.mark.parametrize(
+    ("text", "features"),
+    [
+        (
+            "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\nbugs\t:\nflags\t: avx2\n",
+            {"avx2", "avx512_f", "avx512_bf16"},
+        ),
+        (None, set()),
+    ],
+    ids=["Linux", "elsewhere"],
+)
+def test_cpu_features_are_those_that_linux_names(text, features, monkeypatch, tmp_path):
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    monkeypatch.setattr(hardware, "CPU_INFO", tmp_path / "cpuinfo")
+    assert hardware.cpu_features.__wrapped__() == features
 
 
 def test_computing_in_bfloat16():

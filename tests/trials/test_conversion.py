@@ -49,6 +49,12 @@ def experiment():
     )
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A store that all tests share: what one has trained and converted, another one finds."""
+    return tmp_path_factory.mktemp("store")
+
+
 def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
     experiment, tmp_path, unreported
 ):
@@ -60,9 +66,8 @@ def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
     assert all(trial.is_whole(converted, store) for converted in made)
 
 
-def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported):
-    store = Store(tmp_path / "s")
-    results = compare(replace(experiment, seeds=2), tmp_path / "out", store).results
+def test_it_enters_the_duel_and_says_what_it_is(experiment, root, tmp_path, unreported):
+    results = compare(replace(experiment, seeds=2), tmp_path / "out", root).results
     source, _, one, two = results.trials
     names = ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
     assert [entry.contender for entry in results.trials] == names
@@ -84,10 +89,10 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, tmp_path, unreported
     assert model.card.temperature == temperatures[1] != temperatures[0]
 
 
-def test_what_is_converted_once_is_found_again(experiment, tmp_path, unreported):
-    first = compare(experiment, tmp_path / "a", tmp_path / "s").results
-    second = compare(experiment, tmp_path / "b", tmp_path / "s").results
-    other = compare(replace(experiment, convert=3), tmp_path / "c", tmp_path / "s").results
+def test_what_is_converted_once_is_found_again(experiment, root, tmp_path, unreported):
+    first = compare(experiment, tmp_path / "a", root).results
+    second = compare(experiment, tmp_path / "b", root).results
+    other = compare(replace(experiment, convert=3), tmp_path / "c", root).results
     assert [t.key for t in first.trials] == [t.key for t in second.trials]
     assert first.trials[1].test == second.trials[1].test
     assert other.trials[0].key == first.trials[0].key
@@ -103,7 +108,7 @@ def test_there_must_be_something_to_convert(tmp_path):
 
 
 def test_what_cannot_be_converted_is_told_with_its_reason(
-    experiment, tmp_path, unreported, monkeypatch
+    experiment, root, tmp_path, unreported, monkeypatch
 ):
     (tmp_path / "smooth.py").write_text(
         "from torch import nn\n\ndef Smooth(num_classes):\n    "
@@ -112,7 +117,7 @@ def test_what_cannot_be_converted_is_told_with_its_reason(
     )
     monkeypatch.syspath_prepend(tmp_path)
     both = replace(experiment, contenders=("dense-relu", "smooth:Smooth"))
-    results = compare(both, tmp_path / "out", tmp_path / "s").results
+    results = compare(both, tmp_path / "out", root).results
     assert results.contenders == ["dense-relu", "smooth:Smooth", "dense-relu-converted"]
     (caveat,) = (c for c in results.comparison.caveats if c.id == "not_converted")
     assert caveat.values["contender"] == "smooth:Smooth"
@@ -120,4 +125,4 @@ def test_what_cannot_be_converted_is_told_with_its_reason(
     with pytest.raises(
         InputError, match=r"none of the contenders can be converted\. smooth:Smooth: 2 \(SiLU\)"
     ):
-        compare(replace(both, contenders=("smooth:Smooth",)), tmp_path / "other", tmp_path / "s")
+        compare(replace(both, contenders=("smooth:Smooth",)), tmp_path / "other", root)

@@ -210,10 +210,9 @@ def test_a_training_that_was_asked_after_every_epoch_is_told_apart(store):
 
 
 def test_a_line_that_was_cut_short_costs_only_itself(store):
-    test = asked(0, 1, 2)
+    test, path = asked(0, 1, 2), store.root / "ledger.jsonl"
     store.note_test_use(test, "k1")
     store.note_test_use(test, "k2")
-    path = store.root / "ledger.jsonl"
     path.write_bytes(path.read_bytes()[:-20] + b"\xff")
     store.note_test_use(test, "k3")
     assert store.test_uses(test) == 2
