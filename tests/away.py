@@ -66,29 +66,30 @@ def not_on_apples():
     everywhere = {"MPS", "CompositeExplicitAutograd", "CompositeImplicitAutograd"}
     there = {
         str(name.name)
-        for kind, its in known.backend_indices.items()
+        for kind, indices in known.backend_indices.items()
         if str(kind) in everywhere
-        for name in its.index
+        for name in indices.index
     }
+    functions = known.native_functions
     there |= {
-        str(each.func.name.name) for each in known.native_functions if each.has_composite_kernel
+        str(function.func.name.name) for function in functions if function.has_composite_kernel
     }
-    return {str(each.func.name.name) for each in known.native_functions} - there
+    return {str(function.func.name.name) for function in functions} - there
 
 
 REFUSED = {}
-"""What a real device would have refused, and where that was asked for. It cannot be raised: torch
-would abort.
+"""Operations that a real device would have refused, and where they were asked for. Nothing can be
+raised: torch would abort.
 """
 
 
-def refuse(what):
+def refuse(problem):
     asking = [
-        f"{each.filename}:{each.lineno}"
-        for each in traceback.extract_stack()
-        if "/spikeduel/" in each.filename
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_stack()
+        if "/spikeduel/" in frame.filename
     ]
-    REFUSED.setdefault(what, asking[-1] if asking else "")
+    REFUSED.setdefault(problem, asking[-1] if asking else "")
 
 
 class Away(torch.Tensor):
@@ -122,49 +123,42 @@ class Present(TorchDispatchMode):
 
 
 def computed(function, args, kwargs):
-    """What an operation gives, there or here."""
-    given = tree_leaves((args, kwargs))
-    there = [each for each in given if isinstance(each, Away)]
+    """Return the result of an operation, there or here."""
+    operands = tree_leaves((args, kwargs))
+    there = [operand for operand in operands if isinstance(operand, Away)]
     device = kwargs.get("device") or (there[0].device if there else HERE)
-    if there and function not in COPIES:
-        # Single numbers may come from the CPU.
-        others = [
-            each
-            for each in given
-            if isinstance(each, torch.Tensor) and not isinstance(each, Away) and each.dim()
-        ]
-        if others:
-            refuse(f"{function}: tensors on two devices")
+    # Single numbers may come from the CPU.
+    others = [
+        operand
+        for operand in operands
+        if isinstance(operand, torch.Tensor) and not isinstance(operand, Away) and operand.dim()
+    ]
+    if there and others and function not in COPIES:
+        refuse(f"{function}: tensors on two devices")
     away = torch.device(device).type == "away"
-    # What works in place is not listed where it is made of what does not.
+    # Operations in place are not listed where those that they are made of are not in place.
     if away and function.overloadpacket.__name__.removesuffix("_") in not_on_apples():
         refuse(f"{function}: not on Apple's GPUs")
-    wrapper = {id(each.held): each for each in there}
-    if (
-        away
-        and "batch_norm_backward" in str(function)
-        and not all(each.is_contiguous() for each in there)
-    ):
+    contiguous = all(operand.is_contiguous() for operand in there)
+    if away and "batch_norm_backward" in str(function) and not contiguous:
         refuse(f"{function}: wrong gradients on Apple's GPUs, of what is not contiguous")
+    wrapper = {id(operand.held): operand for operand in there}
     args, kwargs = tree_map(
-        lambda each: each.held if isinstance(each, Away) else each, (args, kwargs)
+        lambda operand: operand.held if isinstance(operand, Away) else operand, (args, kwargs)
     )
-    found = function(*args, **(kwargs | {"device": HERE} if kwargs.get("device") else kwargs))
-    if function is torch.ops.aten.convolution.default and not all(
-        each.is_contiguous() for each in there
-    ):
-        found = found.contiguous(
-            memory_format=torch.channels_last
-        )  # as GPUs do where weights or images lie so
+    results = function(*args, **(kwargs | {"device": HERE} if kwargs.get("device") else kwargs))
+    if function is torch.ops.aten.convolution.default and not contiguous:
+        # As GPUs do where weights or images lie so.
+        results = results.contiguous(memory_format=torch.channels_last)
 
-    def back(each):
-        if not isinstance(each, torch.Tensor) or not away:
-            return each
-        if each.dtype == torch.float64:
+    def back(result):
+        if not isinstance(result, torch.Tensor) or not away:
+            return result
+        if result.dtype == torch.float64:
             refuse(f"{function}: float64")
-        return wrapper[id(each)] if id(each) in wrapper else Away(each, device)
+        return wrapper[id(result)] if id(result) in wrapper else Away(result, device)
 
-    return tree_map(back, found)
+    return tree_map(back, results)
 
 
 def trained(device, contender, **changes):
@@ -183,24 +177,24 @@ def trained(device, contender, **changes):
     for rows in np.arange(8).reshape(2, 4):
         batch = images[rows].to(device), labels[rows].to(device)
         losses.append(float(step(*batch, RandomKeys.for_training(0, 0, rows))))
-        gradients.append([float(each.grad.abs().sum()) for each in model.module.parameters()])
+        gradients.append([float(weights.grad.abs().sum()) for weights in model.module.parameters()])
     return {"losses": losses, "gradients": gradients[0]}
 
 
 def steps(device):
-    """For each kind of network, neuron, encoding and surrogate what `trained` gives."""
+    """Return what `trained` returns for each kind of network, neuron, encoding and surrogate."""
     names = ("dense-snn", "small-cnn", "conv-relu", "vgg-lif", "vgg-relu", "resnet-silu")
     asked = {name: (name, {}) for name in names}
     kinds = {"neuron": tuple(NEURONS), "surrogate": tuple(SURROGATES), "encoding": tuple(ENCODERS)}
     for number in range(max(map(len, kinds.values()))):
-        changes = {kind: each[number % len(each)] for kind, each in kinds.items()}
+        changes = {kind: options[number % len(options)] for kind, options in kinds.items()}
         asked[" ".join(changes.values())] = ("conv-lif" if number % 2 else "dense-lif", changes)
     asked["optimizer"] = "vgg-lif", {"optimizer": "muon", "label_smoothing": 0.1}
-    return {what: trained(device, name, **changes) for what, (name, changes) in asked.items()}
+    return {title: trained(device, name, **changes) for title, (name, changes) in asked.items()}
 
 
 def compared(folder, device, *contenders, **changes):
-    """What a whole comparison says of its trials, trained and measured on `device`."""
+    """Return the trials of a whole comparison, trained and measured on `device`."""
     hardware.resolve = lambda *_: hardware.Compute(device)
     # In a process of its own, which does not know the device.
     outcomes.time_answers = lambda *_: {}
@@ -208,35 +202,33 @@ def compared(folder, device, *contenders, **changes):
     experiment = strong(
         "digits", contenders=contenders, width=8, hidden=8, limit=100, epochs=1, **changes
     )
+    run = comparing.compare(experiment, folder / device, folder / f"{device}-store")
     return [
         {
-            "contender": each.contender,
-            "error": each.error,
-            "failed_measures": each.failed_measures,
-            "loss": each.test and each.test.loss,
-            "operations": typed.plain(each.operations),
+            "contender": trial.contender,
+            "error": trial.error,
+            "failed_measures": trial.failed_measures,
+            "loss": trial.test and trial.test.loss,
+            "operations": typed.plain(trial.operations),
         }
-        for each in comparing.compare(
-            experiment, folder / device, folder / f"{device}-store"
-        ).results.trials
+        for trial in run.results.trials
     ]
 
 
 def main(folder):
-    found = {"here": steps("cpu"), "compared_here": compared(folder, "cpu", "dense-lif")}
+    outcome = {"here": steps("cpu"), "compared_here": compared(folder, "cpu", "dense-lif")}
     with Present():
-        found |= {"away": steps("away")}
-        found |= {
-            "compared_away": compared(folder, "away", "dense-lif", "vgg-lif", "vgg-relu", convert=4)
-        }
-        found |= {"refused": dict(REFUSED)}
+        outcome["away"] = steps("away")
+        contenders = ("dense-lif", "vgg-lif", "vgg-relu")
+        outcome["compared_away"] = compared(folder, "away", *contenders, convert=4)
+        outcome["refused"] = dict(REFUSED)
         REFUSED.clear()
         torch.zeros((), dtype=torch.float64, device="away")
         torch.linalg.eigh(torch.ones(2, 2, device="away"))
         torch.ones(2, device="away") + torch.ones(2)
         images = torch.ones(3, 2, 4, 4).to("away", memory_format=torch.channels_last)
         torch.nn.BatchNorm2d(2).to("away")(images).sum().backward()
-    return found | {"planted": list(REFUSED)}
+    return outcome | {"planted": list(REFUSED)}
 
 
 if __name__ == "__main__":

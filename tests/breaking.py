@@ -20,7 +20,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ import numpy as np
 import typer.main
 from PIL import Image
 
+from forked import Forked
 from made_pages import unreported
 from made_times import untimed
 from spikeduel import comparing
@@ -125,18 +125,9 @@ def attempt(program: Any, folder: Path, ways: tuple[str, ...] = ()) -> dict[str,
         os.environ["SPIKEDUEL_CACHE"] = str(folder / "cache")
         if ways:
             break_at_each_write(folder, ways)
-        code = 99
-        try:
-            program(COMPARE)
-        except SystemExit as ended:
-            code = ended.code
-        except BaseException:
-            traceback.print_exc()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        program(COMPARE)
 
-    code, lines = forked(run)
+    code, lines = Forked(run).ended()
     results = folder / "out" / "results.json"
     return {
         "code": code,
@@ -194,8 +185,11 @@ def break_at_each_write(folder: Path, ways: tuple[str, ...]) -> None:
         folder.rename(folder.with_name(name))
         aside.rename(folder)
         os.chdir(folder)
-        found = {"code": code, "said": lines, "left": left_in(folder.with_name(name))}
-        print(BROKE + json.dumps({"name": name, "way": way, "at": at, "broken": found}), flush=True)
+        broken_run = {"code": code, "said": lines, "left": left_in(folder.with_name(name))}
+        print(
+            BROKE + json.dumps({"name": name, "way": way, "at": at, "broken": broken_run}),
+            flush=True,
+        )
 
     def replace(self: Path, target: Path) -> Path:
         at = Path(target).name

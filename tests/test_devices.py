@@ -1,5 +1,5 @@
-"""Whatever is trained and measured on the CPU is on a GPU of another maker, as strict as any of
-them (`away.py`).
+"""A GPU of another maker, as strict as any of them (`away.py`), trains and measures all that the CPU
+does.
 """
 
 import json
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def outcome(tmp_path_factory):
     folder = tmp_path_factory.mktemp("away")
     program = Path(__file__).parent / "away.py"
     run = subprocess.run(
@@ -33,34 +33,30 @@ def found(tmp_path_factory):
     return json.loads((folder / "found.json").read_text())
 
 
-def test_nothing_is_asked_of_it_that_apples_gpus_refuse(found):
-    assert found["refused"] == {}
-    assert len(found["planted"]) == 4
+def test_nothing_is_asked_of_it_that_apples_gpus_refuse(outcome):
+    assert outcome["refused"] == {}
+    assert len(outcome["planted"]) == 4
 
 
-def test_it_trains_to_the_numbers_of_the_kernels(found):
-    assert found["away"].keys() == found["here"].keys()
-    for what, here in found["here"].items():
-        away = found["away"][what]
+def test_it_trains_to_the_numbers_of_the_kernels(outcome):
+    assert outcome["away"].keys() == outcome["here"].keys()
+    for name, here in outcome["here"].items():
+        away = outcome["away"][name]
         # After the first step the weights differ in their last digits, and so may a spike.
-        assert away["losses"][0] == pytest.approx(here["losses"][0], rel=1e-6), what
-        assert away["losses"][1] == pytest.approx(here["losses"][1], rel=2e-3), what
-        assert away["gradients"] == pytest.approx(here["gradients"], rel=1e-3, abs=1e-5), what
+        assert away["losses"][0] == pytest.approx(here["losses"][0], rel=1e-6), name
+        assert away["losses"][1] == pytest.approx(here["losses"][1], rel=2e-3), name
+        assert away["gradients"] == pytest.approx(here["gradients"], rel=1e-3, abs=1e-5), name
 
 
-def test_all_is_measured_there(found):
-    away = found["compared_away"]
-    assert [each["contender"] for each in away] == [
-        "dense-lif",
-        "vgg-lif",
-        "vgg-relu",
-        "vgg-relu-converted",
-    ]
-    for each in away:
-        assert not each["error"]
-        assert not each["failed_measures"]
-        assert each["operations"]
+def test_all_is_measured_there(outcome):
+    away = outcome["compared_away"]
+    contenders = ["dense-lif", "vgg-lif", "vgg-relu", "vgg-relu-converted"]
+    assert [trial["contender"] for trial in away] == contenders
+    for trial in away:
+        assert not trial["error"]
+        assert not trial["failed_measures"]
+        assert trial["operations"]
     # The kernels count nothing otherwise than the reference.
-    (here,) = found["compared_here"]
+    (here,) = outcome["compared_here"]
     assert away[0]["operations"] == here["operations"]
     assert away[0]["loss"] == pytest.approx(here["loss"], rel=1e-5)

@@ -39,14 +39,14 @@ def numbers(document):
     """Results without what a clock said."""
     results = typed.converted(document, Results)
     trials = [structs.replace(trial, epoch_seconds=[], latency=None) for trial in results.trials]
-    caveats = [each for each in results.comparison.caveats if each.id != "busy_machine"]
+    caveats = [caveat for caveat in results.comparison.caveats if caveat.id != "busy_machine"]
     answer = structs.replace(results.comparison.answer, leads=[], steps=[], text="")
     comparison = structs.replace(results.comparison, caveats=caveats, answer=answer)
     return structs.replace(results, created="", trials=trials, comparison=comparison)
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def broken_runs(tmp_path_factory):
     """Return what `breaking.py` found."""
     folder = tmp_path_factory.mktemp("broken")
     run_program(Path(__file__).with_name("breaking.py"), folder, *ENDS)
@@ -54,10 +54,10 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("way", ENDS)
-def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, found):
+def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, broken_runs):
     from breaking import EVERY  # needs fork
 
-    whole, cases = found["whole"], found["cases"][way]
+    whole, cases = broken_runs["whole"], broken_runs["cases"][way]
     # The prepared set and its audit, with hashes in their names, then each file of the store and of
     # the run.
     assert whole["written"][0].startswith("pictures-")

@@ -44,12 +44,20 @@ def test_inputs_that_are_no_earlier_layers(inputs):
         Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:4], {"type": "Add", "inputs": inputs}])
 
 
-def test_what_does_not_fit_together_is_named():
-    with pytest.raises(
-        InputError, match=r"layers\[1\] \(Concat\) .* what it is given \[1, 2, 2\] and \[4\]"
-    ):
-        Sequential((1, 2, 2), 4, layers=[RESIDUAL[0], {"type": "Concat", "inputs": [-1, 0]}])
-    with pytest.raises(
-        InputError, match=r"layers\[2\] \(LIF\) .* what it is given \[4\] and \[4\]"
-    ):
-        Sequential((1, 2, 2), 4, layers=[*RESIDUAL[:2], {"type": "LIF", "inputs": [0, 1]}])
+@pytest.mark.parametrize(
+    ("layers", "problem"),
+    [
+        (
+            [RESIDUAL[0], {"type": "Concat", "inputs": [-1, 0]}],
+            r"layers\[1\] \(Concat\) .* what it is given \[1, 2, 2\] and \[4\]",
+        ),
+        (
+            [*RESIDUAL[:2], {"type": "LIF", "inputs": [0, 1]}],
+            r"layers\[2\] \(LIF\) .* what it is given \[4\] and \[4\]",
+        ),
+    ],
+    ids=["Concat", "LIF"],
+)
+def test_what_does_not_fit_together_is_named(layers, problem):
+    with pytest.raises(InputError, match=problem):
+        Sequential((1, 2, 2), 4, layers=layers)

@@ -93,18 +93,27 @@ def test_a_beta_per_neuron_gets_its_gradient():
     assert beta.grad.tolist() == [1, 1, 1]
 
 
-def test_mistakes_are_named():
-    current = torch.zeros(2, 3)
-    with pytest.raises(InputError, match="did you mean 'subtract'"):
-        kernels.scan(current, 0.9, Dynamics(1.0, reset_mechanism="substract"))
-    with pytest.raises(InputError, match="did you mean 'atan'"):
-        kernels.scan(current, 0.9, Dynamics(1.0, surrogate="atann"))
-    with pytest.raises(InputError, match="at least one time step"):
-        kernels.scan(ConstantInput(current, 0), 0.9, Dynamics(1.0))
-    with pytest.raises(InputError, match="uint8"):
-        kernels.rate_spikes(current, np.zeros(2, np.uint64), 3)
-    with pytest.raises(InputError, match="a key for each of 2 images"):
-        kernels.rate_spikes(current.byte(), np.zeros(3, np.uint64), 3)
+CURRENT, KEYS = torch.zeros(2, 3), np.zeros(2, np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "problem"),
+    [
+        (
+            kernels.scan,
+            (CURRENT, 0.9, Dynamics(1.0, reset_mechanism="substract")),
+            "did you mean 'subtract'",
+        ),
+        (kernels.scan, (CURRENT, 0.9, Dynamics(1.0, surrogate="atann")), "did you mean 'atan'"),
+        (kernels.scan, (ConstantInput(CURRENT, 0), 0.9, Dynamics(1.0)), "at least one time step"),
+        (kernels.rate_spikes, (CURRENT, KEYS, 3), "uint8"),
+        (kernels.rate_spikes, (CURRENT.byte(), KEYS[:1], 3), "a key for each of 2 images"),
+    ],
+    ids=range(5),
+)
+def test_mistakes_are_named(function, arguments, problem):
+    with pytest.raises(InputError, match=problem):
+        function(*arguments)
 
 
 @pytest.mark.parametrize(
