@@ -1,8 +1,13 @@
 """Pages and drawings in place of those that take seconds, and what declared charts hold."""
 
+import numpy as np
 from markupsafe import Markup
 
+from spikeduel.data import Split
 from spikeduel.system import files
+
+SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
+"""The split of a set of 60 images."""
 
 
 def unreported(comparison, **settings):

@@ -1,37 +1,20 @@
 """The page in a real browser."""
 
 import io
-import socket
-import threading
 
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from browser import browser, violations
-from spikeduel.networks.models import load_model
-from spikeduel.playing.serving import application
-from spikeduel.playing.table import lay
 
 ANSWERED = "#inside[aria-busy=false] .sdi-model"
 
 
 @pytest.fixture(scope="module")
-def address():
-    """The page of the default models, served in a thread."""
-    table = lay([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = uvicorn.Server(
-            uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none")
-        )
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join()
+def address(served):
+    with served() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

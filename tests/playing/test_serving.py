@@ -4,34 +4,25 @@ import re
 import signal
 import socket
 import sys
-import threading
 import time
 
 import anyio
 import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image, ImageDraw
 
 from forked import Forked
 from spikeduel import playing
 from spikeduel.cli import app
-from spikeduel.networks.models import load_model
 from spikeduel.playing import serving
 from spikeduel.playing.serving import application
-from spikeduel.playing.table import lay
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials import evaluating
 from synthetic_files import png_that_claims
 
 HOST = "http://127.0.0.1:8470"
 BINARY = {"content-type": serving.BODY}
-
-
-@pytest.fixture(scope="module")
-def table():
-    return lay([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
 
 
 class Client:
@@ -136,20 +127,10 @@ def test_what_cannot_be_used_is_refused_by_a_sentence(client, content, status, s
     assert ask(client, sample=0).status_code == 200
 
 
-def test_who_sends_too_much_gets_to_read_the_refusal(table):
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        listening.listen()
-        server = uvicorn.Server(
-            uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none")
-        )
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}/answer"
-        reply = httpx.post(address, content=bytes(2 * serving.MOST_BYTES), headers=BINARY)
-        server.should_exit = True
-        thread.join()
-    assert reply.status_code == 413
+def test_who_sends_too_much_gets_to_read_the_refusal(served):
+    with served() as address:
+        content = bytes(2 * serving.MOST_BYTES)
+        assert httpx.post(f"{address}answer", content=content, headers=BINARY).status_code == 413
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,6 @@ from spikeduel.system.errors import InputError
 LIF, RELU = "vgg-lif", "vgg-relu"
 
 
-@pytest.fixture(scope="module")
-def table():
-    return lay([load_model("fashion-mnist-vgg-lif"), load_model("fashion-mnist-vgg-relu")])
-
-
 def test_samples_are_two_test_images_of_each_class_most_of_them_known(table):
     assert np.bincount(table.labels).tolist() == [2] * 10
     labels, _ = table.models[LIF].predict(table.samples)
@@ -136,20 +131,18 @@ def test_settings_out_of_limits_are_refused(table, name, text):
         table.settings({name: text})
 
 
-def test_limits_hold_the_values_as_trained_and_twice_these():
-    long = lay(
-        [made_models.make(network={"hidden": 12, "neuron": "lif", "threshold": 3.0}, num_steps=24)]
-    )
-    assert long.limits == {"num_steps": (1, 48), "threshold": (0.05, 6.0)}
-    longest = lay(
-        [
-            made_models.make(
-                network={"hidden": 12, "neuron": "lif", "threshold": 0.01}, num_steps=2 * MOST_STEPS
-            )
-        ]
-    )
-    assert longest.limits == {"num_steps": (1, 2 * MOST_STEPS), "threshold": (0.01, 2.0)}
-    assert longest.settings({"num_steps": str(2 * MOST_STEPS), "threshold": "0.01"})
+@pytest.mark.parametrize(
+    ("threshold", "num_steps", "limits"),
+    [
+        (3.0, 24, {"num_steps": (1, 48), "threshold": (0.05, 6.0)}),
+        (0.01, 2 * MOST_STEPS, {"num_steps": (1, 2 * MOST_STEPS), "threshold": (0.01, 2.0)}),
+    ],
+)
+def test_limits_hold_the_values_as_trained_and_twice_these(threshold, num_steps, limits):
+    network = {"hidden": 12, "neuron": "lif", "threshold": threshold}
+    table = lay([made_models.make(network=network, num_steps=num_steps)])
+    assert table.limits == limits
+    assert table.settings({"num_steps": str(num_steps), "threshold": str(threshold)})
 
 
 def test_an_image_is_corrupted_as_robustness_does_it(table):

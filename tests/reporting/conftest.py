@@ -103,12 +103,8 @@ def make_run(tmp_path, make_prepared, make_model, monkeypatch):
         monkeypatch.setattr(
             "spikeduel.data.load", lambda experiment, track=None, say=None: prepared
         )
-        monkeypatch.setattr(
-            "spikeduel.data.splits",
-            lambda prepared, experiment: (
-                Split(numbers[:30], numbers[30:40], numbers[40:], "stratified"),
-            ),
-        )
+        split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
+        monkeypatch.setattr("spikeduel.data.splits", lambda prepared, experiment: (split,))
         return Comparison(experiment, results, run)
 
     return make
@@ -139,3 +135,11 @@ def page_and_answers(tmp_path_factory, make_prepared):
     typed.write_json(out / "predictions.json", kept)
     split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
     return report(Comparison(experiment, results, out), held=RunData(prepared, (split,))), kept
+
+
+@pytest.fixture
+def planted(make_prepared):
+    """A set with an image of class 1 that stands once more in test, as class 2."""
+    prepared = make_prepared(classes=["a<b", "two", "three"])
+    prepared.images[50] = prepared.images[1]
+    return prepared

@@ -8,15 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
+from made_pages import SPLIT
 from spikeduel.auditing import examine
-from spikeduel.data import Split
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import as_picture, encoded_animation
 from spikeduel.results.audit import AuditedImage, SuspectLabel
 from spikeduel.settings.recipes import baseline
-
-SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
 
 
 def pixels(source):
@@ -43,14 +41,6 @@ def test_samples_show_each_class_before_and_after(make_prepared, num_classes, sh
 def test_without_originals_the_prepared_images_are_shown(make_prepared):
     shown = pictures.samples(make_prepared(3, samples=False))
     assert [len(picture.images) for picture in shown] == [1, 1, 1]
-
-
-@pytest.fixture
-def planted(make_prepared):
-    """A set with an image of class 1 that stands once more in test, as class 2."""
-    prepared = make_prepared(classes=["a<b", "two", "three"])
-    prepared.images[50] = prepared.images[1]
-    return prepared
 
 
 def test_pictures_of_a_pair_lie_side_by_side(planted):

@@ -7,10 +7,9 @@ import torch
 from markupsafe import escape
 from msgspec import structs
 
-from made_pages import places
+from made_pages import SPLIT, places
 from made_results import make_results, with_dataset, with_trials
 from spikeduel.auditing import examine
-from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import accuracies, audit_page, charts, report
@@ -112,17 +111,6 @@ def test_seeds_make_a_band(make_prepared):
     deviation = 100 * np.std([0.6, 0.4], ddof=1)
     last = band.rows[-1]
     assert (last["low"], last["high"]) == pytest.approx((50 - deviation, 50 + deviation))
-
-
-SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
-
-
-@pytest.fixture
-def planted(make_prepared):
-    """A set with an image of class 1 that stands once more in test, as class 2."""
-    prepared = make_prepared(classes=["a<b", "two", "three"])
-    prepared.images[50] = prepared.images[1]
-    return prepared
 
 
 def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):

@@ -1,26 +1,9 @@
-"""Means over trials; µJ and mJ as in the tests of the words."""
+"""Means over trials."""
 
-import pytest
-
-from made_costs import control, energy_of, results_of, trial, with_trial
+from made_costs import control, with_trial
 from made_operations import plain, spiking
 from spikeduel.results import means
 from spikeduel.results.costs import Range
-
-
-@pytest.fixture
-def results():
-    """Zeros skipped to nothing skipped: 4 to 10 µJ (30 to 40 per step) against 5 to 8; 1 to 3 mJ
-    against 2 to 4.
-    """
-    return results_of(
-        trial(
-            "dense-snn",
-            operations=spiking(),
-            energy=energy_of((4e-6, 10e-6), (30e-6, 40e-6), (1e-3, 3e-3)),
-        ),
-        trial("small-cnn", operations=plain(), energy=energy_of((5e-6, 8e-6), None, (2e-3, 4e-3))),
-    )
 
 
 def test_a_mean_needs_all():

@@ -1,26 +1,11 @@
 import pytest
 from msgspec.structs import replace
 
-from made_costs import energy_of, results_of, trial, with_trial
-from made_operations import plain, spiking
+from made_costs import with_trial
+from made_operations import spiking
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.costs import Range
 from spikeduel.results.words import costs
-
-
-@pytest.fixture
-def results():
-    """Counts by hand; µJ from zeros skipped to nothing skipped: the spiking network 4 to 10, or 30
-    to 40 per step, the CNN 5 to 8; with memory 1 to 3 and 2 to 4 mJ.
-    """
-    return results_of(
-        trial(
-            "dense-snn",
-            operations=spiking(),
-            energy=energy_of((4e-6, 10e-6), (30e-6, 40e-6), (1e-3, 3e-3)),
-        ),
-        trial("small-cnn", operations=plain(), energy=energy_of((5e-6, 8e-6), None, (2e-3, 4e-3))),
-    )
 
 
 def cells(results, name):
