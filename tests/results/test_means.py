@@ -1,6 +1,6 @@
 """Means over trials."""
 
-from made_costs import control, with_trial
+from made_costs import control, latency, with_trial
 from made_operations import plain, spiking
 from spikeduel.results import means
 from spikeduel.results.costs import Range
@@ -41,3 +41,8 @@ def test_the_trained_twin_is_that_of_the_run_or_else_its_control(results):
     weights = {"linear": [4, 10]}
     twins = with_trial(with_trial(controlled, 0, weight_shapes=weights), 1, weight_shapes=weights)
     assert means.trained_twin(twins, "dense-snn") == plain()
+
+
+def test_a_network_that_was_not_timed_has_no_times(results):
+    trials = with_trial(results, 1, latency=latency()).trials
+    assert (means.one_image_ms(trials), means.stream_ms(trials)) == (None, None)
