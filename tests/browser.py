@@ -44,7 +44,7 @@ def opened(running, path, width=1280, height=800, scheme="light", **settings):
 
 
 def violations(page, impacts=("serious", "critical")):
-    """What axe objects to on a page whose folds are all open: rules, and places in the page."""
+    """Return the objections of axe to a page whose folds are all open: rules, and places in it."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
     ).Axe()
