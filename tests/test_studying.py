@@ -173,6 +173,9 @@ def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkey
     assert written == {first, second}
     for run in (first, second):
         assert (run / "report.html").stat().st_mtime_ns >= (run / "results.json").stat().st_mtime_ns
+    (third / "results.json").write_text("[]")
+    studying.study(planned, folder / "out", folder / "store")
+    assert "created" in json.loads((third / "results.json").read_text())
 
 
 @pytest.mark.parametrize(

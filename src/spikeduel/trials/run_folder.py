@@ -96,10 +96,11 @@ def is_written(comparison: Comparison) -> bool:
     results, page = comparison.out / "results.json", comparison.out / "report.html"
     try:
         before = json.loads(results.read_text())
+        created = before["created"]
         is_whole = page.stat().st_mtime_ns >= results.stat().st_mtime_ns
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError, KeyError):
         return False
-    now = {**json.loads(json.dumps(comparison.document())), "created": before.get("created")}
+    now = {**json.loads(json.dumps(comparison.document())), "created": created}
     return is_whole and before == now
 
 
