@@ -146,7 +146,8 @@ def results(page: bool) -> Kind:
         if page:
             reporting.report_again(path.parent)
             return
-        run_diff.table(run_diff.list_runs(path.parent.parent))
+        if runs := run_diff.list_runs(path.parent.parent):
+            run_diff.table(runs)
         run = comparison.load_run(path.parent)
         run.table(), run.document(), run.to_latex()
 

@@ -5,9 +5,10 @@ and once more.
 
 The embedded set, written as a folder of pictures so that there is something to prepare, both
 contenders, three epochs. Each run has a store and a cache of its own, is killed from outside, a
-random time after a stage began, and started again. Then results.json (times apart) and the models'
-bytes must be those of a run that nobody killed. Results go to benchmarks/results/kill.json: how
-many kills hit which stage, and how many runs ended in the same numbers.
+random time after a stage began, and started again. Then the numbers of results.json
+(`same_numbers`) and the models' bytes must be those of a run that nobody killed. Results go to
+benchmarks/results/kill.json: how many kills hit which stage, and how many runs ended in the same
+numbers.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from same_numbers import of_results
 from spikeduel import comparing, data
 from spikeduel.data import catalogue
 from spikeduel.networks import models
@@ -164,7 +166,7 @@ def attempt(
         "code": code,
         "stages": stages,
         "hit": open_stages[-1][0] if open_stages else "between stages",
-        "numbers": without_times(json.loads(results.read_text())) if kill is None else None,
+        "numbers": of_results(json.loads(results.read_text())) if kill is None else None,
         "models": {
             path.name: path.read_bytes()
             for path in (folder / "out" / "models").glob("*.safetensors")
@@ -186,7 +188,7 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
         return telling
 
     replaced: list[tuple[Any, str, str | Callable[..., str]]] = [
-        (catalogue, "fetch", "preparing data"),
+        (catalogue.cache, "fetch", "preparing data"),
         (Loop, "_epoch", lambda loop, epoch, *_: EPOCHS[epoch]),
         (training, "write_checkpoint", "writing a checkpoint"),
         (models, "save_model", "saving a model"),
@@ -196,17 +198,6 @@ def announce_stages(tell: Callable[[str], Any]) -> None:
     ]
     for owner, name, stage in replaced:
         setattr(owner, name, told(stage, getattr(owner, name)))
-
-
-def without_times(results: dict[str, Any]) -> dict[str, Any]:
-    trials = [{**entry, "epoch_seconds": None, "latency": None} for entry in results["trials"]]
-    # The verdict is made of the rest, with times.
-    return {
-        **results,
-        "created": None,
-        "trials": trials,
-        "comparison": {**results["comparison"], "verdict": None},
-    }
 
 
 if __name__ == "__main__":
