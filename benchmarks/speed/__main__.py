@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="under a minute on two cores: few rounds, no scaling, nothing that is compiled first",
+        help="some minutes on two cores: few rounds, no scaling, nothing that is compiled first",
     )
     parser.add_argument(
         "--only", action="append", choices=WORKLOADS, help="this training step; repeatable"
