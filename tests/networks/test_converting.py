@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from made_models import make
+from made_operations import Written
 from spikeduel.data import Preprocessing
 from spikeduel.networks import models
 from spikeduel.networks.cards import Calling, ModelCard
@@ -56,19 +57,6 @@ class Residual(nn.Module):
 
     def forward(self, x):
         return self.fc(torch.flatten(self.pool(self.blocks(self.stem(self.front(x)))), 1))
-
-
-class Computed(nn.Module):
-    """A network that gives `function(network, images)`, with these layers."""
-
-    def __init__(self, function, **layers):
-        super().__init__()
-        self.function = function
-        for name, layer in layers.items():
-            setattr(self, name, layer)
-
-    def forward(self, x):
-        return self.function(self, x)
 
 
 class Branches(nn.Module):
@@ -232,7 +220,7 @@ def test_pooling_of_joined_branches_pools_each_branchs_spikes():
         return net.fc(F.max_pool2d(both, 3).flatten(1))
 
     layers = {"a": nn.Conv2d(1, 2, 1), "b": nn.Conv2d(1, 3, 1), "fc": nn.Linear(45, 3)}
-    model = trained(lambda: Computed(pooled, **layers))
+    model = trained(lambda: Written(pooled, **layers))
     layers = converted(model, IMAGES, 8, 100.0).card.network["layers"]
     pools = [layer for layer in layers if layer["type"] == "PooledCounts"]
     assert [layers[pool["inputs"][0]]["type"] for pool in pools] == ["LIF", "LIF"]
@@ -262,7 +250,7 @@ def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before(
         ),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.LeakyReLU()), r"1 \(LeakyReLU\)"),
         (
-            Computed(
+            Written(
                 lambda net, x: (net.body(x).relu() * torch.sigmoid(net.gate(x))).mean((2, 3)),
                 body=nn.Conv2d(1, 3, 3),
                 gate=nn.Conv2d(1, 3, 3),
@@ -270,10 +258,10 @@ def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before(
             "sigmoid: it has no counterpart",
         ),
         (
-            Computed(lambda net, x: F.pad(x, (0, 0, 0, 0, 1, 1)).relu()),
+            Written(lambda net, x: F.pad(x, (0, 0, 0, 0, 1, 1)).relu()),
             "pad: it pads with something else than zeros, or other axes",
         ),
-        (Computed(lambda net, x: x if x.sum() > 0 else -x), "sum: it has no counterpart"),
+        (Written(lambda net, x: x if x.sum() > 0 else -x), "sum: it has no counterpart"),
         (nn.Sequential(nn.Conv2d(1, 3, 3), nn.Flatten()), "it has no ReLU"),
         (
             nn.Sequential(
@@ -293,7 +281,7 @@ def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before(
         (nn.Sequential(nn.Hardtanh(), nn.ReLU()), r"0 \(Hardtanh\): it cuts off at other values"),
         (nn.Sequential(nn.ReLU(), nn.Softmax(1)), r"1 \(Softmax\): it has no counterpart"),
         (
-            Computed(lambda net, x: x.relu() + net.bias, bias=nn.Parameter(torch.ones(1))),
+            Written(lambda net, x: x.relu() + net.bias, bias=nn.Parameter(torch.ones(1))),
             "joins what comes from the images with something",
         ),
     ],

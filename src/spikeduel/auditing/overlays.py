@@ -49,6 +49,8 @@ TURNED = torch.tensor(
     dtype=torch.float32,
 )
 """Placements float32 `[8·3, 2, 3]` by orientation (right angles, mirrored or not) and turn."""
+BEST_ORIENTATIONS = 3
+"""Orientations that each candidate is tried in."""
 ALWAYS_WHOLE, BEST_WHOLE = 2, 4
 """First candidates, and placements that agree best when small, that are always tried whole: only
 whole, a nearly symmetric image differs from its mirror image.
@@ -111,8 +113,8 @@ def _blurred(images: Tensor, sigma: float) -> Tensor:
 
 
 def starts(queries: Tensor, candidates: Tensor) -> Tensor:
-    """Return placements float32 `[B, 2, K, 6]` of `queries` float32 `[B, s, s]` on `candidates`
-    `[B, K, s, s]`: of the two best orientations each, turned and shifted in steps.
+    """Return placements float32 `[B, O, K, 6]` of `queries` float32 `[B, s, s]` on `candidates`
+    `[B, K, s, s]`: in the O = `BEST_ORIENTATIONS` each, turned and shifted in steps.
     """
     count, num, side = candidates.shape[:3]
     most = int(0.15 * side + 0.4)
@@ -131,7 +133,7 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     )
     alike = (windows @ middles.mT).view(count, -1, NUM_TURNS * shifts**2, num)
     best = alike.max(2)
-    orientation = best.values.topk(3, 1).indices
+    orientation = best.values.topk(BEST_ORIENTATIONS, 1).indices
     place = best.indices.gather(1, orientation) + orientation * alike.shape[2]
     placements = TURNED[place // shifts**2]
     moved = most - torch.stack([place % shifts, place // shifts % shifts], -1)
@@ -144,13 +146,13 @@ def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray,
     int64 `[B]` and residual, as a share of the others' median, float32 `[B]`, infinite above some
     `PLAUSIBLE`·`NEAR`.
     """
-    candidates = np.tile(few, 3)
+    candidates = np.tile(few, BEST_ORIENTATIONS)
     index, share = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
 
     def laid(
-        pictures: Tensor, is_tried: np.ndarray, placements: np.ndarray, steps: int
+        pictures: Tensor, is_tried: np.ndarray | np.bool_, placements: np.ndarray, steps: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return residuals, `UNRELATED` where not `is_tried` `[B, 2K]`, and placements."""
+        """Return residuals, `UNRELATED` where not `is_tried` `[B, O·K]`, and placements."""
         row, column = np.nonzero(is_tried & (candidates >= 0))
         used, others = np.unique(candidates[row, column], return_inverse=True)
         asked, references = (pictures[torch.from_numpy(part)].float() for part in (images, used))
@@ -162,20 +164,19 @@ def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray,
         return remains, placements
 
     def of_each(remains: np.ndarray) -> np.ndarray:
-        return np.minimum(remains, 1).reshape(len(images), 3, -1).min(1)
+        return np.minimum(remains, 1).reshape(len(images), BEST_ORIENTATIONS, -1).min(1)
 
-    everything = np.ones(candidates.shape, bool)
     begun = starts(views.small[torch.from_numpy(images)], views.small[torch.from_numpy(few)])
-    remains, placed = laid(views.small, everything, begun.flatten(1, 2).numpy(), SMALL_STEPS)
-    remains[:, np.arange(3 * few.shape[1]) % few.shape[1] < ALWAYS_WHOLE] -= UNRELATED
-    is_first = remains.argsort(1).argsort(1) < 3 * ALWAYS_WHOLE + BEST_WHOLE
+    remains, placed = laid(views.small, np.True_, begun.flatten(1, 2).numpy(), SMALL_STEPS)
+    remains[:, np.arange(candidates.shape[1]) % few.shape[1] < ALWAYS_WHOLE] -= UNRELATED
+    is_first = remains.argsort(1).argsort(1) < BEST_ORIENTATIONS * ALWAYS_WHOLE + BEST_WHOLE
     remains, _ = laid(views.whole, is_first, placed, WHOLE_STEPS)
     lowest = np.sort(of_each(remains), 1)[:, :OTHERS]
     is_plausible = lowest[:, 0] < PLAUSIBLE * NEAR * lowest[:, -1]
     rows = np.flatnonzero(is_plausible)
     if not len(rows):
         return index, share
-    remains, placed = laid(views.whole, everything & is_plausible[:, None], placed, WHOLE_STEPS)
+    remains, placed = laid(views.whole, is_plausible[:, None], placed, WHOLE_STEPS)
     chosen = remains[rows].argmin(1)
     index[rows] = candidates[rows, chosen]
     pairs = np.concatenate([images[rows], index[rows]])

@@ -1,4 +1,4 @@
-"""Folder of a run; files whole or absent."""
+"""Write and read the folder of a run; each file in it is whole or absent."""
 
 import json
 import re

@@ -22,7 +22,7 @@ from spikeduel.system.typed import Amount, Count
 
 T = TypeVar("T")
 RECORD = "trial.json"
-"""File that is written last and makes a trial found."""
+"""File of a trial that is written last: the store finds a trial by it."""
 
 
 class TrialRecord(typed.Frozen):

@@ -9,7 +9,7 @@ from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import AMOUNTS, STEPS
 from spikeduel.measuring.energy import accounting, scaled
-from spikeduel.measuring.energy.accounting import Pair, compare_by, compare_run
+from spikeduel.measuring.energy.accounting import CountedPair, compare_by, compare_run
 from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
 
@@ -84,7 +84,7 @@ def numbers(fan_in, fan_out, image=False):
 
 def pair(spiking_layers, num_steps, other_layers):
     of = made_operations.operations
-    return Pair([of(spiking_layers, num_steps)], [of(other_layers, 1)])
+    return CountedPair([of(spiking_layers, num_steps)], [of(other_layers, 1)])
 
 
 # ---- published figures
@@ -161,7 +161,7 @@ def test_a_step_costs_what_a_bit_does_in_the_bit_budget(steps, bits, cheaper):
 # ---- every accounting by hand, on a network of 10 → 4 → 5 (see made_operations), against the same without time
 
 
-NETWORKS = Pair([spiking()], [plain()])
+NETWORKS = CountedPair([spiking()], [plain()])
 
 
 def ram(elements):
@@ -246,7 +246,7 @@ def test_by_hand(name):
 
 
 def test_the_amounts_of_a_spiking_network_by_hand():
-    known = Pair([spiking()], [plain()]).spiking
+    known = CountedPair([spiking()], [plain()]).spiking
     first, lif, out = (
         {name: float(amounts[layer]) for name, amounts in known.items() if amounts[layer]}
         for layer in range(3)
@@ -295,14 +295,14 @@ def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
     expected = replace(counted, layers=scaled(counted, rate, steps))
     axis, value = ("rate", rate * NETWORKS.rate) if steps == 2 else ("steps", steps)
     moved = NETWORKS.moved(axis, np.array([[value]]))
-    for name, values in Pair([expected], [plain()]).spiking.items():
+    for name, values in CountedPair([expected], [plain()]).spiking.items():
         assert moved[name][0] == pytest.approx(values), name
 
 
 def test_the_mean_over_trials_leaves_out_networks_of_another_shape():
     twice = replace(spiking(), layers=scaled(spiking(), 2.0, 2))
-    assert Pair([spiking(), twice], [plain()]).spiking["acs"].tolist() == [0, 0, 30]
-    assert Pair([spiking(), plain()], [plain()]).spiking["acs"].tolist() == [0, 0, 20]
+    assert CountedPair([spiking(), twice], [plain()]).spiking["acs"].tolist() == [0, 0, 30]
+    assert CountedPair([spiking(), plain()], [plain()]).spiking["acs"].tolist() == [0, 0, 20]
 
 
 # ---- where it thresholds

@@ -254,7 +254,7 @@ def _stored(constant: _Constant) -> Constant:
     )
 
 
-class Pair:
+class CountedPair:
     """Amounts of a spiking network and another, means over trials; the spiking ones are linear in
     spike rate and number of steps.
     """
@@ -295,7 +295,7 @@ def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
     return {name: start[name] + shares * (end[name] - start[name]) for name in start}
 
 
-def compare_by(pair: Pair, definition: Accounting) -> AccountingResult:
+def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
     result = partial(AccountingResult, accounting=definition.name)
     spiking, other = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
@@ -369,7 +369,7 @@ def _compared(
     other: str,
     control: str | None = None,
 ) -> AccountedPair:
-    pair = Pair(spiking_trials, other_trials)
+    pair = CountedPair(spiking_trials, other_trials)
     return AccountedPair(
         spiking=spiking,
         other=other,
@@ -381,7 +381,7 @@ def _compared(
 
 
 def _weighed(
-    pair: Pair,
+    pair: CountedPair,
     definition: Accounting,
     spiking: Amounts,
     changed: Mapping[str, np.ndarray] | None = None,
@@ -413,7 +413,9 @@ def _bounds(values: np.ndarray) -> Range:
     return Range(low=float(values.min()), high=float(values.max()))
 
 
-def _threshold(pair: Pair, definition: Accounting, axis: Axis, cheaper: int) -> Threshold | None:
+def _threshold(
+    pair: CountedPair, definition: Accounting, axis: Axis, cheaper: int
+) -> Threshold | None:
     """Return the nearest value of `axis` at which the answer changes, or None."""
     varied = {name: one for name, one in definition.constants.items() if one.axis == axis}
     limits = {
