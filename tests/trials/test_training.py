@@ -18,6 +18,7 @@ from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import events, strong
 from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system import hardware
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, training
@@ -298,6 +299,50 @@ def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
     )
     begins = "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
     assert told.lines[0] == begins
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """A function that begins a process with a number of threads, on four cores."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(hardware, "_chosen_threads", [])
+    monkeypatch.setattr(hardware, "cores", lambda: [0, 1, 2, 3])
+    yield hardware.compute_on
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_checkpoint_goes_on_with_its_threads(small, tmp_path, threads, before):
+    small = replace(small, limit=200, epochs=3)
+    threads(before)
+    expected = loop(small, tmp_path, name="a.pt").run()
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, progress=Interrupting(5)).run()
+    threads(3 - before, chosen=False)  # another process is busy now, or no longer
+    told = Telling()
+    with hardware.threads_on_free_cores():
+        resumed = loop(small, tmp_path, progress=told).run()
+        assert torch.get_num_threads() == resumed.threads == before
+    assert torch.get_num_threads() == 3 - before
+    assert resumed.history == expected.history
+    assert f"with {before} thread" in told.lines[0]
+
+
+@pytest.mark.parametrize(("number", "chosen"), [(1, True), (2, True), (3, False)])
+def test_a_checkpoint_of_other_threads_than_can_be_used_is_begun_anew(
+    small, tmp_path, threads, number, chosen, monkeypatch
+):
+    small = replace(small, limit=200, epochs=3)
+    threads(3)
+    with pytest.raises(KeyboardInterrupt):
+        loop(small, tmp_path, progress=Interrupting(5)).run()
+    monkeypatch.setattr(hardware, "cores", lambda: [0, 1])
+    threads(min(number, 2), chosen=chosen)
+    told = Telling()
+    training = loop(small, tmp_path, progress=told).run()
+    assert training.threads == min(number, 2)
+    assert "computed with 3 threads" in told.lines[0]
+    assert told.lines[0].endswith("so it begins anew")
 
 
 @pytest.fixture

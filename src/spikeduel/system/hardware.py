@@ -215,11 +215,17 @@ def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -
     _chosen_threads[:] = [threads] if chosen else []
 
 
+def may_compute_on(threads: int) -> bool:
+    """Return True if the user chose no other number, and there are as many cores."""
+    return _chosen_threads in ([], [threads]) and threads <= len(cores())
+
+
 @contextmanager
 def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Use no more threads than free cores, and `say` so if fewer: one more slows all.
 
-    Nothing changes if the user chose the number, or under torchrun.
+    Begins with all threads if the user chose the number, or under torchrun. Leaves as many threads
+    as there were.
     """
     before = torch.get_num_threads()
     threads = before
@@ -227,14 +233,12 @@ def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Ite
         usable = cores()
         used = load.used_by_others(usable)
         threads = max(1, min(before, len(usable) - round(used)))
-    if threads == before:
-        yield
-        return
-    say(
-        f"{threads} of {before} threads: other processes use {used:.1f} of {len(usable)} cores "
-        f"(--threads sets the number)"
-    )
-    torch.set_num_threads(threads)
+    if threads < before:
+        say(
+            f"{threads} of {before} threads: other processes use {used:.1f} of {len(usable)} cores "
+            f"(--threads sets the number)"
+        )
+        torch.set_num_threads(threads)
     try:
         yield
     finally:

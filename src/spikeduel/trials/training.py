@@ -32,6 +32,7 @@ from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
 from spikeduel.trials.contenders import shapes_of
 
@@ -56,6 +57,8 @@ class Training:
     """True if the last epoch's weights are kept, since the learning rate falls to 0."""
     test_right: list[int] = field(default_factory=list)
     """Right test images after each epoch, not read in training."""
+    threads: int = field(default_factory=torch.get_num_threads)
+    """Threads of the training; on a CPU their number changes how sums are rounded."""
 
     @property
     def best_epoch(self) -> int | None:
@@ -93,8 +96,8 @@ class Loop:
 
     def run(self) -> Training:
         """Train to the end, or on from the checkpoint; the model gets the weights of
-        `Training.best_epoch`. Randomness depends on seed, epoch and image only, so a resumed
-        training ends in the same numbers.
+        `Training.best_epoch`. Randomness depends on seed, epoch and image only, and the threads are
+        those of the checkpoint, so a resumed training ends in the same numbers.
         """
         module, num_epochs = self.model.module, self.experiment.num_epochs
         title = self.model.card.title
@@ -109,7 +112,8 @@ class Loop:
             step.optimizer.load_state_dict(saved["optimizer"])
             best_weights = saved["best_weights"] or saved["weights"]
             training = Training(**saved["training"])
-            self.progress.say(f"  {title}: goes on after epoch {len(training.history)}")
+            threads = self._take_threads(training)
+            self.progress.say(f"  {title}: goes on after epoch {len(training.history)}{threads}")
 
         steps = range(len(training.history) * num_batches, num_epochs * num_batches)
         ticks = iter(self.progress.track(steps, f"  {title}"))
@@ -182,16 +186,35 @@ class Loop:
         self.model.module.load_state_dict(before)
         return int((answers.truth == answers.predicted).sum())
 
+    def _take_threads(self, training: Training) -> str:
+        """Compute with the threads of `training` from now on; return words if they were others."""
+        if not self._has_threads or training.threads == torch.get_num_threads():
+            return ""
+        torch.set_num_threads(training.threads)
+        return f", with {counted(training.threads, 'thread')} as before: numbers depend on that"
+
+    @property
+    def _has_threads(self) -> bool:
+        """True if the numbers depend on the threads of one process."""
+        return self.model.device.type == "cpu" and self.ranks.size == 1
+
     def _saved(self) -> dict[str, Any] | None:
         saved = read_checkpoint(self.checkpoint, self.model.device)
-        if saved and shapes_of(saved["weights"]) == shapes_of(self.model.module.state_dict()):
+        threads = Training(**saved["training"]).threads if saved else 0
+        # A user's architecture may import changed code that its key does not see.
+        if saved is None:
+            why = "is damaged"
+        elif shapes_of(saved["weights"]) != shapes_of(self.model.module.state_dict()):
+            why = "is of another network"
+        elif self._has_threads and not hardware.may_compute_on(threads):
+            why = (
+                f"was computed with {counted(threads, 'thread')}, this training has "
+                f"{torch.get_num_threads()}, and numbers depend on that"
+            )
+        else:
             return saved
         if self.checkpoint.exists():
-            # A user's architecture may import changed code that its key does not see.
-            why = "damaged" if saved is None else "of another network"
-            self.progress.say(
-                f"  {self.model.card.title}: its checkpoint is {why}, so it begins anew"
-            )
+            self.progress.say(f"  {self.model.card.title}: its checkpoint {why}, so it begins anew")
         return None
 
     def _epoch(self, epoch: int, step: TrainingStep, ticks: Iterator[int]) -> tuple[float, float]:
