@@ -27,14 +27,18 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
     ("snn", "cnn", "made", "take", "why"),
     [
         (0.92, 0.88, {**SNN_BETTER}, "snn", "better"),
-        (0.90, 0.895, {}, "cnn", "faster"),
-        (0.903, 0.9, {**SNN_BETTER, "negligible": True}, "cnn", "faster"),
-        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", "faster"),
-        # Two points, and an interval without 0, of one training each: not shown of others, nor
-        # level.
+        # The 90 % interval ends at 0.8 points: within the tolerance of one point.
+        (0.904, 0.9, {"half": 0.005}, "cnn", "faster"),
+        # It ends at 2.5 points, but the deficit is half a point.
+        (0.905, 0.9, {"half": 0.025}, "cnn", "faster"),
+        (0.905, 0.9, {"half": 0.04}, "snn", "higher"),
+        (0.92, 0.9, {"half": 0.03}, "snn", "higher"),
         (0.92, 0.9, {"conclusion": Conclusion.A_BETTER}, "snn", "higher"),
-        # Two points, and an interval with 0 in it.
-        (0.92, 0.9, {"half": 0.03}, "cnn", "faster"),
+        # Shown, and so little that it does not matter.
+        (0.903, 0.9, {**SNN_BETTER, "negligible": True, "half": 0.002}, "cnn", "faster"),
+        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", "faster"),
+        # Three times the errors: the tolerance is a tenth of a point.
+        (0.996, 0.987, {"half": 0.002}, "snn", "higher"),
     ],
 )
 def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
@@ -43,6 +47,27 @@ def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
     answer = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
     assert (answer.take, answer.reason) == (take, why)
     assert answer.rival == ("cnn" if take == "snn" else "snn")
+
+
+def test_two_seeds_that_lie_far_apart_are_not_level():
+    far = duel(0.93, 0.81, made=pair(0.12, accuracy_a=0.93, half=0.3, seeds=2))
+    assert (decide(far).take, decide(far).reason) == ("snn", "higher")
+    assert "12.00 points more accurate than cnn (CNN)" in headline(far)
+    assert "not yet shown; 2,000 test images, 2 seeds" in headline(far)
+
+
+def test_a_third_contender_does_not_change_the_choice_between_two():
+    # cnn is as fast as snn within a tenth, and other faster than either and least accurate.
+    two = [timed("snn", 0.904, 1.08), timed("cnn", 0.903, 1.0)]
+    level = {"half": 0.004, "accuracy_a": 0.904}
+    pairs = [pair(0.001, **level)]
+    assert decide(results(two, pairs)).take == "snn"
+    pairs += [pair(0.002, b="other", **level), pair(0.001, a="cnn", b="other", **level)]
+    assert decide(results([*two, timed("other", 0.902, 0.95)], pairs)).take == "snn"
+
+
+def test_who_answers_as_fast_does_not_win_by_that():
+    assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
 
 
 def test_an_untimed_one_is_not_called_slower():
@@ -194,9 +219,9 @@ def test_the_line_names_both_and_what_is_shown():
         "Take snn (SNN): it is 4.00 points more accurate than cnn (CNN), but it is 4.0 times "
         "slower here (shown; 2,000 test images, 6 seeds)."
     )
-    assert headline(duel()) == (
-        "Take cnn (CNN): it is 2.0 times faster here and no difference in accuracy from snn (SNN) "
-        "is shown (it is 1.00 points behind; 2,000 test images, 1 seed)."
+    assert headline(duel(0.9, 0.895)) == (
+        "Take cnn (CNN): it is 2.0 times faster here, but it is 0.50 points less accurate than snn "
+        "(SNN) (at most 1.30 points by the 90 % interval; 2,000 test images, 1 seed)."
     )
 
 

@@ -4,7 +4,7 @@ The rival is the most accurate contender of the other kind (spiking or not), els
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
 
@@ -13,11 +13,24 @@ from spikeduel.results.costs import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
 from spikeduel.results.power import LEAD
-from spikeduel.results.run import QUANTITIES, Answer, Lead, Quantity, Reason, Results, Step
+from spikeduel.results.run import (
+    QUANTITIES,
+    Answer,
+    Lead,
+    Pair,
+    Quantity,
+    Reason,
+    Results,
+    Step,
+)
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, minutes_a_seed
 
 MOST_STEPS = 3
+SHARE_OF_ERRORS = 0.25
+"""Largest deficit that does not matter, as a share of the better one's errors; `LEAD` at most."""
+MOST_UNSURE = 3
+"""Times the tolerance that the upper end of a level contender's deficit may reach."""
 NOTICEABLE = 1.1
 """Ratio of times or bytes below which nobody leads: measurements of one thing differ as much."""
 TOO_COARSE = 0.05
@@ -67,25 +80,46 @@ def _taken(
         return None, "nothing_learned"
     if len(accuracies) == 1:
         return next(iter(learned)), "alone"
-    beaten = {pair.other for pair in results.comparison.pairs if pair.shows_better}
-    left = {name: share for name, share in learned.items() if name not in beaten} or learned
-    if len(left) == 1:
-        return next(iter(left)), "better"
-    best = max(left, key=left.__getitem__)
-    level = [
-        name
-        for name in left
-        if left[name] >= left[best] - LEAD
-        or ((pair := results.comparison.pair(best, name)) and not pair.excludes_zero)
-    ]
-    if len(level) > 1 and too_few(results):
+    seconds = {} if was_busy(results) else {name: times[name].low for name in times}
+    take = choose(learned, results.comparison.pair, seconds)
+    pairs = [results.comparison.pair(take, other) for other in learned if other != take]
+    if too_few(results) and not all(pair and pair.excludes_zero for pair in pairs):
         return None, "too_few_images"
-    if len(level) == 1 or any(name not in times for name in level) or was_busy(results):
-        return best, "higher"
-    fastest, *slower = sorted(level, key=lambda name: times[name].low)
-    if all(times[name].low < NOTICEABLE * times[fastest].low for name in slower):
-        return best, "higher"
-    return fastest, "faster"
+    if all(pair and pair.leader == take and pair.shows_better for pair in pairs):
+        return take, "better"
+    is_highest = all(pair is None or pair.leader == take for pair in pairs)
+    return take, "higher" if is_highest else "faster"
+
+
+def choose(
+    accuracies: Mapping[str, float],
+    pair_of: Callable[[str, str], Pair | None],
+    seconds: Mapping[str, float],
+) -> str:
+    """Return the contender that is preferred to every other one, each two compared alone; the most
+    accurate if they go in a circle. `seconds` are those of an answer, where they are known.
+    """
+
+    def is_preferred(one: str, other: str) -> bool:
+        pair = pair_of(one, other)
+        better = pair.leader if pair else max(one, other, key=accuracies.__getitem__)
+        worse = other if better == one else one
+        faster = seconds.get(better, 0.0) >= NOTICEABLE * seconds.get(worse, math.inf)
+        return one == (worse if pair and faster and is_level(pair) else better)
+
+    for name in accuracies:
+        if all(is_preferred(name, other) for other in accuracies if other != name):
+            return name
+    return max(accuracies, key=accuracies.__getitem__)
+
+
+def is_level(pair: Pair) -> bool:
+    """Return True if the deficit of the less accurate one does not matter: its 90 % interval ends
+    within the tolerance, or it lies there itself and the interval ends within `MOST_UNSURE` times.
+    """
+    led = pair.led
+    tolerance, most = min(LEAD, SHARE_OF_ERRORS * (1 - led.accuracy_a)), led.ci90[1]
+    return most <= tolerance or (led.difference <= tolerance and most <= MOST_UNSURE * tolerance)
 
 
 def too_few(results: Results) -> Finding | None:

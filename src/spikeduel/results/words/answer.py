@@ -9,12 +9,15 @@ from spikeduel.results.words.numbers import duration, hundredths, per_cent, poin
 from spikeduel.system.sentences import counted
 
 RULE = (
-    "The rule: contenders that another one is shown to be better than are out. Of the others, "
-    "those are level with the most accurate one that lie within one point of it, or whose "
-    "difference to it can be 0 (95 % interval). Of these the one that answers fastest on this "
-    "machine is taken, or the most accurate one if the machine was busy when they were timed. "
-    "Nobody is taken where test images leak into training, nor where several are level and the "
-    "test images are too few to show a difference of five points."
+    "The rule: the most accurate contender is taken, unless another one is level with it and "
+    "answers at least 1.1 times faster on this machine. A contender is level if its deficit "
+    "does not matter, by a tolerance of one point, or of a quarter of the better one's errors "
+    "if that is less. Then the 90 % interval of the deficit ends within the tolerance, or the "
+    "deficit lies within it and the interval ends within three times as much. Every two "
+    "contenders are compared in this way, and the one that is preferred to all others is taken; "
+    "the most accurate, if there is none. Where the machine was busy, times decide nothing. "
+    "Nobody is taken where test images leak into training, nor where no difference is shown and "
+    "the test images are too few to show one of five points."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %",
@@ -66,7 +69,7 @@ def headline(results: Results) -> str:
     faster, pace = _pace(answer)
     if pace and not was_busy(results):
         parts = [pace, accuracy] if faster and answer.reason == "faster" else [accuracy, pace]
-        why = (" and " if faster else ", but ").join(parts)
+        why = (" and " if faster != ("less accurate" in accuracy) else ", but ").join(parts)
     return f"Take {take}: {why} ({details}).{_untrained(answer, results)}"
 
 
@@ -88,8 +91,12 @@ def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
         return f"it is {points(abs(ahead))} {more} accurate than {rival}", shown
     if pair.conclusion == "equivalent" or pair.negligible:
         return f"it is as accurate as {rival} within {100 * pair.margin:g} points", shown
-    lead = f"{points(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}" if ahead else "level"
-    return f"no difference in accuracy from {rival} is shown", f"it is {lead}; {tested}"
+    if ahead > 0:
+        return f"it is {points(ahead)} more accurate than {rival}", f"not yet shown; {tested}"
+    if ahead < 0:
+        most = f"at most {points(-pair.ci90[0])} by the 90 % interval; {tested}"
+        return f"it is {points(-ahead)} less accurate than {rival}", most
+    return f"it is as accurate as {rival} here", f"not yet shown; {tested}"
 
 
 def _pace(answer: Answer) -> tuple[bool, str]:
