@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from msgspec import structs
-from significance import Scenario, answers
 
+from significance import Scenario, answers
 from spikeduel.results import significance
 from spikeduel.results.answer import NOTICEABLE, choose
 from spikeduel.results.power import LEAD
