@@ -1,13 +1,13 @@
 """How often the answer takes the worse network, by the rule before and by the rule now.
 
-    python benchmarks/answer.py [--repeats 400]
+    python benchmarks/choice.py [--repeats 400]
 
 Answers are made up as in `significance.py`, with a known true lead of the slower of two networks;
 the other answers twice as fast. A third network, as accurate as the faster one and faster by half,
 is then added: where neither it nor the same one is taken, it changed the choice between the other
 two. Before, all within one point of the most accurate one, or with 0 in the 95 % interval of the
 difference, were level, and the fastest of these was taken. Results go to
-benchmarks/results/answer.json.
+benchmarks/results/choice.json.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from spikeduel.results.power import LEAD
 from spikeduel.results.run import Pair
 from spikeduel.system.progress import TerminalProgress
 
-RESULT = Path(__file__).parent / "results" / "answer.json"
+RESULT = Path(__file__).parent / "results" / "choice.json"
 SECONDS = {"slower": 2.0, "faster": 1.0, "third": 0.5}
 LEADS = (0.0, 0.005, 0.01, 0.02, 0.05)
 SEEDS = (1, 2, 3, 4, 6)
