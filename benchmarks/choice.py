@@ -56,7 +56,7 @@ def chosen(right: Mapping[str, np.ndarray]) -> tuple[str, str]:
     accuracies = {name: float(answered.mean()) for name, answered in right.items()}
     names = list(right)
     couples = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
-    differences = [significance.difference(right[a], right[b]) for a, b in couples]
+    tests = [significance.tested(right[a], right[b]) for a, b in couples]
     pairs = {
         frozenset((a, b)): Pair(
             **structs.asdict(found),
@@ -67,7 +67,7 @@ def chosen(right: Mapping[str, np.ndarray]) -> tuple[str, str]:
             only_a_right=0.0,
             only_b_right=0.0,
         )
-        for (a, b), found in zip(couples, significance.adjusted(differences), strict=True)
+        for (a, b), found in zip(couples, significance.adjusted(tests), strict=True)
     }
     now = choose(accuracies, lambda one, other: pairs[frozenset((one, other))], SECONDS)
     return before(accuracies, pairs), now

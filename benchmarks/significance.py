@@ -28,9 +28,9 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
-from spikeduel.results import controls, significance
+from spikeduel.results import controls, significance, uncertainty
 from spikeduel.results.controls import ControlledContender, ControlRow
-from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.results.significance import Conclusion, Difference, Tested
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
@@ -254,15 +254,22 @@ def simulate(
 ) -> dict[str, object]:
     """How often the interval holds the truth, and how often each conclusion is drawn."""
     rng = np.random.default_rng(0)
+    size = FAMILY if scenario.itself else scenario.others
+    family: list[Tested] = []
     drawn: list[Difference] = []
-    covered, unpaired = [], []
+    families: list[list[Difference]] = []
+    covered, unpaired, disagreed = [], [], []
     for _ in progress.track(range(repeats), name, repeats):
         groups = grouped(scenario, rng)
         (first, *others), truth = answers(scenario, rng, groups)
-        drawn += [
-            significance.difference(first, other, groups, paired=scenario.paired)
-            for other in others
-        ]
+        for other in others:
+            test = significance.tested(first, other, groups, paired=scenario.paired)
+            drawn += significance.adjusted([test])
+            disagreed.append(_disagreed(test))
+            family.append(test)
+            if len(family) == size:
+                families.append(significance.adjusted(family))
+                family.clear()
         if scenario.paired:
             unpaired += [
                 significance.difference(first, other, groups).conclusion.better for other in others
@@ -279,29 +286,37 @@ def simulate(
         "inconclusive": float(
             np.mean([found.conclusion is Conclusion.INCONCLUSIVE for found in drawn])
         ),
+        "interval_excluded_0_against_the_verdict_before": float(np.mean(disagreed)),
+        "interval_excludes_0_against_the_verdict": float(
+            np.mean([found.excludes_zero and not found.conclusion.better for found in drawn])
+        ),
         "p_of_t_test_at_most_5_percent": float(
             np.mean([found.p_value_raw <= 0.05 for found in drawn])
         ),
     }
     if scenario.seeds > 1:
         permuted = [found.p_permutation for found in drawn if found.p_permutation is not None]
-        shares["p_of_permutation_at_most_5_percent"] = float(np.mean([p <= 0.05 for p in permuted]))
+        if permuted:
+            reached = float(np.mean([p <= 0.05 for p in permuted]))
+            shares["p_of_permutation_at_most_5_percent"] = reached
     if scenario.paired:
         shares["better_if_taken_as_two_sets_of_trainings"] = float(np.mean(unpaired))
     if scenario.others == len(controls.TWINS):
-        shares |= named_causes([drawn[k : k + 2] for k in range(0, len(drawn), 2)])
+        shares |= named_causes(families)
     if scenario.itself or scenario.others > 1:
-        size = FAMILY if scenario.itself else scenario.others
-        families = [drawn[k : k + size] for k in range(0, len(drawn) - size + 1, size)]
+        alone = [drawn[k : k + size] for k in range(0, len(drawn) - size + 1, size)]
         shares["families"], shares["family_size"] = len(families), size
-        for holm, told in (
-            ("before", families),
-            ("after", [significance.adjusted(family) for family in families]),
-        ):
+        for holm, told in (("before", alone), ("after", families)):
             shares[f"families_with_any_better_{holm}_holm"] = sum(
                 any(found.conclusion.better for found in family) for family in told
             )
     return shares
+
+
+def _disagreed(test: Tested) -> bool:
+    """Return True if the t test's interval excludes 0, which was shown, and p is above 0.05."""
+    p_value = max(test.concluded.p_value_raw, test.exchange.p_value if test.exchange else 0.0)
+    return test.concluded.excludes_zero and p_value > uncertainty.ALPHA
 
 
 def named_causes(families: list[list[Difference]]) -> dict[str, object]:
@@ -311,7 +326,7 @@ def named_causes(families: list[list[Difference]]) -> dict[str, object]:
     Before, one seed was enough: "gains" where both twins were worse, "costs" where one was better.
     """
     before, now = 0, 0
-    for family in map(significance.adjusted, families):
+    for family in families:
         found = {difference.conclusion for difference in family}
         before += found == {Conclusion.A_BETTER} or Conclusion.B_BETTER in found
         rows = [

@@ -11,6 +11,7 @@ from spikeduel.reporting import report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.comparison import DUELS
+from spikeduel.results.significance import MARGIN
 from spikeduel.results.study import Duel, StudyPlan, StudyResults
 from spikeduel.results.words.study import plan_sentences
 from spikeduel.settings import studies
@@ -90,7 +91,7 @@ def study(
         }
         place = run.out.relative_to(folder).as_posix()
         finished.append(Duel(place, planned.dataset_of(duel.planned), values, run.results))
-    margin = max(duel.planned.experiment.equivalence_margin for duel in duels)
+    margin = max(duel.planned.experiment.equivalence_margin or MARGIN for duel in duels)
     verdict = results.conclude(planned.name, finished, margin)
     waiting = f"another process is writing {folder}; waiting"
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):

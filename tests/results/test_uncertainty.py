@@ -10,9 +10,9 @@ from scipy import stats
 from spikeduel.results.uncertainty import (
     MOST_WAYS,
     SMALLEST_P,
+    Exchange,
     Uncertainty,
     effective_groups,
-    exchanged,
     holm,
     mcnemar,
     of_difference,
@@ -240,6 +240,13 @@ def test_sign_flips_are_those_that_one_counts(sums):
     assert sign_flips(np.array(sums)) == pytest.approx(counted)
 
 
+def test_flipping_more_groups_than_can_be_counted_is_drawn():
+    sums = np.random.default_rng(0).integers(-4, 7, 60)
+    drawn = Exchange.of_pairs(sums.astype(float))
+    assert drawn.how == "Monte Carlo"
+    assert drawn.p_value == pytest.approx(sign_flips(sums), rel=0.1)
+
+
 def test_thousands_of_groups_are_still_counted_exactly():
     rng = np.random.default_rng(0)
     sums = rng.integers(-4, 5, 3000)
@@ -255,17 +262,18 @@ def test_exchanging_seeds_is_scipys_permutation_test(counts):
     expected = stats.permutation_test(
         (a, b), lambda a, b, axis: a.sum(axis) - b.sum(axis), vectorized=True
     )
-    assert exchanged(a, b)[0] == pytest.approx(min(1.0, expected.pvalue))
+    assert Exchange.of(a / 12, b / 12).p_value == pytest.approx(min(1.0, expected.pvalue))
 
 
 def test_many_seeds_are_drawn_alike_every_time():
     rng = np.random.default_rng(1)
-    a, b = rng.integers(0, 100, 12), rng.integers(15, 115, 12)
-    assert exchanged(a, b)[1] == "Monte Carlo"
-    p_value = exchanged(a, b)[0]
-    assert p_value == exchanged(a, b)[0] == pytest.approx(exchanged(b, a)[0], abs=0.005)
+    a, b = rng.integers(0, 100, 12) / 100, rng.integers(15, 115, 12) / 100
+    assert Exchange.of(a, b).how == "Monte Carlo"
+    p_value = Exchange.of(a, b).p_value
+    assert p_value == Exchange.of(a, b).p_value
+    assert p_value == pytest.approx(Exchange.of(b, a).p_value, abs=0.005)
     assert p_value == pytest.approx(stats.ttest_ind(a, b).pvalue, abs=0.03)
-    assert exchanged(np.arange(11), np.arange(100, 111))[0] >= 1 / MOST_WAYS
+    assert Exchange.of(np.arange(11), np.arange(100, 111)).p_value >= 1 / MOST_WAYS
 
 
 def test_holm_by_hand():

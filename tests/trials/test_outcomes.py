@@ -378,7 +378,11 @@ def test_a_pair_by_hand():
     assert (pair.only_a_right, pair.only_b_right) == (2, 1)
     # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± 1.96·sqrt(4
     # − 1/8)/8.
-    assert (pair.p_value, pair.p_value_raw, pair.test) == (1.0, 1.0, "exact McNemar test")
+    assert (pair.p_value, pair.p_value_raw, pair.test) == (
+        1.0,
+        1.0,
+        "exact McNemar test, and normal test over images",
+    )
     half = 1.959964 * math.sqrt(4 - 1 / 8) / 8
     assert pair.ci95 == pytest.approx((1 / 8 - half, 1 / 8 + half), rel=1e-6)
     assert (pair.conclusion, pair.margin, pair.negligible) == ("inconclusive", 0.005, False)
@@ -393,9 +397,7 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
     assert pair.difference == pytest.approx((1 / 6 + 0) / 2)
     assert pair.accuracy_a == pytest.approx((4 / 6 + 3 / 6) / 2)
     assert (pair.only_a_right, pair.only_b_right) == (1.0, 0.5)
-    # Of six ways to give four trainings to two sides, at least two are as far apart.
-    assert pair.p_permutation >= 2 / 6
-    assert pair.p_value == max(pair.p_value_raw, pair.p_permutation)
+    assert (pair.p_permutation, pair.p_value) == (None, pair.p_value_raw)
 
 
 @pytest.mark.parametrize(
@@ -449,8 +451,7 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
 def test_groups_of_the_test_images_count():
     groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
     split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
-    test = "t test over groups of images, and exact sign flips of 5 groups"
-    assert pair_of(groups=groups, splits=[split]).test == test
+    assert pair_of(groups=groups, splits=[split]).test == "t test over groups of images"
 
 
 def test_the_margin_is_the_experiments():

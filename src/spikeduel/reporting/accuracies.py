@@ -68,7 +68,7 @@ def pair_differences(pairs: Sequence[Pair]) -> Chart:
         )
         colour = CONCLUSION_COLOURS.get(pair.conclusion, INK)
         rows.append((Name(name, concluded, colour), {**row, "p": pair.p_value}))
-    return intervals("differences", rows, pairs[0].margin)
+    return intervals("differences", rows, min(pair.margin for pair in pairs))
 
 
 def intervals(
@@ -107,7 +107,7 @@ def _beside_margin(
     zone = Rule(-points, until=points, look=Look(FAINT, opacity=0.6))
     rules = [zone, Rule(-points, look=_DOTTED), Rule(points, look=_DOTTED), Rule(0.0)]
     panel = Panel(x, Axis(""), marks, rules=rules, names=names, row_height=row_height)
-    return Chart(chart, [panel], [Key(f"margin, ±{points:g} points", "line", _DOTTED), *keys])
+    return Chart(chart, [panel], [Key(f"margin, ±{points:.2g} points", "line", _DOTTED), *keys])
 
 
 def controls(results: Results) -> Chart:
@@ -137,7 +137,10 @@ def controls(results: Results) -> Chart:
                 Marks("points", [told], Look(colour, size=5), place=place),
             ]
     names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
-    margin, height = results.experiment.equivalence_margin, 0.26 + 0.1 * len(controlled)
+    height = 0.26 + 0.1 * len(controlled)
+    margin = min(
+        row.found.margin for contender in controlled for row in contender.rows if row.found
+    )
     return _beside_margin("controls", x, marks, names, margin, keys, height)
 
 

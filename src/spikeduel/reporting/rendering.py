@@ -99,6 +99,7 @@ def _environment() -> jinja2.Environment:
         "percent": numbers.hundredths,
         "file_name": charts.file_name,
         "because": verdict.because,
+        "within": verdict.margin,
         "sentence": findings.sentence,
         "shortened": charts.shortened,
         "embedded": embedded,

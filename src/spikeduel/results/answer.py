@@ -23,12 +23,10 @@ from spikeduel.results.run import (
     Results,
     Step,
 )
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.significance import Conclusion, least_that_matters
 from spikeduel.results.trials import Trial, minutes_a_seed
 
 MOST_STEPS = 3
-SHARE_OF_ERRORS = 0.25
-"""Largest deficit that does not matter, as a share of the better one's errors; `LEAD` at most."""
 MOST_UNSURE = 3
 """Times the tolerance that the upper end of a level contender's deficit may reach."""
 NOTICEABLE = 1.1
@@ -118,7 +116,7 @@ def is_level(pair: Pair) -> bool:
     within the tolerance, or it lies there itself and the interval ends within `MOST_UNSURE` times.
     """
     led = pair.led
-    tolerance, most = min(LEAD, SHARE_OF_ERRORS * (1 - led.accuracy_a)), led.ci90[1]
+    tolerance, most = least_that_matters(LEAD, led.accuracy_a), led.ci90[1]
     return most <= tolerance or (led.difference <= tolerance and most <= MOST_UNSURE * tolerance)
 
 

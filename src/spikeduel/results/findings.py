@@ -145,7 +145,7 @@ FORMATS = {
     "points": points,
     "percent": per_cent,
     "minutes": in_minutes,
-    "margin": lambda share: f"±{100 * share:g} points",
+    "margin": lambda share: f"±{100 * share:.2g} points",
 }
 
 

@@ -141,6 +141,17 @@ def compare_runs(
     trainings are compared seed by seed. Raises `InputError` if the test images differ, or no seed
     is common.
     """
+    return significance.adjusted([tested_runs(run, a, b, other_run, margin)])[0]
+
+
+def tested_runs(
+    run: Path | str,
+    a: str | None = None,
+    b: str | None = None,
+    other_run: Path | str | None = None,
+    margin: float | None = None,
+) -> significance.Tested:
+    """Test one of several comparisons, as `compare_runs`."""
     a, b = names(run, a, b, other_run)
     first = second = read(run)
     if other_run is not None:
@@ -166,7 +177,7 @@ def compare_runs(
     if first.groups and second.groups and first.groups != second.groups:
         # Equal prepared images belong together; more are equal at a smaller size.
         groups = join_groups(np.array(first.groups), np.array(second.groups)).tolist()
-    return significance.compare_predictions(first.labels, *predicted, groups, margin, paired)
+    return significance.tested_predictions(first.labels, *predicted, groups, margin, paired)
 
 
 def _in_one_order(file: PredictionsFile) -> PredictionsFile:

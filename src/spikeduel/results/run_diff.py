@@ -111,14 +111,13 @@ def compare(a: Path, b: Path) -> RunsCompared:
     """
     both = (load_run(a).results, load_run(b).results)
     first, second = map(settings_of, both)
-    differences: dict[str, Difference] = {}
+    tests: dict[str, significance.Tested] = {}
     why_not: dict[str, str] = {}
     for name in [name for name in both[0].contenders if name in both[1].contenders]:
         try:
-            differences[name] = predictions.compare_runs(a, name, name, b)
+            tests[name] = predictions.tested_runs(a, name, name, b)
         except InputError as error:
             why_not[name] = str(error)
-    adjusted = significance.adjusted(list(differences.values()))
     machines = [
         {name: (results.environment or {}).get(name) for name in ("cpu", "threads", "device")}
         for results in both
@@ -128,7 +127,7 @@ def compare(a: Path, b: Path) -> RunsCompared:
         a=str(a),
         b=str(b),
         settings={name: (first[name], second[name]) for name in differing([first, second])},
-        differences=dict(zip(differences, adjusted, strict=True)),
+        differences=dict(zip(tests, significance.adjusted(list(tests.values())), strict=True)),
         why_not=why_not,
         times_compare=machines[0] == machines[1] and any(machines[0].values()) and not busy,
     )

@@ -1,20 +1,24 @@
 """Decide if one of two contenders is better, both are level, or the question stays open.
 
-**Several seeds.** The p-value is the larger of two: the t test of the crossed model
-(`uncertainty`), over other seeds and other images; and a permutation test, in which the 2S
-trainings change sides, over other seeds on these images, without a normal distribution. It takes
-four seeds to call one better. Holm adjusts the t tests alone: adjusting anything so coarse as the
+**Several seeds.** Two tests have to agree: the t test of the crossed model (`uncertainty`), over
+other seeds and other images; and a permutation test, in which the 2S trainings change sides, over
+other seeds on these images, without a normal distribution. It takes four seeds to call one better;
+below, the t test stands alone. Holm adjusts the t tests alone: adjusting anything so coarse as the
 permutation test would forbid all conclusions.
 
 **Paired seeds.** If seed s of both is one training, asked in two ways, the t test is of the seeds'
 differences, and the exact test flips their signs. Six seeds are the fewest.
 
-**A single seed** tests these two models only: by McNemar's exact test; with groups of images, by
-the larger p-value of the t test over groups and of sign flips of whole groups.
+**A single seed** tests these two models only: by the larger p-value of a normal test and McNemar's
+exact one; with groups of images, by a t test over groups and sign flips of whole groups.
+
+The interval is that of the same tests: it holds all differences that they leave possible, and so
+excludes 0 just where p is at most 0.05. It grows with the number of comparisons as p does.
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
@@ -23,11 +27,19 @@ from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
 from spikeduel.results import uncertainty
-from spikeduel.results.uncertainty import ALPHA, FEWEST_PAIRED_SEEDS, FEWEST_SEEDS
+from spikeduel.results.uncertainty import (
+    ALPHA,
+    FEWEST_PAIRED_SEEDS,
+    FEWEST_SEEDS,
+    Exchange,
+    Uncertainty,
+)
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
 
 MARGIN = 0.005
+SHARE_OF_ERRORS = 0.25
+"""Largest difference that does not matter, as a share of the better one's errors."""
 FEWEST_GROUPS = 6
 """Fewest equal groups of test images whose flipped signs reach p < `ALPHA`: 2 of 2^6 ways."""
 
@@ -54,8 +66,6 @@ class Reservation(StrEnum):
 
     FEW_SEEDS = "few_seeds"
     FEW_GROUPS = "few_groups"
-    COMPARISONS = "comparisons"
-    EXACT_TEST = "exact_test"
     CONTROL_AT_CHANCE = "control_at_chance"
 
 
@@ -67,10 +77,10 @@ class Difference(Frozen):
     `negligible`: `ci90` lies inside the margin, also if one is better. `reservation`: why neither
     is better though `ci95` excludes 0.
 
-    `p_value`: after Holm, and at least `p_permutation`, that of exchanging seeds; `p_value_raw`:
-    before Holm. `paired`: seed s of both is one training. `groups`: groups of images, None if all
-    are independent; `effective_groups`: equal groups that would weigh the same, six at least to
-    call one better.
+    `p_value`: after Holm, and at least `p_permutation`, that of exchanging seeds or groups, None
+    with too few to reach 0.05; `p_value_raw`: before Holm. `paired`: seed s of both is one
+    training. `groups`: groups of images, None if all are independent; `effective_groups`: equal
+    groups that would weigh the same, six at least to call one better.
 
     `detectable_at_best`: true difference found in 80 % of cases with these images and any number of
     seeds. `seeds_needed`: seeds that find `margin`; `seeds_for_difference`: a difference as large
@@ -112,6 +122,11 @@ class Difference(Frozen):
         return not self.ci95[0] <= 0 <= self.ci95[1]
 
     @property
+    def few_seeds(self) -> bool:
+        """True with several seeds, and too few to call anybody better."""
+        return 1 < self.seeds < self.fewest_seeds
+
+    @property
     def few_groups(self) -> bool:
         """True with too few groups to call anybody better."""
         return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
@@ -133,15 +148,132 @@ def compare_predictions(
     predictions_a: ArrayLike,
     predictions_b: ArrayLike,
     groups: ArrayLike | None = None,
-    margin: float = MARGIN,
+    margin: float | None = None,
     paired: bool = False,
 ) -> Difference:
     """Compare two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
     seeds.
 
     `labels` `[N]` is the truth. `groups` `[N]` names images that are not independent (one person's,
-    say). Differences inside `±margin` (a fraction) count as none. `paired`: row s of both is one
+    say). Differences inside `±margin` (a fraction; unset: half a point, or a quarter of the better
+    one's errors if that is less) count as none. `paired`: row s of both is one
     training, asked in two ways; a common seed is not enough. Raises `InputError`.
+    """
+    return adjusted(
+        [tested_predictions(labels, predictions_a, predictions_b, groups, margin, paired)]
+    )[0]
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Tests of a difference before Holm's adjustment: `concluded` at `off.p_value`; `exchange` is
+    None with too few seeds or groups.
+    """
+
+    concluded: Difference
+    off: Uncertainty
+    exchange: Exchange | None
+
+    def adjusted(self, p_value: float) -> Difference:
+        """Return the difference, concluded at the t test's adjusted `p_value`."""
+        low, high = self.off.interval(1 - ALPHA * self.off.p_value / p_value)
+        if self.exchange:
+            by_exchange = self.exchange.interval(1 - ALPHA)
+            low, high = min(low, by_exchange[0]), max(high, by_exchange[1])
+            p_value = max(p_value, self.exchange.p_value)
+        adjusted = structs.replace(self.concluded, p_value=p_value, ci95=(low, high))
+        return structs.replace(
+            adjusted, conclusion=_conclusion(adjusted), reservation=_reservation(adjusted)
+        )
+
+
+def difference(
+    right_a: np.ndarray,
+    right_b: np.ndarray,
+    groups: ArrayLike | None = None,
+    margin: float | None = None,
+    paired: bool = False,
+) -> Difference:
+    """Compare two contenders by the images that each seed gets right: bool `[S, N]`. Raises
+    `InputError`.
+    """
+    return adjusted([tested(right_a, right_b, groups, margin, paired)])[0]
+
+
+def tested(
+    right_a: np.ndarray,
+    right_b: np.ndarray,
+    groups: ArrayLike | None = None,
+    margin: float | None = None,
+    paired: bool = False,
+) -> Tested:
+    """Test one of several comparisons, which `adjusted` then takes together. As `difference`."""
+    if margin is not None and not 0 <= margin <= 1:
+        raise InputError(
+            f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}."
+        )
+    num_seeds, num_images = right_a.shape
+    accuracies = float(right_a.mean()), float(right_b.mean())
+    if margin is None:
+        margin = least_that_matters(MARGIN, max(accuracies))
+    if groups is not None:
+        groups = _of_images("groups", groups, num_images)
+    cluster = uncertainty.numbered(groups)
+    off = uncertainty.of_difference(right_a, right_b, cluster, paired)
+    p_value, exchange, units = off.p_value, None, "images" if cluster is None else "groups"
+    fewest = FEWEST_PAIRED_SEEDS if paired else FEWEST_SEEDS
+    test = f"t test over seeds and {units}"
+    if num_seeds >= fewest:
+        of_seeds = right_a.mean(1), right_b.mean(1)
+        exchange = (
+            Exchange.of_pairs(of_seeds[0] - of_seeds[1]) if paired else Exchange.of(*of_seeds)
+        )
+        test += f", and {exchange.how} " + ("sign flips" if paired else "permutation") + " of seeds"
+    elif cluster is None and num_seeds == 1:
+        p_value = max(p_value, uncertainty.mcnemar(right_a[0], right_b[0]))
+        test = "exact McNemar test, and normal test over images"
+    elif cluster is not None and num_seeds == 1:
+        sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0])
+        test = "t test over groups of images"
+        if len(sums) >= FEWEST_GROUPS:
+            exchange = Exchange.of_pairs(sums, np.bincount(cluster))
+            test += f", and {exchange.how} sign flips of {len(sums):,} groups"
+    low, high = off.interval(0.90)
+    compared = Difference(
+        difference=accuracies[0] - accuracies[1],
+        ci95=off.interval(0.95),
+        ci90=(low, high),
+        p_value=p_value,
+        p_value_raw=p_value,
+        p_permutation=exchange.p_value if exchange else None,
+        test=test,
+        n=num_images,
+        seeds=num_seeds,
+        margin=margin,
+        conclusion=Conclusion.INCONCLUSIVE,
+        detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
+        seeds_needed=off.seeds_needed(margin, fewest) if num_seeds > 1 else None,
+        seeds_for_difference=off.seeds_needed(abs(accuracies[0] - accuracies[1]), fewest)
+        if num_seeds > 1
+        else None,
+        groups=None if cluster is None else int(cluster.max()) + 1,
+        effective_groups=None if cluster is None else uncertainty.effective_groups(cluster),
+        negligible=-margin < low and high < margin,
+        paired=paired,
+    )
+    return Tested(compared, off, exchange)
+
+
+def tested_predictions(
+    labels: ArrayLike,
+    predictions_a: ArrayLike,
+    predictions_b: ArrayLike,
+    groups: ArrayLike | None = None,
+    margin: float | None = None,
+    paired: bool = False,
+) -> Tested:
+    """Test one of several comparisons, which `adjusted` then takes together. As
+    `compare_predictions`.
     """
     truth = _of_images("labels", labels)
     right: list[np.ndarray] = []
@@ -156,113 +288,35 @@ def compare_predictions(
             f"predictions_a is of {seeds_a} and predictions_b of {seeds_b} seeds: give as many of "
             f"each."
         )
-    return difference(right[0], right[1], groups, margin, paired)
+    return tested(right[0], right[1], groups, margin, paired)
 
 
-def difference(
-    right_a: np.ndarray,
-    right_b: np.ndarray,
-    groups: ArrayLike | None = None,
-    margin: float = MARGIN,
-    paired: bool = False,
-) -> Difference:
-    """Compare two contenders by the images that each seed gets right: bool `[S, N]`. Raises
-    `InputError`.
+def least_that_matters(most: float, accuracy: float) -> float:
+    """Return the largest difference that does not matter: `most`, or a share of the errors beside
+    `accuracy` if that is less.
     """
-    if not 0 <= margin <= 1:
-        raise InputError(
-            f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}."
-        )
-    num_seeds, num_images = right_a.shape
-    if groups is not None:
-        groups = _of_images("groups", groups, num_images)
-    cluster = uncertainty.numbered(groups)
-    off = uncertainty.of_difference(right_a, right_b, cluster, paired)
-    p_permutation = None
-    if num_seeds > 1:
-        p_value, units = off.p_value, "images" if cluster is None else "groups of images"
-        counts = right_a.sum(1), right_b.sum(1)
-        if paired:
-            p_permutation = uncertainty.sign_flips(counts[0] - counts[1])
-            test = (
-                f"paired t test over seeds and {units}, and exact sign flips of the seeds' "
-                f"differences"
-            )
-        else:
-            p_permutation, how = uncertainty.exchanged(*counts)
-            test = f"t test over seeds and {units}, and {how} permutation of the seeds"
-    elif cluster is None:
-        p_value, test = uncertainty.mcnemar(right_a[0], right_b[0]), "exact McNemar test"
-    else:
-        sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0]).astype(np.int64)
-        # Groups may differ less than independent images would; the interval then takes their
-        # variance.
-        p_value = max(uncertainty.sign_flips(sums), off.p_value)
-        test = (
-            f"t test over groups of images, and exact sign flips of {len(sums):,} "
-            f"group{'s' if len(sums) > 1 else ''}"
-        )
-    compared = Difference(
-        difference=float(right_a.mean() - right_b.mean()),
-        ci95=off.interval(0.95),
-        ci90=off.interval(0.90),
-        p_value=p_value,
-        p_value_raw=p_value,
-        p_permutation=p_permutation,
-        test=test,
-        n=num_images,
-        seeds=num_seeds,
-        margin=float(margin),
-        conclusion=Conclusion.INCONCLUSIVE,
-        detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
-        seeds_needed=None,
-        groups=None if cluster is None else int(cluster.max()) + 1,
-        effective_groups=None if cluster is None else uncertainty.effective_groups(cluster),
-        paired=paired,
-    )
-    if num_seeds > 1:
-        fewest = compared.fewest_seeds
-        compared = structs.replace(
-            compared,
-            seeds_needed=off.seeds_needed(margin, fewest),
-            seeds_for_difference=off.seeds_needed(abs(compared.difference), fewest),
-        )
-    return adjusted([compared])[0]
+    return min(most, SHARE_OF_ERRORS * (1 - accuracy))
 
 
-def adjusted(differences: Sequence[Difference]) -> list[Difference]:
+def adjusted(tests: Sequence[Tested]) -> list[Difference]:
     """Return the comparisons of one experiment, adjusted by Holm."""
-    results = []
-    p_values = uncertainty.holm([difference.p_value_raw for difference in differences])
-    for difference, p_value in zip(differences, p_values, strict=True):
-        p_value = max(p_value, difference.p_permutation or 0.0)
-        low, high = difference.ci90
-        negligible = -difference.margin < low and high < difference.margin
-        conclusion = Conclusion.EQUIVALENT if negligible else Conclusion.INCONCLUSIVE
-        if p_value <= ALPHA and not difference.few_groups:
-            ahead = difference.difference > 0
-            conclusion = Conclusion.A_BETTER if ahead else Conclusion.B_BETTER
-        concluded = structs.replace(
-            difference, p_value=p_value, conclusion=conclusion, negligible=negligible
-        )
-        results.append(structs.replace(concluded, reservation=reservation(concluded)))
-    return results
+    p_values = uncertainty.holm([test.concluded.p_value_raw for test in tests])
+    return [test.adjusted(p_value) for test, p_value in zip(tests, p_values, strict=True)]
 
 
-def reservation(difference: Difference) -> Reservation | None:
+def _conclusion(difference: Difference) -> Conclusion:
+    if difference.p_value <= ALPHA and not (difference.few_seeds or difference.few_groups):
+        return Conclusion.A_BETTER if difference.difference > 0 else Conclusion.B_BETTER
+    return Conclusion.EQUIVALENT if difference.negligible else Conclusion.INCONCLUSIVE
+
+
+def _reservation(difference: Difference) -> Reservation | None:
     """Return why neither is better though the interval excludes 0, if so."""
-    if difference.conclusion is not Conclusion.INCONCLUSIVE or not difference.excludes_zero:
+    if difference.negligible or not difference.excludes_zero:
         return None
-    if 1 < difference.seeds < difference.fewest_seeds:
+    if difference.few_seeds:
         return Reservation.FEW_SEEDS
-    if difference.few_groups:
-        return Reservation.FEW_GROUPS
-    tests = (difference.p_value_raw, difference.p_permutation)
-    return (
-        Reservation.COMPARISONS
-        if all(p is None or p <= ALPHA for p in tests)
-        else Reservation.EXACT_TEST
-    )
+    return Reservation.FEW_GROUPS if difference.few_groups else None
 
 
 def smallest_p(groups: int) -> float:

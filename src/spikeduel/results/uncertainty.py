@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 
@@ -28,6 +28,10 @@ ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
 """Seeds advised if few leave a question open: enough for either test."""
 MOST_WAYS = 200_000
 """Ways of exchanging seeds that are counted (up to ten seeds); beyond, so many are drawn."""
+MOST_SIGNS = 20_000_000
+"""Signs that are drawn for all ways together, so that they fit the memory."""
+DECIMALS = 12
+"""Decimals of a difference; the rest is rounding."""
 
 
 @dataclass(frozen=True)
@@ -200,23 +204,72 @@ def sign_flips(sums: np.ndarray) -> float:
     return float(np.clip(chances[is_far].sum(), 0.5 ** (len(sums) - 1), 1.0))
 
 
-def exchanged(
-    counts_a: np.ndarray, counts_b: np.ndarray
-) -> tuple[float, Literal["exact", "Monte Carlo"]]:
-    """Return the two-sided p-value of the difference in means of integers `[S]` if all 2S could
-    change sides; and "exact" if all ways were counted.
+@dataclass(frozen=True)
+class Exchange:
+    """A test in which seeds or groups change sides, in all ways or in drawn ones.
+
+    `low`, `high` `[W]`: ends of the true differences by which a way is as far off as the data,
+    sorted.
     """
-    num_seeds = len(counts_a)
-    both = np.concatenate([counts_a, counts_b]).astype(np.int64)
-    is_exact = math.comb(2 * num_seeds, num_seeds) <= MOST_WAYS
-    if is_exact:
-        sums = both[list(itertools.combinations(range(2 * num_seeds), num_seeds))].sum(1)
-    else:
-        shuffled = np.random.default_rng(0).permuted(np.tile(both, (MOST_WAYS - 1, 1)), axis=1)
-        sums = np.append(shuffled[:, :num_seeds].sum(1), counts_a.sum())
-    distances = np.abs(2 * sums - both.sum())
-    p_value = float((distances >= abs(int(counts_a.sum() - counts_b.sum()))).mean())
-    return p_value, "exact" if is_exact else "Monte Carlo"
+
+    low: np.ndarray
+    high: np.ndarray
+    how: Literal["exact", "Monte Carlo"]
+
+    @classmethod
+    def of(cls, a: np.ndarray, b: np.ndarray) -> Self:
+        """Exchange accuracies `[S]` between contenders a and b: Fisher's permutation test."""
+        num_seeds = len(a)
+        data = np.repeat([1.0, -1.0], num_seeds)
+        is_exact = math.comb(2 * num_seeds, num_seeds) <= MOST_WAYS
+        if is_exact:
+            chosen = np.array(list(itertools.combinations(range(2 * num_seeds), num_seeds)))
+            signs = np.full((len(chosen), 2 * num_seeds), -1.0)
+            np.put_along_axis(signs, chosen, 1.0, axis=1)
+        else:
+            signs = np.tile(data, (MOST_WAYS, 1))
+            signs[1:] = np.random.default_rng(0).permuted(signs[1:], axis=1)
+        return cls._of_ways(signs, np.concatenate([a, b]), data > 0, is_exact)
+
+    @classmethod
+    def of_pairs(cls, differences: np.ndarray, sizes: np.ndarray | None = None) -> Self:
+        """Flip the signs of differences `[U]`, which are sums over units of `sizes` (default 1)."""
+        units = len(differences)
+        is_exact = 2**units <= MOST_WAYS
+        if is_exact:
+            signs = np.array(list(itertools.product([1.0, -1.0], repeat=units)))
+        else:
+            rng, ways = np.random.default_rng(0), min(MOST_WAYS, MOST_SIGNS // units)
+            signs = rng.choice(np.array([1.0, -1.0], np.float32), (ways, units))
+            signs[0] = 1.0
+        sizes = np.ones(units) if sizes is None else sizes
+        return cls._of_ways(signs, differences, sizes, is_exact)
+
+    @classmethod
+    def _of_ways(
+        cls, signs: np.ndarray, values: np.ndarray, sizes: np.ndarray, is_exact: bool
+    ) -> Self:
+        """Test by signs `[W, U]`, the data's own first; a true difference is `sizes` times in
+        `values` `[U]`.
+        """
+        off, shares = np.stack([values, sizes]) @ signs.T / sizes.sum()
+        # |off − d · shares| ≥ |off[0] − d| for the differences d between the following two.
+        ends = np.full((2, len(signs)), np.inf)
+        kept = np.abs(shares) < 1 - 0.1**DECIMALS
+        ends[0, kept] = (off[0] + off[kept]) / (1 + shares[kept])
+        ends[1, kept] = (off[0] - off[kept]) / (1 - shares[kept])
+        low, high = np.round([np.where(kept, ends.min(0), -np.inf), ends.max(0)], DECIMALS)
+        return cls(np.sort(low), np.sort(high), "exact" if is_exact else "Monte Carlo")
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided p-value of no difference."""
+        return float(min((self.low <= 0).mean(), (self.high >= 0).mean()))
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the differences with a p-value above 1 − `level`."""
+        beyond = int((1 - level) * len(self.low))
+        return max(-1.0, float(self.low[beyond])), min(1.0, float(self.high[-1 - beyond]))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

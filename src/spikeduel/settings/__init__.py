@@ -112,8 +112,12 @@ class Experiment:
         ),
     ] = None
     equivalence_margin: Annotated[
-        Fraction, setting("Differences in accuracy within ± this fraction count as equivalent.")
-    ] = 0.005
+        Fraction | None,
+        setting(
+            "Differences in accuracy within ± this fraction count as equivalent. Unset: 0.005, or "
+            "a quarter of the better one's errors if that is less."
+        ),
+    ] = None
     robustness: Annotated[
         bool,
         setting(

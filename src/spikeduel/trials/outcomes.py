@@ -445,7 +445,7 @@ def compare_pairs(
     contenders: Sequence[str],
     outcomes: Sequence[TrialOutcome],
     groups: np.ndarray | None,
-    margin: float,
+    margin: float | None,
 ) -> list[Pair]:
     """Compare every two `contenders` on the seeds in common, with Holm's adjustment of p-values.
     `groups` `[N]` numbers the groups of test images.
@@ -453,15 +453,15 @@ def compare_pairs(
     answers = {name: pooled(outcomes, name) for name in contenders}
     keys = {name: trainings(outcomes, name) for name in contenders}
     compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-    differences = []
+    tests = []
     for a, b in itertools.combinations(contenders, 2):
         if seeds := sorted(answers[a].keys() & answers[b].keys()):
             compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
-            differences.append(significance.difference(*compared[a, b], groups, margin, same))
+            tests.append(significance.tested(*compared[a, b], groups, margin, same))
     pairs = []
     for (names, right), difference in zip(
-        compared.items(), significance.adjusted(differences), strict=True
+        compared.items(), significance.adjusted(tests), strict=True
     ):
         (a, b), (right_a, right_b) = names, right
         found = None
@@ -484,7 +484,10 @@ def compare_pairs(
 
 
 def compare_with_controls(
-    contender: str, outcomes: Sequence[TrialOutcome], groups: np.ndarray | None, margin: float
+    contender: str,
+    outcomes: Sequence[TrialOutcome],
+    groups: np.ndarray | None,
+    margin: float | None,
 ) -> ControlledContender | None:
     """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
     answers = pooled(outcomes, contender)
@@ -496,7 +499,7 @@ def compare_with_controls(
     if not controlled:
         return None
     names = {name for entry in controlled for name in (*entry.results, *entry.reasons)}
-    rows = []
+    rows, tests = [], {}
     for name in (name for name in CONTROLS if name in names):
         reasons = [entry.reasons[name] for entry in controlled if name in entry.reasons]
         row = ControlRow(
@@ -510,11 +513,11 @@ def compare_with_controls(
                 accuracy=float(b.mean()),
                 bits=next(e.results[name].bits for e in controlled if name in e.results),
                 spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
-                found=significance.difference(a, b, groups, margin, CONTROLS[name].paired),
             )
+            tests[name] = significance.tested(a, b, groups, margin, CONTROLS[name].paired)
         rows.append(row)
-    adjusted = iter(significance.adjusted([row.found for row in rows if row.found]))
-    rows = [structs.replace(row, found=next(adjusted)) if row.found else row for row in rows]
+    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
+    rows = [structs.replace(row, found=found.get(row.control)) for row in rows]
     return ControlledContender(
         contender=contender,
         num_steps=next(
@@ -545,7 +548,7 @@ def without_time(
     outcomes: Sequence[TrialOutcome],
     trials: Sequence[TrialEntry],
     groups: np.ndarray | None,
-    margin: float,
+    margin: float | None,
 ) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried. `groups` `[N]`
     numbers the groups of test recordings.
@@ -583,7 +586,7 @@ def compare_best(
     contenders: Sequence[Candidate],
     timeless: Sequence[Candidate],
     groups: np.ndarray | None,
-    margin: float,
+    margin: float | None,
 ) -> WithoutTime:
     """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
     time.

@@ -52,7 +52,7 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results):
     assert "these trainings, one per fold" in section("results", with_dataset(alone, folds=folds))
     pairs = results.comparison.pairs * 2
     two = structs.replace(results, comparison=structs.replace(results.comparison, pairs=pairs))
-    assert "adjusted for 2 comparisons (Holm); intervals, and so" in section("results", two)
+    assert "intervals are adjusted for 2 comparisons (Holm)" in section("results", two)
 
 
 FOLDED = {

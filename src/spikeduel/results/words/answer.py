@@ -90,7 +90,7 @@ def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
         more = "more" if ahead > 0 else "less"
         return f"it is {points(abs(ahead))} {more} accurate than {rival}", shown
     if pair.conclusion == "equivalent" or pair.negligible:
-        return f"it is as accurate as {rival} within {100 * pair.margin:g} points", shown
+        return f"it is as accurate as {rival} within {100 * pair.margin:.2g} points", shown
     if ahead > 0:
         return f"it is {points(ahead)} more accurate than {rival}", f"not yet shown; {tested}"
     if ahead < 0:

@@ -85,7 +85,7 @@ def pair_conclusion(pair: Pair) -> str:
 
 def margin(difference: Difference) -> str:
     """Return the margin: "±0.5 points"."""
-    return f"±{100 * difference.margin:g} points"
+    return f"±{100 * difference.margin:.2g} points"
 
 
 def reserved(difference: Difference) -> str:
