@@ -1,13 +1,21 @@
-"""How often the answer takes the worse network, by the rule before and by the rule now.
+"""How often a conclusion is false, by the rules before and by the rules now.
 
     python benchmarks/choice.py [--repeats 400]
 
-Answers are made up as in `significance.py`, with a known true lead of the slower of two networks;
+**The choice.** Answers are made up as in `significance.py`, with a known true lead of the slower of two networks;
 the other answers twice as fast. A third network, as accurate as the faster one and faster by half,
 is then added: where neither it nor the same one is taken, it changed the choice between the other
 two. Before, all within one point of the most accurate one, or with 0 in the 95 % interval of the
-difference, were level, and the fastest of these was taken. Results go to
-benchmarks/results/choice.json.
+difference, were level, and the fastest of these was taken.
+
+**Failed trainings.** One network is ahead by two points where it is trained, and each of its eight
+trainings fails with some probability, so that it is worse on the whole. Before, the lead was shown
+by the trainings that ended.
+
+**Time.** A recording of which nothing is lost without time. Before, one seed was enough to say of
+the data set that something is.
+
+Results go to benchmarks/results/choice.json.
 """
 
 import argparse
@@ -25,12 +33,16 @@ from spikeduel.results import significance
 from spikeduel.results.answer import NOTICEABLE, choose
 from spikeduel.results.power import LEAD
 from spikeduel.results.run import Pair
+from spikeduel.results.significance import Conclusion
 from spikeduel.system.progress import TerminalProgress
+from spikeduel.trials.outcomes import Candidate, compare_best
 
 RESULT = Path(__file__).parent / "results" / "choice.json"
 SECONDS = {"slower": 2.0, "faster": 1.0, "third": 0.5}
 LEADS = (0.0, 0.005, 0.01, 0.02, 0.05)
 SEEDS = (1, 2, 3, 4, 6)
+FAILS = (0.0, 0.1, 0.3)
+"""Probabilities that a training fails."""
 SPREAD = 0.006
 IMAGES = 2000
 
@@ -89,6 +101,41 @@ def simulated(scenario: Scenario, repeats: int, progress: TerminalProgress) -> d
     return {name: count / repeats for name, count in counts.items()}
 
 
+def with_failures(share: float, repeats: int, progress: TerminalProgress) -> dict[str, float]:
+    """Return how often the network that fails with probability `share` is called better."""
+    rng = np.random.default_rng(0)
+    scenario = Scenario(seeds=8, images=IMAGES, difference=0.02, spread=SPREAD)
+    before, now = 0, 0
+    for _ in progress.track(range(repeats), "failed trainings", repeats):
+        (ahead, other), _ = answers(scenario, rng, None)
+        ended = rng.random(8) >= share
+        if ended.sum() > 1:
+            left = significance.difference(ahead[ended], other[ended])
+            with_chance = np.where(ended[:, None], ahead, np.arange(IMAGES) % 10 == 0)
+            confirmed = significance.confirmed(left, significance.difference(with_chance, other))
+            before += left.conclusion is Conclusion.A_BETTER
+            now += confirmed.conclusion is Conclusion.A_BETTER
+    return {"shown_before": before / repeats, "shown_now": now / repeats}
+
+
+def lost_without_time(seeds: int, repeats: int, progress: TerminalProgress) -> dict[str, float]:
+    """Return how often a data set is said to lose something where nothing is lost."""
+    rng = np.random.default_rng(0)
+    scenario = Scenario(seeds=seeds, images=IMAGES, spread=SPREAD)
+    before, now = 0, 0
+    for _ in progress.track(range(repeats), "time", repeats):
+        (best, without), _ = answers(scenario, rng, None)
+        loss = compare_best(
+            [Candidate("best", 0.9, best, at_chance=False)],
+            [Candidate("without", 0.8, without, at_chance=False, trained_without=True)],
+            None,
+            None,
+        )
+        before += loss.lost == "some"
+        now += loss.lost == "some" and loss.conclusive
+    return {"said_before": before / repeats, "said_now": now / repeats}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -102,7 +149,14 @@ def main() -> None:
             shares = simulated(scenario, repeats, TerminalProgress())
             rows.append({"true_lead": lead, "seeds": seeds, **shares})
             print(rows[-1], flush=True)
+    progress = TerminalProgress()
     measured = {
+        "failed_trainings": [
+            {"fails": share, **with_failures(share, repeats, progress)} for share in FAILS
+        ],
+        "time": [
+            {"seeds": seeds, **lost_without_time(seeds, repeats, progress)} for seeds in SEEDS
+        ],
         "repeats": repeats,
         "images": IMAGES,
         "spread_over_seeds": SPREAD,
@@ -110,6 +164,7 @@ def main() -> None:
         "rows": rows,
         "machine": {"python": platform.python_version(), "numpy": np.__version__},
     }
+    print(*measured["failed_trainings"], *measured["time"], sep="\n")
     RESULT.write_text(json.dumps(measured, indent=1) + "\n")
 
 

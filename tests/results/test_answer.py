@@ -221,6 +221,14 @@ def test_the_line_names_both_and_what_is_shown():
     )
 
 
+def test_failed_trainings_are_said():
+    trials = [timed("snn", 0.92, 1.0, seed=seed) for seed in range(5)]
+    trials += [trial("snn", seed=seed) for seed in (5, 6, 7)]
+    trials += [timed("cnn", 0.88, 1.0, seed=seed) for seed in range(8)]
+    text = headline(results(trials, [pair(0.04, accuracy_a=0.92, **SNN_BETTER)]))
+    assert "; 3 of 8 trainings of snn failed)." in text
+
+
 def test_too_few_images_give_no_answer_unless_something_is_shown():
     few = finding("more_images", detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])

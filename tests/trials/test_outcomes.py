@@ -1,6 +1,7 @@
 import json
 import math
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def record(contender="snn", seed=0, val=(0.5, 0.75), fold=None, **changes):
     return structs.replace(made, **changes)
 
 
-def failed(contender, seed=0):
+def failed_record(contender, seed=0):
     nothing = {"best_epoch": None, "stopped": None, "epoch_seconds": [], "history": []}
     return record(contender, seed, status="failed", error="it broke", **nothing)
 
@@ -161,7 +162,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
 
 
 def test_results_are_json_and_what_was_not_measured_is_null():
-    results = assembled([record("snn"), failed("cnn")], [measured(SNN), {}])
+    results = assembled([record("snn"), failed_record("cnn")], [measured(SNN), {}])
     document = json.loads(json.dumps(typed.plain(results), allow_nan=False))
     assert document["schema"] == 3
     assert typed.converted(document, Results) == results
@@ -354,7 +355,7 @@ def test_the_folds_of_a_seed_are_one_test_over_all_images():
             FOLDS,
         ),
         (
-            [record("snn", 0), failed("cnn", 0), failed("snn", 1), record("cnn", 1)],
+            [record("snn", 0), failed_record("cnn", 0), failed_record("snn", 1), record("cnn", 1)],
             [measured(SNN), {}, {}, measured(CNN)],
             (SPLIT,),
         ),
@@ -376,21 +377,23 @@ def test_a_pair_by_hand():
     assert (pair.accuracy_a, pair.accuracy_b) == (4 / 6, 3 / 6)
     # Only the SNN: images 0 and 5; only the CNN: image 2.
     assert (pair.only_a_right, pair.only_b_right) == (2, 1)
-    # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± 1.96·sqrt(4
-    # − 1/8)/8.
+    # Three images tell them apart, two against one: any coin does as well. (2 − 1)/8 ± sqrt(4 −
+    # 1/8)/8 times the normal quantile: 1.96, or more as McNemar's p exceeds the normal one.
     assert (pair.p_value, pair.p_value_raw, pair.test) == (
         1.0,
         1.0,
         "exact McNemar test, and normal test over images",
     )
-    half = 1.959964 * math.sqrt(4 - 1 / 8) / 8
+    normal = NormalDist()
+    by_normal = 2 * normal.cdf(-1 / math.sqrt(4 - 1 / 8))
+    half = normal.inv_cdf(1 - 0.05 * by_normal / 2) * math.sqrt(4 - 1 / 8) / 8
     assert pair.ci95 == pytest.approx((1 / 8 - half, 1 / 8 + half), rel=1e-6)
     assert (pair.conclusion, pair.margin, pair.negligible) == ("inconclusive", 0.005, False)
 
 
 def test_a_pair_over_seeds_uses_those_that_both_finished():
     records = [record(name, seed) for seed in (0, 1) for name in ("snn", "cnn")]
-    records += [record("snn", 2), failed("cnn", 2)]
+    records += [record("snn", 2), failed_record("cnn", 2)]
     measures = [*map(measured, (SNN, CNN, CNN, CNN, TRUTH)), {}]
     pair = pair_of(records, measures, replace(EXPERIMENT, seeds=3))
     assert pair.seeds == 2
@@ -404,7 +407,7 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
     ("middle", "answers", "expected"),
     [
         (record("cnn"), measured(CNN), [("snn", "cnn"), ("snn", "snn2"), ("cnn", "snn2")]),
-        (failed("cnn"), {}, [("snn", "snn2")]),
+        (failed_record("cnn"), {}, [("snn", "snn2")]),
     ],
     ids=["finished", "failed"],
 )
@@ -446,6 +449,28 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
         assert pair.power == power.power(variability, 0.01, 5, comparisons=3)
         assert 0 < pair.power.chance < 1
     assert pair_of().power is None
+
+
+@pytest.mark.parametrize(
+    ("loser", "conclusion", "reservation", "failed"),
+    [("snn", "inconclusive", Reservation.FAILED_TRAININGS, 3), ("cnn", "a_better", None, 0)],
+)
+def test_failed_trainings_of_the_leader_count_as_chance(loser, conclusion, reservation, failed):
+    truth = np.arange(600) % 3
+    wrong = np.where(np.arange(600) < 60, 1 - truth % 2, truth)
+    records, measures = [], []
+    for seed in range(8):
+        for name, answered in (("snn", truth), ("cnn", wrong)):
+            has_failed = name == loser and seed > 4
+            records.append((failed_record if has_failed else record)(name, seed))
+            measures.append({} if has_failed else measured(answered, truth))
+    pair = pair_of(records, measures, replace(EXPERIMENT, seeds=8))
+    assert (pair.seeds, pair.conclusion, pair.reservation, pair.failed) == (
+        5,
+        conclusion,
+        reservation,
+        failed,
+    )
 
 
 def test_groups_of_the_test_images_count():

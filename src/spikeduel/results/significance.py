@@ -66,6 +66,7 @@ class Reservation(StrEnum):
 
     FEW_SEEDS = "few_seeds"
     FEW_GROUPS = "few_groups"
+    FAILED_TRAININGS = "failed_trainings"
     CONTROL_AT_CHANCE = "control_at_chance"
 
 
@@ -80,7 +81,8 @@ class Difference(Frozen):
     `p_value`: after Holm, and at least `p_permutation`, that of exchanging seeds or groups, None
     with too few to reach 0.05; `p_value_raw`: before Holm. `paired`: seed s of both is one
     training. `groups`: groups of images, None if all are independent; `effective_groups`: equal
-    groups that would weigh the same, six at least to call one better.
+    groups that would weigh the same, six at least to call one better. `failed`: seeds that the
+    leader alone failed; a better one must be better with these at chance, too.
 
     `detectable_at_best`: true difference found in 80 % of cases with these images and any number of
     seeds. `seeds_needed`: seeds that find `margin`; `seeds_for_difference`: a difference as large
@@ -106,6 +108,7 @@ class Difference(Frozen):
     negligible: bool = False
     reservation: Reservation | None = None
     paired: bool = False
+    failed: int = 0
 
     @property
     def fewest_seeds(self) -> int:
@@ -262,6 +265,19 @@ def tested(
         paired=paired,
     )
     return Tested(compared, off, exchange)
+
+
+def confirmed(difference: Difference, with_failures: Difference) -> Difference:
+    """Return `difference`, inconclusive unless `with_failures` (failed seeds at chance) agrees."""
+    failed = with_failures.seeds - difference.seeds
+    confirmed = structs.replace(difference, failed=failed)
+    if not difference.conclusion.better or with_failures.conclusion is difference.conclusion:
+        return confirmed
+    return structs.replace(
+        confirmed,
+        conclusion=Conclusion.INCONCLUSIVE,
+        reservation=Reservation.FAILED_TRAININGS,
+    )
 
 
 def tested_predictions(

@@ -219,6 +219,11 @@ def pooled(
     }
 
 
+def at_chance(truth: np.ndarray) -> np.ndarray:
+    """Return the answers of a network that learned nothing, as from `pooled`: `[2, N]`."""
+    return np.array([truth, np.full_like(truth, np.bincount(truth).argmax())])
+
+
 def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
     """Return the right answers, bool `[S, N]`, of `answers` as from `pooled`."""
     return np.array([np.equal(*answers[seed]) for seed in seeds])
@@ -448,21 +453,28 @@ def compare_pairs(
     margin: float | None,
 ) -> list[Pair]:
     """Compare every two `contenders` on the seeds in common, with Holm's adjustment of p-values.
-    `groups` `[N]` numbers the groups of test images.
+    `groups` `[N]` numbers the groups of test images. A better one is so with its failed seeds at
+    chance, too.
     """
     answers = {name: pooled(outcomes, name) for name in contenders}
     keys = {name: trainings(outcomes, name) for name in contenders}
     compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-    tests = []
+    tests, with_failures = [], []
     for a, b in itertools.combinations(contenders, 2):
         if seeds := sorted(answers[a].keys() & answers[b].keys()):
             compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
             tests.append(significance.tested(*compared[a, b], groups, margin, same))
+            is_a_ahead = compared[a, b][0].mean() > compared[a, b][1].mean()
+            tried = answers[b if is_a_ahead else a]
+            nothing = dict.fromkeys(tried, at_chance(tried[seeds[0]][0]))
+            of_a, of_b = (right_of(sorted(tried), nothing | answers[name]) for name in (a, b))
+            with_failures.append(significance.tested(of_a, of_b, groups, margin, same))
     pairs = []
-    for (names, right), difference in zip(
-        compared.items(), significance.adjusted(tests), strict=True
-    ):
+    differences = map(
+        significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
+    )
+    for (names, right), difference in zip(compared.items(), differences, strict=True):
         (a, b), (right_a, right_b) = names, right
         found = None
         if len(right_a) > 1:

@@ -6,12 +6,14 @@ from msgspec import structs
 from made_findings import example
 from made_trials import dataset, pair, results, trial
 from spikeduel.results.audit import Counts
+from spikeduel.results.controls import WithoutTime
 from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.words.verdict import (
     LEAKAGE,
     because,
     conclusion,
+    on_time,
     reserved,
     verdict,
 )
@@ -130,6 +132,37 @@ def test_every_reservation_is_worded(reservation):
     assert f": {reserved(held_back)}" in conclusion(held_back, "snn", "cnn", brief=True)
     assert because(held_back) in said(held_back)
     assert conclusion(held_back, "snn", "cnn") == f"inconclusive: {because(held_back)}"
+
+
+@pytest.mark.parametrize(
+    ("seeds", "scope", "what"),
+    [
+        (1, "On made up in these trainings 2.00 points are lost", "These are single trainings; "),
+        (
+            3,
+            "On made up in these trainings 2.00 points are lost",
+            "These are 3 trainings of each; ",
+        ),
+        (6, "On made up 2.00 points are lost", "best on validation images."),
+    ],
+)
+def test_few_trainings_say_nothing_of_the_data_set(seeds, scope, what):
+    found = pair(0.02, seeds=seeds)
+    without = WithoutTime(
+        contender="snn",
+        accuracy=0.9,
+        without="cnn",
+        accuracy_without=0.88,
+        trained_without=True,
+        found=found,
+        lost="some",
+    )
+    told = results(DUEL, [found])
+    text = on_time(
+        structs.replace(told, comparison=structs.replace(told.comparison, without_time=without))
+    )
+    assert text.startswith(scope)
+    assert what in text
 
 
 # ---- intervals that exclude 0, and nobody better

@@ -84,6 +84,10 @@ def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
         return "it has the highest accuracy", f"it has no seed in common with {rival}"
     pair = answer.pair.ordered(answer.take or "")
     tested = f"{counted(pair.n, 'test image')}, {counted(pair.seeds, 'seed')}"
+    for name in (pair.a, pair.b):
+        trainings = results.of(name, tested=False)
+        if failed := sum(trial.status == "failed" for trial in trainings):
+            tested += f"; {failed} of {counted(len(trainings), 'training')} of {name} failed"
     shown = f"shown{'' if pair.seeds > 1 else ' for these two trained networks alone'}; {tested}"
     ahead = pair.difference
     if pair.conclusion.better and not pair.negligible:

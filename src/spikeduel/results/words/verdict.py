@@ -95,7 +95,12 @@ def reserved(difference: Difference) -> str:
 
 def because(difference: Difference) -> str:
     groups = difference.effective_groups or difference.groups
-    values = {"seeds": difference.seeds, "smallest_p": difference.smallest_p, "groups": groups}
+    values = {
+        "seeds": difference.seeds,
+        "smallest_p": difference.smallest_p,
+        "groups": groups,
+        "failed": difference.failed,
+    }
     id = f"but_{difference.reservation}"
     return sentence(finding(id, **{name: values[name] for name in TABLE[id].example})).rstrip(".")
 
@@ -142,6 +147,8 @@ def on_time(results: Results) -> str:
         return ""
     difference = ablation.found
     lost = _LOST[ablation.lost].format(points=points(difference.difference))
+    if not ablation.conclusive:
+        lost = f"in these trainings {lost}"
     best = f"{ablation.contender} ({per_cent(ablation.accuracy)})"
     if ablation.without == ablation.contender and not ablation.trained_without:
         return f"On {results.dataset.name} {lost}: the best on validation, {best}, sees none."
@@ -154,5 +161,7 @@ def on_time(results: Results) -> str:
         f"({per_cent(ablation.accuracy_without)}), {how}: {signed(-difference.difference)} points, "
         f"95 % interval {signed(-high)} to {signed(-low)}. Both are the best on validation images."
     )
-    few = f" These are single trainings; --seeds {ADVISED_SEEDS} shows what others would get."
-    return text + few * (not ablation.conclusive)
+    if ablation.conclusive:
+        return text
+    few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
+    return f"{text} These are {few}; --seeds {ADVISED_SEEDS} shows what others would get."
