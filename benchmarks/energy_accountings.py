@@ -4,8 +4,9 @@ network runs.
     python benchmarks/energy_accountings.py RUN [RUN …] [--accounting FILE.toml …]
 
 RUN is a run's folder. Each spiking contender stands against every other contender and its trained
-controls. Prints who is cheaper in how many accountings, and where the answers change; the result
-goes to benchmarks/results/energy-accountings.json.
+controls. Prints the conclusion before, a vote of all accountings, although four of them are one
+formula, and after, by families of accountings; and where the answers change. The result goes to
+benchmarks/results/energy-accountings.json.
 """
 
 import argparse
@@ -17,13 +18,12 @@ from spikeduel.measuring.energy import accounting
 from spikeduel.measuring.energy.accounting import compare_run
 from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import load_run
-from spikeduel.results.costs import Side
+from spikeduel.results.costs import AccountedPair
 from spikeduel.results.words import costs as words
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 
 RESULT = Path(__file__).parent / "results" / "energy-accountings.json"
-SIDES: tuple[Side | None, ...] = ("spiking", "other", None)
 OF_DATA = ("dataset", "encoding", "num_steps", "epochs", "seeds")
 
 
@@ -51,15 +51,26 @@ def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
     for accounted in accountings.pairs if accountings else []:
         assert accountings is not None
         rows = text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
-        print(f"\n{words.summary(accounted)}\n{render(rows)}")
-        sides = {side or "open": len(accounted.found(side)) for side in SIDES}
-        cases.append({"cheaper_in": sides, "judged": accounted.judged, **plain(accounted)})
+        before, after = vote(accounted), words.summary(accounted)
+        print(f"\nbefore: {before}\nafter: {after}\n{render(rows)}")
+        said = {"before": before, "after": after, "by_family": accounted.by_family}
+        cases.append({**said, **plain(accounted)})
     return {
         "run": run.name,
         "settings": settings,
         "accountings": accountings and plain(accountings.definitions),
         "cases": cases,
     }
+
+
+def vote(accounted: AccountedPair) -> str:
+    """Return the conclusion that counted each accounting once, relatives too."""
+    judged = [result.cheaper for result in accounted.by_accounting if result.ratio]
+    cheaper, dearer, left = (judged.count(side) for side in ("spiking", "other", None))
+    return (
+        f"{accounted.spiking} is cheaper than {accounted.other} in {cheaper} of {len(judged)} "
+        f"accountings of energy, dearer in {dearer}, {left} open."
+    )
 
 
 if __name__ == "__main__":

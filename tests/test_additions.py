@@ -44,6 +44,7 @@ add = 1
 
 ACCOUNTING = """
 label = "spikes"
+family = "arithmetic"
 title = "a spike a joule"
 source = "counted at my desk"
 where = "there"

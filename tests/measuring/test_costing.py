@@ -124,7 +124,7 @@ def test_energies_and_the_court_are_printed_as_text(tutorial):
     assert cost.energy("45nm-int8").title in title
     assert str(cost).splitlines()[-3:] == str(cost.energy()).splitlines()[-3:]
     assert len(memories) == 3
-    assert str(cost.accountings()).startswith("this network is cheaper than its ReLU twin in ")
+    assert str(cost.accountings()).startswith("Energy of this network against its ReLU twin: with ")
 
 
 def test_a_trained_model_is_counted_by_its_own_encoding():
@@ -242,7 +242,7 @@ def test_a_network_that_cannot_be_counted_says_why():
 
 def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
     (tmp_path / "mine.toml").write_text(
-        'label = "mine"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
+        'label = "mine"\nfamily = "arithmetic"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
         'leaves_out = "l"\n[formula]\nspiking = "acs"\nother = "macs"\n'
     )
     cost = sd.cost(tutorial, IMAGES)

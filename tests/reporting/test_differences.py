@@ -166,17 +166,23 @@ def duel():
     )
 
 
-def test_a_row_for_each_accounting_in_order_in_the_colour_of_who_is_cheaper(duel):
+def test_a_panel_for_each_family_and_a_row_for_each_accounting_in_the_cheaper_ones_colour(duel):
     accountings = compare_run(duel)
     accounted = accountings.pairs[0]
     colours = charts.contender_colours(duel.trials)
     chart = costs.energy_accountings(accounted, accountings, colours)
-    (panel,) = chart.panels
     by_accounting = in_order(accounted)
     labels = [accountings.accounting(result.accounting).label for result in by_accounting]
-    assert [name.text for name in panel.names] == labels
+    assert [name.text for panel in chart.panels for name in panel.names] == labels
+    assert [panel.title for panel in chart.panels] == [
+        "With memory on both sides",
+        "By arithmetic alone",
+        "On named chips",
+    ]
+    assert len({panel.x for panel in chart.panels}) == 1
     expected = {"spiking": colours["snn"], "other": colours["cnn"], None: charts.QUIET}
-    assert [marks.look.colour for marks in panel.marks if marks.told] == [
+    marked = [marks for panel in chart.panels for marks in panel.marks]
+    assert [marks.look.colour for marks in marked if marks.told] == [
         expected[result.cheaper] for result in by_accounting
     ]
     concluded = {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}
@@ -197,8 +203,8 @@ def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_
     ]
     changed = structs.replace(accounted, by_accounting=by_accounting)
     colours = charts.contender_colours(duel.trials)
-    (panel,) = costs.energy_accountings(changed, accountings, colours).panels
-    assert len(panel.names) == len(by_accounting) - 1
-    row, seen = (marks.rows[0]["snn / cnn from"] for marks in panel.marks[-2:])
+    _, arithmetic, _ = panels = costs.energy_accountings(changed, accountings, colours).panels
+    assert sum(len(panel.names) for panel in panels) == len(by_accounting) - 1
+    row, seen = (marks.rows[0]["snn / cnn from"] for marks in arithmetic.marks[-2:])
     assert (row, seen) == (1e9, 1000)
-    assert panel.x.high > 1000
+    assert all(panel.x.high > 1000 for panel in panels)

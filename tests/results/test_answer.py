@@ -145,19 +145,62 @@ def test_training_counts_that_of_the_twin_it_starts_from_and_each_seed_must_agre
 
 
 @pytest.mark.parametrize(
-    ("sides", "joules", "leader", "cheaper_in", "sure"),
+    ("sides", "joules", "by_family", "leader", "sure"),
     [
-        (["spiking"] * 3, (1e-6, 2e-6), "snn", 3, "shown"),
-        (["spiking", "spiking", "other"], (1e-6, 2e-6), "snn", 2, "not shown"),
-        (["spiking", "other", None], (1e-6, 2e-6), None, 1, "not shown"),
+        (
+            {"memory": ["spiking"] * 2, "chip": ["spiking"]},
+            (1e-6, 2e-6),
+            {"memory": ["snn"], "chip": ["snn"]},
+            "snn",
+            "shown",
+        ),
+        # However many accountings of arithmetic say the contrary.
+        (
+            {"arithmetic": ["spiking"] * 9, "memory": ["other"]},
+            (1e-6, 1e-6),
+            {"memory": ["cnn"], "arithmetic": ["snn"]},
+            "cnn",
+            "with memory",
+        ),
+        (
+            {"memory": ["spiking", None], "chip": ["spiking", "other"]},
+            (1e-6, 2e-6),
+            {"memory": ["snn", None], "chip": ["snn", "cnn"]},
+            "snn",
+            "not shown",
+        ),
+        (
+            {"memory": ["spiking", "other", None], "chip": ["spiking"]},
+            (1e-6, 2e-6),
+            {"memory": ["snn", "cnn", None], "chip": ["snn"]},
+            None,
+            "not shown",
+        ),
+        ({"memory": [None]}, (1e-6, 2e-6), {"memory": [None]}, None, "not shown"),
+        ({"chip": ["spiking"]}, (1e-6, 2e-6), {"chip": ["snn"]}, None, "not shown"),
         # No star stands at the number that is higher at both ends.
-        (["spiking", "spiking", "other"], (2e-6, 1e-6), None, 2, "not shown"),
+        ({"memory": ["spiking"]}, (2e-6, 1e-6), {"memory": ["snn"]}, None, "not shown"),
+    ],
+    ids=[
+        "all families",
+        "memory alone",
+        "memory in part",
+        "memory contradicts itself",
+        "open",
+        "no memory",
+        "above",
     ],
 )
-def test_energy_is_judged_by_all_accountings(sides, joules, leader, cheaper_in, sure):
+def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_family, leader, sure):
     by_accounting = [
-        AccountingResult(accounting=f"a{number}", ratio=Range(low=0.5, high=2.0), cheaper=cheaper)
-        for number, cheaper in enumerate(sides)
+        AccountingResult(
+            accounting=f"{family}{number}",
+            family=family,
+            ratio=Range(low=0.5, high=2.0),
+            cheaper=cheaper,
+        )
+        for family, of_family in sides.items()
+        for number, cheaper in enumerate(of_family)
     ]
     accounted = AccountedPair(
         spiking="snn", other="cnn", num_steps=4, rate=0.1, by_accounting=by_accounting
@@ -172,12 +215,8 @@ def test_energy_is_judged_by_all_accountings(sides, joules, leader, cheaper_in, 
             energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
         )
     ).lead("energy")
-    assert (energy.leader, energy.cheaper_in, energy.judged, energy.evidence) == (
-        leader,
-        cheaper_in,
-        3,
-        sure,
-    )
+    assert list(energy.by_family.items()) == list(by_family.items())
+    assert (energy.leader, energy.evidence) == (leader, sure)
 
 
 def test_one_training_each_shows_nothing_of_others():

@@ -40,7 +40,12 @@ from spikeduel.results.means import (
 )
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
-from spikeduel.results.words.costs import MEMORY_TITLES, figure_name, in_order
+from spikeduel.results.words.costs import (
+    FAMILY_TITLES,
+    MEMORY_TITLES,
+    figure_name,
+    in_order,
+)
 from spikeduel.results.words.verdict import titled
 
 KINDS = {
@@ -370,7 +375,9 @@ def break_even(
 def energy_accountings(
     accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
 ) -> Chart:
-    """Return the ratio of two networks' energies by accounting, in the cheaper one's colour."""
+    """Return the ratio of two networks' energies by accounting, in the cheaper one's colour; a
+    panel a family.
+    """
     known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
     sides = {
         "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),
@@ -380,22 +387,26 @@ def energy_accountings(
     low = max(min([0.5, *(ratio.low for _, ratio in known)]), 1 / WIDEST_RATIO)
     high = min(max([2.0, *(ratio.high for _, ratio in known)]), WIDEST_RATIO)
     start, end = (f"{accounted.spiking} / {accounted.other} {side}" for side in ("from", "to"))
-    marks, names = [], []
-    for place, (result, ratio) in enumerate(known):
-        cheaper, colour = sides[result.cheaper]
-        label = accountings.accounting(result.accounting).label
-        row: Row = {
-            "accounting": label,
-            start: ratio.low,
-            end: ratio.high,
-            "conclusion": f"{cheaper} cheaper" if cheaper else "open",
-        }
-        names.append(Name(label, charts.shortened(cheaper) or "open", colour))
-        marks.append(Marks("spans", [row], Look(colour, width=4.5), (start, end), place))
-        if ratio.low == ratio.high:
-            seen: Row = {start: min(max(ratio.low, low), high)}
-            marks.append(Marks("points", [seen], Look(colour), place=place, told=False))
     title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
     x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
-    rule, heading = Rule(1.0, look=Look(INK, width=0.9)), "Accounting, and who is cheaper"
-    return Chart(figure_name(accounted), [Panel(x, Axis(""), marks, heading, [rule], names)])
+    rule, panels = Rule(1.0, look=Look(INK, width=0.9)), []
+    for family in accounted.by_family:
+        marks, names = [], []
+        for place, (result, ratio) in enumerate(one for one in known if one[0].family == family):
+            cheaper, colour = sides[result.cheaper]
+            label = accountings.accounting(result.accounting).label
+            row: Row = {
+                "accounting": label,
+                "family": family,
+                start: ratio.low,
+                end: ratio.high,
+                "conclusion": f"{cheaper} cheaper" if cheaper else "open",
+            }
+            names.append(Name(label, charts.shortened(cheaper) or "open", colour))
+            marks.append(Marks("spans", [row], Look(colour, width=4.5), (start, end), place))
+            if ratio.low == ratio.high:
+                seen: Row = {start: min(max(ratio.low, low), high)}
+                marks.append(Marks("points", [seen], Look(colour), place=place, told=False))
+        heading = FAMILY_TITLES[family].capitalize()
+        panels.append(Panel(x, Axis(""), marks, heading, [rule], names))
+    return Chart(figure_name(accounted), panels, abreast=1)

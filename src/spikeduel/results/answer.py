@@ -16,6 +16,7 @@ from spikeduel.results.power import LEAD
 from spikeduel.results.run import (
     QUANTITIES,
     Answer,
+    Evidence,
     Lead,
     Pair,
     Quantity,
@@ -203,29 +204,24 @@ def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
 
 def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     accounted = accounted_pair(results, best, over)
-    if accounted is None or not accounted.judged:
+    if accounted is None or not accounted.by_family:
         if lead.values[best].below(lead.values[over]):
             return structs.replace(lead, evidence="shown")
         return structs.replace(lead, leader=None)
-    cheaper = {
-        accounted.spiking: len(accounted.found("spiking")),
-        accounted.other: len(accounted.found("other")),
-    }
-    leader, other = sorted(cheaper, key=cheaper.__getitem__, reverse=True)
-    # By most accountings, and not against what the table shows.
-    above = (
-        lead.values[other].low < lead.values[leader].low
-        and lead.values[other].high < lead.values[leader].high
-    )
-    by_all = cheaper[leader] == accounted.judged
-    return structs.replace(
-        lead,
-        leader=leader if by_all or (2 * cheaper[leader] > accounted.judged and not above) else None,
-        over=other,
-        evidence="shown" if by_all else "not shown",
-        cheaper_in=cheaper[leader],
-        judged=accounted.judged,
-    )
+    by_family = accounted.by_family
+    lead = structs.replace(lead, leader=None, by_family=by_family)
+    leaders = [name for name in by_family.get("memory", ()) if name]
+    if len(leaders) != 1:
+        return lead
+    leader, other = leaders[0], over if leaders[0] == best else best
+    ours, theirs = lead.values[leader], lead.values[other]
+    if theirs.low < ours.low and theirs.high < ours.high:
+        return lead  # the table beside it shows the contrary
+    agreed = [family for family, names in by_family.items() if names == leaders]
+    evidence: Evidence = "with memory" if "memory" in agreed else "not shown"
+    if len(agreed) == len(by_family):
+        evidence = "shown"
+    return structs.replace(lead, leader=leader, over=other, evidence=evidence)
 
 
 def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:

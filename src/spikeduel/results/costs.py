@@ -1,6 +1,6 @@
 """Types of costs of an answer: operations, energies by table, published accountings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import Meta
 
@@ -83,6 +83,11 @@ Read = Literal["source", "implementation", "quotation"]
 """Place of reading: the source | a public program that follows it | a quotation."""
 
 
+Family = Literal["memory", "arithmetic", "chip", "measured"]
+"""Memory of both networks counted | arithmetic alone | prices of a named chip | measured joules."""
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+
 class Constant(Range):
     """A number of an accounting, with its place in the source.
 
@@ -101,6 +106,7 @@ class Accounting(Frozen):
     """A way of counting: formulas over a layer's amounts, summed over layers."""
 
     name: str
+    family: Family
     label: str
     title: str
     source: str
@@ -130,6 +136,7 @@ class AccountingResult(Frozen):
     """
 
     accounting: str
+    family: Family
     spiking: Range | None = None
     other: Range | None = None
     ratio: Range | None = None
@@ -150,16 +157,21 @@ class AccountedPair(Frozen):
     by_accounting: list[AccountingResult]
     control: str | None = None
 
-    def found(self, cheaper: Side | None) -> list[AccountingResult]:
-        """Return the accountings with this result and a number."""
-        return [
-            result for result in self.by_accounting if result.cheaper == cheaper and result.ratio
-        ]
-
     @property
-    def judged(self) -> int:
-        """Number of accountings with a number."""
-        return sum(result.ratio is not None for result in self.by_accounting)
+    def by_family(self) -> dict[Family, list[str | None]]:
+        """Return the networks that a family's accountings call cheaper, None where one is open."""
+        names: dict[Side | None, str | None]
+        names = {"spiking": self.spiking, "other": self.other, None: None}
+        judged = [result for result in self.by_accounting if result.ratio]
+        cheaper = {
+            family: {result.cheaper for result in judged if result.family == family}
+            for family in FAMILIES
+        }
+        return {
+            family: [name for side, name in names.items() if side in sides]
+            for family, sides in cheaper.items()
+            if sides
+        }
 
 
 class EnergyAccountings(Frozen):

@@ -11,7 +11,7 @@ from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.accuracy import ContenderOptimism
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
-from spikeduel.results.costs import EnergyAccountings, Range
+from spikeduel.results.costs import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference
@@ -150,10 +150,18 @@ Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
 
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-Evidence = Literal["shown", "these models", "not shown", "equivalent", "the same", "not measured"]
+Evidence = Literal[
+    "shown",
+    "these models",
+    "with memory",
+    "not shown",
+    "equivalent",
+    "the same",
+    "not measured",
+]
 """Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
 than measurements differ; of energy: by all accountings. "these models": of these trained
-networks alone.
+networks alone. "with memory": by all accountings of the memory of both, not by all others.
 """
 
 
@@ -175,7 +183,8 @@ class Lead(Frozen):
 
     `values`: a share, seconds of a training (with its source's), seconds an answer, joules an
     answer (with memory on the chip), bytes of a process, bytes of weights. `by`: a difference in
-    accuracy, else a ratio. The leader in energy is cheaper in `cheaper_in` of `judged` accountings.
+    accuracy, else a ratio. `by_family`: contenders that the accountings of a family call cheaper,
+    None where one is open.
     """
 
     quantity: Quantity
@@ -184,8 +193,7 @@ class Lead(Frozen):
     over: str | None = None
     by: float | None = None
     evidence: Evidence = "not measured"
-    cheaper_in: int | None = None
-    judged: int | None = None
+    by_family: dict[Family, list[str | None]] = {}
 
 
 class Step(Frozen):

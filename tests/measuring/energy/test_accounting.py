@@ -8,6 +8,7 @@ from spikeduel.system.errors import InputError
 
 MINE = """
 label = "mine"
+family = "memory"
 title = "my counting"
 source = "my desk"
 where = "page 3"
@@ -42,9 +43,27 @@ def test_each_says_where_its_numbers_stand_and_what_it_leaves_out(name):
     assert sum(constant.low < constant.high for constant in law.constants.values()) <= 4
 
 
+def test_accountings_of_one_formula_are_of_one_family():
+    by_formula = {}
+    for name in NAMES:
+        by_formula.setdefault((read(name).spiking, read(name).other), set()).add(read(name).family)
+    assert by_formula["mac * macs_per_step + ac * acs", "mac * macs_per_step + ac * acs"] == {
+        "arithmetic"
+    }
+    assert all(len(families) == 1 for families in by_formula.values())
+    # A family of accountings with memory leaves no memory out of one network alone.
+    assert {name for name in NAMES if read(name).family == "memory"} == {
+        "memory",
+        "lemaire",
+        "dampfhoffer",
+        "yan",
+        "yan-dram",
+    }
+
+
 def test_one_of_the_users_own(file):
     law = read(file(MINE))
-    assert (law.name, law.label, law.unit) == ("mine", "mine", "J")
+    assert (law.name, law.label, law.family, law.unit) == ("mine", "mine", "memory", "J")
     assert law.other == law.spiking == "mac * macs + acs"
     assert (law.constants["mac"].low, law.constants["mac"].high) == (2, 2)
 
@@ -64,6 +83,8 @@ def test_one_of_the_users_own(file):
         ('unit = "pJ"', 'unit = "MJ"', "unknown unit"),
         ('read = "source"', 'read = "rumour"', "rumour"),
         ('where = "page 3"\n', "", "where"),
+        ('family = "memory"\n', "", "family"),
+        ('family = "memory"', 'family = "relatives"', "relatives"),
         ("label", "lable", "label"),
         ('label = "mine"', 'label = "a label that is longer than a chart can bear"', "label"),
     ],

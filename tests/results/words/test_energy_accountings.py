@@ -16,10 +16,11 @@ def accountings():
     return compare_run(results_of(snn, trial("cnn", operations=plain())))
 
 
-def result(name, low, high=None, cheaper=None, **changes):
+def result(name, family, low, high=None, cheaper=None, **changes):
     bounds = Range(low=low, high=high or low)
     return AccountingResult(
         accounting=name,
+        family=family,
         spiking=bounds,
         other=Range(low=1, high=1),
         ratio=bounds,
@@ -36,38 +37,61 @@ def accounted():
         Threshold(axis="memory", value=1.5, now=25, becomes="spiking", unit="pJ a byte"),
     ]
     by_accounting = [
-        result("lemaire", 1.5e-9, cheaper="other", thresholds=thresholds),
-        result("syops", 0.5, cheaper="spiking"),
-        result("dampfhoffer", 0.4, 2.0),
+        result("lemaire", "memory", 1.5e-9, cheaper="other", thresholds=thresholds),
+        result("syops", "arithmetic", 0.5, cheaper="spiking"),
+        result("dampfhoffer", "memory", 0.4, 2.0),
         result(
             "fp16",
+            "arithmetic",
             0.25,
             cheaper="spiking",
             thresholds=[replace(thresholds[0], value=0.3, becomes="other")],
         ),
-        AccountingResult(accounting="int8", reason="it finds nothing to count"),
+        AccountingResult(accounting="int8", family="chip", reason="it finds nothing to count"),
     ]
     return AccountedPair(
         spiking="snn", other="cnn", num_steps=4, rate=0.2, by_accounting=by_accounting
     )
 
 
-ORDER = ["fp16", "syops", "dampfhoffer", "lemaire", "int8"]
+ORDER = ["dampfhoffer", "lemaire", "fp16", "syops", "int8"]
 
 
 def rows(accounted, accountings):
     return text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
 
 
-def test_the_summary_counts_those_that_have_a_number(accounted):
+@pytest.mark.parametrize(
+    ("by_family", "said"),
+    [
+        ({"memory": ["cnn"]}, "with memory on both sides cnn takes less"),
+        (
+            {"memory": ["cnn", None], "arithmetic": ["snn"], "chip": ["snn"]},
+            "with memory on both sides cnn takes less where ranges do not overlap; by arithmetic "
+            "alone and on named chips snn takes less",
+        ),
+        (
+            {"memory": [None], "arithmetic": ["snn", "cnn"], "measured": ["cnn"]},
+            "with memory on both sides ranges overlap; by arithmetic alone accountings contradict one "
+            "another; as measured on this machine cnn takes less",
+        ),
+    ],
+    ids=["one", "alike", "all kinds"],
+)
+def test_a_family_counts_once_in_words(by_family, said):
+    assert words.families(by_family) == said
+
+
+def test_the_summary_is_by_the_families_that_have_a_number(accounted):
     assert words.summary(accounted) == (
-        "snn is cheaper than cnn in 2 of 4 accountings of energy, dearer in 1, 1 leaves it open."
+        "Energy of snn against cnn: with memory on both sides cnn takes less where ranges do not "
+        "overlap; by arithmetic alone snn takes less."
     )
-    sure = replace(accounted, by_accounting=accounted.by_accounting[1:2])
-    assert words.summary(sure).endswith("in 1 of 1 accountings of energy, dearer in 0.")
+    none = replace(accounted, by_accounting=accounted.by_accounting[-1:])
+    assert words.summary(none) == "Energy of snn against cnn: no accounting gives a number."
 
 
-def test_the_order_goes_by_side_then_by_ratio(accounted):
+def test_the_order_goes_by_family_side_and_ratio(accounted):
     assert [result.accounting for result in words.in_order(accounted)] == ORDER
 
 
@@ -97,6 +121,7 @@ def test_the_rows_of_the_page(accounted, accountings):
     by_name = {row["accounting"]: row for row in rows(accounted, accountings)}
     assert by_name["Lemaire"] == {
         "accounting": "Lemaire",
+        "family": "memory",
         "snn": "1.50 nJ",
         "cnn": "1000 mJ",
         "ratio": "1.5e-09",

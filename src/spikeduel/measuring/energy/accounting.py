@@ -29,6 +29,7 @@ from spikeduel.results.costs import (
     Axis,
     Constant,
     EnergyAccountings,
+    Family,
     Range,
     Read,
     Side,
@@ -180,6 +181,7 @@ class _Formula(Frozen, forbid_unknown_fields=True):
 
 class _File(Frozen, forbid_unknown_fields=True):
     label: Label
+    family: Family
     title: Text
     source: Text
     where: Text
@@ -219,6 +221,7 @@ def _accounting(name: str, content: bytes) -> Accounting:
         raise InputError(f"constants: at most {MOST_RANGES} may have a range.")
     definition = Accounting(
         name=visible(name),
+        family=file.family,
         label=visible(file.label),
         title=visible(file.title),
         source=visible(file.source),
@@ -297,7 +300,7 @@ def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
 
 def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
-    result = partial(AccountingResult, accounting=definition.name)
+    result = partial(AccountingResult, accounting=definition.name, family=definition.family)
     spiking, other = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
     for network, amounts in (("spiking", spiking), ("other", other)):
         if not np.isfinite(amounts).all() or amounts.min() < 0:

@@ -4,7 +4,7 @@ from spikeduel.results.answer import NOTICEABLE, was_busy
 from spikeduel.results.columns import SCORES, Averaged, score
 from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.run import Answer, Lead, Quantity, Results
-from spikeduel.results.words.costs import amount, range_in_words
+from spikeduel.results.words.costs import amount, families, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
 from spikeduel.system.sentences import counted
 
@@ -35,7 +35,8 @@ MEANINGS: dict[Quantity, str] = {
     "answer": "Time of one answer to one image on this machine, median.",
     "energy": (
         "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
-        "cheapest to the dearest way to compute it. Who leads is judged by all accountings."
+        "cheapest to the dearest way to compute it. The accountings with memory on both sides say "
+        "who leads."
     ),
     "memory": "Memory of a process at its first answer, Python and PyTorch included.",
     "size": "Size of the weights.",
@@ -146,7 +147,7 @@ def rows(results: Results) -> list[dict[str, str]]:
     if several > 1:
         lines.append(("lead", list(map(by, leads))))
     if several > 2:
-        lines.append(("over", [_short(lead.over or "") if by(lead) else "" for lead in leads]))
+        lines.append(("over", [_short(lead.over or "") if lead.leader else "" for lead in leads]))
     if several > 1:
         lines.append(("how sure", [lead.evidence for lead in leads]))
     titles = [TITLES[lead.quantity] for lead in leads]
@@ -176,13 +177,17 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
 
 def by(lead: Lead) -> str:
     """Return the lead; "" without a leader."""
-    if lead.cheaper_in is not None:
-        return f"{lead.cheaper_in} of {lead.judged}"
     if lead.leader is None:
         return ""
     if lead.quantity == "accuracy":
         return f"{hundredths(lead.by or 0.0)} points"
     return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
+
+
+def energy(results: Results) -> str:
+    """Say who takes less energy by each family of accountings; "" if none was asked."""
+    said = families(results.answer.lead("energy").by_family)
+    return f"Energy of an answer: {said}." if said else ""
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
@@ -11,10 +11,12 @@ from spikeduel.counting.operations import MEANINGS as MEANINGS  # for the page
 from spikeduel.counting.operations import WAYS, Operations, Way
 from spikeduel.results.columns import LAYERS, Column, layers, render, text_rows
 from spikeduel.results.costs import (
+    FAMILIES,
     MEMORIES,
     AccountedPair,
     AccountingResult,
     EnergyAccountings,
+    Family,
     Memory,
     Range,
     Side,
@@ -34,6 +36,7 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
 from spikeduel.results.words.numbers import counted, hundredths, per_cent
 from spikeduel.results.words.verdict import titled
+from spikeduel.system.sentences import listed
 
 TWO_WAYS = (
     "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "
@@ -277,6 +280,12 @@ def energy_text(energy: TableEnergy, table: str | None = None) -> str:
 
 MOST_SHOWN = 6
 """Limit of pairs with a figure and a sentence; contenders against contenders come first."""
+FAMILY_TITLES: dict[Family, str] = {
+    "memory": "with memory on both sides",
+    "arithmetic": "by arithmetic alone",
+    "chip": "on named chips",
+    "measured": "as measured on this machine",
+}
 READ = {
     "source": "read at the source",
     "implementation": "read in a program that follows the source",
@@ -304,22 +313,36 @@ def figure_name(accounted: AccountedPair) -> str:
 
 
 def summary(accounted: AccountedPair) -> str:
-    """Say who is cheaper, by how many accountings."""
-    cheaper, dearer, left = (len(accounted.found(side)) for side in ("spiking", "other", None))
-    left_open = f", {left} {'leaves' if left == 1 else 'leave'} it open" if left else ""
-    return (
-        f"{accounted.spiking} is cheaper than {accounted.other} in {cheaper} of "
-        f"{accounted.judged} accountings of energy, dearer in {dearer}{left_open}."
-    )
+    """Say which of two networks takes less energy, by each family of accountings."""
+    pair = f"Energy of {accounted.spiking} against {accounted.other}"
+    return f"{pair}: {families(accounted.by_family) or 'no accounting gives a number'}."
+
+
+def families(by_family: Mapping[Family, Sequence[str | None]]) -> str:
+    """Say who takes less by each family of accountings, families of one result together."""
+    alike: dict[str, list[str]] = {}
+    for family, names in by_family.items():
+        alike.setdefault(_takes_less(names), []).append(FAMILY_TITLES[family])
+    return "; ".join(f"{listed(titles)} {result}" for result, titles in alike.items())
+
+
+def _takes_less(names: Sequence[str | None]) -> str:
+    known = [name for name in names if name]
+    if len(known) > 1:
+        return "accountings contradict one another"
+    if not known:
+        return "ranges overlap"
+    return f"{known[0]} takes less{' where ranges do not overlap' if None in names else ''}"
 
 
 def in_order(accounted: AccountedPair) -> list[AccountingResult]:
-    """Sort by who is cheaper, then by ratio; no number last."""
+    """Sort by family, who is cheaper, and ratio; no number last."""
     sides: list[Side | None] = ["spiking", None, "other"]
 
-    def place(result: AccountingResult) -> tuple[bool, int, float]:
+    def place(result: AccountingResult) -> tuple[bool, int, int, float]:
         middle = math.sqrt(result.ratio.low * result.ratio.high) if result.ratio else math.inf
-        return result.ratio is None, sides.index(result.cheaper), middle
+        family, side = FAMILIES.index(result.family), sides.index(result.cheaper)
+        return result.ratio is None, family, side, middle
 
     return sorted(accounted.by_accounting, key=place)
 
@@ -339,13 +362,17 @@ def accounting_table(
             f"{_axis(threshold)}: {names[threshold.becomes]}" for threshold in result.thresholds
         )
 
+    family = Column[AccountingResult]("family", lambda result: result.family, is_text=True)
     columns: list[Column[AccountingResult]] = [
         Column("ratio", lambda result: result.ratio, ratio, unknown="–"),
         Column("cheaper", lambda result: result.reason or names[result.cheaper], is_text=True),
         Column("changes at", changes, definition=CHANGES_AT, is_text=True),
     ]
     if accountings is None:
-        return [Column("accounting", lambda result: result.accounting, is_text=True), *columns]
+        name = Column[AccountingResult](
+            "accounting", lambda result: result.accounting, is_text=True
+        )
+        return [name, family, *columns]
 
     def amounts(result: AccountingResult, side: Side) -> str | None:
         bounds = getattr(result, side)
@@ -357,6 +384,7 @@ def accounting_table(
             lambda result: accountings.accounting(result.accounting).label,
             is_text=True,
         ),
+        family,
         Column(accounted.spiking, partial(amounts, side="spiking"), unknown="–"),
         Column(accounted.other, partial(amounts, side="other"), unknown="–"),
         *columns,
