@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 import made_results
+from made_trials import scored
 from spikeduel.results.answer import answered
 from spikeduel.results.costs import (
     MEMORIES,
@@ -84,9 +85,10 @@ def fully_timed():
     )
 
 
-def control(title, accuracy, spikes=False, **changes):
+def control(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
+    about = {"meaning": "m", "spikes": spikes, "n": 20, "accuracy": accuracy}
     return ControlResult(
-        title=title, meaning="m", spikes=spikes, n=20, accuracy=accuracy, **changes
+        title=title, by_class=scored(accuracy, supports).by_class, **about, **changes
     )
 
 

@@ -15,7 +15,18 @@ from spikeduel.trials import contenders
 CLASSES = [f"class {k}" for k in range(10)]
 
 
-def scored(accuracy, supports=(200,) * 10):
+def confused(accuracy, supports):
+    """A confusion matrix of this accuracy, alike in all classes; wrong answers go round the others."""
+    ends = [round(accuracy * sum(supports[:k])) for k in range(len(supports) + 1)]
+    counts = [[0] * len(supports) for _ in supports]
+    for k, support in enumerate(supports):
+        counts[k][k] = right = ends[k + 1] - ends[k]
+        for wrong in range(support - right):
+            counts[k][(k + 1 + wrong % (len(supports) - 1)) % len(supports)] += 1
+    return counts
+
+
+def scored(accuracy, supports=(200,) * 10, confusion=None):
     """The scores of images, `supports` of each class."""
     scores = {"precision": accuracy, "recall": accuracy, "f1": accuracy}
     return Test(
@@ -25,7 +36,7 @@ def scored(accuracy, supports=(200,) * 10):
         per_class=[
             ClassScores(name=f"class {k}", **scores, support=n) for k, n in enumerate(supports)
         ],
-        confusion=[[0] * len(supports) for _ in supports],
+        confusion=confusion or confused(accuracy, supports),
     )
 
 

@@ -7,6 +7,7 @@ from msgspec import structs
 from torch import nn
 
 import spikeduel as sd
+from made_costs import control
 from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
 from made_trials import results, trial
@@ -15,7 +16,6 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.costing import cost_entry, operations, with_energy
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import ControlResult
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
@@ -175,10 +175,9 @@ def test_what_was_counted_has_an_energy_and_what_was_not_a_reason():
 
 
 def test_energies_of_trials_and_controls_by_other_tables():
-    about = {"title": "", "meaning": "", "spikes": False, "n": 2000, "accuracy": 0.5}
     controls = {
-        "relu_twin": ControlResult(**about, **cost_entry(Counted(operations=plain()))),
-        "shuffled": ControlResult(**about),
+        "relu_twin": control("", 0.5, **cost_entry(Counted(operations=plain()))),
+        "shuffled": control("", 0.5),
     }
     before = results(
         [trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))]

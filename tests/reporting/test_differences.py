@@ -16,7 +16,6 @@ from spikeduel.reporting.charts import Name
 from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.costs import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
-from spikeduel.results.trials import ControlResult
 from spikeduel.results.words.costs import in_order
 
 # ---- pairs
@@ -115,7 +114,7 @@ def comparison(make_run):
     """A run whose spiking trials have `MEASURED`."""
     made = make_run(seeds=2)
     measured = {
-        name: ControlResult(title=name, meaning="", spikes=SPIKES[name], n=20, accuracy=accuracy)
+        name: made_costs.control(name, accuracy, spikes=SPIKES[name])
         for name, accuracy in MEASURED.items()
     }
     trials = [

@@ -22,7 +22,7 @@ def seeds(*accuracies, folds=1, key="k"):
             seed=k // folds,
             fold=None if folds == 1 else k % folds,
             test=scored(0.9, FIVE),
-            controls={"one_step": control("one time step", accuracy, key=key)},
+            controls={"one_step": control("one time step", accuracy, supports=FIVE, key=key)},
         )
         for k, accuracy in enumerate(accuracies)
     ]

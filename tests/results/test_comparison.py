@@ -7,6 +7,7 @@ from msgspec import structs
 
 from damage import FUZZED, changed, problem
 from made_audits import audit_with
+from made_costs import control
 from made_findings import example
 from made_operations import plain, spiking
 from made_times import untimed
@@ -17,7 +18,7 @@ from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.findings import finding
 from spikeduel.results.run_diff import list_runs
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import ControlResult, Score
+from spikeduel.results.trials import Score
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import typed
@@ -31,9 +32,7 @@ SNN = trial(
     seconds=[2.0],
     operations=spiking(),
     latency=untimed(None, None, "cpu"),
-    controls={
-        "shuffled": ControlResult(title="shuffled", meaning="", spikes=True, n=2000, accuracy=0.5)
-    },
+    controls={"shuffled": control("shuffled", 0.5, spikes=True)},
 )
 CNN = trial("cnn", 0.8, parameters=1234, operations=plain())
 ROW = ControlRow(control="shuffled", title="shuffled", meaning="", spikes=True, reason="it broke.")

@@ -221,6 +221,12 @@ def test_networks_of_other_libraries():
 # ---- chance
 
 
+def answered(confusion):
+    supports = [sum(row) for row in confusion]
+    right = sum(row[k] for k, row in enumerate(confusion))
+    return trial("snn", 0.5, test=scored(right / sum(supports), supports, confusion))
+
+
 def fold(accuracy, number, supports=(20,) * 5, **changes):
     return trial("snn", accuracy, fold=number, **{"test": scored(accuracy, supports), **changes})
 
@@ -244,8 +250,17 @@ def test_pretrained_weights_and_their_lack_are_said():
         # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
         ([trial("snn", 0.112)], [at_chance(["snn"], chance=0.1, stopped_early=True)]),
         ([trial("snn", 0.115)], []),
-        # Chance is the most frequent class.
-        ([fold(0.82, None, (80, 20))], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
+        # A constant answer, and one for every tenth image, are of no use, however frequent the
+        # class is; nine in ten of the rare class, among as many answers, are.
+        ([answered([[80, 0], [20, 0]])], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
+        ([answered([[72, 8], [18, 2]])], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
+        ([answered([[64, 16], [2, 18]])], []),
+        # 1 % positives: all are found among 3 % of the others; one alone may be by chance.
+        ([answered([[960, 30], [0, 10]])], []),
+        (
+            [answered([[290, 9], [0, 1]])],
+            [at_chance(["snn"], chance=299 / 300, stopped_early=True)],
+        ),
         # All trainings judge together: 0.27 of 100 images is within two standard errors (8 points)
         # of 20 %; 0.29 of 500 (3.6 points) is not.
         (

@@ -59,6 +59,46 @@ def test_of_few_effective_groups_nobody_is_better():
     assert (equal.effective_groups, equal.conclusion) == (39, Conclusion.A_BETTER)
 
 
+def test_unbalanced_classes_count_alike():
+    # Sixty negatives and six positives. a misses six negatives, b three positives.
+    labels = np.repeat([0, 1], [60, 6])
+    a, b = labels.copy(), labels.copy()
+    a[:6], b[60:63] = 1, 0
+    result = sd.compare_predictions(labels, a, b)
+    assert (result.measure, result.difference) == ("balanced_accuracy", pytest.approx(0.2))
+    # A positive weighs as much as ten negatives: of 2^9 signs, those of the three positives decide.
+    flips = [
+        abs(10 * positives - negatives) >= 24
+        for positives in (3, 1, -1, -3)
+        for negatives in (6, 4, 2, 0, -2, -4, -6)
+    ]
+    ways = [x * y for x in (1, 3, 3, 1) for y in (1, 6, 15, 20, 15, 6, 1)]
+    assert result.p_value == pytest.approx(np.dot(flips, ways) / 2**9)
+    # Of five negatives for each positive, all images count alike.
+    fewer = sd.compare_predictions(labels[30:], a[30:], b[30:])
+    assert (fewer.measure, fewer.difference) == ("accuracy", pytest.approx(3 / 36))
+
+
+@pytest.mark.parametrize(("seeds", "groups"), [(1, None), (6, None), (1, 4), (6, 4)])
+def test_a_rare_class_decides_no_less_than_a_frequent_one(seeds, groups):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [1900, 100])
+    rng.shuffle(labels)
+    # a finds nine in ten positives, b a third, with fewer false alarms.
+    a, b = (
+        np.where(
+            rng.random((seeds, 2000)) < np.where(labels, recall, specificity), labels, 1 - labels
+        )
+        for recall, specificity in ((0.9, 0.95), (0.33, 0.99))
+    )
+    names = None if groups is None else np.arange(2000) // groups
+    result = sd.compare_predictions(labels, a, b, names)
+    assert (a == labels).mean() < (b == labels).mean()
+    assert result.conclusion is Conclusion.A_BETTER
+    assert result.ci95[0] < 0.265 < result.ci95[1]
+    assert result.difference == pytest.approx(0.265, abs=0.05)
+
+
 def test_a_difference_prints_as_one_line():
     labels, right, wrong = np.arange(400) % 4, np.arange(400) % 4, (np.arange(400) + 1) % 4
     text = str(sd.compare_predictions(labels, np.where(labels == 0, wrong, right), right))

@@ -16,6 +16,7 @@ from spikeduel.results.uncertainty import (
     holm,
     mcnemar,
     of_difference,
+    scores,
     sign_flips,
 )
 
@@ -82,6 +83,30 @@ def test_the_two_way_table_by_hand():
     assert estimate.seeds == pytest.approx(max(by_seed, remainder))
     assert estimate.images == pytest.approx(max(images - remainder, 0))
     assert estimate.centre == pytest.approx(1.5 / 6)
+
+
+def test_the_variance_of_a_balanced_difference_by_hand():
+    # a and b differ on one of two positives and two of eight negatives.
+    classes = np.repeat([0, 1], [8, 2])
+    right_a = np.array([[1, 1, 1, 1, 1, 1, 0, 0, 1, 1]], bool)
+    right_b = np.array([[1, 1, 1, 1, 0, 0, 0, 0, 1, 0]], bool)
+    estimate = of_difference(right_a, right_b, None, classes=classes)
+    # Squares about the means of the classes, by weights 10/(2·8) and 10/(2·2).
+    negatives, positives = 0.625**2 * (2 - 8 / 16), 2.5**2 * (1 - 2 / 4)
+    centre = (0.25 + 0.5) / 2
+    added = (0.625**2 + 2.5**2) / 2
+    squares = negatives + positives + 10 * centre**2 + added
+    assert estimate.centre == pytest.approx(10 * centre / 12)
+    assert estimate.images == pytest.approx((squares - (10 * centre) ** 2 / 12) / 12**2)
+    assert scores(right_a, classes).mean() == pytest.approx((0.75 + 1) / 2)
+
+
+def test_equal_classes_have_the_accuracies_of_all_images():
+    rng = np.random.default_rng(0)
+    right_a, right_b = crossed(rng, images=600), crossed(rng, images=600)
+    balanced = of_difference(right_a, right_b, None, classes=np.arange(600) % 3)
+    plain = of_difference(right_a, right_b, None)
+    assert balanced.interval(0.95) == pytest.approx(plain.interval(0.95), abs=1e-4)
 
 
 def test_the_two_way_table_of_paired_seeds_by_hand():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from made_costs import control
 from made_trials import results, trial, tuning
 from spikeduel.data import cache
 from spikeduel.data.prepared import RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.trials import ControlResult
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -53,8 +53,7 @@ def keep(key, done=True):
 @pytest.fixture
 def runs():
     """A run with a trial and a trained control, and what else its store gathered."""
-    control = ControlResult(title="twin", meaning="", spikes=False, n=1, accuracy=0.5, key=CONTROL)
-    trials = [trial("snn", 0.9, key=OWN, controls={"relu_twin": control})]
+    trials = [trial("snn", 0.9, key=OWN, controls={"relu_twin": control("twin", 0.5, key=CONTROL)})]
     run = Path("runs/made-up")
     comparison = Comparison(EXPERIMENT, results(trials, experiment=EXPERIMENT), run)
     write_experiment(run / "experiment.toml", EXPERIMENT)

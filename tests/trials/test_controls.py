@@ -269,6 +269,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
                 spikes=False,
                 n=scores.n,
                 accuracy=scores.accuracy,
+                by_class=scores.by_class,
                 bits=bits if name == "quantised_twin" else None,
             )
             for name, scores in beside.items()

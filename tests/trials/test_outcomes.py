@@ -141,7 +141,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
     }
     about = {"meaning": "", "spikes": False, "n": 60, "key": "k"}
     made = {
-        name: ControlResult(title=name, accuracy=scores.accuracy, **about)
+        name: ControlResult(title=name, accuracy=scores.accuracy, by_class=scores.by_class, **about)
         for name, scores in answers.items()
     }
     controlled = Controlled(made, answers, {})

@@ -17,6 +17,7 @@ from spikeduel.auditing.context import GAP, AuditContext, Fields
 from spikeduel.auditing.neighbours import gradients, lowest
 from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
 from spikeduel.results.findings import Values, finds
+from spikeduel.results.significance import IMBALANCE
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
@@ -34,8 +35,6 @@ MOST_PRODUCTS = 1e12
 QUERIES_AT_ONCE = 1024
 FEW_TEST_IMAGES = 10
 """Test images of a class below which its scores are uncertain."""
-IMBALANCE = 10
-"""Ratio of the largest to the smallest class above which they are unbalanced."""
 
 
 def check(context: AuditContext) -> Fields:

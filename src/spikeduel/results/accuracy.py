@@ -1,18 +1,39 @@
 """Accuracy of a contender, chance, and optimism.
 
-An accuracy is the share of right answers over all test images of a seed, in all folds; a
-contender's is the mean over its seeds. Optimism is what
-choosing the epoch on test images would add.
+An accuracy is the share of right answers over all test images of a seed, in all folds; a balanced
+one is the mean of the shares of the classes. A contender's is the mean over its seeds. Optimism is
+what choosing the epoch on test images would add.
 """
 
 import statistics
 from collections.abc import Sequence
 
+import numpy as np
+
+from spikeduel.results.significance import Measure, are_unbalanced
 from spikeduel.results.trials import Optimism, Trial
 from spikeduel.system.typed import Count, Frozen, Share
 
+BY_CHANCE = 0.025
+"""Probability of answers as good without any dependence on the truth, below which there is one."""
+DRAWS = 1999
+"""Orders of the answers that are drawn, where the probability is in doubt."""
+ROUNDING = 1e-9
+"""Differences in accuracy that are rounding."""
 
-def of_seeds(trials: Sequence[Trial]) -> dict[int, float]:
+
+def measure_of(trials: Sequence[Trial]) -> Measure:
+    """Return the measure by which contenders are compared: accuracy, or balanced accuracy where the
+    classes of the test images are unbalanced.
+    """
+    return "balanced_accuracy" if are_unbalanced(_images_of(trials)) else "accuracy"
+
+
+def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[int, float]:
+    """Return a contender's accuracies by seed, in the `measure` (default: that of comparisons)."""
+    tables = _tables(trials)
+    if tables and (measure or measure_of(trials)) == "balanced_accuracy":
+        return {seed: _balanced(table) for seed, table in tables.items()}
     right: dict[int, float] = {}
     tested: dict[int, int] = {}
     for trial in trials:
@@ -22,37 +43,78 @@ def of_seeds(trials: Sequence[Trial]) -> dict[int, float]:
     return {seed: right[seed] / tested[seed] for seed in right}
 
 
-def mean_accuracy(trials: Sequence[Trial]) -> float | None:
-    """Return a contender's accuracy; None if untested."""
-    accuracies = of_seeds(trials).values()
+def mean_accuracy(trials: Sequence[Trial], measure: Measure = "accuracy") -> float | None:
+    """Return a contender's mean over seeds; None if untested."""
+    accuracies = of_seeds(trials, measure).values()
     return statistics.fmean(accuracies) if accuracies else None
 
 
+def _images_of(trials: Sequence[Trial]) -> np.ndarray:
+    """Return the number of test images of each class, in all folds, int64 `[K]`."""
+    tests = {trial.fold: trial.test for trial in trials if trial.test}
+    return np.sum([test.by_class.images for test in tests.values()], axis=0)
+
+
+def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np.ndarray]:
+    """Return the images, answers and right answers of each class, in all folds, int64 `[3, K]` by
+    seed, of a contender or its `control`.
+    """
+    tables: dict[int, np.ndarray] = {}
+    for trial in trials:
+        if trial.test:
+            counts = trial.controls[control].by_class if control else trial.test.by_class
+            table = np.array([counts.images, counts.answers, counts.right])
+            tables[trial.seed] = tables.get(trial.seed, 0) + table
+    return tables
+
+
+def _balanced(table: np.ndarray) -> float:
+    """Return the mean of the recalls of the classes with images."""
+    images, _, right = table[:, table[0] > 0]
+    return float((right / images).mean())
+
+
 def share_of_most_frequent(trials: Sequence[Trial]) -> float:
-    """Return chance: the share of the test images' most frequent class."""
-    tests = [trial.test for trial in trials if trial.test]
-    support = [
-        sum(scores.support for scores in of_class)
-        for of_class in zip(*(test.per_class for test in tests), strict=True)
-    ]
-    return max(support) / sum(test.n for test in tests)
+    """Return the share of the test images' most frequent class: a constant answer's accuracy."""
+    images = _images_of(trials)
+    return float(images.max() / images.sum())
 
 
 def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -> bool:
-    """Return True unless a contender, or its `control`, is better than chance by two standard
-    errors over its images.
+    """Return True unless the answers of a contender, or of its `control`, are shown to depend on
+    the truth: their balanced accuracy is above that of the same answers in other orders.
+
+    That is a permutation test; seeds answer the same images, and count as one. Answers that lie far
+    enough above need no drawing (Cantelli's inequality).
     """
-    asked = [
-        (trial.test, trial.controls[control] if control else trial.test)
-        for trial in trials
-        if trial.test
-    ]
-    num_answers = sum(test.n for test, _ in asked)
-    right = sum(scored.accuracy * test.n for test, scored in asked)
-    chance = share_of_most_frequent(trials)
-    # Seeds answer the same images again.
-    num_images = num_answers / len({trial.seed for trial in trials})
-    return right / num_answers <= chance + 2 * (chance * (1 - chance) / num_images) ** 0.5
+    tables = list(_tables(trials, control).values())
+    by_chance = np.mean([_mean_by_chance(table) for table in tables], axis=0)
+    ahead = np.mean([_balanced(table) for table in tables]) - by_chance[0]
+    if ahead <= ROUNDING or ahead**2 >= (1 / BY_CHANCE - 1) * by_chance[1] ** 2:
+        return bool(ahead <= ROUNDING)
+    drawn = np.mean([np.sort(_drawn_by_chance(table)) for table in tables], axis=0)
+    as_high = drawn - by_chance[0] >= ahead - ROUNDING
+    return bool((1 + as_high.sum()) / (1 + DRAWS) > BY_CHANCE)
+
+
+def _mean_by_chance(table: np.ndarray) -> tuple[float, float]:
+    """Return the mean and the standard deviation of balanced accuracy over all orders of the
+    answers.
+    """
+    num_images, (images, answers, _) = table[0].sum(), table[:, table[0] > 0]
+    weights = 1 / len(images) / images
+    mean = weights @ (images * answers) / num_images
+    squares = weights**2 @ (images * answers * (num_images - images - answers))
+    variance = (squares / num_images + mean**2) / max(num_images - 1, 1)
+    return float(mean), float(max(variance, 0.0) ** 0.5)
+
+
+def _drawn_by_chance(table: np.ndarray) -> np.ndarray:
+    """Return balanced accuracies with the answers in other orders `[DRAWS]`."""
+    rng = np.random.default_rng(0)
+    truth, answers = (np.repeat(np.arange(table.shape[1]), counts) for counts in table[:2])
+    weights = (1 / np.count_nonzero(table[0]) / np.maximum(table[0], 1))[truth]
+    return np.array([weights @ (truth == rng.permutation(answers)) for _ in range(DRAWS)])
 
 
 def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:

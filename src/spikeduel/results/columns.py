@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -133,11 +133,16 @@ def averaged(
     return Averaged(form(statistics.fmean(values) if mean is None else mean), spread)
 
 
-def score(tested: Sequence[Trial], name: str) -> Averaged | None:
+ScoreName = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"]
+
+
+def score(tested: Sequence[Trial], name: ScoreName) -> Averaged | None:
     """Return a contender's score in per cent."""
     scores = [getattr(trial.test, name) for trial in tested if trial.test]
-    mean = accuracy.mean_accuracy(tested) if name == "accuracy" else None
-    return averaged(scores, mean=mean)
+    match name:
+        case "accuracy" | "balanced_accuracy":
+            return averaged(scores, mean=accuracy.mean_accuracy(tested, name))
+    return averaged(scores)
 
 
 def validation_accuracy(validation: Score | None) -> str:
@@ -167,7 +172,7 @@ def contender_rows(results: Results) -> list[ContenderRow]:
     ]
 
 
-def _score_column(title: str, name: str, definition: str) -> Column[ContenderRow]:
+def _score_column(title: str, name: ScoreName, definition: str) -> Column[ContenderRow]:
     return Column(
         title, lambda row: score(row.tested, name), definition=definition, unknown="failed"
     )

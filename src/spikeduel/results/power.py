@@ -68,14 +68,18 @@ def power(variability: Variability, lead: float, num_seeds: int, comparisons: in
 
 
 def variability_of(
-    right_a: np.ndarray, right_b: np.ndarray, groups: np.ndarray | None = None
+    right_a: np.ndarray,
+    right_b: np.ndarray,
+    groups: np.ndarray | None = None,
+    classes: np.ndarray | None = None,
 ) -> Variability:
     """Return the variability of two contenders' answers, bool `[S, N]` of two seeds or more;
-    `groups` `[N]` as in `significance`.
+    `groups` and `classes` `[N]` as in `significance`.
     """
     cluster = uncertainty.numbered(groups)
-    off = uncertainty.of_difference(right_a, right_b, cluster)
-    spreads = [float(right.mean(1).std(ddof=1)) for right in (right_a, right_b)]
+    off = uncertainty.of_difference(right_a, right_b, cluster, classes=classes)
+    scored = [uncertainty.scores(right, classes) for right in (right_a, right_b)]
+    spreads = [float(right.mean(1).std(ddof=1)) for right in scored]
     # The seeds' parts, if these say less than the remainder.
     least = math.sqrt(off.seeds * off.num_seeds / 2)
     if math.hypot(*spreads) < least * math.sqrt(2):
@@ -85,7 +89,9 @@ def variability_of(
         seeds_b=spreads[1],
         images=math.sqrt(off.images),
         image_freedom=None if cluster is None else off.image_freedom,
-        effective_groups=None if cluster is None else uncertainty.effective_groups(cluster),
+        effective_groups=None
+        if cluster is None
+        else uncertainty.effective_groups(cluster, uncertainty.weights_of(classes, len(cluster))),
     )
 
 

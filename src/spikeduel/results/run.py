@@ -89,13 +89,12 @@ class Dataset(Frozen):
 class Pair(Difference, kw_only=True):
     """Contenders `a` and `b` over the seeds that both finished: a − b.
 
-    Accuracies and test images (`only_a_right`) are means over seeds. `power`: chance to find a lead
-    of one point, None with one seed.
+    Accuracies, in the `measure`, and test images (`only_a_right`) are means over seeds. `power`:
+    chance to find a lead of one point, None with one seed.
     """
 
     a: str
     b: str
-    measure: str = "accuracy"
     accuracy_a: Share
     accuracy_b: Share
     only_a_right: float

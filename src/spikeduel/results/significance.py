@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta, structs
@@ -40,10 +40,16 @@ from spikeduel.system.typed import Frozen
 MARGIN = 0.005
 SHARE_OF_ERRORS = 0.25
 """Largest difference that does not matter, as a share of the better one's errors."""
+IMBALANCE = 5
+"""Ratio of the largest to the smallest class above which classes are unbalanced and count alike."""
 FEWEST_GROUPS = 6
 """Fewest equal groups of test images whose flipped signs reach p < `ALPHA`: 2 of 2^6 ways."""
 
 Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+Measure = Literal["accuracy", "balanced_accuracy"]
+"""Share of right answers: of all images, or the mean of the shares of the classes (recalls)."""
 
 
 class Conclusion(StrEnum):
@@ -71,7 +77,8 @@ class Reservation(StrEnum):
 
 
 class Difference(Frozen):
-    """Difference in accuracy of contenders a and b on the same `n` test images: fractions, a − b.
+    """Difference of contenders a and b in a `measure`, on the same `n` test images: a fraction,
+    a − b.
 
     The better one has `p_value` ≤ 0.05; else they are equivalent if `ci90` lies inside `±margin`
     (two one-sided tests at 5 %: Schuirmann 1987); else the comparison is inconclusive.
@@ -109,6 +116,7 @@ class Difference(Frozen):
     reservation: Reservation | None = None
     paired: bool = False
     failed: int = 0
+    measure: Measure = "accuracy"
 
     @property
     def fewest_seeds(self) -> int:
@@ -159,8 +167,9 @@ def compare_predictions(
 
     `labels` `[N]` is the truth. `groups` `[N]` names images that are not independent (one person's,
     say). Differences inside `±margin` (a fraction; unset: half a point, or a quarter of the better
-    one's errors if that is less) count as none. `paired`: row s of both is one
-    training, asked in two ways; a common seed is not enough. Raises `InputError`.
+    one's errors if that is less) count as none. `paired`: row s of both is one training, asked in
+    two ways; a common seed is not enough. Where the largest class has more than five times the
+    images of the smallest, balanced accuracies are compared. Raises `InputError`.
     """
     return adjusted(
         [tested_predictions(labels, predictions_a, predictions_b, groups, margin, paired)]
@@ -196,11 +205,12 @@ def difference(
     groups: ArrayLike | None = None,
     margin: float | None = None,
     paired: bool = False,
+    classes: np.ndarray | None = None,
 ) -> Difference:
-    """Compare two contenders by the images that each seed gets right: bool `[S, N]`. Raises
-    `InputError`.
+    """Compare two contenders by the images that each seed gets right: bool `[S, N]`. `classes` are
+    those of `balanced_classes`. Raises `InputError`.
     """
-    return adjusted([tested(right_a, right_b, groups, margin, paired)])[0]
+    return adjusted([tested(right_a, right_b, groups, margin, paired, classes)])[0]
 
 
 def tested(
@@ -209,6 +219,7 @@ def tested(
     groups: ArrayLike | None = None,
     margin: float | None = None,
     paired: bool = False,
+    classes: np.ndarray | None = None,
 ) -> Tested:
     """Test one of several comparisons, which `adjusted` then takes together. As `difference`."""
     if margin is not None and not 0 <= margin <= 1:
@@ -216,30 +227,33 @@ def tested(
             f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}."
         )
     num_seeds, num_images = right_a.shape
-    accuracies = float(right_a.mean()), float(right_b.mean())
+    weights = uncertainty.weights_of(classes, num_images)
+    scores_a, scores_b = (uncertainty.scores(right, classes) for right in (right_a, right_b))
+    accuracies = float(scores_a.mean()), float(scores_b.mean())
     if margin is None:
         margin = least_that_matters(MARGIN, max(accuracies))
     if groups is not None:
         groups = _of_images("groups", groups, num_images)
     cluster = uncertainty.numbered(groups)
-    off = uncertainty.of_difference(right_a, right_b, cluster, paired)
+    off = uncertainty.of_difference(right_a, right_b, cluster, paired, classes)
     p_value, exchange, units = off.p_value, None, "images" if cluster is None else "groups"
     fewest = FEWEST_PAIRED_SEEDS if paired else FEWEST_SEEDS
     test = f"t test over seeds and {units}"
     if num_seeds >= fewest:
-        of_seeds = right_a.mean(1), right_b.mean(1)
+        of_seeds = scores_a.mean(1), scores_b.mean(1)
         exchange = (
             Exchange.of_pairs(of_seeds[0] - of_seeds[1]) if paired else Exchange.of(*of_seeds)
         )
         test += f", and {exchange.how} " + ("sign flips" if paired else "permutation") + " of seeds"
     elif cluster is None and num_seeds == 1:
-        p_value = max(p_value, uncertainty.mcnemar(right_a[0], right_b[0]))
-        test = "exact McNemar test, and normal test over images"
+        p_value = max(p_value, uncertainty.mcnemar(right_a[0], right_b[0], weights))
+        exact = "McNemar test" if classes is None else "sign flips of images"
+        test = f"exact {exact}, and normal test over images"
     elif cluster is not None and num_seeds == 1:
-        sums = np.bincount(cluster, weights=right_a[0].astype(float) - right_b[0])
+        sums = np.bincount(cluster, weights * (right_a[0].astype(float) - right_b[0]))
         test = "t test over groups of images"
         if len(sums) >= FEWEST_GROUPS:
-            exchange = Exchange.of_pairs(sums, np.bincount(cluster))
+            exchange = Exchange.of_pairs(sums, np.bincount(cluster, weights))
             test += f", and {exchange.how} sign flips of {len(sums):,} groups"
     low, high = off.interval(0.90)
     compared = Difference(
@@ -260,9 +274,12 @@ def tested(
         if num_seeds > 1
         else None,
         groups=None if cluster is None else int(cluster.max()) + 1,
-        effective_groups=None if cluster is None else uncertainty.effective_groups(cluster),
+        effective_groups=None
+        if cluster is None
+        else uncertainty.effective_groups(cluster, weights),
         negligible=-margin < low and high < margin,
         paired=paired,
+        measure="accuracy" if classes is None else "balanced_accuracy",
     )
     return Tested(compared, off, exchange)
 
@@ -304,7 +321,21 @@ def tested_predictions(
             f"predictions_a is of {seeds_a} and predictions_b of {seeds_b} seeds: give as many of "
             f"each."
         )
-    return tested(right[0], right[1], groups, margin, paired)
+    return tested(right[0], right[1], groups, margin, paired, balanced_classes(truth))
+
+
+def are_unbalanced(counts: Sequence[int] | np.ndarray) -> bool:
+    """Return True if a class has far more images than another; classes without any are left out."""
+    present = [count for count in counts if count]
+    return max(present) > IMBALANCE * min(present)
+
+
+def balanced_classes(labels: np.ndarray) -> np.ndarray | None:
+    """Return the classes of images `[N]`, numbered from 0, if they are unbalanced and so have to
+    count alike; else None.
+    """
+    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return classes if are_unbalanced(counts) else None
 
 
 def least_that_matters(most: float, accuracy: float) -> float:

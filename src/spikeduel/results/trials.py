@@ -45,6 +45,16 @@ class ClassScores(Frozen):
     support: Count
 
 
+class ByClass(Frozen):
+    """Numbers of test images of each class, of answers that name the class, and of right ones,
+    `[K]` each.
+    """
+
+    images: list[Count]
+    answers: list[Count]
+    right: list[Count]
+
+
 class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over classes.
 
@@ -62,6 +72,19 @@ class Scores(Frozen):
     loss: float | None = None
     tie_share: Share | None = None
     computed_in: str | None = None
+
+    @property
+    def by_class(self) -> ByClass:
+        return ByClass(
+            images=[sum(row) for row in self.confusion],
+            answers=[sum(column) for column in zip(*self.confusion, strict=True)],
+            right=[row[k] for k, row in enumerate(self.confusion)],
+        )
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """Mean of the recalls of the classes with images."""
+        return statistics.fmean(scores.recall for scores in self.per_class if scores.support)
 
 
 class Classification(Scores, kw_only=True):
@@ -301,6 +324,7 @@ class ControlResult(Frozen):
     spikes: bool
     n: Count
     accuracy: Share
+    by_class: ByClass
     num_steps: Positive | None = None
     bits: Positive | None = None
     parameters: Count | None = None

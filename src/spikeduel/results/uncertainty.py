@@ -5,6 +5,11 @@ seeds, one to the image, and a remainder (two-way random effects: Searle, Casell
 *Variance Components*, 1992). The spreads of seeds and of images both hold the remainder, which is
 taken out once. Unless paired, seeds are trainings of their own. Groups of dependent images take the
 place of images, with the jackknife's variance.
+
+Where K classes count alike (balanced accuracy), an image of a class of n images weighs N / (K · n).
+Its score is the mean of the classes' means, plus its weight times its distance from the mean of its
+class. Such scores have the mean and the variance of the balanced accuracy, so that all of the above
+holds for them.
 """
 
 import itertools
@@ -28,6 +33,8 @@ ADVISED_SEEDS = FEWEST_PAIRED_SEEDS
 """Seeds advised if few leave a question open: enough for either test."""
 MOST_WAYS = 200_000
 """Ways of exchanging seeds that are counted (up to ten seeds); beyond, so many are drawn."""
+WEIGHT = 16
+"""Whole weight of an image of the largest class, where exact sums of weights are wanted."""
 MOST_SIGNS = 20_000_000
 """Signs that are drawn for all ways together, so that they fit the memory."""
 DECIMALS = 12
@@ -99,21 +106,50 @@ def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     return -special.stdtrit(np.minimum(freedom, 1e9), tail)
 
 
+def weights_of(classes: np.ndarray | None, num_images: int) -> np.ndarray:
+    """Return the weights of images `[N]` by which `classes` `[N]`, numbered from 0, count alike; 1
+    without classes.
+    """
+    if classes is None:
+        return np.ones(num_images)
+    sizes = np.bincount(classes)
+    return num_images / len(sizes) / sizes[classes]
+
+
+def scores(right: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """Return right answers, bool `[S, N]`, as scores whose means are accuracies; balanced ones with
+    `classes` `[N]`.
+    """
+    if classes is None:
+        return right
+    recalls = np.array([np.bincount(classes, weights=row) for row in right]) / np.bincount(classes)
+    weighted = weights_of(classes, len(classes)) * (right - recalls[:, classes])
+    return recalls.mean(1, keepdims=True) + weighted
+
+
 def of_difference(
-    right_a: np.ndarray, right_b: np.ndarray, cluster: np.ndarray | None, paired: bool = False
+    right_a: np.ndarray,
+    right_b: np.ndarray,
+    cluster: np.ndarray | None,
+    paired: bool = False,
+    classes: np.ndarray | None = None,
 ) -> Uncertainty:
     """Return the uncertainty of a difference, bool `[S, N]`, over images and, from two seeds on,
     over seeds.
 
-    `cluster` `[N]`: groups of images, numbered from 0; `paired`: seed s of both is one training.
+    `cluster` `[N]`: groups of images, numbered from 0; `paired`: seed s of both is one training;
+    `classes` `[N]`: as in `scores`.
     """
     num_seeds, num_images = right_a.shape
+    right_a, right_b = scores(right_a, classes), scores(right_b, classes)
     differences = right_a.mean(0) - right_b.mean(0)
-    images, image_freedom = _of_images(differences, cluster)
+    images, image_freedom = _of_images(differences, cluster, weights_of(classes, num_images))
     over_images = Uncertainty(float(differences.sum()) / (num_images + 2), images, image_freedom)
     if num_seeds == 1:
         return over_images
-    tables = [np.subtract(right_a, right_b, dtype=np.int8)] if paired else [right_a, right_b]
+    tables = [right_a, right_b]
+    if paired:
+        tables = [np.subtract(right_a, right_b, dtype=np.result_type(right_a, np.int8))]
     parts = [float(table.mean(1).var(ddof=1)) / num_seeds for table in tables]
     remainder = sum(_remainder(table, cluster) for table in tables)
     # Welch's: from S − 1 (one contender alone varies, or both are one training) to 2(S − 1).
@@ -128,18 +164,22 @@ def of_difference(
     )
 
 
-def _of_images(differences: np.ndarray, cluster: np.ndarray | None) -> tuple[float, float]:
+def _of_images(
+    differences: np.ndarray, cluster: np.ndarray | None, weights: np.ndarray
+) -> tuple[float, float]:
     """Return the variance of the mean of `differences` `[N]` over other images, and its degrees of
     freedom.
 
     Two images are added, on which each contender alone is right by halves, so that few images do
-    not make it zero (Agresti and Min 2005). Clusters count as their sums.
+    not make it zero (Agresti and Min 2005), shared by the classes (Price and Bonett 2004). Clusters
+    count as their sums.
     """
     count, total = len(differences), float(differences.sum())
-    variance = (float(differences @ differences) + 1 - total**2 / (count + 2)) / (count + 2) ** 2
+    squares = float(differences @ differences) + float((weights**3).mean())
+    variance = (squares - total**2 / (count + 2)) / (count + 2) ** 2
     if cluster is None:
         return variance, math.inf
-    if (effective := effective_groups(cluster)) < 2:
+    if (effective := effective_groups(cluster, weights)) < 2:
         return 1.0, 1.0  # one group says nothing about another: any difference is possible
     clustered = _without_one(np.bincount(cluster, weights=differences - total / count), cluster)
     return max(variance, clustered), effective - 1
@@ -151,9 +191,9 @@ def numbered(groups: np.ndarray | None) -> np.ndarray | None:
     return numbers if len(names) < len(numbers) else None
 
 
-def effective_groups(cluster: np.ndarray) -> float:
+def effective_groups(cluster: np.ndarray, weights: np.ndarray | None = None) -> float:
     """Return the number of equal groups that weigh as much: N² / Σ n²."""
-    sizes = np.bincount(cluster)
+    sizes = np.bincount(cluster, weights)
     return float(len(cluster) ** 2 / (sizes @ sizes))
 
 
@@ -180,10 +220,15 @@ def _remainder(table: np.ndarray, cluster: np.ndarray | None) -> float:
     )
 
 
-def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """Return the exact two-sided p-value of McNemar's test (1947), bool `[N]`."""
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the exact two-sided p-value of McNemar's test (1947), bool `[N]`; where images differ
+    in `weights`, that of flipping the signs of their differences.
+    """
     from scipy import stats
 
+    if weights is not None and weights.min() < weights.max():
+        whole = np.rint(WEIGHT * weights / weights.min()).astype(np.int64)
+        return sign_flips(whole * (right_a.astype(np.int64) - right_b))
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 

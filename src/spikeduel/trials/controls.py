@@ -256,7 +256,11 @@ def run(
                 answers, more = _trained(context, record) if record else _asked(context)
                 controlled[key].answers[name] = answers
                 controlled[key].results[name] = ControlResult(
-                    **context.control.about, n=answers.n, accuracy=answers.accuracy, **more
+                    **context.control.about,
+                    n=answers.n,
+                    accuracy=answers.accuracy,
+                    by_class=answers.by_class,
+                    **more,
                 )
     return controlled
 

@@ -40,11 +40,16 @@ from spikeduel.results.run import (
     SetRules,
 )
 from spikeduel.results.run_findings import RunContext, find_caveats
-from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.significance import (
+    Conclusion,
+    Difference,
+    Reservation,
+    balanced_classes,
+)
 from spikeduel.results.trials import AddedMeasure, Classification, Latency, Test
 from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.uncertainty import effective_groups
+from spikeduel.results.uncertainty import effective_groups, scores
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.progress import Progress
@@ -323,8 +328,9 @@ def assemble(
     trials = [trial_entry(outcome) for outcome in outcomes]
     groups = None if prepared.groups is None else prepared.groups[tested(splits)]
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    pairs = compare_pairs(done, outcomes, groups, margin)
-    compared = [compare_with_controls(name, outcomes, groups, margin) for name in done]
+    classes = balanced_classes(np.asarray(prepared.labels)[tested(splits)])
+    pairs = compare_pairs(done, outcomes, groups, margin, classes)
+    compared = [compare_with_controls(name, outcomes, groups, margin, classes) for name in done]
     run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
     results = Results(
         schema=SCHEMA,
@@ -344,7 +350,7 @@ def assemble(
             ],
             caveats=find_caveats(run),
             optimism=contender_optimism(trials),
-            without_time=without_time(outcomes, trials, groups, margin),
+            without_time=without_time(outcomes, trials, groups, margin, classes),
         ),
     )
     return with_accountings(results)
@@ -451,10 +457,11 @@ def compare_pairs(
     outcomes: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     margin: float | None,
+    classes: np.ndarray | None = None,
 ) -> list[Pair]:
     """Compare every two `contenders` on the seeds in common, with Holm's adjustment of p-values.
-    `groups` `[N]` numbers the groups of test images. A better one is so with its failed seeds at
-    chance, too.
+    `groups` `[N]` numbers the groups of test images; `classes` `[N]` are given if they count alike.
+    A better one is so with its failed seeds at chance, too.
     """
     answers = {name: pooled(outcomes, name) for name in contenders}
     keys = {name: trainings(outcomes, name) for name in contenders}
@@ -464,12 +471,12 @@ def compare_pairs(
         if seeds := sorted(answers[a].keys() & answers[b].keys()):
             compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
-            tests.append(significance.tested(*compared[a, b], groups, margin, same))
-            is_a_ahead = compared[a, b][0].mean() > compared[a, b][1].mean()
+            tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
+            is_a_ahead = tests[-1].concluded.difference > 0
             tried = answers[b if is_a_ahead else a]
             nothing = dict.fromkeys(tried, at_chance(tried[seeds[0]][0]))
             of_a, of_b = (right_of(sorted(tried), nothing | answers[name]) for name in (a, b))
-            with_failures.append(significance.tested(of_a, of_b, groups, margin, same))
+            with_failures.append(significance.tested(of_a, of_b, groups, margin, same, classes))
     pairs = []
     differences = map(
         significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
@@ -478,15 +485,15 @@ def compare_pairs(
         (a, b), (right_a, right_b) = names, right
         found = None
         if len(right_a) > 1:
-            variability = power.variability_of(right_a, right_b, groups)
+            variability = power.variability_of(right_a, right_b, groups, classes)
             found = power.power(variability, power.LEAD, len(right_a), len(compared))
         pairs.append(
             Pair(
                 **structs.asdict(difference),
                 a=a,
                 b=b,
-                accuracy_a=float(right_a.mean()),
-                accuracy_b=float(right_b.mean()),
+                accuracy_a=float(scores(right_a, classes).mean()),
+                accuracy_b=float(scores(right_b, classes).mean()),
                 only_a_right=float((right_a & ~right_b).sum(1).mean()),
                 only_b_right=float((right_b & ~right_a).sum(1).mean()),
                 power=found,
@@ -500,6 +507,7 @@ def compare_with_controls(
     outcomes: Sequence[TrialOutcome],
     groups: np.ndarray | None,
     margin: float | None,
+    classes: np.ndarray | None = None,
 ) -> ControlledContender | None:
     """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
     answers = pooled(outcomes, contender)
@@ -519,14 +527,15 @@ def compare_with_controls(
         )
         of_control = pooled(outcomes, contender, name)
         if seeds := [seed for seed in answers if seed in of_control]:
-            a, b = right_of(seeds, answers), right_of(seeds, of_control)
+            both = right_of(seeds, answers), right_of(seeds, of_control)
+            a, b = (scores(right, classes) for right in both)
             row = structs.replace(
                 row,
                 accuracy=float(b.mean()),
                 bits=next(e.results[name].bits for e in controlled if name in e.results),
                 spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
             )
-            tests[name] = significance.tested(a, b, groups, margin, CONTROLS[name].paired)
+            tests[name] = significance.tested(*both, groups, margin, CONTROLS[name].paired, classes)
         rows.append(row)
     found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
     rows = [structs.replace(row, found=found.get(row.control)) for row in rows]
@@ -538,7 +547,9 @@ def compare_with_controls(
             if outcome.contender == contender
         ),
         seeds=len(answers),
-        accuracy=float(np.mean([right.mean() for right in right_of(list(answers), answers)])),
+        accuracy=float(
+            np.mean([right.mean() for right in scores(right_of(list(answers), answers), classes)])
+        ),
         rows=rows,
     )
 
@@ -561,9 +572,10 @@ def without_time(
     trials: Sequence[TrialEntry],
     groups: np.ndarray | None,
     margin: float | None,
+    classes: np.ndarray | None = None,
 ) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried. `groups` `[N]`
-    numbers the groups of test recordings.
+    numbers the groups of test recordings; `classes` `[N]` are given if they count alike.
     """
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
@@ -591,7 +603,7 @@ def without_time(
         timeless.append(
             Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
         )
-    return compare_best(contenders, timeless, groups, margin) if contenders else None
+    return compare_best(contenders, timeless, groups, margin, classes) if contenders else None
 
 
 def compare_best(
@@ -599,6 +611,7 @@ def compare_best(
     timeless: Sequence[Candidate],
     groups: np.ndarray | None,
     margin: float | None,
+    classes: np.ndarray | None = None,
 ) -> WithoutTime:
     """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
     time.
@@ -606,12 +619,12 @@ def compare_best(
     best = max(contenders, key=lambda candidate: candidate.validation)
     sees_no_time = any(candidate is best for candidate in timeless)
     other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
-    difference = significance.difference(best.right, other.right, groups, margin)
+    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
     return WithoutTime(
         contender=best.contender,
-        accuracy=float(best.right.mean()),
+        accuracy=float(scores(best.right, classes).mean()),
         without=other.contender,
-        accuracy_without=float(other.right.mean()),
+        accuracy_without=float(scores(other.right, classes).mean()),
         trained_without=other.trained_without,
         found=difference,
         lost="nothing" if other is best else _lost(difference, other.at_chance),

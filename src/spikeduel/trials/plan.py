@@ -16,9 +16,10 @@ from spikeduel.networks import building, libraries
 from spikeduel.networks.cards import ModelCard
 from spikeduel.results import power
 from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source, Variability
+from spikeduel.results.significance import balanced_classes
 from spikeduel.results.study import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
-from spikeduel.results.uncertainty import effective_groups, numbered
+from spikeduel.results.uncertainty import effective_groups, numbered, weights_of
 from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import EVENTS
@@ -217,10 +218,13 @@ def _variability(
         name: {seed: np.equal(*both) for seed, both in pooled(outcomes, name).items()}
         for name in names
     }
-    if spread is None and (known := _by_pair(right, groups)):
+    classes = balanced_classes(np.asarray(prepared.labels)[test])
+    if spread is None and (known := _by_pair(right, groups, classes)):
         return "store", known
     cluster = numbered(groups)
-    weigh = None if cluster is None else effective_groups(cluster)
+    weigh = (
+        None if cluster is None else effective_groups(cluster, weights_of(classes, len(cluster)))
+    )
     return "assumed" if spread is None else "given", [
         ({"spread": over_seeds}, power.assumed_variability(over_seeds, len(test), weigh))
         for over_seeds in (power.ASSUMED_SPREADS if spread is None else (spread,))
@@ -228,13 +232,16 @@ def _variability(
 
 
 def _by_pair(
-    right: Mapping[str, Mapping[int, np.ndarray]], groups: np.ndarray | None
+    right: Mapping[str, Mapping[int, np.ndarray]],
+    groups: np.ndarray | None,
+    classes: np.ndarray | None,
 ) -> list[tuple[dict[str, Any], Variability]]:
     pairs = []
     for a, b in itertools.combinations(right, 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
             right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
-            pairs.append(({"a": a, "b": b}, power.variability_of(right_a, right_b, groups)))
+            variability = power.variability_of(right_a, right_b, groups, classes)
+            pairs.append(({"a": a, "b": b}, variability))
     return pairs
 
 
