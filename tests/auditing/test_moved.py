@@ -3,6 +3,7 @@ import pytest
 from scipy.ndimage import affine_transform
 
 from spikeduel import data
+from spikeduel.auditing import overlays
 from spikeduel.auditing.moved import search
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split
@@ -123,3 +124,8 @@ def test_shifted_copies_of_clothes_are_found_among_many_that_are_alike():
     near = copies_of.ratio[1500:] < NEAR
     assert near.mean() >= 0.97
     assert (copies_of.nearest[1500:] == np.arange(100))[near].all()
+
+
+def test_overlays_are_compiled_once(images):
+    relatives(np.concatenate([images, images[:20] // 2]), COUNT)
+    assert len(overlays._register.signatures) == 1

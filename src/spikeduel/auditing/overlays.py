@@ -25,8 +25,8 @@ from torch.nn.functional import (
 
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data.disk_arrays import in_parts
-from spikeduel.spiking.kernels.cpu import run_chunks
-from spikeduel.spiking.kernels.cpu_numbers import COMPILED
+from spikeduel.spiking.kernels.cpu import run_chunks, with_scratch
+from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
 
 LONGEST_SIDE = 50
 SHORTEST_SIDE = 12
@@ -207,10 +207,14 @@ def register(
     if the overlap is below `LEAST_OVERLAP` or uniform.
     """
     residuals = np.full(len(placements), UNRELATED)
-    placements = np.ascontiguousarray(placements)
-    arrays = (part.contiguous().numpy() for part in (queries, _updates(queries), references))
+    # Of one layout, so that the kernel is compiled once.
+    rows, others, placements = map(np.ascontiguousarray, (*pairs, placements))
+    parts = queries.flatten(1), _updates(queries), references.flatten(1)
+    arrays = *(part.contiguous().numpy() for part in parts), rows, others, placements
+    pixels, side = parts[0].shape[1], queries.shape[-1]
+    kernel = partial(_register, *arrays, residuals, steps, side)
     run_chunks(
-        partial(_register, *arrays, *pairs, placements, residuals, steps),
+        with_scratch(kernel, pixels, pixels, 6, 4),
         len(placements),
         work=len(placements) * queries[0].numel() * steps,
     )
@@ -236,32 +240,50 @@ def _updates(queries: Tensor) -> Tensor:
     return torch.linalg.solve(products, changes)
 
 
-@njit(**COMPILED, fastmath=True)
+@njit(**UNCOUNTED, fastmath=True)
 def _register(
-    queries, updates, references, rows, others, placements, residuals, steps, first, last
+    queries,
+    updates,
+    references,
+    rows,
+    others,
+    placements,
+    residuals,
+    steps,
+    side,
+    values,
+    inside,
+    placement,
+    moved,
+    first,
+    last,
 ):
-    """Do `register`'s pairs `first` to `last`."""
-    side = queries.shape[1]
-    values, inside = np.empty(side * side, np.float32), np.empty(side * side, np.float32)
+    """Do `register`'s pairs `first` to `last`, in four scratch arrays."""
     for pair in range(first, last):
-        query, reference = queries[rows[pair]].ravel(), references[others[pair]].ravel()
-        placement = placements[pair].copy()
+        query, reference = queries[rows[pair]], references[others[pair]]
+        _copy(placements[pair], placement)
         for step in range(steps + 1):
             _sample(reference, side, placement, values, inside)
             remains = _compare(query, values, inside)
             gained = residuals[pair] - remains
             if gained > 0:
                 residuals[pair] = remains
-                placements[pair] = placement
+                _copy(placement, placements[pair])
             if step == steps or remains >= 1 or (gained < 0.001 and step > 1):
                 break
-            _move(placement, updates[rows[pair]], values)
+            _move(placement, updates[rows[pair]], values, moved)
             size = abs(placement[0] * placement[4] - placement[1] * placement[3])
             if size < 0.5 or size > 2:
                 break
 
 
-@njit(**COMPILED, fastmath=True)
+@njit(**UNCOUNTED, fastmath=True)
+def _copy(values, out):
+    for number in range(len(out)):
+        out[number] = values[number]
+
+
+@njit(**UNCOUNTED, fastmath=True)
 def _sample(reference, side, placement, values, inside):
     """Write the reference's bilinear values under the query's pixels; `inside` is 1 there, else
     0.
@@ -286,7 +308,7 @@ def _sample(reference, side, placement, values, inside):
             inside[here] = np.float32(abs(near_x - x) + abs(near_y - y) < np.float32(0.02))
 
 
-@njit(**COMPILED, fastmath=True)
+@njit(**UNCOUNTED, fastmath=True)
 def _compare(query, values, inside):
     """Return the residual; `values` become the difference to the query, with gain and offset."""
     count, mean, query_mean = np.float32(0), np.float32(0), np.float32(0)
@@ -314,10 +336,9 @@ def _compare(query, values, inside):
     return np.sqrt(max(np.float32(0), np.float32(1) - product * gain / query_square))
 
 
-@njit(**COMPILED, fastmath=True)
-def _move(p, update, errors):
-    """Undo in placement `p` the move of the query that explains the `errors`."""
-    moved = np.zeros(4, np.float32)
+@njit(**UNCOUNTED, fastmath=True)
+def _move(p, update, errors, moved):
+    """Undo in placement `p` the move of the query that explains the `errors`; `moved` gets it."""
     for number in range(4):
         total = np.float32(0)
         for k in range(len(errors)):
