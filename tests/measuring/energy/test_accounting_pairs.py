@@ -106,6 +106,34 @@ def test_frames_a_joule_of_bu_et_al():
     assert 1 / amount("analogue-chip", "other", macs=3.64e9)[0] == pytest.approx(22, rel=5e-3)
 
 
+def loihi(**amounts):
+    """Return joules by KerasSpiking and by SANA-FE, without numbers that enter the chip."""
+    corners = amount("loihi-gpu", **amounts)
+    return corners[0], corners[len(corners) // 2]
+
+
+def test_a_network_on_loihi_takes_as_much_as_sana_fe_simulates():
+    """SANA-FE 2.2.9 with its loihi.yaml: 10 inputs, 4 neurons and 5, on tiles 0, 31 and 0, 6 steps:
+    synapses 6.958, neurons 6.7032, network 6.3624 nJ.
+    """
+    layers = [
+        {"acs": 24 * 4, "events": 24, "outputs": 4},
+        {"neuron_updates": 4 * 6, "spikes": 20},
+        {"acs": 20 * 5, "events": 20, "outputs": 5},
+        {"neuron_updates": 5 * 6, "spikes": 20},
+    ]
+    by_layer = np.array([loihi(**amounts) for amounts in layers])
+    assert 1e9 * by_layer.sum(0) == pytest.approx([27.1e-3 * 196 + 81e-3 * 54, 20.0236])
+
+
+def test_on_loihi_a_spike_of_a_convolution_goes_to_every_core_that_it_has_synapses_on():
+    # 3,000 outputs lie on three cores; with two synapses, only two of them are reached.
+    many = loihi(convolution=1, acs=900, events=100, outputs=3000)[1]
+    few = loihi(convolution=1, acs=200, events=100, outputs=3000)[1]
+    assert 1e12 * many == pytest.approx(24.0 * 900 + 144.6 * 300)
+    assert 1e12 * few == pytest.approx(24.0 * 200 + 144.6 * 200)
+
+
 @pytest.mark.parametrize(
     ("steps", "per_cent"), [(5, 7.50), (6, 6.25), (7, 5.36), (8, 6.25), (9, 5.56), (10, 5.00)]
 )
@@ -226,7 +254,13 @@ BY_HAND = {
     "operations": ([40 + 20], [20 + 10]),
     "analogue-chip": ([0.077 * 20 + 0.077 * 80, 0.077 * 20 + 12.5 * 80], [12.5 * 60]),
     "digital-chips": ([5.3 * 20, 12.7 * 60], [4.6 * 60]),
-    "loihi-gpu": ([27.1 * 20 + 81 * 8, 27.1 * 60 + 81 * 8], [300 * 69, 8600 * 69]),
+    "loihi-gpu": (
+        [
+            27.1 * 20 + 81 * 8,
+            35.5 * 60 + (51.2 + 21.6) * 8 + 69.3 * 4 + (111 + 7 * 3.0 + 3 * 4.2) * 4,
+        ],
+        [300 * 69, 8600 * 69],
+    ),
     "spinnaker-gpu": ([450 * 20 + 2190 * 8, 13300 * 60 + 26000 * 8], [300 * 69, 8600 * 69]),
 }
 
