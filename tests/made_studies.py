@@ -29,8 +29,12 @@ def make_duel(dataset, accuracies, caveats=(), **settings):
     trials = [
         _scored(trial, accuracies[trial.contender], dataset, settings) for trial in results.trials
     ]
+    finished = [
+        {seed for seed, score in enumerate(got) if score is not None} for got in accuracies.values()
+    ]
     tested = {
-        name: [score for score in got if score is not None] for name, got in accuracies.items()
+        name: [got[seed] for seed in set.intersection(*finished)]
+        for name, got in accuracies.items()
     }
     pairs = results.comparison.pairs if all(tested.values()) else []
     if pairs:

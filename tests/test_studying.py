@@ -206,12 +206,18 @@ def test_names_are_checked_before_any_data_are_looked_at(tmp_path):
     assert told.lines == []
 
 
-def test_one_data_set_under_two_names_is_refused(tmp_path):
+def test_data_sets_that_share_images_are_a_family_or_refused(tmp_path):
     for name in ("one", "two"):
         write_pictures(tmp_path / name)
+    for n in range(10):
+        Image.new("L", (8, 8), 20 * n).save(tmp_path / "two" / "dark" / f"grey{n}.png")
     settings = 'epochs = 1\ncontenders = ["dense-relu"]\n'
-    study = study_of(tmp_path, f'[grid]\ndataset = ["one", "two"]\n[settings]\n{settings}')
-    with pytest.raises(InputError, match="one and two are the same images"):
+    text = f'[grid]\ndataset = ["one", "two"]\n[settings]\n{settings}'
+    related = study_of(tmp_path, f'{text}[families]\nshapes = ["one", "two"]\n')
+    plan = studying.plan(related, tmp_path / "store")
+    assert [duel.family for duel in plan.duels] == ["family shapes"] * 2
+    study = study_of(tmp_path, text)
+    with pytest.raises(InputError, match=r"one and two share 40 images.*families. one = "):
         studying.plan(study, tmp_path / "store")
 
 

@@ -1,9 +1,12 @@
 """A whole study: prepare every duel, train, conclude each duel, then the study."""
 
+import itertools
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from spikeduel.comparing import PreparedComparison, conclude, prepare, tune
 from spikeduel.data import Prepared, catalogue
@@ -27,6 +30,8 @@ from spikeduel.trials.store import Place, Store, opened
 from spikeduel.trials.tuning import Tuning, read_ranges
 
 FILE = "study.json"
+SHARED = 0.01
+"""Share of the smaller data set's images in another one from which both are related."""
 MOST_LETTERS = 60
 """Longest name of a folder."""
 
@@ -90,7 +95,8 @@ def study(
             name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
         }
         place = run.out.relative_to(folder).as_posix()
-        finished.append(Duel(place, planned.dataset_of(duel.planned), values, run.results))
+        dataset, family = planned.dataset_of(duel.planned), duel.planned.family
+        finished.append(Duel(place, dataset, values, run.results, family))
     margin = max(duel.planned.experiment.equivalence_margin or MARGIN for duel in duels)
     verdict = results.conclude(planned.name, finished, margin)
     waiting = f"another process is writing {folder}; waiting"
@@ -132,7 +138,6 @@ def prepare_all(
         with naming(planned.label(duel)):
             contenders.check(duel.experiment)
     data_of: dict[str, Prepared] = {}
-    name_of: dict[str, str] = {}
     progress_of: dict[str, Once] = {}
     timed: dict[str, float] = {}
     duels = []
@@ -145,11 +150,6 @@ def prepare_all(
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
             ready = prepare(planned_duel.experiment, folder, store, shown_once, strict, timed)
         prepared = ready.prepared
-        if (other := name_of.setdefault(prepared.fingerprint, dataset)) != dataset:
-            raise InputError(
-                f"{other} and {dataset} are the same images: one data set. Take one out of [grid] "
-                f"dataset."
-            )
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
         ready = replace(ready, prepared=data_of.setdefault(images, prepared))
         ready.prepared.let_go()
@@ -158,10 +158,31 @@ def prepare_all(
                 label, planned_duel, ready, None, Logged(Labelled(progress, label), loggers)
             )
         )
+    _require_unrelated(duels)
     if planned.tuning is None:
         return duels
     tuned = progress.track(duels, "tuning", len(duels))
     return [_tuned(duel, planned.tuning, store, workers, strict, timed) for duel in tuned]
+
+
+def _require_unrelated(duels: Sequence[PreparedDuel]) -> None:
+    """Raise `InputError` if two data sets share images and are not of one family."""
+    prepared = {str(duel.planned.values.get("dataset")): duel.ready.prepared for duel in duels}
+    families = {duel.planned.values.get("dataset"): duel.planned.family for duel in duels}
+    content = {
+        dataset: np.unique(images.content_of(np.arange(len(images))))
+        for dataset, images in prepared.items()
+    }
+    for one, other in itertools.combinations(content, 2):
+        shared = np.intersect1d(content[one], content[other]).size
+        smaller = min(content[one].size, content[other].size)
+        is_family = families[one] is not None and families[one] == families[other]
+        if shared >= SHARED * smaller and not is_family:
+            raise InputError(
+                f"{one} and {other} share {shared:,} images, and related data sets count once. "
+                f"Take one out of [grid] dataset, or name both as a family in the study's file: "
+                f'[families] {_slug(one)} = ["{one}", "{other}"].'
+            )
 
 
 def _tuned(
@@ -188,6 +209,7 @@ def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) 
             duel.ready.plan,
             duel.ready.prepared,
             duel.ready.splits,
+            duel.planned.family,
         )
         for duel in duels
     ]

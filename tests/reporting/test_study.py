@@ -67,3 +67,23 @@ def test_it_opens_in_a_browser_and_shuts_nobody_out(tmp_path, running):
         assert page.locator("#answer-heading").bounding_box()["y"] < 400
         assert page.locator(".drawing").count() == 1
         assert violations(page, ("minor", "moderate", "serious", "critical")) == []
+
+
+def test_no_table_is_cut_off_on_a_wide_screen(tmp_path, running):
+    duels = [
+        make_duel(
+            f"my_images/camera {n}",
+            {SPIKING: [0.7], OTHER: [0.75]},
+            encoding=encoding,
+            num_steps="25",
+        )
+        for n in range(7)
+        for encoding in ("rate", "direct")
+    ]
+    path = report_study(conclude("wide", duels, 0.005), tmp_path)
+    with opened(running, path, 1280, 800, bypass_csp=True) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
+        cut = """[...document.querySelectorAll('.scroll')]
+            .filter(box => box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"""
+        assert page.locator(".scroll").count() > 3
+        assert page.evaluate(cut) == []

@@ -126,8 +126,6 @@ def test_the_gravest_comes_first():
         ),
         (example("unreadable_files", names=["{a}", *"bcdefgh"]), "{a}, b, c, d, e, f and 2 more"),
         (example("failed_trials", titles=[f"a, seed {n}" for n in range(8)]), "seed 5; 2 more."),
-        (example("few_datasets", pairs=1), "reach is 0.188, so"),
-        (example("few_datasets", pairs=3), "reach, times 3 pairs, is 0.188, so"),
         (example("leaking_datasets", without="nothing"), "them nothing is left to compare."),
         (example("datasets_at_chance"), "chance: vgg-lif on x and y."),
         (example("labels_to_check", share=0.0004), "(0.04 % of"),

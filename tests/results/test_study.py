@@ -13,6 +13,7 @@ from made_audits import audit_with
 from made_findings import example
 from made_results import with_dataset
 from made_studies import OTHER, SPIKING, make_duel, make_study
+from spikeduel.results.across import Outcome
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import finding, with_id
 from spikeduel.results.significance import Conclusion
@@ -139,10 +140,16 @@ def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without
     assert "busy_datasets" not in ids(idle)
 
 
-def test_few_data_sets_are_said_to_be_few():
-    values = objection(make_study([0.1] * 5), "few_datasets")
-    assert values == {"datasets": 5, "pairs": 1, "smallest_p": 0.0625, "needed": 6}
-    assert "few_datasets" not in ids(make_study([0.1] * 6))
+def test_data_sets_of_a_family_count_once():
+    duels = [
+        replace(make_duel(f"set {n}", LEAD), family="family x" if n < 3 else None) for n in range(7)
+    ]
+    study = conclude("related", duels, 0.005)
+    assert study.families == {f"set {n}": "family x" for n in range(3)}
+    pair = study.across.headline
+    assert (pair.families, len(pair.differences), pair.conclusion) == (5, 7, Outcome.INCONCLUSIVE)
+    apart = conclude("apart", [replace(duel, family=None) for duel in duels], 0.005)
+    assert apart.across.headline.conclusion is Outcome.BETTER
 
 
 def test_leaking_data_sets_are_named_with_what_is_left_without_them():
@@ -153,7 +160,7 @@ def test_leaking_data_sets_are_named_with_what_is_left_without_them():
         for n, lead in enumerate(leads)
     ]
     study = conclude("leaks", duels, 0.005)
-    assert study.across.headline.conclusion is Conclusion.A_BETTER
+    assert study.across.headline.conclusion is Outcome.BETTER
     values = objection(study, "leaking_datasets")
     assert values == {"datasets": ["set 0"], "without": "inconclusive"}
     assert objection(conclude("all", duels[:1], 0.005), "leaking_datasets")["without"] == "nothing"
@@ -182,6 +189,23 @@ def test_a_variant_that_is_missing_somewhere_is_left_out_of_what_needs_it():
         "datasets": ["y", "z"],
     }
     assert [variant.name for variant in study.variants][-1] == direct
+
+
+def test_all_numbers_of_a_data_set_are_of_the_seeds_that_every_variant_finished():
+    """The spiking network failed in the last seed with rate encoding, where the other one is bad."""
+    duels = [
+        make_duel("x", {SPIKING: scores, OTHER: [0.9, 0.9, 0.3]}, encoding=encoding)
+        for encoding, scores in (("rate", [0.8, 0.8, None]), ("direct", [0.7, 0.7, 0.2]))
+    ]
+    study = conclude("failed", duels, 0.005)
+    rate, direct = f"{SPIKING} (rate)", f"{SPIKING} (direct)"
+    scores = {score.variant: score.accuracies for score in study.scores}
+    assert scores == {OTHER: [0.9, 0.9], rate: [0.8, 0.8], direct: [0.7, 0.7]}
+    for variant, lead in ((rate, 0.1), (direct, 0.2)):
+        assert study.across.pair(OTHER, variant).difference == pytest.approx(lead)
+    assert study.test(OTHER, rate, "x").difference == pytest.approx(-0.1)
+    # Its duel tested all three seeds.
+    assert study.test(OTHER, direct, "x") is None
 
 
 def test_a_study_of_recordings_alone_speaks_of_recordings():

@@ -108,7 +108,16 @@ def test_recordings_get_their_recipe(read):
     assert duel.experiment.recipe == "events"
 
 
+def test_related_data_sets_are_a_family(read):
+    study = read(f'{GRID}[families]\nfashion = ["fashion-mnist-mini"]\n')
+    families = [duel.family for duel in study.duels]
+    assert families == [None, None, "family fashion", "family fashion"]
+
+
 WRONG = {
+    "a family of no data set": (f"{GRID}[families]\nx = ['mnist']\n", "one of the data sets in"),
+    "two families": (f"{GRID}[families]\nx = ['digits']\ny = ['digits']\n", "in one family"),
+    "a family and no grid": ("[grid]\nnum_steps = [1]\n[families]\nx = ['digits']\n", "must be"),
     "no grid": ("[settings]\nepochs = 1\n", "grid"),
     "a setting that is none": ("[grid]\nencodng = ['rate']\n", "encoding"),
     "a common one that is none": ("[grid]\nencoding = ['rate']\n[settings]\nepoch = 1\n", "epochs"),

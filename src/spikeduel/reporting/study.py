@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel.reporting import charts, drawing
+from spikeduel.reporting import charts
 from spikeduel.reporting.accuracies import CONCLUSION_COLOURS, intervals, with_intervals
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Row
 from spikeduel.reporting.costs import front
@@ -31,10 +31,8 @@ _COSTS: dict[Quantity, str] = {
 }
 
 
-def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Path:
-    """Write `folder`/study.html, and with `figures` each chart; return the page's path. Raises
-    `InputError`.
-    """
+def report_study(study: StudyResults, folder: Path) -> Path:
+    """Write `folder`/study.html and return its path. Raises `InputError`."""
     looks = looks_of(study)
     made = [against_cost(study), headline_differences(study)]
     drawn = {chart.name: chart for chart in made if chart and len(study.variants) > 1}
@@ -52,11 +50,7 @@ def report_study(study: StudyResults, folder: Path, figures: bool = False) -> Pa
         "most_shown": MOST_SHOWN,
         "most_named": MOST_NAMED,
     }
-    path = write(folder / "study.html", "study.html.j2", page, study.noun)
-    if figures:
-        for chart in drawn.values():
-            drawing.save(chart, folder / "figures")
-    return path
+    return write(folder / "study.html", "study.html.j2", page, study.noun)
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,7 @@ def headline_differences(study: StudyResults) -> Chart | None:
     rows = [_interval("all data sets", pair, pair.difference, words.conclusion(pair), 1)]
     for dataset, difference in sorted(pair.differences.items(), key=lambda item: -item[1]):
         tested = study.test(pair.a, pair.b, dataset)
-        concluded = "not tested: in different duels" if tested is None else words.sure(tested)
+        concluded = words.sure(tested)
         if tested and tested.conclusion.better:
             concluded = f"{charts.shortened(pair.a if difference > 0 else pair.b, 24)} better"
         sign = -1 if tested and tested.a != pair.a else 1

@@ -1,48 +1,74 @@
 """Compare variants over data sets: Wilcoxon's signed-rank test, adjusted for all pairs by Holm.
 
 The data set is the unit: a variant has one number on each, its mean accuracy over seeds (Demšar
-2006, section 3.1.3). The better of two has an adjusted p-value of at most 5 %; two are equivalent
-if both one-sided tests against the margin have; else the question is open. The test flips the signs
-of the ranks in all ways: exact also with ties and zeros.
+2006, section 3.1.3). Related data sets are a family, and count once, by their mean. The test flips
+the signs of the ranks in all ways: exact also with ties and zeros. It is about the typical
+difference, which says little of single data sets: `Outcome` says how both go together.
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from enum import StrEnum
 
 import numpy as np
 
-from spikeduel.results.significance import Conclusion, Probability, smallest_p
+from spikeduel.results.significance import Probability, smallest_p
 from spikeduel.results.uncertainty import ALPHA, holm, sign_flips
-from spikeduel.system.typed import Frozen
+from spikeduel.system.typed import Count, Frozen
 
 Accuracies = Mapping[str, Mapping[str, Sequence[float]]]
 """Accuracies of all seeds, by variant and data set."""
+Families = Mapping[str, str]
+"""Family by data set; a data set that is not named is a family of its own."""
+MOST = 0.75
+"""Share of data sets inside the margin from which two variants can be equivalent."""
+
+
+class Outcome(StrEnum):
+    """Conclusion on two variants over data sets, by what two tests show of the typical difference.
+
+    `BETTER`: one leads (p ≤ 5 %); `BETTER_TYPICALLY`: but not in the mean. Else, if the difference
+    is within the margin (two one-sided tests), `EQUIVALENT` where `MOST` data sets and the mean lie
+    inside, too, or else `BALANCED`: neither leads, but they differ.
+    """
+
+    BETTER = "better"
+    BETTER_TYPICALLY = "better_typically"
+    EQUIVALENT = "equivalent"
+    BALANCED = "balanced"
+    INCONCLUSIVE = "inconclusive"
 
 
 class PairAcross(Frozen):
     """Variants `a`, which leads, and `b` over their common data sets: a − b.
 
-    `difference`: the typical one (`centre`), with the intervals that the test does not reject: None
-    with too few data sets. `p_value` is after Holm.
+    The test is of the means of `families`. `difference`: the typical one (`centre`), with the
+    intervals that the test does not reject: None with too few families. `p_value` is after Holm.
     """
 
     a: str
     b: str
     differences: dict[str, float]
+    families: Count
     difference: float
+    mean: float
     ci95: tuple[float, float] | None
     ci90: tuple[float, float] | None
     p_value: Probability
-    conclusion: Conclusion
+    conclusion: Outcome
     margin: Probability
 
     @property
     def negligible(self) -> bool:
-        """True if one is better, with a 90 % interval inside the margin."""
-        if self.ci90 is None or not self.conclusion.better:
-            return False
-        return -self.margin < self.ci90[0] and self.ci90[1] < self.margin
+        """True if one is better, by less than the margin on a typical data set, most, and in the
+        mean.
+        """
+        return (
+            self.conclusion is Outcome.BETTER
+            and self.ci90 is not None
+            and max(self.ci90[1], self.mean) < self.margin
+            and self.inside >= MOST * len(self.differences)
+        )
 
     @property
     def wins(self) -> int:
@@ -54,12 +80,22 @@ class PairAcross(Frozen):
         """Number of data sets with `b` ahead."""
         return sum(difference < 0 for difference in self.differences.values())
 
+    @property
+    def inside(self) -> int:
+        """Number of data sets whose difference is below the margin."""
+        return sum(abs(difference) < self.margin for difference in self.differences.values())
+
+    @property
+    def worst(self) -> str:
+        """The data set on which `a` is the farthest behind, or leads by the least."""
+        return min(self.differences, key=self.differences.__getitem__)
+
 
 class Across(Frozen):
     """All pairs, and the `main` one: the variant least `behind`, and the best of the other kind
     (spiking or not), else the second best.
 
-    `fewest_datasets`: needed to call any pair better.
+    `fewest_datasets`: needed to call any pair better, a family counting once.
     """
 
     pairs: list[PairAcross]
@@ -74,9 +110,11 @@ class Across(Frozen):
         return self.pair(*self.main) if self.main else None
 
 
-def over(accuracies: Accuracies, spiking: Mapping[str, bool], margin: float) -> Across:
+def over(
+    accuracies: Accuracies, spiking: Mapping[str, bool], margin: float, families: Families
+) -> Across:
     """Compare variants; differences inside `±margin` count as none."""
-    pairs = compare(accuracies, margin)
+    pairs = compare(accuracies, margin, families)
     order = [name for name, _ in sorted(behind(accuracies).items(), key=lambda item: item[1])]
     rivals = [name for name in order[1:] if spiking[name] != spiking[order[0]]] or order[1:]
     return Across(
@@ -99,28 +137,34 @@ def behind(accuracies: Accuracies) -> dict[str, float]:
     }
 
 
-def compare(accuracies: Accuracies, margin: float) -> list[PairAcross]:
+def compare(accuracies: Accuracies, margin: float, families: Families) -> list[PairAcross]:
     """Return every pair of variants with a common data set."""
     means, pairs = _means(accuracies), []
     for a, b in itertools.combinations(accuracies, 2):
         if datasets := [dataset for dataset in means[a] if dataset in means[b]]:
             apart = np.round([means[a][dataset] - means[b][dataset] for dataset in datasets], 12)
-            if (centre(apart), float(apart.mean())) < (0.0, 0.0):
-                a, b, apart = b, a, -apart
-            pairs.append((a, b, datasets, apart + 0.0))  # without -0.0
-    verdicts = tested([apart for *_, apart in pairs], margin)
+            by_family = of_families(apart, [families.get(name, name) for name in datasets])
+            if (centre(by_family), float(by_family.mean())) < (0.0, 0.0):
+                a, b, apart, by_family = b, a, -apart, -by_family
+            pairs.append((a, b, datasets, apart + 0.0, by_family + 0.0))  # without -0.0
+    verdicts = tested([(apart, by_family) for *_, apart, by_family in pairs], margin)
     return [
         PairAcross(
             a=a,
             b=b,
             differences=dict(zip(datasets, apart.tolist(), strict=True)),
-            difference=centre(apart),
-            ci95=interval(apart, 0.95),
-            ci90=interval(apart, 0.90),
-            **verdict._asdict(),
+            families=len(by_family),
+            difference=centre(by_family),
+            mean=float(by_family.mean()),
+            ci95=interval(by_family, 0.95),
+            ci90=interval(by_family, 0.90),
+            p_value=p_value,
+            conclusion=outcome,
             margin=margin,
         )
-        for (a, b, datasets, apart), verdict in zip(pairs, verdicts, strict=True)
+        for (a, b, datasets, apart, by_family), (p_value, outcome) in zip(
+            pairs, verdicts, strict=True
+        )
     ]
 
 
@@ -131,24 +175,38 @@ def _means(accuracies: Accuracies) -> dict[str, dict[str, float]]:
     }
 
 
-class Tested(NamedTuple):
-    p_value: float
-    conclusion: Conclusion
+def of_families(differences: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return the mean difference of each family `[F]`, from data sets `[N]` with families'
+    `names`.
+    """
+    family = np.unique(names, return_inverse=True)[1]
+    return np.round(np.bincount(family, differences) / np.bincount(family), 12)
 
 
-def tested(differences: Sequence[np.ndarray], margin: float) -> list[Tested]:
-    """Test several pairs, by their differences `[N]`."""
-    p_values = holm([wilcoxon(apart) for apart in differences])
-    equivalent = holm([not_within(apart, margin) for apart in differences])
-    verdicts = []
-    for apart, p_value, p_equivalent in zip(differences, p_values, equivalent, strict=True):
-        conclusion = Conclusion.INCONCLUSIVE
-        if p_value <= ALPHA:
-            conclusion = Conclusion.A_BETTER if centre(apart) > 0 else Conclusion.B_BETTER
-        elif p_equivalent <= ALPHA:
-            conclusion = Conclusion.EQUIVALENT
-        verdicts.append(Tested(p_value, conclusion))
-    return verdicts
+def tested(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], margin: float
+) -> list[tuple[float, Outcome]]:
+    """Return adjusted p-values and outcomes of pairs of variants, by their differences on data sets
+    `[N]` and the means of families `[F]`.
+    """
+    p_values = holm([wilcoxon(by_family) for _, by_family in pairs])
+    within = holm([not_within(by_family, margin) for _, by_family in pairs])
+    return [
+        (p_value, _outcome(apart, by_family, p_value, p_within, margin))
+        for (apart, by_family), p_value, p_within in zip(pairs, p_values, within, strict=True)
+    ]
+
+
+def _outcome(
+    apart: np.ndarray, by_family: np.ndarray, p_value: float, p_within: float, margin: float
+) -> Outcome:
+    mean = float(by_family.mean())
+    if p_value <= ALPHA:
+        return Outcome.BETTER if centre(by_family) * mean > 0 else Outcome.BETTER_TYPICALLY
+    if p_within > ALPHA:
+        return Outcome.INCONCLUSIVE
+    is_level = np.mean(np.abs(apart) < margin) >= MOST and abs(mean) < margin
+    return Outcome.EQUIVALENT if is_level else Outcome.BALANCED
 
 
 def signed_ranks(differences: np.ndarray) -> np.ndarray:
@@ -156,9 +214,8 @@ def signed_ranks(differences: np.ndarray) -> np.ndarray:
 
     Zeros are ranked, but count for neither side (Pratt 1959).
     """
-    from scipy import stats
-
-    return np.rint(2 * stats.rankdata(np.abs(differences)) * np.sign(differences)).astype(np.int64)
+    place, counts = np.unique(np.abs(differences), return_inverse=True, return_counts=True)[1:]
+    return (2 * np.cumsum(counts) - counts + 1)[place] * np.sign(differences).astype(np.int64)
 
 
 def wilcoxon(differences: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, Values, find, finds, is_leak, with_id
 from spikeduel.results.run import Quantity, Reason, Results
-from spikeduel.results.significance import Conclusion, smallest_p
+from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
@@ -26,13 +26,14 @@ OF_SPIKES = ("encoding", "num_steps")
 @dataclass(frozen=True)
 class Duel:
     """A finished run of a study: `folder` (relative), a unique label of its data set, values of the
-    grid's other axes.
+    grid's other axes, the data set's `family` if it has one.
     """
 
     folder: str
     dataset: str
     settings: dict[str, str]
     results: Results
+    family: str | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ class Variant(Frozen):
 
 
 class VariantScore(Frozen):
-    """A variant on a data set: accuracies of seeds, and mean costs (`run.Lead`)."""
+    """A variant on a data set: accuracies of the seeds that all variants finished there, and mean
+    costs (`run.Lead`).
+    """
 
     dataset: str
     variant: str
@@ -111,7 +114,8 @@ class StudyResults(Frozen):
     """The content of study.json.
 
     `noun`: "recording" if all duels are about recordings, else "image". `trainings` counts a shared
-    one once. `per_dataset`: the duels' own tests. `variants`: the least behind first.
+    one once. `families` by data set, of related ones. `per_dataset`: the duels' own tests, on the
+    trainings of `scores`. `variants`: the least behind first.
     """
 
     schema: Literal[2]
@@ -119,6 +123,7 @@ class StudyResults(Frozen):
     noun: str
     margin: Share
     datasets: list[str]
+    families: dict[str, str]
     trainings: Count
     duels: list[DuelSummary]
     variants: list[Variant]
@@ -140,7 +145,9 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     for score in scores:
         accuracies.setdefault(score.variant, {})[score.dataset] = score.accuracies
     spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
-    verdict, behind = across.over(accuracies, spiking, margin), across.behind(accuracies)
+    families = families_of(duels)
+    verdict = across.over(accuracies, spiking, margin, families)
+    behind = across.behind(accuracies)
     nouns = {duel.results.dataset.noun for duel in duels}
     return StudyResults(
         schema=2,
@@ -148,6 +155,7 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         noun="recording" if nouns == {"recording"} else "image",
         margin=margin,
         datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
+        families=families,
         trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
         variants=[
@@ -155,22 +163,32 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
             for variant in sorted(behind, key=behind.__getitem__)
         ],
         scores=scores,
-        per_dataset=list(_per_dataset(entries)),
+        per_dataset=list(_per_dataset(entries, scores)),
         across=verdict,
         caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin)),
     )
 
 
+def families_of(duels: Sequence[Duel]) -> dict[str, str]:
+    return {duel.dataset: duel.family for duel in duels if duel.family}
+
+
 def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
-    """Yield the score of each variant and data set, by the duel with the most seeds."""
-    accuracies: dict[tuple[str, str], list[float]] = {}
+    """Yield the score of each variant and data set, by the duel with the most seeds, over the seeds
+    that all variants of the data set have.
+    """
+    by_seed: dict[tuple[str, str], dict[int, float]] = {}
     duels: dict[tuple[str, str], VariantInDuel] = {}
     for entry in entries:
         place = (entry.variant, entry.duel.dataset)
-        scores = list(of_seeds(entry.duel.results.of(entry.contender)).values())
-        if len(scores) > len(accuracies.get(place, ())):
-            accuracies[place], duels[place] = scores, entry
+        seeds = of_seeds(entry.duel.results.of(entry.contender))
+        if len(seeds) > len(by_seed.get(place, ())):
+            by_seed[place], duels[place] = seeds, entry
     for (variant, dataset), entry in duels.items():
+        of_dataset = [set(seeds) for place, seeds in by_seed.items() if place[1] == dataset]
+        seeds = by_seed[variant, dataset]
+        common = set.intersection(*of_dataset) or seeds
+        accuracies = [accuracy for seed, accuracy in seeds.items() if seed in common]
         costs = {
             lead.quantity: lead.values[entry.contender]
             for lead in entry.duel.results.answer.leads
@@ -178,8 +196,7 @@ def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
         }
         if was_busy(entry.duel.results):
             costs.pop("answer", None)
-        scores = accuracies[variant, dataset]
-        yield VariantScore(dataset=dataset, variant=variant, accuracies=scores, costs=costs)
+        yield VariantScore(dataset=dataset, variant=variant, accuracies=accuracies, costs=costs)
 
 
 def _variant(name: str, spiking: bool, scores: Sequence[VariantScore], behind: float) -> Variant:
@@ -239,15 +256,22 @@ def _num_seeds(duel: Duel) -> int:
     return len({trial.seed for trial in duel.results.trials})
 
 
-def _per_dataset(entries: Sequence[VariantInDuel]) -> Iterator[OnDataset]:
-    """Yield each pair on each data set, by the duel with the most seeds."""
+def _per_dataset(
+    entries: Sequence[VariantInDuel], scores: Sequence[VariantScore]
+) -> Iterator[OnDataset]:
+    """Yield each pair on each data set, by the duel with the most seeds; none whose test is of
+    other trainings than `scores`, since one of them failed.
+    """
+    means = {(score.variant, score.dataset): score.mean for score in scores}
     names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
     seen = set()
     duels = {id(entry.duel): entry.duel for entry in entries}.values()
     for duel in sorted(duels, key=lambda duel: -_num_seeds(duel)):
         for pair in duel.results.comparison.pairs:
             a, b = names[id(duel), pair.a], names[id(duel), pair.b]
-            if (place := (duel.dataset, frozenset((a, b)))) not in seen:
+            place = (duel.dataset, frozenset((a, b)))
+            shown = means[a, duel.dataset] - means[b, duel.dataset]
+            if place not in seen and math.isclose(pair.difference, shown, abs_tol=1e-9):
                 seen.add(place)
                 yield OnDataset(
                     dataset=duel.dataset,
@@ -286,20 +310,12 @@ def leaking_datasets(study: StudyContext) -> Iterator[Values]:
         variant: {name: seeds for name, seeds in on.items() if name not in leaking}
         for variant, on in study.accuracies.items()
     }
-    pairs = across.compare({variant: on for variant, on in kept.items() if on}, study.margin)
+    kept = {variant: on for variant, on in kept.items() if on}
+    pairs = across.compare(kept, study.margin, families_of(study.duels))
     main = set(study.verdict.main or ())
     left = next((pair.conclusion for pair in pairs if {pair.a, pair.b} == main), None)
-    without = "nothing" if left is None else "better" if left.better else left.value
+    without = left.value if left else "nothing"
     yield {"datasets": [name for name in study.datasets if name in leaking], "without": without}
-
-
-@finds("few_datasets")
-def few_datasets(study: StudyContext) -> Iterator[Values]:
-    pairs, needed = study.verdict.pairs, study.verdict.fewest_datasets
-    most = max((len(pair.differences) for pair in pairs), default=0)
-    if 0 < most < needed:
-        smallest = min(1.0, len(pairs) * smallest_p(most))
-        yield {"datasets": most, "pairs": len(pairs), "smallest_p": smallest, "needed": needed}
 
 
 @finds("single_trainings")
@@ -362,6 +378,7 @@ class DuelPlan(Frozen):
     test_images: Positive
     trials: list[TrialPlan]
     controls: Count = 0
+    family: str | None = None
 
 
 class StudyPlan(Frozen):

@@ -35,15 +35,17 @@ class StudyFile(typed.Frozen, forbid_unknown_fields=True):
     name: str = ""
     settings: dict[str, Any] = {}  # noqa: RUF012
     exclude: list[dict[str, Any]] = []  # noqa: RUF012
+    families: dict[str, list[str]] = {}  # noqa: RUF012
     tuning: Tuned | None = None
 
 
 @dataclass(frozen=True)
 class PlannedDuel:
-    """A duel with its `values` of the grid."""
+    """A duel with its `values` of the grid, and the family of its data set if it has one."""
 
     values: dict[str, Any]
     experiment: Experiment
+    family: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,12 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
     with naming(path):
         _check(content)
         duels, unused = [], content.exclude
+        # No data set is called so.
+        family_of = {
+            dataset: f"family {family}"
+            for family, datasets in content.families.items()
+            for dataset in datasets
+        }
         for combination in itertools.product(*content.grid.values()):
             values = dict(zip(content.grid, combination, strict=True))
             with naming(_said(values)):
@@ -103,7 +111,8 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
             ]
             unused = [exclusion for exclusion in unused if exclusion not in applied]
             if not applied:
-                duels.append(PlannedDuel(values, experiment))
+                family = family_of.get(values.get("dataset", ""))
+                duels.append(PlannedDuel(values, experiment, family))
         if unused:
             raise InputError(
                 f"[[exclude]] {_said(unused[0])}: no duel is like that. Check its names and values."
@@ -138,6 +147,12 @@ def _check(content: StudyFile) -> None:
             raise InputError(f"[grid] {name}: is the same in all duels. Set it in [settings].")
         if len({typed.digest(value) for value in values}) < len(values):
             raise InputError(f"[grid] {name}: names a value twice.")
+    related = list(itertools.chain(*content.families.values()))
+    for dataset in related:
+        if dataset not in content.grid.get("dataset", []) or related.count(dataset) > 1:
+            raise InputError(
+                f"[families]: {dataset} must be one of the data sets in [grid], and in one family."
+            )
 
 
 def _located(

@@ -177,7 +177,12 @@ def forecast(
 
 
 def duel_plan(
-    label: str, dataset: str, plan: Plan, prepared: Prepared, splits: Sequence[Split]
+    label: str,
+    dataset: str,
+    plan: Plan,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    family: str | None = None,
 ) -> DuelPlan:
     parameters = {
         contender.name: building.num_parameters(contender.outline) for contender in plan.contenders
@@ -200,6 +205,7 @@ def duel_plan(
             for trial, record in zip(plan.trials, plan.records, strict=True)
         ],
         controls=sum(controls.num_trained(trial, prepared) for trial in plan.trials),
+        family=family,
     )
 
 

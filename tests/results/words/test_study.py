@@ -1,11 +1,13 @@
 """The sentences of a study: one test each, by its numbers."""
 
+from dataclasses import replace
+
 import pytest
 from msgspec import structs
 
 from made_studies import OTHER, SPIKING, make_duel, make_study
+from spikeduel.results.across import Outcome
 from spikeduel.results.costs import Range
-from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import DuelPlan, StudyPlan, TrialPlan, conclude
 from spikeduel.results.words import study as words
 
@@ -39,16 +41,36 @@ def test_the_title_counts():
             SURE[:5],
             f"Over 5 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more "
             f"accurate.",
-            f"It takes at least 6 data sets to show a lead. {OTHER} leads by 1.50 points on a "
-            f"typical data set, on 5 of "
-            "5.",
+            f"{OTHER} leads by 1.50 points on a typical data set, on 5 of 5.",
         ),
         (
             [0.03, -0.03, 0.02, -0.02, 0.002, 0.001],
             f"Over 6 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more "
             f"accurate.",
             f"{OTHER} leads by 0.10 points on a typical data set (95 % interval −3.00 to 3.00), "
-            f"on 4 of 6.",
+            f"on 4 of 6. {OTHER} is 3.00 points behind at worst (set 1).",
+        ),
+        (
+            [0.02, -0.02] * 10,
+            f"Over 20 data sets, neither the spiking {SPIKING} nor {OTHER} leads on balance; they "
+            f"differ by up to 2.00 points, each ahead on 10 of 20.",
+            "They differ by 0.00 points on a typical data set (90 % interval 0.00 to 0.00). "
+            f"{SPIKING} is 2.00 points behind at worst (set 0).",
+        ),
+        (
+            [*(0.005 + 0.0005 * n for n in range(11)), -0.3],
+            f"Over 12 data sets, {OTHER} is more accurate than the spiking {SPIKING} on a typical "
+            f"one, but not on average.",
+            f"{OTHER} leads by 0.73 points on a typical data set (95 % interval 0.53 to 0.85), on "
+            f"11 of 12. {OTHER} is 30.00 points behind at worst (set 11) and 1.81 points behind on "
+            f"average.",
+        ),
+        (
+            [*(0.0001 * (n - 8) for n in range(17)), 0.02, 0.02, -0.02],
+            f"Over 20 data sets, {OTHER} and the spiking {SPIKING} are as accurate within ±0.5 "
+            f"points on 17 of 20.",
+            "They differ by 0.01 points on a typical data set (90 % interval −0.02 to 0.04). "
+            f"{OTHER} is 2.00 points behind at worst (set 19).",
         ),
         (
             [0.001, -0.001, 0.0005, -0.0007, 0.0012, -0.0002, 0.0003],
@@ -66,13 +88,25 @@ def test_the_title_counts():
             [0.0] * 3,
             f"Over 3 data sets, it is open whether the spiking {SPIKING} or {OTHER} is more "
             f"accurate.",
-            "It takes at least 6 data sets to show a lead. They are level.",
+            "They are level on a typical data set.",
         ),
     ],
 )
 def test_the_headline_says_what_was_concluded(leads, says, lead):
     study = make_study(leads)
     assert (words.headline(study), words.in_accuracy(study)) == (says, lead)
+
+
+def test_a_headline_counts_families():
+    duels = [
+        replace(
+            make_duel(f"set {n}", {SPIKING: [0.8], OTHER: [0.8 + lead]}), family=f"family {n % 3}"
+        )
+        for n, lead in enumerate(SURE)
+    ]
+    study = conclude("related", duels, 0.005)
+    assert words.headline(study).startswith("Over 6 data sets of 3 families, it is open")
+    assert "points on a typical family, on 6 of 6." in words.in_accuracy(study)
 
 
 def test_a_headline_without_two_variants():
@@ -110,15 +144,14 @@ def test_costs_of_the_two_of_the_headline(costs, text):
 
 def test_cells_of_a_pair():
     pair = make_study(SURE).across.headline
-    opened = structs.replace(pair, conclusion=Conclusion.INCONCLUSIVE, ci95=None)
-    level = structs.replace(pair, conclusion=Conclusion.EQUIVALENT)
-    assert [
-        (words.conclusion(shown), words.interval(shown)) for shown in (pair, opened, level)
-    ] == [
+    opened = structs.replace(pair, conclusion=Outcome.INCONCLUSIVE, ci95=None)
+    assert [(words.conclusion(shown), words.interval(shown)) for shown in (pair, opened)] == [
         (f"{OTHER} better", "0.90 to 3.00"),
         ("open", "too few data sets"),
-        ("equivalent", "0.90 to 3.00"),
     ]
+    others = (Outcome.BETTER_TYPICALLY, Outcome.EQUIVALENT, Outcome.BALANCED)
+    concluded = [words.conclusion(structs.replace(pair, conclusion=outcome)) for outcome in others]
+    assert concluded == [f"{OTHER} typically better", "equivalent", "neither on balance"]
     assert words.settled_first([opened, pair]) == [pair, opened]
 
 
@@ -132,7 +165,8 @@ def test_relative_costs(low, high, says):
 
 def test_what_would_settle_an_open_question():
     assert words.settling(make_study(SURE)) == []
-    assert words.settling(make_study([0.01])) == ["More data sets: at least 6 in all."]
+    (few,) = words.settling(make_study([0.01]))
+    assert few.startswith("More data sets: it takes at least 6, related ones counted once")
     (many,) = words.settling(make_study([0.03, -0.03, 0.02, -0.02, 0.002, 0.001]))
     assert many.startswith("More data sets: the lead varies")
 
@@ -158,7 +192,7 @@ def test_a_duel_in_a_table(duel, cells):
 
 def test_a_terminal_hears_all_of_it():
     said = words.sentences(make_study([0.02, 0.01]))
-    assert len(said) == 4
+    assert len(said) == 3
     assert said[0].startswith("Over 2 data sets")
 
 
@@ -209,3 +243,5 @@ def test_a_plan_says_how_many_data_sets_its_pairs_take():
     assert "at least" not in " ".join(words.plan_sentences(plan(*one)))
     assert "at least 7 data sets" in " ".join(words.plan_sentences(plan(*one, *other)))
     assert "at least" not in " ".join(words.plan_sentences(plan(planned("a", "x"))))
+    related = [structs.replace(duel, family="family x") for duel in one[:2]] + one[2:]
+    assert "at least 6 data sets" in " ".join(words.plan_sentences(plan(*related)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from spikeduel.results.across import PairAcross, fewest_datasets
+from spikeduel.results.across import MOST, Outcome, PairAcross, fewest_datasets
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import is_leak, sentence
@@ -21,10 +21,11 @@ from spikeduel.system.sentences import counted, listed
 
 RULE = (
     "Of two variants one is better where Wilcoxon's signed-rank test over the data sets, adjusted "
-    "for all pairs (Holm), has a p-value of at most 5 %. They are equivalent where the same test, "
-    "adjusted alike, shows that the difference lies between minus and plus the margin. Else the "
-    "question is open."
-)
+    "for all pairs (Holm), has a p-value of at most 5 %; typically better, if its mean is behind. "
+    "Neither leads on balance where the same test, adjusted alike, shows that the typical "
+    "difference lies between minus and plus the margin. They are equivalent where, besides, at "
+    f"least {MOST:.0%} of the data sets and the mean lie there. Else the question is open."
+).replace("%", " %")
 DEFINITIONS: dict[str, str] = {
     "variant": "A contender under the varied settings that concern it. A network without spikes is "
     "one variant, whatever the encoding and the number of steps are.",
@@ -39,6 +40,10 @@ DEFINITIONS: dict[str, str] = {
     "typical difference": "The median of the means of any two data sets' differences (Hodges and "
     "Lehmann). Its 95 % interval is what Wilcoxon's test does not reject; fewer than six data sets "
     "leave none.",
+    "mean": "Mean difference over the data sets, a family counting once. One data set far from the "
+    "others moves it, and hardly the typical one.",
+    "worst": "The data set on which the first of the pair is the farthest behind, or leads by the "
+    "least.",
     "wins": "On how many data sets the first is ahead, and on how many the second.",
     "p": "Wilcoxon's signed-rank test, exact, adjusted for all pairs (Holm): how often chance "
     "alone would make one of so many differences at least as large.",
@@ -47,11 +52,13 @@ DEFINITIONS: dict[str, str] = {
 COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
 METHOD = (
     "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. "
-    "More seeds make that number less noisy; they do not make more data sets.",
+    "More seeds make that number less noisy; they do not make more data sets. Related data sets "
+    "are a family, and count once, by their mean.",
     "Wilcoxon's signed-rank test of the differences: advised for two classifiers on several data "
     "sets by Demšar (2006, section 3.1.3). It is exact here, also where differences are equal or "
     "zero; zeros keep their ranks (Pratt 1959).",
-    "On a single data set, what its duel found, by the duel's own test of seeds and test images.",
+    "On a single data set, what its duel found, by the duel's own test of seeds and test images. "
+    "Accuracies and differences are of the seeds that all variants finished there.",
 )
 LEVEL = 0.00005
 """Differences below this are shown as 0.00 points."""
@@ -68,7 +75,22 @@ NOBODY = {
     "nothing_learned": "nobody: nothing was learned",
     "not_finished": "no trial was finished",
 }
-SETTLED_FIRST = list(SHOWN)[1:]
+VERDICTS = {
+    Outcome.BETTER: "{a} is more accurate than {b}{but}",
+    Outcome.BETTER_TYPICALLY: "{a} is more accurate than {b} on a typical one, but not on average",
+    Outcome.EQUIVALENT: "{a} and {b} are as accurate within {margin}",
+    Outcome.BALANCED: "neither {a} nor {b} leads on balance; they differ by up to {most}, "
+    "{ahead} of {number}",
+    Outcome.INCONCLUSIVE: "it is open whether {a} or {b} is more accurate",
+}
+"""Verdicts of a headline, the most settled first."""
+CONCLUDED = {
+    Outcome.BETTER: "{a} better",
+    Outcome.BETTER_TYPICALLY: "{a} typically better",
+    Outcome.EQUIVALENT: "equivalent",
+    Outcome.BALANCED: "neither on balance",
+    Outcome.INCONCLUSIVE: "open",
+}
 
 
 def title(study: StudyResults) -> str:
@@ -96,14 +118,20 @@ def headline(study: StudyResults) -> str:
             ahead = f"{a} and {b} are level"
         shown = sure(study.test(pair.a, pair.b, dataset))
         return f"One data set says nothing of others. On {dataset}, {ahead} ({shown})."
-    verdict = f"it is open whether {a} or {b} is more accurate"
-    if pair.conclusion.better:
-        verdict = f"{a} is more accurate than {b}"
-        if pair.negligible:
-            verdict += f", though within what counts as none, {_margin(study)}"
-    elif pair.conclusion is Conclusion.EQUIVALENT:
-        verdict = f"{a} and {b} are as accurate within {_margin(study)}"
-    return f"Over {counted(len(pair.differences), 'data set')}, {verdict}."
+    number, alike = len(pair.differences), pair.wins == pair.losses
+    verdict = VERDICTS[pair.conclusion].format(
+        a=a,
+        b=b,
+        margin=_margin(pair),
+        but=f", though within what counts as none, {_margin(pair)}" if pair.negligible else "",
+        most=points(max(map(abs, pair.differences.values()))),
+        ahead=f"each ahead on {pair.wins}"
+        if alike
+        else f"{pair.a} ahead on {pair.wins} and {pair.b} on {pair.losses}",
+        number=number,
+    )
+    related = f" of {counted(pair.families, 'family')}" if pair.families < number else ""
+    return f"Over {counted(number, 'data set')}{related}, {verdict}."
 
 
 def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
@@ -116,22 +144,34 @@ def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
 
 
 def in_accuracy(study: StudyResults) -> str:
-    """Return the lead of a main variant, on how many data sets; "" on a single one."""
+    """Return the lead of a main variant, on how many data sets, and where it is behind; "" on a
+    single one.
+    """
     pair = study.across.headline
     if pair is None or (number := len(pair.differences)) == 1:
         return ""
-    if pair.conclusion is Conclusion.EQUIVALENT:
+    unit, exceptions = "family" if pair.families < number else "data set", _exceptions(pair)
+    typically = f"on a typical {unit}"
+    if pair.conclusion in (Outcome.EQUIVALENT, Outcome.BALANCED):
         difference = points(abs(pair.difference))
-        return f"They differ by {difference} on a typical data set{_between(pair.ci90, 90)}."
-    lead = f"{points(pair.difference)} on a typical data set{_between(pair.ci95, 95)}"
-    leads = f"{pair.a} leads by {lead}, on {pair.wins} of {number}."
+        return f"They differ by {difference} {typically}{_between(pair.ci90, 90)}.{exceptions}"
+    lead = f"{points(pair.difference)} {typically}{_between(pair.ci95, 95)}"
     if abs(pair.difference) < LEVEL:
-        leads = "They are level."
-    if number >= study.across.fewest_datasets:
-        return leads
-    pairs, fewest = len(study.across.pairs), counted(study.across.fewest_datasets, "data set")
-    takes = f"With {counted(pairs, 'pair')} of variants it takes" if pairs > 1 else "It takes"
-    return f"{takes} at least {fewest} to show a lead. {leads}"
+        return f"They are level {typically}.{exceptions}"
+    return f"{pair.a} leads by {lead}, on {pair.wins} of {number}.{exceptions}"
+
+
+def _exceptions(pair: PairAcross) -> str:
+    """Return a sentence on the data set on which the one that leads is the farthest behind, and on
+    a mean that says something else than the typical difference; "" if none matters.
+    """
+    worst, texts = pair.differences[pair.worst], []
+    if worst <= -pair.margin:
+        texts.append(f"{points(-worst)} behind at worst ({pair.worst})")
+    if pair.mean < -LEVEL or pair.difference < pair.margin <= pair.mean:
+        side = "behind" if pair.mean < 0 else "ahead"
+        texts.append(f"{points(abs(pair.mean))} {side} on average")
+    return f" {pair.a} is {' and '.join(texts)}." if texts else ""
 
 
 def _between(interval: tuple[float, float] | None, level: int) -> str:
@@ -142,8 +182,11 @@ def _span(interval: tuple[float, float]) -> str:
     return " to ".join(hundredths(end).replace("-", "−") for end in interval)
 
 
-def _margin(study: StudyResults) -> str:
-    return f"±{100 * study.margin:g} points"
+def _margin(pair: PairAcross) -> str:
+    """Return the margin, and on how many data sets the difference lies inside, unless on all."""
+    number = len(pair.differences)
+    most = f" on {pair.inside} of {number}" if pair.inside < number else ""
+    return f"±{100 * pair.margin:g} points{most}"
 
 
 def in_cost(study: StudyResults) -> str:
@@ -167,12 +210,8 @@ def in_cost(study: StudyResults) -> str:
 
 
 def conclusion(pair: PairAcross) -> str:
-    if pair.conclusion is Conclusion.INCONCLUSIVE:
-        return "open"
-    if pair.conclusion is Conclusion.EQUIVALENT:
-        return "equivalent"
-    winner = pair.a if pair.conclusion is Conclusion.A_BETTER else pair.b
-    return f"{winner} better{' (within the margin)' if pair.negligible else ''}"
+    concluded = CONCLUDED[pair.conclusion].format(a=pair.a)
+    return f"{concluded}{' (within the margin)' if pair.negligible else ''}"
 
 
 def sure(test: OnDataset | None) -> str:
@@ -183,7 +222,7 @@ def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
     """Sort pairs: better, then equivalent, then open, by p-value."""
     return sorted(
         pairs,
-        key=lambda pair: (SETTLED_FIRST.index(pair.conclusion), pair.p_value, -pair.difference),
+        key=lambda pair: (list(VERDICTS).index(pair.conclusion), pair.p_value, -pair.difference),
     )
 
 
@@ -201,12 +240,15 @@ def times(cost: Range | None) -> str:
 
 def settling(study: StudyResults) -> list[str]:
     pair = study.across.headline
-    if pair is None or pair.conclusion is not Conclusion.INCONCLUSIVE:
+    if pair is None or pair.conclusion is not Outcome.INCONCLUSIVE:
         return []
     pairs, fewest = len(study.across.pairs), study.across.fewest_datasets
     steps = ["More data sets: the lead varies too much over these to be shown."]
-    if len(pair.differences) < fewest:
-        steps = [f"More data sets: at least {fewest} in all."]
+    if pair.families < fewest:
+        steps = [
+            f"More data sets: it takes at least {fewest}, related ones counted once, to show a "
+            f"lead. With fewer, no p-value of Wilcoxon's test is at most 5 %."
+        ]
     if pairs > 1:
         steps.append(
             f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of "
@@ -290,9 +332,10 @@ def plan_sentences(plan: StudyPlan) -> list[str]:
     if missing:
         megabytes = sum(trial.bytes for trial in missing) / 1e6
         texts.append(f"Models and answers take about {megabytes:,.0f} MB, reports not counted.")
-    if plan.pairs and len(datasets) < fewest_datasets(plan.pairs):
+    families = {duel.family or duel.dataset for duel in plan.duels}
+    if plan.pairs and len(families) < fewest_datasets(plan.pairs):
         texts.append(
             f"Nothing can be shown over all data sets: {counted(plan.pairs, 'pair')} of variants "
-            f"ask for at least {fewest_datasets(plan.pairs)} data sets."
+            f"ask for at least {fewest_datasets(plan.pairs)} data sets, related ones counted once."
         )
     return texts
