@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from msgspec import structs
 
 from made_costs import energy_of, latency
 from made_findings import example
+from made_operations import spiking
 from made_trials import dataset, pair, results, trial
 from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts
@@ -10,6 +13,7 @@ from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccou
 from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.words.answer import headline, rows
+from spikeduel.settings.recipes import baseline
 
 SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001, "seeds": 6}
 
@@ -28,15 +32,15 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
     [
         (0.92, 0.88, {**SNN_BETTER}, "snn", "better"),
         # The 90 % interval ends at 0.8 points: within the tolerance of one point.
-        (0.904, 0.9, {"half": 0.005}, "cnn", "faster"),
+        (0.904, 0.9, {"half": 0.005}, "cnn", "cheaper"),
         # It ends at 2.5 points, but the deficit is half a point.
-        (0.905, 0.9, {"half": 0.025}, "cnn", "faster"),
+        (0.905, 0.9, {"half": 0.025}, "cnn", "cheaper"),
         (0.905, 0.9, {"half": 0.04}, "snn", "higher"),
         (0.92, 0.9, {"half": 0.03}, "snn", "higher"),
         (0.92, 0.9, {"conclusion": Conclusion.A_BETTER}, "snn", "higher"),
         # Shown, and so little that it does not matter.
-        (0.903, 0.9, {**SNN_BETTER, "negligible": True, "half": 0.002}, "cnn", "faster"),
-        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", "faster"),
+        (0.903, 0.9, {**SNN_BETTER, "negligible": True, "half": 0.002}, "cnn", "cheaper"),
+        (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", "cheaper"),
         # Three times the errors: the tolerance is a tenth of a point.
         (0.996, 0.987, {"half": 0.002}, "snn", "higher"),
     ],
@@ -66,6 +70,67 @@ def test_a_third_contender_does_not_change_the_choice_between_two():
     assert decide(results([*two, timed("other", 0.902, 0.95)], pairs)).take == "snn"
 
 
+def test_of_equally_accurate_ones_the_faster_is_taken_however_unsure():
+    equal = decide(duel(0.9, 0.9, made=pair(0.0, half=0.2)))
+    assert (equal.take, equal.reason) == ("cnn", "cheaper")
+
+
+@pytest.mark.parametrize(
+    ("asked", "tolerance", "deficit", "take", "reason"),
+    [
+        # Snn is ahead by the deficit, twice as slow, and its weights are half as large.
+        ("accuracy", None, 0.02, "snn", "higher"),
+        ("accuracy", 5.0, 0.02, "cnn", "cheaper"),
+        ("accuracy", 0.0, 0.001, "snn", "higher"),
+        ("speed", None, 0.009, "cnn", "cheaper"),
+        ("speed", None, 0.011, "snn", "higher"),
+        ("speed", 2.0, 0.019, "cnn", "cheaper"),
+        ("size", None, 0.02, "snn", "higher"),
+        ("size", None, -0.009, "snn", "cheaper"),
+        ("size", None, -0.02, "cnn", "higher"),
+        ("size", 3.0, -0.02, "snn", "cheaper"),
+    ],
+)
+def test_the_question_and_the_tolerance_are_the_readers(asked, tolerance, deficit, take, reason):
+    trials = [
+        timed(name, 0.9 + lead, ms, operations=structs.replace(spiking(), bytes=size))
+        for name, lead, ms, size in (("snn", deficit, 2.0, 500), ("cnn", 0.0, 1.0, 1000))
+    ]
+    made = pair(deficit, accuracy_a=0.9 + deficit, half=0.015)
+    experiment = replace(baseline(), answer_for=asked, tolerance=tolerance)
+    answer = decide(results(trials, [made], experiment=experiment))
+    assert (answer.take, answer.reason) == (take, reason)
+
+
+@pytest.mark.parametrize(
+    ("joules", "take"), [((1e-6, 2e-6), "snn"), ((2e-6, 1e-6), "cnn")], ids=["snn", "cnn"]
+)
+def test_for_energy_the_accountings_decide(joules, take):
+    trials = [
+        timed(name, 0.9, ms, energy=energy_of(amount))
+        for name, ms, amount in zip(("snn", "cnn"), (2.0, 1.0), joules, strict=True)
+    ]
+    experiment = replace(baseline(), answer_for="energy")
+    made = results(trials, [pair(0.0)], experiment=experiment)
+    assert (decide(made).take, decide(made).decided_by) == (take, "energy")
+    assert f"Take {take} ({take.upper()}): it takes less energy" in headline(made)
+
+
+def test_where_only_the_kind_is_decided_others_of_the_kind_are_named():
+    few = finding("more_images", detectable=0.11, assumed=True)
+    three = [timed("snn", 0.7, 3.0), timed("cnn", 0.9, 1.0), timed("other-cnn", 0.89, 1.0)]
+    pairs = [
+        pair(-0.2, accuracy_a=0.7, **{**SNN_BETTER, "conclusion": Conclusion.B_BETTER}),
+        pair(-0.19, b="other-cnn", accuracy_a=0.7, half=0.05),
+        pair(0.01, a="cnn", b="other-cnn", half=0.1),
+    ]
+    made = results(three, pairs, caveats=[few])
+    assert (decide(made).take, decide(made).level) == ("cnn", ["other-cnn"])
+    assert "Any CNN will do: cnn and other-cnn are level" in headline(made)
+    open_pairs = [structs.replace(pairs[0], ci95=(-0.41, 0.01)), *pairs[1:]]
+    assert decide(results(three, open_pairs, caveats=[few])).reason == "too_few_images"
+
+
 def test_an_untimed_one_is_not_called_slower():
     untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
     assert decide(untimed).take == "snn"
@@ -83,7 +148,7 @@ def test_an_untimed_one_is_not_called_slower():
 def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
     answer = decide(duel(caveats=[objection]))
     assert (answer.take, answer.reason) == (None, why)
-    assert headline(duel(caveats=[objection])).startswith("Take neither")
+    assert headline(duel(caveats=[objection])).startswith("No answer: ")
 
 
 def test_the_rival_is_the_best_of_the_other_kind():
@@ -116,7 +181,7 @@ def test_by_how_much_and_how_sure():
 @pytest.mark.parametrize(
     ("caveats", "evidence", "take", "why"),
     [
-        ([], "shown", "cnn", "faster"),
+        ([], "shown", "cnn", "cheaper"),
         ([finding("busy_machine", load=4.0, cores=2)], "not shown", "snn", "higher"),
     ],
     ids=["idle", "busy"],
@@ -252,11 +317,11 @@ def test_the_line_names_both_and_what_is_shown():
     made = duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))
     assert headline(made) == (
         "Take snn (SNN): it is 4.00 points more accurate than cnn (CNN), but it is 4.0 times "
-        "slower here (shown; 2,000 test images, 6 seeds)."
+        "slower on this machine (shown; 2,000 test images, 6 seeds)."
     )
     assert headline(duel(0.9, 0.895)) == (
-        "Take cnn (CNN): it is 2.0 times faster here, but it is 0.50 points less accurate than snn "
-        "(SNN) (at most 1.30 points by the 90 % interval; 2,000 test images, 1 seed)."
+        "Take cnn (CNN): it is 2.0 times faster on this machine, but it is 0.50 points less accurate "
+        "than snn (SNN) (at most 1.30 points by the 90 % interval; 2,000 test images, 1 seed)."
     )
 
 
@@ -273,7 +338,7 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])
     assert (decide(level).take, decide(level).reason) == (None, "too_few_images")
     assert headline(level) == (
-        "No answer yet: with 24 test images and 1 seed a lead of 2.00 points is not shown."
+        "No answer: with 24 test images and 1 seed a lead of 2.00 points is not shown."
     )
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), caveats=[few])
     assert decide(apart).take == "snn"

@@ -27,6 +27,13 @@ from spikeduel.results.run import (
 from spikeduel.results.significance import Conclusion, least_that_matters
 from spikeduel.results.trials import Trial, minutes_a_seed
 
+DECIDED_BY: dict[str, Quantity] = {
+    "accuracy": "answer",
+    "speed": "answer",
+    "energy": "energy",
+    "size": "size",
+}
+"""Quantity that decides among contenders that are accurate enough, by the question."""
 MOST_STEPS = 3
 MOST_UNSURE = 3
 """Times the tolerance that the upper end of a level contender's deficit may reach."""
@@ -45,9 +52,10 @@ def answered(results: Results) -> Results:
 
 
 def decide(results: Results) -> Answer:
-    leads = [_lead(quantity, results) for quantity in QUANTITIES]
-    accuracies = {name: value.low for name, value in leads[0].values.items()}
-    take, reason = _taken(results, accuracies, leads[2].values)
+    leads = {quantity: _lead(quantity, results) for quantity in QUANTITIES}
+    decided_by = DECIDED_BY[results.experiment.answer_for]
+    accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
+    take, reason, level = _taken(results, accuracies, leads[decided_by])
     rival = None
     if take:
         others = _of_other_kind(take, [name for name in accuracies if name != take], results)
@@ -55,20 +63,23 @@ def decide(results: Results) -> Answer:
     return Answer(
         take=take,
         reason=reason,
+        decided_by=decided_by,
+        level=level,
         rival=rival,
         pair=results.comparison.pair(take, rival) if take and rival else None,
-        leads=leads,
+        leads=list(leads.values()),
         steps=_steps(results),
     )
 
 
 def _taken(
-    results: Results, accuracies: Mapping[str, float], times: Mapping[str, Range]
-) -> tuple[str | None, Reason]:
+    results: Results, accuracies: Mapping[str, float], costs: Lead
+) -> tuple[str | None, Reason, list[str]]:
+    """Return the contender to take, why, and others that are level with it on too few images."""
     if not accuracies:
-        return None, "not_finished"
+        return None, "not_finished", []
     if any(map(is_leak, results.comparison.caveats)):
-        return None, "leakage"
+        return None, "leakage", []
     unlearned = {
         name
         for finding in with_id(results.comparison.caveats, "at_chance")
@@ -76,35 +87,55 @@ def _taken(
     }
     learned = {name: share for name, share in accuracies.items() if name not in unlearned}
     if not learned:
-        return None, "nothing_learned"
+        return None, "nothing_learned", []
     if len(accuracies) == 1:
-        return next(iter(learned)), "alone"
-    seconds = {} if was_busy(results) else {name: times[name].low for name in times}
-    take = choose(learned, results.comparison.pair, seconds)
-    pairs = [results.comparison.pair(take, other) for other in learned if other != take]
-    if too_few(results) and not all(pair and pair.excludes_zero for pair in pairs):
-        return None, "too_few_images"
-    if all(pair and pair.leader == take and pair.shows_better for pair in pairs):
-        return take, "better"
-    is_highest = all(pair is None or pair.leader == take for pair in pairs)
-    return take, "higher" if is_highest else "faster"
+        return next(iter(learned)), "alone", []
+    take = choose(
+        learned,
+        results.comparison.pair,
+        lambda one, other: cheaper(costs, one, other, results),
+        results.experiment.answer_for == "accuracy",
+        results.experiment.tolerance,
+    )
+    pairs = {name: results.comparison.pair(take, name) for name in learned if name != take}
+    level = []
+    if too_few(results):
+        level = [name for name, pair in pairs.items() if not (pair and pair.excludes_zero)]
+        kinds = {trial.contender: trial.spiking for trial in results.trials}
+        decided = [kinds[name] for name in pairs if name not in level]
+        if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
+            return None, "too_few_images", []
+    if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
+        return take, "better", level
+    is_highest = all(pair is None or pair.leader == take for pair in pairs.values())
+    return take, "higher" if is_highest else "cheaper", level
 
 
 def choose(
     accuracies: Mapping[str, float],
     pair_of: Callable[[str, str], Pair | None],
-    seconds: Mapping[str, float],
+    cheaper_of: Callable[[str, str], str | None],
+    accuracy_first: bool = True,
+    tolerance: float | None = None,
 ) -> str:
     """Return the contender that is preferred to every other one, each two compared alone; the most
-    accurate if they go in a circle. `seconds` are those of an answer, where they are known.
+    accurate if they go in a circle.
+
+    `cheaper_of` names the cheaper one of two, if it is known. With `accuracy_first` it is preferred
+    where it is level, else unless it is behind by more than the `tolerance` in points.
     """
 
     def is_preferred(one: str, other: str) -> bool:
-        pair = pair_of(one, other)
-        better = pair.leader if pair else max(one, other, key=accuracies.__getitem__)
-        worse = other if better == one else one
-        faster = seconds.get(better, 0.0) >= NOTICEABLE * seconds.get(worse, math.inf)
-        return one == (worse if pair and faster and is_level(pair) else better)
+        better, worse = sorted((one, other), key=accuracies.__getitem__, reverse=True)
+        pair, cheaper = pair_of(one, other), cheaper_of(one, other)
+        if cheaper != worse:
+            return one == (cheaper or better)
+        behind = accuracies[better] - accuracies[worse]
+        if accuracy_first:
+            is_enough = pair is not None and is_level(pair, tolerance)
+        else:
+            is_enough = behind <= tolerated(accuracies[better], tolerance)
+        return one == (worse if is_enough else better)
 
     for name in accuracies:
         if all(is_preferred(name, other) for other in accuracies if other != name):
@@ -112,13 +143,22 @@ def choose(
     return max(accuracies, key=accuracies.__getitem__)
 
 
-def is_level(pair: Pair) -> bool:
+def tolerated(accuracy: float, tolerance: float | None = None) -> float:
+    """Return the deficit beside `accuracy` that does not matter: `tolerance` in points, or by
+    default `LEAD`, or a share of the errors if that is less.
+    """
+    return least_that_matters(LEAD, accuracy) if tolerance is None else tolerance / 100
+
+
+def is_level(pair: Pair, tolerance: float | None = None) -> bool:
     """Return True if the deficit of the less accurate one does not matter: its 90 % interval ends
     within the tolerance, or it lies there itself and the interval ends within `MOST_UNSURE` times.
     """
     led = pair.led
-    tolerance, most = least_that_matters(LEAD, led.accuracy_a), led.ci90[1]
-    return most <= tolerance or (led.difference <= tolerance and most <= MOST_UNSURE * tolerance)
+    most, enough = led.ci90[1], tolerated(led.accuracy_a, tolerance)
+    if led.difference == 0 or most <= enough:
+        return True
+    return led.difference <= enough and most <= MOST_UNSURE * enough
 
 
 def too_few(results: Results) -> Finding | None:
@@ -190,6 +230,19 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
 def was_busy(results: Results, *ids: str) -> bool:
     """Return True if other work disturbed times, by caveats `ids` (default: of answers)."""
     return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
+
+
+def cheaper(costs: Lead, one: str, other: str, results: Results) -> str | None:
+    """Return the one that is cheaper by more than measurements differ; None if not known."""
+    if not {one, other} <= costs.values.keys():
+        return None
+    if costs.quantity == "answer" and was_busy(results):
+        return None
+    cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
+    if costs.quantity == "energy":
+        return _in_energy(structs.replace(costs, leader=cheap), cheap, dear, results).leader
+    is_cheaper = costs.values[dear].low >= NOTICEABLE * costs.values[cheap].low
+    return cheap if is_cheaper else None
 
 
 def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:

@@ -167,14 +167,14 @@ networks alone. "with memory": by all accountings of the memory of both, not by 
 Reason = Literal[
     "better",
     "higher",
-    "faster",
+    "cheaper",
     "too_few_images",
     "leakage",
     "nothing_learned",
     "not_finished",
     "alone",
 ]
-"""Why a contender is taken, or none."""
+"""Why a contender is taken, or none. "cheaper": it leads in `Answer.decided_by`."""
 
 
 class Lead(Frozen):
@@ -206,10 +206,16 @@ class Step(Frozen):
 
 
 class Answer(Frozen):
-    """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`."""
+    """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`.
+
+    `decided_by`: quantity that decides among contenders that are accurate enough. `level`: others
+    of its kind that too few test images tell apart from it.
+    """
 
     take: str | None
     reason: Reason
+    decided_by: Quantity = "answer"
+    level: list[str] = []
     rival: str | None = None
     pair: Pair | None = None
     leads: list[Lead] = []

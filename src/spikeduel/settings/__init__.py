@@ -118,6 +118,25 @@ class Experiment:
             "a quarter of the better one's errors if that is less."
         ),
     ] = None
+    answer_for: Annotated[
+        Literal["accuracy", "speed", "energy", "size"],
+        setting(
+            "Question that the answer is for: accuracy, or the speed, energy or size of an answer.",
+            "accuracy: the most accurate network, or a faster one that is level with it. The "
+            "others: the network that leads in speed on this machine, in estimated energy, or in "
+            "bytes of weights, unless it loses more accuracy than the tolerance. Training and "
+            "numbers are the same for all.",
+            option="--for",
+        ),
+    ] = "accuracy"
+    tolerance: Annotated[
+        Annotated[float, Meta(ge=0.0, le=100.0)] | None,
+        setting(
+            "Points of accuracy that do not matter to you. Unset: one, or a quarter of the better "
+            "one's errors if that is less.",
+            metavar="POINTS",
+        ),
+    ] = None
     robustness: Annotated[
         bool,
         setting(

@@ -14,7 +14,14 @@ from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming, unknown
 
-SAME_IN_ALL = ("robustness", "optimism", "equivalence_margin", "data_dir")
+SAME_IN_ALL = (
+    "robustness",
+    "optimism",
+    "equivalence_margin",
+    "answer_for",
+    "tolerance",
+    "data_dir",
+)
 """Settings that cannot vary: duels share measured trials, one margin decides the verdict, and names
 tell data sets apart.
 """

@@ -1,23 +1,26 @@
 """The answer in words."""
 
-from spikeduel.results.answer import NOTICEABLE, was_busy
+from spikeduel.results.answer import cheaper, was_busy
 from spikeduel.results.columns import SCORES, Averaged, score
 from spikeduel.results.findings import sentence, with_id
-from spikeduel.results.run import Answer, Lead, Quantity, Results
+from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results
 from spikeduel.results.words.costs import amount, families, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
-from spikeduel.system.sentences import counted
+from spikeduel.system.sentences import counted, listed
 
 RULE = (
     "The rule: the most accurate contender is taken, unless another one is level with it and "
     "answers at least 1.1 times faster on this machine. A contender is level if its deficit "
     "does not matter, by a tolerance of one point, or of a quarter of the better one's errors "
     "if that is less. Then the 90 % interval of the deficit ends within the tolerance, or the "
-    "deficit lies within it and the interval ends within three times as much. Every two "
-    "contenders are compared in this way, and the one that is preferred to all others is taken; "
-    "the most accurate, if there is none. Where the machine was busy, times decide nothing. "
-    "Nobody is taken where test images leak into training, nor where no difference is shown and "
-    "the test images are too few to show one of five points."
+    "deficit lies within it and the interval ends within three times as much. With --for speed, "
+    "energy or size, the contender that leads in that is taken, unless its deficit is above the "
+    "tolerance; by less than 1.1 times nobody leads, and in energy the accountings of the memory "
+    "of both decide. --tolerance sets the tolerance. Every two contenders are compared in this "
+    "way, and the one that is preferred to all others is taken; the most accurate, if there is "
+    "none. Where the machine was busy, times decide nothing. Nobody is taken where test images "
+    "leak into training, nor where no difference between the kinds is shown and the test images "
+    "are too few to show one of five points."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %",
@@ -43,12 +46,11 @@ MEANINGS: dict[Quantity, str] = {
 }
 LONGEST_NAME = 14
 LEGEND = "* leads, against the best of the other kind (SNN or not)."
-_NONE_TAKEN = {
-    "leakage": (
-        "Take neither yet: test images leak into training, so that these scores measure memory."
-    ),
-    "nothing_learned": "Take neither: no contender is shown to have learned anything.",
-    "not_finished": "No answer: no trial was finished.",
+_WHY_NOT: dict[Reason, str] = {
+    "leakage": "test images leak into training, so that these scores measure memory",
+    "nothing_learned": "no contender is shown to have learned anything",
+    "not_finished": "no trial was finished",
+    "too_few_images": "with {tested} a lead of {lead} is not shown",
 }
 _SETTLES = {
     "--group-by": "keeps pictures of one person, object or scan on one side of the split",
@@ -59,19 +61,36 @@ _SETTLES = {
 
 
 def headline(results: Results) -> str:
+    """Return whom to take and why, or why nobody."""
     answer = results.answer
     if answer.take is None:
-        return _NONE_TAKEN.get(answer.reason) or _too_few(results)
+        return f"No answer: {_why_not(answer, results)}."
     take = _with_kind(results, answer.take)
     if answer.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
     accuracy, details = _accuracy(answer, results)
-    why = accuracy
-    faster, pace = _pace(answer)
-    if pace and not was_busy(results):
-        parts = [pace, accuracy] if faster and answer.reason == "faster" else [accuracy, pace]
-        why = (" and " if faster != ("less accurate" in accuracy) else ", but ").join(parts)
-    return f"Take {take}: {why} ({details}).{_untrained(answer, results)}"
+    is_cheaper, cost = _cost(answer, results)
+    parts, is_both = [accuracy], is_cheaper != ("less accurate" in accuracy)
+    if cost:
+        parts = [cost, accuracy] if answer.reason == "cheaper" else [accuracy, cost]
+    why = (" and " if is_both else ", but ").join(parts)
+    return f"Take {take}: {why} ({details}).{_level(answer, results)}{_untrained(answer, results)}"
+
+
+def _why_not(answer: Answer, results: Results) -> str:
+    pair = next(iter(results.comparison.pairs), None)
+    tested = pair and f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
+    lead = points(abs(pair.difference)) if pair else ""
+    return _WHY_NOT[answer.reason].format(tested=tested, lead=lead)
+
+
+def _level(answer: Answer, results: Results) -> str:
+    """Name the others of its kind that so few test images do not tell apart; "" if none."""
+    if not answer.level:
+        return ""
+    kind = results.of(answer.take or "", tested=False)[0].family.upper()
+    names = listed([answer.take or "", *answer.level])
+    return f" Any {kind} will do: {names} are level on so few test images."
 
 
 def _with_kind(results: Results, name: str) -> str:
@@ -104,22 +123,35 @@ def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
     return f"it is as accurate as {rival} here", f"not yet shown; {tested}"
 
 
-def _pace(answer: Answer) -> tuple[bool, str]:
-    """Return True if `take` is at least as fast as its rival, and how fast; "" if not known."""
-    times = answer.lead("answer").values
-    if answer.take not in times or answer.rival not in times:
+def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
+    """Return True if `take` is at least as cheap as its rival in the quantity that decides, and by
+    how much; "" if not known.
+    """
+    lead = answer.lead(answer.decided_by)
+    if not {answer.take, answer.rival} <= lead.values.keys():
         return True, ""
-    ratio = times[answer.rival].low / times[answer.take].low
-    if 1 / NOTICEABLE < ratio < NOTICEABLE:
-        return True, "it answers as fast here"
-    how = "faster" if ratio > 1 else "slower"
-    return ratio > 1, f"it is {_times(max(ratio, 1 / ratio))} {how} here"
-
-
-def _too_few(results: Results) -> str:
-    pair = results.comparison.pairs[0]
-    tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
-    return f"No answer yet: with {tested} a lead of {points(abs(pair.difference))} is not shown."
+    take, rival = answer.take or "", answer.rival or ""
+    leader = cheaper(lead, take, rival, results)
+    ratio = lead.values[rival].low / lead.values[take].low
+    times = _times(max(ratio, 1 / ratio))
+    match lead.quantity:
+        case "energy" if leader is None:
+            return True, "which of the two takes less energy depends on the accounting"
+        case "energy":
+            return leader == take, f"it takes {'less' if leader == take else 'more'} energy"
+        case "size" if leader is None:
+            return True, "its weights are as large"
+        case "size":
+            return (
+                leader == take,
+                f"its weights are {times} {'smaller' if leader == take else 'larger'}",
+            )
+    if was_busy(results):
+        return True, ""
+    if leader is None:
+        return True, "it answers as fast on this machine"
+    how = "faster" if leader == take else "slower"
+    return leader == take, f"it is {times} {how} on this machine"
 
 
 def _times(ratio: float) -> str:
