@@ -103,7 +103,7 @@ def test_the_question_and_the_tolerance_are_the_readers(asked, tolerance, defici
 
 
 @pytest.mark.parametrize(
-    ("joules", "take"), [((1e-6, 2e-6), "snn"), ((2e-6, 1e-6), "cnn")], ids=["snn", "cnn"]
+    ("joules", "take"), [((1e-6, 3e-6), "snn"), ((3e-6, 1e-6), "cnn")], ids=["snn", "cnn"]
 )
 def test_for_energy_the_accountings_decide(joules, take):
     trials = [

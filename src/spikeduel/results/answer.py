@@ -93,7 +93,7 @@ def _taken(
     take = choose(
         learned,
         results.comparison.pair,
-        lambda one, other: cheaper(costs, one, other, results),
+        lambda one, other: cheaper(costs, one, other, results).leader,
         results.experiment.answer_for == "accuracy",
         results.experiment.tolerance,
     )
@@ -232,17 +232,20 @@ def was_busy(results: Results, *ids: str) -> bool:
     return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
 
 
-def cheaper(costs: Lead, one: str, other: str, results: Results) -> str | None:
-    """Return the one that is cheaper by more than measurements differ; None if not known."""
-    if not {one, other} <= costs.values.keys():
-        return None
-    if costs.quantity == "answer" and was_busy(results):
-        return None
+def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
+    """Return the lead of the cheaper one of two, by more than measurements differ; without a leader
+    if that is not known.
+    """
+    nobody = structs.replace(costs, leader=None)
+    is_disturbed = costs.quantity == "answer" and was_busy(results)
+    if not {one, other} <= costs.values.keys() or is_disturbed:
+        return nobody
     cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
+    lead = structs.replace(costs, leader=cheap, over=dear)
     if costs.quantity == "energy":
-        return _in_energy(structs.replace(costs, leader=cheap), cheap, dear, results).leader
+        return _in_energy(lead, cheap, dear, results)
     is_cheaper = costs.values[dear].low >= NOTICEABLE * costs.values[cheap].low
-    return cheap if is_cheaper else None
+    return lead if is_cheaper else nobody
 
 
 def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:

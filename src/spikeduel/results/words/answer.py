@@ -3,7 +3,7 @@
 from spikeduel.results.answer import cheaper, was_busy
 from spikeduel.results.columns import SCORES, Averaged, score
 from spikeduel.results.findings import sentence, with_id
-from spikeduel.results.run import Answer, Lead, Quantity, Reason, Results
+from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results
 from spikeduel.results.words.costs import amount, families, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
 from spikeduel.system.sentences import counted, listed
@@ -51,6 +51,10 @@ _WHY_NOT: dict[Reason, str] = {
     "nothing_learned": "no contender is shown to have learned anything",
     "not_finished": "no trial was finished",
     "too_few_images": "with {tested} a lead of {lead} is not shown",
+}
+_ACCOUNTINGS: dict[Evidence, str] = {
+    "shown": ", estimated by all accountings",
+    "with memory": ", estimated with memory on both sides",
 }
 _SETTLES = {
     "--group-by": "keeps pictures of one person, object or scan on one side of the split",
@@ -131,27 +135,26 @@ def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
     if not {answer.take, answer.rival} <= lead.values.keys():
         return True, ""
     take, rival = answer.take or "", answer.rival or ""
-    leader = cheaper(lead, take, rival, results)
+    found = cheaper(lead, take, rival, results)
+    is_cheaper = found.leader == take
     ratio = lead.values[rival].low / lead.values[take].low
     times = _times(max(ratio, 1 / ratio))
     match lead.quantity:
-        case "energy" if leader is None:
+        case "energy" if found.leader is None:
             return True, "which of the two takes less energy depends on the accounting"
         case "energy":
-            return leader == take, f"it takes {'less' if leader == take else 'more'} energy"
-        case "size" if leader is None:
+            by = _ACCOUNTINGS.get(found.evidence, "")
+            return is_cheaper, f"it takes {'less' if is_cheaper else 'more'} energy{by}"
+        case "size" if found.leader is None:
             return True, "its weights are as large"
         case "size":
-            return (
-                leader == take,
-                f"its weights are {times} {'smaller' if leader == take else 'larger'}",
-            )
+            smaller = "smaller" if is_cheaper else "larger"
+            return is_cheaper, f"its weights are {times} {smaller}"
     if was_busy(results):
         return True, ""
-    if leader is None:
+    if found.leader is None:
         return True, "it answers as fast on this machine"
-    how = "faster" if leader == take else "slower"
-    return leader == take, f"it is {times} {how} on this machine"
+    return is_cheaper, f"it is {times} {'faster' if is_cheaper else 'slower'} on this machine"
 
 
 def _times(ratio: float) -> str:
