@@ -145,18 +145,14 @@ def keep(
 def measured(
     experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any
 ) -> dict[str, Any]:
-    """Each contender's validation accuracies by seed, and its median training minutes, those of its
-    twin included.
-    """
+    """Each contender's validation accuracies by seed, and its median training minutes."""
     trials = contenders.trials_of(experiment, prepared, split)
     records = Workers().run([Job(each, prepared, progress, test=False) for each in trials], store)
-    by_key = {record.key: record for record in records}
     found: dict[str, Any] = {}
     for each, record in zip(trials, records, strict=True):
-        before = minutes(by_key[each.twin]) if each.twin else 0.0
         entry = found.setdefault(each.card.contender, {"accuracies": [], "minutes": []})
         entry["accuracies"].append(record.best.val_accuracy if record.best else None)
-        entry["minutes"].append(before + minutes(record))
+        entry["minutes"].append(minutes(record))
     return {
         name: {**entry, "minutes": statistics.median(entry["minutes"])}
         for name, entry in found.items()

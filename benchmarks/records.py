@@ -206,7 +206,7 @@ def trained(
                 name: [energy.low, energy.high] for name, energy in joules.items() if energy
             },
             "accuracies": entry.test.accuracy,
-            "minutes": (seconds[record.key] + seconds.get(each.twin or "", 0.0)) / 60,
+            "minutes": seconds[record.key] / 60,
             "of_parts": parts(finished.answers, prepared, split, row),
         }
     return (
@@ -266,8 +266,11 @@ def page() -> str:
         "validation images, the",
         "whole test set was asked once a training, at its end, and each number is the mean over "
         "seeds ± their standard",
-        "deviation. A spiking network starts from its twin's weights; its minutes are those of "
-        "both. With `--jobs 2`",
+        "deviation. In these records a spiking network had its twin's training besides: it went on "
+        "from there for the",
+        "epochs that stand here, and its minutes are those of both. Today `compare` gives both the "
+        "same in all.",
+        "With `--jobs 2`",
         "two seeds train at a time, and minutes are of one thread; they are the median of the "
         "seeds, and longer where",
         "other work ran beside them. Energies are estimates from counts (45 nm, 32-bit floats, "
@@ -312,8 +315,9 @@ def _time_to_90() -> list[str]:
         "",
         "From the start of Python to the accuracy on the whole test set, files read and images "
         "prepared; the spiking",
-        "network's with the training of its twin. Not counted: download, and compilation, once an "
-        "installation.",
+        "network had its twin's training besides, and its seconds are those of both. Not counted: "
+        "download,",
+        "and compilation, once an installation.",
         "",
         "| network | accuracy, % | seconds | lowest accuracy, % | seeds |",
         "|---|---|---|---|---|",
@@ -379,8 +383,8 @@ def _ablation() -> list[str]:
         f"{document['validation_images']:,} validation images; no test image was asked. A change "
         f"is its mean over "
         "seeds, beside the recipe as it is with the same seeds. Minutes are of one CPU thread, and "
-        "those of the spiking network include its twin's where it starts from it. With so few "
-        "seeds, "
+        "those of the spiking network include its twin's, whose training it had besides, but for "
+        "*from nothing*. With so few seeds, "
         f"a change below about 0.2 points can be chance. `{document['command']}` "
         f"({environment['cpu']})."
     )

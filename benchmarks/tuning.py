@@ -5,7 +5,7 @@ part of a data set.
         [--epochs N] [--runs DIR] [--seeds N]
 
 The tuning is the one that `spikeduel tune` makes. Then both contenders are trained with N seeds
-(tuning saw the first), at the settings given and at the chosen ones, and measured on the whole test
+(tuning saw none of them), at the settings given and at the chosen ones, and measured on the whole test
 set. What the store holds is not trained again. Results go to benchmarks/results/tuning-<data
 set>-<encoding>.json.
 """

@@ -191,10 +191,8 @@ def tune(
         )
     experiment, prepared, (split,) = plan.loaded(experiment, progress)
     files.require_writable(store.root)
-    # Tuned alone, so that none starts where another ended.
-    alone = replace(experiment, start="fresh")
-    tuning.ranges_by_contender(describe_all(alone, prepared), num_trials, ranges)
-    resolved = auto_settings.resolve(alone, prepared, split, store, progress)
+    tuning.ranges_by_contender(describe_all(experiment, prepared), num_trials, ranges)
+    resolved = auto_settings.resolve(experiment, prepared, split, store, progress)
     first = replace(resolved, experiment=replace(resolved.experiment, seeds=1, optimism=False))
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(plan.of_tuning(planned, num_trials))

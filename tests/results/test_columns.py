@@ -30,10 +30,10 @@ def test_cells():
     snn, cnn = rows(SNN, CNN)
     assert list(snn) == [
         *("contender", "family", "encoding", "accuracy %", "precision %", "recall %", "F1 %"),
-        *("s / epoch", "epochs", "parameters"),
+        *("training s", "epochs", "converged", "parameters"),
     ]
     scores_of_snn = ["66.67", "50.00", "25.00", "33.33"]
-    assert list(snn.values()) == ["snn", "SNN", "rate", *scores_of_snn, "2.0", "2", "1,234"]
+    assert list(snn.values()) == ["snn", "SNN", "rate", *scores_of_snn, "9.0", "2", "–", "1,234"]
     assert list(cnn.values())[:4] == ["cnn", "CNN", "analogue", "50.00"]
 
 
@@ -57,11 +57,24 @@ def test_folds_of_different_sizes_weigh_by_their_images():
 
 def test_a_failed_contender_stays_and_a_converted_one_took_no_time():
     _, failed = rows(SNN, trial("cnn", epochs=0, parameters=9))
-    assert [failed[title] for title in ("accuracy %", "F1 %", "s / epoch", "epochs")] == [
+    assert [failed[title] for title in ("accuracy %", "F1 %", "training s", "epochs")] == [
         *("failed", "failed", "–", "0")
     ]
     (converted,) = rows(structs.replace(SNN, converted_from="cnn", epoch_seconds=[]))
-    assert converted["s / epoch"] == "–"
+    assert converted["training s"] == "–"
+
+
+@pytest.mark.parametrize(
+    ("converged", "cell"),
+    [([True, True], "yes"), ([False], "no"), ([True, False], "yes, no"), ([None], "–")],
+    ids=str,
+)
+def test_a_contender_says_if_its_trainings_had_converged(converged, cell):
+    trials = [
+        structs.replace(SNN, seed=seed, converged=value) for seed, value in enumerate(converged)
+    ]
+    (row,) = rows(*trials)
+    assert row["converged"] == cell
 
 
 def test_seeds_that_a_contender_did_not_finish_count_for_nobody():

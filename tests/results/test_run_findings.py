@@ -5,18 +5,20 @@ from msgspec import structs
 
 from made_audits import audit_with
 from made_costs import MACHINE, control, latency
-from made_trials import FOUR, dataset, pair, scored, trial, tuning
+from made_trials import FOUR, dataset, pair, results, scored, trial, tuning
 from spikeduel.networks.cards import Calling
+from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts, LabelCheck
 from spikeduel.results.findings import finding, with_id
 from spikeduel.results.power import Variability, power
+from spikeduel.results.run import Budget
 from spikeduel.results.run_findings import (
     RunContext,
     find_caveats,
     tuning_limits,
 )
-from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Epoch
+from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.trials import has_converged
 from spikeduel.settings.recipes import baseline
 
 EXPERIMENT = baseline(seeds=3)
@@ -141,16 +143,16 @@ def test_what_the_data_gives_to_object(about, expected):
         ([trial("cnn", 0.5)], {}, [finding("confounded")]),
         ([trial("snn2", epochs=1)], {}, [finding("failed_trials", titles=["snn2, seed 0"])]),
         (
-            [trial("snn2", 0.5, starts_from="snn")],
+            [trial("snn2", 0.5, relu_epochs=1)],
             {},
-            [finding("starts_from_twin", sources={"snn2": "snn"})],
+            [finding("starts_with_relu", epochs={"snn2": 1})],
         ),
         (
-            [trial("snn2", 0.5, stopped="limit"), trial("snn2", 0.5, stopped="limit", seed=1)],
+            [trial("snn2", 0.5, converged=False), trial("snn2", 0.5, converged=True, seed=1)],
             {},
             [finding("epoch_limit", contenders=["snn2"], epochs=2)],
         ),
-        ([trial("snn2", 0.5, stopped="limit", best_epoch=0)], {}, []),
+        ([trial("snn2", 0.5, converged=True)], {}, []),
         ([trial("snn2", seed=4)], {}, [finding("failed_trials", titles=["snn2, seed 4"])]),
         (
             [trial("snn2", seed=4, fold=1)],
@@ -178,17 +180,6 @@ def test_what_the_data_gives_to_object(about, expected):
             [trial("snn2", 0.9, converted_from="cnn", seed=seed) for seed in (0, 1)],
             {},
             [finding("not_trained", sources={"snn2": "cnn"}, num_steps=4)],
-        ),
-        # A training is meant to improve to the end where its rate falls to zero.
-        (
-            [trial("snn2", 0.5, stopped="limit")],
-            {},
-            [finding("epoch_limit", contenders=["snn2"], epochs=2)],
-        ),
-        (
-            [trial("snn2", 0.5, stopped="limit")],
-            {"experiment": replace(EXPERIMENT, optimizer="adamw")},
-            [],
         ),
         ([], {"experiment": replace(EXPERIMENT, seeds=1)}, [finding("one_seed")]),
         (
@@ -279,11 +270,14 @@ def test_pretrained_weights_and_their_lack_are_said():
         # The one that reached the limit did better until then, the other would not take more
         # epochs.
         (
-            [fold(0.2, None, stopped="early"), fold(0.2, None, stopped="limit", seed=1)],
+            [
+                fold(0.2, None, converged=True),
+                fold(0.2, None, stopped="limit", converged=False, seed=1),
+            ],
             [at_chance(["snn"], stopped_early=False, improving=True)],
         ),
         (
-            [fold(0.2, None, stopped="limit", best_epoch=0)],
+            [fold(0.2, None, stopped="limit", converged=True)],
             [at_chance(["snn"], stopped_early=False)],
         ),
     ],
@@ -300,17 +294,70 @@ def test_a_control_that_learned_nothing_is_named():
         assert caveats([trial("snn", 0.9, controls={"one_step": one_step})]) == expected
 
 
-def test_more_epochs_are_not_advised_where_the_stopping_rule_would_end_them():
-    # Accuracy was best in the last epoch; the loss had been rising for nine.
-    rising = [Epoch(val_loss=1.0 + k, val_accuracy=0.05 * k) for k in range(10)]
-    late = trial("snn", 0.9, stopped="limit", epochs=10, best_epoch=9, history=rising)
-    limit = finding("epoch_limit", contenders=["snn"], epochs=10)
-    assert limit in caveats_of(replace(EXPERIMENT, patience=None), dataset(), [late])
-    assert limit not in caveats_of(replace(EXPERIMENT, patience=12), dataset(), [late])
-    falling = structs.replace(
-        late, history=[Epoch(val_loss=1.0 / (k + 1), val_accuracy=0.05 * k) for k in range(10)]
-    )
-    assert limit in caveats_of(replace(EXPERIMENT, patience=12), dataset(), [falling])
+@pytest.mark.parametrize(
+    ("accuracies", "converged"),
+    [
+        ([0.5, 0.6, 0.7], False),
+        ([0.5, 0.6, 0.7, 0.8], False),
+        ([0.5, 0.6, 0.7, 0.705], True),
+        ([0.7, 0.6, 0.5, 0.6], True),
+        # Two of eight epochs are the last quarter.
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7], False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.7, 0.7], True),
+    ],
+    ids=str,
+)
+def test_who_has_converged_gained_less_than_a_point_in_the_last_quarter(accuracies, converged):
+    assert has_converged(accuracies) is converged
+
+
+LONGER = finding("longer_training", contender="snn", other="cnn", times=2.0, by_time=False)
+
+
+@pytest.mark.parametrize(
+    ("snn", "cnn", "expected"),
+    [
+        ({"epochs": 4}, {"epochs": 2}, LONGER),
+        # Whoever is behind may have trained for longer.
+        ({"epochs": 2}, {"epochs": 4}, None),
+        ({"epochs": 11}, {"epochs": 10}, None),
+        # Nothing was to be gained by more.
+        ({"epochs": 4}, {"epochs": 2, "stopped": "early"}, None),
+        # Seconds do not count where epochs were set.
+        ({"epochs": 4, "seconds": [9.0]}, {"epochs": 4, "seconds": [1.0]}, None),
+    ],
+    ids=str,
+)
+def test_a_lead_after_longer_training_is_not_shown(snn, cnn, expected):
+    trials = [
+        trial("snn", 0.9, **{"stopped": "limit", **snn}),
+        trial("cnn", 0.8, **{"stopped": "limit", **cnn}),
+    ]
+    better = pair(0.1, conclusion=Conclusion.A_BETTER)
+    run = RunContext(EXPERIMENT, dataset(), trials, [better])
+    (concluded,) = run.equally_trained()
+    found = [caveat for caveat in find_caveats(run) if caveat.id == "longer_training"]
+    assert found == ([expected] if expected else [])
+    if expected:
+        assert concluded.conclusion is Conclusion.INCONCLUSIVE
+        assert concluded.reservation is Reservation.LONGER_TRAINING
+        assert decide(results(trials, [concluded])).reason == "longer_training"
+    else:
+        assert concluded == better
+
+
+def test_minutes_are_compared_by_seconds():
+    budget = Budget(minutes=1.0, given=True, epoch_seconds={}, epochs={})
+    limit = {"stopped": "limit"}
+    trials = [
+        trial("snn", 0.9, seconds=[2.0], **limit),
+        trial("cnn", 0.8, seconds=[1.0], epochs=9, **limit),
+    ]
+    run = RunContext(EXPERIMENT, dataset(), trials, [pair(0.1)], budget=budget)
+    assert run.times_as_long(run.pairs[0]) == 2.0
+    # Nothing is said of the time of a network that was not trained, or failed.
+    for other in (trial("snn", 0.9, converted_from="cnn"), trial("snn")):
+        assert replace(run, trials=[other, trials[1]]).times_as_long(run.pairs[0]) is None
 
 
 def test_a_machine_that_did_other_things_while_it_timed():

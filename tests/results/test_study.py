@@ -18,6 +18,7 @@ from spikeduel.results.costs import Range
 from spikeduel.results.findings import finding, with_id
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import StudyResults, conclude
+from spikeduel.results.words import study as words
 from spikeduel.system import typed
 
 LEAD = {SPIKING: [0.80, 0.81], OTHER: [0.90, 0.91]}
@@ -223,3 +224,28 @@ def test_a_study_without_a_score_concludes_nothing():
     assert (study.variants, study.across.pairs, study.across.main) == ([], [], None)
     assert objection(study, "failed_trainings")["trials"].keys() == {"x"}
     assert conclude("empty", [], 0.005).duels == []
+
+
+def test_a_lead_after_longer_training_is_not_shown():
+    """Seven data sets show a lead of ten points; on one, the leader trained for twice as long."""
+
+    def studied(epochs):
+        duels = [make_duel(f"set {number}", LEAD) for number in range(7)]
+        trials = [
+            structs.replace(
+                trial, stopped="limit", epochs=epochs if trial.contender == OTHER else 4
+            )
+            for trial in duels[2].results.trials
+        ]
+        duels[2] = replace(duels[2], results=structs.replace(duels[2].results, trials=trials))
+        return conclude("made up", duels, 0.005)
+
+    equal, longer = studied(4), studied(8)
+    assert with_id(equal.caveats, "longer_trainings") == []
+    assert "is more accurate than" in words.headline(equal)
+    assert " leads by " in words.in_accuracy(equal)
+    values = {"contender": OTHER, "other": SPIKING, "times": {"set 2": 2.0}}
+    assert objection(longer, "longer_trainings") == values
+    assert "it is open whether" in words.headline(longer)
+    assert "was trained longer on 1" in words.headline(longer)
+    assert " is ahead by " in words.in_accuracy(longer)

@@ -144,17 +144,6 @@ def test_controls_are_read_again_and_found_again(controlled, unreported):
     assert again.results.comparison == controlled.results.comparison
 
 
-def test_a_control_that_starts_at_the_twins_weights_is_another_training(tmp_path):
-    started = replace(EXPERIMENT, contenders=("dense-lif", "dense-relu"), epochs=1, start="twin")
-    lif = run(started, tmp_path / "store")["dense-lif"]
-    store = Store(tmp_path / "store")
-    control = store.record(lif.results["relu_twin"].key)
-    source = store.record(control.settings["twin"]["key"])
-    assert source.settings["contender"] == "dense-relu"
-    # It goes on from where that ended.
-    assert control.history[0].train_loss < source.history[0].train_loss
-
-
 TAKES = """
 from torch import nn
 import spikeduel as sd

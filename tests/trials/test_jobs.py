@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("known_data")
 EXPERIMENT = baseline(
     dataset="digits",
     contenders=("dense-lif", "dense-relu"),
-    start="twin",
+    start="relu",
     hidden=16,
     num_steps=2,
     epochs=8,
@@ -276,7 +276,7 @@ def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
     )
     monkeypatch.setattr(workers, "begin", lambda job, store: None)
     monkeypatch.setattr("spikeduel.trials.trial.is_whole", lambda *given: False)
-    job = SimpleNamespace(key="a", trial=SimpleNamespace(twin=None), test=True)
+    job = SimpleNamespace(key="a", trial=SimpleNamespace(), test=True)
     with pytest.raises(SpikeduelError, match="ActorUnavailableError"):
         workers.run([job], Store())
 

@@ -1,6 +1,7 @@
 import pytest
 
 from made_trials import planned, small_twins
+from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.trials import auto_settings
 
 
@@ -13,17 +14,19 @@ def trials():
 def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(monkeypatch):
     asked = []
 
-    def seconds_of_a_step(trial, prepared):
-        asked.append(trial.card.contender)
-        return 6
+    def seconds_of_a_step(trial, prepared, kind=Model):
+        asked.append((trial.card.contender, kind))
+        return {Model: 6, WithoutSpikes: 2}[kind]
 
     monkeypatch.setattr(auto_settings, "seconds_of_a_step", seconds_of_a_step)
-    prepared, (spiking, _) = trials()
+    prepared, (spiking, plain) = trials()
     assert (len(spiking.split.train), len(spiking.split.val)) == (133, 17)
     # Five steps, and 17/32 of the third of one.
     steps = 5 + 17 / 32 / 3
-    assert auto_settings.seconds_of_an_epoch(spiking, prepared) == pytest.approx(6 * steps)
-    assert asked == ["vgg-lif"]
+    assert auto_settings.seconds_of_an_epoch(spiking, prepared) == pytest.approx(5 * steps)
+    assert auto_settings.seconds_of_an_epoch(plain, prepared) == pytest.approx(6 * steps)
+    # A quarter of the spiking network's epochs have ReLU.
+    assert asked == [("vgg-lif", Model), ("vgg-lif", WithoutSpikes), ("vgg-relu", Model)]
 
 
 def test_three_steps_are_taken_before_those_that_are_timed(monkeypatch):

@@ -108,7 +108,7 @@ NOBODY, SPIKING, ALL = [], ["dense-snn"], ["dense-snn", "small-cnn"]
         ({"budget_by": "time"}, NOBODY),
         ({"width": 7}, NOBODY),
         ({"dropout": 0.5}, NOBODY),
-        ({"start": "twin"}, NOBODY),
+        ({"start": "relu"}, NOBODY),
         ({"encoding": "direct"}, SPIKING),
         ({"encoding": "latency"}, SPIKING),
         ({"num_steps": 5}, SPIKING),

@@ -50,6 +50,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
     typer.echo(f"\n{table}")
     if len(comparison.results.contenders) > 2:
         typer.echo(answer.LEGEND)
+    typer.echo(wrapped(answer.training(comparison.results)))
     if steps := answer.settling(comparison.results):
         title = f"What would settle it, after spikeduel compare --experiment {comparison.out}"
         typer.echo(f"\n{wrapped(title)}")

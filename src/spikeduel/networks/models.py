@@ -3,6 +3,7 @@ running code.
 """
 
 import json
+import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,11 +21,11 @@ from torch import Tensor, nn
 from spikeduel.networks import shipped
 from spikeduel.networks.building import build, num_parameters, outlined
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.foreign import family_of
+from spikeduel.networks.foreign import Foreign, family_of
 from spikeduel.networks.preprocessing import Binning, Events, Preprocessing
 from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.encoders import OF_RECORDINGS, Encoder, analogue, encoder_of
-from spikeduel.spiking.neurons import Neuron, State, carried_state
+from spikeduel.spiking.neurons import LIF, Neuron, ReLU, State, carried_state
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, Readout, SpikingReadout
 from spikeduel.system import files, registry, typed
@@ -241,6 +242,43 @@ class Model:
             f"{self.card.contender} takes {wanted}, {', '.join(map(str, shape))}]; got {got}. "
             f"{hint}"
         )
+
+
+class WithoutSpikes(Model):
+    """A spiking model that computes with ReLU for its neurons, once, on its mean input over time.
+
+    The network's weights and neurons stay as they are.
+    """
+
+    def encode(self, images: Tensor, keys: RandomKeys) -> Tensor:
+        """Return the mean input float `[1, B, C, H, W]` for images uint8 `[B, C, H, W]`."""
+        return as_sequence(super().encode(images, keys)).mean(0, keepdim=True)
+
+    def run(self, x: Tensor | ConstantInput) -> Any:
+        places = neuron_places(self.module)
+        for parent, name, _ in places:
+            setattr(parent, name, ReLU())
+        try:
+            return super().run(x)
+        finally:
+            for parent, name, neuron in places:
+                setattr(parent, name, neuron)
+
+
+def neuron_places(module: nn.Module) -> list[tuple[nn.Module, str, Neuron]]:
+    """Return the neurons that ReLU can replace, each with its parent module and its name there;
+    none of a network of another library.
+    """
+    if isinstance(module, Foreign):
+        return []
+    return [
+        (parent, name, layer)
+        for parent in module.modules()
+        for name, layer in parent.named_children()
+        if isinstance(layer, Neuron)
+        and type(layer) is not ReLU
+        and not (isinstance(layer, LIF) and layer.threshold == math.inf)
+    ]
 
 
 def by_name(models: Sequence[Model]) -> dict[str, Model]:

@@ -240,6 +240,11 @@ class TrainingStep:
         right, self._right = int(self._right), 0
         return right
 
+    def end(self) -> None:
+        """Give batch norms their usual momentum back, so that another step can begin."""
+        for norm, usual in self._young:
+            norm.momentum = usual
+
     def _average_statistics(self) -> None:
         """Let batch norms forget their first statistics, an eighth even after twenty steps."""
         young, self._young = self._young, []

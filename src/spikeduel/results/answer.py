@@ -24,7 +24,7 @@ from spikeduel.results.run import (
     Results,
     Step,
 )
-from spikeduel.results.significance import Conclusion, least_that_matters
+from spikeduel.results.significance import Conclusion, Reservation, least_that_matters
 from spikeduel.results.trials import Trial, minutes_a_seed
 
 DECIDED_BY: dict[str, Quantity] = {
@@ -105,6 +105,9 @@ def _taken(
         decided = [kinds[name] for name in pairs if name not in level]
         if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
             return None, "too_few_images", []
+    ahead = [pair for pair in pairs.values() if pair and pair.leader == take]
+    if any(pair.reservation is Reservation.LONGER_TRAINING for pair in ahead):
+        return None, "longer_training", []
     if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
         return take, "better", level
     is_highest = all(pair is None or pair.leader == take for pair in pairs.values())
@@ -179,12 +182,8 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
         case "accuracy":
             values = accuracy.of_seeds(results.of(trials[0].contender)).values()
         case "training":
-            # With the training it started from.
             trained = [trial for trial in trials if trial.converted_from is None]
-            values = [
-                sum(sum(one.epoch_seconds) for one in (trial, results.source_of(trial)) if one)
-                for trial in trained
-            ]
+            values = [sum(trial.epoch_seconds) for trial in trained]
         case "answer":
             times = [latency.one_image for latency in latencies if latency.one_image]
             values = [time.median_ms / 1000 for time in times]

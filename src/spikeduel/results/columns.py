@@ -158,10 +158,10 @@ class ContenderRow(NamedTuple):
     twin: str = ""
 
     @property
-    def epoch_seconds(self) -> float | None:
-        """Median over all epochs; None if untrained."""
-        seconds = [second for trial in self.tested for second in trial.epoch_seconds]
-        return statistics.median(seconds) if seconds else None
+    def seconds(self) -> float | None:
+        """Mean seconds of a training; None if untrained."""
+        seconds = [sum(trial.epoch_seconds) for trial in self.tested if trial.epoch_seconds]
+        return statistics.fmean(seconds) if seconds else None
 
 
 def contender_rows(results: Results) -> list[ContenderRow]:
@@ -204,15 +204,27 @@ SCORES: list[Column[ContenderRow]] = [
     ),
     _score_column("F1 %", "f1", f"The harmonic mean of precision and recall; {OVER_CLASSES}"),
 ]
+CONVERGED = {True: "yes", False: "no", None: "–"}
 TRAINING: list[Column[ContenderRow]] = [
     Column(
-        "s / epoch",
-        lambda row: row.epoch_seconds,
-        "{:.1f}".format,
-        "Median seconds of training an epoch, on the machine named under Reproduce.",
+        "training s",
+        lambda row: row.seconds,
+        "{:,.1f}".format,
+        "Mean seconds of a training with all its epochs, on the machine named under Reproduce.",
         unknown="–",
     ),
-    Column("epochs", lambda row: span([trial.epochs for trial in row.trials])),
+    Column(
+        "epochs",
+        lambda row: span([trial.epochs for trial in row.trials]),
+        definition="All epochs of a training, those with ReLU too.",
+    ),
+    Column(
+        "converged",
+        lambda row: ", ".join(dict.fromkeys(CONVERGED[trial.converged] for trial in row.trials)),
+        is_text=True,
+        definition="Whether validation accuracy rose by less than a point in the last quarter of "
+        "the epochs (at least four), or the stopping rule ended training.",
+    ),
     Column("parameters", lambda row: row.trials[0].parameters, thousands, unknown="–"),
 ]
 

@@ -170,6 +170,7 @@ Reason = Literal[
     "cheaper",
     "too_few_images",
     "leakage",
+    "longer_training",
     "nothing_learned",
     "not_finished",
     "alone",
@@ -180,7 +181,7 @@ Reason = Literal[
 class Lead(Frozen):
     """The best contender in a quantity, against the best of the other kind (`over`).
 
-    `values`: a share, seconds of a training (with its source's), seconds an answer, joules an
+    `values`: a share, seconds of a training, seconds an answer, joules an
     answer (with memory on the chip), bytes of a process, bytes of weights. `by`: a difference in
     accuracy, else a ratio. `by_family`: contenders that the accountings of a family call cheaper,
     None where one is open.
@@ -272,6 +273,11 @@ class Budget(Frozen):
     busy: bool = False
 
 
+def has_equal_time(budget: Budget | None, experiment: Experiment) -> bool:
+    """Return True if contenders were given the same minutes; else they had the same epochs."""
+    return budget is not None and experiment.budget_by == "time"
+
+
 class Results(Frozen):
     """The content of results.json."""
 
@@ -329,14 +335,6 @@ class Results(Frozen):
         finished = [seeds for seeds in whole.values() if seeds]
         common = set.intersection(*finished) if whole.get(contender) else set()
         return common or whole.get(contender) or set(tested.get(contender, ()))
-
-    def source_of(self, trial: Trial) -> Trial | None:
-        """Return the trial whose trained weights `trial` starts from, if any."""
-        source = (trial.starts_from, trial.seed, trial.fold)
-        return next(
-            (other for other in self.trials if (other.contender, other.seed, other.fold) == source),
-            None,
-        )
 
     @property
     def twins(self) -> list[tuple[str, str]]:

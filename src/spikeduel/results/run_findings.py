@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from msgspec import structs
+
 from spikeduel.results import power
 from spikeduel.results.accuracy import (
     no_better_than_chance,
@@ -13,9 +15,14 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
-from spikeduel.results.run import Budget, Dataset, Pair, twins
-from spikeduel.results.significance import FEWEST_GROUPS, Conclusion, smallest_p
-from spikeduel.results.trials import Trial
+from spikeduel.results.run import Budget, Dataset, Pair, has_equal_time, twins
+from spikeduel.results.significance import (
+    FEWEST_GROUPS,
+    Conclusion,
+    Reservation,
+    smallest_p,
+)
+from spikeduel.results.trials import Trial, times_as_long
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
@@ -27,8 +34,6 @@ FAR_TOO_FEW = 3
 """Points: test images that show no smaller lead are named first."""
 FEW_GROUPS = 10
 """Tested groups below which a trait of one can pass for a trait of a contender."""
-LAST_EPOCHS = 0.25
-"""Share of the epochs: a best epoch among these last ones asks for more."""
 STILL_RISING = 0.005
 """Gain in the expected best, from half the trials to all, that is worth naming."""
 
@@ -64,6 +69,24 @@ class RunContext:
         trained = [trial for trial in self.trials if trial.converted_from is None]
         return {trial.contender: trial.pretrained for trial in trained}
 
+    def times_as_long(self, pair: Pair) -> float | None:
+        """Return how many times as long the leader was trained; None if not longer."""
+        leader, other = (self.tested.get(name, []) for name in (pair.leader, pair.other))
+        return times_as_long(leader, other, has_equal_time(self.budget, self.experiment))
+
+    def equally_trained(self) -> list[Pair]:
+        """Return the pairs, none with a better contender whose training was longer."""
+        return [
+            structs.replace(
+                pair,
+                conclusion=Conclusion.INCONCLUSIVE,
+                reservation=Reservation.LONGER_TRAINING,
+            )
+            if pair.conclusion.better and not pair.negligible and self.times_as_long(pair)
+            else pair
+            for pair in self.pairs
+        ]
+
     @property
     def has_few_groups(self) -> bool:
         effective = self.dataset.effective_groups_tested or self.dataset.groups_tested
@@ -75,7 +98,9 @@ class RunContext:
         return [
             pair
             for pair in self.pairs
-            if pair.seeds > 1 and pair.conclusion is Conclusion.INCONCLUSIVE
+            if pair.seeds > 1
+            and pair.conclusion is Conclusion.INCONCLUSIVE
+            and pair.reservation is not Reservation.LONGER_TRAINING
         ]
 
     @property
@@ -233,7 +258,7 @@ def at_chance(run: RunContext) -> Iterator[Values]:
             "contenders": contenders,
             "chance": share_of_most_frequent(trials),
             "stopped_early": all(trial.stopped == "early" for trial in trials),
-            "improving": any(_improved_to_the_end(trial, run.experiment) for trial in trials),
+            "improving": any(trial.converged is False for trial in trials),
         }
 
 
@@ -277,10 +302,18 @@ def confounded(run: RunContext) -> Iterator[Values]:
         yield {}
 
 
-@finds("starts_from_twin")
-def starts_from_twin(run: RunContext) -> Iterator[Values]:
-    if sources := {t.contender: t.starts_from for t in run.trials if t.starts_from}:
-        yield {"sources": sources}
+@finds("longer_training")
+def longer_training(run: RunContext) -> Iterator[Values]:
+    for pair in run.pairs:
+        if pair.difference and (times := run.times_as_long(pair)):
+            names = {"contender": pair.leader, "other": pair.other}
+            yield {**names, "times": times, "by_time": has_equal_time(run.budget, run.experiment)}
+
+
+@finds("starts_with_relu")
+def starts_with_relu(run: RunContext) -> Iterator[Values]:
+    if epochs := {t.contender: t.relu_epochs for t in run.trials if t.relu_epochs}:
+        yield {"epochs": epochs}
 
 
 @finds("tuned")
@@ -338,24 +371,10 @@ def not_converted(run: RunContext) -> Iterator[Values]:
 
 @finds("epoch_limit")
 def epoch_limit(run: RunContext) -> Iterator[Values]:
-    improving = [trial for trial in run.trials if _improved_to_the_end(trial, run.experiment)]
-    # A learning rate that falls to 0 should improve until the end.
-    if improving and run.experiment.constant_rate:
+    improving = [trial for trial in run.trials if trial.converged is False]
+    if improving:
         contenders = sorted({trial.contender for trial in improving})
         yield {"contenders": contenders, "epochs": max(trial.epochs for trial in improving)}
-
-
-def _improved_to_the_end(trial: Trial, experiment: Experiment) -> bool:
-    """Return True if the limit of epochs ended a training that still improved.
-
-    With a stopping rule, the lowest loss has to be late, too: else it would soon have ended.
-    """
-    losses = [epoch.val_loss for epoch in trial.history]
-    stops_early = losses and experiment.patience is not None
-    lowest = losses.index(min(losses)) if stops_early else trial.best_epoch
-    start = trial.epochs * (1 - LAST_EPOCHS)
-    late = all(epoch is not None and epoch + 1 > start for epoch in (trial.best_epoch, lowest))
-    return trial.stopped == "limit" and late
 
 
 @finds("busy_machine")

@@ -74,6 +74,7 @@ class Reservation(StrEnum):
     FEW_GROUPS = "few_groups"
     FAILED_TRAININGS = "failed_trainings"
     CONTROL_AT_CHANCE = "control_at_chance"
+    LONGER_TRAINING = "longer_training"
 
 
 class Difference(Frozen):

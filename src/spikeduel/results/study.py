@@ -14,9 +14,9 @@ from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, Values, find, finds, is_leak, with_id
-from spikeduel.results.run import Quantity, Reason, Results
+from spikeduel.results.run import Quantity, Reason, Results, has_equal_time
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Trial
+from spikeduel.results.trials import Trial, times_as_long
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 OF_SPIKES = ("encoding", "num_steps")
@@ -343,6 +343,22 @@ def failed_trainings(study: StudyContext) -> Iterator[Values]:
     summaries = map(_summary, study.duels)
     if trials := {duel.folder: duel.failed for duel in summaries if duel.failed}:
         yield {"trials": trials}
+
+
+@finds("longer_trainings")
+def longer_trainings(study: StudyContext) -> Iterator[Values]:
+    if (pair := study.verdict.headline) is None or not pair.difference:
+        return
+    by_time = all(
+        has_equal_time(duel.results.budget, duel.results.experiment) for duel in study.duels
+    )
+    trained = {(entry.variant, entry.duel.dataset): entry.trials for entry in study.entries}
+    times = {
+        dataset: times_as_long(trained[pair.a, dataset], trained[pair.b, dataset], by_time)
+        for dataset in pair.differences
+    }
+    if longer := {dataset: number for dataset, number in times.items() if number}:
+        yield {"contender": pair.a, "other": pair.b, "times": longer}
 
 
 @finds("missing_scores")

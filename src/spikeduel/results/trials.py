@@ -1,5 +1,6 @@
 """Types of a trial and its measures."""
 
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
@@ -342,8 +343,8 @@ class Trial(Frozen):
     """A contender trained with one seed on one fold; None if not measured.
 
     Epochs count from 0. `threads`: of training, which change how sums are rounded. `model`: path in
-    the run's folder. `starts_from`: contender whose trained weights it starts from; `pretrained`:
-    foreign weights it starts from.
+    the run's folder. `relu_epochs`: first `epochs` of a spiking contender with ReLU for its
+    neurons; `converged`: as `has_converged` says; `pretrained`: foreign weights it starts from.
     """
 
     contender: str
@@ -368,7 +369,8 @@ class Trial(Frozen):
     threads: Positive | None = None
     foreign: Calling | None = None
     converted_from: str | None = None
-    starts_from: str | None = None
+    relu_epochs: Count = 0
+    converged: bool | None = None
     pretrained: str | None = None
     weight_shapes: dict[str, list[Count]] | None = None
     operations: Operations | None = None
@@ -397,6 +399,40 @@ class Trial(Frozen):
             raise ValueError("a finished trial has a model and a validation score")
         if self.model is not None and not _inside(self.model):
             raise ValueError("model must be a path within the run's folder")
+
+
+LAST_EPOCHS = 0.25
+"""Share of the epochs: validation accuracy that rises in these last ones asks for more."""
+STILL_RISING = 0.01
+"""Rise of the highest validation accuracy within the last epochs that is worth naming."""
+
+
+def has_converged(accuracies: Sequence[float]) -> bool:
+    """Return True if the highest of the validation `accuracies`, one an epoch, rose by less than a
+    point in the last quarter of the epochs; False with fewer than four epochs.
+    """
+    last = math.ceil(LAST_EPOCHS * len(accuracies))
+    if len(accuracies) < 1 / LAST_EPOCHS:
+        return False
+    return max(accuracies[-last:]) - max(accuracies[:-last]) < STILL_RISING
+
+
+LONGER = 1.1
+"""Times as long a training from which a lead can come from that."""
+
+
+def times_as_long(trials: Sequence[Trial], others: Sequence[Trial], by_time: bool) -> float | None:
+    """Return how many times as many epochs, or seconds (`by_time`), `trials` trained as `others`;
+    None if not more than `LONGER`, or if the others stopped early: they had no use for more.
+    """
+    epochs, seconds = (
+        [sum(map(amount, side)) / max(1, len(side)) for side in (trials, others)]
+        for amount in (lambda trial: trial.epochs, lambda trial: sum(trial.epoch_seconds))
+    )
+    leader, other = seconds if by_time and epochs[0] != epochs[1] else epochs
+    if not other or leader <= LONGER * other or all(trial.stopped == "early" for trial in others):
+        return None
+    return leader / other
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:

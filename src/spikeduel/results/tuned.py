@@ -85,7 +85,7 @@ class TunedOn(Frozen):
 
 
 class TuningRecord(Frozen):
-    """The content of tuning.json."""
+    """The content of tuning.json; `seed`: of every training, which no comparison has."""
 
     schema: Literal[1]
     dataset: TunedOn

@@ -264,11 +264,13 @@ class Experiment:
         bool, setting("Start with a first convolution that whitens patches of training images.")
     ] = False
     start: Annotated[
-        Literal["fresh", "twin"],
+        Literal["relu", "fresh"],
         setting(
-            "Start a spiking contender from its trained ReLU twin among the contenders, or fresh."
+            "relu: a spiking contender has ReLU for its neurons in its first epochs. fresh: never.",
+            "A quarter of its epochs are so, rounded down. All contenders have the same epochs "
+            "or minutes in all. Networks of other libraries begin fresh.",
         ),
-    ] = "twin"
+    ] = "relu"
     patience: Annotated[
         Count | None,
         setting(

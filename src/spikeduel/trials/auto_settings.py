@@ -19,7 +19,7 @@ from spikeduel.auditing.neighbours import gradients
 from spikeduel.data import Prepared, Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.settings import Experiment
@@ -28,7 +28,14 @@ from spikeduel.system import files, hardware, load, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.augmenting import AUTO, farthest, moved
-from spikeduel.trials.contenders import Contender, Trial, describe_all, trials_of
+from spikeduel.trials.contenders import (
+    Contender,
+    Trial,
+    describe_all,
+    outline,
+    relu_share,
+    trials_of,
+)
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import rules_of
 
@@ -306,23 +313,30 @@ def timing_key(trial: Trial) -> str:
             *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
             *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
             *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
+            experiment.start,
         ]
     )
 
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
-    """Return the seconds of an epoch with validation, from some training steps."""
+    """Return the mean seconds of an epoch with validation, from some training steps: of a long
+    training, with its epochs with ReLU.
+    """
     batch_size = trial.experiment.decided_batch_size
     answers = FORWARD_SHARE * len(trial.split.val) / batch_size
     num_steps = math.ceil(len(trial.split.train) / batch_size) + answers
-    return seconds_of_a_step(trial, prepared) * num_steps
+    share = relu_share(outline(trial.card), trial.experiment)
+    seconds = (1 - share) * seconds_of_a_step(trial, prepared)
+    if share:
+        seconds += share * seconds_of_a_step(trial, prepared, WithoutSpikes)
+    return seconds * num_steps
 
 
-def seconds_of_a_step(trial: Trial, prepared: Prepared) -> float:
+def seconds_of_a_step(trial: Trial, prepared: Prepared, kind: type[Model] = Model) -> float:
     """Return the median seconds of a fresh network's training step, with loading."""
     card, experiment = trial.card, trial.experiment
     with hardware.threads_on_free_cores(), seeded(card.seed):
-        model = Model(building.build(card).to(trial.device), card, card.precision)
+        model = kind(building.build(card).to(trial.device), card, card.precision)
         step = TrainingStep(model, rules_of(experiment), WARM_UP + MOST_TIMED)
         model.module.train()
         seconds: list[float] = []

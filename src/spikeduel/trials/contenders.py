@@ -1,6 +1,7 @@
 """Contenders on a data set, and a trial of each for every seed and fold."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import neuron_places
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
@@ -35,6 +37,8 @@ TRAINING_SETTINGS = (
     "whitening",
     "patience",
 )
+RELU_SHARE = 0.25
+"""Share of a spiking contender's epochs with ReLU for its neurons, rounded down."""
 DATA_SETTINGS = ("split", "split_seed", "limit", "folds", "group_by")
 
 
@@ -59,11 +63,6 @@ class Trial:
         """Device that trains it. The key has only its kind, so any GPU finds the trial."""
         return hardware.resolve(self.experiment.device).device
 
-    @property
-    def twin(self) -> str | None:
-        """Key of the trial whose weights this one starts from."""
-        return self.settings["twin"]["key"] if "twin" in self.settings else None
-
 
 @dataclass(frozen=True, eq=False)
 class Contender:
@@ -78,19 +77,6 @@ class Contender:
     def name(self) -> str:
         return self.card.contender
 
-    def twin_among(self, others: Sequence["Contender"]) -> str | None:
-        """Return the first of `others` without time steps whose weights all fit into this
-        network.
-        """
-        shapes = shapes_of(self.outline.state_dict()).items()
-        fitting = (
-            other.name
-            for other in others
-            if other.card.num_steps is None
-            and shapes_of(other.outline.state_dict()).items() <= shapes
-        )
-        return next(fitting, None)
-
 
 def trials_of(
     experiment: Experiment,
@@ -100,36 +86,37 @@ def trials_of(
 ) -> list[Trial]:
     """Return the trials by split, seed and contender. Raises `InputError`."""
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
-    described = []
-    for contender in contenders:
-        own = experiment.for_contender(contender.name)
-        starts_from = None
-        if contender.card.num_steps is not None and own.start == "twin":
-            starts_from = contender.twin_among(contenders)
-        described.append((contender.card, own, _settings_of(contender.card, own), starts_from))
-    trials = []
-    for split in splits:
-        where = _settings_of_data(prepared, split)
-        for seed in range(experiment.seeds):
-            by_name = {
-                card.contender: Trial(
-                    own,
-                    replace(card, seed=seed, trained_on={**card.trained_on, "fold": split.fold}),
-                    {**settings, "data": where, "seed": seed},
-                    split,
-                )
-                for card, own, settings, _ in described
-            }
-            for card, _, _, starts_from in described:
-                trial = by_name[card.contender]
-                if starts_from is not None:
-                    twin = {"contender": starts_from, "key": by_name[starts_from].key}
-                    trial = replace(trial, settings={**trial.settings, "twin": twin})
-                trials.append(trial)
-    return trials
+    described = [
+        (contender.card, own, _settings_of(contender, own))
+        for contender in contenders
+        for own in [experiment.for_contender(contender.name)]
+    ]
+    return [
+        Trial(
+            own,
+            replace(card, seed=seed, trained_on={**card.trained_on, "fold": split.fold}),
+            {**settings, "data": where, "seed": seed},
+            split,
+        )
+        for split in splits
+        for where in [_settings_of_data(prepared, split)]
+        for seed in range(experiment.seeds)
+        for card, own, settings in described
+    ]
 
 
-def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
+def relu_share(module: nn.Module, experiment: Experiment) -> float:
+    """Return the share of its epochs that a network trains with ReLU for its neurons."""
+    return RELU_SHARE if experiment.start == "relu" and neuron_places(module) else 0.0
+
+
+def relu_epochs(module: nn.Module, experiment: Experiment) -> int:
+    """Return the number of first epochs that a network trains with ReLU for its neurons."""
+    return math.floor(relu_share(module, experiment) * experiment.num_epochs)
+
+
+def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]:
+    card = contender.card
     settings = {
         **typed.plain(card),
         "training": {name: getattr(experiment, name) for name in TRAINING_SETTINGS},
@@ -140,6 +127,8 @@ def _settings_of(card: ModelCard, experiment: Experiment) -> dict[str, Any]:
     }
     # "data" says it already, and copies of the same data are the same.
     del settings["dataset"], settings["trained_on"], settings["temperature"]
+    if epochs := relu_epochs(contender.outline, experiment):
+        settings["training"]["relu_epochs"] = epochs
     if card.foreign is None:
         del settings["foreign"]
     if experiment.optimism:

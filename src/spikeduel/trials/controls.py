@@ -321,8 +321,6 @@ def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -
         described[name, control.title] = contender
     contenders = [described[name, control.title]]
     planned = trials_of(changed, prepared, trial.split, contenders=contenders)[trial.card.seed]
-    if trial.twin:  # the control starts where the contender did
-        planned = replace(planned, settings={**planned.settings, "twin": trial.settings["twin"]})
     return Job(planned, prepared, context.progress)
 
 

@@ -85,19 +85,12 @@ class Workers(AbstractContextManager[Any]):
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
         """Return the record of each job, finished."""
         records, before = {}, None
-        for job in in_order(jobs):
+        for job in {job.key: job for job in jobs}.values():
             if before is not None and before is not job.prepared:
                 before.let_go()
             before = job.prepared
             records[job.key] = trial.run(job.trial, job.prepared, store, job.progress, job.test)
         return [records[job.key] for job in jobs]
-
-
-def in_order(jobs: Sequence[Job]) -> list[Job]:
-    """Return each job once, twins before the jobs that start from them."""
-    by_key = {job.key: job for job in reversed(jobs)}
-    keys = dict.fromkeys(key for job in jobs for key in (job.trial.twin, job.key) if key in by_key)
-    return [by_key[key] for key in keys if key]
 
 
 def require_threads(threads: int, cores: int) -> None:
@@ -186,12 +179,12 @@ class Pool(Workers):
         """See `Workers.run`. A trial that the store holds whole is not sent."""
         whole = [job for job in jobs if trial.is_whole(job.trial, store, job.test)]
         records = {record.key: record for record in super().run(whole, store)}
-        waiting = {job.key: job for job in in_order(jobs) if job.key not in records}
+        waiting = {job.key: job for job in jobs if job.key not in records}
         running: dict[str, Job] = {}
         losses = Counter[str]()
         while waiting or running:
             for key, job in list(waiting.items()):
-                if self.has_room() and job.trial.twin not in {*waiting, *running}:
+                if self.has_room():
                     self.begin(job, store)
                     running[key] = waiting.pop(key)
             for key, event, arguments in self.messages():
@@ -420,11 +413,7 @@ class Cluster(Pool):
         )
         # Ray shows a trial its own GPU as the first.
         planned = replace(job.trial, experiment=replace(job.trial.experiment, device=device))
-        packed = [
-            PackedTrial.of(store, key)
-            for key in (job.key, job.trial.twin)
-            if key and store.folder(key).is_dir()
-        ]
+        packed = PackedTrial.of(store, job.key) if store.folder(job.key).is_dir() else None
         # Ray puts its own references in place of arguments alone.
         task = work.remote(
             planned,
@@ -524,7 +513,7 @@ def _work_on_node(
     data: Prepared | bytes,
     test: bool,
     versions: str,
-    packed: list[PackedTrial],
+    packed: PackedTrial | None,
     threads: int,
     mailbox: Any,
 ) -> tuple[Message, PackedTrial | None]:
@@ -539,8 +528,8 @@ def _work_on_node(
     root = tempfile.mkdtemp(prefix="spikeduel-")
     try:
         store = Store(root)
-        for other in packed:
-            other.write_to(store)
+        if packed is not None:
+            packed.write_to(store)
         message = finish((planned, data, test), store, mailbox.put)
         is_finished = isinstance(message.arguments[0], TrialRecord)
         return message, PackedTrial.of(store, planned.key) if is_finished else None

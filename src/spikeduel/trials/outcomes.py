@@ -5,7 +5,7 @@ results.json.
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,7 +46,13 @@ from spikeduel.results.significance import (
     Reservation,
     balanced_classes,
 )
-from spikeduel.results.trials import AddedMeasure, Classification, Latency, Test
+from spikeduel.results.trials import (
+    AddedMeasure,
+    Classification,
+    Latency,
+    Test,
+    has_converged,
+)
 from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import effective_groups, scores
@@ -332,6 +338,7 @@ def assemble(
     pairs = compare_pairs(done, outcomes, groups, margin, classes)
     compared = [compare_with_controls(name, outcomes, groups, margin, classes) for name in done]
     run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
+    run = replace(run, pairs=run.equally_trained())
     results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
@@ -344,7 +351,7 @@ def assemble(
         budget=budget,
         trials=trials,
         comparison=Conclusions(
-            pairs=pairs,
+            pairs=run.pairs,
             controls=[
                 without_unlearned(controlled, trials) for controlled in compared if controlled
             ],
@@ -362,7 +369,9 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # A converted network has its source's epochs and its own validation score.
-    converted, twin = settings.get("converted"), settings.get("twin", {})
+    converted = settings.get("converted")
+    relu_epochs = settings["training"].get("relu_epochs", 0)
+    accuracies = [epoch.val_accuracy for epoch in record.history[relu_epochs:]]
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
@@ -385,7 +394,10 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
-        starts_from=None if converted else twin.get("contender"),
+        relu_epochs=relu_epochs,
+        converged=record.stopped == "early" or has_converged(accuracies)
+        if record.stopped in ("early", "limit")
+        else None,
         best_epoch=None if converted else record.best_epoch,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,

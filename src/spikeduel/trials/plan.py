@@ -108,7 +108,7 @@ def make(
         if records:
             epochs = statistics.fmean(len(record.history) for record in records)
             seconds = [second for record in records for second in record.epoch_seconds]
-            seconds_of[name] = statistics.median(seconds or [0.0])
+            seconds_of[name] = statistics.fmean(seconds or [0.0])
         if name in seconds_of:
             times.append(
                 ContenderTime(

@@ -24,7 +24,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import answers_of, ask
 from spikeduel.networks import building
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.networks.training_step import ALONE, Ranks, TrainingRules, TrainingStep
 from spikeduel.results.words.numbers import per_cent
 from spikeduel.settings import Experiment
@@ -34,7 +34,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
-from spikeduel.trials.contenders import shapes_of
+from spikeduel.trials.contenders import relu_epochs, shapes_of
 
 TIMEOUT = timedelta(days=365)
 """Longest wait for another rank: rank 0 may work for hours between trainings. Torchrun notices a
@@ -59,16 +59,19 @@ class Training:
     """Right test images after each epoch, not read in training."""
     threads: int = field(default_factory=torch.get_num_threads)
     """Threads of the training; on a CPU their number changes how sums are rounded."""
+    relu_epochs: int = 0
+    """First epochs of a spiking network with ReLU for its neurons; none of them is kept."""
 
     @property
     def best_epoch(self) -> int | None:
         """Epoch whose weights are kept: the first with the highest validation accuracy, or the
         last.
         """
-        accuracies = [epoch["val_accuracy"] for epoch in self.history]
-        if self.keeps_last or not accuracies:
-            return len(accuracies) - 1 if accuracies else None
-        return accuracies.index(max(accuracies))
+        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.relu_epochs :]]
+        if not accuracies:
+            return None
+        best = len(accuracies) - 1 if self.keeps_last else accuracies.index(max(accuracies))
+        return self.relu_epochs + best
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
@@ -102,14 +105,14 @@ class Loop:
         module, num_epochs = self.model.module, self.experiment.num_epochs
         title = self.model.card.title
         num_batches = math.ceil(len(self.split.train) / self.experiment.decided_batch_size)
-        step = TrainingStep(
-            self.model, rules_of(self.experiment), num_epochs * num_batches, self.ranks
-        )
+        step: TrainingStep | None = None
         best_weights: dict[str, Tensor] = {}
-        training = Training(keeps_last=not self.experiment.constant_rate)
+        training = Training(
+            keeps_last=not self.experiment.constant_rate,
+            relu_epochs=relu_epochs(module, self.experiment),
+        )
         if (saved := self.ranks.from_rank_zero(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
-            step.optimizer.load_state_dict(saved["optimizer"])
             best_weights = saved["best_weights"] or saved["weights"]
             training = Training(**saved["training"])
             threads = self._take_threads(training)
@@ -120,9 +123,11 @@ class Loop:
         try:
             while training.stopped is None:
                 started = time.perf_counter()
+                if step is None or len(training.history) == training.relu_epochs:
+                    step, saved = self._begun(training, num_batches, saved, step), None
                 scores = self._epoch(len(training.history), step, ticks)
                 seconds = time.perf_counter() - started
-                judge = partial(self._judged, training, *scores, seconds)
+                judge = partial(self._judged, training, step.model, *scores, seconds)
                 training = self.ranks.from_rank_zero(judge)
                 if training.stopped == "nan":
                     break
@@ -156,13 +161,42 @@ class Loop:
         module.eval()
         return training
 
-    def _judged(self, training: Training, loss: float, accuracy: float, seconds: float) -> Training:
+    def _begun(
+        self,
+        training: Training,
+        num_batches: int,
+        saved: dict[str, Any] | None,
+        before: TrainingStep | None,
+    ) -> TrainingStep:
+        """Return the step of the next epochs: those with ReLU, and those with spikes, have an
+        optimizer and a schedule of their own. `saved` is a checkpoint, `before` the last step.
+        """
+        epoch, model, epochs = len(training.history), self.model, training.relu_epochs
+        if epoch < epochs:
+            model = WithoutSpikes(model.module, model.card, model.precision)
+        else:
+            epochs = self.experiment.num_epochs - epochs
+        if before is not None:
+            before.end()
+        if epoch == training.relu_epochs > 0:
+            saved = None
+            for name, count in model.module.named_buffers():
+                if name.endswith("num_batches_tracked"):
+                    count.zero_()  # spikes have statistics of their own
+        step = TrainingStep(model, rules_of(self.experiment), epochs * num_batches, self.ranks)
+        if saved is not None:
+            step.optimizer.load_state_dict(saved["optimizer"])
+        return step
+
+    def _judged(
+        self, training: Training, model: Model, loss: float, accuracy: float, seconds: float
+    ) -> Training:
         # NaN weights before a neuron can leave the loss finite: it never spikes.
         weights = self.model.module.parameters()
         if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
-            seen = ask(self.model, EvaluationBatches(self.images, self.labels, self.split.val))
+            seen = ask(model, EvaluationBatches(self.images, self.labels, self.split.val))
         scores = {"train_loss": loss, "train_accuracy": accuracy}
         scores |= {"val_loss": seen.loss, "val_accuracy": seen.accuracy}
         history = [*training.history, scores]
@@ -171,7 +205,7 @@ class Loop:
             training,
             history=history,
             epoch_seconds=[*training.epoch_seconds, seconds],
-            stopped=stopped(history, self.experiment),
+            stopped=stopped(history, self.experiment, training.relu_epochs),
             test_right=[*training.test_right, *right],
         )
 
@@ -260,12 +294,15 @@ def rules_of(experiment: Experiment) -> TrainingRules:
     )
 
 
-def stopped(history: Sequence[dict[str, float]], experiment: Experiment) -> str | None:
+def stopped(
+    history: Sequence[dict[str, float]], experiment: Experiment, relu_epochs: int = 0
+) -> str | None:
     """Return "limit" after `num_epochs`, "early" after `patience` epochs whose validation loss is
-    not `MIN_DELTA` below the best (smaller improvements do not move it), else None.
+    not `MIN_DELTA` below the best (smaller improvements do not move it), else None. The first
+    `relu_epochs` do not count for `patience`.
     """
     best, stale = math.inf, 0
-    for entry in history:
+    for entry in history[relu_epochs:]:
         if entry["val_loss"] <= best - MIN_DELTA:
             best, stale = entry["val_loss"], 0
         else:

@@ -62,10 +62,6 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
     experiment, split, title = trial.experiment, trial.split, trial.card.title
     checkpoint = store.checkpoint_path(trial.key)
     model, training, error = None, Training(), None
-    if trial.twin and store.record(trial.twin) is None:
-        error = "its twin, from which it starts, failed."
-        progress.finished(title, f"failed, {error}")
-        return keep(trial, model, training, store, error)
     try:
         with seeded(trial.card.seed):
             module = building.started(trial.card).to(trial.device)
@@ -74,14 +70,6 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
         if experiment.whitening and not trial.card.network.get("weights"):
             some = np.sort(split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
-        if trial.twin:
-            twin = models.load_model(
-                store.model_path(trial.twin), trial.device, experiment.own_code
-            )
-            module.load_state_dict({**module.state_dict(), **twin.module.state_dict()})
-            for name, count in module.named_buffers():
-                if name.endswith("num_batches_tracked"):
-                    count.zero_()  # spikes have statistics of their own
         if experiment.optimism:
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
         training = train(Loop(model, *prepared.held, split, experiment, checkpoint, progress))

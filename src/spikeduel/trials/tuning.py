@@ -34,7 +34,11 @@ from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
 
 SEED = 0
-"""Seed of the draws, and of every training."""
+"""Seed of the draws."""
+TRAINING_SEED = 10_000
+"""Seed of every training: above those of comparisons, which test the chosen settings by trainings
+that no choice has seen.
+"""
 DIGITS = 3
 """Significant digits of a drawn setting, so that tables show exactly what was trained."""
 
@@ -197,6 +201,11 @@ def search(
         )
         labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
         (trial,) = trials_of(alone, prepared, split)
+        trial = replace(
+            trial,
+            card=replace(trial.card, seed=TRAINING_SEED),
+            settings={**trial.settings, "seed": TRAINING_SEED},
+        )
         jobs.append(Job(trial, prepared, labelled, test=False))
     records = workers.run(jobs, store)
     entries = [
@@ -222,7 +231,7 @@ def search(
         ),
         experiment=typed.plain(experiment),
         num_trials=num_trials,
-        seed=SEED,
+        seed=TRAINING_SEED,
         ranges=dict(RANGES if ranges is None else ranges),
         contenders=entries,
         per_contender=best_settings.per_contender,

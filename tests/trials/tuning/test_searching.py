@@ -10,11 +10,12 @@ from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.results.tuned import Range
+from spikeduel.settings import Experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-from spikeduel.trials.contenders import TRAINING_SETTINGS
+from spikeduel.trials.contenders import TRAINING_SETTINGS, trials_of
 from spikeduel.trials.store import Store
-from spikeduel.trials.tuning import RANGES, draw, read_tuning, record_for
+from spikeduel.trials.tuning import RANGES, TRAINING_SEED, draw, read_tuning, record_for
 from telling import Telling
 
 RATES = {"learning_rate": Range(1e-4, 1e-2, log=True)}
@@ -45,10 +46,23 @@ def test_trials_are_ordinary_ones_that_never_see_the_test_images_and_are_found_a
 # ---- what is tried
 
 
+def test_no_comparison_tests_a_training_that_was_chosen(experiment, made_up):
+    tuning, trained = made_up(experiment, lambda tried: tried.learning_rate)
+    prepared = data.load(experiment)
+    compared = replace(tuning.experiment, seeds=3)
+    tested = trials_of(compared, prepared, data.split(prepared, compared))
+    assert {trial.key for trial in trained}.isdisjoint(trial.key for trial in tested)
+    # The settings are those of a training that was tried.
+    settings = [{**trial.settings, "seed": None} for trial in trained]
+    assert all({**trial.settings, "seed": None} in settings for trial in tested)
+    most = max(Experiment.__annotations__["seeds"].__metadata__[0].le, compared.seeds)
+    assert tuning.record.seed == TRAINING_SEED >= most
+
+
 def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experiment, made_up):
     tuning, trained = made_up(experiment, lambda tried: 0.5, num_trials=5)
     cards = [(trial.card.contender, trial.card.seed) for trial in trained]
-    assert cards == [("dense-snn", 0), ("small-cnn", 0)] * 5
+    assert cards == [("dense-snn", TRAINING_SEED), ("small-cnn", TRAINING_SEED)] * 5
     common, *others = (
         {
             name: value

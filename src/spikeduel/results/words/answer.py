@@ -1,7 +1,7 @@
 """The answer in words."""
 
 from spikeduel.results.answer import cheaper, was_busy
-from spikeduel.results.columns import SCORES, Averaged, score
+from spikeduel.results.columns import SCORES, Averaged, score, span
 from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results
 from spikeduel.results.words.costs import amount, families, range_in_words
@@ -32,9 +32,7 @@ TITLES: dict[Quantity, str] = {
 }
 MEANINGS: dict[Quantity, str] = {
     "accuracy": SCORES[0].definition,
-    "training": (
-        "Time of one training on this machine, with the training of the network it starts from."
-    ),
+    "training": "Time of one training on this machine, with its epochs with ReLU.",
     "answer": "Time of one answer to one image on this machine, median.",
     "energy": (
         "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
@@ -48,6 +46,7 @@ LONGEST_NAME = 14
 LEGEND = "* leads, against the best of the other kind (SNN or not)."
 _WHY_NOT: dict[Reason, str] = {
     "leakage": "test images leak into training, so that these scores measure memory",
+    "longer_training": "the more accurate one was trained longer: its lead is not shown",
     "nothing_learned": "no contender is shown to have learned anything",
     "not_finished": "no trial was finished",
     "too_few_images": "with {tested} a lead of {lead} is not shown",
@@ -208,6 +207,17 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
         case "energy":
             return Averaged(range_in_words(value).replace(" to ", "–"))
     return Averaged(f"{amount(value.low)}B")
+
+
+def training(results: Results) -> str:
+    """Return the epochs of the contenders' trainings, and who had not converged."""
+    trials = {name: results.of(name, tested=False) for name in results.contenders}
+    epochs = {name: span([trial.epochs for trial in trials[name]]) for name in trials}
+    text = f"Epochs in all: {listed([f'{name} {number}' for name, number in epochs.items()])}."
+    unfinished = [
+        name for name in trials if any(trial.converged is False for trial in trials[name])
+    ]
+    return f"{text} Not converged: {listed(unfinished)}." if unfinished else text
 
 
 def by(lead: Lead) -> str:

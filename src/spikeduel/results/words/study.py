@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from spikeduel.results.across import MOST, Outcome, PairAcross, fewest_datasets
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Range
-from spikeduel.results.findings import is_leak, sentence
+from spikeduel.results.findings import is_leak, sentence, with_id
 from spikeduel.results.run import Quantity
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import (
@@ -72,6 +72,7 @@ SHOWN = {
 NOBODY = {
     "leakage": "nobody: test images leak",
     "too_few_images": "nobody: too few test images",
+    "longer_training": "nobody: unequal training",
     "nothing_learned": "nobody: nothing was learned",
     "not_finished": "no trial was finished",
 }
@@ -119,7 +120,8 @@ def headline(study: StudyResults) -> str:
         shown = sure(study.test(pair.a, pair.b, dataset))
         return f"One data set says nothing of others. On {dataset}, {ahead} ({shown})."
     number, alike = len(pair.differences), pair.wins == pair.losses
-    verdict = VERDICTS[pair.conclusion].format(
+    longer = with_id(study.caveats, "longer_trainings")
+    verdict = VERDICTS[Outcome.INCONCLUSIVE if longer else pair.conclusion].format(
         a=a,
         b=b,
         margin=_margin(pair),
@@ -131,6 +133,8 @@ def headline(study: StudyResults) -> str:
         number=number,
     )
     related = f" of {counted(pair.families, 'family')}" if pair.families < number else ""
+    if longer:
+        verdict += f", since {pair.a} is ahead after longer training"
     return f"Over {counted(number, 'data set')}{related}, {verdict}."
 
 
@@ -158,7 +162,8 @@ def in_accuracy(study: StudyResults) -> str:
     lead = f"{points(pair.difference)} {typically}{_between(pair.ci95, 95)}"
     if abs(pair.difference) < LEVEL:
         return f"They are level {typically}.{exceptions}"
-    return f"{pair.a} leads by {lead}, on {pair.wins} of {number}.{exceptions}"
+    ahead = "is ahead" if with_id(study.caveats, "longer_trainings") else "leads"
+    return f"{pair.a} {ahead} by {lead}, on {pair.wins} of {number}.{exceptions}"
 
 
 def _exceptions(pair: PairAcross) -> str:
