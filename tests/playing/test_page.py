@@ -1,6 +1,7 @@
 """The page in a real browser."""
 
 import io
+import re
 
 import numpy as np
 import pytest
@@ -80,6 +81,8 @@ def move(page, name, value):
 def test_an_upload_a_drawing_and_a_slider_are_answered(opened):
     page = opened()
     assert summary(page, "vgg-relu: ")[0] == "A sample: T-shirt/top"
+    for joules in page.locator(".sdi-cost").all_inner_texts():
+        assert re.search(r"\b[\d.]+ (.J )?to [\d.]+ .J$", joules)
     file = io.BytesIO()
     Image.fromarray(np.tile(np.arange(40, dtype=np.uint8) * 6, (40, 1))).save(file, "PNG")
     upload(page, "boot.png", file.getvalue())

@@ -18,7 +18,8 @@ from spikeduel.measuring import energy
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import charts, costs, drawing
 from spikeduel.reporting.costs import POWERS, break_even
-from spikeduel.results.costs import MEMORIES
+from spikeduel.results.answer import answered
+from spikeduel.results.costs import MEMORIES, Range
 from spikeduel.results.trials import Received
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking import ConstantInput
@@ -45,7 +46,8 @@ def results(make_prepared, monkeypatch):
     for index in (0, 2):
         made = with_trial(made, index, anytime=early, controls=controls)
     made = with_trial(made, 0, latency=latency(2.0, stream=[1.0, 5.0]))
-    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: [1e-6, 4e-6])
+    by_step = [Range(low=low, high=2 * low) for low in (1e-6, 4e-6)]
+    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: by_step)
     return with_trial(made, 1, latency=latency(0.5))
 
 
@@ -67,7 +69,8 @@ def test_points_by_hand(results):
     assert early["energy, J"] == pytest.approx((3 * 1e-6 + 4e-6) / 4)
     assert early["time, s"] == pytest.approx(1e-3 * (3 * 1 + 5) / 4)
     assert (twin["energy, J"], twin["time, s"]) == (6e-6, None)
-    assert (early["energy at most, J"], cnn["time, s"]) == (None, 5e-4)
+    assert early["energy at most, J"] == pytest.approx((3 * 2e-6 + 8e-6) / 4)
+    assert cnn["time, s"] == 5e-4
 
 
 def test_what_one_seed_lacks_is_left_out(results):
@@ -114,12 +117,37 @@ def test_without_times_there_is_one_panel_and_without_both_no_chart(results, mon
     assert costs.pareto(with_trials(results, energy=None, controls={}), TABLE) is None
 
 
-def test_a_bar_goes_to_where_nothing_is_skipped(results):
+def test_a_report_has_one_scale_of_energy(results):
+    trials = [
+        replace(trial, controls={}, energy=energy_of(8e-6, with_memory=(20e-6, 90e-6)))
+        for trial in results.trials
+    ]
+    results = answered(replace(results, trials=trials))
+    answer = results.answer.lead("energy").values
+    glance, pareto = costs.at_a_glance(results).panels[0], costs.pareto(results, TABLE).panels[0]
+    assert glance.x == pareto.x
+    for panel in (glance, pareto):
+        for row in told_in(panel):
+            if row["network"] != "early exit":
+                ends = (row["energy, J"], row["energy at most, J"])
+                assert ends == pytest.approx(structs.astuple(answer[row["contender"]]))
+    assert {row["contender"] for row in told_in(pareto)} == {*answer}
+
+
+def test_a_table_without_memory_has_arithmetic_alone(results):
+    table = replace(TABLE, memory=energy.Memory())
+    for with_memory in (9e-6, 90e-6):
+        changed = with_trials(results, energy=energy_of(8e-6, with_memory=with_memory))
+        panel = costs.pareto(changed, table).panels[0]
+        assert "arithmetic alone" in panel.x.title
+        assert told_in(panel)[0]["energy, J"] == pytest.approx(4e-6)
+
+
+def test_a_bar_goes_to_the_dearest_way(results):
     joules, times = costs.pareto(results, TABLE).panels
     spans = [marks for marks in joules.marks if marks.kind == "spans"]
     ends = [[marks.rows[0][end] for end in marks.ends] for marks in spans]
-    # Early exit is known with zeros skipped alone.
-    expected = [[4e-6, 8e-6], [6e-6, 12e-6], [6e-6, 12e-6], [8e-6, 16e-6]]
+    expected = [[4e-6, 8e-6], [1.75e-6, 3.5e-6], *2 * [[6e-6, 12e-6]], [8e-6, 16e-6]]
     np.testing.assert_allclose(ends, expected)
     assert [marks for marks in times.marks if marks.kind == "spans"] == []
 
@@ -211,7 +239,8 @@ def timed(make_prepared, monkeypatch):
         made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
     # Only the last training was timed.
     made = with_trial(made, 2, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
-    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: [1e-6, 2e-6, 3e-6, 4e-6])
+    by_step = [Range(low=low, high=1e-5) for low in (1e-6, 2e-6, 3e-6, 4e-6)]
+    monkeypatch.setattr(costs, "joules_over_time", lambda trial, table: by_step)
     return with_trial(made, 1, latency=latency(0.5))
 
 
@@ -242,7 +271,7 @@ def test_energy_is_that_up_to_each_step_and_of_leaving_its_mean(timed):
     line, _, star, square = panel.marks
     assert places(panel, line)[0] == pytest.approx([1e-6, 2e-6, 3e-6, 4e-6])
     assert places(panel, star) == ([pytest.approx(2.5e-6)], [pytest.approx(75)])
-    # The network without time stands at its own energy, zeros skipped as well.
+    # The network without time stands at its own energy, computed in the cheapest way as well.
     accuracy = 100 * np.mean([trial.test.accuracy for trial in timed.trials[1::2]])
     assert places(panel, square) == ([pytest.approx(0.5e-5)], [pytest.approx(accuracy)])
     assert panel.x.scale == "log"
@@ -285,10 +314,12 @@ def test_energy_up_to_each_step(make_prepared):
     (trial, *_) = with_trials(
         make_results(make_prepared(), baseline()), operations=spiking()
     ).trials
-    table = energy.read("45nm-int8")
+    # A table without memory is asked for arithmetic.
+    table = replace(energy.read("45nm-int8"), memory=energy.Memory())
     # 20 MACs whose input is not zero at once, then 15 and 5 ACs.
     spent = [1e-12 * (20 * 0.3 + acs * 0.1) for acs in (15, 20)]
-    assert costs.joules_over_time(trial, table) == pytest.approx(spent)
+    joules = costs.joules_over_time(trial, table)
+    assert [bounds.low for bounds in joules] == pytest.approx(spent)
     (trial, *_) = make_results(make_prepared(), baseline()).trials
     assert costs.joules_over_time(trial, table) is None
 

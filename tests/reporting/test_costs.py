@@ -51,7 +51,7 @@ def test_the_table_by_hand(results):
     # synapses.
     first, behind = (results.trials[0].operations.layers[k] for k in (0, 2))
     low = first.macs.effective.hoisted * 4.6 + acs_of(results) * 0.9
-    assert snn["energy"] == costs.range_in_words(
+    assert snn["arithmetic alone"] == costs.range_in_words(
         Range(low=1e-12 * low, high=1e-12 * (1024 * 4.6 + 6 * behind.macs_a_pass * 0.9))
     )
     one_image = "one image (95 % within)"
@@ -64,7 +64,7 @@ def test_the_table_by_hand(results):
 def test_the_energies_as_most_count(results):
     title, memory, ((hoisted, usual), (_, alone)) = costs.energies(results)[0]
     assert (title, memory) == (energy.read("45nm-fp32").title, "arithmetic alone")
-    assert hoisted == cells(results, "dense-snn")["energy"]
+    assert hoisted == cells(results, "dense-snn")["arithmetic alone"]
     # Every multiplication, and of spikes those that came.
     assert usual == costs.energy_in_words(1e-12 * (1024 * 4.6 + acs_of(results) * 0.9))
     assert alone
@@ -76,7 +76,7 @@ def test_another_table_leads_where_it_is_asked_for(results):
     assert costs.leading(recounted).title == table.title
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
-    assert cells(recounted, "dense-snn")["energy"].startswith(joules.rpartition(" ")[0])
+    assert cells(recounted, "dense-snn")["arithmetic alone"].startswith(joules.rpartition(" ")[0])
 
 
 def test_twins_stand_beside_what_they_take(results):

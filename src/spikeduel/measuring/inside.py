@@ -16,6 +16,8 @@ from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts
+from spikeduel.results.costs import Range
+from spikeduel.results.words.costs import MEMORY_TITLES
 from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.neurons import ReLU
 from spikeduel.spiking.random_keys import RandomKeys
@@ -97,7 +99,8 @@ class Seen(Frozen):
     """The image inside one model.
 
     `probabilities` `[S, K]`: of `Inside.classes` after each step; `decided`: step from which the
-    answer stays. `spikes`, `joules`: at each step, and so far. `foreign`: without visible neurons.
+    answer stays. `spikes` at each step, `joules` so far, as in a report. `foreign`: without visible
+    neurons.
     """
 
     name: str
@@ -112,12 +115,12 @@ class Seen(Frozen):
     activations: list[Activations]
     attribution: Pictures | None
     spikes: list[float] | None
-    joules: list[float] | None
+    joules: list[Range] | None
 
 
 class Inside(Frozen):
     """An image in several models; `classes`: the most probable; `truth`: a place in them; `energy`:
-    the table of joules.
+    how joules are counted.
     """
 
     noun: Literal["image", "recording"]
@@ -140,12 +143,14 @@ def look_inside(
     keys: RandomKeys | None = None,
     calibrated: bool = True,
     points: int = POINTS,
+    table: energy.Table | None = None,
 ) -> Inside:
     """Watch `models`, by their names, answer one prepared image.
 
     `image` is uint8 `[C, H, W]`, one for all or one for each name; `truth` its class. `points` are
-    the attribution's integration steps, which take most of the time. Raises `InputError` for
-    another shape, an unknown class, and models of different classes.
+    the attribution's integration steps, which take most of the time; `table` is of energy (None:
+    the leading one). Raises `InputError` for another shape, an unknown class, and models of
+    different classes.
     """
     images = {
         name: np.asarray(image[name] if isinstance(image, Mapping) else image) for name in models
@@ -171,14 +176,14 @@ def look_inside(
     if truth is not None:
         highest[card.classes.index(truth)] = np.inf
     shown = sorted(np.argsort(-highest, kind="stable")[:MOST_CLASSES].tolist())
-    table, picture = energy.read(energy.HEADLINE), next(iter(images.values()))
+    table, picture = table or energy.read(energy.HEADLINE), next(iter(images.values()))
     as_picture = picture if len(picture) in (1, 3) else picture_of(picture.sum(0))[None]
     return Inside(
         noun="image" if card.preprocessing.binning is None else "recording",
         picture=pictures(as_picture[None] / 255, MAP_BYTES),
         classes=[card.classes[k] for k in shown],
         truth=None if truth is None else shown.index(card.classes.index(truth)),
-        energy=table.title,
+        energy=f"{table.title}, {MEMORY_TITLES[table.leading_memory]}",
         models=[answer.seen(name, shown, table, points) for name, answer in answers.items()],
     )
 

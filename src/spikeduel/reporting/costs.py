@@ -29,11 +29,10 @@ from spikeduel.reporting.charts import (
     Rule,
 )
 from spikeduel.results.controls import TWINS
-from spikeduel.results.costs import MEMORIES, AccountedPair, EnergyAccountings, Range
+from spikeduel.results.costs import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
 from spikeduel.results.means import (
     control_results,
     joules_of,
-    mean,
     mean_range,
     one_image_ms,
     stream_ms,
@@ -63,15 +62,18 @@ WIDEST_RATIO = 1e3
 _SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
 _STEPS, _DEVIATION = "time steps", "standard deviation, points"
-_ENERGY = Axis("energy, J", "energy of an answer (estimate)", "log")
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
 _RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
 
-def joules_over_time(trial: Trial, table: energy.Table) -> list[float] | None:
-    """Return joules per image up to each step, `[T]`, zeros skipped; None if unknown."""
+def _energy(memory: Memory) -> Axis:
+    return Axis("energy, J", f"energy, {MEMORY_TITLES[memory]} (estimate)", "log")
+
+
+def joules_over_time(trial: Trial, table: energy.Table) -> list[Range] | None:
+    """Return joules per image up to each step, `[T]`; None if unknown."""
     return energy.over_time(trial.operations, table) if trial.operations else None
 
 
@@ -107,33 +109,32 @@ def _contender(trials: Sequence[Trial], joules: Range | None, seconds: float | N
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
-    """Return a row for each contender, early exit and trained twin; energies go from zeros skipped
-    to nothing skipped.
+    """Return a row for each contender, early exit and trained twin; energies go from the cheapest
+    to the dearest way to compute.
     """
-    shown = []
+    shown, memory = [], table.leading_memory
     for name in results.contenders:
         if not (trials := results.of(name)):
             continue
         whole, stream = one_image_ms(trials), stream_ms(trials)
-        joules = mean_range([joules_of(trial, table.name) for trial in trials])
+        joules = mean_range([joules_of(trial, table.name, memory) for trial in trials])
         shown.append(_contender(trials, joules, whole and whole / 1e3))
         exits = _exits(trials)
         if any(leaving.threshold is not None for leaving in exits):
-            spent = mean(
+            early = mean_range(
                 [
-                    energy.mean_at(by_step, leaving.exit_steps) if by_step else None
+                    energy.mean_range_at(by_step, leaving.exit_steps) if by_step else None
                     for leaving, by_step in zip(
                         exits, (joules_over_time(trial, table) for trial in trials), strict=True
                     )
                 ]
             )
-            early = None if spent is None else Range(low=spent, high=spent)
             seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
             accuracies = [leaving.accuracy for leaving in exits]
             shown.append(_row(name, "early exit", accuracies, early, seconds))
         for control in TWINS:
             if twins := control_results(trials, control):
-                joules = mean_range([joules_of(twin, table.name) for twin in twins])
+                joules = mean_range([joules_of(twin, table.name, memory) for twin in twins])
                 accuracies = [twin.accuracy for twin in twins]
                 shown.append(_row(name, titled(twins[0]), accuracies, joules))
     return shown
@@ -155,18 +156,18 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
     """Return accuracy against an image's estimated energy and measured time; None if both are
     unknown.
 
-    A bar goes to nothing skipped; vertical lines are a standard deviation. Early exit is timed as a
-    stream.
+    A bar goes to the dearest way to compute; vertical lines are a standard deviation. Early exit is
+    timed as a stream.
     """
     known, colours = points(results, table), charts.contender_colours(results.trials)
     shown = [
         panel
-        for axis, title in ((_ENERGY, "Energy"), (_TIME, "Time"))
+        for axis, title in ((_energy(table.leading_memory), "Energy"), (_TIME, "Time"))
         if (panel := _panel(known, axis, colours, title)).marks
     ]
     there = {_kind(row) for row in known}
     keys = [Key(kind, "points", look) for kind, look in KINDS.items() if kind in there]
-    keys += [Key("to nothing skipped", "line", _RANGE), Key("Pareto front", "line", _FRONT)]
+    keys += [Key("to the dearest way", "line", _RANGE), Key("Pareto front", "line", _FRONT)]
     return Chart("pareto", shown, keys) if shown else None
 
 
@@ -175,7 +176,7 @@ def at_a_glance(results: Results) -> Chart | None:
     unknown.
     """
     energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
-    axis = Axis("energy, J", "energy with memory (estimate)", "log") if energies else _TIME
+    axis = _energy("on_chip") if energies else _TIME
     shown = [
         _contender(trials, energies.get(name), None if energies else spent.low)
         for name, spent in (energies or times).items()
@@ -246,7 +247,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
         steps = Axis(_STEPS, scale="powers of two", high=1.1 * longest)
     axes = (
         (steps, "Accuracy by time steps"),
-        (_ENERGY, "Accuracy by energy"),
+        (_energy(table.leading_memory), "Accuracy by energy"),
         (Axis("recording, ms", low=0), "Accuracy by milliseconds"),
         (Axis("events", low=0), "Accuracy by events"),
     )
@@ -273,13 +274,14 @@ def over_time(results: Results, table: energy.Table) -> Chart:
         right = 100 * fmean(trial.test.accuracy for trial in trials if trial.test)
         at: Row = {"contender": name, ACCURACY: right}
         rules.append(Rule(right, "y", look=dotted, row=at))
-        if joules := mean_range([joules_of(trial, table.name) for trial in trials]):
+        memory = table.leading_memory
+        if joules := mean_range([joules_of(trial, table.name, memory) for trial in trials]):
             marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
         if whole:
             waits.append(Rule(whole, "y", look=dotted, row=told))
     accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
     panels = [
-        Panel(axis, accuracy, marks[axis.column], title, () if axis is _ENERGY else rules)
+        Panel(axis, accuracy, marks[axis.column], title, () if axis.scale == "log" else rules)
         for axis, title in axes
     ]
     panels.append(Panel(steps, Axis("time, ms", low=0), times, "Time until the answer", waits))
@@ -298,7 +300,9 @@ def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[
     received = [trial.anytime.received for trial in trials if trial.anytime]
     known: dict[str, list[Any]] = {
         _STEPS: [list(range(1, num_steps(trial) + 1)) for trial in trials],
-        "energy, J": [joules_over_time(trial, table) for trial in trials],
+        "energy, J": [
+            [joules.low for joules in joules_over_time(trial, table) or ()] for trial in trials
+        ],
         "recording, ms": [amounts and amounts.milliseconds for amounts in received],
         "events": [amounts and amounts.events for amounts in received],
     }

@@ -16,6 +16,10 @@ globalThis.spikeduelInside = (() => {
     const [unit, size] = [["mJ", 1e-3], ["µJ", 1e-6], ["nJ", 1e-9]].find((each) => joules >= each[1]) || ["pJ", 1e-12];
     return `${(joules / size).toPrecision(3)} ${unit}`;
   };
+  const saidRange = ({ low, high }) => {
+    const [from, to] = [said(low), said(high)], [number, unit] = from.split(" ");
+    return from === to ? to : `${to.endsWith(` ${unit}`) ? number : from} to ${to}`;
+  };
 
   function make(tag, attributes = {}, ...children) {
     const drawn = SVG.has(tag);
@@ -182,10 +186,10 @@ globalThis.spikeduelInside = (() => {
       const sums = (model.spikes || []).map((each) => (total += each));
       updates.push(() => {
         const parts = sums.length ? [`${whole(at(sums, step))} spikes`] : [];
-        if (model.joules) parts.push(`about ${said(at(model.joules, step))}`);
+        if (model.joules) parts.push(saidRange(at(model.joules, step)));
         text.textContent = parts.join(", ") || "Not known for this network.";
       });
-      const caption = model.joules ? `An estimate: ${data.energy}.` : "";
+      const caption = model.joules ? `An estimate, from the cheapest to the dearest way to compute: ${data.energy}.` : "";
       return part(model.spiking ? "Spikes and energy so far" : "Energy", caption, text);
     }
 

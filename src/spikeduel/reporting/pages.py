@@ -278,6 +278,7 @@ def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
         ],
         "drawn": drawn,
         "table": page.table.title,
+        "counted": cost_words.MEMORY_TITLES[page.table.leading_memory],
         "prepared": prepared,
         "pictured": pictures.thumbnails(results, page.kept, prepared) if page.kept else None,
         "most_of_one": pictures.MOST_OF_ONE,
@@ -335,7 +336,8 @@ def _look_inside(page: Page, held: RunData) -> Inside | None:
         return None
     truth = held.prepared.classes[int(held.prepared.labels[common[0]])]
     keys = RandomKeys.for_evaluation(np.array(common[:1]))
-    return look_inside(shown, np.asarray(held.prepared.images[common[0]]), truth, keys)
+    image = np.asarray(held.prepared.images[common[0]])
+    return look_inside(shown, image, truth, keys, table=page.table)
 
 
 def _load_models(

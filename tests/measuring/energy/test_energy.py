@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from msgspec.structs import replace
 
 import made_operations
@@ -21,7 +22,7 @@ from spikeduel.measuring.energy import (
     scaled,
     up_to,
 )
-from spikeduel.results.costs import MEMORIES
+from spikeduel.results.costs import MEMORIES, Range
 
 FP32 = energy.read("45nm-fp32")
 SIMPLE = Table(
@@ -180,10 +181,12 @@ def counted(encoding):
 @pytest.mark.parametrize("encoding", ["direct", "rate", "latency"])
 def test_the_last_step_is_the_whole(encoding):
     counts = counted(encoding)
-    spent = energy.over_time(counts, FP32)
-    assert len(spent) == 6
-    assert spent[-1] == pytest.approx(energy.joules(counts.layers, FP32).range.low)
-    assert (np.diff(spent) >= 0).all()
+    for table in (FP32, replace(FP32, memory=energy.Memory())):
+        spent = energy.over_time(counts, table)
+        assert len(spent) == 6
+        whole = energy.estimate(counts.layers, table).of(table.leading_memory).range
+        assert structs.astuple(spent[-1]) == pytest.approx(structs.astuple(whole))
+        assert (np.diff([structs.astuple(bounds) for bounds in spent], axis=0) >= 0).all()
 
 
 def test_under_direct_encoding_the_first_layer_is_paid_for_first_and_once():
@@ -195,9 +198,11 @@ def test_under_direct_encoding_the_first_layer_is_paid_for_first_and_once():
         for name in ("linear1", "linear2")
     )
     expected = (1200 * (1 - first.input_zeros) * 4.6 + 0.9 * np.cumsum(behind.acs.by_step)) * 1e-12
-    assert energy.over_time(counts, FP32) == pytest.approx(expected)
+    spent = energy.over_time(counts, replace(FP32, memory=energy.Memory()))
+    assert [bounds.low for bounds in spent] == pytest.approx(expected)
     # Three images leave after the first step, and one after the third.
-    assert energy.mean_at([1.0, 2.0, 4.0], [3, 0, 1]) == pytest.approx((3 * 1 + 4) / 4)
+    ranges = [Range(low=low, high=2 * low) for low in (1.0, 2.0, 4.0)]
+    assert energy.mean_range_at(ranges, [3, 0, 1]) == Range(low=1.75, high=3.5)
 
 
 def dear(multiplications):

@@ -109,6 +109,11 @@ class Table(Frozen, forbid_unknown_fields=True):
             bool(self.memory.kilobytes) and (memory == "on_chip" or has_off_chip)
         )
 
+    @property
+    def leading_memory(self) -> costs.Memory:
+        """The memory model of pages and charts: on the chip, if the table has its numbers."""
+        return "on_chip" if self.covers("on_chip") else "compute"
+
     def word_prices(self, layer: Layer, memory: costs.Memory) -> list[float]:
         """Return the picojoules to move a word of each kind of `Traffic`."""
         bits, takes_spikes, neurons = self.bits, layer.input == "spikes", layer.neurons or 0
@@ -200,10 +205,13 @@ def joules(
     cheapest flow to the dearest; with `neurons`, of all layers.
     """
     flows = _by_flow(layers, table, memory, way, neurons)
-    return Joules(
-        dense=float(flows[:, 0].sum()),
-        range=Range(low=float(flows[:, 1:].min(1).sum()), high=float(flows[:, 1:].max(1).sum())),
-    )
+    return Joules(dense=float(flows[:, 0].sum()), range=_range(flows))
+
+
+def _range(flows: np.ndarray) -> Range:
+    """Return the range of joules `[layers, flows]` as those of `_by_flow`."""
+    low, high = flows[:, 1:].min(1).sum(), flows[:, 1:].max(1).sum()
+    return Range(low=float(low), high=float(high))
 
 
 def _by_flow(
@@ -233,15 +241,23 @@ def _by_flow(
     return np.array(rows).reshape(-1, 1 + len(FLOWS))
 
 
-def over_time(operations: Operations, table: Table) -> list[float]:
-    """Return the joules per image up to each time step, `[T]`, the low end. The first step pays for
-    hoisted work.
+def over_time(operations: Operations, table: Table) -> list[Range]:
+    """Return the joules per image up to each time step, `[T]`, by the table's leading memory model.
+    The first step pays for hoisted work.
     """
-    steps = range(1, operations.num_steps + 1)
+    memory = table.leading_memory
+    steps = [up_to(operations, step) for step in range(1, operations.num_steps + 1)]
     return [
-        float(_by_flow(up_to(operations, step), table, "compute")[:, 1:].min(1).sum())
-        for step in steps
+        _range(_by_flow(layers, table, memory, neurons=memory != "compute")) for layers in steps
     ]
+
+
+def mean_range_at(ranges: Sequence[Range], exit_steps: Sequence[int]) -> Range:
+    """Return the mean of `ranges` `[T]` over images, as `mean_at`."""
+    low, high = (
+        mean_at([getattr(bounds, end) for bounds in ranges], exit_steps) for end in ("low", "high")
+    )
+    return Range(low=low, high=high)
 
 
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
