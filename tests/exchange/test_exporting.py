@@ -33,7 +33,7 @@ def answering(changed):
     def write(model, path, weights):
         path.write_text(weights)
         run = torch.inference_mode()(lambda images, encoded: changed(reference_run(model, encoded)))
-        return {"program 1.0": run}
+        return exporting.Exported({"images": "uint8"}, {"program 1.0": run})
 
     return write
 

@@ -7,10 +7,14 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from made_models import make
+from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import as_written
 from spikeduel.exchange.onnx import store_as_int8
+from spikeduel.exchange.preparing import unprepared
+from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 from spikeduel.trials import evaluating
@@ -47,7 +51,8 @@ def test_images_in_scores_out(shape, encoding, network, tmp_path):
     check, session = exported(model, tmp_path / "a.onnx", "onnx")
     assert [program.ok for program in check.programs.values()] == [True]
     # Another batch size than any that was traced or checked.
-    scores, calibrated = session.run(None, {"images": IMAGES[::6].astype(np.float32) / 255})
+    raw = unprepared(torch.from_numpy(IMAGES[::6]), model.card.preprocessing).numpy()
+    scores, calibrated = session.run(None, {"images": raw})
     _, probabilities = model.predict(IMAGES[::6], calibrated=False)
     np.testing.assert_allclose(torch.tensor(scores).softmax(1), probabilities, atol=1e-5)
     np.testing.assert_allclose(calibrated, model.predict(IMAGES[::6])[1], atol=1e-5)
@@ -55,6 +60,36 @@ def test_images_in_scores_out(shape, encoding, network, tmp_path):
     assert len(np.unique(probabilities.round(4), axis=0)) > 1
     (opset,) = onnx.load(tmp_path / "a.onnx").opset_import
     assert opset.version >= 18
+
+
+@pytest.mark.parametrize(("shape", "encoding"), [("conv-lif", "direct"), ("small-cnn", None)])
+def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path):
+    preprocessing = Preprocessing(3, 12, 10)
+    images = {"image_shape": preprocessing.shape, "preprocessing": preprocessing}
+    card = {"family": "cnn", "encoding": None, "num_steps": None, **images}
+    network = {"hidden": 8}
+    if encoding:
+        card, network = {**SPIKING, **images}, {**LIF, "threshold": 0.05, "hidden": 8}
+    model = make(shape, **card, network=network)
+    path, numbers = tmp_path / "a.onnx", np.random.default_rng(1)
+    checked = {"images": numbers.integers(0, 256, (20, 3, 12, 10), np.uint8), "labels": LABELS[:20]}
+    check = evaluating.export(model, path, "onnx", **checked)
+    session = onnxruntime.InferenceSession(path.read_bytes())
+    sizes = [(12, 10), (24, 20), (5, 31), (90, 40), (13, 11), (48, 64)]
+    for index, size in enumerate(sizes):
+        pixels = numbers.integers(0, 256, (*size, 3), np.uint8) // (index + 1)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{index}.png")
+    rows, _ = evaluating.predict_files(model, sorted(tmp_path.glob("*.png")))
+    for row in rows:
+        raw = np.asarray(Image.open(row["file"])).transpose(2, 0, 1)[None]
+        scores, probabilities = session.run(None, {"images": raw})
+        assert model.card.classes[int(scores.argmax())] == row["label"]
+        expected = list(row["probabilities"].values())
+        np.testing.assert_allclose(probabilities[0], expected, atol=1e-5)
+    # Pixels that somebody else has divided by 255 would get other answers.
+    with pytest.raises(Exception, match=r"Unexpected input data type.*uint8"):
+        session.run(None, {"images": raw.astype(np.float32) / 255})
+    assert any("uint8 [B, 3, H, W], 0 to 255" in line for line in exporting.lines(check))
 
 
 def test_random_encodings_are_the_callers_and_int8_weights_are_stored_so(tmp_path):
@@ -101,7 +136,7 @@ def test_step_by_step_as_the_model_streams(tmp_path):
     held = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     for frame in model.frames(torch.from_numpy(IMAGES[:3])):
         expected, state = model.step(frame, state)
-        scores, probabilities, *after = session.run(None, {"frame": frame.numpy(), **held})
+        scores, probabilities, *after = session.run(None, {"frame": IMAGES[:3], **held})
         held = dict(zip(shapes, after, strict=True))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         np.testing.assert_allclose(probabilities, (expected / 2).softmax(1), atol=1e-5)

@@ -37,8 +37,19 @@ class Run(NamedTuple):
 
 Runner = Callable[[Tensor, Encoded], Run]
 """Runs a file on prepared images uint8 `[B, C, H, W]` and their encoded form."""
-Exporter = Callable[[Model, Path, str], dict[str, Runner]]
-"""Writes a float32 model to a path with weights of the named type; returns runners by program.
+
+
+class Exported(NamedTuple):
+    """A written file: descriptions of the `inputs` by name, the image first, and runners by
+    program.
+    """
+
+    inputs: dict[str, str]
+    runners: dict[str, Runner]
+
+
+Exporter = Callable[[Model, Path, str], Exported]
+"""Writes a float32 model to a path with weights of the named type.
 
 Raises `InputError`, with the remedy, for a model that the format cannot express.
 """
@@ -47,7 +58,7 @@ Raises `InputError`, with the remedy, for a model that the format cannot express
 def _of_module(name: str, function: str, about: str) -> Exporter:
     """Return an exporter whose module, which needs the extra, is imported when called."""
 
-    def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
+    def write(model: Model, path: Path, weights: str) -> Exported:
         exporter: Exporter = getattr(import_module(f"spikeduel.exchange.{name}"), function)
         return exporter(model, path, weights)
 
@@ -102,7 +113,8 @@ class ExportCheck(Frozen):
     """Content of FILE.check.json: the file, the model's card, and each program's agreement on `n`
     test images.
 
-    `accuracy` is with the weights as written, `accuracy_float32` with the model's own.
+    `accuracy` is with the weights as written, `accuracy_float32` with the model's own; `inputs`
+    says what the file takes, by name.
     """
 
     spikeduel: str
@@ -116,6 +128,7 @@ class ExportCheck(Frozen):
     n: int
     accuracy_float32: float
     accuracy: float
+    inputs: dict[str, str]
     programs: dict[str, Agreement]
     versions: dict[str, str]
 
@@ -143,7 +156,7 @@ def export(
     written = as_written(model, weights)
     with files.atomic_path(path) as temporary:
         progress.say(f"writing {path}")
-        runners = EXPORTERS[to](written, temporary, weights)
+        inputs, runners = EXPORTERS[to](written, temporary, weights)
         images, labels, dataset = test_images()
         accuracies = [
             float((each.predict(images)[0] == labels).mean())
@@ -161,6 +174,7 @@ def export(
             n=len(labels),
             accuracy_float32=accuracies[0],
             accuracy=accuracies[1],
+            inputs=inputs,
             programs=compared(written, runners, images, labels, progress),
             versions={name: known for name in _PACKAGES if (known := package_version(name))},
         )
@@ -201,8 +215,10 @@ def lines(check: ExportCheck) -> list[str]:
         if check.format == "nir"
         else "output probabilities"
     )
+    name, takes = next(iter(check.inputs.items()))
     sentences = [
         *_program_lines(check),
+        f"Input {name}: {takes}.",
         f"Probabilities: {where}: {probabilities_of(check.model)}.",
     ]
     if set(check.programs) == {"spikeduel"}:

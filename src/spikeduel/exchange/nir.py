@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from spikeduel.exchange.exporting import (
     Encoded,
+    Exported,
     Run,
     Runner,
     folded,
@@ -322,8 +323,8 @@ def _pair(value: Any) -> list[int]:
     return sides * 2 if len(sides) == 1 else sides
 
 
-def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Write `model` as a NIR graph; return runners: spikeduel's import, and installed programs.
+def write(model: Model, path: Path, weights: str) -> Exported:
+    """Write `model` as a NIR graph; it is run by spikeduel's import, and by installed programs.
     Raises `InputError`.
     """
     if reasons := dict.fromkeys(_reasons(model)):
@@ -331,13 +332,13 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
     nodes, names = _nodes(model)
     flat = "Conv2d" not in {type(node).__name__ for node in nodes.values()}
     shape = "[B, C·H·W], an image's rows one after the other" if flat else "[B, C, H, W]"
-    card = plain(model.card)
+    card, takes = plain(model.card), f"float32 at each step, {shape}; {frames_of(model.card)}"
     about = {
         "spikeduel": __version__,
         "contender": card["contender"],
         **{name: card[name] for name in Note.__struct_fields__ if name != "dt"},
         "dt": STEP_SECONDS,
-        "input": f"float32 at each step, {shape}; {frames_of(model.card)}",
+        "input": takes,
         "answer": "the mean of the output over the steps is the score of each class",
         "probabilities": f"not in the graph, as NIR has no softmax: {probabilities_of(model.card)}",
     }
@@ -352,7 +353,7 @@ def write(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         # Norse 1.1 reads no average pooling.
         if installed and not (program == "norse" and pooled):
             runners[f"{program} {installed}"] = _stepped(program, path, names)
-    return runners
+    return Exported({"input": takes}, runners)
 
 
 def _reasons(model: Model) -> Iterator[str]:
@@ -367,8 +368,8 @@ def _reasons(model: Model) -> Iterator[str]:
         beta = torch.as_tensor(neuron.beta)
         if neuron.reset_mechanism != "zero":
             yield (
-                f"NIR has no reset by '{neuron.reset_mechanism}': train with --reset-mechanism "
-                "zero."
+                f"NIR has no reset by '{neuron.reset_mechanism}': train with --recipe chip, or "
+                "--reset-mechanism zero."
             )
         if isinstance(neuron, IF) or not bool((beta < 1).all()):
             # snnTorch 1.0 lets it leak.
@@ -379,7 +380,7 @@ def _reasons(model: Model) -> Iterator[str]:
         if bool((beta <= 0).any()):
             yield "Its neurons keep nothing from one step to the next: train with a beta above 0."
     if any(isinstance(layer, nn.MaxPool2d) for layer in layers):
-        yield "NIR has no maximum pooling: train with --pooling avg."
+        yield "NIR has no maximum pooling: train with --recipe chip, or --pooling avg."
     if not isinstance(model.readout, MeanReadout):
         yield (
             f"{contender} breaks ties by membranes, which NIR programs do not return: train a "

@@ -16,22 +16,22 @@ from torch import Tensor, nn
 
 from spikeduel.exchange.exporting import (
     Encoded,
+    Exported,
     Run,
-    Runner,
     as_int8,
     frames_of,
     probabilities_of,
 )
+from spikeduel.exchange.preparing import OPSET, PREPARED, preparing, unprepared
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.spiking import ConstantInput, as_sequence, kernels
-from spikeduel.spiking.encoders import EVENTS, events, latency
+from spikeduel.spiking.encoders import EVENTS, analogue, events, latency
 from spikeduel.spiking.neurons import carried_state
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain
 
-OPSET = 18
 _EXAMPLES = 2
 """Images in the traced batch: 1 would be a fixed size."""
 _PROGRAM = f"onnxruntime {onnxruntime.__version__}"
@@ -42,16 +42,21 @@ RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np
 """Runs a written file: inputs by name to outputs, and spikes by layer of neurons."""
 
 
-def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Write `model` with all its time steps; return the runner.
+def unrolled(model: Model, path: Path, weights: str) -> Exported:
+    """Write `model` with all its time steps.
 
-    Inputs are `images` float32 `[B, C, H, W]` in [0, 1], `frames` `[B, 2·T, H, W]`, or else
-    `encoded` `[T, B, C, H, W]`; outputs `scores` and `probabilities` `[B, K]`.
+    Inputs are `images` uint8 `[B, C, H, W]` of any size, which the file prepares, `frames`
+    `[B, 2·T, H, W]`, or else `encoded` `[T, B, C, H, W]`; outputs `scores` and `probabilities`
+    `[B, K]`.
     """
     card = model.card
     recorded, num_steps = card.preprocessing.binning is not None, card.num_steps or 1
     name, batch_axis, shape = "images", 0, [_EXAMPLES, *card.image_shape]
-    takes = "float32 [B, C, H, W] in [0, 1]: prepared pixels / 255"
+    colours = "grey" if card.image_shape[0] == 1 else "red, green, blue"
+    takes = (
+        f"uint8 [B, {card.image_shape[0]}, H, W], 0 to 255, {colours}, of any height and width: "
+        "the file scales, pads and resizes them"
+    )
     if recorded:
         name = "frames"
         takes = "float32 [B, 2·T, H, W]: numbers of events, frame after frame, darker first"
@@ -80,21 +85,25 @@ def unrolled(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         "scores": "[B, K]: the label is the index of the largest",
         "probabilities": f"[B, K]: {probabilities_of(card)}",
     }
-    run_file = _written(model, answer, example, shapes, {name: takes}, outputs, path, weights)
+    preparation = preparing(card.preprocessing) if name == "images" else None
+    inputs = {name: takes}
+    run_file = _written(model, answer, example, shapes, inputs, outputs, path, weights, preparation)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
-        pixels = images.float() if recorded else images / 255
-        x = as_sequence(encoded) if name == "encoded" else pixels
+        x = images.float() if recorded else as_sequence(encoded)
+        if preparation is not None:
+            x = unprepared(images, card.preprocessing)
         (scores, _), spikes = run_file({name: x.numpy()})
         return Run(scores, spikes)
 
-    return {_PROGRAM: run}
+    return Exported(inputs, {_PROGRAM: run})
 
 
-def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
-    """Write one time step of `model`, for streams and small devices; return the runner.
+def step(model: Model, path: Path, weights: str) -> Exported:
+    """Write one time step of `model`, for streams and small devices.
 
-    Inputs are `frame` float32 `[B, C, H, W]` and the state, at first zeros; outputs the scores so
+    Inputs are `frame` `[B, C, H, W]`, uint8 for direct encoding, else float32, and the state, at
+    first zeros; outputs the scores so
     far, their probabilities and the next state (`NAME.mem.next`). Raises `InputError` for a network
     that cannot stream.
     """
@@ -108,6 +117,7 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             f"{contender} gives one answer after all its time steps: export it with --to onnx."
         )
     example = torch.rand(_EXAMPLES, *model.card.input_shape).round()
+    is_direct = model.card.encoding == "direct"
     _, start = model.step(example)
     if start.total is None or not start.neurons:
         raise InputError(
@@ -121,7 +131,10 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         "readout.num_steps": (torch.zeros(1), None),
     }
     inputs = {
-        "frame": f"float32 [B, C, H, W], {frames_of(model.card)}",
+        "frame": "uint8 [B, C, H, W], 0 to 255, the same prepared image at every step: the file "
+        "scales it, and does not resize"
+        if is_direct
+        else f"float32 [B, C, H, W], {frames_of(model.card)}",
         **dict.fromkeys(states, "the state, zeros at first"),
     }
     outputs = {
@@ -137,12 +150,15 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
         for (layer, key), tensor in zip(places, held[:-2], strict=True):
             before[layer][key] = tensor
         with carried_state(model.module, before) as after:
-            total = held[-2] + readout.accumulate(model.module(frame.unsqueeze(0)))
+            x = analogue(frame) if is_direct else frame
+            total = held[-2] + readout.accumulate(model.module(x.unsqueeze(0)))
         num_steps = held[-1] + 1
         scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
         neurons = [after[layer][key] for layer, key in places]
         return [scores, model.probabilities(scores), *neurons, total, num_steps]
 
+    if is_direct:
+        example = example.to(torch.uint8)
     examples = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
     run_file = _written(model, answer, examples, shapes, inputs, outputs, path, weights)
 
@@ -155,15 +171,15 @@ def step(model: Model, path: Path, weights: str) -> dict[str, Runner]:
             for name, (tensor, axis) in states.items()
         }
         scores, steps = np.empty(0), []
-        for frame in as_sequence(encoded).numpy():
-            (scores, _, *after), spikes = run_file({"frame": frame, **state})
+        for frame in [images] * model.card.num_steps if is_direct else as_sequence(encoded):
+            (scores, _, *after), spikes = run_file({"frame": frame.numpy(), **state})
             state = dict(zip(states, after, strict=True))
             steps.append(spikes)
         return Run(
             scores, {layer: np.concatenate([spk[layer] for spk in steps]) for layer in steps[0]}
         )
 
-    return {_PROGRAM: run}
+    return Exported(inputs, {_PROGRAM: run})
 
 
 class _Traced(nn.Module):
@@ -189,8 +205,11 @@ def _written(
     outputs: Words,
     path: Path,
     weights: str,
+    preparation: Any = None,
 ) -> RunFile:
-    """Write the graph of `answer`, traced with `example`; one with spikes stays in memory."""
+    """Write the graph of `answer`, traced with `example`, behind that of `preparation`; one with
+    spikes stays in memory.
+    """
     network = _Traced(model, answer).eval()
     with neurons_watched(model.module) as seen:
         network(*example)
@@ -205,7 +224,7 @@ def _written(
                 opset_version=OPSET,
                 verbose=False,
                 dynamic_shapes=shapes,
-                input_names=list(inputs),
+                input_names=list(inputs) if preparation is None else [PREPARED],
                 output_names=[*outputs, *spikes.values()],
                 custom_translation_table={torch.ops.aten.sort.stable: _sort_stable},
             ).model_proto  # type: ignore[union-attr]
@@ -224,6 +243,12 @@ def _written(
     for part in (proto, graph, *graph.node, *graph.input, *graph.output, *proto.functions):
         del part.metadata_props[:]
     del graph.value_info[:]
+    if preparation is not None:
+        before, nodes = preparation.graph, list(graph.node)
+        del graph.node[:], graph.input[:]
+        graph.node.extend([*before.node, *nodes])
+        graph.initializer.extend(before.initializer)
+        graph.input.extend(before.input)
     proto.metadata_props.add(key="spikeduel", value=json.dumps(about))
     with_spikes = _session(proto.SerializeToString()) if spikes else None
     del graph.output[len(outputs) :]

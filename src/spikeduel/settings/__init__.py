@@ -52,11 +52,11 @@ class Experiment:
     recipe: Annotated[
         Text,
         setting(
-            "The named experiment to start from: strong, events, baseline or matched.",
+            "The named experiment to start from: strong, events, baseline, matched or chip.",
             "strong: a convolutional network as good as the time allows, with spiking neurons and "
             "with ReLU, and a residual network. events: for recordings of event cameras. "
             "baseline: the two networks of the 2023 study. matched: small dense and small "
-            "convolutional twins.",
+            "convolutional twins. chip: strong, with pooling and reset that NIR and chips have.",
             metavar="NAME",
             default="the recipe of the contenders, else strong",
         ),

@@ -75,11 +75,20 @@ def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     return Experiment(dataset=dataset, recipe="matched", **{**settings, **changes})
 
 
+def chip(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
+    """the recipe strong with what NIR, and so a neuromorphic chip, has: average pooling, and
+    neurons that a spike resets to zero; its spiking network exports with `--to nir`
+    """
+    settings = {"pooling": "avg", "reset_mechanism": "zero", **changes}
+    return replace(strong(dataset, **settings), recipe="chip")
+
+
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "strong": strong,
     "events": events,
     "baseline": baseline,
     "matched": matched,
+    "chip": chip,
 }
 """The first is the default; a contender's home is the first that has it."""
 
