@@ -243,6 +243,7 @@ def files_with(rule: str, count: int, read: int = 1000) -> FileCounts:
         ("format not opened here", "pictures_not_opened"),
         ("picture without its ending", "pictures_without_ending"),
         ("outside the class folders", "pictures_outside_classes"),
+        ("recording beside images", "recordings_beside_images"),
     ],
 )
 def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):

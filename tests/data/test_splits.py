@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
+from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, regrouped
 from spikeduel.data.splits import assign, split, splits, write_splits
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -117,6 +117,18 @@ def test_in_folds_every_image_is_tested_exactly_once(make_prepared, groups, limi
 
 
 ALTERNATING, FOURS = np.tile([0, 1], 20), np.repeat(np.arange(10), 4)
+
+
+def test_groups_keep_the_users_names(make_prepared, tmp_path):
+    prepared = replace(
+        make_prepared(ALTERNATING, groups=FOURS),
+        names=tuple(f"anna_{k // 4}_{k}.png" for k in range(40)),
+    )
+    prepared = regrouped(prepared, r"(anna_\d)_")
+    write_splits(tmp_path / "split.csv", prepared, splits(prepared, Experiment()))
+    with (tmp_path / "split.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(row["path"].startswith(row["group"] + "_") for row in rows)
 
 
 def test_files_are_listed_by_path_with_fold_and_group(make_prepared, tmp_path):

@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from made_models import make
+from spikeduel import data
 from spikeduel.exchange import exporting
 from spikeduel.exchange import nir as nir_files
+from spikeduel.networks.building import build
+from spikeduel.networks.models import Model
+from spikeduel.settings.recipes import chip
 from spikeduel.system.errors import InputError
-from spikeduel.trials import evaluating
+from spikeduel.trials import contenders, evaluating
 from spikeduel.trials.evaluating import import_model
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 1, 10, 10), np.uint8)
@@ -53,6 +57,20 @@ def test_other_programs_give_the_models_answers(shape, network, programs, tmp_pa
     if shape == "conv-lif":
         kinds = [*["Conv2d", "LIF", "AvgPool2d"] * 2, "Flatten", "Affine", "LIF", "Affine"]
         assert sorted(type(node).__name__ for node in nodes) == sorted(["Input", *kinds, "Output"])
+
+
+def test_the_recipe_chip_trains_what_nir_can_say(tmp_path):
+    experiment = chip("digits", width=4, device="cpu")
+    prepared = data.load(experiment)
+    model = {}
+    for recipe in (experiment, replace(experiment, pooling="max", reset_mechanism="subtract")):
+        card = contenders.describe("vgg-lif", recipe, prepared).card
+        model[recipe.pooling] = Model(build(card).eval(), card)
+    some = {"images": prepared.images[:20], "labels": prepared.labels[:20]}
+    check = evaluating.export(model["avg"], tmp_path / "a.nir", "nir", **some)
+    assert all(program.ok for program in check.programs.values())
+    with pytest.raises(InputError, match="--recipe chip"):
+        evaluating.export(model["max"], tmp_path / "b.nir", "nir", **some)
 
 
 def test_the_neurons_by_hand(tmp_path):

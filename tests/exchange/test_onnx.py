@@ -1,5 +1,8 @@
 import json
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -63,7 +66,7 @@ def test_images_in_scores_out(shape, encoding, network, tmp_path):
 
 
 @pytest.mark.parametrize(("shape", "encoding"), [("conv-lif", "direct"), ("small-cnn", None)])
-def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path):
+def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path, monkeypatch, capsys):
     preprocessing = Preprocessing(3, 12, 10)
     images = {"image_shape": preprocessing.shape, "preprocessing": preprocessing}
     card = {"family": "cnn", "encoding": None, "num_steps": None, **images}
@@ -80,7 +83,14 @@ def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path):
         pixels = numbers.integers(0, 256, (*size, 3), np.uint8) // (index + 1)
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{index}.png")
     rows, _ = evaluating.predict_files(model, sorted(tmp_path.glob("*.png")))
-    for row in rows:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    code = re.search(r"```python\n# label[.]py\n(.*?)```", page, re.DOTALL)[1]
+    monkeypatch.setattr(sys, "argv", ["label.py", str(path), *(row["file"] for row in rows)])
+    exec(compile(code, "label.py", "exec"), {})
+    said = [line.split() for line in capsys.readouterr().out.splitlines()[-len(rows) :]]
+    for row, (name, label, probability) in zip(rows, said, strict=True):
+        assert (row["file"], row["label"]) == (name, model.card.classes[int(label)])
+        assert float(probability) == pytest.approx(row["probability"], abs=1e-5)
         raw = np.asarray(Image.open(row["file"])).transpose(2, 0, 1)[None]
         scores, probabilities = session.run(None, {"images": raw})
         assert model.card.classes[int(scores.argmax())] == row["label"]

@@ -74,9 +74,9 @@ def test_probabilities_are_those_of_the_stream_and_the_last_those_of_predict(ima
 
     view = seen(model, frames)
 
-    np.testing.assert_allclose(view.probabilities, expected, atol=1e-4)
+    np.testing.assert_allclose(view.probabilities, expected, atol=2e-6)
     label, shares = model.predict(frames[None])
-    np.testing.assert_allclose(view.probabilities[-1], shares[0], atol=1e-4)
+    np.testing.assert_allclose(view.probabilities[-1], shares[0], atol=2e-6)
     assert view.answer == label[0]
     answers = np.argmax(expected, 1)
     assert all(answers[view.decided - 1 :] == label[0])

@@ -118,7 +118,7 @@ def test_the_gravest_comes_first():
         (example("validation_copies", count=2), "2 duplicates. Remove them"),
         (example("at_chance", chance=None), "score as well. "),
         (example("at_chance", contenders=["a", "b", "c"]), "a, b and c: "),
-        (example("same_weights", pairs=[["a", "b"], ["c", "d"]]), ": a and b; c and d. "),
+        (example("same_shapes", pairs=[["a", "b"], ["c", "d"]]), ": a and b; c and d. "),
         (example("still_rising", gains={"a": 0.012, "b": 0.02}), "a by 1.20 points and b by 2.00"),
         (
             example("own_settings", settings={"a": {"x": 0.5, "y": None}, "b": {"z": "on"}}),

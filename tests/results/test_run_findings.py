@@ -429,8 +429,8 @@ DENSE = ("dense-snn", "dense-cnn")
 @pytest.mark.parametrize(
     ("trials", "expected"),
     [
-        (FOUR[:2], [finding("same_weights", pairs=[DENSE], only=True)]),
-        (FOUR, [finding("same_weights", pairs=[DENSE, ("conv-snn", "conv-cnn")], only=False)]),
+        (FOUR[:2], [finding("same_shapes", pairs=[DENSE], only=True)]),
+        (FOUR, [finding("same_shapes", pairs=[DENSE, ("conv-snn", "conv-cnn")], only=False)]),
         ([FOUR[0], FOUR[3]], [finding("confounded")]),
         ([FOUR[0], FOUR[2]], []),
     ],
@@ -438,7 +438,7 @@ DENSE = ("dense-snn", "dense-cnn")
 )
 def test_of_twins_the_difference_is_the_activations(trials, expected):
     told = caveats_of(EXPERIMENT, dataset(), trials)
-    assert with_id(told, "same_weights", "confounded") == expected
+    assert with_id(told, "same_shapes", "confounded") == expected
 
 
 # ---- tuning

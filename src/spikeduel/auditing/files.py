@@ -100,6 +100,7 @@ def _left_out(rule: IgnoredBy) -> Finder:
 finds("pictures_not_opened")(_left_out("format not opened here"))
 finds("pictures_without_ending")(_left_out("picture without its ending"))
 finds("pictures_outside_classes")(_left_out("outside the class folders"))
+finds("recordings_beside_images")(_left_out("recording beside images"))
 
 
 @finds("format_tells_class")

@@ -21,7 +21,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Progress, Track
 
-FORMAT = 5
+FORMAT = 6
 """Raised when the layout, or the images of the same files, change."""
 
 UNFINISHED = ".making"
@@ -146,7 +146,8 @@ def write(folder: Path, prepared: Prepared, source: str = "", place: Path | None
     with files.atomic_path(folder, folder=True) as temporary:
         for part, array in arrays.items():
             _save(temporary / f"{part}.npy", array, place)
-        (temporary / "names.json").write_text(json.dumps(prepared.names), encoding="utf-8")
+        names = json.dumps([prepared.names, prepared.group_names])
+        (temporary / "names.json").write_text(names, encoding="utf-8")
         np.savez_compressed(temporary / "samples.npz", **samples)
         (temporary / "manifest.json").write_text(
             json.dumps(typed.plain(manifest), indent=2) + "\n", encoding="utf-8"
@@ -196,13 +197,16 @@ def read(folder: Path) -> Prepared:
             raise InputError("labels.npy holds labels of no class")
         with np.load(folder / "samples.npz", allow_pickle=False) as stored:
             samples = [(int(index), stored[index]) for index in stored.files]
-        names = files.read_json(folder / "names.json")
+        names, group_names = (
+            None if listed is None else tuple(listed)
+            for listed in files.read_json(folder / "names.json")
+        )
     # np.load raises many errors for broken files.
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
     described = {field: getattr(manifest, field) for field in _DESCRIBED}
-    names = None if names is None else tuple(names)
-    return Prepared(**described, **arrays, samples=samples, sources=sources, names=names)
+    described |= {"names": names, "group_names": group_names}
+    return Prepared(**described, **arrays, samples=samples, sources=sources)
 
 
 def state(sources: Iterable[Path]) -> str:

@@ -75,6 +75,7 @@ def folder(options: DataOptions) -> RawDataset:
     more: dict[str, Any] = {
         "classes": tuple(classes),
         "groups": None if None in groups else numbered(groups),
+        "group_names": None if None in groups else tuple(groups),
         "official": sides if sides.any() else None,
         "sources": _sources(place, paths),
         "names": tuple(Path(os.path.relpath(path, home)).as_posix() for path in paths),

@@ -19,6 +19,7 @@ IgnoredBy = Literal[
     "format not opened here",
     "picture without its ending",
     "outside the class folders",
+    "recording beside images",
     "not in the CSV",
     "no picture",
     "no recording",
@@ -166,6 +167,8 @@ def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> Ignored
         return "not in the CSV" if is_listed else "outside the class folders"
     if is_recorded:
         return "no recording"
+    if formats.is_recording(path):
+        return "not in the CSV" if is_listed else "recording beside images"
     if _ending(path) in PICTURE_ENDINGS:
         return "not in the CSV" if is_listed else "format not opened here"
     return "picture without its ending" if _begins_like_a_picture(path) else "no picture"
@@ -191,6 +194,10 @@ def pictures_left_out(counts: FileCounts) -> list[str]:
             "pillow-heif), or move them out of the data folder."
         ),
         "picture without its ending": "begin like pictures, and are not called so. Rename them.",
+        "recording beside images": (
+            "are recordings, and the images beside them were taken: one data set holds one kind. "
+            "Move the recordings to a folder of their own."
+        ),
     }
     return [
         f"{by_ending(ignored.endings)} {remedy}"

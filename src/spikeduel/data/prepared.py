@@ -32,6 +32,7 @@ class RawDataset:
     - `images`: uint8 `[N, C, H, W]`, or recordings, binned when taken.
     - `labels`: integer `[N]`, indices into `classes`.
     - `groups`: integer `[N]` or None. No group lies on two sides of a split.
+    - `group_names`: the user's names of the groups, one an image, or None.
     - `official`: uint8 `[N]` of TRAIN, VALIDATION, TEST; None without an official split.
     - `samples`: (index, picture before preprocessing, uint8 `[h, w]` or `[h, w, 3]`), one a class.
     - `sources`: the user's files and folders. If they change, the set is prepared anew.
@@ -50,6 +51,7 @@ class RawDataset:
     notes: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
     names: tuple[str, ...] | None = None
+    group_names: tuple[str, ...] | None = None
     content: np.ndarray | None = None
 
 
@@ -186,7 +188,7 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     yield is_in_range, f"labels must lie in 0 … {num_classes - 1}."
     for name, size in zip(raw.classes, np.bincount(labels, minlength=num_classes), strict=True):
         yield size > 0, f"class '{name}' has no images."
-    for part in ("groups", "official", "names", "content"):
+    for part in ("groups", "official", "names", "group_names", "content"):
         is_whole = getattr(raw, part) is None or np.shape(getattr(raw, part)) == (count,)
         yield is_whole, f"{part} must have one entry per image ({count})."
     sides = {TRAIN} if raw.official is None else set(np.unique(raw.official).tolist())
@@ -258,5 +260,5 @@ def regrouped(prepared: Prepared, group_by: str | None) -> Prepared:
     groups = numbered(named)
     if prepared.groups is not None:
         groups = join_groups(groups, prepared.groups)
-    changed = replace(prepared, groups=groups)
+    changed = replace(prepared, groups=groups, group_names=tuple(map(str, named)))
     return replace(changed, fingerprint=fingerprint(changed), ungrouped=prepared.fingerprint)

@@ -167,9 +167,11 @@ def _sample(
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
     """Write a CSV with a line for each used image and fold, atomically: `path` (relative to the
-    data's folder) or `index` (from 0), `split` (train, val or test), and any `fold` and `group`.
+    data's folder) or `index` (from 0), `split` (train, val or test), and any `fold` and `group`, by
+    the user's name for it if there is one.
     """
-    has_folds, groups, names = splits[0].fold is not None, prepared.groups, prepared.names
+    has_folds, names = splits[0].fold is not None, prepared.names
+    groups = prepared.groups if prepared.group_names is None else prepared.group_names
     with (
         files.atomic_path(Path(path)) as temporary,
         # A file's name may be no Unicode.
@@ -182,7 +184,7 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
             for side in ("train", "val", "test"):
                 for index in getattr(split, side).tolist():
                     fold = [split.fold] * has_folds
-                    group = [] if groups is None else [int(groups[index])]
+                    group = [] if groups is None else [groups[index]]
                     writer.writerow([names[index] if names else index, side, *fold, *group])
 
 

@@ -301,7 +301,8 @@ class _Answer:
             foreign=card.foreign is not None,
             encoding=card.encoding,
             input=pictures(self._input(), INPUT_BYTES),
-            probabilities=np.round(self.probabilities[:, classes].astype(float), 4).tolist(),
+            # Rounded to fewer digits, 67.247 % would be shown as 67.3 %.
+            probabilities=np.round(self.probabilities[:, classes].astype(float), 7).tolist(),
             answer=classes.index(answer),
             decided=int(other[-1]) + 2 if len(other) else 1 if len(self.answers) > 1 else None,
             layers=self._layers(classes),

@@ -182,7 +182,7 @@ CONTENDER: Column[ContenderRow] = Column("contender", lambda row: row.name, is_t
 KIND: list[Column[ContenderRow]] = [
     Column("family", lambda row: row.trials[0].family.upper(), is_text=True),
     Column("encoding", lambda row: row.trials[0].encoding or "analogue", is_text=True),
-    Column("same weights as", lambda row: row.twin, is_text=True),
+    Column("same layers as", lambda row: row.twin, is_text=True),
 ]
 OVER_CLASSES = "over classes, each counts alike (macro average)."
 SCORES: list[Column[ContenderRow]] = [

@@ -290,8 +290,8 @@ def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
         yield {"contenders": below, "accuracy": probe, "first_fold": bool(run.dataset.folds)}
 
 
-@finds("same_weights")
-def same_weights(run: RunContext) -> Iterator[Values]:
+@finds("same_shapes")
+def same_shapes(run: RunContext) -> Iterator[Values]:
     if pairs := twins(run.trials):
         yield {"pairs": pairs, "only": len({trial.contender for trial in run.trials}) == 2}
 

@@ -26,7 +26,7 @@ PLAIN: dict[str, Any] = {
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """a convolutional network as good as the time allows, with spiking neurons and with ReLU, and
-    the same weights; beside them a residual one without spikes, but for the embedded set; direct
+    weights of the same shapes; beside them a residual one without spikes, but for the embedded set; direct
     encoding over 4 steps; how long, and with which augmentation, follows from the set and `minutes`
     """
     if dataset == EMBEDDED:  # so that the first run takes its minute
@@ -64,7 +64,7 @@ def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """a small dense and a small convolutional shape, each with ReLU and with spiking neurons and
-    the same weights, so that a difference between such twins is the neurons'; direct encoding over
+    weights of the same shapes, so that a difference between such twins is the neurons'; direct encoding over
     4 steps, learning rate 1e-3, ten epochs
     """
     settings: dict[str, Any] = {
