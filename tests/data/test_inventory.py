@@ -25,8 +25,12 @@ def test_every_file_is_counted_once_by_its_rule(image_folder):
     cat = image_folder / "cat"
     for name in ("a.HEIC", "b.heic", "c.nef", "notes.txt", ".hidden.png", "Thumbs.db", "README"):
         (cat / name).write_bytes(b"0123456789abcdef")
-    for name in ("one.bin", "two.aedat4"):
-        (cat / name).write_bytes(b"01234")
+    for name, events in {
+        "one.bin": b"01234",
+        "two.BIN": b"0123401234",
+        "model.bin": b"012",
+    }.items():
+        (cat / name).write_bytes(events)
     for place in (".git/objects/one", "__MACOSX/cat/000.png", ".DS_Store"):
         (image_folder / place).parent.mkdir(parents=True, exist_ok=True)
         (image_folder / place).write_bytes(b"nothing")
@@ -38,15 +42,15 @@ def test_every_file_is_counted_once_by_its_rule(image_folder):
         ignored("format not opened here", heic=2, nef=1),
         ignored("picture without its ending", none=1),
         ignored("outside the class folders", jfif=2),
-        ignored("recording beside images", bin=1, aedat4=1),
-        ignored("no picture", none=1, txt=1),
+        ignored("recording beside images", bin=2),
+        ignored("no picture", none=1, txt=1, bin=1),
         ignored("hidden", none=2, png=1),
         ignored("of the system", db=1, png=1),
         ignored("no regular file", png=1),
     )
     walked = [Path(place, name) for place, _, names in os.walk(image_folder) for name in names]
     num_ignored = sum(files.count for files in counts.ignored)
-    assert counts.num_read + num_ignored == len(walked) == 12 + 16
+    assert counts.num_read + num_ignored == len(walked) == 12 + 17
 
 
 def test_what_links_reach_counts_once(image_folder, tmp_path):

@@ -409,7 +409,7 @@ def import_(
     sd.save_model(out, model)
     card = model.card
     typer.echo(
-        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, images "
+        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, "
         f"{list(card.image_shape)}"
         f", {card.encoding} encoding, {card.num_steps} steps"
     )

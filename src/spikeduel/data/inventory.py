@@ -167,11 +167,13 @@ def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> Ignored
         return "not in the CSV" if is_listed else "outside the class folders"
     if is_recorded:
         return "no recording"
-    if formats.is_recording(path):
-        return "not in the CSV" if is_listed else "recording beside images"
     if _ending(path) in PICTURE_ENDINGS:
         return "not in the CSV" if is_listed else "format not opened here"
-    return "picture without its ending" if _begins_like_a_picture(path) else "no picture"
+    if _begins_like_a_picture(path):
+        return "picture without its ending"
+    if formats.is_recording(path, by_content=True):
+        return "not in the CSV" if is_listed else "recording beside images"
+    return "no picture"
 
 
 def _begins_like_a_picture(path: Path) -> bool:

@@ -26,8 +26,9 @@ PLAIN: dict[str, Any] = {
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """a convolutional network as good as the time allows, with spiking neurons and with ReLU, and
-    weights of the same shapes; beside them a residual one without spikes, but for the embedded set; direct
-    encoding over 4 steps; how long, and with which augmentation, follows from the set and `minutes`
+    weights of the same shapes; beside them a residual one without spikes, but for the embedded set;
+    direct encoding over 4 steps; how long, and with which augmentation, follows from the set and
+    `minutes`
     """
     if dataset == EMBEDDED:  # so that the first run takes its minute
         minutes = None if changes.get("epochs") else 0.7
@@ -64,8 +65,8 @@ def baseline(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 def matched(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """a small dense and a small convolutional shape, each with ReLU and with spiking neurons and
-    weights of the same shapes, so that a difference between such twins is the neurons'; direct encoding over
-    4 steps, learning rate 1e-3, ten epochs
+    weights of the same shapes, so that a difference between such twins is the neurons'; direct
+    encoding over 4 steps, learning rate 1e-3, ten epochs
     """
     settings: dict[str, Any] = {
         **PLAIN,

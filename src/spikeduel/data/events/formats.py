@@ -36,12 +36,17 @@ def size_of(path: Path | zipfile.Path) -> int:
     return path.stat().st_size
 
 
-def is_recording(path: Path) -> bool:
-    """Return True for a recording by its ending, a text also by its content."""
-    if path.suffix.lower() not in (".txt", ".csv"):
-        return path.suffix.lower() in READERS
+def is_recording(path: Path, by_content: bool = False) -> bool:
+    """Return True for a recording by its ending, a text also by its content; if `by_content`, for
+    any file of possible events.
+    """
+    ending = path.suffix.lower()
+    if ending not in READERS or not (by_content or ending in (".txt", ".csv")):
+        return ending in READERS
     try:
-        read(path)
+        events = read(path)
+        if by_content:
+            events.packed()
     except (InputError, OSError):
         return False
     return True

@@ -1,0 +1,90 @@
+"""What the recipe chip costs: accuracy of its twins beside those of the default, and its NIR files.
+
+    python benchmarks/chip.py [--seeds 2] [--epochs 8] [--store DIR]
+
+Both recipes train vgg-relu and vgg-lif on the embedded part of Fashion-MNIST, for the same epochs.
+Each spiking network of the recipe chip is exported to NIR, and its file is run by the programs that
+are installed. What the store holds is not trained again. The result goes to
+benchmarks/results/chip.json.
+"""
+
+import argparse
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spikeduel import data
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.measuring.answers import ask
+from spikeduel.settings.recipes import RECIPES
+from spikeduel.system.errors import InputError
+from spikeduel.system.hardware import compute_on
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.typed import plain, write_json
+from spikeduel.trials import auto_settings, contenders, evaluating, trial
+from spikeduel.trials.store import Store
+
+RESULT = Path(__file__).parent / "results" / "chip.json"
+NUM_EXPORTED = 500
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--store", type=Path, default=Path("runs/chip"))
+    options = parser.parse_args()
+    compute_on(1)
+
+    store, progress = Store(options.store), TerminalProgress()
+    result: dict[str, Any] = {"epochs": options.epochs, "seeds": options.seeds, "rows": []}
+    for seed in range(options.seeds):
+        for name in ("strong", "chip"):
+            experiment = RECIPES[name](epochs=options.epochs, seeds=seed + 1, device="cpu")
+            prepared = data.load(experiment)
+            split = data.split(prepared, experiment)
+            fitted = auto_settings.resolve(experiment, prepared, split, store, progress)
+            test = EvaluationBatches(*prepared.held, split.test)
+            planned = contenders.trials_of(fitted.experiment, prepared, split)
+            ours = [made for made in planned if made.card.seed == seed]
+            for made in sorted(ours, key=lambda made: made.twin is not None):
+                record = trial.run(made, prepared, store, progress, test=False)
+                model = trial.load(made, store)
+                row: dict[str, Any] = {
+                    "recipe": name,
+                    "contender": made.card.contender,
+                    "seed": seed,
+                    "test": ask(model, test).accuracy,
+                    "n": len(split.test),
+                    "minutes": sum(record.epoch_seconds) / 60,
+                }
+                if made.card.family == "snn":
+                    row["nir"] = exported(model, replace(experiment, seeds=1), store)
+                result["environment"] = record.environment
+                result["rows"].append(row)
+                print(row, flush=True)
+                write_json(RESULT, result)
+
+
+def exported(model: Any, experiment: Any, store: Store) -> Any:
+    """Return the programs that gave the model's answers, or why there is no file."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            check = evaluating.export(
+                model,
+                Path(folder) / "a.nir",
+                "nir",
+                experiment=experiment,
+                num_images=NUM_EXPORTED,
+                store=store.root,
+            )
+        except InputError as error:
+            return str(error)
+    return plain(check.programs)
+
+
+if __name__ == "__main__":
+    main()
