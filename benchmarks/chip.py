@@ -1,6 +1,6 @@
 """What the recipe chip costs: accuracy of its twins beside those of the default, and its NIR files.
 
-    python benchmarks/chip.py [--seeds 2] [--epochs 8] [--store DIR]
+    python benchmarks/chip.py [--seeds 2] [--epochs 4] [--store DIR]
 
 Both recipes train vgg-relu and vgg-lif on the embedded part of Fashion-MNIST, for the same epochs.
 Each spiking network of the recipe chip is exported to NIR, and its file is run by the programs that
@@ -11,6 +11,7 @@ benchmarks/results/chip.json.
 import argparse
 import tempfile
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from spikeduel.trials import auto_settings, contenders, evaluating, trial
 from spikeduel.trials.store import Store
 
 RESULT = Path(__file__).parent / "results" / "chip.json"
-NUM_EXPORTED = 500
+CONTENDERS = ("vgg-lif", "vgg-relu")
+NUM_EXPORTED = 200
 
 
 def main() -> None:
@@ -34,39 +36,40 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--store", type=Path, default=Path("runs/chip"))
     options = parser.parse_args()
     compute_on(1)
 
     store, progress = Store(options.store), TerminalProgress()
     result: dict[str, Any] = {"epochs": options.epochs, "seeds": options.seeds, "rows": []}
-    for seed in range(options.seeds):
-        for name in ("strong", "chip"):
-            experiment = RECIPES[name](epochs=options.epochs, seeds=seed + 1, device="cpu")
-            prepared = data.load(experiment)
-            split = data.split(prepared, experiment)
-            fitted = auto_settings.resolve(experiment, prepared, split, store, progress)
-            test = EvaluationBatches(*prepared.held, split.test)
-            planned = contenders.trials_of(fitted.experiment, prepared, split)
-            ours = [made for made in planned if made.card.seed == seed]
-            for made in sorted(ours, key=lambda made: made.twin is not None):
-                record = trial.run(made, prepared, store, progress, test=False)
-                model = trial.load(made, store)
-                row: dict[str, Any] = {
-                    "recipe": name,
-                    "contender": made.card.contender,
-                    "seed": seed,
-                    "test": ask(model, test).accuracy,
-                    "n": len(split.test),
-                    "minutes": sum(record.epoch_seconds) / 60,
-                }
-                if made.card.family == "snn":
-                    row["nir"] = exported(model, replace(experiment, seeds=1), store)
-                result["environment"] = record.environment
-                result["rows"].append(row)
-                print(row, flush=True)
-                write_json(RESULT, result)
+    for seed, contender, name in product(range(options.seeds), CONTENDERS, ("strong", "chip")):
+        experiment = RECIPES[name](epochs=options.epochs, contenders=CONTENDERS, device="cpu")
+        prepared = data.load(experiment)
+        split = data.split(prepared, experiment)
+        fitted = auto_settings.resolve(experiment, prepared, split, store, progress).experiment
+        (made,) = (
+            made
+            for made in contenders.trials_of(replace(fitted, seeds=seed + 1), prepared, split)
+            if (made.card.contender, made.card.seed) == (contender, seed)
+        )
+        record = trial.run(made, prepared, store, progress, test=False)
+        model = trial.load(made, store)
+        test = EvaluationBatches(*prepared.held, split.test)
+        row: dict[str, Any] = {
+            "recipe": name,
+            "contender": contender,
+            "seed": seed,
+            "test": ask(model, test).accuracy,
+            "n": len(split.test),
+            "minutes": sum(record.epoch_seconds) / 60,
+        }
+        if made.card.family == "snn":
+            row["nir"] = exported(model, experiment, store)
+        result["environment"] = record.environment
+        result["rows"].append(row)
+        print(row, flush=True)
+        write_json(RESULT, result)
 
 
 def exported(model: Any, experiment: Any, store: Store) -> Any:
