@@ -581,3 +581,17 @@ def test_of_one_seed_far_too_few_images_are_named(num_test, named):
 )
 def test_of_several_pairs_the_one_that_needs_most_counts(pairs, expected):
     assert shown_by(pairs) == expected
+
+
+def test_a_margin_above_the_errors_is_a_caveat():
+    def told(accuracy):
+        pairs = [pair(0.002, accuracy_a=accuracy, margin=0.005)]
+        return with_id(find_caveats(RunContext(EXPERIMENT, dataset(), [], pairs)), "wide_margin")
+
+    assert told(0.994) == []
+    (caveat,) = told(0.996)
+    assert caveat.values == {
+        "margin": 0.005,
+        "contender": "snn",
+        "errors": pytest.approx(0.004),
+    }

@@ -110,7 +110,7 @@ def _taken(
         return None, "longer_training", []
     if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
         return take, "better", level
-    is_highest = all(pair is None or pair.leader == take for pair in pairs.values())
+    is_highest = all(pair is None or pair.ordered(take).difference > 0 for pair in pairs.values())
     return take, "higher" if is_highest else "cheaper", level
 
 
