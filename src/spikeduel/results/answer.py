@@ -24,7 +24,7 @@ from spikeduel.results.run import (
     Results,
     Step,
 )
-from spikeduel.results.significance import Conclusion, Reservation, least_that_matters
+from spikeduel.results.significance import Conclusion, least_that_matters
 from spikeduel.results.trials import Trial, minutes_a_seed
 
 DECIDED_BY: dict[str, Quantity] = {
@@ -105,8 +105,11 @@ def _taken(
         decided = [kinds[name] for name in pairs if name not in level]
         if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
             return None, "too_few_images", []
-    ahead = [pair for pair in pairs.values() if pair and pair.leader == take]
-    if any(pair.reservation is Reservation.LONGER_TRAINING for pair in ahead):
+    longer = with_id(results.comparison.caveats, "longer_training")
+    others = [
+        pairs.get(found.values["other"]) for found in longer if found.values["contender"] == take
+    ]
+    if any(pair and not pair.negligible for pair in others):
         return None, "longer_training", []
     if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
         return take, "better", level

@@ -10,17 +10,17 @@ from spikeduel.system.sentences import counted, listed
 
 RULE = (
     "The rule: the most accurate contender is taken, unless another one is level with it and "
-    "answers at least 1.1 times faster on this machine. A contender is level if its deficit "
-    "does not matter, by a tolerance of one point, or of a quarter of the better one's errors "
-    "if that is less. Then the 90 % interval of the deficit ends within the tolerance, or the "
-    "deficit lies within it and the interval ends within three times as much. With --for speed, "
-    "energy or size, the contender that leads in that is taken, unless its deficit is above the "
-    "tolerance; by less than 1.1 times nobody leads, and in energy the accountings of the memory "
-    "of both decide. --tolerance sets the tolerance. Every two contenders are compared in this "
-    "way, and the one that is preferred to all others is taken; the most accurate, if there is "
-    "none. Where the machine was busy, times decide nothing. Nobody is taken where test images "
-    "leak into training, nor where no difference between the kinds is shown and the test images "
-    "are too few to show one of five points."
+    "answers at least 1.1 times faster on this machine. A contender is level if its deficit does "
+    "not matter, by a tolerance of one point, or of a quarter of the better one's errors if that "
+    "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
+    "lies within it and the interval ends within three times as much. With --for speed, energy or "
+    "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
+    "by less than 1.1 times nobody leads, and in energy the accountings of the memory of both "
+    "decide. --tolerance sets the tolerance. Every two contenders are compared in this way, and "
+    "the one that is preferred to all others is taken; the most accurate, if there is none. Where "
+    "the machine was busy, times decide nothing. Nobody is taken where test images leak into "
+    "training, nor where the one that is ahead was trained longer, nor where no difference "
+    "between the kinds is shown and the test images are too few to show one of five points."
 )
 TITLES: dict[Quantity, str] = {
     "accuracy": "accuracy, %",
