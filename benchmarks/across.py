@@ -16,12 +16,13 @@ reach differs from one data set to the next:
   on a few, so that the typical difference is about 0. No test of signs and ranks is exact there;
 - `lead`: the first leads by as much as is said, besides `by data set` of half a point;
 - `halves`: the first is two points better on half of the data sets, and two worse on the others;
+  here test sets have 10,000 images, and seeds vary by 0.1 points, so that luck does not hide it;
 - `families`: as `by data set`, where data sets come in families of four whose differences correlate
   by 0.8, besides a lead.
 
 Counted are verdicts that are false for any pair of variants, by the rule, and by Wilcoxon's test
 without adjusting for all pairs. `equivalent` is false where the truth is at the margin, half a
-point, and where variants differ on each data set. `before` is the former rule: each data set counted
+point, and where variants truly differ on most data sets. `before` is the former rule: each data set counted
 as one, whatever its family, and two variants were equivalent where the typical difference alone was
 shown to lie inside the margin. `cases` are leads without luck, as one would make them up against the
 rule. Results go to benchmarks/results/across.json; `--only` keeps the results of other scenarios
@@ -113,7 +114,7 @@ def scenarios() -> list[Scenario]:
                 for lead in (MARGIN, 0.01, 0.02)
             ),
         ]
-    found += [Scenario("halves", datasets, 2, 0.02) for datasets in DATASETS]
+    found += [Scenario("halves", datasets, 2, 0.02) for datasets in DATASETS[2:]]
     for families, lead in itertools.product(FAMILIES, (0.0, 0.01, 0.02)):
         found.append(Scenario("families", OF_A_FAMILY * families, 2, 0.01, lead))
     return found
@@ -133,6 +134,7 @@ def accuracies(scenario: Scenario, random: np.random.Generator) -> np.ndarray:
             truth = np.zeros(shape)
             truth[0] = random.standard_exponential(scenario.datasets) - TYPICAL_OF_EXPONENTIAL
         case "halves":
+            images, spread = np.full_like(images, 10_000), np.full_like(spread, 0.001)
             truth = np.zeros(shape)
             truth[0] = random.permutation(np.resize([1.0, -1.0], scenario.datasets))
         case "families":

@@ -219,41 +219,108 @@ def _span(joules: dict) -> str:
 
 
 def across() -> str:
-    """How often a verdict over data sets is false, and how often a true lead is found, by the
-    number of data sets.
+    """Verdicts over data sets: of leads without luck; how often they are false, and how often a
+    true lead is found, by the number of data sets; and the same of families.
     """
-    rows = json.loads((HERE / "results" / "across.json").read_text())["rows"]
-    numbers = sorted({row["datasets"] for row in rows})
+    document = json.loads((HERE / "results" / "across.json").read_text())
+    rows = document["rows"]
 
-    def worst(
-        measure: str, lead: float | None = None, skewed: bool = False, **wanted: int
-    ) -> list[str]:
+    def worst(measure: str, chosen: list[dict]) -> list[str]:
+        """The largest share by number of data sets, in per cent."""
         cells = []
-        for number in numbers:
-            found = [
-                row[measure]
-                for row in rows
-                if row["datasets"] == number and row[measure] is not None
-                if lead is None or row["lead"] == lead
-                if (row["truth"] == "one-sided") == skewed
-                if all(row[name] == value for name, value in wanted.items())
-            ]
-            cells.append(f"{100 * max(found):.1f}" if found else "–")
+        for number in sorted({row["datasets"] for row in chosen}):
+            shares = [row[measure] for row in chosen if row["datasets"] == number]
+            cells.append(f"{100 * max(shares):.1f}")
         return cells
 
-    lines = {
-        "a false lead, at worst": worst("better"),
-        "the same, where the law is one-sided": worst("better", skewed=True),
-        "called equivalent, a true lead of half a point": worst("equivalent", 0.005),
-        "a true lead of one point found, 2 variants": worst("found", 0.01, variants=2),
-        "a true lead of one point found, 4 variants": worst("found", 0.01, variants=4),
-        "a true lead of two points found, 2 variants": worst("found", 0.02, variants=2),
-        "a true lead of two points found, 4 variants": worst("found", 0.02, variants=4),
-        "a false lead without adjusting for all pairs, at worst": worst("unadjusted", 0.0),
-    }
-    head = f"| % of simulated studies, by data sets | {' | '.join(map(str, numbers))} |"
-    body = [f"| {name} | {' | '.join(cells)} |" for name, cells in lines.items()]
-    return "\n".join([head, "|---|" + "---|" * len(numbers), *body]) + "\n"
+    def of(truth: str, lead: float = 0.0, variants: int | None = None) -> list[dict]:
+        return [
+            row
+            for row in rows
+            if (row["truth"], row["lead"]) == (truth, lead)
+            if variants is None or row["variants"] == variants
+        ]
+
+    symmetric = [row for row in rows if row["truth"] in ("equal", "by data set", "heavy tails")]
+    without_lead = [row for row in symmetric if not row["lead"]]
+    halves = of("halves")
+    padding = ["–"] * (
+        len({row["datasets"] for row in rows if row["truth"] == "equal"}) - len(halves)
+    )
+    level = of("equal", variants=2)
+    lines = [
+        ("a false lead, at worst", worst("better", symmetric)),
+        ("the same, where the law is one-sided", worst("better", of("one-sided"))),
+        (
+            "called equivalent, a true lead of half a point",
+            worst("equivalent", of("by data set", 0.005)),
+        ),
+        (
+            "called equivalent, each two points better on half: before",
+            [*padding, *worst("equivalent_before", halves)],
+        ),
+        ("the same, now", [*padding, *worst("equivalent", halves)]),
+        (
+            "called equivalent, 2 variants level everywhere: before",
+            worst("equivalent_before", level),
+        ),
+        ("the same, now", worst("equivalent", level)),
+        ("neither leads on balance, 2 variants level everywhere", worst("balanced", level)),
+        *(
+            (
+                f"a true lead of {points} found, {variants} variants",
+                worst("found", of("by data set", lead, variants)),
+            )
+            for points, lead in (("one point", 0.01), ("two points", 0.02))
+            for variants in (2, 4)
+        ),
+        (
+            "a false lead without adjusting for all pairs, at worst",
+            worst("unadjusted", without_lead),
+        ),
+    ]
+    numbers = sorted({row["datasets"] for row in symmetric})
+    related = [
+        ("a false lead, each data set counted: before", worst("better_before", of("families"))),
+        ("a false lead, each family counted: now", worst("better", of("families"))),
+        ("a true lead of one point found", worst("found", of("families", 0.01))),
+        ("a true lead of two points found", worst("found", of("families", 0.02))),
+    ]
+    size = document["families"]["datasets"]
+    families = [number // size for number in sorted({row["datasets"] for row in of("families")})]
+    cases = [
+        (
+            case["case"],
+            [
+                case["before"].replace("_", " "),
+                case["outcome"].replace("_", " "),
+                case["inside"],
+                *(f"{100 * case[name]:+.2f}" for name in ("typical", "mean", "worst")),
+            ],
+        )
+        for case in document["cases"]
+    ]
+    return (
+        "\n\n".join(
+            _rows(head, columns, lines)
+            for head, columns, lines in (
+                (
+                    "leads without luck",
+                    ["before", "now", "inside the margin", "typical", "mean", "worst"],
+                    cases,
+                ),
+                ("% of simulated studies, by data sets", numbers, lines),
+                (f"% of simulated studies, by families of {size} data sets", families, related),
+            )
+        )
+        + "\n"
+    )
+
+
+def _rows(head: str, columns: list, lines: list[tuple[str, list[str]]]) -> str:
+    body = [f"| {name} | {' | '.join(cells)} |" for name, cells in lines]
+    titles = f"| {head} | {' | '.join(map(str, columns))} |"
+    return "\n".join([titles, "|---|" + "---|" * len(columns), *body])
 
 
 def scale() -> str:

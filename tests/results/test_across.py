@@ -52,7 +52,7 @@ def test_small_differences_are_equivalent_and_a_small_sure_lead_is_negligible():
 
 def test_data_sets_that_differ_are_not_equivalent_however_well_they_cancel():
     twenty = led([0.02, -0.02] * 10)
-    assert (twenty.conclusion, twenty.inside, twenty.worst) == (Outcome.BALANCED, 0, "d1")
+    assert (twenty.conclusion, twenty.inside, twenty.worst) == (Outcome.BALANCED, 0, "d0")
     tiny = [0.0001 * (n - 8) for n in range(17)]
     mostly, apart, far = (
         led([*tiny[: 20 - len(others)], *others])
@@ -61,7 +61,7 @@ def test_data_sets_that_differ_are_not_equivalent_however_well_they_cancel():
     assert (mostly.conclusion, mostly.inside) == (Outcome.EQUIVALENT, 17)
     assert (apart.conclusion, apart.inside) == (Outcome.BALANCED, 14)
     # Most lie inside the margin, but the mean does not.
-    assert (far.conclusion, far.inside) == (Outcome.BALANCED, 17)
+    assert (far.conclusion, far.inside, far.worst) == (Outcome.BALANCED, 17, "d17")
 
 
 def test_a_typical_lead_against_the_mean_says_so_and_names_the_worst_data_set():

@@ -87,7 +87,11 @@ class PairAcross(Frozen):
 
     @property
     def worst(self) -> str:
-        """The data set on which `a` is the farthest behind, or leads by the least."""
+        """The data set on which `a` is the farthest behind; the one on which both differ most, if
+        neither leads over all.
+        """
+        if self.conclusion in (Outcome.EQUIVALENT, Outcome.BALANCED):
+            return max(self.differences, key=lambda dataset: abs(self.differences[dataset]))
         return min(self.differences, key=self.differences.__getitem__)
 
 

@@ -48,29 +48,29 @@ def test_the_title_counts():
             f"Over 6 data sets, it is open whether {OTHER} or the spiking {SPIKING} is more "
             f"accurate.",
             f"{OTHER} leads by 0.10 points on a typical data set (95 % interval −3.00 to 3.00), "
-            f"on 4 of 6. {OTHER} is 3.00 points behind at worst (set 1).",
+            f"on 4 of 6. On set 1, at worst, {OTHER} is 3.00 points behind.",
         ),
         (
             [0.02, -0.02] * 10,
             f"Over 20 data sets, neither the spiking {SPIKING} nor {OTHER} leads on balance; they "
             f"differ by up to 2.00 points, each ahead on 10 of 20.",
             "They differ by 0.00 points on a typical data set (90 % interval 0.00 to 0.00). "
-            f"{SPIKING} is 2.00 points behind at worst (set 0).",
+            f"On set 0, at worst, {SPIKING} is 2.00 points behind.",
         ),
         (
             [*(0.005 + 0.0005 * n for n in range(11)), -0.3],
             f"Over 12 data sets, {OTHER} is more accurate than the spiking {SPIKING} on a typical "
             f"one, but not on average.",
             f"{OTHER} leads by 0.73 points on a typical data set (95 % interval 0.53 to 0.85), on "
-            f"11 of 12. {OTHER} is 30.00 points behind at worst (set 11) and 1.81 points behind on "
-            f"average.",
+            f"11 of 12. On set 11, at worst, {OTHER} is 30.00 points behind. On average {OTHER} is "
+            f"1.81 points behind.",
         ),
         (
             [*(0.0001 * (n - 8) for n in range(17)), 0.02, 0.02, -0.02],
             f"Over 20 data sets, {OTHER} and the spiking {SPIKING} are as accurate within ±0.5 "
             f"points on 17 of 20.",
             "They differ by 0.01 points on a typical data set (90 % interval −0.02 to 0.04). "
-            f"{OTHER} is 2.00 points behind at worst (set 19).",
+            f"On set 17, at most, {OTHER} is 2.00 points ahead.",
         ),
         (
             [0.001, -0.001, 0.0005, -0.0007, 0.0012, -0.0002, 0.0003],

@@ -43,7 +43,7 @@ DEFINITIONS: dict[str, str] = {
     "mean": "Mean difference over the data sets, a family counting once. One data set far from the "
     "others moves it, and hardly the typical one.",
     "worst": "The data set on which the first of the pair is the farthest behind, or leads by the "
-    "least.",
+    "least; of two that are equivalent or balanced, the one on which they differ most.",
     "wins": "On how many data sets the first is ahead, and on how many the second.",
     "p": "Wilcoxon's signed-rank test, exact, adjusted for all pairs (Holm): how often chance "
     "alone would make one of so many differences at least as large.",
@@ -167,16 +167,20 @@ def in_accuracy(study: StudyResults) -> str:
 
 
 def _exceptions(pair: PairAcross) -> str:
-    """Return a sentence on the data set on which the one that leads is the farthest behind, and on
-    a mean that says something else than the typical difference; "" if none matters.
+    """Return sentences on the worst data set, and on a mean that says something else than the
+    typical difference; "" if neither does.
     """
-    worst, texts = pair.differences[pair.worst], []
-    if worst <= -pair.margin:
-        texts.append(f"{points(-worst)} behind at worst ({pair.worst})")
+    worst, text = pair.differences[pair.worst], ""
+    if worst <= -pair.margin or abs(pair.difference) < pair.margin <= worst:
+        at = "at worst" if worst < 0 else "at most"
+        text += f" On {pair.worst}, {at}, {pair.a} is {_side(worst)}."
     if pair.mean < -LEVEL or pair.difference < pair.margin <= pair.mean:
-        side = "behind" if pair.mean < 0 else "ahead"
-        texts.append(f"{points(abs(pair.mean))} {side} on average")
-    return f" {pair.a} is {' and '.join(texts)}." if texts else ""
+        text += f" On average {pair.a} is {_side(pair.mean)}."
+    return text
+
+
+def _side(difference: float) -> str:
+    return f"{points(abs(difference))} {'behind' if difference < 0 else 'ahead'}"
 
 
 def _between(interval: tuple[float, float] | None, level: int) -> str:
@@ -340,7 +344,8 @@ def plan_sentences(plan: StudyPlan) -> list[str]:
     families = {duel.family or duel.dataset for duel in plan.duels}
     if plan.pairs and len(families) < fewest_datasets(plan.pairs):
         texts.append(
-            f"Nothing can be shown over all data sets: {counted(plan.pairs, 'pair')} of variants "
-            f"ask for at least {fewest_datasets(plan.pairs)} data sets, related ones counted once."
+            f"Nothing can be shown over all data sets: it takes at least "
+            f"{fewest_datasets(plan.pairs)} data sets, related ones counted once, to test "
+            f"{counted(plan.pairs, 'pair')} of variants."
         )
     return texts
