@@ -80,11 +80,13 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
     """Return the classification of true and predicted classes, int64 `[N]`; a class never predicted
     has precision 0.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    labels = np.arange(len(classes))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, predicted, labels=labels, zero_division=0.0
+    num = len(classes)
+    # Importing scikit-learn takes longer than all answers of a small test set.
+    confusion = np.bincount(num * truth + predicted, minlength=num**2).reshape(num, num)
+    right, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    precision, recall, f1 = (
+        parts / np.maximum(wholes, 1)
+        for parts, wholes in ((right, named), (right, support), (2.0 * right, support + named))
     )
     rows = zip(classes, precision, recall, f1, support, strict=True)
     return Classification(
@@ -98,7 +100,7 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
             ClassScores(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
             for name, p, r, f, n in rows
         ],
-        confusion=confusion_matrix(truth, predicted, labels=labels).tolist(),
+        confusion=confusion.tolist(),
         tie_share=None,
         truth=truth.tolist(),
         predicted=predicted.tolist(),
@@ -329,11 +331,11 @@ def most_lost(lost: int, gained: int, n: int) -> float:
     The score test of paired proportions (Tango 1998), but at least Clopper and Pearson's exact
     limit for the net loss: the score's is too low where hardly any image changes.
     """
+    from scipy import special
     from scipy.optimize import brentq
-    from scipy.stats import beta, norm
 
-    quantile, net = float(norm.ppf(CONFIDENCE)), max(lost - gained, 0)
-    exact = 1.0 if net == n else float(beta.ppf(CONFIDENCE, net + 1, n - net))
+    quantile, net = float(special.ndtri(CONFIDENCE)), max(lost - gained, 0)
+    exact = 1.0 if net == n else float(special.betaincinv(net + 1, n - net, CONFIDENCE))
 
     def beyond(share: float) -> float:
         linear = (2 * n - lost + gained) * share - lost - gained

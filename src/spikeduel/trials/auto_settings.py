@@ -204,11 +204,13 @@ def alike(
 
 def _is_above(limit: float, share: float, num_train: int) -> bool:
     """Return True if `share` is above `limit` with 99 % confidence (Wilson's interval)."""
-    from scipy.stats import binomtest
+    from scipy import special
 
-    compared = min(num_train, MOST_COMPARED)
-    test = binomtest(round(share * compared), compared)
-    return bool(test.proportion_ci(0.98, method="wilson").low > limit)
+    compared, quantile = min(num_train, MOST_COMPARED), float(special.ndtri(0.99))
+    share = round(share * compared) / compared
+    centre = share + quantile**2 / (2 * compared)
+    half = quantile * math.sqrt((share * (1 - share) + quantile**2 / (4 * compared)) / compared)
+    return (centre - half) / (1 + quantile**2 / compared) > limit
 
 
 def _kept_budget(
