@@ -130,7 +130,7 @@ def conclude(
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
     controlled: dict[str, Controlled] = {}
-    with progress.trials(()):
+    with progress.trials({}):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
             trials += converted

@@ -119,8 +119,9 @@ def planned(num_stored=0, times=TIMES, budget=BUDGET, **changes):
 
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done():
     assert of_plan(planned(controls=True), at_once=4)[1:] == [
-        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (7.5 min a seed). It "
-        "is done at 12:05; controls, measuring and the report come after it.",
+        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (at most 7.5 min a "
+        "seed, yet one epoch of each). It is done at 12:05; controls, measuring and the report "
+        "come after it.",
         "2 train at a time, so that it is done sooner.",
     ]
     # Six times as long.

@@ -1,5 +1,8 @@
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from made_models import of_recordings
 from spikeduel import data
 from spikeduel.data import Preprocessing
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
+from spikeduel.networks import shipped
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, load_model
@@ -218,6 +222,29 @@ def test_good_truncated_and_other_files_in_one_go(model, tmp_path, random):
     for path, line in zip((cut, text, empty), unreadable, strict=True):
         assert path.name in line
         assert "\n" not in line
+
+
+def test_a_few_images_are_labelled_alike_without_compiled_kernels(tmp_path, random, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(path)
+    spiking = load_model(shipped.located(Path("fashion-mnist-vgg-lif")))
+    few = predict_files(spiking, [path])
+    monkeypatch.setattr(evaluating, "FEW", 0)
+    assert predict_files(spiking, [path]) == few
+
+
+def test_one_image_is_labelled_without_importing_the_compiler(tmp_path):
+    Image.new("L", (28, 28)).save(tmp_path / "a.png")
+    code = """
+import sys
+from spikeduel.cli import main
+try:
+    main()
+finally:
+    assert not {"numba", "matplotlib", "sklearn", "scipy.stats"} & sys.modules.keys()
+"""
+    command = [sys.executable, "-c", code, "predict", "fashion-mnist-vgg-lif", tmp_path / "a.png"]
+    assert subprocess.run(command).returncode == 0
 
 
 def test_a_row_says_label_and_probabilities(model, tmp_path, random):

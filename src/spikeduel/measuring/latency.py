@@ -23,7 +23,7 @@ from spikeduel.system.hardware import Compute, peak_memory_bytes
 BATCH_SIZES = (1, 32, 256)
 NUM_IMAGES = max(BATCH_SIZES)
 MOST_SECONDS = 120
-SECONDS = 0.35
+SECONDS = 0.2
 """Seconds for which each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
 FEWEST, MOST = 3, 1000
 FEWEST_FOR_P95 = 20

@@ -1,8 +1,12 @@
 """Progress of long work: nothing for programs, one view and lines for people."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ref
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -11,6 +15,8 @@ Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 """Shows a loop's progress: (items, description, total) -> items; `Progress.track`."""
 BARS = "▁▂▃▄▅▆▇█"
+SILENCE = 30.0
+"""Seconds without a line after which one says what is being done, where there is no terminal."""
 
 
 class Progress:
@@ -31,8 +37,8 @@ class Progress:
         self.event("detail", text)
 
     @contextmanager
-    def trials(self, titles: Collection[str]) -> Iterator[None]:
-        """Show trials while they train."""
+    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
+        """Show trials while they train; `seconds`: training time by title, None if unknown."""
         yield
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
@@ -72,8 +78,8 @@ class Forwarding(Progress):
         return self.inner.track(items, description, total)
 
     @contextmanager
-    def trials(self, titles: Collection[str]) -> Iterator[None]:
-        with self.inner.trials(titles):
+    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
+        with self.inner.trials(seconds):
             yield
 
     def event(self, name: str, *arguments: Any) -> None:
@@ -93,7 +99,7 @@ class Labelled(Forwarding):
         return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
 
     @contextmanager
-    def trials(self, titles: Collection[str]) -> Iterator[None]:
+    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
         """Show nothing: the labeller shows all trials."""
         yield
 
@@ -120,10 +126,16 @@ class Once(Forwarding):
 class TerminalProgress(Progress):
     """Print lines, and below them bars that vanish when done.
 
-    Without a terminal, lines only; `verbose` prints details, too.
+    Without a terminal, lines only, at least every `SILENCE` seconds; `verbose` prints details, too.
+    `clock` returns seconds.
     """
 
-    def __init__(self, stderr: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        stderr: bool = False,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         from rich import progress as rich
         from rich.console import Console
 
@@ -134,7 +146,12 @@ class TerminalProgress(Progress):
             *("left", rich.TimeRemainingColumn()),
             console=self.console,
             transient=True,
+            get_time=clock,
         )
+        self._clock, self._said, self._begun = clock, clock(), clock()
+        self._expected: dict[str, float | None] = {}
+        if not self.console.is_terminal:
+            threading.Thread(target=_beats, args=(ref(self),), daemon=True).start()
         self._awaited: dict[str, TaskID] = {}
         self._training: dict[str, TaskID] = {}
         self._curves: dict[str, str] = {}
@@ -163,6 +180,7 @@ class TerminalProgress(Progress):
                 self._bars.advance(bar)
 
     def say(self, text: str) -> None:
+        self._said = self._clock()
         self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
 
     def detail(self, text: str) -> None:
@@ -170,15 +188,53 @@ class TerminalProgress(Progress):
             self.say(text)
 
     @contextmanager
-    def trials(self, titles: Collection[str]) -> Iterator[None]:
-        with self._bar("  trials trained", len(titles), visible=bool(titles)) as bar:
-            self._awaited = dict.fromkeys(titles, bar)
+    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
+        with self._bar("  trials trained", len(seconds), visible=bool(seconds)) as bar:
+            self._awaited = dict.fromkeys(seconds, bar)
+            self._expected, self._begun = dict(seconds), self._clock()
             try:
                 yield
             finally:
                 for title in list(self._training):
                     self._bars.remove_task(self._training.pop(title))
-                self._awaited = {}
+                self._awaited, self._expected = {}, {}
+
+    def beat(self) -> None:
+        """After `SILENCE` seconds without a line, say what is being done and how long it takes."""
+        if self._clock() - self._said < SILENCE:
+            return
+        parts = [
+            f"{bar.description.strip()}: {bar.completed:,.0f} of {bar.total:,.0f}"
+            for bar in self._bars.tasks
+            if bar.visible and bar.total
+        ]
+        if (left := self._left()) is not None:
+            parts.append(f"about {timedelta(seconds=round(left))} of training left")
+        self.say(f"  {'; '.join(parts) or 'still at work'}")
+
+    def _left(self) -> float | None:
+        """Return the seconds of training that are left at the pace so far, None if unknown."""
+        expected = [
+            (seconds, self._share_done(title))
+            for title, seconds in self._expected.items()
+            if seconds is not None
+        ]
+        if not expected or len(expected) < len(self._expected):
+            return None
+        done = sum(seconds * share for seconds, share in expected)
+        pace = (self._clock() - self._begun) / done if done else 1.0
+        return pace * sum(seconds * (1 - share) for seconds, share in expected)
+
+    def _share_done(self, title: str) -> float:
+        if title not in self._awaited:
+            return 1.0
+        # Its epochs have a bar from the first on, its steps only where they are made here.
+        bars = (
+            bar
+            for bar in self._bars.tasks
+            if bar.id == self._training.get(title) or bar.description.strip() == title
+        )
+        return max((bar.completed / (bar.total or 1) for bar in bars), default=0.0)
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
         if title not in self._training:
@@ -199,6 +255,13 @@ class TerminalProgress(Progress):
             self._bars.remove_task(self._training.pop(title))
         if title in self._awaited:
             self._bars.advance(self._awaited.pop(title))
+
+
+def _beats(progress: "ref[TerminalProgress]") -> None:
+    while (living := progress()) is not None:
+        living.beat()
+        del living
+        time.sleep(1)
 
 
 def sparkline(values: Sequence[float], most: int = 24) -> str:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment, read_experiment
+from spikeduel.spiking.kernels import unfused
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
 from spikeduel.system.progress import Progress
@@ -31,6 +33,8 @@ from spikeduel.trials.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
 NUM_EXPORTED = 1000
+FEW = 16
+"""Images that are labelled without compiled kernels."""
 _NAME_IT = (
     "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
     "Python: experiment=Experiment(dataset=…))."
@@ -263,7 +267,9 @@ def predict_files(
             except InputError as error:
                 unreadable.append(str(error))
         if images:
-            labels, probabilities = model.predict(np.stack(images), calibrated=calibrated)
+            # Equal bit for bit; to load or compile kernels takes longer than a few answers.
+            with unfused() if len(images) <= FEW else nullcontext():
+                labels, probabilities = model.predict(np.stack(images), calibrated=calibrated)
             for name, label, shares in zip(names, labels, probabilities, strict=True):
                 row = {"file": name, **_answer(card.classes, label, shares)}
                 rows.append(row | {"calibrated": is_calibrated, "computed_in": model.precision})

@@ -300,7 +300,7 @@ def _of_time(plan: Plan) -> str:
     if budget is not None:
         unit = "seed and fold" if plan.experiment.folds else "seed"
         why = "" if budget.given else ", by the size of the set; --minutes changes that"
-        minutes = f" ({budget.minutes:g} min a {unit}{why})"
+        minutes = f" (at most {budget.minutes:g} min a {unit}, yet one epoch of each{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
