@@ -42,7 +42,6 @@ from spikeduel.results.trials import EarlyExit, Trial
 from spikeduel.results.words.costs import (
     FAMILY_TITLES,
     MEMORY_TITLES,
-    figure_name,
     in_order,
 )
 from spikeduel.results.words.verdict import titled
@@ -413,4 +412,5 @@ def energy_accountings(
                 marks.append(Marks("points", [seen], Look(colour), place=place, told=False))
         heading = FAMILY_TITLES[family].capitalize()
         panels.append(Panel(x, Axis(""), marks, heading, [rule], names))
-    return Chart(figure_name(accounted), panels, abreast=1)
+    pair = charts.file_name(f"{accounted.spiking}-{accounted.other}")
+    return Chart(f"accountings-{pair}", panels, abreast=1)

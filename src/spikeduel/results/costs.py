@@ -160,7 +160,6 @@ class AccountedPair(Frozen):
     @property
     def by_family(self) -> dict[Family, list[str | None]]:
         """Return the networks that a family's accountings call cheaper, None where one is open."""
-        names: dict[Side | None, str | None]
         names = {"spiking": self.spiking, "other": self.other, None: None}
         judged = [result for result in self.by_accounting if result.ratio]
         cheaper = {

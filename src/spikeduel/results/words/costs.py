@@ -1,7 +1,6 @@
 """Costs of an answer, and energy accountings, as text."""
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
@@ -248,15 +247,12 @@ def network_text(operations: Operations, energy: TableEnergy, table: str) -> str
     """Return operations layer by layer, and the energy by a table."""
     images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
     hoisting = any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers)
-    legend = (
-        "MACs: multiply-accumulates; effective: those whose input is not 0. ACs: additions that "
-        "spikes cause."
-    )
     return "\n".join(
         [
             f"Operations of one image, means over {images}, {steps}",
             render(text_rows(LAYERS, layers(operations))),
-            legend,
+            "MACs: multiply-accumulates; effective: those whose input is not 0. "
+            "ACs: additions that spikes cause.",
             *([f"MACs are per step, hoisted in brackets. {TWO_WAYS}"] if hoisting else []),
             energy_text(energy, f"table {table} ({energy.title})"),
         ]
@@ -304,12 +300,6 @@ def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
         return []
     contenders = [accounted for accounted in accountings.pairs if accounted.control is None]
     return (contenders or accountings.pairs)[:MOST_SHOWN]
-
-
-def figure_name(accounted: AccountedPair) -> str:
-    return "accountings-" + re.sub(
-        r"[^A-Za-z0-9_.-]+", "-", f"{accounted.spiking}-{accounted.other}"
-    ).strip("-.")
 
 
 def summary(accounted: AccountedPair) -> str:
