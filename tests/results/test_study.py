@@ -247,5 +247,5 @@ def test_a_lead_after_longer_training_is_not_shown():
     values = {"contender": OTHER, "other": SPIKING, "times": {"set 2": 2.0}}
     assert objection(longer, "longer_trainings") == values
     assert "it is open whether" in words.headline(longer)
-    assert "was trained longer on 1" in words.headline(longer)
+    assert "ahead after longer training" in words.headline(longer)
     assert " is ahead by " in words.in_accuracy(longer)

@@ -51,10 +51,12 @@ def test_no_comparison_tests_a_training_that_was_chosen(experiment, made_up):
     prepared = data.load(experiment)
     compared = replace(tuning.experiment, seeds=3)
     tested = trials_of(compared, prepared, data.split(prepared, compared))
-    assert {trial.key for trial in trained}.isdisjoint(trial.key for trial in tested)
+    seeds = {trial.settings["seed"] for trial in trained}
+    assert seeds.isdisjoint(trial.settings["seed"] for trial in tested)
     # The settings are those of a training that was tried.
-    settings = [{**trial.settings, "seed": None} for trial in trained]
-    assert all({**trial.settings, "seed": None} in settings for trial in tested)
+    others = {"seed": None, "data": None}
+    settings = [{**trial.settings, **others} for trial in trained]
+    assert all({**trial.settings, **others} in settings for trial in tested)
     most = max(Experiment.__annotations__["seeds"].__metadata__[0].le, compared.seeds)
     assert tuning.record.seed == TRAINING_SEED >= most
 
