@@ -4,6 +4,7 @@ in all is longer than another's.
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -131,7 +132,7 @@ def test_a_network_without_spikes_is_asked_once_and_keeps_its_neurons(encoding, 
     before = [type(layer) for layer in module.modules()], module.state_dict().keys()
     images = torch.as_tensor(prepared.images[:5])
     model = WithoutSpikes(module, spiking.card)
-    x = model.encode(images, RandomKeys.for_evaluation(torch.arange(5)))
+    x = model.encode(images, RandomKeys.for_evaluation(np.arange(5)))
     assert x.shape == (1, *images.shape)
     usual = Model(module, spiking.card)
     if encoding == "direct":

@@ -338,7 +338,8 @@ def assemble(
     pairs = compare_pairs(done, outcomes, groups, margin, classes)
     compared = [compare_with_controls(name, outcomes, groups, margin, classes) for name in done]
     run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
-    run = replace(run, pairs=run.equally_trained())
+    pairs = run.equally_trained()
+    run = replace(run, pairs=pairs)
     results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
@@ -351,7 +352,7 @@ def assemble(
         budget=budget,
         trials=trials,
         comparison=Conclusions(
-            pairs=run.pairs,
+            pairs=pairs,
             controls=[
                 without_unlearned(controlled, trials) for controlled in compared if controlled
             ],
