@@ -11,7 +11,7 @@ from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ClassScores, Epoch, Score, Test, Trial
 
-FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn"}
+FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn", "wide-cnn": "cnn"}
 
 
 def make_results(prepared, experiment, num_test=20):

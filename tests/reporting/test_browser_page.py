@@ -1,9 +1,15 @@
 """report.html in a real browser: what it answers, what it looks like, whom it shuts out."""
 
+from dataclasses import replace
+
 import pytest
 
+import made_results
 from browser import opened, violations
+from spikeduel.reporting import report
+from spikeduel.results.comparison import Comparison
 from spikeduel.results.predictions import Answered
+from spikeduel.settings.recipes import baseline
 
 WIDTHS = {1280: 800, 360: 740}
 
@@ -112,3 +118,17 @@ def test_captions_and_commands_are_whole_on_a_phone(running, page_and_answers):
             "one.cellIndex > 0).length"
         )
         assert page.locator("td, th").evaluate_all(over) == 0
+
+
+def test_the_lead_among_three_networks_is_whole_on_a_phone(running, tmp_path, make_prepared):
+    contenders = ("dense-snn", "small-cnn", "wide-cnn")
+    experiment = replace(baseline("digits"), contenders=contenders, seeds=2)
+    results = made_results.make_results(make_prepared(), experiment)
+    path = report(Comparison(experiment, results, tmp_path))
+    ends = "all => all.map((cell) => cell.getBoundingClientRect().right)"
+    with opened(running, path, 390, 740) as page:
+        box = page.locator(".scroll:has(> .answer)")
+        assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
+        leads = page.locator(".answer tbody td:last-child")
+        assert leads.count() == len(results.answer.leads)
+        assert max(leads.evaluate_all(ends)) <= 390

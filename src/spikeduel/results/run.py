@@ -349,6 +349,8 @@ def json_schema() -> dict[str, Any]:
     for described in schema["$defs"].values():
         if "description" in described:
             described["description"] = inspect.cleandoc(described["description"])
+        if "properties" in described:
+            described["additionalProperties"] = False
     return schema
 
 
