@@ -179,7 +179,7 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path,
         "    return Net(64, num_classes)\n"
     )
     contenders = ("own_failing:build", "small-cnn")
-    run = compare(replace(small, contenders=contenders, epochs=1, limit=200))
+    run = compare(replace(small, contenders=contenders, num_steps=25, epochs=1, limit=200))
     sys.modules.pop("own_failing")
     assert run.failed
     failed, done = run.results.trials
@@ -337,7 +337,7 @@ def started(experiment, out):
 def test_experiments_that_share_a_contender_train_it_once(small, tmp_path, unreported):
     small = replace(small, epochs=1, limit=200)
     write_experiment(tmp_path / "both.toml", small)
-    write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",)))
+    write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",), num_steps=25))
     # Both write to one folder, where what one of them wrote must be left, and not a mixture.
     processes = [started("both.toml", "out"), started("one.toml", "out")]
     codes, said = zip(*(process.ended() for process in processes), strict=True)
@@ -353,7 +353,7 @@ def test_experiments_that_share_a_contender_train_it_once(small, tmp_path, unrep
 
 
 def test_who_waits_for_a_trial_or_a_folder_says_so(small, tmp_path, unreported):
-    small = replace(small, contenders=("small-cnn",), epochs=1, limit=200)
+    small = replace(small, contenders=("small-cnn",), num_steps=25, epochs=1, limit=200)
     (key,) = [entry.key for entry in compare(small, "out", "shared").results.trials]
     write_experiment(tmp_path / "e.toml", small)
     with files.locked(tmp_path / "out" / ".lock"):
@@ -384,7 +384,7 @@ def test_a_measure_that_fails_is_null_and_a_caveat(small, monkeypatch, unpainted
 
 def test_the_uses_of_the_test_images_are_counted_and_explained(small, unreported):
     def uses(**changes):
-        experiment = replace(small, contenders=("small-cnn",), epochs=1, **changes)
+        experiment = replace(small, contenders=("small-cnn",), num_steps=25, epochs=1, **changes)
         results = compare(experiment, store="s").results
         warned = [caveat for caveat in results.comparison.caveats if caveat.id == "test_uses"]
         return results.dataset.test_uses, results.dataset.test_uses_here, warned

@@ -58,6 +58,7 @@ def compare(
     workers: Workers | None = None,
     loggers: Collection[str] = (),
     answered: Callable[[Comparison], None] | None = None,
+    given: Collection[str] = (),
 ) -> Comparison:
     """Train what the store lacks, measure, compare and write the run's folder `out`.
 
@@ -66,11 +67,12 @@ def compare(
     the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train, by
     default this process. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
     `answered` is called with the comparison before the report is drawn. Raises `InputError` for
-    what the user can mend, `AuditFailed`; a failed trial is recorded.
+    what the user can mend, such as a setting without effect (among those that differ from the
+    recipe's or are `given`), and `AuditFailed`; a failed trial is recorded.
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = opened(store)
-    ready = prepare(experiment, out, store, progress, strict)
+    ready = prepare(experiment, out, store, progress, strict, given=given)
     for sentence in plan.of_plan(ready.plan, workers.at_once):
         progress.say(sentence)
     progress.begins(ready.folder)
@@ -90,17 +92,22 @@ def prepare(
     progress: Progress,
     strict: bool = False,
     timed: dict[str, float] | None = None,
+    given: Collection[str] = (),
+    tolerated: Collection[str] = (),
 ) -> PreparedComparison:
     """Check names, load, split and audit the data, and plan the trials.
 
-    `timed` as in `plan.make`. Raises as `compare` does.
+    `timed` as in `plan.make`, `tolerated` as in `auto_settings.resolve`. Raises as `compare` does.
     """
-    experiment, prepared, splits = plan.loaded(experiment, progress)
-    # Only now: a mistake in the data leaves no empty folders.
     files.require_writable(store.root)
+    run_folder.require_writable(out)  # loading can take minutes
+    experiment, prepared, splits = plan.loaded(experiment, progress)
     run_folder.require_writable(out, prepared.name)
     progress.say(plan.of_data(prepared, splits))
-    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress)
+    resolved = auto_settings.resolve(
+        experiment, prepared, splits[0], store, progress, given, tolerated
+    )
+    experiment = resolved.asked
     conversion.refusals(resolved.experiment, resolved.contenders)
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     if strict and not audit.ok:
@@ -176,12 +183,13 @@ def tune(
     store: Place = None,
     progress: Progress | None = None,
     workers: Workers | None = None,
+    given: Collection[str] = (),
 ) -> Tuning:
     """Tune every contender by `num_trials` trials over `ranges` (default: `RANGES`), on validation
     accuracy.
 
     The first trial has the settings of `experiment`; no test image is used. `compare` the returned
-    `experiment`. Raises `InputError`.
+    `experiment`. `given` as in `compare`. Raises `InputError`.
     """
     progress, store = progress or Progress(), opened(store)
     if experiment.folds is not None:
@@ -189,10 +197,10 @@ def tune(
             "folds: each image is a test image of some fold, so that there are none to tune on. "
             "Tune without --folds, on other images than those that are to be tested."
         )
-    experiment, prepared, (split,) = plan.loaded(experiment, progress)
     files.require_writable(store.root)
+    experiment, prepared, (split,) = plan.loaded(experiment, progress)
     tuning.ranges_by_contender(describe_all(experiment, prepared), num_trials, ranges)
-    resolved = auto_settings.resolve(experiment, prepared, split, store, progress)
+    resolved = auto_settings.resolve(experiment, prepared, split, store, progress, given)
     first = replace(resolved, experiment=replace(resolved.experiment, seeds=1, optimism=False))
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(plan.of_tuning(planned, num_trials))

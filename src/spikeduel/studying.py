@@ -17,7 +17,7 @@ from spikeduel.results.comparison import DUELS
 from spikeduel.results.significance import MARGIN
 from spikeduel.results.study import Duel, StudyPlan, StudyResults
 from spikeduel.results.words.study import plan_sentences
-from spikeduel.settings import studies
+from spikeduel.settings import effects, studies
 from spikeduel.settings.fields import shown
 from spikeduel.settings.studies import PlannedDuel, Study
 from spikeduel.system import files, typed
@@ -148,7 +148,12 @@ def prepare_all(
         folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
-            ready = prepare(planned_duel.experiment, folder, store, shown_once, strict, timed)
+            # A setting of all duels need not concern each of them.
+            tolerated = effects.given(planned_duel.experiment) - set(planned.varied)
+            ready = prepare(
+                *(planned_duel.experiment, folder, store, shown_once, strict, timed),
+                tolerated=tolerated,
+            )
         prepared = ready.prepared
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
         ready = replace(ready, prepared=data_of.setdefault(images, prepared))
@@ -159,6 +164,7 @@ def prepare_all(
             )
         )
     _require_unrelated(duels)
+    effects.refuse(effects.common(duel.ready.plan.idle for duel in duels))
     if planned.tuning is None:
         return duels
     tuned = progress.track(duels, "tuning", len(duels))
@@ -195,7 +201,7 @@ def _tuned(
 ) -> PreparedDuel:
     with naming(duel.label):
         ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
-        experiment, progress = duel.planned.experiment, duel.progress
+        experiment, progress = duel.ready.plan.asked, duel.progress
         tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
         ready = prepare(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed)
     return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)

@@ -8,6 +8,7 @@ from spikeduel.results.audit import Copies, Counts, FileProperty, LabelCheck, Su
 from spikeduel.results.findings import finding
 
 ANEW = "divide the data anew"
+OWN = ("--group-by", "remove the copies")
 
 
 @pytest.mark.parametrize(
@@ -136,17 +137,20 @@ def test_what_is_worth_knowing(changes, expected):
 
 
 @pytest.mark.parametrize(
-    ("split", "of_groups", "of_copies"),
+    ("split", "files", "of_groups", "of_copies"),
     [
-        ("published", "--split default", "--split default"),
-        ("official", "divide the data anew", "remove the copies"),
-        ("stratified", "--group-by", "remove the copies"),
+        ("published", None, "--split default", "--split default"),
+        ("official", None, "divide the data anew", "remove the copies"),
+        ("stratified", FileCounts(read={}, unreadable=0, ignored=()), *OWN),
+        # A known set brings its groups, and refuses others.
+        ("stratified", None, "remove the copies", "remove the copies"),
     ],
 )
-def test_the_remedy_fits_the_split(split, of_groups, of_copies):
+def test_the_remedy_fits_the_split(split, files, of_groups, of_copies):
     told = findings(
         audit_with(
             split=split,
+            files=files,
             groups_cut=5,
             groups_cut_test_images=9,
             exact_duplicates={"test_in_training": 9, "across": 9},

@@ -1,12 +1,14 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
-from spikeduel.cli.inputs import CommandInput, command, option
+from spikeduel.cli import app
+from spikeduel.cli.inputs import EVERYTHING, CommandInput, command, option
 from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings.fields import choices, setting_of
 from spikeduel.settings.recipes import baseline, matched, strong
 from spikeduel.system.errors import InputError
 
@@ -47,7 +49,9 @@ def test_a_file_takes_the_place_of_the_recipe(tmp_path):
     path = tmp_path / "e.toml"
     written = baseline("digits", hidden=7, epochs=3)
     write_experiment(path, written)
-    assert experiment(path, recipe="matched") == written
+    assert experiment(path) == written
+    with pytest.raises(InputError, match=r"recipe: .*e\.toml says all settings already"):
+        experiment(path, recipe="matched")
     changed = experiment(path, dataset="mnist", epochs=4, hidden=8)
     assert changed == baseline("mnist", hidden=8, epochs=4)
 
@@ -112,7 +116,7 @@ def calls():
 def program(calls):
     @command(
         *("dataset", "num_steps", "controls", "contenders", "as_json"),
-        settings=True,
+        works_on=EVERYTHING,
         short=("num_steps",),
         examples=("go digits",),
     )
@@ -185,3 +189,38 @@ def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():
         @command("encodding")
         def go(given: CommandInput) -> None:
             pass
+
+
+@pytest.mark.parametrize(
+    ("words", "takes"),
+    [
+        (("evaluate", "m.safetensors", "digits"), {"splitting", "testing"}),
+        (("export", "m.safetensors", "--out", "m.onnx"), {"splitting"}),
+        (("import", "m.nir", "--out", "m.safetensors"), {"preparing", "framing"}),
+        (("audit", "digits"), {"preparing", "splitting"}),
+        (("data", "prepare", "digits"), {"preparing"}),
+        (("plan", "digits"), {"preparing", "splitting", "framing", "training"}),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes):
+    odd = {"family": "a:b=snn", "device": "cpu", "image_size": "8", "folds": "2", "limit": "2"}
+    own = {"import": {"encoding", "num_steps"}}.get(words[0], set())
+    for member in fields(Experiment):
+        name, setting = member.name, setting_of(member.type)
+        if (
+            name in {"per_contender", *own}
+            or set(setting.needs) - {"images", "recordings"} <= takes
+        ):
+            continue
+        option = [setting.option or f"--{name.replace('_', '-')}"]
+        if not isinstance(member.default, bool):
+            option += [odd.get(name, next(iter(choices(member.type)), "1"))]
+        done = CliRunner().invoke(app, [*words, *option])
+        assert done.exit_code == 2
+        assert f"error: {name}: has no effect: this command " in done.output
+
+
+def test_data_are_named_where_settings_say_how_they_are_prepared():
+    done = CliRunner().invoke(app, ["import", "m.nir", "--out", "m.safetensors", "--bin-ms", "1"])
+    assert "bin_ms: takes the data: name them (--dataset)" in done.output

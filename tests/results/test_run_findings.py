@@ -76,16 +76,22 @@ BELOW_NEIGHBOUR = finding(
     [
         ({}, []),
         ({"shared_groups": 0.0}, []),
-        ({"shared_groups": 0.87}, [finding("leakage", shared=0.87, official=False)]),
-        ({"shared_groups": 0.0012}, [finding("leakage", shared=0.0012, official=False)]),
+        (
+            {"shared_groups": 0.87},
+            [finding("leakage", shared=0.87, official=False, remedy="--split default")],
+        ),
+        (
+            {"shared_groups": 0.0012},
+            [finding("leakage", shared=0.0012, official=False, remedy="--split default")],
+        ),
         (
             {"shared_groups": 0.01, "split": "official"},
-            [finding("leakage", shared=0.01, official=True)],
+            [finding("leakage", shared=0.01, official=True, remedy=None)],
         ),
         ({"shared_groups": 0.0012, "split": "official"}, []),
         ({"folds": FIVE_FOLDS}, [finding("in_folds", folds=5)]),
         (
-            {"num_test": 499, "split": "stratified"},
+            {"num_test": 499, "split": "stratified", "can_fold": True},
             [finding("few_test_images", num_test=499, worth=1 / 499, remedy="--folds 5")],
         ),
         # Neither a data set's own test images nor those of all folds can become more.
@@ -379,18 +385,18 @@ def test_a_machine_that_did_other_things_while_it_timed():
     ("about", "seeds", "expected"),
     [
         (
-            {"groups_tested": 5, "groups": 48},
+            {"groups_tested": 5, "groups": 48, "can_fold": True},
             3,
             few_groups(tested=5, known=48, remedy="--folds 5"),
         ),
         # With one seed, fewer than six groups reach no p-value below 5 %.
         (
-            {"groups_tested": 5, "groups": 48},
+            {"groups_tested": 5, "groups": 48, "can_fold": True},
             1,
             few_groups(tested=5, known=48, smallest_p=0.0625, remedy="--folds 5"),
         ),
         (
-            {"groups_tested": 6, "groups": 48},
+            {"groups_tested": 6, "groups": 48, "can_fold": True},
             1,
             few_groups(tested=6, known=48, remedy="--folds 5"),
         ),

@@ -91,6 +91,7 @@ def test_batch_size_and_dropout_follow_from_the_number_of_training_images(
     num_train, batch_size, dropout, monkeypatch
 ):
     monkeypatch.setattr(auto_settings, "describe_all", lambda experiment, prepared: [])
+    monkeypatch.setattr(auto_settings, "missing", lambda experiment, contenders, prepared: {})
     given = strong("pets", epochs=1, augmentation="none")
     resolved = auto_settings.resolve(given, None, split_of(num_train), None, None)
     assert resolved.rules == SetRules(
@@ -234,10 +235,10 @@ def test_all_contenders_get_the_same_epochs(quick, timed):
     resolved = fitted(replace(quick, minutes=1.0, budget_by="epochs"))
     # 60 seconds, of which an epoch of both takes 4.
     epochs = {"vgg-lif": 15, "vgg-relu": 15}
-    assert resolved.budget == Budget(minutes=1.0, given=True, epoch_seconds=SECONDS, epochs=epochs)
-    assert resolved.experiment == replace(
-        quick, budget_by="epochs", epochs=15, minutes=None, **resolved.rules.chosen
+    assert resolved.budget == Budget(
+        minutes=1.0, given=True, epoch_seconds=SECONDS, epochs=epochs, shared_as="epochs"
     )
+    assert resolved.experiment == replace(quick, epochs=15, minutes=None, **resolved.rules.chosen)
     assert timed == ["vgg-lif", "vgg-relu"]
 
 

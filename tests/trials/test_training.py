@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import made_recordings
-from spikeduel import data
+from spikeduel import comparing, data
 from spikeduel.data import cache, loader
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
@@ -391,8 +391,5 @@ def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(reco
 
 
 def test_still_images_have_no_events_to_leave_out(small):
-    prepared = data.load(small)
-    with pytest.raises(InputError, match="augmentation: eventdrop is for recordings"):
-        contenders.trials_of(
-            replace(small, augmentation="flip-eventdrop"), prepared, data.split(prepared, small)
-        )
+    with pytest.raises(InputError, match="augmentation: has no effect: it is for recordings"):
+        comparing.compare(replace(small, augmentation="flip-eventdrop"))

@@ -249,7 +249,7 @@ def conflicting_labels(audit: Audit) -> Iterator[Values]:
 def validation_copies(audit: Audit) -> Iterator[Values]:
     known = [audit.exact_duplicates, audit.stretches]
     if elsewhere := sum(found.across - found.test_in_training for found in known if found):
-        yield {"count": elsewhere}
+        yield {"count": elsewhere, "remedy": "--group-by" if audit.files else None}
 
 
 @finds("near_across_sides")
@@ -302,13 +302,14 @@ def leaking_siblings(audit: Audit) -> Iterator[Values]:
 @finds("few_test_groups")
 def few_test_groups(audit: Audit) -> Iterator[Values]:
     if audit.groups_tested is not None and audit.groups_tested < FEWEST_GROUPS:
-        yield {"count": audit.groups_tested, "fewest": FEWEST_GROUPS}
+        remedy = "--folds 5" if audit.split == "grouped" else None
+        yield {"count": audit.groups_tested, "fewest": FEWEST_GROUPS, "remedy": remedy}
 
 
 def keep_together(audit: Audit) -> str:
-    """Return the remedy that keeps relatives on one side."""
+    """Return the remedy that keeps relatives on one side; known sets bring their own groups."""
     return {"official": "divide the data anew", "published": "--split default"}.get(
-        audit.split, "--group-by"
+        audit.split, "--group-by" if audit.files else "remove the copies"
     )
 
 

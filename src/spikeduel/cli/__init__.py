@@ -59,7 +59,7 @@ def _program(
 
 @command(
     *("experiment_file", "limit", "group_by", "out", "as_json", "quiet"),
-    settings=True,
+    works_on=("preparing", "splitting"),
     examples=(
         "spikeduel audit my_images/ --out audit/",
         "spikeduel audit fashion-mnist --json",
@@ -133,7 +133,7 @@ def data_list(inputs: CommandInput) -> None:
 @command(
     "quiet",
     name="prepare",
-    settings=True,
+    works_on=("preparing",),
     when_stopped="What was prepared and downloaded is kept; the same command goes on.",
 )
 def data_prepare(inputs: CommandInput, dataset: Annotated[str, option("DATASET", DATASET)]) -> None:

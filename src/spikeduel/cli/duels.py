@@ -12,6 +12,7 @@ import spikeduel as sd
 from spikeduel.cli.inputs import (
     DATA,
     DUEL,
+    EVERYTHING,
     OUTPUT,
     CommandInput,
     command,
@@ -39,7 +40,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 @command(
     *(*EXPERIMENT, "seeds", "controls", "robustness", "tune", "strict"),
     *(*WORKERS, *RESULTS, "loggers"),
-    settings=True,
+    works_on=EVERYTHING,
     short=(*SHORT, "answer_for", "controls", "group_by"),
     examples=(
         "spikeduel compare",
@@ -95,6 +96,7 @@ def compare(
             workers,
             inputs.loggers or (),
             answered,
+            inputs.settings,
         )
     if inputs.as_json:
         print_json(comparison.document())
@@ -104,7 +106,7 @@ def compare(
 
 @command(
     *(*EXPERIMENT, *WORKERS, *RESULTS),
-    settings=True,
+    works_on=EVERYTHING,
     short=(*SHORT, "trials", "ranges"),
     examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
@@ -234,7 +236,7 @@ def study(
 
 @command(
     *(*EXPERIMENT, "store", "as_json", "quiet"),
-    settings=True,
+    works_on=("preparing", "splitting", "framing", "training"),
     examples=("spikeduel plan my_images/", "spikeduel plan fashion-mnist --difference 0.5"),
     when_stopped="Nothing was trained.",
 )
@@ -268,7 +270,9 @@ def plan(
 
     share = None if spread is None else spread / 100
     progress = inputs.progress(on_stderr=True)
-    outlook = sd.forecast(inputs.experiment(), difference / 100, share, inputs.store, progress)
+    outlook = sd.forecast(
+        *(inputs.experiment(), difference / 100, share, inputs.store, progress, inputs.settings)
+    )
     if inputs.printed_json(outlook):
         return
     title, *rest = power.sentences(outlook)
@@ -418,4 +422,6 @@ def _tune(
     run_folder.require_writable(out)  # before the trials, which may take hours
     known = sd.read_ranges(ranges) if ranges else None
     with _workers(inputs) as workers:
-        return sd.tune(start, num_trials, known, inputs.store, inputs.progress(), workers)
+        return sd.tune(
+            *(start, num_trials, known, inputs.store, inputs.progress(), workers, inputs.settings)
+        )

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
 import spikeduel as sd
-from spikeduel.settings import Experiment, read_experiment
+from spikeduel.settings import Experiment, effects, read_experiment
 from spikeduel.settings.fields import (
     checked,
     choices,
@@ -33,8 +33,9 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, visible
 from spikeduel.system.signals import Stopped, heard
 
-EPOCHS_ARE_SAVED = (
-    "Finished epochs are saved (with --ray, finished trials): the same command goes on from there."
+EPOCHS_ARE_SAVED, TRIALS_ARE_SAVED = (
+    f"Finished {parts} are saved: the same command goes on from there."
+    for parts in ("epochs", "trials")
 )
 DUEL, DATA, MACHINE, OUTPUT = "Duel", "Data", "Machine", "Output"
 """Panels of a command's help."""
@@ -159,7 +160,11 @@ class CommandInput:
         dataset = settings.get("dataset")
         if self.experiment_file is None:
             return asked(settings, dataset is not None and catalogue.is_recorded(dataset))
-        settings.pop("recipe", None)
+        if "recipe" in settings:
+            raise InputError(
+                f"recipe: {self.experiment_file} says all settings already. Leave out --recipe, or "
+                "--experiment."
+            )
         in_file = read_experiment(self.experiment_file)
         experiment = changed(in_file, settings)
         named = {*settings.get("contenders", ()), *map(str, settings.values())}
@@ -198,22 +203,33 @@ class CommandInput:
 _SETTINGS = {member.name: member for member in fields(Experiment)}
 _SHARED = {member.name: member for member in fields(CommandInput) if member.name != "settings"}
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
+_NOT_DONE = {
+    "preparing": "this command prepares images as the model says",
+    "splitting": "this command does not split the data",
+    "framing": "this command does not change frames and time steps",
+    "training": "this command trains nothing",
+    "testing": "this command tests nothing",
+    "comparing": "this command compares no results",
+}
+EVERYTHING = (*_NOT_DONE,)
+"""Work of commands that all settings concern."""
 _PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}
 
 
 def command(
     *names: str,
     name: str | None = None,
-    settings: bool = False,
+    works_on: Collection[str] = (),
     short: tuple[str, ...] = (),
     examples: Sequence[str] = (),
     when_stopped: str = EPOCHS_ARE_SAVED,
 ) -> Callable[[Callable[..., None]], CommandInfo]:
     """Make a function a command with an option for each of `names` and of its own parameters.
 
-    A name is a field of `Experiment` or of `CommandInput`. With `settings`, every other setting is
-    an option that the help does not list. With `short`, `--help` shows these options, and
-    `--help-all` all. Raises `KeyError` for an unknown name.
+    A name is a field of `Experiment` or of `CommandInput`. A command that `works_on` something
+    takes every other setting as an option that the help does not list, and refuses those without
+    effect. With `short`, `--help` shows these options, and `--help-all` all. Raises `KeyError` for
+    an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -222,21 +238,24 @@ def command(
             for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
         listed = [*(name for name in own if name not in names), *names]
-        options = [name for name in _SETTINGS if settings and name != "per_contender"]
+        options = [name for name in _SETTINGS if works_on and name != "per_contender"]
         hidden = [name for name in options if name not in listed]
         parameters = [own.get(name) or _parameter(name) for name in listed]
         parameters += [_parameter(name, hidden=True) for name in hidden]
         if short:
             parameters.append(_HELP_ALL)
+        not_done = {need: why for need, why in _NOT_DONE.items() if need not in works_on}
 
         def run(**values: Any) -> None:
-            with for_people(when_stopped):
+            of_ray = when_stopped == EPOCHS_ARE_SAVED and values.get("ray")
+            with for_people(TRIALS_ARE_SAVED if of_ray else when_stopped):
                 chosen = {
                     name: _value(name, value)
                     for name, value in values.items()
                     if name in _SETTINGS and name not in own and value not in (None, [])
                 }
                 shared = {name: values[name] for name in listed if name in _SHARED.keys() - own}
+                effects.refuse(effects.idle(chosen, not_done))
                 inputs = CommandInput(settings=chosen, **shared)
                 with _under_torchrun(shared):
                     function(inputs, **{name: values[name] for name in own})
@@ -244,7 +263,8 @@ def command(
         # typer reads the options from these.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        epilog = ["Every setting is an option: `spikeduel settings` lists them."] * settings
+        is_any = works_on == EVERYTHING
+        epilog = ["Every setting is an option: `spikeduel settings` lists them."] * is_any
         if examples:
             epilog += [f"Example{'s' if len(examples) > 1 else ''}:", *examples]
         return CommandInfo(

@@ -8,6 +8,7 @@ import typer
 
 import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
+from spikeduel.system import files
 from spikeduel.system.errors import InputError, visible
 
 MODEL = option(
@@ -38,7 +39,7 @@ def models(inputs: CommandInput) -> None:
 
 @command(
     *("model", "dataset", "part", "robustness", "store", "as_json", "quiet", "own_code"),
-    settings=True,
+    works_on=("splitting", "testing"),
     examples=(
         "spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors",
         "spikeduel evaluate fashion-mnist-vgg-lif other_images/ --part all",
@@ -269,7 +270,7 @@ def play(
 @command(
     *("model", "out", "to", "weights", "images", "dataset", "store", "as_json", "quiet"),
     "own_code",
-    settings=True,
+    works_on=("splitting",),
     examples=(
         "spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
     ),
@@ -324,6 +325,7 @@ def export(
     from spikeduel.exchange import exporting
     from spikeduel.trials import evaluating
 
+    files.require_writable(out.parent)
     loaded, progress = inputs.opened(model), inputs.progress()
     experiment = inputs.experiment(dataset) if dataset else None
     if not dataset and inputs.settings:
@@ -345,10 +347,14 @@ def export(
 
 
 @command(
-    "quiet",
+    *("bin_ms", "quiet"),
     name="import",
-    settings=True,
-    examples=("spikeduel import net.nir --dataset fashion-mnist --out net.safetensors",),
+    works_on=("preparing", "framing"),
+    examples=(
+        "spikeduel import net.nir --dataset fashion-mnist --out net.safetensors",
+        "spikeduel import net.nir --dataset recordings/ --bin-ms 1 --num-steps 300 "
+        "--out net.safetensors",
+    ),
     when_stopped="No file was written.",
 )
 def import_(
@@ -387,7 +393,8 @@ def import_(
         int | None,
         option(
             "--num-steps T",
-            "Time steps of the network. (Default: the number in the file, else 25)",
+            "Time steps of the network; of recordings the number of frames. (Default: the number "
+            "in the file, else 25, or 8 frames)",
         ),
     ] = None,
     dt: Annotated[
@@ -402,14 +409,17 @@ def import_(
 
     A NIR graph has layers one after the other. Neither opening nor using it runs code of the file.
     """
+    files.require_writable(out.parent)
     experiment = inputs.experiment(dataset) if dataset else None
+    if experiment is None and inputs.settings:
+        raise InputError(f"{next(iter(inputs.settings))}: takes the data: name them (--dataset).")
     model = sd.import_model(
         file, experiment, encoding=encoding, num_steps=num_steps, dt=dt, progress=inputs.progress()
     )
     sd.save_model(out, model)
-    card = model.card
-    typer.echo(
-        f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, "
-        f"{list(card.image_shape)}"
-        f", {card.encoding} encoding, {card.num_steps} steps"
-    )
+    card, binning = model.card, model.card.preprocessing.binning
+    seen = f"images {list(card.image_shape)}, {card.encoding} encoding, {card.num_steps} steps"
+    if binning:
+        length = f"{binning.frame_us / 1000:g} ms" if binning.frame_us else "equal time"
+        seen = f"recordings of {binning.sensor}, {binning.num_frames} frames of {length}"
+    typer.echo(f"{out}: {len(card.network['layers'])} layers, {len(card.classes)} classes, {seen}")

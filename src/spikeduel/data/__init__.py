@@ -23,7 +23,7 @@ from spikeduel.data.prepared import (
     RawDataset,
     regrouped,
 )
-from spikeduel.data.splits import Split, split, splits, write_splits
+from spikeduel.data.splits import Split, can_fold, split, splits, write_splits
 from spikeduel.networks.preprocessing import Preprocessing
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "RawDataset",
     "Split",
     "absolute",
+    "can_fold",
     "files_to_answer",
     "home",
     "is_at_hand",

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -185,19 +186,31 @@ def resolve(name: str) -> Source:
             f"known set and this file with --data-dir."
         )
     if "/" in name or os.sep in name or name.startswith((".", "~")):
+        meant = "".join(f" Did you mean {near}?" for near in _beside(name))
         raise InputError(
-            f"data set '{name}': no such folder or CSV (in {Path.cwd()}). Known sets: "
+            f"data set '{name}': no such folder or CSV (in {Path.cwd()}).{meant} Known sets: "
             f"{', '.join(sorted(DATASETS))}."
         )
     hint = (
         "A folder of images or your own module:function can be named too; there is none so called."
     )
-    source = registry.resolve("data set", name, DATASETS, hint)
+    known = {**DATASETS, **dict.fromkeys(_beside(name))}
+    source = registry.resolve("data set", name, known, hint)
     if not callable(source):
         raise InputError(
             f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset."
         )
     return source
+
+
+def _beside(name: str) -> list[str]:
+    """Return the folder or CSV there that has nearly this name, if any."""
+    with suppress(OSError, ValueError, RuntimeError):
+        place = Path(name).expanduser()
+        paths = [path for path in place.parent.iterdir() if home(str(path)) is not None]
+        names = [path.name for path in paths]
+        return [str(place.with_name(near)) for near in get_close_matches(place.name, names, n=1)]
+    return []
 
 
 def home(name: str) -> Path | None:

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +81,15 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
         ]
     train, val, test = (np.flatnonzero(sides == side) for side in (TRAIN, VALIDATION, TEST))
     return (Split(*_limited(prepared, train, val, experiment.limit, rng), test, kind),)
+
+
+def can_fold(prepared: Prepared, experiment: Experiment, num_folds: int) -> bool:
+    """Return True if `num_folds` folds are possible where there are none."""
+    if experiment.folds is not None:
+        return False
+    with suppress(InputError):
+        return bool(_folds(prepared, experiment, num_folds))
+    return False
 
 
 def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[Split, ...]:

@@ -1,7 +1,7 @@
 """Networks built from their cards."""
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from inspect import Parameter
 from typing import Any
@@ -137,6 +137,17 @@ had it.
 """
 
 
+def to_whiten(module: nn.Module, image_shape: Sequence[int]) -> nn.Conv2d | None:
+    """Return the first convolution, if it sees patches of images of this shape."""
+    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
+    if first is None or first.in_channels != image_shape[0] or first.groups != 1:
+        return None
+    is_smaller = any(
+        own < side for own, side in zip(image_shape[1:], first.kernel_size, strict=True)
+    )
+    return None if is_smaller else first
+
+
 @torch.no_grad()
 def whiten(module: nn.Module, images: Tensor) -> None:
     """Set the first convolution's filters to principal directions of patches of `images` uint8 `[N,
@@ -144,12 +155,9 @@ def whiten(module: nn.Module, images: Tensor) -> None:
 
     After Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU".
     """
-    first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
-    if first is None or first.in_channels != images.shape[1] or first.groups != 1:
+    if (first := to_whiten(module, images.shape[1:])) is None:
         return
     sides = first.kernel_size
-    if any(own < side for own, side in zip(images.shape[2:], sides, strict=True)):
-        return
     pixels = images[:MOST_IMAGES].cpu().float() / 255  # some devices find no eigenvectors
     patches = F.unfold(pixels, sides, stride=sides).movedim(1, 2).flatten(0, 1)
     values, directions = torch.linalg.eigh(torch.cov(patches.T))

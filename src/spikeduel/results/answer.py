@@ -300,7 +300,8 @@ def _steps(results: Results) -> list[Step]:
     for objection in results.comparison.caveats:
         options = (objection.remedy or "").split()
         minutes = _minutes(options, results)
-        if objection.id == "more_images" or (minutes is not None and objection.subject != "audit"):
+        wants_images = objection.id == "more_images" and not options
+        if wants_images or (minutes is not None and objection.subject != "audit"):
             step = Step(options=options, minutes=minutes, answers=objection)
             steps.setdefault(options[0] if options else "", step)
     return list(steps.values())[:MOST_STEPS]
@@ -311,7 +312,7 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
     folds, seeds = max(1, len(results.dataset.folds or [])), results.experiment.seeds
     a_seed = minutes_a_seed(results.trials)
     match options:
-        case ["--group-by", _]:
+        case ["--split", _]:
             return a_seed * seeds
         case ["--folds", number]:
             return a_seed * seeds * int(number) / folds

@@ -40,8 +40,8 @@ class Dataset(Frozen):
     images whose group is in training; `effective_groups_tested`: equal groups that would weigh as
     much. `test_uses`: models of this store that answered these test images, `test_uses_here` in
     this run, `tested_every_epoch` after every epoch. `own_validation`: the data come with a
-    validation set, but no test set. `labels`: doubted by trained networks; `suspect_labels`: the
-    most doubtful.
+    validation set, but no test set. `can_fold`: `--folds 5` would test more images. `labels`:
+    doubted by trained networks; `suspect_labels`: the most doubtful.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Dataset(Frozen):
     shared_groups: Share | None = None
     notes: list[str] = []
     own_validation: bool = False
+    can_fold: bool = False
     audit: Audit | None = None
     test_uses: Count | None = None
     test_uses_here: Count | None = None
@@ -71,11 +72,9 @@ class Dataset(Frozen):
         return self.audit.noun if self.audit else "image"
 
     @property
-    def can_fold(self) -> bool:
-        """True if `--folds` would test more images."""
-        return (
-            not self.folds and not self.own_validation and self.split in ("stratified", "grouped")
-        )
+    def folding(self) -> str | None:
+        """The option that would test more of these images."""
+        return "--folds 5" if self.can_fold else None
 
     @property
     def leaks(self) -> bool:
@@ -263,7 +262,8 @@ class Budget(Frozen):
     """Minutes that all contenders train together, a seed and fold; `given`, or by the size of the
     set.
 
-    `epoch_seconds`: measured before training; `busy`: other work disturbed that.
+    `epoch_seconds`: measured before training; `busy`: other work disturbed that; `shared_as`: equal
+    time, or equal numbers of epochs.
     """
 
     minutes: Amount
@@ -271,6 +271,7 @@ class Budget(Frozen):
     epoch_seconds: dict[str, Amount]
     epochs: dict[str, Count]
     busy: bool = False
+    shared_as: Literal["time", "epochs"] = "time"
 
 
 def has_equal_time(budget: Budget | None, experiment: Experiment) -> bool:

@@ -135,7 +135,9 @@ def tuning_limits(tuning: TuningRecord) -> list[Finding]:
 @finds("leakage")
 def leakage(run: RunContext) -> Iterator[Values]:
     if run.dataset.leaks:
-        yield {"shared": run.dataset.shared_groups, "official": run.dataset.split == "official"}
+        official = run.dataset.split == "official"
+        remedy = None if official else "--split default"
+        yield {"shared": run.dataset.shared_groups, "official": official, "remedy": remedy}
 
 
 @finds("one_seed")
@@ -148,8 +150,7 @@ def one_seed(run: RunContext) -> Iterator[Values]:
 def few_test_images(run: RunContext) -> Iterator[Values]:
     number = run.dataset.counts.test
     if number < SMALL_TEST_SET:
-        remedy = "--folds 5" if run.dataset.can_fold else None
-        yield {"num_test": number, "worth": 1 / number, "remedy": remedy}
+        yield {"num_test": number, "worth": 1 / number, "remedy": run.dataset.folding}
 
 
 @finds("few_groups")
@@ -157,7 +158,7 @@ def few_groups(run: RunContext) -> Iterator[Values]:
     tested, known = run.dataset.groups_tested, run.dataset.groups
     if tested and known and run.has_few_groups:
         effective = run.dataset.effective_groups_tested or tested
-        folds_help = tested < known and run.dataset.split == "grouped" and run.dataset.can_fold
+        folds_help = tested < known and run.dataset.split == "grouped"
         too_few = run.experiment.seeds == 1 and tested < FEWEST_GROUPS
         yield {
             "tested": tested,
@@ -165,7 +166,7 @@ def few_groups(run: RunContext) -> Iterator[Values]:
             "some_untested": tested < known,
             "effective": effective if tested - effective >= 0.5 else None,
             "smallest_p": smallest_p(tested) if too_few else None,
-            "remedy": "--folds 5" if folds_help else None,
+            "remedy": run.dataset.folding if folds_help else None,
         }
 
 
@@ -212,11 +213,11 @@ def more_images(run: RunContext) -> Iterator[Values]:
         )
         detectable = min(1.0, power.IN_REACH * variability.images)
         if detectable > FAR_TOO_FEW * power.LEAD:
-            yield {"detectable": detectable, "assumed": True}
+            yield {"detectable": detectable, "assumed": True, "remedy": run.dataset.folding}
     elif any(pair.seeds_needed is None for pair in run.inconclusive):
         at_best = _detectable_at_best(run.pairs_by_reach[1])
         if at_best > run.inconclusive[0].margin:
-            yield {"detectable": at_best, "assumed": False}
+            yield {"detectable": at_best, "assumed": False, "remedy": run.dataset.folding}
 
 
 @finds("enough_seeds")

@@ -47,6 +47,7 @@ class Experiment:
             "names. hf:owner/name is a set of the Hugging Face hub, hf:FOLDER one of WebDataset's "
             "shards.",
             metavar="DATASET",
+            needs=(),
         ),
     ] = "fashion-mnist-mini"
     recipe: Annotated[
@@ -90,7 +91,11 @@ class Experiment:
         ),
     ] = "auto"
     seeds: Annotated[
-        int, Meta(ge=1, le=10_000), setting("Train every contender with N seeds.", metavar="N")
+        int,
+        Meta(ge=1, le=10_000),
+        setting(
+            "Train every contender with N seeds.", metavar="N", needs=("training", "comparing")
+        ),
     ] = 1
     controls: Annotated[
         bool,
@@ -99,6 +104,7 @@ class Experiment:
             "Images: the ReLU twin, a quantised twin, one time step, spikes shuffled in time, a "
             "nearest neighbour; three more trainings for each spiking contender. Recordings: "
             "without time, shuffled, reversed; two more trainings for each contender.",
+            needs=("comparing",),
         ),
     ] = False
     convert: Annotated[
@@ -109,13 +115,15 @@ class Experiment:
             "32 is usual; more steps come nearer to the source. The weights stay, and "
             "integrate-and-fire neurons replace ReLU.",
             metavar="T",
+            needs=("comparing", "images"),
         ),
     ] = None
     equivalence_margin: Annotated[
         Fraction | None,
         setting(
             "Differences in accuracy within ± this fraction count as equivalent. Unset: 0.005, or "
-            "a quarter of the better one's errors if that is less."
+            "a quarter of the better one's errors if that is less.",
+            needs=("comparing",),
         ),
     ] = None
     answer_for: Annotated[
@@ -127,6 +135,7 @@ class Experiment:
             "bytes of weights, unless it loses more accuracy than the tolerance. Training and "
             "numbers are the same for all.",
             option="--for",
+            needs=("comparing",),
         ),
     ] = "accuracy"
     tolerance: Annotated[
@@ -135,6 +144,7 @@ class Experiment:
             "Points of accuracy that do not matter to you. Unset: one, or a quarter of the better "
             "one's errors if that is less.",
             metavar="POINTS",
+            needs=("comparing",),
         ),
     ] = None
     robustness: Annotated[
@@ -143,6 +153,7 @@ class Experiment:
             "Test on corrupted images too: seven corruptions at five severities.",
             "Noise, blur, contrast, occlusion, rotation, translation and JPEG. Takes as long as 40 "
             "evaluations of each model.",
+            needs=("testing", "images"),
         ),
     ] = False
     optimism: Annotated[
@@ -151,6 +162,7 @@ class Experiment:
             "Also report the best test accuracy over all epochs, as many papers do.",
             "Evaluates the test images after every epoch. No choice depends on these scores. "
             "Trials that were trained without are trained again, to the same numbers.",
+            needs=("comparing",),
         ),
     ] = False
 
@@ -160,10 +172,14 @@ class Experiment:
             "Input of a spiking contender: direct, rate or latency; or module:function.",
             "direct: the same grey values at every step. rate: random spikes. latency: one spike "
             "a pixel, earlier where it is brighter. Recordings are given as they are.",
+            needs=("training", "images"),
         ),
     ] = "direct"
     num_steps: Annotated[
-        Steps, setting("Time steps of a spiking contender.", metavar="T", tunable="snn")
+        Steps,
+        setting(
+            "Time steps of a spiking contender.", metavar="T", tunable="snn", needs=("framing",)
+        ),
     ] = 4
     neuron: Annotated[
         Text,
@@ -225,10 +241,7 @@ class Experiment:
     ] = None
     budget_by: Annotated[
         Literal["epochs", "time"],
-        setting(
-            "Share the minutes as equal time, or as equal numbers of epochs.",
-            "Ignored with --epochs.",
-        ),
+        setting("Share the minutes as equal time, or as equal numbers of epochs."),
     ] = "time"
     batch_size: Annotated[
         Million | None, setting("Images per training step. Unset: by the size of the set.")
@@ -261,7 +274,11 @@ class Experiment:
         Fraction, setting("Share of a label that is spread over all classes in training.")
     ] = 0.1
     whitening: Annotated[
-        bool, setting("Start with a first convolution that whitens patches of training images.")
+        bool,
+        setting(
+            "Start with a first convolution that whitens patches of training images.",
+            needs=("training", "images"),
+        ),
     ] = False
     start: Annotated[
         Literal["relu", "fresh"],
@@ -283,6 +300,7 @@ class Experiment:
         Literal["default", "published"],
         setting(
             "Split of the images. published: the study's random split of SOCOFing, with leakage.",
+            needs=("splitting",),
         ),
     ] = "default"
     folds: Annotated[
@@ -291,16 +309,20 @@ class Experiment:
             "Cross-validate: train K times, each time with another K-th as the test set.",
             "For data without a test set, of which a tenth would be too small.",
             metavar="K",
+            needs=("splitting",),
         ),
     ] = None
     split_seed: Annotated[
-        int, Meta(ge=0, le=2**32 - 1), setting("Seed of the split and of `limit`.")
+        int,
+        Meta(ge=0, le=2**32 - 1),
+        setting("Seed of the split and of `limit`.", needs=("splitting",)),
     ] = 0
     limit: Annotated[
         TwoOrMore | None,
         setting(
             "Use only N images for training and validation; the test set stays whole.",
             metavar="N",
+            needs=("splitting",),
         ),
     ] = None
     data_dir: Annotated[
@@ -309,6 +331,7 @@ class Experiment:
             "Folder or zip file with files that you already have.",
             "idx files (gzipped or not) of an MNIST-like set, or SOCOFing's folder or zip file.",
             metavar="PATH",
+            needs=(),
         ),
     ] = None
     group_by: Annotated[
@@ -318,6 +341,7 @@ class Experiment:
             "A regular expression whose one pair of parentheses captures the group in an image's "
             "path, as in '([0-9]+)_[0-9]+[.]png'; or a CSV file with the columns path and group.",
             metavar="REGEX|FILE.csv",
+            needs=(),
         ),
     ] = None
     image_size: Annotated[
@@ -326,6 +350,7 @@ class Experiment:
             "Side of the prepared images, for data without a size of their own.",
             metavar="N",
             default="for a folder 64, or less if all images are smaller",
+            needs=("preparing",),
         ),
     ] = None
     bin_ms: Annotated[
@@ -334,6 +359,7 @@ class Experiment:
             "Recordings: milliseconds of a frame. Events after num_steps frames are left out.",
             metavar="MS",
             default="the recording's length, divided by num_steps",
+            needs=("framing", "recordings"),
         ),
     ] = None
 

@@ -50,13 +50,19 @@ Positive = Annotated[float, Meta(gt=0.0, le=sys.float_info.max)]
 NotNegative = Annotated[float, Meta(ge=0.0, le=sys.float_info.max)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
+Need = Literal[
+    "preparing", "splitting", "framing", "training", "testing", "comparing", "images", "recordings"
+]
+"""What a setting concerns: a part of a command's work, or a kind of data."""
+
 
 @dataclass(frozen=True)
 class Setting:
     """Help and command-line option of a setting.
 
     `details` follow `help` in docs/api.md. `option` and `default` (in words) replace the field's.
-    `tunable`: contenders with settings of their own: any, or spiking ones.
+    `tunable`: contenders with settings of their own: any, or spiking ones. `needs`: what a command
+    and the data must have for an effect (`effects`).
     """
 
     help: str
@@ -65,6 +71,7 @@ class Setting:
     option: str = ""
     default: str = ""
     tunable: Literal["", "any", "snn"] = ""
+    needs: tuple[Need, ...] = ("training",)
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:

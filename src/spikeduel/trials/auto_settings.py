@@ -5,9 +5,9 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from spikeduel.networks import building
 from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.run import Budget, SetRules
-from spikeduel.settings import Experiment
+from spikeduel.settings import Experiment, effects
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware, load, typed
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -32,6 +32,7 @@ from spikeduel.trials.contenders import (
     Contender,
     Trial,
     describe_all,
+    missing,
     outline,
     relu_share,
     trials_of,
@@ -66,7 +67,7 @@ FORWARD_SHARE = 1 / 3
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedExperiment:
     """An experiment as `asked` for and with its open settings decided; `rules` and `budget` are
-    None if nothing was open.
+    None if nothing was open. `idle`: reasons why tolerated settings have no effect.
     """
 
     asked: Experiment
@@ -74,23 +75,38 @@ class ResolvedExperiment:
     contenders: tuple[Contender, ...]
     rules: SetRules | None = None
     budget: Budget | None = None
+    idle: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve(
-    asked: Experiment, prepared: Prepared, split: Split, store: Store, progress: Progress
+    asked: Experiment,
+    prepared: Prepared,
+    split: Split,
+    store: Store,
+    progress: Progress,
+    given: Collection[str] = (),
+    tolerated: Collection[str] = (),
 ) -> ResolvedExperiment:
     """Decide open settings: batch size and dropout by the number of training images of `split`,
-    epochs and width by the time budget, augmentation by the images. Raises `InputError`.
+    epochs and width by the time budget, augmentation by the images.
+
+    Raises `InputError`, also for a setting that is `given`, or not the recipe's, and has no effect;
+    `tolerated` ones get the recipe's value.
     """
     num_train, chosen, budget = len(split.train), dict[str, Any](), None
     if asked.batch_size is None:
         chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
-    if asked.dropout is None:
+    if asked.dropout is None and _taking("dropout", asked):
         chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
     experiment = replace(asked, **chosen)
-    if asked.width is None and _with_width(asked):
+    if asked.width is None and _taking("width", asked):
         experiment = replace(experiment, width=USUAL_WIDTH)
     contenders = describe_all(experiment, prepared)
+    names = effects.given(asked) | set(given)
+    if idle := effects.idle(names, missing(asked, contenders, prepared)):
+        effects.refuse({name: idle[name] for name in idle if name not in tolerated}, asked)
+        asked = effects.without(asked, idle)
+        return replace(resolve(asked, prepared, split, store, progress), idle=idle)
     if experiment.epochs is None:
         # An earlier budget's epochs of single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
@@ -108,7 +124,8 @@ def resolve(
         experiment = replace(experiment, **rules.chosen)
     return ResolvedExperiment(
         asked=asked,
-        experiment=replace(experiment, minutes=None),
+        # The budget says how minutes were shared; the epochs are decided.
+        experiment=replace(experiment, minutes=None, budget_by="time"),
         contenders=tuple(contenders),
         rules=rules if rules.chosen else None,
         budget=budget,
@@ -119,18 +136,21 @@ def _wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None
     """Return the width at which the slowest network trains for `FEW` epochs on a large set, None if
     at most `USUAL_WIDTH`. Time grows with the width's square.
     """
-    of_networks = [budget.epochs[name] for name in _with_width(experiment) if name in budget.epochs]
+    of_networks = [
+        budget.epochs[name] for name in _taking("width", experiment) if name in budget.epochs
+    ]
     epochs = min(of_networks, default=0)
     if num_train < LARGE or epochs < 2 * FEW:
         return None
     return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
 
 
-def _with_width(experiment: Experiment) -> list[str]:
+def _taking(setting: str, experiment: Experiment) -> list[str]:
+    """Return the contenders that take a setting of the network's shape."""
     return [
         name
         for name in experiment.contenders
-        if "width" in (building.names_taken(building.architecture_of(name)) or ())
+        if setting in (building.names_taken(building.architecture_of(name)) or ())
     ]
 
 
@@ -251,6 +271,7 @@ def _kept_budget(
             epoch_seconds=seconds_of,
             epochs=epochs_within(minutes, seconds_of, experiment),
             busy=is_busy,
+            shared_as=experiment.budget_by,
         )
         typed.write_json(path, budget)
     return budget

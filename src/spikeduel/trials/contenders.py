@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split
+from spikeduel.data import TEST, VALIDATION, Prepared, Split
 from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
@@ -188,10 +188,9 @@ def check(experiment: Experiment) -> None:
 
 
 def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
-    """Describe every contender. Raises `InputError` if one cannot be built or a setting has no
-    effect.
+    """Describe every contender. Raises `InputError` if one cannot be built or has a setting of its
+    own without effect.
     """
-    _require_effect_on_data(experiment, prepared)
     described = [
         describe(name, experiment.for_contender(name), prepared) for name in experiment.contenders
     ]
@@ -207,19 +206,68 @@ def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
     return described
 
 
-def _require_effect_on_data(experiment: Experiment, prepared: Prepared) -> None:
+def missing(
+    experiment: Experiment, contenders: Sequence[Contender], prepared: Prepared
+) -> dict[str, str]:
+    """Return what settings need for an effect and do not find here, with the reasons
+    (`effects.Reasons`).
+    """
+    cards = [contender.card for contender in contenders]
+    of_networks = {"num_steps", "neuron", *building.NEURON_SETTINGS, *building.SHAPE_SETTINGS}
+    taken = {name for card in cards for name in effective(card) | (card.network.keys() - TUNABLE)}
+    binning, spikes = prepared.preprocessing.binning, "num_steps" in taken
+    is_recorded, size = binning is not None, experiment.image_size
+    sides = binning.sensor if binning else prepared.image_shape[1:]
+    official = set() if prepared.official is None else set(np.unique(prepared.official))
     kinds = ["still images", "recordings of an event camera"]
-    of_images = ("convert", "robustness", "whitening")
-    asked = [f"{name}:" for name in of_images if getattr(experiment, name)]
-    if experiment.encoding != "direct":
-        asked.insert(0, "encoding:")
-    if prepared.preprocessing.binning is None:
-        asked = [f"augmentation: {name}" for name in augmenting.of_events(experiment.augmentation)]
-        kinds.reverse()
-    if asked:
-        raise InputError(
-            f"{asked[0]} is for {kinds[0]}, and {prepared.name} has {kinds[1]}. Leave it out."
-        )
+    for_others = f"it is for {kinds[not is_recorded]}, and {prepared.name} has {kinds[is_recorded]}"
+    no_rival = "one contender has no rival"
+    concerns_none = f"it concerns none of the contenders ({', '.join(experiment.contenders)})"
+    conditions = [
+        ("images", not is_recorded, for_others),
+        ("recordings", is_recorded, for_others),
+        (
+            "augmentation",
+            is_recorded or not augmenting.of_events(experiment.augmentation),
+            for_others,
+        ),
+        *((name, name in taken, concerns_none) for name in of_networks - {"num_steps"}),
+        ("num_steps", is_recorded or spikes, concerns_none),
+        ("encoding", any(card.encoding == experiment.encoding for card in cards), concerns_none),
+        ("controls", is_recorded or spikes, concerns_none),
+        ("pretrained", any(map(registry.library_of, experiment.contenders)), concerns_none),
+        (
+            "whitening",
+            any(building.to_whiten(each.outline, each.card.image_shape) for each in contenders),
+            concerns_none,
+        ),
+        (
+            "start",
+            any(each.card.num_steps and neuron_places(each.outline) for each in contenders),
+            concerns_none,
+        ),
+        ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
+        ("budget_by", experiment.epochs is None, "the epochs are given"),
+        ("equivalence_margin", len(cards) > 1 or spikes, no_rival),
+        ("answer_for", len(cards) > 1 or experiment.convert, no_rival),
+        ("tolerance", len(cards) > 1 or experiment.convert, no_rival),
+        (
+            "split",
+            experiment.split == "default" or (prepared.groups is not None and TEST not in official),
+            f"{prepared.name} has {'a test set of its own' if TEST in official else 'no groups'}",
+        ),
+        (
+            "split_seed",
+            not official >= {VALIDATION, TEST} or experiment.limit is not None,
+            f"{prepared.name} has validation and test images of its own",
+        ),
+        (
+            "image_size",
+            size is None or (max(sides) >= size if is_recorded else size in sides),
+            f"the images of {prepared.name} have {sides[0]}×{sides[1]} pixels",
+        ),
+    ]
+    return {need: reason for need, is_met, reason in conditions if not is_met}
 
 
 def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender:

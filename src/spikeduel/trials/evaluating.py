@@ -11,7 +11,7 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel import auditing, data
-from spikeduel.data import Prepared, Split, pictures
+from spikeduel.data import Prepared, Split, catalogue, pictures
 from spikeduel.data.events import formats
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
@@ -24,7 +24,7 @@ from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Robustness, Test
-from spikeduel.settings import Experiment, read_experiment
+from spikeduel.settings import Experiment, effects, read_experiment
 from spikeduel.spiking.kernels import unfused
 from spikeduel.spiking.random_keys import seeded
 from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
@@ -194,6 +194,11 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
             progress.say(f"note: {prepared.name}: ignored {ignored}")
         for line in pictures_left_out(counted):
             progress.say(f"warning: {prepared.name}: {line}")
+    binning = card.preprocessing.binning
+    if binning and catalogue.binned(prepared, experiment, None).preprocessing != card.preprocessing:
+        why = f"{card.contender} takes its own {binning.num_frames} frames of a recording"
+        names = effects.given(experiment) & {"num_steps", "bin_ms", "image_size"}
+        effects.refuse(dict.fromkeys(sorted(names), why))
     if prepared.image_shape != card.image_shape:
         raise InputError(
             f"{card.contender} takes images of shape {list(card.image_shape)} (channels, height, "
@@ -351,7 +356,8 @@ def import_model(
 
     `experiment` names the training data, for class names and preprocessing (default: the file's
     record, else numbered classes and grey square images). `encoding` (direct), `num_steps` (25) and
-    `dt` (1e-4 seconds) apply unless the file says otherwise. Raises `InputError`.
+    `dt` (1e-4 seconds) apply unless the file says otherwise. Recordings become `num_steps` frames
+    of the experiment's `bin_ms`. Raises `InputError`.
     """
     progress = progress or Progress()
     try:
@@ -361,7 +367,11 @@ def import_model(
 
     def trained_on() -> nir.TrainedOn:
         assert experiment is not None
-        prepared = data.load(experiment, progress.track, say=progress.say)
+        frames = experiment if num_steps is None else replace(experiment, num_steps=num_steps)
+        prepared = data.load(frames, progress.track, say=progress.say)
+        needs = "images" if prepared.preprocessing.binning else "recordings"
+        names = effects.given(experiment) | ({"encoding"} if encoding else set())
+        effects.refuse(effects.idle(names, {needs: f"{prepared.name} has other data"}))
         return nir.TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
 
     known = None if experiment is None else trained_on

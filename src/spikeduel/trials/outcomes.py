@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
+from spikeduel import data
 from spikeduel.auditing import labels as judging
 from spikeduel.auditing.context import sides_of
 from spikeduel.data import TEST, Prepared, Split
@@ -325,6 +326,7 @@ def assemble(
     """Return the content of results.json. `not_converted` gives reasons by contender."""
     dataset = describe_dataset(
         *(prepared, splits),
+        can_fold=data.can_fold(prepared, experiment, 5),
         audit=audit,
         labels=labels[0],
         suspect_labels=list(labels[1][:MOST_SUSPECT_LABELS]),

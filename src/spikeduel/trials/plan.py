@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -136,10 +136,11 @@ def forecast(
     spread: float | None = None,
     store: Place = None,
     progress: Progress | None = None,
+    given: Collection[str] = (),
 ) -> Forecast:
     """Return the chance to find a true `lead` (a fraction) and the training time, by the number of
     seeds, without training. The variation over seeds is `spread` (a fraction), that of stored
-    trials, or assumed. Raises `InputError`.
+    trials, or assumed. `given` as in `comparing.compare`. Raises `InputError`.
     """
     progress, store = progress or Progress(), opened(store)
     if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
@@ -149,7 +150,7 @@ def forecast(
     if len(experiment.contenders) < 2:
         raise InputError("a difference takes two contenders: name another --contender.")
     experiment, prepared, splits = loaded(experiment, progress)
-    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress)
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress, given)
     resolved = replace(resolved, experiment=replace(resolved.experiment, seeds=max(SEEDS)))
     plan = make(resolved, prepared, splits, store, progress, timed={})
     source, known = _variability(plan, prepared, splits, store, spread)

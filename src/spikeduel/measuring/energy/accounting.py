@@ -469,7 +469,7 @@ def _threshold(
         return _cheaper(*_weighed(pair, definition, pair.moved(axis, column), changed))
 
     changes, whole = [], axis in ("steps", "bits")
-    for end in (min(least, now), max(most, now)):
+    for end in {min(least, now): 0, max(most, now): 0}.keys() - {now}:
         values = np.geomspace(now, end, _TRIED)
         if whole:
             values = np.append(np.arange(now, end, np.sign(end - now)), end)

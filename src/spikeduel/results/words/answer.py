@@ -56,7 +56,7 @@ _ACCOUNTINGS: dict[Evidence, str] = {
     "with memory": ", estimated with memory on both sides",
 }
 _SETTLES = {
-    "--group-by": "keeps pictures of one person, object or scan on one side of the split",
+    "--split": "keeps pictures of one person, object or scan on one side of the split",
     "--folds": "tests every image once",
     "--seeds": "shows whether other trainings agree",
     "--tune": "gives each contender its own best settings",

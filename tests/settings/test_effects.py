@@ -1,0 +1,169 @@
+"""A given setting changes the plan, or is refused: each setting on each kind of data."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import made_recordings
+from spikeduel.settings import Experiment, effects
+from spikeduel.settings.fields import Need, setting_of
+from spikeduel.settings.recipes import asked, baseline, events, strong
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+from spikeduel.trials import auto_settings, controls, conversion, plan
+from spikeduel.trials.contenders import trials_of
+from spikeduel.trials.store import Store
+
+OTHER = {
+    "family": ["own:net=cnn"],
+    "pretrained": "no",
+    "seeds": 2,
+    "convert": 8,
+    "equivalence_margin": 0.02,
+    "answer_for": "energy",
+    "tolerance": 2.0,
+    "robustness": True,
+    "optimism": True,
+    "encoding": "rate",
+    "num_steps": 3,
+    "neuron": "if",
+    "beta": 0.7,
+    "threshold": 0.7,
+    "reset_mechanism": "zero",
+    "surrogate": "sigmoid",
+    "surrogate_alpha": 3.0,
+    "hidden": 7,
+    "width": 5,
+    "pooling": "avg",
+    "dropout": 0.4,
+    "minutes": 2.0,
+    "budget_by": "epochs",
+    "batch_size": 3,
+    "augmentation": "eventdrop",
+    "optimizer": "adamw",
+    "learning_rate": 0.003,
+    "weight_decay": 0.01,
+    "label_smoothing": 0.2,
+    "whitening": True,
+    "patience": 2,
+    "split": "published",
+    "folds": 3,
+    "split_seed": 1,
+    "limit": 14,
+    "data_dir": "elsewhere",
+    "group_by": "_(.)",
+    "image_size": 6,
+    "bin_ms": 10.0,
+}
+"""Another value of each setting; of those that are not here, the test says why."""
+NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
+"""Settings that the cases name themselves."""
+OF_THE_MACHINE = {"device", "precision"}
+LATER = {
+    "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
+    "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
+    "equivalence_margin": lambda resolved, trials: (
+        len(resolved.contenders) > 1 or any(trial.card.num_steps for trial in trials)
+    ),
+    "robustness": lambda resolved, trials: trials[0].card.preprocessing.binning is None,
+    "convert": lambda resolved, trials: (
+        conversion.refusals(resolved.experiment, resolved.contenders) is not None
+    ),
+}
+"""Settings of the work after training, and whether they do something there."""
+TWINS = ("vgg-lif", "vgg-relu")
+CASES = {
+    "images, twins": strong("pictures", contenders=TWINS, epochs=4),
+    "images, one network without spikes": baseline("pictures", contenders=("small-cnn",), epochs=4),
+    "images with sides, one that spikes": baseline("sides", contenders=("dense-snn",), epochs=4),
+    "recordings": events("bars", epochs=4),
+    "recordings, none that spikes": events("bars", epochs=4, contenders=("vgg-relu",)),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for place in ("pictures", "sides/train", "sides/val", "sides/test"):
+        for name in "ab":
+            (folder := root / place / name).mkdir(parents=True)
+            for number in range(12):
+                pixels = rng.integers(0, 255, (8, 9), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"p_{number % 6}_{number}.png")
+    made_recordings.directions(root / "bars", 12)
+    return root
+
+
+def planned(experiment, changed, store):
+    """All that a setting of a comparison can change before its trainings."""
+    experiment, prepared, splits = plan.loaded(experiment, Progress())
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, Progress())
+    trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
+    later = LATER.get(changed)
+    return (
+        sorted(trial.key for trial in trials),
+        [sorted(controls.of(trial, prepared)) * trial.experiment.controls for trial in trials],
+        later is not None and later(resolved, trials),
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_data):
+    experiment = CASES[case]
+    experiment = replace(experiment, dataset=str(folders / experiment.dataset))
+    store, silent, refused = Store("store"), [], set()
+    before = planned(experiment, None, store)
+    other = OTHER | {"controls": not experiment.controls, "start": "fresh"}
+    if experiment.start == "fresh":
+        other["start"] = "relu"
+    if experiment.encoding == "rate":
+        other["encoding"] = "direct"
+    for name, value in other.items():
+        try:
+            if planned(replace(experiment, **{name: value}), name, store) == before:
+                silent.append(name)
+        except InputError:
+            refused.add(name)
+    assert silent == []
+    assert {"minutes", "budget_by", "data_dir", "family"} < refused
+    assert ("bin_ms" in refused) == ("recordings" not in case)
+
+
+def test_the_cases_know_every_setting():
+    settings = {member.name for member in fields(Experiment)}
+    assert {*OTHER, "controls", "start"} | NAMED | OF_THE_MACHINE == settings
+
+
+def test_needs_are_those_that_somebody_can_lack():
+    assert set(Need.__args__) == effects.NEEDS
+    kinds = {member.name: setting_of(member.type) for member in fields(Experiment)}
+    assert kinds["bin_ms"].needs == ("framing", "recordings")
+    assert kinds["beta"].needs == ("training",)
+    assert kinds["dataset"].needs == ()
+
+
+def test_given_is_what_differs_from_the_recipe():
+    assert effects.given(strong("digits")) == set()
+    assert effects.given(baseline("digits", hidden=7, seeds=1)) == {"hidden"}
+    with_contenders = asked({"dataset": "digits", "contenders": ("small-cnn",), "beta": 0.7})
+    assert effects.given(with_contenders) == {"contenders", "beta"}
+
+
+def test_the_first_reason_is_told_and_what_the_recipe_has():
+    experiment = baseline("digits", num_steps=3)
+    reasons = effects.idle({"num_steps", "seeds"}, {"num_steps": "nothing spikes"})
+    assert reasons == {"num_steps": "nothing spikes"}
+    with pytest.raises(InputError) as error:
+        effects.refuse(reasons, experiment)
+    assert str(error.value) == (
+        "num_steps: has no effect: nothing spikes. Leave it out, or give the recipe's (25)."
+    )
+    assert effects.without(experiment, reasons) == baseline("digits")
+
+
+def test_in_a_study_what_one_duel_uses_may_stay():
+    assert effects.common([{"bin_ms": "images", "beta": "x"}, {"beta": "y"}]) == {"beta": "x"}
+    assert effects.common([{"bin_ms": "images"}, {}]) == {}
