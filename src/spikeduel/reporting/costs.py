@@ -38,6 +38,7 @@ from spikeduel.results.means import (
     stream_ms,
 )
 from spikeduel.results.run import Results
+from spikeduel.results.significance import Measure
 from spikeduel.results.trials import EarlyExit, Trial
 from spikeduel.results.words.costs import (
     FAMILY_TITLES,
@@ -101,9 +102,14 @@ def _row(
     }
 
 
-def _contender(trials: Sequence[Trial], joules: Range | None, seconds: float | None) -> Row:
+def _contender(
+    trials: Sequence[Trial],
+    joules: Range | None,
+    seconds: float | None,
+    measure: Measure = "accuracy",
+) -> Row:
     kind = "spiking" if trials[0].spiking else "without spikes"
-    accuracies = [trial.test.accuracy for trial in trials if trial.test]
+    accuracies = [getattr(trial.test, measure) for trial in trials if trial.test]
     return _row(trials[0].contender, kind, accuracies, joules, seconds)
 
 
@@ -177,19 +183,26 @@ def at_a_glance(results: Results) -> Chart | None:
     energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
     axis = _energy("on_chip") if energies else _TIME
     shown = [
-        _contender(trials, energies.get(name), None if energies else spent.low)
+        _contender(trials, energies.get(name), None if energies else spent.low, results.measure)
         for name, spent in (energies or times).items()
         if (trials := results.of(name))  # a contender whose scores failed has costs alone
     ]
     colours = charts.contender_colours(results.trials)
-    return Chart("answer", [_panel(shown, axis, colours)]) if shown else None
+    y = "test accuracy, %" if results.measure == "accuracy" else "balanced accuracy, %"
+    return Chart("answer", [_panel(shown, axis, colours, y=y)]) if shown else None
 
 
 def _kind(row: Row) -> str:
     return str(row["network"]).partition(" (")[0]
 
 
-def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "") -> Panel:
+def _panel(
+    rows: Sequence[Row],
+    x: Axis,
+    colours: dict[str, str],
+    title: str = "",
+    y: str = "test accuracy, %",
+) -> Panel:
     known = [row for row in rows if row[x.column] is not None]
     places = [(float(row[x.column] or 0), float(row[ACCURACY] or 0)) for row in known]
     best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
@@ -210,7 +223,7 @@ def _panel(rows: Sequence[Row], x: Axis, colours: dict[str, str], title: str = "
             marks.append(Marks("spans", [row], bar, (x.column, "energy at most, J"), told=False))
         label = name if kind in ("spiking", "without spikes") else str(row["network"])
         marks.append(Marks("points", [row], look, label=label))
-    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE)
+    accuracy = Axis(ACCURACY, y, least=charts.LEAST_RANGE)
     return Panel(x, accuracy, marks, title, height=2.6)
 
 

@@ -16,7 +16,7 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 BY_CHANCE = 0.025
 """Probability of answers as good without any dependence on the truth, below which there is one."""
-DRAWS = 1999
+DRAWS = 999
 """Orders of the answers that are drawn, where the probability is in doubt."""
 ROUNDING = 1e-9
 """Differences in accuracy that are rounding."""
@@ -52,7 +52,7 @@ def mean_accuracy(trials: Sequence[Trial], measure: Measure = "accuracy") -> flo
 def _images_of(trials: Sequence[Trial]) -> np.ndarray:
     """Return the number of test images of each class, in all folds, int64 `[K]`."""
     tests = {trial.fold: trial.test for trial in trials if trial.test}
-    return np.sum([test.by_class.images for test in tests.values()], axis=0)
+    return np.atleast_1d(np.sum([test.by_class.images for test in tests.values()], axis=0))
 
 
 def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np.ndarray]:
@@ -81,20 +81,25 @@ def share_of_most_frequent(trials: Sequence[Trial]) -> float:
 
 
 def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -> bool:
-    """Return True unless the answers of a contender, or of its `control`, are shown to depend on
-    the truth: their balanced accuracy is above that of the same answers in other orders.
+    """Return True unless a contender, or its `control`, is shown to have learned something."""
+    return not depend_on_truth(list(_tables(trials, control).values()))
+
+
+def depend_on_truth(tables: Sequence[np.ndarray]) -> bool:
+    """Return True if answers depend on the truth: their balanced accuracy is above that of the same
+    answers in other orders. `tables` `[3, K]`, one a seed: images, answers and right answers of
+    each class.
 
     That is a permutation test; seeds answer the same images, and count as one. Answers that lie far
     enough above need no drawing (Cantelli's inequality).
     """
-    tables = list(_tables(trials, control).values())
     by_chance = np.mean([_mean_by_chance(table) for table in tables], axis=0)
     ahead = np.mean([_balanced(table) for table in tables]) - by_chance[0]
     if ahead <= ROUNDING or ahead**2 >= (1 / BY_CHANCE - 1) * by_chance[1] ** 2:
-        return bool(ahead <= ROUNDING)
+        return bool(ahead > ROUNDING)
     drawn = np.mean([np.sort(_drawn_by_chance(table)) for table in tables], axis=0)
     as_high = drawn - by_chance[0] >= ahead - ROUNDING
-    return bool((1 + as_high.sum()) / (1 + DRAWS) > BY_CHANCE)
+    return bool((1 + as_high.sum()) / (1 + DRAWS) <= BY_CHANCE)
 
 
 def _mean_by_chance(table: np.ndarray) -> tuple[float, float]:

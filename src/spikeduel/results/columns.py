@@ -204,6 +204,12 @@ SCORES: list[Column[ContenderRow]] = [
     ),
     _score_column("F1 %", "f1", f"The harmonic mean of precision and recall; {OVER_CLASSES}"),
 ]
+BALANCED = _score_column(
+    "balanced accuracy %",
+    "balanced_accuracy",
+    "Mean of the recalls of the classes, so that each class counts alike. Contenders are compared "
+    "by it where the largest class has more than five times the test images of the smallest.",
+)
 CONVERGED = {True: "yes", False: "no", None: "–"}
 TRAINING: list[Column[ContenderRow]] = [
     Column(
@@ -229,9 +235,15 @@ TRAINING: list[Column[ContenderRow]] = [
 ]
 
 
+def score_columns(results: Results) -> list[Column[ContenderRow]]:
+    """Return the scores, with the one by which contenders are compared first."""
+    return SCORES if results.measure == "accuracy" else [BALANCED, *SCORES]
+
+
 def contender_columns(results: Results) -> list[Column[ContenderRow]]:
     kind = KIND if results.twins else KIND[:-1]
-    return [CONTENDER, *kind, *SCORES, *TRAINING, *measure_columns(results.trials)]
+    scores = score_columns(results)
+    return [CONTENDER, *kind, *scores, *TRAINING, *measure_columns(results.trials)]
 
 
 def measure_columns(trials: Sequence[Trial]) -> list[Column[ContenderRow]]:
@@ -270,8 +282,8 @@ PAIRS: list[Column[Pair]] = [
         "points",
         lambda pair: pair.difference,
         signed,
-        "The first minus the second, in points of accuracy. The one with the higher accuracy "
-        "stands first.",
+        "The first minus the second, in points of accuracy (balanced, where classes are "
+        "unbalanced). The one with the higher accuracy stands first.",
     ),
     Column(
         "95 % interval",
@@ -580,7 +592,7 @@ def both_ways(amounts: Ways) -> str:
     return per_step if per_step == hoisted else f"{per_step} ({hoisted})"
 
 
-TABLES: list[Sequence[Column[Any]]] = [SCORES, TRAINING, PAIRS, CALIBRATION]
+TABLES: list[Sequence[Column[Any]]] = [SCORES, [BALANCED], TRAINING, PAIRS, CALIBRATION]
 """Tables whose definitions the report and the glossary give."""
 
 

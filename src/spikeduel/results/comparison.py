@@ -8,10 +8,10 @@ from msgspec import structs
 
 from spikeduel.results.columns import (
     CONTENDER,
-    SCORES,
     contender_columns,
     contender_rows,
     render,
+    score_columns,
     spread_note,
     text_rows,
     to_latex,
@@ -153,7 +153,8 @@ class Comparison:
     def to_latex(self) -> str:
         """Return the scores in per cent as a LaTeX table (booktabs)."""
         rows = contender_rows(self.results)
-        return to_latex([CONTENDER, *SCORES], rows, spread_note(self.results.trials))
+        columns = [CONTENDER, *score_columns(self.results)]
+        return to_latex(columns, rows, spread_note(self.results.trials))
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import Meta, structs
 
 from spikeduel.data.events.recordings import EventRates
-from spikeduel.results.accuracy import ContenderOptimism
+from spikeduel.results.accuracy import ContenderOptimism, measure_of
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding
 from spikeduel.results.power import Power
-from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.results.significance import Conclusion, Difference, Measure
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
@@ -301,6 +301,11 @@ class Results(Frozen):
         named |= {name for lead in answer.leads for name in (*lead.values, lead.leader, lead.over)}
         if not named <= {None, *self.contenders}:
             raise ValueError("the answer is about other contenders than those of the trials")
+
+    @property
+    def measure(self) -> Measure:
+        """The measure by which contenders are compared."""
+        return measure_of(self.trials)
 
     @property
     def answer(self) -> Answer:

@@ -58,7 +58,7 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
             created=results.created,
             dataset=results.dataset.name,
             accuracy={
-                name: list(accuracy.of_seeds(results.of(name)).values())
+                name: list(accuracy.of_seeds(results.of(name), "accuracy").values())
                 for name in results.contenders
             },
             models=[str(run / trial.model) for trial in results.trials if trial.model],

@@ -149,8 +149,9 @@ class Difference(Frozen):
             f"{100 * self.difference:+.2f} points, 95 % interval {100 * low:+.2f} to "
             f"{100 * high:+.2f}"
         )
+        of = "" if self.measure == "accuracy" else " (balanced accuracy)"
         return (
-            f"a − b: {numbers.replace('-', '−')}, p = {self.p_value:.3g}: "
+            f"a − b: {numbers.replace('-', '−')}{of}, p = {self.p_value:.3g}: "
             f"{self.conclusion.replace('_', ' ')}"
         )
 
@@ -328,7 +329,7 @@ def tested_predictions(
 def are_unbalanced(counts: Sequence[int] | np.ndarray) -> bool:
     """Return True if a class has far more images than another; classes without any are left out."""
     present = [count for count in counts if count]
-    return max(present) > IMBALANCE * min(present)
+    return max(present, default=0) > IMBALANCE * min(present, default=0)
 
 
 def balanced_classes(labels: np.ndarray) -> np.ndarray | None:

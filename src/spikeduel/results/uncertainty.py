@@ -228,6 +228,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray, weights: np.ndarray | None
 
     if weights is not None and weights.min() < weights.max():
         whole = np.rint(WEIGHT * weights / weights.min()).astype(np.int64)
+        whole //= np.gcd.reduce(whole)
         return sign_flips(whole * (right_a.astype(np.int64) - right_b))
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))

@@ -1,11 +1,12 @@
 """The answer in words."""
 
 from spikeduel.results.answer import cheaper, was_busy
-from spikeduel.results.columns import SCORES, Averaged, score, span
+from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
 from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results
+from spikeduel.results.significance import Measure
 from spikeduel.results.words.costs import amount, families, range_in_words
-from spikeduel.results.words.numbers import duration, hundredths, per_cent, points
+from spikeduel.results.words.numbers import duration, hundredths, named, per_cent, points
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -22,16 +23,18 @@ RULE = (
     "training, nor where the one that is ahead was trained longer, nor where no difference "
     "between the kinds is shown and the test images are too few to show one of five points."
 )
-TITLES: dict[Quantity, str] = {
+TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
+    "balanced_accuracy": "balanced accuracy, %",
     "training": "training",
     "answer": "answer",
     "energy": "energy",
     "memory": "memory",
     "size": "size",
 }
-MEANINGS: dict[Quantity, str] = {
+MEANINGS: dict[Quantity | Measure, str] = {
     "accuracy": SCORES[0].definition,
+    "balanced_accuracy": BALANCED.definition,
     "training": "Time of one training on this machine, with its epochs with ReLU.",
     "answer": "Time of one answer to one image on this machine, median.",
     "energy": (
@@ -104,9 +107,14 @@ def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
     """Return the lead in accuracy, and its evidence."""
     rival = _with_kind(results, answer.rival or "")
     if answer.pair is None:
-        return "it has the highest accuracy", f"it has no seed in common with {rival}"
+        return (
+            f"it has the highest {named(results.measure)}",
+            f"it has no seed in common with {rival}",
+        )
     pair = answer.pair.ordered(answer.take or "")
     tested = f"{counted(pair.n, 'test image')}, {counted(pair.seeds, 'seed')}"
+    if pair.measure != "accuracy":
+        tested = f"{named(pair.measure)} on {tested}"
     for name in (pair.a, pair.b):
         trainings = results.of(name, tested=False)
         if failed := sum(trial.status == "failed" for trial in trainings):
@@ -184,8 +192,13 @@ def rows(results: Results) -> list[dict[str, str]]:
         lines.append(("over", [_short(lead.over or "") if lead.leader else "" for lead in leads]))
     if several > 1:
         lines.append(("how sure", [lead.evidence for lead in leads]))
-    titles = [TITLES[lead.quantity] for lead in leads]
+    titles = [TITLES[measured(results, lead)] for lead in leads]
     return [{"": title, **dict(zip(titles, cells, strict=True))} for title, cells in lines]
+
+
+def measured(results: Results, lead: Lead) -> Quantity | Measure:
+    """Return the quantity of a lead, or the measure of accuracy that it is about."""
+    return results.measure if lead.quantity == "accuracy" else lead.quantity
 
 
 def _short(name: str) -> str:
@@ -199,7 +212,7 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
     value = lead.values[name]
     match lead.quantity:
         case "accuracy":
-            return score(results.of(name), "accuracy") or Averaged("failed")
+            return score(results.of(name), results.measure) or Averaged("failed")
         case "training":
             return Averaged(duration(value.low))
         case "answer":

@@ -25,6 +25,11 @@ def hundredths(share: float, digits: int = 2) -> str:
     return f"{rounded + 0:f}"
 
 
+def named(measure: str) -> str:
+    """Return a measure in words: "balanced accuracy"."""
+    return measure.replace("_", " ")
+
+
 def points(share: float) -> str:
     """Return a difference: "0.65 points"."""
     return f"{hundredths(share)} points"

@@ -9,6 +9,7 @@ from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.numbers import (
     counted,
     listed,
+    named,
     p_value,
     per_cent,
     points,
@@ -41,7 +42,8 @@ def verdict(results: Results) -> str:
         lead = f"{signed(pair.difference)}; {interval(pair)}; {p_value(pair.p_value)}"
         against.setdefault(conclusion(pair, pair.a, pair.b), []).append(f"{pair.b} ({lead})")
     sentences += [
-        f"Accuracy on {counted(pairs[0].n, 'test image')}: {best} has the highest, "
+        f"{named(pairs[0].measure).capitalize()} on {counted(pairs[0].n, 'test image')}: "
+        f"{best} has the highest, "
         f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
         *(f"Against {listed(names)}: {text}." for text, names in against.items()),
         "Brackets: points, 95 % interval.",
@@ -61,8 +63,8 @@ def difference_line(
     """Return a line on a difference; `num_folds` if each fold was trained once."""
     trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
     return (
-        f"{a} − {b}: {signed(difference.difference)} points, 95 % interval "
-        f"{interval(difference)}, p = {difference.p_value:.3g} ({difference.test}), "
+        f"{a} − {b}: {signed(difference.difference)} points of {named(difference.measure)}, "
+        f"95 % interval {interval(difference)}, p = {difference.p_value:.3g} ({difference.test}), "
         f"{counted(difference.n, 'test image')}, {trained}: {conclusion(difference, a, b)}."
     )
 

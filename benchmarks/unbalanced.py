@@ -1,0 +1,185 @@
+"""How often a conclusion on unbalanced classes is false, by accuracy as before and as it is now.
+
+    python benchmarks/unbalanced.py [--repeats 400]
+
+Answers on two classes, of which the positives are rare, are made up with known recalls of both. An
+image is as hard for all networks (half of the variance), or for its group of five; seeds differ in
+level. From 5 to 1 on, networks are compared by balanced accuracy, the mean of the two recalls.
+
+**Learning.** A network that learned something is called unlearned, or one that guesses is not.
+Before, accuracy had to be two standard errors above the share of the negatives.
+
+**The winner.** The one with the higher balanced accuracy finds 80 % of the positives at 8 % false
+alarms, the other 33 % at 1 %. Counted are verdicts, and leads, for the other. Before, the difference
+was one in accuracy.
+
+**The interval** of the balanced difference, 95 %: how often it holds the truth, and how often one of
+two networks that are equal (80 % of positives at 8 % false alarms, 85 % at 13 %) is called better.
+
+Results go to benchmarks/results/unbalanced.json.
+"""
+
+import argparse
+import itertools
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import special
+
+from spikeduel.results import significance
+from spikeduel.results.accuracy import depend_on_truth
+from spikeduel.results.significance import Conclusion, balanced_classes
+from spikeduel.system.progress import TerminalProgress
+
+RESULT = Path(__file__).parent / "results" / "unbalanced.json"
+SHARES = (0.1, 0.01)
+SIZES = (300, 1000, 3000)
+SEEDS = (1, 4)
+GROUP_SIZE = 5
+SPREAD = 0.1
+"""Standard deviation of a seed's level, in standard deviations of the difficulty of images."""
+NETWORKS = {
+    "recall 80 %, specificity 92 %": (0.8, 0.92),
+    "recall 100 %, specificity 97 %": (1.0, 0.97),
+    "recall 33 %, specificity 99 %": (0.33, 0.99),
+}
+GUESSES = {"always no": 0.0, "yes for 3 %": 0.03, "yes for 10 %": 0.1, "yes for half": 0.5}
+BETTER, RIVAL = (0.8, 0.92), (0.33, 0.99)
+PAIRS = {
+    "equal": ((0.8, 0.92), (0.85, 0.87)),
+    "15 points of recall": ((0.8, 0.92), (0.65, 0.92)),
+    "other recalls": (BETTER, RIVAL),
+    "nearly perfect": ((0.99, 0.995), (0.97, 0.995)),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Test images, the share of positives among them, and seeds; grouped or not."""
+
+    positives: float
+    images: int
+    seeds: int = 1
+    group_size: int = 1
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Labels of the images, bool `[N]`, the positives last; groups are of one class."""
+        num_groups = self.images // self.group_size
+        positive = max(1, round(self.positives * num_groups))
+        return np.arange(num_groups).repeat(self.group_size) >= num_groups - positive
+
+
+def answered(
+    case: Case, recall: float, specificity: float, difficulty: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return right answers, bool `[S, N]`, of a network with these true recalls."""
+    labels = case.labels
+    aim = special.ndtri(np.where(labels, recall, specificity)) * np.sqrt(1 + SPREAD**2)
+    level = SPREAD * rng.standard_normal((case.seeds, 1))
+    own = rng.standard_normal((case.seeds, len(labels)))
+    return np.sqrt(0.5) * (difficulty + own) < aim + level
+
+
+def difficulty_of(case: Case, rng: np.random.Generator) -> np.ndarray:
+    """Return the difficulty of images, `[N]`, equal within a group."""
+    return rng.standard_normal(case.images // case.group_size).repeat(case.group_size)
+
+
+def table_of(labels: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return images, answers and right answers of both classes, int `[3, 2]`."""
+    predicted = np.where(right, labels, ~labels)
+    columns = (labels, predicted, labels[right])
+    return np.array([np.bincount(column.astype(int), minlength=2) for column in columns])
+
+
+def beat_share(labels: np.ndarray, right: np.ndarray) -> bool:
+    """Return the former verdict: accuracy is two standard errors above the share of negatives."""
+    share = 1 - labels.mean()
+    return bool(right.mean() > share + 2 * (share * (1 - share) / len(labels)) ** 0.5)
+
+
+def learning(case: Case, repeats: int, progress: TerminalProgress) -> list[dict[str, object]]:
+    """Return the shares of wrong verdicts on learning, for each network."""
+    rng, labels, rows = np.random.default_rng(0), case.labels, []
+    for name in (*NETWORKS, *GUESSES):
+        before, now = 0, 0
+        for _ in progress.track(range(repeats), name, repeats):
+            if name in NETWORKS:
+                right = answered(case, *NETWORKS[name], difficulty_of(case, rng), rng)[0]
+            else:
+                right = (rng.random(len(labels)) < GUESSES[name]) == labels
+            before += beat_share(labels, right) != (name in NETWORKS)
+            now += depend_on_truth([table_of(labels, right)]) != (name in NETWORKS)
+        wrong = {"wrong_before": before / repeats, "wrong_now": now / repeats}
+        rows.append({**asdict(case), "network": name, **wrong})
+    return rows
+
+
+def winner(case: Case, repeats: int, progress: TerminalProgress) -> dict[str, object]:
+    """Return how often the worse network is called better, and how often it leads."""
+    rng = np.random.default_rng(0)
+    classes = balanced_classes(case.labels)
+    counts = dict.fromkeys(
+        ["better_before", "better_now", "leads_before", "leads_now", "found_now"], 0
+    )
+    for _ in progress.track(range(repeats), "winner", repeats):
+        difficulty = difficulty_of(case, rng)
+        right = [answered(case, *recalls, difficulty, rng) for recalls in (BETTER, RIVAL)]
+        for rule, alike in (("before", None), ("now", classes)):
+            found = significance.difference(right[0], right[1], classes=alike)
+            counts[f"better_{rule}"] += found.conclusion is Conclusion.B_BETTER
+            counts[f"leads_{rule}"] += found.difference < 0
+        counts["found_now"] += found.conclusion is Conclusion.A_BETTER
+    return {**asdict(case), **{name: count / repeats for name, count in counts.items()}}
+
+
+def coverage(case: Case, repeats: int, progress: TerminalProgress) -> list[dict[str, object]]:
+    """Return how often the interval of a balanced difference holds the truth, for each pair."""
+    rng, rows = np.random.default_rng(0), []
+    classes, groups = balanced_classes(case.labels), None
+    if case.group_size > 1:
+        groups = np.arange(case.images) // case.group_size
+    for name, pair in PAIRS.items():
+        truth = (sum(pair[0]) - sum(pair[1])) / 2
+        held, better, widths = 0, 0, []
+        for _ in progress.track(range(repeats), name, repeats):
+            difficulty = difficulty_of(case, rng)
+            right = [answered(case, *recalls, difficulty, rng) for recalls in pair]
+            found = significance.difference(right[0], right[1], groups, classes=classes)
+            held += found.ci95[0] <= truth <= found.ci95[1]
+            better += found.conclusion.better
+            widths.append(found.ci95[1] - found.ci95[0])
+        shares = {"interval_holds": held / repeats, "better": better / repeats}
+        width = round(100 * float(np.median(widths)), 2)
+        rows.append({**asdict(case), "pair": name, "truth": round(truth, 4), **shares})
+        rows[-1]["points_wide"] = width
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=400)
+    repeats, progress = parser.parse_args().repeats, TerminalProgress()
+    sizes = list(itertools.product(SHARES, SIZES))
+    cases = [Case(*size, seeds) for size in sizes for seeds in SEEDS]
+    grouped = [Case(*size, seeds, GROUP_SIZE) for size in sizes[1:3] for seeds in SEEDS]
+    measured = {
+        "learning": [row for size in sizes for row in learning(Case(*size), repeats, progress)],
+        "winner": [winner(case, repeats, progress) for case in cases],
+        "interval": [row for case in cases + grouped for row in coverage(case, repeats, progress)],
+    }
+    for name, rows in measured.items():
+        print(name, *rows, sep="\n", flush=True)
+    machine = {"python": platform.python_version(), "numpy": np.__version__}
+    settings = {"repeats": repeats, "spread_over_seeds": SPREAD, "machine": machine}
+    RESULT.write_text(json.dumps({**settings, **measured}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
