@@ -14,12 +14,8 @@ from spikeduel.results.significance import Measure, are_unbalanced
 from spikeduel.results.trials import Optimism, Trial
 from spikeduel.system.typed import Count, Frozen, Share
 
-BY_CHANCE = 0.025
-"""Probability of answers as good without any dependence on the truth, below which there is one."""
-DRAWS = 999
-"""Orders of the answers that are drawn, where the probability is in doubt."""
-ROUNDING = 1e-9
-"""Differences in accuracy that are rounding."""
+SURE = 2
+"""Standard deviations above chance from which a network has learned something."""
 
 
 def measure_of(trials: Sequence[Trial]) -> Measure:
@@ -51,8 +47,19 @@ def mean_accuracy(trials: Sequence[Trial], measure: Measure = "accuracy") -> flo
 
 def _images_of(trials: Sequence[Trial]) -> np.ndarray:
     """Return the number of test images of each class, in all folds, int64 `[K]`."""
-    tests = {trial.fold: trial.test for trial in trials if trial.test}
-    return np.atleast_1d(np.sum([test.by_class.images for test in tests.values()], axis=0))
+    images = [table[0] for table in _tables(trials).values()]
+    return np.max(images, axis=0) if images else np.zeros(0, np.int64)
+
+
+def effective_images(trials: Sequence[Trial]) -> float:
+    """Return the number of test images, or of images in equal classes that tell as much of balanced
+    accuracy.
+    """
+    images = _images_of(trials)
+    if not are_unbalanced(images):
+        return float(images.sum())
+    present = images[images > 0]
+    return float(len(present) ** 2 / (1 / present).sum())
 
 
 def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np.ndarray]:
@@ -86,40 +93,26 @@ def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -
 
 
 def depend_on_truth(tables: Sequence[np.ndarray]) -> bool:
-    """Return True if answers depend on the truth: their balanced accuracy is above that of the same
-    answers in other orders. `tables` `[3, K]`, one a seed: images, answers and right answers of
-    each class.
+    """Return True if answers depend on the truth: their balanced accuracy is `SURE` standard
+    deviations above the mean over all orders of the same answers. `tables` `[3, K]`, one a seed:
+    images, answers and right answers of each class.
 
-    That is a permutation test; seeds answer the same images, and count as one. Answers that lie far
-    enough above need no drawing (Cantelli's inequality).
+    Seeds answer the same images, and count as one.
     """
-    by_chance = np.mean([_mean_by_chance(table) for table in tables], axis=0)
-    ahead = np.mean([_balanced(table) for table in tables]) - by_chance[0]
-    if ahead <= ROUNDING or ahead**2 >= (1 / BY_CHANCE - 1) * by_chance[1] ** 2:
-        return bool(ahead > ROUNDING)
-    drawn = np.mean([np.sort(_drawn_by_chance(table)) for table in tables], axis=0)
-    as_high = drawn - by_chance[0] >= ahead - ROUNDING
-    return bool((1 + as_high.sum()) / (1 + DRAWS) <= BY_CHANCE)
+    ahead, off = np.mean([_ahead_of_chance(table) for table in tables], axis=0)
+    return bool(ahead > SURE * off)
 
 
-def _mean_by_chance(table: np.ndarray) -> tuple[float, float]:
-    """Return the mean and the standard deviation of balanced accuracy over all orders of the
-    answers.
+def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
+    """Return how far balanced accuracy is above its mean over all orders of the answers, less half
+    an image of the rarest class (continuity), and its standard deviation (Hoeffding 1951).
     """
     num_images, (images, answers, _) = table[0].sum(), table[:, table[0] > 0]
     weights = 1 / len(images) / images
     mean = weights @ (images * answers) / num_images
     squares = weights**2 @ (images * answers * (num_images - images - answers))
     variance = (squares / num_images + mean**2) / max(num_images - 1, 1)
-    return float(mean), float(max(variance, 0.0) ** 0.5)
-
-
-def _drawn_by_chance(table: np.ndarray) -> np.ndarray:
-    """Return balanced accuracies with the answers in other orders `[DRAWS]`."""
-    rng = np.random.default_rng(0)
-    truth, answers = (np.repeat(np.arange(table.shape[1]), counts) for counts in table[:2])
-    weights = (1 / np.count_nonzero(table[0]) / np.maximum(table[0], 1))[truth]
-    return np.array([weights @ (truth == rng.permutation(answers)) for _ in range(DRAWS)])
+    return _balanced(table) - mean - weights.max() / 2, max(variance, 0.0) ** 0.5
 
 
 def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:

@@ -96,7 +96,7 @@ def variability_of(
 
 
 def assumed_variability(
-    spread: float, num_images: int, effective_groups: float | None = None
+    spread: float, num_images: float, effective_groups: float | None = None
 ) -> Variability:
     """Return the variability if accuracy on an unlimited test set varies by `spread` over seeds,
     and answers disagree as in `BETWEEN`.

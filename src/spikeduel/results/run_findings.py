@@ -10,6 +10,8 @@ from msgspec import structs
 
 from spikeduel.results import power
 from spikeduel.results.accuracy import (
+    effective_images,
+    measure_of,
     no_better_than_chance,
     share_of_most_frequent,
     unlearned_controls,
@@ -209,7 +211,9 @@ def more_images(run: RunContext) -> Iterator[Values]:
         return
     if max(pair.seeds for pair in run.pairs) == 1:
         variability = power.assumed_variability(
-            power.ASSUMED_SPREADS[0], run.pairs[0].n, run.dataset.effective_groups_tested
+            power.ASSUMED_SPREADS[0],
+            effective_images(run.trials),
+            run.dataset.effective_groups_tested,
         )
         detectable = min(1.0, power.IN_REACH * variability.images)
         if detectable > FAR_TOO_FEW * power.LEAD:
@@ -289,7 +293,9 @@ def control_at_chance(run: RunContext) -> Iterator[Values]:
 
 @finds("below_nearest_neighbour")
 def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
-    probe = run.dataset.audit.probe.accuracy if run.dataset.audit else None
+    # Its balanced accuracy is not known.
+    is_plain = measure_of(run.trials) == "accuracy"
+    probe = run.dataset.audit.probe.accuracy if run.dataset.audit and is_plain else None
     below = []
     for name, trials in run.tested.items():
         # With folds, the audit is of the first one.
