@@ -51,15 +51,13 @@ def _images_of(trials: Sequence[Trial]) -> np.ndarray:
     return np.max(images, axis=0) if images else np.zeros(0, np.int64)
 
 
-def effective_images(trials: Sequence[Trial]) -> float:
-    """Return the number of test images, or of images in equal classes that tell as much of balanced
-    accuracy.
+def effective_images(trials: Sequence[Trial]) -> float | None:
+    """Return the number of images in equal classes that would tell as much of balanced accuracy as
+    these unbalanced ones; None unless they are.
     """
     images = _images_of(trials)
-    if not are_unbalanced(images):
-        return float(images.sum())
     present = images[images > 0]
-    return float(len(present) ** 2 / (1 / present).sum())
+    return len(present) ** 2 / (1 / present).sum() if are_unbalanced(images) else None
 
 
 def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np.ndarray]:

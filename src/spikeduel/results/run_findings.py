@@ -212,7 +212,7 @@ def more_images(run: RunContext) -> Iterator[Values]:
     if max(pair.seeds for pair in run.pairs) == 1:
         variability = power.assumed_variability(
             power.ASSUMED_SPREADS[0],
-            effective_images(run.trials),
+            effective_images(run.trials) or run.pairs[0].n,
             run.dataset.effective_groups_tested,
         )
         detectable = min(1.0, power.IN_REACH * variability.images)
