@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from msgspec.structs import astuple
 from torch import nn
 
@@ -13,6 +14,7 @@ from spikeduel.measuring.costing import cost
 from spikeduel.measuring.inside import attribution, chosen, look_inside, pictures
 from spikeduel.networks.foreign import Foreign, calling_of
 from spikeduel.networks.models import Model
+from spikeduel.spiking import kernels
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError
@@ -292,3 +294,16 @@ def test_it_adds_up_to_what_the_image_adds_to_the_score(image):
             for picture in (image, black)
         ]
     assert shares.sum() == pytest.approx(float(scores[0] - scores[1]), rel=0.02)
+
+
+@pytest.mark.parametrize("encoding", ["direct", "rate"])
+def test_one_image_looks_alike_without_compiled_kernels(image, encoding, monkeypatch):
+    models = {"a": spiking(encoding=encoding)}
+    (compiled,) = look_inside(models, image).models
+    monkeypatch.setattr(kernels, "_kernels", None)
+    with kernels.unfused():
+        (seen,) = look_inside(models, image).models
+    # Sums of gradients may be rounded otherwise.
+    assert structs.replace(seen, attribution=None) == structs.replace(compiled, attribution=None)
+    before, after = compiled.attribution.values, seen.attribution.values
+    np.testing.assert_allclose(after, before, atol=0.01 * abs(before).max())

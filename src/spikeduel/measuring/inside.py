@@ -389,16 +389,15 @@ def _threshold(
     neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
 ) -> list[float] | None:
     """Return a neuron's threshold at each step; an adaptive one rises with its spikes."""
-    from scipy.signal import lfilter
-
     dynamics = getattr(neuron, "dynamics", None)
     threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
     if not isinstance(threshold, int | float | Tensor):
         return None
     level = float(torch.as_tensor(threshold, dtype=torch.float32).expand(shape).flatten()[place])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
-    # A[t] = decay·A[t−1] + S[t−1]
-    adaptation = lfilter([0.0, 1.0], [1.0, -decay], fired.astype(float))
+    adaptation = np.zeros(len(fired))
+    for step in range(1, len(fired)):
+        adaptation[step] = decay * adaptation[step - 1] + fired[step - 1]
     return _short(level + gain * adaptation) if np.isfinite(level) else None
 
 

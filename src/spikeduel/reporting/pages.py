@@ -28,6 +28,7 @@ from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import costs as cost_words
+from spikeduel.spiking.kernels import unfused
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout
 from spikeduel.system import files, typed
@@ -120,7 +121,10 @@ def report(
     page = Page(comparison, table, models, held, kept, missing)
     drawn = {chart.name: chart for chart in _charts(page) if chart}
     path = Path(path or comparison.out / "report.html")
-    write(path, "report.html.j2", _context(page, drawn), comparison.results.dataset.noun)
+    # Of single images, which are shown sooner than kernels for them are compiled.
+    with unfused():
+        content = _context(page, drawn)
+    write(path, "report.html.j2", content, comparison.results.dataset.noun)
     if figures:
         for chart in drawn.values():
             drawing.save(chart, comparison.out / "figures")

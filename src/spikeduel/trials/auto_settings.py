@@ -58,7 +58,7 @@ USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
 MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
 """Epochs at most, without --minutes and with them."""
-WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 2.0, 50
+WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 1.0, 50
 """Untimed training steps, seconds of timed ones, and the most timed steps."""
 FORWARD_SHARE = 1 / 3
 """Inference time of an image as a share of its training step."""

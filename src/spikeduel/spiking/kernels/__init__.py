@@ -52,7 +52,7 @@ _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Run `scan` by the reference, in operations that any tool can trace."""
+    """Run `scan` and `rate_spikes` by the reference, in operations that any tool can trace."""
     token = _FUSED.set(False)
     try:
         yield
@@ -128,7 +128,7 @@ def rate_spikes(
         raise InputError(
             f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}."
         )
-    if images.device.type not in _DEVICES:
+    if images.device.type not in _DEVICES or not may_fuse():
         return reference.rate_spikes(images, keys, num_steps).to(dtype)
     kernels = _kernels(images)
     written = dtype if dtype in kernels.WRITTEN_DTYPES else torch.bool
