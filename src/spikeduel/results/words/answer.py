@@ -150,7 +150,7 @@ def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
         case "energy" if found.leader is None:
             return True, "which of the two takes less energy depends on the accounting"
         case "energy":
-            by = _ACCOUNTINGS.get(found.evidence, "")
+            by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
             return is_cheaper, f"it takes {'less' if is_cheaper else 'more'} energy{by}"
         case "size" if found.leader is None:
             return True, "its weights are as large"
