@@ -80,6 +80,11 @@ def compare(
         ready.prepared.let_go()  # other processes train
     with progress.trials(ready.plan.seconds):
         records = workers.run(ready.jobs(progress), store)
+    if resolved := auto_settings.replanned(ready.plan, records, progress):
+        planned = plan.make(resolved, ready.prepared, ready.splits, store, progress)
+        ready = replace(ready, plan=planned)
+        with progress.trials(planned.seconds):
+            records = workers.run(ready.jobs(progress), store)
     comparison = conclude(ready, records, store, progress, tuned, workers, answered=answered)
     progress.ends(comparison, store)
     return comparison

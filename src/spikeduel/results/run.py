@@ -258,12 +258,16 @@ class SetRules(Frozen):
     epochs: Count | None = None
 
 
+DISTURBED = 1.5
+"""Ratio of an epoch's seconds to those timed before training from which other work disturbed it."""
+
+
 class Budget(Frozen):
     """Minutes that all contenders train together, a seed and fold; `given`, or by the size of the
     set.
 
-    `epoch_seconds`: measured before training; `busy`: other work disturbed that; `shared_as`: equal
-    time, or equal numbers of epochs.
+    `epoch_seconds`: timed before training, or taken by epochs that were far faster; `busy`: other
+    work ran then; `shared_as`: equal time, or equal numbers of epochs.
     """
 
     minutes: Amount

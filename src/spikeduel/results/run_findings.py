@@ -17,7 +17,7 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
-from spikeduel.results.run import Budget, Dataset, Pair, has_equal_time, twins
+from spikeduel.results.run import DISTURBED, Budget, Dataset, Pair, has_equal_time, twins
 from spikeduel.results.significance import (
     FEWEST_GROUPS,
     Conclusion,
@@ -403,8 +403,15 @@ def busy_machine(run: RunContext) -> Iterator[Values]:
 
 @finds("busy_budget")
 def busy_budget(run: RunContext) -> Iterator[Values]:
-    if run.budget and run.budget.busy:
-        yield {"time": run.budget.minutes}
+    if run.budget is None:
+        return
+    times = {
+        name: statistics.fmean(seconds) / planned
+        for name, planned in run.budget.epoch_seconds.items()
+        if (seconds := [s for trial in run.tested.get(name, ()) for s in trial.epoch_seconds])
+    }
+    if slower := {name: ratio for name, ratio in times.items() if ratio > DISTURBED}:
+        yield {"times": slower, "time": run.budget.minutes}
 
 
 @finds("limited")

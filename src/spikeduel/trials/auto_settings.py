@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +22,14 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.networks.training_step import TrainingStep
-from spikeduel.results.run import Budget, SetRules
+from spikeduel.results.run import DISTURBED, Budget, SetRules
+from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment, effects
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware, load, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import AUTO, farthest, moved
 from spikeduel.trials.contenders import (
     Contender,
@@ -37,7 +40,7 @@ from spikeduel.trials.contenders import (
     relu_share,
     trials_of,
 )
-from spikeduel.trials.store import Store
+from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import rules_of
 
 SMALL, LARGE = 2_000, 10_000
@@ -76,6 +79,47 @@ class ResolvedExperiment:
     rules: SetRules | None = None
     budget: Budget | None = None
     idle: Mapping[str, str] = field(default_factory=dict)
+    kept: Path | None = None
+    """File of the budget in the store."""
+
+
+def replanned(
+    resolved: ResolvedExperiment, records: Sequence[TrialRecord], progress: Progress
+) -> ResolvedExperiment | None:
+    """Return the experiment with the epochs that fit into the minutes by the seconds that the
+    `records` took; None unless epochs were timed as far longer than that. The kept budget changes.
+    """
+    asked, budget = resolved.asked, resolved.budget
+    if budget is None or resolved.kept is None:
+        return None
+    taken: dict[str, list[float]] = {}
+    for record in records:
+        taken.setdefault(record.settings["contender"], []).extend(record.epoch_seconds)
+    faster = {
+        name: statistics.fmean(seconds)
+        for name, seconds in taken.items()
+        if seconds and budget.epoch_seconds.get(name, 0.0) > DISTURBED * statistics.fmean(seconds)
+    }
+    seconds_of = budget.epoch_seconds | faster
+    epochs = budget.epochs | epochs_within(budget.minutes, seconds_of, asked)
+    if epochs == budget.epochs:
+        return None
+    for name in [name for name in epochs if epochs[name] != budget.epochs[name]]:
+        progress.say(
+            f"  {name}: an epoch took {duration(seconds_of[name])}, and "
+            f"{duration(budget.epoch_seconds[name])} when it was timed before training; it is "
+            f"trained anew, with {counted(epochs[name], 'epoch')} in place of "
+            f"{budget.epochs[name]}"
+        )
+    budget = structs.replace(budget, epoch_seconds=seconds_of, epochs=epochs, busy=False)
+    typed.write_json(resolved.kept, budget)
+    return ResolvedExperiment(
+        asked=asked,
+        experiment=_with_epochs(resolved.experiment, budget),
+        contenders=resolved.contenders,
+        rules=resolved.rules,
+        budget=budget,
+    )
 
 
 def resolve(
@@ -93,7 +137,7 @@ def resolve(
     Raises `InputError`, also for a setting that is `given`, or not the recipe's, and has no effect;
     `tolerated` ones get the recipe's value.
     """
-    num_train, chosen, budget = len(split.train), dict[str, Any](), None
+    num_train, chosen, budget, kept = len(split.train), dict[str, Any](), None, None
     if asked.batch_size is None:
         chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
     if asked.dropout is None and _taking("dropout", asked):
@@ -110,13 +154,13 @@ def resolve(
     if experiment.epochs is None:
         # An earlier budget's epochs of single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
-        budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
+        budget, kept = _kept_budget(experiment, contenders, prepared, split, store, progress)
         width = _wider(budget, experiment, num_train) if asked.width is None else None
         if width is not None:
             chosen["width"] = width
             experiment = replace(experiment, width=width)
             contenders = describe_all(experiment, prepared)
-            budget = _kept_budget(experiment, contenders, prepared, split, store, progress)
+            budget, kept = _kept_budget(experiment, contenders, prepared, split, store, progress)
         experiment = _with_epochs(experiment, budget)
     rules = SetRules(num_train=num_train, chosen=chosen)
     if experiment.augmentation == AUTO:
@@ -129,6 +173,7 @@ def resolve(
         contenders=tuple(contenders),
         rules=rules if rules.chosen else None,
         budget=budget,
+        kept=kept,
     )
 
 
@@ -240,8 +285,8 @@ def _kept_budget(
     split: Split,
     store: Store,
     progress: Progress,
-) -> Budget:
-    """Return the budget from the store, or measure and keep it.
+) -> tuple[Budget, Path]:
+    """Return the budget from the store, or measure and keep it, and its file.
 
     A busy machine's budget is measured again on an idle one, unless all trials used it.
     """
@@ -260,7 +305,7 @@ def _kept_budget(
             by_known = _with_epochs(experiment, known)
             planned = trials_of(by_known, prepared, split, contenders=contenders)
             if not known.busy or is_busy or all(store.record(trial.key) for trial in planned):
-                return known
+                return known, path
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
         minutes = experiment.minutes or min(max(usual, FEWEST_MINUTES), MOST_MINUTES)
@@ -274,7 +319,7 @@ def _kept_budget(
             shared_as=experiment.budget_by,
         )
         typed.write_json(path, budget)
-    return budget
+    return budget, path
 
 
 def epochs_within(

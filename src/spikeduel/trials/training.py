@@ -26,7 +26,7 @@ from spikeduel.measuring.answers import answers_of, ask
 from spikeduel.networks import building
 from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.networks.training_step import ALONE, Ranks, TrainingRules, TrainingStep
-from spikeduel.results.words.numbers import per_cent
+from spikeduel.results.words.numbers import duration, per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware
@@ -40,6 +40,8 @@ TIMEOUT = timedelta(days=365)
 """Longest wait for another rank: rank 0 may work for hours between trainings. Torchrun notices a
 rank that ends.
 """
+SLOW = 2.0
+"""Ratio of an epoch's seconds to those of the fastest one from which other work is named."""
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that resets `patience`."""
 
@@ -142,6 +144,7 @@ class Loop:
                         "training": asdict(training),
                     }
                     write_checkpoint(self.checkpoint, state)
+                self._tell_if_slow(training)
                 epochs = curve(training.history, training.epoch_seconds)
                 self.progress.epoch(title, epochs, num_epochs)
                 last = epochs[-1]
@@ -219,6 +222,19 @@ class Loop:
             answers = answers_of(model, test)
         self.model.module.load_state_dict(before)
         return int((answers.truth == answers.predicted).sum())
+
+    def _tell_if_slow(self, training: Training) -> None:
+        """Say once if an epoch took far longer than the fastest one with the same neurons."""
+        first = training.relu_epochs if len(training.history) > training.relu_epochs else 0
+        *before, last = training.epoch_seconds[first:]
+        slow = [second > SLOW * min(training.epoch_seconds[first:]) for second in before]
+        if before and last > SLOW * min(before) and not any(slow):
+            self.progress.say(
+                f"  {self.model.card.title}: an epoch took {duration(last)}, and "
+                f"{duration(min(before))} before: other work uses the machine. The training keeps "
+                f"its {counted(training.threads, 'thread')}, since numbers depend on that; Ctrl-C "
+                "keeps all finished epochs"
+            )
 
     def _take_threads(self, training: Training) -> str:
         """Compute with the threads of `training` from now on; return words if they were others."""
