@@ -71,10 +71,10 @@ def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
     """Return the bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 if one
     decides the other.
     """
-    from scipy.stats.contingency import crosstab, expected_freq
-
-    table = crosstab(a, b).count
-    expected, n, (r, k) = expected_freq(table), len(a), table.shape
+    rows, columns = (np.unique(codes, return_inverse=True)[1] for codes in (a, b))
+    n, r, k = len(a), rows.max(initial=0) + 1, columns.max(initial=0) + 1
+    table = np.bincount(rows * k + columns, minlength=r * k).reshape(r, k)
+    expected = np.outer(table.sum(1), table.sum(0)) / max(n, 1)
     if n < 2 or min(r, k) < 2:
         return 0.0
     phi2 = max(0.0, ((table - expected) ** 2 / expected).sum() / n - (r - 1) * (k - 1) / (n - 1))
