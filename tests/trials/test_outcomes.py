@@ -57,6 +57,7 @@ def record(contender="snn", seed=0, val=(0.5, 0.75), fold=None, **changes):
             "seed": seed,
             "encoding": "rate" if spikes else None,
             "num_steps": 4 if spikes else None,
+            "training": {},
             **({} if fold is None else {"data": {"fold": fold}}),
         },
         parameters=1234,
@@ -471,6 +472,18 @@ def test_failed_trainings_of_the_leader_count_as_chance(loser, conclusion, reser
         reservation,
         failed,
     )
+
+
+def test_pairs_are_of_the_seeds_of_the_table():
+    records = [record(name, seed) for seed in range(3) for name in ("snn", "cnn")]
+    records += [record("third", 0), record("third", 1), failed_record("third", 2)]
+    measures = [*map(measured, [SNN, CNN] * 3), measured(SNN), measured(SNN), {}]
+    experiment = replace(EXPERIMENT, seeds=3, contenders=("snn", "cnn", "third"))
+    found = assembled(records, measures, experiment)
+    assert {pair.seeds for pair in found.comparison.pairs} == {2}
+    assert [found.counted_seeds(name) for name in found.contenders] == [{0, 1}] * 3
+    # A third one's failure is neither's of a pair.
+    assert [pair.failed for pair in found.comparison.pairs if pair.b == "cnn"] == [0]
 
 
 def test_groups_of_the_test_images_count():

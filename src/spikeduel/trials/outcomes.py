@@ -474,23 +474,27 @@ def compare_pairs(
     margin: float | None,
     classes: np.ndarray | None = None,
 ) -> list[Pair]:
-    """Compare every two `contenders` on the seeds in common, with Holm's adjustment of p-values.
-    `groups` `[N]` numbers the groups of test images; `classes` `[N]` are given if they count alike.
+    """Compare every two `contenders` on the seeds that all finished, else on those of the two, with
+    Holm's adjustment of p-values. `groups` `[N]` numbers the groups of test images; `classes`
+    `[N]` are given if they count alike.
     A better one is so with its failed seeds at chance, too.
     """
     answers = {name: pooled(outcomes, name) for name in contenders}
     keys = {name: trainings(outcomes, name) for name in contenders}
     compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
     tests, with_failures = [], []
+    finished = [set(of_seeds) for of_seeds in answers.values() if of_seeds]
+    of_all = set.intersection(*finished) if finished else set()
     for a, b in itertools.combinations(contenders, 2):
-        if seeds := sorted(answers[a].keys() & answers[b].keys()):
+        of_both = answers[a].keys() & answers[b].keys()
+        if seeds := sorted(of_both and (of_all or of_both)):
             compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
             same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
             tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
-            is_a_ahead = tests[-1].concluded.difference > 0
-            tried = answers[b if is_a_ahead else a]
-            nothing = dict.fromkeys(tried, at_chance(tried[seeds[0]][0]))
-            of_a, of_b = (right_of(sorted(tried), nothing | answers[name]) for name in (a, b))
+            leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
+            tried = sorted({*seeds, *(answers[other].keys() - answers[leader].keys())})
+            nothing = dict.fromkeys(tried, at_chance(answers[a][seeds[0]][0]))
+            of_a, of_b = (right_of(tried, nothing | answers[name]) for name in (a, b))
             with_failures.append(significance.tested(of_a, of_b, groups, margin, same, classes))
     pairs = []
     differences = map(
