@@ -1,8 +1,8 @@
 """What the recipe chip costs: accuracy of its twins beside those of the default, and its NIR files.
 
-    python benchmarks/chip.py [--seeds 2] [--epochs 4] [--store DIR]
+    python benchmarks/chip.py [--dataset fashion-mnist-mini] [--seeds 2] [--epochs 8] [--store DIR]
 
-Both recipes train vgg-relu and vgg-lif on the embedded part of Fashion-MNIST, for the same epochs.
+Both recipes train vgg-lif and vgg-relu for the same epochs, and answer the whole test set.
 Each spiking network of the recipe chip is exported to NIR, and its file is run by the programs that
 are installed. What the store holds is not trained again. The result goes to
 benchmarks/results/chip.json.
@@ -18,7 +18,7 @@ from typing import Any
 from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
-from spikeduel.settings.recipes import RECIPES
+from spikeduel.settings.recipes import EMBEDDED, RECIPES
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
@@ -35,16 +35,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--dataset", default=EMBEDDED)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--store", type=Path, default=Path("runs/chip"))
     options = parser.parse_args()
     compute_on(1)
 
     store, progress = Store(options.store), TerminalProgress()
-    result: dict[str, Any] = {"epochs": options.epochs, "seeds": options.seeds, "rows": []}
+    settings = {"dataset": options.dataset, "epochs": options.epochs, "seeds": options.seeds}
+    result: dict[str, Any] = {**settings, "rows": []}
     for seed, contender, name in product(range(options.seeds), CONTENDERS, ("strong", "chip")):
-        experiment = RECIPES[name](epochs=options.epochs, contenders=CONTENDERS, device="cpu")
+        experiment = RECIPES[name](
+            options.dataset, epochs=options.epochs, contenders=CONTENDERS, device="cpu"
+        )
         prepared = data.load(experiment)
         split = data.split(prepared, experiment)
         fitted = auto_settings.resolve(experiment, prepared, split, store, progress).experiment

@@ -171,7 +171,8 @@ def step(model: Model, path: Path, weights: str) -> Exported:
             for name, (tensor, axis) in states.items()
         }
         scores, steps = np.empty(0), []
-        for frame in [images] * model.card.num_steps if is_direct else as_sequence(encoded):
+        frames = as_sequence(encoded)
+        for frame in [images] * len(frames) if is_direct else frames:
             (scores, _, *after), spikes = run_file({"frame": frame.numpy(), **state})
             state = dict(zip(states, after, strict=True))
             steps.append(spikes)
