@@ -66,6 +66,7 @@ def test_fingerprint_depends_on_content_and_not_on_the_name(raw):
         ({"labels": np.zeros(6, int)}, "class 'b' has no images"),
         ({"classes": ("a",)}, "two are needed"),
         ({"classes": ("a", "a")}, "same name"),
+        ({"classes": ("a", "caf\udce9")}, r"the class 'caf\\udce9' is not UTF-8"),
         ({"groups": np.zeros(5, int)}, "one entry per image"),
         ({"content": np.arange(5)}, "content must have one entry per image"),
         ({"names": ("one", "two")}, "names must have one entry per image"),

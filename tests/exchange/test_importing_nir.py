@@ -13,11 +13,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import made_recordings
 from damage import FUZZED
 from spikeduel.exchange.nir import METADATA
 from spikeduel.networks.models import load_model, save_model
+from spikeduel.networks.preprocessing import Binning
+from spikeduel.settings.recipes import events, strong
 from spikeduel.system.errors import InputError
-from spikeduel.trials.evaluating import import_model
+from spikeduel.trials.evaluating import evaluate, import_model
 
 RANDOM = np.random.default_rng(0)
 
@@ -242,3 +245,23 @@ def test_other_files_are_named(content, tmp_path):
         import_model(tmp_path / "a")
     with pytest.raises(InputError, match="no such file"):
         import_model(tmp_path / "missing.nir")
+
+
+def test_recordings_become_as_many_frames_of_that_length_as_were_asked_for(tmp_path):
+    made_recordings.directions(tmp_path / "bars", 4)
+    graph = chain(affine(5, 2 * 12 * 12), lif(), affine(2, 5), given=(2, 12, 12), out=(2,))
+    path, bars = written(graph, tmp_path / "a.nir"), str(tmp_path / "bars")
+    model = import_model(path, events(bars, bin_ms=20.0), num_steps=6)
+    assert model.card.preprocessing.binning == Binning(6, (12, 12), 20_000)
+    assert model.card.num_steps == 6
+    assert evaluate(model, events(bars), "all").n == 8
+    assert evaluate(model, events(bars, bin_ms=20.0, num_steps=6), "all").n == 8
+    with pytest.raises(InputError, match="bin_ms: has no effect: sequential takes its own 6 frame"):
+        evaluate(model, events(bars, bin_ms=1.0), "all")
+    with pytest.raises(InputError, match="encoding: has no effect"):
+        import_model(path, events(bars), encoding="rate")
+
+
+def test_a_length_of_frames_is_for_recordings(tmp_path):
+    with pytest.raises(InputError, match="bin_ms: has no effect: digits has other data"):
+        import_model(written(dense(), tmp_path / "a.nir"), strong("digits", bin_ms=1.0))

@@ -15,7 +15,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import group_rule, join_groups, numbered
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.system import files
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, visible
 from spikeduel.system.progress import Progress, Track
 
 if TYPE_CHECKING:
@@ -184,6 +184,9 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     yield count > 0, "there are no images."
     yield num_classes >= 2, f"{num_classes} class: there is nothing to tell apart; two are needed."
     yield len(set(raw.classes)) == num_classes, "two classes have the same name."
+    for name in raw.classes:
+        is_text = not any("\ud800" <= letter <= "\udfff" for letter in name)
+        yield is_text, f"the class '{visible(name)}' is not UTF-8: rename it."
     is_in_range = 0 <= labels.min() <= labels.max() < num_classes
     yield is_in_range, f"labels must lie in 0 … {num_classes - 1}."
     for name, size in zip(raw.classes, np.bincount(labels, minlength=num_classes), strict=True):

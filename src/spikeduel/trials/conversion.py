@@ -15,6 +15,7 @@ from spikeduel.networks.converting import converted, require_convertible
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted
 from spikeduel.trials.contenders import Contender, Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import Training
@@ -91,7 +92,7 @@ def _converted(
         if store.record(trial.key) is None:
             progress.say(
                 f"  {card.title}: {source.card.title} as integrate-and-fire neurons over "
-                f"{num_steps} steps"
+                f"{counted(num_steps, 'step')}"
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
             model = converted(load(source, store), sample, num_steps, PERCENTILE)

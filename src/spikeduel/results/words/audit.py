@@ -78,7 +78,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "split": audit.split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
-        "near duplicates": f"{near.across:,} images across sides",
+        "near duplicates": f"{near.across:,} across sides",
         "moved copies": f"{moved.across:,} across sides",
         "groups": "none known"
         if audit.groups is None
@@ -94,9 +94,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "without siblings": _share(probe.accuracy_if_grouped, "accuracy (no sibling in training)"),
         "constant answer": _share(probe.chance, "accuracy (always training's most frequent class)"),
         "siblings in training": _share(probe.siblings_in_train, "of the test images"),
-        "shared stretches": f"{audit.stretches.across:,} images across sides"
-        if audit.stretches
-        else "",
+        "shared stretches": f"{audit.stretches.across:,} across sides" if audit.stretches else "",
     }
     if statistics := audit.statistics:
         table |= {
