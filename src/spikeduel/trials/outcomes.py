@@ -373,7 +373,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # A converted network has its source's epochs and its own validation score.
     converted = settings.get("converted")
-    relu_epochs = settings["training"].get("relu_epochs", 0)
+    relu_epochs = settings.get("training", {}).get("relu_epochs", 0)
     accuracies = [epoch.val_accuracy for epoch in record.history[relu_epochs:]]
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
