@@ -31,7 +31,6 @@ pytestmark = pytest.mark.usefixtures("known_data")
 KEPT = Path(__file__).with_name("same_numbers.json")
 SETTINGS = {
     "limit": 400,
-    "hidden": 16,
     "num_steps": 3,
     "epochs": 2,
     "batch_size": 64,
@@ -40,8 +39,8 @@ SETTINGS = {
     "device": "cpu",
 }
 EXPERIMENTS = {
-    "baseline": baseline("digits", **SETTINGS),
-    "matched": matched("digits", contenders=("conv-lif", "conv-relu"), **SETTINGS),
+    "baseline": baseline("digits", hidden=16, **SETTINGS),
+    "matched": matched("digits", contenders=("conv-lif", "conv-relu"), hidden=16, **SETTINGS),
     "strong": strong(
         "digits",
         contenders=("vgg-lif", "vgg-relu"),
