@@ -1,5 +1,5 @@
-"""How many moved copies the audit finds, planted in four data sets' test images, and how many clean
-ones it flags.
+"""How many moved and edited copies the audit finds, planted in real test images, and how many clean
+ones it flags; and what it says of drawn shapes.
 
     python benchmarks/copies.py --socofing PATH --photos FOLDER --mnist FOLDER [--fashion-mnist
     FOLDER] [--only NAME …]
@@ -7,11 +7,15 @@ ones it flags.
 Copies of training images, drawn at random, are moved as an augmentation would: shifted by up to a
 tenth of the side, turned by up to 10° or by right angles, mirrored, cropped or scaled by up to 10
 %, and two of these together; bilinear, with black, the nearest pixel or a reflection at the
-borders. The moving is SciPy's and shares no code with the audit. "files" are the photographs once
+borders. The moving is SciPy's and shares no code with the audit. Of each edit there are `--edited` copies:
+other tones, three opaque boxes, four tiles, large crops; of 8×8 images ("digits") moves by one
+pixel. "files" are the photographs once
 more, moved before they were padded to squares and shrunk. A copy is found if the image that it was
-made from is named. `before` is the audit without this search: near duplicates only. Clean images
+made from is named. `before` is the audit without the search for moved copies: near duplicates only;
+of edits, drawn shapes and digits it is version 17 of the audit, kept in the result. Clean images
 are the set's own test images (at most `--clean`, at random); of a set with fewer than 100, every
-second image. The audit's constants were chosen on other draws, mostly of other images. The result
+second image. "drawn" are circles, squares and triangles in two of nine colours, and symbols of a font,
+each another one: what is called a copy among them is a false alarm. The audit's constants were chosen on other draws, mostly of other images. The result
 goes to benchmarks/results/copies.json.
 """
 
@@ -27,22 +31,35 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import affine_transform
 
 from spikeduel import data
-from spikeduel.auditing import moved
-from spikeduel.auditing.copies import FEWEST, NEAR_PROBLEM
+from spikeduel.auditing import edited, examining, moved
+from spikeduel.auditing.context import AuditContext
+from spikeduel.auditing.copies import EDITED, FEWEST, LIMITS, NEAR_PROBLEM
 from spikeduel.auditing.neighbours import NEAR, closest, small_grey
-from spikeduel.data import Prepared, Split
+from spikeduel.data import Prepared, Preprocessing, Split
 from spikeduel.data.prepared import ids_of_images
 from spikeduel.settings import Experiment
-from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.progress import Progress, TerminalProgress
 
 RESULT = Path(__file__).parent / "results" / "copies.json"
 SINGLE = ("shifted", "turned", "turned by right angles", "mirrored", "cropped", "scaled")
 BORDERS = ("constant", "nearest", "reflect")
 SEED = 2026
+EDITS = (
+    "negative",
+    "solarised",
+    "gamma 2.2",
+    "three opaque boxes",
+    "four tiles",
+    "centre crop 70 %",
+    "corner crop 80 %",
+)
+SIZES = (16, 28, 32, 64)
+COLOURS = ("red", "green", "blue", "yellow", "orange", "purple", "black", "white", "cyan")
+SHAPES = {"square": (4, np.pi / 4), "triangle": (3, -np.pi / 2), "circle": (90, 0.0)}
 
 
 def drawn(kind: str, side: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +124,131 @@ def planted(
     return moves, of
 
 
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`image` uint8 `[C, H, W]` in another size, by Pillow."""
+    channels = [Image.fromarray(channel) for channel in image]
+    return np.stack(
+        [
+            np.asarray(channel.resize((width, height), Image.Resampling.BILINEAR))
+            for channel in channels
+        ]
+    )
+
+
+def edit_of(image: np.ndarray, kind: str, random: np.random.Generator) -> np.ndarray:
+    """`image` uint8 `[C, H, W]`, edited."""
+    height, width = image.shape[1:]
+    if kind == "negative":
+        return 255 - image
+    if kind == "solarised":
+        return np.where(image >= 128, 255 - image, image)
+    if kind == "gamma 2.2":
+        return (255 * (image / 255) ** 2.2).round().astype(np.uint8)
+    if kind == "four tiles":
+        return np.tile(resized(image, -(-height // 2), -(-width // 2)), (1, 2, 2))[
+            :, :height, :width
+        ]
+    if kind == "moved by one pixel":
+        down, right = ((0, 1), (0, -1), (1, 0), (-1, 0))[random.integers(4)]
+        around = np.pad(image, ((0, 0), (1, 1), (1, 1)))
+        return around[:, 1 + down :, 1 + right :][:, :height, :width]
+    if kind == "three opaque boxes":
+        image = image.copy()
+        for _ in range(3):
+            down, across = (
+                max(1, round(side * random.uniform(0.2, 0.3))) for side in (height, width)
+            )
+            top, left = random.integers(height - down + 1), random.integers(width - across + 1)
+            grey = random.integers(0, 256, (len(image), 1, 1))
+            image[:, top : top + down, left : left + across] = grey
+        return image
+    share = 0.7 if kind == "centre crop 70 %" else 0.8
+    down, across = round(share * height), round(share * width)
+    place = (0.5, 0.5) if kind == "centre crop 70 %" else random.integers(2, size=2)
+    top, left = int(place[0] * (height - down)), int(place[1] * (width - across))
+    return resized(image[:, top : top + down, left : left + across], height, width)
+
+
+def edited_copies(
+    images: Sequence[np.ndarray], kinds: Sequence[str], copies: int
+) -> tuple[dict[str, list[np.ndarray]], np.ndarray]:
+    """Edits of `images`, uint8 `[C, H, W]` each, by kind, and the places of the M originals, int64
+    `[M]`.
+    """
+    random = np.random.default_rng(SEED + 1)
+    of = random.choice(len(images), min(copies, len(images)), replace=False)
+    return {kind: [edit_of(images[k], kind, random) for k in of] for kind in kinds}, of
+
+
+def shapes(side: int, count: int, smooth: bool) -> Prepared:
+    """`count` drawn shapes in three classes; `smooth` ones are turned and have grey borders."""
+    random, scale = np.random.default_rng(SEED), 4 if smooth else 1
+    pictures = []
+    for number in range(count):
+        corners, turn = SHAPES[tuple(SHAPES)[number % 3]]
+        ground, colour = random.choice(COLOURS, 2, replace=False)
+        radius = random.uniform(0.15, 0.35) * side * scale
+        middle = random.uniform(radius, side * scale - radius, 2)
+        turn += random.uniform(0, 2 * np.pi) * smooth
+        angles = turn + 2 * np.pi * np.arange(corners) / corners
+        places = middle + radius * np.stack([np.cos(angles), np.sin(angles)], 1)
+        picture = Image.new("RGB", (side * scale, side * scale), str(ground))
+        ImageDraw.Draw(picture).polygon([(x, y) for x, y in places], fill=str(colour))
+        pictures.append(picture.resize((side, side), Image.Resampling.BOX))
+    return drawn_set("shapes", pictures, tuple(SHAPES))
+
+
+def symbols(side: int, count: int) -> Prepared:
+    """`count` different symbols of a font, as of a set of icons, in two classes."""
+    from fontTools.ttLib import TTFont
+    from matplotlib import font_manager
+
+    random, pictures = np.random.default_rng(SEED), []
+    path = font_manager.findfont("DejaVu Sans")
+    known = [number for number in TTFont(path).getBestCmap() if 0x2600 <= number < 0x27C0]
+    for number in random.permutation(known)[:count]:
+        ground, colour = random.choice(COLOURS, 2, replace=False)
+        picture = Image.new("RGB", (side, side), str(ground))
+        font = ImageFont.truetype(path, int(side * random.uniform(0.5, 0.8)))
+        at = tuple(side * random.uniform(0.45, 0.55, 2))
+        ImageDraw.Draw(picture).text(at, chr(number), fill=str(colour), font=font, anchor="mm")
+        pictures.append(picture)
+    return drawn_set("symbols", pictures, ("a", "b"))
+
+
+def drawn_set(name: str, pictures: list[Image.Image], classes: tuple[str, ...]) -> Prepared:
+    images = np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
+    labels = np.arange(len(images)) % len(classes)
+    return Prepared(
+        name=name, images=images, labels=labels, classes=classes, groups=None, samples=[],
+        preprocessing=Preprocessing(*images.shape[1:]), fingerprint=name,
+    )  # fmt: skip
+
+
+def drawn_alarms() -> dict[str, Any]:
+    """Copies that the audit counts among images that are drawn, none of them a copy."""
+    sets = {f"symbols, {side} pixels": symbols(side, 300) for side in SIZES}
+    for side in SIZES:
+        for smooth in (False, True):
+            kind = "turned, smooth" if smooth else "upright"
+            sets[f"shapes, {kind}, {side} pixels"] = shapes(side, 300, smooth)
+    rows = {}
+    for name, prepared in sets.items():
+        random = np.random.default_rng(SEED).permutation(len(prepared))
+        split = Split(random[:225], random[:0], random[225:], "stratified")
+        context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
+        audit = examining._examine(context)
+        kinds = (audit.near_duplicates, audit.moved_copies, audit.edited_copies)
+        rows[name] = {
+            "test_images": len(split.test),
+            "called_copies": sum(kind.test_in_training for kind in kinds if kind),
+            "too_plain": audit.plain_drawings,
+            "problems": [problem.id for problem in audit.problems],
+        }
+        print(name, rows[name], flush=True)
+    return rows
+
+
 def files_of(prepared: Prepared, root: str | None) -> list[np.ndarray]:
     """The pictures in the folder `root` before they were prepared, in colour, uint8 `[3, H, W]`
     each.
@@ -116,7 +258,12 @@ def files_of(prepared: Prepared, root: str | None) -> list[np.ndarray]:
 
 
 def measured(
-    prepared: Prepared, experiment: Experiment, copies: int, clean: int, in_files: bool
+    prepared: Prepared,
+    experiment: Experiment,
+    copies: int,
+    clean: int,
+    in_files: bool,
+    num_edited: int = 40,
 ) -> dict[str, Any]:
     """What is found of the copies and flagged of the clean images of one data set, before and
     after.
@@ -131,10 +278,13 @@ def measured(
     train = np.asarray(prepared.images[split.train])
     test = np.random.default_rng(SEED).permutation(split.test)[:clean]
     originals = files_of(prepared, experiment.dataset) if in_files else list(prepared.pictures)
-    copied, of = planted([originals[k] for k in split.train], copies)
+    trained = [originals[k] for k in split.train]
+    copied, of = planted(trained, copies)
+    kinds = ["moved by one pixel"] if max(prepared.image_shape[1:]) <= 8 else EDITS
+    edits, edited_of = edited_copies(trained, kinds, num_edited)
     together = [
-        *(originals[k] for k in split.train),
-        *chain(*copied.values()),
+        *trained,
+        *chain(*copied.values(), *edits.values()),
         *(originals[k] for k in test),
     ]
     shapes = np.array([image.shape[1:] for image in together])
@@ -144,7 +294,7 @@ def measured(
         )
         if in_files
         else np.stack(those)
-        for kind, those in copied.items()
+        for kind, those in (copied | edits).items()
     }
     images = np.concatenate([train, *moves.values(), np.asarray(prepared.images[test])])
     same, count = ids_of_images(images), len(train)
@@ -157,33 +307,46 @@ def measured(
     before_seconds, began = time.process_time() - began, time.process_time()
     found = moved.search(images, same, asked, TerminalProgress(), shapes)
     index, ratio = found.nearest[count:], found.ratio[count:]
-    is_moved = ratio < NEAR
-    known, rows = np.append(same[:count], -1), {}
-    for number, kind in enumerate(moves):
-        part = slice(number * len(of), (number + 1) * len(of))
-        was_near = known[before[part]] == same[of]
-        named = is_moved[part] & (known[index[part]] == same[of])
+    moved_seconds, began = time.process_time() - began, time.process_time()
+    by_tone = edited.search(images, same, asked, TerminalProgress())
+    edited_seconds = time.process_time() - began
+    is_moved, is_edited = ratio < NEAR, by_tone.ratio[count:] < LIMITS[EDITED]
+    known, rows, start = np.append(same[:count], -1), {}, 0
+    for kind, images_of_kind in moves.items():
+        part, start = slice(start, start + len(images_of_kind)), start + len(images_of_kind)
+        source = same[edited_of if kind in edits else of]
+        was_near = known[before[part]] == source
+        named = is_moved[part] & (known[index[part]] == source)
+        named |= is_edited[part] & (known[by_tone.nearest[count:][part]] == source)
         # What is equal to a training image is found as such.
         equal = np.isin(same[count:][part], same[:count])
         rows[kind] = {"before": round(float((was_near | equal).mean()), 4)}
         rows[kind]["after"] = round(float((named | was_near | equal).mean()), 4)
-    part = slice(len(moves) * len(of), None)
+    part = slice(start, None)
     flagged = is_moved[part] & (before[part] < 0)
+    flagged_as_edited = is_edited[part] & (before[part] < 0) & ~flagged
+    moved_rows = {kind: rows[kind] for kind in copied}
     is_many = flagged.mean() > NEAR_PROBLEM
     return {
         "training_images": count,
         "copies_of_each_kind": len(of),
         "image_shape": list(prepared.image_shape),
-        "found": rows,
+        "found": moved_rows,
+        "edited_copies_of_each_kind": len(edited_of),
+        "found_edited": {kind: rows[kind]["after"] for kind in edits},
         "clean_images": len(test),
         "clean_near_before": int((before[part] >= 0).sum()),
         "clean_flagged": int(flagged.sum()),
         "clean_flagged_share": round(float(flagged.mean()), 5),
+        "clean_flagged_as_edited": int(flagged_as_edited.sum()),
         "clean_is_a_problem": bool(is_many and flagged.sum() >= FEWEST),
-        "ratio_of_copies_95": round(float(np.quantile(ratio[: part.start], 0.95)), 4),
+        "ratio_of_copies_95": round(
+            float(np.quantile(ratio[: part.start], 0.95, method="lower")), 4
+        ),
         "processor_seconds": {
             "before": round(before_seconds, 1),
-            "added": round(time.process_time() - began, 1),
+            "added": round(moved_seconds, 1),
+            "edited": round(edited_seconds, 1),
         },
     }
 
@@ -195,33 +358,58 @@ def main() -> None:
     for name in ("fashion-mnist", "mnist", "socofing", "photos"):
         parser.add_argument(f"--{name}", help="folder or file with the data")
     parser.add_argument(
-        "--only", nargs="*", default=["fashion-mnist", "mnist", "socofing", "photos", "files"]
+        "--only",
+        nargs="*",
+        default=["fashion-mnist", "mnist", "socofing", "photos", "files", "digits", "drawn"],
     )
+    parser.add_argument("--edited", type=int, default=40, help="of each edit")
     parser.add_argument("--copies", type=int, default=300, help="of each kind")
     parser.add_argument("--clean", type=int, default=4000, help="test images, at most")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name in options.only:
-        place = getattr(options, "photos" if name == "files" else name.replace("-", "_"))
-        experiment = Experiment(dataset=name, data_dir=place)
-        if name in ("photos", "files"):
-            experiment = Experiment(dataset=place)
-        found = measured(
-            data.load(experiment), experiment, options.copies, options.clean, name == "files"
-        )
-        print(name, json.dumps(found, indent=1), flush=True)
-        machine = {
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(),
-            "load_average": os.getloadavg()[0],
-        }
-        settings = {"near": NEAR, "seed": SEED, "copies": options.copies, "clean": options.clean}
-        sets = json.loads(RESULT.read_text())["sets"] if RESULT.is_file() else {}
-        sets[name] = {**found, "settings": settings, "machine": machine}
-        RESULT.write_text(json.dumps({"sets": sets}, indent=1) + "\n")
+        kept = json.loads(RESULT.read_text()) if RESULT.is_file() else {"sets": {}}
+        if name == "drawn":
+            before = {row: known.get("before") for row, known in kept.get("drawn", {}).items()}
+            kept["drawn"] = {
+                row: {"before": before.get(row), "after": alarms}
+                for row, alarms in drawn_alarms().items()
+            }
+        else:
+            place = getattr(options, "photos" if name == "files" else name.replace("-", "_"), None)
+            experiment = Experiment(dataset=name, data_dir=place)
+            if name in ("photos", "files"):
+                experiment = Experiment(dataset=place)
+            found = measured(
+                data.load(experiment),
+                experiment,
+                options.copies,
+                options.clean,
+                name == "files",
+                options.edited,
+            )
+            print(name, json.dumps(found, indent=1), flush=True)
+            machine = {
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+                "processor": platform.processor() or platform.machine(),
+                "load_average": os.getloadavg()[0],
+            }
+            settings = {
+                "near": NEAR,
+                "seed": SEED,
+                "copies": options.copies,
+                "clean": options.clean,
+            }
+            before = kept["sets"].get(name, {}).get("found_edited", {})
+            found["found_edited"] = {
+                kind: {"before": before.get(kind, {}).get("before"), "after": share}
+                for kind, share in found["found_edited"].items()
+            }
+            kept["sets"][name] = {**found, "settings": settings, "machine": machine}
+        RESULT.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from spikeduel.auditing.examining import findings
 from spikeduel.data.inventory import FileCounts, IgnoredFiles
 from spikeduel.results.audit import Copies, Counts, FileProperty, LabelCheck, SuggestedGroups
 from spikeduel.results.findings import finding
+from spikeduel.results.significance import IMBALANCE
+from spikeduel.results.words.audit import all_clear
 
 ANEW = "divide the data anew"
 OWN = ("--group-by", "remove the copies")
@@ -96,6 +98,19 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
             {"moved_copies": Copies(across=40, test_in_training=30)},
             finding("moved_across_sides", count=40, in_training=30, num_test=1000),
         ),
+        (
+            {"edited_copies": Copies(across=40, test_in_training=30)},
+            finding("moved_across_sides", count=40, in_training=30, num_test=1000),
+        ),
+        ({"plain_drawings": 22}, finding("plain_drawings", count=22)),
+        (
+            {"counts": Counts(train=80, val=10, test=58)},
+            finding("too_few_to_audit", count=58, fewest=59, share=0.05),
+        ),
+        (
+            {"labels": LabelCheck(examined=9, agreement=0.9, suspects=0, unjudged=("dog",))},
+            finding("labels_not_judged", count=1, names=["dog"], ratio=IMBALANCE),
+        ),
         ({"exact_duplicates": {"across": 2}}, finding("validation_copies", count=2)),
         ({"groups_cut": 2}, finding("groups_cut_at_validation", count=2)),
         (
@@ -166,6 +181,11 @@ def test_many_moved_copies_are_a_problem():
         expected,
         finding("moved_across_sides", count=60, in_training=51, num_test=1000),
     )
+    # Edited copies count as much.
+    edited = Copies(across=20, test_in_training=17)
+    moved_less = Copies(across=40, test_in_training=34)
+    together = findings(audit_with(moved_copies=moved_less, edited_copies=edited))
+    assert together[0] == expected
     # Where the split cuts groups, that is said instead.
     cut = audit_with(moved_copies=moved, groups_cut=1, groups_cut_test_images=1)
     assert [finding.id for finding in findings(cut)] == ["cut_groups", "moved_across_sides"]
@@ -225,7 +245,7 @@ FEW = Counts(train=400, val=50, test=10)
                 "class_sides": {"cat": FEW, "dog": FEW},
                 "counts": Counts(train=800, val=100, test=20),
             },
-            [],
+            ["too_few_to_audit"],
         ),
         # Nor are a few siblings of few images.
         ({"probe": {"siblings_in_train": 0.08, "n": 25}}, []),
@@ -255,3 +275,9 @@ def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
     assert (few.id, few.values["files"], few.is_problem) == (kind, "1 .x", False)
     (many,) = findings(audit_with(files=files_with(rule, 2)))
     assert (many.values["share"], many.is_problem) == (2 / 1002, True)
+
+
+@pytest.mark.parametrize(("images", "is_told"), [(58, False), (59, True)])
+def test_a_clean_audit_of_few_images_is_no_all_clear(images, is_told):
+    audit = audit_with(counts=Counts(train=800, val=100, test=images))
+    assert bool(all_clear(replace(audit, conclusions=findings(audit)))) is is_told

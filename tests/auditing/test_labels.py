@@ -5,6 +5,7 @@ from spikeduel.auditing.labels import (
     FEWEST_NEIGHBOURS,
     NEIGHBOURS,
     TRUSTED,
+    outvoted,
     suspects,
     votes,
 )
@@ -96,3 +97,15 @@ def test_copies_with_one_wrong_label_do_not_vouch_for_each_other():
     )
     labels[0], same = 1, np.concatenate([np.arange(80), np.zeros(12, int)])
     assert doubted(vectors, labels, same) == [0, *range(80, 92)]
+
+
+def test_right_labels_of_a_rare_class_among_others_are_not_judged():
+    vectors, labels = two_clouds(300, others=12)
+    # Every second rare image looks like the common class.
+    vectors[300::2] -= 3.0
+    of_label, best, _ = votes(vectors, labels, np.arange(312), np.arange(312), Progress())
+    assert of_label[300::2].max() == 0
+    assert outvoted(labels, best == labels, 2).tolist() == [False, True]
+    # Where it keeps to itself, or is no rarer than the limit, it is judged.
+    assert outvoted(labels, np.full(312, True), 2).tolist() == [False, False]
+    assert outvoted(labels[240:], best[240:] == labels[240:], 2).tolist() == [False, False]

@@ -129,3 +129,23 @@ def test_shifted_copies_of_clothes_are_found_among_many_that_are_alike():
 def test_overlays_are_compiled_once(images):
     relatives(np.concatenate([images, images[:20] // 2]), COUNT)
     assert len(overlays._register.signatures) == 1
+
+
+def test_moves_by_one_pixel_of_tiny_images_and_large_crops_are_found(images):
+    digits = data.load(Experiment(dataset="digits")).pictures
+    train, moved = digits[:1200], np.zeros((60, 1, 8, 8), np.uint8)
+    moved[:, :, 1:] = train[:60, :, :-1]
+    copies_of = relatives(np.concatenate([train, moved]), len(train))
+    named = copies_of.nearest[len(train) :] == np.arange(60)
+    assert (named & (copies_of.ratio[len(train) :] < NEAR)).sum() >= 50
+    part = slice(3, SIDE - 3)
+    crops = [
+        affine_transform(
+            image[0, part, part].astype(float), np.eye(2) * 17 / 23, output_shape=SHAPE, order=1
+        )
+        for image in images[:20]
+    ]
+    together = np.concatenate([images, np.array(crops).astype(np.uint8)[:, None]])
+    copies_of = relatives(together, COUNT)
+    named = copies_of.nearest[COUNT:] == np.arange(20)
+    assert (named & (copies_of.ratio[COUNT:] < NEAR)).sum() >= 16

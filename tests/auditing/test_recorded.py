@@ -19,7 +19,8 @@ SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
 
 
 def kinds(audit):
-    return {conclusion.id for conclusion in audit.conclusions}
+    """What is said of the recordings, but that 30 are few."""
+    return {conclusion.id for conclusion in audit.conclusions} - {"too_few_to_audit"}
 
 
 def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):

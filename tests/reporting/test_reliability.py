@@ -10,6 +10,7 @@ from msgspec import structs
 from made_pages import SPLIT, places
 from made_results import make_results, with_dataset, with_trials
 from spikeduel.auditing import examine
+from spikeduel.data import Split
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import accuracies, audit_page, charts, report
@@ -130,9 +131,10 @@ def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
 
 
 def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
-    prepared = make_prepared()
+    prepared, order = make_prepared(num_images=120), np.arange(120)
+    split = Split(order[:50], order[50:60], order[60:], "stratified")
     page = audit_page(
-        examine(baseline(dataset="digits"), prepared, SPLIT), prepared, tmp_path
+        examine(baseline(dataset="digits"), prepared, split), prepared, tmp_path
     ).read_text()
     assert "Nothing was found that would invalidate a result." in page
     assert "Pixels cannot show every leak" in page

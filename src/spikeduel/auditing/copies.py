@@ -1,8 +1,9 @@
 """Find copies and relatives of test images in training: equal images, near duplicates, moved
-copies, shared stretches of events, cut groups. A further kind is a row of `LIMITS` and its
-search.
+copies, edited copies, shared stretches of events, cut groups. A further kind is a row of `LIMITS`
+and its search.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import get_args
 
@@ -10,11 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikeduel.auditing import drawings
 from spikeduel.auditing.context import GAP, AuditContext, Fields
 from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import rows_of
-from spikeduel.results.audit import Audit, ExactDuplicates, Pair, PairKind, Probe
+from spikeduel.results.audit import (
+    BLIND_SPOTS,
+    Audit,
+    Copies,
+    ExactDuplicates,
+    Pair,
+    PairKind,
+    Probe,
+)
 from spikeduel.results.findings import Values, finds
 from spikeduel.results.significance import FEWEST_GROUPS
 
@@ -30,10 +40,15 @@ memory (Fashion-MNIST: 0.6 %).
 """
 FEWEST = 3
 """Test images below which near duplicates and gaps are no problem."""
+FEWEST_TO_SHOW = math.ceil(math.log(0.05) / math.log(1 - NEAR_PROBLEM))
+"""Test images that show at least one copy in 95 % of cases where `NEAR_PROBLEM` of such images are
+copies (59); a clean audit of fewer says little.
+"""
 STRETCH: PairKind = "a stretch on two sides"
 NEARLY: PairKind = "near on two sides"
 MOVED: PairKind = "moved on two sides"
-LIMITS = {STRETCH: 1.0, NEARLY: NEAR, MOVED: NEAR}
+EDITED: PairKind = "edited on two sides"
+LIMITS = {STRETCH: 1.0, NEARLY: NEAR, MOVED: NEAR, EDITED: 0.4}
 """Ratio of relatives below which images are copies; an image is a copy of the first kind alone."""
 
 
@@ -41,8 +56,20 @@ def check(context: AuditContext) -> Fields:
     """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
     same, labels, side, split = context.same, context.labels, context.side, context.split
     groups, known, stretches = context.groups, context.prepared.groups, context.stretches
-    relatives = {} if stretches is None else {STRETCH: stretches.earlier}
-    copies = copied(relatives | {NEARLY: context.neighbours.earlier, MOVED: context.moved}, same)
+    neighbours = context.neighbours
+    relatives = {NEARLY: neighbours.earlier, MOVED: context.moved}
+    if stretches is None:
+        relatives[EDITED] = context.edited
+    else:
+        relatives = {STRETCH: stretches.earlier} | relatives
+    copies = copied(relatives, same)
+    alike = np.flatnonzero(np.any([found.nearest >= 0 for found in copies.values()], 0))
+    is_drawn = stretches is None and drawings.are_plain(context.prepared.pictures, alike)
+    if is_drawn:
+        # Nothing tells their copies from other drawings.
+        copies = {kind: found.none() for kind, found in copies.items()}
+        far = neighbours.training.none().ratio
+        neighbours = neighbours._replace(training=Relatives(neighbours.training.nearest, far))
     counted = {kind: context.copies(found) for kind, found in copies.items()}
     groups_cut, groups_cut_test_images = cut(groups, same, side)
     ranked = pairs(copies, same, labels, side)[:MOST_PAIRS]
@@ -50,13 +77,16 @@ def check(context: AuditContext) -> Fields:
         "exact_duplicates": exact(same, labels, side, context.names),
         "near_duplicates": counted[NEARLY],
         "moved_copies": counted[MOVED],
+        "edited_copies": counted.get(EDITED),
+        "plain_drawings": len(alike) if is_drawn else 0,
         "stretches": counted.get(STRETCH),
         "near": NEAR,
+        "blind_spots": BLIND_SPOTS if stretches is None else (),
         "groups": None if known is None else len(np.unique(groups)),
         "groups_cut": groups_cut,
         "groups_cut_test_images": groups_cut_test_images,
         "groups_tested": None if known is None else len(np.unique(groups[split.test])),
-        "probe": probe(context.small, labels, context.joined, same, context.neighbours, split),
+        "probe": probe(context.small, labels, context.joined, same, neighbours, split),
         "details": {
             "pairs": tuple(
                 Pair(
@@ -226,7 +256,7 @@ def near_test_in_training(audit: Audit) -> Iterator[Values]:
 
 @finds("moved_test_in_training")
 def moved_test_in_training(audit: Audit) -> Iterator[Values]:
-    count = audit.moved_copies.test_in_training if audit.moved_copies else 0
+    count = sum(kind.test_in_training for kind in changed(audit))
     share = count / max(1, audit.counts.test)
     if share > NEAR_PROBLEM and count >= FEWEST and not audit.groups_cut_test_images:
         remedy = keep_together(audit)
@@ -265,13 +295,25 @@ def near_across_sides(audit: Audit) -> Iterator[Values]:
 
 @finds("moved_across_sides")
 def moved_across_sides(audit: Audit) -> Iterator[Values]:
-    moved, counts = audit.moved_copies, audit.counts
-    if moved and moved.across > MOVED_SHARE * (counts.test + counts.val):
+    count, counts = sum(kind.across for kind in changed(audit)), audit.counts
+    if count > MOVED_SHARE * (counts.test + counts.val):
         yield {
-            "count": moved.across,
-            "in_training": moved.test_in_training,
+            "count": count,
+            "in_training": sum(kind.test_in_training for kind in changed(audit)),
             "num_test": counts.test,
         }
+
+
+@finds("plain_drawings")
+def plain_drawings(audit: Audit) -> Iterator[Values]:
+    if audit.plain_drawings:
+        yield {"count": audit.plain_drawings}
+
+
+@finds("too_few_to_audit")
+def too_few_to_audit(audit: Audit) -> Iterator[Values]:
+    if audit.counts.test < FEWEST_TO_SHOW:
+        yield {"count": audit.counts.test, "fewest": FEWEST_TO_SHOW, "share": NEAR_PROBLEM}
 
 
 @finds("cut_groups")
@@ -304,6 +346,11 @@ def few_test_groups(audit: Audit) -> Iterator[Values]:
     if audit.groups_tested is not None and audit.groups_tested < FEWEST_GROUPS:
         remedy = "--folds 5" if audit.split == "grouped" else None
         yield {"count": audit.groups_tested, "fewest": FEWEST_GROUPS, "remedy": remedy}
+
+
+def changed(audit: Audit) -> list[Copies]:
+    """Return the counts of moved and of edited copies, if sought."""
+    return [kind for kind in (audit.moved_copies, audit.edited_copies) if kind]
 
 
 def keep_together(audit: Audit) -> str:

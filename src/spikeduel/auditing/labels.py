@@ -30,6 +30,8 @@ MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
 """Part of its class's threshold below which a label looks wrong."""
 LEAST_AGREEMENT = 0.6
 """Share of labels confirmed by neighbours below which they cannot judge."""
+LEAST_IN_RARE = 0.9
+"""The same share of a class with less than 1/`IMBALANCE` of the images of the largest."""
 MOST_PRODUCTS = 1e12
 """Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
@@ -54,6 +56,7 @@ def check(context: AuditContext) -> Fields:
     agreement = float((best == labels[used]).mean())
     if agreement < LEAST_AGREEMENT:
         return counts | {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
+    is_unjudged = outvoted(labels[used], best == labels[used], len(classes))
     found = tuple(
         SuspectLabel(
             image=context.described(int(used[row])),
@@ -62,14 +65,28 @@ def check(context: AuditContext) -> Fields:
             suggested_probability=round(float(highest[row]), 4),
         )
         for row in suspects(labels[used], given, best, highest, MOST_BY_NEIGHBOURS)
+        if not is_unjudged[labels[used[row]]]
+    )
+    unjudged = tuple(classes[k] for k in np.flatnonzero(is_unjudged))
+    checked = LabelCheck(
+        examined=len(used), agreement=agreement, suspects=len(found), unjudged=unjudged
     )
     shares: list[float | None] = [None] * len(labels)
-    for image, share in zip(used.tolist(), given.tolist(), strict=True):
-        shares[image] = round(share, 4)
+    for row in np.flatnonzero(~is_unjudged[labels[used]]):
+        shares[used[row]] = round(float(given[row]), 4)
     return counts | {
-        "labels": LabelCheck(examined=len(used), agreement=agreement, suspects=len(found)),
+        "labels": checked,
         "details": {"labels": found, "label_shares": tuple(shares)},
     }
+
+
+def outvoted(labels: np.ndarray, is_confirmed: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return True for rare classes whose neighbours are mostly of other classes, bool `[K]`: right
+    labels look wrong there. `is_confirmed` `[N]`: the label is its neighbours' best class.
+    """
+    count = np.bincount(labels, minlength=num_classes)
+    confirmed = np.bincount(labels, is_confirmed, num_classes)
+    return (count * IMBALANCE < count.max()) & (confirmed < LEAST_IN_RARE * count)
 
 
 @finds("unbalanced_classes")
@@ -100,6 +117,12 @@ def class_shares_differ(audit: Audit) -> Iterator[Values]:
     worst = max(sides, key=lambda name: abs(train[name] - test[name]))
     if abs(train[worst] - test[worst]) > GAP:
         yield {"name": worst, "train_share": train[worst], "test_share": test[worst]}
+
+
+@finds("labels_not_judged")
+def labels_not_judged(audit: Audit) -> Iterator[Values]:
+    if audit.labels and (names := audit.labels.unjudged):
+        yield {"count": len(names), "names": names, "ratio": IMBALANCE}
 
 
 @finds("labels_to_check")

@@ -14,16 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from spikeduel.auditing.neighbours import MOST_SCORES, Relatives, lowest
+from spikeduel.auditing.neighbours import Relatives, compared, lowest
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.system.progress import Progress
 
 NEAREST, NEAREST_UPRIGHT = 12, 5
 """Candidates by descriptors for all moves, and for shifts and sizes alone."""
-FEWEST_OTHERS = 4
-"""Fewest other images that tell the usual residual."""
-AT_ONCE = 256
 BLOCK = 1024
 
 
@@ -63,20 +60,14 @@ def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:
     """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
-    `same` `[N]`). Each image is laid over all earlier sides together: a small side might have
-    nothing like it. Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
+    `same` `[N]`). Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
     """
     # Numba, which it needs, takes long to import.
     from spikeduel.auditing import overlays
 
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
     views, descriptors = None, []
-    for asked, earlier in (
-        (split.val, split.train),
-        (split.test, np.concatenate([split.train, split.val])),
-    ):
-        if not len(asked) or len(earlier) < FEWEST_OTHERS:
-            continue
+    for earlier, blocks in compared(split, progress, "looking for moved copies"):
         if views is None:
             views = overlays.made_views(images)
             chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED])
@@ -84,9 +75,7 @@ def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progre
             for measured in (invariant, upright):
                 descriptors.append(in_parts(views.whole, descriptor(learned, measured)))
         references = [rows_of(described, earlier) for described in descriptors]
-        at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
-        blocks = np.split(asked, range(at_once, len(asked), at_once))
-        for block in progress.track(blocks, "looking for moved copies", len(blocks)):
+        for block in blocks:
             queries = [described[torch.from_numpy(block)] for described in descriptors]
             few = earlier[_candidates(queries, references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
@@ -138,7 +127,10 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
         return most * (2 * values - 1) * (is_used < 0.5)
 
     turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
-    size, mirror = 1 / (1 + drawn(0.1)), 1 - 2 * torch.randint(2, (count,), generator=random)
+    size, mirror = (
+        1 / (1 + drawn(0.3 if is_upright else 0.1)),
+        1 - 2 * torch.randint(2, (count,), generator=random),
+    )
     if is_upright:
         turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
     cos, sin = turn.cos() * size, turn.sin() * size
@@ -203,7 +195,7 @@ def _spectrum(images: Tensor, power: float) -> Tensor:
 
 
 def _recentred(images: Tensor) -> Tensor:
-    seen, middle, _ = _object(images)
+    seen, middle, _ = objects(images)
     move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
     move[:, :, 2] = middle * 2 / images.shape[-1]
     grid = affine_grid(move, [len(images), 1, CENTRE, CENTRE], align_corners=False)
@@ -223,7 +215,7 @@ def _polar_spectrum(images: Tensor, power: float) -> Tensor:
 
 
 def _around(images: Tensor) -> Tensor:
-    seen, middle, reach = _object(images)
+    seen, middle, reach = objects(images)
     circles = reach[:, None, None] * _circles((torch.arange(8) + 0.5) / 8, 2 * torch.pi)
     places = middle[:, None, None] + circles
     seen = _unit(seen - seen.mean((1, 2), keepdim=True))
@@ -231,7 +223,7 @@ def _around(images: Tensor) -> Tensor:
     return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
 
 
-def _object(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def objects(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return `images` less their border, the middle of the rest, x and y `[N, 2]`, and twice its
     spread `[N, 1]`.
     """

@@ -1,5 +1,6 @@
 """Exact nearest neighbours of small images by blocked matrix products."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -13,7 +14,7 @@ from spikeduel.system.progress import Progress
 
 NEAR = 0.33
 """Share of the usual distance below which images are near-duplicates."""
-QUERIES_AT_ONCE = 4096
+QUERIES_AT_ONCE, AT_ONCE = 4096, 256
 MOST_SCORES = 1 << 25
 """Distances in memory at once."""
 TOGETHER = 64
@@ -27,7 +28,8 @@ GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
 FEWEST_PORTIONS, MOST_PORTIONS, IMAGES_A_PORTION = 7, 72, 70
 """Portions of the references whose median is the usual distance."""
 
-
+FEWEST_OTHERS = 4
+"""Fewest other images that tell the usual difference."""
 Vectors: TypeAlias = Tensor | Rows
 """float32 `[N, D]`."""
 
@@ -41,6 +43,10 @@ class Relatives(NamedTuple):
 
     nearest: np.ndarray
     ratio: np.ndarray
+
+    def none(self) -> "Relatives":
+        """Return the relatives of as many images without any."""
+        return Relatives(np.full_like(self.nearest, -1), np.full_like(self.ratio, np.inf))
 
 
 class Closest(NamedTuple):
@@ -121,11 +127,8 @@ def small_grey(images: np.ndarray) -> Tensor:
     becomes zero.
     """
 
-    factor = -(-max(images.shape[-2:]) // SMALL_SIDE)
-
     def unit_pictures(part: np.ndarray) -> Tensor:
-        grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
-        small = avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False).flatten(1)
+        small = grey(part, SMALL_SIDE).flatten(1)
         small -= small.mean(1, keepdim=True)
         # Only rounding errors are left of a uniform image; scaled up they would be a picture.
         length = small.norm(dim=1, keepdim=True)
@@ -149,29 +152,35 @@ def gradients(images: np.ndarray) -> Tensor:
     and Triggs 2005), their square roots scaled to length 1. A uniform image becomes zero.
     """
 
-    factor = -(-max(images.shape[-2:]) // GRADIENTS_SIDE)
-
     def made(part: np.ndarray) -> Tensor:
-        grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True)
-        small = pad(
-            avg_pool2d(grey, factor, ceil_mode=True, count_include_pad=False),
-            (1, 1, 1, 1),
-            mode="replicate",
-        )
-        down, right = (
-            small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1],
-            small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2],
-        )
-        place = torch.atan2(down, right) / (2 * torch.pi) * ORIENTATIONS
-        from_direction = (
-            place - torch.arange(ORIENTATIONS)[:, None, None] + ORIENTATIONS / 2
-        ) % ORIENTATIONS
-        nearness = (1 - (from_direction - ORIENTATIONS / 2).abs()).clamp_min(0)
-        histograms = adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
-        roots = histograms.flatten(1).sqrt()
+        roots = oriented(part, ORIENTATIONS, 2 * torch.pi).flatten(1).sqrt()
         return roots / roots.norm(dim=1, keepdim=True).clamp_min(1e-3)
 
     return in_parts(images, made)
+
+
+def oriented(images: np.ndarray, num: int, turn: float) -> Tensor:
+    """Return the sums of gradients in `CELLS`² cells by `num` directions of a `turn` (π: opposite
+    ones are one direction), float32 `[N, num, CELLS, CELLS]`.
+    """
+    small = pad(grey(images, GRADIENTS_SIDE), (1, 1, 1, 1), mode="replicate")
+    down, right = (
+        small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1],
+        small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2],
+    )
+    place = torch.atan2(down, right) / turn * num
+    from_direction = (place - torch.arange(num)[:, None, None] + num / 2) % num
+    nearness = (1 - (from_direction - num / 2).abs()).clamp_min(0)
+    return adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
+
+
+def grey(images: np.ndarray, longest: int) -> Tensor:
+    """Return grey versions of `images` uint8 `[N, C, H, W]`, averaged over the smallest squares
+    that bring the longer side to `longest`, float32 `[N, 1, h, w]`.
+    """
+    factor = -(-max(images.shape[-2:]) // longest)
+    whole = torch.from_numpy(images.astype(np.float32)).mean(1, keepdim=True)
+    return avg_pool2d(whole, factor, ceil_mode=True, count_include_pad=False)
 
 
 def lowest(scores: Tensor, k: int) -> Tensor:
@@ -188,6 +197,23 @@ def lowest(scores: Tensor, k: int) -> Tensor:
     places = (portions[:, :, None] * TOGETHER + torch.arange(TOGETHER)).flatten(1)
     places = torch.cat([places, torch.arange(whole, columns).expand(rows, -1)], 1)
     return places.gather(1, scores.gather(1, places).topk(k, largest=False).indices)
+
+
+def compared(
+    split: Split, progress: Progress, text: str
+) -> Iterator[tuple[np.ndarray, Iterable[np.ndarray]]]:
+    """Yield the images of the sides before validation or test, int64 `[E]`, and blocks of the
+    side's images to compare with them. Each image is compared with all earlier sides together: a
+    small side might have nothing like it.
+    """
+    for asked, earlier in (
+        (split.val, split.train),
+        (split.test, np.concatenate([split.train, split.val])),
+    ):
+        if len(asked) and len(earlier) >= FEWEST_OTHERS:
+            at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
+            blocks = np.split(asked, range(at_once, len(asked), at_once))
+            yield earlier, progress.track(blocks, text, len(blocks))
 
 
 def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:

@@ -36,19 +36,28 @@ LONGEST_LAST = 100
 """Largest width of the last overlay: fewer pixels lose small ridges."""
 NUM_TURNS = 3
 """Turns by −7°, 0° and 7° that each orientation is tried with."""
+CROPS = (0.85, 0.75, 0.65)
+"""Parts of the side that upright crops are tried with, as one more orientation."""
+WAYS = (
+    *(
+        (across, right + turn, 1.0)
+        for across in (1, -1)
+        for right in (0, 90, 180, 270)
+        for turn in (-7, 0, 7)
+    ),
+    *((1, 0, part) for part in CROPS),
+)
 TURNED = torch.tensor(
     [
         [
-            [across * np.cos(angle), -np.sin(angle), 0.0],
-            [across * np.sin(angle), np.cos(angle), 0.0],
+            [part * across * np.cos(np.deg2rad(angle)), -part * np.sin(np.deg2rad(angle)), 0.0],
+            [part * across * np.sin(np.deg2rad(angle)), part * np.cos(np.deg2rad(angle)), 0.0],
         ]
-        for across in (1, -1)
-        for right_angles in range(4)
-        for angle in np.deg2rad([90 * right_angles - 7, 90 * right_angles, 90 * right_angles + 7])
+        for across, angle, part in WAYS
     ],
     dtype=torch.float32,
 )
-"""Placements float32 `[8·3, 2, 3]` by orientation (right angles, mirrored or not) and turn."""
+"""Placements float32 `[9·3, 2, 3]` by orientation and turn."""
 BEST_ORIENTATIONS = 3
 """Orientations that each candidate is tried in."""
 ALWAYS_WHOLE, BEST_WHOLE = 2, 4
@@ -90,7 +99,7 @@ def made_views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
         around = [left, side - width - left, top, side - height - top]
         grey = pad(grey, around, mode="replicate")
         if side < SHORTEST_SIDE:
-            grey = interpolate(grey, size=SHORTEST_SIDE, mode="bilinear")
+            grey = interpolate(grey, scale_factor=-(-SHORTEST_SIDE // side), mode="bilinear")
         return _blurred(grey[:, 0], 0.6).half()
 
     def small(part: Tensor) -> Tensor:
@@ -119,8 +128,7 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     count, num, side = candidates.shape[:3]
     most = int(0.15 * side + 0.4)
     width, shifts = side - 2 * most, 2 * most + 1
-    # The inverse of a turn, mirrored or not, is its transpose.
-    back = torch.cat([TURNED[:, :, :2].mT, TURNED[:, :, 2:]], 2)
+    back = torch.cat([torch.linalg.inv(TURNED[:, :, :2]), TURNED[:, :, 2:]], 2)
     grid = affine_grid(back, [len(TURNED), 1, side, side], align_corners=False)
     turned = grid_sample(
         queries.expand(len(TURNED), -1, -1, -1), grid, padding_mode="border", align_corners=False

@@ -81,9 +81,10 @@ def audit(
 ) -> None:
     """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
 
-    Looks for exact, near and moved copies within and across the sides of the split, labels that
-    look wrong, groups that the split cuts, unreadable files, and formats that reveal the class; and
-    measures the accuracy of an untrained nearest neighbour, with and without relatives in training.
+    Looks for exact, near, moved and edited copies within and across the sides of the split, labels
+    that look wrong, groups that the split cuts, unreadable files, and formats that reveal the
+    class; and measures the accuracy of an untrained nearest neighbour, with and without relatives
+    in training.
     Of recordings also: parts cut from one another, and whether length, event rate or hot pixels
     tell class or side. Exits with 1 if it finds what would invalidate a result.
     """
@@ -106,8 +107,8 @@ def audit(
             typer.echo(f"\n{render(words.medians(audited.statistics))}")
         print_bullets(words.problems(audited), "\nProblems, which invalidate a result")
         print_bullets(words.notes(audited), "\nWorth knowing")
-        if audited.ok:
-            typer.echo("\nNothing was found that would invalidate a result.")
+        if text := words.all_clear(audited):
+            typer.echo(f"\n{text}")
         typer.echo(f"\n{wrapped(words.not_all(audited))}")
         if page is not None:
             typer.echo(f"\nreport: {page}")

@@ -1,6 +1,6 @@
 """Types of an audit (`audit.json`, results.json)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import field
 
@@ -78,6 +78,16 @@ class FileProperty(Frozen):
     split_association: Share
 
 
+BlindSpot = Literal[
+    "tiled copies",
+    "crops to less than 70 % of the side",
+    "copies that were both moved and edited",
+    "solarised copies of fine lines",
+]
+"""Copies of images that the audit mostly misses (`benchmarks/copies.py`)."""
+BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)
+
+
 class AuditedImage(Frozen):
     index: Count
     side: Side
@@ -91,6 +101,7 @@ PairKind = Literal[
     "a stretch on two sides",
     "near on two sides",
     "moved on two sides",
+    "edited on two sides",
     "equal images on one side",
 ]
 
@@ -118,11 +129,14 @@ class SuspectLabel(Frozen):
 
 
 class LabelCheck(Frozen):
-    """Labels examined; `agreement`: share that are the most probable class."""
+    """Labels examined; `agreement`: share that are the most probable class; `unjudged`: rare
+    classes whose labels neighbours cannot judge.
+    """
 
     examined: Count
     agreement: Share
     suspects: Count
+    unjudged: tuple[str, ...] = ()
 
 
 class Details(Frozen):
@@ -187,7 +201,8 @@ class Audit(Frozen):
 
     `near`: share of the usual distance below which images are near duplicates. `groups_cut` lie on
     several sides. `unreadable`: files left out, with reasons. `files`: null without a folder or
-    CSV. `stretches`, `statistics`: of recordings. "Image" stands for the `noun`.
+    CSV. `stretches`, `statistics`: of recordings. `edited_copies`: of images. `plain_drawings`:
+    images alike on two sides that count as no copies. "Image" stands for the `noun`.
     """
 
     dataset: str
@@ -210,6 +225,9 @@ class Audit(Frozen):
     noun: Literal["image", "recording"] = "image"
     groups_tested: Count | None = None
     stretches: Copies | None = None
+    edited_copies: Copies | None = None
+    plain_drawings: Count = 0
+    blind_spots: tuple[BlindSpot, ...] = ()
     statistics: Statistics | None = None
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from spikeduel.data.inventory import by_ending
 from spikeduel.results.audit import Audit, Pair, StatisticName, Statistics
-from spikeduel.results.findings import sentence
+from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.words.numbers import per_cent, said_of
 from spikeduel.system import notebook, typed
 from spikeduel.system.errors import visible
@@ -24,17 +24,21 @@ class PrintedAudit(Audit):
         return visible(f"<Audit of {self.dataset}, {images}: {findings}>")
 
     def _repr_html_(self) -> str:
-        ok = "Nothing was found that would invalidate a result." if self.ok else ""
-        findings = [*(f"Problem: {text}" for text in problems(self)), ok, *notes(self)]
+        told = (f"Problem: {text}" for text in problems(self))
+        findings = [*told, all_clear(self), *notes(self)]
         return notebook.page(f"Audit of {self.dataset}", *findings, rows(self), not_all(self))
 
 
 def not_all(audit: Audit) -> str:
-    text = (
-        "Pixels cannot show every leak: two images of one person or object that look different are "
-        "found only if "
-    )
-    return said_of(f"{text}groups are given.", audit.noun)
+    look = "two images of one person or object that look different, unless groups are given"
+    text = f"Pixels cannot show every leak. Not found are {listed([*audit.blind_spots, look])}."
+    return said_of(text, audit.noun)
+
+
+def all_clear(audit: Audit) -> str:
+    """Return the sentence of an audit without problems; "" if there are some, or too few images."""
+    is_clear = audit.ok and not with_id(audit.notes, "too_few_to_audit")
+    return "Nothing was found that would invalidate a result." if is_clear else ""
 
 
 def problems(audit: Audit) -> list[str]:
@@ -71,7 +75,7 @@ def nearness(pair: Pair) -> str:
 def rows(audit: Audit) -> list[dict[str, str]]:
     """Return the measured numbers."""
     exact, near, moved = audit.exact_duplicates, audit.near_duplicates, audit.moved_copies
-    probe, counts, files = audit.probe, audit.counts, audit.files
+    edited, probe, counts, files = audit.edited_copies, audit.probe, audit.counts, audit.files
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.class_sides)}",
@@ -80,6 +84,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
         "near duplicates": f"{near.across:,} across sides",
         "moved copies": f"{moved.across:,} across sides",
+        "edited copies": f"{edited.across:,} across sides" if edited else "",
         "groups": "none known"
         if audit.groups is None
         else f"{audit.groups:,}, {audit.groups_cut:,} cut",

@@ -1,0 +1,86 @@
+"""Edited copies: images with other tones (negative, solarised, brighter) or covered in part.
+
+Candidates are the nearest by directions of gradients in cells, light to dark like dark to light, at
+equal contrast: tones hardly change them. The original is the candidate whose best cells hardly
+differ and whose tones explain the image's, whatever one becomes in the other.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikeduel.auditing.neighbours import Relatives, compared, grey, lowest, oriented
+from spikeduel.data import Split
+from spikeduel.data.disk_arrays import in_parts, rows_of
+from spikeduel.system.progress import Progress
+
+NEAREST = 10
+"""Candidates of an image."""
+LONGEST_SIDE = 32
+DIRECTIONS, TONES = 4, 12
+FLAT = 0.1
+"""Gradients that are noise, as a share of those of the image's strongest cell."""
+BEST_CELLS = 0.3
+"""Share of the cells that must agree; the others may be covered."""
+LEAST_TEXTURE = 0.5
+"""Length of two cells together above which there is something to compare."""
+
+
+def search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:
+    """Return the edited copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
+    `same` `[N]`). A ratio is the best candidate's difference over the others' median.
+    """
+    index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
+    cells = in_parts(images, _cells)
+    greys = in_parts(images, lambda part: grey(part, LONGEST_SIDE).flatten(1).round().byte())
+    for earlier, blocks in compared(split, progress, "looking for edited copies"):
+        references = rows_of(cells, earlier).flatten(1)
+        half_square = references.square().sum(1) / 2
+        for block in blocks:
+            asked = torch.from_numpy(block)
+            vectors = cells[asked].flatten(1)
+            distances = torch.addmm(half_square, vectors, references.T, alpha=-1)
+            few = earlier[lowest(distances, min(NEAREST, len(earlier))).numpy()]
+            others = torch.from_numpy(few)
+            differ = _difference(cells[asked], cells[others])
+            differ = (differ * unexplained(greys[asked], greys[others])).sqrt().clamp_min(1e-3)
+            remains = np.where(same[few] == same[block][:, None], np.nan, differ.numpy())
+            ranked = np.sort(remains, 1)
+            rows = np.flatnonzero(np.isfinite(ranked[:, :3]).all(1))
+            usual = np.nanmedian(ranked[rows, 1:], 1)
+            index[block[rows]] = few[rows, np.nanargmin(remains[rows], 1)]
+            ratio[block[rows]] = ranked[rows, 0] / usual
+    return Relatives(index, ratio)
+
+
+def _cells(images: np.ndarray) -> Tensor:
+    """Return directions in cells at equal contrast, float32 `[N, CELLS², DIRECTIONS]`."""
+    roots = oriented(images, DIRECTIONS, torch.pi).flatten(2).mT.sqrt()
+    length = roots.norm(dim=2, keepdim=True)
+    return roots / (length + FLAT * length.amax(1, keepdim=True) + 1e-3)
+
+
+def _difference(asked: Tensor, others: Tensor) -> Tensor:
+    """Return the largest difference among the `BEST_CELLS` of `asked` `[M, L, D]` to `others`
+    `[M, K, L, D]`, float32 `[M, K]`; 2 without texture.
+    """
+    is_flat = asked.norm(dim=2)[:, None] + others.norm(dim=3) <= LEAST_TEXTURE
+    ranked = (asked[:, None] - others).norm(dim=3).masked_fill(is_flat, 2.0).sort(2).values
+    place = (BEST_CELLS * ((~is_flat).sum(2) - 1)).round().long().clamp_min(0)
+    return ranked.gather(2, place[:, :, None])[:, :, 0]
+
+
+def unexplained(asked: Tensor, others: Tensor) -> Tensor:
+    """Return √(1 − η²), η² the correlation ratio: the share of the variance of `asked` bytes
+    `[M, P]` that the tones of `others` bytes `[M, K, P]` explain, float32 `[M, K]`; 1 for uniform
+    images.
+    """
+    asked, others = asked.float()[:, None].expand(others.shape), others.float()
+    least = others.amin(2, keepdim=True)
+    tone = (others - least) / (others.amax(2, keepdim=True) - least).clamp_min(1) * (TONES - 0.01)
+    tone, none = tone.long(), torch.zeros(*others.shape[:2], TONES)
+    number = none.scatter_add(2, tone, torch.ones_like(asked))
+    mean = none.scatter_add(2, tone, asked) / number.clamp_min(1)
+    remains = (asked - mean.gather(2, tone)).square().sum(2)
+    whole = (asked - asked.mean(2, keepdim=True)).square().sum(2)
+    return torch.where(whole > asked.shape[2], remains / whole.clamp_min(1), 1.0).sqrt()

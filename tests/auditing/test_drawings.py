@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from spikeduel import data
+from spikeduel.auditing import examine
+from spikeduel.auditing.drawings import is_plain
+from spikeduel.data import Split
+from spikeduel.results.audit import Copies
+from spikeduel.settings import Experiment
+
+NONE = Copies(across=0, test_in_training=0)
+COLOURS = ("red", "green", "blue", "yellow", "purple", "black", "white")
+CORNERS = {"square": 4, "triangle": 3, "circle": 60}
+
+
+def drawn(kind, random, side=32):
+    """A shape in one colour on another, anywhere, turned anyhow, uint8 `[3, S, S]`."""
+    ground, colour = random.choice(COLOURS, 2, replace=False)
+    radius = random.uniform(0.15, 0.35) * side
+    turns = random.uniform(0, 2 * np.pi) + np.arange(CORNERS[kind]) * 2 * np.pi / CORNERS[kind]
+    places = random.uniform(radius, side - radius, 2) + radius * np.exp(1j * turns).view(
+        float
+    ).reshape(-1, 2)
+    picture = Image.new("RGB", (4 * side, 4 * side), str(ground))
+    ImageDraw.Draw(picture).polygon([tuple(place) for place in 4 * places], fill=str(colour))
+    return np.asarray(picture.resize((side, side), Image.Resampling.BOX)).transpose(2, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    random = np.random.default_rng(0)
+    return np.stack([drawn(kind, random) for _ in range(100) for kind in CORNERS])
+
+
+def test_drawn_shapes_are_plain_and_digits_and_clothes_are_not(shapes):
+    assert is_plain(shapes).mean() > 0.8
+    for dataset in ("digits", "fashion-mnist-mini"):
+        images = data.load(Experiment(dataset=dataset)).pictures[:150]
+        assert is_plain(images).mean() < 0.05
+
+
+def test_drawings_alike_are_told_and_are_no_copies(shapes, make_set):
+    order = np.arange(300)
+    split = Split(order[:225], order[:0], order[225:], "official")
+    audit = examine(Experiment(dataset="digits"), make_set(shapes), split)
+    assert audit.near_duplicates == audit.moved_copies == audit.edited_copies == NONE
+    assert audit.probe.siblings_in_train == 0
+    assert audit.plain_drawings > 10
+    assert audit.ok
+    assert [found.id for found in audit.conclusions] == ["plain_drawings"]

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+import torch
+
+from spikeduel import data
+from spikeduel.auditing.copies import EDITED, LIMITS
+from spikeduel.auditing.edited import search, unexplained
+from spikeduel.data import Split
+from spikeduel.settings import Experiment
+from spikeduel.system.progress import Progress
+
+COUNT, COPIES = 1000, 40
+
+
+def boxed(images):
+    """Cover three places of each image."""
+    images = images.copy()
+    for grey, (row, column) in ((255, (2, 3)), (0, (17, 5)), (128, (9, 18))):
+        images[:, :, row : row + 7, column : column + 7] = grey
+    return images
+
+
+EDITS = {
+    "negative": lambda images: 255 - images,
+    "solarised": lambda images: np.where(images >= 128, 255 - images, images),
+    "gamma": lambda images: (255 * (images / 255) ** 2.2).round().astype(np.uint8),
+    "darker": lambda images: images // 3,
+    "boxed": boxed,
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_edited_copies_are_found_and_new_images_are_copies_of_none(kind):
+    clothes = data.load(Experiment()).pictures
+    train, new = clothes[:COUNT], clothes[COUNT : COUNT + 100]
+    together = np.concatenate([train, EDITS[kind](train[:COPIES]), new])
+    order = np.arange(len(together))
+    split = Split(order[:COUNT], order[:0], order[COUNT:], "official")
+    copies = search(together, order, split, Progress())
+    is_copy = copies.ratio < LIMITS[EDITED]
+    named = copies.nearest[COUNT : COUNT + COPIES] == np.arange(COPIES)
+    assert (named & is_copy[COUNT : COUNT + COPIES]).sum() >= 36
+    assert is_copy[COUNT + COPIES :].sum() <= 1
+    assert not is_copy[:COUNT].any()
+
+
+def test_equal_and_uniform_images_are_no_edited_copies():
+    random = np.random.default_rng(0).integers(0, 256, (12, 1, 9, 14), dtype=np.uint8)
+    images = np.concatenate([random, random[:2], np.full((2, 1, 9, 14), 7, np.uint8)])
+    same = np.array([*range(12), 0, 1, 12, 13])
+    order = np.arange(16)
+    copies = search(images, same, Split(order[:12], order[:0], order[12:], "official"), Progress())
+    assert (copies.ratio >= LIMITS[EDITED]).all()
+
+
+def test_tones_explain_an_image_whatever_one_becomes():
+    asked = torch.tensor([[10, 10, 200, 90]], dtype=torch.uint8)
+    # Each tone of the first becomes one; the second has one tone for 10, 10 and 200.
+    others = torch.tensor([[[250, 250, 0, 100], [7, 7, 7, 90]]], dtype=torch.uint8)
+    mean = (10 + 10 + 200) / 3
+    remains = 2 * (10 - mean) ** 2 + (200 - mean) ** 2
+    whole = 2 * (10 - 77.5) ** 2 + (200 - 77.5) ** 2 + (90 - 77.5) ** 2
+    expected = [[0.0, (remains / whole) ** 0.5]]
+    np.testing.assert_allclose(unexplained(asked, others).numpy(), expected, rtol=1e-5)
