@@ -11,7 +11,9 @@ from spikeduel.trials.augmenting import (
     affine,
     augment,
     cutout,
+    farthest,
     flip,
+    moved,
     of_events,
     translate,
 )
@@ -171,3 +173,10 @@ def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
         InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\], not {re.escape(got)}"
     ):
         augment("broken", noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_the_smallest_images_can_be_moved(side):
+    images = noise(2, 1, side, side)
+    assert moved(images, farthest(side), 0).shape == images.shape
+    assert translate(images, draw(images)).shape == images.shape

@@ -162,7 +162,6 @@ class Experiment:
             "Also report the best test accuracy over all epochs, as many papers do.",
             "Evaluates the test images after every epoch. No choice depends on these scores. "
             "Trials that were trained without are trained again, to the same numbers.",
-            needs=("comparing",),
         ),
     ] = False
 

@@ -91,8 +91,8 @@ def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
 
 
 def farthest(side: int) -> int:
-    """Return the most pixels by which an image moves."""
-    return max(SMALLEST_SHIFT, side // SHIFT_SHARE)
+    """Return the most pixels by which an image moves, less than its side."""
+    return min(side - 1, max(SMALLEST_SHIFT, side // SHIFT_SHARE))
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
