@@ -80,7 +80,7 @@ class FileProperty(Frozen):
 
 BlindSpot = Literal[
     "tiled copies",
-    "crops to less than 70 % of the side",
+    "crops to less than 80 % of the side",
     "copies that were both moved and edited",
     "solarised copies of fine lines",
 ]
