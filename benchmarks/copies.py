@@ -379,7 +379,7 @@ def main() -> None:
         else:
             place = getattr(options, "photos" if name == "files" else name.replace("-", "_"), None)
             experiment = Experiment(dataset=name, data_dir=place)
-            if name in ("photos", "files"):
+            if place and name in ("photos", "files"):
                 experiment = Experiment(dataset=place)
             found = measured(
                 data.load(experiment),

@@ -3,7 +3,7 @@ runs.
 
 Python runs as it stands on the page, block after block, in a folder with a few pictures. A block
 that begins with `# NAME.py` is written into that file. Of commands each name and option is looked
-up; blocks below `<!-- run -->` are run, with `QUICK` settings and without making the report; others
+up; blocks below `<!-- run -->` are run, with quick settings and without making the report; others
 say why they are not.
 """
 
@@ -13,6 +13,7 @@ import runpy
 import shlex
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
@@ -38,18 +39,10 @@ PAGES = {
 BLOCK = re.compile(
     r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 )
-SMALL = {"limit": 40, "batch_size": 20, "width": 4}
-TRAINED = [
-    part
-    for name, value in {"epochs": 1, **SMALL}.items()
-    for part in (f"--{name.replace('_', '-')}", str(value))
-]
-QUICK = {
-    "compare": [*TRAINED, "--hidden", "16"],
-    "export": ["--images", "20"],
-    "plan": TRAINED,
-}
-QUICK_STUDY = "\n".join(["[settings]", *(f"{name} = {value}" for name, value in SMALL.items()), ""])
+SMALL = {"limit": 40, "batch_size": 20}
+QUICK_STUDY = "\n".join(
+    ["[settings]", *(f"{name} = {value}" for name, value in {**SMALL, "width": 4}.items()), ""]
+)
 
 
 def blocks(page, *languages):
@@ -146,8 +139,23 @@ def test_its_commands_run(page, folder):
         if mark == "run":
             for words in commands(code):
                 arguments = [path for word in words for path in expanded(word, folder)]
-                result = CliRunner().invoke(app, [*arguments, *QUICK.get(words[0], ())])
+                result = CliRunner().invoke(app, [*arguments, *quick(words)])
                 assert result.exit_code == 0, f"{' '.join(arguments)}\n{result.output}"
+
+
+def quick(words):
+    """Options that make a command quick, of those that have an effect on its contenders."""
+    if words[0] == "export":
+        return ["--images", "20"]
+    if words[0] not in ("compare", "plan"):
+        return []
+    named = [name for option, name in pairwise(words) if option == "--contender"] or ["vgg-lif"]
+    settings = {"epochs": 1, **SMALL}
+    if any(name.startswith(("vgg", "resnet")) for name in named):
+        settings["width"] = 4
+    if any(name.startswith(("dense", "conv")) for name in named):
+        settings["hidden"] = 16
+    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
 
 
 def expanded(word, folder):

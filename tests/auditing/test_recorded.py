@@ -19,7 +19,7 @@ SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
 
 
 def kinds(audit):
-    """What is said of the recordings, but that 30 are few."""
+    """Sentences on the recordings, without the one that 30 are few."""
     return {conclusion.id for conclusion in audit.conclusions} - {"too_few_to_audit"}
 
 

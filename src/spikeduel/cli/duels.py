@@ -41,7 +41,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
     *(*EXPERIMENT, "seeds", "controls", "robustness", "tune", "strict"),
     *(*WORKERS, *RESULTS, "loggers"),
     works_on=EVERYTHING,
-    short=(*SHORT, "answer_for", "controls", "group_by"),
+    short=(*SHORT, "answer_for", "group_by"),
     examples=(
         "spikeduel compare",
         "spikeduel compare my_images/ --seeds 6 --jobs 2",

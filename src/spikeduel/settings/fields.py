@@ -53,7 +53,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 Need = Literal[
     "preparing", "splitting", "framing", "training", "testing", "comparing", "images", "recordings"
 ]
-"""What a setting concerns: a part of a command's work, or a kind of data."""
+"""Part of a command's work, or kind of data, that a setting concerns."""
 
 
 @dataclass(frozen=True)
