@@ -10,6 +10,7 @@ from spikeduel.auditing import audited, examine
 from spikeduel.data import Split
 from spikeduel.networks.preprocessing import Events
 from spikeduel.results.audit import Copies
+from spikeduel.results.findings import with_id
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
@@ -61,7 +62,7 @@ def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events)
         recorded_events[number] = Events(recording.x, recording.y, recording.t * 2, recording.p)
     audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
     assert kinds(audit) == {"statistics_tell_class"}
-    told = audit.conclusions[0]
+    (told,) = with_id(audit.conclusions, "statistics_tell_class")
     assert told.values["share"] > 0.6
     assert set(told.values["names"]) == {"length", "event rate"}
     assert told.remedy == "--bin-ms N"
