@@ -173,16 +173,16 @@ def prepare_all(
 
 def _require_unrelated(duels: Sequence[PreparedDuel]) -> None:
     """Raise `InputError` if two data sets share images and are not of one family."""
-    prepared = {str(duel.planned.values.get("dataset")): duel.ready.prepared for duel in duels}
-    families = {duel.planned.values.get("dataset"): duel.planned.family for duel in duels}
+    duel_of = {str(duel.planned.values.get("dataset")): duel for duel in duels}
     content = {
-        dataset: np.unique(images.content_of(np.arange(len(images))))
-        for dataset, images in prepared.items()
+        dataset: np.unique(duel.ready.prepared.content_of(np.arange(len(duel.ready.prepared))))
+        for dataset, duel in duel_of.items()
     }
     for one, other in itertools.combinations(content, 2):
         shared = np.intersect1d(content[one], content[other]).size
         smaller = min(content[one].size, content[other].size)
-        is_family = families[one] is not None and families[one] == families[other]
+        family = duel_of[one].planned.family
+        is_family = family is not None and family == duel_of[other].planned.family
         if shared >= SHARED * smaller and not is_family:
             raise InputError(
                 f"{one} and {other} share {shared:,} images, and related data sets count once. "

@@ -5,13 +5,12 @@ one is the mean of the shares of the classes. A contender's is the mean over its
 what choosing the epoch on test images would add.
 """
 
-import statistics
 from collections.abc import Sequence
 
 import numpy as np
 
 from spikeduel.results.significance import Measure, are_unbalanced
-from spikeduel.results.trials import Optimism, Trial
+from spikeduel.results.trials import Optimism, Test, Trial
 from spikeduel.system.typed import Count, Frozen, Share
 
 SURE = 2
@@ -27,22 +26,16 @@ def measure_of(trials: Sequence[Trial]) -> Measure:
 
 def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[int, float]:
     """Return a contender's accuracies by seed, in the `measure` (default: that of comparisons)."""
-    tables = _tables(trials)
-    if tables and (measure or measure_of(trials)) == "balanced_accuracy":
-        return {seed: _balanced(table) for seed, table in tables.items()}
-    right: dict[int, float] = {}
-    tested: dict[int, int] = {}
+    if (measure or measure_of(trials)) == "balanced_accuracy":
+        return {seed: _balanced(table) for seed, table in _tables(trials).items()}
+    tests: dict[int, list[Test]] = {}
     for trial in trials:
         if trial.test:
-            right[trial.seed] = right.get(trial.seed, 0.0) + trial.test.accuracy * trial.test.n
-            tested[trial.seed] = tested.get(trial.seed, 0) + trial.test.n
-    return {seed: right[seed] / tested[seed] for seed in right}
-
-
-def mean_accuracy(trials: Sequence[Trial], measure: Measure = "accuracy") -> float | None:
-    """Return a contender's mean over seeds; None if untested."""
-    accuracies = of_seeds(trials, measure).values()
-    return statistics.fmean(accuracies) if accuracies else None
+            tests.setdefault(trial.seed, []).append(trial.test)
+    return {
+        seed: sum(test.accuracy * test.n for test in folds) / sum(test.n for test in folds)
+        for seed, folds in tests.items()
+    }
 
 
 def _images_of(trials: Sequence[Trial]) -> np.ndarray:
@@ -183,14 +176,14 @@ def contender_optimism(trials: Sequence[Trial]) -> list[ContenderOptimism]:
         whole = {seed: folds for seed, folds in by_seed.items() if len(folds) == num_folds}
         if whole:
             chosen, best = (
-                [_pooled(folds, number) for folds in whole.values()]
-                for number in ("chosen", "best")
+                [
+                    sum(getattr(fold, epoch) * fold.n for fold in folds)
+                    / sum(fold.n for fold in folds)
+                    for folds in whole.values()
+                ]
+                for epoch in ("chosen", "best")
             )
             contenders.append(
                 ContenderOptimism(contender=name, seeds=list(whole), chosen=chosen, best=best)
             )
     return contenders
-
-
-def _pooled(folds: Sequence[Optimism], name: str) -> float:
-    return sum(getattr(fold, name) * fold.n for fold in folds) / sum(fold.n for fold in folds)

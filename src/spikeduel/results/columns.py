@@ -139,10 +139,9 @@ ScoreName = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"
 def score(tested: Sequence[Trial], name: ScoreName) -> Averaged | None:
     """Return a contender's score in per cent."""
     scores = [getattr(trial.test, name) for trial in tested if trial.test]
-    match name:
-        case "accuracy" | "balanced_accuracy":
-            return averaged(scores, mean=accuracy.mean_accuracy(tested, name))
-    return averaged(scores)
+    if not scores or name not in ("accuracy", "balanced_accuracy"):
+        return averaged(scores)
+    return averaged(scores, mean=statistics.fmean(accuracy.of_seeds(tested, name).values()))
 
 
 def validation_accuracy(validation: Score | None) -> str:

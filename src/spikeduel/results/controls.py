@@ -101,9 +101,8 @@ def without_unlearned(
     unlearned = unlearned_controls(
         [trial for trial in trials if trial.contender == contender.contender]
     )
-    nothing = {"conclusion": Conclusion.INCONCLUSIVE, "reservation": Reservation.CONTROL_AT_CHANCE}
     rows = [
-        structs.replace(row, found=structs.replace(row.found, **nothing))
+        structs.replace(row, found=row.found.withheld(Reservation.CONTROL_AT_CHANCE))
         if row.found and row.control in unlearned
         else row
         for row in contender.rows

@@ -105,10 +105,6 @@ class Pair(Difference, kw_only=True):
         """The more accurate contender, `a` if both are equal."""
         return self.a if self.difference >= 0 else self.b
 
-    @property
-    def other(self) -> str:
-        return self.b if self.leader == self.a else self.a
-
     def accuracy(self, contender: str) -> float:
         return self.accuracy_a if contender == self.a else self.accuracy_b
 
@@ -278,9 +274,9 @@ class Budget(Frozen):
     shared_as: Literal["time", "epochs"] = "time"
 
 
-def has_equal_time(budget: Budget | None, experiment: Experiment) -> bool:
+def has_equal_time(budget: Budget | None) -> bool:
     """Return True if contenders were given the same minutes; else they had the same epochs."""
-    return budget is not None and experiment.budget_by == "time"
+    return budget is not None and budget.shared_as == "time"
 
 
 class Results(Frozen):

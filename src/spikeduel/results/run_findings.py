@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from msgspec import structs
-
 from spikeduel.results import power
 from spikeduel.results.accuracy import (
     effective_images,
@@ -73,17 +71,13 @@ class RunContext:
 
     def times_as_long(self, pair: Pair) -> float | None:
         """Return how many times as long the leader was trained; None if not longer."""
-        leader, other = (self.tested.get(name, []) for name in (pair.leader, pair.other))
-        return times_as_long(leader, other, has_equal_time(self.budget, self.experiment))
+        leader, other = (self.tested.get(name, []) for name in (pair.led.a, pair.led.b))
+        return times_as_long(leader, other, has_equal_time(self.budget))
 
     def equally_trained(self) -> list[Pair]:
         """Return the pairs, none with a better contender whose training was longer."""
         return [
-            structs.replace(
-                pair,
-                conclusion=Conclusion.INCONCLUSIVE,
-                reservation=Reservation.LONGER_TRAINING,
-            )
+            pair.withheld(Reservation.LONGER_TRAINING)
             if pair.conclusion.better and not pair.negligible and self.times_as_long(pair)
             else pair
             for pair in self.pairs
@@ -322,8 +316,8 @@ def confounded(run: RunContext) -> Iterator[Values]:
 def longer_training(run: RunContext) -> Iterator[Values]:
     for pair in run.pairs:
         if pair.difference and (times := run.times_as_long(pair)):
-            names = {"contender": pair.leader, "other": pair.other}
-            yield {**names, "times": times, "by_time": has_equal_time(run.budget, run.experiment)}
+            names = {"contender": pair.led.a, "other": pair.led.b}
+            yield {**names, "times": times, "by_time": has_equal_time(run.budget)}
 
 
 @finds("starts_with_relu")

@@ -20,7 +20,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from msgspec import Meta, structs
@@ -142,6 +142,10 @@ class Difference(Frozen):
     def few_groups(self) -> bool:
         """True with too few groups to call anybody better."""
         return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
+
+    def withheld(self, reservation: Reservation) -> Self:
+        """Return the difference, inconclusive for this reason."""
+        return structs.replace(self, conclusion=Conclusion.INCONCLUSIVE, reservation=reservation)
 
     def __str__(self) -> str:
         low, high = self.ci95
@@ -288,15 +292,9 @@ def tested(
 
 def confirmed(difference: Difference, with_failures: Difference) -> Difference:
     """Return `difference`, inconclusive unless `with_failures` (failed seeds at chance) agrees."""
-    failed = with_failures.seeds - difference.seeds
-    confirmed = structs.replace(difference, failed=failed)
-    if not difference.conclusion.better or with_failures.conclusion is difference.conclusion:
-        return confirmed
-    return structs.replace(
-        confirmed,
-        conclusion=Conclusion.INCONCLUSIVE,
-        reservation=Reservation.FAILED_TRAININGS,
-    )
+    if difference.conclusion.better and with_failures.conclusion is not difference.conclusion:
+        difference = difference.withheld(Reservation.FAILED_TRAININGS)
+    return structs.replace(difference, failed=with_failures.seeds - difference.seeds)
 
 
 def tested_predictions(

@@ -145,7 +145,7 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     for score in scores:
         accuracies.setdefault(score.variant, {})[score.dataset] = score.accuracies
     spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
-    families = families_of(duels)
+    families = {duel.dataset: duel.family for duel in duels if duel.family}
     verdict = across.over(accuracies, spiking, margin, families)
     behind = across.behind(accuracies)
     nouns = {duel.results.dataset.noun for duel in duels}
@@ -165,12 +165,8 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         scores=scores,
         per_dataset=list(_per_dataset(entries, scores)),
         across=verdict,
-        caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin)),
+        caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin, families)),
     )
-
-
-def families_of(duels: Sequence[Duel]) -> dict[str, str]:
-    return {duel.dataset: duel.family for duel in duels if duel.family}
 
 
 def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
@@ -293,6 +289,7 @@ class StudyContext:
     accuracies: Mapping[str, Mapping[str, Sequence[float]]]
     verdict: Across
     margin: float
+    families: Mapping[str, str]
 
     @property
     def datasets(self) -> list[str]:
@@ -301,28 +298,25 @@ class StudyContext:
 
 @finds("leaking_datasets")
 def leaking_datasets(study: StudyContext) -> Iterator[Values]:
-    leaking = {
+    leaking = dict.fromkeys(
         duel.dataset for duel in study.duels if any(map(is_leak, duel.results.comparison.caveats))
-    }
-    if not leaking:
-        return
-    kept = {
-        variant: {name: seeds for name, seeds in on.items() if name not in leaking}
-        for variant, on in study.accuracies.items()
-    }
-    kept = {variant: on for variant, on in kept.items() if on}
-    pairs = across.compare(kept, study.margin, families_of(study.duels))
-    main = set(study.verdict.main or ())
-    left = next((pair.conclusion for pair in pairs if {pair.a, pair.b} == main), None)
-    without = left.value if left else "nothing"
-    yield {"datasets": [name for name in study.datasets if name in leaking], "without": without}
+    )
+    if leaking:
+        kept = {
+            variant: {name: seeds for name, seeds in on.items() if name not in leaking}
+            for variant, on in study.accuracies.items()
+        }
+        pairs = across.compare(kept, study.margin, study.families)
+        main = set(study.verdict.main or ())
+        left = (pair.conclusion.value for pair in pairs if {pair.a, pair.b} == main)
+        yield {"datasets": list(leaking), "without": next(left, "nothing")}
 
 
 @finds("single_trainings")
 def single_trainings(study: StudyContext) -> Iterator[Values]:
     scores = study.accuracies.values()
-    once = [name for name in study.datasets if any(len(on.get(name, ())) == 1 for on in scores)]
-    if once:
+    trained = {name: [len(on.get(name, ())) for on in scores] for name in study.datasets}
+    if once := [name for name, seeds in trained.items() if 1 in seeds]:
         yield {"datasets": once}
 
 
@@ -349,9 +343,7 @@ def failed_trainings(study: StudyContext) -> Iterator[Values]:
 def longer_trainings(study: StudyContext) -> Iterator[Values]:
     if (pair := study.verdict.headline) is None or not pair.difference:
         return
-    by_time = all(
-        has_equal_time(duel.results.budget, duel.results.experiment) for duel in study.duels
-    )
+    by_time = all(has_equal_time(duel.results.budget) for duel in study.duels)
     trained = {(entry.variant, entry.duel.dataset): entry.trials for entry in study.entries}
     times = {
         dataset: times_as_long(trained[pair.a, dataset], trained[pair.b, dataset], by_time)
@@ -370,9 +362,8 @@ def missing_scores(study: StudyContext) -> Iterator[Values]:
 
 @finds("busy_datasets")
 def busy_datasets(study: StudyContext) -> Iterator[Values]:
-    busy = {duel.dataset for duel in study.duels if was_busy(duel.results)}
-    if busy:
-        yield {"datasets": [name for name in study.datasets if name in busy]}
+    if busy := dict.fromkeys(duel.dataset for duel in study.duels if was_busy(duel.results)):
+        yield {"datasets": list(busy)}
 
 
 class TrialPlan(Frozen):

@@ -213,7 +213,7 @@ def missing(
     (`effects.Reasons`).
     """
     cards = [contender.card for contender in contenders]
-    of_networks = {"num_steps", "neuron", *building.NEURON_SETTINGS, *building.SHAPE_SETTINGS}
+    of_networks = {"neuron", *building.NEURON_SETTINGS, *building.SHAPE_SETTINGS}
     taken = {name for card in cards for name in effective(card) | (card.network.keys() - TUNABLE)}
     binning, spikes = prepared.preprocessing.binning, "num_steps" in taken
     is_recorded, size = binning is not None, experiment.image_size
@@ -231,7 +231,7 @@ def missing(
             is_recorded or not augmenting.of_events(experiment.augmentation),
             for_others,
         ),
-        *((name, name in taken, concerns_none) for name in of_networks - {"num_steps"}),
+        *((name, name in taken, concerns_none) for name in of_networks),
         ("num_steps", is_recorded or spikes, concerns_none),
         ("encoding", any(card.encoding == experiment.encoding for card in cards), concerns_none),
         ("controls", is_recorded or spikes, concerns_none),

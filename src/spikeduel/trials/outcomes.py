@@ -340,8 +340,7 @@ def assemble(
     pairs = compare_pairs(done, outcomes, groups, margin, classes)
     compared = [compare_with_controls(name, outcomes, groups, margin, classes) for name in done]
     run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
-    pairs = run.equally_trained()
-    run = replace(run, pairs=pairs)
+    run = replace(run, pairs=run.equally_trained())
     results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
@@ -354,7 +353,7 @@ def assemble(
         budget=budget,
         trials=trials,
         comparison=Conclusions(
-            pairs=pairs,
+            pairs=list(run.pairs),
             controls=[
                 without_unlearned(controlled, trials) for controlled in compared if controlled
             ],
@@ -566,9 +565,7 @@ def compare_with_controls(
             if outcome.contender == contender
         ),
         seeds=len(answers),
-        accuracy=float(
-            np.mean([right.mean() for right in scores(right_of(list(answers), answers), classes)])
-        ),
+        accuracy=float(scores(right_of(list(answers), answers), classes).mean(1).mean()),
         rows=rows,
     )
 

@@ -108,10 +108,10 @@ def headline(study: StudyResults) -> str:
     pair = study.across.headline
     if pair is None:
         scores = [f"{variant.name} {per_cent(variant.accuracy)}" for variant in study.variants]
-        if scores:
-            return f"Nothing to compare: {listed(scores)}."
-        return "No answer: no trial was finished."
-    a, b = _with_kinds(pair, study)
+        nothing = f"Nothing to compare: {listed(scores)}."
+        return nothing if scores else "No answer: no trial was finished."
+    spiking = {variant.name for variant in study.variants if variant.spiking} & {pair.a, pair.b}
+    a, b = (f"the spiking {name}" if spiking == {name} else name for name in (pair.a, pair.b))
     if len(pair.differences) == 1:
         (dataset,) = pair.differences
         ahead = f"{a} is {points(pair.difference)} ahead of {b}"
@@ -136,15 +136,6 @@ def headline(study: StudyResults) -> str:
     if longer:
         verdict += f", since {pair.a} is ahead after longer training"
     return f"Over {counted(number, 'data set')}{related}, {verdict}."
-
-
-def _with_kinds(pair: PairAcross, study: StudyResults) -> tuple[str, str]:
-    spiking = {variant.name for variant in study.variants if variant.spiking}
-    names = (pair.a, pair.b)
-    if len(spiking & set(names)) != 1:
-        return names
-    a, b = (f"the spiking {name}" if name in spiking else name for name in names)
-    return a, b
 
 
 def in_accuracy(study: StudyResults) -> str:
