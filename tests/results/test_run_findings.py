@@ -361,6 +361,9 @@ def test_minutes_are_compared_by_seconds():
     ]
     run = RunContext(EXPERIMENT, dataset(), trials, [pair(0.1)], budget=budget)
     assert run.times_as_long(run.pairs[0]) == 2.0
+    # All got the same epochs: one that ended early had no less.
+    equal_epochs = replace(run, budget=structs.replace(budget, shared_as="epochs"))
+    assert equal_epochs.times_as_long(run.pairs[0]) is None
     # Nothing is said of the time of a network that was not trained, or failed.
     for other in (trial("snn", 0.9, converted_from="cnn"), trial("snn")):
         assert replace(run, trials=[other, trials[1]]).times_as_long(run.pairs[0]) is None

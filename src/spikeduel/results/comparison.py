@@ -63,7 +63,7 @@ class Comparison:
         )
 
     def table(self) -> str:
-        """Return scores and seconds an epoch as text, mean ± standard deviation."""
+        """Return scores and seconds of a training as text, mean ± standard deviation."""
         rows = text_rows(contender_columns(self.results), contender_rows(self.results))
         note = spread_note(self.results.trials)
         return f"{render(rows)}\n{note}" if note else render(rows)

@@ -86,7 +86,7 @@ class Dataset(Frozen):
 
 
 class Pair(Difference, kw_only=True):
-    """Contenders `a` and `b` over the seeds that both finished: a − b.
+    """Contenders `a` and `b` over the seeds that all contenders finished, else these two: a − b.
 
     Accuracies, in the `measure`, and test images (`only_a_right`) are means over seeds. `power`:
     chance to find a lead of one point, None with one seed.
