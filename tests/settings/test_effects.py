@@ -1,13 +1,13 @@
 """A given setting changes the plan, or is refused: each setting on each kind of data."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import made_recordings
-from spikeduel.settings import Experiment, effects
+from spikeduel.settings import SETTINGS, effects
 from spikeduel.settings.fields import Need, setting_of
 from spikeduel.settings.recipes import asked, baseline, events, strong
 from spikeduel.system.errors import InputError
@@ -133,13 +133,12 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
 
 
 def test_the_cases_know_every_setting():
-    settings = {member.name for member in fields(Experiment)}
-    assert {*OTHER, "controls", "start"} | NAMED | OF_THE_MACHINE == settings
+    assert {*OTHER, "controls", "start"} | NAMED | OF_THE_MACHINE == SETTINGS.keys()
 
 
 def test_needs_are_those_that_somebody_can_lack():
-    assert set(Need.__args__) == effects.NEEDS
-    kinds = {member.name: setting_of(member.type) for member in fields(Experiment)}
+    kinds = {name: setting_of(member.type) for name, member in SETTINGS.items()}
+    assert set(Need.__args__) == {need for setting in kinds.values() for need in setting.needs}
     assert kinds["bin_ms"].needs == ("framing", "recordings")
     assert kinds["beta"].needs == ("training",)
     assert kinds["dataset"].needs == ()

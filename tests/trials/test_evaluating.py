@@ -372,7 +372,7 @@ def test_data_that_were_moved_are_found_where_it_is_said(run_on_own_digits, tmp_
     model, moved = load_model(path), tmp_path / "elsewhere"
     assert evaluating.trained_on(model).robustness is False
     (tmp_path / "mine" / "digits").rename(moved)
-    experiment = evaluating.trained_on(model, lambda run: replace(run, dataset=str(moved)))
+    experiment = evaluating.trained_on(model, {"dataset": str(moved)})
     evaluating.require_the_same(model.card, experiment, Progress())
     assert (
         evaluate(model, experiment).n == evaluate(model, replace(experiment, group_by=None)).n < 120
@@ -388,7 +388,5 @@ def test_a_place_of_files_that_is_gone_is_named_with_who_says_so(run_on_own_digi
     ):
         evaluating.trained_on(load_model(path))
     (tmp_path / "new").mkdir()
-    moved = evaluating.trained_on(
-        load_model(path), lambda run: replace(run, data_dir=str(tmp_path / "new"))
-    )
+    moved = evaluating.trained_on(load_model(path), {"data_dir": str(tmp_path / "new")})
     assert (moved.dataset, moved.data_dir) == ("mnist", str(tmp_path / "new"))

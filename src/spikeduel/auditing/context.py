@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from spikeduel.auditing import edited, moved, neighbours, stretches
+from spikeduel.auditing import neighbours, stretches
 from spikeduel.auditing.neighbours import Relatives
 from spikeduel.data import Prepared, Split, catalogue, socofing
 from spikeduel.data.events.recordings import Recordings
@@ -108,23 +108,6 @@ class AuditContext:
         if self.recordings is not None:
             pictures = neighbours.blurred(pictures)
         return neighbours.small_grey(pictures)
-
-    @cached_property
-    def neighbours(self) -> neighbours.Neighbourhood:
-        """Nearest neighbours by `small`."""
-        return neighbours.search(self.small, self.split, self.progress)
-
-    @cached_property
-    def moved(self) -> Relatives:
-        """Each image's best candidate for being its moved copy."""
-        shapes = np.array([(height, width) for _, _, width, height in self.formats])
-        images = self.prepared.pictures
-        return moved.search(images, self.same, self.split, self.progress, shapes)
-
-    @cached_property
-    def edited(self) -> Relatives:
-        """Each image's best candidate for being its edited copy."""
-        return edited.search(self.prepared.pictures, self.same, self.split, self.progress)
 
     def counts(self, chosen: np.ndarray) -> Counts:
         """Return the number of `chosen` images, bool `[N]`, on each side."""

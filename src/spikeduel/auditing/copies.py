@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.auditing import drawings
+from spikeduel.auditing import drawings, edited, moved
 from spikeduel.auditing.context import GAP, AuditContext, Fields
-from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives
+from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives, search
 from spikeduel.data import Split
 from spikeduel.data.disk_arrays import rows_of
 from spikeduel.results.audit import (
@@ -56,20 +56,26 @@ def check(context: AuditContext) -> Fields:
     """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
     same, labels, side, split = context.same, context.labels, context.side, context.split
     groups, known, stretches = context.groups, context.prepared.groups, context.stretches
-    neighbours = context.neighbours
-    relatives = {NEARLY: neighbours.earlier, MOVED: context.moved}
+    images, progress = context.prepared.pictures, context.progress
+    neighbours = search(context.small, split, progress)
+    shapes = np.array([(height, width) for _, _, width, height in context.formats])
+    relatives = {
+        NEARLY: neighbours.earlier,
+        MOVED: moved.search(images, same, split, progress, shapes),
+    }
     if stretches is None:
-        relatives[EDITED] = context.edited
+        relatives[EDITED] = edited.search(images, same, split, progress)
     else:
         relatives = {STRETCH: stretches.earlier} | relatives
     copies = copied(relatives, same)
     alike = np.flatnonzero(np.any([found.nearest >= 0 for found in copies.values()], 0))
-    is_drawn = stretches is None and drawings.are_plain(context.prepared.pictures, alike)
+    is_drawn = stretches is None and drawings.are_plain(images, alike)
     if is_drawn:
         # Nothing tells their copies from other drawings.
-        copies = {kind: found.none() for kind, found in copies.items()}
-        far = neighbours.training.none().ratio
-        neighbours = neighbours._replace(training=Relatives(neighbours.training.nearest, far))
+        none = Relatives(np.full(len(same), -1), np.full(len(same), np.inf))
+        copies = dict.fromkeys(copies, none)
+        training = neighbours.training._replace(ratio=none.ratio)
+        neighbours = neighbours._replace(training=training)
     counted = {kind: context.copies(found) for kind, found in copies.items()}
     groups_cut, groups_cut_test_images = cut(groups, same, side)
     ranked = pairs(copies, same, labels, side)[:MOST_PAIRS]

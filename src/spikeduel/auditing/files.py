@@ -195,10 +195,9 @@ def _look_like(
         len(sizes) < FEWEST_GROUPS
         or max(sizes.values()) > LARGEST_SHARE * len(groups)
         or in_company < IN_COMPANY * len(groups)
+        # A value that each class has only one of is the class.
+        or min(_different(groups, labels)) < 2
     ):
-        return False
-    # A value that each class has only one of is the class.
-    if min(_different(groups, labels)) < 2:
         return False
     # Numbers that begin anew in each class before its name: 001_cat, 001_dog. People have a file a
     # class.

@@ -44,10 +44,6 @@ class Relatives(NamedTuple):
     nearest: np.ndarray
     ratio: np.ndarray
 
-    def none(self) -> "Relatives":
-        """Return the relatives of as many images without any."""
-        return Relatives(np.full_like(self.nearest, -1), np.full_like(self.ratio, np.inf))
-
 
 class Closest(NamedTuple):
     """Nearest reference of each of M queries: `nearest` int64 `[M]` and `distance` float32 `[M]`.

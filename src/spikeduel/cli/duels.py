@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -81,10 +82,6 @@ def compare(
         if out is None and is_run and experiment == sd.read_experiment(folder):
             out = folder  # the same run again
 
-    def answered(comparison: sd.Comparison) -> None:
-        if not inputs.as_json:
-            answers.told(comparison, inputs.verbose)
-
     with _workers(inputs) as workers:
         comparison = sd.compare(
             experiment,
@@ -95,7 +92,7 @@ def compare(
             tuned,
             workers,
             inputs.loggers or (),
-            answered,
+            None if inputs.as_json else partial(answers.told, verbose=inputs.verbose),
             inputs.settings,
         )
     if inputs.as_json:

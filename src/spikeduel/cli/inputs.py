@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
 import spikeduel as sd
-from spikeduel.settings import Experiment, effects, read_experiment
+from spikeduel.settings import SETTINGS, Experiment, effects, read_experiment
 from spikeduel.settings.fields import (
     checked,
     choices,
@@ -181,9 +181,6 @@ class CommandInput:
                 f"If you trust it, add {added}"
             )
 
-    def changing(self, experiment: Experiment) -> Experiment:
-        return replace(experiment, **self.settings)
-
     def opened(self, path: Path) -> "sd.Model":
         return sd.load_model(path, own_code=self.own_code or ())
 
@@ -200,7 +197,6 @@ class CommandInput:
         return sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
 
 
-_SETTINGS = {member.name: member for member in fields(Experiment)}
 _SHARED = {member.name: member for member in fields(CommandInput) if member.name != "settings"}
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 _NOT_DONE = {
@@ -238,7 +234,7 @@ def command(
             for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
         listed = [*(name for name in own if name not in names), *names]
-        options = [name for name in _SETTINGS if works_on and name != "per_contender"]
+        options = [name for name in SETTINGS if works_on and name != "per_contender"]
         hidden = [name for name in options if name not in listed]
         parameters = [own.get(name) or _parameter(name) for name in listed]
         parameters += [_parameter(name, hidden=True) for name in hidden]
@@ -252,7 +248,7 @@ def command(
                 chosen = {
                     name: _value(name, value)
                     for name, value in values.items()
-                    if name in _SETTINGS and name not in own and value not in (None, [])
+                    if name in SETTINGS and name not in own and value not in (None, [])
                 }
                 shared = {name: values[name] for name in listed if name in _SHARED.keys() - own}
                 effects.refuse(effects.idle(chosen, not_done))
@@ -333,7 +329,7 @@ def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
 
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
     """Return the option of a setting (default: None) or a shared option as a parameter."""
-    if name in _SETTINGS:
+    if name in SETTINGS:
         default, kind = None, _setting_option(name, hidden)
     else:
         default, kind = _SHARED[name].default, _SHARED[name].type
@@ -341,7 +337,7 @@ def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
 
 
 def _setting_option(name: str, hidden: bool) -> Any:
-    kind = _SETTINGS[name].type
+    kind = SETTINGS[name].type
     setting = setting_of(kind)
     written = setting.option or f"--{name.replace('_', '-')}"
     value_type: Any = str
@@ -359,19 +355,21 @@ def _setting_option(name: str, hidden: bool) -> Any:
 
 
 def _value(name: str, value: bool | str | list[str]) -> Any:
-    kind = _SETTINGS[name].type
+    kind = SETTINGS[name].type
     return parsed(name, value, kind) if isinstance(value, str) else checked(name, value, kind)
 
 
 def default_of(name: str) -> str:
     """Return a setting's default in words, with the recipes that have another; "" if none."""
-    if in_words := setting_of(_SETTINGS[name].type).default:
+    if in_words := setting_of(SETTINGS[name].type).default:
         return in_words
-    default = _SETTINGS[name].default
+    default = SETTINGS[name].default
     parts = [] if default in (None, ()) or isinstance(default, bool) else [shown(default)]
-    for recipe, experiment in _BY_RECIPE.items():
-        if (value := getattr(experiment, name)) != default and name != "dataset":
-            parts.append(f"recipe {recipe}: {shown(value)}")
+    parts += [
+        f"recipe {recipe}: {shown(value)}"
+        for recipe, experiment in _BY_RECIPE.items()
+        if (value := getattr(experiment, name)) != default and name != "dataset"
+    ]
     return "; ".join(parts)
 
 
@@ -383,7 +381,7 @@ def settings_rows() -> list[dict[str, str]]:
             "meaning": f"{setting_of(member.type).help} {setting_of(member.type).details}".strip(),
             "values": described(member.type).partition(" of at most")[0],
         }
-        for name, member in _SETTINGS.items()
+        for name, member in SETTINGS.items()
     ]
 
 

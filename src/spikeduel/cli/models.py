@@ -76,7 +76,7 @@ def evaluate(
     if dataset:
         experiment = inputs.experiment(dataset)
     else:
-        experiment = evaluating.trained_on(loaded, inputs.changing)
+        experiment = evaluating.trained_on(loaded, inputs.settings)
         evaluating.require_the_same(loaded.card, experiment, progress)
     test = evaluating.evaluate(loaded, experiment, part, progress, inputs.store)
     if inputs.printed_json(test):
@@ -329,7 +329,7 @@ def export(
     loaded, progress = inputs.opened(model), inputs.progress()
     experiment = inputs.experiment(dataset) if dataset else None
     if not dataset and inputs.settings:
-        experiment = evaluating.trained_on(loaded, inputs.changing)
+        experiment = evaluating.trained_on(loaded, inputs.settings)
         evaluating.require_the_same(loaded.card, experiment, progress)
     check = sd.export(
         loaded,

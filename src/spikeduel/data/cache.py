@@ -205,8 +205,14 @@ def read(folder: Path) -> Prepared:
     except Exception as error:
         raise InputError(f"{folder}: damaged ({error}).") from None
     described = {field: getattr(manifest, field) for field in _DESCRIBED}
-    described |= {"names": names, "group_names": group_names}
-    return Prepared(**described, **arrays, samples=samples, sources=sources)
+    return Prepared(
+        **described,
+        **arrays,
+        samples=samples,
+        sources=sources,
+        names=names,
+        group_names=group_names,
+    )
 
 
 def state(sources: Iterable[Path]) -> str:

@@ -194,8 +194,7 @@ def resolve(name: str) -> Source:
     hint = (
         "A folder of images or your own module:function can be named too; there is none so called."
     )
-    known = {**DATASETS, **dict.fromkeys(_beside(name))}
-    source = registry.resolve("data set", name, known, hint)
+    source = registry.resolve("data set", name, DATASETS | dict.fromkeys(_beside(name)), hint)
     if not callable(source):
         raise InputError(
             f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset."
@@ -207,8 +206,7 @@ def _beside(name: str) -> list[str]:
     """Return the folder or CSV there that has nearly this name, if any."""
     with suppress(OSError, ValueError, RuntimeError):
         place = Path(name).expanduser()
-        paths = [path for path in place.parent.iterdir() if home(str(path)) is not None]
-        names = [path.name for path in paths]
+        names = [path.name for path in place.parent.iterdir() if home(str(path)) is not None]
         return [str(place.with_name(near)) for near in get_close_matches(place.name, names, n=1)]
     return []
 

@@ -85,10 +85,8 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
 
 def can_fold(prepared: Prepared, experiment: Experiment, num_folds: int) -> bool:
     """Return True if `num_folds` folds are possible where there are none."""
-    if experiment.folds is not None:
-        return False
     with suppress(InputError):
-        return bool(_folds(prepared, experiment, num_folds))
+        return experiment.folds is None and bool(_folds(prepared, experiment, num_folds))
     return False
 
 

@@ -85,14 +85,6 @@ class ExportDisagrees(SpikeduelError):
     """Error: the written file does not give the model's answers."""
 
 
-class LabelledImages(NamedTuple):
-    """Images to check an export on: uint8 `[N, C, H, W]`, labels int64 `[N]`."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    dataset: str
-
-
 class Agreement(Frozen):
     """Agreement of one program with the model.
 
@@ -140,15 +132,16 @@ class ExportCheck(Frozen):
 def export(
     model: Model,
     path: Path,
-    test_images: Callable[[], LabelledImages],
+    test_images: Callable[[], tuple[np.ndarray, np.ndarray, str]],
     to: str = "onnx",
     weights: str = "float32",
     progress: Progress | None = None,
 ) -> ExportCheck:
     """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
-    Every program that reads the file must agree with the float32 model on `test_images`, loaded
-    once the format accepts the model. Raises `InputError` if the format cannot express it, and
+    Every program that reads the file must agree with the float32 model on `test_images`, which are
+    uint8 `[N, C, H, W]`, labels int64 `[N]` and the data set's name, loaded once the format accepts
+    the model. Raises `InputError` if the format cannot express it, and
     `ExportDisagrees`, without a file, for other answers.
     """
     progress = progress or Progress()

@@ -348,11 +348,12 @@ def write(model: Model, path: Path, weights: str) -> Exported:
         nir.write(file, nir.NIRGraph(nodes, list(itertools.pairwise(nodes)), metadata=metadata))
     pooled = any(isinstance(node, nir.AvgPool2d) for node in nodes.values())
     runners: dict[str, Runner] = {"spikeduel": _spikeduel(path, names)}
-    for program in PROGRAMS:
-        installed = package_version(program)
+    runners |= {
+        f"{program} {installed}": _stepped(program, path, names)
+        for program in PROGRAMS
         # Norse 1.1 reads no average pooling.
-        if installed and not (program == "norse" and pooled):
-            runners[f"{program} {installed}"] = _stepped(program, path, names)
+        if (installed := package_version(program)) and not (program == "norse" and pooled)
+    }
     return Exported({"input": takes}, runners)
 
 

@@ -103,9 +103,8 @@ def step(model: Model, path: Path, weights: str) -> Exported:
     """Write one time step of `model`, for streams and small devices.
 
     Inputs are `frame` `[B, C, H, W]`, uint8 for direct encoding, else float32, and the state, at
-    first zeros; outputs the scores so
-    far, their probabilities and the next state (`NAME.mem.next`). Raises `InputError` for a network
-    that cannot stream.
+    first zeros; outputs the scores so far, their probabilities and the next state
+    (`NAME.mem.next`). Raises `InputError` for a network that cannot stream.
     """
     contender, readout = model.card.contender, model.readout
     if model.card.encoding is None:

@@ -158,12 +158,6 @@ def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
     return (batches if isinstance(batches, Asked) else Asked(batches)).answers(model)
 
 
-def _in_pieces(batches: Iterable[Any], size: int) -> Iterator[Any]:
-    for batch in batches:
-        for start in range(0, len(batch[0]), size):
-            yield tuple(part[start : start + size] for part in batch)
-
-
 def ask(
     model: Model,
     batches: Iterable[Any],
@@ -176,7 +170,12 @@ def ask(
     Random encodings draw by image index and `repeat`.
     """
     model.module.eval()
-    readout = model.readout
+    readout, size = model.readout, model.images_at_once
+    pieces = (
+        [part[start : start + size] for part in batch]
+        for batch in batches
+        for start in range(0, len(batch[0]), size)
+    )
     stepwise = None
     if over_time and model.card.num_steps and isinstance(readout, SpikingReadout):
         stepwise = readout
@@ -184,7 +183,7 @@ def ask(
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides the parts of composite operators from a counter.
     with torch.no_grad() if counting else torch.inference_mode():
-        for images, labels, indices in _in_pieces(batches, model.images_at_once):
+        for images, labels, indices in pieces:
             x = model.encode(images.to(model.device), RandomKeys.for_evaluation(indices, repeat))
             output = counting.run(x, len(images)) if counting else model.run(x)
             loss += readout.loss(output, labels.to(model.device)).cpu().double() * len(labels)

@@ -212,8 +212,10 @@ class VGGLIF(SpikingChain):
                 break
             # Usual widths give channels that fill vector instructions.
             after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
-            for channels, halved in ((before, False), (after, True)):
-                layers.append((nn.Conv2d(channels, after, 3, padding=1, bias=False), halved))
+            layers += [
+                (nn.Conv2d(channels, after, 3, padding=1, bias=False), halved)
+                for channels, halved in ((before, False), (after, True))
+            ]
             before, sides = after, [side // 2 for side in sides]
         self.blocks = nn.ModuleList(
             nn.Sequential(

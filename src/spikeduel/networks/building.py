@@ -140,12 +140,13 @@ had it.
 def to_whiten(module: nn.Module, image_shape: Sequence[int]) -> nn.Conv2d | None:
     """Return the first convolution, if it sees patches of images of this shape."""
     first = next((layer for layer in module.modules() if isinstance(layer, nn.Conv2d)), None)
-    if first is None or first.in_channels != image_shape[0] or first.groups != 1:
-        return None
-    is_smaller = any(
-        own < side for own, side in zip(image_shape[1:], first.kernel_size, strict=True)
+    sees_patches = (
+        first is not None
+        and first.in_channels == image_shape[0]
+        and first.groups == 1
+        and all(side >= own for side, own in zip(image_shape[1:], first.kernel_size, strict=True))
     )
-    return None if is_smaller else first
+    return first if sees_patches else None
 
 
 @torch.no_grad()

@@ -46,10 +46,8 @@ class Known:
 
 def known(module: nn.Module) -> Known | None:
     """Return the `KNOWN` entry of the nearest base class, or None."""
-    for kind in type(module).__mro__:
-        if entry := KNOWN.get((kind.__module__.partition(".")[0], kind.__name__)):
-            return entry
-    return None
+    names = ((kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__)
+    return next((KNOWN[name] for name in names if name in KNOWN), None)
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:

@@ -80,6 +80,9 @@ class Table:
 
     def about(self) -> dict[str, Any]:
         """Return models, limits and samples for the page's start."""
+        border = np.concatenate([self.samples[..., 0, :].ravel(), self.samples[..., -1, :].ravel()])
+        # Images are drawn on black where samples have dark borders, or there are none.
+        is_dark = not border.size or bool(np.median(border) < 128)
         return {
             "models": [
                 {"name": name, "spiking": model.card.encoding is not None, "takes": takes(model)}
@@ -96,13 +99,8 @@ class Table:
                 {"picture": source(image, SAMPLE_SIDE), "label": self.card.classes[label]}
                 for image, label in zip(self.samples, self.labels, strict=True)
             ],
-            "dark": self._is_dark() != self.card.preprocessing.invert,
+            "dark": is_dark != self.card.preprocessing.invert,
         }
-
-    def _is_dark(self) -> bool:
-        """Return True if prepared images are dark at their borders, or there are none."""
-        border = np.concatenate([self.samples[..., 0, :].ravel(), self.samples[..., -1, :].ravel()])
-        return not border.size or bool(np.median(border) < 128)
 
     def settings(self, texts: Mapping[str, str]) -> dict[str, Any]:
         """Return the settings in `texts`. Raises `InputError` for an unknown setting or value."""

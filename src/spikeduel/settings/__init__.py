@@ -460,10 +460,10 @@ class Experiment:
         return by_contender
 
 
+SETTINGS = {member.name: member for member in dataclasses.fields(Experiment)}
+"""Fields of an experiment by name."""
 TUNABLE: dict[str, str] = {
-    member.name: whose
-    for member in dataclasses.fields(Experiment)
-    if (whose := setting_of(member.type).tunable)
+    name: whose for name, member in SETTINGS.items() if (whose := setting_of(member.type).tunable)
 }
 """Settings that `per_contender` may hold: "any" contender's, or "snn" (spiking). The others are
 common to all, which keeps the comparison fair.
@@ -487,9 +487,8 @@ def read_experiment(path: Path) -> Experiment:
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
-    known = {member.name for member in dataclasses.fields(Experiment)}
-    if others := content.keys() - known:
-        raise unknown(f"setting in {path}", min(others), known)
+    if others := content.keys() - SETTINGS.keys():
+        raise unknown(f"setting in {path}", min(others), SETTINGS)
     with naming(path):
         return Experiment(**content)
 

@@ -1,18 +1,15 @@
 """Settings that the user gave and that change nothing: found and refused in one place."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 
-from spikeduel.settings import Experiment
+from spikeduel.settings import SETTINGS, Experiment
 from spikeduel.settings.fields import setting_of, shown
 from spikeduel.settings.recipes import RECIPES, strong
 from spikeduel.system.errors import InputError
 
 Reasons = Mapping[str, str]
 """Why something is missing, by need (`Setting.needs`) or by the one setting that is concerned."""
-
-_SETTINGS = {member.name: member for member in fields(Experiment) if member.name != "per_contender"}
-NEEDS = {need for member in _SETTINGS.values() for need in setting_of(member.type).needs}
 
 
 def usual(experiment: Experiment) -> Experiment:
@@ -23,14 +20,15 @@ def usual(experiment: Experiment) -> Experiment:
 def given(experiment: Experiment) -> set[str]:
     """Return the settings that differ from the recipe's, which somebody must have chosen."""
     recipe = usual(experiment)
-    return {name for name in _SETTINGS if getattr(experiment, name) != getattr(recipe, name)}
+    names = SETTINGS.keys() - {"per_contender"}  # which recipes and tuning set
+    return {name for name in names if getattr(experiment, name) != getattr(recipe, name)}
 
 
 def idle(names: Collection[str], missing: Reasons) -> dict[str, str]:
     """Return those of `names` that have no effect, with the reasons."""
     lacking = {
         name: [need for need in (*setting_of(member.type).needs, name) if need in missing]
-        for name, member in _SETTINGS.items()
+        for name, member in SETTINGS.items()
         if name in names
     }
     return {name: missing[needs[0]] for name, needs in lacking.items() if needs}

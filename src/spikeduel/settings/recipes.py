@@ -109,17 +109,22 @@ def for_contenders(
     except those `given` by hand and rates of another optimizer. Networks of torchvision and timm
     bring `FINE_TUNING`.
     """
-    homes = {name: home for name in contenders if (home := _home(name)) is not None}
+    at_home = {
+        name: recipe
+        for recipe in reversed(RECIPES.values())
+        for name in recipe("any other").contenders
+    }
+    homes = {name: at_home[name] for name in contenders if name in at_home}
     common = next(iter(homes.values()), strong)(dataset, contenders=tuple(contenders))
     by_contender: dict[str, dict[str, Any]] = {}
     for name, home in homes.items():
-        at_home = home(dataset)
-        rates = () if at_home.optimizer == common.optimizer else ("learning_rate", "weight_decay")
+        usual = home(dataset)
+        rates = () if usual.optimizer == common.optimizer else ("learning_rate", "weight_decay")
         by_contender[name] = {
-            setting: getattr(at_home, setting)
+            setting: getattr(usual, setting)
             for setting, whose in TUNABLE.items()
             if (whose == "any" or name in SPIKING) and setting not in (*given, *rates)
-            if getattr(at_home, setting) != getattr(common, setting)
+            if getattr(usual, setting) != getattr(common, setting)
         }
     tuned = {name: value for name, value in FINE_TUNING.items() if name not in given}
     by_contender |= {name: tuned for name in contenders if registry.library_of(name)}
@@ -155,8 +160,3 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
     contenders = changes.get("contenders", by_contender)
     kept = {name: settings for name, settings in by_contender.items() if name in contenders}
     return replace(experiment, **{"per_contender": kept, **changes})
-
-
-def _home(contender: str) -> Callable[..., Experiment] | None:
-    homes = (recipe for recipe in RECIPES.values() if contender in recipe("any other").contenders)
-    return next(homes, None)

@@ -2,13 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
-from spikeduel.settings import Experiment
+from spikeduel.settings import SETTINGS, Experiment
 from spikeduel.settings.fields import checked, shown
 from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
@@ -25,9 +25,6 @@ SAME_IN_ALL = (
 """Settings that cannot vary: duels share measured trials, one margin decides the verdict, and names
 tell data sets apart.
 """
-
-
-_TYPES = {setting.name: setting.type for setting in fields(Experiment)}
 
 
 class Tuned(typed.Frozen, forbid_unknown_fields=True):
@@ -68,10 +65,12 @@ class Study:
         """Return a unique name of the data set: the fewest last parts of its path."""
         path = Path(duel.experiment.dataset)
         others = {Path(other.experiment.dataset) for other in self.duels} - {path}
-        for number in range(1, len(path.parts)):
-            if all(other.parts[-number:] != path.parts[-number:] for other in others):
-                return "/".join(path.parts[-number:])
-        return duel.experiment.dataset
+        unique = (
+            "/".join(path.parts[-number:])
+            for number in range(1, len(path.parts))
+            if all(other.parts[-number:] != path.parts[-number:] for other in others)
+        )
+        return next(unique, duel.experiment.dataset)
 
     def label(self, duel: PlannedDuel) -> str:
         """Return a duel's name: data set, and other varied settings."""
@@ -106,7 +105,7 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
             values = dict(zip(content.grid, combination, strict=True))
             with naming(_said(values)):
                 settings = {
-                    name: checked(name, value, _TYPES[name])
+                    name: checked(name, value, SETTINGS[name].type)
                     for name, value in {**content.settings, **values}.items()
                 }
                 settings = _located(settings, path.parent, is_known)
@@ -141,8 +140,8 @@ def _check(content: StudyFile) -> None:
         )
     tables = [content.settings, content.grid, *content.exclude]
     for name in itertools.chain(*tables):
-        if name not in _TYPES:
-            raise unknown("setting", name, _TYPES)
+        if name not in SETTINGS:
+            raise unknown("setting", name, SETTINGS)
     for name, values in content.grid.items():
         if name in content.settings:
             raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")

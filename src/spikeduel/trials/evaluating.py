@@ -1,7 +1,7 @@
 """Trained models on data: evaluate, label files, export and import."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from spikeduel.data.events import formats
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.exchange import exporting
-from spikeduel.exchange.exporting import ExportCheck, LabelledImages
+from spikeduel.exchange.exporting import ExportCheck
 from spikeduel.measuring import robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibration, classification, encoding_spread
@@ -145,10 +145,8 @@ def _some(prepared: Prepared, indices: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return np.array(prepared.images[indices]), np.array(prepared.labels[indices], np.int64)
 
 
-def trained_on(
-    model: Model, changed: Callable[[Experiment], Experiment] = lambda experiment: experiment
-) -> Experiment:
-    """Return an experiment, `changed`, on the data of the model's run or card.
+def trained_on(model: Model, settings: Mapping[str, Any] | None = None) -> Experiment:
+    """Return an experiment with `settings` on the data of the model's run or card.
 
     Raises `InputError` for absent data or user code: opening a file must never run code.
     """
@@ -158,7 +156,7 @@ def trained_on(
         # The card says how images are grouped.
         experiment = replace(read_experiment(of_run), group_by=None, robustness=False)
         said_by = f" ({of_run} says so)"
-    experiment = changed(experiment)
+    experiment = replace(experiment, **(settings or {}))
     name, place = experiment.dataset, experiment.data_dir
     of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
     if name not in data.DATASETS and data.home(name) is None and not data.is_packed(name):
@@ -333,10 +331,10 @@ def export(
     """
     progress = progress or Progress()
 
-    def labelled_images() -> LabelledImages:
+    def labelled_images() -> tuple[np.ndarray, np.ndarray, str]:
         if images is None or labels is None:
-            return LabelledImages(*test_images(model, experiment, num_images, progress, store))
-        return LabelledImages(images, labels, model.card.dataset)
+            return test_images(model, experiment, num_images, progress, store)
+        return images, labels, model.card.dataset
 
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from spikeduel.results.tuned import (
     TuningRecord,
     TuningTrial,
 )
-from spikeduel.settings import TUNABLE, Experiment, without_epochs
+from spikeduel.settings import SETTINGS, TUNABLE, Experiment, without_epochs
 from spikeduel.settings.fields import checked
 from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
@@ -53,9 +53,6 @@ RANGES: dict[str, Range] = {
 """Ranges that are tuned by default; every surrogate's usual width lies within."""
 
 
-_TYPES = {setting.name: setting.type for setting in fields(Experiment)}
-
-
 def read_ranges(path: Path) -> dict[str, Range]:
     """Read ranges from a TOML file, a table for each setting. Raises `InputError`."""
     content = typed.read_toml(Path(path), dict[str, Any])
@@ -71,7 +68,7 @@ def read_ranges(path: Path) -> dict[str, Range]:
                 asked = typed.converted(table, Range)
             # The setting's own limits decide what the ends may be.
             ends: list[Any] = [
-                end if end is None else checked(name, end, _TYPES[name])
+                end if end is None else checked(name, end, SETTINGS[name].type)
                 for end in (asked.low, asked.high, *asked.choices)
             ]
             ranges[name] = Range(ends[0], ends[1], asked.log, tuple(ends[2:]))

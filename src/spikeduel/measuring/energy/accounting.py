@@ -247,7 +247,18 @@ def _accounting(name: str, content: bytes) -> Accounting:
         unit=UNITS[file.unit],
         spiking=_line(file.formula.spiking),
         other=_line(file.formula.other or file.formula.spiking),
-        constants={name: _stored(constant) for name, constant in file.constants.items()},
+        constants={
+            name: Constant(
+                low=(constant.low or 0.0) if constant.value is None else constant.value,
+                high=(constant.high or 0.0) if constant.value is None else constant.value,
+                unit=visible(constant.unit),
+                where=visible(constant.where),
+                axis=constant.axis,
+                least=constant.least,
+                most=constant.most,
+            )
+            for name, constant in file.constants.items()
+        },
     )
     used = [names for expression in expressions(definition) for names in expression.names]
     if unused := sorted(file.constants.keys() - used):
@@ -258,19 +269,6 @@ def _accounting(name: str, content: bytes) -> Accounting:
 def _line(text: str) -> str:
     # One line, so that the formula that is shown is the one that is computed.
     return visible(" ".join(text.split()))
-
-
-def _stored(constant: _Constant) -> Constant:
-    one = constant.value
-    return Constant(
-        low=(constant.low or 0.0) if one is None else one,
-        high=(constant.high or 0.0) if one is None else one,
-        unit=visible(constant.unit),
-        where=visible(constant.where),
-        axis=constant.axis,
-        least=constant.least,
-        most=constant.most,
-    )
 
 
 class CountedPair:
@@ -385,8 +383,16 @@ def _measured(spiking: Latency | None, other: Latency | None) -> list[Accounting
     ratio = joules[0] / joules[1]
     one, two, over = (Range(low=value, high=value) for value in (joules[0], joules[1], ratio))
     side = _SIDES[(ratio >= NOTICEABLE) - (ratio <= 1 / NOTICEABLE)]
-    result = AccountingResult(accounting=MEASURED.name, family=MEASURED.family, cheaper=side)
-    return [replace(result, spiking=one, other=two, ratio=over)]
+    return [
+        AccountingResult(
+            accounting=MEASURED.name,
+            family=MEASURED.family,
+            cheaper=side,
+            spiking=one,
+            other=two,
+            ratio=over,
+        )
+    ]
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> AccountedPair:
@@ -469,7 +475,7 @@ def _threshold(
         return _cheaper(*_weighed(pair, definition, pair.moved(axis, column), changed))
 
     changes, whole = [], axis in ("steps", "bits")
-    for end in {min(least, now): 0, max(most, now): 0}.keys() - {now}:
+    for end in {min(least, now), max(most, now)} - {now}:
         values = np.geomspace(now, end, _TRIED)
         if whole:
             values = np.append(np.arange(now, end, np.sign(end - now)), end)
