@@ -51,7 +51,7 @@ def test_of_recordings_there_are_more_rows() -> None:
     stretches = Copies(across=2, test_in_training=1)
     shown = table(noun="recording", stretches=stretches, statistics=STATISTICS)
     assert next(iter(shown)) == "recordings"
-    assert shown["shared stretches"] == "2 recordings across sides"
+    assert shown["shared stretches"] == "2 across sides"
     assert shown["statistics alone"].startswith("50.0 % accuracy")
     assert shown["hot pixels"] == "none"
     assert not any("image" in text for text in shown.values())

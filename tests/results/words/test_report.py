@@ -81,7 +81,7 @@ FOLDED = {
             FOLDED,
             [
                 "images 15 training, 5 validation, 2 folds, which test each of 40 once",
-                "(7 groups, 2.5 images in the median, 9 at most, 3 groups tested)",
+                "(7 groups, median size 2.5, largest 9, 3 groups tested)",
                 "in each fold",
             ],
         ),
