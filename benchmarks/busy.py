@@ -1,0 +1,128 @@
+"""How much longer a training step takes beside one other busy process, by how threads wait.
+
+    python benchmarks/busy.py [--seconds 15] [--rounds 3]
+
+Run it on an otherwise idle machine. A process trains vgg-lif on the embedded set with all cores, as
+a training does that began alone. Then another process joins it, which computes without end. Threads
+wait for one another by spinning (OpenMP's own default) or asleep (as spikeduel sets it). A training
+that begins beside the other process takes a thread less. Steps are timed by turns, and medians of
+rounds are kept, in benchmarks/results/busy.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RESULT = Path(__file__).parent / "results" / "busy.json"
+BURN = "while True: pass"
+WAITING = {"spinning": "ACTIVE", "default": "", "asleep": "PASSIVE"}
+"""Values of `OMP_WAIT_POLICY`; without one, threads spin a while before they sleep."""
+
+
+def step_for(seconds: float, threads: int) -> None:
+    """Print the milliseconds of every training step, for so many seconds."""
+    from dataclasses import replace
+
+    import torch
+
+    from spikeduel import data
+    from spikeduel.networks import building
+    from spikeduel.networks.models import Model
+    from spikeduel.networks.training_step import TrainingStep
+    from spikeduel.settings.recipes import strong
+    from spikeduel.spiking.random_keys import RandomKeys
+    from spikeduel.trials.contenders import trials_of
+    from spikeduel.trials.training import rules_of
+
+    torch.set_num_threads(threads)
+    experiment = replace(
+        strong(contenders=("vgg-lif",)), epochs=1, batch_size=64, dropout=0.2, width=24
+    )
+    experiment = replace(experiment, augmentation="none")
+    prepared = data.load(experiment)
+    split = data.splits(prepared, experiment)[0]
+    (trial,) = trials_of(experiment, prepared, split)
+    model = Model(building.build(trial.card), trial.card, trial.card.precision)
+    step = TrainingStep(model, rules_of(experiment), 10_000)
+    model.module.train()
+    numbers = torch.as_tensor(split.train[:64])
+    images, labels = prepared.held
+    batch = torch.as_tensor(images[numbers.numpy()]), labels[numbers]
+    keys = RandomKeys.for_training(0, 0, numbers)
+    for _ in range(5):
+        float(step(*batch, keys))
+    print("ready", flush=True)
+    ends = time.perf_counter() + seconds
+    while (begun := time.perf_counter()) < ends:
+        float(step(*batch, keys))
+        print(1000 * (time.perf_counter() - begun), flush=True)
+
+
+def timed(policy: str, threads: int, seconds: float, beside: bool) -> float:
+    """Return the median milliseconds of a step, in a process of its own."""
+    environment = {**os.environ}
+    for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        environment.pop(name, None)
+    if policy:
+        environment["OMP_WAIT_POLICY"] = policy
+    command = [sys.executable, __file__, "--step", str(seconds), "--threads", str(threads)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as training:
+        lines = iter(training.stdout or ())
+        next(lines)
+        other = subprocess.Popen([sys.executable, "-c", BURN]) if beside else None
+        try:
+            return statistics.median(map(float, lines))
+        finally:
+            if other:
+                other.kill()
+                other.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--step", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.step is not None:
+        step_for(options.step, options.threads)
+        return
+    cores = os.cpu_count() or 1
+    cases = [(waiting, threads) for waiting in WAITING for threads in (cores, cores - 1) if threads]
+    found: dict[tuple[str, int, bool], list[float]] = {}
+    for _ in range(options.rounds):
+        for waiting, threads in cases:
+            for beside in (False, True):
+                case = (waiting, threads, beside)
+                milliseconds = timed(WAITING[waiting], threads, options.seconds, beside)
+                found.setdefault(case, []).append(milliseconds)
+                print(*case, round(milliseconds, 1), flush=True)
+    rows = []
+    for waiting, threads in cases:
+        alone, beside = (statistics.median(found[waiting, threads, way]) for way in (False, True))
+        rows.append(
+            {
+                "threads_wait": waiting,
+                "threads": threads,
+                "milliseconds_alone": round(alone, 2),
+                "milliseconds_beside_one_busy_process": round(beside, 2),
+                "times": round(beside / alone, 2),
+            }
+        )
+        print(rows[-1])
+    machine = {"processor": platform.processor(), "cores": cores, "python": sys.version.split()[0]}
+    measured = {"rounds": options.rounds, "seconds": options.seconds, "rows": rows}
+    RESULT.write_text(json.dumps({**measured, "machine": machine}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
