@@ -199,8 +199,9 @@ def compared(folder, device, *contenders, **changes):
     # In a process of its own, which does not know the device.
     outcomes.time_answers = lambda *_: {}
     comparing.report = unreported  # figures take seconds, and compute nothing
+    small = {"width": 8} if "vgg-lif" in contenders else {}
     experiment = strong(
-        "digits", contenders=contenders, width=8, hidden=8, limit=100, epochs=1, **changes
+        "digits", contenders=contenders, hidden=8, limit=100, epochs=1, **small, **changes
     )
     run = comparing.compare(experiment, folder / device, folder / f"{device}-store")
     return [

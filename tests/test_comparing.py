@@ -290,12 +290,11 @@ def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_pa
     tuning, _, store = tuned
     told = Telling()
     run = compare(tuning.experiment, tmp_path / "out", store, told, tuned=tuning)
-    assert (told.trained, told.found) == (0, 2)
+    # What was chosen was lucky, too: the compared trainings have other seeds.
+    assert (told.trained, told.found) == (2, 0)
     assert run.results.tuning == tuning.record
     best = [contender.trials[contender.best] for contender in tuning.record.contenders]
-    assert [(trial.key, trial.validation, trial.test.n) for trial in run.results.trials] == [
-        (trial.key, trial.validation, 179) for trial in best
-    ]
+    assert not {trial.key for trial in run.results.trials} & {trial.key for trial in best}
     assert finding("tuned", num_trials=3, most_epochs=1) in run.results.comparison.caveats
     assert '<section id="tuning"' in (tmp_path / "out" / "report.html").read_text()
     # The run's folder leads to the same again.

@@ -25,13 +25,15 @@ from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__
 from spikeduel.trials.store import Store
+from spikeduel.trials.tuning import TRAINING_SEED
 from synthetic_files import write_pictures
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-FAST = ["--recipe", "baseline", "--num-steps", "4", "--device", "cpu"]
-FAST += ["--hidden", "32", "--learning-rate", "5e-3"]
-QUICKEST = [*FAST, "--epochs", "1", "--limit", "200"]
+OF_A_CNN = ["--recipe", "baseline", "--device", "cpu", "--learning-rate", "5e-3"]
+FAST = [*OF_A_CNN, "--num-steps", "4", "--hidden", "32"]
+ONE_EPOCH = ["--epochs", "1", "--limit", "200"]
+QUICKEST = [*FAST, *ONE_EPOCH]
 
 
 def spikeduel(*arguments, answer=None):
@@ -160,6 +162,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
 ):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", lambda *given: 3.0)
+    monkeypatch.setattr("spikeduel.trials.auto_settings.DISTURBED", math.inf)  # as if it were so
     arguments = ["compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu"]
     arguments += ["--minutes", "0.1", "--limit", 150, "--width", "3", "--num-steps", 2]
     arguments += ["--device", "cpu", "--out", "run"]
@@ -170,7 +173,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert "vgg-relu 1 epoch (at most 0.1 min a seed, yet one epoch of each)" in said
     assert "It is done at" in said
     lines = [math.ceil(max(1, len(line)) / 80) for line in done.stdout.splitlines()]
-    assert 15 <= sum(lines) <= 25
+    assert 15 <= sum(lines) <= 28
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["budget"]["epochs"] == {"vgg-lif": 1, "vgg-relu": 1}
     assert [trial["epochs"] for trial in results["trials"]] == [1, 1]
@@ -197,7 +200,7 @@ def test_worse_images_for_those_who_ask(desk, unpainted):
 
 
 def test_a_single_contender_is_trained_and_kept_and_a_logger_is_told(desk, unreported):
-    arguments = ["--contender", "small-cnn", *QUICKEST, "-q", "--store", "kept"]
+    arguments = ["--contender", "small-cnn", *OF_A_CNN, *ONE_EPOCH, "-q", "--store", "kept"]
     done = spikeduel("compare", "digits", *arguments, "--out", "run", "--logger", "csv")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "epoch 1/1" not in done.stdout
@@ -281,7 +284,7 @@ def test_tune_then_compare(desk, unreported):
     (desk / "ranges.toml").write_text("[learning_rate]\nlow = 4e-3\nhigh = 2e-2\n")
     arguments = ["tune", "digits", *QUICKEST, "--ranges", "ranges.toml", "--trials", 2]
     said = " ".join(printed(*arguments, "--out", "tuned").split())
-    assert "trial 2 of 2: small-cnn, seed 0: 1 epoch" in said
+    assert f"trial 2 of 2: small-cnn, seed {TRAINING_SEED}: 1 epoch" in said
     tuned = json.loads((desk / "tuned" / "tuning.json").read_text())["contenders"]
     for trial in (trial for contender in tuned for trial in contender["trials"]):
         assert f"{100 * trial['validation']['accuracy']:.2f}" in said
@@ -290,7 +293,8 @@ def test_tune_then_compare(desk, unreported):
 
     compared = spikeduel("compare", "--experiment", "tuned/experiment.toml", "--json", "--verbose")
     assert json.loads(compared.stdout)["tuning"]["contenders"] == tuned
-    assert compared.stderr.count("not trained again") == 2
+    # Chosen for their luck, too: the compared trainings have other seeds.
+    assert compared.stderr.count("not trained again") == 0
 
 
 def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
@@ -469,7 +473,7 @@ def test_a_failed_trial_has_its_own_exit_code(desk, unreported):
 
 
 def test_a_real_ctrl_c(desk):
-    arguments = ["compare", "digits", "--contender", "small-cnn", *FAST, "--limit", "200"]
+    arguments = ["compare", "digits", "--contender", "small-cnn", *OF_A_CNN, "--limit", "200"]
     arguments += ["--epochs", "5000", "--patience", "5000", "--verbose"]
     process = Forked(lambda: app(arguments))
     assert any("epoch 2/5000" in line for line in process)

@@ -125,4 +125,4 @@ def test_what_cannot_be_converted_is_told_with_its_reason(
     with pytest.raises(
         InputError, match=r"none of the contenders can be converted\. smooth:Smooth: 2 \(SiLU\)"
     ):
-        compare(replace(both, contenders=("smooth:Smooth",)), tmp_path / "other", root)
+        compare(replace(both, contenders=("smooth:Smooth",), hidden=256), tmp_path / "other", root)

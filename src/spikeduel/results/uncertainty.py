@@ -250,7 +250,7 @@ def sign_flips(sums: np.ndarray) -> float:
     return float(np.clip(chances[is_far].sum(), 0.5 ** (len(sums) - 1), 1.0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exchange:
     """A test in which seeds or groups change sides, in all ways or in drawn ones.
 

@@ -242,9 +242,14 @@ def by(lead: Lead) -> str:
     return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
 
 
-def energy(results: Results) -> str:
-    """Say who takes less energy by each family of accountings; "" if none was asked."""
-    said = families(results.answer.lead("energy").by_family)
+def energy(results: Results, briefly: bool = False) -> str:
+    """Say who takes less energy by each family of accountings, `briefly` by the one that decides;
+    "" if none does.
+    """
+    by_family = results.answer.lead("energy").by_family
+    if briefly:
+        by_family = {name: by for name, by in by_family.items() if name == "memory" and any(by)}
+    said = families(by_family)
     return f"Energy of an answer: {said}." if said else ""
 
 
