@@ -4,12 +4,13 @@
 
 Run it on an otherwise idle machine. A process trains vgg-lif on the embedded set with all cores, as
 a training does that began alone. Then another process joins it, which computes without end. Threads
-wait for one another by spinning (OpenMP's own default) or asleep (as spikeduel sets it). A training
-that begins beside the other process takes a thread less. Steps are timed by turns, and medians of
-rounds are kept, in benchmarks/results/busy.json.
+that wait for one another spin for so many turns before they sleep: 300,000 by OpenMP's own default
+(before), 30,000 as spikeduel sets it (now), or none. Cases are timed by turns, and the median of
+rounds is kept, in benchmarks/results/busy.json.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -21,11 +22,11 @@ from pathlib import Path
 
 RESULT = Path(__file__).parent / "results" / "busy.json"
 BURN = "while True: pass"
-WAITING = {"spinning": "ACTIVE", "default": "", "asleep": "PASSIVE"}
-"""Values of `OMP_WAIT_POLICY`; without one, threads spin a while before they sleep."""
+SPINS = (300_000, 30_000, 0)
+"""Values of `GOMP_SPINCOUNT`: the default, what spikeduel sets, and none."""
 
 
-def step_for(seconds: float, threads: int) -> None:
+def step_for(seconds: float) -> None:
     """Print the milliseconds of every training step, for so many seconds."""
     from dataclasses import replace
 
@@ -40,7 +41,6 @@ def step_for(seconds: float, threads: int) -> None:
     from spikeduel.trials.contenders import trials_of
     from spikeduel.trials.training import rules_of
 
-    torch.set_num_threads(threads)
     experiment = replace(
         strong(contenders=("vgg-lif",)), epochs=1, batch_size=64, dropout=0.2, width=24
     )
@@ -64,14 +64,12 @@ def step_for(seconds: float, threads: int) -> None:
         print(1000 * (time.perf_counter() - begun), flush=True)
 
 
-def timed(policy: str, threads: int, seconds: float, beside: bool) -> float:
+def timed(spins: int, seconds: float, beside: bool) -> float:
     """Return the median milliseconds of a step, in a process of its own."""
-    environment = {**os.environ}
+    environment = {**os.environ, "GOMP_SPINCOUNT": str(spins)}
     for name in ("OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
         environment.pop(name, None)
-    if policy:
-        environment["OMP_WAIT_POLICY"] = policy
-    command = [sys.executable, __file__, "--step", str(seconds), "--threads", str(threads)]
+    command = [sys.executable, __file__, "--step", str(seconds)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as training:
         lines = iter(training.stdout or ())
         next(lines)
@@ -91,35 +89,32 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--step", type=float, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.step is not None:
-        step_for(options.step, options.threads)
+        step_for(options.step)
         return
-    cores = os.cpu_count() or 1
-    cases = [(waiting, threads) for waiting in WAITING for threads in (cores, cores - 1) if threads]
-    found: dict[tuple[str, int, bool], list[float]] = {}
+    found: dict[tuple[int, bool], list[float]] = {}
     for _ in range(options.rounds):
-        for waiting, threads in cases:
-            for beside in (False, True):
-                case = (waiting, threads, beside)
-                milliseconds = timed(WAITING[waiting], threads, options.seconds, beside)
-                found.setdefault(case, []).append(milliseconds)
-                print(*case, round(milliseconds, 1), flush=True)
+        for case in itertools.product(SPINS, (False, True)):
+            found.setdefault(case, []).append(timed(case[0], options.seconds, case[1]))
+            print(*case, round(found[case][-1], 1), flush=True)
     rows = []
-    for waiting, threads in cases:
-        alone, beside = (statistics.median(found[waiting, threads, way]) for way in (False, True))
+    for spins in SPINS:
+        alone, beside = (statistics.median(found[spins, way]) for way in (False, True))
         rows.append(
             {
-                "threads_wait": waiting,
-                "threads": threads,
+                "spins": spins,
                 "milliseconds_alone": round(alone, 2),
                 "milliseconds_beside_one_busy_process": round(beside, 2),
                 "times": round(beside / alone, 2),
             }
         )
         print(rows[-1])
-    machine = {"processor": platform.processor(), "cores": cores, "python": sys.version.split()[0]}
+    machine = {
+        "processor": platform.processor(),
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+    }
     measured = {"rounds": options.rounds, "seconds": options.seconds, "rows": rows}
     RESULT.write_text(json.dumps({**measured, "machine": machine}, indent=1) + "\n")
 

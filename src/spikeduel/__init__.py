@@ -4,9 +4,15 @@ Public names are loaded when first used: importing spikeduel costs next to nothi
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from spikeduel.system import __version__
+
+# Threads that wait for one another spin 30,000 times before they sleep, not 300,000: beside
+# other work, spinning takes the core that the awaited thread needs (benchmarks/busy.py). The number
+# is read when torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 if TYPE_CHECKING:
     from spikeduel import data
