@@ -54,7 +54,7 @@ def step_for(seconds: float) -> None:
     numbers = torch.as_tensor(split.train[:64])
     images, labels = prepared.held
     batch = torch.as_tensor(images[numbers.numpy()]), labels[numbers]
-    keys = RandomKeys.for_training(0, 0, numbers)
+    keys = RandomKeys.for_training(0, 0, numbers.numpy())
     for _ in range(5):
         float(step(*batch, keys))
     print("ready", flush=True)

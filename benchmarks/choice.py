@@ -49,7 +49,7 @@ IMAGES = 2000
 
 def before(accuracies: Mapping[str, float], pairs: Mapping[frozenset[str], Pair]) -> str:
     """Return the contender that the former rule takes."""
-    beaten = {pair.other for pair in pairs.values() if pair.shows_better}
+    beaten = {pair.led.b for pair in pairs.values() if pair.shows_better}
     left = [name for name in accuracies if name not in beaten]
     best = max(left, key=accuracies.__getitem__)
     level = [

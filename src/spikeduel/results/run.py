@@ -263,7 +263,8 @@ class Budget(Frozen):
     set.
 
     `epoch_seconds`: timed before training, or taken by epochs that were far faster; `busy`: other
-    work ran then; `shared_as`: equal time, or equal numbers of epochs.
+    work ran then; `revised`: epochs were planned anew by what they took, which is done once;
+    `shared_as`: equal time, or equal numbers of epochs.
     """
 
     minutes: Amount
@@ -271,6 +272,7 @@ class Budget(Frozen):
     epoch_seconds: dict[str, Amount]
     epochs: dict[str, Count]
     busy: bool = False
+    revised: bool = False
     shared_as: Literal["time", "epochs"] = "time"
 
 

@@ -87,10 +87,11 @@ def replanned(
     resolved: ResolvedExperiment, records: Sequence[TrialRecord], progress: Progress
 ) -> ResolvedExperiment | None:
     """Return the experiment with the epochs that fit into the minutes by the seconds that the
-    `records` took; None unless epochs were timed as far longer than that. The kept budget changes.
+    `records` took; None unless epochs were timed as far longer than that, or once it was done. The
+    kept budget changes.
     """
     asked, budget = resolved.asked, resolved.budget
-    if budget is None or resolved.kept is None:
+    if budget is None or resolved.kept is None or budget.revised:
         return None
     taken: dict[str, list[float]] = {}
     for record in records:
@@ -111,7 +112,9 @@ def replanned(
             f"trained anew, with {counted(epochs[name], 'epoch')} in place of "
             f"{budget.epochs[name]}"
         )
-    budget = structs.replace(budget, epoch_seconds=seconds_of, epochs=epochs, busy=False)
+    budget = structs.replace(
+        budget, epoch_seconds=seconds_of, epochs=epochs, busy=False, revised=True
+    )
     typed.write_json(resolved.kept, budget)
     return ResolvedExperiment(
         asked=asked,
