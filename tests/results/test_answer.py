@@ -366,3 +366,13 @@ def test_folds_and_failures_fit_the_form():
     table = rows(results(trials, about=about))
     assert table[0]["accuracy, %"] == "85.00 ± 7.07"
     assert table[1]["accuracy, %"] == "failed"
+
+
+def test_a_network_that_takes_nothing_is_cheaper_without_a_number():
+    trials = [
+        timed(name, 0.9, 1.0, operations=structs.replace(spiking(), bytes=size))
+        for name, size in (("snn", 0), ("cnn", 1000))
+    ]
+    experiment = replace(baseline(), answer_for="size")
+    text = headline(results(trials, [pair(0.0)], experiment=experiment))
+    assert "its weights are infinitely many times smaller" in text

@@ -76,10 +76,12 @@ def headline(results: Results) -> str:
         return f"Only {take} was trained: there is nothing to compare it with."
     accuracy, details = _accuracy(answer, results)
     is_cheaper, cost = _cost(answer, results)
-    parts, is_both = [accuracy], is_cheaper != ("less accurate" in accuracy)
+    parts = [accuracy]
     if cost:
         parts = [cost, accuracy] if answer.reason == "cheaper" else [accuracy, cost]
-    why = (" and " if is_both else ", but ").join(parts)
+    pair = answer.pair and answer.pair.ordered(answer.take)
+    is_behind = bool(pair and pair.difference < 0 and not pair.negligible)
+    why = (" and " if is_cheaper != is_behind else ", but ").join(parts)
     return f"Take {take}: {why} ({details}).{_level(answer, results)}{_untrained(answer, results)}"
 
 
@@ -144,8 +146,8 @@ def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
     take, rival = answer.take or "", answer.rival or ""
     found = cheaper(lead, take, rival, results)
     is_cheaper = found.leader == take
-    ratio = lead.values[rival].low / lead.values[take].low
-    times = _times(max(ratio, 1 / ratio))
+    low, high = sorted((lead.values[take].low, lead.values[rival].low))
+    times = _times(high / low) if low else "infinitely many times"
     match lead.quantity:
         case "energy" if found.leader is None:
             return True, "which of the two takes less energy depends on the accounting"
