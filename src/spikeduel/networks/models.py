@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -250,18 +250,21 @@ class WithoutSpikes(Model):
     The network's weights and neurons stay as they are.
     """
 
+    @cached_property
+    def places(self) -> list[tuple[nn.Module, str, Neuron]]:
+        return neuron_places(self.module)
+
     def encode(self, images: Tensor, keys: RandomKeys) -> Tensor:
         """Return the mean input float `[1, B, C, H, W]` for images uint8 `[B, C, H, W]`."""
         return as_sequence(super().encode(images, keys)).mean(0, keepdim=True)
 
     def run(self, x: Tensor | ConstantInput) -> Any:
-        places = neuron_places(self.module)
-        for parent, name, _ in places:
+        for parent, name, _ in self.places:
             setattr(parent, name, ReLU())
         try:
             return super().run(x)
         finally:
-            for parent, name, neuron in places:
+            for parent, name, neuron in self.places:
                 setattr(parent, name, neuron)
 
 

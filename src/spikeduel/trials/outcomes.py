@@ -492,6 +492,9 @@ def compare_pairs(
             tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
             leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
             tried = sorted({*seeds, *(answers[other].keys() - answers[leader].keys())})
+            if tried == seeds:
+                with_failures.append(tests[-1])
+                continue
             nothing = dict.fromkeys(tried, at_chance(answers[a][seeds[0]][0]))
             of_a, of_b = (right_of(tried, nothing | answers[name]) for name in (a, b))
             with_failures.append(significance.tested(of_a, of_b, groups, margin, same, classes))
