@@ -89,9 +89,19 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "results.schema.json"
 
 
 def test_the_schema_in_the_docs_is_that_of_the_types():
-    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(json_schema())), (
-        "spikeduel schema > docs/results.schema.json"
-    )
+    def of_any_version(schema):
+        """msgspec describes the keys of dictionaries from 0.23 on."""
+        if isinstance(schema, dict):
+            return {
+                name: of_any_version(part)
+                for name, part in schema.items()
+                if name != "propertyNames"
+            }
+        return [of_any_version(part) for part in schema] if isinstance(schema, list) else schema
+
+    assert of_any_version(json.loads(SCHEMA.read_text())) == of_any_version(
+        json.loads(json.dumps(json_schema()))
+    ), "spikeduel schema > docs/results.schema.json"
 
 
 def test_results_follow_the_schema_and_wrong_ones_do_not(tmp_path):
