@@ -22,10 +22,16 @@ from spikeduel.trials.training import Loop, process_group, train
 
 # 135 images in batches of 67 leave 1 for the last batch: fewer than two processes.
 FEW = {"limit": 150, "batch_size": 67, "device": "cpu", "precision": "32", "hidden": 32}
+SPIKING = baseline("digits", contenders=("dense-snn",), num_steps=4, epochs=2, **FEW)
+WITH_RELU = replace(SPIKING, start="relu", neuron="plif", epochs=4)
 EXPERIMENTS = {
-    "spiking": baseline("digits", contenders=("dense-snn",), num_steps=4, epochs=2, **FEW),
-    "gone on": replace(baseline("digits", contenders=("small-cnn",), epochs=2, **FEW)),
+    "spiking": SPIKING,
+    "with ReLU first": WITH_RELU,
+    "gone on": baseline("digits", contenders=("small-cnn",), epochs=2, **FEW),
+    "gone on after ReLU": WITH_RELU,
 }
+STEPS = 3 * (2 + 4 + 1 + 3)
+"""Steps of all these trainings where the last two go on after an epoch."""
 
 
 def loop(name, checkpoint, progress=None):
@@ -46,10 +52,14 @@ def train_all(folder):
     outcomes = {}
     for name in EXPERIMENTS:
         training = loop(name, Path(folder) / f"{name}.pt")
-        history = train(training).history
+        trained = train(training)
         state = training.model.module.state_dict().values()
         weights = torch.cat([values.flatten().double() for values in state])
-        outcomes[name] = {"history": history, "weights": weights.tolist()}
+        outcomes[name] = {
+            "history": trained.history,
+            "relu_epochs": trained.relu_epochs,
+            "weights": weights.tolist(),
+        }
     return outcomes
 
 
@@ -58,10 +68,9 @@ def plant(folder):
     (folder / "processes").mkdir(exist_ok=True)
     (folder / "processes" / os.environ["RANK"]).write_text(str(os.getpid()))
     train_step, calls = TrainingStep.__call__, itertools.count()
-    of_trainings = 6 + 3
 
     def planted(step, *arguments, **more):
-        if next(calls) == of_trainings + 7 and os.environ["RANK"] == "1":
+        if next(calls) == STEPS + 7 and os.environ["RANK"] == "1":
             raise ValueError("planted")
         return train_step(step, *arguments, **more)
 

@@ -55,13 +55,13 @@ def test_folds_of_different_sizes_weigh_by_their_images():
     assert row["accuracy %"] == f"{100 * 5 / 12:.2f} ± {100 * np.std([2 / 3, 1 / 3], ddof=1):.2f}"
 
 
-def test_a_failed_contender_stays_and_a_converted_one_took_no_time():
+def test_a_failed_contender_stays_and_a_converted_one_took_the_time_of_its_source():
     _, failed = rows(SNN, trial("cnn", epochs=0, parameters=9))
     assert [failed[title] for title in ("accuracy %", "F1 %", "training s", "epochs")] == [
         *("failed", "failed", "–", "0")
     ]
-    (converted,) = rows(structs.replace(SNN, converted_from="cnn", epoch_seconds=[]))
-    assert converted["training s"] == "–"
+    (converted,) = rows(structs.replace(SNN, converted_from="cnn", epoch_seconds=[1.0, 2.5]))
+    assert converted["training s"] == "3.5"
 
 
 @pytest.mark.parametrize(

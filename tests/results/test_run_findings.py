@@ -364,9 +364,14 @@ def test_minutes_are_compared_by_seconds():
     # All got the same epochs: one that ended early had no less.
     equal_epochs = replace(run, budget=structs.replace(budget, shared_as="epochs"))
     assert equal_epochs.times_as_long(run.pairs[0]) is None
-    # Nothing is said of the time of a network that was not trained, or failed.
-    for other in (trial("snn", 0.9, converted_from="cnn"), trial("snn")):
-        assert replace(run, trials=[other, trials[1]]).times_as_long(run.pairs[0]) is None
+    # A converted network was trained for as long as its source.
+    converted = replace(run, trials=[structs.replace(trials[0], converted_from="relu"), trials[1]])
+    assert with_id(find_caveats(converted), "longer_training") == [
+        finding("longer_training", contender="snn", other="cnn", times=2.0, by_time=True)
+    ]
+    # Nothing is said of the time of one that failed.
+    failed = replace(run, trials=[trial("snn"), trials[1]])
+    assert failed.times_as_long(run.pairs[0]) is None
 
 
 def test_a_machine_that_did_other_things_while_it_timed():

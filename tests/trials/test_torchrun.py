@@ -47,13 +47,15 @@ def test_parts_are_a_batch_once(total, size):
 def test_two_processes_train_to_the_numbers_of_one_and_end_together(tmp_path):
     (tmp_path / "alone").mkdir()
     expected = made_torchrun.train_all(tmp_path / "alone")
-    with pytest.raises(KeyboardInterrupt):  # one process begins what two go on with
-        made_torchrun.loop("gone on", tmp_path / "gone on.pt", StopsAfterOneEpoch()).run()
+    for name in ("gone on", "gone on after ReLU"):  # one process begins what two go on with
+        with pytest.raises(KeyboardInterrupt):
+            made_torchrun.loop(name, tmp_path / f"{name}.pt", StopsAfterOneEpoch()).run()
     code, lines = Forked(lambda: made_torchrun.torchrun(tmp_path)).ended()
     said = "\n".join(lines)
     outcomes = json.loads((tmp_path / "outcomes.json").read_text())
     for name, alone in expected.items():
         together = outcomes[name]
+        assert together["relu_epochs"] == alone["relu_epochs"] == ("ReLU" in name)
         for key in ("train_loss", "val_loss"):
             losses = [epoch[key] for epoch in together["history"]]
             assert losses == pytest.approx([epoch[key] for epoch in alone["history"]], rel=1e-4)

@@ -185,8 +185,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
         case "accuracy":
             values = accuracy.of_seeds(results.of(trials[0].contender)).values()
         case "training":
-            trained = [trial for trial in trials if trial.converted_from is None]
-            values = [sum(trial.epoch_seconds) for trial in trained]
+            values = [sum(trial.epoch_seconds) for trial in trials if trial.epoch_seconds]
         case "answer":
             times = [latency.one_image for latency in latencies if latency.one_image]
             values = [time.median_ms / 1000 for time in times]

@@ -215,7 +215,8 @@ TRAINING: list[Column[ContenderRow]] = [
         "training s",
         lambda row: row.seconds,
         "{:,.1f}".format,
-        "Mean seconds of a training with all its epochs, on the machine named under Reproduce.",
+        "Mean seconds of a training with all its epochs, on the machine named under Reproduce. A "
+        "converted network has those of its source.",
         unknown="–",
     ),
     Column(

@@ -344,7 +344,8 @@ class Trial(Frozen):
 
     Epochs count from 0. `threads`: of training, which change how sums are rounded. `model`: path in
     the run's folder. `relu_epochs`: first `epochs` of a spiking contender with ReLU for its
-    neurons; `converged`: as `has_converged` says; `pretrained`: foreign weights it starts from.
+    neurons; `converged`: as `has_converged` says; `pretrained`: foreign weights it starts from. A
+    converted contender has the `epochs` and `epoch_seconds` of its source.
     """
 
     contender: str
