@@ -2,11 +2,17 @@
 
     python benchmarks/choice.py [--repeats 400]
 
-**The choice.** Answers are made up as in `significance.py`, with a known true lead of the slower of two networks;
-the other answers twice as fast. A third network, as accurate as the faster one and faster by half,
-is then added: where neither it nor the same one is taken, it changed the choice between the other
-two. Before, all within one point of the most accurate one, or with 0 in the 95 % interval of the
-difference, were level, and the fastest of these was taken.
+**The choice.** Answers are made up as in `significance.py`, with a known true lead of the slower of
+two networks; the other answers twice as fast. Before, all within one point of the most accurate
+one, or with 0 in the 95 % interval of the difference, were level, and the fastest of these was
+taken.
+
+**A third network** is as accurate as the faster one and faster by half. Each of the three is added
+to the other two: where neither it nor the same one is taken, it changed the choice between them.
+In a circle each of the three is preferred to the next. Rules that choose alike outside circles:
+`most_accurate` takes the most accurate of a circle (so does the fewest defeats: each has one);
+`least_dropped` leaves out the least accurate; `beside_the_best` takes the fastest of all that are
+preferred to the most accurate, as where only level with it counts; `in_turn` is the rule now.
 
 **Failed trainings.** One network is ahead by two points where it is trained, and each of its eight
 trainings fails with some probability, so that it is worse on the whole. Before, the lead was shown
@@ -19,10 +25,11 @@ Results go to benchmarks/results/choice.json.
 """
 
 import argparse
+import itertools
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +46,7 @@ from spikeduel.trials.outcomes import Candidate, compare_best
 
 RESULT = Path(__file__).parent / "results" / "choice.json"
 SECONDS = {"slower": 2.0, "faster": 1.0, "third": 0.5}
+RULES = ("before", "most_accurate", "least_dropped", "beside_the_best", "in_turn")
 LEADS = (0.0, 0.005, 0.01, 0.02, 0.05)
 SEEDS = (1, 2, 3, 4, 6)
 FAILS = (0.0, 0.1, 0.3)
@@ -67,42 +75,120 @@ def faster_of(one: str, other: str) -> str:
     return min(one, other, key=SECONDS.__getitem__)
 
 
-def chosen(right: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """Return the contenders that the former and the present rule take, by their answers."""
-    accuracies = {name: float(answered.mean()) for name, answered in right.items()}
-    names = list(right)
-    couples = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
+def paired(right: Mapping[str, np.ndarray]) -> dict[frozenset[str], Pair]:
+    """Return the pairs of networks, tested together, by the images that their seeds get right."""
+    couples = list(itertools.combinations(right, 2))
     tests = [significance.tested(right[a], right[b]) for a, b in couples]
-    pairs = {
+    return {
         frozenset((a, b)): Pair(
             **structs.asdict(found),
             a=a,
             b=b,
-            accuracy_a=accuracies[a],
-            accuracy_b=accuracies[b],
+            accuracy_a=float(right[a].mean()),
+            accuracy_b=float(right[b].mean()),
             only_a_right=0.0,
             only_b_right=0.0,
         )
         for (a, b), found in zip(couples, significance.adjusted(tests), strict=True)
     }
-    now = choose(accuracies, lambda one, other: pairs[frozenset((one, other))], faster_of)
-    return before(accuracies, pairs), now
 
 
-def simulated(scenario: Scenario, repeats: int, progress: TerminalProgress) -> dict[str, float]:
-    """Return the shares of cases by what was taken, of both rules."""
+@dataclass(frozen=True)
+class Drawn:
+    """Accuracies of networks, and whom of any two the present rule takes."""
+
+    accuracies: Mapping[str, float]
+    preferred: Mapping[frozenset[str], str]
+
+    def most_accurate_of(self, names: Collection[str]) -> str:
+        return max(names, key=self.accuracies.__getitem__)
+
+    def prefers(self, one: str, other: str) -> bool:
+        return self.preferred[frozenset((one, other))] == one
+
+    def preferred_to_all(self, names: Collection[str]) -> str | None:
+        return next(
+            (
+                name
+                for name in names
+                if all(self.prefers(name, other) for other in names if other != name)
+            ),
+            None,
+        )
+
+    def most_accurate(self, names: Collection[str]) -> str:
+        return self.preferred_to_all(names) or self.most_accurate_of(names)
+
+    def least_dropped(self, names: Collection[str]) -> str:
+        least = min(names, key=self.accuracies.__getitem__)
+        return self.preferred_to_all(names) or self.least_dropped(set(names) - {least})
+
+    def beside_the_best(self, names: Collection[str]) -> str:
+        best = self.most_accurate_of(names)
+        level = [name for name in names if name == best or self.prefers(name, best)]
+        return min(level, key=SECONDS.__getitem__)
+
+
+def simulated(
+    scenario: Scenario, repeats: int, progress: TerminalProgress
+) -> dict[str, float | dict[str, float] | dict[str, dict[str, float]]]:
+    """Return the shares of cases by what was taken, of both rules and of the ways out of circles:
+    the faster of two; a circle; of three, not the more accurate one; and the changes by a third.
+    """
     rng = np.random.default_rng(0)
-    counts = dict.fromkeys(
-        ["faster_before", "faster_now", "third_changes_before", "third_changes_now"], 0
-    )
+    faster, circles = {"before": 0, "now": 0}, 0
+    worse = dict.fromkeys(RULES, 0)
+    changed = {rule: dict.fromkeys(SECONDS, 0) for rule in RULES}
     for _ in progress.track(range(repeats), "cases", repeats):
-        (slower, faster, third), _ = answers(replace(scenario, others=2), rng, None)
-        two = {"slower": slower, "faster": faster}
-        of_two, of_three = chosen(two), chosen({**two, "third": third})
-        for rule, taken, among_three in zip(("before", "now"), of_two, of_three, strict=True):
-            counts[f"faster_{rule}"] += taken == "faster"
-            counts[f"third_changes_{rule}"] += among_three not in (taken, "third")
-    return {name: count / repeats for name, count in counts.items()}
+        right = dict(zip(SECONDS, answers(replace(scenario, others=2), rng, None)[0], strict=True))
+        accuracies = {name: float(answered.mean()) for name, answered in right.items()}
+        alone = {
+            frozenset(two): paired({name: right[name] for name in two})
+            for two in itertools.combinations(right, 2)
+        }
+        of_all = paired(right)
+
+        def now(
+            names: Collection[str],
+            accuracies: Mapping[str, float] = accuracies,
+            of_all: Mapping[frozenset[str], Pair] = of_all,
+        ) -> str:
+            return choose(
+                {name: accuracies[name] for name in names},
+                lambda one, other: of_all[frozenset((one, other))],
+                faster_of,
+            )
+
+        drawn = Drawn(accuracies, {two: now(two) for two in alone})
+        circles += drawn.preferred_to_all(list(right)) is None
+        taken_of = {
+            "most_accurate": drawn.most_accurate,
+            "least_dropped": drawn.least_dropped,
+            "beside_the_best": drawn.beside_the_best,
+            "in_turn": now,
+        }
+        taken = {"before": before(accuracies, of_all)}
+        taken |= {rule: take(list(right)) for rule, take in taken_of.items()}
+        for third in SECONDS:
+            two = frozenset(right) - {third}
+            of_two = {"before": before({name: accuracies[name] for name in two}, alone[two])}
+            of_two |= {rule: take(two) for rule, take in taken_of.items()}
+            for rule in RULES:
+                changed[rule][third] += taken[rule] not in (of_two[rule], third)
+            if third == "third":
+                faster["before"] += of_two["before"] == "faster"
+                faster["now"] += of_two["in_turn"] == "faster"
+        for rule in RULES:
+            worse[rule] += taken[rule] != "slower"
+    return {
+        **{f"faster_{rule}": number / repeats for rule, number in faster.items()},
+        "circles": circles / repeats,
+        "faster_of_three": {rule: number / repeats for rule, number in worse.items()},
+        "third_changes": {
+            rule: {third: number / repeats for third, number in by_third.items()}
+            for rule, by_third in changed.items()
+        },
+    }
 
 
 def with_failures(share: float, repeats: int, progress: TerminalProgress) -> dict[str, float]:

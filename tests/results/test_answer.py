@@ -1,13 +1,16 @@
+import itertools
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from made_costs import energy_of, latency
 from made_findings import example
 from made_operations import spiking
 from made_trials import dataset, pair, results, trial
-from spikeduel.results.answer import decide
+from spikeduel.results.answer import choose, decide
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range
 from spikeduel.results.findings import finding
@@ -60,14 +63,75 @@ def test_two_seeds_that_lie_far_apart_are_not_level():
     assert "not yet shown; 2,000 test images, 2 seeds" in headline(far)
 
 
-def test_a_third_contender_does_not_change_the_choice_between_two():
-    # cnn is as fast as snn within a tenth, and other faster than either and least accurate.
+def test_a_third_that_is_less_accurate_is_taken_or_changes_nothing():
+    # cnn is as fast as snn within a tenth, and other faster than snn alone by more than that.
     two = [timed("snn", 0.904, 1.08), timed("cnn", 0.903, 1.0)]
     level = {"half": 0.004, "accuracy_a": 0.904}
     pairs = [pair(0.001, **level)]
     assert decide(results(two, pairs)).take == "snn"
     pairs += [pair(0.002, b="other", **level), pair(0.001, a="cnn", b="other", **level)]
-    assert decide(results([*two, timed("other", 0.902, 0.95)], pairs)).take == "snn"
+    assert decide(results([*two, timed("other", 0.902, 1.0)], pairs)).take == "snn"
+    assert decide(results([*two, timed("other", 0.902, 0.95)], pairs)).take == "other"
+
+
+@st.composite
+def preferences(draw):
+    """Two to five contenders' accuracies, the intervals of their differences, and costs."""
+    accuracies = dict(
+        enumerate(draw(st.lists(st.integers(880, 900), min_size=2, max_size=5, unique=True)))
+    )
+    accuracies = {f"net-{number}": thousandths / 1000 for number, thousandths in accuracies.items()}
+    pairs, cheaper = {}, {}
+    for one, other in itertools.combinations(accuracies, 2):
+        half = draw(st.sampled_from([0.001, 0.01, 0.02, 0.04]))
+        pairs[frozenset((one, other))] = pair(
+            accuracies[one] - accuracies[other],
+            **{"a": one, "b": other, "accuracy_a": accuracies[one], "half": half},
+        )
+        cheaper[frozenset((one, other))] = draw(st.sampled_from([one, other, None]))
+    rule = draw(st.booleans()), draw(st.sampled_from([None, 0.5, 1.5]))
+
+    def chosen(names):
+        return choose(
+            {name: accuracies[name] for name in names},
+            lambda one, other: pairs[frozenset((one, other))],
+            lambda one, other: cheaper[frozenset((one, other))],
+            *rule,
+        )
+
+    return accuracies, chosen
+
+
+@given(preferences())
+def test_only_a_more_accurate_third_in_a_circle_changes_the_choice_between_two(made):
+    accuracies, chosen = made
+    taken = chosen(accuracies)
+    for other in accuracies:
+        if other != taken and chosen([other, taken]) == other:
+            assert any(
+                accuracies[third] > max(accuracies[taken], accuracies[other])
+                and chosen([third, taken]) == taken
+                and chosen([third, other]) == third
+                for third in accuracies
+            )
+
+
+def test_from_a_circle_the_one_that_is_level_with_the_most_accurate_is_taken():
+    # Each is 0.9 points less accurate than the one before, and faster by half.
+    circle = [timed("a", 0.9, 4.0), timed("b", 0.891, 2.0), timed("c", 0.882, 1.0)]
+    pairs = [
+        pair(lead, a=one, b=other, accuracy_a=accuracy, half=0.01)
+        for one, other, accuracy, lead in (
+            ("a", "b", 0.9, 0.009),
+            ("b", "c", 0.891, 0.009),
+            ("a", "c", 0.9, 0.018),
+        )
+    ]
+    assert decide(results(circle, pairs)).take == "b"
+    assert [
+        decide(results([circle[first], circle[second]], [made])).take
+        for (first, second), made in zip(((0, 1), (1, 2), (0, 2)), pairs, strict=True)
+    ] == ["b", "c", "a"]
 
 
 def test_of_equally_accurate_ones_the_faster_is_taken_however_unsure():

@@ -124,29 +124,31 @@ def choose(
     accuracy_first: bool = True,
     tolerance: float | None = None,
 ) -> str:
-    """Return the contender that is preferred to every other one, each two compared alone; the most
-    accurate if they go in a circle.
+    """Return the contender to take: the most accurate; or if others are preferred to it, one of
+    these, by the same rule.
 
     `cheaper_of` names the cheaper one of two, if it is known. With `accuracy_first` it is preferred
     where it is level, else unless it is behind by more than the `tolerance` in points.
+
+    Two are chosen from as if alone, unless a third is more accurate than both and the preferences
+    of the three go in a circle. A tolerance makes such circles, and no choice from one agrees with
+    all its preferences.
     """
 
-    def is_preferred(one: str, other: str) -> bool:
-        better, worse = sorted((one, other), key=accuracies.__getitem__, reverse=True)
-        pair, cheaper = pair_of(one, other), cheaper_of(one, other)
-        if cheaper != worse:
-            return one == (cheaper or better)
-        behind = accuracies[better] - accuracies[worse]
+    def is_preferred(cheap: str, accurate: str) -> bool:
+        if cheaper_of(accurate, cheap) != cheap:
+            return False
         if accuracy_first:
-            is_enough = pair is not None and is_level(pair, tolerance)
-        else:
-            is_enough = behind <= tolerated(accuracies[better], tolerance)
-        return one == (worse if is_enough else better)
+            pair = pair_of(accurate, cheap)
+            return pair is not None and is_level(pair, tolerance)
+        behind = accuracies[accurate] - accuracies[cheap]
+        return behind <= tolerated(accuracies[accurate], tolerance)
 
-    for name in accuracies:
-        if all(is_preferred(name, other) for other in accuracies if other != name):
-            return name
-    return max(accuracies, key=accuracies.__getitem__)
+    take = max(accuracies, key=accuracies.__getitem__)
+    left = {
+        name: accuracies[name] for name in accuracies if name != take and is_preferred(name, take)
+    }
+    return choose(left, pair_of, cheaper_of, accuracy_first, tolerance) if left else take
 
 
 def tolerated(accuracy: float, tolerance: float | None = None) -> float:
