@@ -281,6 +281,14 @@ def test_epochs_that_were_timed_as_too_long_are_planned_anew(quick, timed):
     assert auto_settings.replanned(kept, taken(vgg_lif=0.5, vgg_relu=0.1), told) is None
 
 
+def test_equal_epochs_stay_equal_when_they_are_planned_anew(quick, timed):
+    own = {"vgg-lif": {"beta": 0.7}}
+    resolved = fitted(replace(quick, minutes=1.0, budget_by="epochs", per_contender=own))
+    again = auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), Progress())
+    assert again.budget.epochs == {"vgg-lif": 30, "vgg-relu": 30}
+    assert (again.experiment.epochs, again.experiment.per_contender) == (30, own)
+
+
 @pytest.mark.parametrize("seconds", [{"vgg_lif": 2.1, "vgg_relu": 0.7}, {"vgg_lif": 30.0}])
 def test_epochs_are_kept_that_took_about_as_long_or_longer(quick, timed, seconds):
     resolved = fitted(replace(quick, minutes=1.0))

@@ -343,7 +343,7 @@ def epochs_within(
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
     by_contender = experiment.per_contender or {}
-    if experiment.budget_by == "time":
+    if budget.shared_as == "time":
         by_contender = {
             name: {**by_contender.get(name, {}), "epochs": epochs}
             for name, epochs in budget.epochs.items()
