@@ -85,6 +85,7 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
         relatives = probed(images, labels, known, split)
         assert (relatives.accuracy, relatives.siblings_in_train, relatives.n) == (1.0, 1.0, 40)
         assert relatives.accuracy_if_grouped < 0.6
+        assert relatives.balanced_accuracy == 1.0
         most_frequent = np.bincount(labels).max() / 80
         assert relatives.chance == pytest.approx(most_frequent)
 
@@ -101,6 +102,14 @@ def test_a_clean_split_has_no_siblings(siblings):
     relatives = probed(images, labels, groups, clean)
     assert relatives.siblings_in_train == 0
     assert relatives.accuracy == relatives.accuracy_if_grouped < 0.6
+
+
+def test_classes_count_alike_in_the_balanced_accuracy_of_a_nearest_neighbour():
+    # All images are equal, and get the first one's label: right for 4 of 4, and for 0 of 1.
+    images, labels = np.zeros((7, 1, 12, 12), np.uint8), np.array([0, 1, 0, 0, 0, 0, 1])
+    split = Split(np.arange(2), np.array([], np.int64), np.arange(2, 7), "official")
+    scores = probed(images, labels, None, split)
+    assert (scores.accuracy, scores.balanced_accuracy) == (0.8, 0.5)
 
 
 @pytest.mark.parametrize("columns", [5, 300, 1000])

@@ -13,6 +13,7 @@ from made_audits import audit_with
 from made_findings import example
 from made_results import with_dataset
 from made_studies import OTHER, SPIKING, make_duel, make_study
+from made_trials import scored
 from spikeduel.results.across import Outcome
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import finding, with_id
@@ -217,6 +218,19 @@ def test_a_study_of_recordings_alone_speaks_of_recordings():
     ]
     assert conclude("mixed", [duels[0], recorded[1]], 0.005).noun == "image"
     assert conclude("recorded", recorded, 0.005).noun == "recording"
+
+
+def test_data_sets_whose_accuracies_are_balanced_are_named():
+    duels = [make_duel(data, LEAD) for data in "xy"]
+    # Six times as many images of the first class.
+    test = scored(0.8, (600, 100, 100))
+    trials = [structs.replace(trial, test=test) for trial in duels[1].results.trials]
+    duels[1] = replace(duels[1], results=made_results.replaced(duels[1].results, trials=trials))
+    mixed, alone = conclude("mixed", duels, 0.005), conclude("alone", duels[1:], 0.005)
+    assert [(study.unbalanced, words.measured(study)) for study in (mixed, alone)] == [
+        (["y"], "accuracy"),
+        (["y"], "balanced accuracy"),
+    ]
 
 
 def test_a_study_without_a_score_concludes_nothing():

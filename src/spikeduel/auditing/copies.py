@@ -202,6 +202,7 @@ def probe(
     if not len(test):
         return Probe()
     right = labels[index[test]] == labels[test]
+    recalls = [right[labels[test] == label].mean() for label in np.unique(labels[test])]
     has_sibling = ratio[test] < NEAR
     for numbers in (same, groups):
         has_sibling |= np.isin(numbers[test], numbers[split.train])
@@ -222,6 +223,7 @@ def probe(
     most_frequent = np.bincount(labels[split.train]).argmax()
     return Probe(
         accuracy=float(right.mean()),
+        balanced_accuracy=float(np.mean(recalls)),
         accuracy_if_grouped=float(without.mean()),
         chance=float((labels[test] == most_frequent).mean()),
         siblings_in_train=float(has_sibling.mean()),

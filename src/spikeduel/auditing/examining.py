@@ -28,7 +28,7 @@ CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
     recordings.check,
 )
 """Every check fills fields of `Audit`."""
-VERSION = 19
+VERSION = 20
 """Raised when the same data would give another audit."""
 
 

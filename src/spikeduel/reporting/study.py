@@ -125,7 +125,7 @@ def against_cost(study: StudyResults) -> Chart | None:
             y.column: 100 * variant.behind,
             x.column: cost.low,
             "times the least, at most": cost.high if cost.high > cost.low else None,
-            "mean accuracy, %": 100 * variant.accuracy,
+            f"mean {words.measured(study)}, %": 100 * variant.accuracy,
             "data sets": len(variant.datasets),
         }
         bar = Look(look.colour, width=2.5, opacity=0.3)

@@ -52,10 +52,11 @@ class Probe(Frozen):
     """Accuracies of the nearest neighbour on small grey versions of `n` test images.
 
     `accuracy_if_grouped`: without siblings in training (one group, equal, or near duplicates);
-    `chance`: training's most frequent class.
+    `chance`: training's most frequent class. `balanced_accuracy` is of these test images, too.
     """
 
     accuracy: Share | None = None
+    balanced_accuracy: Share | None = None
     accuracy_if_grouped: Share | None = None
     chance: Share | None = None
     siblings_in_train: Share | None = None

@@ -11,6 +11,7 @@ from spikeduel.results.accuracy import (
     effective_images,
     measure_of,
     no_better_than_chance,
+    of_seeds,
     share_of_most_frequent,
     unlearned_controls,
 )
@@ -287,17 +288,18 @@ def control_at_chance(run: RunContext) -> Iterator[Values]:
 
 @finds("below_nearest_neighbour")
 def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
-    # Its balanced accuracy is not known.
-    is_plain = measure_of(run.trials) == "accuracy"
-    probe = run.dataset.audit.probe.accuracy if run.dataset.audit and is_plain else None
-    below = []
+    measure, below = measure_of(run.trials), []
+    probe = getattr(run.dataset.audit.probe, measure) if run.dataset.audit else None
     for name, trials in run.tested.items():
         # With folds, the audit is of the first one.
-        accuracies = [trial.test.accuracy for trial in trials if trial.test and not trial.fold]
+        first = [trial for trial in trials if not trial.fold]
+        accuracies = of_seeds(first, measure).values()
         if accuracies and statistics.fmean(accuracies) < (probe or 0.0):
             below.append(name)
     if below:
-        yield {"contenders": below, "accuracy": probe, "first_fold": bool(run.dataset.folds)}
+        balanced, first_fold = measure == "balanced_accuracy", bool(run.dataset.folds)
+        about = {"balanced": balanced, "first_fold": first_fold}
+        yield {"contenders": below, "accuracy": probe, **about}
 
 
 @finds("same_shapes")

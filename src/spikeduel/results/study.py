@@ -115,7 +115,8 @@ class StudyResults(Frozen):
 
     `noun`: "recording" if all duels are about recordings, else "image". `trainings` counts a shared
     one once. `families` by data set, of related ones. `per_dataset`: the duels' own tests, on the
-    trainings of `scores`. `variants`: the least behind first.
+    trainings of `scores`. `variants`: the least behind first. On data sets that are
+    `unbalanced`, accuracies are balanced ones.
     """
 
     schema: Literal[2]
@@ -131,6 +132,7 @@ class StudyResults(Frozen):
     per_dataset: list[OnDataset]
     across: Across
     caveats: list[Finding]
+    unbalanced: list[str] = []
 
     def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
         tests = (test for test in self.per_dataset if test.dataset == dataset)
@@ -165,6 +167,11 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         scores=scores,
         per_dataset=list(_per_dataset(entries, scores)),
         across=verdict,
+        unbalanced=list(
+            dict.fromkeys(
+                duel.dataset for duel in duels if duel.results.measure == "balanced_accuracy"
+            )
+        ),
         caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin, families)),
     )
 

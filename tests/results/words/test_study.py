@@ -107,6 +107,7 @@ def test_a_headline_counts_families():
     study = conclude("related", duels, 0.005)
     assert words.headline(study).startswith("Over 6 data sets of 3 families, it is open")
     assert "points on a typical family, on 6 of 6." in words.in_accuracy(study)
+    assert words.interval(study.across.headline) == "too few families"
 
 
 def test_a_headline_without_two_variants():

@@ -29,8 +29,9 @@ RULE = (
 DEFINITIONS: dict[str, str] = {
     "variant": "A contender under the varied settings that concern it. A network without spikes is "
     "one variant, whatever the encoding and the number of steps are.",
-    "accuracy": "Mean over seeds, then over the variant's data sets. It says little alone where "
-    "data sets differ in difficulty.",
+    "accuracy": "Mean over seeds, then over the variant's data sets; of data sets with unbalanced "
+    "classes it is the balanced accuracy. It says little alone where data sets differ in "
+    "difficulty.",
     "behind": "Distance below the best variant of the same data set, in points of accuracy, "
     "averaged over the variant's data sets.",
     "best on": "Number of its data sets on which no variant has a higher mean accuracy.",
@@ -39,7 +40,7 @@ DEFINITIONS: dict[str, str] = {
     "and memory on the chip, from the cheapest to the dearest way to compute it.",
     "typical difference": "The median of the means of any two data sets' differences (Hodges and "
     "Lehmann). Its 95 % interval is what Wilcoxon's test does not reject; fewer than six data sets "
-    "leave none.",
+    "(families, where some are related) leave none.",
     "mean": "Mean difference over the data sets, a family counting once. One data set far from the "
     "others moves it, and hardly the typical one.",
     "worst": "The data set on which the first of the pair is the farthest behind, or leads by the "
@@ -214,6 +215,11 @@ def conclusion(pair: PairAcross) -> str:
     return f"{concluded}{' (within the margin)' if pair.negligible else ''}"
 
 
+def measured(study: StudyResults) -> str:
+    """Return "balanced accuracy" if variants are compared by that on all data sets."""
+    return "accuracy" if set(study.datasets) - set(study.unbalanced) else "balanced accuracy"
+
+
 def sure(test: OnDataset | None) -> str:
     return SHOWN[test.conclusion if test else None]
 
@@ -227,7 +233,8 @@ def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
 
 
 def interval(pair: PairAcross) -> str:
-    return _span(pair.ci95) if pair.ci95 else "too few data sets"
+    too_few = "too few families" if pair.families < len(pair.differences) else "too few data sets"
+    return _span(pair.ci95) if pair.ci95 else too_few
 
 
 def times(cost: Range | None) -> str:
