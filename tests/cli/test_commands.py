@@ -5,6 +5,7 @@ import re
 import runpy
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -669,3 +670,22 @@ def test_what_ray_prints_is_no_part_of_a_json_document(as_json, capsys):
     with duels._workers(CommandInput(settings={}, as_json=as_json)):
         print("raylet")
     assert (capsys.readouterr().out == "") == as_json
+
+
+ONE_LABEL = """
+import gc, sys
+sys.argv = ["spikeduel", "predict", "fashion-mnist-vgg-lif", sys.argv[1]]
+from spikeduel.cli import main
+try:
+    main()
+finally:
+    loaded = {"numba", "spikeduel.auditing", "spikeduel.measuring", "PIL.TiffImagePlugin"}
+    print(loaded & set(sys.modules), gc.isenabled(), gc.get_freeze_count() > 100_000)
+"""
+
+
+def test_one_image_is_labelled_without_what_it_does_not_need(tmp_path):
+    (image,) = write_pictures(tmp_path, 1)
+    command = [sys.executable, "-c", ONE_LABEL, str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "set() True True"

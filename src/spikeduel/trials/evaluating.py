@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 from msgspec import structs
 
-from spikeduel import auditing, data
+from spikeduel import data
 from spikeduel.data import Prepared, Split, catalogue, pictures
 from spikeduel.data.events import formats
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import ExportCheck
-from spikeduel.measuring import robustness
-from spikeduel.measuring.answers import Asked
-from spikeduel.measuring.correctness import calibration, classification, encoding_spread
 from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
@@ -57,6 +54,11 @@ def evaluate(
     Its own data are split and grouped as in training; the use of the test part is noted in `store`.
     Raises `InputError` if images, classes or split do not match.
     """
+    # To label one image, none of this is loaded.
+    from spikeduel.measuring import robustness
+    from spikeduel.measuring.answers import Asked
+    from spikeduel.measuring.correctness import calibration, classification, encoding_spread
+
     progress, card = progress or Progress(), model.card
     if part not in PARTS:
         raise unknown("part", part, PARTS)
@@ -186,8 +188,10 @@ def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress
 
 
 def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:
+    from spikeduel.auditing import file_counts
+
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
-    if counted := auditing.file_counts(experiment, prepared):
+    if counted := file_counts(experiment, prepared):
         for ignored in counted.ignored:
             progress.say(f"note: {prepared.name}: ignored {ignored}")
         for line in pictures_left_out(counted):
