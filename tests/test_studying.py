@@ -130,12 +130,12 @@ def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path)
 
 
 def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
-    def timed(trial, prepared):
+    def timed(trial, prepared, store):
         shapes.append((trial.card.contender, trial.card.precision))
         return 1.0
 
     shapes = []
-    monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", timed)
+    monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", timed)
     study = study_of(
         tmp_path,
         '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\n'

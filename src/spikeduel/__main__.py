@@ -1,5 +1,5 @@
 """`python -m spikeduel`"""
 
-from spikeduel.cli import main
+from spikeduel.cli import program
 
-main()
+program()

@@ -1,3 +1,4 @@
+import atexit
 import json
 import math
 import os
@@ -162,7 +163,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     desk, unreported, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("spikeduel.trials.auto_settings.seconds_of_an_epoch", lambda *given: 3.0)
+    monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", lambda *given: 3.0)
     monkeypatch.setattr("spikeduel.trials.auto_settings.DISTURBED", math.inf)  # as if it were so
     arguments = ["compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu"]
     arguments += ["--minutes", "0.1", "--limit", 150, "--width", "3", "--num-steps", 2]
@@ -583,10 +584,14 @@ def test_report_of_what_is_no_run(desk):
 def test_the_program_itself_says_one_line(desk, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setattr(sys, "argv", ["spikeduel", "compare", "fashion-mnits", "--json"])
+    cleaned = []
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: cleaned.append(True))
+    monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("spikeduel", run_name="__main__")
     said = capsys.readouterr()
     assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert cleaned
     assert said.err.startswith("error: unknown data set 'fashion-mnits'")
     assert list(desk.iterdir()) == []
 

@@ -17,7 +17,7 @@ from spikeduel.settings import read_experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders
+from spikeduel.trials import auto_settings, contenders, timing
 from spikeduel.trials.plan import forecast
 from spikeduel.trials.store import Store
 from telling import Telling
@@ -36,11 +36,11 @@ def timed(monkeypatch):
     """An epoch takes `SECONDS`; gives the contenders whose epochs were timed."""
     asked = []
 
-    def seconds_of_an_epoch(trial, prepared):
+    def seconds_of_an_epoch(trial, prepared, store):
         asked.append(trial.card.contender)
         return SECONDS[trial.card.contender]
 
-    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", seconds_of_an_epoch)
+    monkeypatch.setattr(timing, "seconds_of_an_epoch", seconds_of_an_epoch)
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.1)
     return asked
 
@@ -113,7 +113,7 @@ def chosen_of(prepared, num_train=None, epochs=1, **changes):
     """
     num_train = num_train or len(prepared.images)
     rules, experiment = SetRules(num_train=num_train), strong("pets", epochs=epochs, **changes)
-    return auto_settings._by_looks(rules, experiment, prepared, split_of(num_train))
+    return auto_settings._by_looks(rules, experiment, prepared, split_of(num_train), Progress())
 
 
 def pictures(random, motifs, copies, mirrored):

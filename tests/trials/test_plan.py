@@ -7,7 +7,7 @@ from spikeduel import data
 from spikeduel.networks import building
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, controls, plan
+from spikeduel.trials import auto_settings, controls, plan, timing
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store
 
@@ -22,11 +22,11 @@ def timed(monkeypatch):
     """An epoch takes 2 seconds; holds the contenders whose epochs were timed."""
     asked = []
 
-    def seconds_of_an_epoch(trial, prepared):
+    def seconds_of_an_epoch(trial, prepared, store):
         asked.append(trial.card.contender)
         return 2.0
 
-    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", seconds_of_an_epoch)
+    monkeypatch.setattr(timing, "seconds_of_an_epoch", seconds_of_an_epoch)
     return asked
 
 
@@ -87,17 +87,17 @@ def test_what_the_store_has_is_not_timed_and_says_how_long_it_took(experiment, t
 
 
 def failing(error):
-    def seconds_of_an_epoch(trial, prepared):
+    def seconds_of_an_epoch(trial, prepared, store):
         raise error
 
     return seconds_of_an_epoch
 
 
 def test_a_network_that_takes_no_training_step_has_no_time(experiment, monkeypatch):
-    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", failing(RuntimeError("memory")))
+    monkeypatch.setattr(timing, "seconds_of_an_epoch", failing(RuntimeError("memory")))
     plan = planned(experiment, {})
     assert plan.times == ()
     assert set(plan.seconds.values()) == {None}
-    monkeypatch.setattr(auto_settings, "seconds_of_an_epoch", failing(SpikeduelError("no device")))
+    monkeypatch.setattr(timing, "seconds_of_an_epoch", failing(SpikeduelError("no device")))
     with pytest.raises(SpikeduelError):
         planned(experiment, {})

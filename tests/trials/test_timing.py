@@ -1,46 +1,130 @@
 import pytest
+import torch
 
 from made_trials import planned, small_twins
 from spikeduel.networks.models import Model, WithoutSpikes
-from spikeduel.trials import auto_settings
+from spikeduel.system import hardware
+from spikeduel.system.progress import Progress
+from spikeduel.trials import timing
+from spikeduel.trials.store import Store
+from spikeduel.trials.trial import run
 
 
-def trials():
+def trials(epochs=1):
     """vgg-lif and vgg-relu on 133 training and 17 validation images, 32 a step."""
-    settings = {"limit": 150, "num_steps": 4, "batch_size": 32, "epochs": 1, "dropout": 0.0}
-    return planned(small_twins(**settings))
+    settings = {"limit": 150, "num_steps": 4, "batch_size": 32, "dropout": 0.0}
+    return planned(small_twins(**settings, epochs=epochs))
 
 
-def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(monkeypatch):
-    asked = []
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Two threads and as many free cores."""
+    monkeypatch.setattr(hardware, "cores", lambda: [0, 1])
+    monkeypatch.setattr(hardware.load, "used_by_others", lambda cores: 0.0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
-    def seconds_of_a_step(trial, prepared, kind=Model):
-        asked.append((trial.card.contender, kind))
-        return {Model: 6, WithoutSpikes: 2}[kind]
 
-    monkeypatch.setattr(auto_settings, "seconds_of_a_step", seconds_of_a_step)
+@pytest.fixture
+def seconds(monkeypatch):
+    """Seconds of a step by the number of threads, which a test may change; `asked` are the calls."""
+    seconds = {1: 6.0, 2: 4.0, "asked": []}
+
+    def seconds_by_threads(trial, prepared, threads, kind=Model):
+        seconds["asked"].append((trial.card.contender, threads, kind))
+        share = {Model: 1, WithoutSpikes: 1 / 3}[kind]
+        return {number: share * seconds[number] for number in threads}
+
+    monkeypatch.setattr(timing, "seconds_by_threads", seconds_by_threads)
+    return seconds
+
+
+def test_an_epoch_is_its_steps_and_the_answers_to_the_validation_images(seconds, tmp_path):
     prepared, (spiking, plain) = trials()
     assert (len(spiking.split.train), len(spiking.split.val)) == (133, 17)
     # Five steps, and 17/32 of the third of one.
-    steps = 5 + 17 / 32 / 3
-    assert auto_settings.seconds_of_an_epoch(spiking, prepared) == pytest.approx(5 * steps)
-    assert auto_settings.seconds_of_an_epoch(plain, prepared) == pytest.approx(6 * steps)
+    steps, store = 5 + 17 / 32 / 3, Store(tmp_path)
+    assert timing.seconds_of_an_epoch(spiking, prepared, store) == pytest.approx(5 * steps)
+    assert timing.seconds_of_an_epoch(plain, prepared, store) == pytest.approx(6 * steps)
     # A quarter of the spiking network's epochs have ReLU.
-    assert asked == [("vgg-lif", Model), ("vgg-lif", WithoutSpikes), ("vgg-relu", Model)]
+    asked = [("vgg-lif", (1,), Model), ("vgg-lif", (1,), WithoutSpikes), ("vgg-relu", (1,), Model)]
+    assert seconds["asked"] == asked
 
 
-def test_three_steps_are_taken_before_those_that_are_timed(monkeypatch):
+@pytest.mark.parametrize(("with_two", "kept"), [(4.0, 2), (5.9, 1), (7.0, 1)])
+def test_two_threads_are_kept_where_a_step_is_faster_with_them(
+    two_threads, seconds, tmp_path, with_two, kept
+):
+    seconds[2] = with_two
+    prepared, (_, plain) = trials()
+    epoch = timing.seconds_of_an_epoch(plain, prepared, Store(tmp_path))
+    assert epoch == pytest.approx(min(seconds[kept], 6.0) * (5 + 17 / 32 / 3))
+    # Once decided, the number stays: numbers depend on it.
+    seconds[1], seconds[2] = seconds[2], seconds[1]
+    timing.seconds_of_an_epoch(plain, prepared, Store(tmp_path))
+    assert [threads for _, threads, _ in seconds["asked"]] == [(2, 1), (kept,)]
+    told = []
+    with timing.threads_that_pay(plain, prepared, Store(tmp_path), told.append):
+        assert torch.get_num_threads() == kept
+    assert (told != []) == (kept == 1)
+    assert torch.get_num_threads() == 2
+
+
+def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "FEW_STEPS", 9)
+    seconds[2] = 9.0
+    store = Store(tmp_path)
+    for epochs, threads in ((1, 2), (2, 1)):
+        # Five steps are too few to time some.
+        prepared, (_, plain) = trials(epochs)
+        record = run(plain, prepared, store, Progress(), test=False)
+        assert record.environment["threads"] == threads
+    assert len(seconds["asked"]) == 1
+
+
+def test_threads_that_the_user_chose_are_not_timed(two_threads, seconds, tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "FEW_STEPS", 0)
+    monkeypatch.setattr(hardware, "_chosen_threads", [2])
+    prepared, (_, plain) = trials()
+    with timing.threads_that_pay(plain, prepared, Store(tmp_path), print):
+        assert torch.get_num_threads() == 2
+    assert seconds["asked"] == []
+
+
+def test_a_network_that_takes_no_step_is_trained_with_all_threads(
+    two_threads, tmp_path, monkeypatch
+):
+    def seconds_by_threads(*given):
+        torch.set_num_threads(1)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(timing, "seconds_by_threads", seconds_by_threads)
+    monkeypatch.setattr(timing, "FEW_STEPS", 0)
+    prepared, (_, plain) = trials()
+    with timing.threads_that_pay(plain, prepared, Store(tmp_path), print):
+        assert torch.get_num_threads() == 2
+
+
+def test_two_steps_are_taken_with_each_number_of_threads_before_those_that_are_timed(monkeypatch):
     taken = []
 
-    class Counting(auto_settings.TrainingStep):
+    class Counting(timing.TrainingStep):
         def __call__(self, images, labels, keys):
-            taken.append((self.model.card.num_steps, len(images)))
+            taken.append((self.model.card.num_steps, len(images), torch.get_num_threads()))
             return super().__call__(images, labels, keys)
 
-    monkeypatch.setattr(auto_settings, "TrainingStep", Counting)
-    monkeypatch.setattr(auto_settings, "TIMED_SECONDS", 0)
-    prepared, both = trials()
-    for trial in both:
-        assert 0 < auto_settings.seconds_of_a_step(trial, prepared) < 60
-    # Three that are not timed, then at least one.
-    assert taken == [(4, 32)] * 4 + [(None, 32)] * 4
+    monkeypatch.setattr(timing, "TrainingStep", Counting)
+    monkeypatch.setattr(timing, "TIMED_SECONDS", 0)
+    prepared, (spiking, plain) = trials()
+    before = torch.get_num_threads()
+    seconds = timing.seconds_by_threads(spiking, prepared, (2, 1))
+    assert list(seconds) == [2, 1]
+    assert all(0 < second < 60 for second in seconds.values())
+    # In turn: two that are not timed, then at least one.
+    assert taken == [(4, 32, 2), (4, 32, 1)] * 3
+    taken.clear()
+    timing.seconds_by_threads(plain, prepared, (1,))
+    assert taken == [(None, 32, 1)] * 3
+    assert torch.get_num_threads() == before

@@ -1,10 +1,8 @@
 """Audit from top to bottom: load, split, run every check, say what it means."""
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 from msgspec import structs
 
 from spikeduel import data
@@ -17,8 +15,7 @@ from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find
 from spikeduel.results.words.audit import PrintedAudit
 from spikeduel.settings import Experiment
-from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError
+from spikeduel.system import typed
 from spikeduel.system.progress import Progress
 
 CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
@@ -68,28 +65,12 @@ def examine(
     counts = file_counts(experiment, prepared, unreadable)
     context = AuditContext(experiment, prepared, split, progress, unreadable, counts)
     path = cache.audits() / f"{_key(context)}.json"
-    try:
-        # Not msgspec's own JSON: names may be no Unicode.
-        audit = typed.converted(files.read_json(path), PrintedAudit)
-        files.touch(path)
-        return audit
-    except InputError:
-        audit = _examine(context)
-    try:
-        with files.locked(path.with_suffix(".lock")):
-            files.remove_left_behind(path.parent, path.name)
-            typed.write_json(path, audit)
-    except (InputError, OSError) as error:
-        progress.say(f"the audit is not kept for the next time: {error}")
-    return audit
+    return cache.kept(path, PrintedAudit, lambda: _examine(context), progress)
 
 
 def _key(context: AuditContext) -> str:
     prepared, split = context.prepared, context.split
-    sides = [
-        hashlib.sha256(np.asarray(getattr(split, side), np.int64).tobytes()).hexdigest()
-        for side in SIDES
-    ]
+    sides = [cache.digest_of(getattr(split, side)) for side in SIDES]
     state = cache.state(prepared.sources)
     unreadable, counts = sorted(context.unreadable), typed.plain(context.files)
     source = [context.experiment.dataset, state, unreadable, counts]

@@ -1,5 +1,10 @@
 """The program, with its commands on data sets and settings."""
 
+import atexit
+import os
+import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -186,5 +191,23 @@ data_app.registered_commands += [data_list, data_prepare]
 
 
 def main() -> None:
-    """The program."""
     app(prog_name="spikeduel")
+
+
+def program() -> None:
+    """Run `main` and end the process: Python would take up to two seconds to free all that torch
+    and Numba hold.
+    """
+    try:
+        main()
+    except SystemExit as end:
+        if not isinstance(end.code, int | None):
+            raise
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.main_thread():
+                thread.join()
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(end.code or 0)

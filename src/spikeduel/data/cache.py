@@ -1,5 +1,6 @@
 """Cache of prepared data sets, a folder each, whole or absent."""
 
+import hashlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,7 @@ FORMAT = 6
 UNFINISHED = ".making"
 """Ending of the folder while a set is made."""
 
+T = TypeVar("T")
 _DESCRIBED = ("name", "classes", "preprocessing", "fingerprint", "notes")
 """Fields that a manifest and a `Prepared` share."""
 _PER_IMAGE = ("labels", "groups", "official", "image_ids", "content")
@@ -58,6 +60,29 @@ def root() -> Path:
 def audits() -> Path:
     """Return the folder of the kept audits, a file each."""
     return files.cache_dir() / "audits"
+
+
+def digest_of(numbers: Any) -> str:
+    """Return the sha256 of whole numbers, 64 hex digits."""
+    return hashlib.sha256(np.asarray(numbers, np.int64).tobytes()).hexdigest()
+
+
+def kept(path: Path, kind: type[T], make: Callable[[], T], progress: Progress) -> T:
+    """Return the document at `path`, made and written there if it is missing or damaged."""
+    try:
+        # Not msgspec's own JSON: names may be no Unicode.
+        document = typed.converted(files.read_json(path), kind)
+        files.touch(path)
+        return document
+    except InputError:
+        document = make()
+    try:
+        with files.locked(path.with_suffix(".lock")):
+            files.remove_left_behind(path.parent, path.name)
+            typed.write_json(path, document)
+    except (InputError, OSError) as error:
+        progress.say(f"what was found in the images is not kept: {error}")
+    return document
 
 
 def cached() -> list[tuple[Path, Manifest]]:

@@ -1,15 +1,13 @@
 """Decide open settings, such as epochs and width, by training images and time budget."""
 
-import itertools
 import math
 import os
 import statistics
-import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,31 +15,25 @@ from msgspec import structs
 from torch import Tensor
 
 from spikeduel.auditing.neighbours import gradients
-from spikeduel.data import Prepared, Split, on_device, training_batches
+from spikeduel.data import Prepared, Split, cache
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
-from spikeduel.networks.models import Model, WithoutSpikes
-from spikeduel.networks.training_step import TrainingStep
 from spikeduel.results.run import DISTURBED, Budget, SetRules
 from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment, effects
-from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.system import files, hardware, load, typed
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system import files, load, typed
+from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
+from spikeduel.trials import timing
 from spikeduel.trials.augmenting import AUTO, farthest, moved
 from spikeduel.trials.contenders import (
     Contender,
-    Trial,
     describe_all,
     missing,
-    outline,
-    relu_share,
     trials_of,
 )
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.training import rules_of
 
 SMALL, LARGE = 2_000, 10_000
 """Training images: a set is small below the first number, large from the second."""
@@ -61,10 +53,6 @@ USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
 MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
 """Epochs at most, without --minutes and with them."""
-WARM_UP, TIMED_SECONDS, MOST_TIMED = 3, 1.0, 50
-"""Untimed training steps, seconds of timed ones, and the most timed steps."""
-FORWARD_SHARE = 1 / 3
-"""Inference time of an image as a share of its training step."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,7 +155,7 @@ def resolve(
         experiment = _with_epochs(experiment, budget)
     rules = SetRules(num_train=num_train, chosen=chosen)
     if experiment.augmentation == AUTO:
-        rules = _by_looks(rules, experiment, prepared, split)
+        rules = _by_looks(rules, experiment, prepared, split, progress)
         experiment = replace(experiment, **rules.chosen)
     return ResolvedExperiment(
         asked=asked,
@@ -203,12 +191,21 @@ def _taking(setting: str, experiment: Experiment) -> list[str]:
 
 
 def _by_looks(
-    rules: SetRules, experiment: Experiment, prepared: Prepared, split: Split
+    rules: SetRules,
+    experiment: Experiment,
+    prepared: Prepared,
+    split: Split,
+    progress: Progress,
 ) -> SetRules:
     # Mirrored motion may be another class.
     images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
-    shares = alike(images, np.asarray(prepared.labels), split.train, prepared.groups)
-    is_mirrored, is_moved = (_is_above(ALIKE, share, rules.num_train) for share in shares)
+    compared = images, np.asarray(prepared.labels), split.train, prepared.groups
+    numbers = split.train, () if prepared.groups is None else prepared.groups
+    key = typed.digest([prepared.fingerprint, *map(cache.digest_of, numbers)])[:24]
+    path = cache.audits() / f"alike-{key}.json"
+    shares = cache.kept(path, Alike, lambda: alike(*compared), progress)
+    is_mirrored = _is_above(ALIKE, shares.mirrored, rules.num_train)
+    is_moved = _is_above(ALIKE, shares.moved, rules.num_train)
     size = _size(rules.num_train)
     epochs = min(experiment.for_contender(name).num_epochs for name in experiment.contenders)
     parts = ["translate" if size else "affine"] if is_moved or epochs >= MOVED_FROM[size] else []
@@ -226,7 +223,7 @@ def _size(num_train: int) -> int:
     return (num_train >= SMALL) + (num_train >= LARGE)
 
 
-class Alike(NamedTuple):
+class Alike(typed.Frozen, frozen=True):
     """Shares of training images most like another image `mirrored` (of their class), or `moved`.
 
     `mirrored` is near 0 for letters or hands; `moved` is high where images lie alike, as in MNIST.
@@ -312,7 +309,7 @@ def _kept_budget(
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
         minutes = experiment.minutes or min(max(usual, FEWEST_MINUTES), MOST_MINUTES)
-        seconds_of = epoch_seconds(trials, prepared, progress)
+        seconds_of = timing.epoch_seconds(trials, prepared, store, progress)
         budget = Budget(
             minutes=minutes,
             given=experiment.minutes is not None,
@@ -351,82 +348,3 @@ def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
     return replace(
         experiment, epochs=max(budget.epochs.values(), default=1), per_contender=by_contender
     )
-
-
-def epoch_seconds(
-    trials: Sequence[Trial],
-    prepared: Prepared,
-    progress: Progress,
-    known: dict[str, float] | None = None,
-) -> dict[str, float]:
-    """Return the seconds of an epoch of each trial's contender, unless a training step fails.
-
-    `known` (by `timing_key`) are not timed again; new ones are added.
-    """
-    known = {} if known is None else known
-    keys = {trial.card.contender: timing_key(trial) for trial in trials}
-    new = [trial for trial in trials if keys[trial.card.contender] not in known]
-    for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
-        try:
-            known[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared)
-        except SpikeduelError:
-            raise
-        except Exception as failure:  # its trial fails as well, and is recorded as failed
-            progress.detail(f"  {trial.card.contender}: no training step could be timed: {failure}")
-    return {name: known[key] for name, key in keys.items() if key in known}
-
-
-def timing_key(trial: Trial) -> str:
-    """Return a hash of all that an epoch's time depends on."""
-    card, experiment = trial.card, trial.experiment
-    return typed.digest(
-        [
-            *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
-            *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
-            *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
-            experiment.start,
-        ]
-    )
-
-
-def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
-    """Return the mean seconds of an epoch with validation, from some training steps: of a long
-    training, with its epochs with ReLU.
-    """
-    batch_size = trial.experiment.decided_batch_size
-    answers = FORWARD_SHARE * len(trial.split.val) / batch_size
-    num_steps = math.ceil(len(trial.split.train) / batch_size) + answers
-    share = relu_share(outline(trial.card), trial.experiment)
-    seconds = (1 - share) * seconds_of_a_step(trial, prepared)
-    if share:
-        seconds += share * seconds_of_a_step(trial, prepared, WithoutSpikes)
-    return seconds * num_steps
-
-
-def seconds_of_a_step(trial: Trial, prepared: Prepared, kind: type[Model] = Model) -> float:
-    """Return the median seconds of a fresh network's training step, with loading."""
-    card, experiment = trial.card, trial.experiment
-    with hardware.threads_on_free_cores(), seeded(card.seed):
-        model = kind(building.build(card).to(trial.device), card, card.precision)
-        step = TrainingStep(model, rules_of(experiment), WARM_UP + MOST_TIMED)
-        model.module.train()
-        seconds: list[float] = []
-        started = time.perf_counter()
-        epochs = (
-            training_batches(
-                *(*prepared.held, trial.split.train, experiment.decided_batch_size),
-                *(card.seed, epoch),
-            )
-            for epoch in itertools.count()
-        )
-        batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
-        for number, (batch, truth, indices) in enumerate(batches):
-            float(step(batch, truth, RandomKeys.for_training(card.seed, 0, indices)))
-            now = time.perf_counter()
-            if number >= WARM_UP:
-                seconds.append(now - started)
-                if sum(seconds) > TIMED_SECONDS or len(seconds) == MOST_TIMED:
-                    break
-            started = now
-    hardware.release_freed_memory()
-    return statistics.median(seconds)

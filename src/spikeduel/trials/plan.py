@@ -27,15 +27,13 @@ from spikeduel.system import registry
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted, listed
-from spikeduel.trials import auto_settings, controls
+from spikeduel.trials import auto_settings, controls, timing
 from spikeduel.trials.auto_settings import ResolvedExperiment
 from spikeduel.trials.contenders import Trial, check, trials_of
 from spikeduel.trials.outcomes import TrialOutcome, pooled, tested
 from spikeduel.trials.run_folder import located
 from spikeduel.trials.store import Place, Store, TrialRecord, opened
 
-FEW_STEPS = 500
-"""Training steps in all that take no longer than timing them."""
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
 """Bytes on disk of the answer to one test image, and of a trial without weights."""
 
@@ -84,7 +82,7 @@ def make(
     timed: dict[str, float] | None = None,
 ) -> Plan:
     """Plan a trial for each contender, seed and fold, and time the contenders without trials in the
-    store. `timed` as in `auto_settings.epoch_seconds`; without it, a short training is not timed.
+    store. `timed` as in `timing.epoch_seconds`; without it, a short training is not timed.
     """
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
     plan = Plan(
@@ -94,14 +92,18 @@ def make(
         times=(),
     )
     seconds_of = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
-    if timed is None and not seconds_of and _num_steps(plan.missing) <= FEW_STEPS:
+    if (
+        timed is None
+        and not seconds_of
+        and sum(map(timing.num_steps, plan.missing)) <= timing.FEW_STEPS
+    ):
         return plan
     first = {trial.card.contender: trial for trial in reversed(trials)}
     known: dict[str, list[TrialRecord]] = {contender.name: [] for contender in plan.contenders}
     for record in filter(None, plan.records):
         known[record.settings["contender"]].append(record)
     new = [first[name] for name in known if not known[name] and name not in seconds_of]
-    seconds_of |= auto_settings.epoch_seconds(new, prepared, progress, timed)
+    seconds_of |= timing.epoch_seconds(new, prepared, store, progress, timed)
     times = []
     for name, records in known.items():
         epochs: float = first[name].experiment.num_epochs
@@ -120,14 +122,6 @@ def make(
                 )
             )
     return replace(plan, times=tuple(times))
-
-
-def _num_steps(trials: Sequence[Trial]) -> int:
-    return sum(
-        trial.experiment.num_epochs
-        * math.ceil(len(trial.split.train) / trial.experiment.decided_batch_size)
-        for trial in trials
-    )
 
 
 def forecast(

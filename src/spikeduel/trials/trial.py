@@ -24,6 +24,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
+from spikeduel.trials import timing
 from spikeduel.trials.contenders import Trial, outline
 from spikeduel.trials.store import Store, TrialRecord, images_digest
 from spikeduel.trials.training import Loop, Training, train
@@ -50,7 +51,9 @@ def run(
             progress.detail(f"  {title}: found in the store, not trained again")
             progress.finished(title, "")
         else:
-            with hardware.threads_on_free_cores(lambda text: progress.say(f"  {title}: {text}")):
+            with timing.threads_that_pay(
+                trial, prepared, store, lambda text: progress.say(f"  {title}: {text}")
+            ):
                 record = _train(trial, prepared, store, progress)
         if record.status == "done" and test:
             _measure(trial, prepared, store, progress)

@@ -197,21 +197,15 @@ def _inputs(
 ) -> tuple[object, ...]:
     threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
     reset, gradient = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
-    decay, gain = adaptation or (0.0, 0.0)
-    settings = (
-        np.float32(threshold),
-        reset,
-        gradient,
-        float(alpha),
-        np.float32(decay),
-        np.float32(gain),
-    )
+    settings = np.float32(threshold), reset, gradient, float(alpha)
     at_rest = np.empty((0, current.shape[1]), np.float32)
     return (
         numbers(current),
         at_rest if state is None else numbers(state),
         np.float32(beta.item()),
         settings,
+        # None compiles less: of neurons whose threshold stays.
+        adaptation and tuple(map(np.float32, adaptation)),
     )
 
 

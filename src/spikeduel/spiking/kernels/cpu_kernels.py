@@ -183,70 +183,74 @@ def add_decay_gradient(total, adjoint, before, level_before, reset):
 
 
 @njit(**UNCOUNTED)
-def _start_block(state, here, n, mems, levels, adaptations, threshold, gain, row):
+def _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, row):
     if len(state) == 0:
         mems[row, :n] = _0
         adaptations[row, :n] = _0
     else:
         write(state[0, here], mems[row, :n])
         write(state[len(state) - 1, here], adaptations[row, :n])
-    if len(state) != 1:
-        raise_level(adaptations[row, :n], threshold, gain, levels[row, :n])
+    if adaptation is not None:
+        raise_level(adaptations[row, :n], threshold, adaptation[1], levels[row, :n])
 
 
 @njit(**UNCOUNTED)
-def scan_forward(current, state, beta, dynamics, one, spk, mem, last, scratch, start, stop):
+def scan_forward(
+    current, state, beta, dynamics, adaptation, one, spk, mem, last, scratch, start, stop
+):
     """Fill `spk` `[T, N]`, `mem` `[T, N]` or `[0, N]`, and `last` `[S, N]`.
 
     `current` is `[T, N]` or `[1, N]`; `state` `[S, N]` or `[0, N]`; `scratch` `[7, block]`.
     """
-    threshold, reset, _, _, decay, gain = dynamics
-    adaptive, constant = len(last) > 1, len(current) == 1
+    threshold, reset, _, _ = dynamics
+    constant = len(current) == 1
     mems, levels, adaptations, buffer = scratch[:2], scratch[2:4], scratch[4:6], scratch[6]
     levels[:] = threshold
     block = len(buffer)
     for first in range(start, stop, block):
         n = min(block, stop - first)
         here = slice(first, first + n)
-        _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 1)
+        _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, 1)
         now = as_float32(current[0, here], buffer[:n])
         for t in range(len(spk)):
             k = t % 2
-            before, level, m = mems[1 - k, :n], levels[1 - k if adaptive else 0, :n], mems[k, :n]
+            before, m = mems[1 - k, :n], mems[k, :n]
             if t > 0 and not constant:
                 now = as_float32(current[t, here], buffer[:n])
-            if adaptive:
-                a = adaptations[k, :n]
+            if adaptation is None:
+                membrane_and_spikes(
+                    now, before, m, levels[0, :n], beta, threshold, reset, one, spk[t, here]
+                )
+            else:
+                decay, gain = adaptation
+                level, a = levels[1 - k, :n], adaptations[k, :n]
                 adapt(
                     before, level, adaptations[1 - k, :n], a, levels[k, :n], decay, threshold, gain
                 )
                 membrane(now, before, level, m, beta, threshold, reset)
                 spikes(m, levels[k, :n], one, spk[t, here])
-            else:
-                membrane_and_spikes(
-                    now, before, m, level, beta, threshold, reset, one, spk[t, here]
-                )
             if len(mem):
                 write(m, mem[t, here])
         k = (len(spk) - 1) % 2
         write(mems[k, :n], last[0, here])
-        if adaptive:
+        if adaptation is not None:
             write(adaptations[k, :n], last[1, here])
 
 
 @njit(**UNCOUNTED)
-def _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer):
+def _trace(current, state, here, n, beta, dynamics, adaptation, mems, levels, adaptations, buffer):
     """Fill a block's scratch: row 0 with the state, row t + 1 with step t."""
-    threshold, reset, _, _, decay, gain = dynamics
-    adaptive, constant = len(levels) > 1, len(current) == 1
-    _start_block(state, here, n, mems, levels, adaptations, threshold, gain, 0)
+    threshold, reset, _, _ = dynamics
+    constant = len(current) == 1
+    _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, 0)
     now = as_float32(current[0, here], buffer)
     for t in range(len(mems) - 1):
-        before, level = mems[t, :n], levels[t if adaptive else 0, :n]
+        before, level = mems[t, :n], levels[0, :n]
         if t > 0 and not constant:
             now = as_float32(current[t, here], buffer)
-        if adaptive:
-            a = adaptations[t + 1, :n]
+        if adaptation is not None:
+            decay, gain = adaptation
+            level, a = levels[t, :n], adaptations[t + 1, :n]
             adapt(before, level, adaptations[t, :n], a, levels[t + 1, :n], decay, threshold, gain)
         membrane(now, before, level, mems[t + 1, :n], beta, threshold, reset)
 
@@ -260,6 +264,7 @@ def scan_backward(
     state,
     beta,
     dynamics,
+    adaptation,
     num_steps,
     grad_current,
     grad_state,
@@ -273,9 +278,9 @@ def scan_backward(
     Missing gradients are `[0, N]`. `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9,
     block]`.
     """
-    threshold, reset, surrogate, alpha, decay, gain = dynamics
-    adaptive, constant = len(grad_state) > 1, len(current) == 1
-    num_levels = num_steps + 1 if adaptive else 1
+    threshold, reset, surrogate, alpha = dynamics
+    constant = len(current) == 1
+    num_levels = 1 if adaptation is None else num_steps + 1
     buffers, levels, adaptations = (
         scratch[:6],
         scratch[6 : 6 + num_levels],
@@ -289,40 +294,45 @@ def scan_backward(
         buffer, slope, adjoint = buffers[0, :n], buffers[1, :n], buffers[2, :n]
         total, about_beta, adaptation_adjoint = buffers[3, :n], buffers[4, :n], buffers[5, :n]
         buffers[2:] = _0
-        _trace(current, state, here, n, beta, dynamics, mems, levels, adaptations, buffer)
+        _trace(
+            current, state, here, n, beta, dynamics, adaptation, mems, levels, adaptations, buffer
+        )
         for t in range(num_steps - 1, -2, -1):
             # Debt of step t to later steps; t = −1 is the state.
-            mem, level = mems[t + 1, :n], levels[t + 1 if adaptive else 0, :n]
-            if adaptive and (len(grad_spk) or t < num_steps - 1):
-                surrogate_gradient(mem, level, surrogate, alpha, slope)
-            if t >= 0 and len(grad_spk) and not adaptive and surrogate == ATAN:
+            mem, level = mems[t + 1, :n], levels[0, :n]
+            if adaptation is not None:
+                level = levels[t + 1, :n]
+                if len(grad_spk) or t < num_steps - 1:
+                    surrogate_gradient(mem, level, surrogate, alpha, slope)
+                if t < num_steps - 1:
+                    carry_back(adjoint, mem, level, beta, reset)
+                    add_product(adjoint, _1, adaptation_adjoint, slope)
+                    carry_adaptation_back(adaptation_adjoint, slope, adaptation[0], adaptation[1])
+            elif t >= 0 and len(grad_spk) and surrogate == ATAN:
                 carry_back_by_atan(adjoint, mem, level, beta, reset, grad_spk[t, here], alpha)
-            elif t >= 0 and len(grad_spk) and not adaptive:
+            elif t >= 0 and len(grad_spk):
                 surrogate_gradient(mem, level, surrogate, alpha, slope)
                 carry_back_and_add(
                     adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope
                 )
             elif t < num_steps - 1:
                 carry_back(adjoint, mem, level, beta, reset)
-            if adaptive and t < num_steps - 1:
-                add_product(adjoint, _1, adaptation_adjoint, slope)
-                carry_adaptation_back(adaptation_adjoint, slope, decay, gain)
             if t < 0:
                 break
-            if len(grad_spk) and adaptive:
+            if adaptation is not None and len(grad_spk):
                 incoming = as_float32(grad_spk[t, here], buffer)
                 add_product(adjoint, _1, incoming, slope)
-                add_product(adaptation_adjoint, -gain, incoming, slope)
+                add_product(adaptation_adjoint, -adaptation[1], incoming, slope)
             if len(grad_mem):
                 add(adjoint, grad_mem[t, here])
             if t == num_steps - 1 and len(grad_last):
                 add(adjoint, grad_last[0, here])
-                if adaptive:
+                if adaptation is not None:
                     add(adaptation_adjoint, grad_last[1, here])
             if len(grad_beta):
-                add_decay_gradient(
-                    about_beta, adjoint, mems[t, :n], levels[t if adaptive else 0, :n], reset
-                )
+                if adaptation is not None:
+                    level = levels[t, :n]
+                add_decay_gradient(about_beta, adjoint, mems[t, :n], level, reset)
             if constant:
                 add(total, adjoint)
             else:
@@ -330,7 +340,7 @@ def scan_backward(
         if constant:
             write(total, grad_current[0, here])
         write(adjoint, grad_state[0, here])
-        if adaptive:
+        if adaptation is not None:
             write(adaptation_adjoint, grad_state[1, here])
         if len(grad_beta):
             write(about_beta, grad_beta[here])

@@ -1,0 +1,198 @@
+"""Seconds of training steps, and the number of threads with which they are fastest."""
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from spikeduel.data import Prepared, on_device, training_batches
+from spikeduel.networks import building
+from spikeduel.networks.models import Model, WithoutSpikes
+from spikeduel.networks.training_step import TrainingStep
+from spikeduel.spiking.random_keys import RandomKeys, seeded
+from spikeduel.system import hardware, typed
+from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.hardware import Compute
+from spikeduel.system.progress import Progress
+from spikeduel.trials.contenders import Trial, outline, relu_share
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import rules_of
+
+FEW_STEPS = 500
+"""Training steps in all that take no longer than timing them."""
+WARM_UP, TIMED_SECONDS, MOST_TIMED = 2, 1.0, 50
+"""Untimed training steps with each number of threads, seconds of timed ones, and the most timed
+steps.
+"""
+FORWARD_SHARE = 1 / 3
+"""Inference time of an image as a share of its training step."""
+WORTH = 1.05
+"""Ratio of times above which all threads are taken in place of one: measurements differ as much."""
+
+
+class KeptThreads(typed.Frozen, frozen=True):
+    """Median seconds of a training step with one thread and with `most`; the faster is kept."""
+
+    most: int
+    seconds_with_one: float
+    seconds_with_most: float
+
+    @property
+    def threads(self) -> int:
+        return self.most if self.seconds_with_one > WORTH * self.seconds_with_most else 1
+
+
+@contextmanager
+def threads_that_pay(
+    trial: Trial, prepared: Prepared, store: Store, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Compute on free cores with all threads or with one, as is faster for a training step: timed
+    once on a machine and kept in the store, for numbers depend on the threads.
+
+    A training of a few steps is not timed, and threads that the user chose stay.
+    """
+    with hardware.threads_on_free_cores(say):
+        most = torch.get_num_threads()
+        threads = _open_threads(trial, store)
+        if len(threads) > 1 and num_steps(trial) > FEW_STEPS:
+            try:
+                threads = _step_seconds(trial, prepared, store, threads)[:1]
+            except SpikeduelError:
+                raise
+            except Exception:  # the training fails as well, and is recorded as failed
+                threads = (most,)
+        torch.set_num_threads(threads[0])
+        if threads[0] < most:
+            say(f"1 of {most} threads: a training step with {most} is not faster")
+        yield
+
+
+def _open_threads(trial: Trial, store: Store) -> tuple[int, ...]:
+    """Return the kept number of threads alone, or all and one if none is kept yet."""
+    most = torch.get_num_threads()
+    if most == 1 or hardware.are_threads_fixed():
+        return (most,)
+    with suppress(InputError):
+        return (typed.read_json(_kept_threads(trial, store, most), KeptThreads).threads,)
+    return most, 1
+
+
+def _kept_threads(trial: Trial, store: Store, most: int) -> Path:
+    place = hardware.environment(Compute(trial.device, trial.card.precision))
+    key = typed.digest([timing_key(trial), most, place["cpu"], place["gpu"]])[:16]
+    return store.root / "budgets" / f"threads-{key}.json"
+
+
+def _step_seconds(
+    trial: Trial, prepared: Prepared, store: Store, threads: Sequence[int]
+) -> tuple[int, float]:
+    """Return threads and seconds of the fastest training step; keep the choice among several."""
+    seconds = seconds_by_threads(trial, prepared, threads)
+    if len(threads) == 1:
+        return threads[0], seconds[threads[0]]
+    most, one = threads
+    kept = KeptThreads(most=most, seconds_with_one=seconds[one], seconds_with_most=seconds[most])
+    typed.write_json(_kept_threads(trial, store, most), kept)
+    return kept.threads, seconds[kept.threads]
+
+
+def num_steps(trial: Trial) -> int:
+    """Return the number of training steps."""
+    batch_size = trial.experiment.decided_batch_size
+    return trial.experiment.num_epochs * math.ceil(len(trial.split.train) / batch_size)
+
+
+def epoch_seconds(
+    trials: Sequence[Trial],
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+    known: dict[str, float] | None = None,
+) -> dict[str, float]:
+    """Return the seconds of an epoch of each trial's contender, unless a training step fails.
+
+    `known` (by `timing_key`) are not timed again; new ones are added.
+    """
+    known = {} if known is None else known
+    keys = {trial.card.contender: timing_key(trial) for trial in trials}
+    new = [trial for trial in trials if keys[trial.card.contender] not in known]
+    for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
+        try:
+            known[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared, store)
+        except SpikeduelError:
+            raise
+        except Exception as failure:  # its trial fails as well, and is recorded as failed
+            progress.detail(f"  {trial.card.contender}: no training step could be timed: {failure}")
+    return {name: known[key] for name, key in keys.items() if key in known}
+
+
+def timing_key(trial: Trial) -> str:
+    """Return a hash of all that an epoch's time depends on."""
+    card, experiment = trial.card, trial.experiment
+    return typed.digest(
+        [
+            *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
+            *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
+            *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
+            experiment.start,
+        ]
+    )
+
+
+def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float:
+    """Return the mean seconds of an epoch with validation, from some training steps: of a long
+    training, with its epochs with ReLU. Free cores compute, with all threads or one, as is faster.
+    """
+    batch_size = trial.experiment.decided_batch_size
+    answers = FORWARD_SHARE * len(trial.split.val) / batch_size
+    num_batches = math.ceil(len(trial.split.train) / batch_size) + answers
+    share = relu_share(outline(trial.card), trial.experiment)
+    with hardware.threads_on_free_cores():
+        threads, step = _step_seconds(trial, prepared, store, _open_threads(trial, store))
+        seconds = (1 - share) * step
+        if share:
+            of_relu = seconds_by_threads(trial, prepared, (threads,), WithoutSpikes)
+            seconds += share * of_relu[threads]
+    return seconds * num_batches
+
+
+def seconds_by_threads(
+    trial: Trial, prepared: Prepared, threads: Sequence[int], kind: type[Model] = Model
+) -> dict[int, float]:
+    """Return the median seconds of a fresh network's training step, with loading, by the number of
+    `threads`, which take turns at each batch.
+    """
+    card, experiment, before = trial.card, trial.experiment, torch.get_num_threads()
+    with seeded(card.seed):
+        model = kind(building.build(card).to(trial.device), card, card.precision)
+        step = TrainingStep(model, rules_of(experiment), len(threads) * (WARM_UP + MOST_TIMED))
+        model.module.train()
+        seconds: dict[int, list[float]] = {number: [] for number in threads}
+        epochs = (
+            training_batches(
+                *(*prepared.held, trial.split.train, experiment.decided_batch_size),
+                *(card.seed, epoch),
+            )
+            for epoch in itertools.count()
+        )
+        batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
+        begun = time.perf_counter()
+        for turn, (batch, truth, indices) in enumerate(batches):
+            loading = time.perf_counter() - begun
+            for using in threads:
+                torch.set_num_threads(using)
+                started = time.perf_counter()
+                float(step(batch, truth, RandomKeys.for_training(card.seed, 0, indices)))
+                seconds[using].append(loading + time.perf_counter() - started)
+            timed = [times[WARM_UP:] for times in seconds.values()]
+            if sum(map(sum, timed)) > TIMED_SECONDS or turn + 1 == WARM_UP + MOST_TIMED:
+                break
+            begun = time.perf_counter()
+    torch.set_num_threads(before)
+    hardware.release_freed_memory()
+    return {number: statistics.median(times[WARM_UP:]) for number, times in seconds.items()}
