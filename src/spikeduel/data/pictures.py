@@ -37,7 +37,7 @@ FORMATS = (
 )
 """Formats decoded where Pillow can, but those that need programs (EPS) or hide their size (ICO)."""
 QUICK = ("BMP", "GIF", "JPEG", "PNG", "PPM")
-"""Formats that Pillow knows before it loads its other plugins; no other format begins like them."""
+"""Formats of `Image.preinit`, without Pillow's other plugins; no other format begins like them."""
 MOST_FILE_BYTES = 1 << 30
 """Larger files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
@@ -126,6 +126,7 @@ def opened(
     content = source.read_bytes() if isinstance(source, zipfile.Path) else source
     try:
         file = io.BytesIO(content) if isinstance(content, bytes) else content
+        Image.preinit()
         try:
             picture = Image.open(file, formats=only or QUICK)
         except UnidentifiedImageError:
