@@ -105,11 +105,12 @@ def _taken(
         decided = [kinds[name] for name in pairs if name not in level]
         if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
             return None, "too_few_images", []
-    longer = with_id(results.comparison.caveats, "longer_training")
-    others = [
-        pairs.get(found.values["other"]) for found in longer if found.values["contender"] == take
+    trained_less = [
+        pairs.get(finding.values["other"])
+        for finding in with_id(results.comparison.caveats, "longer_training")
+        if finding.values["contender"] == take
     ]
-    if any(pair and not pair.negligible for pair in others):
+    if any(pair and not pair.negligible for pair in trained_less):
         return None, "longer_training", []
     if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
         return take, "better", level

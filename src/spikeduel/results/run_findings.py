@@ -241,9 +241,14 @@ def more_seeds(run: RunContext) -> Iterator[Values]:
         number = None
     else:
         return
-    values = {"is_known": number is not None, "needed": number, "most": MOST_SEEDS}
     more = number is not None and number > run.experiment.seeds
-    yield {**values, "margin": margin, "remedy": f"--seeds {number}" if more else None}
+    yield {
+        "is_known": number is not None,
+        "needed": number,
+        "most": MOST_SEEDS,
+        "margin": margin,
+        "remedy": f"--seeds {number}" if more else None,
+    }
 
 
 def _detectable_at_best(pairs: Sequence[Pair]) -> float:
@@ -297,9 +302,12 @@ def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
         if accuracies and statistics.fmean(accuracies) < (probe or 0.0):
             below.append(name)
     if below:
-        balanced, first_fold = measure == "balanced_accuracy", bool(run.dataset.folds)
-        about = {"balanced": balanced, "first_fold": first_fold}
-        yield {"contenders": below, "accuracy": probe, **about}
+        yield {
+            "contenders": below,
+            "accuracy": probe,
+            "balanced": measure == "balanced_accuracy",
+            "first_fold": bool(run.dataset.folds),
+        }
 
 
 @finds("same_shapes")
@@ -318,8 +326,12 @@ def confounded(run: RunContext) -> Iterator[Values]:
 def longer_training(run: RunContext) -> Iterator[Values]:
     for pair in run.pairs:
         if pair.difference and (times := run.times_as_long(pair)):
-            names = {"contender": pair.led.a, "other": pair.led.b}
-            yield {**names, "times": times, "by_time": has_equal_time(run.budget)}
+            yield {
+                "contender": pair.led.a,
+                "other": pair.led.b,
+                "times": times,
+                "by_time": has_equal_time(run.budget),
+            }
 
 
 @finds("starts_with_relu")

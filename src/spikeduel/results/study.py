@@ -341,8 +341,7 @@ def datasets_at_chance(study: StudyContext) -> Iterator[Values]:
 
 @finds("failed_trainings")
 def failed_trainings(study: StudyContext) -> Iterator[Values]:
-    summaries = map(_summary, study.duels)
-    if trials := {duel.folder: duel.failed for duel in summaries if duel.failed}:
+    if trials := {duel.folder: duel.failed for duel in map(_summary, study.duels) if duel.failed}:
         yield {"trials": trials}
 
 
