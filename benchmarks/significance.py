@@ -286,9 +286,9 @@ def simulate(
         "inconclusive": float(
             np.mean([found.conclusion is Conclusion.INCONCLUSIVE for found in drawn])
         ),
-        "interval_excluded_0_against_the_verdict_before": float(np.mean(disagreed)),
-        "interval_excludes_0_against_the_verdict": float(
-            np.mean([found.excludes_zero and not found.conclusion.better for found in drawn])
+        "interval_excluded_0_with_p_above_5_percent_before": float(np.mean(disagreed)),
+        "interval_excludes_0_with_p_above_5_percent": float(
+            np.mean([found.excludes_zero and found.p_value > uncertainty.ALPHA for found in drawn])
         ),
         "p_of_t_test_at_most_5_percent": float(
             np.mean([found.p_value_raw <= 0.05 for found in drawn])
