@@ -5,7 +5,7 @@
 Both recipes train vgg-lif and vgg-relu for the same epochs, and answer the whole test set.
 Each spiking network of the recipe chip is exported to NIR, and its file is run by the programs that
 are installed. What the store holds is not trained again. The result goes to
-benchmarks/results/chip.json.
+benchmarks/results/chip.json, under the name of the data set.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
 from spikeduel.settings.recipes import EMBEDDED, RECIPES
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
@@ -73,7 +74,7 @@ def main() -> None:
         result["environment"] = record.environment
         result["rows"].append(row)
         print(row, flush=True)
-        write_json(RESULT, result)
+        write_json(RESULT, {**files.read_json(RESULT), options.dataset: result})
 
 
 def exported(model: Any, experiment: Any, store: Store) -> Any:

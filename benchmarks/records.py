@@ -347,7 +347,9 @@ def _rival() -> list[str]:
         "convolutions with batch norm,",
         "AdamW, one cycle, shifts and, where they make sense, mirror images), which trained as "
         "long as the CNN of the",
-        "pair on the same split. Accuracy on the test images, %, and seconds of training.",
+        "pair on the same split. vgg-lif had its twin's training besides, which `compare` no longer "
+        "gives it.",
+        "Accuracy on the test images, %, and seconds of training.",
         "",
         "| data | training, test images | vgg-lif | vgg-relu | resnet-silu | plain PyTorch |",
         "|---|---|---|---|---|---|",
