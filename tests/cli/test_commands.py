@@ -684,7 +684,7 @@ from spikeduel.cli import main
 try:
     main()
 finally:
-    loaded = {"numba", "spikeduel.auditing", "spikeduel.measuring", "PIL.DdsImagePlugin"}
+    loaded = {"numba", "spikeduel.auditing", "spikeduel.measuring"}
     print(loaded & set(sys.modules), gc.isenabled(), gc.get_freeze_count() > 100_000)
 """
 

@@ -1,7 +1,6 @@
 """Options of commands, the experiment that they set, and messages on the terminal."""
 
 import gc
-import importlib
 import inspect
 import json
 import os
@@ -256,8 +255,14 @@ def command(
                 effects.refuse(effects.idle(chosen, not_done))
                 inputs = CommandInput(settings=chosen, **shared)
                 with _under_torchrun(shared):
-                    if works_on or "own_code" in listed:
-                        _load_torch()
+                    if "torch" not in sys.modules and (works_on or "own_code" in listed):
+                        # Loaded modules are no garbage. To search them for some takes a quarter of
+                        # the time, while torch is loaded and when the program ends.
+                        gc.disable()
+                        import torch  # noqa: F401
+
+                        gc.freeze()
+                        gc.enable()
                     function(inputs, **{name: values[name] for name in own})
 
         # typer reads the options from these.
@@ -329,17 +334,6 @@ def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
 
     with process_group():
         yield
-
-
-def _load_torch() -> None:
-    """Import torch, most of what a command loads, without a search for garbage: there is none, and
-    the search takes a quarter of the time, then and when the program ends.
-    """
-    if "torch" not in sys.modules:
-        gc.disable()
-        importlib.import_module("torch")
-        gc.freeze()
-        gc.enable()
 
 
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:

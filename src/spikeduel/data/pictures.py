@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from spikeduel.data.disk_arrays import empty_npy
 from spikeduel.data.events import formats as formats_of_recordings
@@ -36,8 +36,6 @@ FORMATS = (
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
 )
 """Formats decoded where Pillow can, but those that need programs (EPS) or hide their size (ICO)."""
-QUICK = ("BMP", "GIF", "JPEG", "PNG", "PPM")
-"""Formats of `Image.preinit`, without Pillow's other plugins; no other format begins like them."""
 MOST_FILE_BYTES = 1 << 30
 """Larger files are refused."""
 MOST_MEMBER_BYTES = 16 << 20
@@ -126,13 +124,7 @@ def opened(
     content = source.read_bytes() if isinstance(source, zipfile.Path) else source
     try:
         file = io.BytesIO(content) if isinstance(content, bytes) else content
-        Image.preinit()
-        try:
-            picture = Image.open(file, formats=only or QUICK)
-        except UnidentifiedImageError:
-            if only:
-                raise
-            picture = Image.open(file, formats=formats())
+        picture = Image.open(file, formats=only or formats())
     except Image.DecompressionBombError:
         raise too_large(most_pixels) from None
     with picture:

@@ -99,7 +99,9 @@ def _converted(
             model.card = replace(model.card, trained_on={**card.trained_on, "converted_from": name})
             val = Asked(EvaluationBatches(*prepared.held, split.val))
             seen = val.answers(model)
-            scores = {"val_loss": seen.loss, "val_accuracy": seen.accuracy}
-            validation = Training([scores], epoch_seconds=record.epoch_seconds)
+            validation = Training(
+                [{"val_loss": seen.loss, "val_accuracy": seen.accuracy}],
+                epoch_seconds=record.epoch_seconds,
+            )
             keep(trial, calibrated(model, val), validation, store)
     return trial

@@ -55,9 +55,8 @@ def evaluate(
     Raises `InputError` if images, classes or split do not match.
     """
     # To label one image, none of this is loaded.
-    from spikeduel.measuring import robustness
+    from spikeduel.measuring import correctness, robustness
     from spikeduel.measuring.answers import Asked
-    from spikeduel.measuring.correctness import calibration, classification, encoding_spread
 
     progress, card = progress or Progress(), model.card
     if part not in PARTS:
@@ -82,11 +81,11 @@ def evaluate(
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     with seeded(card.seed):
-        answers = classification(model, tracked)
+        answers = correctness.classification(model, tracked)
     with seeded(card.seed):
-        calibrated = calibration(model, tracked)
+        calibrated = correctness.calibration(model, tracked)
     with seeded(card.seed):
-        spread = encoding_spread(model, batches)
+        spread = correctness.encoding_spread(model, batches)
     measures = robustness.measures(progress, card.contender) if experiment.robustness else {}
     corrupted = {name: measure(model, batches) for name, measure in measures.items()}
     return Evaluation(
