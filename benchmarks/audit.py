@@ -1,13 +1,11 @@
-"""How long an audit takes: 100,000 images of 28×28, Fashion-MNIST's size, the embedded set; the
-search beside a rival.
+"""How long an audit takes, the searches for moved and for edited copies apart: 100,000 images of
+28×28, Fashion-MNIST, the embedded set; the search of neighbours beside a rival.
 
-The search for moved copies is timed once more alone.
-
-    python benchmarks/audit.py [--threads 2]
+    python benchmarks/audit.py [--threads 2] [--fashion-mnist FOLDER]
 
 Images are sums of random waves, in ten classes. The rival is scikit-learn's brute force, on the
 same small versions, in turn with ours. Wall and processor seconds are both kept: on a busy machine
-only the latter mean something. The result goes to benchmarks/results/audit.json.
+only the latter mean something. The result goes to benchmarks/results/audit.json, after each set.
 """
 
 import argparse
@@ -16,14 +14,16 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.auditing import examining, moved
+from spikeduel.auditing import edited, examining, moved
 from spikeduel.auditing.context import AuditContext
 from spikeduel.auditing.neighbours import closest, small_grey
 from spikeduel.data import Prepared, Preprocessing
@@ -89,40 +89,55 @@ def against_scikit_learn(prepared: Prepared) -> dict[str, Any]:
     }
 
 
+def audit_of(prepared: Prepared) -> dict[str, Any]:
+    """Time an audit, and its searches for moved and for edited copies."""
+    parts: dict[str, Any] = {}
+
+    def within(search: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            found: list[Any] = []
+            parts[name] = timed(lambda: found.append(search(*arguments)))
+            return found[0]
+
+        return run
+
+    split = data.split(prepared, Experiment())
+    context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
+    searches = {"of_which_moved_copies": moved, "of_which_edited_copies": edited}
+    with ExitStack() as stack:
+        for name, module in searches.items():
+            searching = within(module.search, name)
+            stack.enter_context(mock.patch.object(module, "search", searching))
+        whole = timed(lambda: examining._examine(context))
+    return {"shape": list(prepared.image_shape), **whole, **parts}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--threads", type=int, default=2)
-    torch.set_num_threads(parser.parse_args().threads)
-    rows = []
-    for name, prepared in (
-        ("100,000 waves", waves(100_000)),
-        ("70,000 waves", waves(70_000)),
-        ("fashion-mnist-mini", data.load(Experiment())),
-    ):
-        split = data.split(prepared, Experiment())
-        context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
-        seconds = timed(lambda: examining._examine(context))  # noqa: B023
-        same, shapes = np.arange(len(prepared)), np.empty((0, 2))
-        of_moved = timed(lambda: moved.search(prepared.pictures, same, split, Progress(), shapes))  # noqa: B023
-        rows.append(
-            {
-                "images": name,
-                "shape": list(prepared.image_shape),
-                **seconds,
-                "of_which_moved_copies": of_moved,
-            }
-        )
-        print(rows[-1], flush=True)
-    measured = {
-        "rows": rows,
-        "search": against_scikit_learn(waves(100_000)),
-        "machine": {
-            "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
-            "processor": platform.processor() or platform.machine(), "load_average": os.getloadavg()[0],
-        },
+    parser.add_argument("--fashion-mnist", help="folder with the data")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    machine = {
+        "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
+        "processor": platform.processor() or platform.machine(), "load_average": os.getloadavg()[0],
     }  # fmt: skip
-    RESULT.write_text(json.dumps(measured, indent=1) + "\n")
-    print(json.dumps(measured["search"]))
+    measured: dict[str, Any] = {
+        "rows": [],
+        "search": against_scikit_learn(waves(100_000)),
+        "machine": machine,
+    }
+    print(json.dumps(measured["search"]), flush=True)
+    clothes = Experiment(dataset="fashion-mnist", data_dir=options.fashion_mnist)
+    sets: dict[str, Callable[[], Prepared]] = {
+        "fashion-mnist-mini": lambda: data.load(Experiment()),
+        "100,000 waves": lambda: waves(100_000),
+        "fashion-mnist": lambda: data.load(clothes),
+    }
+    for name, load in sets.items():
+        measured["rows"].append({"images": name, **audit_of(load())})
+        print(measured["rows"][-1], flush=True)
+        RESULT.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 the images.
 
     python benchmarks/labels.py [--dataset digits] [--data-dir PATH] [--limit 6000] [--folds 3]
-        [--epochs 10] [--seeds 0 1 2]
+        [--epochs 10] [--seeds 0 1 2] [--rare]
 
 A tenth of the labels is changed: to any other class ("symmetric") or to the next one ("pairwise"),
 with every seed; and none ("clean"). `--limit` takes so many images at random, and no test set of
@@ -10,6 +10,11 @@ their own. Without `--folds`, networks examine only labels for validation and te
 share of changed labels that is flagged, precision the share of flagged ones that was changed: too
 low where the set has wrong labels of its own. The result goes to
 benchmarks/results/labels-DATASET.json, anew after each kind.
+
+With `--rare`, each class in turn keeps 1/25 of the images of the largest, and the alarms of the
+nearest neighbours about its labels are counted, with right labels and with a tenth changed:
+"before", where labels of every class were judged, and "now". Nothing is trained, and the result is
+kept beside the others.
 
 The limits were chosen with seed 0 on digits and MNIST (6,000 images). Fashion-MNIST with seed 0 was
 looked at, for choosing what neighbours are compared by, and that they vote twice: report it with
@@ -30,8 +35,11 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing import examine
+from spikeduel.auditing import labels as judging
+from spikeduel.auditing.context import AuditContext
 from spikeduel.data import Prepared
 from spikeduel.results.audit import SuspectLabel
+from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import auto_settings, contenders, outcomes, trial
@@ -40,19 +48,26 @@ from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
 
 SHARE = 0.1
+RARE = 25
+"""Images of the largest class for one of a rare class."""
 CHOSEN_WITH = {("digits", 0), ("mnist", 0)}
 
 
 def part_of(prepared: Prepared, num_images: int) -> Prepared:
     """A random part of `prepared`, without a test set of its own."""
-    rows = np.sort(np.random.default_rng(1).choice(len(prepared), num_images, replace=False))
+    rows = np.random.default_rng(1).choice(len(prepared), num_images, replace=False)
+    return chosen_of(prepared, np.sort(rows))
+
+
+def chosen_of(prepared: Prepared, rows: np.ndarray) -> Prepared:
+    """The images `rows` of `prepared`, without a test set of their own."""
     arrays: dict[str, Any] = {
         name: np.asarray(array)[rows]
         for name in ("images", "labels", "groups", "image_ids", "content")
         if (array := getattr(prepared, name)) is not None
     }
     return replace(
-        prepared, official=None, fingerprint=f"{num_images}-{prepared.fingerprint}"[:64], **arrays
+        prepared, official=None, fingerprint=f"{len(rows)}-{prepared.fingerprint}"[:64], **arrays
     )
 
 
@@ -87,6 +102,46 @@ def scored(
     }
 
 
+def with_rare(prepared: Prepared, rare: int, seed: int) -> Prepared:
+    """`prepared` with so few images of the class `rare`, chosen at random."""
+    labels = np.asarray(prepared.labels)
+    few = np.bincount(labels).max() // RARE
+    kept = np.random.default_rng(seed).permutation(np.flatnonzero(labels == rare))[:few]
+    return chosen_of(prepared, np.sort(np.append(np.flatnonzero(labels != rare), kept)))
+
+
+def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
+    """Alarms about labels of rare classes, over every class and seed, before and now."""
+    least, rows = judging.LEAST_IN_RARE, {}
+    for kind in ("clean", "symmetric"):
+        counts = {
+            name: dict.fromkeys(("right", "wrong"), 0) for name in ("labels", "before", "now")
+        }
+        unjudged = 0
+        for seed in seeds:
+            for rare in range(len(original.classes)):
+                unchanged = with_rare(original, rare, seed)
+                prepared = planted(unchanged, kind, seed)
+                is_right = np.asarray(prepared.labels) == np.asarray(unchanged.labels)
+                is_rare = np.asarray(prepared.labels) == rare
+                images = {"labels": np.flatnonzero(is_rare)}
+                for name, judging.LEAST_IN_RARE in (("before", 0.0), ("now", least)):
+                    split = data.split(prepared, experiment)
+                    context = AuditContext(experiment, prepared, split, Progress(), {}, None)
+                    fields = judging.check(context)
+                    listed = fields.get("details", {}).get("labels", ())
+                    indices = np.array([suspect.image.index for suspect in listed], int)
+                    images[name] = indices[is_rare[indices]]
+                unjudged += original.classes[rare] in fields["labels"].unjudged
+                for name, chosen in images.items():
+                    counts[name]["right"] += int(is_right[chosen].sum())
+                    counts[name]["wrong"] += int((~is_right[chosen]).sum())
+        sets = len(seeds) * len(original.classes)
+        rows[kind] = {"data_sets": sets, "not_judged": unjudged, **counts}
+        print(kind, json.dumps(rows[kind]), flush=True)
+    return {"ratio": RARE, "seeds": seeds, **rows}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="digits")
@@ -95,22 +150,31 @@ def main() -> None:
     parser.add_argument("--folds", type=int)
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--rare", action="store_true", help="rare classes alone, without training")
     given = parser.parse_args()
     epochs = {} if given.epochs is None else {"epochs": given.epochs}
     experiment = strong(dataset=given.dataset, data_dir=given.data_dir, folds=given.folds, **epochs)
     original, progress = data.load(experiment), Progress()
     if given.limit:
         original = part_of(original, given.limit)
+    result = Path(__file__).parent / "results" / f"labels-{given.dataset}.json"
+    known = json.loads(result.read_text()) if result.is_file() else {}
+    if given.rare:
+        known["rare"] = alarms_in_rare(original, experiment, given.seeds)
+        result.write_text(json.dumps(known, indent=2) + "\n")
+        return
     machine = {
         "processor": platform.processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    settings = {name: value for name, value in vars(given).items() if name != "data_dir"}
+    unkept = ("data_dir", "rare")
+    settings = {name: value for name, value in vars(given).items() if name not in unkept}
     document: dict[str, Any] = {
         "settings": {**settings, "share": SHARE},
         "machine": machine,
         "images": len(original),
+        **{name: kept for name, kept in known.items() if name == "rare"},
     }
     document["found"] = []
     kinds = [(kind, seed) for seed in given.seeds for kind in ("symmetric", "pairwise")]
@@ -153,7 +217,6 @@ def main() -> None:
             },
         }
         document["found"].append(found)
-        result = Path(__file__).parent / "results" / f"labels-{given.dataset}.json"
         result.write_text(json.dumps(document, indent=2) + "\n")
         print(json.dumps(found), flush=True)
 

@@ -9,7 +9,7 @@ import spikeduel as sd
 from spikeduel import data
 from spikeduel.auditing import examine, examining
 from spikeduel.auditing.context import AuditContext, file_formats
-from spikeduel.auditing.files import cramers_v, file_properties
+from spikeduel.auditing.files import ASSOCIATION, beyond_luck, cramers_v, file_properties
 from spikeduel.auditing.labels import check
 from spikeduel.data import Split
 from spikeduel.results.audit import AuditedImage, Copies
@@ -161,6 +161,15 @@ def test_sizes_never_seen_in_training_tell_nothing():
     (row,) = file_properties({"size": sizes}, np.tile([0, 1, 1], 20), np.repeat([0, 2], 30))
     assert row.num_values == 60
     assert row.class_accuracy == row.class_chance == pytest.approx(2 / 3)
+
+
+def test_few_files_of_many_sizes_do_not_differ_between_sides_by_luck(random):
+    side = np.repeat([0, 1, 2], [36, 4, 3])
+    sizes = [random.integers(0, 20, 43) for _ in range(50)]
+    by_luck = [cramers_v(size, side) > ASSOCIATION for size in sizes]
+    assert sum(by_luck) > 2
+    assert sum(beyond_luck(size, side) > ASSOCIATION for size in sizes) <= 2
+    assert beyond_luck(side, side) == pytest.approx(cramers_v(side, side))
 
 
 def test_cramers_v_is_one_where_one_decides_the_other_and_near_scipys():

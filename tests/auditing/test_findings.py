@@ -281,3 +281,20 @@ def test_pictures_that_vanish_are_a_problem_above_a_share(rule, kind):
 def test_a_clean_audit_of_few_images_is_no_all_clear(images, is_told):
     audit = audit_with(counts=Counts(train=800, val=100, test=images))
     assert bool(all_clear(replace(audit, conclusions=findings(audit)))) is is_told
+
+
+def test_too_few_images_to_find_a_problem_are_told_only_where_none_was_found():
+    few = {"counts": Counts(train=800, val=100, test=30), "groups_cut": 1}
+    assert findings(audit_with(**few))[0].id == "too_few_to_audit"
+    (told,) = findings(audit_with(**few, groups_cut_test_images=3))
+    assert told.id == "cut_groups"
+
+
+@pytest.mark.parametrize(("images", "is_told"), [(3, False), (300, True)])
+def test_shares_of_classes_differ_by_more_than_luck(images, is_told):
+    sides = {
+        "cat": Counts(train=100, val=0, test=images * 2 // 3),
+        "dog": Counts(train=100, val=0, test=images // 3),
+    }
+    audit = audit_with(class_sides=sides, counts=Counts(train=200, val=0, test=images))
+    assert ("class_shares_differ" in {told.id for told in findings(audit)}) is is_told

@@ -60,6 +60,16 @@ def test_each_side_is_searched_where_it_should_be():
     assert np.allclose(distances[3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
 
 
+def test_images_without_contrast_in_grey_are_near_to_none(random):
+    symbols = random.random((40, 12, 12)) < 0.3
+    red_on_blue = np.stack([symbols, symbols & False, ~symbols], 1) * np.uint8(255)
+    assert not small_grey(red_on_blue).any()
+    split = Split(np.arange(30), np.arange(0), np.arange(30, 40), "official")
+    relatives = search(small_grey(red_on_blue), split, Progress())
+    assert (relatives.earlier.ratio[30:] >= 1).all()
+    assert probed(red_on_blue, np.arange(40) % 2, None, split).siblings_in_train == 0
+
+
 def probed(images, labels, groups, split):
     small = small_grey(images)
     relatives = search(small, split, Progress())

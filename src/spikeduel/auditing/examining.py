@@ -95,5 +95,9 @@ def _examine(context: AuditContext) -> PrintedAudit:
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
-    """Return the meaning of an audit's numbers, problems first."""
-    return tuple(sorted(find("audit", audit), key=lambda finding: not finding.is_problem))
+    """Return the meaning of an audit's numbers, problems first. That images are too few to show a
+    problem is said only where none was found.
+    """
+    found = sorted(find("audit", audit), key=lambda finding: not finding.is_problem)
+    is_ok = not any(finding.is_problem for finding in found)
+    return tuple(finding for finding in found if is_ok or finding.id != "too_few_to_audit")

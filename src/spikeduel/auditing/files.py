@@ -18,6 +18,8 @@ MOST_LISTED = 8
 """Values of a property counted apart."""
 ASSOCIATION = 0.3
 """Cramér's V above which a property of files differs between sides."""
+SHUFFLES = 99
+"""Random orders of the sides, of which none may give so much."""
 
 
 def check(context: AuditContext) -> Fields:
@@ -61,10 +63,21 @@ def file_properties(
                 if test.any()
                 else None,
                 class_chance=float((labels[test] == usual).mean()) if test.any() else None,
-                split_association=cramers_v(code[side >= 0], side[side >= 0]),
+                split_association=beyond_luck(code[side >= 0], side[side >= 0]),
             )
         )
     return tuple(tied)
+
+
+def beyond_luck(a: np.ndarray, b: np.ndarray) -> float:
+    """Return Cramér's V of two lists of codes; 0 if it is above `ASSOCIATION` by luck: few files of
+    many sizes differ between any sides.
+    """
+    association, random = cramers_v(a, b), np.random.default_rng(0)
+    if association <= ASSOCIATION:
+        return association
+    by_luck = max(cramers_v(a, random.permutation(b)) for _ in range(SHUFFLES))
+    return association if association > by_luck else 0.0
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.auditing.context import GAP, AuditContext, Fields
+from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
 from spikeduel.auditing.neighbours import gradients, lowest
 from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
 from spikeduel.results.findings import Values, finds
@@ -115,7 +115,8 @@ def class_shares_differ(audit: Audit) -> Iterator[Values]:
     train = {name: side.train / max(1, counts.train) for name, side in sides.items()}
     test = {name: side.test / max(1, counts.test) for name, side in sides.items()}
     worst = max(sides, key=lambda name: abs(train[name] - test[name]))
-    if abs(train[worst] - test[worst]) > GAP:
+    apart = abs(train[worst] - test[worst])
+    if is_above_chance(train[worst] + apart, train[worst], counts.test):
         yield {"name": worst, "train_share": train[worst], "test_share": test[worst]}
 
 

@@ -216,8 +216,10 @@ def compared(
 
 
 def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:
-    """Return the neighbours of validation and test images by `small_grey` versions."""
-    count = len(small)
+    """Return the neighbours of validation and test images by `small_grey` versions. Uniform images,
+    as all are in grey whose colours are equally bright, are all alike: their ratio is 1 at least.
+    """
+    count, least = len(small), 1 - small.any(1).numpy()
     training, earlier = (
         Relatives(np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(2)
     )
@@ -232,7 +234,7 @@ def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:
         found = closest(Rows(small, images), Rows(small, others), progress)
         if others is split.train:
             usual[images] = np.maximum(found.usual, 1e-9)
-        ratio = found.distance / usual[images]
+        ratio = np.maximum(found.distance / usual[images], least[images])
         for relatives in filled:
             nearer = ratio < relatives.ratio[images]
             relatives.nearest[images[nearer]] = others[found.nearest[nearer]]

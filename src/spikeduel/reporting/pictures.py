@@ -99,6 +99,7 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
         words = [f"{_SIDES[image.side]}, {_called(image)}" for image in both]
         sources = [source(np.asarray(prepared.pictures[image.index])) for image in both]
         title = " / ".join(dict.fromkeys(image.label for image in both))
+        title = f"{title}: {pair.kind.removesuffix(' on two sides')}"
         images = tuple(zip(sources, words, strict=True))
         shown.append(Picture(title, images, pair.a.label != pair.b.label))
     return shown

@@ -84,6 +84,7 @@ BlindSpot = Literal[
     "crops to less than 80 % of the side",
     "copies that were both moved and edited",
     "solarised copies of fine lines",
+    "copies of images whose colours are equally bright",
 ]
 """Copies of images that the audit mostly misses (`benchmarks/copies.py`)."""
 BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)

@@ -30,9 +30,9 @@ class PrintedAudit(Audit):
 
 
 def not_all(audit: Audit) -> str:
-    look = "two images of one person or object that look different, unless groups are given"
-    text = f"Pixels cannot show every leak. Not found are {listed([*audit.blind_spots, look])}."
-    return said_of(text, audit.noun)
+    missed = f" Mostly missed are {listed(audit.blind_spots)}." if audit.blind_spots else ""
+    unknown = "Two images of one person or object that look different are known by groups alone."
+    return said_of(f"Pixels cannot show every leak.{missed} {unknown}", audit.noun)
 
 
 def all_clear(audit: Audit) -> str:
