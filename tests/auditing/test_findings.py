@@ -104,7 +104,10 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         ),
         ({"plain_drawings": 22}, finding("plain_drawings", count=22)),
         (
-            {"counts": Counts(train=80, val=10, test=58)},
+            {
+                "counts": Counts(train=80, val=10, test=58),
+                "class_sides": dict.fromkeys(["cat", "dog"], Counts(train=40, val=5, test=29)),
+            },
             finding("too_few_to_audit", count=58, fewest=59, share=0.05),
         ),
         (
