@@ -9,6 +9,7 @@ import math
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 from speed import Benchmark
 from spikeduel.results.words.numbers import hundredths, signed
@@ -119,7 +120,7 @@ def found() -> str:
     data.
     """
     copies = json.loads((HERE / "results" / "copies.json").read_text())["sets"]
-    labels, rare = {}, {}
+    labels, rare = {}, dict[str, Any]()
     for name in PLANTED:
         path = HERE / "results" / f"labels-{name}.json"
         document = json.loads(path.read_text()) if path.is_file() else {"found": []}
