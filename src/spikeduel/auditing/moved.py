@@ -19,7 +19,7 @@ from spikeduel.data import Split
 from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
 from spikeduel.system.progress import Progress
 
-NEAREST, NEAREST_UPRIGHT = 12, 5
+NEAREST, NEAREST_UPRIGHT = 8, 4
 """Candidates by descriptors for all moves, and for shifts and sizes alone."""
 BLOCK = 1024
 
@@ -98,7 +98,7 @@ def _candidates(queries: list[Tensor], references: list[Tensor]) -> np.ndarray:
 NUM_ANGLES = 32
 LENGTH = 96
 """Numbers in a descriptor."""
-MOST_LEARNED = 2000
+MOST_LEARNED = 1000
 COPIES = 4
 """Images for learning the metric, and moved copies of each."""
 HIGHEST, CENTRE = 9, 16
