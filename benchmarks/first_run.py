@@ -36,7 +36,8 @@ class Timed:
             "SPIKEDUEL_CACHE": f"{folder}/cache",
             "NUMBA_CACHE_DIR": f"{folder}/numba",
         }
-        environment.pop("SPIKEDUEL_STORE", None)
+        for name in ("SPIKEDUEL_STORE", "PYTHONDONTWRITEBYTECODE"):
+            environment.pop(name, None)
         command = [sys.executable, "-m", "spikeduel", *arguments]
         self.before: float | None = None
         started = time.perf_counter()
