@@ -1,12 +1,13 @@
 """Runs the main job on random small folders: each must end in a report or in an error for people.
 
-    python benchmarks/any_folder.py [--cases 150] [--seed 0] [--only N] [--whole]
+    python benchmarks/any_folder.py [--cases 150] [--seed 0] [--only N …] [--whole] [--keep FOLDER]
 
 A case is a folder of images or of recordings (sizes, colours, classes, copies, odd names, broken
 files, layouts) and a command `spikeduel compare FOLDER …` with random options. A case is wrong if
 it ends in a traceback, takes more than `SECONDS_A_CASE`, or if its results are not as the schema
-says or its text holds one of `ABSURD`. `--only N` runs case N alone and prints its command and
-output. Latencies are made up and charts are not drawn, unless `--whole`. The counts go to
+says or its text holds one of `ABSURD`. `--only N …` runs these cases alone and prints their
+output. `--keep` writes output, page and results of each case to a folder, to be read. Latencies are
+made up and charts are not drawn, unless `--whole`. The counts go to
 benchmarks/results/any-folder.json.
 """
 
@@ -14,10 +15,13 @@ import argparse
 import collections
 import json
 import os
+import platform
 import random
 import re
 import shlex
+import shutil
 import signal
+import subprocess
 import time
 import traceback
 import warnings
@@ -297,6 +301,21 @@ def without_waiting() -> None:
     drawing.panels = lambda chart, label: Markup("<svg></svg>")
 
 
+def code_version() -> str:
+    """Return the commit of the code that is run, with a mark if files differ from it."""
+    words = ["git", "-C", str(RESULT.parent), "describe", "--always", "--dirty", "--exclude", "*"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def keep(folder: Path, out: Path, case: Case, end: str, text: str) -> None:
+    """Write to `folder` what a reader of the case's result would see."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "output.txt").write_text(f"{case.command}\n{end}\n\n{text}", errors="replace")
+    for path in (out / "results.json", out / "report.html"):
+        if path.exists():
+            shutil.copy(path, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -304,8 +323,9 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=150)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int)
+    parser.add_argument("--only", type=int, nargs="+")
     parser.add_argument("--whole", action="store_true")
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     import torch
 
@@ -315,18 +335,19 @@ def main() -> None:
     numbers = range(options.first, options.first + options.cases)
     ends: collections.Counter[str] = collections.Counter()
     bad: list[dict[str, Any]] = []
-    slowest, began, home = 0.0, time.monotonic(), Path.cwd()
+    slowest, home = 0.0, Path.cwd()
+    began, version = time.process_time(), code_version()
 
     def too_slow(*_: Any) -> None:
         raise TooSlow
 
     signal.signal(signal.SIGPROF, too_slow)
-    for number in numbers if options.only is None else [options.only]:
+    for number in options.only or numbers:
         with TemporaryDirectory() as folder, warnings.catch_warnings():
             os.chdir(folder)
             os.environ["SPIKEDUEL_CACHE"], os.environ["SPIKEDUEL_STORE"] = "cache", "store"
             case = make(options.seed, number, jobs=True)
-            started = time.monotonic()
+            started = time.process_time()
             signal.setitimer(signal.ITIMER_PROF, SECONDS_A_CASE)
             try:
                 end, text = run(case)
@@ -337,7 +358,9 @@ def main() -> None:
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 os.chdir(home)
-        seconds = time.monotonic() - started
+            seconds = time.process_time() - started
+            if options.keep:
+                keep(options.keep / str(number), Path(folder) / "out", case, end, text)
         slowest = max(slowest, seconds)
         ends[end.split(":")[0]] += 1
         if end.startswith("BAD"):
@@ -351,8 +374,22 @@ def main() -> None:
         "command": f"python benchmarks/any_folder.py --cases {options.cases} --seed {options.seed}",
         "ends": dict(ends),
         "bad": bad,
-        "slowest_seconds": round(slowest, 1),
-        "minutes": round((time.monotonic() - began) / 60, 1),
+        "slowest_processor_seconds": round(slowest, 1),
+        "processor_minutes": round((time.process_time() - began) / 60, 1),
+        "settings": {
+            "cases": [numbers.start, numbers.stop - 1],
+            "seed": options.seed,
+            "made_up": [] if options.whole else ["latencies", "charts"],
+            "seconds_a_case": SECONDS_A_CASE,
+        },
+        "code": version,
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": 1,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
     }
     print(json.dumps(found, indent=1))
     RESULT.write_text(json.dumps(found, indent=1) + "\n")
