@@ -13,6 +13,12 @@ def test_the_main_job_ends_in_a_report_on_any_folder(number):
     assert end == "report", f"{case.command}\n{text}"
 
 
+def test_file_names_that_are_no_text_end_in_a_report():
+    case = any_folder.make(1, 80, jobs=False)
+    end, text = any_folder.run(case)
+    assert end == "report", f"{case.command}\n{text}"
+
+
 @pytest.mark.parametrize("number", [1, 3])
 def test_or_in_an_error_for_people(number):
     case = any_folder.make(0, number, jobs=False)

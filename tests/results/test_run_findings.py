@@ -160,7 +160,7 @@ def test_what_the_data_gives_to_object(about, expected):
         (
             [trial("snn2", 0.5, converged=False), trial("snn2", 0.5, converged=True, seed=1)],
             {},
-            [finding("epoch_limit", contenders=["snn2"], epochs=2)],
+            [finding("epoch_limit", contenders=["snn2"])],
         ),
         ([trial("snn2", 0.5, converged=True)], {}, []),
         ([trial("snn2", seed=4)], {}, [finding("failed_trials", titles=["snn2, seed 4"])]),

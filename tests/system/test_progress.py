@@ -37,6 +37,11 @@ def test_no_terminal_no_bars_but_lines(capsys):
     assert capsys.readouterr() == (f"[epoch] 1/3: 100 %\n{'x' * 300}\n", "")
 
 
+def test_names_of_files_that_are_no_text_are_said(capsys):
+    TerminalProgress().say("equal images: caf\udce9/\u202e.png")
+    assert capsys.readouterr().out == "equal images: caf\\udce9/\\u202e.png\n"
+
+
 def test_a_terminal_shows_bars_that_vanish_and_lines_that_stay():
     progress, screen = on_a_terminal()
     for _ in progress.track(range(3), "counting sheep"):

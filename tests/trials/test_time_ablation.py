@@ -55,6 +55,13 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
     assert not loss.trained_without
 
 
+@pytest.mark.parametrize("sees_no_time", [True, False])
+def test_a_contender_that_learned_nothing_shows_nothing_of_time(sees_no_time):
+    best, other = candidate("vgg-lif", 0.3, at_chance=True), candidate("vgg-sum", 0.3, 0.4, True)
+    loss = compare_best([best, other], [best if sees_no_time else other], None, margin=0.005)
+    assert loss.lost == "not shown"
+
+
 def test_contenders_may_be_equally_good_on_validation():
     # "vgg-lif" in equal standing with its copy trained without time, and with one that sees no
     # time.

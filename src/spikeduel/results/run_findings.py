@@ -396,8 +396,7 @@ def not_converted(run: RunContext) -> Iterator[Values]:
 @finds("epoch_limit")
 def epoch_limit(run: RunContext) -> Iterator[Values]:
     if improving := [trial for trial in run.trials if trial.converged is False]:
-        contenders = sorted({trial.contender for trial in improving})
-        yield {"contenders": contenders, "epochs": max(trial.epochs for trial in improving)}
+        yield {"contenders": sorted({trial.contender for trial in improving})}
 
 
 @finds("busy_machine")

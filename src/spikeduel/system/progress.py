@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
+from spikeduel.system.errors import visible
+
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
@@ -181,7 +183,7 @@ class TerminalProgress(Progress):
 
     def say(self, text: str) -> None:
         self._said = self._clock()
-        self.console.print(text, markup=False, soft_wrap=not self.console.is_terminal)
+        self.console.print(visible(text), markup=False, soft_wrap=not self.console.is_terminal)
 
     def detail(self, text: str) -> None:
         if self.verbose:

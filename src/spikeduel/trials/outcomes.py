@@ -633,12 +633,13 @@ def compare_best(
     classes: np.ndarray | None = None,
 ) -> WithoutTime:
     """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
-    time.
+    time. A contender that learned nothing shows nothing of time.
     """
     best = max(contenders, key=lambda candidate: candidate.validation)
     sees_no_time = any(candidate is best for candidate in timeless)
     other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
     difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
+    lost = "nothing" if other is best else _lost(difference, other.at_chance)
     return WithoutTime(
         contender=best.contender,
         accuracy=float(scores(best.right, classes).mean()),
@@ -646,7 +647,7 @@ def compare_best(
         accuracy_without=float(scores(other.right, classes).mean()),
         trained_without=other.trained_without,
         found=difference,
-        lost="nothing" if other is best else _lost(difference, other.at_chance),
+        lost="not shown" if best.at_chance else lost,
     )
 
 

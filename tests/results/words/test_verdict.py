@@ -41,6 +41,10 @@ def test_a_better_contender():
     )
 
 
+def test_equally_accurate_ones_share_the_highest():
+    assert "snn and cnn have the highest, 90.00 %, of 2 contenders" in said(pair(0.0))
+
+
 def test_one_seed_is_about_these_two_models():
     text = said(pair(0.02, p_value=0.004, conclusion=Conclusion.A_BETTER))
     assert "(these 2 trained models only)" in text

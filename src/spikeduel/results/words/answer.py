@@ -221,7 +221,8 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
             return Averaged(range_in_words(value).replace(" to ", "–"))
-    return Averaged(f"{amount(value.low)}B")
+    number = amount(value.low)
+    return Averaged(f"{number}{'' if number[-1].isalpha() else ' '}B")
 
 
 def training(results: Results) -> str:

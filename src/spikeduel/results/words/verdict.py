@@ -35,6 +35,7 @@ def verdict(results: Results) -> str:
         return " ".join(sentences)
     accuracies = {name: pair.accuracy(name) for pair in pairs for name in (pair.a, pair.b)}
     best = max(accuracies, key=accuracies.__getitem__)
+    highest = [name for name in accuracies if accuracies[name] == accuracies[best]]
     models = f"these {len(accuracies)} trained models only"
     trained = _trainings(max(pair.seeds for pair in pairs), num_folds, models)
     against: dict[str, list[str]] = {}  # by conclusion
@@ -43,7 +44,7 @@ def verdict(results: Results) -> str:
         against.setdefault(conclusion(pair, pair.a, pair.b), []).append(f"{pair.b} ({lead})")
     sentences += [
         f"{named(pairs[0].measure).capitalize()} on {counted(pairs[0].n, 'test image')}: "
-        f"{best} has the highest, "
+        f"{listed(highest)} {'have' if len(highest) > 1 else 'has'} the highest, "
         f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
         *(f"Against {listed(names)}: {text}." for text, names in against.items()),
         "Brackets: points, 95 % interval.",
