@@ -4,9 +4,7 @@
 
 FOLDER holds recordings of an event camera in class folders, of which no two show the same (N-MNIST,
 say). Parts of them, of several lengths, are hidden among the others. Each is recorded once more,
-with events drawn anew from its own smoothed counts. One half is changed a little, as another sensor
-or another day would, and told from the other half by the audit's classifier and by a random forest
-of ten trees, which it had before: the accuracy of both, over `DRAWS` draws. And an audit of `--count` recordings is timed:
+with events drawn anew from its own smoothed counts. And an audit of `--count` recordings is timed:
 those of FOLDER over and over, with each event moved at random. Wall and processor seconds are both
 kept: on a busy machine only the latter mean something. The result goes to
 benchmarks/results/recordings.json.
@@ -23,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
-from sklearn.ensemble import RandomForestClassifier
 
 from spikeduel import data
 from spikeduel.auditing import examining, recordings, stretches
@@ -38,16 +35,6 @@ from spikeduel.system.progress import Progress
 RESULT = Path(__file__).parent / "results" / "recordings.json"
 PARTS = (0.5, 0.2, 0.1, 0.05)
 HIDDEN = 100
-DRAWS = 6
-CHANGES = (
-    ("nothing", 0.0),
-    ("10 % more events", 0.1),
-    ("20 % more events", 0.2),
-    ("2 % longer", 0.02),
-    ("1 % more bright events", 0.02),
-    ("number and brightness together", 0.1),
-    ("number and brightness together", 0.2),
-)
 SMOOTHING = 0.7
 """Pixels, of the counts that second recordings are drawn from."""
 
@@ -121,61 +108,6 @@ def of_second_recordings(recordings: Recordings, near: float) -> dict[str, Any]:
             "recordings_near_another": alike,
         }
     return found
-
-
-def changed(numbers: np.ndarray, kind: str, by: float) -> np.ndarray:
-    """The `numbers` (`StatisticName`) of recordings that differ by one thing."""
-    numbers = numbers.copy()
-    if kind.endswith("more events"):
-        numbers[:, 1:3] *= 1 + by
-        numbers[:, 4] *= (1 + by) ** 0.5
-    elif kind.endswith("longer"):
-        numbers[:, 0] *= 1 + by
-        numbers[:, 2] /= 1 + by
-    elif kind.endswith("bright events"):
-        numbers[:, 3] += by / 2
-    elif kind.endswith("together"):
-        many_events = np.sign(numbers[:, 1] - numbers[:, 1].mean())
-        numbers[:, 3] += 4 * by * many_events * numbers[:, 3].std()
-    return numbers
-
-
-def of_numbers(recordings_: Recordings, labels: np.ndarray) -> dict[str, Any]:
-    """How well the audit's classifier and a forest tell halves and classes by numbers alone."""
-    numbers, _ = recordings._measured(recordings_, [np.arange(len(labels))], Progress())
-
-    def by_forest(known: np.ndarray, truth: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        forest = RandomForestClassifier(10, min_samples_leaf=3, random_state=0)
-        answers: np.ndarray = forest.fit(known, truth).predict(asked)
-        return answers
-
-    def accuracies(numbers: np.ndarray, truth: np.ndarray) -> list[float]:
-        ways, part = (by_forest, recordings.answered), len(numbers) * 4 // 5
-        order = np.random.default_rng(0).permutation(len(numbers))
-        learned, rest = order[:part], order[part:]
-        return [
-            float((way(numbers[learned], truth[learned], numbers[rest]) == truth[rest]).mean())
-            for way in ways
-        ]
-
-    rows = []
-    for size in (100, 200, 600):
-        for kind, by in CHANGES:
-            draws = []
-            for draw in range(DRAWS):
-                order = np.random.default_rng(draw).permutation(len(numbers))[:size]
-                is_second = np.arange(size) >= size // 2
-                both = numbers[order]
-                both[is_second] = changed(both[is_second], kind, by)
-                draws.append(accuracies(both, is_second))
-            forest, audit = np.mean(draws, 0).round(3).tolist()
-            rows.append({"recordings": size, "changed": kind, "forest": forest, "audit": audit})
-    draws = []
-    for draw in range(DRAWS):
-        order = np.random.default_rng(draw).permutation(len(numbers))
-        draws.append(accuracies(numbers[order], labels[order]))
-    forest, audit = np.mean(draws, 0).round(3).tolist()
-    return {"sides": rows, "classes": {"forest": forest, "audit": audit}}
 
 
 def many(prepared: Prepared, count: int) -> Prepared:
@@ -260,7 +192,6 @@ def main() -> None:
         "of": f"{len(images)} recordings",
         "parts": of_parts(events, images),
         "second_recordings": of_second_recordings(images, NEAR),
-        "told_by_numbers": of_numbers(images, np.asarray(prepared.labels)),
         "time": timed(many(prepared, given.count)),
         "cores": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),

@@ -19,12 +19,10 @@ HOT = 8
 FEWEST = 10
 """Fewest recordings of a side or class for hot pixels and usual numbers."""
 NUM_FOLDS = 5
-MOST_LEARNED = 2_000
+NUM_TREES = 10
+FEWEST_IN_LEAF = 3
+MOST_LEARNED = 10_000
 """Most recordings that the classifier learns from."""
-NEARNESS = 6.0
-"""Fall of likeness with the difference of two ranks of a number, from 0 to 1."""
-PENALTY = 0.1
-"""Ridge penalty, as a share of a recording's likeness to itself."""
 SIDE_GAP = 0.1
 """Share of sides told beyond a half that makes no other kind of recordings."""
 MOST_STATISTICS = 3
@@ -52,6 +50,10 @@ def examine(
     """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and a
     classifier's scores on all together, then on each if all tell.
     """
+    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.model_selection import GroupKFold, cross_val_score
+
+    forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=FEWEST_IN_LEAF, random_state=0)
     sides = {"train": split.train, "val": split.val, "test": split.test}
     of_class = {name: np.flatnonzero(labels == k) for k, name in enumerate(classes)}
     numbers, hot = _measured(recordings, [*sides.values(), *of_class.values()], progress)
@@ -65,16 +67,12 @@ def examine(
     can_tell_class, can_tell_side = most >= FEWEST, most >= FEWEST and num_groups >= NUM_FOLDS
 
     def by_class(numbers: np.ndarray) -> float:
-        answers = answered(numbers[learned], labels[learned], numbers[split.test])
-        return float((answers == labels[split.test]).mean())
+        forest.fit(numbers[learned], labels[learned])
+        return float(forest.score(numbers[split.test], labels[split.test]))
 
     def by_side(numbers: np.ndarray) -> float:
-        number, shares = np.unique(group, return_inverse=True)[1], []
-        fold = np.random.default_rng(0).permutation(number.max() + 1)[number] % NUM_FOLDS
-        for asked in (fold == k for k in range(NUM_FOLDS)):
-            answers = answered(numbers[rows[~asked]], is_test[~asked], numbers[rows[asked]])
-            shares.append((answers == is_test[asked]).mean())
-        return float(np.mean(shares))
+        folds = GroupKFold(NUM_FOLDS)
+        return float(cross_val_score(forest, numbers[rows], is_test, groups=group, cv=folds).mean())
 
     class_accuracy = by_class(numbers) if can_tell_class else None
     side_accuracy = by_side(numbers) if can_tell_side else None
@@ -103,37 +101,6 @@ def examine(
             )
         )
     return structs.replace(statistics, statistics=tuple(told))
-
-
-def answered(known: np.ndarray, truth: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Return the classes of recordings `asked` `[M, S]` by `known` ones `[N, S]` with classes
-    `truth` int `[N]`, int64 `[M]`: kernel ridge regression on the ranks of all numbers.
-
-    The kernel is a product over numbers, so that one alone can tell, or several together.
-    """
-    order = np.sort(known, 0)
-    places = [
-        np.stack(
-            [
-                np.searchsorted(column, values, "left") + np.searchsorted(column, values, "right")
-                for column, values in zip(order.T, numbers.T, strict=True)
-            ]
-        )
-        / (2 * len(known))
-        for numbers in (known, asked)
-    ]
-
-    def likeness(some: np.ndarray) -> np.ndarray:
-        product = np.ones((some.shape[1], len(known)))
-        for a, b in zip(some, places[0], strict=True):
-            product *= 1 + np.exp(-NEARNESS * np.abs(a[:, None] - b))
-        return product / 2 ** len(some)
-
-    kinds, number = np.unique(truth, return_inverse=True)
-    wanted = np.eye(len(kinds))[number]
-    usual = wanted.mean(0)
-    weights = np.linalg.solve(likeness(places[0]) + PENALTY * np.eye(len(known)), wanted - usual)
-    return kinds[(likeness(places[1]) @ weights + usual).argmax(1)]
 
 
 def _median(values: np.ndarray) -> float:
