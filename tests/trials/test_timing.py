@@ -32,7 +32,10 @@ def seconds(monkeypatch):
     """Seconds of a step by the number of threads, which a test may change; `asked` are the calls."""
     seconds = {1: 6.0, 2: 4.0, "asked": []}
 
-    def seconds_by_threads(trial, prepared, threads, kind=Model):
+    monkeypatch.setattr(timing, "_WARM", set())
+
+    def seconds_by_threads(trial, prepared, threads, kind=Model, turns=9):
+        timing._WARM.add(timing.timing_key(trial))
         seconds["asked"].append((trial.card.contender, threads, kind))
         share = {Model: 1, WithoutSpikes: 1 / 3}[kind]
         return {number: share * seconds[number] for number in threads}
@@ -66,13 +69,13 @@ def test_two_threads_are_kept_where_a_step_is_faster_with_them(
     timing.seconds_of_an_epoch(plain, prepared, Store(tmp_path))
     assert [threads for _, threads, _ in seconds["asked"]] == [(2, 1), (kept,)]
     told = []
-    with timing.threads_that_pay(plain, prepared, Store(tmp_path), told.append):
+    with timing.ready_to_train(plain, prepared, Store(tmp_path), told.append):
         assert torch.get_num_threads() == kept
     assert (told != []) == (kept == 1)
     assert torch.get_num_threads() == 2
 
 
-def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, monkeypatch):
+def test_a_training_has_the_ready_to_train(two_threads, seconds, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "FEW_STEPS", 9)
     seconds[2] = 9.0
     store = Store(tmp_path)
@@ -81,33 +84,36 @@ def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, mon
         prepared, (_, plain) = trials(epochs)
         record = run(plain, prepared, store, Progress(), test=False)
         assert record.environment["threads"] == threads
-    assert len(seconds["asked"]) == 1
+    # The first is not timed, but takes a step before it begins.
+    assert [threads for _, threads, _ in seconds["asked"]] == [(2,), (2, 1)]
 
 
 def test_threads_that_the_user_chose_are_not_timed(two_threads, seconds, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "FEW_STEPS", 0)
     monkeypatch.setattr(hardware, "_chosen_threads", [2])
     prepared, (_, plain) = trials()
-    with timing.threads_that_pay(plain, prepared, Store(tmp_path), print):
+    with timing.ready_to_train(plain, prepared, Store(tmp_path), print):
         assert torch.get_num_threads() == 2
-    assert seconds["asked"] == []
+    assert [threads for _, threads, _ in seconds["asked"]] == [(2,)]
 
 
 def test_a_network_that_takes_no_step_is_trained_with_all_threads(
     two_threads, tmp_path, monkeypatch
 ):
-    def seconds_by_threads(*given):
+    def seconds_by_threads(*given, **options):
         torch.set_num_threads(1)
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(timing, "seconds_by_threads", seconds_by_threads)
     monkeypatch.setattr(timing, "FEW_STEPS", 0)
     prepared, (_, plain) = trials()
-    with timing.threads_that_pay(plain, prepared, Store(tmp_path), print):
+    with timing.ready_to_train(plain, prepared, Store(tmp_path), print):
         assert torch.get_num_threads() == 2
 
 
-def test_two_steps_are_taken_with_each_number_of_threads_before_those_that_are_timed(monkeypatch):
+def test_two_steps_are_taken_with_each_number_of_threads_before_those_that_are_timed(
+    monkeypatch, tmp_path
+):
     taken = []
 
     class Counting(timing.TrainingStep):
@@ -124,6 +130,12 @@ def test_two_steps_are_taken_with_each_number_of_threads_before_those_that_are_t
     assert all(0 < second < 60 for second in seconds.values())
     # In turn: two that are not timed, then at least one.
     assert taken == [(4, 32, 2), (4, 32, 1)] * 3
+    # One alone, so that nothing is left to load or to compile.
+    taken.clear()
+    monkeypatch.setattr(timing, "_WARM", set())
+    for _ in range(2):
+        with timing.ready_to_train(spiking, prepared, Store(tmp_path), print):
+            assert taken == [(4, 32, before)]
     taken.clear()
     timing.seconds_by_threads(plain, prepared, (1,))
     assert taken == [(None, 32, 1)] * 3

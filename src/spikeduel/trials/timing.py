@@ -47,25 +47,30 @@ class KeptThreads(typed.Frozen, frozen=True):
         return self.most if self.seconds_with_one > WORTH * self.seconds_with_most else 1
 
 
+_WARM: set[str] = set()
+"""Timing keys of networks that took a step in this process."""
+
+
 @contextmanager
-def threads_that_pay(
+def ready_to_train(
     trial: Trial, prepared: Prepared, store: Store, say: Callable[[str], None]
 ) -> Iterator[None]:
     """Compute on free cores with all threads or with one, as is faster for a training step: timed
     once on a machine and kept in the store, for numbers depend on the threads.
 
-    A training of a few steps is not timed, and threads that the user chose stay.
+    Threads that the user chose stay. A training of a few steps is not timed, but begins after a
+    step of a fresh network: to load and to compile is no training.
     """
     with hardware.threads_on_free_cores(say):
         most = torch.get_num_threads()
         threads = _open_threads(trial, store)
-        if len(threads) > 1 and num_steps(trial) > FEW_STEPS:
-            try:
+        try:
+            if len(threads) > 1 and num_steps(trial) > FEW_STEPS:
                 threads = _step_seconds(trial, prepared, store, threads)[:1]
-            except SpikeduelError:
-                raise
-            except Exception:  # the training fails as well, and is recorded as failed
-                threads = (most,)
+            elif timing_key(trial) not in _WARM:
+                seconds_by_threads(trial, prepared, (most,), turns=1)
+        except Exception:  # the training fails as well, and says so
+            threads = (most,)
         torch.set_num_threads(threads[0])
         if threads[0] < most:
             say(f"1 of {most} threads: a training step with {most} is not faster")
@@ -162,15 +167,21 @@ def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float
 
 
 def seconds_by_threads(
-    trial: Trial, prepared: Prepared, threads: Sequence[int], kind: type[Model] = Model
+    trial: Trial,
+    prepared: Prepared,
+    threads: Sequence[int],
+    kind: type[Model] = Model,
+    turns: int = WARM_UP + MOST_TIMED,
 ) -> dict[int, float]:
     """Return the median seconds of a fresh network's training step, with loading, by the number of
-    `threads`, which take turns at each batch.
+    `threads`, which take turns at each batch. The first `WARM_UP` of at most `turns` do not count,
+    unless there are no others.
     """
+    _WARM.add(timing_key(trial))
     card, experiment, before = trial.card, trial.experiment, torch.get_num_threads()
     with seeded(card.seed):
         model = kind(building.build(card).to(trial.device), card, card.precision)
-        step = TrainingStep(model, rules_of(experiment), len(threads) * (WARM_UP + MOST_TIMED))
+        step = TrainingStep(model, rules_of(experiment), len(threads) * turns)
         model.module.train()
         seconds: dict[int, list[float]] = {number: [] for number in threads}
         epochs = (
@@ -190,9 +201,11 @@ def seconds_by_threads(
                 float(step(batch, truth, RandomKeys.for_training(card.seed, 0, indices)))
                 seconds[using].append(loading + time.perf_counter() - started)
             timed = [times[WARM_UP:] for times in seconds.values()]
-            if sum(map(sum, timed)) > TIMED_SECONDS or turn + 1 == WARM_UP + MOST_TIMED:
+            if sum(map(sum, timed)) > TIMED_SECONDS or turn + 1 == turns:
                 break
             begun = time.perf_counter()
     torch.set_num_threads(before)
     hardware.release_freed_memory()
-    return {number: statistics.median(times[WARM_UP:]) for number, times in seconds.items()}
+    return {
+        number: statistics.median(times[WARM_UP:] or times) for number, times in seconds.items()
+    }

@@ -51,7 +51,7 @@ def run(
             progress.detail(f"  {title}: found in the store, not trained again")
             progress.finished(title, "")
         else:
-            with timing.threads_that_pay(
+            with timing.ready_to_train(
                 trial, prepared, store, lambda text: progress.say(f"  {title}: {text}")
             ):
                 record = _train(trial, prepared, store, progress)
