@@ -10,9 +10,9 @@ from spikeduel.trials.store import Store
 from spikeduel.trials.trial import run
 
 
-def trials(epochs=1):
+def trials(epochs=1, **changes):
     """vgg-lif and vgg-relu on 133 training and 17 validation images, 32 a step."""
-    settings = {"limit": 150, "num_steps": 4, "batch_size": 32, "dropout": 0.0}
+    settings = {"limit": 150, "num_steps": 4, "batch_size": 32, "dropout": 0.0, **changes}
     return planned(small_twins(**settings, epochs=epochs))
 
 
@@ -35,7 +35,7 @@ def seconds(monkeypatch):
     monkeypatch.setattr(timing, "_WARM", set())
 
     def seconds_by_threads(trial, prepared, threads, kind=Model, turns=9):
-        timing._WARM.add(timing.timing_key(trial))
+        timing._WARM.add(timing._step_key(trial))
         seconds["asked"].append((trial.card.contender, threads, kind))
         share = {Model: 1, WithoutSpikes: 1 / 3}[kind]
         return {number: share * seconds[number] for number in threads}
@@ -64,8 +64,9 @@ def test_two_threads_are_kept_where_a_step_is_faster_with_them(
     prepared, (_, plain) = trials()
     epoch = timing.seconds_of_an_epoch(plain, prepared, Store(tmp_path))
     assert epoch == pytest.approx(min(seconds[kept], 6.0) * (5 + 17 / 32 / 3))
-    # Once decided, the number stays: numbers depend on it.
+    # Once decided, the number stays: numbers depend on it. Augmentation is decided later.
     seconds[1], seconds[2] = seconds[2], seconds[1]
+    prepared, (_, plain) = trials(augmentation="translate")
     timing.seconds_of_an_epoch(plain, prepared, Store(tmp_path))
     assert [threads for _, threads, _ in seconds["asked"]] == [(2, 1), (kept,)]
     told = []

@@ -48,7 +48,7 @@ class KeptThreads(typed.Frozen, frozen=True):
 
 
 _WARM: set[str] = set()
-"""Timing keys of networks that took a step in this process."""
+"""Step keys of networks that took a step in this process."""
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def ready_to_train(
         try:
             if len(threads) > 1 and num_steps(trial) > FEW_STEPS:
                 threads = _step_seconds(trial, prepared, store, threads)[:1]
-            elif timing_key(trial) not in _WARM:
+            elif _step_key(trial) not in _WARM:
                 seconds_by_threads(trial, prepared, (most,), turns=1)
         except Exception:  # the training fails as well, and says so
             threads = (most,)
@@ -89,7 +89,7 @@ def _open_threads(trial: Trial, store: Store) -> tuple[int, ...]:
 
 def _kept_threads(trial: Trial, store: Store, most: int) -> Path:
     place = hardware.environment(Compute(trial.device, trial.card.precision))
-    key = typed.digest([timing_key(trial), most, place["cpu"], place["gpu"]])[:16]
+    key = typed.digest([_step_key(trial), most, place["cpu"], place["gpu"]])[:16]
     return store.root / "budgets" / f"threads-{key}.json"
 
 
@@ -138,13 +138,19 @@ def epoch_seconds(
 
 def timing_key(trial: Trial) -> str:
     """Return a hash of all that an epoch's time depends on."""
+    experiment = trial.experiment
+    more = len(trial.split.train), experiment.augmentation, experiment.start
+    return typed.digest([_step_key(trial), *more])
+
+
+def _step_key(trial: Trial) -> str:
+    """Return a hash of all that the fastest number of threads depends on."""
     card, experiment = trial.card, trial.experiment
     return typed.digest(
         [
             *(card.contender, typed.plain(card.network), card.image_shape, card.num_steps),
-            *(card.encoding, card.precision, len(card.classes), len(trial.split.train)),
-            *(experiment.augmentation, experiment.optimizer, experiment.decided_batch_size),
-            experiment.start,
+            *(card.encoding, card.precision, len(card.classes)),
+            *(experiment.optimizer, experiment.decided_batch_size),
         ]
     )
 
@@ -177,7 +183,7 @@ def seconds_by_threads(
     `threads`, which take turns at each batch. The first `WARM_UP` of at most `turns` do not count,
     unless there are no others.
     """
-    _WARM.add(timing_key(trial))
+    _WARM.add(_step_key(trial))
     card, experiment, before = trial.card, trial.experiment, torch.get_num_threads()
     with seeded(card.seed):
         model = kind(building.build(card).to(trial.device), card, card.precision)
