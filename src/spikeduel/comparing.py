@@ -172,12 +172,9 @@ def conclude(
         if answered:
             answered(comparison)
         if not is_written:
-            report(
-                comparison,
-                progress=progress,
-                own_code=experiment.own_code,
-                held=RunData(prepared, splits, ready.audit),
-            )
+            held = RunData(prepared, splits, ready.audit)
+            for drawn in progress.track([comparison], "drawing the report"):
+                report(drawn, progress=progress, own_code=experiment.own_code, held=held)
     return comparison
 
 

@@ -4,12 +4,13 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing.copies import EDITED, LIMITS
-from spikeduel.auditing.edited import search, unexplained
+from spikeduel.auditing.edited import search, unexplained, without_bars
 from spikeduel.data import Split
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 
 COUNT, COPIES = 1000, 40
+NO_SHAPES = np.empty((0, 2))
 
 
 def boxed(images):
@@ -36,7 +37,7 @@ def test_edited_copies_are_found_and_new_images_are_copies_of_none(kind):
     together = np.concatenate([train, EDITS[kind](train[:COPIES]), new])
     order = np.arange(len(together))
     split = Split(order[:COUNT], order[:0], order[COUNT:], "official")
-    copies = search(together, order, split, Progress())
+    copies = search(together, order, split, Progress(), NO_SHAPES)
     is_copy = copies.ratio < LIMITS[EDITED]
     named = copies.nearest[COUNT : COUNT + COPIES] == np.arange(COPIES)
     assert (named & is_copy[COUNT : COUNT + COPIES]).sum() >= 36
@@ -49,8 +50,32 @@ def test_equal_and_uniform_images_are_no_edited_copies():
     images = np.concatenate([random, random[:2], np.full((2, 1, 9, 14), 7, np.uint8)])
     same = np.array([*range(12), 0, 1, 12, 13])
     order = np.arange(16)
-    copies = search(images, same, Split(order[:12], order[:0], order[12:], "official"), Progress())
+    split = Split(order[:12], order[:0], order[12:], "official")
+    copies = search(images, same, split, Progress(), NO_SHAPES)
     assert (copies.ratio >= LIMITS[EDITED]).all()
+
+
+def test_black_bars_are_no_common_edge_or_tone():
+    """Among square photographs two wide ones have their bars in common, and nothing else."""
+    random = np.random.default_rng(0)
+    small = torch.from_numpy(random.integers(0, 256, (62, 1, 8, 8)).astype(np.float32))
+    images = torch.nn.functional.interpolate(small, size=32, mode="bilinear").byte().numpy()
+    shapes, wide = np.full((62, 2), 640), [59, 60, 61]
+    images[wide, :, :10], images[wide, :, 22:], shapes[wide] = 0, 0, (240, 640)
+    images[61] = np.where(images[59] > 0, 255 - images[59], 0)
+    order = np.arange(62)
+    split = Split(order[:60], order[:0], order[60:], "official")
+    unknown = search(images, order, split, Progress(), NO_SHAPES)
+    known = search(images, order, split, Progress(), shapes)
+    assert unknown.ratio[60] < LIMITS[EDITED] < 0.7 < known.ratio[60]
+    assert (known.nearest[61], known.ratio[61] < LIMITS[EDITED]) == (59, True)
+
+
+def test_a_picture_is_stretched_over_its_bars():
+    images = np.array([[[[0, 0, 0], [1, 2, 3], [0, 0, 0]]], [[[0, 4, 0], [0, 5, 0], [0, 6, 0]]]])
+    filled = without_bars(images.astype(np.uint8), np.array([[20, 60], [60, 20]]))
+    expected = [[[[1, 2, 3]] * 3], [[[4] * 3, [5] * 3, [6] * 3]]]
+    np.testing.assert_array_equal(filled, expected)
 
 
 def test_tones_explain_an_image_whatever_one_becomes():

@@ -17,5 +17,5 @@ def test_of_recordings_all_of_it_speaks_of_recordings(capsys):
     told(Comparison(found.experiment, found, Path("run")))
     said = capsys.readouterr().out
     assert "24 test recordings" in said
-    assert "more test recordings" in said
+    assert "More test recordings" in said
     assert "image" not in said

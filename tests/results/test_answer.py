@@ -368,6 +368,7 @@ def test_one_training_each_shows_nothing_of_others():
         # Folds for a small test set come once; more images have no command.
         ([example("few_test_images"), example("few_groups")], [(["--folds", "5"], 10.0)]),
         ([example("more_images", detectable=0.02)], [([], None)]),
+        ([example("more_images", remedy="rename val to test")], [([], None)]),
     ],
 )
 def test_the_steps_and_their_minutes(caveats, expected):

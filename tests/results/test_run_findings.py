@@ -116,7 +116,7 @@ BELOW_NEIGHBOUR = finding(
         ),
         (
             {"num_test": 499, "split": "stratified", "own_validation": True},
-            [finding("few_test_images", num_test=499, worth=1 / 499, remedy=None)],
+            [finding("few_test_images", num_test=499, worth=1 / 499, remedy="rename val to test")],
         ),
         ({"num_test": 500}, []),
         (

@@ -176,3 +176,15 @@ def test_the_time_left_is_that_expected_at_the_pace_so_far(capsys):
         )  # 120 seconds for 60 and three quarters of 120
     with progress.trials({"a": None}):
         assert left() == "trials trained: 0 of 1"
+
+
+def test_without_a_terminal_a_training_is_named_once(capsys):
+    clock = Clock()
+    progress = TerminalProgress(clock=clock)
+    with progress.trials({"a": None}):
+        progress.epoch("a", after(0.5, 0.75), 4)
+        steps = iter(progress.track(range(80), "  a"))
+        next(steps)
+        clock.now += SILENCE
+        progress.beat()
+    assert capsys.readouterr().out == "  trials trained: 0 of 1; a  ▁█  75.0 %: 2 of 4 epochs\n"

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from spikeduel import data
 from spikeduel.data import Preprocessing, Split
-from spikeduel.data.prepared import Prepared
+from spikeduel.data.prepared import NO_TEST_SET, TRAIN, VALIDATION, Prepared
 from spikeduel.networks.cards import Calling, ModelCard
 from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
@@ -74,6 +74,8 @@ def test_the_data_and_the_contenders():
     told = "pets: 1,500 training, 200 validation and 300 test images, 6×8 colour, 2 classes."
     assert of_data(PREPARED, [SPLIT]) == told
     assert "test images, in the first of 5 folds, 6×8" in of_data(PREPARED, [SPLIT] * 5)
+    official = np.repeat(np.array([TRAIN, VALIDATION], np.uint8), [1800, 200])
+    assert of_data(replace(PREPARED, official=official), [SPLIT]) == f"{told} {NO_TEST_SET}"
     assert of_cards(SNN, CNN) == "snn against cnn, 2 seeds; rate encoding over 4 steps."
     assert of_cards(CNN) == "snn against cnn, 2 seeds."
 
@@ -120,7 +122,7 @@ def planned(num_stored=0, times=TIMES, budget=BUDGET, **changes):
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done():
     assert of_plan(planned(controls=True), at_once=4)[1:] == [
         "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (at most 7.5 min a "
-        "seed, yet one epoch of each). It is done at 12:05; controls, measuring and the report "
+        "seed, but one epoch at least). It is done at 12:05; controls, measuring and the report "
         "come after it.",
         "2 train at a time, so that it is done sooner.",
     ]

@@ -64,7 +64,7 @@ def check(context: AuditContext) -> Fields:
         MOVED: moved.search(images, same, split, progress, shapes),
     }
     if stretches is None:
-        relatives[EDITED] = edited.search(images, same, split, progress)
+        relatives[EDITED] = edited.search(images, same, split, progress, shapes)
     else:
         relatives = {STRETCH: stretches.earlier} | relatives
     copies = copied(relatives, same)

@@ -78,8 +78,8 @@ def audit(
         Path | None,
         option(
             "--out DIR",
-            "Write audit.html with the pairs of pictures side by side, audit.json, and "
-            "groups.csv where recordings were cut from one another, to this folder.",
+            "Write audit.html with the pairs of pictures side by side, audit.json with the pairs' "
+            "files, and groups.csv where recordings were cut from one another, to this folder.",
             OUTPUT,
         ),
     ] = None,
@@ -111,6 +111,7 @@ def audit(
         if audited.statistics:
             typer.echo(f"\n{render(words.medians(audited.statistics))}")
         print_bullets(words.problems(audited), "\nProblems, which invalidate a result")
+        print_bullets(words.examples(audited), "\nFor example")
         print_bullets(words.notes(audited), "\nWorth knowing")
         if text := words.all_clear(audited):
             typer.echo(f"\n{text}")

@@ -64,8 +64,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
             )
     more = counted(len(comparison.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
-    report = comparison.out / "report.html"
-    typer.echo(f"{more} and all numbers are in the report{where}.\nreport: {report}")
+    typer.echo(f"{more} and all numbers are in the report{where}.")
 
 
 def print_study_plan(plan: StudyPlan) -> None:

@@ -97,6 +97,8 @@ def compare(
         )
     if inputs.as_json:
         print_json(comparison.document())
+    else:
+        typer.echo(f"report: {comparison.out / 'report.html'}")
     if comparison.failed:
         raise typer.Exit(3)
 

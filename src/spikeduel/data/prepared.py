@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
 """Codes of an official split."""
+NO_TEST_SET = (
+    "The data have no test set: a tenth of the training images is the test set, and val is for "
+    "validation alone. Rename val to test to test on these images."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,11 @@ class RawDataset:
     names: tuple[str, ...] | None = None
     group_names: tuple[str, ...] | None = None
     content: np.ndarray | None = None
+
+    @property
+    def own_validation(self) -> bool:
+        """True if the data come with a validation set, but no test set."""
+        return self.official is not None and TEST not in self.official
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,8 +158,8 @@ def from_raw(name: str, raw: RawDataset, track: Track = Progress().track) -> Pre
         those = "image is an exact copy of another"
         those = those if copies == 1 else "images are exact copies of others"
         notes.append(f"{copies:,} {those}; copies count as one group.")
-    if raw.official is not None and TEST not in raw.official:
-        notes.append("No image is for test: a tenth of those for training is the test set.")
+    if raw.own_validation:
+        notes.append(NO_TEST_SET)
     checked = {field.name: getattr(raw, field.name) for field in fields(RawDataset)}
     is_on_disk = isinstance(raw.images, Recordings | np.memmap)
     checked |= {

@@ -302,6 +302,8 @@ def _steps(results: Results) -> list[Step]:
     for objection in results.comparison.caveats:
         options = (objection.remedy or "").split()
         minutes = _minutes(options, results)
+        if minutes is None:
+            options = []  # only other data would help
         wants_images = objection.id == "more_images" and not options
         if wants_images or (minutes is not None and objection.subject != "audit"):
             step = Step(options=options, minutes=minutes, answers=objection)

@@ -142,7 +142,7 @@ class LabelCheck(Frozen):
 
 
 class Details(Frozen):
-    """Details for pages, not in `audit.json`.
+    """Details for pages; `audit.json` has the pairs alone.
 
     `pairs`: the gravest first; `labels`: the surest first; `label_shares`: of neighbours that vote
     for the image's label; `groups`: of recordings.
@@ -204,7 +204,8 @@ class Audit(Frozen):
     `near`: share of the usual distance below which images are near duplicates. `groups_cut` lie on
     several sides. `unreadable`: files left out, with reasons. `files`: null without a folder or
     CSV. `stretches`, `statistics`: of recordings. `edited_copies`: of images. `plain_drawings`:
-    images alike on two sides that count as no copies. "Image" stands for the `noun`.
+    images alike on two sides that count as no copies. `own_validation`: the data
+    come with a validation set, but no test set. "Image" stands for the `noun`.
     """
 
     dataset: str
@@ -229,6 +230,7 @@ class Audit(Frozen):
     stretches: Copies | None = None
     edited_copies: Copies | None = None
     plain_drawings: Count = 0
+    own_validation: bool = False
     blind_spots: tuple[BlindSpot, ...] = ()
     statistics: Statistics | None = None
     suggested_groups: SuggestedGroups | None = None

@@ -77,6 +77,11 @@ class Dataset(Frozen):
         return "--folds 5" if self.can_fold else None
 
     @property
+    def testing_more(self) -> str | None:
+        """The option, or the change of the data, that would test more of these images."""
+        return self.folding or ("rename val to test" if self.own_validation else None)
+
+    @property
     def leaks(self) -> bool:
         """True if relatives of test images in training can explain a score; a few in an official
         test set cannot.

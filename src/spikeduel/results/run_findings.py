@@ -147,7 +147,7 @@ def one_seed(run: RunContext) -> Iterator[Values]:
 def few_test_images(run: RunContext) -> Iterator[Values]:
     number = run.dataset.counts.test
     if number < SMALL_TEST_SET:
-        yield {"num_test": number, "worth": 1 / number, "remedy": run.dataset.folding}
+        yield {"num_test": number, "worth": 1 / number, "remedy": run.dataset.testing_more}
 
 
 @finds("few_groups")
@@ -212,11 +212,11 @@ def more_images(run: RunContext) -> Iterator[Values]:
         )
         detectable = min(1.0, power.IN_REACH * variability.images)
         if detectable > FAR_TOO_FEW * power.LEAD:
-            yield {"detectable": detectable, "assumed": True, "remedy": run.dataset.folding}
+            yield {"detectable": detectable, "assumed": True, "remedy": run.dataset.testing_more}
     elif any(pair.seeds_needed is None for pair in run.inconclusive):
         at_best = _detectable_at_best(run.pairs_by_reach[1])
         if at_best > run.inconclusive[0].margin:
-            yield {"detectable": at_best, "assumed": False, "remedy": run.dataset.folding}
+            yield {"detectable": at_best, "assumed": False, "remedy": run.dataset.testing_more}
 
 
 @finds("enough_seeds")

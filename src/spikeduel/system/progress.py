@@ -207,8 +207,10 @@ class TerminalProgress(Progress):
             return
         parts = [
             f"{bar.description.strip()}: {bar.completed:,.0f} of {bar.total:,.0f}"
+            + " epochs" * (bar.id in self._training.values())
             for bar in self._bars.tasks
-            if bar.visible and bar.total
+            # A training's steps are within its epochs.
+            if bar.visible and bar.total and bar.description.strip() not in self._training
         ]
         if (left := self._left()) is not None:
             parts.append(f"about {timedelta(seconds=round(left))} of training left")

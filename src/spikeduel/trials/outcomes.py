@@ -15,7 +15,7 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.auditing import labels as judging
 from spikeduel.auditing.context import sides_of
-from spikeduel.data import TEST, Prepared, Split
+from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, latency, robustness
 from spikeduel.measuring.costing import cost_entry, with_accountings
@@ -457,8 +457,7 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
         split=splits[0].kind,
         folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
-        own_validation=prepared.official is not None
-        and not (np.asarray(prepared.official) == TEST).any(),
+        own_validation=prepared.own_validation,
         events=prepared.images.rates(tested(splits))
         if isinstance(prepared.images, Recordings)
         else None,

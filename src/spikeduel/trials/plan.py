@@ -12,6 +12,7 @@ import numpy as np
 
 from spikeduel import data
 from spikeduel.data import Prepared, Split
+from spikeduel.data.prepared import NO_TEST_SET
 from spikeduel.networks import building, libraries
 from spikeduel.networks.cards import ModelCard
 from spikeduel.results import power
@@ -247,7 +248,7 @@ def _by_pair(
 
 
 def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
-    """Return a sentence on the data and their split."""
+    """Return a sentence on the data and their split, and one on a missing test set."""
     split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
     channels, height, width = prepared.image_shape
     noun, look = "images", "grey" if channels == 1 else "colour"
@@ -256,7 +257,7 @@ def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
     return (
         f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and "
         f"{len(split.test):,} test {noun}{folds}, {height}×{width} {look}, "
-        f"{len(prepared.classes)} classes."
+        f"{len(prepared.classes)} classes." + f" {NO_TEST_SET}" * prepared.own_validation
     )
 
 
@@ -295,7 +296,7 @@ def _of_time(plan: Plan) -> str:
     if budget is not None:
         unit = "seed and fold" if plan.experiment.folds else "seed"
         why = "" if budget.given else ", by the size of the set; --minutes changes that"
-        minutes = f" (at most {budget.minutes:g} min a {unit}, yet one epoch of each{why})"
+        minutes = f" (at most {budget.minutes:g} min a {unit}, but one epoch at least{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "

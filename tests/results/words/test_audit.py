@@ -1,9 +1,11 @@
 import json
 
+from msgspec import structs
+
 from made_audits import STATISTICS, audit_with
 from made_findings import example
-from spikeduel.results.audit import Copies, FileProperty
-from spikeduel.results.words.audit import document, rows
+from spikeduel.results.audit import AuditedImage, Copies, Details, FileProperty, Pair
+from spikeduel.results.words.audit import document, examples, rows
 from spikeduel.system import typed
 
 SIZES = FileProperty(
@@ -14,6 +16,29 @@ SIZES = FileProperty(
     class_chance=0.5,
     split_association=0.5,
 )
+
+
+COPY = AuditedImage(index=3, side="test", label="cat", file="test/cat/a.png")
+PAIR = Pair(
+    kind="moved on two sides",
+    a=COPY,
+    b=AuditedImage(index=0, side="train", label="cat", file=None),
+    ratio=0.1,
+)
+
+
+def test_a_problem_names_the_first_pairs_that_it_speaks_of() -> None:
+    equal = structs.replace(PAIR, kind="equal images on one side")
+    details = Details(pairs=(PAIR, *[equal] * 3, *[PAIR] * 3))
+    problem = example("moved_test_in_training")
+    told = examples(audit_with(conclusions=(problem,), details=details))
+    assert told == ["test/cat/a.png and image 0: moved on two sides"] * 3
+    assert examples(audit_with(details=details)) == []
+    assert document(audit_with(details=details))["pairs"] == typed.plain(details.pairs)
+
+
+def test_a_missing_test_set_stands_in_the_first_rows() -> None:
+    assert "rename val to test" in table(own_validation=True)["split"]
 
 
 def test_the_document_is_json_with_sentences_and_without_details() -> None:

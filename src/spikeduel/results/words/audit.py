@@ -5,7 +5,7 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.data.inventory import by_ending
-from spikeduel.results.audit import Audit, Pair, StatisticName, Statistics
+from spikeduel.results.audit import Audit, Pair, PairKind, StatisticName, Statistics
 from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.words.numbers import per_cent, said_of
 from spikeduel.system import notebook, typed
@@ -14,6 +14,16 @@ from spikeduel.system.sentences import counted, listed
 
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
+PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
+    "conflicting_labels": ("equal images, different labels",),
+    "test_in_training": ("equal images on two sides", "equal images, different labels"),
+    "stretch_test_in_training": ("a stretch on two sides",),
+    "near_test_in_training": ("near on two sides",),
+    "moved_test_in_training": ("moved on two sides", "edited on two sides"),
+    "leaking_siblings": ("equal images on two sides", "near on two sides"),
+}
+"""Kinds of pairs that a problem speaks of."""
+MOST_EXAMPLES = 3
 SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -49,6 +59,17 @@ def notes(audit: Audit) -> list[str]:
     return [sentence(finding, audit.noun) for finding in audit.notes]
 
 
+def examples(audit: Audit) -> list[str]:
+    """Return the first pairs of images that problems speak of, by file or number."""
+    kinds = {kind for problem in audit.problems for kind in PAIRS_OF.get(problem.id, ())}
+    pairs = [pair for pair in audit.details.pairs if pair.kind in kinds][:MOST_EXAMPLES]
+    named = [tuple(image.file or f"image {image.index}" for image in (p.a, p.b)) for p in pairs]
+    return [
+        said_of(f"{a} and {b}: {pair.kind}", audit.noun)
+        for (a, b), pair in zip(named, pairs, strict=True)
+    ]
+
+
 def worded(audit: Audit) -> Audit:
     return structs.replace(
         audit,
@@ -59,9 +80,9 @@ def worded(audit: Audit) -> Audit:
 
 
 def document(audit: Audit) -> dict[str, Any]:
-    """Return the content of `audit.json`: all but the details."""
+    """Return the content of `audit.json`: of the details the pairs alone."""
     content = typed.plain(worded(audit))
-    del content["details"]
+    content["pairs"] = content.pop("details")["pairs"]
     return content
 
 
@@ -79,7 +100,9 @@ def rows(audit: Audit) -> list[dict[str, str]]:
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.class_sides)}",
-        "split": audit.split,
+        "split": audit.split
+        + " (no test set: a tenth of training is tested; rename val to test to test on val)"
+        * audit.own_validation,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
         "near duplicates": f"{near.across:,} across sides",
@@ -98,7 +121,9 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         ),
         "without siblings": _share(probe.accuracy_if_grouped, "accuracy (no sibling in training)"),
         "constant answer": _share(probe.chance, "accuracy (always training's most frequent class)"),
-        "siblings in training": _share(probe.siblings_in_train, "of the test images"),
+        "siblings in training": _share(
+            probe.siblings_in_train, "of the test images (same group, equal or near there)"
+        ),
         "shared stretches": f"{audit.stretches.across:,} across sides" if audit.stretches else "",
     }
     if statistics := audit.statistics:
