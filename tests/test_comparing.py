@@ -216,13 +216,13 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(
         for fold in range(3)
     }
     heading, *rows = [line.split(",") for line in (run.out / "split.csv").read_text().splitlines()]
-    assert heading == ["path", "split", "fold", "group"]
+    assert heading == ["path", "split", "fold", "group", "image"]
     tested = [path for path, side, *_ in rows if side == "test"]
     pictures = [path.relative_to("pets").as_posix() for path in Path("pets").rglob("*.png")]
     assert sorted(tested) == sorted(pictures)
     for fold in "012":
         sides = {
-            (path[: path.index("_")], side) for path, side, number, _ in rows if number == fold
+            (path[: path.index("_")], side) for path, side, number, *_ in rows if number == fold
         }
         assert len(sides) == len({group for group, _ in sides}) == 10
     dataset = run.results.dataset

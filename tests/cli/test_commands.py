@@ -449,7 +449,7 @@ def test_a_folder_whose_files_belong_together(desk, random, unreported):
     assert dataset["classes"] == ["dark", "light"]
     assert dataset["counts"] == {"train": 64, "val": 8, "test": 8}
     rows = [line.split(",") for line in (desk / "run" / "split.csv").read_text().splitlines()[1:]]
-    sides = {(re.search(r"person(\d+)", path)[1], side) for path, side, _ in rows}
+    sides = {(re.search(r"person(\d+)", path)[1], side) for path, side, *_ in rows}
     assert len(sides) == 10
     # The same people in a table, and the same trials: nothing is trained, whichever way they are
     # told.

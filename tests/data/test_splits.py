@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, regrouped
-from spikeduel.data.splits import assign, split, splits, write_splits
+from spikeduel.data.splits import assign, sides_of_images, split, splits, write_splits
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 
@@ -138,13 +138,20 @@ def test_files_are_listed_by_path_with_fold_and_group(make_prepared, tmp_path):
     write_splits(tmp_path / "split.csv", prepared, made)
     with (tmp_path / "split.csv").open(errors="surrogateescape", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "split", "fold", "group"]
+    assert list(rows[0]) == ["path", "split", "fold", "group", "image"]
     assert len(rows) == 2 * 40
     assert sorted(row["path"] for row in rows if row["split"] == "test") == sorted(names)
     for row in rows:
         index = names.index(row["path"])
         assert index in getattr(made[int(row["fold"])], row["split"])
         assert int(row["group"]) == FOURS[index]
+        assert [row["image"]] == prepared.hashes_of(np.array([index]))
+    for number, fold in enumerate(made):
+        assert sides_of_images(tmp_path / "split.csv", number) == {
+            image: side
+            for side in ("train", "val", "test")
+            for image in prepared.hashes_of(getattr(fold, side))
+        }
 
 
 def sides_of(labels, groups, share=(0.8, 0.1, 0.1), seed=0):

@@ -18,6 +18,7 @@ from spikeduel.networks import shipped
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, load_model
+from spikeduel.results.audit import Counts
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.settings.recipes import baseline
@@ -71,6 +72,7 @@ def test_the_trials_numbers_are_found_again(contender, trained):
         **structs.asdict(measured["classification"].scores()),
         encoding_spread=measured["encoding_spread"],
         calibration=measured["calibration"],
+        seen=Counts(train=0, val=0, test=evaluated.n),
     )
     assert evaluated.computed_in == "32"
     assert evaluated.calibration.temperature == load_model(path).card.temperature
@@ -121,7 +123,9 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     table.unlink()
     with pytest.raises(InputError, match=r"groups.csv: no such file"):
         evaluate(model, plain)
-    assert evaluate(model, plain, "all").n == 24
+    evaluated = evaluate(model, plain, "all", told := Telling())
+    assert (evaluated.n, evaluated.seen) == (24, None)
+    assert told.lines[0].startswith("note: it is not known which images small-cnn was trained on")
 
 
 def test_all_images_instead_of_the_test_part(trained):
@@ -129,7 +133,10 @@ def test_all_images_instead_of_the_test_part(trained):
     evaluated = evaluate(load_model(path), EXPERIMENT, "all", told := Telling())
     assert evaluated.n == 1797
     assert evaluated.accuracy != measured["classification"].accuracy
-    assert told.lines[0].startswith("warning: small-cnn was trained on most of these images.")
+    assert told.lines[0].startswith(
+        "warning: small-cnn was trained on 1,438 of these 1,797 images, and validated on 180"
+    )
+    assert evaluated.seen == Counts(train=1438, val=180, test=179)
     with pytest.raises(InputError, match="unknown part 'tset': did you mean 'test'"):
         evaluate(load_model(path), EXPERIMENT, "tset")
 
@@ -163,13 +170,50 @@ def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):
     model, told = load_model(trained["small-cnn"][0]), Telling()
     evaluate(model, EXPERIMENT, progress=told)
     assert told.lines == []
-    evaluate(model, write_folder(tmp_path / "others", model.card.classes), progress=told)
-    (note,) = (
-        line
-        for line in told.lines
-        if line.startswith("note: these data are not those that small-cnn")
+    others = write_folder(tmp_path / "others", model.card.classes)
+    assert evaluate(model, others, progress=told).seen is None
+    assert told.lines[0].startswith("note: it is not known which images small-cnn was trained on")
+    assert told.lines[0].endswith("10 of 40 are tested; --part all tests all.")
+
+
+@pytest.mark.parametrize("folds", [None, 3], ids=["split", "folds"])
+def test_images_of_the_training_are_known_by_their_files_in_any_folder(folds, tmp_path):
+    experiment = write_folder(tmp_path / "pets", ["cat", "dog"], 20)
+    experiment = replace(experiment, contenders=("small-cnn",), epochs=1, folds=folds)
+    fold = 0 if folds is None else 2
+    stored, _, split = trained_on(experiment, tmp_path / "store", fold)
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    (run / "models").mkdir(parents=True)
+    path = shutil.copy(stored, run / "models")
+    prepared = data.load(experiment)
+    data.write_splits(run / "split.csv", prepared, data.splits(prepared, experiment))
+    for number, picture in enumerate(sorted((tmp_path / "pets").rglob("*.png"))):
+        side = moved / ("train" if number % 3 else "val") / picture.parent.name
+        side.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, side / f"{97 - number}.png")
+    Image.new("L", (8, 8), 77).save(moved / "val" / "cat" / "new.png")
+
+    elsewhere = replace(experiment, dataset=str(moved), folds=None)
+    evaluated = evaluate(load_model(path), elsewhere, "all", told := Telling())
+    sides = {side: len(getattr(split, side)) for side in ("train", "val", "test")}
+    assert evaluated.seen == Counts(**sides)
+    assert evaluated.n == len(prepared) + 1
+    warned = f"warning: small-cnn was trained on {len(split.train)} of these 41 images, and"
+    assert any(line.startswith(warned) for line in told.lines)
+    assert evaluate(load_model(path), elsewhere).seen.train > 0
+
+    new = write_folder(tmp_path / "new", ["cat", "dog"], 3)
+    for picture in (tmp_path / "new").rglob("*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
+    assert evaluate(load_model(path), new, "all", told).seen == Counts(train=0, val=0, test=0)
+    assert (
+        "note: small-cnn was trained on 0 of these 6 images, and validated on 0" in told.lines[-1]
     )
-    assert "10 of 40 are tested; --part all" in note
+    # Neither the model file alone nor another program's file says it.
+    assert evaluate(load_model(stored), elsewhere, "all", told := Telling()).seen is None
+    assert any("it is not known which images" in line for line in told.lines)
+    (run / "split.csv").write_text("name,part\na,b\n")
+    assert evaluate(load_model(path), elsewhere, "all").seen is None
 
 
 def test_a_folder_is_prepared_as_the_model_was_trained(trained, tmp_path):

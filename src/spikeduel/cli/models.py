@@ -61,7 +61,8 @@ def evaluate(
         str,
         option(
             "--part test|all",
-            "`all`: every image, for data that the model has never seen.",
+            "`all`: every image, for data that the model has never seen. It is said "
+            "how many of them it was trained on, for a model in its run's folder.",
         ),
     ] = "test",
 ) -> None:

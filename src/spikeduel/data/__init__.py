@@ -23,7 +23,7 @@ from spikeduel.data.prepared import (
     RawDataset,
     regrouped,
 )
-from spikeduel.data.splits import Split, can_fold, split, splits, write_splits
+from spikeduel.data.splits import Split, can_fold, sides_of_images, split, splits, write_splits
 from spikeduel.networks.preprocessing import Preprocessing
 
 __all__ = [
@@ -50,6 +50,7 @@ __all__ = [
     "prepared_picture",
     "regrouped",
     "resolve",
+    "sides_of_images",
     "split",
     "splits",
     "training_batches",

@@ -90,6 +90,10 @@ class Prepared(RawDataset):
             return np.array([hash_of(self.images, index) for index in indices], np.int64)
         return np.asarray(self.content)[indices]
 
+    def hashes_of(self, indices: np.ndarray) -> list[str]:
+        """Return `content_of` the images as 16 hexadecimal digits each."""
+        return [f"{content:016x}" for content in self.content_of(indices).view(np.uint64).tolist()]
+
     @property
     def pictures(self) -> np.ndarray:
         """Pictures of the images or recordings, uint8 `[N, 1 or 3, H, W]`."""

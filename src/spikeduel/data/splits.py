@@ -175,8 +175,8 @@ def _sample(
 
 def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> None:
     """Write a CSV with a line for each used image and fold, atomically: `path` (relative to the
-    data's folder) or `index` (from 0), `split` (train, val or test), and any `fold` and `group`, by
-    the user's name for it if there is one.
+    data's folder) or `index` (from 0), `split` (train, val or test), any `fold` and `group`, by
+    the user's name for it if there is one, and `image` (`Prepared.hashes_of`).
     """
     has_folds, names = splits[0].fold is not None, prepared.names
     groups = prepared.groups if prepared.group_names is None else prepared.group_names
@@ -186,14 +186,25 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
         temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        more = ["fold"] * has_folds + ["group"] * (groups is not None)
+        more = ["fold"] * has_folds + ["group"] * (groups is not None) + ["image"]
         writer.writerow(["index" if names is None else "path", "split", *more])
         for split in splits:
             for side in ("train", "val", "test"):
-                for index in getattr(split, side).tolist():
+                indices = getattr(split, side)
+                for index, image in zip(indices, prepared.hashes_of(indices), strict=True):
                     fold = [split.fold] * has_folds
                     group = [] if groups is None else [groups[index]]
-                    writer.writerow([names[index] if names else index, side, *fold, *group])
+                    writer.writerow([names[index] if names else index, side, *fold, *group, image])
+
+
+def sides_of_images(path: Path, fold: int | None) -> dict[str, str]:
+    """Return the `split` of each `image` in a CSV of `write_splits`; of a copy, the first one.
+
+    Raises `OSError` or `KeyError` if there is no such file, or another one.
+    """
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("fold") in (None, str(fold))]
+    return {row["image"]: row["split"] for row in reversed(rows)}
 
 
 def assign(

@@ -1,8 +1,9 @@
 """Trained models on data: evaluate, label files, export and import."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from spikeduel.exchange.exporting import ExportCheck
 from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
+from spikeduel.results.audit import Counts
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment, effects, read_experiment
 from spikeduel.spiking.kernels import unfused
@@ -39,7 +41,13 @@ _NAME_IT = (
 
 
 class Evaluation(Test):
+    """Measures of a model on images; `seen` counts them by the side on which its training had them.
+
+    It is None if nothing says on which side an image was.
+    """
+
     robustness: Robustness | None = None
+    seen: Counts | None = None
 
 
 def evaluate(
@@ -64,20 +72,15 @@ def evaluate(
     if part == "all":
         prepared, nothing = _prepared(card, experiment, progress), np.arange(0)
         split = Split(nothing, nothing, np.arange(len(prepared)), "all")
-        if prepared.fingerprint in _fingerprints(card):
-            progress.say(
-                f"warning: {card.contender} was trained on most of these images. Accuracy on them "
-                "does not carry over to new images: use --part test."
-            )
     else:
-        prepared, split, known = _test_part(card, experiment, progress, store)
-        if not known:
-            few = f" {len(split.test):,} of {len(prepared):,} are tested; --part all tests all."
-            progress.say(
-                f"note: these data are not those that {card.contender} was trained on, or only a "
-                "part of them. If some of its training or validation are among them, accuracy is "
-                f"too high.{few * (len(split.test) < len(prepared))}"
-            )
+        prepared, split = _test_part(card, experiment, progress, store)
+    seen = _seen(model, prepared, experiment, split.test)
+    if seen is None or seen.test < len(split.test):
+        few = f" {len(split.test):,} of {len(prepared):,} are tested; --part all tests all."
+        progress.say(
+            _on_seen(seen, card.contender, len(split.test))
+            + few * (len(split.test) < len(prepared))
+        )
     batches = EvaluationBatches(*prepared.held, split.test)
     tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
     with seeded(card.seed):
@@ -93,6 +96,40 @@ def evaluate(
         encoding_spread=spread,
         calibration=calibrated,
         robustness=robustness.summary(answers.accuracy, corrupted),
+        seen=seen,
+    )
+
+
+def _seen(
+    model: Model, prepared: Prepared, experiment: Experiment, tested: np.ndarray
+) -> Counts | None:
+    side_of: dict[str, str] | None = None
+    with suppress(InputError):  # a file of groups may be gone
+        if split := _split_as_then(model.card, prepared, experiment):
+            sides = ("test", split.test), ("val", split.val), ("train", split.train)
+            side_of = {image: side for side, part in sides for image in prepared.hashes_of(part)}
+    with suppress(OSError, KeyError):  # no split.csv, or not one of a run
+        if side_of is None and model.file:
+            run = model.file.resolve().parent.parent
+            side_of = data.sides_of_images(run / "split.csv", model.card.trained_on.get("fold"))
+    if side_of is None:
+        return None
+    counts = Counter(map(side_of.get, prepared.hashes_of(tested)))
+    return Counts(train=counts["train"], val=counts["val"], test=counts["test"])
+
+
+def _on_seen(seen: Counts | None, name: str, tested: int) -> str:
+    if seen is None:
+        return (
+            f"note: it is not known which images {name} was trained on (split.csv of its run says "
+            "so, for a model in the run's folder models/). If some are among these, accuracy is "
+            "too high."
+        )
+    return (
+        f"{'warning' if seen.train + seen.val else 'note'}: {name} was trained on {seen.train:,} "
+        f"of these {tested:,} images, and validated on {seen.val:,}, by the bytes of their files. "
+        "Accuracy on images of the training does not carry over to new ones: use --part test on "
+        "the data that it was trained on."
     )
 
 
@@ -111,7 +148,7 @@ def test_images(
     if experiment is None:
         experiment = trained_on(model)
         require_the_same(model.card, experiment, progress)
-    prepared, split, _ = _test_part(model.card, experiment, progress, store)
+    prepared, split = _test_part(model.card, experiment, progress, store)
     places = np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)
     return *_some(prepared, split.test[places]), prepared.name
 
@@ -128,7 +165,7 @@ def examples(
         experiment = Experiment(dataset=origin.checked.dataset) if origin else trained_on(model)
         if not data.is_at_hand(experiment.dataset):
             raise InputError(f"{visible(experiment.dataset)[:80]} is not on this machine.")
-        prepared, split, _ = _split(card, experiment, progress)
+        prepared, split = _split(card, experiment, progress)
     except InputError as error:
         progress.say(f"note: no sample images are at hand ({error}) Upload one, or draw.")
         return np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
@@ -170,14 +207,11 @@ def trained_on(model: Model, settings: Mapping[str, Any] | None = None) -> Exper
     return experiment
 
 
-def _fingerprints(card: ModelCard) -> list[str]:
-    return [mark for name in ("fingerprint", "ungrouped") if (mark := card.trained_on.get(name))]
-
-
 def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress) -> None:
     """Raise `InputError` unless `experiment` has the data that the card names."""
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
-    then = _fingerprints(card)
+    names = ("fingerprint", "ungrouped")
+    then = [mark for name in names if (mark := card.trained_on.get(name))]
     if then and prepared.fingerprint not in then:
         raise InputError(
             f"{card.contender} was trained on {visible(card.dataset)[:80]} with the fingerprint "
@@ -215,21 +249,24 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
 
 def _test_part(
     card: ModelCard, experiment: Experiment, progress: Progress, store: Place
-) -> tuple[Prepared, Split, bool]:
-    prepared, split, known = _split(card, experiment, progress)
+) -> tuple[Prepared, Split]:
+    prepared, split = _split(card, experiment, progress)
     try:
         opened(store).note_test_use(images_digest(prepared, split.test))
     except InputError as error:
         progress.say(f"this use of the test images is not counted: {error}")
-    return prepared, split, known
+    return prepared, split
 
 
-def _split(
-    card: ModelCard, experiment: Experiment, progress: Progress
-) -> tuple[Prepared, Split, bool]:
-    """Return the data and split for the model of `card`, and True if it was trained on them."""
-    prepared, then = _prepared(card, experiment, progress), card.trained_on
-    grouped = prepared
+def _split(card: ModelCard, experiment: Experiment, progress: Progress) -> tuple[Prepared, Split]:
+    prepared = _prepared(card, experiment, progress)
+    split = _split_as_then(card, prepared, experiment)
+    return prepared, data.split(prepared, experiment) if split is None else split
+
+
+def _split_as_then(card: ModelCard, prepared: Prepared, experiment: Experiment) -> Split | None:
+    """Return the split of the training of `card`, None if it was of other data."""
+    grouped, then = prepared, card.trained_on
     if then.get("group_by") is not None and prepared.fingerprint == then["ungrouped"]:
         grouped = data.regrouped(prepared, then["group_by"])
         if grouped.fingerprint != then["fingerprint"]:
@@ -238,10 +275,10 @@ def _split(
                 f"{card.contender} was trained. Restore the file, or train again."
             )
     if grouped.fingerprint != then.get("fingerprint"):
-        return prepared, data.split(prepared, experiment), False
+        return None
     as_then = {name: then[name] for name in ("split", "split_seed", "limit", "folds")}
     fold = then.get("fold") or 0
-    return prepared, data.split(grouped, replace(experiment, **as_then), fold), True
+    return data.split(grouped, replace(experiment, **as_then), fold)
 
 
 def predict_files(

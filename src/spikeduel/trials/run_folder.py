@@ -115,9 +115,7 @@ def write_predictions(
         classes=list(prepared.classes),
         indices=test.tolist(),
         labels=np.asarray(prepared.labels)[test].tolist(),
-        images=[
-            f"{content:016x}" for content in prepared.content_of(test).view(np.uint64).tolist()
-        ],
+        images=prepared.hashes_of(test),
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
         trials=[
             SeedAnswers(
