@@ -3,7 +3,6 @@
 The rival is the most accurate contender of the other kind (spiking or not), else the second best.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import structs
@@ -20,7 +19,6 @@ from spikeduel.results.run import (
     Lead,
     Pair,
     Quantity,
-    Reason,
     Results,
     Step,
 )
@@ -55,31 +53,24 @@ def decide(results: Results) -> Answer:
     leads = {quantity: _lead(quantity, results) for quantity in QUANTITIES}
     decided_by = DECIDED_BY[results.experiment.answer_for]
     accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
-    take, reason, level = _taken(results, accuracies, leads[decided_by])
-    rival = None
-    if take:
-        others = _of_other_kind(take, [name for name in accuracies if name != take], results)
-        rival = max(others, key=accuracies.__getitem__, default=None)
-    return Answer(
-        take=take,
-        reason=reason,
-        decided_by=decided_by,
-        level=level,
-        rival=rival,
-        pair=results.comparison.pair(take, rival) if take and rival else None,
-        leads=list(leads.values()),
-        steps=_steps(results),
+    answer = _taken(results, accuracies, leads[decided_by])
+    if take := answer.take:
+        rival = _rival(take, [name for name in accuracies if name != take], accuracies, results)
+        pair = results.comparison.pair(take, rival) if rival else None
+        answer = structs.replace(answer, rival=rival, pair=pair)
+    return structs.replace(
+        answer, decided_by=decided_by, leads=list(leads.values()), steps=_steps(results)
     )
 
 
-def _taken(
-    results: Results, accuracies: Mapping[str, float], costs: Lead
-) -> tuple[str | None, Reason, list[str]]:
-    """Return the contender to take, why, and others that are level with it on too few images."""
+def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Answer:
+    """Return the contender to take, why, and others that are level with it on too few images; or
+    the pair that so few images do not tell apart.
+    """
     if not accuracies:
-        return None, "not_finished", []
+        return Answer(take=None, reason="not_finished")
     if any(map(is_leak, results.comparison.caveats)):
-        return None, "leakage", []
+        return Answer(take=None, reason="leakage")
     unlearned = {
         name
         for finding in with_id(results.comparison.caveats, "at_chance")
@@ -87,35 +78,41 @@ def _taken(
     }
     learned = {name: share for name, share in accuracies.items() if name not in unlearned}
     if not learned:
-        return None, "nothing_learned", []
+        return Answer(take=None, reason="nothing_learned")
     if len(accuracies) == 1:
-        return next(iter(learned)), "alone", []
+        return Answer(take=next(iter(learned)), reason="alone")
+    experiment = results.experiment
     take = choose(
         learned,
         results.comparison.pair,
         lambda one, other: cheaper(costs, one, other, results).leader,
-        results.experiment.answer_for == "accuracy",
-        results.experiment.tolerance,
+        experiment.answer_for == "accuracy",
+        experiment.tolerance,
     )
     pairs = {name: results.comparison.pair(take, name) for name in learned if name != take}
     level = []
     if too_few(results):
-        level = [name for name, pair in pairs.items() if not (pair and pair.excludes_zero)]
+        level = [
+            name
+            for name, pair in pairs.items()
+            if not (pair and (pair.excludes_zero or is_within(pair, experiment.tolerance)))
+        ]
         kinds = {trial.contender: trial.spiking for trial in results.trials}
         decided = [kinds[name] for name in pairs if name not in level]
         if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
-            return None, "too_few_images", []
+            rival = _rival(take, level, accuracies, results)
+            return Answer(take=None, reason="too_few_images", pair=pairs.get(rival or ""))
     trained_less = [
         pairs.get(finding.values["other"])
         for finding in with_id(results.comparison.caveats, "longer_training")
         if finding.values["contender"] == take
     ]
     if any(pair and not pair.negligible for pair in trained_less):
-        return None, "longer_training", []
+        return Answer(take=None, reason="longer_training")
     if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
-        return take, "better", level
+        return Answer(take=take, reason="better", level=level)
     is_highest = all(pair is None or pair.ordered(take).difference > 0 for pair in pairs.values())
-    return take, "higher" if is_highest else "cheaper", level
+    return Answer(take=take, reason="higher" if is_highest else "cheaper", level=level)
 
 
 def choose(
@@ -170,6 +167,11 @@ def is_level(pair: Pair, tolerance: float | None = None) -> bool:
     return led.difference <= enough and most <= MOST_UNSURE * enough
 
 
+def is_within(pair: Pair, tolerance: float | None) -> bool:
+    """Return True if the 90 % interval lies within a given `tolerance` in points."""
+    return tolerance is not None and max(map(abs, pair.ci90)) <= tolerance / 100
+
+
 def too_few(results: Results) -> Finding | None:
     """Return the objection that the test images show only large differences, if so."""
     images = with_id(results.comparison.caveats, "more_images")
@@ -179,6 +181,13 @@ def too_few(results: Results) -> Finding | None:
 def _of_other_kind(name: str, others: Sequence[str], results: Results) -> Sequence[str]:
     spiking = {trial.contender: trial.spiking for trial in results.trials}
     return [other for other in others if spiking[other] != spiking[name]] or others
+
+
+def _rival(
+    name: str, others: Sequence[str], accuracies: Mapping[str, float], results: Results
+) -> str | None:
+    of_other_kind = _of_other_kind(name, others, results)
+    return max(of_other_kind, key=accuracies.__getitem__, default=None)
 
 
 def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> list[Range]:
@@ -218,17 +227,21 @@ def _lead(quantity: Quantity, results: Results) -> Lead:
         return _in_accuracy(lead, best, over, results)
     if quantity == "energy":
         return _in_energy(lead, best, over, results)
-    ratio = means[over].low / means[best].low if means[best].low else math.inf
-    if quantity in ("memory", "size") and ratio < NOTICEABLE:
+    if not noticeably_below(means[best], means[over]):
         return structs.replace(lead, leader=None, evidence="the same")
     disturbed = (
         quantity in ("training", "answer") and was_busy(results, "busy_machine", "busy_budget")
     ) or (quantity == "training" and means[best].low < SHORTEST_TRAINING)
     apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
-    shown = ratio >= NOTICEABLE and apart and not disturbed
     # JSON has no infinity: a lead over nothing has no number.
-    by = ratio if math.isfinite(ratio) else None
-    return structs.replace(lead, by=by, evidence="shown" if shown else "not shown")
+    by = means[over].low / means[best].low if means[best].low else None
+    evidence: Evidence = "shown" if apart and not disturbed else "not shown"
+    return structs.replace(lead, by=by, evidence=evidence)
+
+
+def noticeably_below(one: Range, other: Range) -> bool:
+    """Return True if all of `one` lies below `other`, by more than measurements differ."""
+    return one.low < other.low and NOTICEABLE * one.high <= other.low
 
 
 def was_busy(results: Results, *ids: str) -> bool:
@@ -245,18 +258,17 @@ def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
     if not {one, other} <= costs.values.keys() or is_disturbed:
         return nobody
     cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
-    lead = structs.replace(costs, leader=cheap, over=dear)
     if costs.quantity == "energy":
-        return _in_energy(lead, cheap, dear, results)
-    is_cheaper = costs.values[dear].low >= NOTICEABLE * costs.values[cheap].low
-    return lead if is_cheaper else nobody
+        return _in_energy(costs, cheap, dear, results)
+    is_cheaper = noticeably_below(costs.values[cheap], costs.values[dear])
+    return structs.replace(costs, leader=cheap, over=dear) if is_cheaper else nobody
 
 
 def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     by, pair = lead.values[best].low - lead.values[over].low, results.comparison.pair(best, over)
-    if pair and (pair.conclusion is Conclusion.EQUIVALENT or pair.negligible):
-        return structs.replace(lead, by=by, evidence="equivalent")
     lead = structs.replace(lead, leader=best if by else None, by=by)
+    if pair and (pair.conclusion is Conclusion.EQUIVALENT or pair.negligible):
+        return structs.replace(lead, evidence="equivalent")
     if pair and pair.conclusion.better:
         return structs.replace(lead, evidence="shown" if pair.shows_better else "these models")
     return lead
@@ -264,24 +276,17 @@ def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
 
 def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     accounted = accounted_pair(results, best, over)
-    if accounted is None or not accounted.by_family:
-        if lead.values[best].below(lead.values[over]):
-            return structs.replace(lead, evidence="shown")
-        return structs.replace(lead, leader=None)
-    by_family = accounted.by_family
-    lead = structs.replace(lead, leader=None, by_family=by_family)
-    leaders = [name for name in by_family.get("memory", ()) if name]
-    if len(leaders) != 1:
-        return lead
-    leader, other = leaders[0], over if leaders[0] == best else best
-    ours, theirs = lead.values[leader], lead.values[other]
-    if theirs.low < ours.low and theirs.high < ours.high:
-        return lead  # the table beside it shows the contrary
-    agreed = [family for family, names in by_family.items() if names == leaders]
+    by_family = accounted.by_family if accounted else {}
+    lead = structs.replace(lead, leader=None, over=over, by_family=by_family)
+    if not noticeably_below(lead.values[best], lead.values[over]):
+        return structs.replace(lead, evidence="overlap")
+    agreed = [family for family, names in by_family.items() if names == [best]]
+    if by_family and [name for name in by_family.get("memory", ()) if name] != [best]:
+        return structs.replace(lead, evidence="not shown")
     evidence: Evidence = "with memory" if "memory" in agreed else "not shown"
     if len(agreed) == len(by_family):
         evidence = "shown"
-    return structs.replace(lead, leader=leader, over=other, evidence=evidence)
+    return structs.replace(lead, leader=best, evidence=evidence)
 
 
 def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:

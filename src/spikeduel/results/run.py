@@ -154,6 +154,7 @@ Evidence = Literal[
     "these models",
     "with memory",
     "not shown",
+    "overlap",
     "equivalent",
     "the same",
     "not measured",
@@ -161,6 +162,8 @@ Evidence = Literal[
 """Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
 than measurements differ; of energy: by all accountings. "these models": of these trained
 networks alone. "with memory": by all accountings of the memory of both, not by all others.
+"overlap": the ranges of energy do, or are hardly apart. "the same": by less than measurements
+differ.
 """
 
 
@@ -210,7 +213,8 @@ class Answer(Frozen):
     """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`.
 
     `decided_by`: quantity that decides among contenders that are accurate enough. `level`: others
-    of its kind that too few test images tell apart from it.
+    of its kind that too few test images tell apart from it. `pair`: `take` and `rival`; of the
+    reason "too_few_images" the two that are not told apart.
     """
 
     take: str | None

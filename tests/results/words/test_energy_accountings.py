@@ -67,8 +67,8 @@ def rows(accounted, accountings):
         ({"memory": ["cnn"]}, "with memory on both sides cnn takes less"),
         (
             {"memory": ["cnn", None], "arithmetic": ["snn"], "chip": ["snn"]},
-            "with memory on both sides cnn takes less where ranges do not overlap; by arithmetic "
-            "alone and on named chips snn takes less",
+            "with memory on both sides cnn takes less by some accountings, and ranges overlap by "
+            "others; by arithmetic alone and on named chips snn takes less",
         ),
         (
             {"memory": [None], "arithmetic": ["snn", "cnn"], "measured": ["cnn"]},
@@ -84,8 +84,8 @@ def test_a_family_counts_once_in_words(by_family, said):
 
 def test_the_summary_is_by_the_families_that_have_a_number(accounted):
     assert words.summary(accounted) == (
-        "Energy of snn against cnn: with memory on both sides cnn takes less where ranges do not "
-        "overlap; by arithmetic alone snn takes less."
+        "Energy of snn against cnn: with memory on both sides cnn takes less by some accountings, and "
+        "ranges overlap by others; by arithmetic alone snn takes less."
     )
     none = replace(accounted, by_accounting=accounted.by_accounting[-1:])
     assert words.summary(none) == "Energy of snn against cnn: no accounting gives a number."

@@ -7,6 +7,7 @@ from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Resu
 from spikeduel.results.significance import Measure
 from spikeduel.results.words.costs import amount, families, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, named, per_cent, points
+from spikeduel.settings import Experiment
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -16,12 +17,14 @@ RULE = (
     "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
     "lies within it and the interval ends within three times as much. With --for speed, energy or "
     "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
-    "by less than 1.1 times nobody leads, and in energy the accountings of the memory of both "
-    "decide. --tolerance sets the tolerance. If several would be taken in place of the most "
-    "accurate, the most accurate of these is compared with the others of them, and so on. Where "
-    "the machine was busy, times decide nothing. Nobody is taken where test images leak into "
-    "training, nor where the one that is ahead was trained longer, nor where no difference "
-    "between the kinds is shown and the test images are too few to show one of five points."
+    "by less than 1.1 times nobody leads. In energy, nobody leads where the ranges overlap, else "
+    "the accountings of the memory of both decide. --tolerance sets the tolerance. If several "
+    "would be taken in place of the most accurate, the most accurate of these is compared with "
+    "the others of them, and so on. Where the machine was busy, times decide nothing. Nobody is "
+    "taken where test images leak into training, nor where the one that is ahead was trained "
+    "longer, nor where no difference between the kinds is shown and the test images are too few "
+    "to show one of five points, unless the 90 % interval of the difference lies within the "
+    "--tolerance that is given."
 )
 TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
@@ -40,7 +43,7 @@ MEANINGS: dict[Quantity | Measure, str] = {
     "energy": (
         "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
         "cheapest to the dearest way to compute it. The accountings with memory on both sides say "
-        "who leads."
+        "who leads, unless the ranges overlap."
     ),
     "memory": "Memory of a process at its first answer, Python and PyTorch included.",
     "size": "Size of the weights.",
@@ -52,11 +55,12 @@ _WHY_NOT: dict[Reason, str] = {
     "longer_training": "the more accurate one was trained longer: its lead is not shown",
     "nothing_learned": "no contender is shown to have learned anything",
     "not_finished": "no trial was finished",
-    "too_few_images": "with {tested} a lead of {lead} is not shown",
+    "too_few_images": "the test images are too few",
 }
 _ACCOUNTINGS: dict[Evidence, str] = {
     "shown": ", estimated by all accountings",
     "with memory": ", estimated with memory on both sides",
+    "not shown": ", estimated by some accountings with memory on both sides",
 }
 _SETTLES = {
     "--split": "keeps pictures of one person, object or scan on one side of the split",
@@ -70,7 +74,7 @@ def headline(results: Results) -> str:
     """Return whom to take and why, or why nobody."""
     answer = results.answer
     if answer.take is None:
-        return f"No answer: {_why_not(answer, results)}."
+        return f"No answer{_asked(results.experiment)}: {_why_not(answer)}."
     take = _with_kind(results, answer.take)
     if answer.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
@@ -85,11 +89,20 @@ def headline(results: Results) -> str:
     return f"Take {take}: {why} ({details}).{_level(answer, results)}{_untrained(answer, results)}"
 
 
-def _why_not(answer: Answer, results: Results) -> str:
-    pair = next(iter(results.comparison.pairs), None)
-    tested = pair and f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
-    lead = points(abs(pair.difference)) if pair else ""
-    return _WHY_NOT[answer.reason].format(tested=tested, lead=lead)
+def _asked(experiment: Experiment) -> str:
+    """Return the question, unless it is the default."""
+    question = f" for {experiment.answer_for}" if experiment.answer_for != "accuracy" else ""
+    if experiment.tolerance is not None:
+        question += f" within {experiment.tolerance:g} points"
+    return question and f",{question}"
+
+
+def _why_not(answer: Answer) -> str:
+    if (pair := answer.pair) is None:
+        return _WHY_NOT[answer.reason]
+    tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
+    apart = points(abs(pair.difference))
+    return f"{tested} are too few to tell {pair.led.a} from {pair.led.b}, {apart} apart"
 
 
 def _level(answer: Answer, results: Results) -> str:
@@ -149,6 +162,8 @@ def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
     low, high = sorted((lead.values[take].low, lead.values[rival].low))
     times = _times(high / low) if low else "infinitely many times"
     match lead.quantity:
+        case "energy" if found.evidence == "overlap":
+            return True, "the energies of the two overlap"
         case "energy" if found.leader is None:
             return True, "which of the two takes less energy depends on the accounting"
         case "energy":

@@ -322,7 +322,8 @@ def _takes_less(names: Sequence[str | None]) -> str:
         return "accountings contradict one another"
     if not known:
         return "ranges overlap"
-    return f"{known[0]} takes less{' where ranges do not overlap' if None in names else ''}"
+    in_part = " by some accountings, and ranges overlap by others"
+    return f"{known[0]} takes less{in_part if None in names else ''}"
 
 
 def in_order(accounted: AccountedPair) -> list[AccountingResult]:
