@@ -76,7 +76,7 @@ def folder(tmp_path):
     for name in "ab":
         (tmp_path / "pictures" / name).mkdir(parents=True)
         for number in range(24):
-            pixels = rng.integers(0, 255, (8, 8), dtype=np.uint8)
+            pixels = rng.integers(0, 128, (8, 8), dtype=np.uint8) + np.uint8(127 * (name == "b"))
             path = tmp_path / "pictures" / name / f"p{number % 8}_{number}.png"
             Image.fromarray(pixels).save(path)
     return str(tmp_path / "pictures")
@@ -91,10 +91,11 @@ QUICK = (
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ((), {"--seeds", "--folds", "--tune"}),
+        ((), {"--epochs", "--seeds", "--folds"}),
+        (("--epochs", "30", "--batch-size", "4"), {"--seeds", "--folds", "--tune"}),
         (("--group-by", "(p[0-9])_", "--split", "published"), {"--split", "--seeds"}),
     ],
-    ids=["few images", "leakage"],
+    ids=["nothing learned", "few images", "leakage"],
 )
 def test_the_first_steps_of_a_run_work_on_it(more, expected, folder, unreported):
     done = CliRunner().invoke(app, ["compare", folder, *QUICK, *more, "--out", "first"])

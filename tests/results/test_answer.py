@@ -421,6 +421,12 @@ def test_one_training_each_shows_nothing_of_others():
         # Folds for a small test set come once; more images have no command.
         ([example("few_test_images"), example("few_groups")], [(["--folds", "5"], 10.0)]),
         ([example("more_images", detectable=0.02)], [([], None)]),
+        # Who learned nothing is trained longer, before anything else.
+        (
+            [example("at_chance", remedy="--minutes 6"), finding("one_seed")],
+            [(["--minutes", "6"], 6.0), (["--seeds", "6"], 10.0)],
+        ),
+        ([example("at_chance", remedy="--epochs 16")], [(["--epochs", "16"], 8.0)]),
         ([example("more_images", remedy="rename val to test")], [([], None)]),
     ],
 )

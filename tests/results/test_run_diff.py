@@ -6,7 +6,7 @@ from msgspec import structs
 
 from made_operations import plain, spiking
 from made_times import untimed
-from made_trials import dataset, results, trial, tuning
+from made_trials import dataset, results, scored, trial, tuning
 from spikeduel.results import predictions, run_diff
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
@@ -27,7 +27,14 @@ def make_run(tmp_path):
     """
 
     def make(
-        name, wrong, experiment=EXPERIMENT, images=range(NUM), environment=HERE, about=None, **more
+        name,
+        wrong,
+        experiment=EXPERIMENT,
+        images=range(NUM),
+        environment=HERE,
+        about=None,
+        test=None,
+        **more,
     ):
         run = tmp_path / "runs" / name
         write_experiment(run / "experiment.toml", experiment)
@@ -39,6 +46,7 @@ def make_run(tmp_path):
                 seconds=[2.0, 4.0],
                 latency=untimed(None, None, "cpu"),
                 operations=spiking() if contender == "snn" else plain(),
+                **({"test": test} if test else {}),
             )
             for contender, numbers in wrong.items()
             for seed in range(len(numbers))
@@ -154,6 +162,7 @@ def summary(name="images-strong-85380ed6", **settings):
         created="2001-02-03T04:05:06+00:00",
         dataset="images",
         accuracy={"vgg-lif": [0.5, 0.75], "vgg-relu": [0.5], "broken": []},
+        measure="accuracy",
         models=[],
         settings=settings,
     )
@@ -167,6 +176,17 @@ def test_a_run_has_a_line_for_each_contender():
         ["2001-02-03", "04:05", "vgg-relu", "50.00"],
         ["broken", "failed"],
     ]
+
+
+def test_runs_are_listed_by_the_measure_that_decides(make_run):
+    # Always the class of 300 of 320 images: 93.75 %, and half of balanced accuracy.
+    constant = scored(0.9375, (300, 20), [[300, 0], [20, 0]])
+    run = make_run("rare", {"snn": [0]}, test=constant)
+    (listed,) = run_diff.list_runs(run.parent)
+    assert (listed.measure, listed.accuracy) == ("balanced_accuracy", {"snn": [0.5]})
+    table, _ = run_diff.table([structs.replace(listed, accuracy={"snn": [0.5], "broken": []})])
+    assert "50.00 (balanced)" in table
+    assert "failed (" not in table
 
 
 def test_only_settings_that_fit_have_a_column_and_the_others_are_named():

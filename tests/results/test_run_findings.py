@@ -36,13 +36,13 @@ def caveats(trials=(), experiment=EXPERIMENT, **about):
     return [caveat for caveat in every if caveat.id != "untuned"]
 
 
-def at_chance(contenders, stopped_early, chance=0.2, improving=False):
+def at_chance(contenders, stopped_early, chance=0.2, remedy=None):
     return finding(
         "at_chance",
         contenders=contenders,
         chance=chance,
         stopped_early=stopped_early,
-        improving=improving,
+        remedy=remedy,
     )
 
 
@@ -235,6 +235,13 @@ def test_with_unbalanced_classes_the_nearest_neighbour_is_compared_by_balanced_a
 # ---- chance
 
 
+def test_who_learned_nothing_in_minutes_is_to_have_more_of_them():
+    budget = Budget(minutes=1.5, given=False, epoch_seconds={}, epochs={})
+    trials = [fold(0.2, None, stopped="limit")]
+    told = find_caveats(RunContext(EXPERIMENT, dataset(), trials, budget=budget))
+    assert with_id(told, "at_chance")[0].remedy == "--minutes 6"
+
+
 def answered(confusion):
     supports = [sum(row) for row in confusion]
     right = sum(row[k] for k, row in enumerate(confusion))
@@ -297,11 +304,11 @@ def test_pretrained_weights_and_their_lack_are_said():
                 fold(0.2, None, converged=True),
                 fold(0.2, None, stopped="limit", converged=False, seed=1),
             ],
-            [at_chance(["snn"], stopped_early=False, improving=True)],
+            [at_chance(["snn"], stopped_early=False, remedy="--epochs 16")],
         ),
         (
             [fold(0.2, None, stopped="limit", converged=True)],
-            [at_chance(["snn"], stopped_early=False)],
+            [at_chance(["snn"], stopped_early=False, remedy="--epochs 16")],
         ),
     ],
 )

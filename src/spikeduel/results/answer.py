@@ -323,6 +323,10 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
     match options:
         case ["--split", _]:
             return a_seed * seeds
+        case ["--minutes", number]:
+            return float(number) * seeds * folds
+        case ["--epochs", number]:
+            return a_seed * seeds * int(number) / (results.experiment.epochs or 1)
         case ["--folds", number]:
             return a_seed * seeds * int(number) / folds
         case ["--seeds", number]:

@@ -11,7 +11,7 @@ from spikeduel.results.columns import averaged, render
 from spikeduel.results.comparison import DUELS, load_run, runs_in
 from spikeduel.results.findings import with_id
 from spikeduel.results.run import Results
-from spikeduel.results.significance import Difference
+from spikeduel.results.significance import Difference, Measure
 from spikeduel.results.words.numbers import as_text
 from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
@@ -31,12 +31,15 @@ LONGEST_VALUE = 24
 
 
 class RunSummary(Frozen):
-    """A run at a glance: `accuracy` of each seed, by contender; differing `settings`."""
+    """A run at a glance: `accuracy` of each seed, by contender, in the `measure` that decides;
+    differing `settings`.
+    """
 
     run: str
     created: str
     dataset: str
     accuracy: dict[str, list[float]]
+    measure: Measure
     models: list[str]
     settings: dict[str, Any]
 
@@ -58,9 +61,10 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
             created=results.created,
             dataset=results.dataset.name,
             accuracy={
-                name: list(accuracy.of_seeds(results.of(name), "accuracy").values())
+                name: list(accuracy.of_seeds(results.of(name), results.measure).values())
                 for name in results.contenders
             },
+            measure=results.measure,
             models=[str(run / trial.model) for trial in results.trials if trial.model],
             settings={name: values[name] for name in names},
         )
@@ -158,9 +162,14 @@ def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str,
         beginnings = [path.name, f"  {moment}{place}"]
         for number, (beginning, name) in enumerate(zip_longest(beginnings, run.accuracy)):
             row = {"run": beginning or "", **(dict.fromkeys(values, "") if number else values)}
-            got = str(averaged(run.accuracy[name]) or "failed") if name else ""
+            got = _got(run, name) if name else ""
             rows.append({**row, "contender": name or "", "accuracy, %": got})
     return rows
+
+
+def _got(run: RunSummary, contender: str) -> str:
+    balanced = " (balanced)" if run.measure == "balanced_accuracy" else ""
+    return f"{got}{balanced}" if (got := averaged(run.accuracy[contender])) else "failed"
 
 
 def title(setting: str) -> str:

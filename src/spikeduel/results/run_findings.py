@@ -35,6 +35,8 @@ FAR_TOO_FEW = 3
 """Points: test images that show no smaller lead are named first."""
 FEW_GROUPS = 10
 """Tested groups below which a trait of one can pass for a trait of a contender."""
+MUCH_LONGER = 4
+"""Times as long that contenders are to train that have learned nothing."""
 STILL_RISING = 0.005
 """Gain in the expected best, from half the trials to all, that is worth naming."""
 
@@ -83,6 +85,14 @@ class RunContext:
             else pair
             for pair in self.pairs
         ]
+
+    @property
+    def longer_training(self) -> str | None:
+        """The option that trains `MUCH_LONGER` times as long."""
+        if self.budget:
+            return f"--minutes {math.ceil(MUCH_LONGER * self.budget.minutes)}"
+        epochs = self.experiment.epochs
+        return f"--epochs {MUCH_LONGER * epochs}" if epochs else None
 
     @property
     def has_few_groups(self) -> bool:
@@ -268,11 +278,12 @@ def wide_margin(run: RunContext) -> Iterator[Values]:
 def at_chance(run: RunContext) -> Iterator[Values]:
     if contenders := run.always_at_chance:
         trials = [trial for name in contenders for trial in run.tested[name]]
+        stopped_early = all(trial.stopped == "early" for trial in trials)
         yield {
             "contenders": contenders,
             "chance": share_of_most_frequent(trials),
-            "stopped_early": all(trial.stopped == "early" for trial in trials),
-            "improving": any(trial.converged is False for trial in trials),
+            "stopped_early": stopped_early,
+            "remedy": None if stopped_early else run.longer_training,
         }
 
 

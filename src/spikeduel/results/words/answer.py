@@ -63,6 +63,8 @@ _ACCOUNTINGS: dict[Evidence, str] = {
     "not shown": ", estimated by some accountings with memory on both sides",
 }
 _SETTLES = {
+    "--minutes": "trains longer, so that all learn something",
+    "--epochs": "trains longer, so that all learn something",
     "--split": "keeps pictures of one person, object or scan on one side of the split",
     "--folds": "tests every image once",
     "--seeds": "shows whether other trainings agree",
