@@ -308,7 +308,7 @@ def measured(
     found = moved.search(images, same, asked, TerminalProgress(), shapes)
     index, ratio = found.nearest[count:], found.ratio[count:]
     moved_seconds, began = time.process_time() - began, time.process_time()
-    by_tone = edited.search(images, same, asked, TerminalProgress(), shapes)
+    by_tone = edited.search(moved.middles(images, shapes), same, asked, TerminalProgress())
     edited_seconds = time.process_time() - began
     is_moved, is_edited = ratio < NEAR, by_tone.ratio[count:] < LIMITS[EDITED]
     known, rows, start = np.append(same[:count], -1), {}, 0

@@ -172,9 +172,13 @@ def conclude(
         if answered:
             answered(comparison)
         if not is_written:
-            held = RunData(prepared, splits, ready.audit)
             for drawn in progress.track([comparison], "drawing the report"):
-                report(drawn, progress=progress, own_code=experiment.own_code, held=held)
+                report(
+                    drawn,
+                    progress=progress,
+                    own_code=experiment.own_code,
+                    held=RunData(prepared, splits, ready.audit),
+                )
     return comparison
 
 

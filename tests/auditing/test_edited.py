@@ -4,13 +4,13 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing.copies import EDITED, LIMITS
-from spikeduel.auditing.edited import search, unexplained, without_bars
+from spikeduel.auditing.edited import search, unexplained
+from spikeduel.auditing.moved import middles
 from spikeduel.data import Split
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 
 COUNT, COPIES = 1000, 40
-NO_SHAPES = np.empty((0, 2))
 
 
 def boxed(images):
@@ -37,7 +37,7 @@ def test_edited_copies_are_found_and_new_images_are_copies_of_none(kind):
     together = np.concatenate([train, EDITS[kind](train[:COPIES]), new])
     order = np.arange(len(together))
     split = Split(order[:COUNT], order[:0], order[COUNT:], "official")
-    copies = search(together, order, split, Progress(), NO_SHAPES)
+    copies = search(together, order, split, Progress())
     is_copy = copies.ratio < LIMITS[EDITED]
     named = copies.nearest[COUNT : COUNT + COPIES] == np.arange(COPIES)
     assert (named & is_copy[COUNT : COUNT + COPIES]).sum() >= 36
@@ -51,7 +51,7 @@ def test_equal_and_uniform_images_are_no_edited_copies():
     same = np.array([*range(12), 0, 1, 12, 13])
     order = np.arange(16)
     split = Split(order[:12], order[:0], order[12:], "official")
-    copies = search(images, same, split, Progress(), NO_SHAPES)
+    copies = search(images, same, split, Progress())
     assert (copies.ratio >= LIMITS[EDITED]).all()
 
 
@@ -65,17 +65,10 @@ def test_black_bars_are_no_common_edge_or_tone():
     images[61] = np.where(images[59] > 0, 255 - images[59], 0)
     order = np.arange(62)
     split = Split(order[:60], order[:0], order[60:], "official")
-    unknown = search(images, order, split, Progress(), NO_SHAPES)
-    known = search(images, order, split, Progress(), shapes)
+    unknown = search(images, order, split, Progress())
+    known = search(middles(images, shapes), order, split, Progress())
     assert unknown.ratio[60] < LIMITS[EDITED] < 0.7 < known.ratio[60]
     assert (known.nearest[61], known.ratio[61] < LIMITS[EDITED]) == (59, True)
-
-
-def test_a_picture_is_stretched_over_its_bars():
-    images = np.array([[[[0, 0, 0], [1, 2, 3], [0, 0, 0]]], [[[0, 4, 0], [0, 5, 0], [0, 6, 0]]]])
-    filled = without_bars(images.astype(np.uint8), np.array([[20, 60], [60, 20]]))
-    expected = [[[[1, 2, 3]] * 3], [[[4] * 3, [5] * 3, [6] * 3]]]
-    np.testing.assert_array_equal(filled, expected)
 
 
 def test_tones_explain_an_image_whatever_one_becomes():

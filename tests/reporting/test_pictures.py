@@ -46,7 +46,7 @@ def test_without_originals_the_prepared_images_are_shown(make_prepared):
 def test_pictures_of_a_pair_lie_side_by_side(planted):
     (pair,) = examine(baseline(dataset="digits"), planted, SPLIT).details.pairs[:1]
     (shown,) = pictures.pairs([pair], planted)
-    assert (shown.title, shown.warns) == ("three / two", True)
+    assert (shown.title, shown.warns) == ("three / two: equal images, different labels", True)
     assert [words for _, words in shown.images] == ["test, image 50", "training, image 1"]
     for source, _ in shown.images:
         np.testing.assert_array_equal(pixels(source), planted.images[1, 0])

@@ -64,7 +64,7 @@ def check(context: AuditContext) -> Fields:
         MOVED: moved.search(images, same, split, progress, shapes),
     }
     if stretches is None:
-        relatives[EDITED] = edited.search(images, same, split, progress, shapes)
+        relatives[EDITED] = edited.search(moved.middles(images, shapes), same, split, progress)
     else:
         relatives = {STRETCH: stretches.earlier} | relatives
     copies = copied(relatives, same)
@@ -292,8 +292,8 @@ def validation_copies(audit: Audit) -> Iterator[Values]:
 
 @finds("near_across_sides")
 def near_across_sides(audit: Audit) -> Iterator[Values]:
-    near, counts = audit.near_duplicates, audit.counts
-    if near.across > SMALL_SHARE * (counts.test + counts.val):
+    near, counts, is_said = audit.near_duplicates, audit.counts, any(near_test_in_training(audit))
+    if near.across > SMALL_SHARE * (counts.test + counts.val) and not is_said:
         yield {
             "count": near.across,
             "in_training": near.test_in_training,
@@ -304,7 +304,7 @@ def near_across_sides(audit: Audit) -> Iterator[Values]:
 @finds("moved_across_sides")
 def moved_across_sides(audit: Audit) -> Iterator[Values]:
     count, counts = sum(kind.across for kind in changed(audit)), audit.counts
-    if count > MOVED_SHARE * (counts.test + counts.val):
+    if count > MOVED_SHARE * (counts.test + counts.val) and not any(moved_test_in_training(audit)):
         yield {
             "count": count,
             "in_training": sum(kind.test_in_training for kind in changed(audit)),

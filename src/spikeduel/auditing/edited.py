@@ -2,8 +2,7 @@
 
 Candidates are the nearest by directions of gradients in cells, light to dark like dark to light, at
 equal contrast: tones hardly change them. The original is the candidate whose best cells hardly
-differ and whose tones explain the image's, whatever one becomes in the other. Black bars around
-pictures that were padded to squares count for neither.
+differ and whose tones explain the image's, whatever one becomes in the other.
 """
 
 import numpy as np
@@ -12,10 +11,9 @@ from torch import Tensor
 
 from spikeduel.auditing.neighbours import Relatives, compared, grey, lowest, oriented
 from spikeduel.data import Split
-from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
+from spikeduel.data.disk_arrays import in_parts, rows_of
 from spikeduel.system.progress import Progress
 
-BLOCK = 1024
 NEAREST = 10
 """Candidates of an image."""
 LONGEST_SIDE = 32
@@ -28,16 +26,10 @@ LEAST_TEXTURE = 0.5
 """Length of two cells together above which there is something to compare."""
 
 
-def search(
-    images: np.ndarray, same: np.ndarray, split: Split, progress: Progress, shapes: np.ndarray
-) -> Relatives:
+def search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:
     """Return the edited copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
     `same` `[N]`). A ratio is the best candidate's difference over the others' median.
-
-    `shapes` `[N, 2]` are sizes before padding to squares, if known.
     """
-    if len(shapes) and images.shape[2] == images.shape[3]:
-        images = without_bars(images, shapes)
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
     cells = in_parts(images, _cells)
     greys = in_parts(images, lambda part: grey(part, LONGEST_SIDE).flatten(1).round().byte())
@@ -59,22 +51,6 @@ def search(
             index[block[rows]] = few[rows, np.nanargmin(remains[rows], 1)]
             ratio[block[rows]] = ranked[rows, 0] / usual
     return Relatives(index, ratio)
-
-
-def without_bars(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
-    """Return square `images` uint8 `[N, C, S, S]`, each picture stretched over its black bars.
-    `shapes` `[N, 2]`: heights and widths before padding.
-    """
-    filled, side = empty_array(images.shape), images.shape[-1]
-    bars = np.ceil((1 - shapes / shapes.max(1, keepdims=True)) / 2 * side).astype(int)
-    bars = bars.clip(0, (side - 1) // 2)[:, :, None]
-    inner = (np.arange(side) + 0.5) * (side - 2 * bars) / side
-    rows, columns = (bars + inner.astype(int)).swapaxes(0, 1)
-    for start in range(0, len(images), BLOCK):
-        block = slice(start, start + BLOCK)
-        part = np.take_along_axis(images[block], rows[block, None, :, None], 2)
-        filled[block] = np.take_along_axis(part, columns[block, None, None], 3)
-    return filled
 
 
 def _cells(images: np.ndarray) -> Tensor:

@@ -25,14 +25,8 @@ CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
     recordings.check,
 )
 """Every check fills fields of `Audit`."""
-VERSION = 22
+VERSION = 23
 """Raised when the same data would give another audit."""
-
-REPEATED_BY = {
-    "near_test_in_training": "near_across_sides",
-    "moved_test_in_training": "moved_across_sides",
-}
-"""Notes that only repeat a problem."""
 
 
 def audit(
@@ -102,10 +96,9 @@ def _examine(context: AuditContext) -> PrintedAudit:
 
 
 def findings(audit: Audit) -> tuple[Finding, ...]:
-    """Return the meaning of an audit's numbers, problems first, without notes that repeat one.
-    That images are too few to show a problem is said only where none was found.
+    """Return the meaning of an audit's numbers, problems first. That images are too few to show a
+    problem is said only where none was found.
     """
     found = sorted(find("audit", audit), key=lambda finding: not finding.is_problem)
-    problems = [finding.id for finding in found if finding.is_problem]
-    left_out = {"too_few_to_audit", *map(REPEATED_BY.get, problems)} if problems else ()
-    return tuple(finding for finding in found if finding.id not in left_out)
+    is_ok = not any(finding.is_problem for finding in found)
+    return tuple(finding for finding in found if is_ok or finding.id != "too_few_to_audit")

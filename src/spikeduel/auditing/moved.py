@@ -32,30 +32,34 @@ def search(
     `shapes` `[N, 2]` are sizes before padding to squares, if known: bars would hide copies.
     """
     whole = _search(images, same, split, progress)
-    if not len(shapes) or images.shape[2] != images.shape[3] or (shapes.T[0] == shapes.T[1]).all():
+    if (inner_images := middles(images, shapes)) is images:
         return whole
-    middles = _middles(images, shapes.min(1) / shapes.max(1))
-    inner = _search(middles, same, split, progress)
+    inner = _search(inner_images, same, split, progress)
     index = np.where(inner.ratio < whole.ratio, inner.nearest, whole.nearest)
     return Relatives(index, np.minimum(inner.ratio, whole.ratio))
 
 
-def _middles(images: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return the centre square of each picture, enlarged to its full side, uint8 `[N, C, S, S]`.
+def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+    """Return the centre square of each picture, enlarged to its full side, uint8 `[N, C, S, S]`;
+    `images` themselves where no picture was padded to a square.
 
-    `shares` `[N]` are the parts of the side that black bars leave free. At least two pixels stay.
+    `shapes` `[N, 2]` are sizes before padding, if known. At least two pixels stay.
     """
-    middles, side = empty_array(images.shape), images.shape[-1]
-    margins = np.ceil((1 - shares) / 2 * side).astype(int).clip(0, (side - 2) // 2)
+    if not len(shapes) or images.shape[2] != images.shape[3] or (shapes.T[0] == shapes.T[1]).all():
+        return images
+    centres, side = empty_array(images.shape), images.shape[-1]
+    margins = (
+        np.ceil((1 - shapes.min(1) / shapes.max(1)) / 2 * side).astype(int).clip(0, (side - 2) // 2)
+    )
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
-        middles[block] = images[block]
+        centres[block] = images[block]
         for margin in np.unique(margins[block][margins[block] > 0]):
             indices = start + np.flatnonzero(margins[block] == margin)
             part = images[indices, :, margin:-margin, margin:-margin].astype(np.float32)
             larger = interpolate(torch.from_numpy(part), size=side, mode="bilinear")
-            middles[indices] = larger.round().clamp(0, 255).byte().numpy()
-    return middles
+            centres[indices] = larger.round().clamp(0, 255).byte().numpy()
+    return centres
 
 
 def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:

@@ -110,8 +110,10 @@ def audit(
         typer.echo(render(words.rows(audited)))
         if audited.statistics:
             typer.echo(f"\n{render(words.medians(audited.statistics))}")
-        print_bullets(words.problems(audited), "\nProblems, which invalidate a result")
-        print_bullets(words.examples(audited), "\nFor example")
+        print_bullets(
+            [*words.problems(audited), *words.examples(audited)],
+            "\nProblems, which invalidate a result",
+        )
         print_bullets(words.notes(audited), "\nWorth knowing")
         if text := words.all_clear(audited):
             typer.echo(f"\n{text}")

@@ -15,6 +15,7 @@ from spikeduel.data.folder import files_to_answer
 from spikeduel.data.loader import on_device, training_batches
 from spikeduel.data.pictures import open_picture, prepared_picture
 from spikeduel.data.prepared import (
+    NO_TEST_SET,
     TEST,
     TRAIN,
     VALIDATION,
@@ -28,6 +29,7 @@ from spikeduel.networks.preprocessing import Preprocessing
 
 __all__ = [
     "DATASETS",
+    "NO_TEST_SET",
     "TEST",
     "TRAIN",
     "VALIDATION",

@@ -25,7 +25,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 """Codes of an official split."""
 NO_TEST_SET = (
     "The data have no test set: a tenth of the training images is the test set, and val is for "
-    "validation alone. Rename val to test to test on these images."
+    "validation alone. Rename val to test to test on its images."
 )
 
 

@@ -307,12 +307,12 @@ def _steps(results: Results) -> list[Step]:
     for objection in results.comparison.caveats:
         options = (objection.remedy or "").split()
         minutes = _minutes(options, results)
-        if minutes is None:
-            options = []  # only other data would help
-        wants_images = objection.id == "more_images" and not options
+        wants_images = objection.id == "more_images" and minutes is None
         if wants_images or (minutes is not None and objection.subject != "audit"):
-            step = Step(options=options, minutes=minutes, answers=objection)
-            steps.setdefault(options[0] if options else "", step)
+            step = Step(
+                options=options if minutes is not None else [], minutes=minutes, answers=objection
+            )
+            steps.setdefault(step.options[0] if step.options else "", step)
     return list(steps.values())[:MOST_STEPS]
 
 

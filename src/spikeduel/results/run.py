@@ -72,14 +72,9 @@ class Dataset(Frozen):
         return self.audit.noun if self.audit else "image"
 
     @property
-    def folding(self) -> str | None:
-        """The option that would test more of these images."""
-        return "--folds 5" if self.can_fold else None
-
-    @property
     def testing_more(self) -> str | None:
         """The option, or the change of the data, that would test more of these images."""
-        return self.folding or ("rename val to test" if self.own_validation else None)
+        return ("--folds 5" * self.can_fold or "rename val to test" * self.own_validation) or None
 
     @property
     def leaks(self) -> bool:

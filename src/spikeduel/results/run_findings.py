@@ -173,7 +173,7 @@ def few_groups(run: RunContext) -> Iterator[Values]:
             "some_untested": tested < known,
             "effective": effective if tested - effective >= 0.5 else None,
             "smallest_p": smallest_p(tested) if too_few else None,
-            "remedy": run.dataset.folding if folds_help else None,
+            "remedy": run.dataset.testing_more if folds_help else None,
         }
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data
-from spikeduel.data import Prepared, Split
-from spikeduel.data.prepared import NO_TEST_SET
+from spikeduel.data import NO_TEST_SET, Prepared, Split
 from spikeduel.networks import building, libraries
 from spikeduel.networks.cards import ModelCard
 from spikeduel.results import power

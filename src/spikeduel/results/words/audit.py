@@ -14,6 +14,7 @@ from spikeduel.system.sentences import counted, listed
 
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
+# Kinds of pairs that a problem speaks of.
 PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
     "conflicting_labels": ("equal images, different labels",),
     "test_in_training": ("equal images on two sides", "equal images, different labels"),
@@ -22,8 +23,6 @@ PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
     "moved_test_in_training": ("moved on two sides", "edited on two sides"),
     "leaking_siblings": ("equal images on two sides", "near on two sides"),
 }
-"""Kinds of pairs that a problem speaks of."""
-MOST_EXAMPLES = 3
 SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -60,13 +59,12 @@ def notes(audit: Audit) -> list[str]:
 
 
 def examples(audit: Audit) -> list[str]:
-    """Return the first pairs of images that problems speak of, by file or number."""
     kinds = {kind for problem in audit.problems for kind in PAIRS_OF.get(problem.id, ())}
-    pairs = [pair for pair in audit.details.pairs if pair.kind in kinds][:MOST_EXAMPLES]
-    named = [tuple(image.file or f"image {image.index}" for image in (p.a, p.b)) for p in pairs]
+    pairs = [pair for pair in audit.details.pairs if pair.kind in kinds]
     return [
-        said_of(f"{a} and {b}: {pair.kind}", audit.noun)
-        for (a, b), pair in zip(named, pairs, strict=True)
+        f"{pair.a.file or f'image {pair.a.index}'} and {pair.b.file or f'image {pair.b.index}'}"
+        f": {said_of(pair.kind, audit.noun)}"
+        for pair in pairs[:3]
     ]
 
 
