@@ -22,16 +22,20 @@ from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range, TuningRecord
 from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import files, typed
+from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.evaluating import evaluate
+from spikeduel.trials.jobs import Processes, Workers
 from spikeduel.trials.run_folder import default_name
+from spikeduel.trials.store import Store
+from spikeduel.trials.training import train
 from spikeduel.trials.tuning import read_tuning
 from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
+TWO_CORES = pytest.mark.skipif(len(hardware.cores()) < 2, reason="this machine lends a single core")
 EXPERIMENT = baseline(
     dataset="digits",
     hidden=32,
@@ -390,6 +394,45 @@ def test_the_uses_of_the_test_images_are_counted_and_explained(small, unreported
 
     assert uses(limit=200) == uses(limit=200) == (1, 1, [])
     assert uses(limit=300, learning_rate=1e-3) == (2, 1, [finding("test_uses", uses=2, here=1)])
+
+
+WORKERS = {"here": Workers, "processes": lambda: Processes(2, threads=1)}
+
+
+@pytest.mark.parametrize("kind", ["here", pytest.param("processes", marks=TWO_CORES)])
+def test_trainings_that_are_thrown_away_see_no_test_image(kind, small, monkeypatch, unreported):
+    def slow(trials, *others):
+        return {trial.card.contender: 0.3 for trial in trials}
+
+    monkeypatch.setattr("spikeduel.trials.timing.epoch_seconds", slow)
+    experiment = replace(small, epochs=None, minutes=0.02, limit=200)
+    with WORKERS[kind]() as workers:
+        results = compare(experiment, "out", "s", told := Telling(), workers=workers).results
+    assert any("it is trained anew, with" in line for line in told.said)
+    keys, store = {trial.key for trial in results.trials}, Store("s")
+    thrown_away = set(store.trials()) - keys
+    assert thrown_away
+    uses = [json.loads(line) for line in Path("s/ledger.jsonl").read_text().split("\n") if line]
+    assert sorted(use["trial"] for use in uses) == sorted(keys)
+    assert results.dataset.test_uses == results.dataset.test_uses_here == len(keys)
+    assert not any([*store.folder(key).glob("measures/*.json")] for key in thrown_away)
+    # Nothing is trained twice.
+    records = [store.record(key) for key in store.trials()]
+    assert told.trained == sum(len(record.history) for record in records)
+
+
+def test_a_failed_training_is_not_repeated_to_be_tested(small, monkeypatch, unreported):
+    begun = []
+
+    def failing(loop):
+        begun.append(loop.model.card.contender)
+        if loop.model.card.contender == "small-cnn":
+            raise RuntimeError("lost")
+        return train(loop)
+
+    monkeypatch.setattr("spikeduel.trials.trial.train", failing)
+    compare(replace(small, epochs=1, limit=200), "out", "s")
+    assert sorted(begun) == ["dense-snn", "small-cnn"]
 
 
 def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):

@@ -31,6 +31,7 @@ from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import assemble, doubted_labels, gather, test_uses
 from spikeduel.trials.plan import Plan
 from spikeduel.trials.store import Place, Store, TrialRecord, opened
+from spikeduel.trials.trial import is_whole
 from spikeduel.trials.tuning import Tuning
 
 
@@ -44,8 +45,8 @@ class PreparedComparison:
     audit: Audit
     folder: Path
 
-    def jobs(self, progress: Progress) -> list[Job]:
-        return [Job(trial, self.prepared, progress) for trial in self.plan.trials]
+    def jobs(self, progress: Progress, test: bool = True) -> list[Job]:
+        return [Job(trial, self.prepared, progress, test) for trial in self.plan.trials]
 
 
 def compare(
@@ -79,12 +80,15 @@ def compare(
     if workers.at_once > 1:
         ready.prepared.let_go()  # other processes train
     with progress.trials(ready.plan.seconds):
-        records = workers.run(ready.jobs(progress), store)
+        records = workers.run(ready.jobs(progress, test=False), store)
     if resolved := auto_settings.replanned(ready.plan, records, progress):
         planned = plan.make(resolved, ready.prepared, ready.splits, store, progress)
         ready = replace(ready, plan=planned)
         with progress.trials(planned.seconds):
-            records = workers.run(ready.jobs(progress), store)
+            records = workers.run(ready.jobs(progress, test=False), store)
+    both = zip(ready.jobs(progress), records, strict=True)
+    trained = [job for job, record in both if record.status == "done"]
+    workers.run([job for job in trained if not is_whole(job.trial, store)], store)
     comparison = conclude(ready, records, store, progress, tuned, workers, answered=answered)
     progress.ends(comparison, store)
     return comparison

@@ -218,7 +218,8 @@ def test_evaluate(finished):
     run, _ = finished
     test = json.loads((run / "results.json").read_text())["trials"][0]["test"]
     # Which images lie near training images is the audit's to say.
-    assert document("evaluate", model(run), "digits") == {**test, "robustness": None}
+    seen = {"train": 0, "val": 0, "test": 179}
+    assert document("evaluate", model(run), "digits") == {**test, "robustness": None, "seen": seen}
     said = printed("evaluate", model(run), "digits")
     assert "179 images" in said
     assert re.search(rf"^ *accuracy +{100 * test['accuracy']:.2f} *$", said, re.M)

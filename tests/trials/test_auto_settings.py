@@ -281,6 +281,13 @@ def test_epochs_that_were_timed_as_too_long_are_planned_anew(quick, timed):
     assert auto_settings.replanned(kept, taken(vgg_lif=0.5, vgg_relu=0.1), told) is None
 
 
+def test_trainings_that_were_tested_are_not_planned_anew(quick, timed):
+    resolved = fitted(replace(quick, minutes=1.0, optimism=True))
+    told = Telling()
+    assert auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), told) is None
+    assert told.lines == []
+
+
 def test_equal_epochs_stay_equal_when_they_are_planned_anew(quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
     resolved = fitted(replace(quick, minutes=1.0, budget_by="epochs", per_contender=own))

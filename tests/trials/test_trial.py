@@ -546,7 +546,8 @@ def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_pat
     assert answered(store, record) is None
     told = Telling()
     assert as_stored(trial.run(training, prepared, store, told)) == as_stored(record)
-    assert any("not trained again" in line for line in told.lines)
+    assert (told.trained, told.found) == (0, 0)
+    assert told.lines == [f"  {training.card.title}: trained before, tested now"]
     assert answered(store, record).n == len(split.test)
 
 

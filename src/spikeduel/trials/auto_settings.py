@@ -76,11 +76,11 @@ def replanned(
 ) -> ResolvedExperiment | None:
     """Return the experiment with the epochs that fit into the minutes by the seconds that the
     `records` took; None unless epochs were timed as far longer than that, or once it was done. The
-    kept budget changes.
+    kept budget changes, and trainings are thrown away: none of them may have been tested.
     """
     asked, budget = resolved.asked, resolved.budget
-    if budget is None or resolved.kept is None or budget.revised:
-        return None
+    if budget is None or resolved.kept is None or budget.revised or asked.optimism:
+        return None  # with optimism, each training has been tested
     taken: dict[str, list[float]] = {}
     for record in records:
         taken.setdefault(record.settings["contender"], []).extend(record.epoch_seconds)

@@ -48,7 +48,13 @@ def run(
             why = f"what the store holds is of no use: {str(damage).rstrip('.')}"
             progress.say(f"  {title}: trained again, for {why}")
         if record is not None:
-            progress.detail(f"  {title}: found in the store, not trained again")
+            is_found = not (test and _missing(trial, store))
+            how = (
+                "found in the store, not trained again"
+                if is_found
+                else "trained before, tested now"
+            )
+            progress.detail(f"  {title}: {how}")
             progress.finished(title, "")
         else:
             with timing.ready_to_train(
@@ -140,7 +146,7 @@ def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress)
     test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
     validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))
     failed = {}
-    for name, measure in missing.items():
+    for name, measure in progress.track(missing.items(), f"  {title}: testing"):
         if store.measure_path(trial.key, name).exists():
             progress.say(
                 f"  {title}: measure {name} is taken again: what the store holds of it is damaged"
