@@ -290,8 +290,9 @@ def test_what_is_handed_over_is_in_the_results():
     assert finding("test_uses", uses=5, here=2) in results.comparison.caveats
     assert results.tuning == tuning(a=0.0)
     assert finding("tuned", num_trials=8, most_epochs=6) in results.comparison.caveats
-    # Ten test images are far too few.
-    assert assembled().comparison.caveats[0].id == "more_images"
+    # Ten test images are far too few, also to show that anything was learned.
+    first_two = [caveat.id for caveat in assembled().comparison.caveats[:2]]
+    assert first_two == ["at_chance", "more_images"]
 
 
 # ---- folds
