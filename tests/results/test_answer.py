@@ -475,8 +475,8 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     [
         ("accuracy", None, "No answer: "),
         ("energy", None, "No answer, for energy: "),
-        ("accuracy", 0.5, "No answer, within 0.5 points: "),
-        ("size", 3.0, "No answer, for size within 3 points: "),
+        ("accuracy", 0.5, "No answer, with --tolerance 0.5: "),
+        ("size", 3.0, "No answer, for size with --tolerance 3: "),
     ],
 )
 def test_without_an_answer_the_question_is_said(asked, tolerance, question):

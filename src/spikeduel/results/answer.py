@@ -326,7 +326,7 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
         case ["--minutes", number]:
             return float(number) * seeds * folds
         case ["--epochs", number]:
-            return a_seed * seeds * int(number) / (results.experiment.epochs or 1)
+            return a_seed * seeds * int(number) / results.experiment.num_epochs
         case ["--folds", number]:
             return a_seed * seeds * int(number) / folds
         case ["--seeds", number]:

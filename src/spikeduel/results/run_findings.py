@@ -87,12 +87,11 @@ class RunContext:
         ]
 
     @property
-    def longer_training(self) -> str | None:
+    def longer_training(self) -> str:
         """The option that trains `MUCH_LONGER` times as long."""
         if self.budget:
             return f"--minutes {math.ceil(MUCH_LONGER * self.budget.minutes)}"
-        epochs = self.experiment.epochs
-        return f"--epochs {MUCH_LONGER * epochs}" if epochs else None
+        return f"--epochs {MUCH_LONGER * self.experiment.num_epochs}"
 
     @property
     def has_few_groups(self) -> bool:

@@ -82,12 +82,10 @@ def headline(results: Results) -> str:
         return f"Only {take} was trained: there is nothing to compare it with."
     accuracy, details = _accuracy(answer, results)
     is_cheaper, cost = _cost(answer, results)
-    parts = [accuracy]
-    if cost:
-        parts = [cost, accuracy] if answer.reason == "cheaper" else [accuracy, cost]
+    parts = [cost, accuracy] if answer.reason == "cheaper" else [accuracy, cost]
     pair = answer.pair and answer.pair.ordered(answer.take)
     is_behind = bool(pair and pair.difference < 0 and not pair.negligible)
-    why = (" and " if is_cheaper != is_behind else ", but ").join(parts)
+    why = (" and " if is_cheaper != is_behind else ", but ").join(filter(None, parts))
     return f"Take {take}: {why} ({details}).{_level(answer, results)}{_untrained(answer, results)}"
 
 
@@ -95,7 +93,7 @@ def _asked(experiment: Experiment) -> str:
     """Return the question, unless it is the default."""
     question = f" for {experiment.answer_for}" if experiment.answer_for != "accuracy" else ""
     if experiment.tolerance is not None:
-        question += f" within {experiment.tolerance:g} points"
+        question += f" with --tolerance {experiment.tolerance:g}"
     return question and f",{question}"
 
 
