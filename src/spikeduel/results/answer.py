@@ -275,18 +275,29 @@ def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
 
 
 def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
+    """Return the lead where all accountings with memory on both sides agree; without accountings,
+    where ranges do not overlap.
+    """
     accounted = accounted_pair(results, best, over)
     by_family = accounted.by_family if accounted else {}
-    lead = structs.replace(lead, leader=None, over=over, by_family=by_family)
-    if not noticeably_below(lead.values[best], lead.values[over]):
-        return structs.replace(lead, evidence="overlap")
-    agreed = [family for family, names in by_family.items() if names == [best]]
-    if by_family and [name for name in by_family.get("memory", ()) if name] != [best]:
-        return structs.replace(lead, evidence="not shown")
-    evidence: Evidence = "with memory" if "memory" in agreed else "not shown"
-    if len(agreed) == len(by_family):
-        evidence = "shown"
-    return structs.replace(lead, leader=best, evidence=evidence)
+    lead = structs.replace(lead, leader=None, over=over, by_family=by_family, evidence="overlap")
+    if not by_family:
+        is_below = noticeably_below(lead.values[best], lead.values[over])
+        return structs.replace(lead, leader=best, evidence="shown") if is_below else lead
+    names = by_family.get("memory", [])
+    if names == [None]:
+        return lead
+    lead = structs.replace(lead, evidence="not shown")
+    leader = names[0] if len(names) == 1 else None
+    if leader is None:
+        return lead
+    other = over if leader == best else best
+    ours, theirs = lead.values[leader], lead.values[other]
+    if theirs.low < ours.low and theirs.high < ours.high:
+        return lead  # the table beside it shows the contrary
+    is_shown = all(names == [leader] for names in by_family.values())
+    evidence: Evidence = "shown" if is_shown else "with memory"
+    return structs.replace(lead, leader=leader, over=other, evidence=evidence)
 
 
 def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:

@@ -17,8 +17,8 @@ RULE = (
     "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
     "lies within it and the interval ends within three times as much. With --for speed, energy or "
     "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
-    "by less than 1.1 times nobody leads. In energy, nobody leads where the ranges overlap, else "
-    "the accountings of the memory of both decide. --tolerance sets the tolerance. If several "
+    "by less than 1.1 times nobody leads. In energy, somebody leads where all accountings of the "
+    "memory of both agree. --tolerance sets the tolerance. If several "
     "would be taken in place of the most accurate, the most accurate of these is compared with "
     "the others of them, and so on. Where the machine was busy, times decide nothing. Nobody is "
     "taken where test images leak into training, nor where the one that is ahead was trained "
@@ -43,7 +43,7 @@ MEANINGS: dict[Quantity | Measure, str] = {
     "energy": (
         "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
         "cheapest to the dearest way to compute it. The accountings with memory on both sides say "
-        "who leads, unless the ranges overlap."
+        "who leads, if all agree."
     ),
     "memory": "Memory of a process at its first answer, Python and PyTorch included.",
     "size": "Size of the weights.",
