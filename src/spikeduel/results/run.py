@@ -157,8 +157,8 @@ Evidence = Literal[
 """Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
 than measurements differ; of energy: by all accountings. "these models": of these trained
 networks alone. "with memory": by all accountings of the memory of both, not by all others.
-"overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less than measurements
-differ.
+"overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less
+than measurements differ.
 """
 
 
