@@ -108,7 +108,7 @@ def prepared(groups=None):
 
 
 SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
-EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
+EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"), epochs=2)
 
 
 def finished(records, measures):
