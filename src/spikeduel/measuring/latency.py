@@ -41,7 +41,7 @@ from spikeduel.measuring import latency
 latency.main(imported - begun)
 os._exit(0)
 """
-"""As the program does: no search for garbage among loaded modules, and a quick end."""
+"""The program, too, searches no loaded modules for garbage, and ends quickly."""
 
 
 def latency(
