@@ -305,10 +305,11 @@ def measured(
     near = closest(small[count:], small[:count])
     before = np.where(near.distance < NEAR * near.usual, near.nearest, -1)
     before_seconds, began = time.process_time() - began, time.process_time()
-    found = moved.search(images, same, asked, TerminalProgress(), shapes)
+    centres = moved.middles(images, shapes)
+    found = moved.search(images, centres, same, asked, TerminalProgress())
     index, ratio = found.nearest[count:], found.ratio[count:]
     moved_seconds, began = time.process_time() - began, time.process_time()
-    by_tone = edited.search(moved.middles(images, shapes), same, asked, TerminalProgress())
+    by_tone = edited.search(centres, same, asked, TerminalProgress())
     edited_seconds = time.process_time() - began
     is_moved, is_edited = ratio < NEAR, by_tone.ratio[count:] < LIMITS[EDITED]
     known, rows, start = np.append(same[:count], -1), {}, 0

@@ -4,7 +4,7 @@ from scipy.ndimage import affine_transform
 
 from spikeduel import data
 from spikeduel.auditing import overlays
-from spikeduel.auditing.moved import search
+from spikeduel.auditing.moved import middles, search
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split
 from spikeduel.settings import Experiment
@@ -56,7 +56,8 @@ def relatives(together, num_train, sizes=UNKNOWN, same=None):
     """Search the copies of the images after the first `num_train` among those."""
     count = np.arange(len(together))
     split = Split(count[:num_train], count[:0], count[num_train:], "official")
-    return search(together, count if same is None else np.array(same), split, Progress(), sizes)
+    same = count if same is None else np.array(same)
+    return search(together, middles(together, sizes), same, split, Progress())
 
 
 def test_every_move_is_found_and_new_images_are_copies_of_none(images):

@@ -206,9 +206,7 @@ def test_images_of_the_training_are_known_by_their_files_in_any_folder(folds, tm
     for picture in (tmp_path / "new").rglob("*.png"):
         Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
     assert evaluate(load_model(path), new, "all", told).seen == Counts(train=0, val=0, test=0)
-    assert (
-        "note: small-cnn was trained on 0 of these 6 images, and validated on 0" in told.lines[-1]
-    )
+    assert "note: small-cnn was trained and validated on none of these 6 images." in told.lines[-1]
     # Neither the model file alone nor another program's file says it.
     assert evaluate(load_model(stored), elsewhere, "all", told := Telling()).seen is None
     assert any("it is not known which images" in line for line in told.lines)

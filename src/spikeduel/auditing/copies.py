@@ -57,14 +57,15 @@ def check(context: AuditContext) -> Fields:
     same, labels, side, split = context.same, context.labels, context.side, context.split
     groups, known, stretches = context.groups, context.prepared.groups, context.stretches
     images, progress = context.prepared.pictures, context.progress
-    neighbours = search(context.small, split, progress)
     shapes = np.array([(height, width) for _, _, width, height in context.formats])
+    centres = moved.middles(images, shapes)
+    neighbours = search(context.small, split, progress)
     relatives = {
         NEARLY: neighbours.earlier,
-        MOVED: moved.search(images, same, split, progress, shapes),
+        MOVED: moved.search(images, centres, same, split, progress),
     }
     if stretches is None:
-        relatives[EDITED] = edited.search(moved.middles(images, shapes), same, split, progress)
+        relatives[EDITED] = edited.search(centres, same, split, progress)
     else:
         relatives = {STRETCH: stretches.earlier} | relatives
     copies = copied(relatives, same)

@@ -25,16 +25,15 @@ BLOCK = 1024
 
 
 def search(
-    images: np.ndarray, same: np.ndarray, split: Split, progress: Progress, shapes: np.ndarray
+    images: np.ndarray, centres: np.ndarray, same: np.ndarray, split: Split, progress: Progress
 ) -> Relatives:
-    """Return the moved copies among `images` and the middles of padded pictures.
-
-    `shapes` `[N, 2]` are sizes before padding to squares, if known: bars would hide copies.
+    """Return the moved copies among `images` and, for bars hide copies, among their `centres` (of
+    `middles`).
     """
     whole = _search(images, same, split, progress)
-    if (inner_images := middles(images, shapes)) is images:
+    if centres is images:
         return whole
-    inner = _search(inner_images, same, split, progress)
+    inner = _search(centres, same, split, progress)
     index = np.where(inner.ratio < whole.ratio, inner.nearest, whole.nearest)
     return Relatives(index, np.minimum(inner.ratio, whole.ratio))
 

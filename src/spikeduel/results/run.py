@@ -74,7 +74,9 @@ class Dataset(Frozen):
     @property
     def testing_more(self) -> str | None:
         """The option, or the change of the data, that would test more of these images."""
-        return ("--folds 5" * self.can_fold or "rename val to test" * self.own_validation) or None
+        if self.can_fold:
+            return "--folds 5"
+        return "rename val to test" if self.own_validation else None
 
     @property
     def leaks(self) -> bool:

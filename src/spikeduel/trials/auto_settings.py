@@ -201,7 +201,7 @@ def _by_looks(
     images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
     compared = images, np.asarray(prepared.labels), split.train, prepared.groups
     numbers = split.train, () if prepared.groups is None else prepared.groups
-    key = typed.digest([prepared.fingerprint, *map(cache.digest_of, numbers)])[:24]
+    key = typed.digest([MOST_COMPARED, prepared.fingerprint, *map(cache.digest_of, numbers)])[:24]
     path = cache.audits() / f"alike-{key}.json"
     shares = cache.kept(path, Alike, lambda: alike(*compared), progress)
     is_mirrored = _is_above(ALIKE, shares.mirrored, rules.num_train)

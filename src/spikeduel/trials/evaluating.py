@@ -125,11 +125,12 @@ def _on_seen(seen: Counts | None, name: str, tested: int) -> str:
             "so, for a model in the run's folder models/). If some are among these, accuracy is "
             "too high."
         )
+    if not seen.train + seen.val:
+        return f"note: {name} was trained and validated on none of these {tested:,} images."
     return (
-        f"{'warning' if seen.train + seen.val else 'note'}: {name} was trained on {seen.train:,} "
-        f"of these {tested:,} images, and validated on {seen.val:,}, by the bytes of their files. "
-        "Accuracy on images of the training does not carry over to new ones: use --part test on "
-        "the data that it was trained on."
+        f"warning: {name} was trained on {seen.train:,} of these {tested:,} images, and validated "
+        f"on {seen.val:,}. Accuracy on such images does not carry over to new ones: use --part "
+        "test on the data that it was trained on."
     )
 
 

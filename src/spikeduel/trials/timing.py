@@ -83,11 +83,11 @@ def _open_threads(trial: Trial, store: Store) -> tuple[int, ...]:
     if most == 1 or hardware.are_threads_fixed():
         return (most,)
     with suppress(InputError):
-        return (typed.read_json(_kept_threads(trial, store, most), KeptThreads).threads,)
+        return (typed.read_json(_threads_file(trial, store, most), KeptThreads).threads,)
     return most, 1
 
 
-def _kept_threads(trial: Trial, store: Store, most: int) -> Path:
+def _threads_file(trial: Trial, store: Store, most: int) -> Path:
     place = hardware.environment(Compute(trial.device, trial.card.precision))
     key = typed.digest([_step_key(trial), most, place["cpu"], place["gpu"]])[:16]
     return store.root / "budgets" / f"threads-{key}.json"
@@ -102,7 +102,7 @@ def _step_seconds(
         return threads[0], seconds[threads[0]]
     most, one = threads
     kept = KeptThreads(most=most, seconds_with_one=seconds[one], seconds_with_most=seconds[most])
-    typed.write_json(_kept_threads(trial, store, most), kept)
+    typed.write_json(_threads_file(trial, store, most), kept)
     return kept.threads, seconds[kept.threads]
 
 

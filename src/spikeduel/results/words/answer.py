@@ -17,8 +17,8 @@ RULE = (
     "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
     "lies within it and the interval ends within three times as much. With --for speed, energy or "
     "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
-    "by less than 1.1 times nobody leads. In energy, somebody leads where all accountings of the "
-    "memory of both agree. --tolerance sets the tolerance. If several "
+    "by less than 1.1 times nobody leads. In energy, somebody leads where all accountings that "
+    "count the memory of both agree. --tolerance sets the tolerance. If several "
     "would be taken in place of the most accurate, the most accurate of these is compared with "
     "the others of them, and so on. Where the machine was busy, times decide nothing. Nobody is "
     "taken where test images leak into training, nor where the one that is ahead was trained "
@@ -60,7 +60,6 @@ _WHY_NOT: dict[Reason, str] = {
 _ACCOUNTINGS: dict[Evidence, str] = {
     "shown": ", estimated by all accountings",
     "with memory": ", estimated with memory on both sides",
-    "not shown": ", estimated by some accountings with memory on both sides",
 }
 _SETTLES = {
     "--minutes": "trains longer, so that all learn something",
