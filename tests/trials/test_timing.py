@@ -18,7 +18,8 @@ def trials(epochs=1, **changes):
 
 @pytest.fixture
 def two_threads(monkeypatch):
-    """Two threads and as many free cores."""
+    """Two threads and as many free cores, and nobody who chose their number."""
+    monkeypatch.setattr(hardware, "_chosen_threads", [])
     monkeypatch.setattr(hardware, "cores", lambda: [0, 1])
     monkeypatch.setattr(hardware.load, "used_by_others", lambda cores: 0.0)
     before = torch.get_num_threads()
@@ -76,7 +77,7 @@ def test_two_threads_are_kept_where_a_step_is_faster_with_them(
     assert torch.get_num_threads() == 2
 
 
-def test_a_training_has_the_ready_to_train(two_threads, seconds, tmp_path, monkeypatch):
+def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "FEW_STEPS", 9)
     seconds[2] = 9.0
     store = Store(tmp_path)
