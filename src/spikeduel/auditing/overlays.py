@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numba import njit
+from numba.extending import register_jitable
 from torch import Tensor
 from torch.nn.functional import (
     adaptive_avg_pool2d,
@@ -285,13 +286,13 @@ def _register(
                 break
 
 
-@njit(**UNCOUNTED, fastmath=True)
+@register_jitable(**UNCOUNTED, fastmath=True)
 def _copy(values, out):
     for number in range(len(out)):
         out[number] = values[number]
 
 
-@njit(**UNCOUNTED, fastmath=True)
+@register_jitable(**UNCOUNTED, fastmath=True)
 def _sample(reference, side, placement, values, inside):
     """Write the reference's bilinear values under the query's pixels; `inside` is 1 there, else
     0.
@@ -316,7 +317,7 @@ def _sample(reference, side, placement, values, inside):
             inside[here] = np.float32(abs(near_x - x) + abs(near_y - y) < np.float32(0.02))
 
 
-@njit(**UNCOUNTED, fastmath=True)
+@register_jitable(**UNCOUNTED, fastmath=True)
 def _compare(query, values, inside):
     """Return the residual; `values` become the difference to the query, with gain and offset."""
     count, mean, query_mean = np.float32(0), np.float32(0), np.float32(0)
@@ -344,7 +345,7 @@ def _compare(query, values, inside):
     return np.sqrt(max(np.float32(0), np.float32(1) - product * gain / query_square))
 
 
-@njit(**UNCOUNTED, fastmath=True)
+@register_jitable(**UNCOUNTED, fastmath=True)
 def _move(p, update, errors, moved):
     """Undo in placement `p` the move of the query that explains the `errors`; `moved` gets it."""
     for number in range(4):

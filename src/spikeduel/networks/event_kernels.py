@@ -3,6 +3,7 @@
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from spikeduel.networks.preprocessing import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
@@ -11,7 +12,7 @@ COLLAPSED, REDRAWN, MERGED = 1, 4, 5
 """Positions in `binning.Change`."""
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def drawn(key, event):
     """Return an event's random 64-bit number under `key`, by SplitMix64's finaliser."""
     z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(
@@ -22,7 +23,7 @@ def drawn(key, event):
     return z ^ (z >> np.uint64(31))
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _first_from(packed, begin, end, microseconds):
     while begin < end:
         middle = (begin + end) // 2
@@ -33,7 +34,7 @@ def _first_from(packed, begin, end, microseconds):
     return begin
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _add(packed, begin, end, frame, sensor, factor, merged):
     for place in range(begin, end):
         word = np.int64(packed[place])

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
+from numba.extending import register_jitable
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -31,12 +32,12 @@ from spikeduel.spiking.kernels.cpu_numbers import (
 _NOBODY = 4  # if none of the four is positive
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def _place(k):
     return filled(np.float32(k))
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def _take(a, b, c, d, pooled, winners, at):
     """Write the positive part of the highest vector: the first of equal ones, any NaN."""
     highest, place = a, _place(0)

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from numba import njit
 
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference
@@ -137,7 +138,7 @@ def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
         ]
     )
     out, level = np.full(len(u), np.nan, np.float32), np.zeros(len(u), np.float32)
-    cpu_kernels.surrogate_gradient(
+    njit(cpu_kernels.surrogate_gradient)(
         u.numpy(), level, reference.SURROGATE_KERNELS.index(surrogate), alpha, out
     )
     exact = SURROGATES[surrogate].gradient(u.double(), alpha).float()
@@ -247,6 +248,7 @@ def test_kernels_work_after_a_fork(monkeypatch):
 
 AVX2_ONLY = """
 import torch
+from numba import njit
 from numba.core import config
 assert config.CPU_NAME == "haswell"
 from spikeduel.spiking.kernels import Dynamics, cpu_kernels, normalised_scan, reference, scan

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
+from numba.extending import register_jitable
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -230,7 +231,7 @@ def _block(num_rows: int, dynamics: Dynamics) -> int:
     )
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
     for j in range(num_blocks):
         k0, k1 = key & _LOW, key >> _HIGH

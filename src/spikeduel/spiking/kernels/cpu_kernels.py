@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 from numba import njit
+from numba.extending import register_jitable
 
 from spikeduel.spiking.kernels.cpu_numbers import (
     COMPILED,
@@ -39,7 +40,7 @@ _0, _1 = np.float32(0), np.float32(1)
 # Branches on `reset` leave the loops: LLVM makes a loop for each.
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _advanced(before, level, current, beta, threshold, reset):
     """Return the membrane after `before`, which spiked if above `level`."""
     fired = _1 if before > level else _0
@@ -50,7 +51,7 @@ def _advanced(before, level, current, beta, threshold, reset):
     return beta * before + current
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):
     for i in range(len(mem)):
         m = _advanced(before[i], level[i], current[i], beta, threshold, reset)
@@ -58,14 +59,14 @@ def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one
         spk[i] = one if m > level[i] else 0
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def membrane(current, before, level, mem, beta, threshold, reset):
     """Fill `mem` `[n]` after `before`; rows must not overlap."""
     for i in range(len(mem)):
         mem[i] = _advanced(before[i], level[i], current[i], beta, threshold, reset)
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def adapt(before, level_before, adaptation_before, adaptation, level, decay, threshold, gain):
     for i in range(len(adaptation)):
         z = _1 if before[i] > level_before[i] else _0
@@ -73,19 +74,19 @@ def adapt(before, level_before, adaptation_before, adaptation, level, decay, thr
     raise_level(adaptation, threshold, gain, level)
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def raise_level(adaptation, threshold, gain, level):
     for i in range(len(level)):
         level[i] = threshold + gain * adaptation[i]
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def spikes(mem, level, one, spk):
     for i in range(len(spk)):
         spk[i] = one if mem[i] > level[i] else 0
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _exp_of_negative(x):
     """Return exp(x) for x ≤ 0 to 2e-7 relative; the C library's would not vectorise."""
     x = np.float32(-87) if x < np.float32(-87) else x
@@ -98,7 +99,7 @@ def _exp_of_negative(x):
     return p * power_of_two
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def surrogate_gradient(mem, level, surrogate, alpha, out):
     """Write the gradient at `mem − level` to `out` `[n]`; `surrogate` is a position in
     `SURROGATE_KERNELS`.
@@ -126,26 +127,26 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
         out[:] = _1
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _kept(mem, level, beta, reset):
     return _0 if reset == ZERO and mem > level else beta
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def carry_back(adjoint, mem, level, beta, reset):
     """Turn the adjoint `[n]` of the next membrane into this one's."""
     for i in range(len(adjoint)):
         adjoint[i] *= _kept(mem[i], level[i], beta, reset)
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
     for i in range(len(adjoint)):
         kept = adjoint[i] * _kept(mem[i], level[i], beta, reset)
         adjoint[i] = kept + incoming[i] * slope[i]
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
     """`carry_back` and the gradient through the spike by `atan`; `incoming` may be bits of
     bfloat16.
@@ -157,32 +158,32 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
         adjoint[i] = kept + from_bf16(incoming[i]) * (half / (_1 + x * x))
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def carry_adaptation_back(adjoint, slope, decay, gain):
     for i in range(len(adjoint)):
         adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def add_product(total, factor, a, b):
     for i in range(len(total)):
         total[i] += factor * (a[i] * b[i])
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def add(total, a):
     for i in range(len(total)):
         total[i] += a[i]
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def add_decay_gradient(total, adjoint, before, level_before, reset):
     for i in range(len(total)):
         kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
         total[i] += adjoint[i] * kept
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, row):
     if len(state) == 0:
         mems[row, :n] = _0
@@ -237,7 +238,7 @@ def scan_forward(
             write(adaptations[k, :n], last[1, here])
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _trace(current, state, here, n, beta, dynamics, adaptation, mems, levels, adaptations, buffer):
     """Fill a block's scratch: row 0 with the state, row t + 1 with step t."""
     threshold, reset, _, _ = dynamics
@@ -368,7 +369,7 @@ def channel_sums(current, pivot, shape, out, start, stop):
                 add_to(out, (2 * image + 1) * channels + channel, squares, left)
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def advance(mem, current, beta, threshold, reset):
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     if reset == SUBTRACT:
@@ -378,7 +379,7 @@ def advance(mem, current, beta, threshold, reset):
     return beta * mem + current
 
 
-@njit(**UNCOUNTED)
+@register_jitable(**UNCOUNTED)
 def _offset(place, side, width, channels):
     return (place // side * width + place % side) * channels
 
@@ -431,7 +432,7 @@ def normalised_forward(
                     )
 
 
-@njit(**UNCOUNTED, forceinline=True)
+@register_jitable(**UNCOUNTED, forceinline=True)
 def _trace_window(
     current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems
 ):
@@ -452,7 +453,7 @@ def _trace_window(
                 store(mem, mems, row + t * LANES)
 
 
-@njit(**UNCOUNTED, forceinline=True)
+@register_jitable(**UNCOUNTED, forceinline=True)
 def _find_first(mems, level, sides, channels, steps, first, highest):
     """Fill `first` and `highest` `[vectors of channels, T, LANES]`: a window's first place that
     spiked, else 0, and its membrane.
@@ -645,7 +646,7 @@ def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, 
             out[image * num_steps * num_outputs + j] = total
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def _project(spikes, row, weights, column, num_neurons, n, sums, at):
     """Add to `sums` `[T, K, LANES]` the products of two steps' spikes and five outputs' weights."""
     next_row, next_sums = row + _NEURONS, at + len(sums) // (len(spikes) // _NEURONS)
@@ -729,7 +730,7 @@ def projected_backward(
                 store(total, grad_current, here)
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def _project_back(
     grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
 ):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, models, overload, register_jitable, register_model
 
 from spikeduel.spiking import kernels
 
@@ -28,7 +28,13 @@ def from_bf16(x: Any) -> Any:
     """Return float32 of `x`, float32 or bits of bfloat16."""
 
 
-COMPILED: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+COMPILED: dict[str, Any] = {
+    "nogil": True,
+    "cache": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+}
+"""Options of all kernels. Their parts are `register_jitable`: no entry from Python is compiled."""
 try:
     njit(**COMPILED)(write)
 except RuntimeError:
@@ -61,7 +67,7 @@ def _from_bf16(x):
     return lambda x: np.int32(np.int32(x) << 16).view(np.float32)
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def to_bf16(x):
     """Return the bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
     bits = np.float32(x).view(np.uint32)
@@ -240,13 +246,13 @@ def _store_first(typingctx, vector, row, at, count):
     return types.void(_NUMBERS, row, types.intp, types.intp), emit
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def read(row, at, left):
     """Return the vector at `at` of `row`, 0 beyond the `left` channels."""
     return load(row, at) if left >= LANES else _load_first(row, at, left)
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def put(vector, row, at, left):
     """Write the first `left` lanes of a vector at `at` of `row`."""
     if left >= LANES:
@@ -255,6 +261,6 @@ def put(vector, row, at, left):
         _store_first(vector, row, at, left)
 
 
-@njit(**COMPILED)
+@register_jitable(**COMPILED)
 def add_to(row, at, vector, left):
     put(read(row, at, left) + vector, row, at, left)
