@@ -1,0 +1,367 @@
+"""Claims about spiking against conventional networks, put to the test: a TOML file a claim.
+
+    python benchmarks/claims.py [--write]
+
+Recomputes every figure of `claims/*.toml` from the claim's own numbers, reads the results of re-runs
+from benchmarks/results/, and prints what differs; `--write` makes docs/claims-tested.md of it. A
+re-run without its results file is not shown as run: `python benchmarks/claims_rerun.py NAME` makes
+that file.
+"""
+
+import json
+import statistics
+import sys
+from datetime import date
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import jinja2
+import numpy as np
+from msgspec import field
+
+from spikeduel.measuring.energy import accounting
+from spikeduel.system.errors import InputError, naming
+from spikeduel.system.typed import Frozen, Positive, read_toml
+
+HERE = Path(__file__).parent
+ROOT, RESULTS = HERE.parent, HERE / "results"
+FOLDER, PAGE = ROOT / "claims", ROOT / "docs" / "claims-tested.md"
+ENOUGH_SEEDS = 4
+SAME_SIZE = 1.1
+"""Largest ratio of parameters at which two networks count as equally large."""
+
+
+class Flag(StrEnum):
+    """What a reader should know of a claim; the value is the text on the page."""
+
+    ABSTRACT = "read in the abstract or an excerpt only"
+    ACCOUNT = "read in an account of it, not in the source"
+    BEST_TEST_EPOCH = "best test epoch"
+    SELECTION_UNKNOWN = "selection not stated"
+    ONE_SEED = "one seed"
+    SEEDS_UNKNOWN = "seeds not stated"
+    LEAKING_SPLIT = "split leaks"
+    UNEQUAL_PARAMETERS = "unequal parameters"
+    MEMORY_LEFT_OUT = "memory traffic left out"
+    FIGURES_DIFFER = "its figures differ among themselves"
+    INPUT_AS_SPIKES = "input layer counted as spikes"
+    ASSUMED_CONSTANT = "rests on an assumed constant"
+    PART_NOT_COUNTED = "part of the network not counted"
+    OTHER_DATA = "code loads another data set"
+    OTHER_QUANTITY = "measures another quantity than named"
+    UNEVEN_TRAINING = "networks trained differently"
+    ESTIMATE = "an estimate called measured"
+    UNPRUNED_RIVAL = "rival not treated alike"
+    COUNTED_TWICE = "one factor counted twice"
+
+
+class Source(Frozen, forbid_unknown_fields=True):
+    """Where a claim stands: `place` is a file with lines, a table or a cell; `read` the day it was
+    read by whoever entered it.
+    """
+
+    title: str
+    authors: str
+    place: str
+    read: date
+    year: Positive | None = None
+    address: str | None = None
+    reading: Literal["source", "abstract", "account"] = "source"
+
+
+class Protocol(Frozen, forbid_unknown_fields=True):
+    """How a claim's figures came about, as its source says or its code shows.
+
+    `counted`: what its figures are of. `parameters`: numbers of weights by network. None: not
+    stated.
+    """
+
+    dataset: str
+    counted: list[
+        Literal["accuracy", "parameters", "operations", "energy", "memory traffic", "time"]
+    ]
+    selection: Literal["best test epoch", "validation", "last epoch", "no training"] | None = None
+    seeds: Positive | None = None
+    split: Literal["official", "by person", "leaks"] | None = None
+    test_images: Positive | None = None
+    time_steps: Positive | None = None
+    parameters: dict[str, Positive] = field(default_factory=dict)
+
+
+class Step(Frozen, forbid_unknown_fields=True):
+    """A figure recomputed: `expression` over the claim's numbers, and of steps above by their `name`,
+    gives `gives`, to its digits; `reported` is the claim's own figure.
+
+    `take` "mean" averages a list of numbers; "interval" is Wilson's 95 % interval of an accuracy in
+    per cent on the claim's test images.
+    """
+
+    what: str
+    expression: str
+    gives: str
+    take: Literal["value", "mean", "interval"] = "value"
+    reported: str | None = None
+    unit: str = ""
+    name: str | None = None
+
+
+class Rerun(Frozen, forbid_unknown_fields=True):
+    """A re-run: `figures` are paths in `results`, a file of benchmarks/results/.
+
+    `settings` are those of `spikeduel.compare`; with them, claims_rerun.py makes the results file.
+    `protocol`: theirs or ours. `network`: theirs, one like it, or another one that answers the same
+    question. `limits` says in what the re-run differs from the claim.
+    """
+
+    what: str
+    protocol: Literal["theirs", "ours"]
+    network: Literal["theirs", "similar", "another"]
+    results: str
+    figures: dict[str, str]
+    limits: str
+    command: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    unit: Literal["%", "s", "times", "µJ"] = "%"
+
+
+class Claim(Frozen, forbid_unknown_fields=True):
+    """A claim: `claimed` is what it reports, `sentence` what is to be concluded.
+
+    `flags` are those that do not follow from the rest: see `flags_of`.
+    """
+
+    title: str
+    source: Source
+    claimed: str
+    protocol: Protocol
+    sentence: str
+    recomputed: list[Step]
+    numbers: dict[str, float | list[float]] = field(default_factory=dict)
+    rerun: list[Rerun] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
+    ours: bool = False
+
+
+class Recomputed(Frozen):
+    """A step with the figure that it `found`; `agrees` with the reported one, None without one."""
+
+    step: Step
+    found: str
+    agrees: bool | None
+
+    @property
+    def is_right(self) -> bool:
+        """True if the step gives what the claim's file says."""
+        return self.found == self.step.gives
+
+
+class Figure(Frozen):
+    """Values of a re-run, one a seed; `text` is their mean ± standard deviation."""
+
+    name: str
+    values: list[float]
+    text: str
+
+    @property
+    def num_seeds(self) -> int:
+        return len(self.values)
+
+
+class Done(Frozen):
+    """A re-run whose results file is there, with its command."""
+
+    rerun: Rerun
+    command: str
+    figures: list[Figure]
+
+    @property
+    def num_seeds(self) -> int:
+        return min(figure.num_seeds for figure in self.figures)
+
+
+class Tested(Frozen):
+    """A claim with all that was recomputed and re-run."""
+
+    name: str
+    claim: Claim
+    recomputed: list[Recomputed]
+    done: list[Done]
+    flags: list[Flag]
+
+    @property
+    def num_agreeing(self) -> int:
+        return sum(step.agrees is True for step in self.recomputed)
+
+    @property
+    def has_enough_seeds(self) -> bool:
+        return any(done.num_seeds >= ENOUGH_SEEDS for done in self.done)
+
+    @property
+    def has_own_network(self) -> bool:
+        """True if the claim's own network, or one like it, was run with enough seeds."""
+        return any(
+            done.num_seeds >= ENOUGH_SEEDS and done.rerun.network != "another" for done in self.done
+        )
+
+
+def claims() -> dict[str, Claim]:
+    """Return all claims by name. Raises `InputError` for a file that is none."""
+    return {path.stem: read_toml(path, Claim) for path in sorted(FOLDER.glob("*.toml"))}
+
+
+def recompute(claim: Claim) -> list[Recomputed]:
+    """Return the claim's steps with the figures found. Raises `InputError`."""
+    values = {name: np.asarray(number, float) for name, number in claim.numbers.items()}
+    recomputed = []
+    for step in claim.recomputed:
+        with naming(f"step {step.what!r}"):
+            value = accounting.parse(step.expression, frozenset(values)).value(values)
+            found = _written(_taken(step, value, claim.protocol.test_images), step.gives)
+        if step.name:
+            values[step.name] = np.asarray(value, float)
+        agrees = None
+        if step.reported is not None:
+            shown = _written(_taken(step, value, claim.protocol.test_images), step.reported)
+            agrees = shown == step.reported
+        recomputed.append(Recomputed(step=step, found=found, agrees=agrees))
+    return recomputed
+
+
+def _taken(step: Step, value: Any, test_images: int | None) -> list[float]:
+    match step.take:
+        case "mean":
+            return [float(np.mean(value))]
+        case "value":
+            return [float(value)]
+    if test_images is None:
+        raise InputError("an interval needs test_images in the claim's protocol.")
+    from scipy.stats import binomtest
+
+    right = round(float(value) / 100 * test_images)
+    return [100 * end for end in binomtest(right, test_images).proportion_ci(method="wilson")]
+
+
+def _written(values: list[float], like: str) -> str:
+    """Return `values` with as many decimals as the figure `like` has."""
+    decimals = len(like.split(" to ")[0].partition(".")[2])
+    return " to ".join(f"{value:,.{decimals}f}" for value in values)
+
+
+def flags_of(claim: Claim, recomputed: list[Recomputed]) -> list[Flag]:
+    """Return the flags that follow from the protocol and the figures, then those of the file."""
+    protocol, parameters = claim.protocol, claim.protocol.parameters.values()
+    trained = protocol.selection != "no training" and "accuracy" in protocol.counted
+    follows = {
+        Flag.ABSTRACT: claim.source.reading == "abstract",
+        Flag.ACCOUNT: claim.source.reading == "account",
+        Flag.BEST_TEST_EPOCH: protocol.selection == "best test epoch",
+        Flag.SELECTION_UNKNOWN: trained and protocol.selection is None,
+        Flag.ONE_SEED: trained and protocol.seeds == 1,
+        Flag.SEEDS_UNKNOWN: trained and protocol.seeds is None,
+        Flag.LEAKING_SPLIT: protocol.split == "leaks",
+        Flag.UNEQUAL_PARAMETERS: bool(parameters) and max(parameters) > SAME_SIZE * min(parameters),
+        Flag.MEMORY_LEFT_OUT: "energy" in protocol.counted
+        and "memory traffic" not in protocol.counted,
+        Flag.FIGURES_DIFFER: any(step.agrees is False for step in recomputed),
+    }
+    if twice := [flag for flag in claim.flags if flag in follows]:
+        raise InputError(f"flag {twice[0]!r} follows from the claim's protocol: leave it out.")
+    return [flag for flag, holds in follows.items() if holds] + claim.flags
+
+
+def look_up(document: Any, path: str) -> list[float]:
+    """Return the numbers at `path`: keys between slashes; `key=value` keeps the entries of a list
+    that have it, and further keys are looked up in each.
+    """
+    places = [document]
+    for key in path.split("/"):
+        name, equals, value = key.partition("=")
+        if equals:
+            entries = [entry for place in places for entry in place]
+            places = [entry for entry in entries if str(entry[name]) == value]
+        else:
+            places = [place[key] for place in places]
+    values = [
+        value for place in places for value in (place if isinstance(place, list) else [place])
+    ]
+    if not values:
+        raise InputError(f"nothing at {path!r}.")
+    return [float(value) for value in values]
+
+
+@cache
+def _document(name: str) -> Any:
+    return json.loads((RESULTS / name).read_text(encoding="utf-8"))
+
+
+def done(rerun: Rerun) -> Done | None:
+    """Return a re-run with its figures, None where its results file is missing."""
+    if not (RESULTS / rerun.results).is_file():
+        return None
+    document = _document(rerun.results)
+    figures = []
+    for name, path in rerun.figures.items():
+        with naming(f"{rerun.results}, {name!r}"):
+            values = look_up(document, path)
+        figures.append(Figure(name=name, values=values, text=_figure(values, rerun.unit)))
+    return Done(rerun=rerun, command=rerun.command or document["command"], figures=figures)
+
+
+def _figure(values: list[float], unit: str) -> str:
+    """Return their mean ± standard deviation, with the unit."""
+    scale, decimals = {"%": (100.0, 2), "s": (1.0, 1), "times": (1.0, 2), "µJ": (1.0, 2)}[unit]
+    scaled = [scale * value for value in values]
+    spread = f" ± {statistics.stdev(scaled):.{decimals}f}" if len(scaled) > 1 else ""
+    return f"{statistics.fmean(scaled):.{decimals}f}{spread} {unit}"
+
+
+def tested() -> list[Tested]:
+    """Return all claims, recomputed, those of others first."""
+    rows = []
+    for name, claim in claims().items():
+        with naming(FOLDER / f"{name}.toml"):
+            steps = recompute(claim)
+            flags = flags_of(claim, steps)
+            ran = [found for rerun in claim.rerun if (found := done(rerun))]
+        rows.append(Tested(name=name, claim=claim, recomputed=steps, done=ran, flags=flags))
+    return sorted(rows, key=lambda row: row.claim.ours)
+
+
+def page(rows: list[Tested]) -> str:
+    """Return docs/claims-tested.md."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("claims.md.j2").render(rows=rows, enough=ENOUGH_SEEDS)
+
+
+def wrong(rows: list[Tested]) -> list[str]:
+    """Return a sentence for every step that does not give what its file says."""
+    return [
+        f"claims/{row.name}.toml, {step.step.what!r}: {step.found}, not {step.step.gives}."
+        for row in rows
+        for step in row.recomputed
+        if not step.is_right
+    ]
+
+
+def main() -> None:
+    rows = tested()
+    if sentences := wrong(rows):
+        raise SystemExit("\n".join(sentences))
+    if "--write" in sys.argv:
+        PAGE.write_text(page(rows), encoding="utf-8")
+    print(
+        f"{len(rows)} claims, {sum(len(row.recomputed) for row in rows)} figures recomputed, "
+        f"{sum(row.has_enough_seeds for row in rows)} re-run with {ENOUGH_SEEDS} seeds or more."
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Claims put to the test: each file is read, each figure recomputed, and the page is theirs."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+import claims
+import claims_rerun
+from claims import Claim, Flag, Step
+from spikeduel.system.errors import InputError
+from spikeduel.system.typed import converted
+
+ROOT = Path(__file__).parent.parent.parent
+ALL = claims.claims()
+
+
+def claim(**changes):
+    """Return a small claim of 90 of 100 test images, with `changes` of its protocol."""
+    protocol = {"dataset": "d", "test_images": 100, "counted": ["accuracy"], **changes}
+    return converted(
+        {
+            "title": "t",
+            "claimed": "c",
+            "sentence": "s",
+            "source": {"title": "t", "authors": "a", "place": "p", "read": "2026-11-29"},
+            "protocol": protocol,
+            "numbers": {"share": 90.0, "rows": [1.0, 2.0, 6.0]},
+            "recomputed": [],
+        },
+        Claim,
+    )
+
+
+def stepped(*steps, **changes):
+    """Return what is recomputed of that claim with these steps."""
+    return claims.recompute(replace(claim(**changes), recomputed=list(steps)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_figure_is_recomputed(name):
+    steps = claims.recompute(ALL[name])
+    assert steps
+    assert [step.found for step in steps] == [step.step.gives for step in steps]
+
+
+def test_the_page_is_what_the_script_makes():
+    rows = claims.tested()
+    assert claims.PAGE.read_text(encoding="utf-8") == claims.page(rows)
+    assert sum(not row.claim.ours for row in rows) >= 20
+    assert any(row.claim.ours for row in rows)
+
+
+def test_every_file_that_the_page_opens_is_there():
+    links = re.findall(r"\]\((\.\./[^)]+)\)", claims.PAGE.read_text(encoding="utf-8"))
+    assert links
+    assert all((claims.PAGE.parent / link).is_file() for link in links)
+
+
+@pytest.mark.parametrize(
+    ("step", "found", "agrees"),
+    [
+        (Step(what="w", expression="share / 4", gives="22.5"), "22.5", None),
+        (Step(what="w", expression="share / 4", gives="22.5", reported="22"), "22.5", True),
+        (Step(what="w", expression="share / 4", gives="22.5", reported="23.5"), "22.5", False),
+        (Step(what="w", expression="rows", gives="3.0", take="mean"), "3.0", None),
+        (Step(what="w", expression="share * 1000", gives="90,000"), "90,000", None),
+        # Wilson's interval of 90 of 100, as tables have it.
+        (
+            Step(what="w", expression="share", gives="82.6 to 94.5", take="interval"),
+            "82.6 to 94.5",
+            None,
+        ),
+    ],
+)
+def test_a_step_is_written_with_the_digits_of_its_figure(step, found, agrees):
+    (recomputed,) = stepped(step)
+    assert (recomputed.found, recomputed.agrees, recomputed.is_right) == (found, agrees, True)
+
+
+def test_a_later_step_takes_the_result_of_an_earlier_one():
+    first = Step(what="w", expression="share - 10", gives="80", name="less")
+    assert stepped(first, Step(what="w", expression="less / 2", gives="40"))[1].is_right
+
+
+def test_a_wrong_figure_is_told():
+    row = claims.Tested(
+        name="n",
+        claim=claim(),
+        recomputed=stepped(Step(what="w", expression="share", gives="91")),
+        done=[],
+        flags=[],
+    )
+    assert claims.wrong([row]) == ["claims/n.toml, 'w': 90, not 91."]
+
+
+@pytest.mark.parametrize("expression", ["__import__('os')", "other", "share ** 2", "share.real"])
+def test_an_expression_is_arithmetic_over_the_claims_numbers(expression):
+    with pytest.raises(InputError, match="step 'w'"):
+        stepped(Step(what="w", expression=expression, gives="1"))
+
+
+def test_an_interval_needs_the_number_of_test_images():
+    with pytest.raises(InputError, match="test_images"):
+        stepped(Step(what="w", expression="share", gives="1", take="interval"), test_images=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"selection": "validation", "seeds": 4}, []),
+        ({"selection": "best test epoch", "seeds": 1}, [Flag.BEST_TEST_EPOCH, Flag.ONE_SEED]),
+        ({}, [Flag.SELECTION_UNKNOWN, Flag.SEEDS_UNKNOWN]),
+        ({"selection": "no training"}, []),
+        ({"counted": ["energy"]}, [Flag.MEMORY_LEFT_OUT]),
+        ({"counted": ["energy", "memory traffic"]}, []),
+        ({"counted": ["time"], "split": "leaks"}, [Flag.LEAKING_SPLIT]),
+        ({"counted": ["time"], "parameters": {"a": 100, "b": 110}}, []),
+        ({"counted": ["time"], "parameters": {"a": 100, "b": 111}}, [Flag.UNEQUAL_PARAMETERS]),
+    ],
+)
+def test_flags_follow_from_the_protocol(changes, flags):
+    assert claims.flags_of(claim(**changes), []) == flags
+
+
+def test_a_figure_that_differs_is_flagged_and_a_flag_is_not_typed_twice():
+    recomputed = stepped(Step(what="w", expression="share", gives="90", reported="91"))
+    known = claim(selection="validation", seeds=4)
+    assert claims.flags_of(known, recomputed) == [Flag.FIGURES_DIFFER]
+    with pytest.raises(InputError, match="leave it out"):
+        claims.flags_of(replace(known, flags=[Flag.ONE_SEED]), [])
+
+
+def test_numbers_are_looked_up_by_keys_and_entries():
+    document = {"rows": [{"net": "a", "accuracy": 0.5}, {"net": "b", "accuracy": [0.1, 0.2]}]}
+    assert claims.look_up(document, "rows/net=a/accuracy") == [0.5]
+    assert claims.look_up(document, "rows/net=b/accuracy") == [0.1, 0.2]
+    with pytest.raises(InputError, match="net=c"):
+        claims.look_up(document, "rows/net=c/accuracy")
+
+
+def test_a_rerun_without_its_results_is_not_shown_as_run(tmp_path, monkeypatch):
+    rerun = next(claims_rerun.queue(["snntorch-tutorial-5"]))
+    monkeypatch.setattr(claims, "RESULTS", tmp_path)
+    claims._document.cache_clear()
+    assert claims.done(rerun) is None
+    document = {"command": "c", "contenders": {"dense-snn": {"accuracies": [0.9, 0.92]}}}
+    (tmp_path / rerun.results).write_text(json.dumps(document))
+    done = claims.done(rerun)
+    claims._document.cache_clear()
+    assert (done.command, done.num_seeds) == ("c", 2)
+    assert [figure.text for figure in done.figures] == ["91.00 ± 1.41 %"]
+
+
+def test_reruns_are_experiments_with_seeds_enough():
+    reruns = list(claims_rerun.queue([]))
+    assert len({rerun.results for rerun in reruns}) == len(reruns)
+    for rerun in reruns:
+        experiment = claims_rerun.experiment(rerun, {"socofing": "PATH", "n-mnist-800": "PATH"})
+        assert experiment.optimism
+        assert experiment.seeds >= claims.ENOUGH_SEEDS
+        assert rerun.results.startswith("claim-")
