@@ -23,12 +23,16 @@ from msgspec import field
 
 from spikeduel.measuring.energy import accounting
 from spikeduel.system.errors import InputError, naming
+from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, Positive, read_toml
 
 HERE = Path(__file__).parent
 ROOT, RESULTS = HERE.parent, HERE / "results"
 FOLDER, PAGE = ROOT / "claims", ROOT / "docs" / "claims-tested.md"
 ENOUGH_SEEDS = 4
+GROUPS = ("Energy", "Accuracy", "Time", "What we report")
+SHOWN = 4
+"""Figures of a claim in the table; its own section has all."""
 SAME_SIZE = 1.1
 """Largest ratio of parameters at which two networks count as equally large."""
 
@@ -112,7 +116,8 @@ class Rerun(Frozen, forbid_unknown_fields=True):
 
     `settings` are those of `spikeduel.compare`; with them, claims_rerun.py makes the results file.
     `protocol`: theirs or ours. `network`: theirs, one like it, or another one that answers the same
-    question. `limits` says in what the re-run differs from the claim.
+    question. `limits` says in what the re-run differs from the claim. A figure has a value for each
+    seed, or else `each`.
     """
 
     what: str
@@ -124,6 +129,7 @@ class Rerun(Frozen, forbid_unknown_fields=True):
     command: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     unit: Literal["%", "s", "times", "µJ"] = "%"
+    each: Literal["seed", "epoch", "run"] = "seed"
 
 
 class Claim(Frozen, forbid_unknown_fields=True):
@@ -152,6 +158,11 @@ class Recomputed(Frozen):
     agrees: bool | None
 
     @property
+    def text(self) -> str:
+        """The figure with its unit."""
+        return f"{self.found} {self.step.unit}".rstrip()
+
+    @property
     def is_right(self) -> bool:
         """True if the step gives what the claim's file says."""
         return self.found == self.step.gives
@@ -164,9 +175,9 @@ class Figure(Frozen):
     values: list[float]
     text: str
 
-    @property
-    def num_seeds(self) -> int:
-        return len(self.values)
+    def count(self, each: str) -> str:
+        """The number of values, as "4 seeds"."""
+        return counted(len(self.values), each)
 
 
 class Done(Frozen):
@@ -178,7 +189,10 @@ class Done(Frozen):
 
     @property
     def num_seeds(self) -> int:
-        return min(figure.num_seeds for figure in self.figures)
+        """The least number of seeds behind a figure; 0 where values are not of seeds."""
+        if self.rerun.each != "seed":
+            return 0
+        return min(len(figure.values) for figure in self.figures)
 
 
 class Tested(Frozen):
@@ -189,6 +203,16 @@ class Tested(Frozen):
     recomputed: list[Recomputed]
     done: list[Done]
     flags: list[Flag]
+
+    @property
+    def group(self) -> str:
+        """Heading under which the page lists the claim."""
+        quantities = self.claim.protocol.counted
+        if self.claim.ours:
+            return "What we report"
+        if "energy" in quantities:
+            return "Energy"
+        return "Accuracy" if "accuracy" in quantities else "Time"
 
     @property
     def num_agreeing(self) -> int:
@@ -318,7 +342,7 @@ def _figure(values: list[float], unit: str) -> str:
 
 
 def tested() -> list[Tested]:
-    """Return all claims, recomputed, those of others first."""
+    """Return all claims, recomputed."""
     rows = []
     for name, claim in claims().items():
         with naming(FOLDER / f"{name}.toml"):
@@ -326,7 +350,7 @@ def tested() -> list[Tested]:
             flags = flags_of(claim, steps)
             ran = [found for rerun in claim.rerun if (found := done(rerun))]
         rows.append(Tested(name=name, claim=claim, recomputed=steps, done=ran, flags=flags))
-    return sorted(rows, key=lambda row: row.claim.ours)
+    return rows
 
 
 def page(rows: list[Tested]) -> str:
@@ -338,7 +362,9 @@ def page(rows: list[Tested]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("claims.md.j2").render(rows=rows, enough=ENOUGH_SEEDS)
+    groups = {title: [row for row in rows if row.group == title] for title in GROUPS}
+    template = environment.get_template("claims.md.j2")
+    return template.render(rows=rows, groups=groups, enough=ENOUGH_SEEDS, shown=SHOWN)
 
 
 def wrong(rows: list[Tested]) -> list[str]:

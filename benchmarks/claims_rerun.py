@@ -13,13 +13,15 @@ takes them up. `--list` prints what can be run, and whether it was.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from claims import RESULTS, Rerun, claims
 from spikeduel.comparing import compare
+from spikeduel.data import DATASETS
 from spikeduel.results.run import Results
+from spikeduel.results.trials import Trial
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import RECIPES
 from spikeduel.system import typed
@@ -27,6 +29,7 @@ from spikeduel.system.progress import TerminalProgress
 from spikeduel.trials.jobs import Workers
 
 HERE = Path(__file__).parent
+TABLE = "45nm-fp32"
 
 
 def queue(names: list[str]) -> Iterator[Rerun]:
@@ -52,7 +55,7 @@ def experiment(rerun: Rerun, places: dict[str, str]) -> Experiment:
     }
     recipe, dataset = settings.pop("recipe"), settings.pop("dataset")
     if place := places.get(dataset):
-        if dataset == "socofing":
+        if dataset in DATASETS:
             settings["data_dir"] = place
         else:
             dataset = place
@@ -73,6 +76,8 @@ def document(rerun: Rerun, results: Results) -> dict[str, Any]:
             "accuracies": [trial.test.accuracy for trial in trials if trial.test],
             "best_test_epoch": chosen[name].best if name in chosen else [],
             "seconds": [round(sum(trial.epoch_seconds), 1) for trial in trials],
+            "spike_rate": [rate for trial in trials if (rate := spike_rate(trial)) is not None],
+            "microjoules": microjoules(trials),
         }
     counts = results.dataset.counts
     return {
@@ -83,6 +88,36 @@ def document(rerun: Rerun, results: Results) -> dict[str, Any]:
         "contenders": contenders,
         "verdict": results.comparison.verdict,
     }
+
+
+def spike_rate(trial: Trial) -> float | None:
+    """Return the spikes per neuron and time step over all layers; None without spikes or counts."""
+    layers = trial.operations.layers if trial.operations else []
+    rates = [
+        (layer.neurons, layer.spikes_per_neuron_and_step)
+        for layer in layers
+        if layer.neurons and layer.spikes_per_neuron_and_step is not None
+    ]
+    neurons = sum(number for number, _ in rates)
+    return sum(number * rate for number, rate in rates) / neurons if neurons else None
+
+
+def microjoules(trials: Sequence[Trial]) -> dict[str, dict[str, list[float]]]:
+    """Return the estimated energies of an answer by seed: arithmetic alone, 45 nm, 32-bit floats.
+
+    `hoisted`: work that is equal at all time steps counts once; `per_step`: at every step. From
+    `low`, all zeros skipped, to `high`, nothing skipped.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for trial in trials:
+        if not trial.energy or not (arithmetic := trial.energy.tables[TABLE].compute):
+            return {}
+        for way in ("hoisted", "per_step"):
+            joules = getattr(arithmetic, way).range
+            ends = found.setdefault(way, {"low": [], "high": []})
+            ends["low"].append(1e6 * joules.low)
+            ends["high"].append(1e6 * joules.high)
+    return found
 
 
 def main() -> None:

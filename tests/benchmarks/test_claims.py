@@ -2,14 +2,18 @@
 
 import json
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import torch
 from msgspec.structs import replace
 
 import claims
+import claims_networks
 import claims_rerun
 from claims import Claim, Flag, Step
+from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import converted
 
@@ -152,6 +156,49 @@ def test_a_rerun_without_its_results_is_not_shown_as_run(tmp_path, monkeypatch):
     claims._document.cache_clear()
     assert (done.command, done.num_seeds) == ("c", 2)
     assert [figure.text for figure in done.figures] == ["91.00 ± 1.41 %"]
+
+
+def test_values_of_epochs_are_no_seeds():
+    rerun = next(rerun for rerun in ALL["study-time"].rerun if rerun.each == "epoch")
+    done = claims.done(rerun)
+    assert done.num_seeds == 0
+    assert {figure.count(rerun.each) for figure in done.figures} == {"3 epochs"}
+
+
+def num_weights(name):
+    """Return the weights of a network of claims_networks.py on images 28×28 and ten classes."""
+    build = getattr(claims_networks, name)
+    given = (
+        {"neuron": lambda: LIF(beta=0.9, threshold=1.0)}
+        if "neuron" in signature(build).parameters
+        else {}
+    )
+    network = build(image_shape=(1, 28, 28), num_classes=10, **given)
+    return sum(weight.numel() for weight in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "claim_name", "number"),
+    [
+        ("ten_outputs", "snntorch-population", 101_770),
+        ("population", "snntorch-population", 164_980),
+        ("population_relu", "snntorch-population", 164_980),
+        ("dense_512_256", "ardacanuckan-accuracy", 537_354),
+        ("one_layer", "spikingjelly-lif-fc-mnist", 7_840),
+        ("twitu", "twitu-mnist-solver", 24_690),
+    ],
+)
+def test_networks_have_the_weights_of_their_claims(name, claim_name, number):
+    assert num_weights(name) == number
+    figures = {step.gives for step in ALL[claim_name].recomputed}
+    figures |= {f"{count:,}" for count in ALL[claim_name].protocol.parameters.values()}
+    assert f"{number:,}" in figures
+
+
+def test_outputs_of_a_class_are_summed():
+    outputs = torch.arange(2 * claims_networks.POPULATION).float()
+    sums = claims_networks.SumOfClass()(outputs)
+    assert sums.tolist() == [sum(range(50)), sum(range(50, 100))]
 
 
 def test_reruns_are_experiments_with_seeds_enough():
