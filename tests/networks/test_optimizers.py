@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -141,6 +143,25 @@ def test_adam_is_torchs_adam_at_one_rate():
     ours = Optimizer(module, TrainingRules("adam", 1e-2, schedule="constant"), 3)
     theirs = torch.optim.Adam(twin.parameters(), lr=1e-2, fused=True)
     assert take(module, ours, range(3)) == take(twin, theirs, range(3))
+
+
+ALL_OPTIMIZERS = """
+import sys
+import torch
+from spikeduel.networks.training_step import Optimizer, TrainingRules
+module = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+for name in ("adam", "adamw", "muon"):
+    optimizer = Optimizer(module, TrainingRules(name), 2)
+    module(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    optimizer.load_state_dict(optimizer.state_dict())
+sys.exit("torch._dynamo" in sys.modules)
+"""
+
+
+def test_no_optimizer_loads_the_compiler():
+    """It takes as long to load as torch."""
+    assert subprocess.run([sys.executable, "-c", ALL_OPTIMIZERS], check=False).returncode == 0
 
 
 # ---- the schedule

@@ -1,5 +1,6 @@
 """A step of training, for spiking and other networks."""
 
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -72,6 +73,26 @@ class TrainingRules:
     label_smoothing: float = 0.0
 
 
+def _never_compiled(kind: type[T]) -> type[T]:
+    """Strip an optimizer's methods of what keeps `torch.compile` out of them: its first call loads
+    torch._dynamo, which takes seconds. `step` is then to be called without gradients.
+    """
+    for name in ("add_param_group", "load_state_dict", "state_dict", "step"):
+        setattr(kind, name, inspect.unwrap(getattr(kind, name)))
+    return kind
+
+
+@_never_compiled
+class Adam(torch.optim.Adam):
+    """torch's."""
+
+
+@_never_compiled
+class AdamW(torch.optim.AdamW):
+    """torch's."""
+
+
+@_never_compiled
 class Muon(torch.optim.Muon):
     """torch's Muon for filters `[O, I, H, W]` too, as matrices `[O, I·H·W]`.
 
@@ -115,6 +136,7 @@ class Optimizer:
         for weight in self.weights:
             weight.grad = None
 
+    @torch.no_grad()
     def step(self) -> None:
         rate = self.rules.learning_rate * self._share_of_rate()
         for optimizer in self._optimizers:
@@ -148,7 +170,7 @@ def _made(
     rate, decay = rules.learning_rate, rules.weight_decay
     if rules.optimizer == "adam":
         # Momenta and epsilon are torch's defaults, as in the study.
-        yield torch.optim.Adam(weights, lr=rate, fused=True)
+        yield Adam(weights, lr=rate, fused=True)
         return
     # Frozen and parametrised weights are not among `weights`.
     of_muon = {*weights} & {*_hidden(module)} if rules.optimizer == "muon" else set()
@@ -159,7 +181,7 @@ def _made(
         {"params": [weight for weight in others if weight.dim() > 1], "weight_decay": decay},
         {"params": [weight for weight in others if weight.dim() <= 1], "weight_decay": 0.0},
     ]
-    yield torch.optim.AdamW([group for group in groups if group["params"]], lr=rate, fused=True)
+    yield AdamW([group for group in groups if group["params"]], lr=rate, fused=True)
 
 
 def _hidden(module: nn.Module) -> list[Tensor]:
