@@ -22,6 +22,7 @@ SECTIONS = {
     "study": "docs/claims.md",
     "found": "docs/claims.md",
     "energy": "docs/energy.md",
+    "counters": "docs/energy.md",
     "speed": "docs/speed.md",
     "across": "docs/studies.md",
     "scale": "docs/scale.md",
@@ -80,6 +81,7 @@ def table(section: str) -> str:
         "study": study,
         "found": found,
         "energy": energy,
+        "counters": counters,
         "speed": speed,
         "across": across,
         "scale": scale,
@@ -176,6 +178,26 @@ def found() -> str:
         )
         + "\n"
     )
+
+
+def counters() -> str:
+    """What counters count of networks made to mislead, and what is counted by hand."""
+    document = json.loads((HERE / "results" / "counters.json").read_text())
+    versions = document["versions"]
+    titles = [f"{name} {versions[name]}" for name in versions]
+    lines = [
+        f"| MACs, ACs of an image | by hand | {' | '.join(titles)} |",
+        "|---|---|" + "---|" * len(titles),
+    ]
+    for row in document["cases"]:
+        cells = ["{:g}, {:g}".format(*row["by_hand"])]
+        for name in versions:
+            counted = row["counters"][name]
+            cell = "{macs:g}, {acs:g}".format(**counted) if "macs" in counted else "fails"
+            wrong = "" if counted.get("as_defined") else " †"
+            cells.append(cell if counted.get("as_by_hand") else f"**{cell}**{wrong}")
+        lines.append(f"| {row['case']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def energy() -> str:
