@@ -57,6 +57,14 @@ def test_the_page_is_what_the_script_makes():
     assert any(row.claim.ours for row in rows)
 
 
+@pytest.mark.parametrize("name", [name for name, claim in ALL.items() if claim.ours])
+def test_our_figures_stand_where_the_claim_says(name):
+    page = ALL[name].source.place.split(",")[0]
+    text = (ROOT / page).read_text(encoding="utf-8")
+    figures = [step.reported for step in ALL[name].recomputed if step.reported]
+    assert all(figure in text for figure in figures)
+
+
 def test_every_file_that_the_page_opens_is_there():
     links = re.findall(r"\]\((\.\./[^)]+)\)", claims.PAGE.read_text(encoding="utf-8"))
     assert links
