@@ -15,7 +15,7 @@ from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find
 from spikeduel.results.words.audit import PrintedAudit
 from spikeduel.settings import Experiment
-from spikeduel.system import typed
+from spikeduel.system import hardware, typed
 from spikeduel.system.progress import Progress
 
 CHECKS: tuple[Callable[[AuditContext], Fields], ...] = (
@@ -78,12 +78,14 @@ def _key(context: AuditContext) -> str:
 
 
 def _examine(context: AuditContext) -> PrintedAudit:
+    hardware.keep_freed_memory()
     fields: Fields = {}
     details: Fields = {}
     for check in CHECKS:
         found = check(context)
         details |= found.pop("details", {})
         fields |= found
+    hardware.release_freed_memory()
     audit = PrintedAudit(
         dataset=context.prepared.name,
         fingerprint=context.prepared.fingerprint,

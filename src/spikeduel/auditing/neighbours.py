@@ -164,12 +164,10 @@ def oriented(images: np.ndarray, num: int, turn: float) -> Tensor:
         small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1],
         small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2],
     )
-    place, length, cells = torch.atan2(down, right) / turn * num, torch.hypot(down, right), []
-    # All directions at once would leave the processor's cache.
-    for direction in range(num):
-        away = ((place - direction + num / 2) % num - num / 2).abs()
-        cells.append(adaptive_avg_pool2d((1 - away).clamp_min(0) * length, CELLS))
-    return torch.cat(cells, 1)
+    place = torch.atan2(down, right) / turn * num
+    from_direction = (place - torch.arange(num)[:, None, None] + num / 2) % num
+    nearness = (1 - (from_direction - num / 2).abs()).clamp_min(0)
+    return adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
 
 
 def grey(images: np.ndarray, longest: int) -> Tensor:

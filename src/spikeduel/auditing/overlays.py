@@ -71,8 +71,6 @@ PLAUSIBLE = 1.7
 `OTHERS`.
 """
 SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 4, 8, 30
-IN_CACHE = 16
-"""Queries whose shifted versions stay in the processor's cache."""
 LEAST_OVERLAP = 0.5
 """Share of the query's pixels that must lie on the reference."""
 UNRELATED = np.float32(2.0)
@@ -98,7 +96,7 @@ def made_views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
 
     def whole(part: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True) / 255
-        if factor > 1:
+        if factor > 1:  # pooling of single pixels copies them slowly
             grey = adaptive_avg_pool2d(grey, (height, width))
         around = [left, side - width - left, top, side - height - top]
         grey = pad(grey, around, mode="replicate")
@@ -129,9 +127,6 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     """Return placements float32 `[B, O, K, 6]` of `queries` float32 `[B, s, s]` on `candidates`
     `[B, K, s, s]`: in the O = `BEST_ORIENTATIONS` each, turned and shifted in steps.
     """
-    if len(queries) > IN_CACHE:
-        parts = zip(queries.split(IN_CACHE), candidates.split(IN_CACHE), strict=True)
-        return torch.cat([starts(*part) for part in parts])
     count, num, side = candidates.shape[:3]
     most = int(0.15 * side + 0.4)
     width, shifts = side - 2 * most, 2 * most + 1
