@@ -38,7 +38,7 @@ SAME_SIZE = 1.1
 
 
 class Flag(StrEnum):
-    """What a reader should know of a claim; the value is the text on the page."""
+    """Property of a claim that its reader should know; the value is the text on the page."""
 
     ABSTRACT = "read in the abstract or an excerpt only"
     ACCOUNT = "read in an account of it, not in the source"
@@ -62,7 +62,7 @@ class Flag(StrEnum):
 
 
 class Source(Frozen, forbid_unknown_fields=True):
-    """Where a claim stands: `place` is a file with lines, a table or a cell; `read` the day it was
+    """Source of a claim: `place` is a file with lines, a table or a cell; `read` the day it was
     read by whoever entered it.
     """
 
@@ -76,7 +76,7 @@ class Source(Frozen, forbid_unknown_fields=True):
 
 
 class Protocol(Frozen, forbid_unknown_fields=True):
-    """How a claim's figures came about, as its source says or its code shows.
+    """Protocol behind the figures of a claim, as its source says or its code shows.
 
     `counted`: what its figures are of. `parameters`: numbers of weights by network. None: not
     stated.
