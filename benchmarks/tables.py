@@ -21,6 +21,7 @@ SECTIONS = {
     "events": "docs/events.md",
     "study": "docs/claims.md",
     "found": "docs/claims.md",
+    "optimism": "docs/claims.md",
     "energy": "docs/energy.md",
     "counters": "docs/energy.md",
     "speed": "docs/speed.md",
@@ -80,6 +81,7 @@ def table(section: str) -> str:
         "events": events,
         "study": study,
         "found": found,
+        "optimism": optimism,
         "energy": energy,
         "counters": counters,
         "speed": speed,
@@ -197,6 +199,77 @@ def counters() -> str:
             wrong = "" if counted.get("as_defined") else " †"
             cells.append(cell if counted.get("as_by_hand") else f"**{cell}**{wrong}")
         lines.append(f"| {row['case']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def optimism() -> str:
+    """What the best test epoch adds: measured, by the laws, and in claims that state both."""
+    document = json.loads((HERE / "results" / "atlas.json").read_text())
+
+    def points(share: float) -> str:
+        return f"{100 * share:.2f}"
+
+    def measured(rows: list[Any], against: str) -> str:
+        if not rows:
+            return "–"
+        mean = rows[0][against]
+        return f"{points(mean['mean'])} ({points(mean['low'])}–{points(mean['high'])})"
+
+    longest = max(row["epochs"] for row in document["by_size"])
+    lines = [
+        f"{document['curves']} trainings of {len(document['networks'])} networks on "
+        f"{len(document['datasets'])} data sets or sizes, {longest} epochs, "
+        f"{document['cpu_minutes']:.0f} minutes of one core. Means in points, with 95 % intervals "
+        "over networks and data sets:",
+        "",
+        "| test images | rate stays: chosen epoch | last epoch | rate falls: chosen | last "
+        "| data sets |",
+        "|---|---|---|---|---|---|",
+    ]
+    for n in (100, 300, 1000, 3000, 10_000):
+        alike = [row for row in document["by_size"] if (row["n"], row["epochs"]) == (n, longest)]
+        cells = [
+            measured([row for row in alike if row["schedule"] == schedule], against)
+            for schedule in ("constant", "falling")
+            for against in ("chosen", "last")
+        ]
+        if alike:
+            datasets = max(row["datasets"] for row in alike)
+            lines.append(f"| {n:,} | {' | '.join(cells)} | {datasets} |")
+    lines += [
+        "",
+        "| law | rate | against | images | training or curve | share | 95 % of trainings "
+        "| in it, of data sets left out |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for kind, by_against in document["laws"].items():
+        for against, by_schedule in by_against.items():
+            for schedule, law in by_schedule.items():
+                amount = law["training"] if kind == "size" else law["curve"]
+                outside = document["left_out"][kind][against][schedule].values()
+                held = statistics.fmean(row["inside"] for row in outside) if outside else math.nan
+                lines.append(
+                    f"| by {kind} | {'stays' if schedule == 'constant' else 'falls'} | {against} "
+                    f"| {law['images']:.2f} | {amount:.2g} | {law['share']:.2f} "
+                    f"| {law['low']:.2f} to {law['high']:.1f} times | {100 * held:.0f} % |"
+                )
+    lines += [
+        "",
+        "| claim | test images | epochs | against | adds, points | law by size | by noise |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for claim in document["claims"]:
+        for against, row in claim["optimism"].items():
+            said = [
+                "{} ({}–{})".format(*(points(row[kind][key]) for key in ("said", "low", "high")))
+                if kind in row
+                else "–"
+                for kind in ("size", "noise")
+            ]
+            lines.append(
+                f"| {claim['claim']} | {claim['n']:,} | {claim['epochs']:,} | {against} "
+                f"| {points(row['seen'])} | {' | '.join(said)} |"
+            )
     return "\n".join(lines) + "\n"
 
 
