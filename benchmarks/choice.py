@@ -36,13 +36,13 @@ import numpy as np
 from msgspec import structs
 
 from significance import Scenario, answers
+from spikeduel.concluding.conclusions import Candidate, compare_best
 from spikeduel.results import significance
 from spikeduel.results.answer import NOTICEABLE, choose
 from spikeduel.results.power import LEAD
 from spikeduel.results.run import Pair
 from spikeduel.results.significance import Conclusion
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials.outcomes import Candidate, compare_best
 
 RESULT = Path(__file__).parent / "results" / "choice.json"
 SECONDS = {"slower": 2.0, "faster": 1.0, "third": 0.5}

@@ -25,10 +25,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel import data
+from spikeduel import data, energy
 from spikeduel.counting.operations import Layer, Operations
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring import energy
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.models import Model, load_model
 from spikeduel.results import costs

@@ -14,8 +14,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spikeduel.measuring.energy import accounting
-from spikeduel.measuring.energy.accounting import compare_run
+from spikeduel.energy import accounting
+from spikeduel.energy.accounting import compare_run
 from spikeduel.results.columns import render, text_rows
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import AccountedPair

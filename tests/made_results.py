@@ -72,7 +72,7 @@ def make_predictions(prepared, results, test):
             )
         )
     return PredictionsFile(
-        schema=1,
+        schema=2,
         dataset=prepared.name,
         fingerprint=prepared.fingerprint,
         classes=list(prepared.classes),

@@ -11,9 +11,9 @@ import pytest
 
 import spikeduel as sd
 from made_pages import unpainted
-from spikeduel.measuring import energy
+from spikeduel import energy
+from spikeduel.energy import accounting
 from spikeduel.measuring.correctness import classified
-from spikeduel.measuring.energy import accounting
 from spikeduel.reporting import report_again
 
 pytestmark = pytest.mark.usefixtures("known_data")

@@ -25,10 +25,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import spikeduel as sd
+from spikeduel import energy
 from spikeduel.auditing.neighbours import Relatives
 from spikeduel.cli import app
-from spikeduel.measuring import energy
-from spikeduel.measuring.energy import accounting
+from spikeduel.energy import accounting
 from spikeduel.results.words import answer
 
 ROOT = Path(__file__).parent.parent

@@ -11,9 +11,10 @@ from made_costs import control
 from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
 from made_trials import results, trial
+from spikeduel import energy
+from spikeduel.concluding.conclusions import with_energy
 from spikeduel.counting.operations import Ways
-from spikeduel.measuring import energy
-from spikeduel.measuring.costing import cost_entry, operations, with_energy
+from spikeduel.measuring.costing import cost_entry, operations
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.results.costs import Counted
 from spikeduel.spiking.neurons import LIF

@@ -9,7 +9,7 @@ from msgspec.structs import astuple
 from torch import nn
 
 from made_models import Tutorial, louder, make, make_recorded
-from spikeduel.measuring import energy
+from spikeduel import energy
 from spikeduel.measuring.costing import cost
 from spikeduel.measuring.inside import attribution, chosen, look_inside, pictures
 from spikeduel.networks.foreign import Foreign, calling_of

@@ -13,8 +13,8 @@ from made_costs import control, energy_of, followed, latency, leaving, with_accu
 from made_operations import both, layer, macs, plain, spiking
 from made_pages import places, told, told_in
 from made_results import make_results, with_trials
+from spikeduel import energy
 from spikeduel.counting.counter import Counter
-from spikeduel.measuring import energy
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import charts, costs, drawing
 from spikeduel.reporting.costs import POWERS, break_even

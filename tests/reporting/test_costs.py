@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from made_costs import control, fully_timed, latency, with_trial
 from made_results import make_results
-from spikeduel.measuring import energy
-from spikeduel.measuring.costing import cost_entry, operations, with_accountings, with_energy
+from spikeduel import energy
+from spikeduel.concluding.conclusions import with_accountings, with_energy
+from spikeduel.measuring.costing import cost_entry, operations
 from spikeduel.reporting import report
 from spikeduel.results.columns import text_rows
 from spikeduel.results.costs import Range

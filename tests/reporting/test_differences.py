@@ -9,7 +9,7 @@ import made_costs
 from made_operations import plain, spiking
 from made_pages import told_in
 from made_results import make_pair
-from spikeduel.measuring.energy.accounting import compare_run
+from spikeduel.energy.accounting import compare_run
 from spikeduel.reporting import accuracies, charts, costs, report
 from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
 from spikeduel.reporting.charts import Name

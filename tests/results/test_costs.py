@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from made_operations import both, layer, macs, over_time, plain, spiking
+from spikeduel import energy
 from spikeduel.counting.operations import Traffic
-from spikeduel.measuring import energy
 from spikeduel.results.costs import Energy, Range
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import converted

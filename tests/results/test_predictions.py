@@ -113,6 +113,7 @@ def test_what_is_written_is_read_again(make_run):
         "seed": 0,
         "predicted": predicted(8),
         "trainings": ["cnn0"],
+        "control": None,
     }
 
 
@@ -291,7 +292,7 @@ def test_a_run_without_predictions_says_how_to_get_them(tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        {"schema": 2},
+        {"schema": 1},
         {"labels": [0, 1]},
         {"labels": None},
         {"indices": [[1]]},
@@ -331,7 +332,7 @@ def looked_into():
         for (name, seed), said in ANSWERS.items()
     ]
     kept = PredictionsFile(
-        schema=1,
+        schema=2,
         dataset="made up",
         fingerprint="f",
         classes=list("abc"),

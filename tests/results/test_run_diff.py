@@ -65,7 +65,7 @@ def make_run(tmp_path):
             for seed, number in enumerate(numbers)
         ]
         file = PredictionsFile(
-            schema=1,
+            schema=2,
             dataset="made up",
             fingerprint="f" * 64,
             classes=["a", "b"],

@@ -9,21 +9,23 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from made_pages import unreported
 from made_trials import planned
-from spikeduel import comparing, data
+from spikeduel import comparing, data, energy
 from spikeduel.comparing import compare
+from spikeduel.concluding.conclusions import Answers, compare_with_controls
 from spikeduel.counting.operations import Ways
-from spikeduel.measuring import energy
+from spikeduel.data import Preprocessing, Split
+from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import ControlResult
+from spikeduel.results.trials import ControlResult, Epoch, MissingControl
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import TrialOutcome, compare_with_controls
+from spikeduel.trials.outcomes import TrialOutcome, predictions_of, trial_entry
 from spikeduel.trials.store import Store, TrialRecord
 from telling import Telling
 
@@ -180,7 +182,7 @@ def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
     write("own_takes", TAKES)
     own = replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1)
     (made,) = run(own, tmp_path / "store").values()
-    assert made.reasons == {}
+    assert made.missing == {}
     assert all(made.results[name].accuracy > 0 for name in ON_IMAGES)
     assert sum(bool(result.key) for result in made.results.values()) == 3
 
@@ -203,9 +205,9 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
     experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1)
     told = Telling()
     (made,) = run(experiment, tmp_path / "store", told).values()
-    assert set(made.reasons) == left_out == set(ON_IMAGES) - set(made.results)
+    assert set(made.missing) == left_out == set(ON_IMAGES) - set(made.results)
     assert set(made.answers) == set(made.results)
-    assert says in made.reasons["relu_twin"]
+    assert says in made.missing["relu_twin"].reason
     assert any("left out" in line and says in line for line in told.lines)
 
 
@@ -215,7 +217,7 @@ def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
     made, none = run(replace(EXPERIMENT, epochs=1), tmp_path / "store").values()
     assert none is None
     assert "one_step" not in made.results
-    assert "its training failed: loss or weights became NaN" in made.reasons["one_step"]
+    assert "its training failed: loss or weights became NaN" in made.missing["one_step"].reason
     assert made.results["relu_twin"].accuracy > 0
 
 
@@ -224,14 +226,14 @@ def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
 
 RECORD = TrialRecord(
     key="",
-    settings={},
+    settings={"family": "snn", "encoding": None},
     parameters=0,
     status="done",
     error=None,
-    best_epoch=None,
+    best_epoch=0,
     stopped=None,
     epoch_seconds=[],
-    history=[],
+    history=[Epoch(val_loss=0.5, val_accuracy=0.5)],
     environment={},
 )
 
@@ -256,6 +258,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
                 title="",
                 meaning="",
                 spikes=False,
+                paired=CONTROLS[name].paired,
                 n=scores.n,
                 accuracy=scores.accuracy,
                 by_class=scores.by_class,
@@ -264,16 +267,45 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
             for name, scores in beside.items()
         }
         data = {} if folds == 1 else {"fold": place % folds}
-        settings = {"contender": "conv-lif", "seed": place // folds, "num_steps": 4, "data": data}
+        settings = {
+            **RECORD.settings,
+            "contender": "conv-lif",
+            "seed": place // folds,
+            "num_steps": 4,
+            "data": data,
+        }
         record = structs.replace(RECORD, settings=settings)
         if answers is None:
             outcomes.append(TrialOutcome(record, {}))
         else:
-            controlled = Controlled(results, beside, reasons or {})
+            missing = {
+                name: MissingControl(title="", meaning="", reason=reason)
+                for name, reason in (reasons or {}).items()
+            }
+            controlled = Controlled(results, beside, missing)
             outcomes.append(
                 TrialOutcome(record, {"classification": answers}, controlled=controlled)
             )
-    about = compare_with_controls("conv-lif", outcomes, groups, margin)
+    num = 1000 * folds
+    prepared = Prepared(
+        name="made up",
+        images=np.zeros((num, 1, 1, 1), np.uint8),
+        labels=np.zeros(num, np.int64),
+        classes=("a", "b"),
+        preprocessing=Preprocessing(1, 1, 1),
+        groups=groups,
+        official=None,
+        samples=[],
+        fingerprint="",
+    )
+    nothing = np.arange(0)
+    splits = [
+        Split(nothing, nothing, np.arange(1000 * fold, 1000 * (fold + 1)), "stratified", fold)
+        for fold in range(folds)
+    ]
+    answers = Answers(predictions_of(prepared, splits, outcomes))
+    trials = [trial_entry(outcome) for outcome in outcomes]
+    about = compare_with_controls("conv-lif", trials, answers, margin)
     return about, {row.control: row for row in about.rows}
 
 

@@ -92,11 +92,11 @@ def measured(predicted, truth=TRUTH, **others):
     return {"classification": answered, "encoding_spread": EncodingSpread(), **others}
 
 
-def prepared(groups=None):
+def prepared(groups=None, labels=np.zeros(10, np.int64)):  # noqa: B008
     return Prepared(
         name="made up",
-        images=np.zeros((10, 1, 4, 4), np.uint8),
-        labels=np.zeros(10, np.int64),
+        images=np.zeros((len(labels), 1, 4, 4), np.uint8),
+        labels=labels,
         classes=CLASSES,
         preprocessing=Preprocessing(1, 4, 4),
         groups=groups,
@@ -124,9 +124,25 @@ def assembled(
 ):
     records = records or [record("snn"), record("cnn")]
     measures = measures or [measured(SNN), measured(CNN)]
-    return outcomes.assemble(
-        experiment, prepared(groups), splits, finished(records, measures), **others
-    )
+    return put_together(finished(records, measures), experiment, groups, splits, **others)
+
+
+def put_together(ours, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **others):
+    """Results of outcomes on a data set that has their labels: further images, if not as many."""
+    truths = [
+        next(o.answers.truth for o in ours if o.answers and o.fold in (-1, place))
+        for place in range(len(splits))
+    ]
+    num = max(10, *(10 + sum(map(len, truths[: place + 1])) for place in range(len(splits))))
+    labels, placed = np.zeros(num, np.int64), []
+    for split, truth in zip(splits, truths, strict=True):
+        if len(truth) != len(split.test):
+            start = 10 + sum(len(before.test) for before in placed)
+            split = replace(split, test=np.arange(start, start + len(truth)))
+        labels[split.test] = truth
+        placed.append(split)
+    labels = labels[: max(10, max(split.test.max() for split in placed) + 1)]
+    return outcomes.assemble(experiment, prepared(groups, labels), placed, ours, **others)
 
 
 def pair_of(*given, **settings):
@@ -150,7 +166,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
         TrialOutcome(record("snn", seed), measured(truth, truth), controlled=controlled)
         for seed in range(4)
     ]
-    comparison = outcomes.assemble(EXPERIMENT, prepared(), (SPLIT,), trials).comparison
+    comparison = put_together(trials).comparison
     rows = {row.control: row.found for row in comparison.controls[0].rows if row.found}
     assert rows["relu_twin"].reservation is None
     assert rows["one_step"].p_value < 0.05
@@ -425,7 +441,7 @@ def test_p_values_are_adjusted_for_the_number_of_pairs():
     predicted = np.zeros((3, 100), int)
     predicted[1, :9] = predicted[2, 5:13] = 1
     ours = finished([record(name) for name in names], [measured(row, truth) for row in predicted])
-    pairs = outcomes.compare_pairs(names, ours, None, 0.005)
+    pairs = put_together(ours).comparison.pairs
     # 9 of 9, 8 of 8, and 5 against 4 coins.
     assert [pair.p_value_raw for pair in pairs] == pytest.approx([2 / 512, 2 / 256, 1.0])
     assert [pair.p_value for pair in pairs] == pytest.approx([6 / 512, 4 / 256, 1.0])
@@ -442,7 +458,7 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
         for rate in (0.1, 0.2, 0.3)
     ]
     ours = finished(records, measures)
-    pairs = outcomes.compare_pairs(names, ours, None, 0.005)
+    pairs = put_together(ours).comparison.pairs
     right = {
         name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names
     }

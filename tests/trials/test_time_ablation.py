@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.trials.outcomes import Candidate, compare_best
+from spikeduel.concluding.conclusions import Candidate, compare_best
 
 
 def candidate(

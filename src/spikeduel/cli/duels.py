@@ -319,8 +319,8 @@ def report(
     ] = False,
 ) -> None:
     """Write a run's report again, without training anything."""
-    from spikeduel.measuring import energy
-    from spikeduel.measuring.energy import accounting as accountings
+    from spikeduel import energy
+    from spikeduel.energy import accounting as accountings
     from spikeduel.reporting import report_again
 
     tables = [energy.read(table) for table in energy_table or ()]

@@ -3,7 +3,7 @@ after each step, leaving early.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -19,13 +19,13 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Asked, Running, answers_of, ask
 from spikeduel.networks.cards import COLDEST, HOTTEST
 from spikeduel.networks.models import Model
+from spikeduel.results.accuracy import classified
 from spikeduel.results.trials import (
     Anytime,
     Calibrated,
     Calibration,
     CalibrationBin,
     Classification,
-    ClassScores,
     Confidences,
     EarlyExit,
     EncodingSpread,
@@ -74,37 +74,6 @@ def label_confidences(
         )
 
     return LabelConfidences(validation=confidences(validation), test=confidences(batches))
-
-
-def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> Classification:
-    """Return the classification of true and predicted classes, int64 `[N]`; a class never predicted
-    has precision 0.
-    """
-    num = len(classes)
-    # Importing scikit-learn takes longer than all answers of a small test set.
-    confusion = np.bincount(num * truth + predicted, minlength=num**2).reshape(num, num)
-    right, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
-    precision, recall, f1 = (
-        parts / np.maximum(wholes, 1)
-        for parts, wholes in ((right, named), (right, support), (2.0 * right, support + named))
-    )
-    rows = zip(classes, precision, recall, f1, support, strict=True)
-    return Classification(
-        n=len(truth),
-        accuracy=float((truth == predicted).mean()),
-        precision=float(precision.mean()),
-        recall=float(recall.mean()),
-        f1=float(f1.mean()),
-        loss=None,
-        per_class=[
-            ClassScores(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
-            for name, p, r, f, n in rows
-        ],
-        confusion=confusion.tolist(),
-        tie_share=None,
-        truth=truth.tolist(),
-        predicted=predicted.tolist(),
-    )
 
 
 def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:

@@ -1,6 +1,6 @@
 """Count the operations of a network of any library, and estimate its energy, without training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,17 +11,15 @@ import torch
 from msgspec.structs import asdict, replace
 from torch import Tensor, nn
 
+from spikeduel import energy
 from spikeduel.counting.counter import Counter, Declared
 from spikeduel.counting.operations import Layer, Operations
-from spikeduel.measuring import energy
+from spikeduel.energy import Table, accounting
 from spikeduel.measuring.answers import Asked, Counting, ask
-from spikeduel.measuring.energy import Table, accounting
 from spikeduel.networks import foreign
 from spikeduel.networks.models import Model
-from spikeduel.results.answer import answered
 from spikeduel.results.columns import LAYERS, layers, text_rows
-from spikeduel.results.costs import AccountedPair, Accounting, Counted, TableEnergy
-from spikeduel.results.run import Results
+from spikeduel.results.costs import AccountedPair, Counted, TableEnergy
 from spikeduel.results.words.costs import accounting_text, amount, energy_text, network_text
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
@@ -58,26 +56,6 @@ def cost_entry(counted: Counted | None) -> dict[str, Any]:
         "energy": energy.energies(operations),
         "not_counted": counted.reason if counted and not operations else None,
     }
-
-
-def with_energy(results: Results, tables: Sequence[energy.Table]) -> Results:
-    """Return `results` with energies estimated again, by `tables` first."""
-    names = {table.name for table in tables}
-    chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
-    trials = []
-    for trial in results.trials:
-        controls = {
-            name: replace(control, energy=energy.energies(control.operations, chosen))
-            for name, control in trial.controls.items()
-        }
-        estimated = energy.energies(trial.operations, chosen)
-        trials.append(replace(trial, energy=estimated, controls=controls))
-    return replace(results, trials=trials)
-
-
-def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """Return `results` with all accountings again, `more` first, and the answer that follows."""
-    return answered(replace(results, energy_accountings=accounting.compare_run(results, more)))
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spikeduel import energy
 from spikeduel.data.events.recordings import picture_of
-from spikeduel.measuring import energy
 from spikeduel.measuring.answers import Counting
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts

@@ -7,7 +7,7 @@ Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Pe
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from statistics import NormalDist, fmean
+from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from spikeduel.measuring.answers import ask
 from spikeduel.networks.models import Model
-from spikeduel.results.trials import CorruptedAccuracies, Robustness
+from spikeduel.results.trials import CorruptedAccuracies, Robustness, summarised
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.hardware import keep_freed_memory
 from spikeduel.system.progress import Progress
@@ -186,12 +186,5 @@ def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
     entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not entries:
         return None
-    area = {name: fmean(entry.accuracies) for name, entry in entries.items()}
-    mean = fmean(area[name] for name in CORRUPTIONS) if CORRUPTIONS.keys() <= area.keys() else None
-    return Robustness(
-        clean=clean,
-        corruptions={name: list(entry.accuracies) for name, entry in entries.items()},
-        area=area,
-        mean=mean,
-        images={name: entry.n for name, entry in entries.items()},
-    )
+    accuracies = {name: entry.accuracies for name, entry in entries.items()}
+    return summarised(clean, accuracies, {name: entry.n for name, entry in entries.items()})

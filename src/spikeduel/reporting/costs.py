@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from spikeduel import energy
 from spikeduel.counting.operations import Operations
-from spikeduel.measuring import energy
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,

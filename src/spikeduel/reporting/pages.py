@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import auditing, data
+from spikeduel import auditing, data, energy
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
+from spikeduel.concluding import conclusions
 from spikeduel.data import Prepared, Split
-from spikeduel.measuring import costing, energy
 from spikeduel.measuring.inside import Inside, look_inside
 from spikeduel.networks.models import Model, load_model
 from spikeduel.reporting import accuracies, costs, drawing, pictures
@@ -146,8 +146,8 @@ def report_again(
     comparison = load_run(run)
     try:
         # Runs of earlier versions get this version's accountings.
-        results = costing.with_energy(comparison.results, tables)
-        comparison = replace(comparison, results=costing.with_accountings(results, accountings))
+        results = conclusions.with_energy(comparison.results, tables)
+        comparison = replace(comparison, results=conclusions.with_accountings(results, accountings))
         table = tables[0] if tables else None
         return report(comparison, path, progress, own_code, table, figures=figures)
     except SpikeduelError:

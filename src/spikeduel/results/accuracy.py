@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from spikeduel.results.significance import Measure, are_unbalanced
-from spikeduel.results.trials import Optimism, Test, Trial
+from spikeduel.results.trials import Classification, ClassScores, Optimism, Test, Trial
 from spikeduel.system.typed import Count, Frozen, Share
 
 SURE = 2
@@ -70,6 +70,37 @@ def _balanced(table: np.ndarray) -> float:
     """Return the mean of the recalls of the classes with images."""
     images, _, right = table[:, table[0] > 0]
     return float((right / images).mean())
+
+
+def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> Classification:
+    """Return the classification of true and predicted classes, int64 `[N]`; a class never predicted
+    has precision 0.
+    """
+    num = len(classes)
+    # Importing scikit-learn takes longer than all answers of a small test set.
+    confusion = np.bincount(num * truth + predicted, minlength=num**2).reshape(num, num)
+    right, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    precision, recall, f1 = (
+        parts / np.maximum(wholes, 1)
+        for parts, wholes in ((right, named), (right, support), (2.0 * right, support + named))
+    )
+    rows = zip(classes, precision, recall, f1, support, strict=True)
+    return Classification(
+        n=len(truth),
+        accuracy=float((truth == predicted).mean()),
+        precision=float(precision.mean()),
+        recall=float(recall.mean()),
+        f1=float(f1.mean()),
+        loss=None,
+        per_class=[
+            ClassScores(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
+            for name, p, r, f, n in rows
+        ],
+        confusion=confusion.tolist(),
+        tie_share=None,
+        truth=truth.tolist(),
+        predicted=predicted.tolist(),
+    )
 
 
 def share_of_most_frequent(trials: Sequence[Trial]) -> float:

@@ -8,25 +8,21 @@ from msgspec import structs
 from spikeduel.results.accuracy import unlearned_controls
 from spikeduel.results.findings import TABLE, Finding, finding
 from spikeduel.results.significance import Conclusion, Difference, Reservation
-from spikeduel.results.trials import Trial
+from spikeduel.results.trials import ControlAbout, Trial
 from spikeduel.system.typed import Count, Frozen, Share
 
 
-class ControlRow(Frozen):
+class ControlRow(ControlAbout, kw_only=True):
     """A control: its mean `accuracy`, and the contender's minus it; None with a `reason` if not
     measured. `spread`: standard deviation over seeds.
     """
 
     control: str
-    title: str
-    meaning: str
-    spikes: bool
     accuracy: Share | None = None
     bits: Count | None = None
     spread: float | None = None
     found: Difference | None = None
     reason: str | None = None
-    of_recordings: bool = False
 
     @property
     def conclusive(self) -> bool:

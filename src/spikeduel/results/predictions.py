@@ -25,7 +25,7 @@ MOST_PAIRS = 3
 
 
 class SeedAnswers(typed.Frozen):
-    """Predicted classes of a finished seed, in the order of `indices`.
+    """Predicted classes of a finished seed, or of its `control`, in the order of `indices`.
 
     `trainings`: keys of the trainings that answered, one a fold; a converted network has its
     source's.
@@ -35,6 +35,7 @@ class SeedAnswers(typed.Frozen):
     seed: Count
     predicted: list[Count]
     trainings: list[str]
+    control: str | None = None
 
 
 class PredictionsFile(typed.Frozen):
@@ -45,7 +46,7 @@ class PredictionsFile(typed.Frozen):
     source files or records, however prepared.
     """
 
-    schema: Literal[1]
+    schema: Literal[2]
     dataset: str
     fingerprint: str
     classes: list[str]
@@ -67,8 +68,12 @@ class PredictionsFile(typed.Frozen):
 
     @property
     def answers(self) -> dict[tuple[str, int], SeedAnswers]:
-        """Answers by contender and seed."""
-        return {(answers.contender, answers.seed): answers for answers in self.trials}
+        """Answers of contenders by name and seed."""
+        return {
+            (answers.contender, answers.seed): answers
+            for answers in self.trials
+            if answers.control is None
+        }
 
     @property
     def contenders(self) -> list[str]:

@@ -288,7 +288,7 @@ def has_equal_time(budget: Budget | None) -> bool:
 
 
 class Results(Frozen):
-    """The content of results.json."""
+    """The content of results.json; `not_converted`: reasons by contender."""
 
     schema: Literal[3]
     spikeduel: str
@@ -302,6 +302,7 @@ class Results(Frozen):
     energy_accountings: EnergyAccountings | None = None
     rules: SetRules | None = None
     budget: Budget | None = None
+    not_converted: dict[str, str] = {}
 
     def __post_init__(self) -> None:
         answer = self.answer

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
@@ -164,6 +164,24 @@ class Robustness(Frozen):
     images: dict[str, Count]
 
 
+ALL_CORRUPTIONS = 7
+"""Corruptions of `measuring.robustness`."""
+
+
+def summarised(
+    clean: float, corruptions: Mapping[str, Sequence[float]], images: Mapping[str, int]
+) -> Robustness:
+    """Return the `Robustness` of accuracies on corrupted images."""
+    area = {name: statistics.fmean(accuracies) for name, accuracies in corruptions.items()}
+    return Robustness(
+        clean=clean,
+        corruptions={name: list(accuracies) for name, accuracies in corruptions.items()},
+        area=area,
+        mean=statistics.fmean(area.values()) if len(area) == ALL_CORRUPTIONS else None,
+        images=dict(images),
+    )
+
+
 class Confidences(Frozen):
     """Probabilities of N images: of the `given` label, and the `highest`, of class `best`."""
 
@@ -314,15 +332,27 @@ class AddedMeasure(Frozen):
     found: Any = None
 
 
-class ControlResult(Frozen):
-    """Score of a control; `val_accuracy` if it was trained.
-
+class ControlAbout(Frozen):
+    """Description of a control; `paired`: it asks the trial's own network, seed by seed;
     `of_recordings`: it changed the recordings.
     """
 
     title: str
     meaning: str
-    spikes: bool
+    spikes: bool = False
+    paired: bool = False
+    of_recordings: bool = False
+
+
+class MissingControl(ControlAbout, kw_only=True):
+    """A control that was not measured, and the `reason`."""
+
+    reason: str
+
+
+class ControlResult(ControlAbout, kw_only=True):
+    """Score of a control; `val_accuracy` if it was trained."""
+
     n: Count
     accuracy: Share
     by_class: ByClass
@@ -336,7 +366,6 @@ class ControlResult(Frozen):
     operations: Operations | None = None
     energy: Energy | None = None
     not_counted: str | None = None
-    of_recordings: bool = False
 
 
 class Trial(Frozen):
@@ -384,6 +413,7 @@ class Trial(Frozen):
     measures: dict[str, AddedMeasure] = {}
     failed_measures: dict[str, str] = {}
     controls: dict[str, ControlResult] = {}
+    missing_controls: dict[str, MissingControl] = {}
 
     @property
     def spiking(self) -> bool:

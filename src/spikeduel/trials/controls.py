@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from spikeduel.auditing.neighbours import nearest
+from spikeduel.concluding.conclusions import COLLAPSED
 from spikeduel.data import Prepared
 from spikeduel.data.catalogue import binned
 from spikeduel.data.disk_arrays import Rows
@@ -18,7 +19,7 @@ from spikeduel.measuring.correctness import classification, classified, shuffled
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.preprocessing import Change
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import Classification, ControlResult
+from spikeduel.results.trials import Classification, ControlAbout, ControlResult, MissingControl
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
@@ -53,8 +54,7 @@ class Control:
     @property
     def about(self) -> dict[str, Any]:
         """Fields of a `ControlResult` that describe the control."""
-        names = ("title", "meaning", "spikes", "of_recordings")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ControlAbout.__struct_fields__}
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,11 @@ class ControlContext:
 
 @dataclass(frozen=True)
 class Controlled:
-    """Results and answers of one trial's controls, and `reasons` for missing ones."""
+    """Results and answers of one trial's controls, and `missing` ones."""
 
     results: dict[str, ControlResult]
     answers: dict[str, Classification]
-    reasons: dict[str, str]
+    missing: dict[str, MissingControl]
 
 
 def bits_of(num_steps: int) -> int:
@@ -138,8 +138,6 @@ def _on_changed_recordings(context: ControlContext) -> Classification:
     return context.kept(trial.key, change, ask)
 
 
-COLLAPSED = "collapsed"
-"""Name of the control that is trained on recordings without time."""
 CONTROLS: dict[str, Control] = {
     "relu_twin": Control(
         "ReLU twin",
@@ -250,7 +248,7 @@ def run(
                         jobs[trial.key, name] = _job(context, described)
     records = dict(zip(jobs, workers.run(list(jobs.values()), store), strict=True))
     for (key, name), context in contexts.items():
-        if name not in controlled[key].reasons:
+        if name not in controlled[key].missing:
             with _left_out(controlled[key], name, context):
                 record = records.get((key, name))
                 answers, more = _trained(context, record) if record else _asked(context)
@@ -272,7 +270,7 @@ def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Ite
         yield
     except InputError as error:
         context.progress.say(f"  {context.trial.card.title}: left out, {error}")
-        controlled.reasons[name] = str(error)
+        controlled.missing[name] = MissingControl(**context.control.about, reason=str(error))
 
 
 def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:

@@ -2,10 +2,9 @@
 results.json.
 """
 
-import itertools
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,60 +14,43 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.auditing import labels as judging
 from spikeduel.auditing.context import sides_of
+from spikeduel.concluding.conclusions import REARRANGED, concluded
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, latency, robustness
-from spikeduel.measuring.costing import cost_entry, with_accountings
+from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.cards import Calling
-from spikeduel.results import power, significance
-from spikeduel.results.accuracy import contender_optimism, no_better_than_chance, optimism_of
+from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.audit import SIDES, Audit, AuditedImage, Counts, LabelCheck, SuspectLabel
-from spikeduel.results.controls import (
-    ControlledContender,
-    ControlRow,
-    TemporalLoss,
-    WithoutTime,
-    without_unlearned,
-)
+from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import (
     SCHEMA,
     Budget,
     Conclusions,
     Dataset,
     GroupSizes,
-    Pair,
     Results,
     SetRules,
-)
-from spikeduel.results.run_findings import RunContext, find_caveats
-from spikeduel.results.significance import (
-    Conclusion,
-    Difference,
-    Reservation,
-    balanced_classes,
 )
 from spikeduel.results.trials import (
     AddedMeasure,
     Classification,
     Latency,
     Test,
-    has_converged,
 )
 from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.uncertainty import effective_groups, scores
+from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial as trial_run
 from spikeduel.trials.contenders import Trial
-from spikeduel.trials.controls import COLLAPSED, CONTROLS, Controlled
+from spikeduel.trials.controls import Controlled
 from spikeduel.trials.store import Store, TrialRecord, images_digest
 
 MOST_SUSPECT_LABELS = 200
 """Suspect labels in results.json; labels.csv has all."""
-REARRANGED = ("redrawn", "shuffled_frames", "reversed")
-"""Controls that change only when events come."""
 
 
 @dataclass(frozen=True)
@@ -231,16 +213,6 @@ def pooled(
     }
 
 
-def at_chance(truth: np.ndarray) -> np.ndarray:
-    """Return the answers of a network that learned nothing, as from `pooled`: `[2, N]`."""
-    return np.array([truth, np.full_like(truth, np.bincount(truth).argmax())])
-
-
-def right_of(seeds: Sequence[int], answers: Mapping[int, np.ndarray]) -> np.ndarray:
-    """Return the right answers, bool `[S, N]`, of `answers` as from `pooled`."""
-    return np.array([np.equal(*answers[seed]) for seed in seeds])
-
-
 def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
     """Return the keys of a contender's trainings, one for each fold, by seed."""
     by_seed: dict[int, list[str]] = {}
@@ -332,15 +304,6 @@ def assemble(
         suspect_labels=list(labels[1][:MOST_SUSPECT_LABELS]),
         **(uses or {}),
     )
-    margin = experiment.equivalence_margin
-    trials = [trial_entry(outcome) for outcome in outcomes]
-    groups = None if prepared.groups is None else prepared.groups[tested(splits)]
-    done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    classes = balanced_classes(np.asarray(prepared.labels)[tested(splits)])
-    pairs = compare_pairs(done, outcomes, groups, margin, classes)
-    compared = [compare_with_controls(name, outcomes, groups, margin, classes) for name in done]
-    run = RunContext(experiment, dataset, trials, pairs, tuning, not_converted or {}, budget)
-    run = replace(run, pairs=run.equally_trained())
     results = Results(
         schema=SCHEMA,
         spikeduel=__version__,
@@ -351,18 +314,45 @@ def assemble(
         tuning=tuning,
         rules=rules,
         budget=budget,
-        trials=trials,
-        comparison=Conclusions(
-            pairs=list(run.pairs),
-            controls=[
-                without_unlearned(controlled, trials) for controlled in compared if controlled
-            ],
-            caveats=find_caveats(run),
-            optimism=contender_optimism(trials),
-            without_time=without_time(outcomes, trials, groups, margin, classes),
-        ),
+        trials=[trial_entry(outcome) for outcome in outcomes],
+        comparison=Conclusions(),
+        not_converted=dict(not_converted or {}),
     )
-    return with_accountings(results)
+    return concluded(results, predictions_of(prepared, splits, outcomes))
+
+
+def predictions_of(
+    prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
+) -> PredictionsFile:
+    """Return the answers of finished seeds, and of their controls, to the test images."""
+    test = tested(splits)
+    answers = []
+    for contender in dict.fromkeys(outcome.contender for outcome in outcomes):
+        keys = trainings(outcomes, contender)
+        controlled = [out.controlled for out in outcomes if out.contender == contender]
+        names = dict.fromkeys(name for found in controlled if found for name in found.answers)
+        for control in (None, *names):
+            answers += [
+                SeedAnswers(
+                    contender=contender,
+                    seed=seed,
+                    predicted=both[1].tolist(),
+                    trainings=keys[seed],
+                    control=control,
+                )
+                for seed, both in pooled(outcomes, contender, control).items()
+            ]
+    return PredictionsFile(
+        schema=2,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=test.tolist(),
+        labels=np.asarray(prepared.labels)[test].tolist(),
+        images=prepared.hashes_of(test),
+        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
+        trials=answers,
+    )
 
 
 def trial_entry(outcome: TrialOutcome) -> TrialEntry:
@@ -373,7 +363,6 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     # A converted network has its source's epochs and its own validation score.
     converted = settings.get("converted")
     relu_epochs = settings.get("training", {}).get("relu_epochs", 0)
-    accuracies = [epoch.val_accuracy for epoch in record.history[relu_epochs:]]
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
@@ -397,9 +386,6 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
         relu_epochs=relu_epochs,
-        converged=record.stopped == "early" or has_converged(accuracies)
-        if record.stopped in ("early", "limit")
-        else None,
         best_epoch=None if converted else record.best_epoch,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,
@@ -425,6 +411,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         failed_measures=dict(outcome.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
         controls=controlled.results if controlled else {},
+        missing_controls=controlled.missing if controlled else {},
     )
 
 
@@ -463,199 +450,3 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
         else None,
         **more,
     )
-
-
-def compare_pairs(
-    contenders: Sequence[str],
-    outcomes: Sequence[TrialOutcome],
-    groups: np.ndarray | None,
-    margin: float | None,
-    classes: np.ndarray | None = None,
-) -> list[Pair]:
-    """Compare every two `contenders` on the seeds that all finished, else on those of the two, with
-    Holm's adjustment of p-values. `groups` `[N]` numbers the groups of test images; `classes`
-    `[N]` are given if they count alike.
-    A better one is so with its failed seeds at chance, too.
-    """
-    answers = {name: pooled(outcomes, name) for name in contenders}
-    keys = {name: trainings(outcomes, name) for name in contenders}
-    compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
-    tests, with_failures = [], []
-    finished = [set(of_seeds) for of_seeds in answers.values() if of_seeds]
-    of_all = set.intersection(*finished) if finished else set()
-    for a, b in itertools.combinations(contenders, 2):
-        of_both = answers[a].keys() & answers[b].keys()
-        if seeds := sorted(of_both and (of_all or of_both)):
-            compared[a, b] = right_of(seeds, answers[a]), right_of(seeds, answers[b])
-            same = all(keys[a][seed] == keys[b][seed] for seed in seeds)
-            tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
-            leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
-            tried = sorted({*seeds, *(answers[other].keys() - answers[leader].keys())})
-            if tried == seeds:
-                with_failures.append(tests[-1])
-                continue
-            nothing = dict.fromkeys(tried, at_chance(answers[a][seeds[0]][0]))
-            of_a, of_b = (right_of(tried, nothing | answers[name]) for name in (a, b))
-            with_failures.append(significance.tested(of_a, of_b, groups, margin, same, classes))
-    pairs = []
-    differences = map(
-        significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
-    )
-    for (names, right), difference in zip(compared.items(), differences, strict=True):
-        (a, b), (right_a, right_b) = names, right
-        found = None
-        if len(right_a) > 1:
-            variability = power.variability_of(right_a, right_b, groups, classes)
-            found = power.power(variability, power.LEAD, len(right_a), len(compared))
-        pairs.append(
-            Pair(
-                **structs.asdict(difference),
-                a=a,
-                b=b,
-                accuracy_a=float(scores(right_a, classes).mean()),
-                accuracy_b=float(scores(right_b, classes).mean()),
-                only_a_right=float((right_a & ~right_b).sum(1).mean()),
-                only_b_right=float((right_b & ~right_a).sum(1).mean()),
-                power=found,
-            )
-        )
-    return pairs
-
-
-def compare_with_controls(
-    contender: str,
-    outcomes: Sequence[TrialOutcome],
-    groups: np.ndarray | None,
-    margin: float | None,
-    classes: np.ndarray | None = None,
-) -> ControlledContender | None:
-    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
-    answers = pooled(outcomes, contender)
-    controlled = [
-        outcome.controlled
-        for outcome in outcomes
-        if outcome.contender == contender and outcome.seed in answers and outcome.controlled
-    ]
-    if not controlled:
-        return None
-    names = {name for entry in controlled for name in (*entry.results, *entry.reasons)}
-    rows, tests = [], {}
-    for name in (name for name in CONTROLS if name in names):
-        reasons = [entry.reasons[name] for entry in controlled if name in entry.reasons]
-        row = ControlRow(
-            control=name, **CONTROLS[name].about, reason=reasons[-1] if reasons else None
-        )
-        of_control = pooled(outcomes, contender, name)
-        if seeds := [seed for seed in answers if seed in of_control]:
-            both = right_of(seeds, answers), right_of(seeds, of_control)
-            a, b = (scores(right, classes) for right in both)
-            row = structs.replace(
-                row,
-                accuracy=float(b.mean()),
-                bits=next(e.results[name].bits for e in controlled if name in e.results),
-                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
-            )
-            tests[name] = significance.tested(*both, groups, margin, CONTROLS[name].paired, classes)
-        rows.append(row)
-    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
-    rows = [structs.replace(row, found=found.get(row.control)) for row in rows]
-    return ControlledContender(
-        contender=contender,
-        num_steps=next(
-            outcome.record.settings["num_steps"]
-            for outcome in outcomes
-            if outcome.contender == contender
-        ),
-        seeds=len(answers),
-        accuracy=float(scores(right_of(list(answers), answers), classes).mean(1).mean()),
-        rows=rows,
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
-    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
-    """
-
-    contender: str
-    validation: float
-    right: np.ndarray
-    at_chance: bool
-    trained_without: bool = False
-
-
-def without_time(
-    outcomes: Sequence[TrialOutcome],
-    trials: Sequence[TrialEntry],
-    groups: np.ndarray | None,
-    margin: float | None,
-    classes: np.ndarray | None = None,
-) -> WithoutTime | None:
-    """Return the accuracy that recordings lose without time; None if not tried. `groups` `[N]`
-    numbers the groups of test recordings; `classes` `[N]` are given if they count alike.
-    """
-    contenders, timeless = [], []
-    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
-        entries = [
-            trial for trial in trials if trial.contender == name and COLLAPSED in trial.controls
-        ]
-        with_time = pooled(outcomes, name)
-        collapsed = pooled(outcomes, name, COLLAPSED)
-        if not with_time or with_time.keys() != collapsed.keys():
-            continue
-        seeds = sorted(with_time)
-        validated = [entry.validation.accuracy for entry in entries if entry.validation]
-        candidate = Candidate(
-            name,
-            statistics.fmean(validated),
-            right_of(seeds, with_time),
-            no_better_than_chance(entries),
-        )
-        contenders.append(candidate)
-        if all(outcome.sees_no_time for outcome in outcomes if outcome.contender == name):
-            timeless.append(candidate)
-        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
-        at_chance = no_better_than_chance(entries, COLLAPSED)
-        right = right_of(seeds, collapsed)
-        timeless.append(
-            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
-        )
-    return compare_best(contenders, timeless, groups, margin, classes) if contenders else None
-
-
-def compare_best(
-    contenders: Sequence[Candidate],
-    timeless: Sequence[Candidate],
-    groups: np.ndarray | None,
-    margin: float | None,
-    classes: np.ndarray | None = None,
-) -> WithoutTime:
-    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
-    time. A contender that learned nothing shows nothing of time.
-    """
-    best = max(contenders, key=lambda candidate: candidate.validation)
-    sees_no_time = any(candidate is best for candidate in timeless)
-    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
-    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
-    lost = "nothing" if other is best else _lost(difference, other.at_chance)
-    return WithoutTime(
-        contender=best.contender,
-        accuracy=float(scores(best.right, classes).mean()),
-        without=other.contender,
-        accuracy_without=float(scores(other.right, classes).mean()),
-        trained_without=other.trained_without,
-        found=difference,
-        lost="not shown" if best.at_chance else lost,
-    )
-
-
-def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
-    """Return the loss without the order of time; a is with it, b without it."""
-    if difference.ci90[1] <= difference.margin:
-        return "nothing"
-    # With few seeds, a loss of these trainings still counts.
-    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
-    if difference.conclusion is not Conclusion.A_BETTER and not lost_here:
-        return "not shown"
-    return "everything" if at_chance else "some"

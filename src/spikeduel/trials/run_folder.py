@@ -8,16 +8,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from spikeduel import data
 from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.predictions import FILE, PredictionsFile, SeedAnswers
+from spikeduel.results.predictions import FILE
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
-from spikeduel.trials.outcomes import TrialOutcome, pooled, tested, trainings
+from spikeduel.trials.outcomes import TrialOutcome, predictions_of
 from spikeduel.trials.store import Store
 
 LOCK = ".lock"
@@ -107,25 +105,5 @@ def is_written(comparison: Comparison) -> bool:
 def write_predictions(
     folder: Path, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> None:
-    test = tested(splits)
-    content = PredictionsFile(
-        schema=1,
-        dataset=prepared.name,
-        fingerprint=prepared.fingerprint,
-        classes=list(prepared.classes),
-        indices=test.tolist(),
-        labels=np.asarray(prepared.labels)[test].tolist(),
-        images=prepared.hashes_of(test),
-        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
-        trials=[
-            SeedAnswers(
-                contender=contender,
-                seed=seed,
-                predicted=answers[1].tolist(),
-                trainings=trainings(outcomes, contender)[seed],
-            )
-            for contender in dict.fromkeys(outcome.contender for outcome in outcomes)
-            for seed, answers in pooled(outcomes, contender).items()
-        ],
-    )
+    content = predictions_of(prepared, splits, outcomes)
     files.write_text(folder / FILE, json.dumps(typed.plain(content), separators=(",", ":")) + "\n")

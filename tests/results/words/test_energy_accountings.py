@@ -3,7 +3,7 @@ from msgspec.structs import replace
 
 from made_costs import control, results_of, trial
 from made_operations import plain, spiking
-from spikeduel.measuring.energy.accounting import compare_run
+from spikeduel.energy.accounting import compare_run
 from spikeduel.results.columns import text_rows
 from spikeduel.results.costs import AccountedPair, AccountingResult, Range, Threshold
 from spikeduel.results.words import costs as words

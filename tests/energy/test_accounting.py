@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeduel.measuring.energy import accounting
-from spikeduel.measuring.energy.accounting import NAMES, read
+from spikeduel.energy import accounting
+from spikeduel.energy.accounting import NAMES, read
 from spikeduel.system.errors import InputError
 
 MINE = """

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 import made_operations
 from made_models import make
 from made_operations import both, layer, macs, over_time, plain, spiking
-from spikeduel.measuring import energy
-from spikeduel.measuring.costing import operations
-from spikeduel.measuring.energy import (
+from spikeduel import energy
+from spikeduel.energy import (
     Arithmetic,
     Bits,
     Memory,
@@ -22,6 +21,7 @@ from spikeduel.measuring.energy import (
     scaled,
     up_to,
 )
+from spikeduel.measuring.costing import operations
 from spikeduel.results.costs import MEMORIES, Range
 
 FP32 = energy.read("45nm-fp32")

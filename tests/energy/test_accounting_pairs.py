@@ -8,8 +8,8 @@ import made_operations
 from made_costs import control, latency, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import AMOUNTS, STEPS
-from spikeduel.measuring.energy import accounting, scaled
-from spikeduel.measuring.energy.accounting import CountedPair, compare_by, compare_run
+from spikeduel.energy import accounting, scaled
+from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
 from spikeduel.results.costs import AXES
 from spikeduel.system.errors import InputError
 

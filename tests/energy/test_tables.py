@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeduel.measuring.energy import Arithmetic, Bits, Memory, read
+from spikeduel.energy import Arithmetic, Bits, Memory, read
 from spikeduel.system.errors import InputError
 
 GOOD = """

@@ -158,7 +158,7 @@ def named_or_file(
     """
     text = str(name)
     if text in names:
-        file = resources.files("spikeduel.measuring.energy").joinpath(folder, f"{text}.toml")
+        file = resources.files("spikeduel.energy").joinpath(folder, f"{text}.toml")
         return parsed(text, file.read_bytes())
     path = Path(name)
     if not text.endswith(".toml") and not path.is_file():

@@ -20,7 +20,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from spikeduel.counting.operations import AMOUNTS, MEANINGS, STEPS, Layer, Operations
-from spikeduel.measuring.energy import named_or_file, relu_twin, scaled
+from spikeduel.energy import named_or_file, relu_twin, scaled
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import (
     AXES,

@@ -1,0 +1,1 @@
+"""Conclude from a run's measurements and predictions, and verify conclusions, without torch."""

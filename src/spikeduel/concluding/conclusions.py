@@ -1,0 +1,360 @@
+"""Compute all of results.json that follows from measurements and predictions.
+
+`compare` and `verify` both call `concluded`.
+"""
+
+import itertools
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel import energy
+from spikeduel.energy import accounting
+from spikeduel.results import power, significance
+from spikeduel.results.accuracy import (
+    classified,
+    contender_optimism,
+    no_better_than_chance,
+    optimism_of,
+)
+from spikeduel.results.answer import answered
+from spikeduel.results.controls import (
+    ControlledContender,
+    ControlRow,
+    TemporalLoss,
+    WithoutTime,
+    without_unlearned,
+)
+from spikeduel.results.costs import Accounting
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import Conclusions, Dataset, Pair, Results
+from spikeduel.results.run_findings import RunContext, find_caveats
+from spikeduel.results.significance import Conclusion, Difference, Reservation, balanced_classes
+from spikeduel.results.trials import ControlAbout, Scores, Trial, has_converged, summarised
+from spikeduel.results.uncertainty import scores
+
+COLLAPSED = "collapsed"
+"""Name of the control that is trained on recordings without time."""
+REARRANGED = ("redrawn", "shuffled_frames", "reversed")
+"""Controls that change only when events come."""
+
+
+def concluded(results: Results, predictions: PredictionsFile) -> Results:
+    """Return `results` with scores, energies and conclusions computed anew.
+
+    Kept are settings, data, training histories, counts and times.
+    """
+    answers = Answers(predictions)
+    trials = [_scored(trial, answers, results.dataset) for trial in results.trials]
+    results = with_energy(structs.replace(results, trials=trials))
+    done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
+    margin = results.experiment.equivalence_margin
+    run = RunContext(
+        *(results.experiment, results.dataset, trials, compare_pairs(done, answers, margin)),
+        *(results.tuning, results.not_converted, results.budget),
+    )
+    run = replace(run, pairs=run.equally_trained())
+    controlled = [compare_with_controls(name, trials, answers, margin) for name in done]
+    conclusions = Conclusions(
+        pairs=list(run.pairs),
+        controls=[without_unlearned(contender, trials) for contender in controlled if contender],
+        caveats=find_caveats(run),
+        optimism=contender_optimism(trials),
+        without_time=without_time(trials, answers, margin),
+    )
+    return with_accountings(structs.replace(results, comparison=conclusions))
+
+
+class Answers:
+    """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
+    (given if they count alike).
+    """
+
+    def __init__(self, predictions: PredictionsFile) -> None:
+        self.names = predictions.classes
+        self.truth = np.array(predictions.labels)
+        self.groups = None if predictions.groups is None else np.array(predictions.groups)
+        self.classes = balanced_classes(self.truth)
+        self.predicted: dict[tuple[str, str | None], dict[int, np.ndarray]] = {}
+        self.trainings: dict[tuple[str, int], list[str]] = {}
+        for answers in predictions.trials:
+            of_seeds = self.predicted.setdefault((answers.contender, answers.control), {})
+            of_seeds[answers.seed] = np.array(answers.predicted)
+            if answers.control is None:
+                self.trainings[answers.contender, answers.seed] = answers.trainings
+
+    def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
+        """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
+        return self.predicted.get((contender, control), {})
+
+    def right(self, seeds: Sequence[int], contender: str, control: str | None = None) -> np.ndarray:
+        """Return the right answers, bool `[S, N]`; a missing seed answers the most frequent
+        class.
+        """
+        constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
+        of_seeds = self.of(contender, control)
+        return np.array([of_seeds.get(seed, constant) == self.truth for seed in seeds])
+
+    def sees_no_time(self, contender: str) -> bool:
+        """Return True if rearranging events in time changes no answer; False if not asked."""
+        answers = self.of(contender)
+        rearranged = [self.of(contender, name) for name in REARRANGED]
+        asked = [of_seeds for of_seeds in rearranged if of_seeds]
+        return bool(asked) and all(
+            seed in answers and np.array_equal(predicted, answers[seed])
+            for of_seeds in asked
+            for seed, predicted in of_seeds.items()
+        )
+
+
+def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
+    """Return `trial` with all that follows from its history and predictions."""
+    if trial.converted_from is None:
+        validated = [epoch.val_accuracy for epoch in trial.history[trial.relu_epochs :]]
+        ended = trial.stopped in ("early", "limit")
+        converged = trial.stopped == "early" or has_converged(validated)
+        trial = structs.replace(trial, converged=converged if ended else None)
+    if trial.best_epoch is not None:
+        trial = structs.replace(trial, validation=trial.history[trial.best_epoch].validation)
+    rows = _rows(trial, dataset)
+    predicted = answers.of(trial.contender).get(trial.seed)
+    if trial.test is None or predicted is None:
+        return trial
+    found = classified(answers.names, answers.truth[rows], predicted[rows])
+    test = structs.replace(trial.test, **_counted(found))
+    controls = {}
+    for name, control in trial.controls.items():
+        of_control = answers.of(trial.contender, name).get(trial.seed)
+        if of_control is not None:
+            found = classified(answers.names, answers.truth[rows], of_control[rows])
+            control = structs.replace(
+                control, n=found.n, accuracy=found.accuracy, by_class=found.by_class
+            )
+        controls[name] = control
+    tested_after, robustness = trial.optimism, trial.robustness
+    if tested_after and trial.best_epoch is not None:
+        right = [round(accuracy * test.n) for accuracy in tested_after.accuracies]
+        tested_after = optimism_of(right, test.n, trial.best_epoch)
+    if robustness:
+        robustness = summarised(test.accuracy, robustness.corruptions, robustness.images)
+    return structs.replace(
+        trial, test=test, controls=controls, optimism=tested_after, robustness=robustness
+    )
+
+
+def _counted(found: Scores) -> dict[str, Any]:
+    """Return the scores that predictions alone determine."""
+    names = ("n", "accuracy", "precision", "recall", "f1", "per_class", "confusion")
+    return {name: getattr(found, name) for name in names}
+
+
+def _rows(trial: Trial, dataset: Dataset) -> slice:
+    """Return the rows of predictions.json that a trial was tested on: its fold's."""
+    if trial.fold is None or not dataset.folds:
+        return slice(None)
+    start = sum(counts.test for counts in dataset.folds[: trial.fold])
+    return slice(start, start + dataset.folds[trial.fold].test)
+
+
+def with_energy(results: Results, tables: Sequence[energy.Table] = ()) -> Results:
+    """Return `results` with energies estimated again, by `tables` first."""
+    names = {table.name for table in tables}
+    chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
+    trials = []
+    for trial in results.trials:
+        controls = {
+            name: structs.replace(control, energy=energy.energies(control.operations, chosen))
+            for name, control in trial.controls.items()
+        }
+        estimated = energy.energies(trial.operations, chosen)
+        trials.append(structs.replace(trial, energy=estimated, controls=controls))
+    return structs.replace(results, trials=trials)
+
+
+def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
+    """Return `results` with all accountings again, `more` first, and the answer that follows."""
+    accounted = accounting.compare_run(results, more)
+    return answered(structs.replace(results, energy_accountings=accounted))
+
+
+def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | None) -> list[Pair]:
+    """Compare every two `contenders` on the seeds that all finished, else on those of the two, with
+    Holm's adjustment of p-values. A better one is so with its failed seeds at chance, too.
+    """
+    groups, classes, keys = answers.groups, answers.classes, answers.trainings
+    compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
+    tests, with_failures = [], []
+    finished = [set(answers.of(name)) for name in contenders if answers.of(name)]
+    of_all = set.intersection(*finished) if finished else set()
+    for a, b in itertools.combinations(contenders, 2):
+        of_both = answers.of(a).keys() & answers.of(b).keys()
+        if seeds := sorted(of_both and (of_all or of_both)):
+            compared[a, b] = answers.right(seeds, a), answers.right(seeds, b)
+            same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
+            tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
+            leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
+            tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
+            if tried == seeds:
+                with_failures.append(tests[-1])
+                continue
+            of_a, of_b = answers.right(tried, a), answers.right(tried, b)
+            with_failures.append(significance.tested(of_a, of_b, groups, margin, same, classes))
+    pairs = []
+    differences = map(
+        significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
+    )
+    for (names, right), difference in zip(compared.items(), differences, strict=True):
+        (a, b), (right_a, right_b) = names, right
+        found = None
+        if len(right_a) > 1:
+            variability = power.variability_of(right_a, right_b, groups, classes)
+            found = power.power(variability, power.LEAD, len(right_a), len(compared))
+        pairs.append(
+            Pair(
+                **structs.asdict(difference),
+                a=a,
+                b=b,
+                accuracy_a=float(scores(right_a, classes).mean()),
+                accuracy_b=float(scores(right_b, classes).mean()),
+                only_a_right=float((right_a & ~right_b).sum(1).mean()),
+                only_b_right=float((right_b & ~right_a).sum(1).mean()),
+                power=found,
+            )
+        )
+    return pairs
+
+
+def compare_with_controls(
+    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None
+) -> ControlledContender | None:
+    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
+    of_contender = answers.of(contender)
+    controlled = [
+        trial
+        for trial in trials
+        if trial.contender == contender
+        and trial.seed in of_contender
+        and (trial.controls or trial.missing_controls)
+    ]
+    if not controlled:
+        return None
+    missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
+    measured = {name: result for trial in controlled for name, result in trial.controls.items()}
+    rows, tests = [], {}
+    for name, about in (measured | missing).items():
+        row = ControlRow(
+            control=name,
+            **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
+            reason=missing[name].reason if name in missing else None,
+        )
+        of_control = answers.of(contender, name)
+        if seeds := [seed for seed in of_contender if seed in of_control]:
+            both = answers.right(seeds, contender), answers.right(seeds, contender, name)
+            a, b = (scores(right, answers.classes) for right in both)
+            bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
+            row = structs.replace(
+                row,
+                accuracy=float(b.mean()),
+                bits=bits[0],
+                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
+            )
+            tests[name] = significance.tested(
+                *both, answers.groups, margin, about.paired, answers.classes
+            )
+        rows.append(row)
+    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
+    right = answers.right(list(of_contender), contender)
+    return ControlledContender(
+        contender=contender,
+        num_steps=controlled[0].num_steps,
+        seeds=len(of_contender),
+        accuracy=float(scores(right, answers.classes).mean(1).mean()),
+        rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
+    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
+    """
+
+    contender: str
+    validation: float
+    right: np.ndarray
+    at_chance: bool
+    trained_without: bool = False
+
+
+def without_time(
+    trials: Sequence[Trial], answers: Answers, margin: float | None
+) -> WithoutTime | None:
+    """Return the accuracy that recordings lose without time; None if not tried."""
+    contenders, timeless = [], []
+    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+        entries = [
+            trial for trial in trials if trial.contender == name and COLLAPSED in trial.controls
+        ]
+        seeds = sorted(answers.of(name))
+        if not seeds or seeds != sorted(answers.of(name, COLLAPSED)):
+            continue
+        validated = [entry.validation.accuracy for entry in entries if entry.validation]
+        candidate = Candidate(
+            name,
+            statistics.fmean(validated),
+            answers.right(seeds, name),
+            no_better_than_chance(entries),
+        )
+        contenders.append(candidate)
+        if answers.sees_no_time(name):
+            timeless.append(candidate)
+        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
+        at_chance = no_better_than_chance(entries, COLLAPSED)
+        right = answers.right(seeds, name, COLLAPSED)
+        timeless.append(
+            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
+        )
+    if not contenders:
+        return None
+    return compare_best(contenders, timeless, answers.groups, margin, answers.classes)
+
+
+def compare_best(
+    contenders: Sequence[Candidate],
+    timeless: Sequence[Candidate],
+    groups: np.ndarray | None,
+    margin: float | None,
+    classes: np.ndarray | None = None,
+) -> WithoutTime:
+    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
+    time. A contender that learned nothing shows nothing of time.
+    """
+    best = max(contenders, key=lambda candidate: candidate.validation)
+    sees_no_time = any(candidate is best for candidate in timeless)
+    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
+    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
+    lost = "nothing" if other is best else _lost(difference, other.at_chance)
+    return WithoutTime(
+        contender=best.contender,
+        accuracy=float(scores(best.right, classes).mean()),
+        without=other.contender,
+        accuracy_without=float(scores(other.right, classes).mean()),
+        trained_without=other.trained_without,
+        found=difference,
+        lost="not shown" if best.at_chance else lost,
+    )
+
+
+def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
+    """Return the loss without the order of time; a is with it, b without it."""
+    if difference.ci90[1] <= difference.margin:
+        return "nothing"
+    # With few seeds, a loss of these trainings still counts.
+    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    if difference.conclusion is not Conclusion.A_BETTER and not lost_here:
+        return "not shown"
+    return "everything" if at_chance else "some"
