@@ -1,5 +1,7 @@
 """The whole comparison: load, split, audit, train, measure, compare, report."""
 
+import random
+import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,10 +9,14 @@ from pathlib import Path
 from spikeduel import auditing
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
+from spikeduel.concluding import crate
+from spikeduel.concluding.verifying import TrainedAgain, compare_again
 from spikeduel.data import Prepared, Split
 from spikeduel.reporting import RunData, report, report_tuning
 from spikeduel.reporting.loggers import Logged
-from spikeduel.results.comparison import Comparison
+from spikeduel.results import predictions
+from spikeduel.results.comparison import Comparison, load_run
+from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment, write_experiment
@@ -25,7 +31,7 @@ from spikeduel.trials import (
     run_folder,
     tuning,
 )
-from spikeduel.trials.contenders import describe_all
+from spikeduel.trials.contenders import describe_all, trials_of
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import assemble, doubted_labels, gather, test_uses
@@ -173,6 +179,7 @@ def conclude(
         if not (is_written := run_folder.is_written(comparison)):
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
+            crate.write(comparison)
         if answered:
             answered(comparison)
         if not is_written:
@@ -184,6 +191,33 @@ def conclude(
                     held=RunData(prepared, splits, ready.audit),
                 )
     return comparison
+
+
+def train_again(
+    run: Path | str, number: int, progress: Progress | None = None
+) -> list[TrainedAgain]:
+    """Train `number` trials of a run once more, with as many threads, and compare their answers to
+    the test images. Nothing is kept; own code that the run names runs. Raises `InputError`.
+    """
+    comparison, kept = load_run(run), predictions.read(run)
+    results, progress = comparison.results, progress or Progress()
+    experiment = auto_settings.decided(results)
+    experiment, prepared, splits = plan.loaded(experiment, progress)
+    if prepared.fingerprint != results.dataset.fingerprint:
+        raise InputError(f"{experiment.dataset}: other images, or other labels, than the run's.")
+    stored = {trial.key: trial for trial in results.trials}
+    trials = [trial for trial in trials_of(experiment, prepared, *splits) if trial.key in stored]
+    if not trials:
+        raise InputError(f"{run}: this version of spikeduel trains its trials in another way.")
+    again = []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        for trial in random.Random(0).sample(trials, min(number, len(trials))):
+            entry = stored[trial.key]
+            (record,) = Workers(entry.threads).run([Job(trial, prepared, progress)], store)
+            answers = store.measure(trial.key, "classification", Classification)
+            again.append(compare_again(results, kept, entry, record.environment, answers))
+    return again
 
 
 def tune(

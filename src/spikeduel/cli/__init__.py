@@ -188,7 +188,16 @@ app.registered_commands += [
         models.export,
         models.import_,
     ),
-    *(audit, duels.report, duels.test, keeping.runs, keeping.clean, settings, schema),
+    *(
+        audit,
+        duels.report,
+        duels.test,
+        keeping.verify,
+        keeping.runs,
+        keeping.clean,
+        settings,
+        schema,
+    ),
 ]
 data_app.registered_commands += [data_list, data_prepare]
 

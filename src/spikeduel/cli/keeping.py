@@ -1,4 +1,4 @@
-"""Commands `runs` and `clean`."""
+"""Commands `runs`, `verify` and `clean`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -63,6 +63,49 @@ def runs(
         typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(note)}" if note else ""))
     else:
         typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
+
+
+@command(
+    *("as_json", "quiet", "own_code"),
+    examples=(
+        "spikeduel verify runs/my-images-strong-85",
+        "spikeduel verify kit.zip",
+        "spikeduel verify runs/my-images-strong-85 --rerun 2",
+    ),
+)
+def verify(
+    inputs: CommandInput,
+    place: Annotated[Path, option("RUN | KIT.zip | STUDY", "The run, kit or study to verify.")],
+    rerun: Annotated[
+        int, option("--rerun N", "Also train N of the run's trials again, and compare.", min=0)
+    ] = 0,
+) -> None:
+    """Recompute all that follows from predictions, split, counts and settings, and say what
+    differs.
+
+    Every score, interval, test, energy and sentence is computed anew, without training and without
+    torch, and every file is compared with its hash. Times, memory, counts of operations,
+    calibration and the audit were measured: their hashes alone are compared. With --rerun, trials
+    are trained again: on the same processor with the same versions every answer must be the same,
+    elsewhere the accuracy within three standard deviations over seeds.
+    """
+    from spikeduel.concluding.verifying import verify
+    from spikeduel.results.words import verified
+
+    verifications = verify(place)
+    again = []
+    if rerun and not place.is_dir():
+        raise InputError(f"{place}: --rerun takes the folder of a run.")
+    if rerun:
+        from spikeduel.comparing import train_again
+
+        inputs.require_trusted(sd.read_experiment(place).own_code, place)
+        again = train_again(place, rerun, inputs.progress())
+    if not inputs.printed_json({"verified": verifications, "trained_again": again}):
+        for text in verified.lines(verifications, again):
+            typer.echo(wrapped(text))
+    if not verified.hold(verifications, again):
+        raise typer.Exit(1)
 
 
 @command(

@@ -5,7 +5,8 @@
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel import energy
+from spikeduel.data.grouping import numbered
 from spikeduel.energy import accounting
 from spikeduel.results import power, significance
 from spikeduel.results.accuracy import (
@@ -22,6 +24,7 @@ from spikeduel.results.accuracy import (
     optimism_of,
 )
 from spikeduel.results.answer import answered
+from spikeduel.results.audit import SIDES, Counts, Side
 from spikeduel.results.controls import (
     ControlledContender,
     ControlRow,
@@ -31,11 +34,11 @@ from spikeduel.results.controls import (
 )
 from spikeduel.results.costs import Accounting
 from spikeduel.results.predictions import PredictionsFile
-from spikeduel.results.run import Conclusions, Dataset, Pair, Results
+from spikeduel.results.run import Conclusions, Dataset, GroupSizes, Pair, Results
 from spikeduel.results.run_findings import RunContext, find_caveats
 from spikeduel.results.significance import Conclusion, Difference, Reservation, balanced_classes
 from spikeduel.results.trials import ControlAbout, Scores, Trial, has_converged, summarised
-from spikeduel.results.uncertainty import scores
+from spikeduel.results.uncertainty import effective_groups, scores
 
 COLLAPSED = "collapsed"
 """Name of the control that is trained on recordings without time."""
@@ -120,7 +123,7 @@ def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
         trial = structs.replace(trial, converged=converged if ended else None)
     if trial.best_epoch is not None:
         trial = structs.replace(trial, validation=trial.history[trial.best_epoch].validation)
-    rows = _rows(trial, dataset)
+    rows = rows_of(trial, dataset)
     predicted = answers.of(trial.contender).get(trial.seed)
     if trial.test is None or predicted is None:
         return trial
@@ -152,12 +155,44 @@ def _counted(found: Scores) -> dict[str, Any]:
     return {name: getattr(found, name) for name in names}
 
 
-def _rows(trial: Trial, dataset: Dataset) -> slice:
+def rows_of(trial: Trial, dataset: Dataset) -> slice:
     """Return the rows of predictions.json that a trial was tested on: its fold's."""
     if trial.fold is None or not dataset.folds:
         return slice(None)
     start = sum(counts.test for counts in dataset.folds[: trial.fold])
     return slice(start, start + dataset.folds[trial.fold].test)
+
+
+def of_split(
+    splits: Sequence[Mapping[Side, Sequence[Any]]], groups: Mapping[Any, Any] | None
+) -> dict[str, Any]:
+    """Return the fields of `Dataset` that the images on the sides of each split decide: counts, and
+    those of `groups` by image. Images and groups are any names; several splits are folds.
+    """
+    counts = [Counts(**{side: len(split[side]) for side in SIDES}) for split in splits]
+    mean = Counts(
+        train=round(statistics.fmean(fold.train for fold in counts)),
+        val=round(statistics.fmean(fold.val for fold in counts)),
+        test=sum(fold.test for fold in counts),
+    )
+    fields: dict[str, Any] = {"counts": mean, "folds": counts if len(counts) > 1 else None}
+    if groups is None:
+        return fields
+    used = {image for split in splits for side in SIDES for image in split[side]}
+    sizes = list(Counter(groups[image] for image in used).values())
+    tests = [[groups[image] for image in split["test"]] for split in splits]
+    trained = [{groups[image] for image in split["train"]} for split in splits]
+    shared = [
+        group in of_fold for fold, of_fold in zip(tests, trained, strict=True) for group in fold
+    ]
+    of_tests = numbered(list(itertools.chain(*tests)))
+    return fields | {
+        "groups": len(sizes),
+        "group_sizes": GroupSizes(largest=max(sizes), median=float(statistics.median(sizes))),
+        "groups_tested": int(of_tests.max()) + 1,
+        "effective_groups_tested": effective_groups(of_tests),
+        "shared_groups": sum(shared) / len(shared),
+    }
 
 
 def with_energy(results: Results, tables: Sequence[energy.Table] = ()) -> Results:

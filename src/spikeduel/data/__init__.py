@@ -24,7 +24,7 @@ from spikeduel.data.prepared import (
     RawDataset,
     regrouped,
 )
-from spikeduel.data.splits import Split, can_fold, sides_of_images, split, splits, write_splits
+from spikeduel.data.splits import Split, can_fold, read_splits, split, splits, write_splits
 from spikeduel.networks.preprocessing import Preprocessing
 
 __all__ = [
@@ -50,9 +50,9 @@ __all__ = [
     "open_picture",
     "prepare",
     "prepared_picture",
+    "read_splits",
     "regrouped",
     "resolve",
-    "sides_of_images",
     "split",
     "splits",
     "training_batches",

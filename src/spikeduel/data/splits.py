@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -197,14 +198,28 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
                     writer.writerow([names[index] if names else index, side, *fold, *group, image])
 
 
-def sides_of_images(path: Path, fold: int | None) -> dict[str, str]:
-    """Return the `split` of each `image` in a CSV of `write_splits`; of a copy, the first one.
+class PlacedImage(NamedTuple):
+    """A line of a CSV of `write_splits`; `name`: its path or index."""
 
-    Raises `OSError` or `KeyError` if there is no such file, or another one.
-    """
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("fold") in (None, str(fold))]
-    return {row["image"]: row["split"] for row in reversed(rows)}
+    name: str
+    split: str
+    image: str
+    fold: str | None = None
+    group: str | None = None
+
+
+def read_splits(path: Path) -> list[PlacedImage]:
+    """Return the lines of a CSV of `write_splits`. Raises `InputError`."""
+    try:
+        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return [
+                PlacedImage(row.pop("path", None) or row.pop("index"), **row)
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise InputError(f"{path}: damaged, or no split of a run.") from None
 
 
 def assign(

@@ -11,7 +11,7 @@ import numpy as np
 from spikeduel import auditing, data, energy
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
-from spikeduel.concluding import conclusions
+from spikeduel.concluding import conclusions, crate
 from spikeduel.data import Prepared, Split
 from spikeduel.measuring.inside import Inside, look_inside
 from spikeduel.networks.models import Model, load_model
@@ -128,6 +128,7 @@ def report(
     if figures:
         for chart in drawn.values():
             drawing.save(chart, comparison.out / "figures")
+    crate.write(comparison, ["report.html"])
     return path
 
 

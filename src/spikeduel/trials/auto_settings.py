@@ -18,7 +18,7 @@ from spikeduel.auditing.neighbours import gradients
 from spikeduel.data import Prepared, Split, cache
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
-from spikeduel.results.run import DISTURBED, Budget, SetRules
+from spikeduel.results.run import DISTURBED, Budget, Results, SetRules
 from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment, effects
 from spikeduel.system import files, load, typed
@@ -336,6 +336,15 @@ def epochs_within(
         name: max(1, math.floor(min(60 * minutes / seconds, most)))
         for name, seconds in shares.items()
     }
+
+
+def decided(results: Results) -> Experiment:
+    """Return a run's experiment with all that its rules and its budget decided."""
+    chosen = results.rules.chosen if results.rules else {}
+    experiment = replace(results.experiment, **chosen)
+    if results.budget:
+        experiment = _with_epochs(experiment, results.budget)
+    return replace(experiment, minutes=None, budget_by="time")
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:

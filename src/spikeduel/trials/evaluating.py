@@ -108,10 +108,12 @@ def _seen(
         if split := _split_as_then(model.card, prepared, experiment):
             sides = ("test", split.test), ("val", split.val), ("train", split.train)
             side_of = {image: side for side, part in sides for image in prepared.hashes_of(part)}
-    with suppress(OSError, KeyError):  # no split.csv, or not one of a run
+    with suppress(InputError):  # no split.csv, or not one of a run
         if side_of is None and model.file:
-            run = model.file.resolve().parent.parent
-            side_of = data.sides_of_images(run / "split.csv", model.card.trained_on.get("fold"))
+            run, fold = model.file.resolve().parent.parent, model.card.trained_on.get("fold")
+            # Of a copy, the first place counts.
+            placed = reversed(data.read_splits(run / "split.csv"))
+            side_of = {row.image: row.split for row in placed if row.fold in (None, str(fold))}
     if side_of is None:
         return None
     counts = Counter(map(side_of.get, prepared.hashes_of(tested)))

@@ -2,7 +2,6 @@
 results.json.
 """
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,21 +13,20 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.auditing import labels as judging
 from spikeduel.auditing.context import sides_of
-from spikeduel.concluding.conclusions import REARRANGED, concluded
+from spikeduel.concluding.conclusions import REARRANGED, concluded, of_split
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, latency, robustness
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.cards import Calling
 from spikeduel.results.accuracy import optimism_of
-from spikeduel.results.audit import SIDES, Audit, AuditedImage, Counts, LabelCheck, SuspectLabel
+from spikeduel.results.audit import SIDES, Audit, AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import (
     SCHEMA,
     Budget,
     Conclusions,
     Dataset,
-    GroupSizes,
     Results,
     SetRules,
 )
@@ -40,7 +38,6 @@ from spikeduel.results.trials import (
 )
 from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.uncertainty import effective_groups
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.progress import Progress
@@ -416,37 +413,19 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
-    groups = prepared.groups
-    if groups is not None:
-        sizes = np.unique(groups, return_counts=True)[1]
-        of_tests = np.unique(groups[tested(splits)], return_inverse=True)[1]
-        shared = [np.isin(groups[split.test], groups[split.train]) for split in splits]
-        more |= {
-            "groups": len(sizes),
-            "group_sizes": GroupSizes(largest=int(sizes.max()), median=float(np.median(sizes))),
-            "groups_tested": int(of_tests.max()) + 1,
-            "effective_groups_tested": effective_groups(of_tests),
-            "shared_groups": float(np.concatenate(shared).mean()),
-        }
-    counts = [
-        Counts(train=len(split.train), val=len(split.val), test=len(split.test)) for split in splits
-    ]
+    sides = [{side: getattr(split, side).tolist() for side in SIDES} for split in splits]
+    groups = None if prepared.groups is None else dict(enumerate(prepared.groups.tolist()))
     return Dataset(
         name=prepared.name,
         fingerprint=prepared.fingerprint,
         classes=list(prepared.classes),
-        counts=Counts(
-            train=round(statistics.fmean(fold.train for fold in counts)),
-            val=round(statistics.fmean(fold.val for fold in counts)),
-            test=sum(fold.test for fold in counts),
-        ),
         image_shape=prepared.image_shape,
         split=splits[0].kind,
-        folds=None if splits[0].fold is None else counts,
         notes=list(prepared.notes),
         own_validation=prepared.own_validation,
         events=prepared.images.rates(tested(splits))
         if isinstance(prepared.images, Recordings)
         else None,
+        **of_split(sides, groups),
         **more,
     )

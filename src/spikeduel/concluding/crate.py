@@ -1,0 +1,130 @@
+"""Describe a run's folder for machines: ro-crate-metadata.json names its files with their hashes.
+
+An RO-Crate (https://w3id.org/ro/crate/1.1), which archives and search engines for data read.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from spikeduel.results.comparison import Comparison
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+
+FILE = "ro-crate-metadata.json"
+KINDS = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".md": "text/markdown",
+    ".safetensors": "application/octet-stream",
+    ".svg": "image/svg+xml",
+    ".tex": "text/x-tex",
+    ".toml": "application/toml",
+}
+"""Media types by ending."""
+PARTS = (
+    "experiment.toml",
+    "results.json",
+    "split.csv",
+    "predictions.json",
+    "labels.csv",
+    "tuning.json",
+    "report.html",
+    "models/*.safetensors",
+)
+"""Files of a run that its crate names."""
+
+
+def metadata(comparison: Comparison, parts: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
+    """Return the content of the file. `parts`: hash (SHA-256) and bytes of each file, by path."""
+    results, data = comparison.results, comparison.results.dataset
+    run, program, images = {"@id": "#compare"}, {"@id": "#spikeduel"}, {"@id": "#data"}
+    names = [{"@id": name} for name in sorted(parts)]
+    return {
+        "@context": [
+            "https://w3id.org/ro/crate/1.1/context",
+            {"sha256": "https://schema.org/sha256"},
+        ],
+        "@graph": [
+            {
+                "@id": FILE,
+                "@type": "CreativeWork",
+                "about": {"@id": "./"},
+                "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+            },
+            {
+                "@id": "./",
+                "@type": "Dataset",
+                "name": f"{' against '.join(results.contenders)} on {data.name}",
+                "description": comparison.headline(),
+                "datePublished": results.created,
+                "license": "not stated",
+                "hasPart": names,
+                "mentions": run,
+            },
+            {
+                **run,
+                "@type": "CreateAction",
+                "endTime": results.created,
+                "instrument": program,
+                "object": images,
+                "result": names,
+            },
+            {
+                **program,
+                "@type": "SoftwareApplication",
+                "name": "spikeduel",
+                "softwareVersion": results.spikeduel,
+            },
+            {
+                **images,
+                "@type": "Dataset",
+                "name": data.name,
+                "identifier": data.fingerprint,
+            },
+            *(
+                {
+                    "@id": name,
+                    "@type": "File",
+                    "encodingFormat": KINDS.get(Path(name).suffix, "application/octet-stream"),
+                    "contentSize": str(size),
+                    "sha256": sha256,
+                }
+                for name, (sha256, size) in sorted(parts.items())
+            ),
+        ],
+    }
+
+
+def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, tuple[str, int]]:
+    """Return hash and bytes of the files of `folder`, by path."""
+    return {
+        path.relative_to(folder).as_posix(): (files.checksum(path), path.stat().st_size)
+        for pattern in patterns
+        for path in sorted(folder.glob(pattern))
+        if path.is_file()
+    }
+
+
+def read(folder: Path) -> dict[str, tuple[str, int]]:
+    """Return the parts that the file names. Raises `InputError` if it is absent or damaged."""
+    path = folder / FILE
+    content = files.read_json(path)
+    try:
+        entities = [entity for entity in content["@graph"] if entity["@type"] == "File"]
+        return {
+            entity["@id"]: (entity["sha256"], int(entity["contentSize"])) for entity in entities
+        }
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"{path}: damaged, or not written by spikeduel.") from None
+
+
+def write(comparison: Comparison, patterns: Iterable[str] = PARTS) -> None:
+    """Name the files of a run's folder that match `patterns`; others stay as they were named."""
+    folder, parts = comparison.out, {}
+    if (folder / FILE).is_file() and patterns is not PARTS:
+        parts = read(folder)
+    content = metadata(comparison, parts | found(folder, patterns))
+    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")

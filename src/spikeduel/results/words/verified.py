@@ -1,0 +1,64 @@
+"""Say what a verification found."""
+
+import json
+from collections.abc import Iterator, Sequence
+
+from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
+from spikeduel.results.words.numbers import counted, per_cent, points
+
+MOST = 20
+"""Discrepancies that are named; the others are counted."""
+HOLDS = (
+    "HOLDS: all of it follows from predictions, split, counts and settings. Times, memory, counts "
+    "of operations, calibration and the audit were measured: of these, only the files' hashes were "
+    "compared."
+)
+DIFFERS = (
+    "DOES NOT HOLD: the files are not as they were written, or another version of spikeduel wrote "
+    "them."
+)
+
+
+def hold(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) -> bool:
+    """Return True if nothing differs, and trainings end as they did."""
+    runs_hold = all(verification.holds for verification in verifications)
+    return runs_hold and all(trained.holds for trained in again)
+
+
+def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) -> Iterator[str]:
+    """Yield a line for each run, discrepancy and training, and the conclusion."""
+    for verification in verifications:
+        parts = [f"{number:,} in {file}" for file, number in verification.checked.items()]
+        total = counted(sum(verification.checked.values()), "place")
+        yield f"{verification.name}: {total} compared ({', '.join(parts)})."
+        for file, reason in verification.missing.items():
+            yield f"  {file} is {reason}: not compared."
+        yield from map(differing, verification.discrepancies[:MOST])
+        if verification.discrepancies[MOST:]:
+            yield f"and {len(verification.discrepancies) - MOST:,} more."
+    yield from map(training, again)
+    yield HOLDS if hold(verifications, again) else DIFFERS
+
+
+def differing(discrepancy: Discrepancy) -> str:
+    place = f"{discrepancy.file}, {discrepancy.place}" if discrepancy.place else discrepancy.file
+    return f"{place}: {_short(discrepancy.stored)}; what follows is {_short(discrepancy.computed)}."
+
+
+def training(trained: TrainedAgain) -> str:
+    """Say how a training that was done again ended."""
+    if trained.accuracy is None:
+        return f"{trained.trial}, trained again: it failed."
+    if trained.same:
+        return f"{trained.trial}, trained again: every answer is the same."
+    both = f"{per_cent(trained.accuracy)} right in place of {per_cent(trained.stored)}"
+    within = "within" if trained.holds else "not within"
+    why = f"{within} three standard deviations over seeds, {points(trained.noise)}"
+    if trained.alike:
+        why = "on the same processor, with the same versions, every answer has to be the same"
+    return f"{trained.trial}, trained again: {both}; {why}."
+
+
+def _short(value: object) -> str:
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 90 else f"{text[:87]}…"
