@@ -317,16 +317,28 @@ def report(
             "Also write each chart as PNG and SVG into figures/ of the run.",
         ),
     ] = False,
+    kit: Annotated[
+        Path | None,
+        option(
+            "--kit FILE.zip",
+            "Also write all that a reviewer needs into one file: settings, split, predictions, "
+            "tables, figures, prices of energy and a checklist, for `spikeduel verify`.",
+        ),
+    ] = None,
 ) -> None:
     """Write a run's report again, without training anything."""
     from spikeduel import energy
     from spikeduel.energy import accounting as accountings
     from spikeduel.reporting import report_again
+    from spikeduel.reporting.kit import write_kit
 
     tables = [energy.read(table) for table in energy_table or ()]
     formulas = [accountings.read(path) for path in accounting or ()]
     own_code = inputs.own_code or ()
-    typer.echo(report_again(run, out, inputs.progress(), own_code, tables, formulas, figures))
+    drawn = figures or kit is not None
+    typer.echo(report_again(run, out, inputs.progress(), own_code, tables, formulas, drawn))
+    if kit is not None:
+        typer.echo(write_kit(run, kit))
 
 
 @command(

@@ -31,7 +31,7 @@ from spikeduel.settings.fields import (
 )
 from spikeduel.settings.recipes import RECIPES, asked, changed
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError, SpikeduelError, visible
+from spikeduel.system.errors import InputError, SpikeduelError, needing_extra, visible
 from spikeduel.system.signals import Stopped, heard
 
 EPOCHS_ARE_SAVED, TRIALS_ARE_SAVED = (
@@ -400,7 +400,7 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     after Ctrl-C or SIGTERM what is kept.
     """
     try:
-        with heard():
+        with heard(), needing_extra(("torch", "numba", "matplotlib", "jinja2"), "train"):
             yield
     except SpikeduelError as error:
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)

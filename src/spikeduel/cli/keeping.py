@@ -66,7 +66,7 @@ def runs(
 
 
 @command(
-    *("as_json", "quiet", "own_code"),
+    *("as_json", "quiet"),
     examples=(
         "spikeduel verify runs/my-images-strong-85",
         "spikeduel verify kit.zip",
@@ -94,12 +94,16 @@ def verify(
 
     verifications = verify(place)
     again = []
-    if rerun and not place.is_dir():
+    if rerun and not (place / "experiment.toml").is_file():
         raise InputError(f"{place}: --rerun takes the folder of a run.")
     if rerun:
         from spikeduel.comparing import train_again
 
-        inputs.require_trusted(sd.read_experiment(place).own_code, place)
+        if own_code := sd.read_experiment(place).own_code:
+            raise InputError(
+                f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does not "
+                f"run. `spikeduel compare --experiment {place} --store NEW` trains all of it again."
+            )
         again = train_again(place, rerun, inputs.progress())
     if not inputs.printed_json({"verified": verifications, "trained_again": again}):
         for text in verified.lines(verifications, again):

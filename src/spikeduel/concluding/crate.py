@@ -3,6 +3,7 @@
 An RO-Crate (https://w3id.org/ro/crate/1.1), which archives and search engines for data read.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -37,8 +38,12 @@ PARTS = (
 """Files of a run that its crate names."""
 
 
-def metadata(comparison: Comparison, parts: Mapping[str, tuple[str, int]]) -> dict[str, Any]:
-    """Return the content of the file. `parts`: hash (SHA-256) and bytes of each file, by path."""
+Part = tuple[str, int]
+"""Hash (SHA-256, hexadecimal) and bytes of a file."""
+
+
+def metadata(comparison: Comparison, parts: Mapping[str, Part]) -> dict[str, Any]:
+    """Return the description of a run's `parts`, by path."""
     results, data = comparison.results, comparison.results.dataset
     run, program, images = {"@id": "#compare"}, {"@id": "#spikeduel"}, {"@id": "#data"}
     names = [{"@id": name} for name in sorted(parts)]
@@ -84,21 +89,25 @@ def metadata(comparison: Comparison, parts: Mapping[str, tuple[str, int]]) -> di
                 "name": data.name,
                 "identifier": data.fingerprint,
             },
-            *(
-                {
-                    "@id": name,
-                    "@type": "File",
-                    "encodingFormat": KINDS.get(Path(name).suffix, "application/octet-stream"),
-                    "contentSize": str(size),
-                    "sha256": sha256,
-                }
-                for name, (sha256, size) in sorted(parts.items())
-            ),
+            *_entities(parts),
         ],
     }
 
 
-def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, tuple[str, int]]:
+def _entities(parts: Mapping[str, Part]) -> list[dict[str, str]]:
+    return [
+        {
+            "@id": name,
+            "@type": "File",
+            "encodingFormat": KINDS.get(Path(name).suffix, "application/octet-stream"),
+            "contentSize": str(size),
+            "sha256": sha256,
+        }
+        for name, (sha256, size) in sorted(parts.items())
+    ]
+
+
+def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, Part]:
     """Return hash and bytes of the files of `folder`, by path."""
     return {
         path.relative_to(folder).as_posix(): (files.checksum(path), path.stat().st_size)
@@ -108,7 +117,7 @@ def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, tuple[str,
     }
 
 
-def read(folder: Path) -> dict[str, tuple[str, int]]:
+def read(folder: Path) -> dict[str, Part]:
     """Return the parts that the file names. Raises `InputError` if it is absent or damaged."""
     path = folder / FILE
     content = files.read_json(path)
@@ -122,9 +131,26 @@ def read(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def write(comparison: Comparison, patterns: Iterable[str] = PARTS) -> None:
-    """Name the files of a run's folder that match `patterns`; others stay as they were named."""
-    folder, parts = comparison.out, {}
-    if (folder / FILE).is_file() and patterns is not PARTS:
-        parts = read(folder)
-    content = metadata(comparison, parts | found(folder, patterns))
+    """Describe the files of a run's folder that match `patterns`."""
+    content = metadata(comparison, found(comparison.out, patterns))
+    files.write_text(comparison.out / FILE, json.dumps(content, indent=1) + "\n")
+
+
+def written(comparison: Comparison, content: Mapping[str, bytes]) -> bytes:
+    """Return the file for a run's files that are elsewhere, by path."""
+    parts = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()}
+    return (json.dumps(metadata(comparison, parts), indent=1) + "\n").encode()
+
+
+def renew(folder: Path, patterns: Iterable[str]) -> None:
+    """Describe the files of a described folder that match `patterns` anew, and no others."""
+    if not (folder / FILE).is_file():
+        return
+    parts = read(folder) | found(folder, patterns)
+    content = files.read_json(folder / FILE)
+    others = [entity for entity in content["@graph"] if entity["@type"] != "File"]
+    names = [{"@id": name} for name in sorted(parts)]
+    for entity in others:
+        entity |= {key: names for key in ("hasPart", "result") if key in entity}
+    content["@graph"] = [*others, *_entities(parts)]
     files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")

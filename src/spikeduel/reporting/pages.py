@@ -128,7 +128,7 @@ def report(
     if figures:
         for chart in drawn.values():
             drawing.save(chart, comparison.out / "figures")
-    crate.write(comparison, ["report.html"])
+    crate.renew(comparison.out, ["report.html"])
     return path
 
 

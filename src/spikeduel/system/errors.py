@@ -3,7 +3,7 @@
 import copyreg
 import difflib
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,17 @@ class MissingExtra(InputError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"{package} is not installed: pip install 'spikeduel[{extra}]'")
+
+
+@contextmanager
+def needing_extra(packages: Collection[str], extra: str) -> Iterator[None]:
+    """Raise `MissingExtra` where one of `packages` is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in packages:
+            raise
+        raise MissingExtra(str(error.name), extra) from None
 
 
 @contextmanager
