@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, regrouped
-from spikeduel.data.splits import assign, sides_of_images, split, splits, write_splits
+from spikeduel.data.splits import assign, read_splits, split, splits, write_splits
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
 
@@ -147,8 +147,12 @@ def test_files_are_listed_by_path_with_fold_and_group(make_prepared, tmp_path):
         assert int(row["group"]) == FOURS[index]
         assert [row["image"]] == prepared.hashes_of(np.array([index]))
     for number, fold in enumerate(made):
-        assert sides_of_images(tmp_path / "split.csv", number) == {
-            image: side
+        assert {
+            (row.image, row.split)
+            for row in read_splits(tmp_path / "split.csv")
+            if row.fold == str(number)
+        } == {
+            (image, side)
             for side in ("train", "val", "test")
             for image in prepared.hashes_of(getattr(fold, side))
         }

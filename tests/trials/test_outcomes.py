@@ -92,7 +92,7 @@ def measured(predicted, truth=TRUTH, **others):
     return {"classification": answered, "encoding_spread": EncodingSpread(), **others}
 
 
-def prepared(groups=None, labels=np.zeros(10, np.int64)):  # noqa: B008
+def prepared(groups=None, labels=np.zeros(10, np.int64)):
     return Prepared(
         name="made up",
         images=np.zeros((len(labels), 1, 4, 4), np.uint8),

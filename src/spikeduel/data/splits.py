@@ -212,14 +212,17 @@ def read_splits(path: Path) -> list[PlacedImage]:
     """Return the lines of a CSV of `write_splits`. Raises `InputError`."""
     try:
         with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return [
+            placed = [
                 PlacedImage(row.pop("path", None) or row.pop("index"), **row)
                 for row in csv.DictReader(file)
             ]
+            if {row.split for row in placed} == {"train", "val", "test"}:
+                return placed
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from None
     except (KeyError, TypeError, ValueError, csv.Error):
-        raise InputError(f"{path}: damaged, or no split of a run.") from None
+        pass
+    raise InputError(f"{path}: damaged, or no split of a run.")
 
 
 def assign(

@@ -1,0 +1,326 @@
+"""Verification: what nobody touched holds, and every edit is named at its place, with the hashes put
+right, too, where it follows from other files.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from spikeduel import comparing
+from spikeduel.cli import app
+from spikeduel.comparing import compare, train_again
+from spikeduel.concluding import crate
+from spikeduel.concluding.verifying import verify
+from spikeduel.reporting.kit import write_kit
+from spikeduel.results import checklist
+from spikeduel.results.comparison import load_run
+from spikeduel.results.verification import TrainedAgain
+from spikeduel.results.words import verified
+from spikeduel.settings.recipes import baseline
+from spikeduel.studying import read_study, study
+from spikeduel.system.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("known_data")
+
+EXPERIMENT = baseline(
+    dataset="digits",
+    hidden=32,
+    num_steps=4,
+    epochs=2,
+    batch_size=64,
+    learning_rate=5e-3,
+    device="cpu",
+    limit=300,
+    seeds=2,
+)
+PAGE = "report.html"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run with its page and controls, which no test changes."""
+    folder = tmp_path_factory.mktemp("verified")
+    experiment = replace(EXPERIMENT, controls=True, encoding="direct", optimism=True)
+    return compare(experiment, folder / "run", folder / "store").out
+
+
+@pytest.fixture
+def run(whole, tmp_path):
+    return shutil.copytree(whole, tmp_path / "run")
+
+
+def discrepancies(place):
+    return [found for verification in verify(place) for found in verification.discrepancies]
+
+
+def put_hashes_right(run):
+    """Describe the files as they are now, as a forger would."""
+    crate.renew(run, crate.PARTS)
+
+
+def edit(run, file, old, new):
+    text = (run / file).read_text()
+    assert old in text
+    (run / file).write_text(text.replace(old, new, 1))
+
+
+def edit_results(run, change):
+    content = json.loads((run / "results.json").read_text())
+    change(content)
+    (run / "results.json").write_text(json.dumps(content))
+
+
+def test_what_nobody_touched_holds(whole):
+    (verification,) = verify(whole)
+    assert verification.holds
+    assert verification.missing == {}
+    assert verification.checked.keys() == {
+        *("experiment.toml", "predictions.json", "results.json"),
+        *("report.html", "ro-crate-metadata.json"),
+    }
+    assert verification.checked["results.json"] > 1000
+
+
+def set_at(*path, by):
+    def change(content):
+        for part in path[:-1]:
+            content = content[part]
+        content[path[-1]] = by(content[path[-1]])
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (set_at("comparison", "pairs", 0, "p_value", by=lambda p: p / 2), "pairs[0].p_value"),
+        (set_at("comparison", "verdict", by=str.upper), "comparison.verdict"),
+        (set_at("comparison", "answer", "text", by=lambda t: t + "!"), "comparison.answer.text"),
+        (set_at("comparison", "caveats", by=lambda c: c[1:]), "comparison.caveats"),
+        (set_at("trials", 0, "test", "f1", by=lambda f: f / 2), "trials[0].test.f1"),
+        (set_at("trials", 0, "test", "confusion", 0, 0, by=lambda n: n + 1), "confusion[0][0]"),
+        (set_at("trials", 1, "validation", "accuracy", by=lambda a: a / 2), "validation"),
+        (set_at("trials", 0, "optimism", "best", by=lambda a: a / 2), "optimism.best"),
+        (
+            set_at("trials", 0, "controls", "relu_twin", "accuracy", by=lambda a: a / 2),
+            "trials[0].controls.relu_twin.accuracy",
+        ),
+        (
+            set_at("energy_accountings", "pairs", 0, "rate", by=lambda rate: 2 * rate),
+            "energy_accountings.pairs[0].rate",
+        ),
+        (set_at("dataset", "counts", "test", by=lambda n: n + 1), "dataset.counts.test"),
+        (set_at("trials", by=lambda trials: trials[:-1]), "trials"),
+        (lambda content: content.update(more=1), "more"),
+    ],
+)
+def test_an_edit_of_the_results_is_named_whatever_the_hashes_say(run, change, place):
+    edit_results(run, change)
+    put_hashes_right(run)
+    assert any(place in found.place for found in discrepancies(run))
+
+
+def test_what_was_measured_is_held_by_its_hash_alone(run):
+    edit_results(run, set_at("environment", "cpu", by=str.upper))
+    assert {found.file for found in discrepancies(run)} == {crate.FILE}
+    put_hashes_right(run)
+    assert discrepancies(run) == []
+
+
+def test_another_answer_changes_scores(run):
+    content = json.loads((run / "predictions.json").read_text())
+    predicted = content["trials"][0]["predicted"]
+    predicted[7] = (predicted[7] + 1) % 10
+    (run / "predictions.json").write_text(json.dumps(content))
+    put_hashes_right(run)
+    assert any("trials[0].test.confusion" in found.place for found in discrepancies(run))
+
+
+def test_another_side_of_an_image_changes_the_split(run):
+    lines = (run / "split.csv").read_text().splitlines()
+    at = next(n for n, line in enumerate(lines) if ",test," in line)
+    lines[at] = lines[at].replace(",test,", ",train,")
+    (run / "split.csv").write_text("\n".join(lines) + "\n")
+    put_hashes_right(run)
+    places = {found.place for found in discrepancies(run)}
+    assert places >= {"images", "dataset.counts.test", "dataset.counts.train"}
+
+
+def test_another_setting_is_not_that_of_the_results(run):
+    edit(run, "experiment.toml", "seeds = 2", "seeds = 3")
+    put_hashes_right(run)
+    (found,) = discrepancies(run)
+    assert (found.file, found.place, found.stored, found.computed) == (
+        "experiment.toml",
+        "seeds",
+        3,
+        2,
+    )
+
+
+def test_a_sentence_of_the_page_is_that_of_the_results(run):
+    headline = load_run(run).headline()
+    edit(run, PAGE, headline.split(":")[0], "Take both")
+    put_hashes_right(run)
+    assert headline in [found.computed for found in discrepancies(run) if found.file == PAGE]
+
+
+def test_files_come_and_go(run):
+    (run / "models" / "new.safetensors").write_bytes(b"other weights")
+    (run / "labels.csv").unlink()
+    places = {found.place: found.stored for found in discrepancies(run)}
+    assert places["models/new.safetensors"] is None
+    assert places["labels.csv"] is not None
+
+
+@pytest.mark.parametrize("file", ["results.json", "predictions.json", "split.csv", crate.FILE])
+def test_a_missing_or_broken_file_is_named(run, file):
+    (run / file).write_bytes((run / file).read_bytes()[:40])
+    with pytest.raises(InputError, match=file.replace(".", "\\.")):
+        verify(run)
+    (run / file).unlink()
+    with pytest.raises(InputError, match=file.replace(".", "\\.")):
+        verify(run)
+
+
+def test_folds_and_groups_are_verified_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "report", lambda *_, **__: None)
+    for person in range(12):
+        for finger in range(5):
+            path = tmp_path / "hands" / str(finger % 2) / f"person{person:02d}_{finger}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            random = np.random.default_rng([person, finger])
+            pixels = random.integers(0, 120 + 120 * (finger % 2), (8, 8), np.uint8)
+            Image.fromarray(pixels).save(path)
+    experiment = replace(EXPERIMENT, dataset=str(tmp_path / "hands"), limit=None, epochs=1)
+    experiment = replace(experiment, folds=3, group_by=r"person(\d+)")
+    run = compare(experiment, tmp_path / "run", tmp_path / "store").out
+    (verification,) = verify(run)
+    assert verification.discrepancies == []
+    assert PAGE in verification.missing
+    edit(run, "split.csv", ",test,0,", ",test,0,another ")
+    put_hashes_right(run)
+    assert "dataset.groups" in {found.place for found in discrepancies(run)}
+
+
+def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
+    kit = write_kit(whole, tmp_path / "kit.zip")
+    (verification,) = verify(kit)
+    assert verification.holds
+    with zipfile.ZipFile(kit) as archive:
+        names = archive.namelist()
+        tasks = archive.read("checklist.md").decode().splitlines()[4:]
+        scores = archive.read("tables/scores.csv").decode()
+    for name in ("README.md", "split.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
+        assert name in names
+    assert not any(name.startswith("models/") for name in names)
+    for contender in load_run(whole).results.contenders:
+        assert contender in scores
+    done = [checklist.is_done(task) for task in checklist.checklist(load_run(whole).results)]
+    assert [line.startswith("- [x]") for line in tasks] == done
+    # The same run makes the same kit.
+    assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == kit.read_bytes()
+
+
+def test_a_run_that_does_not_hold_makes_no_kit(run, tmp_path):
+    edit_results(run, set_at("comparison", "verdict", by=str.upper))
+    with pytest.raises(InputError, match="does not hold"):
+        write_kit(run, tmp_path / "kit.zip")
+
+
+def test_an_archive_that_is_cut_short_is_named(whole, tmp_path):
+    kit = write_kit(whole, tmp_path / "kit.zip")
+    kit.write_bytes(kit.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"kit\.zip: not a whole zip file"):
+        verify(kit)
+
+
+def test_a_checklist_says_what_was_not_done(whole):
+    tasks = {task.id: task for task in checklist.checklist(load_run(whole).results)}
+    done = {id for id, task in tasks.items() if checklist.is_done(task)}
+    assert tasks["seeds_tried"].values == {"done": True, "seeds": 2, "failed": 0}
+    assert done >= {"selected_on_validation", "copies_sought", "quantised_control", "first_layer"}
+    assert done.isdisjoint({"tuning_of_each_side", "order_in_time", "on_hardware", "groups_apart"})
+
+
+def test_a_study_is_verified_with_its_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(comparing, "report", lambda *_, **__: None)
+    (tmp_path / "study.toml").write_text(
+        'name = "two"\n[grid]\ndataset = ["digits"]\nencoding = ["direct", "rate"]\n[settings]\n'
+        'contenders = ["dense-lif", "dense-relu"]\nhidden = 16\nnum_steps = 2\nepochs = 1\n'
+        "seeds = 2\nlimit = 200\n"
+    )
+    _, page = study(read_study(tmp_path / "study.toml"), tmp_path / "out", tmp_path / "store")
+    folder = page.parent
+    assert all(verification.holds for verification in verify(folder))
+    assert len(verify(folder)) == 3
+    content = json.loads((folder / "study.json").read_text())
+    content["scores"][0]["accuracies"][0] /= 2
+    (folder / "study.json").write_text(json.dumps(content))
+    assert {found.place for found in discrepancies(folder)} == {"scores[0].accuracies[0]"}
+
+
+def test_trained_again_every_answer_is_the_same(whole, run):
+    again = train_again(whole, 2)
+    assert [(trained.same, trained.alike, trained.holds) for trained in again] == [(True,) * 3] * 2
+    content = json.loads((run / "predictions.json").read_text())
+    for answers in content["trials"]:
+        answers["predicted"][0] = (answers["predicted"][0] + 1) % 10
+    (run / "predictions.json").write_text(json.dumps(content))
+    (trained,) = train_again(run, 1)
+    assert (trained.same, trained.holds) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("alike", "accuracy", "holds"), [(False, 0.89, True), (False, 0.86, False), (True, 0.89, False)]
+)
+def test_elsewhere_a_training_ends_within_the_noise_of_seeds(alike, accuracy, holds):
+    trained = TrainedAgain(
+        trial="net, seed 0", stored=0.9, accuracy=accuracy, same=False, alike=alike, noise=0.03
+    )
+    assert trained.holds is holds
+    assert verified.hold([], [trained]) is holds
+
+
+def test_the_command_needs_no_torch_and_says_what_differs(run):
+    forbidding = (
+        "import sys\n"
+        "class Nothing:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name.split('.')[0] in ('torch', 'numba', 'sklearn', 'matplotlib', 'jinja2'):\n"
+        "            raise ModuleNotFoundError(name=name)\n"
+        "sys.meta_path.insert(0, Nothing())\n"
+        "from spikeduel.cli import main\n"
+        "main()\n"
+    )
+
+    def verified_by_command(*more):
+        command = [sys.executable, "-c", forbidding, "verify", str(run), *more]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    ended = verified_by_command()
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "HOLDS" in ended.stdout
+    ended = verified_by_command("--rerun", "1")
+    assert ended.returncode == 2
+    assert "pip install 'spikeduel[train]'" in ended.stderr
+    edit_results(run, set_at("comparison", "verdict", by=str.upper))
+    ended = verified_by_command("--json")
+    assert ended.returncode == 1
+    (verification,) = json.loads(ended.stdout)["verified"]
+    assert "comparison.verdict" in [found["place"] for found in verification["discrepancies"]]
+
+
+def test_only_a_run_can_be_trained_again(tmp_path, whole):
+    kit = write_kit(whole, tmp_path / "kit.zip")
+    ended = CliRunner().invoke(app, ["verify", str(kit), "--rerun", "1"])
+    assert ended.exit_code == 2
+    assert "takes the folder of a run" in ended.output
