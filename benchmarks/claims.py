@@ -21,7 +21,7 @@ import jinja2
 import numpy as np
 from msgspec import field
 
-from spikeduel.measuring.energy import accounting
+from spikeduel.energy import accounting
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, Positive, read_toml
