@@ -354,7 +354,7 @@ def cells_of(curve: Curve) -> list[Cell]:
     return cells
 
 
-def expected_maximum(count: np.ndarray) -> np.ndarray:
+def expected_maximum(count: Any) -> Any:
     """Return the expected maximum of `count` ≥ 1 standard normal numbers (Blom 1958)."""
     return norm.ppf((count - 0.375) / (count + 0.25))
 
