@@ -1,0 +1,70 @@
+import shutil
+import tomllib
+import zipfile
+
+import pytest
+
+import leaderboard
+from spikeduel.system import __version__
+
+ENTRIES = leaderboard.entries()
+
+
+def test_every_entry_holds_and_the_page_is_made_of_them():
+    assert ENTRIES
+    assert [entry.failing for entry in ENTRIES] == [""] * len(ENTRIES)
+    assert leaderboard.PAGE.read_text(encoding="utf-8") == leaderboard.page(ENTRIES)
+
+
+def test_kits_are_small_and_hold_no_models():
+    for path in leaderboard.FOLDER.glob("*.zip"):
+        assert path.with_suffix(".toml").is_file()
+        assert path.stat().st_size < 5_000_000
+        with zipfile.ZipFile(path) as kit:
+            assert not any("models/" in name for name in kit.namelist())
+
+
+@pytest.fixture
+def entered(tmp_path):
+    """A copy of the first entry."""
+    for suffix in (".toml", ".zip"):
+        source = leaderboard.FOLDER / f"{ENTRIES[0].name}{suffix}"
+        shutil.copyfile(source, tmp_path / source.name)
+    return tmp_path / f"{ENTRIES[0].name}.toml"
+
+
+def changed(kit, name, old, new):
+    with zipfile.ZipFile(kit) as archive:
+        content = {part: archive.read(part) for part in archive.namelist()}
+    assert old in content[name]
+    content[name] = content[name].replace(old, new, 1)
+    with zipfile.ZipFile(kit, "w") as archive:
+        for part, data in content.items():
+            archive.writestr(part, data)
+
+
+def test_an_entry_that_does_not_hold_is_listed_as_failing(entered):
+    changed(entered.with_suffix(".zip"), "experiment.toml", b"seeds = ", b"seeds = 1")
+    (entry,) = leaderboard.entries(entered.parent)
+    assert entry.failing.startswith("experiment.toml, seeds: 1")
+    page = leaderboard.page([entry])
+    assert f"FAILS: {entry.failing}" in page
+    assert "| fails |" in page
+
+
+def test_a_kit_that_cannot_be_read_is_listed_as_failing(entered):
+    kit = entered.with_suffix(".zip")
+    kit.write_bytes(kit.read_bytes()[:-50])
+    (entry,) = leaderboard.entries(entered.parent)
+    assert entry.results is None
+    assert f"FAILS: {entry.failing}" in leaderboard.page([entry])
+    kit.unlink()
+    (entry,) = leaderboard.entries(entered.parent)
+    assert entry.failing
+
+
+def test_the_citation_is_of_this_version():
+    lines = (leaderboard.ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    assert f"version: {__version__}" in lines
+    project = tomllib.loads((leaderboard.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert f"license: {project['project']['license']}" in lines
