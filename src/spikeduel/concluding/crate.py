@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.results.comparison import Comparison
+from spikeduel.results.trials import is_inside
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
@@ -123,16 +124,19 @@ def read(folder: Path) -> dict[str, Part]:
     content = files.read_json(path)
     try:
         entities = [entity for entity in content["@graph"] if entity["@type"] == "File"]
-        return {
+        parts = {
             entity["@id"]: (entity["sha256"], int(entity["contentSize"])) for entity in entities
         }
+        if all(is_inside(name) for name in parts):
+            return parts
     except (KeyError, TypeError, ValueError):
-        raise InputError(f"{path}: damaged, or not written by spikeduel.") from None
+        pass
+    raise InputError(f"{path}: damaged, or not written by spikeduel.")
 
 
-def write(comparison: Comparison, patterns: Iterable[str] = PARTS) -> None:
-    """Describe the files of a run's folder that match `patterns`."""
-    content = metadata(comparison, found(comparison.out, patterns))
+def write(comparison: Comparison) -> None:
+    """Describe the files of a run's folder."""
+    content = metadata(comparison, found(comparison.out))
     files.write_text(comparison.out / FILE, json.dumps(content, indent=1) + "\n")
 
 

@@ -1,6 +1,8 @@
 """Verify a run: recompute what follows from its predictions, split, counts and settings."""
 
+import glob
 import html
+import itertools
 import math
 import re
 import statistics
@@ -21,6 +23,15 @@ from spikeduel.data.splits import PlacedImage, read_splits
 from spikeduel.results import predictions, study
 from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.audit import SIDES
+from spikeduel.results.columns import (
+    CONTENDER,
+    PAIRS,
+    TRAINING,
+    contender_rows,
+    control_columns,
+    score_columns,
+    text_rows,
+)
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.power import ASSUMED_SPREADS
 from spikeduel.results.predictions import FILE, PredictionsFile
@@ -133,17 +144,15 @@ def _of_study(folder: Path, name: str) -> Iterator[Verification]:
 
 def _of_run(folder: Path, name: str) -> Verification:
     comparison, kept = load_run(folder), predictions.read(folder)
-    results, check, missing = comparison.results, Check(), dict[str, str]()
+    results, check = comparison.results, Check()
     check.compare(
         "experiment.toml", typed.plain(comparison.experiment), typed.plain(results.experiment)
     )
-    planned = {
-        (contender, seed)
-        for contender in results.contenders
-        for seed in range(results.experiment.seeds)
-    }
-    trained = {(trial.contender, trial.seed) for trial in results.trials}
-    check.compare(RESULTS, sorted(trained), sorted(planned), "trials")
+    converted = {trial.contender for trial in results.trials if trial.converted_from}
+    contenders = {*results.experiment.contenders, *converted}
+    planned = itertools.product(sorted(contenders), range(results.experiment.seeds))
+    trained = sorted({(trial.contender, trial.seed) for trial in results.trials})
+    check.compare(RESULTS, trained, list(planned), "trials")
     dataset = _compare_split(check, read_splits(folder / "split.csv"), kept, results.dataset)
     computed = concluded(structs.replace(results, dataset=dataset), kept)
     follows = replace(comparison, results=computed)
@@ -151,11 +160,10 @@ def _of_run(folder: Path, name: str) -> Verification:
     if results.tuning:
         tuned = files.read_json(folder / "tuning.json")
         check.compare("tuning.json", tuned, typed.plain(results.tuning))
-    _compare_page(check, follows, missing)
-    _compare_parts(check, follows, missing)
-    return Verification(
-        name=name, checked=check.checked, discrepancies=check.discrepancies, missing=missing
-    )
+    if (folder / PAGE).is_file():
+        _compare_page(check, follows)
+    _compare_parts(check, follows)
+    return Verification(name=name, checked=check.checked, discrepancies=check.discrepancies)
 
 
 def _compare_split(
@@ -183,19 +191,23 @@ def _compare_split(
     return structs.replace(dataset, **of_split(sides, groups))
 
 
-def _compare_page(check: Check, follows: Comparison, missing: dict[str, str]) -> None:
-    """Look for every sentence and every cell of the answer's table in report.html."""
-    path = follows.out / PAGE
-    if not path.is_file():
-        missing[PAGE] = "not there"
-        return
-    page = _bare(files.read_bytes(path).decode(errors="replace"))
-    results = follows.results
+def _compare_page(check: Check, follows: Comparison) -> None:
+    """Look for the sentences and the rows of tables in report.html."""
+    page, results = (
+        _bare(files.read_bytes(follows.out / PAGE).decode("utf-8", "replace")),
+        follows.results,
+    )
     texts = [follows.headline(), follows.verdict(), *follows.caveats(), *follows.controls()]
     texts += [verdict.on_time(results), answer.training(results)]
     for lead in results.answer.leads:
         cells = [answer.cell(results, name, lead).mean for name in results.contenders]
         texts += [answer.by(lead), lead.evidence, *cells]
+    tables = [
+        text_rows([CONTENDER, *score_columns(results), *TRAINING], contender_rows(results)),
+        text_rows(PAIRS, [pair.led for pair in results.comparison.pairs]),
+        *(text_rows(control_columns(found), found.rows) for found in results.comparison.controls),
+    ]
+    texts += ["".join(row.values()) for table in tables for row in table]
     for text in filter(None, texts):
         is_there = _bare(html.escape(follows.said(text))) in page
         check.compare(PAGE, text if is_there else None, text)
@@ -207,11 +219,11 @@ def _bare(page: str) -> str:
     return re.sub(r"\s", "", html.unescape(visible))
 
 
-def _compare_parts(check: Check, follows: Comparison, missing: dict[str, str]) -> None:
+def _compare_parts(check: Check, follows: Comparison) -> None:
     """Compare the hashes of all files, and the description itself."""
     folder = follows.out
     named = crate.read(folder)
-    there = crate.found(folder, [*crate.PARTS, *named])
+    there = crate.found(folder, [*crate.PARTS, *map(glob.escape, named)])
     for name in sorted(named.keys() | there.keys()):
         stored, computed = (parts[name][0] if name in parts else None for parts in (named, there))
         check.compare(crate.FILE, stored, computed, name)

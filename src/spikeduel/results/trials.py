@@ -428,7 +428,7 @@ class Trial(Frozen):
     def __post_init__(self) -> None:
         if self.status == "done" and (self.model is None or self.validation is None):
             raise ValueError("a finished trial has a model and a validation score")
-        if self.model is not None and not _inside(self.model):
+        if self.model is not None and not is_inside(self.model):
             raise ValueError("model must be a path within the run's folder")
 
 
@@ -476,7 +476,8 @@ def minutes_a_seed(trials: Sequence[Trial]) -> float:
     return statistics.fmean(seconds.values()) / 60
 
 
-def _inside(path: str) -> bool:
+def is_inside(path: str) -> bool:
+    """Return True for a path that cannot lead out of its folder, on any system."""
     on_systems = (PurePosixPath(path), PureWindowsPath(path))
     return path.isprintable() and not any(
         there.is_absolute() or there.drive or ".." in there.parts for there in on_systems

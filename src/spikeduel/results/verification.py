@@ -15,12 +15,11 @@ class Discrepancy(Frozen):
 
 
 class Verification(Frozen):
-    """`checked`: places compared, by file; `missing`: what could not be checked, by file."""
+    """`checked`: places compared, by file."""
 
     name: str
     checked: dict[str, Count]
     discrepancies: list[Discrepancy]
-    missing: dict[str, str] = {}
 
     @property
     def holds(self) -> bool:

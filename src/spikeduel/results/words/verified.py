@@ -31,8 +31,6 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
         parts = [f"{number:,} in {file}" for file, number in verification.checked.items()]
         total = counted(sum(verification.checked.values()), "place")
         yield f"{verification.name}: {total} compared ({', '.join(parts)})."
-        for file, reason in verification.missing.items():
-            yield f"  {file} is {reason}: not compared."
         yield from map(differing, verification.discrepancies[:MOST])
         if verification.discrepancies[MOST:]:
             yield f"and {len(verification.discrepancies) - MOST:,} more."
