@@ -125,7 +125,10 @@ def unpacked(place: Path) -> Iterator[Path]:
                 archive.extractall(folder)
         except (OSError, zipfile.BadZipFile, RuntimeError) as error:
             raise InputError(f"{place}: not a whole zip file ({error}).") from None
-        yield Path(folder)
+        try:
+            yield Path(folder)
+        except InputError as error:
+            raise InputError(str(error).replace(folder, str(place))) from None
 
 
 def _of_study(folder: Path, name: str) -> Iterator[Verification]:

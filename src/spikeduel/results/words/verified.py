@@ -40,7 +40,8 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
 
 def differing(discrepancy: Discrepancy) -> str:
     place = f"{discrepancy.file}, {discrepancy.place}" if discrepancy.place else discrepancy.file
-    return f"{place}: {_short(discrepancy.stored)}; what follows is {_short(discrepancy.computed)}."
+    stored, computed = _short(discrepancy.stored), _short(discrepancy.computed)
+    return f"{place}: {stored} is written, {computed} follows."
 
 
 def training(trained: TrainedAgain) -> str:
@@ -59,4 +60,4 @@ def training(trained: TrainedAgain) -> str:
 
 def _short(value: object) -> str:
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 90 else f"{text[:87]}…"
+    return text if len(text) <= 70 else f"{text[:67]}…"
