@@ -104,7 +104,7 @@ def rows(entry: Entry, results: Results) -> list[str]:
             ),
             *(len(scores), trials[0].num_steps or "–", f"{trials[0].parameters:,}", micro),
             *(budget(results), "fails" if entry.failing else "holds"),
-            f"[{entry.name}](#{entry.name})",
+            f"[{entry.name}](#entry-{entry.name})",
         )
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
@@ -129,7 +129,7 @@ def page(found: Sequence[Entry]) -> str:
 
 def described(entry: Entry) -> str:
     """Return the section of an entry."""
-    about = [f"### {entry.name}", "", f"By {entry.file.by}, with `{entry.file.command}`."]
+    about = [f"### Entry {entry.name}", "", f"By {entry.file.by}, with `{entry.file.command}`."]
     if entry.results:
         cpu = (entry.results.environment or {}).get("cpu")
         test = counted(entry.results.dataset.counts.test, f"test {entry.results.dataset.noun}")

@@ -28,6 +28,7 @@ SECTIONS = {
     "across": "docs/studies.md",
     "scale": "docs/scale.md",
     "limits": "docs/scale.md",
+    "verify": "docs/claims.md",
 }
 """Each table, and the page that has it."""
 
@@ -82,6 +83,7 @@ def table(section: str) -> str:
         "study": study,
         "found": found,
         "optimism": optimism,
+        "verify": verified,
         "energy": energy,
         "counters": counters,
         "speed": speed,
@@ -543,6 +545,35 @@ TITLES = {
 
 def _ms(number: float) -> str:
     return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
+
+
+EDITED = {
+    "digit, computed": "a digit of results.json that follows from other files",
+    "digit, measured": "a digit of results.json that was measured",
+    "answer": "an answer of predictions.json",
+    "split": "an entry of split.csv",
+    "setting": "a setting of experiment.toml",
+    "report": "a letter or digit of the report's text",
+}
+
+
+def verified() -> str:
+    """Edits that `spikeduel verify` caught, and its seconds."""
+    document = json.loads((HERE / "results" / "verify.json").read_text())
+    lines = [
+        "| edited | edits | caught | caught with the hash put right |",
+        "|---|---|---|---|",
+    ]
+    for kind, said in EDITED.items():
+        row = document["edits"][kind]
+        cells = said, row["edits"], row["caught"], row["caught_with_right_hashes"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    time = document["time"]
+    seconds = f"{statistics.median(time['seconds']):.1f} s"
+    return "\n".join(lines) + (
+        f"\n\nIt takes {seconds} for {time['test_images']:,} test images, {time['seeds']} seeds and "
+        f"{len(time['contenders'])} contenders (`benchmarks/verify.py`).\n"
+    )
 
 
 def records() -> str:

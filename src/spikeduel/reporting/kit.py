@@ -48,7 +48,7 @@ README = """\
 
 To check it, without training and without PyTorch, with spikeduel {version}:
 
-    pip install 'spikeduel[verify]'
+    pip install '.[verify]'          # in a clone of spikeduel's repository
     spikeduel verify {name}
 """
 
