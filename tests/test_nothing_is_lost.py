@@ -30,6 +30,7 @@ WRITTEN = [
     "split.csv",
     "predictions.json",
     "labels.csv",
+    "ro-crate-metadata.json",
     "report.html",
 ]
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}

@@ -3,6 +3,7 @@ right, too, where it follows from other files.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from spikeduel.results.words import verified
 from spikeduel.settings.recipes import baseline
 from spikeduel.studying import read_study, study
 from spikeduel.system.errors import InputError
+from spikeduel.trials import run_folder
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -170,6 +172,14 @@ def test_a_sentence_of_the_page_is_that_of_the_results(run):
     edit(run, PAGE, headline.split(":")[0], "Take both")
     put_hashes_right(run)
     assert headline in [found.computed for found in discrepancies(run) if found.file == PAGE]
+
+
+def test_a_run_whose_page_is_not_described_yet_is_written_anew(run):
+    for age, name in enumerate(["results.json", PAGE, crate.FILE]):
+        os.utime(run / name, (age, age))
+    assert run_folder.is_written(load_run(run))
+    os.utime(run / crate.FILE, (0, 0))
+    assert not run_folder.is_written(load_run(run))
 
 
 def test_files_come_and_go(run):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel import data
+from spikeduel.concluding import crate
 from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.predictions import FILE
@@ -90,16 +91,18 @@ def write(
 
 
 def is_written(comparison: Comparison) -> bool:
-    """Return True if the folder holds this comparison and its page, by this version."""
-    results, page = comparison.out / "results.json", comparison.out / "report.html"
+    """Return True if the folder holds this comparison, its page and description, by this
+    version.
+    """
+    written = [comparison.out / name for name in ("results.json", "report.html", crate.FILE)]
     try:
-        before = json.loads(results.read_text())
+        before = json.loads(written[0].read_text())
         created = before["created"]
-        is_whole = page.stat().st_mtime_ns >= results.stat().st_mtime_ns
+        times = [path.stat().st_mtime_ns for path in written]
     except (OSError, ValueError, TypeError, KeyError):
         return False
     now = {**json.loads(json.dumps(comparison.document())), "created": created}
-    return is_whole and before == now
+    return times == sorted(times) and before == now
 
 
 def write_predictions(
