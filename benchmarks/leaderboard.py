@@ -135,7 +135,9 @@ def described(entry: Entry) -> str:
         test = counted(entry.results.dataset.counts.test, f"test {entry.results.dataset.noun}")
         about[-1] += f" {test}; {cpu}; spikeduel {entry.results.spikeduel}."
         about += ["", f"> {' '.join(entry.results.answer.text.split())}"]
-    state = f"FAILS: {entry.failing}" if entry.failing else "Holds."
+    kit = f"records/{entry.name}.zip"
+    state = f"FAILS: {entry.failing}" if entry.failing else "Holds:"
+    state += f" `spikeduel verify {kit}` ([the kit](../{kit}))."
     about += ["", f"{entry.file.note} {state}".strip(), ""]
     return "\n".join(about)
 

@@ -239,6 +239,18 @@ def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
     assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == kit.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["README.md", "checklist.md", "tables/scores.csv"])
+def test_what_a_reviewer_reads_first_follows_from_the_results(whole, tmp_path, name):
+    with zipfile.ZipFile(write_kit(whole, tmp_path / "kit.zip")) as archive:
+        archive.extractall(tmp_path / "kit")
+    path = tmp_path / "kit" / name
+    path.write_text(path.read_text() + "measured on a chip\n")
+    crate.renew(tmp_path / "kit", [name])
+    assert [found.file for found in discrepancies(tmp_path / "kit")] == [name]
+    path.unlink()
+    assert {found.file for found in discrepancies(tmp_path / "kit")} == {name, crate.FILE}
+
+
 def test_a_run_that_does_not_hold_makes_no_kit(run, tmp_path):
     edit_results(run, set_at("comparison", "verdict", by=str.upper))
     with pytest.raises(InputError, match="does not hold"):

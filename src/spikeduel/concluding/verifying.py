@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import structs
 
-from spikeduel.concluding import crate
+from spikeduel.concluding import crate, kit
 from spikeduel.concluding.conclusions import Answers, concluded, of_split, rows_of
 from spikeduel.data.grouping import numbered
 from spikeduel.data.splits import PlacedImage, read_splits
@@ -165,8 +165,16 @@ def _of_run(folder: Path, name: str) -> Verification:
         check.compare("tuning.json", tuned, typed.plain(results.tuning))
     if (folder / PAGE).is_file():
         _compare_page(check, follows)
+    if (folder / kit.CHECKLIST).is_file():
+        for part, content in kit.made(follows):
+            there = files.read_bytes(folder / part) if (folder / part).is_file() else b""
+            check.compare(part, _lines(there), _lines(content))
     _compare_parts(check, follows)
     return Verification(name=name, checked=check.checked, discrepancies=check.discrepancies)
+
+
+def _lines(content: bytes) -> list[str]:
+    return content.decode("utf-8", "replace").splitlines()
 
 
 def _compare_split(

@@ -43,7 +43,15 @@ def seeds_tried(results: Results) -> Iterator[Values]:
 def selected_on_validation(results: Results) -> Iterator[Values]:
     counts = results.dataset.counts
     every_epoch = results.dataset.tested_every_epoch > 0
-    yield {"done": True, "num_val": counts.val, "num_test": counts.test, "every_epoch": every_epoch}
+    trained = [trial for trial in results.trials if trial.best_epoch is not None]
+    last = all(trial.best_epoch == trial.epochs - 1 for trial in trained)
+    yield {
+        "done": True,
+        "last": last,
+        "num_val": counts.val,
+        "num_test": counts.test,
+        "every_epoch": every_epoch,
+    }
 
 
 @finds("test_asked")
@@ -108,8 +116,8 @@ def groups_apart(results: Results) -> Iterator[Values]:
     data = results.dataset
     yield {
         "done": bool(data.groups) and not data.leaks,
-        "groups": data.groups or 0,
-        "shared": data.shared_groups or 0.0,
+        "groups": bool(data.groups),
+        "shared": data.shared_groups,
     }
 
 

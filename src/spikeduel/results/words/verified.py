@@ -1,6 +1,7 @@
 """Say what a verification found."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
@@ -9,9 +10,10 @@ from spikeduel.results.words.numbers import counted, per_cent, points
 MOST = 20
 """Discrepancies that are named; the others are counted."""
 HOLDS = (
-    "HOLDS: all of it follows from predictions, split, counts and settings. Times, memory, counts "
-    "of operations, calibration and the audit were measured: of these, only the files' hashes were "
-    "compared."
+    "HOLDS: results.json follows from predictions, split, counts and settings, and the report has "
+    "its sentences and tables, and a kit its checklist. Of all else the hash alone was compared: "
+    "of what was measured (times, memory, counts of operations, calibration, the audit), and of "
+    "other files and texts."
 )
 DIFFERS = (
     "DOES NOT HOLD: the files are not as they were written, or another version of spikeduel wrote "
@@ -28,7 +30,10 @@ def hold(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) -
 def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) -> Iterator[str]:
     """Yield a line for each run, discrepancy and training, and the conclusion."""
     for verification in verifications:
-        parts = [f"{number:,} in {file}" for file, number in verification.checked.items()]
+        by_place = Counter[str]()
+        for file, number in verification.checked.items():
+            by_place[file.split("/")[0]] += number
+        parts = [f"{number:,} in {place}" for place, number in by_place.items()]
         total = counted(sum(verification.checked.values()), "place")
         yield f"{verification.name}: {total} compared ({', '.join(parts)})."
         yield from map(differing, verification.discrepancies[:MOST])
