@@ -83,11 +83,12 @@ def verify(
     """Recompute all that follows from predictions, split, counts and settings, and say what
     differs.
 
-    Every score, interval, test, energy and sentence is computed anew, without training and without
-    torch, and every file is compared with its hash. Times, memory, counts of operations,
-    calibration and the audit were measured: their hashes alone are compared. With --rerun, trials
-    are trained again: on the same processor with the same versions every answer must be the same,
-    elsewhere the accuracy within three standard deviations over seeds.
+    Every score, interval, test, energy and sentence of results.json is computed anew, without
+    training and without torch, and looked for in the report; every file is compared with its hash.
+    Times, memory, counts of operations, calibration and the audit were measured: for these there is
+    the hash alone. With --rerun, trials are trained again: on the same processor with the same
+    versions every answer must be the same, elsewhere the accuracy must lie within three standard
+    deviations over seeds.
     """
     from spikeduel.concluding.verifying import verify
     from spikeduel.results.words import verified
