@@ -2,6 +2,7 @@
 right, too, where it follows from other files.
 """
 
+import csv
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
-from spikeduel.concluding import crate
+from spikeduel.concluding import crate, kit
 from spikeduel.concluding.verifying import verify
 from spikeduel.reporting.kit import write_kit
 from spikeduel.results import checklist
@@ -221,10 +222,10 @@ def test_folds_and_groups_are_verified_too(tmp_path, monkeypatch):
 
 
 def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
-    kit = write_kit(whole, tmp_path / "kit.zip")
-    (verification,) = verify(kit)
+    written = write_kit(whole, tmp_path / "kit.zip")
+    (verification,) = verify(written)
     assert verification.holds
-    with zipfile.ZipFile(kit) as archive:
+    with zipfile.ZipFile(written) as archive:
         names = archive.namelist()
         tasks = archive.read("checklist.md").decode().splitlines()[4:]
         scores = archive.read("tables/scores.csv").decode()
@@ -236,7 +237,20 @@ def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
     done = [checklist.is_done(task) for task in checklist.checklist(load_run(whole).results)]
     assert [line.startswith("- [x]") for line in tasks] == done
     # The same run makes the same kit.
-    assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == kit.read_bytes()
+    assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == written.read_bytes()
+
+
+def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
+    compared, tables = load_run(whole).results.comparison, dict(kit.made(load_run(whole)))
+    numbers = {"tables/pairs.csv": len(compared.pairs)}
+    for controlled in compared.controls:
+        name = f"tables/controls-{controlled.contender}.csv"
+        numbers[name] = sum(row.found is not None for row in controlled.rows)
+    assert len(set(numbers.values())) > 1
+    for name, number in numbers.items():
+        rows = [*csv.DictReader(tables[name].decode().splitlines())]
+        assert {row["tests corrected for"] for row in rows} == {str(number)}
+        assert {row["95 % interval"] for row in rows} != {"–"}
 
 
 @pytest.mark.parametrize("name", ["README.md", "checklist.md", "tables/scores.csv"])
@@ -258,10 +272,10 @@ def test_a_run_that_does_not_hold_makes_no_kit(run, tmp_path):
 
 
 def test_an_archive_that_is_cut_short_is_named(whole, tmp_path):
-    kit = write_kit(whole, tmp_path / "kit.zip")
-    kit.write_bytes(kit.read_bytes()[:-100])
+    written = write_kit(whole, tmp_path / "kit.zip")
+    written.write_bytes(written.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"kit\.zip: not a whole zip file"):
-        verify(kit)
+        verify(written)
 
 
 def test_a_checklist_says_what_was_not_done(whole):
@@ -341,7 +355,7 @@ def test_the_command_needs_no_torch_and_says_what_differs(run):
 
 
 def test_only_a_run_can_be_trained_again(tmp_path, whole):
-    kit = write_kit(whole, tmp_path / "kit.zip")
-    ended = CliRunner().invoke(app, ["verify", str(kit), "--rerun", "1"])
+    written = write_kit(whole, tmp_path / "kit.zip")
+    ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1"])
     assert ended.exit_code == 2
     assert "takes the folder of a run" in ended.output

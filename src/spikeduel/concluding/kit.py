@@ -15,6 +15,7 @@ from spikeduel.results.columns import (
     contender_columns,
     contender_rows,
     control_columns,
+    holm_column,
     text_rows,
 )
 from spikeduel.results.comparison import Comparison
@@ -56,10 +57,13 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     yield CHECKLIST, _checklist(comparison).encode()
     yield "tables/scores.tex", comparison.to_latex().encode()
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
-    yield "tables/pairs.csv", _csv(PAIRS, results.comparison.pairs)
+    pairs = [pair.led for pair in results.comparison.pairs]
+    yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], pairs)
     for controlled in results.comparison.controls:
+        differences = [row.found for row in controlled.rows]
+        columns = [*control_columns(controlled), holm_column(differences)]
         table = f"tables/controls-{controlled.contender.replace(':', '.')}.csv"
-        yield table, _csv(control_columns(controlled), controlled.rows)
+        yield table, _csv(columns, controlled.rows)
     for folder, names in ((".", energy.NAMES), ("accountings", accounting.NAMES)):
         for table in names:
             source = resources.files("spikeduel.energy").joinpath(folder, f"{table}.toml")

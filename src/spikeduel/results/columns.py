@@ -15,6 +15,7 @@ from spikeduel.results import accuracy
 from spikeduel.results.accuracy import ContenderOptimism
 from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.run import Pair, Results
+from spikeduel.results.significance import Difference
 from spikeduel.results.trials import (
     AddedMeasure,
     Calibrated,
@@ -301,6 +302,13 @@ PAIRS: list[Column[Pair]] = [
     Column("seeds", lambda pair: pair.seeds),
     Column("conclusion", pair_conclusion, is_text=True),
 ]
+
+
+def holm_column(differences: Sequence[Difference | None]) -> Column[Any]:
+    """Return the column that says for how many tests Holm corrected `differences`; the same pair
+    has another interval in a table with another number.
+    """
+    return Column("tests corrected for", lambda _: sum(map(bool, differences)))
 
 
 def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
