@@ -32,6 +32,7 @@ WRITTEN = [
     "labels.csv",
     "ro-crate-metadata.json",
     "report.html",
+    "ro-crate-metadata.json",
 ]
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 
