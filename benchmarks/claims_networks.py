@@ -10,12 +10,14 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from spikeduel.networks.chains import SpikingChain, WithoutTime
-from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
 
 Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], nn.Module]
 POPULATION = 50
 """Output neurons of a class."""
+GREY_MEAN, GREY_DEVIATION = 0.1307, 0.3081
+"""Mean and standard deviation of MNIST's pixels, by which many tutorials standardise them."""
 
 
 class Chain(SpikingChain):
@@ -61,6 +63,35 @@ class DenseReLU(WithoutTime, Dense):
     """`Dense` with ReLU, without time; of one layer, a linear classifier."""
 
 
+class Standardise(nn.Module):
+    """Shift and scale pixels in [0, 1] by MNIST's mean and standard deviation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x - GREY_MEAN) / GREY_DEVIATION
+
+
+class SumReadout(MeanReadout):
+    """Sum over steps of an output `[T, B, K]` that does not spike."""
+
+    def scores_of(self, total: Tensor, num_steps: int) -> Tensor:
+        return total
+
+
+class Plain(Chain):
+    """A `Chain` on standardised pixels whose last layer has no neurons; its outputs are summed."""
+
+    ends_in_neurons = False
+    readout = SumReadout()
+
+    def layers(self) -> list[nn.Module]:
+        first, *others = super().layers()
+        return [nn.Sequential(Standardise(), first), *others]
+
+
+class PlainReLU(WithoutTime, Plain):
+    """`Plain` with ReLU, without time."""
+
+
 class SumOfClass(nn.Module):
     """Sum the outputs of each class: `[…, POPULATION · K]` to `[…, K]`."""
 
@@ -102,6 +133,16 @@ def dense_512_256(image_shape: Shape, num_classes: int, neuron: MakeNeuron) -> n
 def dense_512_256_relu(image_shape: Shape, num_classes: int) -> nn.Module:
     """Return `dense_512_256` with ReLU."""
     return DenseReLU(image_shape, [512, 256, num_classes], nn.ReLU)
+
+
+def dense_256_256(image_shape: Shape, num_classes: int, neuron: MakeNeuron) -> nn.Module:
+    """Return the network of Deconstructing Spiking Neural Networks, 784-256-256-10."""
+    return Plain(image_shape, [256, 256, num_classes], neuron)
+
+
+def dense_256_256_relu(image_shape: Shape, num_classes: int) -> nn.Module:
+    """Return `dense_256_256` with ReLU."""
+    return PlainReLU(image_shape, [256, 256, num_classes], nn.ReLU)
 
 
 def one_layer(image_shape: Shape, num_classes: int, neuron: MakeNeuron) -> nn.Module:

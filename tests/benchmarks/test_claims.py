@@ -192,6 +192,8 @@ def num_weights(name):
         ("population", "snntorch-population", 164_980),
         ("population_relu", "snntorch-population", 164_980),
         ("dense_512_256", "ardacanuckan-accuracy", 537_354),
+        ("dense_256_256", "soveshmohapatra-accuracy", 269_322),
+        ("dense_256_256_relu", "soveshmohapatra-accuracy", 269_322),
         ("one_layer", "spikingjelly-lif-fc-mnist", 7_840),
         ("twitu", "twitu-mnist-solver", 24_690),
     ],
@@ -201,6 +203,13 @@ def test_networks_have_the_weights_of_their_claims(name, claim_name, number):
     figures = {step.gives for step in ALL[claim_name].recomputed}
     figures |= {f"{count:,}" for count in ALL[claim_name].protocol.parameters.values()}
     assert f"{number:,}" in figures
+
+
+def test_pixels_are_standardised_and_outputs_summed_over_steps():
+    pixels = torch.tensor([0.1307, 0.1307 + 0.3081])
+    assert claims_networks.Standardise()(pixels).tolist() == pytest.approx([0, 1], abs=1e-6)
+    outputs = torch.tensor([[[1.0, 2.0]], [[3.0, 5.0]]])
+    assert claims_networks.SumReadout().scores(outputs).tolist() == [[4.0, 7.0]]
 
 
 def test_outputs_of_a_class_are_summed():
