@@ -10,7 +10,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from spikeduel.networks.chains import SpikingChain, WithoutTime
-from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
+from spikeduel.spiking.readouts import MeanReadout, Readout, SpikeCountReadout
 
 Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], nn.Module]
@@ -81,7 +81,7 @@ class Plain(Chain):
     """A `Chain` on standardised pixels whose last layer has no neurons; its outputs are summed."""
 
     ends_in_neurons = False
-    readout = SumReadout()
+    readout: Readout = SumReadout()
 
     def layers(self) -> list[nn.Module]:
         first, *others = super().layers()

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from scipy.stats import binomtest
+
 from spikeduel.concluding.verifying import unpacked, verify
-from spikeduel.results.accuracy import of_seeds
+from spikeduel.results.accuracy import effective_images, of_seeds
 from spikeduel.results.comparison import load_run
-from spikeduel.results.run import Results
-from spikeduel.results.words.numbers import hundredths, in_minutes
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.trials import Trial
+from spikeduel.results.words.numbers import hundredths, in_minutes, signed
 from spikeduel.results.words.verified import differing
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted
@@ -35,9 +38,23 @@ and settings, from which `spikeduel verify` computes every number here anew, wit
 `python benchmarks/leaderboard.py --write` verifies all of them and makes this page. How to enter one is said in
 `CONTRIBUTING.md`. Runs of this project that came before kits are in [Records](records.md).
 
-Accuracy is that on the whole test set: mean ± standard deviation over seeds. Energy is an estimate from counts, on a
-chip with all memory on it (45 nm, 32-bit floats): from the cheapest to the dearest way to compute. Networks of one
-entry were trained under the same rules; those of different entries were not.
+How to read a row:
+
+- *rank*: from the best to the worst place that the evidence leaves open. Networks of one entry are ranked by its paired
+  test, over seeds and test images; those of different entries only where they have seeds and their intervals do not
+  overlap. Rows of the same rank are in the order of their accuracy, which says nothing then.
+- *accuracy*: the mean over seeds ± the standard deviation over seeds. Below it the 95 % interval (Wilson) for other test
+  images, which does not cover other seeds.
+- *behind*: the difference to the first row, and if it is shown.
+- *trained for*: all epochs of a training, and its mean time on the entry's machine. A spiking network that starts from
+  ReLU spends a part of its epochs with ReLU neurons; they are in the sum.
+- *µJ*: an estimate from counts, on a chip with all memory on it (45 nm, 32-bit floats): from the cheapest to the dearest
+  way to compute.
+- *verified*: the first command needs no torch. The second also trains two of the entry's networks again, for about as
+  long as the table says; it needs the extra `train` and the data set. On the entry's processor, with its versions, every
+  answer has to come out the same, elsewhere the accuracy within three standard deviations over seeds.
+
+Networks of one entry were trained under the same rules; those of different entries were not.
 """
 
 
@@ -75,52 +92,123 @@ def entries(folder: Path = FOLDER) -> list[Entry]:
     return [read(path) for path in sorted(folder.glob("*.toml"))]
 
 
-def budget(results: Results) -> str:
-    """Return what the contenders trained for: "2 minutes together" or "8 epochs"."""
-    if results.budget and results.budget.given:
-        return f"{in_minutes(results.budget.minutes)} together"
-    if results.budget:
-        return f"{in_minutes(results.budget.minutes)} together, as the set's size gives"
-    return counted(results.experiment.num_epochs, "epoch")
+@dataclass(frozen=True)
+class Row:
+    """A network of an entry: its trials, and its accuracies by seed."""
+
+    entry: Entry
+    results: Results
+    name: str
+    trials: Sequence[Trial]
+    scores: Sequence[float]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.scores)
+
+    @property
+    def num_images(self) -> int:
+        """The number of test images; of unbalanced ones, as many as they tell."""
+        return round(effective_images(self.trials) or self.results.dataset.counts.test)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the mean accuracy, for other test images."""
+        right = binomtest(round(self.mean * self.num_images), self.num_images)
+        low, high = right.proportion_ci(method="wilson")
+        return float(low), float(high)
+
+    def pair(self, other: "Row") -> Pair | None:
+        """Return the test of both, None for rows of different entries."""
+        names = {self.name, other.name}
+        pairs = self.results.comparison.pairs if self.entry is other.entry else []
+        return next((pair for pair in pairs if {pair.a, pair.b} == names), None)
+
+    def is_better(self, other: "Row") -> bool:
+        """Return True if this network is shown to be more accurate than `other`."""
+        if pair := self.pair(other):
+            return pair.shows_better and pair.leader == self.name
+        has_seeds = min(len(self.scores), len(other.scores)) > 1
+        return self.entry is not other.entry and has_seeds and self.interval[0] > other.interval[1]
 
 
-def rows(entry: Entry, results: Results) -> list[str]:
-    """Return the lines of an entry in the table of its data set."""
-    energy = results.answer.lead("energy").values
-    lines = []
+def rows(entry: Entry) -> list[Row]:
+    """Return a row for every network of an entry that was tested."""
+    if not (results := entry.results):
+        return []
+    found = []
     for name in results.contenders:
         trials = results.of(name)
-        scores = list(of_seeds(trials, results.measure).values())
-        if not scores:
-            continue
-        spread = f" ± {hundredths(statistics.stdev(scores))}" if len(scores) > 1 else ""
-        joules = energy.get(name)
-        micro = f"{1e6 * joules.low:.3g} to {1e6 * joules.high:.3g}" if joules else "–"
-        cells = (
-            *(
-                KINDS[trials[0].family],
-                f"`{name}`",
-                f"{hundredths(statistics.fmean(scores))}{spread}",
-            ),
-            *(len(scores), trials[0].num_steps or "–", f"{trials[0].parameters:,}", micro),
-            *(budget(results), "fails" if entry.failing else "holds"),
-            f"[{entry.name}](#entry-{entry.name})",
-        )
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return lines
+        if scores := list(of_seeds(trials, results.measure).values()):
+            found.append(Row(entry, results, name, trials, scores))
+    return found
+
+
+def rank(row: Row, among: Sequence[Row]) -> str:
+    """Return the places that the evidence leaves open: "2", "1–3"."""
+    best = 1 + sum(other.is_better(row) for other in among)
+    worst = len(among) - sum(row.is_better(other) for other in among)
+    return str(best) if best == worst else f"{best}–{worst}"
+
+
+def behind(row: Row, first: Row) -> str:
+    """Return the difference to the first row: "−1.16 points, shown"."""
+    if row is first:
+        return "–"
+    pair = row.pair(first)
+    difference = pair.ordered(row.name).difference if pair else row.mean - first.mean
+    return f"{signed(difference)} points, {'' if first.is_better(row) else 'not yet '}shown"
+
+
+def trained_for(row: Row) -> str:
+    """Return the whole training: "8 epochs (the first 2 with ReLU), 4.0 min"."""
+    fewest, most = (end(trial.epochs for trial in row.trials) for end in (min, max))
+    text = counted(most, "epoch") if fewest == most else f"{fewest} to {most} epochs"
+    if before := max(trial.relu_epochs or 0 for trial in row.trials):
+        text += f" (the first {before} with ReLU)"
+    minutes = statistics.fmean(sum(trial.epoch_seconds) for trial in row.trials) / 60
+    text += f", {minutes:.1f} min"
+    if budget := row.results.budget:
+        text += f"; {in_minutes(budget.minutes)} for all networks together"
+    return text
+
+
+def line(row: Row, among: Sequence[Row]) -> str:
+    """Return the line of the table of a data set."""
+    joules = row.results.answer.lead("energy").values.get(row.name)
+    spread = f" ± {hundredths(statistics.stdev(row.scores))}" if len(row.scores) > 1 else ""
+    low, high = (hundredths(end, 1) for end in row.interval)
+    command = f"spikeduel verify records/{row.entry.name}.zip"
+    cells = (
+        rank(row, among),
+        f"`{row.name}`<br>{KINDS[row.trials[0].family]}",
+        f"{hundredths(row.mean)}{spread} ({counted(len(row.scores), 'seed')})<br>"
+        f"{low} to {high} ({row.num_images:,} images)",
+        behind(row, among[0]),
+        row.trials[0].num_steps or "–",
+        f"{row.trials[0].parameters:,}",
+        f"{1e6 * joules.low:.3g} to {1e6 * joules.high:.3g}" if joules else "–",
+        trained_for(row),
+        f"{'fails' if row.entry.failing else 'holds'} ([{row.entry.name}](#entry-{row.entry.name}))"
+        f"<br>`{command}`<br>`{command} --rerun 2`",
+    )
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+COLUMNS = "rank | network | accuracy, % | behind | T | parameters | µJ | trained for | verified"
 
 
 def page(found: Sequence[Entry]) -> str:
     """Return the content of docs/leaderboard.md."""
-    parts, by_data = [HEAD], dict[str, list[str]]()
+    parts, by_data = [HEAD], dict[str, list[Row]]()
     for entry in found:
-        if entry.results:
-            by_data.setdefault(entry.results.dataset.name, []).extend(rows(entry, entry.results))
-    for name, lines in sorted(by_data.items()):
-        head = "kind | network | accuracy, % | seeds | T | parameters | µJ | trained for | verified | entry"
-        rule = "|".join("---" for _ in head.split("|"))
-        lines = sorted(lines, key=lambda line: -float(line.split("|")[3].split()[0]))
-        parts.append("\n".join([f"## {name}", "", f"| {head} |", f"|{rule}|", *lines, ""]))
+        for row in rows(entry):
+            by_data.setdefault(row.results.dataset.name, []).append(row)
+    for name, unsorted in sorted(by_data.items()):
+        among = sorted(unsorted, key=lambda row: -row.mean)
+        rule = "|".join("---" for _ in COLUMNS.split("|"))
+        lines = [line(row, among) for row in among]
+        parts.append("\n".join([f"## {name}", "", f"| {COLUMNS} |", f"|{rule}|", *lines, ""]))
     parts.append("## Entries\n")
     for entry in found:
         parts.append(described(entry))

@@ -1,6 +1,7 @@
 import shutil
 import tomllib
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,40 @@ def test_kits_are_small_and_hold_no_models():
         assert path.stat().st_size < 5_000_000
         with zipfile.ZipFile(path) as kit:
             assert not any("models/" in name for name in kit.namelist())
+
+
+def ranks(among):
+    return [leaderboard.rank(row, among) for row in among]
+
+
+def named(name):
+    """Return the rows of an entry, the most accurate first."""
+    entry = next(entry for entry in ENTRIES if entry.name == name)
+    return sorted(leaderboard.rows(entry), key=lambda row: -row.mean)
+
+
+def test_networks_share_a_rank_unless_the_paired_test_separates_them():
+    digits, clothes = named("digits"), named("fashion-mnist-mini")
+    assert ranks(digits) == ["1–3"] * 3
+    assert leaderboard.behind(digits[1], digits[0]) == "−0.09 points, not yet shown"
+    assert ranks(clothes) == ["1", "2"]
+    assert leaderboard.behind(clothes[1], clothes[0]) == "−1.16 points, shown"
+    assert leaderboard.behind(clothes[0], clothes[0]) == "–"
+
+
+def test_networks_of_different_entries_are_separated_by_their_intervals():
+    first = named("fashion-mnist-mini")[0]
+    other = replace(first, entry=replace(first.entry, name="other"))
+    # Of 2,000 images, Wilson's interval of 0.907 is 0.894 to 0.919, of 0.7 0.680 to 0.720.
+    assert first.interval == pytest.approx((0.8938, 0.9193), abs=5e-4)
+    assert ranks([first, replace(other, scores=[0.9, 0.9])]) == ["1–2", "1–2"]
+    assert ranks([first, replace(other, scores=[0.7, 0.7])]) == ["1", "2"]
+    assert ranks([first, replace(other, scores=[0.7])]) == ["1–2", "1–2"]
+
+
+def test_the_whole_training_is_told():
+    spiking = next(row for row in named("fashion-mnist-mini") if row.name == "vgg-lif")
+    assert leaderboard.trained_for(spiking).startswith("8 epochs (the first 2 with ReLU), ")
 
 
 @pytest.fixture
@@ -49,7 +84,7 @@ def test_an_entry_that_does_not_hold_is_listed_as_failing(entered):
     assert entry.failing.startswith("experiment.toml, seeds: 1")
     page = leaderboard.page([entry])
     assert f"FAILS: {entry.failing}" in page
-    assert "| fails |" in page
+    assert "| fails ([" in page
 
 
 def test_a_kit_that_cannot_be_read_is_listed_as_failing(entered):

@@ -354,8 +354,16 @@ def test_the_command_needs_no_torch_and_says_what_differs(run):
     assert "comparison.verdict" in [found["place"] for found in verification["discrepancies"]]
 
 
-def test_only_a_run_can_be_trained_again(tmp_path, whole):
+def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
     written = write_kit(whole, tmp_path / "kit.zip")
-    ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1"])
+    ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1", "--json"])
+    assert ended.exit_code == 0, ended.output
+    (trained,) = json.loads(ended.stdout)["trained_again"]
+    assert trained["same"]
+
+
+def test_a_study_is_not_trained_again(tmp_path, monkeypatch):
+    monkeypatch.setattr("spikeduel.concluding.verifying.verify", lambda _: [])
+    ended = CliRunner().invoke(app, ["verify", str(tmp_path), "--rerun", "1"])
     assert ended.exit_code == 2
-    assert "takes the folder of a run" in ended.output
+    assert "--rerun takes a run or its kit" in ended.output

@@ -70,7 +70,7 @@ def runs(
     examples=(
         "spikeduel verify runs/my-images-strong-85",
         "spikeduel verify kit.zip",
-        "spikeduel verify runs/my-images-strong-85 --rerun 2",
+        "spikeduel verify kit.zip --rerun 2",
     ),
 )
 def verify(
@@ -86,26 +86,28 @@ def verify(
     Every score, interval, test, energy and sentence of results.json is computed anew, without
     training and without torch, and looked for in the report; every file is compared with its hash.
     Times, memory, counts of operations, calibration and the audit were measured: for these there is
-    the hash alone. With --rerun, trials are trained again: on the same processor with the same
-    versions every answer must be the same, elsewhere the accuracy must lie within three standard
-    deviations over seeds.
+    the hash alone. With --rerun, trials are trained again, on the data set of the run: on the same
+    processor with the same versions every answer must be the same, elsewhere the accuracy must lie
+    within three standard deviations over seeds.
     """
-    from spikeduel.concluding.verifying import verify
+    from spikeduel.concluding.verifying import unpacked, verify
     from spikeduel.results.words import verified
 
     verifications = verify(place)
     again = []
-    if rerun and not (place / "experiment.toml").is_file():
-        raise InputError(f"{place}: --rerun takes the folder of a run.")
     if rerun:
         from spikeduel.comparing import train_again
 
-        if own_code := sd.read_experiment(place).own_code:
-            raise InputError(
-                f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does not "
-                f"run. `spikeduel compare --experiment {place} --store NEW` trains all of it again."
-            )
-        again = train_again(place, rerun, inputs.progress())
+        with unpacked(place) as run:
+            if not (run / "experiment.toml").is_file():
+                raise InputError(f"{place}: --rerun takes a run or its kit.")
+            if own_code := sd.read_experiment(run).own_code:
+                raise InputError(
+                    f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does "
+                    f"not run. `spikeduel compare --experiment {place} --store NEW` trains all of "
+                    f"it again."
+                )
+            again = train_again(run, rerun, inputs.progress())
     if not inputs.printed_json({"verified": verifications, "trained_again": again}):
         for text in verified.lines(verifications, again):
             typer.echo(wrapped(text))
