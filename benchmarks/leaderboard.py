@@ -182,8 +182,8 @@ def line(row: Row, among: Sequence[Row]) -> str:
     cells = (
         rank(row, among),
         f"`{row.name}`<br>{KINDS[row.trials[0].family]}",
-        f"{hundredths(row.mean)}{spread} ({counted(len(row.scores), 'seed')})<br>"
-        f"{low} to {high} ({row.num_images:,} images)",
+        f"{hundredths(row.mean)}{spread} over {counted(len(row.scores), 'seed')}<br>"
+        f"95 %: {low} to {high} of {row.num_images:,} images",
         behind(row, among[0]),
         row.trials[0].num_steps or "–",
         f"{row.trials[0].parameters:,}",
