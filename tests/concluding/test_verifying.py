@@ -13,9 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from typer.testing import CliRunner
 
+from made_findings import example
 from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
@@ -23,7 +25,9 @@ from spikeduel.concluding import crate, kit
 from spikeduel.concluding.verifying import verify
 from spikeduel.reporting.kit import write_kit
 from spikeduel.results import checklist
+from spikeduel.results.audit import AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.results.comparison import load_run
+from spikeduel.results.findings import with_id
 from spikeduel.results.verification import TrainedAgain
 from spikeduel.results.words import verified
 from spikeduel.settings.recipes import baseline
@@ -227,13 +231,18 @@ def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
     assert verification.holds
     with zipfile.ZipFile(written) as archive:
         names = archive.namelist()
-        tasks = archive.read("checklist.md").decode().splitlines()[4:]
+        lines = archive.read("checklist.md").decode().splitlines()
+        tasks = [line for line in lines if line.startswith("- [")]
+        readme = archive.read("README.md").decode()
         scores = archive.read("tables/scores.csv").decode()
     for name in ("README.md", "split.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
         assert name in names
     assert not any(name.startswith("models/") for name in names)
     for contender in load_run(whole).results.contenders:
         assert contender in scores
+    assert [line[2:] for line in readme.splitlines() if line.startswith("- ")] == (
+        load_run(whole).caveats()
+    )
     done = [checklist.is_done(task) for task in checklist.checklist(load_run(whole).results)]
     assert [line.startswith("- [x]") for line in tasks] == done
     # The same run makes the same kit.
@@ -284,6 +293,59 @@ def test_a_checklist_says_what_was_not_done(whole):
     assert tasks["seeds_tried"].values == {"done": True, "seeds": 2, "failed": 0}
     assert done >= {"selected_on_validation", "copies_sought", "quantised_control", "first_layer"}
     assert done.isdisjoint({"tuning_of_each_side", "order_in_time", "on_hardware", "groups_apart"})
+
+
+@pytest.mark.parametrize(
+    ("caveat", "line"),
+    [
+        ("longer_training", "equal_training"),
+        ("epoch_limit", "trained_to_convergence"),
+        ("busy_machine", "machine_idle"),
+        ("busy_budget", "machine_idle"),
+    ],
+)
+def test_a_caveat_of_the_run_leaves_its_line_open(whole, caveat, line):
+    results = load_run(whole).results
+
+    def is_done(*caveats):
+        conclusions = structs.replace(results.comparison, caveats=[*map(example, caveats)])
+        tasks = checklist.checklist(structs.replace(results, comparison=conclusions))
+        (task,) = with_id(tasks, line)
+        return checklist.is_done(task)
+
+    assert (is_done("untuned"), is_done("untuned", caveat)) == (True, False)
+
+
+def test_doubtful_labels_bound_how_much_right_ones_would_change(whole):
+    results = load_run(whole).results
+
+    def doubted(audited=None, trained=None, sides=()):
+        suspects = [
+            SuspectLabel(
+                image=AuditedImage(index=0, side=side, label="1", file=None),
+                suggested="7",
+                given_probability=0.1,
+                suggested_probability=0.9,
+            )
+            for side in sides
+        ]
+        audit = structs.replace(results.dataset.audit, labels=audited)
+        dataset = structs.replace(
+            results.dataset, audit=audit, labels=trained, suspect_labels=suspects
+        )
+        tasks = checklist.checklist(structs.replace(results, dataset=dataset))
+        return with_id(tasks, "labels_doubted")[0].values
+
+    num_test = results.dataset.counts.test
+    by_neighbours = LabelCheck(examined=900, agreement=0.9, suspects=num_test + 1)
+    by_networks = LabelCheck(examined=400, agreement=0.9, suspects=6)
+    assert doubted()["done"] is False
+    assert doubted(by_neighbours)["share"] == 1
+    # A listed label of validation cannot change a score; two of the six are not listed.
+    assert doubted(by_neighbours, by_networks, ["test", "val", "test", "test"]) == {
+        **{"done": True, "suspects": 6, "examined": 400},
+        **{"most": 5, "share": 5 / num_test},
+    }
 
 
 def test_a_study_is_verified_with_its_runs(tmp_path, monkeypatch):

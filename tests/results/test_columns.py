@@ -66,7 +66,7 @@ def test_a_failed_contender_stays_and_a_converted_one_took_the_time_of_its_sourc
 
 @pytest.mark.parametrize(
     ("converged", "cell"),
-    [([True, True], "yes"), ([False], "no"), ([True, False], "yes, no"), ([None], "–")],
+    [([True, True], "2 of 2"), ([False], "0 of 1"), ([True, False, None], "1 of 2"), ([None], "–")],
     ids=str,
 )
 def test_a_contender_says_if_its_trainings_had_converged(converged, cell):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spikeduel.results.comparison import Comparison
+from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.trials import is_inside
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -66,7 +66,7 @@ def metadata(comparison: Comparison, parts: Mapping[str, Part]) -> dict[str, Any
                 "name": f"{' against '.join(results.contenders)} on {data.name}",
                 "description": comparison.headline(),
                 "datePublished": results.created,
-                "license": "not stated",
+                "license": {"@id": "#licence"},
                 "hasPart": names,
                 "mentions": run,
             },
@@ -89,6 +89,12 @@ def metadata(comparison: Comparison, parts: Mapping[str, Part]) -> dict[str, Any
                 "@type": "Dataset",
                 "name": data.name,
                 "identifier": data.fingerprint,
+            },
+            {
+                "@id": "#licence",
+                "@type": "CreativeWork",
+                "name": "No licence stated",
+                "description": "Whoever publishes this run states its licence at that place.",
             },
             *_entities(parts),
         ],
@@ -147,14 +153,8 @@ def written(comparison: Comparison, content: Mapping[str, bytes]) -> bytes:
 
 
 def renew(folder: Path, patterns: Iterable[str]) -> None:
-    """Describe the files of a described folder that match `patterns` anew, and no others."""
+    """Describe a described folder anew; only files that match `patterns` get another hash."""
     if not (folder / FILE).is_file():
         return
-    parts = read(folder) | found(folder, patterns)
-    content = files.read_json(folder / FILE)
-    others = [entity for entity in content["@graph"] if entity["@type"] != "File"]
-    names = [{"@id": name} for name in sorted(parts)]
-    for entity in others:
-        entity |= {key: names for key in ("hasPart", "result") if key in entity}
-    content["@graph"] = [*others, *_entities(parts)]
+    content = metadata(load_run(folder), read(folder) | found(folder, patterns))
     files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")

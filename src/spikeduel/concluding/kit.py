@@ -20,12 +20,25 @@ from spikeduel.results.columns import (
 )
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.findings import sentence
+from spikeduel.results.run import Results
 
 CHECKLIST = "checklist.md"
+HEAD = """\
+# Checklist
+
+Filled in from results.json. L1.1 to L3.3 are kinds of leakage in the taxonomy of Kapoor and
+Narayanan (Patterns 4(9), 2023).
+"""
 README = """\
 # {title}
 
 {headline}
+
+## Caveats
+
+{caveats}
+
+## Files
 
 | file | holds |
 |---|---|
@@ -33,6 +46,7 @@ README = """\
 | predictions.json | the answer of every network to every test image, with the image's hash |
 | split.csv | the side of every image, by file name or index, and its hash |
 | experiment.toml | all settings, with the seeds |
+| tuning.json | the trials of tuning, if there were any |
 | checklist.md | what was done against the usual faults, and what was not |
 | tables/ | the scores as LaTeX, and the tables as CSV |
 | figures/ | the charts as SVG |
@@ -41,10 +55,21 @@ README = """\
 | report.html | the report |
 | ro-crate-metadata.json | this kit for machines (RO-Crate 1.1), with the hash of each file |
 
-To check it, without training and without PyTorch, with spikeduel {version}:
+## To check it
 
-    pip install '.[verify]'          # in a clone of spikeduel's repository
+Without training and without PyTorch, in a folder with the source of spikeduel:
+
+    pip install '.[verify]'
     spikeduel verify kit.zip
+
+results.json was written by spikeduel {version}. Neither a commit nor an address of its source is
+known. Another source of the same version may differ; `verify` then says where.
+
+## Licence
+
+None is stated here, and no setting states one: whoever publishes this kit says there which one it
+has, or adds a file LICENSE, which `verify` lets pass. Images in report.html have the licence of the
+data set.
 """
 
 
@@ -52,9 +77,14 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of each file."""
     results = comparison.results
     title = f"{' against '.join(results.contenders)} on {results.dataset.name}"
-    about = {"title": title, "headline": comparison.headline(), "version": results.spikeduel}
+    about = {
+        "title": title,
+        "headline": comparison.headline(),
+        "caveats": "\n".join(f"- {caveat}" for caveat in comparison.caveats()) or "None.",
+        "version": results.spikeduel,
+    }
     yield "README.md", README.format(**about).encode()
-    yield CHECKLIST, _checklist(comparison).encode()
+    yield CHECKLIST, _checklist(results).encode()
     yield "tables/scores.tex", comparison.to_latex().encode()
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
     pairs = [pair.led for pair in results.comparison.pairs]
@@ -70,13 +100,12 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
             yield f"energy/{table}.toml", source.read_bytes()
 
 
-def _checklist(comparison: Comparison) -> str:
-    noun = comparison.results.dataset.noun
+def _checklist(results: Results) -> str:
     lines = [
-        f"- [{'x' if is_done(finding) else ' '}] {sentence(finding, noun)}"
-        for finding in checklist(comparison.results)
+        f"- [{'x' if is_done(finding) else ' '}] {sentence(finding, results.dataset.noun)}"
+        for finding in checklist(results)
     ]
-    return "\n".join(["# Checklist", "", "Filled in from the results.", "", *lines, ""])
+    return "\n".join([HEAD, *lines, ""])
 
 
 def _csv(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> bytes:

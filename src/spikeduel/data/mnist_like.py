@@ -164,7 +164,8 @@ def fashion_mnist_mini(options: DataOptions) -> RawDataset:
         pixels = lzma.decompress(stored["images_xz"].tobytes(), format=lzma.FORMAT_XZ)
     images = np.frombuffer(bytearray(pixels), dtype=np.uint8).reshape(-1, 28, 28)
     notes = (
-        "The embedded set is a sixth of Fashion-MNIST: accuracies are below those of the full set.",
+        "The embedded set is a sixth of Fashion-MNIST (10,000 of 60,000 images for training, 2,000 "
+        "of 10,000 test images): accuracies are below those of the full set.",
     )
     return _grey(images, labels, GARMENTS, num_test, notes)
 

@@ -7,6 +7,7 @@ A. Narayanan, "Leakage and the reproducibility crisis in machine-learning-based 
 
 from collections.abc import Iterator
 
+from spikeduel.results.audit import LabelCheck
 from spikeduel.results.controls import TWINS
 from spikeduel.results.findings import Finding, Values, find, finds, with_id
 from spikeduel.results.run import Results
@@ -64,14 +65,17 @@ def test_asked(results: Results) -> Iterator[Values]:
 def tuning_of_each_side(results: Results) -> Iterator[Values]:
     number = results.tuning.num_trials if results.tuning else 0
     own = results.experiment.own_settings
-    yield {"done": number > 0, "num_trials": number, "own": own or {}}
+    yield {"done": number > 0, "num_trials": number, "own": list(own or ())}
 
 
 @finds("equal_training")
 def equal_training(results: Results) -> Iterator[Values]:
-    longer = with_id(results.comparison.caveats, "longer_training")
-    names = [finding.values["contender"] for finding in longer]
-    yield {"done": not longer, "contenders": list(dict.fromkeys(names))}
+    yield {"done": not with_id(results.comparison.caveats, "longer_training")}
+
+
+@finds("trained_to_convergence")
+def trained_to_convergence(results: Results) -> Iterator[Values]:
+    yield {"done": not with_id(results.comparison.caveats, "epoch_limit")}
 
 
 @finds("comparisons_adjusted")
@@ -88,6 +92,7 @@ def separate_test(results: Results) -> Iterator[Values]:
         "num_train": counts.train,
         "num_test": counts.test,
         "split": results.dataset.split,
+        "notes": " ".join(results.dataset.notes),
     }
 
 
@@ -111,6 +116,25 @@ def features_legitimate(results: Results) -> Iterator[Values]:
     yield {"done": audit is not None, "telling": len(telling)}
 
 
+@finds("labels_doubted")
+def labels_doubted(results: Results) -> Iterator[Values]:
+    data = results.dataset
+    labels = (
+        data.labels
+        or (data.audit and data.audit.labels)
+        or LabelCheck(examined=0, agreement=0.0, suspects=0)
+    )
+    # Only the most doubtful are listed with their sides; the others may all be test images.
+    most = labels.suspects - sum(suspect.image.side != "test" for suspect in data.suspect_labels)
+    yield {
+        "done": labels.examined > 0,
+        "suspects": labels.suspects,
+        "examined": labels.examined,
+        "most": min(most, data.counts.test),
+        "share": min(1.0, most / data.counts.test),
+    }
+
+
 @finds("groups_apart")
 def groups_apart(results: Results) -> Iterator[Values]:
     data = results.dataset
@@ -122,12 +146,8 @@ def groups_apart(results: Results) -> Iterator[Values]:
 
 
 @finds("order_in_time")
-def order_in_time(results: Results) -> Iterator[Values]:
-    yield {"done": False}
-
-
 @finds("sample_of_use")
-def sample_of_use(results: Results) -> Iterator[Values]:
+def beyond_the_results(results: Results) -> Iterator[Values]:
     yield {"done": False}
 
 
@@ -144,7 +164,13 @@ def quantised_control(results: Results) -> Iterator[Values]:
         for row in contender.rows
         if row.control in TWINS and row.found
     ]
-    yield {"done": any("quantised" in title for title in measured), "controls": measured}
+    controls = list(dict.fromkeys(measured))
+    yield {"done": any("quantised" in title for title in controls), "controls": controls}
+
+
+@finds("machine_idle")
+def machine_idle(results: Results) -> Iterator[Values]:
+    yield {"done": not with_id(results.comparison.caveats, "busy_machine", "busy_budget")}
 
 
 @finds("memory_counted")

@@ -210,7 +210,6 @@ BALANCED = _score_column(
     "Mean of the recalls of the classes, so that each class counts alike. Contenders are compared "
     "by it where the largest class has more than five times the test images of the smallest.",
 )
-CONVERGED = {True: "yes", False: "no", None: "–"}
 TRAINING: list[Column[ContenderRow]] = [
     Column(
         "training s",
@@ -227,10 +226,14 @@ TRAINING: list[Column[ContenderRow]] = [
     ),
     Column(
         "converged",
-        lambda row: ", ".join(dict.fromkeys(CONVERGED[trial.converged] for trial in row.trials)),
+        lambda row: (
+            [trial.converged for trial in row.trials if trial.converged is not None] or None
+        ),
+        lambda converged: f"{sum(converged)} of {len(converged)}",
+        "Trainings in which validation accuracy rose by less than a point in the last quarter of "
+        "the epochs (at least four), or which the stopping rule ended, of all that were finished.",
         is_text=True,
-        definition="Whether validation accuracy rose by less than a point in the last quarter of "
-        "the epochs (at least four), or the stopping rule ended training.",
+        unknown="–",
     ),
     Column("parameters", lambda row: row.trials[0].parameters, thousands, unknown="–"),
 ]
