@@ -4,7 +4,7 @@
 
 Recomputes every figure of `claims/*.toml` from the claim's own numbers, reads the results of re-runs
 from benchmarks/results/, and prints what differs; `--write` makes docs/claims-tested.md of it. A
-re-run without its results file is not shown as run: `python benchmarks/claims_rerun.py NAME` makes
+re-run without its results file is shown as planned: `python benchmarks/claims_rerun.py NAME` makes
 that file.
 """
 
@@ -37,15 +37,28 @@ SAME_SIZE = 1.1
 """Largest ratio of parameters at which two networks count as equally large."""
 
 
+Selection = Literal[
+    "best test epoch",
+    "best test epoch, with another choice beside it",
+    "validation",
+    "last epoch",
+    "no training",
+]
+
+
 class Flag(StrEnum):
     """Property of a claim that its reader should know; the value is the text on the page."""
 
     ABSTRACT = "read in the abstract or an excerpt only"
     ACCOUNT = "read in an account of it, not in the source"
     BEST_TEST_EPOCH = "best test epoch"
+    BEST_BESIDE_ANOTHER = "best test epoch, with another choice beside it"
     SELECTION_UNKNOWN = "selection not stated"
     ONE_SEED = "one seed"
+    FEW_SEEDS = f"fewer than {ENOUGH_SEEDS} seeds"
     SEEDS_UNKNOWN = "seeds not stated"
+    ONE_RUN = "one run"
+    RUNS_UNKNOWN = "runs not stated"
     LEAKING_SPLIT = "split leaks"
     UNEQUAL_PARAMETERS = "unequal parameters"
     MEMORY_LEFT_OUT = "memory traffic left out"
@@ -78,16 +91,17 @@ class Source(Frozen, forbid_unknown_fields=True):
 class Protocol(Frozen, forbid_unknown_fields=True):
     """Protocol behind the figures of a claim, as its source says or its code shows.
 
-    `counted`: what its figures are of. `parameters`: numbers of weights by network. None: not
-    stated.
+    `counted`: what its figures are of. `seeds`: trainings behind an accuracy. `runs`: runs of the
+    benchmark behind a time. `parameters`: numbers of weights by network. None: not stated.
     """
 
     dataset: str
     counted: list[
         Literal["accuracy", "parameters", "operations", "energy", "memory traffic", "time"]
     ]
-    selection: Literal["best test epoch", "validation", "last epoch", "no training"] | None = None
+    selection: Selection | None = None
     seeds: Positive | None = None
+    runs: Positive | None = None
     split: Literal["official", "by person", "leaks"] | None = None
     test_images: Positive | None = None
     time_steps: Positive | None = None
@@ -131,6 +145,19 @@ class Rerun(Frozen, forbid_unknown_fields=True):
     settings: dict[str, Any] = field(default_factory=dict)
     unit: Literal["%", "s", "times", "µJ"] = "%"
     each: Literal["seed", "epoch", "run"] = "seed"
+
+    @property
+    def is_done(self) -> bool:
+        return (RESULTS / self.results).is_file()
+
+    @property
+    def made_by(self) -> str:
+        """The command that makes the results file."""
+        if self.command:
+            return self.command
+        if self.is_done and (command := _document(self.results).get("command")):
+            return str(command)
+        return f"python benchmarks/claims_rerun.py {self.results[:-5]}"
 
 
 class Claim(Frozen, forbid_unknown_fields=True):
@@ -182,10 +209,9 @@ class Figure(Frozen):
 
 
 class Done(Frozen):
-    """A re-run whose results file is there, with its command."""
+    """A re-run whose results file is there."""
 
     rerun: Rerun
-    command: str
     figures: list[Figure]
 
     @property
@@ -203,6 +229,7 @@ class Tested(Frozen):
     claim: Claim
     recomputed: list[Recomputed]
     done: list[Done]
+    planned: list[Rerun]
     flags: list[Flag]
 
     @property
@@ -284,13 +311,18 @@ def flags_of(claim: Claim, recomputed: list[Recomputed]) -> list[Flag]:
     """Return the flags that follow from the protocol and the figures, then those of the file."""
     protocol, parameters = claim.protocol, claim.protocol.parameters.values()
     trained = protocol.selection != "no training" and "accuracy" in protocol.counted
+    timed = "time" in protocol.counted
     follows = {
         Flag.ABSTRACT: claim.source.reading == "abstract",
         Flag.ACCOUNT: claim.source.reading == "account",
         Flag.BEST_TEST_EPOCH: protocol.selection == "best test epoch",
         Flag.SELECTION_UNKNOWN: trained and protocol.selection is None,
+        Flag.BEST_BESIDE_ANOTHER: protocol.selection == Flag.BEST_BESIDE_ANOTHER,
         Flag.ONE_SEED: trained and protocol.seeds == 1,
+        Flag.FEW_SEEDS: trained and 1 < (protocol.seeds or 1) < ENOUGH_SEEDS,
         Flag.SEEDS_UNKNOWN: trained and protocol.seeds is None,
+        Flag.ONE_RUN: timed and protocol.runs == 1,
+        Flag.RUNS_UNKNOWN: timed and protocol.runs is None,
         Flag.LEAKING_SPLIT: protocol.split == "leaks",
         Flag.UNEQUAL_PARAMETERS: bool(parameters) and max(parameters) > SAME_SIZE * min(parameters),
         Flag.MEMORY_LEFT_OUT: "energy" in protocol.counted
@@ -329,7 +361,7 @@ def _document(name: str) -> Any:
 
 def done(rerun: Rerun) -> Done | None:
     """Return a re-run with its figures, None where its results file is missing."""
-    if not (RESULTS / rerun.results).is_file():
+    if not rerun.is_done:
         return None
     document = _document(rerun.results)
     figures = []
@@ -337,7 +369,7 @@ def done(rerun: Rerun) -> Done | None:
         with naming(f"{rerun.results}, {name!r}"):
             values = look_up(document, path)
         figures.append(Figure(name=name, values=values, text=_figure(values, rerun.unit)))
-    return Done(rerun=rerun, command=rerun.command or document["command"], figures=figures)
+    return Done(rerun=rerun, figures=figures)
 
 
 def _figure(values: list[float], unit: str) -> str:
@@ -356,7 +388,10 @@ def tested() -> list[Tested]:
             steps = recompute(claim)
             flags = flags_of(claim, steps)
             ran = [found for rerun in claim.rerun if (found := done(rerun))]
-        rows.append(Tested(name=name, claim=claim, recomputed=steps, done=ran, flags=flags))
+        planned = [rerun for rerun in claim.rerun if not rerun.is_done]
+        rows.append(
+            Tested(name=name, claim=claim, recomputed=steps, done=ran, planned=planned, flags=flags)
+        )
     return rows
 
 
@@ -371,7 +406,7 @@ def page(rows: list[Tested]) -> str:
     )
     groups = {title: [row for row in rows if row.group == title] for title in GROUPS}
     template = environment.get_template("claims.md.j2")
-    return template.render(rows=rows, groups=groups, enough=ENOUGH_SEEDS)
+    return template.render(rows=rows, groups=groups, enough=ENOUGH_SEEDS, counted=counted)
 
 
 def wrong(rows: list[Tested]) -> list[str]:
@@ -390,10 +425,14 @@ def main() -> None:
         raise SystemExit("\n".join(sentences))
     if "--write" in sys.argv:
         PAGE.write_text(page(rows), encoding="utf-8")
-    print(
-        f"{len(rows)} claims, {sum(len(row.recomputed) for row in rows)} figures recomputed, "
-        f"{sum(row.has_enough_seeds for row in rows)} re-run with {ENOUGH_SEEDS} seeds or more."
-    )
+    for title in ("others", "ours"):
+        among = [row for row in rows if row.claim.ours == (title == "ours")]
+        print(
+            f"{title}: {len(among)} claims, {sum(len(row.recomputed) for row in among)} figures "
+            f"recomputed, {sum(row.has_enough_seeds for row in among)} claims with runs of "
+            f"{ENOUGH_SEEDS} seeds or more, {sum(bool(row.planned) for row in among)} with planned "
+            f"runs."
+        )
 
 
 if __name__ == "__main__":

@@ -66,9 +66,19 @@ def test_our_figures_stand_where_the_claim_says(name):
 
 
 def test_every_file_that_the_page_opens_is_there():
-    links = re.findall(r"\]\((\.\./[^)]+)\)", claims.PAGE.read_text(encoding="utf-8"))
+    text = claims.PAGE.read_text(encoding="utf-8")
+    links = re.findall(r"\]\((\.\./[^)]+)\)", text)
     assert links
     assert all((claims.PAGE.parent / link).is_file() for link in links)
+    headings = set(re.findall(r"^### (\S+)$", text, re.MULTILINE))
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) == headings
+
+
+def test_every_run_has_a_script_that_makes_it():
+    commands = [rerun.made_by.split() for claim in ALL.values() for rerun in claim.rerun]
+    scripts = [ROOT / command[1] for command in commands]
+    assert [command[0] for command in commands] == ["python"] * len(commands)
+    assert all(script.is_file() or (script / "__main__.py").is_file() for script in scripts)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +113,7 @@ def test_a_wrong_figure_is_told():
         claim=claim(),
         recomputed=stepped(Step(what="w", expression="share", gives="91")),
         done=[],
+        planned=[],
         flags=[],
     )
     assert claims.wrong([row]) == ["claims/n.toml, 'w': 90, not 91."]
@@ -128,9 +139,19 @@ def test_an_interval_needs_the_number_of_test_images():
         ({"selection": "no training"}, []),
         ({"counted": ["energy"]}, [Flag.MEMORY_LEFT_OUT]),
         ({"counted": ["energy", "memory traffic"]}, []),
-        ({"counted": ["time"], "split": "leaks"}, [Flag.LEAKING_SPLIT]),
-        ({"counted": ["time"], "parameters": {"a": 100, "b": 110}}, []),
-        ({"counted": ["time"], "parameters": {"a": 100, "b": 111}}, [Flag.UNEQUAL_PARAMETERS]),
+        ({"selection": "validation", "seeds": 3}, [Flag.FEW_SEEDS]),
+        (
+            {"selection": "best test epoch, with another choice beside it", "seeds": 4},
+            [Flag.BEST_BESIDE_ANOTHER],
+        ),
+        ({"counted": ["time"]}, [Flag.RUNS_UNKNOWN]),
+        ({"counted": ["time"], "runs": 1}, [Flag.ONE_RUN]),
+        ({"counted": ["parameters"], "split": "leaks"}, [Flag.LEAKING_SPLIT]),
+        ({"counted": ["parameters"], "parameters": {"a": 100, "b": 110}}, []),
+        (
+            {"counted": ["parameters"], "parameters": {"a": 100, "b": 111}},
+            [Flag.UNEQUAL_PARAMETERS],
+        ),
     ],
 )
 def test_flags_follow_from_the_protocol(changes, flags):
@@ -153,16 +174,21 @@ def test_numbers_are_looked_up_by_keys_and_entries():
         claims.look_up(document, "rows/net=c/accuracy")
 
 
-def test_a_rerun_without_its_results_is_not_shown_as_run(tmp_path, monkeypatch):
+def test_a_rerun_without_its_results_is_shown_as_planned(tmp_path, monkeypatch):
     rerun = next(claims_rerun.queue(["snntorch-tutorial-5"]))
     monkeypatch.setattr(claims, "RESULTS", tmp_path)
     claims._document.cache_clear()
     assert claims.done(rerun) is None
+    row = next(row for row in claims.tested() if row.name == "snntorch-tutorial-5")
+    assert (row.done, row.planned, row.has_enough_seeds) == ([], [rerun], False)
+    text = claims.page([row])
+    assert "Planned, not yet run" in text
+    assert "`python benchmarks/claims_rerun.py claim-snntorch-tutorial-5`" in text
     document = {"command": "c", "contenders": {"dense-snn": {"accuracies": [0.9, 0.92]}}}
     (tmp_path / rerun.results).write_text(json.dumps(document))
     done = claims.done(rerun)
     claims._document.cache_clear()
-    assert (done.command, done.num_seeds) == ("c", 2)
+    assert (rerun.made_by, done.num_seeds) == ("c", 2)
     assert [figure.text for figure in done.figures] == ["91.00 ± 1.41 %"]
 
 
