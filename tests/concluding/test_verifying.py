@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import zipfile
@@ -259,7 +260,29 @@ def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
     for name, number in numbers.items():
         rows = [*csv.DictReader(tables[name].decode().splitlines())]
         assert {row["tests corrected for"] for row in rows} == {str(number)}
-        assert {row["95 % interval"] for row in rows} != {"–"}
+        assert {row["95 % interval"] for row in rows} != {""}
+
+
+def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
+    comparison = load_run(whole)
+    tables = {
+        name: [*csv.DictReader(content.decode().splitlines())]
+        for name, content in kit.made(comparison)
+        if name.endswith(".csv")
+    }
+    (pair,) = tables["tables/pairs.csv"]
+    led = comparison.results.comparison.pairs[0].led
+    assert pair["pair"] == f"{led.a} - {led.b}"
+    shares = (led.difference, *led.ci95)
+    assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
+        pytest.approx(100 * share, abs=0.005) for share in shares
+    ]
+    for row in tables["tables/scores.csv"]:
+        trials = comparison.results.of(row["contender"])
+        accuracies = [trial.test.accuracy for trial in trials]
+        spread = 100 * statistics.stdev(accuracies)
+        assert float(row["accuracy % ±"]) == pytest.approx(spread, abs=0.005)
+        assert int(row["parameters"]) == trials[0].parameters
 
 
 @pytest.mark.parametrize("name", ["README.md", "checklist.md", "tables/scores.csv"])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
@@ -48,7 +49,9 @@ README = """\
 | experiment.toml | all settings, with the seeds |
 | tuning.json | the trials of tuning, if there were any |
 | checklist.md | what was done against the usual faults, and what was not |
-| tables/ | the scores as LaTeX, and the tables as CSV |
+| tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |
+| tables/pairs.csv | every two networks: the first minus the second |
+| tables/controls-*.csv | a network beside its controls: the network minus the control |
 | figures/ | the charts as SVG |
 | energy/ | the prices and formulas that energies assume |
 | labels.csv | labels that may be wrong |
@@ -65,27 +68,28 @@ Without training and without PyTorch, in a folder with the source of spikeduel:
 results.json was written by spikeduel {version}. Neither a commit nor an address of its source is
 known. Another source of the same version may differ; `verify` then says where.
 
-## Licence
+## Author and licence
 
-None is stated here, and no setting states one: whoever publishes this kit says there which one it
-has, or adds a file LICENSE, which `verify` lets pass. Images in report.html have the licence of the
-data set.
+Neither is stated here, and no setting states them: whoever publishes this kit does so there, or
+adds a file LICENSE, which `verify` lets pass. Images in report.html have the licence of the data
+set.
 """
 
 
 def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of each file."""
     results = comparison.results
-    title = f"{' against '.join(results.contenders)} on {results.dataset.name}"
-    about = {
-        "title": title,
-        "headline": comparison.headline(),
-        "caveats": "\n".join(f"- {caveat}" for caveat in comparison.caveats()) or "None.",
-        "version": results.spikeduel,
-    }
-    yield "README.md", README.format(**about).encode()
+    yield (
+        "README.md",
+        README.format(
+            title=f"{' against '.join(results.contenders)} on {results.dataset.name}",
+            headline=comparison.headline(),
+            caveats="\n".join(f"- {caveat}" for caveat in comparison.caveats()) or "None.",
+            version=results.spikeduel,
+        ).encode(),
+    )
     yield CHECKLIST, _checklist(results).encode()
-    yield "tables/scores.tex", comparison.to_latex().encode()
+    yield "tables/scores.tex", b"% \\usepackage{booktabs}\n" + comparison.to_latex().encode()
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
     pairs = [pair.led for pair in results.comparison.pairs]
     yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], pairs)
@@ -110,7 +114,20 @@ def _checklist(results: Results) -> str:
 
 def _csv(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, [column.title for column in columns], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(text_rows(columns, rows))
+    cells = [
+        {part: number for title in row for part, number in _numbers(title, row[title])}
+        for row in text_rows(columns, rows)
+    ]
+    titles = list(dict.fromkeys(title for row in cells for title in row)) or [
+        column.title for column in columns
+    ]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([titles, *([row.get(title, "") for title in titles] for row in cells)])
     return text.getvalue().encode()
+
+
+def _numbers(title: str, cell: str) -> list[tuple[str, str]]:
+    """Return a cell as spreadsheets read it: signs of ASCII, and two columns for two numbers."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", cell.replace("−", "-").removeprefix("–"))
+    both = re.fullmatch(r"(\S+) (±|to) (\S+)", plain)
+    return [(title, both[1]), (f"{title} {both[2]}", both[3])] if both else [(title, plain)]

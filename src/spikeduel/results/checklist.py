@@ -158,14 +158,13 @@ def twin_without_spikes(results: Results) -> Iterator[Values]:
 
 @finds("quantised_control")
 def quantised_control(results: Results) -> Iterator[Values]:
-    measured = [
+    measured = dict.fromkeys(
         row.title
         for contender in results.comparison.controls
         for row in contender.rows
         if row.control in TWINS and row.found
-    ]
-    controls = list(dict.fromkeys(measured))
-    yield {"done": any("quantised" in title for title in controls), "controls": controls}
+    )
+    yield {"done": any("quantised" in title for title in measured), "controls": list(measured)}
 
 
 @finds("machine_idle")
