@@ -113,7 +113,7 @@ class Step(Frozen, forbid_unknown_fields=True):
     gives `gives`, to its digits; `reported` is the claim's own figure.
 
     `take` "mean" averages a list of numbers; "interval" is Wilson's 95 % interval of an accuracy in
-    per cent on the claim's test images. `key`: shown in the table of all claims.
+    per cent, or of the mean of several, on the claim's test images. `key`: shown in the table of all claims.
     """
 
     what: str
@@ -297,7 +297,7 @@ def _taken(step: Step, value: Any, test_images: int | None) -> list[float]:
         raise InputError("an interval needs test_images in the claim's protocol.")
     from scipy.stats import binomtest
 
-    right = round(float(value) / 100 * test_images)
+    right = round(float(np.mean(value)) / 100 * test_images)
     return [100 * end for end in binomtest(right, test_images).proportion_ci(method="wilson")]
 
 

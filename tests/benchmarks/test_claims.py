@@ -95,6 +95,12 @@ def test_every_run_has_a_script_that_makes_it():
             "82.6 to 94.5",
             None,
         ),
+        # And of 3 of 100, the mean of the rows.
+        (
+            Step(what="w", expression="rows", gives="1.0 to 8.5", take="interval"),
+            "1.0 to 8.5",
+            None,
+        ),
     ],
 )
 def test_a_step_is_written_with_the_digits_of_its_figure(step, found, agrees):
