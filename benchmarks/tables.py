@@ -552,8 +552,10 @@ EDITED = {
     "digit, measured": "a digit of results.json that was measured",
     "answer": "an answer of predictions.json",
     "split": "an entry of split.csv",
+    "copy": "a training image's hash in split.csv, put to a test image's",
     "setting": "a setting of experiment.toml",
     "report": "a letter or digit of the report's text",
+    "added": "a sentence more in the report",
 }
 
 

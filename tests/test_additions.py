@@ -138,18 +138,16 @@ def test_an_encoder_and_a_surrogate_are_those_that_trained(added):
 
 def test_an_energy_table_leads_the_report(added, unpainted):
     run, folder = added
-    page = report_again(
-        run.out, folder / "page.html", tables=[energy.read(str(folder / "mine.toml"))]
-    )
+    prices = energy.Prices(tables=(energy.read(str(folder / "mine.toml")),))
+    page = report_again(run.out, folder / "page.html", prices=prices)
     assert "my chip" in page.read_text()
 
 
 def test_an_accounting_stands_beside_the_published_ones(added, unpainted):
     run, folder = added
     (folder / "counted.toml").write_text(ACCOUNTING)
-    page = report_again(
-        run.out, folder / "page.html", accountings=[accounting.read(folder / "counted.toml")]
-    )
+    prices = energy.Prices(accountings=(accounting.read(folder / "counted.toml"),))
+    page = report_again(run.out, folder / "page.html", prices=prices)
     assert "a spike a joule" in page.read_text()
     judged = json.loads((run.out / "results.json").read_text())["energy_accountings"]
     assert {definition["name"] for definition in judged["definitions"]} == set(accounting.NAMES)

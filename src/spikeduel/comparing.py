@@ -201,8 +201,7 @@ def train_again(
     """
     comparison, kept = load_run(run), predictions.read(run)
     results, progress = comparison.results, progress or Progress()
-    experiment = auto_settings.decided(results)
-    experiment, prepared, splits = plan.loaded(experiment, progress)
+    experiment, prepared, splits = plan.loaded(auto_settings.decided(results), progress)
     if prepared.fingerprint != results.dataset.fingerprint:
         raise InputError(f"{experiment.dataset}: other images, or other labels, than the run's.")
     stored = {trial.key: trial for trial in results.trials}

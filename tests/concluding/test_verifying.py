@@ -19,11 +19,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from made_findings import example
-from spikeduel import comparing
+from spikeduel import comparing, energy
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
 from spikeduel.concluding import crate, kit
-from spikeduel.concluding.verifying import verify
+from spikeduel.concluding.verifying import Check, verify
+from spikeduel.reporting import report_again
 from spikeduel.reporting.kit import write_kit
 from spikeduel.results import checklist
 from spikeduel.results.audit import AuditedImage, LabelCheck, SuspectLabel
@@ -161,6 +162,39 @@ def test_another_side_of_an_image_changes_the_split(run):
     assert places >= {"images", "dataset.counts.test", "dataset.counts.train"}
 
 
+def copies_between_sides(run, image_of, split):
+    """Give a training image the hash of a `split` image, as a forger of a leak would."""
+    rows = [line.split(",") for line in (run / "split.csv").read_text().splitlines()]
+    at = next(n for n, row in enumerate(rows) if row[1] == "train")
+    rows[at][-1] = image_of(next(row for row in rows if row[1] == split))
+    (run / "split.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    put_hashes_right(run)
+    return {found.place: (found.stored, found.computed) for found in discrepancies(run)}
+
+
+def test_a_training_image_that_is_a_test_image_is_a_copy_that_the_audit_does_not_know(run):
+    exact = "dataset.audit.exact_duplicates"
+    assert copies_between_sides(run, lambda row: row[-1], "test") == {
+        f"{exact}.across": (0, 1),
+        f"{exact}.test_in_training": (0, 1),
+    }
+
+
+def test_a_training_image_that_is_a_validation_image_is_a_copy_too(run):
+    exact = "dataset.audit.exact_duplicates"
+    assert copies_between_sides(run, lambda row: row[-1], "val") == {f"{exact}.across": (0, 1)}
+
+
+def test_equal_pixels_of_different_files_are_copies_for_the_audit_alone(run):
+    def known(content):
+        stated = content["dataset"]["audit"]["exact_duplicates"]
+        stated |= {"across": 3, "test_in_training": 1}
+
+    edit_results(run, known)
+    put_hashes_right(run)
+    assert discrepancies(run) == []
+
+
 def test_another_setting_is_not_that_of_the_results(run):
     edit(run, "experiment.toml", "seeds = 2", "seeds = 3")
     put_hashes_right(run)
@@ -180,6 +214,25 @@ def test_a_sentence_of_the_page_is_that_of_the_results(run):
     assert headline in [found.computed for found in discrepancies(run) if found.file == PAGE]
 
 
+def test_a_page_with_other_prices_is_verified_by_them(run, tmp_path):
+    dear = structs.replace(energy.read("45nm-int8"), name="mine", title="my chip")
+    dear = structs.replace(dear, picojoules=energy.Arithmetic(multiply=1e4, add=1e4))
+    page = report_again(run, prices=energy.Prices(tables=(dear,))).read_text()
+    assert "my chip" in page
+    assert discrepancies(run) == []
+    (verification,) = verify(write_kit(run, tmp_path / "kit.zip"))
+    assert verification.holds
+    # Energies of the page follow from these prices alone.
+    edit(run, "prices.json", "10000.0", "20000.0")
+    put_hashes_right(run)
+    assert {found.file for found in discrepancies(run)} == {PAGE}
+    report_again(run, tmp_path / "other.html")
+    assert (run / "prices.json").is_file()
+    assert "my chip" not in report_again(run).read_text()
+    assert discrepancies(run) == []
+    assert not (run / "prices.json").exists()
+
+
 def test_a_run_whose_page_is_not_described_yet_is_written_anew(run):
     for age, name in enumerate(["results.json", PAGE, crate.FILE]):
         os.utime(run / name, (age, age))
@@ -191,9 +244,32 @@ def test_a_run_whose_page_is_not_described_yet_is_written_anew(run):
 def test_files_come_and_go(run):
     (run / "models" / "new.safetensors").write_bytes(b"other weights")
     (run / "labels.csv").unlink()
-    places = {found.place: found.stored for found in discrepancies(run)}
-    assert places["models/new.safetensors"] is None
-    assert places["labels.csv"] is not None
+    new, gone = sorted(discrepancies(run), key=lambda found: found.missing)
+    assert (new.file, new.place, new.stored) == (crate.FILE, "models/new.safetensors", None)
+    assert (gone.file, gone.missing) == ("labels.csv", True)
+    assert verified.differing(gone) == "labels.csv is missing."
+
+
+def test_discrepancies_come_in_the_order_of_the_file():
+    check, names = Check(), [f"{name}{k}" for k in range(5) for name in "zab"]
+    check.compare("file", dict.fromkeys(names, 1), dict.fromkeys([*reversed(names), "more"], 2))
+    assert [found.place for found in check.discrepancies] == [*names, "more"]
+
+
+@pytest.mark.parametrize("file", ["predictions.json", "split.csv"])
+def test_the_remedy_for_a_missing_file_is_that_of_a_run_or_of_a_kit(run, tmp_path, file):
+    written = write_kit(run, tmp_path / "kit.zip")
+    (run / file).unlink()
+    with pytest.raises(InputError, match=rf"{file}.*`spikeduel compare --experiment \S*run/exp"):
+        verify(run)
+    with zipfile.ZipFile(written) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist() if name != file}
+    with zipfile.ZipFile(written, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match=rf"kit\.zip.*{file}.*`spikeduel report RUN --kit") as told:
+        verify(written)
+    assert "spikeduel compare" not in str(told.value)
 
 
 @pytest.mark.parametrize("file", ["results.json", "predictions.json", "split.csv", crate.FILE])
@@ -294,7 +370,7 @@ def test_what_a_reviewer_reads_first_follows_from_the_results(whole, tmp_path, n
     crate.renew(tmp_path / "kit", [name])
     assert [found.file for found in discrepancies(tmp_path / "kit")] == [name]
     path.unlink()
-    assert crate.FILE in {found.file for found in discrepancies(tmp_path / "kit")}
+    assert [found.file for found in discrepancies(tmp_path / "kit") if found.missing] == [name]
 
 
 def test_a_run_that_does_not_hold_makes_no_kit(run, tmp_path):

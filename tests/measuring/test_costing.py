@@ -12,7 +12,7 @@ from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
 from made_trials import results, trial
 from spikeduel import energy
-from spikeduel.concluding.conclusions import with_energy
+from spikeduel.concluding.conclusions import priced
 from spikeduel.counting.operations import Ways
 from spikeduel.measuring.costing import cost_entry, operations
 from spikeduel.networks.architectures import DenseSNN
@@ -163,16 +163,12 @@ def test_what_cannot_be_counted(images, num_steps, problem, tutorial):
         sd.cost(tutorial, images, num_steps)
 
 
-def test_what_was_counted_has_an_energy_and_what_was_not_a_reason():
+def test_what_was_not_counted_has_a_reason():
     entry = cost_entry(Counted(operations=spiking()))
-    assert entry == {
-        "operations": spiking(),
-        "energy": energy.energies(spiking()),
-        "not_counted": None,
-    }
-    assert cost_entry(None) == {"operations": None, "energy": None, "not_counted": None}
+    assert entry == {"operations": spiking(), "not_counted": None}
+    assert cost_entry(None) == {"operations": None, "not_counted": None}
     unknown = Counted(operations=None, reason="it is odd.")
-    assert cost_entry(unknown) == {"operations": None, "energy": None, "not_counted": "it is odd."}
+    assert cost_entry(unknown) == {"operations": None, "not_counted": "it is odd."}
 
 
 def test_energies_of_trials_and_controls_by_other_tables():
@@ -184,7 +180,9 @@ def test_energies_of_trials_and_controls_by_other_tables():
         [trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))]
     )
     int8 = energy.read("45nm-int8")
-    (after,) = with_energy(before, [structs.replace(int8, name="mine"), int8]).trials
+    (after,) = priced(
+        before, energy.Prices(tables=(structs.replace(int8, name="mine"), int8))
+    ).trials
     others = [name for name in energy.NAMES if name != "45nm-int8"]
     assert list(after.energy.tables) == ["mine", "45nm-int8", *others]
     # 60 multiplications with additions.

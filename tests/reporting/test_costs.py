@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from made_costs import control, fully_timed, latency, with_trial
 from made_results import make_results
 from spikeduel import energy
-from spikeduel.concluding.conclusions import with_accountings, with_energy
+from spikeduel.concluding.conclusions import priced
 from spikeduel.measuring.costing import cost_entry, operations
 from spikeduel.reporting import report
 from spikeduel.results.columns import text_rows
@@ -32,7 +32,7 @@ def results(make_prepared, make_model):
         made = with_trial(
             made, index, **cost_entry(operations(model, [(images, labels, np.arange(12))]))
         )
-    return with_trial(made, 1, latency=fully_timed())
+    return priced(with_trial(made, 1, latency=fully_timed()))
 
 
 def acs_of(results):
@@ -73,7 +73,7 @@ def test_the_energies_as_most_count(results):
 
 def test_another_table_leads_where_it_is_asked_for(results):
     table = energy.read("45nm-int8")
-    recounted = with_energy(results, [table])
+    recounted = priced(results, energy.Prices(tables=(table,)))
     assert costs.leading(recounted).title == table.title
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
@@ -117,7 +117,7 @@ def test_the_page_shows_it_all(results, make_run, unpainted):
 
 
 def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, unpainted):
-    run, judged = make_run(encoding="direct"), with_accountings(results)
+    run, judged = make_run(encoding="direct"), priced(results)
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert costs.summary(judged.energy_accountings.pairs[0]) in page
     for law in judged.energy_accountings.definitions:

@@ -332,11 +332,12 @@ def report(
     from spikeduel.reporting import report_again
     from spikeduel.reporting.kit import write_kit
 
-    tables = [energy.read(table) for table in energy_table or ()]
-    formulas = [accountings.read(path) for path in accounting or ()]
-    own_code = inputs.own_code or ()
-    drawn = figures or kit is not None
-    typer.echo(report_again(run, out, inputs.progress(), own_code, tables, formulas, drawn))
+    prices = energy.Prices(
+        tables=tuple(map(energy.read, energy_table or ())),
+        accountings=tuple(map(accountings.read, accounting or ())),
+    )
+    given = (run, out, inputs.progress(), inputs.own_code or (), prices)
+    typer.echo(report_again(*given, figures=figures or kit is not None))
     if kit is not None:
         typer.echo(write_kit(run, kit))
 

@@ -86,9 +86,9 @@ def verify(
     Every score, interval, test, energy and sentence of results.json is computed anew, without
     training and without torch, and looked for in the report; every file is compared with its hash.
     Times, memory, counts of operations, calibration and the audit were measured: for these there is
-    the hash alone. With --rerun, trials are trained again, on the data set of the run: on the same
-    processor with the same versions every answer must be the same, elsewhere the accuracy must lie
-    within three standard deviations over seeds.
+    the hash alone, and for text that was added to the report. With --rerun, trials are trained
+    again, on the data set of the run: on the same processor with the same versions every answer
+    must be the same, elsewhere the accuracy must lie within three standard deviations over seeds.
     """
     from spikeduel.concluding.verifying import unpacked, verify
     from spikeduel.results.words import verified

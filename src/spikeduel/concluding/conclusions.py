@@ -32,16 +32,17 @@ from spikeduel.results.controls import (
     WithoutTime,
     without_unlearned,
 )
-from spikeduel.results.costs import Accounting
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Conclusions, Dataset, GroupSizes, Pair, Results
 from spikeduel.results.run_findings import RunContext, find_caveats
 from spikeduel.results.significance import Conclusion, Difference, Reservation, balanced_classes
-from spikeduel.results.trials import ControlAbout, Scores, Trial, has_converged, summarised
+from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
 from spikeduel.results.uncertainty import effective_groups, scores
 
 COLLAPSED = "collapsed"
 """Name of the control that is trained on recordings without time."""
+COUNTED = ("n", "accuracy", "precision", "recall", "f1", "per_class", "confusion")
+"""Scores that predictions alone determine."""
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change only when events come."""
 
@@ -53,7 +54,6 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     """
     answers = Answers(predictions)
     trials = [_scored(trial, answers, results.dataset) for trial in results.trials]
-    results = with_energy(structs.replace(results, trials=trials))
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     margin = results.experiment.equivalence_margin
     run = RunContext(
@@ -69,7 +69,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         optimism=contender_optimism(trials),
         without_time=without_time(trials, answers, margin),
     )
-    return with_accountings(structs.replace(results, comparison=conclusions))
+    return priced(structs.replace(results, trials=trials, comparison=conclusions))
 
 
 class Answers:
@@ -105,8 +105,7 @@ class Answers:
     def sees_no_time(self, contender: str) -> bool:
         """Return True if rearranging events in time changes no answer; False if not asked."""
         answers = self.of(contender)
-        rearranged = [self.of(contender, name) for name in REARRANGED]
-        asked = [of_seeds for of_seeds in rearranged if of_seeds]
+        asked = [of_seeds for name in REARRANGED if (of_seeds := self.of(contender, name))]
         return bool(asked) and all(
             seed in answers and np.array_equal(predicted, answers[seed])
             for of_seeds in asked
@@ -128,7 +127,7 @@ def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
     if trial.test is None or predicted is None:
         return trial
     found = classified(answers.names, answers.truth[rows], predicted[rows])
-    test = structs.replace(trial.test, **_counted(found))
+    test = structs.replace(trial.test, **{name: getattr(found, name) for name in COUNTED})
     controls = {}
     for name, control in trial.controls.items():
         of_control = answers.of(trial.contender, name).get(trial.seed)
@@ -147,12 +146,6 @@ def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
     return structs.replace(
         trial, test=test, controls=controls, optimism=tested_after, robustness=robustness
     )
-
-
-def _counted(found: Scores) -> dict[str, Any]:
-    """Return the scores that predictions alone determine."""
-    names = ("n", "accuracy", "precision", "recall", "f1", "per_class", "confusion")
-    return {name: getattr(found, name) for name in names}
 
 
 def rows_of(trial: Trial, dataset: Dataset) -> slice:
@@ -195,24 +188,26 @@ def of_split(
     }
 
 
-def with_energy(results: Results, tables: Sequence[energy.Table] = ()) -> Results:
-    """Return `results` with energies estimated again, by `tables` first."""
-    names = {table.name for table in tables}
-    chosen = [*tables, *(energy.read(name) for name in energy.NAMES if name not in names)]
-    trials = []
-    for trial in results.trials:
-        controls = {
-            name: structs.replace(control, energy=energy.energies(control.operations, chosen))
-            for name, control in trial.controls.items()
-        }
-        estimated = energy.energies(trial.operations, chosen)
-        trials.append(structs.replace(trial, energy=estimated, controls=controls))
-    return structs.replace(results, trials=trials)
+def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results:
+    """Return `results` with energies and accountings again, those of `prices` first, and the answer
+    that follows.
+    """
+    names = {table.name for table in prices.tables}
+    named = [energy.read(name) for name in energy.NAMES if name not in names]
 
+    def estimated(entry: Any) -> Any:
+        joules = energy.energies(entry.operations, [*prices.tables, *named])
+        return structs.replace(entry, energy=joules)
 
-def with_accountings(results: Results, more: Sequence[Accounting] = ()) -> Results:
-    """Return `results` with all accountings again, `more` first, and the answer that follows."""
-    accounted = accounting.compare_run(results, more)
+    trials = [
+        structs.replace(
+            estimated(trial),
+            controls={name: estimated(control) for name, control in trial.controls.items()},
+        )
+        for trial in results.trials
+    ]
+    results = structs.replace(results, trials=trials)
+    accounted = accounting.compare_run(results, prices.accountings)
     return answered(structs.replace(results, energy_accountings=accounted))
 
 
@@ -302,12 +297,13 @@ def compare_with_controls(
             )
         rows.append(row)
     found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
-    right = answers.right(list(of_contender), contender)
     return ControlledContender(
         contender=contender,
         num_steps=controlled[0].num_steps,
         seeds=len(of_contender),
-        accuracy=float(scores(right, answers.classes).mean(1).mean()),
+        accuracy=float(
+            scores(answers.right(list(of_contender), contender), answers.classes).mean(1).mean()
+        ),
         rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
     )
 

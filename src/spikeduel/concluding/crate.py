@@ -14,7 +14,7 @@ from spikeduel.results.trials import is_inside
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
-FILE = "ro-crate-metadata.json"
+FILE, PAGE, PRICES = "ro-crate-metadata.json", "report.html", "prices.json"
 KINDS = {
     ".csv": "text/csv",
     ".html": "text/html",
@@ -33,7 +33,8 @@ PARTS = (
     "predictions.json",
     "labels.csv",
     "tuning.json",
-    "report.html",
+    PAGE,
+    PRICES,
     "models/*.safetensors",
 )
 """Files of a run that its crate names."""
@@ -129,9 +130,10 @@ def read(folder: Path) -> dict[str, Part]:
     path = folder / FILE
     content = files.read_json(path)
     try:
-        entities = [entity for entity in content["@graph"] if entity["@type"] == "File"]
         parts = {
-            entity["@id"]: (entity["sha256"], int(entity["contentSize"])) for entity in entities
+            entity["@id"]: (entity["sha256"], int(entity["contentSize"]))
+            for entity in content["@graph"]
+            if entity["@type"] == "File"
         }
         if all(is_inside(name) for name in parts):
             return parts
@@ -140,21 +142,24 @@ def read(folder: Path) -> dict[str, Part]:
     raise InputError(f"{path}: damaged, or not written by spikeduel.")
 
 
+def text(comparison: Comparison, parts: Mapping[str, Part]) -> str:
+    return json.dumps(metadata(comparison, parts), indent=1) + "\n"
+
+
 def write(comparison: Comparison) -> None:
     """Describe the files of a run's folder."""
-    content = metadata(comparison, found(comparison.out))
-    files.write_text(comparison.out / FILE, json.dumps(content, indent=1) + "\n")
+    files.write_text(comparison.out / FILE, text(comparison, found(comparison.out)))
 
 
 def written(comparison: Comparison, content: Mapping[str, bytes]) -> bytes:
     """Return the file for a run's files that are elsewhere, by path."""
     parts = {name: (hashlib.sha256(data).hexdigest(), len(data)) for name, data in content.items()}
-    return (json.dumps(metadata(comparison, parts), indent=1) + "\n").encode()
+    return text(comparison, parts).encode()
 
 
 def renew(folder: Path, patterns: Iterable[str]) -> None:
     """Describe a described folder anew; only files that match `patterns` get another hash."""
-    if not (folder / FILE).is_file():
-        return
-    content = metadata(load_run(folder), read(folder) | found(folder, patterns))
-    files.write_text(folder / FILE, json.dumps(content, indent=1) + "\n")
+    if (folder / FILE).is_file():
+        others = {name: part for name, part in read(folder).items() if name not in patterns}
+        parts = others | found(folder, patterns)
+        files.write_text(folder / FILE, text(load_run(folder), parts))

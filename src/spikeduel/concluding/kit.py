@@ -91,13 +91,12 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     yield CHECKLIST, _checklist(results).encode()
     yield "tables/scores.tex", b"% \\usepackage{booktabs}\n" + comparison.to_latex().encode()
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
-    pairs = [pair.led for pair in results.comparison.pairs]
-    yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], pairs)
+    pairs = results.comparison.pairs
+    yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], [pair.led for pair in pairs])
     for controlled in results.comparison.controls:
-        differences = [row.found for row in controlled.rows]
-        columns = [*control_columns(controlled), holm_column(differences)]
+        corrected = holm_column([row.found for row in controlled.rows])
         table = f"tables/controls-{controlled.contender.replace(':', '.')}.csv"
-        yield table, _csv(columns, controlled.rows)
+        yield table, _csv([*control_columns(controlled), corrected], controlled.rows)
     for folder, names in ((".", energy.NAMES), ("accountings", accounting.NAMES)):
         for table in names:
             source = resources.files("spikeduel.energy").joinpath(folder, f"{table}.toml")

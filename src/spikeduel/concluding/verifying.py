@@ -8,21 +8,23 @@ import re
 import statistics
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
 from spikeduel.concluding import crate, kit
-from spikeduel.concluding.conclusions import Answers, concluded, of_split, rows_of
+from spikeduel.concluding.conclusions import Answers, concluded, of_split, priced, rows_of
 from spikeduel.data.grouping import numbered
 from spikeduel.data.splits import PlacedImage, read_splits
+from spikeduel.energy import Prices
 from spikeduel.results import predictions, study
 from spikeduel.results.accuracy import of_seeds
-from spikeduel.results.audit import SIDES
+from spikeduel.results.audit import SIDES, Audit
 from spikeduel.results.columns import (
     CONTENDER,
     PAIRS,
@@ -43,9 +45,10 @@ from spikeduel.results.words import answer, verdict
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
-RESULTS, STUDY, PAGE = "results.json", "study.json", "report.html"
+RESULTS, STUDY = "results.json", "study.json"
 COMPUTED = re.compile(
     r"comparison|energy_accountings|dataset\.(counts|folds|group|effective|shared)"
+    r"|dataset\.audit\.exact_duplicates\.(across|test_in_training)"
     r"|trials\[\d+\]\.(energy|validation|converged|optimism|robustness\.(area|mean)"
     r"|test\.(n|accuracy|precision|recall|f1|per_class|confusion)"
     r"|controls\.\w+\.(energy|accuracy|by_class|n)\b)"
@@ -61,42 +64,38 @@ MOST_BYTES = 1 << 30
 """Limit of an unpacked archive."""
 
 
+@dataclass
 class Check:
-    """Comparison of what a folder's files hold with what follows."""
+    """Comparison of what a folder's files hold with what follows; `checked`: places, by file or
+    folder of files.
+    """
 
-    def __init__(self) -> None:
-        self.checked: dict[str, int] = {}
-        self.discrepancies: list[Discrepancy] = []
+    checked: Counter[str] = field(default_factory=Counter)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
 
     def compare(self, file: str, stored: Any, computed: Any, place: str = "") -> None:
         """Compare JSON trees; numbers may differ by a share of `CLOSE`."""
         if isinstance(stored, dict) and isinstance(computed, dict):
-            for name in stored.keys() | computed.keys():
+            for name in stored | computed:
                 inner = f"{place}.{name}" if place else name
                 self.compare(file, stored.get(name), computed.get(name), inner)
-        elif _are_lists(stored, computed) and len(stored) == len(computed):
+        elif {type(stored), type(computed)} == {list} and len(stored) == len(computed):
             for index, both in enumerate(zip(stored, computed, strict=True)):
                 self.compare(file, *both, f"{place}[{index}]")
         else:
             if file != RESULTS or COMPUTED.match(place):
-                self.checked[file] = self.checked.get(file, 0) + 1
+                self.checked[file.partition("/")[0]] += 1
             if not _are_equal(stored, computed):
                 self.discrepancies.append(
                     Discrepancy(file=file, place=place, stored=stored, computed=computed)
                 )
 
 
-def _are_lists(*values: Any) -> bool:
-    return all(isinstance(value, list) for value in values)
-
-
 def _are_equal(stored: Any, computed: Any) -> bool:
-    numbers = (int, float)
-    if isinstance(stored, numbers) and isinstance(computed, numbers):
-        if isinstance(stored, bool) or isinstance(computed, bool):
-            return stored is computed
+    # Of True and 1, one is no number.
+    if {type(stored), type(computed)} <= {int, float}:
         return math.isclose(stored, computed, rel_tol=CLOSE, abs_tol=1e-12)
-    return bool(stored == computed)
+    return type(stored) is type(computed) and bool(stored == computed)
 
 
 def verify(place: Path | str) -> list[Verification]:
@@ -151,25 +150,32 @@ def _of_run(folder: Path, name: str) -> Verification:
     check.compare(
         "experiment.toml", typed.plain(comparison.experiment), typed.plain(results.experiment)
     )
-    converted = {trial.contender for trial in results.trials if trial.converted_from}
-    contenders = {*results.experiment.contenders, *converted}
+    contenders = {
+        *results.experiment.contenders,
+        *(trial.contender for trial in results.trials if trial.converted_from),
+    }
     planned = itertools.product(sorted(contenders), range(results.experiment.seeds))
     trained = sorted({(trial.contender, trial.seed) for trial in results.trials})
     check.compare(RESULTS, trained, list(planned), "trials")
-    dataset = _compare_split(check, read_splits(folder / "split.csv"), kept, results.dataset)
+    with predictions.remedied(folder):
+        placed = read_splits(folder / "split.csv")
+    dataset = _compare_split(check, placed, kept, results)
     computed = concluded(structs.replace(results, dataset=dataset), kept)
     follows = replace(comparison, results=computed)
     check.compare(RESULTS, files.read_json(folder / RESULTS), follows.document())
     if results.tuning:
-        tuned = files.read_json(folder / "tuning.json")
-        check.compare("tuning.json", tuned, typed.plain(results.tuning))
-    if (folder / PAGE).is_file():
-        _compare_page(check, follows)
-    if (folder / kit.CHECKLIST).is_file():
-        for part, content in kit.made(follows):
-            there = files.read_bytes(folder / part) if (folder / part).is_file() else b""
-            check.compare(part, _lines(there), _lines(content))
-    _compare_parts(check, follows)
+        check.compare(
+            "tuning.json", files.read_json(folder / "tuning.json"), typed.plain(results.tuning)
+        )
+    made = dict(kit.made(follows)) if (folder / kit.CHECKLIST).is_file() else {}
+    for part, content in made.items():
+        if (folder / part).is_file():
+            check.compare(part, _lines(files.read_bytes(folder / part)), _lines(content))
+    _compare_parts(check, follows, made)
+    if (folder / crate.PRICES).is_file():
+        computed = priced(computed, typed.read_json(folder / crate.PRICES, Prices))
+    if (folder / crate.PAGE).is_file():
+        _compare_page(check, replace(comparison, results=computed))
     return Verification(name=name, checked=check.checked, discrepancies=check.discrepancies)
 
 
@@ -178,38 +184,71 @@ def _lines(content: bytes) -> list[str]:
 
 
 def _compare_split(
-    check: Check, placed: Sequence[PlacedImage], kept: PredictionsFile, dataset: Dataset
+    check: Check, placed: Sequence[PlacedImage], kept: PredictionsFile, results: Results
 ) -> Dataset:
-    """Compare the split with the predictions, and return `dataset` with what the split decides."""
-    by_fold: dict[str | None, list[PlacedImage]] = {}
-    for row in placed:
-        by_fold.setdefault(row.fold, []).append(row)
-    sides = [
-        {side: [row.name for row in rows if row.split == side] for side in SIDES}
-        for rows in by_fold.values()
+    """Compare the split with the predictions, and return the data set with what the split
+    decides.
+    """
+    dataset, experiment = results.dataset, results.experiment
+    folds = [
+        [row for row in placed if row.fold == fold]
+        for fold in dict.fromkeys(row.fold for row in placed)
     ]
-    tested = [row for rows in by_fold.values() for row in rows if row.split == "test"]
+    sides = [
+        {side: [row.name for row in rows if row.split == side] for side in SIDES} for rows in folds
+    ]
+    tested = [row for rows in folds for row in rows if row.split == "test"]
     check.compare(FILE, kept.images, [row.image for row in tested], "images")
     groups = None
     if any(row.group is not None for row in placed):
         groups = {row.name: row.group for row in placed}
-        of_tests = numbered([row.group for row in tested]).tolist()
-        stored = None if kept.groups is None else numbered(kept.groups).tolist()
-        check.compare(FILE, stored, of_tests, "groups")
-    for part in ("name", "fingerprint", "classes"):
-        of_file = kept.dataset if part == "name" else getattr(kept, part)
-        check.compare(FILE, of_file, getattr(dataset, part), part)
-    return structs.replace(dataset, **of_split(sides, groups))
+        check.compare(
+            FILE,
+            kept.groups and numbered(kept.groups).tolist(),
+            numbered([row.group for row in tested]).tolist(),
+            "groups",
+        )
+    check.compare(
+        FILE,
+        {"name": kept.dataset, "fingerprint": kept.fingerprint, "classes": kept.classes},
+        {part: getattr(dataset, part) for part in ("name", "fingerprint", "classes")},
+    )
+    audit = dataset.audit
+    # Code of a user's own may give its images any hashes.
+    if audit and experiment.dataset not in experiment.own_code:
+        audit = _with_copies(audit, folds[0])
+    return structs.replace(dataset, **of_split(sides, groups), audit=audit)
+
+
+def _with_copies(audit: Audit, placed: Sequence[PlacedImage]) -> Audit:
+    """Return `audit` with at least as many exact copies between sides as equal files are `placed`
+    there; other files may hold the same pixels.
+    """
+    images = {side: {row.image for row in placed if row.split == side} for side in SIDES}
+    earlier = {"train": set(), "val": images["train"], "test": images["train"] | images["val"]}
+    copies = [row for row in placed if row.image in earlier[row.split]]
+    in_training = [row for row in copies if row.split == "test" and row.image in images["train"]]
+    stated = audit.exact_duplicates
+    return structs.replace(
+        audit,
+        exact_duplicates=structs.replace(
+            stated,
+            across=max(len(copies), stated.across),
+            test_in_training=max(len(in_training), stated.test_in_training),
+        ),
+    )
 
 
 def _compare_page(check: Check, follows: Comparison) -> None:
     """Look for the sentences and the rows of tables in report.html."""
     page, results = (
-        _bare(files.read_bytes(follows.out / PAGE).decode("utf-8", "replace")),
+        _bare(files.read_bytes(follows.out / crate.PAGE).decode("utf-8", "replace")),
         follows.results,
     )
-    texts = [follows.headline(), follows.verdict(), *follows.caveats(), *follows.controls()]
-    texts += [verdict.on_time(results), answer.training(results)]
+    texts = [
+        *(follows.headline(), follows.verdict(), *follows.caveats(), *follows.controls()),
+        *(verdict.on_time(results), answer.training(results)),
+    ]
     for lead in results.answer.leads:
         cells = [answer.cell(results, name, lead).mean for name in results.contenders]
         texts += [answer.by(lead), lead.evidence, *cells]
@@ -221,7 +260,7 @@ def _compare_page(check: Check, follows: Comparison) -> None:
     texts += ["".join(row.values()) for table in tables for row in table]
     for text in filter(None, texts):
         is_there = _bare(html.escape(follows.said(text))) in page
-        check.compare(PAGE, text if is_there else None, text)
+        check.compare(crate.PAGE, text if is_there else None, text)
 
 
 def _bare(page: str) -> str:
@@ -230,14 +269,20 @@ def _bare(page: str) -> str:
     return re.sub(r"\s", "", html.unescape(visible))
 
 
-def _compare_parts(check: Check, follows: Comparison) -> None:
-    """Compare the hashes of all files, and the description itself."""
+def _compare_parts(check: Check, follows: Comparison, made: Collection[str]) -> None:
+    """Compare the hashes of all files, those of a kit `made` by spikeduel among them, and the
+    description itself.
+    """
     folder = follows.out
     named = crate.read(folder)
-    there = crate.found(folder, [*crate.PARTS, *map(glob.escape, named)])
-    for name in sorted(named.keys() | there.keys()):
-        stored, computed = (parts[name][0] if name in parts else None for parts in (named, there))
-        check.compare(crate.FILE, stored, computed, name)
+    there = crate.found(folder, [*crate.PARTS, *map(glob.escape, {*named, *made})])
+    for name in sorted({*named, *made, *there}):
+        if name in there:
+            check.compare(crate.FILE, named.get(name, (None,))[0], there[name][0], name)
+        else:
+            check.discrepancies.append(
+                Discrepancy(file=name, place="", stored=None, computed=None, missing=True)
+            )
     check.compare(crate.FILE, files.read_json(folder / crate.FILE), crate.metadata(follows, named))
 
 

@@ -17,7 +17,7 @@ from spikeduel.data.inventory import files_below
 from spikeduel.data.pictures import Blob, Source, picture_dataset
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.errors import InputError, needing_extra
 from spikeduel.system.registry import HUB
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ def _numbered(place: str, table: "Dataset", label: str, classes: Sequence[Any]) 
 
 
 def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":
-    try:
+    with needing_extra(("datasets",), "hf"):
         import datasets
-    except ImportError:
-        raise MissingExtra("datasets", "hf") from None
     before = datasets.config.HF_HUB_OFFLINE
     # Offline, the library looks in its cache at once; else it tries for half a minute.
     is_there = files.is_folder(path) or _is_answered(path)

@@ -134,6 +134,13 @@ class Table(Frozen, forbid_unknown_fields=True):
         return prices
 
 
+class Prices(Frozen):
+    """Tables and accountings of a user, which lead in a page (prices.json)."""
+
+    tables: tuple[Table, ...] = ()
+    accountings: tuple[costs.Accounting, ...] = ()
+
+
 def read(name: str | Path) -> Table:
     """Return a table of `NAMES` or a TOML file. Raises `InputError`."""
     return named_or_file(name, NAMES, ".", "energy table", "docs/energy-tables.md", _table)
@@ -170,11 +177,10 @@ def named_or_file(
         raise InputError(f"{path}: not an {what}: {error} (Its form: {form}.)") from None
 
 
-def energies(operations: Operations | None, chosen: Iterable[Table] | None = None) -> Energy | None:
-    """Return estimates by the `chosen`, or all named, tables; None without counts."""
+def energies(operations: Operations | None, tables: Iterable[Table]) -> Energy | None:
+    """Return estimates by `tables`; None without counts."""
     if operations is None:
         return None
-    tables = map(read, NAMES) if chosen is None else chosen
     return Energy(tables={table.name: estimate(operations.layers, table) for table in tables})
 
 

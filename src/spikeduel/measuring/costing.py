@@ -53,7 +53,6 @@ def cost_entry(counted: Counted | None) -> dict[str, Any]:
     operations = counted.operations if counted else None
     return {
         "operations": operations,
-        "energy": energy.energies(operations),
         "not_counted": counted.reason if counted and not operations else None,
     }
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from spikeduel.networks.foreign import family_of
 from spikeduel.networks.plain import AsPretrained
 from spikeduel.spiking.readouts import LogitReadout
-from spikeduel.system.errors import InputError, MissingExtra, unknown
+from spikeduel.system.errors import InputError, needing_extra, unknown
 
 Pretrained = Literal["auto", "yes", "no"]
 MOST_SIDE = 4096
@@ -214,10 +214,8 @@ class Timm:
     """Classifiers of timm, by name; a tag names weights."""
 
     def __init__(self) -> None:
-        try:
+        with needing_extra(("timm",), "timm"):
             import timm
-        except ImportError:
-            raise MissingExtra("timm", "timm") from None
         self._timm = timm
 
     def require(self, name: str) -> None:

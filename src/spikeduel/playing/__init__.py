@@ -12,7 +12,7 @@ from typing import Any
 
 from spikeduel.networks.models import Model
 from spikeduel.playing.table import lay
-from spikeduel.system.errors import MissingExtra
+from spikeduel.system.errors import needing_extra
 from spikeduel.system.progress import Progress
 
 
@@ -28,8 +28,6 @@ def play(
     `port` 0 is any free one. Raises `InputError`, also for a port in use and without the extra
     `play`.
     """
-    try:
+    with needing_extra(("anyio", "starlette", "uvicorn"), "play"):
         from spikeduel.playing.serving import serve
-    except ImportError as error:
-        raise MissingExtra(str(error.name), "play") from None
     serve(lay(models, progress), port, ready, browser)

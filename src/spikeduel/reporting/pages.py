@@ -11,8 +11,10 @@ import numpy as np
 from spikeduel import auditing, data, energy
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
-from spikeduel.concluding import conclusions, crate
+from spikeduel.concluding import crate
+from spikeduel.concluding.conclusions import priced
 from spikeduel.data import Prepared, Split
+from spikeduel.energy import Prices
 from spikeduel.measuring.inside import Inside, look_inside
 from spikeduel.networks.models import Model, load_model
 from spikeduel.reporting import accuracies, costs, drawing, pictures
@@ -21,7 +23,6 @@ from spikeduel.reporting.rendering import write
 from spikeduel.results import means, predictions
 from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.costs import Accounting
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import Answered, PredictionsFile
 from spikeduel.results.run import Results
@@ -37,6 +38,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import listed
 
 MOST_INSIDE = 4
+NO_PRICES = Prices()
 
 
 @dataclass(frozen=True)
@@ -98,16 +100,16 @@ def report(
     path: Path | str | None = None,
     progress: Progress | None = None,
     own_code: Collection[str] = (),
-    table: energy.Table | None = None,
+    prices: Prices = NO_PRICES,
     held: RunData | None = None,
     figures: bool = False,
 ) -> Path:
     """Write the page to `path` (None: the run's report.html), and return `path`; with `figures`,
     also each chart into figures/.
 
-    Energies lead with those of `table`. `held` is the run's data, else loaded and audited again.
-    The page names missing data and models, such as code that `own_code` does not allow. Raises
-    `InputError`.
+    Energies of charts lead with those of `prices`, which are kept beside the run's page. `held` is
+    the run's data, else loaded and audited again. The page names missing data and models, such as
+    code that `own_code` does not allow. Raises `InputError`.
     """
     missing = list[str]()
     models = _load_models(comparison, missing, own_code)
@@ -117,10 +119,10 @@ def report(
         kept = predictions.read(comparison.out)
     except InputError as error:
         missing.append(f"The answers to single images are missing: {error}")
-    table = table or energy.read(energy.HEADLINE)
+    table = next(iter(prices.tables), energy.read(energy.HEADLINE))
     page = Page(comparison, table, models, held, kept, missing)
     drawn = {chart.name: chart for chart in _charts(page) if chart}
-    path = Path(path or comparison.out / "report.html")
+    path, beside = Path(path or comparison.out / crate.PAGE), comparison.out / crate.PRICES
     # Of single images, which are shown sooner than kernels for them are compiled.
     with unfused():
         content = _context(page, drawn)
@@ -128,7 +130,11 @@ def report(
     if figures:
         for chart in drawn.values():
             drawing.save(chart, comparison.out / "figures")
-    crate.renew(comparison.out, ["report.html"])
+    if path.resolve() == beside.with_name(crate.PAGE).resolve():
+        beside.unlink(missing_ok=True)
+        if prices != NO_PRICES:
+            typed.write_json(beside, prices)
+    crate.renew(comparison.out, [crate.PAGE, crate.PRICES])
     return path
 
 
@@ -137,20 +143,17 @@ def report_again(
     path: Path | None = None,
     progress: Progress | None = None,
     own_code: Collection[str] = (),
-    tables: Sequence[energy.Table] = (),
-    accountings: Sequence[Accounting] = (),
+    prices: Prices = NO_PRICES,
     figures: bool = False,
 ) -> Path:
-    """Write the page of the run in a folder, perhaps damaged, with energies by `tables` and
-    `accountings` first; return its path. Raises `InputError`.
+    """Write the page of the run in a folder, perhaps damaged, with energies by `prices` first;
+    return its path. Raises `InputError`.
     """
     comparison = load_run(run)
     try:
         # Runs of earlier versions get this version's accountings.
-        results = conclusions.with_energy(comparison.results, tables)
-        comparison = replace(comparison, results=conclusions.with_accountings(results, accountings))
-        table = tables[0] if tables else None
-        return report(comparison, path, progress, own_code, table, figures=figures)
+        comparison = replace(comparison, results=priced(comparison.results, prices))
+        return report(comparison, path, progress, own_code, prices, figures=figures)
     except SpikeduelError:
         raise
     # Drawing finds values that no chart can have.

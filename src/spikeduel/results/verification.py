@@ -6,16 +6,19 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 
 class Discrepancy(Frozen):
-    """A place of a file that does not follow from the others; None is nothing."""
+    """A place of a file that does not follow from the others; None is nothing. `missing`: the whole
+    file is.
+    """
 
     file: str
     place: str
     stored: Any
     computed: Any
+    missing: bool = False
 
 
 class Verification(Frozen):
-    """`checked`: places compared, by file."""
+    """`checked`: places compared, by file or folder of files."""
 
     name: str
     checked: dict[str, Count]

@@ -64,9 +64,10 @@ def needing_extra(packages: Collection[str], extra: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in packages:
+        package = str(error.name).partition(".")[0]
+        if package not in packages:
             raise
-        raise MissingExtra(str(error.name), extra) from None
+        raise MissingExtra(package, extra) from None
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment, effects, read_experiment
 from spikeduel.spiking.kernels import unfused
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.system.errors import InputError, MissingExtra, unknown, visible
+from spikeduel.system.errors import InputError, needing_extra, unknown, visible
 from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Place, images_digest, opened
 
@@ -401,10 +401,8 @@ def import_model(
     of the experiment's `bin_ms`. Raises `InputError`.
     """
     progress = progress or Progress()
-    try:
+    with needing_extra(("h5py", "nir"), "export"):
         from spikeduel.exchange import nir
-    except ModuleNotFoundError as error:
-        raise MissingExtra(str(error.name), "export") from None
 
     def trained_on() -> nir.TrainedOn:
         assert experiment is not None

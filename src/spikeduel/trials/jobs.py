@@ -29,7 +29,7 @@ from spikeduel.data.disk_arrays import pickled
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import NUMERICS_VERSION
 from spikeduel.system import __version__, files, hardware, signals
-from spikeduel.system.errors import InputError, MissingExtra, SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError, needing_extra
 from spikeduel.system.progress import Progress, Relayed
 from spikeduel.system.sentences import counted
 from spikeduel.system.typed import digest
@@ -337,10 +337,8 @@ class Cluster(Pool):
     def __init__(self, address: str, threads: int = 1) -> None:
         """Train each trial with `threads` threads. Raises `MissingExtra`, `InputError`."""
         super().__init__()
-        try:
+        with needing_extra(("ray",), "cluster"):
             import ray
-        except ImportError:
-            raise MissingExtra("Ray", "cluster") from None
         if threads < 1:
             raise InputError(f"--threads {threads}: give 1 or more.")
         self.ray, self.address, self.num_threads = ray, address, threads

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from spikeduel.networks.preprocessing import Events
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, needing_extra
 
 MOST_BYTES = 1 << 30
 """Larger files, which are read whole, are refused."""
@@ -214,12 +214,8 @@ def of_lines(lines: Iterable[str]) -> Iterator[Events]:
 
 
 def _hdf5(content: bytes) -> Events:
-    try:
+    with needing_extra(("h5py",), "events"):
         import h5py
-    except ImportError:
-        raise InputError(
-            "is HDF5, for which the package h5py is missing: pip install 'spikeduel[events]'"
-        ) from None
     places: list[dict[str, np.ndarray]] = []
 
     def look(_name: str, place: "h5py.Group | h5py.Dataset") -> None:
@@ -335,12 +331,8 @@ def _chip(header: bytes) -> tuple[int, int] | None:
 
 
 def _aedat4(content: bytes) -> Events:
-    try:
+    with needing_extra(("aedat",), "events"):
         import aedat
-    except ImportError:
-        raise InputError(
-            "is AEDAT 4, for which the package aedat is missing: pip install 'spikeduel[events]'"
-        ) from None
     with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
         file.write(content)
     path = Path(file.name)

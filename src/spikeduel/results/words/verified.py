@@ -1,7 +1,6 @@
 """Say what a verification found."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
@@ -12,8 +11,8 @@ MOST = 20
 HOLDS = (
     "HOLDS: results.json follows from predictions, split, counts and settings, and the report has "
     "its sentences and tables, and a kit its checklist. Of all else the hash alone was compared: "
-    "of what was measured (times, memory, counts of operations, calibration, the audit), and of "
-    "other files and texts."
+    "of what was measured (times, memory, counts of operations, calibration, the audit), of other "
+    "files, and of the report's other text, such as a sentence that somebody added."
 )
 DIFFERS = (
     "DOES NOT HOLD: the files are not as they were written, or another version of spikeduel wrote "
@@ -30,10 +29,7 @@ def hold(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) -
 def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) -> Iterator[str]:
     """Yield a line for each run, discrepancy and training, and the conclusion."""
     for verification in verifications:
-        by_place = Counter[str]()
-        for file, number in verification.checked.items():
-            by_place[file.split("/")[0]] += number
-        parts = [f"{number:,} in {place}" for place, number in by_place.items()]
+        parts = [f"{number:,} in {place}" for place, number in verification.checked.items()]
         total = counted(sum(verification.checked.values()), "place")
         yield f"{verification.name}: {total} compared ({', '.join(parts)})."
         yield from map(differing, verification.discrepancies[:MOST])
@@ -44,6 +40,8 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
 
 
 def differing(discrepancy: Discrepancy) -> str:
+    if discrepancy.missing:
+        return f"{discrepancy.file} is missing."
     place = f"{discrepancy.file}, {discrepancy.place}" if discrepancy.place else discrepancy.file
     stored, computed = _short(discrepancy.stored), _short(discrepancy.computed)
     return f"{place}: {stored} is written, {computed} follows."
