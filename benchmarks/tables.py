@@ -573,8 +573,9 @@ def verified() -> str:
     time = document["time"]
     seconds = f"{statistics.median(time['seconds']):.1f} s"
     return "\n".join(lines) + (
-        f"\n\nIt takes {seconds} for {time['test_images']:,} test images, {time['seeds']} seeds and "
-        f"{len(time['contenders'])} contenders (`benchmarks/verify.py`).\n"
+        f"\n\nIt takes {seconds} of processor time for {time['test_images']:,} test images, "
+        f"{time['seeds']} seeds and {len(time['contenders'])} contenders "
+        f"(`benchmarks/verify.py`).\n"
     )
 
 
