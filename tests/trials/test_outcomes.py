@@ -242,7 +242,6 @@ def test_every_measure_reaches_the_results():
     assert (trial.test.encoding_spread, trial.test.calibration) == (spread, calibration)
     assert (trial.anytime, trial.weight_shapes) == (ANYTIME, {"w": [2, 3]})
     assert (trial.operations, trial.latency) == (spiking(), latency)
-    assert next(iter(trial.energy.tables)) == "45nm-fp32"
     assert (trial.robustness.clean, trial.robustness.area) == (4 / 6, {"blur": 0.4})
     assert trial.failed_measures == broken
     # A network without time steps has answers after the last one only.
