@@ -8,10 +8,12 @@ import json
 import math
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from speed import Benchmark
+from spikeduel.energy import accounting
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
@@ -24,6 +26,7 @@ SECTIONS = {
     "optimism": "docs/claims.md",
     "energy": "docs/energy.md",
     "counters": "docs/energy.md",
+    "simulated": "docs/energy.md",
     "speed": "docs/speed.md",
     "across": "docs/studies.md",
     "scale": "docs/scale.md",
@@ -86,6 +89,7 @@ def table(section: str) -> str:
         "verify": verified,
         "energy": energy,
         "counters": counters,
+        "simulated": simulated_chip,
         "speed": speed,
         "across": across,
         "scale": scale,
@@ -324,6 +328,68 @@ def _uj(number: float) -> str:
 def _span(joules: dict) -> str:
     low, high = map(_uj, joules["range"].values())
     return low if low == high else f"{low} to {high}"
+
+
+def simulated_chip() -> str:
+    """Spikes on the simulated chip beside ours, and its simulated energy beside the accounting of
+    the same prices.
+    """
+    document = json.loads((HERE / "results" / "simulated-chip.json").read_text())
+    rows = list(document["models"].values())
+    names = [f"{row['contender']}, {row['encoding']}, reset {row['reset']}" for row in rows]
+    spikes = [
+        f"| simulated Loihi, {rows[0]['images']} images | neurons, synapses "
+        "| images with equal spikes | why not | in 8 bits: equal | why not "
+        "| accuracy, % | in 8 bits, % |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {name} | {row['neurons']:,}, {row['synapses']:,} "
+            f"| {_equal(row['own_weights'], row)} | {_equal(row['8_bits'], row)} "
+            f"| {100 * row['accuracy']:.0f} | {100 * row['8_bits']['accuracy']:.0f} |"
+            for name, row in zip(names, rows, strict=True)
+        ),
+    ]
+    energies = [row["energy"] for row in rows]
+    parts = [
+        (part, [(it["accounted_nj"][part], it["simulated_nj"][part]) for it in energies])
+        for part in energies[0]["simulated_nj"]
+    ]
+    total = [(it["accounted_total_nj"], it["simulated_total_nj"]) for it in energies]
+    energy = [
+        f"| nJ an image: accounted → simulated | {' | '.join(names)} |",
+        "|---|" + "---|" * len(names),
+        *(
+            f"| {part} | {' | '.join(f'{_nj(one)} → {_nj(two)}' for one, two in pairs)} |"
+            for part, pairs in [*parts, ("together", total)]
+        ),
+        *(
+            f"| {title} other accounting | {' | '.join(_extreme(it, end) for it in energies)} |"
+            for title, end in (("lowest", min), ("highest", max))
+        ),
+    ]
+    return "\n".join([*spikes, "", *energy]) + "\n"
+
+
+def _equal(run: dict, row: dict) -> str:
+    first = run["first"]
+    why = f"{run['rule']}: layer {first['layer']}, step {first['step']}" if first else "–"
+    return f"{run['images_equal']} of {row['images']} | {why}"
+
+
+def _extreme(energy: dict, end: Callable[..., tuple[float, str]]) -> str:
+    """The lowest or highest energy by an accounting in joules, with the accounting's label."""
+    joules = [
+        (joules[side], definition.label)
+        for name, joules in energy["accountings"].items()
+        for side in ("low", "high")
+        if (definition := accounting.read(name)).unit == "J" and name != "loihi-gpu"
+    ]
+    number, label = end(joules)
+    return f"{_nj(number * 1e9)} ({label})"
+
+
+def _nj(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}"
 
 
 def across() -> str:
