@@ -5,7 +5,7 @@ import pytest
 from msgspec.structs import replace
 
 import made_operations
-from made_costs import control, latency, results_of, trial
+from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel.counting.operations import AMOUNTS, STEPS
 from spikeduel.energy import accounting, scaled
@@ -427,29 +427,6 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     assert all(result.ratio for result in accounted.by_accounting)
     assert list(accounted.by_family) == ["memory", "arithmetic", "chip"]
     assert [law.name for law in verdict.definitions] == list(accounting.NAMES)
-
-
-@pytest.mark.parametrize(
-    ("snn", "cnn", "by_family"),
-    [
-        (2e-3, 1e-3, ["cnn"]),
-        (1e-3, 2e-3, ["snn"]),
-        # Measurements of one thing differ as much.
-        (1.05e-3, 1e-3, [None]),
-        (1e-3, None, None),
-    ],
-)
-def test_measured_joules_are_a_family_where_both_networks_have_them(snn, cnn, by_family):
-    trials = [
-        counted(name, operations, latency=latency(1.0, joules_per_image=joules))
-        for name, operations, joules in (("snn", spiking(), snn), ("cnn", plain(), cnn))
-    ]
-    verdict = compare_run(results_of(*trials))
-    (accounted,) = verdict.pairs
-    assert accounted.by_family.get("measured") == by_family
-    assert ("measured" in [law.name for law in verdict.definitions]) == bool(by_family)
-    if by_family:
-        assert accounted.by_accounting[-1].ratio.low == pytest.approx(snn / cnn)
 
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):

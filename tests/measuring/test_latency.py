@@ -1,15 +1,12 @@
 import json
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from msgspec import structs
 
 from made_models import make
 from spikeduel.measuring import latency as timing
-from spikeduel.measuring.latency import EnergyCounter, counters, latency, machine
+from spikeduel.measuring.latency import latency, machine
 from spikeduel.networks.models import save_model
 from spikeduel.results.trials import Latency
 from spikeduel.system import typed
@@ -99,15 +96,14 @@ def test_the_first_call_is_not_counted_and_time_is_kept(clock):
         called.append(number)
         clock.now += 0.5 if number == 0 else 0.009
 
-    milliseconds, calls = timing.repeated(work, range(4))
+    milliseconds = timing.repeated(work, range(4))
     # Ten milliseconds each, until the first and they make 0.35 s; but at least three.
     assert called == list(range(4))
-    assert calls == 4
     assert milliseconds == pytest.approx([10, 10, 10])
 
     called.clear()
     clock.now = 0
-    milliseconds, _ = timing.repeated(called.append, range(9999))
+    milliseconds = timing.repeated(called.append, range(9999))
     assert len(milliseconds) == len(called) - 1 == pytest.approx(timing.SECONDS / CLOCK, abs=2)
 
 
@@ -142,32 +138,11 @@ def test_what_is_timed_is_predict_in_batches_of_three_sizes(images, monkeypatch)
     assert (np.diff(times["stream_ms"]) > 0).all()
 
 
-def test_joules_are_those_of_the_largest_batches_by_their_images(images, monkeypatch):
-    readings = []
-
-    def read():
-        readings.append(0)
-        return 1000.0 if len(readings) == 1 else 1000.0 + 256 * 4 * 0.5
-
-    # Three calls that count and one before them: half a joule an image.
-    monkeypatch.setattr(timing, "SECONDS", 0)
-    monkeypatch.setattr(timing, "counters", lambda device: [EnergyCounter("rapl", read)])
-    times = timing.timed(make(), images)
-    assert (times["joules_per_image"], times["joules_source"]) == (0.5, "rapl")
-    assert "joules_per_image" not in times["reasons"]
-    assert len(readings) == 2
-
-
 def test_what_cannot_be_had_is_null_with_a_reason(images, monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0)
-    monkeypatch.setattr(timing, "counters", lambda device: [])
     times = timing.timed(make("small-cnn"), images)
-    assert (times["stream_ms"], times["joules_per_image"], times["joules_source"]) == (
-        None,
-        None,
-        None,
-    )
-    assert set(times["reasons"]) == {"stream_ms", "joules_per_image"}
+    assert times["stream_ms"] is None
+    assert set(times["reasons"]) == {"stream_ms"}
 
 
 def test_a_stream_sees_every_step(images, clock):
@@ -175,80 +150,3 @@ def test_a_stream_sees_every_step(images, clock):
     assert timing.streamed(make(), images) == pytest.approx([1, 2, 3, 4, 5, 6])
     with pytest.raises(InputError, match="does not spike"):
         timing.streamed(make("small-cnn"), images)
-
-
-@pytest.fixture
-def powercap(tmp_path):
-    """Two packages, a part of one, and the whole board, as Linux shows them."""
-
-    def put(domain, name, microjoules):
-        folder = tmp_path / domain
-        folder.mkdir(exist_ok=True)
-        for file, text in (
-            ("name", name),
-            ("energy_uj", microjoules),
-            ("max_energy_range_uj", 5_000_000),
-        ):
-            (folder / file).write_text(f"{text}\n")
-
-    put("intel-rapl:0", "package-0", 1_000_000)
-    put("intel-rapl:1", "package-1", 4_000_000)
-    put("intel-rapl:0:0", "core", 900_000)
-    put("intel-rapl:2", "psys", 9_000_000)
-    put.folder = tmp_path
-    return put
-
-
-def test_each_package_is_counted_once(powercap):
-    packages = counters(torch.device("cpu"), powercap.folder)
-    assert [(counter.source, counter.read()) for counter in packages] == [
-        ("rapl", 1.0),
-        ("rapl", 4.0),
-    ]
-    powercap("intel-rapl:0", "package-0", 3_500_000)
-    assert (packages[0].read() - 1.0) % packages[0].wraps_at == 2.5
-    # It has begun again from 0 after 5 J.
-    powercap("intel-rapl:1", "package-1", 250_000)
-    assert (packages[1].read() - 4.0) % packages[1].wraps_at == 1.25
-
-
-def test_what_one_may_not_read_or_is_not_there_is_no_counter(powercap, tmp_path):
-    (powercap.folder / "intel-rapl:1" / "energy_uj").unlink()
-    assert counters(torch.device("cpu"), powercap.folder) == []
-    assert counters(torch.device("cpu"), tmp_path / "none") == []
-    powercap("intel-rapl:1", "package-1", "<damaged>")
-    assert counters(torch.device("cpu"), powercap.folder) == []
-
-
-def test_a_gpu_is_found_by_its_identity(monkeypatch):
-    readings = iter([7000, 7000, 9500])
-
-    class NVMLError(Exception):
-        pass
-
-    def total(handle):
-        assert handle == "handle of GPU-abc"
-        return next(readings)
-
-    fake = SimpleNamespace(
-        NVMLError=NVMLError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID=lambda identity: f"handle of {identity}",
-        nvmlDeviceGetTotalEnergyConsumption=total,
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", fake)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid="abc")
-    )
-    (counter,) = counters(torch.device("cuda"))
-    assert counter.source == "nvml"
-    assert counter.read() - counter.read() == -2.5
-
-    def refuses(handle):
-        raise NVMLError("not supported")
-
-    fake.nvmlDeviceGetTotalEnergyConsumption = refuses
-    assert counters(torch.device("cuda")) == []
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert counters(torch.device("cuda")) == []

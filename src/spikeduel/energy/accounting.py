@@ -21,7 +21,6 @@ from msgspec.structs import replace
 
 from spikeduel.counting.operations import AMOUNTS, MEANINGS, STEPS, Layer, Operations
 from spikeduel.energy import named_or_file, relu_twin, scaled
-from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import (
     AXES,
     AccountedPair,
@@ -36,9 +35,8 @@ from spikeduel.results.costs import (
     Side,
     Threshold,
 )
-from spikeduel.results.means import control_results, finished, latency_of
+from spikeduel.results.means import control_results, finished
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Latency
 from spikeduel.system.errors import InputError, naming, unknown, visible
 from spikeduel.system.typed import Frozen, parse_toml
 
@@ -61,20 +59,6 @@ NAMES = (
     "spinnaker-gpu",
 )
 """Accountings in the package, each in a file of this name."""
-MEASURED = Accounting(
-    name="measured",
-    family="measured",
-    label="measured here",
-    title="Joules of an answer, measured on this machine",
-    source="the counters of this machine, or of its GPU",
-    where="latency.joules_source in results.json",
-    read="source",
-    unit="J",
-    spiking="joules",
-    other="joules",
-    leaves_out="chips of spikes: this machine runs spikes as ordinary numbers",
-)
-"""Stands beside the formulas where both networks were measured; open if level."""
 MOST_RANGES = 6
 """Limit of a file's constants with a range: each doubles the computation."""
 UNITS = {"pJ": "J", "operations": "operations"} | {
@@ -361,38 +345,14 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
     pairs = []
     for name in (name for name in networks if spiking[name]):
         for other in (other for other in networks if not spiking[other]):
-            accounted = _compared(networks[name], networks[other], definitions, name, other)
-            measured = _measured(latency_of(trials[name]), latency_of(trials[other]))
-            by_accounting = [*accounted.by_accounting, *measured]
-            pairs.append(replace(accounted, by_accounting=by_accounting))
+            pairs.append(_compared(networks[name], networks[other], definitions, name, other))
         for control in trials[name][0].controls:
             twins = control_results(trials[name], control)
             counted = [twin.operations for twin in twins if twin.operations and not twin.spikes]
             if counted:
                 title = twins[0].title
                 pairs.append(_compared(networks[name], counted, definitions, name, title, control))
-    if any("measured" in accounted.by_family for accounted in pairs):
-        definitions = [*definitions, MEASURED]
     return EnergyAccountings(definitions=definitions, pairs=pairs) if pairs else None
-
-
-def _measured(spiking: Latency | None, other: Latency | None) -> list[AccountingResult]:
-    joules = [latency.joules_per_image for latency in (spiking, other) if latency]
-    if len(joules) < 2 or not joules[0] or not joules[1]:
-        return []
-    ratio = joules[0] / joules[1]
-    one, two, over = (Range(low=value, high=value) for value in (joules[0], joules[1], ratio))
-    side = _SIDES[(ratio >= NOTICEABLE) - (ratio <= 1 / NOTICEABLE)]
-    return [
-        AccountingResult(
-            accounting=MEASURED.name,
-            family=MEASURED.family,
-            cheaper=side,
-            spiking=one,
-            other=two,
-            ratio=over,
-        )
-    ]
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> AccountedPair:

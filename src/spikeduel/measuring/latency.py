@@ -7,9 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,6 @@ SECONDS = 0.2
 FEWEST, MOST = 3, 1000
 FEWEST_FOR_P95 = 20
 """Fewest answers with a 95th percentile other than the slowest one."""
-POWERCAP = Path("/sys/class/powercap")
 _PROCESS = """
 import gc, os, time
 begun = time.perf_counter()
@@ -121,21 +119,12 @@ def main(import_seconds: float) -> None:
 def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
     """Time `Model.predict` on prepared images uint8 `[N, C, H, W]`, encoding included, in batches
     of `BATCH_SIZES`.
-
-    `joules_per_image` is of the largest batches, idling included.
     """
     times: dict[int, dict[str, Any]] = {}
+    reasons: dict[str, str] = {}
     for size in BATCH_SIZES:
-        meters = counters(model.device) if size == BATCH_SIZES[-1] else []
-        before = [meter.read() for meter in meters]
         batches = [images[start : start + size] for start in range(0, len(images) - size + 1, size)]
-        milliseconds, calls = repeated(model.predict, batches)
-        spent = sum(
-            (meter.read() - start) % meter.wraps_at
-            for meter, start in zip(meters, before, strict=True)
-        )
-        times[size] = summary(milliseconds)
-    reasons = {} if meters else {"joules_per_image": "energy counters are missing or unreadable"}
+        times[size] = summary(repeated(model.predict, batches))
     stream = None
     try:
         stream = streamed(model, images)
@@ -153,18 +142,14 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
             }
             for size, times_of_size in times.items()
         },
-        "joules_per_image": spent / (size * calls) if meters else None,
-        "joules_source": meters[0].source if meters else None,
         "stream_ms": stream,
         "reasons": reasons,
     }
 
 
-def repeated(
-    work: Callable[[Any], Any], inputs: Sequence[Any] | np.ndarray
-) -> tuple[list[float], int]:
+def repeated(work: Callable[[Any], Any], inputs: Sequence[Any] | np.ndarray) -> list[float]:
     """Call `work` with the inputs in a circle, for `SECONDS`; return the milliseconds of each call
-    but the first, and the number of calls.
+    but the first.
     """
     times: list[float] = []
     # The first call makes room, and loads or compiles.
@@ -172,7 +157,7 @@ def repeated(
         started = time.perf_counter()
         work(inputs[len(times) % len(inputs)])
         times.append(time.perf_counter() - started)
-    return [1e3 * seconds for seconds in times[1:]], len(times)
+    return [1e3 * seconds for seconds in times[1:]]
 
 
 def summary(milliseconds: list[float]) -> dict[str, Any]:
@@ -202,61 +187,3 @@ def streamed(model: Model, images: np.ndarray) -> list[float]:
 
     repeated(stream, images)
     return np.median(runs[1:], axis=0).tolist()
-
-
-class EnergyCounter(NamedTuple):
-    """A counter of joules that starts again from 0 after `wraps_at`."""
-
-    source: str
-    read: Callable[[], float]
-    wraps_at: float = float("inf")
-
-
-def counters(device: torch.device, folder: Path = POWERCAP) -> list[EnergyCounter]:
-    """Return the readable energy counters for work on `device`: a GPU's own by NVML (needs
-    nvidia-ml-py), Intel's RAPL for each processor package in Linux's `folder`. Both count all
-    work meanwhile.
-    """
-    try:
-        if device.type == "cuda":
-            return [_of_gpu(device)]
-        # intel-rapl:0:1 is a part of intel-rapl:0; "psys" holds the whole board.
-        packages = [
-            domain
-            for domain in sorted(folder.glob("intel-rapl:*"))
-            if domain.name.count(":") == 1
-            and (domain / "name").read_text(encoding="utf-8").startswith("package")
-        ]
-        made = [
-            EnergyCounter(
-                "rapl",
-                partial(_joules, domain / "energy_uj"),
-                _joules(domain / "max_energy_range_uj"),
-            )
-            for domain in packages
-            if device.type == "cpu"
-        ]
-        for counter in made:
-            counter.read()
-        return made
-    except Exception:  # no package, no permission, a GPU that is too old
-        return []
-
-
-def _joules(path: Path) -> float:
-    return int(path.read_text(encoding="utf-8")) / 1e6
-
-
-def _of_gpu(device: torch.device) -> EnergyCounter:
-    import pynvml
-
-    pynvml.nvmlInit()
-    # NVML counts GPUs that CUDA_VISIBLE_DEVICES hides from torch.
-    identity = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
-    gpu = pynvml.nvmlDeviceGetHandleByUUID(identity)
-
-    def read() -> float:
-        return pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1e3
-
-    read()
-    return EnergyCounter("nvml", read)

@@ -308,8 +308,6 @@ class Latency(Frozen):
     precision: str | None = None
     one_image: Times | None = None
     throughput: dict[str, Throughput] | None = None
-    joules_per_image: Amount | None = None
-    joules_source: str | None = None
     stream_ms: list[Amount] | None = None
     start_up_seconds: Amount | None = None
     peak_memory_bytes: Count | None = None

@@ -55,14 +55,18 @@ def used_by_others(cores: Collection[int]) -> float:
     """Return how many of `cores` other processes use, mean over `LOOK_SECONDS`; 0 if unknown (not
     Linux).
     """
+    before, begun = seconds_of_others(cores), time.monotonic()
+    time.sleep(LOOK_SECONDS)
+    used = (seconds_of_others(cores) - before) / (time.monotonic() - begun)
+    return min(max(used, 0.0), float(len(cores)))
+
+
+def seconds_of_others(cores: Collection[int]) -> float:
+    """Return seconds that `cores` worked for others, up to a constant; 0 if unknown."""
     try:
-        all_before, own_before, begun = _busy_seconds(cores), time.process_time(), time.monotonic()
-        time.sleep(LOOK_SECONDS)
-        seconds = time.monotonic() - begun
-        used = _busy_seconds(cores) - all_before - (time.process_time() - own_before)
+        return _busy_seconds(cores) - time.process_time()
     except (OSError, ValueError, IndexError):
         return 0.0
-    return min(max(used / seconds, 0.0), float(len(cores)))
 
 
 def _busy_seconds(cores: Collection[int]) -> float:

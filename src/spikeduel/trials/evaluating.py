@@ -20,8 +20,9 @@ from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import ExportCheck
 from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, by_name
 from spikeduel.results.audit import Counts
+from spikeduel.results.joules import MeasuredJoules
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment, effects, read_experiment
 from spikeduel.spiking.kernels import unfused
@@ -32,6 +33,8 @@ from spikeduel.trials.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
 NUM_EXPORTED = 1000
+NUM_METERED = 1024
+"""Most test images whose answers are metered."""
 FEW = 16
 """Images that are labelled without compiled kernels."""
 _NAME_IT = (
@@ -43,11 +46,13 @@ _NAME_IT = (
 class Evaluation(Test):
     """Measures of a model on images; `seen` counts them by the side on which its training had them.
 
-    It is None if nothing says on which side an image was.
+    It is None if nothing says on which side an image was. `joules`: of an answer of this model and
+    others, where they were measured.
     """
 
     robustness: Robustness | None = None
     seen: Counts | None = None
+    joules: MeasuredJoules | None = None
 
 
 def evaluate(
@@ -98,6 +103,31 @@ def evaluate(
         robustness=robustness.summary(answers.accuracy, corrupted),
         seen=seen,
     )
+
+
+def joules(
+    models: Sequence[Model],
+    experiment: Experiment,
+    log: Path | None = None,
+    progress: Progress | None = None,
+) -> MeasuredJoules:
+    """Measure the energy of an answer of `models`, on at most `NUM_METERED` test images, by the
+    machine's counters or the `log` of a meter.
+
+    Nothing is scored, so no use of the images is noted. Raises `InputError`.
+    """
+    from spikeduel.measuring.joules import measure
+
+    progress, named, first = progress or Progress(), by_name(models), models[0]
+    for name, model in named.items():
+        if model.card.preprocessing != first.card.preprocessing:
+            raise InputError(
+                f"{name} prepares images in another way than {first.card.contender}: they cannot "
+                f"answer the same images. Name models of one run, or of one image size."
+            )
+    prepared, split = _split(first.card, experiment, progress)
+    images, _ = _some(prepared, split.test[:NUM_METERED])
+    return measure(named, images, log, progress)
 
 
 def _seen(

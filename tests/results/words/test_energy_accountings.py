@@ -123,7 +123,7 @@ def test_the_rows_of_the_page(accounted, accountings):
         "accounting": "Lemaire",
         "family": "memory",
         "snn": "1.50 nJ",
-        "cnn": "1000 mJ",
+        "cnn": "1.00 J",
         "ratio": "1.5e-09",
         "cheaper": "cnn",
         "changes at": "spike rate 10.0 %: snn; T = 3: open; memory at 1.5 pJ a byte: snn",

@@ -59,7 +59,7 @@ MEMORY_TITLES: dict[Memory, str] = {
 _ALMOST = 0.9995
 """Share of a unit from which an amount is written in it, not as a thousand of the smaller."""
 _COUNTS = ((1e9, " G"), (1e6, " M"), (1e3, " k"), (1.0, ""))
-_JOULES = ((1e-3, " mJ"), (1e-6, " µJ"), (1e-9, " nJ"), (1e-12, " pJ"))
+_JOULES = ((1.0, " J"), (1e-3, " mJ"), (1e-6, " µJ"), (1e-9, " nJ"), (1e-12, " pJ"))
 
 
 def amount(number: float, units: tuple[tuple[float, str], ...] = _COUNTS) -> str:
@@ -133,13 +133,6 @@ def _throughput(network: Network) -> float | None:
     return max((batch.images_per_second for batch in batches), default=None)
 
 
-def _measured(network: Network) -> str | None:
-    if not network.latency or network.latency.joules_per_image is None:
-        return None
-    joules = energy_in_words(network.latency.joules_per_image)
-    return f"{joules} ({network.latency.joules_source})"
-
-
 COUNTED: list[Column[Network]] = [
     _counted("MACs", "macs.dense.hoisted"),
     _counted("MACs per step", "macs.dense.per_step"),
@@ -158,7 +151,6 @@ TIMED: list[Column[Network]] = [
         lambda network: network.latency and network.latency.start_up_seconds,
         "{:.1f} s".format,
     ),
-    Column("energy, measured", _measured),
 ]
 BESIDE_CONTROLS: list[Column[Network]] = [
     Column("network", lambda network: network.name, is_text=True),
