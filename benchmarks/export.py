@@ -69,7 +69,7 @@ def exported(
         "exports": {},
     }
     for to in formats:
-        for weights in exporting.WEIGHTS if to.startswith("onnx") else exporting.WEIGHTS[:1]:
+        for weights in exporting.WEIGHTS.get(to, ("float32",)):
             start = time.perf_counter()
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "exported"

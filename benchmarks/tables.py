@@ -27,6 +27,7 @@ SECTIONS = {
     "energy": "docs/energy.md",
     "counters": "docs/energy.md",
     "simulated": "docs/energy.md",
+    "microcontroller": "docs/export.md",
     "speed": "docs/speed.md",
     "across": "docs/studies.md",
     "scale": "docs/scale.md",
@@ -90,6 +91,7 @@ def table(section: str) -> str:
         "energy": energy,
         "counters": counters,
         "simulated": simulated_chip,
+        "microcontroller": microcontroller,
         "speed": speed,
         "across": across,
         "scale": scale,
@@ -205,6 +207,32 @@ def counters() -> str:
             wrong = "" if counted.get("as_defined") else " †"
             cells.append(cell if counted.get("as_by_hand") else f"**{cell}**{wrong}")
         lines.append(f"| {row['case']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def microcontroller() -> str:
+    """What an answer takes on an emulated Cortex-M4: spiking networks beside conventional ones."""
+    document = json.loads((HERE / "results" / "microcontroller.json").read_text())
+    num_images = document["settings"]["images"]
+    lines = [
+        "| network | T | right, of "
+        f"{num_images} | instructions of an answer, million: mean (least to most) | additions or "
+        "multiplications of weights, million | instructions of one more | the rest, million | "
+        "flash, kB | RAM, kB |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, model in document["models"].items():
+        instructions, operations = (
+            [number / 1e6 for number in model[key]] for key in ("instructions", "operations")
+        )
+        mean = statistics.fmean(instructions)
+        slope, rest = statistics.linear_regression(operations, instructions)
+        lines.append(
+            f"| {name} | {model['num_steps'] or '–'} | {round(model['accuracy'] * num_images)} | "
+            f"{mean:.1f} ({min(instructions):.1f} to {max(instructions):.1f}) | "
+            f"{statistics.fmean(operations):.2f} | {slope:.1f} | {rest:.0f} | "
+            f"{model['flash'] / 1e3:.0f} | {model['ram'] / 1e3:.0f} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -158,7 +158,7 @@ def conclude(
             trials += converted
             jobs = [Job(trial, prepared, progress) for trial in converted]
             records = [*records, *workers.run(jobs, store)]
-        if experiment.controls:
+        if experiment.controls or experiment.asks_in_whole_numbers:
             controlled = controls.run(trials, prepared, store, progress, workers)
     outcomes = gather(trials, records, controlled, prepared, store, progress)
     labels = doubted_labels(prepared, splits, outcomes, ready.audit)

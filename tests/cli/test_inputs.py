@@ -205,6 +205,7 @@ def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():
 )
 def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes):
     odd = {"family": "a:b=snn", "device": "cpu", "image_size": "8", "folds": "2", "limit": "2"}
+    odd |= {"weight_bits": "4"}
     own = {"import": {"encoding", "num_steps"}}.get(words[0], set())
     for member in fields(Experiment):
         name, setting = member.name, setting_of(member.type)

@@ -57,7 +57,7 @@ PAGE = "report.html"
 def whole(tmp_path_factory):
     """A run with its page and controls, which no test changes."""
     folder = tmp_path_factory.mktemp("verified")
-    experiment = replace(EXPERIMENT, controls=True, encoding="direct", optimism=True)
+    experiment = replace(EXPERIMENT, controls=True, int8=True, encoding="direct", optimism=True)
     return compare(experiment, folder / "run", folder / "store").out
 
 

@@ -30,7 +30,7 @@ LABELS = np.arange(60) % 3
 def answering(changed):
     """An exporter whose file would be run with the answers of the model, `changed`."""
 
-    def write(model, path, weights):
+    def write(model, path, weights, examples):
         path.write_text(weights)
         run = torch.inference_mode()(lambda images, encoded: changed(reference_run(model, encoded)))
         return exporting.Exported({"images": "uint8"}, {"program 1.0": run})
@@ -44,6 +44,7 @@ def export(tmp_path, monkeypatch):
 
     def run(changed, model=None, **settings):
         monkeypatch.setitem(exporting.EXPORTERS, "onnx-made", answering(changed))
+        monkeypatch.setitem(exporting.WEIGHTS, "onnx-made", exporting.WEIGHTS["onnx"])
         settings = {"images": IMAGES, "labels": LABELS, **settings}
         return evaluating.export(model or make(), tmp_path / "a", "onnx-made", **settings)
 
@@ -123,7 +124,7 @@ def test_the_model_itself_stays_as_it_was(export):
     [
         ({"to": "onx"}, "did you mean 'onnx'"),
         ({"weights": "int4"}, "unknown weights"),
-        ({"to": "nir", "weights": "int8"}, "for the ONNX formats"),
+        ({"to": "nir", "weights": "int8"}, "nir holds float32: leave --weights out"),
         ({"images": IMAGES}, "give both"),
     ],
 )

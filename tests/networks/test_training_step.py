@@ -120,3 +120,37 @@ def test_running_statistics_soon_forget_what_they_began_with():
         means.append(norm.running_mean.item())
     assert means == pytest.approx([0.1] * 50)  # of 0 and 51 of 255
     assert norm.momentum == 0.1
+
+
+def test_weights_are_whole_numbers_and_steps_go_on_from_those_before_rounding():
+    images = torch.randint(0, 256, (8, 1, 10, 10), dtype=torch.uint8)
+    labels, keys = torch.arange(8) % 3, RandomKeys.for_training(0, 0, np.arange(8))
+
+    def trained(num_steps, after=0):
+        torch.manual_seed(0)
+        made = make("dense-relu", family="ann")
+        step = TrainingStep(made, rules(weight_bits=3), 10)
+        for number in range(num_steps):
+            if number == after:
+                state = copy.deepcopy((made.module.state_dict(), step.optimizer.state_dict()))
+                made = make("dense-relu", family="ann")
+                step = TrainingStep(made, rules(weight_bits=3), 10)
+                made.module.load_state_dict(state[0])
+                step.optimizer.load_state_dict(state[1])
+            step(images, labels, keys)
+        return made.module, step
+
+    module, step = trained(6)
+    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    for layer, (weight, unrounded) in zip(layers, step.optimizer.unrounded, strict=True):
+        assert weight is layer.weight
+        scale = weight.abs().amax(1, keepdim=True) / 3
+        levels = weight.detach() / scale
+        assert torch.allclose(levels, levels.round(), atol=1e-5)
+        assert (unrounded - weight).abs().max() <= scale.max() / 2 + 1e-6
+        assert not torch.equal(unrounded, weight)
+        # Without what was before rounding, steps this small would change nothing.
+        assert not torch.equal(unrounded, trained(1)[1].optimizer.unrounded[0][1])
+    again, _ = trained(6, after=3)
+    for name, values in module.state_dict().items():
+        assert torch.equal(values, again.state_dict()[name]), name

@@ -15,6 +15,7 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range
 from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import ByClass, ControlResult, WholeNumbers
 from spikeduel.results.words.answer import energy, headline, rows
 from spikeduel.settings.recipes import baseline
 
@@ -543,3 +544,70 @@ def test_a_network_that_takes_nothing_is_cheaper_without_a_number():
     experiment = replace(baseline(), answer_for="size")
     text = headline(results(trials, [pair(0.0)], experiment=experiment))
     assert "its weights are infinitely many times smaller" in text
+
+
+def in_whole_numbers(operations, accuracy):
+    cost = WholeNumbers(flash=1000, ram=100, operations=operations)
+    about = {"title": "in whole numbers", "meaning": "", "paired": True}
+    by_class = ByClass(images=[1], answers=[1], right=[1])
+    return {
+        "int8": ControlResult(
+            n=1, accuracy=accuracy, by_class=by_class, whole_numbers=cost, **about
+        )
+    }
+
+
+@pytest.mark.parametrize(("ours", "take"), [(1e6, "snn"), (4e6, "cnn"), (None, "snn")])
+def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
+    trials = [
+        timed(name, 0.9, 1.0, controls=in_whole_numbers(number, 0.9) if ours else {})
+        for name, number in (("snn", ours), ("cnn", 2e6))
+    ]
+    experiment = replace(baseline(), answer_for="cortex-m")
+    made = answered(results(trials, [pair(0.0)], experiment=experiment))
+    assert (made.answer.take, made.answer.decided_by) == (take, "operations")
+    assert "emulated Cortex-M4" in headline(made)
+    if ours:
+        assert "it takes 2.0 times fewer operations" in headline(made)
+        assert "int8 operations" in rows(made)[0]
+    else:
+        assert "int8 operations" not in rows(made)[0]
+
+
+@pytest.mark.parametrize("cheaper", ["spiking", "other", None])
+def test_for_a_chip_its_accounting_alone_decides(cheaper):
+    trials = [
+        timed(name, 0.9 + more, 1.0, energy=energy_of(1e-6))
+        for name, more in (("snn", 0.0), ("cnn", 0.001))
+    ]
+    judged = [
+        AccountingResult(
+            accounting=name, family=family, ratio=Range(low=0.5, high=0.6), cheaper=side
+        )
+        for name, family, side in (("loihi-gpu", "chip", cheaper), ("one", "memory", "other"))
+    ]
+    accounted = AccountedPair(
+        spiking="snn", other="cnn", num_steps=4, rate=0.1, by_accounting=judged
+    )
+    made = structs.replace(
+        results(
+            trials,
+            [pair(-0.001, accuracy_a=0.9)],
+            experiment=replace(baseline(), answer_for="loihi"),
+        ),
+        energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
+    )
+    made = answered(made)
+    assert made.answer.take == ("snn" if cheaper == "spiking" else "cnn")
+    assert made.answer.lead("energy").evidence == "one accounting"
+    assert "no chip was measured" in headline(made)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_for_a_gpu_times_of_another_device_decide_nothing(device):
+    made = duel(0.904, 0.9, made=pair(0.004, accuracy_a=0.904, half=0.001))
+    made = structs.replace(made, environment={"device": device})
+    made = structs.replace(made, experiment=replace(made.experiment, answer_for="gpu"))
+    made = answered(made)
+    assert made.answer.take == ("snn" if device == "cpu" else "cnn")
+    assert ("No GPU answered here" in headline(made)) == (device == "cpu")

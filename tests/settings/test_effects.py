@@ -21,6 +21,7 @@ OTHER = {
     "pretrained": "no",
     "seeds": 2,
     "convert": 8,
+    "int8": True,
     "equivalence_margin": 0.02,
     "answer_for": "energy",
     "tolerance": 2.0,
@@ -46,6 +47,7 @@ OTHER = {
     "learning_rate": 0.003,
     "weight_decay": 0.01,
     "label_smoothing": 0.2,
+    "weight_bits": 4,
     "whitening": True,
     "patience": 2,
     "split": "published",
@@ -62,6 +64,7 @@ NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
 """Settings that the cases name themselves."""
 OF_THE_MACHINE = {"device", "precision"}
 LATER = {
+    "int8": lambda resolved, trials: True,
     "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "equivalence_margin": lambda resolved, trials: (

@@ -20,6 +20,7 @@ from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ControlResult, Epoch, MissingControl
+from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls
@@ -46,7 +47,11 @@ EXPERIMENT = baseline(
 )
 
 
-ON_IMAGES = {name: control for name, control in CONTROLS.items() if not control.of_recordings}
+ON_IMAGES = {
+    name: control
+    for name, control in CONTROLS.items()
+    if not control.of_recordings and name != "int8"
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,40 @@ def run(experiment, root, progress=None):
     Workers().run([Job(trial, prepared, progress) for trial in trials], store)
     by_key = controls.run(trials, prepared, store, progress, Workers())
     return {trial.card.contender: by_key.get(trial.key) for trial in trials}
+
+
+def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
+    experiment = replace(EXPERIMENT, controls=False, int8=True, encoding="direct", seeds=2)
+    results = compare(experiment, tmp_path / "out", tmp_path / "store").results
+    found = results.comparison.equal_precision
+    assert [row.contender for row in found.rows] == results.contenders
+    for row in found.rows:
+        trials = [trial.controls["int8"] for trial in results.of(row.contender)]
+        assert row.accuracy == pytest.approx(np.mean([trial.accuracy for trial in trials]))
+        floats = np.mean([trial.test.accuracy for trial in results.of(row.contender)])
+        assert row.lost.difference == pytest.approx(floats - row.accuracy)
+        assert abs(row.lost.difference) < 0.1
+        kept = [trial.whole_numbers for trial in trials]
+        assert row.operations == pytest.approx(np.mean([cost.operations for cost in kept]))
+        assert row.flash > results.of(row.contender)[0].parameters
+    (pair,) = found.pairs
+    assert {pair.a, pair.b} == set(results.contenders)
+    assert pair.difference == pytest.approx(pair.accuracy_a - pair.accuracy_b)
+    assert results.comparison.controls == []
+    kept = load_run(tmp_path / "out").results.comparison.equal_precision
+    assert kept.text.startswith("In whole numbers")
+
+
+def test_a_network_without_a_form_in_whole_numbers_is_left_out_with_the_reason(
+    unreported, tmp_path
+):
+    experiment = Experiment(
+        dataset="digits", contenders=("resnet-silu",), epochs=1, limit=60, int8=True, device="cpu"
+    )
+    results = compare(experiment, tmp_path / "out", tmp_path / "store").results
+    found = results.comparison.equal_precision
+    assert found.rows == found.pairs == []
+    assert "SiLU" in found.left_out["resnet-silu"]
 
 
 def test_every_control_is_in_the_results(controlled):

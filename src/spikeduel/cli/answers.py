@@ -36,7 +36,8 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
     if verbose:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
-    shown = [verdict.on_time(comparison.results), answer.energy(comparison.results, not verbose)]
+    shown = [verdict.on_time(comparison.results), verdict.in_whole_numbers(comparison.results)]
+    shown += [answer.energy(comparison.results, not verbose)]
     shown += [
         sentence(claim)
         for contender in comparison.results.comparison.controls

@@ -1,6 +1,7 @@
 """Commands on model files."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -316,7 +317,8 @@ def play(
     "own_code",
     works_on=("splitting",),
     examples=(
-        "spikeduel export runs/…/models/dense-snn-seed0.safetensors --to onnx --out snn.onnx",
+        "spikeduel export runs/…/models/vgg-lif-seed0.safetensors --to onnx --out snn.onnx",
+        "spikeduel export fashion-mnist-vgg-lif --to c --out snn-c --dataset fashion-mnist",
     ),
     when_stopped="No file was written.",
 )
@@ -327,25 +329,27 @@ def export(
         Path,
         option(
             "--out FILE",
-            "The file to write; FILE.check.json goes beside it.",
+            "The file to write, for C the folder; FILE.check.json goes beside it.",
         ),
     ],
     to: Annotated[
         str,
         option(
-            "--to onnx|onnx-step|nir",
+            "--to onnx|onnx-step|nir|c",
             "onnx: all time steps in one graph; onnx-step: one step, with its state as "
             "input and output, for streams and small devices; nir: for neuromorphic tools, "
-            "if NIR can express the network.",
+            "if NIR can express the network; c: a folder of C99 in whole numbers, without "
+            "dependencies, for microcontrollers.",
         ),
     ] = "onnx",
     weights: Annotated[
-        str,
+        str | None,
         option(
             "--weights float32|int8",
-            "int8: a quarter of the size, for the ONNX formats; the loss of accuracy is measured.",
+            "int8: a quarter of the size, for ONNX and C; the loss of accuracy is measured. "
+            "(Default: int8 for C, else float32)",
         ),
-    ] = "float32",
+    ] = None,
     images: Annotated[
         int,
         option("--images N", "Test images to check the file on; all if there are fewer.", min=1),
@@ -388,6 +392,8 @@ def export(
     if not inputs.printed_json(check):
         typer.echo("\n".join(wrapped(line) for line in exporting.lines(check)))
         typer.echo(f"\nfile: {out}\ncheck: {out}.check.json")
+        if check.format == "c":
+            typer.echo(f"try it: make -C {shlex.quote(str(out))} answers")
 
 
 @command(

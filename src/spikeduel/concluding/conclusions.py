@@ -3,6 +3,7 @@
 `compare` and `verify` both call `concluded`.
 """
 
+import copy
 import itertools
 import statistics
 from collections import Counter
@@ -26,6 +27,7 @@ from spikeduel.results.accuracy import (
 from spikeduel.results.answer import answered
 from spikeduel.results.audit import SIDES, Counts, Side
 from spikeduel.results.controls import (
+    INT8,
     ControlledContender,
     ControlRow,
     TemporalLoss,
@@ -33,7 +35,15 @@ from spikeduel.results.controls import (
     without_unlearned,
 )
 from spikeduel.results.predictions import PredictionsFile
-from spikeduel.results.run import Conclusions, Dataset, GroupSizes, Pair, Results
+from spikeduel.results.run import (
+    Conclusions,
+    Dataset,
+    EqualPrecision,
+    GroupSizes,
+    IntegerRow,
+    Pair,
+    Results,
+)
 from spikeduel.results.run_findings import RunContext, find_caveats
 from spikeduel.results.significance import Conclusion, Difference, Reservation, balanced_classes
 from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
@@ -68,6 +78,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         caveats=find_caveats(run),
         optimism=contender_optimism(trials),
         without_time=without_time(trials, answers, margin),
+        equal_precision=equal_precision(trials, answers, margin),
     )
     return priced(structs.replace(results, trials=trials, comparison=conclusions))
 
@@ -101,6 +112,16 @@ class Answers:
         constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
         of_seeds = self.of(contender, control)
         return np.array([of_seeds.get(seed, constant) == self.truth for seed in seeds])
+
+    def in_whole_numbers(self) -> "Answers":
+        """Return the answers in whole numbers, as if they were the contenders' own."""
+        other = copy.copy(self)
+        other.predicted = {
+            (name, None): answers
+            for (name, control), answers in self.predicted.items()
+            if control == INT8
+        }
+        return other
 
     def sees_no_time(self, contender: str) -> bool:
         """Return True if rearranging events in time changes no answer; False if not asked."""
@@ -264,16 +285,14 @@ def compare_with_controls(
     """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
     of_contender = answers.of(contender)
     controlled = [
-        trial
-        for trial in trials
-        if trial.contender == contender
-        and trial.seed in of_contender
-        and (trial.controls or trial.missing_controls)
+        trial for trial in trials if trial.contender == contender and trial.seed in of_contender
     ]
-    if not controlled:
-        return None
     missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
     measured = {name: result for trial in controlled for name, result in trial.controls.items()}
+    for named in (measured, missing):
+        named.pop(INT8, None)
+    if not measured | missing:
+        return None
     rows, tests = [], {}
     for name, about in (measured | missing).items():
         row = ControlRow(
@@ -306,6 +325,46 @@ def compare_with_controls(
         ),
         rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
     )
+
+
+def equal_precision(
+    trials: Sequence[Trial], answers: Answers, margin: float | None
+) -> EqualPrecision | None:
+    """Compare the contenders in whole numbers, with themselves in float32 and with one another;
+    None if not asked.
+    """
+    integers = answers.in_whole_numbers()
+    rows = []
+    for name in dict.fromkeys(contender for contender, _ in integers.predicted):
+        costs = [
+            trial.controls[INT8].whole_numbers
+            for trial in trials
+            if trial.contender == name and INT8 in trial.controls
+        ]
+        seeds = list(integers.of(name))
+        before, after = answers.right(seeds, name), integers.right(seeds, name)
+        tested = significance.tested(before, after, answers.groups, margin, True, answers.classes)
+        if cost := costs[0]:
+            operations = [other.operations for other in costs if other]
+            rows.append(
+                IntegerRow(
+                    contender=name,
+                    accuracy=float(scores(after, answers.classes).mean()),
+                    lost=significance.adjusted([tested])[0],
+                    flash=cost.flash,
+                    ram=cost.ram,
+                    operations=sum(operations) / len(operations),
+                )
+            )
+    pairs = compare_pairs([row.contender for row in rows], integers, margin)
+    left_out = {
+        trial.contender: trial.missing_controls[INT8].reason
+        for trial in trials
+        if INT8 in trial.missing_controls
+    }
+    if not (rows or left_out):
+        return None
+    return EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
 
 
 @dataclass(frozen=True, eq=False)

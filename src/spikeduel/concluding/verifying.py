@@ -27,6 +27,7 @@ from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.audit import SIDES, Audit
 from spikeduel.results.columns import (
     CONTENDER,
+    EQUAL_PRECISION,
     PAIRS,
     TRAINING,
     contender_rows,
@@ -245,9 +246,10 @@ def _compare_page(check: Check, follows: Comparison) -> None:
         _bare(files.read_bytes(follows.out / crate.PAGE).decode("utf-8", "replace")),
         follows.results,
     )
+    whole = results.comparison.equal_precision
     texts = [
         *(follows.headline(), follows.verdict(), *follows.caveats(), *follows.controls()),
-        *(verdict.on_time(results), answer.training(results)),
+        *(verdict.on_time(results), verdict.in_whole_numbers(results), answer.training(results)),
     ]
     for lead in results.answer.leads:
         cells = [answer.cell(results, name, lead).mean for name in results.contenders]
@@ -256,6 +258,7 @@ def _compare_page(check: Check, follows: Comparison) -> None:
         text_rows([CONTENDER, *score_columns(results), *TRAINING], contender_rows(results)),
         text_rows(PAIRS, [pair.led for pair in results.comparison.pairs]),
         *(text_rows(control_columns(found), found.rows) for found in results.comparison.controls),
+        *([text_rows(EQUAL_PRECISION, whole.rows)] if whole else []),
     ]
     texts += ["".join(row.values()) for table in tables for row in table]
     for text in filter(None, texts):

@@ -1,13 +1,14 @@
 """`export`: a model written for another program, run there, and kept only if the answers agree."""
 
 import copy
+import hashlib
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,13 +43,21 @@ Runner = Callable[[Tensor, Encoded], Run]
 class Exported(NamedTuple):
     """A written file: descriptions of the `inputs` by name, the image first, and runners by
     program.
+
+    Programs answer as the model does; with a `reference`, in whole numbers, exactly as it does.
+    `flash` and `ram` are bytes of constants and variables.
     """
 
     inputs: dict[str, str]
     runners: dict[str, Runner]
+    reference: Runner | None = None
+    flash: int | None = None
+    ram: int | None = None
 
 
-Exporter = Callable[[Model, Path, str], Exported]
+Examples = Callable[[], tuple[np.ndarray, np.ndarray]]
+"""Returns images uint8 `[N, C, H, W]` and labels int64 `[N]` of the training part."""
+Exporter = Callable[[Model, Path, str, Examples], Exported]
 """Writes a float32 model to a path with weights of the named type.
 
 Raises `InputError`, with the remedy, for a model that the format cannot express.
@@ -58,9 +67,9 @@ Raises `InputError`, with the remedy, for a model that the format cannot express
 def _of_module(name: str, function: str, about: str) -> Exporter:
     """Return an exporter whose module, which needs the extra, is imported when called."""
 
-    def write(model: Model, path: Path, weights: str) -> Exported:
+    def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
         exporter: Exporter = getattr(import_module(f"spikeduel.exchange.{name}"), function)
-        return exporter(model, path, weights)
+        return exporter(model, path, weights, examples)
 
     write.__doc__ = about
     return write
@@ -70,11 +79,15 @@ EXPORTERS: dict[str, Exporter] = {
     "onnx": _of_module("onnx", "unrolled", "ONNX with all time steps."),
     "onnx-step": _of_module("onnx", "step", "ONNX of one time step, for streams."),
     "nir": _of_module("nir", "write", "A NIR graph, for neuromorphic programs and chips."),
+    "c": _of_module("c", "write", "A folder of C99 in whole numbers, for microcontrollers."),
 }
+FOLDERS = ("c",)
+"""Formats of more than one file."""
 _NEEDS = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
     "nir": ("nir",)
 }
-WEIGHTS = ("float32", "int8")
+WEIGHTS = {"onnx": ("float32", "int8"), "onnx-step": ("float32", "int8"), "c": ("int8",)}
+"""Types of weights, the usual one first; float32 alone where nothing is said."""
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
 BATCH = 50
 SAME_LABEL, SCORE_DIFFERENCE, FLIPPED_SPIKES = 0.999, 1e-4, 1e-3
@@ -106,7 +119,8 @@ class ExportCheck(Frozen):
     test images.
 
     `accuracy` is with the weights as written, `accuracy_float32` with the model's own; `inputs`
-    says what the file takes, by name.
+    says what the file takes, by name. `flash` and `ram` are bytes of constants and variables, of
+    C alone. The checksum of a folder is that of its files' checksums, in order of their names.
     """
 
     spikeduel: str
@@ -123,6 +137,8 @@ class ExportCheck(Frozen):
     inputs: dict[str, str]
     programs: dict[str, Agreement]
     versions: dict[str, str]
+    flash: int | None = None
+    ram: int | None = None
 
     @property
     def noun(self) -> str:
@@ -134,80 +150,99 @@ def export(
     path: Path,
     test_images: Callable[[], tuple[np.ndarray, np.ndarray, str]],
     to: str = "onnx",
-    weights: str = "float32",
+    weights: str | None = None,
     progress: Progress | None = None,
+    examples: Examples | None = None,
 ) -> ExportCheck:
     """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
-    Every program that reads the file must agree with the float32 model on `test_images`, which are
-    uint8 `[N, C, H, W]`, labels int64 `[N]` and the data set's name, loaded once the format accepts
-    the model. Raises `InputError` if the format cannot express it, and
-    `ExportDisagrees`, without a file, for other answers.
+    Every program that reads the file must agree with the float32 model, or with its form in whole
+    numbers, on `test_images`, which are uint8 `[N, C, H, W]`, labels int64 `[N]` and the data set's
+    name, loaded once the format accepts the model. Whole numbers are fitted to `examples`. Raises
+    `InputError` if the format cannot express it, and `ExportDisagrees`, without a file, for other
+    answers.
     """
     progress = progress or Progress()
-    _require_exportable(model, to, weights)
-    written = as_written(model, weights)
-    with files.atomic_path(path) as temporary:
+    weights = _require_exportable(model, to, weights)
+    written = as_written(model, weights if to not in FOLDERS else "float32")
+    with files.atomic_path(path, folder=to in FOLDERS) as temporary:
         progress.say(f"writing {path}")
-        inputs, runners = EXPORTERS[to](written, temporary, weights)
+        exported = EXPORTERS[to](
+            written, temporary, weights, examples or (lambda: test_images()[:2])
+        )
         images, labels, dataset = test_images()
-        accuracies = [
-            float((each.predict(images)[0] == labels).mean())
-            for each in (as_written(model), written)
-        ]
         check = ExportCheck(
             spikeduel=__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            sha256=files.checksum(temporary),
-            bytes=temporary.stat().st_size,
+            sha256=_checksum(temporary),
+            bytes=sum(file.stat().st_size for file in _files_of(temporary)),
             format=to,
             weights=weights,
             model=model.card,
             dataset=dataset,
             n=len(labels),
-            accuracy_float32=accuracies[0],
-            accuracy=accuracies[1],
-            inputs=inputs,
-            programs=compared(written, runners, images, labels, progress),
+            accuracy_float32=float((as_written(model).predict(images)[0] == labels).mean()),
+            inputs=exported.inputs,
             versions={name: known for name in _PACKAGES if (known := package_version(name))},
+            flash=exported.flash,
+            ram=exported.ram,
+            **compared(written, exported, images, labels, progress),
         )
         if not all(program.ok for program in check.programs.values()):
+            required = (
+                "the same scores on all."
+                if exported.reference
+                else f"the same label on {100 * SAME_LABEL:.1f} %, scores within "
+                f"{SCORE_DIFFERENCE:g} where no spike flipped, at most {100 * FLIPPED_SPIKES:.1f} "
+                "% of the spikes flipped."
+            )
             raise ExportDisagrees(
                 f"{path}: not written: it does not give the model's answers. "
-                f"{' '.join(_program_lines(check))} Required: the same label on "
-                f"{100 * SAME_LABEL:.1f} %, scores within {SCORE_DIFFERENCE:g} where no spike "
-                f"flipped, at most {100 * FLIPPED_SPIKES:.1f} % of the spikes flipped."
+                f"{' '.join(_program_lines(check))} Required: {required}"
             )
     write_json(path.with_name(f"{path.name}.check.json"), check)
     return check
 
 
-def _require_exportable(model: Model, to: str, weights: str) -> None:
+def _files_of(path: Path) -> list[Path]:
+    return sorted(file for file in (path, *path.rglob("*")) if file.is_file())
+
+
+def _checksum(path: Path) -> str:
+    sums = [files.checksum(file) for file in _files_of(path)]
+    return sums[0] if path.is_file() else hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _require_exportable(model: Model, to: str, weights: str | None) -> str:
+    """Return the type of weights. Raises `InputError`."""
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
     for package in _NEEDS.get(to, ()):
         if find_spec(package) is None:
             raise MissingExtra(package, "export")
-    if weights not in WEIGHTS:
-        raise unknown("weights", weights, WEIGHTS)
-    if weights == "int8" and not to.startswith("onnx"):
+    known = WEIGHTS.get(to, ("float32",))
+    if weights is not None and weights not in known:
+        holding = [name for name, kinds in WEIGHTS.items() if weights in kinds]
+        if not holding and weights != "float32":
+            raise unknown("weights", weights, {"float32", "int8"})
         raise InputError(
-            f"weights int8 are for the ONNX formats; {to} holds floats. Leave --weights out."
+            f"{to} holds {' and '.join(known)}: leave --weights out"
+            + (f", or use --to {' or '.join(holding)}." if holding else ".")
         )
     if model.card.foreign is not None and model.card.family == "snn":
         raise InputError(
             f"{model.card.contender} is a spiking network of another library, whose neurons export "
             "does not know: build it of spikeduel's (sd.LIF), or export it with that library."
         )
+    return weights or known[0]
 
 
 def lines(check: ExportCheck) -> list[str]:
     """Return sentences on `check`."""
-    where = (
-        "not in the file, as NIR has no softmax"
-        if check.format == "nir"
-        else "output probabilities"
-    )
+    where = {
+        "nir": "not in the file, as NIR has no softmax",
+        "c": "not in the program, which has whole numbers alone",
+    }.get(check.format, "output probabilities")
     name, takes = next(iter(check.inputs.items()))
     sentences = [
         *_program_lines(check),
@@ -223,6 +258,11 @@ def lines(check: ExportCheck) -> list[str]:
         sentences.append(
             f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 "
             f"weights {100 * check.accuracy:.2f} % (lost: {lost * 100:.2f} points)."
+        )
+    if check.flash is not None:
+        sentences.append(
+            f"Memory: {check.flash:,} bytes of constants (flash) and {check.ram:,} of variables "
+            "(RAM), the program itself and its stack not counted."
         )
     return sentences
 
@@ -257,25 +297,28 @@ def as_written(model: Model, weights: str = "float32") -> Model:
 
 
 def compared(
-    model: Model,
-    runners: Mapping[str, Runner],
-    images: np.ndarray,
-    labels: np.ndarray,
-    progress: Progress,
-) -> dict[str, Agreement]:
-    """Return each runner's agreement with `model` on `images` uint8 `[N, C, H, W]`."""
-    flip_sizes = _flip_sizes(model.module)
-    by_image: dict[str, list[np.ndarray]] = {name: [] for name in runners}
+    model: Model, exported: Exported, images: np.ndarray, labels: np.ndarray, progress: Progress
+) -> dict[str, Any]:
+    """Return the `accuracy` of `model`, or of the exported reference, on `images` uint8 `[N, C, H,
+    W]`, and how `programs` agree with it.
+    """
+    reference, flip_sizes = exported.reference, _flip_sizes(model.module)
+    if reference is not None:
+        flip_sizes = {}
+    by_image: dict[str, list[np.ndarray]] = {name: [] for name in exported.runners}
+    right = 0
     for start in progress.track(range(0, len(labels), BATCH), "checking", -(-len(labels) // BATCH)):
         part, truth = torch.from_numpy(images[start : start + BATCH]), labels[start : start + BATCH]
         encoded = model.encode(part, RandomKeys.for_content(part))
-        expected = reference_run(model, encoded)
-        for name, run in runners.items():
+        expected = reference(part, encoded) if reference else reference_run(model, encoded)
+        right += int((expected.scores.argmax(1) == truth).sum())
+        for name, run in exported.runners.items():
             by_image[name].append(_by_image(expected, run(part, encoded), truth, flip_sizes))
-    return {
-        name: _agreement(np.concatenate(parts), bool(flip_sizes))
+    agreements = {
+        name: _agreement(np.concatenate(parts), bool(flip_sizes), reference is not None)
         for name, parts in by_image.items()
     }
+    return {"accuracy": right / len(labels), "programs": agreements}
 
 
 def _by_image(
@@ -296,12 +339,13 @@ def _by_image(
     return np.stack([same, answers == labels, flips, spikes, differences], 1)
 
 
-def _agreement(by_image: np.ndarray, has_spikes: bool) -> Agreement:
+def _agreement(by_image: np.ndarray, has_spikes: bool, is_exact: bool) -> Agreement:
     same, right, flips, spikes, differences = by_image.astype(np.float64).T
     largest = float(differences[flips == 0].max(initial=0.0))
     few_flips = flips.sum() <= FLIPPED_SPIKES * spikes.sum()
+    least_same, most_different = (1.0, 0.0) if is_exact else (SAME_LABEL, SCORE_DIFFERENCE)
     return Agreement(
-        ok=bool(same.mean() >= SAME_LABEL and largest <= SCORE_DIFFERENCE and few_flips),
+        ok=bool(same.mean() >= least_same and largest <= most_different and few_flips),
         same_label=float(same.mean()),
         largest_score_difference=largest if not flips.all() and np.isfinite(largest) else None,
         spikes_flipped=int(flips.sum()) if has_spikes else None,
@@ -347,6 +391,15 @@ def folded(module: nn.Module) -> nn.Module:
     return module
 
 
+def flat(layers: Sequence[nn.Module]) -> Iterator[nn.Module]:
+    """Yield layers, those of a `Sequential` one by one."""
+    for layer in layers:
+        if isinstance(layer, nn.Sequential):
+            yield from flat(list(layer))
+        else:
+            yield layer
+
+
 def _averages(layer: nn.Module) -> bool:
     return (
         isinstance(layer, nn.AvgPool2d)
@@ -382,6 +435,25 @@ def probabilities_of(card: ModelCard) -> str:
         f"the softmax of scores / {card.temperature:g}, a temperature that was fitted on "
         "validation images"
     )
+
+
+def preparation_of(card: ModelCard) -> list[str]:
+    """Return the steps from a picture to a prepared image, in words."""
+    how = card.preprocessing
+    channels, height, width = card.image_shape
+    if how.binning is not None:
+        return [f"{how.binning.num_frames} frames of events, counted per pixel and polarity"]
+    left, top, right, bottom = how.crop
+    cropped = f"cut {left}, {top}, {right}, {bottom} pixels off left, top, right, bottom"
+    steps = {
+        "grey" if channels == 1 else "red, green, blue": True,
+        cropped: any(how.crop),
+        "turn dark to light (255 - value)": how.invert,
+        f"pad with 0, centred, to the shape of {height} x {width}": True,
+        f"resize to {height} x {width} {'' if how.enlarge else 'where it is larger '}as Pillow "
+        "does (bilinear, averaging)": True,
+    }
+    return [step for step, is_taken in steps.items() if is_taken]
 
 
 def frames_of(card: ModelCard) -> str:

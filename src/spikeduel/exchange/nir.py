@@ -27,9 +27,11 @@ from torch import Tensor, nn
 
 from spikeduel.exchange.exporting import (
     Encoded,
+    Examples,
     Exported,
     Run,
     Runner,
+    flat,
     folded,
     frames_of,
     probabilities_of,
@@ -323,7 +325,7 @@ def _pair(value: Any) -> list[int]:
     return sides * 2 if len(sides) == 1 else sides
 
 
-def write(model: Model, path: Path, weights: str) -> Exported:
+def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
     """Write `model` as a NIR graph; it is run by spikeduel's import, and by installed programs.
     Raises `InputError`.
     """
@@ -398,7 +400,7 @@ def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
     """Return the graph's nodes by name, and the names of layers of neurons, in order."""
     module = folded(copy.deepcopy(model.module))
     known = {part: name for name, part in module.named_modules()}
-    layers = list(_flat(module.layers()))  # type: ignore[operator]
+    layers = [layer for layer in flat(module.layers()) if not _passes(layer)]  # type: ignore[operator]
     x = torch.zeros(1, *model.card.input_shape)
     if isinstance(layers[0], nn.Flatten):
         x, layers = x.flatten(1), layers[1:]
@@ -419,14 +421,10 @@ def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
     return nodes, names
 
 
-def _flat(layers: list[nn.Module]) -> Iterator[nn.Module]:
-    for layer in layers:
-        if isinstance(layer, nn.Sequential):
-            yield from _flat(list(layer))
-        elif not isinstance(layer, nn.Identity | nn.Dropout) and not (
-            isinstance(layer, nn.ZeroPad2d) and not any(layer.padding)
-        ):
-            yield layer
+def _passes(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Identity | nn.Dropout) or (
+        isinstance(layer, nn.ZeroPad2d) and not any(layer.padding)
+    )
 
 
 def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | None) -> Any:

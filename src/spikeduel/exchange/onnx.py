@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from spikeduel.exchange.exporting import (
     Encoded,
+    Examples,
     Exported,
     Run,
     as_int8,
@@ -42,7 +43,7 @@ RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np
 """Runs a written file: inputs by name to outputs, and spikes by layer of neurons."""
 
 
-def unrolled(model: Model, path: Path, weights: str) -> Exported:
+def unrolled(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
     """Write `model` with all its time steps.
 
     Inputs are `images` uint8 `[B, C, H, W]` of any size, which the file prepares, `frames`
@@ -99,7 +100,7 @@ def unrolled(model: Model, path: Path, weights: str) -> Exported:
     return Exported(inputs, {_PROGRAM: run})
 
 
-def step(model: Model, path: Path, weights: str) -> Exported:
+def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
     """Write one time step of `model`, for streams and small devices.
 
     Inputs are `frame` `[B, C, H, W]`, uint8 for direct encoding, else float32, and the state, at
@@ -158,8 +159,8 @@ def step(model: Model, path: Path, weights: str) -> Exported:
 
     if is_direct:
         example = example.to(torch.uint8)
-    examples = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
-    run_file = _written(model, answer, examples, shapes, inputs, outputs, path, weights)
+    traced = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
+    run_file = _written(model, answer, traced, shapes, inputs, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         state = {

@@ -33,6 +33,7 @@ from spikeduel.results.trials import (
     LabelConfidences,
     Received,
     WeightShapes,
+    WholeNumbers,
 )
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.random_keys import RandomKeys
@@ -94,6 +95,28 @@ def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
     """
     shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
     return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
+
+
+def in_whole_numbers(
+    model: Model, examples: Iterable[Any], batches: Iterable[Any]
+) -> tuple[Classification, WholeNumbers]:
+    """Return the `classification` of `model` in whole numbers, fitted to `examples`, and its cost.
+    Raises `InputError`.
+    """
+    from spikeduel.exchange import c
+    from spikeduel.exchange.integers import integer_network
+
+    network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
+    answers, truth, operations = [], [], []
+    for images, labels, indices in batches:
+        given = network.answers(images.numpy(), RandomKeys.for_evaluation(indices))
+        answers.append(given.scores.argmax(1))
+        operations.append(given.operations)
+        truth.append(labels)
+    answered, right = np.concatenate(answers), np.concatenate(truth)
+    flash, ram = c.memory(network)
+    cost = WholeNumbers(flash=flash, ram=ram, operations=float(np.concatenate(operations).mean()))
+    return classified(model.card.classes, right, answered), cost
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:

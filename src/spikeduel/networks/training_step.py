@@ -63,7 +63,9 @@ class TrainingRules:
     """Settings of a training step, the same for all networks.
 
     "adam" ignores `weight_decay`; "muon" is for hidden layers, with "adamw" for the rest. "linear"
-    raises the learning rate for a fifth of the training, then lowers it to 0.
+    raises the learning rate for a fifth of the training, then lowers it to 0. With `weight_bits`,
+    weights are `rounded` after each step, which goes on from those before rounding (Courbariaux et
+    al. 2015, "BinaryConnect").
     """
 
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
@@ -71,6 +73,16 @@ class TrainingRules:
     weight_decay: float = 0.05
     schedule: Literal["constant", "linear"] = "linear"
     label_smoothing: float = 0.0
+    weight_bits: int | None = None
+
+
+def rounded(weight: Tensor, bits: int) -> Tensor:
+    """Return `weight` `[O, …]` in whole steps, of which the largest weight of a channel is
+    2^(`bits` − 1) − 1.
+    """
+    largest = weight.abs().amax(tuple(range(1, weight.dim())), keepdim=True)
+    step = largest / (2 ** (bits - 1) - 1)
+    return (weight / step.where(step > 0, 1)).round() * step
 
 
 def _never_compiled(kind: type[T]) -> type[T]:
@@ -131,6 +143,13 @@ class Optimizer:
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         self._taken = 0
         self._optimizers = list(_made(module, self.weights, rules))
+        weighted = (part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear))
+        self.unrounded = [
+            (layer.weight, layer.weight.detach().clone())
+            for layer in weighted
+            if rules.weight_bits is not None
+        ]
+        self._round()
 
     def zero_grad(self) -> None:
         for weight in self.weights:
@@ -139,22 +158,36 @@ class Optimizer:
     @torch.no_grad()
     def step(self) -> None:
         rate = self.rules.learning_rate * self._share_of_rate()
+        for weight, unrounded in self.unrounded:
+            weight.copy_(unrounded)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
             optimizer.step()
+        for weight, unrounded in self.unrounded:
+            unrounded.copy_(weight)
+        self._round()
         self._taken += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that the next steps depend on."""
         states = [optimizer.state_dict() for optimizer in self._optimizers]
-        return {"taken": self._taken, "optimizers": states}
+        unrounded = [weight for _, weight in self.unrounded]
+        return {"taken": self._taken, "optimizers": states, "unrounded": unrounded}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self._taken = state["taken"]
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        for (_, unrounded), saved in zip(self.unrounded, state["unrounded"], strict=True):
+            unrounded.copy_(saved)
+        self._round()
+
+    @torch.no_grad()
+    def _round(self) -> None:
+        for weight, unrounded in self.unrounded:
+            weight.copy_(rounded(unrounded, self.rules.weight_bits or 8))
 
     def _share_of_rate(self) -> float:
         if self.rules.schedule == "constant":

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import structs
 
 from spikeduel.results import accuracy
+from spikeduel.results.controls import INT8
 from spikeduel.results.costs import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
@@ -30,8 +31,14 @@ DECIDED_BY: dict[str, Quantity] = {
     "speed": "answer",
     "energy": "energy",
     "size": "size",
+    "cpu": "answer",
+    "gpu": "answer",
+    "cortex-m": "operations",
+    "loihi": "energy",
 }
 """Quantity that decides among contenders that are accurate enough, by the question."""
+ACCOUNTING_OF = {"loihi": "loihi-gpu"}
+"""Accounting that alone decides about energy, by the device that is asked for."""
 MOST_STEPS = 3
 MOST_UNSURE = 3
 """Times the tolerance that the upper end of a level contender's deficit may reach."""
@@ -51,9 +58,11 @@ def answered(results: Results) -> Results:
 
 def decide(results: Results) -> Answer:
     leads = {quantity: _lead(quantity, results) for quantity in QUANTITIES}
+    if not leads["operations"].values:
+        del leads["operations"]
     decided_by = DECIDED_BY[results.experiment.answer_for]
     accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
-    answer = _taken(results, accuracies, leads[decided_by])
+    answer = _taken(results, accuracies, leads.get(decided_by, Lead(quantity=decided_by)))
     if take := answer.take:
         rival = _rival(take, [name for name in accuracies if name != take], accuracies, results)
         pair = results.comparison.pair(take, rival) if rival else None
@@ -207,6 +216,11 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
             values = [latency.peak_memory_bytes for latency in latencies]
         case "size":
             values = [trial.operations.bytes for trial in trials if trial.operations]
+        case "operations":
+            costs = [
+                trial.controls[INT8].whole_numbers for trial in trials if INT8 in trial.controls
+            ]
+            values = [cost.operations for cost in costs if cost]
     return [Range(low=value, high=value) for value in values if value is not None]
 
 
@@ -249,12 +263,19 @@ def was_busy(results: Results, *ids: str) -> bool:
     return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
 
 
+def on_gpu(results: Results) -> bool:
+    """Return True if answers were timed on a GPU."""
+    return (results.environment or {}).get("device") not in (None, "cpu")
+
+
 def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
     """Return the lead of the cheaper one of two, by more than measurements differ; without a leader
     if that is not known.
     """
     nobody = structs.replace(costs, leader=None)
-    is_disturbed = costs.quantity == "answer" and was_busy(results)
+    is_disturbed = costs.quantity == "answer" and (
+        was_busy(results) or (results.experiment.answer_for == "gpu" and not on_gpu(results))
+    )
     if not {one, other} <= costs.values.keys() or is_disturbed:
         return nobody
     cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
@@ -281,6 +302,10 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     accounted = accounted_pair(results, best, over)
     by_family = accounted.by_family if accounted else {}
     lead = structs.replace(lead, leader=None, over=over, by_family=by_family, evidence="overlap")
+    if accounted and (accounting := ACCOUNTING_OF.get(results.experiment.answer_for)):
+        leader = accounted.cheaper_by(accounting)
+        other = over if leader == best else best
+        return structs.replace(lead, leader=leader, over=other, evidence="one accounting")
     if not by_family:
         is_below = noticeably_below(lead.values[best], lead.values[over])
         return structs.replace(lead, leader=best, evidence="shown") if is_below else lead

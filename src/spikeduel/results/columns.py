@@ -14,7 +14,7 @@ from spikeduel.networks.shipped import Origin
 from spikeduel.results import accuracy
 from spikeduel.results.accuracy import ContenderOptimism
 from spikeduel.results.controls import ControlledContender, ControlRow
-from spikeduel.results.run import Pair, Results
+from spikeduel.results.run import IntegerRow, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import (
     AddedMeasure,
@@ -530,6 +530,14 @@ def calibration_rows(measured: Mapping[str, Sequence[Calibration]]) -> list[Cali
     return rows
 
 
+EQUAL_PRECISION: list[Column[IntegerRow]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column("accuracy %", lambda row: row.accuracy, hundredths),
+    Column("points to float32", lambda row: -row.lost.difference, signed),
+    Column("flash, bytes", lambda row: row.flash, thousands),
+    Column("RAM, bytes", lambda row: row.ram, thousands),
+    Column("operations of an answer", lambda row: row.operations, thousands),
+]
 OPTIMISM: list[Column[ContenderOptimism]] = [
     Column("contender", lambda row: row.contender, is_text=True),
     Column("chosen epoch, %", lambda row: averaged(row.chosen)),

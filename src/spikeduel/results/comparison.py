@@ -23,7 +23,13 @@ from spikeduel.results.run import SCHEMA, Results
 from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
 from spikeduel.results.words.numbers import said_of
-from spikeduel.results.words.verdict import asked, on_time, verdict, what_it_means
+from spikeduel.results.words.verdict import (
+    asked,
+    in_whole_numbers,
+    on_time,
+    verdict,
+    what_it_means,
+)
 from spikeduel.settings import Experiment, read_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, unknown, visible
@@ -118,8 +124,12 @@ class Comparison:
         without_time = conclusions.without_time and structs.replace(
             conclusions.without_time, text=on_time(self.results)
         )
+        equal_precision = conclusions.equal_precision and structs.replace(
+            conclusions.equal_precision, text=in_whole_numbers(self.results)
+        )
         conclusions = structs.replace(
             conclusions,
+            equal_precision=equal_precision,
             controls=controls,
             caveats=told,
             without_time=without_time,

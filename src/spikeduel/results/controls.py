@@ -74,6 +74,10 @@ class WithoutTime(Frozen):
         return self.found.seeds >= self.found.fewest_seeds
 
 
+INT8 = "int8"
+"""Control: the trained network in whole numbers."""
+
+
 TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
 """Controls that tell nothing of a network with a single time step."""

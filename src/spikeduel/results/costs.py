@@ -157,6 +157,11 @@ class AccountedPair(Frozen):
     by_accounting: list[AccountingResult]
     control: str | None = None
 
+    def cheaper_by(self, accounting: str) -> str | None:
+        """Return the network that an accounting calls cheaper, if any."""
+        sides = [found.cheaper for found in self.by_accounting if found.accounting == accounting]
+        return {"spiking": self.spiking, "other": self.other}.get(sides[0] or "") if sides else None
+
     @property
     def by_family(self) -> dict[Family, list[str | None]]:
         """Return the networks that a family's accountings call cheaper, None where one is open."""

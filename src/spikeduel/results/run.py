@@ -15,7 +15,7 @@ from spikeduel.results.costs import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
-from spikeduel.results.trials import Trial
+from spikeduel.results.trials import Trial, WholeNumbers
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system.typed import Amount, Count, Frozen, Share
@@ -142,7 +142,7 @@ class Pair(Difference, kw_only=True):
         )
 
 
-Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size"]
+Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size", "operations"]
 
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
@@ -150,6 +150,7 @@ Evidence = Literal[
     "shown",
     "these models",
     "with memory",
+    "one accounting",
     "not shown",
     "overlap",
     "equivalent",
@@ -158,7 +159,8 @@ Evidence = Literal[
 ]
 """Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
 than measurements differ; of energy: by all accountings. "these models": of these trained
-networks alone. "with memory": by all accountings of the memory of both, not by all others.
+networks alone. "with memory": by all accountings of the memory of both, not by all others. "one
+accounting": by that of the device asked for.
 "overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less
 than measurements differ.
 """
@@ -182,7 +184,8 @@ class Lead(Frozen):
     """The best contender in a quantity, against the best of the other kind (`over`).
 
     `values`: a share, seconds of a training, seconds an answer, joules an
-    answer (with memory on the chip), bytes of a process, bytes of weights. `by`: a difference in
+    answer (with memory on the chip), bytes of a process, bytes of weights, operations of an answer
+    in whole numbers (left out if not asked). `by`: a difference in
     accuracy, else a ratio. `by_family`: contenders that the accountings of a family call cheaper,
     None where one is open.
     """
@@ -230,6 +233,23 @@ class Answer(Frozen):
         )
 
 
+class IntegerRow(WholeNumbers, kw_only=True):
+    """A contender in whole numbers: its mean `accuracy`, and what was `lost`, float32 minus it."""
+
+    contender: str
+    accuracy: Share
+    lost: Difference
+
+
+class EqualPrecision(Frozen):
+    """Contenders in whole numbers, every two of them compared, and reasons of those `left_out`."""
+
+    rows: list[IntegerRow]
+    pairs: list[Pair]
+    left_out: dict[str, str] = {}
+    text: str = ""
+
+
 class Conclusions(Frozen):
     """Conclusions of a run; `pairs`: every two contenders with a common seed."""
 
@@ -238,6 +258,7 @@ class Conclusions(Frozen):
     caveats: list[Finding] = []
     optimism: list[ContenderOptimism] = []
     without_time: WithoutTime | None = None
+    equal_precision: EqualPrecision | None = None
     answer: Answer = Answer(take=None, reason="not_finished")
     verdict: str = ""
 

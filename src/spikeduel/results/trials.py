@@ -348,6 +348,16 @@ class MissingControl(ControlAbout, kw_only=True):
     reason: str
 
 
+class WholeNumbers(Frozen):
+    """Cost of a network in whole numbers: bytes of constants (`flash`) and variables (`ram`), and
+    mean `operations` of an answer: weights that a value above 0 multiplies, or a spike adds.
+    """
+
+    flash: Count
+    ram: Count
+    operations: Amount
+
+
 class ControlResult(ControlAbout, kw_only=True):
     """Score of a control; `val_accuracy` if it was trained."""
 
@@ -364,6 +374,7 @@ class ControlResult(ControlAbout, kw_only=True):
     operations: Operations | None = None
     energy: Energy | None = None
     not_counted: str | None = None
+    whole_numbers: WholeNumbers | None = None
 
 
 class Trial(Frozen):

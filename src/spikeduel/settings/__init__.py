@@ -107,6 +107,15 @@ class Experiment:
             needs=("comparing",),
         ),
     ] = False
+    int8: Annotated[
+        bool,
+        setting(
+            "Ask every trained network in whole numbers too, and compare them so.",
+            "Weights of 8 bits, sums of 32, ReLUs of 8, membranes of 16, as export --to c writes "
+            "them; ranges are measured on training images. Says accuracy, bytes and operations.",
+            needs=("comparing",),
+        ),
+    ] = False
     convert: Annotated[
         Steps | None,
         setting(
@@ -127,13 +136,15 @@ class Experiment:
         ),
     ] = None
     answer_for: Annotated[
-        Literal["accuracy", "speed", "energy", "size"],
+        Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
         setting(
-            "Question that the answer is for: accuracy, or the speed, energy or size of an answer.",
+            "Question that the answer is for: accuracy, the speed, energy or size of an answer, or "
+            "a device.",
             "accuracy: the most accurate network, or a faster one that is level with it. The "
             "others: the network that leads in speed on this machine, in estimated energy, or in "
-            "bytes of weights, unless it loses more accuracy than the tolerance. Training and "
-            "numbers are the same for all.",
+            "bytes of weights, unless it loses more accuracy than the tolerance. cpu, gpu: speed "
+            "there, measured. cortex-m: operations in whole numbers, as --int8 counts. loihi: "
+            "energy by the chip's published prices. Training and numbers are the same for all.",
             option="--for",
             needs=("comparing",),
         ),
@@ -279,6 +290,15 @@ class Experiment:
             needs=("training", "images"),
         ),
     ] = False
+    weight_bits: Annotated[
+        Annotated[int, Meta(ge=2, le=8)] | None,
+        setting(
+            "Train with weights that are whole numbers of so many bits, a scale for each channel.",
+            "They are rounded after every step, which goes on from those before rounding; with 8, "
+            "--int8 and export --to c round them no further.",
+            metavar="N",
+        ),
+    ] = None
     start: Annotated[
         Literal["relu", "fresh"],
         setting(
@@ -403,6 +423,10 @@ class Experiment:
     def own_settings(self) -> dict[str, dict[str, Any]]:
         """`per_contender` without epochs, which equal times decide."""
         return without_epochs(self.per_contender or {})
+
+    @property
+    def asks_in_whole_numbers(self) -> bool:
+        return self.int8 or self.answer_for == "cortex-m"
 
     @property
     def num_epochs(self) -> int:

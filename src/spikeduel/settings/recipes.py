@@ -84,12 +84,21 @@ def chip(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     return replace(strong(dataset, **settings), recipe="chip")
 
 
+def int8(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
+    """the recipe strong with weights that are whole numbers of 8 bits, in training and after; the
+    twins are compared in whole numbers alone, as microcontrollers have them (`export --to c`)
+    """
+    settings = {"weight_bits": 8, "int8": True, "contenders": ("vgg-lif", "vgg-relu"), **changes}
+    return replace(strong(dataset, **settings), recipe="int8")
+
+
 RECIPES: dict[str, Callable[..., Experiment]] = {
     "strong": strong,
     "events": events,
     "baseline": baseline,
     "matched": matched,
     "chip": chip,
+    "int8": int8,
 }
 """The first is the default; a contender's home is the first that has it."""
 

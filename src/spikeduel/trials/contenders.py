@@ -129,6 +129,8 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
     del settings["dataset"], settings["trained_on"], settings["temperature"]
     if epochs := relu_epochs(contender.outline, experiment):
         settings["training"]["relu_epochs"] = epochs
+    if experiment.weight_bits is not None:
+        settings["training"]["weight_bits"] = experiment.weight_bits
     if card.foreign is None:
         del settings["foreign"]
     if experiment.optimism:

@@ -15,11 +15,23 @@ from spikeduel.data.catalogue import binned
 from spikeduel.data.disk_arrays import Rows
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.correctness import classification, classified, shuffled_classification
+from spikeduel.measuring.correctness import (
+    classification,
+    classified,
+    in_whole_numbers,
+    shuffled_classification,
+)
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.preprocessing import Change
+from spikeduel.results.controls import INT8
 from spikeduel.results.costs import Counted
-from spikeduel.results.trials import Classification, ControlAbout, ControlResult, MissingControl
+from spikeduel.results.trials import (
+    Classification,
+    ControlAbout,
+    ControlResult,
+    MissingControl,
+    WholeNumbers,
+)
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
@@ -28,6 +40,10 @@ from spikeduel.trials.contenders import Contender, Trial, describe, trials_of
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.trial import load
+
+INT8_COST = "int8-cost"
+NUM_EXAMPLES = 512
+"""Training images that ranges of whole numbers are measured on."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +154,20 @@ def _on_changed_recordings(context: ControlContext) -> Classification:
     return context.kept(trial.key, change, ask)
 
 
+def _in_whole_numbers(context: ControlContext) -> Classification:
+    trial, held = context.trial, context.prepared.held
+
+    def ask() -> Classification:
+        places = np.linspace(0, len(trial.split.train) - 1, NUM_EXAMPLES).astype(int)
+        examples = EvaluationBatches(*held, np.unique(trial.split.train[places]))
+        batches = EvaluationBatches(*held, trial.split.test)
+        answers, cost = in_whole_numbers(load(trial, context.store), examples, batches)
+        context.store.save_measure(trial.key, INT8_COST, cost)
+        return answers
+
+    return context.kept(trial.key, INT8, ask)
+
+
 CONTROLS: dict[str, Control] = {
     "relu_twin": Control(
         "ReLU twin",
@@ -207,24 +237,31 @@ CONTROLS: dict[str, Control] = {
         of_recordings=True,
         change="merged",
     ),
+    INT8: Control(
+        "in whole numbers",
+        "the trained network with int8 weights, int32 sums, ReLUs of 8 bits, membranes of 16",
+        ask=_in_whole_numbers,
+        paired=True,
+    ),
 }
 """Controls by name, in the order of tables."""
 
 
 def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
     """Return the controls of a trial, none of a converted network: its twin is its source."""
-    is_recorded = isinstance(prepared.images, Recordings)
-    if "converted" in trial.settings or not (is_recorded or trial.card.num_steps):
-        return {}
+    is_recorded, experiment = isinstance(prepared.images, Recordings), trial.experiment
+    is_controlled = experiment.controls and (is_recorded or trial.card.num_steps)
     return {
-        name: control for name, control in CONTROLS.items() if control.of_recordings == is_recorded
+        name: control
+        for name, control in CONTROLS.items()
+        if "converted" not in trial.settings
+        if (experiment.asks_in_whole_numbers if name == INT8 else is_controlled)
+        if name == INT8 or control.of_recordings == is_recorded
     }
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
     """Return the number of trained controls of a planned trial."""
-    if not trial.experiment.controls:
-        return 0
     return sum(control.train is not None for control in of(trial, prepared).values())
 
 
@@ -276,7 +313,10 @@ def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Ite
 def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
     assert context.control.ask is not None
     num_steps = context.num_steps if context.control.spikes else None
-    return context.control.ask(context), {"num_steps": num_steps}
+    answers = context.control.ask(context)
+    is_int8 = context.control is CONTROLS[INT8]
+    cost = context.store.measure(context.trial.key, INT8_COST, WholeNumbers) if is_int8 else None
+    return answers, {"num_steps": num_steps, "whole_numbers": cost}
 
 
 def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classification, dict[str, Any]]:

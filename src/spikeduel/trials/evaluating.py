@@ -32,9 +32,9 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
-NUM_EXPORTED = 1000
 NUM_METERED = 1024
 """Most test images whose answers are metered."""
+NUM_EXPORTED, NUM_EXAMPLES = 1000, 512
 FEW = 16
 """Images that are labelled without compiled kernels."""
 _NAME_IT = (
@@ -184,6 +184,17 @@ def test_images(
     prepared, split = _test_part(model.card, experiment, progress, store)
     places = np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)
     return *_some(prepared, split.test[places]), prepared.name
+
+
+def training_images(
+    model: Model, experiment: Experiment | None, most: int, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `most` training images, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`.
+    Raises `InputError`.
+    """
+    prepared, split = _split(model.card, experiment or trained_on(model), progress)
+    places = np.linspace(0, len(split.train) - 1, min(most, len(split.train))).astype(int)
+    return _some(prepared, split.train[places])
 
 
 def examples(
@@ -385,7 +396,7 @@ def export(
     path: Path | str,
     to: str = "onnx",
     *,
-    weights: str = "float32",
+    weights: str | None = None,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     experiment: Experiment | None = None,
@@ -411,7 +422,13 @@ def export(
 
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
-    return exporting.export(model, Path(path), labelled_images, to, weights, progress)
+
+    def examples() -> tuple[np.ndarray, np.ndarray]:
+        if images is not None and labels is not None:
+            return images, labels
+        return training_images(model, experiment, NUM_EXAMPLES, progress)
+
+    return exporting.export(model, Path(path), labelled_images, to, weights, progress, examples)
 
 
 def import_model(

@@ -307,6 +307,7 @@ def rules_of(experiment: Experiment) -> TrainingRules:
         weight_decay=experiment.weight_decay,
         schedule="constant" if experiment.constant_rate else "linear",
         label_smoothing=experiment.label_smoothing,
+        weight_bits=experiment.weight_bits,
     )
 
 

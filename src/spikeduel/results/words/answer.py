@@ -1,6 +1,6 @@
 """The answer in words."""
 
-from spikeduel.results.answer import cheaper, was_busy
+from spikeduel.results.answer import cheaper, on_gpu, was_busy
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
 from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results
@@ -17,11 +17,12 @@ RULE = (
     "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
     "lies within it and the interval ends within three times as much. With --for speed, energy or "
     "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
-    "by less than 1.1 times nobody leads. In energy, somebody leads where all accountings that "
-    "count the memory of both agree. --tolerance sets the tolerance. If several "
-    "would be taken in place of the most accurate, the most accurate of these is compared with "
-    "the others of them, and so on. Where the machine was busy, times decide nothing. Nobody is "
-    "taken where test images leak into training, nor where the one that is ahead was trained "
+    "by less than 1.1 times nobody leads. --for cpu and gpu are speed, cortex-m the operations in "
+    "whole numbers, loihi the energy by that chip's published prices. In energy, somebody leads "
+    "where all accountings that count the memory of both agree. --tolerance sets the tolerance. If "
+    "several would be taken in place of the most accurate, the most accurate of these is compared "
+    "with the others of them, and so on. Where the machine was busy, times decide nothing. Nobody "
+    "is taken where test images leak into training, nor where the one that is ahead was trained "
     "longer, nor where no difference between the kinds is shown and the test images are too few "
     "to show one of five points, unless the 90 % interval of the difference lies within the "
     "--tolerance that is given."
@@ -34,6 +35,7 @@ TITLES: dict[Quantity | Measure, str] = {
     "energy": "energy",
     "memory": "memory",
     "size": "size",
+    "operations": "int8 operations",
 }
 MEANINGS: dict[Quantity | Measure, str] = {
     "accuracy": SCORES[0].definition,
@@ -47,6 +49,10 @@ MEANINGS: dict[Quantity | Measure, str] = {
     ),
     "memory": "Memory of a process at its first answer, Python and PyTorch included.",
     "size": "Size of the weights.",
+    "operations": (
+        "Operations of one answer in whole numbers: weights that a value above 0 multiplies, or a "
+        "spike adds."
+    ),
 }
 LONGEST_NAME = 14
 LEGEND = "* leads, against the best of the other kind (SNN or not)."
@@ -60,7 +66,21 @@ _WHY_NOT: dict[Reason, str] = {
 _ACCOUNTINGS: dict[Evidence, str] = {
     "shown": ", estimated by all accountings",
     "with memory": ", estimated with memory on both sides",
+    "one accounting": ", estimated by the published prices of this chip alone",
 }
+DISTANCE = {
+    "cpu": "Times are those of this machine's processor, measured.",
+    "gpu": "Times are those of this machine's GPU, measured.",
+    "cortex-m": (
+        "Operations in whole numbers are counted, not measured: an emulated Cortex-M4 took "
+        "6 to 17 instructions for each; cycles and energy of a board were not measured."
+    ),
+    "loihi": (
+        "Energy is estimated: published prices of Loihi's parts for the spiking network, and of a "
+        "GPU for the other; no chip was measured."
+    ),
+}
+"""Distance of an answer for a device from a measurement on it."""
 _SETTLES = {
     "--minutes": "trains longer, so that all learn something",
     "--epochs": "trains longer, so that all learn something",
@@ -85,7 +105,16 @@ def headline(results: Results) -> str:
     pair = answer.pair and answer.pair.ordered(answer.take)
     is_behind = bool(pair and pair.difference < 0 and not pair.negligible)
     why = (" and " if is_cheaper != is_behind else ", but ").join(filter(None, parts))
-    return f"Take {take}: {why} ({details}).{_level(answer, results)}{_untrained(answer, results)}"
+    told = _level(answer, results), _untrained(answer, results), _distance(results)
+    return f"Take {take}: {why} ({details}).{''.join(told)}"
+
+
+def _distance(results: Results) -> str:
+    """Return how far an answer for a device is from a measurement on it; "" of other questions."""
+    device = results.experiment.answer_for
+    if device == "gpu" and not on_gpu(results):
+        return " No GPU answered here, so that times decide nothing: --device cuda measures one."
+    return f" {DISTANCE[device]}" if device in DISTANCE else ""
 
 
 def _asked(experiment: Experiment) -> str:
@@ -168,12 +197,15 @@ def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
         case "energy":
             by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
             return is_cheaper, f"it takes {'less' if is_cheaper else 'more'} energy{by}"
+        case "operations":
+            fewer = "fewer" if is_cheaper else "more"
+            return is_cheaper, f"it takes {times} {fewer} operations in whole numbers"
         case "size" if found.leader is None:
             return True, "its weights are as large"
         case "size":
             smaller = "smaller" if is_cheaper else "larger"
             return is_cheaper, f"its weights are {times} {smaller}"
-    if was_busy(results):
+    if was_busy(results) or (results.experiment.answer_for == "gpu" and not on_gpu(results)):
         return True, ""
     if found.leader is None:
         return True, "it answers as fast on this machine"
@@ -235,6 +267,8 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
             return Averaged(range_in_words(value).replace(" to ", "–"))
+        case "operations":
+            return Averaged(f"{value.low / 1e6:.3g} M")
     number = amount(value.low)
     return Averaged(f"{number}{'' if number[-1].isalpha() else ' '}B")
 

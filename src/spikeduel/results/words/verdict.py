@@ -168,3 +168,24 @@ def on_time(results: Results) -> str:
         return text
     few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
     return f"{text} These are {few}; --seeds {ADVISED_SEEDS} shows what others would get."
+
+
+def in_whole_numbers(results: Results) -> str:
+    """Return accuracy, memory and operations of the networks in whole numbers, and who is better
+    there; empty if not asked.
+    """
+    if (found := results.comparison.equal_precision) is None:
+        return ""
+    rows = [
+        f"{row.contender} {per_cent(row.accuracy)} ({signed(-row.lost.difference)} points), "
+        f"{row.flash / 1e3:,.0f} kB, {row.operations / 1e6:,.2f} million operations"
+        for row in found.rows
+    ]
+    pairs = [
+        f"{pair.a} minus {pair.b} so: {signed(pair.difference)} points (95 %: {interval(pair)}), "
+        f"{pair_conclusion(pair)}."
+        for pair in found.pairs
+    ]
+    left_out = [f"{name} is left out: {reason}" for name, reason in found.left_out.items()]
+    asked_all = [f"In whole numbers, weights of 8 bits: {'; '.join(rows)}."] if rows else []
+    return " ".join([*asked_all, *pairs, *left_out])

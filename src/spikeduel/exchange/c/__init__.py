@@ -1,0 +1,300 @@
+"""Networks as C99 in whole numbers, without dependencies; compiled and asked before kept."""
+
+import math
+import re
+import shutil
+import subprocess
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from spikeduel.exchange.exporting import Encoded, Examples, Exported, Run, preparation_of
+from spikeduel.exchange.integers import (
+    MOST_CURRENT,
+    MOST_LISTED,
+    IntegerLayer,
+    IntegerNetwork,
+    Levels,
+    Spiking,
+    integer_network,
+)
+from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.models import Model
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system import __version__
+from spikeduel.system.errors import InputError, SpikeduelError
+
+CHECKS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
+COMPILERS = ("cc", "gcc", "clang")
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("spikeduel.exchange", "c"),
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,
+)
+
+
+def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
+    """Write the folder of a network that is compiled here. Raises `InputError`."""
+    compiler = next(filter(shutil.which, COMPILERS), None)
+    if compiler is None:
+        raise InputError(
+            f"no C compiler is installed ({', '.join(COMPILERS)}): install one to have the program "
+            "checked, as by apt install gcc."
+        )
+    card = model.card
+    images, labels = examples()
+    network = integer_network(model, images)
+    about = _about(network)
+    for name, content in _sources(about).items():
+        (path / name).write_text(content)
+    if card.image_shape[0] in (1, 3):
+        _write_pictures(path / "examples", card, images, labels)
+    program = Program(compiler, path, about["name"])
+    return Exported(
+        {"image": f"uint8 {list(card.image_shape)}, prepared: {'; '.join(preparation_of(card))}"},
+        {f"C99, {compiler} {_version(compiler)}": program.run},
+        lambda prepared, encoded: _expected(network, prepared),
+        about["flash"],
+        about["ram"],
+    )
+
+
+def _expected(network: IntegerNetwork, images: Tensor) -> Run:
+    return Run(network.answers(images.numpy(), RandomKeys(content_keys(images.numpy()))).scores, {})
+
+
+def content_keys(images: np.ndarray) -> np.ndarray:
+    """Return a key for each image uint8 `[N, …]`, uint64 `[N]`: FNV-1a of its pixels, as `main.c`
+    has it.
+    """
+    keys = np.full(len(images), 0xCBF29CE484222325, np.uint64)
+    for pixels in images.reshape(len(images), -1).T:
+        keys = (keys ^ pixels) * np.uint64(0x100000001B3)
+    return keys
+
+
+class Program:
+    """A program compiled of the sources of a network; it lies in a folder that goes with it.
+
+    Raises `SpikeduelError` if the compiler refuses the sources.
+    """
+
+    def __init__(self, compiler: str, sources: Path, name: str, flags: Sequence[str] = ("-O2",)):
+        self.folder = Path(tempfile.mkdtemp(prefix="spikeduel-c-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+        self.path = self.folder / name
+        parts = (self.path, sources / "main.c", sources / f"{name}.c")
+        command = [compiler, *CHECKS, *flags, "-o", *map(str, parts)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SpikeduelError(f"{compiler} refuses the program: {done.stderr.strip()[:300]}")
+
+    def run(self, images: Tensor, encoded: Encoded | None = None) -> Run:
+        """Return the scores of prepared images uint8 `[B, C, H, W]`. Raises `SpikeduelError`."""
+        content = self.folder / "images"
+        content.write_bytes(images.numpy().tobytes())
+        command = [str(self.path), "-s", str(content)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        rows = np.array([line.split() for line in said.splitlines()], np.int64)
+        if (rows[:, 1:].argmax(1) != rows[:, 0]).any():
+            raise SpikeduelError("the program does not answer with its highest score")
+        return Run(rows[:, 1:], {})
+
+
+def _version(compiler: str) -> str:
+    said = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True, check=False)
+    return said.stdout.strip()
+
+
+def _write_pictures(folder: Path, card: ModelCard, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write a training image of each class as PGM or PPM."""
+    folder.mkdir()
+    for label, place in zip(*np.unique(labels, return_index=True), strict=True):
+        kind = "pgm" if card.image_shape[0] == 1 else "ppm"
+        name = re.sub(r"\W+", "-", card.classes[label].lower(), flags=re.ASCII).strip("-")
+        pixels = images[place].transpose(1, 2, 0)
+        Image.fromarray(pixels.squeeze(2) if kind == "pgm" else pixels).save(
+            folder / f"{label}-{name}.{kind}"
+        )
+
+
+def identifier(name: str) -> str:
+    """Return `name` as an identifier of C."""
+    return re.sub(r"\W+|^(?=\d)", "_", name, flags=re.ASCII).strip("_") or "network"
+
+
+def sources(network: IntegerNetwork) -> dict[str, str]:
+    """Return the files of a network by name."""
+    return _sources(_about(network))
+
+
+def memory(network: IntegerNetwork) -> tuple[int, int]:
+    """Return the bytes of constants and of variables."""
+    about = _about(network)
+    return about["flash"], about["ram"]
+
+
+def _sources(about: dict[str, Any]) -> dict[str, str]:
+    name = about["name"]
+    return {
+        made: _TEMPLATES.get_template(template).render(about)
+        for made, template in {
+            f"{name}.h": "network.h.j2",
+            f"{name}.c": "network.c.j2",
+            "main.c": "main.c.j2",
+            "Makefile": "Makefile.j2",
+        }.items()
+    }
+
+
+def _about(network: IntegerNetwork) -> dict[str, Any]:
+    card, layers = network.card, network.layers
+    channels, height, width = card.image_shape
+    spiking = any(isinstance(layer.activation, Spiking) for layer in layers)
+    planes = -(-network.num_steps // 8) if spiking else 1
+    wholes = [(height, width), *((layer.out[1], layer.out[2]) for layer in layers[:-1])]
+    by_event = [not network.is_analogue, *[True] * (len(layers) - 1)]
+    listing = [layer for layer, is_listed in zip(layers, by_event, strict=True) if is_listed]
+    with_values = not spiking or any(layer.most_value >= MOST_LISTED for layer in listing)
+    windows = [
+        math.prod(_places(layer)) * layer.shape[0] if not is_listed else layer.shape[0]
+        for layer, is_listed in zip(layers, by_event, strict=True)
+    ]
+    sizes = {
+        "map": max([1, *(planes * math.prod(layer.out) for layer in layers[:-1])]),
+        "window": max(windows),
+        "events": max(
+            [
+                1,
+                *(
+                    math.prod(_places(layer))
+                    * layer.shape[0]
+                    * (1 if with_values else layer.most_value)
+                    for layer in listing
+                ),
+            ]
+        ),
+        "places": max([1, *(math.prod(_places(layer)) for layer in listing)]),
+        "sums": max(
+            layer.pool_after.rows
+            * layer.out[2]
+            * layer.pool_after.columns
+            * -(-layer.out[0] // 4)
+            * 4
+            for layer in layers
+        ),
+        "membranes": max(layer.out[0] * layer.out[2] for layer in layers),
+    }
+    value_type, channel_type, end_type = (
+        _unsigned(most)
+        for most in (
+            max(layer.most_value for layer in layers),
+            max(layer.shape[0] for layer in layers) - 1,
+            sizes["events"],
+        )
+    )
+    widths = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
+    ram = (
+        2 * sizes["map"]
+        + widths[value_type] * sizes["window"]
+        + (widths[channel_type] + with_values * widths[value_type]) * sizes["events"]
+        + widths[end_type] * (sizes["places"] + 1)
+        + 4 * sizes["sums"]
+    )
+    return {
+        "name": identifier(card.contender),
+        "title": card.title,
+        "version": __version__,
+        "preparation": preparation_of(card),
+        "channels": channels,
+        "height": height,
+        "width": width,
+        "classes": [_quoted(name) for name in card.classes],
+        "encoding": card.encoding or "direct",
+        "random": card.encoding == "rate",
+        "changes": card.encoding in ("rate", "latency", "events"),
+        "num_steps": network.num_steps,
+        "spiking": spiking,
+        "planes": planes,
+        "value_type": value_type,
+        "channel_type": channel_type,
+        "end_type": end_type,
+        "with_values": with_values,
+        "sizes": sizes,
+        "most_current": MOST_CURRENT,
+        "ram": ram + 2 * sizes["membranes"] * spiking,
+        "flash": sum(layer.weight.size + 12 * len(layer.weight) for layer in layers),
+        "layers": [
+            _described(*described) for described in zip(layers, wholes, by_event, strict=True)
+        ],
+    }
+
+
+def _places(layer: IntegerLayer) -> tuple[int, int]:
+    """Return the rows and columns of the places that a row of pooled sums needs."""
+    rows = (layer.pool_after.rows - 1) * layer.stride + layer.weight.shape[2]
+    return rows, layer.shape[2] + layer.padding[1] + layer.padding[3]
+
+
+def _unsigned(most: int) -> str:
+    return next(f"uint{bits}_t" for bits in (8, 16, 32) if most < 2**bits)
+
+
+def _described(layer: IntegerLayer, whole: tuple[int, int], by_event: bool) -> dict[str, Any]:
+    weight = layer.weight.transpose(0, 2, 3, 1)
+    if by_event:
+        rest = -len(weight) % 4
+        weight = np.pad(layer.weight.transpose(2, 3, 1, 0), ((0, 0), (0, 0), (0, 0), (0, rest)))
+    neuron = layer.activation if isinstance(layer.activation, Spiking) else Spiking(0, 0, "none")
+    kind = {Levels: "LEVELS", Spiking: "COUNTS" if layer.is_last else "SPIKES"}
+    before, after = layer.pool_before, layer.pool_after
+    return {
+        "name": layer.name,
+        "shape": layer.shape,
+        "whole": whole,
+        "pool_before": (before.rows, before.columns, int(before.kind == "sum")),
+        "out": layer.out,
+        "pool_after": (after.rows, after.columns, int(after.kind == "sum")),
+        "kernel": layer.weight.shape[2:],
+        "stride": layer.stride,
+        "above": layer.padding[0],
+        "left": layer.padding[1],
+        "right": layer.padding[3],
+        "by_event": int(by_event),
+        "kind": kind.get(type(layer.activation), "SCORES"),
+        "shift": layer.shift,
+        "beta": neuron.beta,
+        "threshold": neuron.threshold,
+        "reset": f"RESET_{neuron.reset_mechanism.upper()}",
+        "most": layer.activation.most if isinstance(layer.activation, Levels) else 0,
+        "weights": _rows(weight),
+        "multipliers": _rows(layer.multiplier),
+        "offsets": _rows(layer.offset),
+    }
+
+
+def _rows(numbers: np.ndarray) -> str:
+    flat = numbers.ravel().tolist()
+    return ",\n".join(
+        ", ".join(map(str, flat[start : start + 24])) for start in range(0, len(flat), 24)
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return a string of C."""
+    return (
+        '"'
+        + "".join(
+            chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+            for byte in text.encode()
+        )
+        + '"'
+    )

@@ -1,0 +1,279 @@
+import subprocess
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from made_models import make, make_recorded
+from spikeduel.exchange import c, exporting
+from spikeduel.exchange.integers import (
+    MOST_MEMBRANE,
+    IntegerLayer,
+    IntegerNetwork,
+    Levels,
+    Pooling,
+    Spiking,
+    integer_network,
+)
+from spikeduel.networks.models import Model
+from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError
+from spikeduel.trials.evaluating import export
+
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
+SPIKING = {"family": "snn", "encoding": "direct", "num_steps": 4}
+LIF = {"neuron": "lif", "beta": 0.9, "threshold": 0.5}
+NO_POOLING = Pooling("max", 1, 1)
+
+
+def images_of(model, number=12, seed=0):
+    shape = (number, *model.card.image_shape)
+    images = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    if model.card.preprocessing.binning:
+        images //= 100
+    return images
+
+
+def varied(model):
+    """Return the model with batch norms that scale, shift and turn around."""
+    torch.manual_seed(3)
+    for part in model.module.modules():
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
+            part.running_mean.uniform_(-0.3, 0.3)
+            part.running_var.uniform_(0.05, 0.5)
+            nn.init.uniform_(part.weight, -0.5, 1.5)
+            nn.init.uniform_(part.bias, -0.5, 0.5)
+    return model
+
+
+def asked_in_c(network, images, folder, flags=SANITIZED):
+    for name, content in c.sources(network).items():
+        (folder / name).write_text(content)
+    program = c.Program("cc", folder, c.identifier(network.card.contender), flags)
+    return program.run(torch.from_numpy(images)).scores
+
+
+MODELS = {
+    "vgg-lif": lambda: make("vgg-lif", **SPIKING, network={**LIF, "width": 4}),
+    "vgg-lif zero avg": lambda: make(
+        "vgg-lif",
+        **SPIKING,
+        network={**LIF, "width": 4, "pooling": "avg", "reset_mechanism": "zero"},
+        image_shape=(3, 15, 19),
+    ),
+    "vgg-relu": lambda: make("vgg-relu", family="cnn", network={"width": 4}),
+    "conv-lif 20 steps": lambda: make(
+        "conv-lif",
+        **{**SPIKING, "num_steps": 20},
+        network={**LIF, "hidden": 7, "neuron": "plif"},
+        image_shape=(1, 11, 13),
+    ),
+    "conv-lif avg": lambda: make(
+        "conv-lif", **SPIKING, network={**LIF, "hidden": 7, "pooling": "avg"}
+    ),
+    "conv-relu avg": lambda: make(
+        "conv-relu", family="cnn", network={"hidden": 7, "pooling": "avg"}, image_shape=(3, 9, 6)
+    ),
+    "dense-lif no reset": lambda: make(
+        "dense-lif", **SPIKING, network={**LIF, "hidden": 9, "reset_mechanism": "none"}
+    ),
+    "dense-relu": lambda: make("dense-relu", family="ann", network={"hidden": 9}),
+    "quantised twin": lambda: make(
+        "dense-lif",
+        **{**SPIKING, "num_steps": 1},
+        network={"hidden": 9, "neuron": "quantised-relu", "activation_bits": 3},
+    ),
+    "dense-snn rate": lambda: make(
+        "dense-snn", **{**SPIKING, "encoding": "rate", "num_steps": 9}, network={**LIF, "hidden": 8}
+    ),
+    "dense-snn latency": lambda: make(
+        "dense-snn", **{**SPIKING, "encoding": "latency"}, network={**LIF, "hidden": 8}
+    ),
+    "small-cnn": lambda: make("small-cnn", family="cnn", network={"hidden": 9}),
+    "recordings": lambda: make_recorded("vgg-lif", width=4)[0],
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_c_gives_the_scores_of_whole_numbers_in_python_which_are_near_the_models(name, tmp_path):
+    model = varied(MODELS[name]())
+    images = images_of(model)
+    network = integer_network(model, images)
+    keys = RandomKeys(c.content_keys(images))
+    expected = network.answers(images, keys).scores
+    assert (asked_in_c(network, images, tmp_path) == expected).all()
+    in_floats, _ = model.predict(images, keys)
+    assert (expected.argmax(1) == in_floats).mean() > 0.7
+    assert len(np.unique(expected, axis=0)) > 1
+
+
+def by_hand(layer, image, num_steps):
+    """Return the scores of one layer over an image `[C][H][W]`, in Python's whole numbers."""
+    (channels, rows, columns), (above, left, _, _) = layer.weight.shape[1:], layer.padding
+    made = []
+    for channel, row, column in product(*map(range, layer.out)):
+        pooled = []
+        for i, j in product(range(layer.pool_after.rows), range(layer.pool_after.columns)):
+            total = 0
+            for k, y, x in product(range(channels), range(rows), range(columns)):
+                at = (row * layer.pool_after.rows + i) * layer.stride + y - above
+                beside = (column * layer.pool_after.columns + j) * layer.stride + x - left
+                if 0 <= at < image.shape[1] and 0 <= beside < image.shape[2]:
+                    total += int(layer.weight[channel, k, y, x]) * int(image[k, at, beside])
+            pooled.append(total)
+        total = max(pooled) if layer.pool_after.kind == "max" else sum(pooled)
+        current = (total * int(layer.multiplier[channel]) + int(layer.offset[channel])) >> (
+            layer.shift
+        )
+        mem = score = 0
+        for _ in range(num_steps):
+            spiked = mem > layer.activation.threshold
+            mem = 0 if spiked and layer.activation.reset_mechanism == "zero" else mem
+            mem = (mem * layer.activation.beta + 2**14) // 2**15 + current
+            if spiked and layer.activation.reset_mechanism == "subtract":
+                mem -= layer.activation.threshold
+            mem = min(max(mem, -MOST_MEMBRANE), MOST_MEMBRANE)
+            score += (mem > layer.activation.threshold) * 2**32 + mem
+        made.append(score)
+    return made
+
+
+@pytest.mark.parametrize("reset_mechanism", ["subtract", "zero", "none"])
+@pytest.mark.parametrize("kind", ["max", "sum"])
+def test_a_layer_is_what_whole_numbers_give_by_hand(kind, reset_mechanism, tmp_path):
+    drawn = np.random.default_rng(5)
+    layer = IntegerLayer(
+        name="only",
+        shape=(2, 7, 8),
+        pool_before=NO_POOLING,
+        weight=drawn.integers(-127, 128, (3, 2, 3, 3), np.int8),
+        stride=2,
+        padding=(1, 0, 1, 1),
+        pool_after=Pooling(kind, 4, 4),
+        # The last channel's membranes reach the end of 16 bits.
+        multiplier=np.array([1_500_000, -1_200_000, 900_000_000]),
+        offset=np.array([2**25, -(2**28), 2**20]),
+        shift=26,
+        most_value=255,
+        most_sum=2**24,
+        activation=Spiking(20_000, 900, reset_mechanism),
+        is_last=True,
+    )
+    card = make("dense-snn", **{**SPIKING, "num_steps": 5}, image_shape=(2, 7, 8)).card
+    network = IntegerNetwork(card, (layer,))
+    images = drawn.integers(0, 256, (4, 2, 7, 8), np.uint8)
+    expected = [by_hand(layer, image, 5) for image in images]
+    assert network.answers(images).scores.tolist() == expected
+    assert asked_in_c(network, images, tmp_path).tolist() == expected
+
+
+def test_levels_are_clamped_and_of_equal_scores_the_first_wins(tmp_path):
+    card = make("dense-relu", family="ann", image_shape=(1, 2, 2)).card
+    weight = np.array([[[[1, 0], [0, 0]]], [[[0, 1], [0, 0]]], [[[0, 0], [1, 0]]]], np.int8)
+    plain = {
+        "pool_before": NO_POOLING,
+        "pool_after": NO_POOLING,
+        "stride": 1,
+        "padding": (0, 0, 0, 0),
+        "multiplier": np.array([2, 2, -2]),
+        "offset": np.zeros(3, np.int64),
+        "shift": 1,
+        "most_value": 255,
+        "most_sum": 255,
+    }
+    first = IntegerLayer("a", (1, 2, 2), weight=weight, activation=Levels(100), **plain)
+    last_weight = np.eye(3, dtype=np.int8).reshape(3, 3, 1, 1)
+    last = IntegerLayer("b", (3, 1, 1), weight=last_weight, activation=None, is_last=True, **plain)
+    network = IntegerNetwork(card, (first, last))
+    images = np.array([[[[255, 101], [7, 0]]], [[[99, 100], [0, 0]]]], np.uint8)
+    assert network.answers(images).scores.tolist() == [[100, 100, 0], [99, 100, 0]]
+    assert asked_in_c(network, images, tmp_path).argmax(1).tolist() == [0, 1]
+
+
+class Chain(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.chain = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.chain(x)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([nn.Flatten(), nn.Linear(100, 4), nn.Linear(4, 3)], "two layers of weights"),
+        ([nn.Flatten(), nn.Linear(100, 4), nn.GELU(), nn.Linear(4, 3)], "gelu|GELU"),
+        ([nn.MaxPool2d(2), nn.Flatten(), nn.Linear(25, 3)], "pools the image itself"),
+        ([nn.Conv2d(1, 4, 3, dilation=2), nn.Flatten(), nn.Linear(144, 3)], "dilation"),
+        ([nn.Conv2d(1, 4, 3), nn.AvgPool2d(3, 2), nn.Flatten(), nn.Linear(36, 3)], "overlap"),
+    ],
+)
+def test_a_layer_without_a_form_in_whole_numbers_is_named_with_the_remedy(layers, said):
+    model = make("dense-relu", family="ann")
+    foreign = Model(Chain(*layers).eval(), model.card)
+    with pytest.raises(InputError, match=said) as error:
+        integer_network(foreign, images_of(model))
+    assert "chain." in str(error.value) or "gelu" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("resnet-silu", {"family": "cnn"}, "silu|SiLU"),
+        ("dense-lif", {**SPIKING, "network": {"neuron": "alif"}}, r"lif1 \(ALIF\).*--neuron lif"),
+    ],
+)
+def test_nothing_is_written_of_a_network_that_c_cannot_hold(name, settings, said, tmp_path):
+    model = make(name, **settings)
+    with pytest.raises(InputError, match=said):
+        export(model, tmp_path / "out", "c", images=images_of(model), labels=np.arange(12) % 3)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
+    model = varied(MODELS["vgg-lif"]())
+    images, labels = images_of(model), np.arange(12) % 3
+    folder = tmp_path / "out"
+    check = export(model, folder, "c", images=images, labels=labels)
+    (program,) = check.programs.values()
+    assert (program.same_label, program.largest_score_difference) == (1.0, 0.0)
+    assert typed.read_json(tmp_path / "out.check.json", exporting.ExportCheck) == check
+    network = integer_network(model, images)
+    assert check.flash == sum(
+        layer.weight.size + 12 * len(layer.weight) for layer in network.layers
+    )
+    said = subprocess.run(
+        ["make", "-C", folder, "answers"], capture_output=True, text=True, check=True
+    ).stdout
+    expected = network.answers(images[:3], RandomKeys(c.content_keys(images[:3]))).scores.argmax(1)
+    answers = [
+        line.split(": ")[1] for line in said.splitlines() if ": " in line and "make" not in line
+    ]
+    assert answers == [model.card.classes[label] for label in expected]
+
+
+@pytest.mark.parametrize("content", [b"", b"P5\n9 9\n255\n", b"P5\n10 10\n255\nabc", b"abc"])
+def test_the_program_refuses_other_pictures(content, tmp_path):
+    model = MODELS["dense-relu"]()
+    network = integer_network(model, images_of(model))
+    for name, text in c.sources(network).items():
+        (tmp_path / name).write_text(text)
+    program = c.Program("cc", tmp_path, "dense_relu", SANITIZED)
+    (tmp_path / "picture").write_bytes(content)
+    done = subprocess.run(
+        [program.path, tmp_path / "picture"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "no picture of 10 x 10 pixels" in done.stderr
+
+
+def test_without_a_compiler_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(c.shutil, "which", lambda name: None)
+    model = MODELS["dense-relu"]()
+    with pytest.raises(InputError, match="no C compiler is installed"):
+        export(model, tmp_path / "out", "c", images=images_of(model), labels=np.arange(12) % 3)
+    assert not list(tmp_path.iterdir())
