@@ -256,6 +256,18 @@ def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
     assert answers == [model.card.classes[label] for label in expected]
 
 
+def test_nothing_of_the_users_is_replaced(tmp_path):
+    model = MODELS["dense-relu"]()
+    (tmp_path / "notes.txt").write_text("mine")
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(InputError, match="Name a new folder"):
+            export(model, path, "c", images=images_of(model), labels=np.arange(12) % 3)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    export(model, tmp_path / "empty", "c", images=images_of(model), labels=np.arange(12) % 3)
+    assert (tmp_path / "empty" / "main.c").is_file()
+
+
 @pytest.mark.parametrize("content", [b"", b"P5\n9 9\n255\n", b"P5\n10 10\n255\nabc", b"abc"])
 def test_the_program_refuses_other_pictures(content, tmp_path):
     model = MODELS["dense-relu"]()

@@ -164,6 +164,8 @@ def export(
     """
     progress = progress or Progress()
     weights = _require_exportable(model, to, weights)
+    if to in FOLDERS and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise InputError(f"{path}: there is something already. Name a new folder, or delete it.")
     written = as_written(model, weights if to not in FOLDERS else "float32")
     with files.atomic_path(path, folder=to in FOLDERS) as temporary:
         progress.say(f"writing {path}")
