@@ -141,13 +141,13 @@ def main() -> None:
             f"{options.sanafe} is missing: python -m venv VENV && VENV/bin/pip install sanafe, "
             "then --sanafe VENV/bin/python"
         )
-    document: dict[str, Any] = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
     for path in options.models:
         model = models.load_model(path)
         images, labels, dataset = evaluating.test_images(model, None, options.images)
         row = compared(model, torch.from_numpy(images), labels, options.sanafe)
         name = " ".join([dataset, row["contender"], row["encoding"], row["reset"]])
         print(f"{name}: {json.dumps(row, indent=1)}", flush=True)
+        document: dict[str, Any] = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
         document["models"][name] = row
         document["environment"] = hardware.environment(hardware.resolve())
         write_json(RESULT, document)

@@ -3,9 +3,10 @@
     VENV/bin/python benchmarks/simulated_chip_sanafe.py FOLDER
 
 It imports SANA-FE and the standard library alone, so that its environment needs nothing else.
-FOLDER has `network.json` and arrays (`simulated_chip.written` says which); `answer.json` and
+FOLDER has `network.json` and arrays (`simulated_chip.write` says which); `answer.json` and
 `spikes.bin` are added. A spike reaches the next layer one step later, so that layer l answers an
-image in steps l to l + T − 1 of the chip; only then it has its bias and its threshold.
+image in steps l to l + T − 1 of the chip. It has its bias in these steps alone, and cannot spike
+after them.
 """
 
 import contextlib

@@ -363,7 +363,7 @@ def simulated_chip() -> str:
     the same prices.
     """
     document = json.loads((HERE / "results" / "simulated-chip.json").read_text())
-    rows = list(document["models"].values())
+    rows = sorted(document["models"].values(), key=lambda row: row["reset"] != "zero")
     names = [f"{row['contender']}, {row['encoding']}, reset {row['reset']}" for row in rows]
     spikes = [
         f"| simulated Loihi, {rows[0]['images']} images | neurons, synapses "
