@@ -48,8 +48,7 @@ NO_FORM = (
 KNOWN_ENCODINGS = ("direct", "rate", "latency", EVENTS)
 
 
-@dataclass(frozen=True)
-class Pooling:
+class Pooling(NamedTuple):
     """Takes the maximum or the sum of `rows` × `columns`."""
 
     kind: Literal["max", "sum"]
@@ -454,6 +453,8 @@ class _Maker:
             most_value <= MOST_VALUE and most_sum <= MOST_SUM,
             "its sums can pass 32 bits: make it smaller.",
         )
+        sides = (self.stride, *self.border, *self.before[1:], *self.after[1:])
+        _require(max(sides) <= 127, "its stride, border or pooling is larger than 127: shrink it.")
         self.layers.append(
             IntegerLayer(
                 name=self.name,

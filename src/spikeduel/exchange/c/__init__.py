@@ -223,7 +223,6 @@ def _about(network: IntegerNetwork) -> dict[str, Any]:
         "changes": card.encoding in ("rate", "latency", "events"),
         "num_steps": network.num_steps,
         "spiking": spiking,
-        "planes": planes,
         "value_type": value_type,
         "channel_type": channel_type,
         "end_type": end_type,
