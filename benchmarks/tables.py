@@ -364,7 +364,11 @@ def simulated_chip() -> str:
     """
     document = json.loads((HERE / "results" / "simulated-chip.json").read_text())
     rows = sorted(document["models"].values(), key=lambda row: row["reset"] != "zero")
-    names = [f"{row['contender']}, {row['encoding']}, reset {row['reset']}" for row in rows]
+    names = [
+        f"{DATA.get(row['dataset'], row['dataset'])}, {row['contender']}, {row['encoding']}, "
+        f"reset {row['reset']}"
+        for row in rows
+    ]
     spikes = [
         f"| simulated Loihi, {rows[0]['images']} images | neurons, synapses "
         "| images with equal spikes | why not | in 8 bits: equal | why not "
