@@ -33,6 +33,8 @@ SECTIONS = {
     "scale": "docs/scale.md",
     "limits": "docs/scale.md",
     "verify": "docs/claims.md",
+    "nir_matrix": "docs/export.md",
+    "nir_conformity": "docs/export.md",
 }
 """Each table, and the page that has it."""
 
@@ -96,7 +98,74 @@ def table(section: str) -> str:
         "across": across,
         "scale": scale,
         "limits": limits,
+        "nir_matrix": nir_matrix,
+        "nir_conformity": nir_conformity,
     }[section]()
+
+
+PROGRAMS = {
+    "snntorch": "snnTorch",
+    "norse": "Norse",
+    "spikingjelly": "SpikingJelly",
+    "sinabs": "Sinabs",
+    "rockpool": "Rockpool",
+}
+
+
+def nir_matrix() -> str:
+    """Which programs give the spikes of our NIR files, or where they differ first."""
+    rows = json.loads((HERE / "results" / "nir-matrix.json").read_text())["rows"]
+    networks = list(dict.fromkeys(row["network"] for row in rows if "network" in row))
+
+    def said(row: dict[str, Any]) -> str:
+        if row.get("equal"):
+            return "equal"
+        if "error" in row:
+            return f"not read ({row['error'].partition(':')[0]})"
+        return f"layer {row['layer']}, step {row['step']}"
+
+    lines = [
+        f"| program | nir | {' | '.join(networks)} |",
+        "|---|---|" + "---|" * len(networks),
+    ]
+    for program, title in PROGRAMS.items():
+        cells: dict[tuple[str, str], list[str]] = {}
+        for row in rows:
+            if row["program"] == program and "network" in row:
+                version = f"{title} {row['versions'][program]}"
+                cells.setdefault((version, row["versions"]["nir"]), []).append(said(row))
+        alike: dict[tuple[str, str], list[str]] = {}
+        for (version, nir), outcome in cells.items():
+            alike.setdefault((version, " | ".join(outcome)), []).append(nir)
+        lines += [
+            f"| {version} | {', '.join(sorted(versions))} | {outcome} |"
+            for (version, outcome), versions in alike.items()
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def nir_conformity() -> str:
+    """Accuracies that programs published with one graph, and whether ours is level with them."""
+    document = json.loads((HERE / "results" / "nir-conformity.json").read_text())
+
+    def interval(row: dict[str, Any]) -> str:
+        return f"{100 * row['accuracy']:.2f} ({100 * row['low']:.2f}–{100 * row['high']:.2f})"
+
+    lines = [
+        f"Imported here: {interval(document['imported'])} % of {document['imported']['n']} "
+        "recordings.",
+        "",
+        "| program | published, % | in our interval | its rule | by that rule here, % |",
+        "|---|---|---|---|---|",
+    ]
+    for program, row in document["programs"].items():
+        held = "yes" if row["in_interval"] else "**no**"
+        by_rule = document["rules"].get(row["rule"])
+        lines.append(
+            f"| {program} | {100 * row['published']:.2f} | {held} | {row['rule']} "
+            f"| {interval(by_rule) if by_rule else '–'} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def events() -> str:

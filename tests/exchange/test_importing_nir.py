@@ -17,6 +17,7 @@ import made_recordings
 from damage import FUZZED
 from spikeduel.exchange.nir import METADATA
 from spikeduel.networks.models import load_model, save_model
+from spikeduel.networks.plain import CubaLIF
 from spikeduel.networks.preprocessing import Binning
 from spikeduel.settings.recipes import events, strong
 from spikeduel.system.errors import InputError
@@ -28,6 +29,15 @@ RANDOM = np.random.default_rng(0)
 def lif(shape=(5,), **changes):
     full = {"tau": 1e-3, "r": 2.0, "v_leak": 0.0, "v_threshold": 0.3, "v_reset": 0.0, **changes}
     return nir.LIF(
+        **{name: np.broadcast_to(np.float32(value), shape).copy() for name, value in full.items()}
+    )
+
+
+def cuba(shape=(5,), **changes):
+    """As snnTorch writes its `Synaptic`: r is tau_mem / dt, and w_in tau_syn / dt."""
+    full = {"tau_mem": 1e-3, "tau_syn": 5e-4, "r": 10.0, "v_leak": 0.0, "v_threshold": 1.5}
+    full |= {"v_reset": 0.0, "w_in": 5.0, **changes}
+    return nir.CubaLIF(
         **{name: np.broadcast_to(np.float32(value), shape).copy() for name, value in full.items()}
     )
 
@@ -109,6 +119,53 @@ def test_neurons_that_differ_keep_their_own_values(tmp_path):
     np.testing.assert_allclose(slower.beta, [0.75, 0.9, 0.95, 0.975, 0.995], rtol=1e-6)
 
 
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_synaptic_neurons_compute_what_snntorch_and_nirs_equations_say(gain, tmp_path):
+    from snntorch.import_nir import import_from_nir
+
+    graph = chain(affine(5, 16), cuba(w_in=5.0 * gain), affine(3, 5))
+    path = written(graph, tmp_path / "a.nir")
+    model = import_model(path, num_steps=9)
+    save_model(tmp_path / "a.safetensors", model)
+    images = RANDOM.integers(0, 256, (20, 1, 4, 4), np.uint8)
+    (spk,) = load_model(tmp_path / "a.safetensors").trace(images).spk.values()
+    x = images.reshape(20, 16) / 255
+    current = x @ graph.nodes["n0"].weight.T + graph.nodes["n0"].bias
+    synapse, v = np.zeros((2, 20, 5))
+    spikes = []
+    for t in range(9):
+        # Euler's steps of tau_syn·I' = −I + w_in·x, with 0.2, and tau_mem·v' = −v + r·I, with 0.1.
+        synapse = synapse + 0.2 * (-synapse + 5 * gain * current)
+        v = v + 0.1 * (-v + 10 * synapse)
+        spikes.append(v > 1.5)
+        assert np.array_equal(spk[t].numpy() > 0, spikes[-1])
+        v = np.where(spikes[-1], 0, v)
+    assert 0.05 < np.mean(spikes) < 0.95
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = import_from_nir(nir.read(path))
+    scores, state = 0, None
+    with torch.no_grad():
+        for _ in range(9):
+            output, state = theirs(torch.tensor(x, dtype=torch.float32), state)
+            scores = scores + output / 9
+    np.testing.assert_allclose(model.predict(images)[1], scores.softmax(1), atol=1e-5)
+
+
+def test_a_synaptic_neuron_carries_its_state_from_step_to_step():
+    neuron = CubaLIF(alpha=0.8, beta=0.9, threshold=0.7)
+    current = torch.rand(6, 3, 5, generator=torch.Generator().manual_seed(0))
+    spk, mem, last = neuron.over_time(current, None, with_mem=True)
+    state = neuron.initial_state(current[0])
+    for now, expected in zip(current, spk, strict=True):
+        one, state = neuron.step(now, state)
+        assert torch.equal(one, expected)
+    assert 0 < spk.mean() < 1
+    for name in ("mem", "syn"):
+        torch.testing.assert_close(state[name], last[name])
+    torch.testing.assert_close(mem[-1], last["mem"])
+
+
 def test_convolutions_pooling_and_an_if_that_counts(tmp_path):
     kernel = np.ones((2, 1, 3, 3), np.float32)
     two, no = np.array([2, 2]), np.array([0, 0])
@@ -142,6 +199,14 @@ def test_convolutions_pooling_and_an_if_that_counts(tmp_path):
         (lambda: dense(r=-1.0), "r must be above 0"),
         (lambda: dense(v_threshold=0.0), "thresholds must be above 0"),
         (lambda: dense(tau=np.nan), "shorter than a step"),
+        (lambda: chain(affine(5, 16), cuba(tau_syn=5e-5), affine(3, 5)), "shorter than a step"),
+        (lambda: chain(affine(5, 16), cuba(w_in=0.0), affine(3, 5)), "so must its weight w_in"),
+        (
+            lambda: chain(
+                affine(5, 16), cuba(tau_syn=[1e-3, 2e-3, 3e-3, 4e-3, 5e-3]), affine(3, 5)
+            ),
+            "n1: its neurons differ, and a CubaLIF .* Run the graph",
+        ),
         (
             lambda: chain(affine(5, 16), nir.Scale(np.ones(5)), affine(3, 5)),
             "n1: Scale is not among",
@@ -159,14 +224,45 @@ def test_what_cannot_be_expressed_is_refused_with_its_reason(graph, problem, tmp
         import_model(written(graph(), tmp_path / "a.nir"))
 
 
-@pytest.mark.parametrize(
-    ("change", "edge"), [("append", ("n1", "n0")), ("remove", ("n1", "n2"))], ids=["circle", "gap"]
-)
-def test_loops_and_branches_are_refused(change, edge, tmp_path):
+def wired(change, edge):
     graph = dense()
     getattr(graph.edges, change)(edge)
-    with pytest.raises(InputError, match=r"not one chain .*: branches and circles"):
-        import_model(written(graph, tmp_path / "a.nir"))
+    return graph
+
+
+def recurrent(neurons):
+    """A layer of neurons whose spikes come back through weights, as snnTorch writes it."""
+    graph = chain(affine(5, 16), neurons, affine(3, 5))
+    graph.nodes["w_rec"] = affine(5, 5)
+    graph.edges += [("n1", "w_rec"), ("w_rec", "n1")]
+    return graph
+
+
+def nested():
+    inner = chain(lif(), given=(5,), out=(5,))
+    return chain(affine(5, 16), inner, affine(3, 5))
+
+
+@pytest.mark.parametrize(
+    ("graph", "problem"),
+    [
+        (lambda: wired("append", ("n1", "n0")), "node n0: its output comes back to it"),
+        (lambda: wired("append", ("n1", "n1")), "node n1: its output comes back to it"),
+        (lambda: wired("append", ("n0", "output")), "node n0: its output goes to n1 and output"),
+        (lambda: wired("remove", ("n1", "n2")), "node n2: not on the way from the input"),
+        (lambda: wired("remove", ("n2", "output")), "node output: not on the way from the input"),
+        (lambda: recurrent(lif()), "node n1: its output comes back to it, and recurrent"),
+        (lambda: recurrent(cuba()), "node n1: its output comes back to it, and recurrent"),
+        (nested, "node n1: NIRGraph is not among"),
+    ],
+    ids=["circle", "loop", "branch", "gap", "open", "recurrent-lif", "recurrent-cuba", "nested"],
+)
+def test_circles_and_branches_are_refused_by_the_nodes_name(graph, problem, tmp_path):
+    path = written(graph(), tmp_path / "a.nir")
+    with pytest.raises(InputError, match=problem) as raised:
+        import_model(path)
+    assert "Run the graph in the program that wrote it" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def noted(about, path):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spikeduel.networks.foreign import NeuronCost, family_of, known, spiking_layers
-from spikeduel.networks.plain import PooledCounts
+from spikeduel.networks.plain import CubaLIF, PooledCounts
 from spikeduel.spiking.neurons import ALIF, IF, LIF, PLIF, LeakyReadout, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
 
@@ -25,6 +25,7 @@ neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
         (ALIF(0.9), NeuronCost(2, states=2, resets=2, multi_step=True)),
         (LeakyReadout(0.9).integrator, NeuronCost(1, resets=0, multi_step=True, spikes=False)),
         (PooledCounts(), NeuronCost(0, states=4, resets=0, adds=4, multi_step=True)),
+        (CubaLIF(0.9, 0.8, 1.0), NeuronCost(2, states=2, resets=0, adds=2, multi_step=True)),
         (snntorch.Leaky(beta=0.9), NeuronCost(1)),
         (snntorch.Leaky(beta=1.0), NeuronCost(0)),
         (snntorch.Leaky(beta=torch.tensor([0.9, 1.0])), NeuronCost(1)),

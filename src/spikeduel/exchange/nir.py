@@ -2,8 +2,9 @@
 
 NIR is the neuromorphic intermediate representation (Pedersen et al. 2024).
 NIR has continuous time; a step lasts `dt`. In: beta = 1 − dt/tau, and v/(r·dt/tau) is the membrane
-of a `LIF` that resets to zero. NIR resets at once and spikeduel one step later, before the next
-current, which is the same. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 − beta), so
+of a `LIF` that resets to zero; the current of a `CubaLIF` is filtered before, by alpha = 1 −
+dt/tau_syn. NIR resets at once and spikeduel one step later, before the next current, which is the
+same. Out: r = 1, tau = dt/(1 − beta) and the threshold times (1 − beta), so
 that tools with r (snnTorch) and without (Norse) agree.
 """
 
@@ -57,7 +58,8 @@ STEP_SECONDS = 1e-4
 """Default seconds of a time step: snnTorch's convention."""
 MOST_BYTES, MOST_UNPACKED_BYTES = 1 << 28, 1 << 30
 MOST_NODES, MOST_ENTRIES = 1000, 50_000
-NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF")
+NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF", "CubaLIF")
+ELSEWHERE = "Run the graph in the program that wrote it, or train a network without that."
 METADATA = "spikeduel"
 
 Part = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -229,23 +231,47 @@ def _require_harmless(file: Any) -> None:
 
 
 def _chain(graph: Any) -> list[str]:
-    edges = set(map(tuple, graph.edges))
-    following = dict(edges)
+    """Return the nodes' names from input to output. Raises `InputError` naming the node at a
+    circle or a branch.
+    """
+    if len(graph.nodes) > MOST_NODES:
+        raise InputError(f"it has more than {MOST_NODES:,} nodes, which cannot be imported.")
+    following: dict[str, list[str]] = {name: [] for name in graph.nodes}
+    for source, target in sorted(set(map(tuple, graph.edges))):
+        following[source].append(target)
     names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)][:1]
-    while names and len(names) < len(graph.nodes) and names[-1] in following:
-        names.append(following[names[-1]])
-    if (
-        not names
-        or len(set(names)) != len(graph.nodes)
-        or len(edges) != len(names) - 1
-        or len(names) > MOST_NODES
-        or not isinstance(graph.nodes.get(names[-1]), nir.Output)
-    ):
-        raise InputError(
-            f"its nodes are not one chain from input to output of at most {MOST_NODES:,} nodes: "
-            "branches and circles, as of a recurrent network, cannot be imported."
-        )
+    while names and (targets := following[names[-1]]):
+        with naming(f"node {visible(names[-1])[:80]}"):
+            if names[-1] in _reached(following, targets):
+                raise InputError(
+                    "its output comes back to it, and recurrent connections cannot be imported. "
+                    f"{ELSEWHERE}"
+                )
+            if len(targets) > 1:
+                shown = " and ".join(visible(target)[:80] for target in targets[:4])
+                raise InputError(
+                    f"its output goes to {shown}, and branches cannot be imported. {ELSEWHERE}"
+                )
+        names.append(targets[0])
+    for name in graph.nodes:
+        if name not in names:
+            raise InputError(
+                f"node {visible(name)[:80]}: not on the way from the input, and only a chain of "
+                f"nodes from input to output can be imported. {ELSEWHERE}"
+            )
+    if not names or not isinstance(graph.nodes[names[-1]], nir.Output):
+        raise InputError(f"it has no chain of nodes from input to output. {ELSEWHERE}")
     return names
+
+
+def _reached(following: dict[str, list[str]], targets: list[str]) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(targets)
+    while waiting:
+        if (name := waiting.pop()) not in reached:
+            reached.add(name)
+            waiting += following[name]
+    return reached
 
 
 def _layer(node: Any, dt: float) -> Part:
@@ -282,37 +308,56 @@ def _layer(node: Any, dt: float) -> Part:
             raise InputError("it flattens some dimensions only.")
         return {"type": "Flatten"}, {}
     if kind not in NODES:
-        raise InputError(f"{kind} is not among {', '.join(NODES)}, which can be imported.")
+        raise InputError(
+            f"{kind} is not among {', '.join(NODES)}, which can be imported. {ELSEWHERE}"
+        )
     return _neurons(node, dt)
 
 
 def _neurons(node: Any, dt: float) -> Part:
     beta: np.ndarray
     threshold: np.ndarray
+    alpha = np.zeros(1)
     resistance = np.atleast_1d(np.array(node.r, np.float64))
     if isinstance(node, nir.IF):
         # Tools let a step of an IF add r times its current, whatever a step lasts.
         beta, gain, v_leak = np.ones_like(resistance), resistance, 0
     else:
-        share = dt / np.atleast_1d(np.array(node.tau, np.float64))
+        tau = node.tau_mem if isinstance(node, nir.CubaLIF) else node.tau
+        share = dt / np.atleast_1d(np.array(tau, np.float64))
         beta, gain, v_leak = 1 - share, resistance * share, node.v_leak
+    if isinstance(node, nir.CubaLIF):
+        share = dt / np.atleast_1d(np.array(node.tau_syn, np.float64))
+        alpha, gain = 1 - share, gain * share * np.array(node.w_in, np.float64)
     if np.any(np.asarray(v_leak) != 0) or np.any(np.asarray(node.v_reset) != 0):
         raise InputError(
             "its neurons leak or reset to a value other than 0; spikeduel's leak and reset to 0."
         )
-    threshold = np.atleast_1d(np.array(node.v_threshold, np.float64)) / gain
+    with np.errstate(divide="ignore", invalid="ignore"):
+        threshold = np.atleast_1d(np.array(node.v_threshold, np.float64)) / gain
     for is_right, problem in (
-        ((beta >= 0) & (beta <= 1), "time constants are shorter than a step: give a smaller --dt."),
-        (gain > 0, "resistance r must be above 0."),
+        (
+            (beta >= 0) & (beta <= 1) & np.all((alpha >= 0) & (alpha <= 1)),
+            "time constants are shorter than a step: give a smaller --dt.",
+        ),
+        (gain > 0, "resistance r must be above 0, and so must its weight w_in."),
         (threshold > 0, "thresholds must be above 0."),
     ):
         if not np.all(is_right):
             raise InputError(f"its {problem}")
-    beta, threshold = (
-        np.array(values, np.float32) for values in np.broadcast_arrays(beta, threshold)
+    alpha, beta, threshold = (
+        np.array(values, np.float32) for values in np.broadcast_arrays(alpha, beta, threshold)
     )
-    if np.unique(beta).size == np.unique(threshold).size == 1:
-        numbers = {"beta": float(beta.flat[0]), "threshold": float(threshold.flat[0])}
+    is_alike = all(np.unique(values).size == 1 for values in (alpha, beta, threshold))
+    numbers = {"beta": float(beta.flat[0]), "threshold": float(threshold.flat[0])}
+    if isinstance(node, nir.CubaLIF):
+        if not is_alike:
+            raise InputError(
+                "its neurons differ, and a CubaLIF is imported with one value for all of them. "
+                f"{ELSEWHERE}"
+            )
+        return {"type": "CubaLIF", "alpha": float(alpha.flat[0]), **numbers}, {}
+    if is_alike:
         return {"type": "LIF", **numbers, "reset_mechanism": "zero"}, {}
     layer = {"type": "EachItsOwnLIF", "shape": list(beta.shape), "reset_mechanism": "zero"}
     return layer, {"beta": beta, "thresholds": threshold}
@@ -366,7 +411,7 @@ def _reasons(model: Model) -> Iterator[str]:
         return
     for neuron in (layer for layer in layers if isinstance(layer, Neuron)):
         if not isinstance(neuron, LIF) or isinstance(neuron, ALIF):
-            yield f"NIR has no neuron like {type(neuron).__name__}: train with --neuron lif."
+            yield f"NIR is written with LIF, not {type(neuron).__name__}: train with --neuron lif."
             continue
         beta = torch.as_tensor(neuron.beta)
         if neuron.reset_mechanism != "zero":

@@ -152,6 +152,11 @@ KNOWN: dict[tuple[str, str], Known] = {
             0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True
         )
     ),
+    ("spikeduel", "CubaLIF"): Known(
+        lambda module: NeuronCost(
+            _leaks(module.alpha, module.beta), states=2, resets=0, adds=2, multi_step=True
+        )
+    ),
     ("snntorch", "Leaky"): _snntorch(lambda module: _leaks(module.beta)),
     ("snntorch", "Lapicque"): _snntorch(lambda module: 1),
     ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha, module.beta), 2),

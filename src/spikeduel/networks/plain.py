@@ -5,6 +5,7 @@ the layer before, or of `inputs`: earlier layers' numbers, -1 for images.
 """
 
 import inspect
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.spiking import ConstantInput, as_sequence, over_time
+from spikeduel.spiking import ConstantInput, as_sequence, kernels, over_time
 from spikeduel.spiking.kernels import Dynamics
 from spikeduel.spiking.neurons import LIF, Neuron, State
 from spikeduel.system.errors import InputError, unknown, visible
@@ -138,12 +139,43 @@ class EachItsOwnLIF(LIF):
         return super().dynamics._replace(threshold=self.get_buffer("thresholds"))
 
 
+class CubaLIF(Neuron):
+    """A `LIF` that a spike resets to zero, with a filtered current: syn[t] = alpha·syn[t−1] + I[t].
+
+    NIR calls it current-based; snnTorch's `Synaptic` and Norse's `CubaLIF` are the same. `alpha`
+    and `beta` are decays per step.
+    """
+
+    def __init__(self, alpha: float, beta: float, threshold: float) -> None:
+        super().__init__()
+        self.alpha, self.beta, self.threshold = alpha, beta, threshold
+
+    def initial_state(self, current: Tensor) -> State:
+        return {name: torch.zeros_like(current, dtype=torch.float32) for name in ("mem", "syn")}
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        before = {name: state[name].unsqueeze(0) for name in state} if state else {}
+        filtering, firing = Dynamics(math.inf, "none"), Dynamics(self.threshold, "zero")
+        _, syn, last_syn = kernels.scan(current, self.alpha, filtering, before.get("syn"))
+        spk, mem, last_mem = kernels.scan(
+            syn, self.beta, firing, before.get("mem"), with_mem=with_mem
+        )
+        spk = spk.to(as_sequence(current).dtype)
+        return spk, mem, {"mem": last_mem[0], "syn": last_syn[0]}
+
+
 LAYERS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
         *(nn.Flatten, nn.Linear, nn.Conv2d, nn.ZeroPad2d, nn.MaxPool2d),
         *(nn.AvgPool2d, nn.AdaptiveAvgPool2d, ChannelsLastFlatten, Affine, Scale),
-        *(AsPretrained, Add, Concat, PooledCounts, LIF, EachItsOwnLIF),
+        *(AsPretrained, Add, Concat, PooledCounts, LIF, EachItsOwnLIF, CubaLIF),
     )
 }
 
