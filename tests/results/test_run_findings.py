@@ -19,7 +19,7 @@ from spikeduel.results.run_findings import (
 )
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import has_converged
-from spikeduel.settings.recipes import baseline
+from spikeduel.settings.recipes import baseline, chip, strong
 
 EXPERIMENT = baseline(seeds=3)
 UNTUNED = finding("untuned")
@@ -633,3 +633,9 @@ def test_a_margin_above_the_errors_is_a_caveat():
         "contender": "snn",
         "errors": pytest.approx(0.004),
     }
+
+
+def test_the_recipe_for_chips_says_what_it_costs():
+    (told,) = with_id(caveats(experiment=chip("digits")), "for_chips")
+    assert told == finding("for_chips")
+    assert with_id(caveats(experiment=strong("digits")), "for_chips") == []

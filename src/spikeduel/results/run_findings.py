@@ -362,6 +362,12 @@ def own_settings(run: RunContext) -> Iterator[Values]:
         yield {"settings": run.experiment.own_settings}
 
 
+@finds("for_chips")
+def for_chips(run: RunContext) -> Iterator[Values]:
+    if run.experiment.recipe == "chip":
+        yield {}
+
+
 @finds("untuned")
 def untuned(run: RunContext) -> Iterator[Values]:
     if not run.tuning and not run.experiment.own_settings:
