@@ -87,7 +87,7 @@ PUBLISHED = {
     "Nengo": (98.11, "NIR's"),
     "Norse": (98.11, "NIR's"),
     "SpiNNaker 2": (98.20, "input of 0 or 1"),
-    "Sinabs": (98.47, "Sinabs's reset"),
+    "Sinabs": (98.47, "Sinabs's reset, 8 bits"),
     "Speck (chip)": (95.40, "Sinabs's reset, 8 bits"),
     "snnTorch": (97.85, "leak, subtracting reset"),
     "Spyx": (97.12, "spikes a step late, subtracting reset"),

@@ -79,8 +79,8 @@ def _written(folder: Path, name: str, num_images: int) -> list[np.ndarray]:
     model = Model(build(card).eval(), card)
     for layer in model.module.modules():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.running_mean.uniform_(-0.3, 0.3)
-            layer.running_var.uniform_(0.05, 0.5)
+            layer.get_buffer("running_mean").uniform_(-0.3, 0.3)
+            layer.get_buffer("running_var").uniform_(0.05, 0.5)
     some = torch.from_numpy(np.array(prepared.images[-num_images:]))
     labels = np.array(prepared.labels[-num_images:])
     path = folder / f"{name}.nir"

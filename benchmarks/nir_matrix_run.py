@@ -63,15 +63,18 @@ PROGRAMS: dict[str, Callable[[Any], nn.Module]] = {
     "sinabs": sinabs,
     "rockpool": rockpool,
 }
-NEURONS = ("Leaky", "Synaptic", "LIFBoxCell", "IAFCell", "LIFNode", "IFNode", "LIFSqueeze")
-NEURONS += ("IAFSqueeze", "LIFTorch", "LIFNeuronTorch", "_NIRStatefulModule")
+NEURONS = (
+    *("Leaky", "Synaptic", "LIFBoxCell", "IAFCell", "LIFNode", "IFNode", "_NIRStatefulModule"),
+    *("LIFSqueeze", "IAFSqueeze", "LIFTorch", "LIFNeuronTorch"),
+)
+"""Classes of layers of neurons; SpikingJelly's are in a wrapper, which alone is called."""
 
 
 def main() -> None:
     program, folder = sys.argv[1], Path(sys.argv[2])
     names = {program, "nir", "nirtorch", "torch"}
     versions = {name: importlib.metadata.version(name) for name in sorted(names)}
-    rows = {}
+    rows: dict[str, Any] = {}
     for path in sorted(folder.glob("*.nir")):
         frames = torch.from_numpy(np.load(path.with_suffix(".npz"))["frames"])
         # Programs warn and print while they read.

@@ -317,7 +317,7 @@ def _layer(node: Any, dt: float) -> Part:
 def _neurons(node: Any, dt: float) -> Part:
     beta: np.ndarray
     threshold: np.ndarray
-    alpha = np.zeros(1)
+    alpha: np.ndarray = np.zeros(1)
     resistance = np.atleast_1d(np.array(node.r, np.float64))
     if isinstance(node, nir.IF):
         # Tools let a step of an IF add r times its current, whatever a step lasts.
