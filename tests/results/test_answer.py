@@ -574,6 +574,16 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
         assert "int8 operations" not in rows(made)[0]
 
 
+def test_a_network_that_does_not_run_on_the_device_is_not_taken():
+    made = [
+        timed("snn", 0.8, 1.0, controls=in_whole_numbers(1e6, 0.8)),
+        timed("cnn", 0.9, 1.0),
+    ]
+    experiment = replace(baseline(), answer_for="cortex-m")
+    found = results(made, [pair(-0.1, accuracy_a=0.8)], experiment=experiment)
+    assert decide(found).take == "snn"
+
+
 @pytest.mark.parametrize("cheaper", ["spiking", "other", None])
 def test_for_a_chip_its_accounting_alone_decides(cheaper):
     trials = [

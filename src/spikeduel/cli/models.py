@@ -367,8 +367,9 @@ def export(
     """Write a model for another program, checked on test images before it is called done.
 
     The file is run, and must give the model's label on 99.9 % of the images and its scores within
-    0.0001 wherever no spike differs; else it is not written, and the exit code is 1. Both sides
-    compute in float32. The outcome goes to FILE.check.json. Needs: pip install 'spikeduel[export]'
+    0.0001 wherever no spike differs, both in float32; C must give every score of the same whole
+    numbers in Python. Else it is not written, and the exit code is 1. The outcome goes to
+    FILE.check.json. ONNX and NIR need: pip install 'spikeduel[export]'; C a compiler of C.
     """
     from spikeduel.exchange import exporting
     from spikeduel.trials import evaluating

@@ -164,7 +164,8 @@ def export(
     """
     progress = progress or Progress()
     weights = _require_exportable(model, to, weights)
-    if to in FOLDERS and path.exists() and not (path.is_dir() and not any(path.iterdir())):
+    is_empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    if to in FOLDERS and (path.is_symlink() or path.exists()) and not is_empty:
         raise InputError(f"{path}: there is something already. Name a new folder, or delete it.")
     written = as_written(model, weights if to not in FOLDERS else "float32")
     with files.atomic_path(path, folder=to in FOLDERS) as temporary:
@@ -243,7 +244,7 @@ def lines(check: ExportCheck) -> list[str]:
     """Return sentences on `check`."""
     where = {
         "nir": "not in the file, as NIR has no softmax",
-        "c": "not in the program, which has whole numbers alone",
+        "c": "not in the program, whose header says how they follow from its whole numbers",
     }.get(check.format, "output probabilities")
     name, takes = next(iter(check.inputs.items()))
     sentences = [
@@ -259,7 +260,7 @@ def lines(check: ExportCheck) -> list[str]:
         lost = check.accuracy_float32 - check.accuracy
         sentences.append(
             f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 "
-            f"weights {100 * check.accuracy:.2f} % (lost: {lost * 100:.2f} points)."
+            f"weights {100 * check.accuracy:.2f} % ({-100 * lost:+.2f} points)."
         )
     if check.flash is not None:
         sentences.append(

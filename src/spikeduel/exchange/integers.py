@@ -150,10 +150,14 @@ class Answers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class IntegerNetwork:
-    """Layers, run over `num_steps` steps (1: without time); `card` is of the network in floats."""
+    """Layers, run over `num_steps` steps (1: without time); `card` is of the network in floats.
+
+    The network's scores are `score_unit` times those in whole numbers; None of last neurons.
+    """
 
     card: ModelCard
     layers: tuple[IntegerLayer, ...]
+    score_unit: float | None = None
 
     @property
     def num_steps(self) -> int:
@@ -257,7 +261,9 @@ def integer_network(model: Model, images: np.ndarray) -> IntegerNetwork:
     if maker.weight is not None:
         maker.close(None)
     *before, last = maker.layers
-    return IntegerNetwork(card, (*before, replace(last, is_last=True)))
+    layers = (*before, replace(last, is_last=True))
+    unit = maker.unit / (card.num_steps or 1) if last.activation is None else None
+    return IntegerNetwork(card, layers, unit)
 
 
 def _chain(model: Model) -> Iterator[tuple[str, nn.Module]]:
@@ -472,7 +478,7 @@ class _Maker:
                 activation=activation and activation[0],
             )
         )
-        self.unit = unit if activation and isinstance(activation[0], Levels) else 1.0
+        self.unit = 1.0 if activation and isinstance(activation[0], Spiking) else unit
         self.most = activation[0].most if activation and isinstance(activation[0], Levels) else 1
         self._begin()
 

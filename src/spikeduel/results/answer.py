@@ -91,6 +91,11 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
     if len(accuracies) == 1:
         return Answer(take=next(iter(learned)), reason="alone")
     experiment = results.experiment
+    if costs.quantity == "operations" and costs.values:
+        # A network without a form in whole numbers does not run there.
+        learned = {name: share for name, share in learned.items() if name in costs.values}
+        if not learned:
+            return Answer(take=None, reason="nothing_learned")
     take = choose(
         learned,
         results.comparison.pair,

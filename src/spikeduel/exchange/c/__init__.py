@@ -12,6 +12,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -32,6 +33,8 @@ from spikeduel.system import __version__
 from spikeduel.system.errors import InputError, SpikeduelError
 
 CHECKS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
+FEW = 128
+"""Training images of which one of each class goes into the folder, of those answered right."""
 COMPILERS = ("cc", "gcc", "clang")
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("spikeduel.exchange", "c"),
@@ -56,7 +59,9 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
     for name, content in _sources(about).items():
         (path / name).write_text(content)
     if card.image_shape[0] in (1, 3):
-        _write_pictures(path / "examples", card, images, labels)
+        answers = _expected(network, torch.from_numpy(images[:FEW])).scores.argmax(1)
+        is_right = answers == labels[:FEW]
+        _write_pictures(path / "examples", card, images[:FEW][is_right], labels[:FEW][is_right])
     program = Program(compiler, path, about["name"])
     return Exported(
         {"image": f"uint8 {list(card.image_shape)}, prepared: {'; '.join(preparation_of(card))}"},
@@ -115,7 +120,7 @@ def _version(compiler: str) -> str:
 
 
 def _write_pictures(folder: Path, card: ModelCard, images: np.ndarray, labels: np.ndarray) -> None:
-    """Write a training image of each class as PGM or PPM."""
+    """Write an image of each class as PGM or PPM."""
     folder.mkdir()
     for label, place in zip(*np.unique(labels, return_index=True), strict=True):
         kind = "pgm" if card.image_shape[0] == 1 else "ppm"
@@ -214,6 +219,7 @@ def _about(network: IntegerNetwork) -> dict[str, Any]:
         "title": card.title,
         "version": __version__,
         "preparation": preparation_of(card),
+        "probability_scale": network.score_unit and network.score_unit / (card.temperature or 1.0),
         "channels": channels,
         "height": height,
         "width": width,
