@@ -152,7 +152,7 @@ def measure(
     schedule = [*[None, *models, *list(models)[-2::-1]] * REPEATS, None]
     progress.say(
         f"measuring joules by {meter.source}: {len(schedule)} windows of {seconds:.0f} s or more. "
-        f"Leave the machine alone."
+        f"Leave the machine alone{' and the log going on' if log else ''}."
     )
 
     def work(name: str | None, seconds: float) -> tuple[float, float, int]:
