@@ -136,6 +136,15 @@ def test_an_edit_of_the_results_is_named_whatever_the_hashes_say(run, change, pl
     assert any(place in found.place for found in discrepancies(run))
 
 
+def test_a_run_from_before_a_setting_holds(run):
+    def older(content):
+        del content["experiment"]["whitening"], content["comparison"]["without_time"]
+
+    edit_results(run, older)
+    put_hashes_right(run)
+    assert discrepancies(run) == []
+
+
 def test_what_was_measured_is_held_by_its_hash_alone(run):
     edit_results(run, set_at("environment", "cpu", by=str.upper))
     assert {found.file for found in discrepancies(run)} == {crate.FILE}
