@@ -34,7 +34,7 @@ def lif(shape=(5,), **changes):
 
 
 def cuba(shape=(5,), **changes):
-    """As snnTorch writes its `Synaptic`: r is tau_mem / dt, and w_in tau_syn / dt."""
+    """Return a node as snnTorch writes its `Synaptic`: r is tau_mem / dt, and w_in tau_syn / dt."""
     full = {"tau_mem": 1e-3, "tau_syn": 5e-4, "r": 10.0, "v_leak": 0.0, "v_threshold": 1.5}
     full |= {"v_reset": 0.0, "w_in": 5.0, **changes}
     return nir.CubaLIF(
