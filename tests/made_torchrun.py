@@ -15,6 +15,7 @@ from spikeduel.networks import building
 from spikeduel.networks.models import Model
 from spikeduel.networks.training_step import TrainingStep
 from spikeduel.settings.recipes import baseline
+from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
@@ -87,9 +88,14 @@ def run_trial(store):
 def main(folder):
     """Run the part of each process of torchrun."""
     plant(folder)
-    with process_group():
-        (folder / "outcomes.json").write_text(json.dumps(train_all(folder)))
-        run_trial(folder / "store")
+    try:
+        with process_group():
+            (folder / "outcomes.json").write_text(json.dumps(train_all(folder)))
+            run_trial(folder / "store")
+    except SpikeduelError as error:  # each process says its own, as the command does
+        (folder / "said").mkdir(exist_ok=True)
+        (folder / "said" / os.environ["RANK"]).write_text(str(error))
+        raise
 
 
 def torchrun(folder):

@@ -50,8 +50,7 @@ def test_two_processes_train_to_the_numbers_of_one_and_end_together(tmp_path):
     for name in ("gone on", "gone on after ReLU"):  # one process begins what two go on with
         with pytest.raises(KeyboardInterrupt):
             made_torchrun.loop(name, tmp_path / f"{name}.pt", StopsAfterOneEpoch()).run()
-    code, lines = Forked(lambda: made_torchrun.torchrun(tmp_path)).ended()
-    said = "\n".join(lines)
+    code, _ = Forked(lambda: made_torchrun.torchrun(tmp_path)).ended()
     outcomes = json.loads((tmp_path / "outcomes.json").read_text())
     for name, alone in expected.items():
         together = outcomes[name]
@@ -62,9 +61,10 @@ def test_two_processes_train_to_the_numbers_of_one_and_end_together(tmp_path):
         difference = np.linalg.norm(np.subtract(together["weights"], alone["weights"]))
         assert difference < 1e-3 * np.linalg.norm(alone["weights"]), name
     # Then a step fails in the second process, in the third epoch of a trial.
+    # torchrun reports whichever process it finds ended first, which may be the one left alone.
     assert code != 0
-    assert "ValueError: planted" in said
-    assert "Finished epochs are saved" in said
+    said = (tmp_path / "said" / "1").read_text()
+    assert "broke off in process 2 of 2 (ValueError: planted). Finished epochs are saved" in said
     processes = [Path("/proc", path.read_text()) for path in (tmp_path / "processes").iterdir()]
     assert len(processes) == 2
     assert not any(process.exists() for process in processes)
