@@ -1,0 +1,63 @@
+"""The twins at equal precision: accuracy in whole numbers over seeds, on the whole test set.
+
+    python benchmarks/equal_precision.py [--dataset fashion-mnist] [--data-dir PATH] [--seeds 4]
+        [--epochs 3] [--threads N] [--runs DIR]
+
+Two comparisons of vgg-lif and vgg-relu, trained for the same epochs: by the recipe strong, whose
+networks are rounded after training, and by the recipe int8, whose weights are whole numbers in
+training. Each asks its networks in whole numbers of 8 bits (`--int8`). What the store holds is not
+trained again. The result goes to benchmarks/results/equal-precision.json under the data set's name.
+"""
+
+import argparse
+from pathlib import Path
+
+from spikeduel.comparing import compare
+from spikeduel.settings.recipes import RECIPES
+from spikeduel.system import files
+from spikeduel.system.hardware import compute_on
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.typed import plain, write_json
+
+RESULT = Path(__file__).parent / "results" / "equal-precision.json"
+TWINS = ("vgg-lif", "vgg-relu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--dataset", default="fashion-mnist")
+    parser.add_argument("--data-dir")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--runs", type=Path, default=Path("runs/equal-precision"))
+    options = parser.parse_args()
+    if options.threads:
+        compute_on(options.threads)
+
+    rows = {}
+    for recipe in ("strong", "int8"):
+        settings = {"epochs": options.epochs, "seeds": options.seeds, "contenders": TWINS}
+        experiment = RECIPES[recipe](
+            options.dataset, data_dir=options.data_dir, int8=True, device="cpu", **settings
+        )
+        out = options.runs / f"{options.dataset}-{recipe}"
+        made = compare(experiment, out, options.runs / "store", TerminalProgress())
+        trials = [trial for trial in made.results.trials if trial.test]
+        rows[recipe] = {
+            **settings,
+            "environment": plain(made.results.environment),
+            "accuracy": {
+                name: [trial.test.accuracy for trial in trials if trial.contender == name]
+                for name in TWINS
+            },
+            "in_whole_numbers": plain(made.results.comparison.equal_precision),
+        }
+        known = files.read_json(RESULT) if RESULT.is_file() else {}
+        write_json(RESULT, {**known, options.dataset: rows})
+
+
+if __name__ == "__main__":
+    main()
