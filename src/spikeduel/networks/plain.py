@@ -153,10 +153,6 @@ class CubaLIF(Neuron):
     def initial_state(self, current: Tensor) -> State:
         return {name: torch.zeros_like(current, dtype=torch.float32) for name in ("mem", "syn")}
 
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
-        return spk[0], last
-
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
     ) -> tuple[Tensor, Tensor, State]:

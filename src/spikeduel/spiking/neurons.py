@@ -24,8 +24,8 @@ _CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 class Neuron(nn.Module):
     """Base class of neurons: `spk, mem = neuron(current)`, all `[T, B, …]`.
 
-    A subclass has `step`, and `initial_state` if its state is more than a membrane. Nothing is kept
-    between calls, but for `carried_state`.
+    A subclass has `step` or `over_time`, and `initial_state` if its state is more than a membrane.
+    Nothing is kept between calls, but for `carried_state`.
     """
 
     def initial_state(self, current: Tensor) -> State:
@@ -34,7 +34,10 @@ class Neuron(nn.Module):
 
     def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
         """Return spikes `[B, …]` and the next state for `current` `[B, …]`."""
-        raise TypeError(f"{type(self).__name__} must define step(current, state).")
+        if type(self).over_time is Neuron.over_time:
+            raise TypeError(f"{type(self).__name__} must define step(current, state).")
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
 
     def forward(
         self, current: Tensor | ConstantInput, *, with_mem: bool = True
@@ -115,10 +118,6 @@ class LIF(Neuron):
             name: torch.zeros_like(current, dtype=_wide(current))
             for name in _STATE_NAMES[: self.dynamics.state_size]
         }
-
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
-        return spk[0], last
 
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
@@ -223,9 +222,6 @@ class ReLU(Neuron):
 
     def activation(self, current: Tensor) -> Tensor:
         return current.relu()
-
-    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
-        return self.activation(current), {"mem": current.to(_wide(current))}
 
     def over_time(
         self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
