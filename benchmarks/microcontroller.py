@@ -53,7 +53,7 @@ def measured(
     experiment = Experiment(dataset=model.card.dataset)
     if data_dir:
         experiment = replace(experiment, data_dir=data_dir)
-    examples, _ = evaluating.training_images(model, experiment, 512, Progress())
+    examples, _ = evaluating.training_images(model, experiment, Progress())
     images, labels, _ = evaluating.test_images(model, experiment, num_images, store=folder)
     network = integer_network(model, examples)
     keys = c.content_keys(images)

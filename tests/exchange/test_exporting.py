@@ -13,6 +13,7 @@ from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import (
     Agreement,
     Run,
+    as_int8,
     folded,
     reference_run,
     rounded_to_int8,
@@ -221,3 +222,13 @@ def test_weights_by_hand():
         layer.weight, torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.02]])
     )
     assert torch.equal(layer.bias, bias)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scales_have_the_type_of_the_weights(dtype):
+    weight = np.random.default_rng(0).normal(size=(3, 2, 2, 2)).astype(dtype)
+    weight[1] = 0
+    values, scale = as_int8(weight)
+    assert (values.dtype, scale.dtype, scale.shape) == (np.int8, dtype, (3, 1, 1, 1))
+    assert np.abs(values).max(axis=(1, 2, 3)).tolist() == [127, 0, 127]
+    assert (np.abs(values * scale - weight) <= 0.5000001 * scale).all()

@@ -84,6 +84,11 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     return (Split(*_limited(prepared, train, val, experiment.limit, rng), test, kind),)
 
 
+def evenly(indices: np.ndarray, most: int) -> np.ndarray:
+    """Return at most `most` of `indices` `[N]`, evenly spread."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)]
+
+
 def can_fold(prepared: Prepared, experiment: Experiment, num_folds: int) -> bool:
     """Return True if `num_folds` folds are possible where there are none."""
     with suppress(InputError):

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, neurons_watched
+from spikeduel.networks.training_step import rounded
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron, QuantisedReLU, ReLU
 from spikeduel.spiking.random_keys import RandomKeys
@@ -57,6 +58,8 @@ class Exported(NamedTuple):
 
 Examples = Callable[[], tuple[np.ndarray, np.ndarray]]
 """Returns images uint8 `[N, C, H, W]` and labels int64 `[N]` of the training part."""
+NUM_EXAMPLES = 512
+"""Training images that the ranges of whole numbers are measured on."""
 Exporter = Callable[[Model, Path, str, Examples], Exported]
 """Writes a float32 model to a path with weights of the named type.
 
@@ -152,7 +155,8 @@ def export(
     to: str = "onnx",
     weights: str | None = None,
     progress: Progress | None = None,
-    examples: Examples | None = None,
+    *,
+    examples: Examples,
 ) -> ExportCheck:
     """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
@@ -170,9 +174,7 @@ def export(
     written = as_written(model, weights if to not in FOLDERS else "float32")
     with files.atomic_path(path, folder=to in FOLDERS) as temporary:
         progress.say(f"writing {path}")
-        exported = EXPORTERS[to](
-            written, temporary, weights, examples or (lambda: test_images()[:2])
-        )
+        exported = EXPORTERS[to](written, temporary, weights, examples)
         images, labels, dataset = test_images()
         check = ExportCheck(
             spikeduel=__version__,
@@ -416,18 +418,14 @@ def rounded_to_int8(module: nn.Module) -> nn.Module:
     """Round weights to int8, in place, batch norms folded in."""
     for layer in folded(module).modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
-            values, scale = as_int8(layer.weight.numpy())
-            layer.weight.copy_(torch.from_numpy(values * scale))
+            torch.mul(*rounded(layer.weight, 8), out=layer.weight)
     return module
 
 
 def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return int8 values −127 … 127 and float32 scales `[channels, 1, …]` with a product near
-    `weight`.
-    """
-    largest = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    return np.rint(weight / scale).astype(np.int8), scale
+    """Return `rounded` weights, int8, and scales `[channels, 1, …]` of the weight's type."""
+    values, scale = rounded(torch.tensor(weight), 8)
+    return values.numpy().astype(np.int8), scale.numpy()
 
 
 def probabilities_of(card: ModelCard) -> str:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.exchange.exporting import flat
+from spikeduel.exchange.exporting import as_int8, flat
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.converting import traced
 from spikeduel.networks.models import Model
@@ -441,14 +441,12 @@ class _Maker:
     def close(self, activation: tuple[Spiking | Levels, float] | None) -> None:
         """Finish the layer. Raises `InputError`."""
         assert self.weight is not None
-        largest = np.abs(self.weight).max(axis=(1, 2, 3))
-        steps = np.where(largest > 0, largest / 127, 1)
-        weight = np.rint(self.weight / steps[:, None, None, None]).astype(np.int8)
+        weight, steps = as_int8(self.weight)
         before, after = (
             pooling.rows * pooling.columns if pooling.kind == "sum" else 1
             for pooling in (self.before, self.after)
         )
-        scale = self.gain * steps * self.unit / (before * after)
+        scale = self.gain * steps.ravel() * self.unit / (before * after)
         unit = np.abs(scale).max() / SCORE_UNITS if activation is None else activation[1]
         shift = min(30 - math.frexp(np.abs(scale / unit).max())[1], MOST_SHIFT)
         multiplier = np.rint(scale / unit * 2.0**shift).astype(np.int64)

@@ -107,16 +107,14 @@ def in_whole_numbers(
     from spikeduel.exchange.integers import integer_network
 
     network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
-    answers, truth, operations = [], [], []
-    for images, labels, indices in batches:
-        given = network.answers(images.numpy(), RandomKeys.for_evaluation(indices))
-        answers.append(given.scores.argmax(1))
-        operations.append(given.operations)
-        truth.append(labels)
-    answered, right = np.concatenate(answers), np.concatenate(truth)
+    answers = [
+        (labels, *network.answers(images.numpy(), RandomKeys.for_evaluation(indices)))
+        for images, labels, indices in batches
+    ]
+    truth, scores, operations = map(np.concatenate, zip(*answers, strict=True))
     flash, ram = c.memory(network)
-    cost = WholeNumbers(flash=flash, ram=ram, operations=float(np.concatenate(operations).mean()))
-    return classified(model.card.classes, right, answered), cost
+    cost = WholeNumbers(flash=flash, ram=ram, operations=float(operations.mean()))
+    return classified(model.card.classes, truth, scores.argmax(1)), cost
 
 
 def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:

@@ -76,13 +76,14 @@ class TrainingRules:
     weight_bits: int | None = None
 
 
-def rounded(weight: Tensor, bits: int) -> Tensor:
-    """Return `weight` `[O, …]` in whole steps, of which the largest weight of a channel is
-    2^(`bits` − 1) − 1.
+def rounded(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
+    """Return whole numbers, at most 2^(`bits` − 1) − 1, and steps `[O, 1, …]` with a product near
+    `weight` `[O, …]`, all of the weight's type.
     """
     largest = weight.abs().amax(tuple(range(1, weight.dim())), keepdim=True)
     step = largest / (2 ** (bits - 1) - 1)
-    return (weight / step.where(step > 0, 1)).round() * step
+    step = step.where(step > 0, 1)
+    return (weight / step).round(), step
 
 
 def _never_compiled(kind: type[T]) -> type[T]:
@@ -143,11 +144,10 @@ class Optimizer:
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         self._taken = 0
         self._optimizers = list(_made(module, self.weights, rules))
-        weighted = (part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear))
         self.unrounded = [
             (layer.weight, layer.weight.detach().clone())
-            for layer in weighted
-            if rules.weight_bits is not None
+            for layer in (module.modules() if rules.weight_bits else ())
+            if isinstance(layer, nn.Conv2d | nn.Linear)
         ]
         self._round()
 
@@ -186,8 +186,9 @@ class Optimizer:
 
     @torch.no_grad()
     def _round(self) -> None:
-        for weight, unrounded in self.unrounded:
-            weight.copy_(rounded(unrounded, self.rules.weight_bits or 8))
+        if bits := self.rules.weight_bits:
+            for weight, unrounded in self.unrounded:
+                torch.mul(*rounded(unrounded, bits), out=weight)
 
     def _share_of_rate(self) -> float:
         if self.rules.schedule == "constant":

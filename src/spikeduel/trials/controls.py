@@ -15,6 +15,8 @@ from spikeduel.data.catalogue import binned
 from spikeduel.data.disk_arrays import Rows
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
+from spikeduel.data.splits import evenly
+from spikeduel.exchange.exporting import NUM_EXAMPLES
 from spikeduel.measuring.correctness import (
     classification,
     classified,
@@ -42,17 +44,16 @@ from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.trial import load
 
 INT8_COST = "int8-cost"
-NUM_EXAMPLES = 512
-"""Training images that ranges of whole numbers are measured on."""
 
 
 @dataclass(frozen=True)
 class Control:
     """A control of a trial.
 
-    Controls `of_recordings` change what all contenders see; the others are of spiking networks on
-    images. Either it is trained with `train` replacing settings, or `ask` returns answers to the
-    test images. Answers of the trial's own network are `paired`, seed by seed.
+    Controls `of_recordings` change what all contenders see, those `of_all` ask all contenders on
+    any data, by a setting of their own, and the others are of spiking networks on images. Either
+    it is trained with `train` replacing settings, or `ask` returns answers to the test images.
+    Answers of the trial's own network are `paired`, seed by seed.
     """
 
     title: str
@@ -62,6 +63,7 @@ class Control:
     ask: "Callable[[ControlContext], Classification] | None" = None
     paired: bool = False
     of_recordings: bool = False
+    of_all: bool = False
     change: Change = "none"
     """Change of the recordings that are trained on, or asked about."""
     bits: bool = False
@@ -158,8 +160,7 @@ def _in_whole_numbers(context: ControlContext) -> Classification:
     trial, held = context.trial, context.prepared.held
 
     def ask() -> Classification:
-        places = np.linspace(0, len(trial.split.train) - 1, NUM_EXAMPLES).astype(int)
-        examples = EvaluationBatches(*held, np.unique(trial.split.train[places]))
+        examples = EvaluationBatches(*held, evenly(trial.split.train, NUM_EXAMPLES))
         batches = EvaluationBatches(*held, trial.split.test)
         answers, cost = in_whole_numbers(load(trial, context.store), examples, batches)
         context.store.save_measure(trial.key, INT8_COST, cost)
@@ -242,6 +243,7 @@ CONTROLS: dict[str, Control] = {
         "the trained network with int8 weights, int32 sums, ReLUs of 8 bits, membranes of 16",
         ask=_in_whole_numbers,
         paired=True,
+        of_all=True,
     ),
 }
 """Controls by name, in the order of tables."""
@@ -255,8 +257,11 @@ def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
         name: control
         for name, control in CONTROLS.items()
         if "converted" not in trial.settings
-        if (experiment.asks_in_whole_numbers if name == INT8 else is_controlled)
-        if name == INT8 or control.of_recordings == is_recorded
+        if (
+            experiment.asks_in_whole_numbers
+            if control.of_all
+            else is_controlled and control.of_recordings == is_recorded
+        )
     }
 
 
@@ -314,8 +319,8 @@ def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
     assert context.control.ask is not None
     num_steps = context.num_steps if context.control.spikes else None
     answers = context.control.ask(context)
-    is_int8 = context.control is CONTROLS[INT8]
-    cost = context.store.measure(context.trial.key, INT8_COST, WholeNumbers) if is_int8 else None
+    kept, key = context.store, context.trial.key
+    cost = kept.measure(key, INT8_COST, WholeNumbers) if context.control.of_all else None
     return answers, {"num_steps": num_steps, "whole_numbers": cost}
 
 

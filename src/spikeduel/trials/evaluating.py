@@ -16,6 +16,7 @@ from spikeduel.data import Prepared, Split, catalogue, pictures
 from spikeduel.data.events import formats
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
+from spikeduel.data.splits import evenly
 from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import ExportCheck
 from spikeduel.networks import models, shipped
@@ -34,7 +35,7 @@ from spikeduel.trials.store import Place, images_digest, opened
 PARTS = ("test", "all")
 NUM_METERED = 1024
 """Most test images whose answers are metered."""
-NUM_EXPORTED, NUM_EXAMPLES = 1000, 512
+NUM_EXPORTED = 1000
 FEW = 16
 """Images that are labelled without compiled kernels."""
 _NAME_IT = (
@@ -182,19 +183,17 @@ def test_images(
         experiment = trained_on(model)
         require_the_same(model.card, experiment, progress)
     prepared, split = _test_part(model.card, experiment, progress, store)
-    places = np.linspace(0, len(split.test) - 1, min(most, len(split.test))).astype(int)
-    return *_some(prepared, split.test[places]), prepared.name
+    return *_some(prepared, evenly(split.test, most)), prepared.name
 
 
 def training_images(
-    model: Model, experiment: Experiment | None, most: int, progress: Progress
+    model: Model, experiment: Experiment | None, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `most` training images, evenly spread: uint8 `[N, C, H, W]`, int64 `[N]`.
-    Raises `InputError`.
+    """Return `NUM_EXAMPLES` training images, or all of fewer, evenly spread: uint8 `[N, C, H, W]`,
+    int64 `[N]`. Raises `InputError`.
     """
     prepared, split = _split(model.card, experiment or trained_on(model), progress)
-    places = np.linspace(0, len(split.train) - 1, min(most, len(split.train))).astype(int)
-    return _some(prepared, split.train[places])
+    return _some(prepared, evenly(split.train, exporting.NUM_EXAMPLES))
 
 
 def examples(
@@ -399,6 +398,7 @@ def export(
     weights: str | None = None,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
+    examples: tuple[np.ndarray, np.ndarray] | None = None,
     experiment: Experiment | None = None,
     num_images: int = NUM_EXPORTED,
     progress: Progress | None = None,
@@ -411,7 +411,8 @@ def export(
     program must give 99.9 % of the labels, scores within 1e-4 where no spike flipped, and at most
     0.1 % other spikes. `weights="int8"` is compared with rounded weights. Raises `InputError` if
     the format cannot express the model, `ExportDisagrees` if the check fails; then nothing is
-    written.
+    written. The ranges of whole numbers (`to="c"`) are measured on `examples`, images and labels of
+    the training part (default: of its data).
     """
     progress = progress or Progress()
 
@@ -422,13 +423,15 @@ def export(
 
     if (images is None) != (labels is None):
         raise InputError("images and labels go together: give both, or neither.")
-
-    def examples() -> tuple[np.ndarray, np.ndarray]:
-        if images is not None and labels is not None:
-            return images, labels
-        return training_images(model, experiment, NUM_EXAMPLES, progress)
-
-    return exporting.export(model, Path(path), labelled_images, to, weights, progress, examples)
+    return exporting.export(
+        model,
+        Path(path),
+        labelled_images,
+        to,
+        weights,
+        progress,
+        examples=lambda: examples or training_images(model, experiment, progress),
+    )
 
 
 def import_model(

@@ -55,20 +55,18 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
     card = model.card
     images, labels = examples()
     network = integer_network(model, images)
-    about = _about(network)
-    for name, content in _sources(about).items():
+    for name, content in sources(network).items():
         (path / name).write_text(content)
     if card.image_shape[0] in (1, 3):
         answers = _expected(network, torch.from_numpy(images[:FEW])).scores.argmax(1)
         is_right = answers == labels[:FEW]
         _write_pictures(path / "examples", card, images[:FEW][is_right], labels[:FEW][is_right])
-    program = Program(compiler, path, about["name"])
+    program = Program(compiler, path, identifier(card.contender))
     return Exported(
         {"image": f"uint8 {list(card.image_shape)}, prepared: {'; '.join(preparation_of(card))}"},
         {f"C99, {compiler} {_version(compiler)}": program.run},
         lambda prepared, encoded: _expected(network, prepared),
-        about["flash"],
-        about["ram"],
+        *memory(network),
     )
 
 
@@ -138,16 +136,7 @@ def identifier(name: str) -> str:
 
 def sources(network: IntegerNetwork) -> dict[str, str]:
     """Return the files of a network by name."""
-    return _sources(_about(network))
-
-
-def memory(network: IntegerNetwork) -> tuple[int, int]:
-    """Return the bytes of constants and of variables."""
     about = _about(network)
-    return about["flash"], about["ram"]
-
-
-def _sources(about: dict[str, Any]) -> dict[str, str]:
     name = about["name"]
     return {
         made: _TEMPLATES.get_template(template).render(about)
@@ -160,64 +149,80 @@ def _sources(about: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _about(network: IntegerNetwork) -> dict[str, Any]:
-    card, layers = network.card, network.layers
-    channels, height, width = card.image_shape
+def memory(network: IntegerNetwork) -> tuple[int, int]:
+    """Return the bytes of constants and of variables."""
+    layout = _layout(network)
+    return layout["flash"], layout["ram"]
+
+
+def _layout(network: IntegerNetwork) -> dict[str, Any]:
+    """Return types of numbers, elements of the arrays (`sizes`), and bytes of `flash` and `ram`.
+
+    Layers `by_event` list values above 0 before they multiply; `with_values`: the values too.
+    """
+    layers = network.layers
     spiking = any(isinstance(layer.activation, Spiking) for layer in layers)
     planes = -(-network.num_steps // 8) if spiking else 1
-    wholes = [(height, width), *((layer.out[1], layer.out[2]) for layer in layers[:-1])]
     by_event = [not network.is_analogue, *[True] * (len(layers) - 1)]
-    listing = [layer for layer, is_listed in zip(layers, by_event, strict=True) if is_listed]
-    with_values = not spiking or any(layer.most_value >= MOST_LISTED for layer in listing)
-    windows = [
-        math.prod(_places(layer)) * layer.shape[0] if not is_listed else layer.shape[0]
-        for layer, is_listed in zip(layers, by_event, strict=True)
+    listed = [layer for layer, is_listed in zip(layers, by_event, strict=True) if is_listed]
+    with_values = not spiking or any(layer.most_value >= MOST_LISTED for layer in listed)
+    events = [
+        _places(layer) * layer.shape[0] * (1 if with_values else layer.most_value)
+        for layer in listed
     ]
     sizes = {
         "map": max([1, *(planes * math.prod(layer.out) for layer in layers[:-1])]),
-        "window": max(windows),
-        "events": max(
-            [
-                1,
-                *(
-                    math.prod(_places(layer))
-                    * layer.shape[0]
-                    * (1 if with_values else layer.most_value)
-                    for layer in listing
-                ),
-            ]
+        "window": max(
+            layer.shape[0] * (1 if is_listed else _places(layer))
+            for layer, is_listed in zip(layers, by_event, strict=True)
         ),
-        "places": max([1, *(math.prod(_places(layer)) for layer in listing)]),
+        "events": max([1, *events]),
+        "places": max([1, *map(_places, listed)]),
         "sums": max(
-            layer.pool_after.rows
-            * layer.out[2]
-            * layer.pool_after.columns
-            * -(-layer.out[0] // 4)
-            * 4
+            math.prod(layer.pool_after[1:]) * layer.out[2] * -(-layer.out[0] // 4) * 4
             for layer in layers
         ),
         "membranes": max(layer.out[0] * layer.out[2] for layer in layers),
     }
-    value_type, channel_type, end_type = (
-        _unsigned(most)
+    value, channel, end = (
+        next(bits for bits in (8, 16, 32) if most < 2**bits)
         for most in (
             max(layer.most_value for layer in layers),
             max(layer.shape[0] for layer in layers) - 1,
             sizes["events"],
         )
     )
-    widths = {"uint8_t": 1, "uint16_t": 2, "uint32_t": 4}
-    ram = (
-        2 * sizes["map"]
-        + widths[value_type] * sizes["window"]
-        + (widths[channel_type] + with_values * widths[value_type]) * sizes["events"]
-        + widths[end_type] * (sizes["places"] + 1)
-        + 4 * sizes["sums"]
+    bits = (
+        16 * sizes["map"]
+        + value * sizes["window"]
+        + (channel + with_values * value) * sizes["events"]
+        + end * (sizes["places"] + 1)
+        + 32 * sizes["sums"]
+        + 16 * spiking * sizes["membranes"]
     )
     return {
+        "spiking": spiking,
+        "by_event": by_event,
+        "with_values": with_values,
+        "value_type": f"uint{value}_t",
+        "channel_type": f"uint{channel}_t",
+        "end_type": f"uint{end}_t",
+        "sizes": sizes,
+        "flash": sum(layer.weight.size + 12 * len(layer.weight) for layer in layers),
+        "ram": bits // 8,
+    }
+
+
+def _about(network: IntegerNetwork) -> dict[str, Any]:
+    """Return the values of the templates."""
+    card, layers, layout = network.card, network.layers, _layout(network)
+    channels, height, width = card.image_shape
+    wholes = [(height, width), *((layer.out[1], layer.out[2]) for layer in layers[:-1])]
+    return layout | {
         "name": identifier(card.contender),
         "title": card.title,
         "version": __version__,
+        "checks": " ".join(CHECKS),
         "preparation": preparation_of(card),
         "probability_scale": network.score_unit and network.score_unit / (card.temperature or 1.0),
         "channels": channels,
@@ -228,29 +233,15 @@ def _about(network: IntegerNetwork) -> dict[str, Any]:
         "random": card.encoding == "rate",
         "changes": card.encoding in ("rate", "latency", "events"),
         "num_steps": network.num_steps,
-        "spiking": spiking,
-        "value_type": value_type,
-        "channel_type": channel_type,
-        "end_type": end_type,
-        "with_values": with_values,
-        "sizes": sizes,
         "most_current": MOST_CURRENT,
-        "ram": ram + 2 * sizes["membranes"] * spiking,
-        "flash": sum(layer.weight.size + 12 * len(layer.weight) for layer in layers),
-        "layers": [
-            _described(*described) for described in zip(layers, wholes, by_event, strict=True)
-        ],
+        "layers": list(map(_described, layers, wholes, layout["by_event"])),
     }
 
 
-def _places(layer: IntegerLayer) -> tuple[int, int]:
-    """Return the rows and columns of the places that a row of pooled sums needs."""
+def _places(layer: IntegerLayer) -> int:
+    """Return the number of places that a row of pooled sums needs."""
     rows = (layer.pool_after.rows - 1) * layer.stride + layer.weight.shape[2]
-    return rows, layer.shape[2] + layer.padding[1] + layer.padding[3]
-
-
-def _unsigned(most: int) -> str:
-    return next(f"uint{bits}_t" for bits in (8, 16, 32) if most < 2**bits)
+    return rows * (layer.shape[2] + layer.padding[1] + layer.padding[3])
 
 
 def _described(layer: IntegerLayer, whole: tuple[int, int], by_event: bool) -> dict[str, Any]:
