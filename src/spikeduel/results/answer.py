@@ -91,11 +91,11 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
     if len(accuracies) == 1:
         return Answer(take=next(iter(learned)), reason="alone")
     experiment = results.experiment
-    if costs.quantity == "operations" and costs.values:
+    if costs.quantity == "operations":
         # A network without a form in whole numbers does not run there.
         learned = {name: share for name, share in learned.items() if name in costs.values}
         if not learned:
-            return Answer(take=None, reason="nothing_learned")
+            return Answer(take=None, reason="none_runs")
     take = choose(
         learned,
         results.comparison.pair,
@@ -268,9 +268,15 @@ def was_busy(results: Results, *ids: str) -> bool:
     return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
 
 
-def on_gpu(results: Results) -> bool:
-    """Return True if answers were timed on a GPU."""
-    return (results.environment or {}).get("device") not in (None, "cpu")
+def timed_elsewhere(results: Results) -> bool:
+    """Return True if the answer is for a processor or a GPU, and times are of the other."""
+    device = (results.environment or {}).get("device") or "cpu"
+    return results.experiment.answer_for == ("gpu" if device == "cpu" else "cpu")
+
+
+def are_times_void(results: Results) -> bool:
+    """Return True if times of answers decide nothing: of a busy machine, or of another device."""
+    return was_busy(results) or timed_elsewhere(results)
 
 
 def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
@@ -278,9 +284,7 @@ def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
     if that is not known.
     """
     nobody = structs.replace(costs, leader=None)
-    is_disturbed = costs.quantity == "answer" and (
-        was_busy(results) or (results.experiment.answer_for == "gpu" and not on_gpu(results))
-    )
+    is_disturbed = costs.quantity == "answer" and are_times_void(results)
     if not {one, other} <= costs.values.keys() or is_disturbed:
         return nobody
     cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)

@@ -174,10 +174,13 @@ Reason = Literal[
     "leakage",
     "longer_training",
     "nothing_learned",
+    "none_runs",
     "not_finished",
     "alone",
 ]
-"""Why a contender is taken, or none. "cheaper": it leads in `Answer.decided_by`."""
+"""Why a contender is taken, or none. "cheaper": it leads in `Answer.decided_by`;
+"none_runs": on the device that the answer is for.
+"""
 
 
 class Lead(Frozen):

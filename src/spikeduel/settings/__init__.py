@@ -110,7 +110,7 @@ class Experiment:
     int8: Annotated[
         bool,
         setting(
-            "Ask every trained network in whole numbers too, and compare them so.",
+            "Compare the trained networks in whole numbers too, as a microcontroller has them.",
             "Weights of 8 bits, sums of 32, ReLUs of 8, membranes of 16, as export --to c writes "
             "them; ranges are measured on training images. Says accuracy, bytes and operations.",
             needs=("comparing",),
@@ -293,7 +293,7 @@ class Experiment:
     weight_bits: Annotated[
         Annotated[int, Meta(ge=2, le=8)] | None,
         setting(
-            "Train with weights that are whole numbers of so many bits, a scale for each channel.",
+            "Weights are whole numbers of N bits, a scale each channel, in training and after.",
             "They are rounded after every step, which goes on from those before rounding; with 8, "
             "--int8 and export --to c round them no further.",
             metavar="N",

@@ -1,6 +1,6 @@
 """The answer in words."""
 
-from spikeduel.results.answer import cheaper, on_gpu, was_busy
+from spikeduel.results.answer import are_times_void, cheaper, timed_elsewhere
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
 from spikeduel.results.findings import sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results
@@ -17,9 +17,11 @@ RULE = (
     "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
     "lies within it and the interval ends within three times as much. With --for speed, energy or "
     "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
-    "by less than 1.1 times nobody leads. --for cpu and gpu are speed, cortex-m the operations in "
-    "whole numbers, loihi the energy by that chip's published prices. In energy, somebody leads "
-    "where all accountings that count the memory of both agree. --tolerance sets the tolerance. If "
+    "by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, timed there. With "
+    "--for cortex-m, it is operations in whole numbers, and a contender that export --to c cannot "
+    "write is not taken. With --for loihi, it is energy by the published prices of that chip. In "
+    "energy, somebody leads where all accountings that count the memory of both agree. --tolerance "
+    "sets the tolerance. If "
     "several would be taken in place of the most accurate, the most accurate of these is compared "
     "with the others of them, and so on. Where the machine was busy, times decide nothing. Nobody "
     "is taken where test images leak into training, nor where the one that is ahead was trained "
@@ -60,6 +62,8 @@ _WHY_NOT: dict[Reason, str] = {
     "leakage": "test images leak into training, so that these scores measure memory",
     "longer_training": "the more accurate one was trained longer: its lead is not shown",
     "nothing_learned": "no contender is shown to have learned anything",
+    "none_runs": "no contender that learned anything has a form in whole numbers: take vgg-lif and "
+    "vgg-relu, which have one",
     "not_finished": "no trial was finished",
     "too_few_images": "the test images are too few",
 }
@@ -82,6 +86,10 @@ DISTANCE = {
     ),
 }
 """Distance of an answer for a device from a measurement on it."""
+_ELSEWHERE = {
+    "cpu": "Answers were timed on a GPU, so that times decide nothing: take --device cpu.",
+    "gpu": "Answers were timed on a CPU, so that times decide nothing: take --device cuda.",
+}
 _SETTLES = {
     "--minutes": "trains longer, so that all learn something",
     "--epochs": "trains longer, so that all learn something",
@@ -113,8 +121,8 @@ def headline(results: Results) -> str:
 def _distance(results: Results) -> str:
     """Return how far an answer for a device is from a measurement on it; "" of other questions."""
     device = results.experiment.answer_for
-    if device == "gpu" and not on_gpu(results):
-        return " No GPU answered here, so that times decide nothing: --device cuda measures one."
+    if timed_elsewhere(results):
+        return f" {_ELSEWHERE[device]}"
     return f" {DISTANCE[device]}" if device in DISTANCE else ""
 
 
@@ -206,7 +214,7 @@ def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
         case "size":
             smaller = "smaller" if is_cheaper else "larger"
             return is_cheaper, f"its weights are {times} {smaller}"
-    if was_busy(results) or (results.experiment.answer_for == "gpu" and not on_gpu(results)):
+    if are_times_void(results):
         return True, ""
     if found.leader is None:
         return True, "it answers as fast on this machine"

@@ -176,16 +176,16 @@ def in_whole_numbers(results: Results) -> str:
     """
     if (found := results.comparison.equal_precision) is None:
         return ""
-    rows = [
-        f"{row.contender} {per_cent(row.accuracy)} ({signed(-row.lost.difference)} points), "
-        f"{row.flash / 1e3:,.0f} kB, {row.operations / 1e6:,.2f} million operations"
+    sentences = [
+        f"{row.contender} in whole numbers: accuracy {per_cent(row.accuracy)} "
+        f"({signed(-row.lost.difference)} points to float32), {row.flash / 1e3:,.0f} kB of "
+        f"constants, {row.operations / 1e6:,.2f} million operations an answer."
         for row in found.rows
     ]
-    pairs = [
-        f"{pair.a} minus {pair.b} so: {signed(pair.difference)} points (95 %: {interval(pair)}), "
-        f"{pair_conclusion(pair)}."
+    num_folds = len(results.dataset.folds or [])
+    sentences += [
+        f"In whole numbers, {difference_line(pair, pair.a, pair.b, num_folds)}"
         for pair in found.pairs
     ]
-    left_out = [f"{name} is left out: {reason}" for name, reason in found.left_out.items()]
-    asked_all = [f"In whole numbers, weights of 8 bits: {'; '.join(rows)}."] if rows else []
-    return " ".join([*asked_all, *pairs, *left_out])
+    sentences += [f"{name} is left out: {reason}" for name, reason in found.left_out.items()]
+    return " ".join(sentences)
