@@ -45,12 +45,12 @@ def main() -> None:
         )
         out = options.runs / f"{options.dataset}-{recipe}"
         made = compare(experiment, out, options.runs / "store", TerminalProgress())
-        trials = [trial for trial in made.results.trials if trial.test]
+        tests = [(trial.contender, trial.test) for trial in made.results.trials]
         rows[recipe] = {
             **settings,
             "environment": plain(made.results.environment),
             "accuracy": {
-                name: [trial.test.accuracy for trial in trials if trial.contender == name]
+                name: [test.accuracy for contender, test in tests if test and contender == name]
                 for name in TWINS
             },
             "in_whole_numbers": plain(made.results.comparison.equal_precision),
