@@ -32,7 +32,6 @@ from spikeduel.trials import (
     tuning,
 )
 from spikeduel.trials.contenders import describe_all, trials_of
-from spikeduel.trials.controls import Controlled
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import assemble, doubted_labels, gather, test_uses
 from spikeduel.trials.plan import Plan
@@ -151,15 +150,13 @@ def conclude(
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
-    controlled: dict[str, Controlled] = {}
     with progress.trials({}):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
             trials += converted
             jobs = [Job(trial, prepared, progress) for trial in converted]
             records = [*records, *workers.run(jobs, store)]
-        if experiment.controls or experiment.asks_in_whole_numbers:
-            controlled = controls.run(trials, prepared, store, progress, workers)
+        controlled = controls.run(trials, prepared, store, progress, workers)
     outcomes = gather(trials, records, controlled, prepared, store, progress)
     labels = doubted_labels(prepared, splits, outcomes, ready.audit)
     results = assemble(

@@ -10,9 +10,11 @@ from torch import nn
 
 from made_models import make
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model
+from spikeduel.networks.chains import spiking_chains
+from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.networks.training_step import TrainingRules, TrainingStep
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout
 
@@ -50,7 +52,7 @@ def model(module, num_steps=None):
 
 
 def rules(**changes):
-    return TrainingRules(learning_rate=1e-3, **changes)
+    return TrainingRules(**{"learning_rate": 1e-3, **changes})
 
 
 def learned(module, changes):
@@ -154,3 +156,61 @@ def test_weights_are_whole_numbers_and_steps_go_on_from_those_before_rounding():
     again, _ = trained(6, after=3)
     for name, values in module.state_dict().items():
         assert torch.equal(values, again.state_dict()[name]), name
+
+
+SPIKING = {
+    "family": "snn",
+    "image_shape": (1, 12, 12),
+    "num_steps": 3,
+    "encoding": "direct",
+    "network": {"neuron": "lif", "beta": 0.5, "threshold": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", ["vgg-lif", "conv-lif", "dense-lif"])
+def test_spikes_cost_the_synapses_that_they_reach(name):
+    """Joined or not, the share is what spikes add up of all that they could behind neurons."""
+    made = make(name, **SPIKING)
+    (chain,) = spiking_chains(made.module)
+    chain.weighs_spikes = True
+    images, taken = torch.rand(4, 1, 12, 12), {}
+    synapses = [
+        layer for layer in made.module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
+    ][1:]
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, given: taken.update({layer: given[0]}))
+        for layer in synapses
+    ]
+    chain(ConstantInput(images, 3))
+    for hook in hooks:
+        hook.remove()
+    fans = {layer: layer.weight[:, 0].numel() for layer in synapses}
+    apart = chain.spike_share
+    if name != "vgg-lif":  # its last layer takes means of spikes
+        reached = sum(float(spk.detach().sum()) * fans[layer] for layer, spk in taken.items())
+        there = sum(spk.numel() * fans[layer] for layer, spk in taken.items())
+        assert float(apart.detach()) == pytest.approx(reached / there, rel=1e-5)
+    chain.joins_layers = True
+    chain(ConstantInput(images, 3))
+    assert float(chain.spike_share.detach()) == pytest.approx(float(apart.detach()), rel=1e-5)
+    chain.spike_share.backward()
+    assert all(weight.grad.abs().max() > 0 for weight in [next(made.module.parameters())])
+
+
+def test_a_penalty_on_spikes_leaves_fewer():
+    images = torch.randint(0, 256, (8, 1, 12, 12), dtype=torch.uint8)
+    labels, keys = torch.arange(8) % 3, RandomKeys.for_training(0, 0, np.arange(8))
+    shares = []
+    for penalty in (0.0, 20.0):
+        torch.manual_seed(0)
+        made = make("vgg-lif", **SPIKING)
+        step = TrainingStep(
+            made, rules(optimizer="adamw", learning_rate=0.02, spike_penalty=penalty), 12
+        )
+        for _ in range(12):
+            step(images, labels, keys)
+        step.end()
+        with neurons_watched(made.module) as seen:
+            made.run(made.encode(images, keys))
+        shares.append(np.mean([float(spk.detach().mean()) for _, spk, _ in seen.values()]))
+    assert shares[1] < 0.8 * shares[0]

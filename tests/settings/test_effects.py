@@ -48,6 +48,8 @@ OTHER = {
     "weight_decay": 0.01,
     "label_smoothing": 0.2,
     "weight_bits": 4,
+    "spike_penalty": 1.0,
+    "frontier": True,
     "whitening": True,
     "patience": 2,
     "split": "published",
@@ -65,6 +67,7 @@ NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
 OF_THE_MACHINE = {"device", "precision"}
 LATER = {
     "int8": lambda resolved, trials: True,
+    "frontier": lambda resolved, trials: True,
     "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "equivalence_margin": lambda resolved, trials: (

@@ -11,17 +11,19 @@ from made_pages import unreported
 from made_trials import planned
 from spikeduel import comparing, data, energy
 from spikeduel.comparing import compare
-from spikeduel.concluding.conclusions import Answers, compare_with_controls
+from spikeduel.concluding.answers import Answers
+from spikeduel.concluding.conclusions import compare_with_controls
 from spikeduel.counting.operations import Ways
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.correctness import classified
+from spikeduel.networks.models import load_model
 from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ControlResult, Epoch, MissingControl
 from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline
+from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls
 from spikeduel.trials.controls import CONTROLS, Controlled
@@ -113,6 +115,64 @@ def test_a_network_without_a_form_in_whole_numbers_is_left_out_with_the_reason(
     found = results.comparison.equal_precision
     assert found.rows == found.pairs == []
     assert "SiLU" in found.left_out["resnet-silu"]
+
+
+FAMILIES = strong(
+    "digits",
+    contenders=("vgg-lif", "vgg-relu", "dense-relu"),
+    epochs=2,
+    width=8,
+    limit=300,
+    device="cpu",
+    frontier=True,
+)
+
+
+def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreported):
+    results = compare(FAMILIES, tmp_path / "out", tmp_path / "store").results
+    spiking, other, _ = results.trials
+    for trial in (spiking, other):
+        names = set(controls.members_of(trial.spiking))
+        assert {name for name, one in trial.controls.items() if one.member} == names
+        assert len(names) == 8
+    store = Store(tmp_path / "store")
+    sources = {
+        name: store.record(result.key).settings["source"]
+        for name, result in spiking.controls.items()
+        if result.member
+    }
+    keys = {name: result.key for name, result in spiking.controls.items()}
+    assert sources["8_bits"] == spiking.key
+    assert sources["few_spikes_half_steps"] == keys["few_spikes"]
+    cost = {name: one.operations.totals.acs.total for name, one in spiking.controls.items()}
+    assert cost["quarter_steps"] < cost["half_steps"] < 0.7 * cost["8_bits"]
+    assert cost["few_spikes_half_channels"] < cost["few_spikes"] < cost["8_bits"]
+    weights = {name: one.parameters for name, one in other.controls.items()}
+    assert weights["eighth_channels"] < weights["quarter_channels"] < weights["half_channels"]
+    for name in ("4_bits", "2_bits"):
+        levels = len(np.unique(weights_of(store, other.controls[name].key)))
+        assert levels <= 2 ** int(name[0]) - 1
+    assert other.controls["half_channels"].epochs == 2 * other.controls["8_bits"].epochs
+    # Other conclusions are of the contenders alone.
+    assert [row.control for found in results.comparison.controls for row in found.rows] == [
+        "quantised_twin"
+    ]
+    found = results.comparison.frontier
+    assert [(pair.spiking, pair.other) for pair in found.pairs] == [
+        ("vgg-lif", "vgg-relu"),
+        ("vgg-lif", "dense-relu"),
+    ]
+    assert "width" in found.left_out["dense-relu"]["half the channels"]
+    kept = {path.name for path in (tmp_path / "store").iterdir()}
+    compare(FAMILIES, tmp_path / "again", tmp_path / "store")
+    assert {path.name for path in (tmp_path / "store").iterdir()} == kept
+
+
+def weights_of(store, key):
+    """The first channel of the first layer, in steps of its largest weight."""
+    state = load_model(store.model_path(key)).module.state_dict()
+    weight = next(value for value in state.values() if value.dim() == 4)[0]
+    return (weight / weight.abs().max()).numpy().round(4)
 
 
 def test_every_control_is_in_the_results(controlled):

@@ -19,6 +19,7 @@ from spikeduel.results.study import StudyPlan, StudyResults
 from spikeduel.results.words import (
     answer,
     costs,
+    frontier,
     power,
     study,
     verdict,
@@ -37,6 +38,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
     shown = [verdict.on_time(comparison.results), verdict.in_whole_numbers(comparison.results)]
+    shown += [frontier.frontier(comparison.results)]
     shown += [answer.energy(comparison.results, not verbose)]
     shown += [
         sentence(claim)

@@ -3,7 +3,6 @@
 `compare` and `verify` both call `concluded`.
 """
 
-import copy
 import itertools
 import statistics
 from collections import Counter
@@ -15,6 +14,8 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel import energy
+from spikeduel.concluding import frontier
+from spikeduel.concluding.answers import Answers
 from spikeduel.data.grouping import numbered
 from spikeduel.energy import accounting
 from spikeduel.results import power, significance
@@ -45,7 +46,7 @@ from spikeduel.results.run import (
     Results,
 )
 from spikeduel.results.run_findings import RunContext, find_caveats
-from spikeduel.results.significance import Conclusion, Difference, Reservation, balanced_classes
+from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
 from spikeduel.results.uncertainty import effective_groups, scores
 
@@ -53,8 +54,6 @@ COLLAPSED = "collapsed"
 """Name of the control that is trained on recordings without time."""
 COUNTED = ("n", "accuracy", "precision", "recall", "f1", "per_class", "confusion")
 """Scores that predictions alone determine."""
-REARRANGED = ("redrawn", "shuffled_frames", "reversed")
-"""Controls that change only when events come."""
 
 
 def concluded(results: Results, predictions: PredictionsFile) -> Results:
@@ -79,59 +78,9 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         optimism=contender_optimism(trials),
         without_time=without_time(trials, answers, margin),
         equal_precision=equal_precision(trials, answers, margin),
+        frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
     )
     return priced(structs.replace(results, trials=trials, comparison=conclusions))
-
-
-class Answers:
-    """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
-    (given if they count alike).
-    """
-
-    def __init__(self, predictions: PredictionsFile) -> None:
-        self.names = predictions.classes
-        self.truth = np.array(predictions.labels)
-        self.groups = None if predictions.groups is None else np.array(predictions.groups)
-        self.classes = balanced_classes(self.truth)
-        self.predicted: dict[tuple[str, str | None], dict[int, np.ndarray]] = {}
-        self.trainings: dict[tuple[str, int], list[str]] = {}
-        for answers in predictions.trials:
-            of_seeds = self.predicted.setdefault((answers.contender, answers.control), {})
-            of_seeds[answers.seed] = np.array(answers.predicted)
-            if answers.control is None:
-                self.trainings[answers.contender, answers.seed] = answers.trainings
-
-    def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
-        """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
-        return self.predicted.get((contender, control), {})
-
-    def right(self, seeds: Sequence[int], contender: str, control: str | None = None) -> np.ndarray:
-        """Return the right answers, bool `[S, N]`; a missing seed answers the most frequent
-        class.
-        """
-        constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
-        of_seeds = self.of(contender, control)
-        return np.array([of_seeds.get(seed, constant) == self.truth for seed in seeds])
-
-    def in_whole_numbers(self) -> "Answers":
-        """Return the answers in whole numbers, as if they were the contenders' own."""
-        other = copy.copy(self)
-        other.predicted = {
-            (name, None): answers
-            for (name, control), answers in self.predicted.items()
-            if control == INT8
-        }
-        return other
-
-    def sees_no_time(self, contender: str) -> bool:
-        """Return True if rearranging events in time changes no answer; False if not asked."""
-        answers = self.of(contender)
-        asked = [of_seeds for name in REARRANGED if (of_seeds := self.of(contender, name))]
-        return bool(asked) and all(
-            seed in answers and np.array_equal(predicted, answers[seed])
-            for of_seeds in asked
-            for seed, predicted in of_seeds.items()
-        )
 
 
 def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
@@ -290,7 +239,8 @@ def compare_with_controls(
     missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
     measured = {name: result for trial in controlled for name, result in trial.controls.items()}
     for named in (measured, missing):
-        named.pop(INT8, None)
+        for name in [name for name, about in named.items() if name == INT8 or about.member]:
+            del named[name]
     if not measured | missing:
         return None
     rows, tests = [], {}

@@ -42,7 +42,7 @@ from spikeduel.results.run import Dataset, Results
 from spikeduel.results.study import Duel, StudyResults
 from spikeduel.results.trials import Classification, Trial
 from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
-from spikeduel.results.words import answer, verdict
+from spikeduel.results.words import answer, frontier, verdict
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
@@ -249,10 +249,11 @@ def _compare_page(check: Check, follows: Comparison) -> None:
         _bare(files.read_bytes(follows.out / crate.PAGE).decode("utf-8", "replace")),
         follows.results,
     )
-    whole = results.comparison.equal_precision
+    whole, curves = results.comparison.equal_precision, results.comparison.frontier
     texts = [
         *(follows.headline(), follows.verdict(), *follows.caveats(), *follows.controls()),
         *(verdict.on_time(results), verdict.in_whole_numbers(results), answer.training(results)),
+        frontier.frontier(results),
     ]
     for lead in results.answer.leads:
         cells = [answer.cell(results, name, lead).mean for name in results.contenders]
@@ -262,6 +263,7 @@ def _compare_page(check: Check, follows: Comparison) -> None:
         text_rows(PAIRS, [pair.led for pair in results.comparison.pairs]),
         *(text_rows(control_columns(found), found.rows) for found in results.comparison.controls),
         *([text_rows(EQUAL_PRECISION, whole.rows)] if whole else []),
+        *([text_rows(frontier.FRONTIER, curves.members)] if curves else []),
     ]
     texts += ["".join(row.values()) for table in tables for row in table]
     for text in filter(None, texts):

@@ -99,8 +99,9 @@ class Layer(Counts):
     """Synapses, neurons or other arithmetic of one layer.
 
     `input` is "image", "real", "spikes" or "mixed"; `input_bits` its trained width, or that of sums
-    of spikes. `inputs`, `outputs` and `macs_a_pass` are per pass; `input_zeros` is the share of
-    zeros. A neuron has `state_variables` numbers.
+    of spikes; `weight_bits` that of weights trained in few bits. `inputs`, `outputs` and
+    `macs_a_pass` are per pass; `input_zeros` is the share of zeros. A neuron has
+    `state_variables` numbers.
     """
 
     name: str
@@ -119,6 +120,7 @@ class Layer(Counts):
     state_variables: Count
     folded_into: str | None
     note: str | None
+    weight_bits: Count | None = None
 
     @property
     def takes_image(self) -> bool:
@@ -234,6 +236,7 @@ AMOUNTS: dict[str, tuple[str, str]] = {
     "inputs": ("inputs", "numbers that come in, in one pass"),
     "outputs": ("outputs", "numbers that go out, in one pass"),
     "weights": ("weights", "numbers that inputs are multiplied with"),
+    "trained_bits": ("weight_bits", "bits of a weight that was trained in few, else 0"),
     "biases": ("biases", "numbers that are added to outputs"),
     "bias_additions": (
         "bias_additions.hoisted",

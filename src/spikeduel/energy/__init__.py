@@ -119,8 +119,9 @@ class Table(Frozen, forbid_unknown_fields=True):
         bits, takes_spikes, neurons = self.bits, layer.input == "spikes", layer.neurons or 0
         # A quantised network has at most the bits of its training.
         trained = (None if takes_spikes else layer.input_bits) or bits.activation
+        weight_bits = min(bits.weight, layer.weight_bits or bits.weight)
         held = (
-            (layer.weights + layer.biases, bits.weight),
+            (layer.weights + layer.biases, weight_bits),
             (max(layer.inputs, layer.outputs), min(bits.activation, trained)),
             (max(layer.inputs, neurons), bits.address),
             (max(layer.outputs, neurons * layer.state_variables), bits.membrane),
@@ -130,7 +131,7 @@ class Table(Frozen, forbid_unknown_fields=True):
             width / 8 * self.memory.byte_on_chip(number * width / 8) for number, width in held
         ]
         if memory == "off_chip":
-            prices[0] = bits.weight / 8 * (self.memory.off_chip_picojoules_per_byte or 0.0)
+            prices[0] = weight_bits / 8 * (self.memory.off_chip_picojoules_per_byte or 0.0)
         return prices
 
 

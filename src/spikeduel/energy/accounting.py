@@ -346,7 +346,9 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
     for name in (name for name in networks if spiking[name]):
         for other in (other for other in networks if not spiking[other]):
             pairs.append(_compared(networks[name], networks[other], definitions, name, other))
-        for control in trials[name][0].controls:
+        for control, about in trials[name][0].controls.items():
+            if about.member:
+                continue
             twins = control_results(trials[name], control)
             counted = [twin.operations for twin in twins if twin.operations and not twin.spikes]
             if counted:
@@ -390,19 +392,55 @@ def _weighed(
     """Return the energies of both networks, `[V, corners]` each: at every combination of the ends
     of constants' ranges, but for those `changed`.
     """
+    networks = spiking, {**pair.other, STEPS: spiking[STEPS]}
+    ours, others = (
+        _summed(formula, definition, amounts, changed)
+        for formula, amounts in zip(expressions(definition), networks, strict=True)
+    )
+    return ours, others
+
+
+def _summed(
+    formula: Expression,
+    definition: Accounting,
+    amounts: Amounts,
+    changed: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return the energy `[V, corners]` of a network."""
     ends = [sorted({constant.low, constant.high}) for constant in definition.constants.values()]
     corners: list[dict[str, Any]] = [
         {**dict(zip(definition.constants, values, strict=True)), **(changed or {})}
         for values in itertools.product(*ends)
     ]
-    unit = 1e-12 if definition.unit == "J" else 1.0
-    sums, networks = [], (spiking, {**pair.other, STEPS: spiking[STEPS]})
-    for formula, amounts in zip(expressions(definition), networks, strict=True):
-        shape = (len(spiking[STEPS]), amounts["acs"].shape[-1])
-        values = [formula.value({**amounts, **constants}) for constants in corners]
-        by_corner = [np.broadcast_to(value, shape).sum(-1) for value in values]
-        sums.append(unit * np.stack(by_corner, axis=1))
-    return sums[0], sums[1]
+    shape = (len(amounts[STEPS]), amounts["acs"].shape[-1])
+    values = [formula.value({**amounts, **constants}) for constants in corners]
+    by_corner = [np.broadcast_to(value, shape).sum(-1) for value in values]
+    return (1e-12 if definition.unit == "J" else 1.0) * np.stack(by_corner, axis=1)
+
+
+def weighed(
+    trials: Sequence[Operations], definition: Accounting, side: Side, num_steps: int
+) -> np.ndarray:
+    """Return the amount of a network, mean over its trials, at every combination of the ends of
+    constants' ranges: `[corners]`. `num_steps` are those of the spiking network.
+    """
+    amounts = {
+        **_amounts([trial.layers for trial in trials]),
+        STEPS: np.full((1, 1), float(num_steps)),
+    }
+    spiking, other = expressions(definition)
+    return _summed(spiking if side == "spiking" else other, definition, amounts)[0]
+
+
+def break_even_rate(
+    spiking: Operations, other: Operations, definition: Accounting
+) -> Threshold | None:
+    """Return the spikes per neuron and step nearest to those measured at which the answer changes;
+    None if none within `LOWEST_RATE` and `HIGHEST_RATE` does.
+    """
+    pair = CountedPair([spiking], [other])
+    ours, others = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
+    return _threshold(pair, definition, "rate", int(_cheaper(ours, others)[0]))
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -27,6 +27,9 @@ from spikeduel.system import notebook
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted
 
+ACTIVATION_BITS = 8
+"""Bits of a number between layers whose weights have few bits."""
+
 
 class PrintedEnergy(TableEnergy):
     def __str__(self) -> str:
@@ -49,8 +52,21 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
     return counting.found()
 
 
-def cost_entry(counted: Counted | None) -> dict[str, Any]:
+def cost_entry(counted: Counted | None, weight_bits: int | None = None) -> dict[str, Any]:
+    """Return the fields of an entry on its cost; with `weight_bits`, weights have so many, and
+    activations `ACTIVATION_BITS`.
+    """
     operations = counted.operations if counted else None
+    if operations and weight_bits:
+        layers = [
+            replace(
+                layer,
+                weight_bits=weight_bits if layer.weights else None,
+                input_bits=layer.input_bits or ACTIVATION_BITS if layer.input == "real" else None,
+            )
+            for layer in operations.layers
+        ]
+        operations = replace(operations, layers=layers)
     return {
         "operations": operations,
         "not_counted": counted.reason if counted and not operations else None,

@@ -36,6 +36,12 @@ class SpikingChain(nn.Module):
     family: Family = "snn"
     readout: Readout = MeanReadout()
     joins_layers = False
+    weighs_spikes = False
+    """True to have `spike_share` after each forward pass in training."""
+    spike_share: Tensor | None = None
+    """Synapses that spikes reached, as a share of all behind neurons, over all time steps; it
+    passes gradients on to the spikes.
+    """
 
     def layers(self) -> list[nn.Module]:
         raise NotImplementedError
@@ -45,12 +51,29 @@ class SpikingChain(nn.Module):
         `ConstantInput`.
         """
         layers, mem = self.layers(), None
-        for layer in joined(layers) if self.training and self.joins_layers else layers:
+        weighs = self.training and self.weighs_spikes
+        fired: list[Tensor | ConstantInput] = []
+        for layer in joined(layers, weighs) if self.training and self.joins_layers else layers:
             if isinstance(layer, Neuron):
                 x, mem = layer(x, with_mem=layer is layers[-1])
             else:
                 x, mem = over_time(layer, x) if isinstance(layer, nn.Module) else layer(x), None
+            if weighs and (
+                isinstance(layer, Neuron) or getattr(layer, "func", None) is _normalised
+            ):
+                fired.append(x)
+            elif fired and isinstance(layer, nn.MaxPool2d | nn.AvgPool2d):
+                fired[-1] = x  # synapses get what is left
+        if weighs:
+            self.spike_share = _spike_share(layers, [as_sequence(spk) for spk in fired])
         return as_sequence(x) if mem is None else (as_sequence(x), mem)
+
+
+def spiking_chains(module: nn.Module) -> list[SpikingChain]:
+    """Return the chains of `module` that spike."""
+    return [
+        part for part in module.modules() if isinstance(part, SpikingChain) and part.family == "snn"
+    ]
 
 
 class WithoutTime(SpikingChain):
@@ -65,25 +88,43 @@ class WithoutTime(SpikingChain):
         return x
 
 
-def joined(layers: list[nn.Module]) -> list[nn.Module | Joined]:
+def _spike_share(layers: list[nn.Module], fired: list[Tensor]) -> Tensor:
+    """Return the share of synapses that spikes `[T, B, …]` of each layer of neurons reach."""
+    parts = (part for layer in layers for part in layer.modules())
+    synapses = [part for part in parts if isinstance(part, nn.Conv2d | nn.Linear)]
+    reached, there = torch.zeros(()), 0
+    # Neurons come after the first synapses; last neurons reach none.
+    for spk, layer in zip(fired, synapses[1:], strict=False):
+        synapses_each = layer.weight[:, 0].numel()
+        reached = reached + spk.sum(dtype=torch.float32) * synapses_each
+        there += spk.numel() * synapses_each
+    return reached / max(there, 1)
+
+
+def joined(layers: list[nn.Module], keeps_spikes: bool = False) -> list[nn.Module | Joined]:
+    """Return layers, some of them computed as one; with `keeps_spikes`, all spikes are outputs."""
     if torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0 or is_seen():
         return list(layers)
     rest, together = list(layers), []
     while rest:
-        first, num_layers = _joined(*rest[:3])
+        first, num_layers = _joined(keeps_spikes, *rest[:3])
         together.append(first)
         del rest[:num_layers]
     return together
 
 
 def _joined(
-    first: nn.Module, second: nn.Module | None = None, third: nn.Module | None = None
+    keeps_spikes: bool,
+    first: nn.Module,
+    second: nn.Module | None = None,
+    third: nn.Module | None = None,
 ) -> tuple[nn.Module | Joined, int]:
     """Return the first layer, perhaps joined with the next, and the number of joined layers."""
     if second is None or is_seen(first, second):
         return first, 1
     if (
-        isinstance(first, LIF)
+        not keeps_spikes
+        and isinstance(first, LIF)
         and type(first) in (LIF, IF)
         and type(second) is nn.Linear
         and second.bias is not None

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
-from spikeduel.networks.chains import join_layers
-from spikeduel.networks.models import Model
+from spikeduel.networks.chains import join_layers, spiking_chains
+from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.hardware import keep_freed_memory
@@ -65,7 +65,9 @@ class TrainingRules:
     "adam" ignores `weight_decay`; "muon" is for hidden layers, with "adamw" for the rest. "linear"
     raises the learning rate for a fifth of the training, then lowers it to 0. With `weight_bits`,
     weights are `rounded` after each step, which goes on from those before rounding (Courbariaux et
-    al. 2015, "BinaryConnect").
+    al. 2015, "BinaryConnect"). `spike_penalty` times the share of synapses that spikes reach is
+    added to the loss (Sorbaro et al. 2020, "Optimizing the Energy Consumption of Spiking Neural
+    Networks for Neuromorphic Applications").
     """
 
     optimizer: Literal["adam", "adamw", "muon"] = "muon"
@@ -74,6 +76,7 @@ class TrainingRules:
     schedule: Literal["constant", "linear"] = "linear"
     label_smoothing: float = 0.0
     weight_bits: int | None = None
+    spike_penalty: float = 0.0
 
 
 def rounded(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
@@ -250,6 +253,11 @@ class TrainingStep:
         keep_freed_memory()
         self.model, self.module, self.rules = model, model.module, rules
         join_layers(self.module)
+        self._chains = []
+        if rules.spike_penalty and not isinstance(model, WithoutSpikes):
+            self._chains = spiking_chains(self.module)
+        for chain in self._chains:
+            chain.weighs_spikes = True
         self._run: Callable[..., Any] = self._forward
         if ranks.size > 1:
             if model.device.type == "cuda":
@@ -277,6 +285,9 @@ class TrainingStep:
         output = self._output(images, keys)
         readout = self.model.readout
         loss = readout.loss(output, self._smoothed(labels))
+        for chain in self._chains:
+            if chain.spike_share is not None:
+                loss = loss + self.rules.spike_penalty * chain.spike_share
         self.optimizer.zero_grad()
         (loss if weight == 1.0 else loss * weight).backward()
         self.optimizer.step()
@@ -298,6 +309,8 @@ class TrainingStep:
 
     def end(self) -> None:
         """Give batch norms their usual momentum back, so that another step can begin."""
+        for chain in self._chains:
+            chain.weighs_spikes, chain.spike_share = False, None
         for norm, usual in self._young:
             norm.momentum = usual
 

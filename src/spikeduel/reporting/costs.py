@@ -30,6 +30,7 @@ from spikeduel.reporting.charts import (
 )
 from spikeduel.results.controls import TWINS
 from spikeduel.results.costs import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
+from spikeduel.results.frontier import Frontier, Member
 from spikeduel.results.means import (
     control_results,
     joules_of,
@@ -63,6 +64,7 @@ _SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
 _STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
+_COST = "cost, middle of accountings"
 _RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
@@ -386,6 +388,62 @@ def break_even(
     ]
     keys.append(Key(f"{charts.shortened(name, 26)} as trained", "points", Look(colour, size=7)))
     return Chart(f"break-even-{charts.file_name(name)}", panels, keys, abreast=3)
+
+
+def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
+    """Return accuracy against the cost of the networks of families, a panel for each family of
+    accountings; 1 is the cost of the first network, without spikes if there is one.
+    """
+    usual = min(found.members, key=lambda member: member.rate is not None)
+    panels = []
+    for family in dict.fromkeys(found.accountings.values()):
+        accountings = [name for name, whose in found.accountings.items() if whose == family]
+        marks: list[Marks] = []
+        for contender in dict.fromkeys(member.contender for member in found.members):
+            members = [member for member in found.members if member.contender == contender]
+            rows = [_relative(member, usual, accountings) for member in members]
+            look = Look(colours[contender], size=5)
+            marks += _curve(
+                rows, replace(look, shape="square") if members[0].rate is None else look
+            )
+        x = Axis(_COST, f"cost, 1: {usual.contender}, {usual.title}", "log", "ratios")
+        y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
+        panels.append(Panel(x, y, marks, FAMILY_TITLES[family].capitalize(), height=3.0))
+    keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})
+    keys.append(Key("range over accountings", "line", _RANGE))
+    return Chart("frontier", panels, keys)
+
+
+def _relative(member: Member, usual: Member, accountings: Sequence[str]) -> Row:
+    """Return a row with the cost of `member` as a multiple of that of `usual`."""
+    multiples = [
+        getattr(member.amounts[name], end) / getattr(usual.amounts[name], end)
+        for name in accountings
+        for end in ("low", "high")
+    ]
+    return {
+        "contender": member.contender,
+        "network": member.title,
+        _COST: float(np.exp(np.log(multiples).mean())),
+        "cost at least": min(multiples),
+        "cost at most": max(multiples),
+        ACCURACY: 100 * member.accuracy,
+        "from, %": 100 * member.ci95.low,
+        "to, %": 100 * member.ci95.high,
+    }
+
+
+def _curve(rows: Sequence[Row], look: Look) -> list[Marks]:
+    """Return the marks of a family: points, bars, and a line through those that none beats."""
+    places = [(float(row[_COST] or 0), float(row[ACCURACY] or 0)) for row in rows]
+    best = [rows[index] for index in front(*zip(*places, strict=True))]
+    bar, thin = replace(_RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
+    return [
+        Marks("spans", rows, bar, ("cost at least", "cost at most"), told=False),
+        Marks("intervals", rows, thin, ("from, %", "to, %"), told=False),
+        Marks("line", best, Look(look.colour, "none", width=1.4), told=False),
+        Marks("points", rows, look),
+    ]
 
 
 def energy_accountings(

@@ -81,6 +81,7 @@ SECTIONS = {
     "accountings": "Energy accountings",
     "controls": "What spiking adds",
     "time": "What time adds",
+    "frontier": "At equal accuracy",
     "precision": "At equal precision",
     "curves": "Learning curves",
     "optimism": "Optimism meter",
@@ -224,6 +225,8 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     if accountings := results.energy_accountings:
         for accounted in cost_words.shown(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)
+    if results.comparison.frontier:
+        yield costs.frontier(results.comparison.frontier, colours)
     if results.comparison.controls:
         yield accuracies.controls(results)
     # A single epoch is no curve.
@@ -249,6 +252,7 @@ def _sections(page: Page, drawn: Collection[str]) -> dict[str, str]:
         "accountings": page.results.energy_accountings,
         "controls": compared.controls and not of_recordings,
         "time": compared.without_time or of_recordings,
+        "frontier": compared.frontier,
         "precision": compared.equal_precision,
         "curves": "learning-curves" in drawn,
         "optimism": compared.optimism,

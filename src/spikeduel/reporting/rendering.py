@@ -23,6 +23,7 @@ from spikeduel.results.words import (
     power,
     verdict,
 )
+from spikeduel.results.words import frontier as frontiers
 from spikeduel.results.words.numbers import said_of
 from spikeduel.system import files, typed
 from spikeduel.system.errors import visible
@@ -113,6 +114,7 @@ def _environment() -> jinja2.Environment:
         "means": means,
         "power": power,
         "verdicts": verdict,
+        "frontiers": frontiers,
         "audits": audit_words,
         "answers": answers,
         "definitions": DEFINITIONS,

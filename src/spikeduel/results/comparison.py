@@ -22,6 +22,7 @@ from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Results
 from spikeduel.results.words import audit
 from spikeduel.results.words.answer import LEGEND, headline, rows
+from spikeduel.results.words.frontier import frontier
 from spikeduel.results.words.numbers import said_of
 from spikeduel.results.words.verdict import (
     asked,
@@ -124,12 +125,16 @@ class Comparison:
         without_time = conclusions.without_time and structs.replace(
             conclusions.without_time, text=on_time(self.results)
         )
+        curves = conclusions.frontier and structs.replace(
+            conclusions.frontier, text=frontier(self.results)
+        )
         equal_precision = conclusions.equal_precision and structs.replace(
             conclusions.equal_precision, text=in_whole_numbers(self.results)
         )
         conclusions = structs.replace(
             conclusions,
             equal_precision=equal_precision,
+            frontier=curves,
             controls=controls,
             caveats=told,
             without_time=without_time,

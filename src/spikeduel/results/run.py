@@ -13,6 +13,7 @@ from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding
+from spikeduel.results.frontier import Frontier
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
 from spikeduel.results.trials import Trial, WholeNumbers
@@ -262,6 +263,7 @@ class Conclusions(Frozen):
     optimism: list[ContenderOptimism] = []
     without_time: WithoutTime | None = None
     equal_precision: EqualPrecision | None = None
+    frontier: Frontier | None = None
     answer: Answer = Answer(take=None, reason="not_finished")
     verdict: str = ""
 

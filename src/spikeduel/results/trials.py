@@ -332,7 +332,7 @@ class AddedMeasure(Frozen):
 
 class ControlAbout(Frozen):
     """Description of a control; `paired`: it asks the trial's own network, seed by seed;
-    `of_recordings`: it changed the recordings.
+    `of_recordings`: it changed the recordings; `member`: it is of the family of cheaper networks.
     """
 
     title: str
@@ -340,6 +340,7 @@ class ControlAbout(Frozen):
     spikes: bool = False
     paired: bool = False
     of_recordings: bool = False
+    member: bool = False
 
 
 class MissingControl(ControlAbout, kw_only=True):
@@ -366,6 +367,7 @@ class ControlResult(ControlAbout, kw_only=True):
     by_class: ByClass
     num_steps: Positive | None = None
     bits: Positive | None = None
+    weight_bits: Positive | None = None
     parameters: Count | None = None
     epochs: Count | None = None
     epoch_seconds: list[Amount] = []

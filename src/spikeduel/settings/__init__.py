@@ -116,6 +116,17 @@ class Experiment:
             needs=("comparing",),
         ),
     ] = False
+    frontier: Annotated[
+        bool,
+        setting(
+            "Make every contender cheaper in steps, and say who takes less at equal accuracy.",
+            "A family of eight networks for each contender, with weights of 8 bits or fewer. "
+            "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
+            "channels and bits. Each goes on from the weights of a dearer one, so that all takes "
+            "at most four times as long as the contenders alone.",
+            needs=("comparing",),
+        ),
+    ] = False
     convert: Annotated[
         Steps | None,
         setting(
@@ -299,6 +310,14 @@ class Experiment:
             metavar="N",
         ),
     ] = None
+    spike_penalty: Annotated[
+        NotNegative,
+        setting(
+            "Add this times the share of synapses that spikes reach to the loss in training.",
+            "1 about halves the spikes of vgg-lif. Contenders without spikes have none.",
+            needs=("training",),
+        ),
+    ] = 0.0
     start: Annotated[
         Literal["relu", "fresh"],
         setting(

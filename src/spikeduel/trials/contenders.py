@@ -16,6 +16,7 @@ from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.cards import ModelCard
+from spikeduel.networks.chains import spiking_chains
 from spikeduel.networks.models import neuron_places
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
@@ -57,6 +58,11 @@ class Trial:
         # The key of a network without spikes does not say if it convolves.
         family = "snn" if self.settings["family"] == "snn" else "cnn"
         return typed.digest({**self.settings, "family": family})[:16]
+
+    @property
+    def source(self) -> str | None:
+        """Key of the trial whose weights it begins with."""
+        return self.settings.get("source")
 
     @property
     def device(self) -> str:
@@ -131,6 +137,8 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
         settings["training"]["relu_epochs"] = epochs
     if experiment.weight_bits is not None:
         settings["training"]["weight_bits"] = experiment.weight_bits
+    if experiment.spike_penalty and card.family == "snn":
+        settings["training"]["spike_penalty"] = experiment.spike_penalty
     if card.foreign is None:
         del settings["foreign"]
     if experiment.optimism:
@@ -237,6 +245,11 @@ def missing(
         ("num_steps", is_recorded or spikes, concerns_none),
         ("encoding", any(card.encoding == experiment.encoding for card in cards), concerns_none),
         ("controls", is_recorded or spikes, concerns_none),
+        (
+            "spike_penalty",
+            any(spiking_chains(each.outline) for each in contenders),
+            concerns_none,
+        ),
         ("pretrained", any(map(registry.library_of, experiment.contenders)), concerns_none),
         (
             "whitening",

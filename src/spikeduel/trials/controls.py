@@ -1,5 +1,8 @@
-"""Run control experiments: networks without spikes, time or timing."""
+"""Run control experiments, networks without spikes, time or timing, and families of cheaper
+networks.
+"""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +13,7 @@ from torch import nn
 
 from spikeduel.auditing.neighbours import nearest
 from spikeduel.concluding.conclusions import COLLAPSED
+from spikeduel.concluding.frontier import BIT_MATCHED
 from spikeduel.data import Prepared
 from spikeduel.data.catalogue import binned
 from spikeduel.data.disk_arrays import Rows
@@ -24,6 +28,7 @@ from spikeduel.measuring.correctness import (
     shuffled_classification,
 )
 from spikeduel.measuring.costing import cost_entry
+from spikeduel.networks.narrowing import can_narrow
 from spikeduel.networks.preprocessing import Change
 from spikeduel.results.controls import INT8
 from spikeduel.results.costs import Counted
@@ -37,8 +42,9 @@ from spikeduel.results.trials import (
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
+from spikeduel.system.sentences import counted
 from spikeduel.system.typed import digest
-from spikeduel.trials.contenders import Contender, Trial, describe, trials_of
+from spikeduel.trials.contenders import Contender, Trial, describe, outline, trials_of
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.trial import load
@@ -48,7 +54,7 @@ INT8_COST = "int8-cost"
 
 @dataclass(frozen=True)
 class Control:
-    """A control of a trial.
+    """A control of a trial, or a `member` of its family of cheaper networks.
 
     Controls `of_recordings` change what all contenders see, those `of_all` ask all contenders on
     any data, by a setting of their own, and the others are of spiking networks on images. Either
@@ -68,6 +74,35 @@ class Control:
     """Change of the recordings that are trained on, or asked about."""
     bits: bool = False
     """True if activations have the bits of a count of spikes (`bits_of`)."""
+    member: bool = False
+    source: str | None = None
+    """Member whose weights it begins with; None: the trial's own. Other controls begin anew."""
+    fewer_channels: int = 1
+    fewer_steps: int = 1
+    """Divisors of the trial's width and number of time steps."""
+
+    def settings(self, context: "ControlContext") -> dict[str, Any]:
+        """Return the settings in which its training differs. Raises `InputError`."""
+        trained = {"num_steps": context.num_steps, **(self.train or {})}
+        if not self.member:
+            return trained
+        experiment = context.trial.experiment
+        # Whoever loses channels has more to learn again.
+        epochs = experiment.num_epochs if self.fewer_channels > 1 else experiment.num_epochs / 2
+        trained |= {"epochs": math.ceil(epochs), "start": "fresh", "frontier": False}
+        if self.fewer_steps > 1:
+            trained["num_steps"] = context.num_steps // self.fewer_steps
+            if not trained["num_steps"]:
+                raise InputError(f"it has {counted(context.num_steps, 'time step')} only.")
+        if self.fewer_channels > 1:
+            width = context.trial.card.network.get("width")
+            if not width or not can_narrow(outline(context.trial.card)):
+                raise InputError(
+                    "it has channels that cannot be left out: that takes a chain of layers with "
+                    "the setting width, as vgg-lif and vgg-relu."
+                )
+            trained["width"] = max(1, width // self.fewer_channels)
+        return trained
 
     @property
     def about(self) -> dict[str, Any]:
@@ -175,7 +210,7 @@ CONTROLS: dict[str, Control] = {
         "the same network with ReLU for its neurons: one pass, no spikes, no time",
         train={"neuron": "relu", "encoding": "direct", "num_steps": 1},
     ),
-    "quantised_twin": Control(
+    BIT_MATCHED: Control(
         "quantised twin",
         "the ReLU twin, trained with activations as coarse as a count of spikes",
         train={"neuron": "quantised-relu", "encoding": "direct", "num_steps": 1},
@@ -249,20 +284,100 @@ CONTROLS: dict[str, Control] = {
 """Controls by name, in the order of tables."""
 
 
-def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
-    """Return the controls of a trial, none of a converted network: its twin is its source."""
-    is_recorded, experiment = isinstance(prepared.images, Recordings), trial.experiment
-    is_controlled = experiment.controls and (is_recorded or trial.card.num_steps)
+def _member(title: str, meaning: str, source: str | None = "8_bits", **changes: Any) -> Control:
+    shape = {name: changes.pop(name, 1) for name in ("fewer_channels", "fewer_steps")}
+    train = {"weight_bits": 8, **changes}
+    return Control(title, meaning, train=train, member=True, source=source, **shape)
+
+
+FEWER, FEW = 1.0, 4.0
+"""Penalties on spikes in training."""
+MEMBERS: dict[str, Control] = {
+    "8_bits": _member("8 bits", "weights of 8 bits", None),
+    "4_bits": _member("4 bits", "weights of 4 bits", weight_bits=4),
+    "2_bits": _member("2 bits", "weights of 2 bits", "4_bits", weight_bits=2),
+    "half_channels": _member("half the channels", "half as wide", fewer_channels=2),
+    "half_channels_4_bits": _member(
+        "half the channels, 4 bits",
+        "half as wide, weights of 4 bits",
+        "half_channels",
+        weight_bits=4,
+        fewer_channels=2,
+    ),
+    "quarter_channels": _member(
+        "a quarter of the channels", "a quarter as wide", "half_channels", fewer_channels=4
+    ),
+    "quarter_channels_4_bits": _member(
+        "a quarter of the channels, 4 bits",
+        "a quarter as wide, weights of 4 bits",
+        "quarter_channels",
+        weight_bits=4,
+        fewer_channels=4,
+    ),
+    "eighth_channels": _member(
+        "an eighth of the channels", "an eighth as wide", "quarter_channels", fewer_channels=8
+    ),
+    "half_steps": _member("half the steps", "half as many time steps", fewer_steps=2),
+    "quarter_steps": _member(
+        "a quarter of the steps", "a quarter as many time steps", "half_steps", fewer_steps=4
+    ),
+    "fewer_spikes": _member("fewer spikes", "spikes cost loss in training", spike_penalty=FEWER),
+    "few_spikes": _member(
+        "few spikes", "spikes cost four times as much loss", "fewer_spikes", spike_penalty=FEW
+    ),
+    "few_spikes_half_steps": _member(
+        "few spikes, half the steps",
+        "spikes cost as much, in half as many time steps",
+        "few_spikes",
+        spike_penalty=FEW,
+        fewer_steps=2,
+    ),
+    "few_spikes_half_channels": _member(
+        "few spikes, half the channels",
+        "spikes cost as much, half as wide",
+        "few_spikes",
+        spike_penalty=FEW,
+        fewer_channels=2,
+    ),
+    "few_spikes_half_channels_4_bits": _member(
+        "few spikes, half the channels, 4 bits",
+        "spikes cost as much, half as wide, weights of 4 bits",
+        "few_spikes_half_channels",
+        spike_penalty=FEW,
+        fewer_channels=2,
+        weight_bits=4,
+    ),
+}
+"""Members of families of cheaper networks by name, each after the one that it begins with."""
+
+
+def members_of(is_spiking: bool) -> dict[str, Control]:
+    """Return the eight members of a family with spikes, or of one without."""
     return {
-        name: control
-        for name, control in CONTROLS.items()
-        if "converted" not in trial.settings
-        if (
-            experiment.asks_in_whole_numbers
-            if control.of_all
-            else is_controlled and control.of_recordings == is_recorded
-        )
+        name: member
+        for name, member in MEMBERS.items()
+        if name == "8_bits" or is_spiking == ("steps" in name or "spikes" in name)
     }
+
+
+def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
+    """Return the controls and members of a trial, none of a converted network: its twin is its
+    source.
+    """
+    if "converted" in trial.settings:
+        return {}
+    is_recorded, experiment = isinstance(prepared.images, Recordings), trial.experiment
+    is_spiking = trial.card.family == "snn"
+    is_controlled = experiment.controls and (is_recorded or trial.card.num_steps)
+
+    def is_asked(name: str, control: Control) -> bool:
+        if control.of_all:
+            return experiment.asks_in_whole_numbers
+        is_matched = name == BIT_MATCHED and experiment.frontier and is_spiking
+        return control.of_recordings == is_recorded and bool(is_controlled or is_matched)
+
+    controls = {name: control for name, control in CONTROLS.items() if is_asked(name, control)}
+    return controls | (members_of(is_spiking) if experiment.frontier else {})
 
 
 def num_trained(trial: Trial, prepared: Prepared) -> int:
@@ -277,7 +392,7 @@ def run(
     described: dict[tuple[str, str], Contender] = {}
     controlled: dict[str, Controlled] = {}
     contexts: dict[tuple[str, str], ControlContext] = {}
-    jobs: dict[tuple[str, str], Job] = {}
+    records: dict[tuple[str, str], TrialRecord] = {}
     for trial in trials:
         if (controls := of(trial, prepared)) and store.record(trial.key):
             controlled[trial.key] = Controlled({}, {}, {})
@@ -285,10 +400,16 @@ def run(
                 labelled = Labelled(progress, f"control, {control.title}")
                 context = ControlContext(control, trial, prepared, store, labelled)
                 contexts[trial.key, name] = context
-                if control.train is not None:
-                    with _left_out(controlled[trial.key], name, context):
-                        jobs[trial.key, name] = _job(context, described)
-    records = dict(zip(jobs, workers.run(list(jobs.values()), store), strict=True))
+    trained = {
+        place: context for place, context in contexts.items() if context.control.train is not None
+    }
+    for depth in sorted({_depth(context.control) for context in trained.values()}):
+        jobs: dict[tuple[str, str], Job] = {}
+        for (key, name), context in trained.items():
+            if _depth(context.control) == depth:
+                with _left_out(controlled[key], name, context):
+                    jobs[key, name] = _job(context, described, records)
+        records |= zip(jobs, workers.run(list(jobs.values()), store), strict=True)
     for (key, name), context in contexts.items():
         if name not in controlled[key].missing:
             with _left_out(controlled[key], name, context):
@@ -303,6 +424,11 @@ def run(
                     **more,
                 )
     return controlled
+
+
+def _depth(control: Control) -> int:
+    """Return the number of members that must be trained before it."""
+    return 0 if control.source is None else 1 + _depth(MEMBERS[control.source])
 
 
 @contextmanager
@@ -329,13 +455,14 @@ def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classificati
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
     # The cost of a network on changed recordings means nothing.
-    cost = {}
+    cost, bits = {}, record.settings["training"].get("weight_bits")
     if not context.control.of_recordings:
-        cost = cost_entry(context.store.measure(record.key, "operations", Counted))
+        cost = cost_entry(context.store.measure(record.key, "operations", Counted), bits)
     return answered, {
         **cost,
         "num_steps": record.settings["num_steps"],
         "bits": record.settings["network"].get("activation_bits"),
+        "weight_bits": bits,
         "parameters": record.parameters,
         "epochs": len(record.history),
         "epoch_seconds": record.epoch_seconds,
@@ -344,10 +471,16 @@ def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classificati
     }
 
 
-def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -> Job:
-    """Return the job of a control; all seeds and folds share `described`."""
+def _job(
+    context: ControlContext,
+    described: dict[tuple[str, str], Contender],
+    records: Mapping[tuple[str, str], TrialRecord],
+) -> Job:
+    """Return the job of a control; all seeds and folds share `described`. `records` has those that
+    were trained before.
+    """
     trial, control, name = context.trial, context.control, context.trial.card.contender
-    settings = {"num_steps": context.num_steps, **(control.train or {})}
+    settings = control.settings(context)
     changed = replace(trial.experiment, contenders=(name,), optimism=False, **settings)
     prepared = binned(context.prepared, changed, None, control.change)
     if (name, control.title) not in described:
@@ -364,7 +497,20 @@ def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -
         described[name, control.title] = contender
     contenders = [described[name, control.title]]
     planned = trials_of(changed, prepared, trial.split, contenders=contenders)[trial.card.seed]
+    if control.member:
+        source = trial.key if control.source is None else _source(context, records)
+        planned = replace(planned, settings={**planned.settings, "source": source})
     return Job(planned, prepared, context.progress)
+
+
+def _source(context: ControlContext, records: Mapping[tuple[str, str], TrialRecord]) -> str:
+    """Return the key of the trained member whose weights another one begins with. Raises
+    `InputError`.
+    """
+    record = records.get((context.trial.key, context.control.source or ""))
+    if record is None or record.status == "failed":
+        raise InputError("the network whose weights it begins with is missing.")
+    return record.key
 
 
 def _require_given_neuron(contender: Contender) -> None:

@@ -13,7 +13,8 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.auditing import labels as judging
 from spikeduel.auditing.context import sides_of
-from spikeduel.concluding.conclusions import REARRANGED, concluded, of_split
+from spikeduel.concluding.answers import REARRANGED
+from spikeduel.concluding.conclusions import concluded, of_split
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, latency, robustness

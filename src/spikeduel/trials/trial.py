@@ -13,7 +13,7 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring import MEASURES, Measure, robustness
 from spikeduel.measuring.answers import Asked
 from spikeduel.measuring.correctness import calibrated
-from spikeduel.networks import building, models
+from spikeduel.networks import building, models, narrowing
 from spikeduel.networks.building import MOST_IMAGES, whiten
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies, Epoch
@@ -75,8 +75,11 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
         with seeded(trial.card.seed):
             module = building.started(trial.card).to(trial.device)
             model = Model(module, trial.card, trial.card.precision)
+        if trial.source is not None:
+            source = _load(trial.source, trial, store)
+            narrowing.inherit(module, source.module.to(trial.device))
         # Pretrained weights are better than whitened ones.
-        if experiment.whitening and not trial.card.network.get("weights"):
+        elif experiment.whitening and not trial.card.network.get("weights"):
             some = np.sort(split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         if experiment.optimism:
@@ -134,7 +137,11 @@ def keep(
 
 
 def load(trial: Trial, store: Store) -> Model:
-    return models.load_model(store.model_path(trial.key), trial.device, trial.experiment.own_code)
+    return _load(trial.key, trial, store)
+
+
+def _load(key: str, trial: Trial, store: Store) -> Model:
+    return models.load_model(store.model_path(key), trial.device, trial.experiment.own_code)
 
 
 def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -> None:

@@ -1,0 +1,281 @@
+"""Who takes less at equal accuracy: families of cheaper networks, compared along their curves.
+
+A family's curve consists of the members that no cheaper one beats on validation images. Between two
+of them, the logarithm of the cost is linear in the accuracy. Accuracies are of test images; their
+uncertainty is that of seeds and images, or groups of images, drawn again (Efron and Tibshirani
+1993, "An Introduction to the Bootstrap"), the same for all members.
+"""
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikeduel.concluding.answers import Answers
+from spikeduel.energy import accounting
+from spikeduel.results.costs import Accounting, Range, Side
+from spikeduel.results.frontier import (
+    BreakEven,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
+from spikeduel.results.trials import ControlResult, Trial
+from spikeduel.results.uncertainty import numbered, student, weights_of
+
+DRAWS = 1000
+STEP = 0.005
+"""Accuracies that are compared at are multiples of it."""
+BELOW = (0, 2, 4, 8)
+"""Multiples of `STEP` below the highest accuracy that both families reach."""
+BIT_MATCHED = "quantised_twin"
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A member: its entry, its accuracies `[1 + DRAWS]`, as measured and by draw, and its costs
+    `[corners]` by accounting.
+    """
+
+    entry: Member
+    accuracies: np.ndarray
+    costs: dict[str, np.ndarray]
+
+
+def frontier(
+    trials: Sequence[Trial], answers: Answers, definitions: Sequence[Accounting]
+) -> Frontier | None:
+    """Compare every spiking family with every other one; None if no trial has a family."""
+    done = [trial for trial in trials if trial.test]
+    names = dict.fromkeys(
+        trial.contender for trial in done if any(one.member for one in trial.controls.values())
+    )
+    if not names:
+        return None
+    seeds = sorted(set.intersection(*(set(answers.of(name)) for name in names)))
+    by_contender = {
+        name: [trial for trial in done if trial.contender == name and trial.seed in seeds]
+        for name in names
+    }
+    spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
+    num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
+    seeds_drawn, images_drawn = _draws(answers, len(seeds))
+    families: dict[str, list[Network]] = {}
+    for name, of_name in by_contender.items():
+        families[name] = []
+        for member, results in _members(of_name).items():
+            right = answers.right(seeds, name, member)
+            drawn = ((images_drawn @ right.T.astype(np.float32)) * seeds_drawn).sum(1)
+            accuracy = (weights_of(answers.classes, right.shape[1]) * right).mean()
+            families[name].append(
+                _network(name, member, results, np.append(accuracy, drawn), definitions, num_steps)
+            )
+    every = [network for family in families.values() for network in family]
+    known = [
+        definition
+        for definition in definitions
+        if all(_is_priced(network, definition.name) for network in every)
+    ]
+    return Frontier(
+        seeds=len(seeds),
+        accountings={definition.name: definition.family for definition in known},
+        members=[network.entry for network in every],
+        pairs=[
+            FrontierPair(
+                spiking=name,
+                other=other,
+                at=at_equal_accuracy(families[name], families[other], known),
+                break_even=list(_break_even(by_contender[name], definitions)),
+            )
+            for name in spiking
+            for other in names
+            if other not in spiking and families[name] and families[other]
+        ],
+        left_out={name: gaps for name in names if (gaps := _left_out(by_contender[name]))},
+    )
+
+
+def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
+    """Return the counted members that all trials have, by name."""
+    by_name = {
+        name: [trial.controls[name] for trial in trials if name in trial.controls]
+        for name, result in trials[0].controls.items()
+        if result.member
+    }
+    return {
+        name: results
+        for name, results in by_name.items()
+        if len(results) == len(trials) and all(result.operations for result in results)
+    }
+
+
+def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
+    gaps = [gap for trial in trials for gap in trial.missing_controls.values()]
+    return {gap.title: gap.reason for gap in gaps if gap.member}
+
+
+def _draws(answers: Answers, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each seed `[DRAWS, S]` and each image `[DRAWS, N]` is drawn, as shares."""
+    generator, size = np.random.default_rng(0), len(answers.truth)
+    cluster = numbered(answers.groups)
+    cluster = np.arange(size) if cluster is None else cluster
+    num_groups = int(cluster.max()) + 1
+    seeds = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), DRAWS)
+    groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
+    images = groups[:, cluster] * weights_of(answers.classes, size).astype(np.float32)
+    return seeds / num_seeds, images / images.sum(1, keepdims=True)
+
+
+def _network(
+    contender: str,
+    member: str,
+    results: Sequence[ControlResult],
+    accuracies: np.ndarray,
+    definitions: Sequence[Accounting],
+    num_steps: int,
+) -> Network:
+    """Return a member. Accountings of conventional networks know the spiking ones' `num_steps`."""
+    counted = [result.operations for result in results if result.operations]
+    rates = [operations.totals.spikes_per_neuron_and_step for operations in counted]
+    side: Side = "other" if None in rates else "spiking"
+    own_steps = num_steps if side == "other" else counted[0].num_steps
+    costs = {
+        definition.name: accounting.weighed(counted, definition, side, own_steps)
+        for definition in definitions
+    }
+    low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
+    entry = Member(
+        contender=contender,
+        member=member,
+        title=results[0].title,
+        val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
+        accuracy=float(accuracies[0]),
+        ci95=Range(low=low, high=high),
+        bytes=statistics.fmean(
+            (result.parameters or 0) * (result.weight_bits or 32) / 8 for result in results
+        ),
+        rate=None if side == "other" else statistics.fmean(rate or 0.0 for rate in rates),
+        num_steps=None if side == "other" else own_steps,
+        seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
+        amounts={name: _bounds(cost) for name, cost in costs.items() if np.isfinite(cost).all()},
+    )
+    return Network(entry, accuracies, costs)
+
+
+def _bounds(values: np.ndarray) -> Range:
+    return Range(low=float(values.min()), high=float(values.max()))
+
+
+def at_equal_accuracy(
+    spiking: Sequence[Network], others: Sequence[Network], definitions: Sequence[Accounting]
+) -> list[EqualAccuracy]:
+    """Compare two families at the accuracies that both reach."""
+    top = min(
+        max(family[index].entry.accuracy for index in _curve(family, corner))
+        for family in (spiking, others)
+        for definition in definitions
+        for corner in np.stack([network.costs[definition.name] for network in family]).T
+    )
+    levels = [round(STEP * (math.floor(top / STEP + 1e-9) - below), 3) for below in BELOW]
+    return [
+        EqualAccuracy(
+            accuracy=level,
+            ratios=[
+                _ratio(definition, costs_at(level, spiking, name), costs_at(level, others, name))
+                for definition in definitions
+                for name in [definition.name]
+            ],
+        )
+        for level in levels
+        if level > 0
+    ]
+
+
+def _is_priced(network: Network, accounting_name: str) -> bool:
+    costs = network.costs[accounting_name]
+    return bool(np.isfinite(costs).all() and (costs > 0).all())
+
+
+def costs_at(level: float, family: Sequence[Network], accounting_name: str) -> np.ndarray:
+    """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a family's curve: infinity
+    where the curve ends below, and the least cost where it begins above.
+    """
+    costs = np.stack([network.costs[accounting_name] for network in family])
+    return np.stack([_on_curve(level, family, corner) for corner in costs.T])
+
+
+def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
+    """Return the indices of the members that no cheaper one beats on validation images, by cost."""
+    best, curve = -math.inf, []
+    for index in np.argsort(costs, kind="stable"):
+        if family[index].entry.val_accuracy > best:
+            best = family[index].entry.val_accuracy
+            curve.append(int(index))
+    return curve
+
+
+def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.ndarray:
+    curve = _curve(family, costs)
+    # A dearer network is not taken where it is worse.
+    reached = np.maximum.accumulate([family[index].accuracies for index in curve])
+    logs = np.log(costs[curve])
+    at = np.argmax(reached >= level, axis=0)
+    before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
+    low, high = reached[before, draws], reached[at, draws]
+    share = (level - low) / np.where(high > low, high - low, np.inf)
+    cost = np.exp(logs[before] + np.where(at > 0, share, 0) * (logs[at] - logs[before]))
+    return np.where(reached[-1] >= level, cost, np.inf)
+
+
+def _ratio(definition: Accounting, ours: np.ndarray, theirs: np.ndarray) -> RatioAt:
+    """Return the entry for costs `[corners, 1 + DRAWS]`; a side that does not reach the accuracy
+    takes more.
+    """
+    with np.errstate(invalid="ignore"):
+        ratio = np.nan_to_num(ours / theirs, nan=1.0, posinf=np.inf)
+    low, high = (
+        float(np.quantile(ends, share, method="nearest"))
+        for ends, share in ((ratio[:, 1:].min(0), 0.025), (ratio[:, 1:].max(0), 0.975))
+    )
+    return RatioAt(
+        accounting=definition.name,
+        family=definition.family,
+        ratio=_bounds(ratio[:, 0]),
+        low=low or None,
+        high=high if math.isfinite(high) else None,
+        cheaper="spiking" if high < 1 else "other" if low > 1 else None,
+    )
+
+
+def _break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> Iterator[BreakEven]:
+    """Yield the accountings by which a rate of spikes exists that makes both sides even."""
+    both = [
+        (trial.operations, trial.controls[BIT_MATCHED].operations)
+        for trial in trials
+        if BIT_MATCHED in trial.controls
+    ]
+    for definition in definitions if len(both) == len(trials) else ():
+        found = [
+            accounting.break_even_rate(spiking, other, definition)
+            for spiking, other in both
+            if spiking and other
+        ]
+        rates = [threshold.value for threshold in found if threshold]
+        if not rates or len(rates) < len(trials):
+            continue
+        mean, interval = statistics.fmean(rates), None
+        if len(rates) > 1:
+            half = float(student(0.025, len(rates) - 1)) * statistics.stdev(rates)
+            half /= math.sqrt(len(rates))
+            interval = Range(low=max(0.0, mean - half), high=mean + half)
+        yield BreakEven(
+            accounting=definition.name,
+            family=definition.family,
+            measured=statistics.fmean(threshold.now for threshold in found if threshold),
+            rate=mean,
+            ci95=interval,
+        )

@@ -1,0 +1,81 @@
+"""Types of the frontier: families of cheaper networks, and who takes less at equal accuracy."""
+
+from spikeduel.results.costs import Family, Range, Side
+from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
+
+
+class Member(Frozen):
+    """A network of a contender's family; means over seeds.
+
+    `val_accuracy` decides, `accuracy` with `ci95` is on test images. `bytes`: of weights. `rate`:
+    spikes per neuron and step. `seconds`: of training. `amounts`: by accounting, in its unit.
+    """
+
+    contender: str
+    member: str
+    title: str
+    val_accuracy: Share
+    accuracy: Share
+    ci95: Range
+    bytes: Amount
+    rate: Amount | None
+    num_steps: Positive | None
+    seconds: Amount
+    amounts: dict[str, Range]
+
+
+class RatioAt(Frozen):
+    """The spiking family's amount over the other's at equal accuracy, by one accounting.
+
+    `ratio`: over the accounting's own ranges. `low`, `high`: 95 % interval over seeds and images of
+    both its ends; None where an end of the interval lies beyond all networks. `cheaper`: by the
+    interval; None: open.
+    """
+
+    accounting: str
+    family: Family
+    ratio: Range
+    low: float | None
+    high: float | None
+    cheaper: Side | None
+
+
+class EqualAccuracy(Frozen):
+    """Ratios at a test accuracy that both families reach."""
+
+    accuracy: Share
+    ratios: list[RatioAt]
+
+
+class BreakEven(Frozen):
+    """Spikes per neuron and step at which a spiking contender takes as much as its bit-matched
+    network, by one accounting: mean over seeds, with a 95 % interval from two on.
+    """
+
+    accounting: str
+    family: Family
+    measured: Amount
+    rate: Amount
+    ci95: Range | None
+
+
+class FrontierPair(Frozen):
+    """A spiking family beside another one."""
+
+    spiking: str
+    other: str
+    at: list[EqualAccuracy]
+    break_even: list[BreakEven] = []
+
+
+class Frontier(Frozen):
+    """Families of cheaper networks with common `seeds`. `accountings`: those by which all members
+    have an amount, with their families; `left_out`: reasons by contender and member.
+    """
+
+    seeds: Count
+    accountings: dict[str, Family]
+    members: list[Member]
+    pairs: list[FrontierPair]
+    left_out: dict[str, dict[str, str]] = {}
+    text: str = ""

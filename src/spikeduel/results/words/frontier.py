@@ -1,0 +1,114 @@
+"""Sentences and tables on who takes less at equal accuracy."""
+
+from spikeduel.results.columns import Column, tenths, thousands
+from spikeduel.results.costs import FAMILIES, Family, Range
+from spikeduel.results.frontier import (
+    BreakEven,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
+from spikeduel.results.run import Results
+from spikeduel.results.words.costs import FAMILY_TITLES, ratio
+from spikeduel.results.words.numbers import hundredths, listed, per_cent
+
+FRONTIER: list[Column[Member]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column("network", lambda row: row.title, is_text=True),
+    Column(
+        "accuracy %",
+        lambda row: (
+            f"{hundredths(row.accuracy)} "
+            f"({hundredths(row.ci95.low)} to {hundredths(row.ci95.high)})"
+        ),
+        definition="on test images, with a 95 % interval over seeds and images",
+    ),
+    Column("validation %", lambda row: row.val_accuracy, hundredths, "which the curves follow"),
+    Column("weights, bytes", lambda row: row.bytes, thousands),
+    Column("steps", lambda row: row.num_steps, unknown="–"),
+    Column("spikes per neuron and step", lambda row: row.rate, "{:.3f}".format, unknown="–"),
+    Column("training, s", lambda row: row.seconds, "{:.0f}".format),
+]
+RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt]]] = [
+    Column("networks", lambda row: f"{row[0].spiking} / {row[0].other}", is_text=True),
+    Column("at accuracy %", lambda row: row[1].accuracy, tenths),
+    Column("accounting", lambda row: row[2].accounting, is_text=True),
+    Column("counts", lambda row: row[2].family, is_text=True),
+    Column("ratio", lambda row: row[2].ratio, ratio),
+    Column("95 % from", lambda row: row[2].low, "{:.3g}".format, unknown="0"),
+    Column("to", lambda row: row[2].high, "{:.3g}".format, unknown="not reached"),
+    Column(
+        "takes less",
+        lambda row: {"spiking": row[0].spiking, "other": row[0].other, None: "open"}[
+            row[2].cheaper
+        ],
+        is_text=True,
+    ),
+]
+BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven]]] = [
+    Column("network", lambda row: row[0].spiking, is_text=True),
+    Column("accounting", lambda row: row[1].accounting, is_text=True),
+    Column("counts", lambda row: row[1].family, is_text=True),
+    Column("measured rate", lambda row: row[1].measured, "{:.3f}".format),
+    Column("break-even rate", lambda row: row[1].rate, "{:.3f}".format),
+    Column("95 %", lambda row: row[1].ci95, ratio, unknown="one seed"),
+]
+
+
+def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
+    """Return the ratios of each family of accountings."""
+    return {
+        family: found
+        for family in FAMILIES
+        if (found := [one for one in at.ratios if one.family == family])
+    }
+
+
+def whole(ratios: list[RatioAt]) -> Range:
+    """Return the range over accountings."""
+    return Range(
+        low=min(one.ratio.low for one in ratios), high=max(one.ratio.high for one in ratios)
+    )
+
+
+def takes(ratios: list[RatioAt]) -> str:
+    """Return "less", "more" or "open": what all of the accountings show."""
+    sides = {one.cheaper for one in ratios}
+    return (
+        {"spiking": "less", "other": "more"}.get(sides.pop() or "", "open")
+        if len(sides) == 1
+        else "open"
+    )
+
+
+def at_equal_accuracy(pair: FrontierPair) -> str:
+    """Return the ratios at the highest accuracy that both families reach."""
+    if not pair.at:
+        return f"{pair.spiking} and {pair.other} reach no accuracy in common."
+    at = pair.at[0]
+    told = [
+        f"{ratio(whole(ratios))} times as much {FAMILY_TITLES[family]} ({takes(ratios)})"
+        for family, ratios in by_family(at).items()
+    ]
+    return (
+        f"At {per_cent(at.accuracy)} accuracy, each family at its cheapest, {pair.spiking} takes "
+        f"{listed(told)} as {pair.other}."
+    )
+
+
+def frontier(results: Results) -> str:
+    """Return a sentence for each pair of families; empty without families."""
+    found = results.comparison.frontier
+    return " ".join(map(at_equal_accuracy, found.pairs)) if found else ""
+
+
+def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt]]:
+    return [(pair, at, one) for pair in found.pairs for at in pair.at for one in at.ratios]
+
+
+def break_even_rows(found: Frontier) -> list[tuple[FrontierPair, BreakEven]]:
+    """Return the rates of each spiking contender once."""
+    pairs = {pair.spiking: pair for pair in found.pairs}.values()
+    return [(pair, one) for pair in pairs for one in pair.break_even]

@@ -1,0 +1,95 @@
+"""Families of made networks, whose curves are computed by hand."""
+
+import numpy as np
+import pytest
+
+from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at
+from spikeduel.energy import accounting
+from spikeduel.results.costs import Range
+from spikeduel.results.frontier import Member
+
+OPERATIONS = accounting.read("operations")
+
+
+def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
+    """A network that one accounting prices; its draws lie `spread` around its accuracy."""
+    drawn = accuracy + spread * np.random.default_rng(number).standard_normal(DRAWS)
+    entry = Member(
+        contender="net",
+        member=str(cost),
+        title=str(cost),
+        val_accuracy=accuracy if val_accuracy is None else val_accuracy,
+        accuracy=accuracy,
+        ci95=Range(low=0.0, high=1.0),
+        bytes=1.0,
+        rate=None,
+        num_steps=None,
+        seconds=1.0,
+        amounts={},
+    )
+    return Network(entry, np.append(accuracy, drawn), {"operations": np.array([float(cost)])})
+
+
+def measured(level, *networks):
+    return costs_at(level, networks, "operations")[0, 0]
+
+
+def test_between_two_networks_the_logarithm_of_the_cost_is_linear():
+    family = network(0.8, 10), network(0.9, 1000)
+    assert measured(0.85, *family) == pytest.approx(100)
+    assert measured(0.9, *family) == pytest.approx(1000)
+    assert measured(0.5, *family) == pytest.approx(10)  # no cheaper one was made
+    assert measured(0.91, *family) == np.inf
+
+
+def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
+    """Whatever its accuracy on test images."""
+    family = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
+    assert measured(0.85, *family) == pytest.approx(100)
+    assert measured(0.93, *family) == np.inf
+
+
+def test_a_dearer_network_is_not_taken_where_it_is_worse_on_test_images():
+    family = network(0.8, 10), network(0.7, 100, val_accuracy=0.85), network(0.9, 1000)
+    assert measured(0.8, *family) == pytest.approx(10)
+    assert 10 < measured(0.85, *family) <= 1000
+
+
+def pair(cheaper_by, spread):
+    ours = [
+        network(accuracy, cost / cheaper_by, spread=spread, number=index)
+        for index, (accuracy, cost) in enumerate([(0.8, 10), (0.9, 100), (0.95, 1000)])
+    ]
+    theirs = [
+        network(accuracy, cost, spread=spread, number=10 + index)
+        for index, (accuracy, cost) in enumerate([(0.8, 10), (0.9, 100), (0.95, 1000)])
+    ]
+    return at_equal_accuracy(ours, theirs, [OPERATIONS])
+
+
+@pytest.mark.parametrize(
+    ("cheaper_by", "spread", "cheaper"),
+    [(10, 0.001, "spiking"), (0.1, 0.001, "other"), (1, 0.001, None), (1.5, 0.02, None)],
+)
+def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
+    found = pair(cheaper_by, spread)
+    assert [at.accuracy for at in found] == [0.95, 0.94, 0.93, 0.91]
+    for at in found[1:]:
+        (ratio,) = at.ratios
+        assert ratio.ratio.low == ratio.ratio.high == pytest.approx(1 / cheaper_by)
+        assert (ratio.low or 0) < 1 / cheaper_by
+        assert ratio.high is None or ratio.high > 1 / cheaper_by
+        assert ratio.cheaper == cheaper
+
+
+def test_an_end_beyond_all_networks_is_open():
+    """Where half of the draws of one side do not reach the accuracy."""
+    ours = [network(0.95, 1)]
+    theirs = [network(0.9, 100, spread=0.01)]
+    (ratio,) = at_equal_accuracy(ours, theirs, [OPERATIONS])[0].ratios
+    assert ratio.ratio.low == pytest.approx(0.01)
+    assert ratio.low is None
+    assert ratio.cheaper == "spiking"
+    (ratio,) = at_equal_accuracy(theirs, ours, [OPERATIONS])[0].ratios
+    assert ratio.high is None
+    assert ratio.cheaper == "other"
