@@ -397,7 +397,8 @@ def run(
         if (controls := of(trial, prepared)) and store.record(trial.key):
             controlled[trial.key] = Controlled({}, {}, {})
             for name, control in controls.items():
-                labelled = Labelled(progress, f"control, {control.title}")
+                kind = "cheaper" if control.member else "control"
+                labelled = Labelled(progress, f"{kind}, {control.title}")
                 context = ControlContext(control, trial, prepared, store, labelled)
                 contexts[trial.key, name] = context
     trained = {

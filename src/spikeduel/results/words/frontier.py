@@ -12,7 +12,7 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.run import Results
 from spikeduel.results.words.costs import FAMILY_TITLES, ratio
-from spikeduel.results.words.numbers import hundredths, listed, per_cent
+from spikeduel.results.words.numbers import duration, hundredths, listed, per_cent
 
 FRONTIER: list[Column[Member]] = [
     Column("contender", lambda row: row.contender, is_text=True),
@@ -99,9 +99,17 @@ def at_equal_accuracy(pair: FrontierPair) -> str:
 
 
 def frontier(results: Results) -> str:
-    """Return a sentence for each pair of families; empty without families."""
-    found = results.comparison.frontier
-    return " ".join(map(at_equal_accuracy, found.pairs)) if found else ""
+    """Return a sentence for each pair of families, and their times of training; empty without
+    families.
+    """
+    if (found := results.comparison.frontier) is None:
+        return ""
+    seconds: dict[str, float] = {}
+    for member in found.members:
+        seconds[member.contender] = seconds.get(member.contender, 0.0) + member.seconds
+    trained = [f"{duration(total)} for {name}" for name, total in seconds.items()]
+    took = f"The cheaper networks trained for {listed(trained)} a seed."
+    return " ".join([*map(at_equal_accuracy, found.pairs), took])
 
 
 def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt]]:
