@@ -83,7 +83,7 @@ def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
 
 
 def test_an_end_beyond_all_networks_is_open():
-    """Where half of the draws of one side do not reach the accuracy."""
+    """Half of the draws of one side do not reach the accuracy."""
     ours = [network(0.95, 1)]
     theirs = [network(0.9, 100, spread=0.01)]
     (ratio,) = at_equal_accuracy(ours, theirs, [OPERATIONS])[0].ratios

@@ -27,7 +27,7 @@ def answers(module, images):
 
 @pytest.mark.parametrize("name", ["vgg-lif", "vgg-relu"])
 def test_channels_that_do_nothing_are_left_out_first(name):
-    """Where half of the channels give 0, the narrow network answers as the wide one does."""
+    """Half of the channels give 0, and the narrow network answers as the wide one does."""
     torch.manual_seed(0)
     wide, narrow = vgg(name, 16), vgg(name, 8)
     norms = [part for part in wide.modules() if isinstance(part, nn.BatchNorm2d)]

@@ -1,4 +1,4 @@
-"""Who takes less at equal accuracy: families of cheaper networks, compared along their curves.
+"""Compare families of cheaper networks at equal accuracy, along their curves.
 
 A family's curve consists of the members that no cheaper one beats on validation images. Between two
 of them, the logarithm of the cost is linear in the accuracy. Accuracies are of test images; their

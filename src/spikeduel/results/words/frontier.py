@@ -83,13 +83,18 @@ def takes(ratios: list[RatioAt]) -> str:
     )
 
 
+def _times(bounds: Range) -> str:
+    low, high = f"{bounds.low:.2g}", f"{bounds.high:.2g}"
+    return low if low == high else f"{low} to {high}"
+
+
 def at_equal_accuracy(pair: FrontierPair) -> str:
     """Return the ratios at the highest accuracy that both families reach."""
     if not pair.at:
         return f"{pair.spiking} and {pair.other} reach no accuracy in common."
     at = pair.at[0]
     told = [
-        f"{ratio(whole(ratios))} times as much {FAMILY_TITLES[family]} ({takes(ratios)})"
+        f"{_times(whole(ratios))} times as much {FAMILY_TITLES[family]} ({takes(ratios)})"
         for family, ratios in by_family(at).items()
     ]
     return (
