@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at
-from spikeduel.energy import accounting
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import Member
 
-OPERATIONS = accounting.read("operations")
+OPERATIONS = {"operations": "arithmetic"}
 
 
 def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
@@ -21,7 +20,6 @@ def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
         val_accuracy=accuracy if val_accuracy is None else val_accuracy,
         accuracy=accuracy,
         ci95=Range(low=0.0, high=1.0),
-        bytes=1.0,
         rate=None,
         num_steps=None,
         seconds=1.0,
@@ -64,7 +62,7 @@ def pair(cheaper_by, spread):
         network(accuracy, cost, spread=spread, number=10 + index)
         for index, (accuracy, cost) in enumerate([(0.8, 10), (0.9, 100), (0.95, 1000)])
     ]
-    return at_equal_accuracy(ours, theirs, [OPERATIONS])
+    return at_equal_accuracy(ours, theirs, OPERATIONS)
 
 
 @pytest.mark.parametrize(
@@ -86,10 +84,10 @@ def test_an_end_beyond_all_networks_is_open():
     """Half of the draws of one side do not reach the accuracy."""
     ours = [network(0.95, 1)]
     theirs = [network(0.9, 100, spread=0.01)]
-    (ratio,) = at_equal_accuracy(ours, theirs, [OPERATIONS])[0].ratios
+    (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
     assert ratio.ratio.low == pytest.approx(0.01)
     assert ratio.low is None
     assert ratio.cheaper == "spiking"
-    (ratio,) = at_equal_accuracy(theirs, ours, [OPERATIONS])[0].ratios
+    (ratio,) = at_equal_accuracy(theirs, ours, OPERATIONS)[0].ratios
     assert ratio.high is None
     assert ratio.cheaper == "other"

@@ -21,7 +21,13 @@ from spikeduel.networks.models import load_model
 from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import ControlResult, Epoch, MissingControl
+from spikeduel.results.trials import (
+    Classification,
+    ControlResult,
+    Epoch,
+    LabelConfidences,
+    MissingControl,
+)
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system.progress import Progress
@@ -134,20 +140,22 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     for trial in (spiking, other):
         names = set(controls.members_of(trial.spiking))
         assert {name for name, one in trial.controls.items() if one.member} == names
-        assert len(names) == 8
+        assert len(names) == 9
     store = Store(tmp_path / "store")
     sources = {
         name: store.record(result.key).settings["source"]
         for name, result in spiking.controls.items()
-        if result.member
+        if result.member and result.key
     }
     keys = {name: result.key for name, result in spiking.controls.items()}
+    _assert_second_is_asked_where_the_first_is_not_sure(store, other)
     assert sources["8_bits"] == spiking.key
     assert sources["few_spikes_half_steps"] == keys["few_spikes"]
-    cost = {name: one.operations.totals.acs.total for name, one in spiking.controls.items()}
+    counted = {name: one.operations for name, one in spiking.controls.items() if one.operations}
+    cost = {name: operations.totals.acs.total for name, operations in counted.items()}
     assert cost["quarter_steps"] < cost["half_steps"] < 0.7 * cost["8_bits"]
     assert cost["few_spikes_half_channels"] < cost["few_spikes"] < cost["8_bits"]
-    weights = {name: one.parameters for name, one in other.controls.items()}
+    weights = {name: one.parameters or 0 for name, one in other.controls.items()}
     assert weights["eighth_channels"] < weights["quarter_channels"] < weights["half_channels"]
     for name in ("4_bits", "2_bits"):
         levels = len(np.unique(weights_of(store, other.controls[name].key)))
@@ -166,6 +174,21 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     kept = {path.name for path in (tmp_path / "store").iterdir()}
     compare(FAMILIES, tmp_path / "again", tmp_path / "store")
     assert {path.name for path in (tmp_path / "store").iterdir()} == kept
+
+
+def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
+    result, (first, then) = trial.controls["early_exit"], ("quarter_channels", "8_bits")
+    assert (result.early.first, result.early.then) == (first, then)
+    answered, asked = (
+        store.measure(trial.controls[name].key, "label_confidences", LabelConfidences).test
+        for name in (first, then)
+    )
+    unsure = np.array(answered.highest) < result.early.threshold
+    assert result.early.share == pytest.approx(unsure.mean())
+    truth = store.measure(trial.key, "classification", Classification).truth
+    predicted = np.where(unsure, asked.best, answered.best)
+    assert result.accuracy == pytest.approx(np.mean(predicted == truth))
+    assert result.val_accuracy >= trial.controls[then].val_accuracy
 
 
 def weights_of(store, key):

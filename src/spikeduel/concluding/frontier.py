@@ -8,14 +8,15 @@ uncertainty is that of seeds and images, or groups of images, drawn again (Efron
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from spikeduel.concluding.answers import Answers
 from spikeduel.energy import accounting
-from spikeduel.results.costs import Accounting, Range, Side
+from spikeduel.results import means
+from spikeduel.results.costs import Accounting, Family, Range, Side
 from spikeduel.results.frontier import (
     BreakEven,
     EqualAccuracy,
@@ -33,6 +34,10 @@ STEP = 0.005
 BELOW = (0, 2, 4, 8)
 """Multiples of `STEP` below the highest accuracy that both families reach."""
 BIT_MATCHED = "quantised_twin"
+MEASURED: dict[str, Family] = {"weights": "size", "time": "measured"}
+"""Costs besides accountings: bytes of weights, and seconds of an answer."""
+Costs = dict[str, np.ndarray]
+"""Costs `[corners]` by accounting, or name in `MEASURED`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ class Network:
 
     entry: Member
     accuracies: np.ndarray
-    costs: dict[str, np.ndarray]
+    costs: Costs
 
 
 def frontier(
@@ -66,23 +71,30 @@ def frontier(
     seeds_drawn, images_drawn = _draws(answers, len(seeds))
     families: dict[str, list[Network]] = {}
     for name, of_name in by_contender.items():
-        families[name] = []
+        families[name], costs = [], dict[str, Costs]()
         for member, results in _members(of_name).items():
             right = answers.right(seeds, name, member)
             drawn = ((images_drawn @ right.T.astype(np.float32)) * seeds_drawn).sum(1)
             accuracy = (weights_of(answers.classes, right.shape[1]) * right).mean()
-            families[name].append(
-                _network(name, member, results, np.append(accuracy, drawn), definitions, num_steps)
-            )
+            if results[0].early is None:
+                costs[member] = _costs(results, definitions, num_steps)
+            elif {results[0].early.first, results[0].early.then} <= costs.keys():
+                costs[member] = _costs_of_early(results, costs)
+            else:
+                continue
+            accuracies = np.append(accuracy, drawn)
+            entry = _entry(name, member, results, accuracies, costs[member])
+            families[name].append(Network(entry, accuracies, costs[member]))
     every = [network for family in families.values() for network in family]
-    known = [
-        definition
-        for definition in definitions
-        if all(_is_priced(network, definition.name) for network in every)
-    ]
+    kinds = {definition.name: definition.family for definition in definitions}
+    known = {
+        name: family
+        for name, family in {**kinds, **MEASURED}.items()
+        if all(_is_priced(network, name) for network in every)
+    }
     return Frontier(
         seeds=len(seeds),
-        accountings={definition.name: definition.family for definition in known},
+        accountings=known,
         members=[network.entry for network in every],
         pairs=[
             FrontierPair(
@@ -109,7 +121,8 @@ def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
     return {
         name: results
         for name, results in by_name.items()
-        if len(results) == len(trials) and all(result.operations for result in results)
+        if len(results) == len(trials)
+        and all(result.operations or result.early for result in results)
     }
 
 
@@ -130,40 +143,68 @@ def _draws(answers: Answers, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
     return seeds / num_seeds, images / images.sum(1, keepdims=True)
 
 
-def _network(
+def _costs(
+    results: Sequence[ControlResult], definitions: Sequence[Accounting], num_steps: int
+) -> Costs:
+    """Return a member's costs. Accountings of conventional networks know the spiking ones'
+    `num_steps`.
+    """
+    counted = [result.operations for result in results if result.operations]
+    side = _side(results)
+    own_steps = counted[0].num_steps if side == "spiking" else num_steps
+    bits = [(result.parameters or 0) * (result.weight_bits or 32) for result in results]
+    times = [result.one_image_ms for result in results if result.one_image_ms]
+    return {
+        "weights": np.array([statistics.fmean(bits) / 8]),
+        "time": np.array([statistics.fmean(times) / 1e3 if times else math.nan]),
+        **{
+            definition.name: accounting.weighed(counted, definition, side, own_steps)
+            for definition in definitions
+        },
+    }
+
+
+def _costs_of_early(results: Sequence[ControlResult], costs: Mapping[str, Costs]) -> Costs:
+    """Return the costs of the first network, and of the second where it is asked; the weights of
+    both.
+    """
+    exits = [result.early for result in results if result.early]
+    first, then = costs[exits[0].first], costs[exits[0].then]
+    share = statistics.fmean(early.share for early in exits)
+    return {
+        name: amounts + (1.0 if name == "weights" else share) * then[name]
+        for name, amounts in first.items()
+    }
+
+
+def _side(results: Sequence[ControlResult]) -> Side:
+    counted = [result.operations for result in results if result.operations]
+    rates = [operations.totals.spikes_per_neuron_and_step for operations in counted]
+    return "other" if None in rates else "spiking"
+
+
+def _entry(
     contender: str,
     member: str,
     results: Sequence[ControlResult],
     accuracies: np.ndarray,
-    definitions: Sequence[Accounting],
-    num_steps: int,
-) -> Network:
-    """Return a member. Accountings of conventional networks know the spiking ones' `num_steps`."""
-    counted = [result.operations for result in results if result.operations]
-    rates = [operations.totals.spikes_per_neuron_and_step for operations in counted]
-    side: Side = "other" if None in rates else "spiking"
-    own_steps = num_steps if side == "other" else counted[0].num_steps
-    costs = {
-        definition.name: accounting.weighed(counted, definition, side, own_steps)
-        for definition in definitions
-    }
+    costs: Costs,
+) -> Member:
     low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
-    entry = Member(
+    counted = [result.operations.totals for result in results if result.operations]
+    rates = [totals.spikes_per_neuron_and_step for totals in counted]
+    return Member(
         contender=contender,
         member=member,
         title=results[0].title,
         val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
         accuracy=float(accuracies[0]),
         ci95=Range(low=low, high=high),
-        bytes=statistics.fmean(
-            (result.parameters or 0) * (result.weight_bits or 32) / 8 for result in results
-        ),
-        rate=None if side == "other" else statistics.fmean(rate or 0.0 for rate in rates),
-        num_steps=None if side == "other" else own_steps,
+        rate=means.mean(rates),
+        num_steps=results[0].num_steps if means.mean(rates) is not None else None,
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
         amounts={name: _bounds(cost) for name, cost in costs.items() if np.isfinite(cost).all()},
     )
-    return Network(entry, accuracies, costs)
 
 
 def _bounds(values: np.ndarray) -> Range:
@@ -171,23 +212,25 @@ def _bounds(values: np.ndarray) -> Range:
 
 
 def at_equal_accuracy(
-    spiking: Sequence[Network], others: Sequence[Network], definitions: Sequence[Accounting]
+    spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, Family]
 ) -> list[EqualAccuracy]:
     """Compare two families at the accuracies that both reach."""
     top = min(
         max(family[index].entry.accuracy for index in _curve(family, corner))
         for family in (spiking, others)
-        for definition in definitions
-        for corner in np.stack([network.costs[definition.name] for network in family]).T
+        for name in accountings
+        for corner in np.stack([network.costs[name] for network in family]).T
     )
     levels = [round(STEP * (math.floor(top / STEP + 1e-9) - below), 3) for below in BELOW]
     return [
         EqualAccuracy(
             accuracy=level,
             ratios=[
-                _ratio(definition, costs_at(level, spiking, name), costs_at(level, others, name))
-                for definition in definitions
-                for name in [definition.name]
+                _ratio(
+                    *(name, family),
+                    *(costs_at(level, spiking, name), costs_at(level, others, name)),
+                )
+                for name, family in accountings.items()
             ],
         )
         for level in levels
@@ -231,7 +274,7 @@ def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.
     return np.where(reached[-1] >= level, cost, np.inf)
 
 
-def _ratio(definition: Accounting, ours: np.ndarray, theirs: np.ndarray) -> RatioAt:
+def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> RatioAt:
     """Return the entry for costs `[corners, 1 + DRAWS]`; a side that does not reach the accuracy
     takes more.
     """
@@ -242,8 +285,8 @@ def _ratio(definition: Accounting, ours: np.ndarray, theirs: np.ndarray) -> Rati
         for ends, share in ((ratio[:, 1:].min(0), 0.025), (ratio[:, 1:].max(0), 0.975))
     )
     return RatioAt(
-        accounting=definition.name,
-        family=definition.family,
+        accounting=name,
+        family=family,
         ratio=_bounds(ratio[:, 0]),
         low=low or None,
         high=high if math.isfinite(high) else None,

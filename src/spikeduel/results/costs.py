@@ -83,7 +83,7 @@ Read = Literal["source", "implementation", "quotation"]
 """Place of reading: the source | a public program that follows it | a quotation."""
 
 
-Family = Literal["memory", "arithmetic", "chip", "measured"]
+Family = Literal["memory", "arithmetic", "chip", "measured", "size"]
 """Memory of both networks counted | arithmetic alone | prices of a named chip | measured joules."""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 

@@ -7,8 +7,9 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 class Member(Frozen):
     """A network of a contender's family; means over seeds.
 
-    `val_accuracy` decides, `accuracy` with `ci95` is on test images. `bytes`: of weights. `rate`:
-    spikes per neuron and step. `seconds`: of training. `amounts`: by accounting, in its unit.
+    `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
+    step. `seconds`: of training. `amounts`: by accounting, in its unit; "weights": bytes of them,
+    "time": measured seconds of an answer.
     """
 
     contender: str
@@ -17,7 +18,6 @@ class Member(Frozen):
     val_accuracy: Share
     accuracy: Share
     ci95: Range
-    bytes: Amount
     rate: Amount | None
     num_steps: Positive | None
     seconds: Amount
@@ -69,8 +69,8 @@ class FrontierPair(Frozen):
 
 
 class Frontier(Frozen):
-    """Families of cheaper networks with common `seeds`. `accountings`: those by which all members
-    have an amount, with their families; `left_out`: reasons by contender and member.
+    """Families of cheaper networks with common `seeds`. `accountings`: names in `amounts` that all
+    members have, with their families; `left_out`: reasons by contender and member.
     """
 
     seeds: Count

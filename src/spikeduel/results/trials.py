@@ -359,8 +359,21 @@ class WholeNumbers(Frozen):
     operations: Amount
 
 
+class EarlyAnswers(Frozen):
+    """Two members of a family: `first` answers, and where it is less sure than `threshold`, `then`
+    does, a `share` of the test images. Chosen on validation images.
+    """
+
+    first: str
+    then: str
+    threshold: Share
+    share: Share
+
+
 class ControlResult(ControlAbout, kw_only=True):
-    """Score of a control; `val_accuracy` if it was trained."""
+    """Score of a control; `val_accuracy` if it was trained. `one_image_ms`: median time of an
+    answer, if measured on an idle machine.
+    """
 
     n: Count
     accuracy: Share
@@ -377,6 +390,8 @@ class ControlResult(ControlAbout, kw_only=True):
     energy: Energy | None = None
     not_counted: str | None = None
     whole_numbers: WholeNumbers | None = None
+    early: EarlyAnswers | None = None
+    one_image_ms: Amount | None = None
 
 
 class Trial(Frozen):

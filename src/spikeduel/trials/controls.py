@@ -21,6 +21,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.splits import evenly
 from spikeduel.exchange.exporting import NUM_EXAMPLES
+from spikeduel.measuring import latency
 from spikeduel.measuring.correctness import (
     classification,
     classified,
@@ -36,6 +37,9 @@ from spikeduel.results.trials import (
     Classification,
     ControlAbout,
     ControlResult,
+    EarlyAnswers,
+    LabelConfidences,
+    Latency,
     MissingControl,
     WholeNumbers,
 )
@@ -77,6 +81,8 @@ class Control:
     member: bool = False
     source: str | None = None
     """Member whose weights it begins with; None: the trial's own. Other controls begin anew."""
+    early: tuple[str, str] | None = None
+    """Members of which the first answers, and the second where the first is not sure."""
     fewer_channels: int = 1
     fewer_steps: int = 1
     """Divisors of the trial's width and number of time steps."""
@@ -119,6 +125,17 @@ class ControlContext:
     prepared: Prepared
     store: Store
     progress: Progress
+    records: Mapping[tuple[str, str], TrialRecord]
+    """Trained controls of all trials, by key and name."""
+
+    def member(self, name: str | None) -> str:
+        """Return the key of a member, or of the trial itself. Raises `InputError` if missing."""
+        if name is None:
+            return self.trial.key
+        record = self.records.get((self.trial.key, name))
+        if record is None or record.status == "failed":
+            raise InputError(f"the network that it builds on is missing ({MEMBERS[name].title}).")
+        return record.key
 
     @property
     def num_steps(self) -> int:
@@ -292,6 +309,13 @@ def _member(title: str, meaning: str, source: str | None = "8_bits", **changes: 
 
 FEWER, FEW = 1.0, 4.0
 """Penalties on spikes in training."""
+
+
+def _early(first: str, then: str) -> Control:
+    meaning = "the cheaper of two networks answers, and the dearer where that one is not sure"
+    return Control("early exit", meaning, member=True, early=(first, then))
+
+
 MEMBERS: dict[str, Control] = {
     "8_bits": _member("8 bits", "weights of 8 bits", None),
     "4_bits": _member("4 bits", "weights of 4 bits", weight_bits=4),
@@ -317,6 +341,7 @@ MEMBERS: dict[str, Control] = {
     "eighth_channels": _member(
         "an eighth of the channels", "an eighth as wide", "quarter_channels", fewer_channels=8
     ),
+    "early_exit": _early("quarter_channels", "8_bits"),
     "half_steps": _member("half the steps", "half as many time steps", fewer_steps=2),
     "quarter_steps": _member(
         "a quarter of the steps", "a quarter as many time steps", "half_steps", fewer_steps=4
@@ -347,12 +372,15 @@ MEMBERS: dict[str, Control] = {
         fewer_channels=2,
         weight_bits=4,
     ),
+    "early_exit_few_spikes": _early("few_spikes_half_channels", "fewer_spikes"),
 }
 """Members of families of cheaper networks by name, each after the one that it begins with."""
 
 
 def members_of(is_spiking: bool) -> dict[str, Control]:
-    """Return the eight members of a family with spikes, or of one without."""
+    """Return the members of a family with spikes, or of one without: eight that are trained, and
+    early exit.
+    """
     return {
         name: member
         for name, member in MEMBERS.items()
@@ -399,7 +427,7 @@ def run(
             for name, control in controls.items():
                 kind = "cheaper" if control.member else "control"
                 labelled = Labelled(progress, f"{kind}, {control.title}")
-                context = ControlContext(control, trial, prepared, store, labelled)
+                context = ControlContext(control, trial, prepared, store, labelled, records)
                 contexts[trial.key, name] = context
     trained = {
         place: context for place, context in contexts.items() if context.control.train is not None
@@ -409,7 +437,7 @@ def run(
         for (key, name), context in trained.items():
             if _depth(context.control) == depth:
                 with _left_out(controlled[key], name, context):
-                    jobs[key, name] = _job(context, described, records)
+                    jobs[key, name] = _job(context, described)
         records |= zip(jobs, workers.run(list(jobs.values()), store), strict=True)
     for (key, name), context in contexts.items():
         if name not in controlled[key].missing:
@@ -443,6 +471,8 @@ def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Ite
 
 
 def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
+    if context.control.early is not None:
+        return _answered_early(context, *context.control.early)
     assert context.control.ask is not None
     num_steps = context.num_steps if context.control.spikes else None
     answers = context.control.ask(context)
@@ -469,17 +499,63 @@ def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classificati
         "epoch_seconds": record.epoch_seconds,
         "key": record.key,
         "val_accuracy": record.best.validation.accuracy if record.best else None,
+        "one_image_ms": _one_image_ms(context, record.key) if context.control.member else None,
     }
 
 
-def _job(
-    context: ControlContext,
-    described: dict[tuple[str, str], Contender],
-    records: Mapping[tuple[str, str], TrialRecord],
-) -> Job:
-    """Return the job of a control; all seeds and folds share `described`. `records` has those that
-    were trained before.
+def _one_image_ms(context: ControlContext, key: str) -> float | None:
+    """Return the median time of an answer; None of other seeds and folds than the first, and on a
+    busy machine.
     """
+    trial, store = context.trial, context.store
+    if trial.card.seed or trial.split.fold:
+        return None
+    with store.locked(key):
+        timed = store.measure(key, "latency", Latency)
+        if timed is None or timed.machine.busy:
+            images = np.asarray(context.prepared.images[trial.split.test[: latency.NUM_IMAGES]])
+            timed = latency.latency(
+                store.model_path(key), images, trial.device, trial.experiment.own_code
+            )
+            store.save_measure(key, "latency", timed)
+    return timed.one_image.median_ms if timed.one_image and not timed.machine.busy else None
+
+
+def _answered_early(
+    context: ControlContext, first: str, then: str
+) -> tuple[Classification, dict[str, Any]]:
+    """Return the answers of two members, the second asked where the first is not sure: as rarely as
+    leaves the validation accuracy at that of the second.
+    """
+    split, labels = context.trial.split, np.asarray(context.prepared.labels)
+    known = [
+        context.store.measure(context.member(name), "label_confidences", LabelConfidences)
+        for name in (first, then)
+    ]
+    if None in known:
+        raise InputError("how sure its networks are was not measured.")
+    (val, test), (val_then, test_then) = ((one.validation, one.test) for one in known if one)
+    order = np.argsort(-np.array(val.highest), kind="stable")
+    right, right_then = (
+        (np.array(side.best) == labels[split.val])[order] for side in (val, val_then)
+    )
+    gained = np.append(0, np.cumsum(right.astype(int) - right_then))
+    sure = np.array(val.highest)[order]
+    # Images of equal confidence are answered alike.
+    ends = np.append(np.flatnonzero(np.diff(sure, append=-1.0)) + 1, 0)
+    most = int(ends[gained[ends] >= 0].max())
+    threshold = float(sure[most - 1]) if most else 1.0
+    stays = np.array(test.highest) >= (threshold if most else np.inf)
+    predicted = np.where(stays, test.best, test_then.best)
+    early = EarlyAnswers(first=first, then=then, threshold=threshold, share=float((~stays).mean()))
+    return classified(context.prepared.classes, labels[split.test], predicted), {
+        "early": early,
+        "val_accuracy": float((right_then.sum() + gained[most]) / len(right)),
+    }
+
+
+def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -> Job:
+    """Return the job of a control; all seeds and folds share `described`."""
     trial, control, name = context.trial, context.control, context.trial.card.contender
     settings = control.settings(context)
     changed = replace(trial.experiment, contenders=(name,), optimism=False, **settings)
@@ -499,19 +575,9 @@ def _job(
     contenders = [described[name, control.title]]
     planned = trials_of(changed, prepared, trial.split, contenders=contenders)[trial.card.seed]
     if control.member:
-        source = trial.key if control.source is None else _source(context, records)
-        planned = replace(planned, settings={**planned.settings, "source": source})
+        source = {"source": context.member(control.source)}
+        planned = replace(planned, settings={**planned.settings, **source})
     return Job(planned, prepared, context.progress)
-
-
-def _source(context: ControlContext, records: Mapping[tuple[str, str], TrialRecord]) -> str:
-    """Return the key of the trained member whose weights another one begins with. Raises
-    `InputError`.
-    """
-    record = records.get((context.trial.key, context.control.source or ""))
-    if record is None or record.status == "failed":
-        raise InputError("the network whose weights it begins with is missing.")
-    return record.key
 
 
 def _require_given_neuron(contender: Contender) -> None:

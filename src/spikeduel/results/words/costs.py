@@ -273,6 +273,7 @@ FAMILY_TITLES: dict[Family, str] = {
     "arithmetic": "by arithmetic alone",
     "chip": "on named chips",
     "measured": "as measured on this machine",
+    "size": "in bytes of weights",
 }
 READ = {
     "source": "read at the source",
