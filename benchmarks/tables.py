@@ -165,6 +165,13 @@ def nir_conformity() -> str:
             f"| {program} | {100 * row['published']:.2f} | {held} | {row['rule']} "
             f"| {interval(by_rule) if by_rule else '–'} |"
         )
+    nearest = {row["rule"] for row in document["programs"].values()}
+    lines += ["", "| rule of none of them | by that rule here, % |", "|---|---|"]
+    lines += [
+        f"| {rule} | {interval(row)} |"
+        for rule, row in document["rules"].items()
+        if rule not in nearest
+    ]
     return "\n".join(lines) + "\n"
 
 
