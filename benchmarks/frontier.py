@@ -11,19 +11,33 @@ by data set; `--write` makes docs/frontier.md and its figures of them.
 """
 
 import argparse
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import jinja2
+import msgspec
+
 from spikeduel.comparing import compare
 from spikeduel.data.catalogue import DATASETS
+from spikeduel.reporting import costs, drawing
+from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
+from spikeduel.results.costs import Family
+from spikeduel.results.frontier import EqualAccuracy, Frontier
+from spikeduel.results.words import numbers
+from spikeduel.results.words.frontier import by_family, frontier, takes, times, whole
 from spikeduel.settings import studies
 from spikeduel.system import files
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain, write_json
+from tables import mean
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "frontier.json"
+PAGE = HERE.parent / "docs" / "frontier.md"
+COLOURS = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
 STUDY = HERE.parent / "studies" / "frontier.toml"
 
 
@@ -37,7 +51,11 @@ def main() -> None:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/frontier"))
+    parser.add_argument("--write", action="store_true", help="make docs/frontier.md")
     options = parser.parse_args()
+    if options.write:
+        write()
+        return
     if options.threads:
         compute_on(options.threads)
     paths = dict(given.split("=", 1) for given in options.data)
@@ -69,13 +87,47 @@ def main() -> None:
                 contender: [trial.test.accuracy for trial in results.of(contender) if trial.test]
                 for contender in results.contenders
             },
-            "seconds": {
-                contender: [sum(trial.epoch_seconds) for trial in results.of(contender)]
-                for contender in results.contenders
-            },
+            "text": frontier(results),
             "frontier": plain(results.comparison.frontier),
         }
         write_json(RESULT, {**known, name: entry})
+
+
+def write() -> None:
+    """Write the page and its figures."""
+    sets = files.read_json(RESULT)
+    for name, entry in sets.items():
+        entry["found"] = msgspec.convert(entry["frontier"], Frontier)
+        drawn = costs.frontier(entry["found"], COLOURS)
+        with tempfile.TemporaryDirectory() as folder:
+            drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
+            made = f"frontier-{name}.png"
+            shutil.copy(Path(folder, made), PAGE.parent / "figures" / made)
+    first = next(iter(sets.values()))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    PAGE.write_text(
+        environment.get_template("frontier.md.j2").render(
+            sets=sets,
+            mean=mean,
+            cell=cell,
+            numbers=numbers,
+            several=all(entry["found"].seeds > 1 for entry in sets.values()),
+            minutes=f"{first['settings']['minutes']:g}",
+            limit=first["settings"]["limit"],
+        )
+    )
+
+
+def cell(at: EqualAccuracy, family: Family) -> str:
+    """Return the range of ratios, and what they show."""
+    ratios = by_family(at).get(family)
+    return f"{times(whole(ratios))} ({takes(ratios)})" if ratios else "–"
 
 
 if __name__ == "__main__":

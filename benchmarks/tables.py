@@ -28,6 +28,7 @@ SECTIONS = {
     "counters": "docs/energy.md",
     "simulated": "docs/energy.md",
     "microcontroller": "docs/export.md",
+    "equal_precision": "docs/export.md",
     "speed": "docs/speed.md",
     "across": "docs/studies.md",
     "scale": "docs/scale.md",
@@ -110,6 +111,36 @@ PROGRAMS = {
     "sinabs": "Sinabs",
     "rockpool": "Rockpool",
 }
+
+
+def equal_precision() -> str:
+    """The twins in whole numbers over seeds, rounded after training and in training."""
+    results = json.loads((HERE / "results" / "equal-precision.json").read_text())
+    lines = [
+        "| data set | weights | network | seeds | as trained, % | in whole numbers, % | points lost "
+        "(95 %) | flash, kB | RAM, kB | operations, million |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    rounded = {"strong": "rounded after training", "int8": "of 8 bits in training"}
+    for dataset, recipes in results.items():
+        for recipe, found in recipes.items():
+            for row in found["in_whole_numbers"]["rows"]:
+                lost = row["lost"]
+                low, high = (signed(end) for end in lost["ci95"])
+                cells = [
+                    dataset,
+                    rounded[recipe],
+                    row["contender"],
+                    str(found["seeds"]),
+                    mean(found["accuracy"][row["contender"]]),
+                    hundredths(row["accuracy"]),
+                    f"{signed(lost['difference'])} ({low} to {high})",
+                    f"{row['flash'] / 1e3:.0f}",
+                    f"{row['ram'] / 1e3:.0f}",
+                    f"{row['operations'] / 1e6:.2f}",
+                ]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def nir_matrix() -> str:

@@ -90,7 +90,8 @@ def takes(ratios: list[RatioAt]) -> str:
     )
 
 
-def _times(bounds: Range) -> str:
+def times(bounds: Range) -> str:
+    """Return a range of ratios in two digits."""
     low, high = f"{bounds.low:.2g}", f"{bounds.high:.2g}"
     return low if low == high else f"{low} to {high}"
 
@@ -101,7 +102,7 @@ def at_equal_accuracy(pair: FrontierPair) -> str:
         return f"{pair.spiking} and {pair.other} reach no accuracy in common."
     at = pair.at[0]
     told = [
-        f"{_times(whole(ratios))} times as much {FAMILY_TITLES[family]} ({takes(ratios)})"
+        f"{times(whole(ratios))} times as much {FAMILY_TITLES[family]} ({takes(ratios)})"
         for family, ratios in by_family(at).items()
     ]
     return (
