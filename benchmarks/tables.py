@@ -95,6 +95,7 @@ def table(section: str) -> str:
         "counters": counters,
         "simulated": simulated_chip,
         "microcontroller": microcontroller,
+        "equal_precision": equal_precision,
         "speed": speed,
         "across": across,
         "scale": scale,
