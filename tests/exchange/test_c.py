@@ -20,8 +20,9 @@ from spikeduel.exchange.integers import (
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.trials.evaluating import export
+from telling import Telling
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
 SPIKING = {"family": "snn", "encoding": "direct", "num_steps": 4}
@@ -49,10 +50,10 @@ def varied(model):
     return model
 
 
-def written(model, path, labels=np.arange(12) % 3):
+def written(model, path, labels=np.arange(12) % 3, **more):
     """Export the model to C, fitted to other images than those it is checked on."""
     shown = images_of(model, seed=1), labels
-    return export(model, path, "c", images=images_of(model), labels=labels, examples=shown)
+    return export(model, path, "c", images=images_of(model), labels=labels, examples=shown, **more)
 
 
 def asked_in_c(network, images, folder, flags=SANITIZED):
@@ -97,6 +98,19 @@ MODELS = {
     ),
     "dense-snn latency": lambda: make(
         "dense-snn", **{**SPIKING, "encoding": "latency"}, network={**LIF, "hidden": 8}
+    ),
+    "dense-lif in colour": lambda: make(
+        "dense-lif", **SPIKING, network={**LIF, "hidden": 9}, image_shape=(3, 5, 4)
+    ),
+    "dense-snn rate in colour": lambda: make(
+        "dense-snn",
+        **{**SPIKING, "encoding": "rate", "num_steps": 9},
+        network={**LIF, "hidden": 8},
+        image_shape=(3, 5, 4),
+    ),
+    "linear over a map": lambda: Model(
+        Chain(nn.Conv2d(2, 5, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(45, 3)).eval(),
+        make("dense-relu", family="ann", image_shape=(2, 7, 8)).card,
     ),
     "small-cnn": lambda: make("small-cnn", family="cnn", network={"hidden": 9}),
     "recordings": lambda: make_recorded("vgg-lif", width=4)[0],
@@ -234,10 +248,11 @@ def test_a_layer_without_a_form_in_whole_numbers_is_named_with_the_remedy(layers
     ],
 )
 def test_nothing_is_written_of_a_network_that_c_cannot_hold(name, settings, said, tmp_path):
-    model = make(name, **settings)
+    told = Telling()
     with pytest.raises(InputError, match=said):
-        written(model, tmp_path / "out")
+        written(make(name, **settings), tmp_path / "out", progress=told)
     assert not list(tmp_path.iterdir())
+    assert told.lines == []
 
 
 def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
@@ -299,9 +314,42 @@ def test_the_program_refuses_other_pictures(content, tmp_path):
     assert done.stdout == ""
 
 
-def test_without_a_compiler_nothing_is_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["cc", None])
+def test_without_a_compiler_nothing_is_written(name, tmp_path, monkeypatch):
     monkeypatch.setattr(c.shutil, "which", lambda name: None)
-    model = MODELS["dense-relu"]()
-    with pytest.raises(InputError, match="no C compiler is installed"):
-        written(model, tmp_path / "out")
+    monkeypatch.setenv("CC", name or "")
+    tried = r"\(cc\)" if name else r"\(cc, gcc, clang\)"
+    with pytest.raises(InputError, match=f"no C compiler is installed {tried}"):
+        written(MODELS["dense-relu"](), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    """Let CC name a script."""
+
+    def script(text):
+        (tmp_path / "own-cc").write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "own-cc").chmod(0o755)
+        monkeypatch.setenv("CC", str(tmp_path / "own-cc"))
+
+    return script
+
+
+def test_the_compiler_that_cc_names_comes_first(compiler, tmp_path):
+    compiler('exec cc "$@"')
+    (name,) = written(MODELS["dense-relu"](), tmp_path / "out").programs
+    assert "own-cc" in name
+
+
+FOR_ANOTHER_MACHINE = """
+for last; do :; done
+[ "$last" = -dumpversion ] || { echo another > "$last"; chmod +x "$last"; }"""
+
+
+@pytest.mark.parametrize("fault", ["echo no such option >&2; exit 1", FOR_ANOTHER_MACHINE])
+def test_a_compiler_that_fails_is_named(fault, compiler, tmp_path):
+    compiler(fault)
+    with pytest.raises(SpikeduelError, match="own-cc"):
+        written(MODELS["dense-relu"](), tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["own-cc"]

@@ -32,7 +32,7 @@ def answering(changed):
     """An exporter whose file would be run with the answers of the model, `changed`."""
 
     def write(model, path, weights, examples):
-        path.write_text(weights)
+        (path / "made" if path.is_dir() else path).write_text(weights)
         run = torch.inference_mode()(lambda images, encoded: changed(reference_run(model, encoded)))
         return exporting.Exported({"images": "uint8"}, {"program 1.0": run})
 
@@ -109,6 +109,19 @@ def test_what_disagrees_is_not_kept(fault, export, tmp_path):
         export(FAULTS[fault])
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
     assert (tmp_path / "a").read_text() == "what was there before"
+
+
+def test_of_two_exports_to_one_folder_the_first_stays(export, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "FOLDERS", ("onnx-made",))
+
+    def while_another_ends(run):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / "b").write_text("another's")
+        return run
+
+    with pytest.raises(InputError, match="Name a new folder"):
+        export(while_another_ends)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
 
 
 def test_the_model_itself_stays_as_it_was(export):

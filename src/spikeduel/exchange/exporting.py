@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
@@ -168,13 +169,11 @@ def export(
     """
     progress = progress or Progress()
     weights = _require_exportable(model, to, weights)
-    is_empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
-    if to in FOLDERS and (path.is_symlink() or path.exists()) and not is_empty:
-        raise InputError(f"{path}: there is something already. Name a new folder, or delete it.")
+    _require_new(path, to)
     written = as_written(model, weights if to not in FOLDERS else "float32")
     with files.atomic_path(path, folder=to in FOLDERS) as temporary:
-        progress.say(f"writing {path}")
         exported = EXPORTERS[to](written, temporary, weights, examples)
+        progress.say(f"writing {path}")
         images, labels, dataset = test_images()
         check = ExportCheck(
             spikeduel=__version__,
@@ -205,6 +204,7 @@ def export(
                 f"{path}: not written: it does not give the model's answers. "
                 f"{' '.join(_program_lines(check))} Required: {required}"
             )
+        _require_new(path, to)  # another process may have been faster
     write_json(path.with_name(f"{path.name}.check.json"), check)
     return check
 
@@ -216,6 +216,12 @@ def _files_of(path: Path) -> list[Path]:
 def _checksum(path: Path) -> str:
     sums = [files.checksum(file) for file in _files_of(path)]
     return sums[0] if path.is_file() else hashlib.sha256("\n".join(sums).encode()).hexdigest()
+
+
+def _require_new(path: Path, to: str) -> None:
+    is_empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    if to in FOLDERS and os.path.lexists(path) and not is_empty:
+        raise InputError(f"{path}: there is something already. Name a new folder, or delete it.")
 
 
 def _require_exportable(model: Model, to: str, weights: str | None) -> str:
@@ -259,10 +265,10 @@ def lines(check: ExportCheck) -> list[str]:
             "No other program checked it. To have snnTorch check it, install snntorch and nirtorch."
         )
     if check.weights == "int8":
-        lost = check.accuracy_float32 - check.accuracy
+        gained = check.accuracy - check.accuracy_float32
         sentences.append(
             f"Accuracy on these {check.noun}s: {100 * check.accuracy_float32:.2f} %, with int8 "
-            f"weights {100 * check.accuracy:.2f} % ({-100 * lost:+.2f} points)."
+            f"weights {100 * check.accuracy:.2f} % ({100 * gained:+.2f} points)."
         )
     if check.flash is not None:
         sentences.append(

@@ -112,23 +112,24 @@ class IntegerLayer:
 
         Sums are exact: float32 holds whole numbers to 2²⁴, and float64 all others.
         """
-        above, left, below, right = self.padding
         dtype = torch.float32 if self.most_sum < 2**24 else torch.float64
-        padded = F.pad(_pooled(maps.to(dtype), self.pool_before), (left, right, above, below))
-        sums = F.conv2d(padded, torch.from_numpy(self.weight).to(dtype), stride=self.stride)
-        return _pooled(sums, self.pool_after)
+        pooled = _pooled(maps.to(dtype), self.pool_before)
+        return _pooled(self._slid(pooled, torch.from_numpy(self.weight).to(dtype)), self.pool_after)
+
+    def _slid(self, maps: Tensor, weight: Tensor) -> Tensor:
+        """Return the sums of `weight` `[O, I, rows, columns]` over `maps` `[N, I, H, W]`."""
+        above, left, below, right = self.padding
+        return F.conv2d(F.pad(maps, (left, right, above, below)), weight, stride=self.stride)
 
     def reached(self, maps: Tensor) -> Tensor:
         """Return the weights that values above 0 reach, of spikes once for each: `[N]`."""
-        above, left, below, right = self.padding
         pooled = _pooled(maps, self.pool_before)
         counted = pooled if self.most_value < MOST_LISTED else (pooled > 0).float()
-        padded = F.pad(counted.sum(1, keepdim=True), (left, right, above, below))
-        _, height, width = self.out
-        rows, columns = self.weight.shape[2:]
-        sums = F.conv2d(padded, torch.ones(1, 1, rows, columns), stride=self.stride)
-        used = sums[..., : height * self.pool_after.rows, : width * self.pool_after.columns]
-        return used.sum((1, 2, 3)) * len(self.weight)
+        ones = torch.ones(1, 1, *self.weight.shape[2:])
+        sums = _pooled(
+            self._slid(counted.sum(1, keepdim=True), ones), self.pool_after._replace(kind="sum")
+        )
+        return sums.sum((1, 2, 3)) * len(self.weight)
 
     def currents(self, maps: Tensor) -> Tensor:
         """Return rescaled sums, int64 `[N, O, H, W]`."""

@@ -112,8 +112,7 @@ def in_whole_numbers(
         for images, labels, indices in batches
     ]
     truth, scores, operations = map(np.concatenate, zip(*answers, strict=True))
-    flash, ram = c.memory(network)
-    cost = WholeNumbers(flash=flash, ram=ram, operations=float(operations.mean()))
+    cost = WholeNumbers(**c.memory(network), operations=float(operations.mean()))
     return classified(model.card.classes, truth, scores.argmax(1)), cost
 
 

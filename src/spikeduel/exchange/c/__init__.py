@@ -1,12 +1,14 @@
 """Networks as C99 in whole numbers, without dependencies; compiled and asked before kept."""
 
 import math
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,7 @@ _TEMPLATES = jinja2.Environment(
 
 def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
     """Write the folder of a network that is compiled here. Raises `InputError`."""
-    compiler = next(filter(shutil.which, COMPILERS), None)
-    if compiler is None:
-        raise InputError(
-            f"no C compiler is installed ({', '.join(COMPILERS)}): install one to have the program "
-            "checked, as by apt install gcc."
-        )
-    card = model.card
+    compiler, card = _compiler(), model.card
     images, labels = examples()
     network = integer_network(model, images)
     for name, content in sources(network).items():
@@ -66,8 +62,22 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
         {"image": f"uint8 {list(card.image_shape)}, prepared: {'; '.join(preparation_of(card))}"},
         {f"C99, {compiler} {_version(compiler)}": program.run},
         lambda prepared, encoded: _expected(network, prepared),
-        *memory(network),
+        **memory(network),
     )
+
+
+def _compiler() -> str:
+    """Return the first compiler that is installed, that of `CC` alone if set. Raises
+    `InputError`.
+    """
+    asked = [os.environ["CC"]] if os.environ.get("CC") else COMPILERS
+    compiler = next(filter(shutil.which, asked), None)
+    if compiler is None:
+        raise InputError(
+            f"no C compiler is installed ({', '.join(asked)}): install one to have the program "
+            "checked, as by apt install gcc, or name another one in CC."
+        )
+    return compiler
 
 
 def _expected(network: IntegerNetwork, images: Tensor) -> Run:
@@ -93,9 +103,9 @@ class Program:
     def __init__(self, compiler: str, sources: Path, name: str, flags: Sequence[str] = ("-O2",)):
         self.folder = Path(tempfile.mkdtemp(prefix="spikeduel-c-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
-        self.path = self.folder / name
-        parts = (self.path, sources / "main.c", sources / f"{name}.c")
-        command = [compiler, *CHECKS, *flags, "-o", *map(str, parts)]
+        self.compiler, self.path = compiler, self.folder / name
+        parts = (sources / "main.c", sources / f"{name}.c", "-o", self.path)
+        command = [compiler, *CHECKS, *flags, *map(str, parts)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SpikeduelError(f"{compiler} refuses the program: {done.stderr.strip()[:300]}")
@@ -105,7 +115,13 @@ class Program:
         content = self.folder / "images"
         content.write_bytes(images.numpy().tobytes())
         command = [str(self.path), "-s", str(content)]
-        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise SpikeduelError(
+                f"what {self.compiler} made does not run here ({error}): name a compiler for this "
+                "machine in CC."
+            ) from error
         rows = np.array([line.split() for line in said.splitlines()], np.int64)
         if (rows[:, 1:].argmax(1) != rows[:, 0]).any():
             raise SpikeduelError("the program does not answer with its highest score")
@@ -113,8 +129,9 @@ class Program:
 
 
 def _version(compiler: str) -> str:
-    said = subprocess.run([compiler, "-dumpversion"], capture_output=True, text=True, check=False)
-    return said.stdout.strip()
+    return subprocess.run(
+        [compiler, "-dumpversion"], capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _write_pictures(folder: Path, card: ModelCard, images: np.ndarray, labels: np.ndarray) -> None:
@@ -149,18 +166,18 @@ def sources(network: IntegerNetwork) -> dict[str, str]:
     }
 
 
-def memory(network: IntegerNetwork) -> tuple[int, int]:
-    """Return the bytes of constants and of variables."""
+def memory(network: IntegerNetwork) -> dict[str, int]:
+    """Return the bytes of constants, `flash`, and of variables, `ram`."""
     layout = _layout(network)
-    return layout["flash"], layout["ram"]
+    return {name: layout[name] for name in ("flash", "ram")}
 
 
 def _layout(network: IntegerNetwork) -> dict[str, Any]:
-    """Return types of numbers, elements of the arrays (`sizes`), and bytes of `flash` and `ram`.
+    """Return `layers`, types of numbers, elements of arrays (`sizes`), bytes of `flash` and `ram`.
 
     Layers `by_event` list values above 0 before they multiply; `with_values`: the values too.
     """
-    layers = network.layers
+    layers = [_flattened(layer, layer is network.layers[0]) for layer in network.layers]
     spiking = any(isinstance(layer.activation, Spiking) for layer in layers)
     planes = -(-network.num_steps // 8) if spiking else 1
     by_event = [not network.is_analogue, *[True] * (len(layers) - 1)]
@@ -201,6 +218,7 @@ def _layout(network: IntegerNetwork) -> dict[str, Any]:
         + 16 * spiking * sizes["membranes"]
     )
     return {
+        "layers": layers,
         "spiking": spiking,
         "by_event": by_event,
         "with_values": with_values,
@@ -215,9 +233,15 @@ def _layout(network: IntegerNetwork) -> dict[str, Any]:
 
 def _about(network: IntegerNetwork) -> dict[str, Any]:
     """Return the values of the templates."""
-    card, layers, layout = network.card, network.layers, _layout(network)
+    card, layout = network.card, _layout(network)
+    layers: list[IntegerLayer] = layout["layers"]
     channels, height, width = card.image_shape
-    wholes = [(height, width), *((layer.out[1], layer.out[2]) for layer in layers[:-1])]
+    wholes = [
+        (1, 1) if layer.shape[1:] == layer.pool_before[1:] == (1, 1) else whole
+        for layer, whole in zip(
+            layers, [(height, width), *(layer.out[1:] for layer in layers[:-1])], strict=True
+        )
+    ]
     return layout | {
         "name": identifier(card.contender),
         "title": card.title,
@@ -236,6 +260,20 @@ def _about(network: IntegerNetwork) -> dict[str, Any]:
         "most_current": MOST_CURRENT,
         "layers": list(map(_described, layers, wholes, layout["by_event"])),
     }
+
+
+def _flattened(layer: IntegerLayer, takes_image: bool) -> IntegerLayer:
+    """Return a linear layer over a map as one over a single place, which needs no loop over places;
+    other layers as they are.
+
+    A map lies place by place, the image channel by channel.
+    """
+    is_whole = layer.weight.shape[1:] == layer.shape and layer.pool_before[1:] == (1, 1)
+    if not is_whole or any(layer.padding) or layer.weight[0].size >= 2**15:
+        return layer
+    weight = layer.weight if takes_image else layer.weight.transpose(0, 2, 3, 1)
+    weight = weight.reshape(len(weight), -1, 1, 1)
+    return replace(layer, shape=weight.shape[1:], weight=weight)
 
 
 def _places(layer: IntegerLayer) -> int:
