@@ -362,6 +362,10 @@ def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
     assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
         pytest.approx(100 * share, abs=0.005) for share in shares
     ]
+    precise = comparison.results.comparison.equal_precision.rows
+    for row, told in zip(precise, tables["tables/equal-precision.csv"], strict=True):
+        assert told["contender"] == row.contender
+        assert (int(told["flash, bytes"]), int(told["RAM, bytes"])) == (row.flash, row.ram)
     for row in tables["tables/scores.csv"]:
         trials = comparison.results.of(row["contender"])
         accuracies = [trial.test.accuracy for trial in trials]

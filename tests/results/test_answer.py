@@ -569,6 +569,13 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
     assert "emulated Cortex-M4" in headline(made)
     assert "it takes 2.0 times fewer operations" in headline(made)
     assert "int8 operations" in rows(made)[0]
+    # Bytes on the device, in place of those of a computer.
+    assert {lead.quantity for lead in made.answer.leads} >= {"flash", "ram"}
+    assert made.answer.lead("flash").values["snn"].low == 1000
+    assert made.answer.lead("ram").values["cnn"].low == 100
+    assert not {"memory", "size"} & {lead.quantity for lead in made.answer.leads}
+    elsewhere = decide(results(trials, [pair(0.0)]))
+    assert not {"flash", "ram"} & {lead.quantity for lead in elsewhere.leads}
 
 
 def test_a_network_that_does_not_run_on_the_device_is_not_taken():

@@ -287,23 +287,23 @@ def equal_precision(
     rows = []
     for name in dict.fromkeys(contender for contender, _ in integers.predicted):
         costs = [
-            trial.controls[INT8].whole_numbers
+            cost
             for trial in trials
             if trial.contender == name and INT8 in trial.controls
+            if (cost := trial.controls[INT8].whole_numbers)
         ]
         seeds = list(integers.of(name))
         before, after = answers.right(seeds, name), integers.right(seeds, name)
         tested = significance.tested(before, after, answers.groups, margin, True, answers.classes)
-        if cost := costs[0]:
-            operations = [other.operations for other in costs if other]
+        if costs:
             rows.append(
                 IntegerRow(
                     contender=name,
                     accuracy=float(scores(after, answers.classes).mean()),
                     lost=significance.adjusted([tested])[0],
-                    flash=cost.flash,
-                    ram=cost.ram,
-                    operations=sum(operations) / len(operations),
+                    flash=costs[0].flash,
+                    ram=costs[0].ram,
+                    operations=statistics.fmean(cost.operations for cost in costs),
                 )
             )
     pairs = compare_pairs([row.contender for row in rows], integers, margin)
@@ -312,9 +312,8 @@ def equal_precision(
         for trial in trials
         if INT8 in trial.missing_controls
     }
-    if not (rows or left_out):
-        return None
-    return EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
+    made = EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
+    return made if rows or left_out else None
 
 
 @dataclass(frozen=True, eq=False)

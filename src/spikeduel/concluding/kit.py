@@ -11,6 +11,7 @@ from spikeduel import energy
 from spikeduel.energy import accounting
 from spikeduel.results.checklist import checklist, is_done
 from spikeduel.results.columns import (
+    EQUAL_PRECISION,
     PAIRS,
     Column,
     contender_columns,
@@ -52,7 +53,7 @@ README = """\
 | tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |
 | tables/pairs.csv | every two networks: the first minus the second |
 | tables/controls-*.csv | a network beside its controls: the network minus the control |
-| figures/ | the charts as SVG |
+{precision}| figures/ | the charts as SVG |
 | energy/ | the prices and formulas that energies assume |
 | labels.csv | labels that may be wrong |
 | report.html | the report |
@@ -85,6 +86,8 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
             title=f"{' against '.join(results.contenders)} on {results.dataset.name}",
             headline=comparison.headline(),
             caveats="\n".join(f"- {caveat}" for caveat in comparison.caveats()) or "None.",
+            precision="| tables/equal-precision.csv | the networks in whole numbers |\n"
+            * bool(results.comparison.equal_precision),
             version=results.spikeduel,
         ).encode(),
     )
@@ -93,6 +96,8 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
     pairs = results.comparison.pairs
     yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], [pair.led for pair in pairs])
+    if whole := results.comparison.equal_precision:
+        yield "tables/equal-precision.csv", _csv(EQUAL_PRECISION, whole.rows)
     for controlled in results.comparison.controls:
         corrected = holm_column([row.found for row in controlled.rows])
         table = f"tables/controls-{controlled.contender.replace(':', '.')}.csv"

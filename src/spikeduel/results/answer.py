@@ -57,7 +57,12 @@ def answered(results: Results) -> Results:
 
 
 def decide(results: Results) -> Answer:
-    leads = {quantity: _lead(quantity, results) for quantity in QUANTITIES}
+    left_out = (
+        ("memory", "size") if results.experiment.answer_for == "cortex-m" else ("flash", "ram")
+    )
+    leads = {
+        quantity: _lead(quantity, results) for quantity in QUANTITIES if quantity not in left_out
+    }
     if not leads["operations"].values:
         del leads["operations"]
     decided_by = DECIDED_BY[results.experiment.answer_for]
@@ -221,11 +226,11 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
             values = [latency.peak_memory_bytes for latency in latencies]
         case "size":
             values = [trial.operations.bytes for trial in trials if trial.operations]
-        case "operations":
+        case "operations" | "flash" | "ram":
             costs = [
                 trial.controls[INT8].whole_numbers for trial in trials if INT8 in trial.controls
             ]
-            values = [cost.operations for cost in costs if cost]
+            values = [getattr(cost, quantity) for cost in costs if cost]
     return [Range(low=value, high=value) for value in values if value is not None]
 
 

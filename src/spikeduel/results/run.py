@@ -143,9 +143,9 @@ class Pair(Difference, kw_only=True):
         )
 
 
-Quantity = Literal["accuracy", "training", "answer", "energy", "memory", "size", "operations"]
-
-
+Quantity = Literal[
+    "accuracy", "training", "answer", "energy", "memory", "size", "operations", "flash", "ram"
+]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 Evidence = Literal[
     "shown",
@@ -187,11 +187,11 @@ Reason = Literal[
 class Lead(Frozen):
     """The best contender in a quantity, against the best of the other kind (`over`).
 
-    `values`: a share, seconds of a training, seconds an answer, joules an
-    answer (with memory on the chip), bytes of a process, bytes of weights, operations of an answer
-    in whole numbers (left out if not asked). `by`: a difference in
-    accuracy, else a ratio. `by_family`: contenders that the accountings of a family call cheaper,
-    None where one is open.
+    `values`: a share, seconds of a training, seconds an answer, joules an answer (with memory on
+    the chip), bytes of a process, bytes of weights; in whole numbers (left out if not asked)
+    operations of an answer, bytes of constants and of variables, which stand in place of the other
+    bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_family`:
+    contenders that the accountings of a family call cheaper, None where one is open.
     """
 
     quantity: Quantity

@@ -474,11 +474,12 @@ def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
     if context.control.early is not None:
         return _answered_early(context, *context.control.early)
     assert context.control.ask is not None
-    num_steps = context.num_steps if context.control.spikes else None
     answers = context.control.ask(context)
-    kept, key = context.store, context.trial.key
-    cost = kept.measure(key, INT8_COST, WholeNumbers) if context.control.of_all else None
-    return answers, {"num_steps": num_steps, "whole_numbers": cost}
+    cost = context.store.measure(context.trial.key, INT8_COST, WholeNumbers)
+    return answers, {
+        "num_steps": context.num_steps if context.control.spikes else None,
+        "whole_numbers": cost if context.control.of_all else None,
+    }
 
 
 def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classification, dict[str, Any]]:

@@ -176,16 +176,19 @@ def in_whole_numbers(results: Results) -> str:
     """
     if (found := results.comparison.equal_precision) is None:
         return ""
-    sentences = [
-        f"{row.contender} in whole numbers: accuracy {per_cent(row.accuracy)} "
-        f"({signed(-row.lost.difference)} points to float32), {row.flash / 1e3:,.0f} kB of "
-        f"constants, {row.operations / 1e6:,.2f} million operations an answer."
-        for row in found.rows
-    ]
     num_folds = len(results.dataset.folds or [])
-    sentences += [
-        f"In whole numbers, {difference_line(pair, pair.a, pair.b, num_folds)}"
-        for pair in found.pairs
-    ]
-    sentences += [f"{name} is left out: {reason}" for name, reason in found.left_out.items()]
-    return " ".join(sentences)
+    return " ".join(
+        [
+            *(
+                f"{row.contender} in whole numbers: accuracy {per_cent(row.accuracy)} "
+                f"({signed(-row.lost.difference)} points to float32), {row.flash / 1e3:,.0f} kB of "
+                f"constants, {row.operations / 1e6:,.2f} million operations an answer."
+                for row in found.rows
+            ),
+            *(
+                f"In whole numbers, {difference_line(pair, pair.a, pair.b, num_folds)}"
+                for pair in found.pairs
+            ),
+            *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
+        ]
+    )
