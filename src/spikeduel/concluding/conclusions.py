@@ -70,7 +70,9 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         *(results.tuning, results.not_converted, results.budget),
     )
     run = replace(run, pairs=run.equally_trained())
-    controlled = [compare_with_controls(name, trials, answers, margin) for name in done]
+    # A family brings a control of its own.
+    asked = done if results.experiment.controls else []
+    controlled = [compare_with_controls(name, trials, answers, margin) for name in asked]
     conclusions = Conclusions(
         pairs=list(run.pairs),
         controls=[without_unlearned(contender, trials) for contender in controlled if contender],
