@@ -54,14 +54,14 @@ class Network:
 def frontier(
     trials: Sequence[Trial], answers: Answers, definitions: Sequence[Accounting]
 ) -> Frontier | None:
-    """Compare every spiking family with every other one; None if no trial has a family."""
+    """Compare every spiking family with every other one; None without networks of common seeds."""
     done = [trial for trial in trials if trial.test]
     names = dict.fromkeys(
         trial.contender for trial in done if any(one.member for one in trial.controls.values())
     )
-    if not names:
+    seeds = sorted(set.intersection(*(set(answers.of(name)) for name in names))) if names else []
+    if not seeds:
         return None
-    seeds = sorted(set.intersection(*(set(answers.of(name)) for name in names)))
     by_contender = {
         name: [trial for trial in done if trial.contender == name and trial.seed in seeds]
         for name in names
@@ -86,6 +86,8 @@ def frontier(
             entry = _entry(name, member, results, accuracies, costs[member])
             families[name].append(Network(entry, accuracies, costs[member]))
     every = [network for family in families.values() for network in family]
+    if not every:
+        return None
     kinds = {definition.name: definition.family for definition in definitions}
     known = {
         name: family

@@ -84,12 +84,8 @@ def whole(ratios: list[RatioAt]) -> Range:
 
 def takes(ratios: list[RatioAt]) -> str:
     """Return "less", "more" or "open": what all of the accountings show."""
-    sides = {one.cheaper for one in ratios}
-    return (
-        {"spiking": "less", "other": "more"}.get(sides.pop() or "", "open")
-        if len(sides) == 1
-        else "open"
-    )
+    side, *others = {one.cheaper for one in ratios}
+    return "open" if others or side is None else {"spiking": "less", "other": "more"}[side]
 
 
 def times(bounds: Range) -> str:
