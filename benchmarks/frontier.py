@@ -2,7 +2,7 @@
 cheaper networks.
 
     python benchmarks/frontier.py --data NAME=PATH … [--only NAME …] [--seeds N] [--minutes M]
-        [--threads N] [--runs DIR]
+        [--limit N] [--threads N] [--runs DIR]
     python benchmarks/frontier.py --write
 
 NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. What the
@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--limit", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/frontier"))
     parser.add_argument("--write", action="store_true", help="make docs/frontier.md")
@@ -70,6 +71,7 @@ def main() -> None:
             **where,
             seeds=options.seeds or experiment.seeds,
             minutes=options.minutes or experiment.minutes,
+            limit=options.limit or experiment.limit,
         )
         made = compare(experiment, options.runs / name, options.runs / "store", TerminalProgress())
         results = made.results

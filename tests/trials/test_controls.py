@@ -164,6 +164,8 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     # Other conclusions are of the contenders alone.
     assert results.comparison.controls == []
     assert results.comparison.frontier.pairs[0].break_even
+    kept = load_model(tmp_path / "out" / other.controls["half_channels"].model)
+    assert kept.card.network["width"] == 4
     found = results.comparison.frontier
     assert [(pair.spiking, pair.other) for pair in found.pairs] == [
         ("vgg-lif", "vgg-relu"),

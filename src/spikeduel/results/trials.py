@@ -372,7 +372,7 @@ class EarlyAnswers(Frozen):
 
 class ControlResult(ControlAbout, kw_only=True):
     """Score of a control; `val_accuracy` if it was trained. `one_image_ms`: median time of an
-    answer, if measured on an idle machine.
+    answer, if measured on an idle machine. `model`: path of a member in the run's folder.
     """
 
     n: Count
@@ -392,6 +392,11 @@ class ControlResult(ControlAbout, kw_only=True):
     whole_numbers: WholeNumbers | None = None
     early: EarlyAnswers | None = None
     one_image_ms: Amount | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.model is not None and not is_inside(self.model):
+            raise ValueError("model must be a path within the run's folder")
 
 
 class Trial(Frozen):

@@ -408,7 +408,12 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         },
         failed_measures=dict(outcome.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
-        controls=controlled.results if controlled else {},
+        controls={
+            name: structs.replace(control, model=f"models/{file}-{name}.safetensors")
+            if control.member and control.key
+            else control
+            for name, control in (controlled.results if controlled else {}).items()
+        },
         missing_controls=controlled.missing if controlled else {},
     )
 

@@ -83,6 +83,9 @@ def write(
     for outcome, entry in zip(outcomes, results.trials, strict=True):
         if entry.model:
             files.link(store.model_path(outcome.record.key), folder / entry.model)
+        for control in entry.controls.values():
+            if control.model and control.key:
+                files.link(store.model_path(control.key), folder / control.model)
     if results.tuning:
         typed.write_json(folder / "tuning.json", results.tuning)
     typed.write_json(folder / "results.json", comparison.document())
