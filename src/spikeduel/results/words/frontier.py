@@ -11,6 +11,7 @@ from spikeduel.results.frontier import (
     RatioAt,
 )
 from spikeduel.results.run import Results
+from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import FAMILY_TITLES, ratio
 from spikeduel.results.words.numbers import counted, duration, hundredths, listed, per_cent
 
@@ -122,8 +123,12 @@ def frontier(results: Results) -> str:
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     num_val = results.dataset.counts.val
     few = f"Chance has much to say: {counted(num_val, 'validation image')} chose the networks."
-    chance = [few] if num_val < FEW_VALIDATION else []
-    return " ".join([*map(at_equal_accuracy, found.pairs), *chance, took])
+    alone = f"Shown is what these trainings gave ({counted(found.seeds, 'seed')})."
+    reservations = [
+        *([alone] if found.pairs and found.seeds < FEWEST_SEEDS else []),
+        *([few] if num_val < FEW_VALIDATION else []),
+    ]
+    return " ".join([*map(at_equal_accuracy, found.pairs), *reservations, took])
 
 
 def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt]]:
