@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
 import numpy as np
 from msgspec import field
 
@@ -25,6 +24,7 @@ from spikeduel.energy import accounting
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, Positive, read_toml
+from tables import TEMPLATES
 
 HERE = Path(__file__).parent
 ROOT, RESULTS = HERE.parent, HERE / "results"
@@ -397,15 +397,8 @@ def tested() -> list[Tested]:
 
 def page(rows: list[Tested]) -> str:
     """Return docs/claims-tested.md."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     groups = {title: [row for row in rows if row.group == title] for title in GROUPS}
-    template = environment.get_template("claims.md.j2")
+    template = TEMPLATES.get_template("claims.md.j2")
     return template.render(rows=rows, groups=groups, enough=ENOUGH_SEEDS, counted=counted)
 
 

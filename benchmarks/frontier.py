@@ -16,7 +16,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import jinja2
 import msgspec
 
 from spikeduel.comparing import compare
@@ -32,7 +31,7 @@ from spikeduel.system import files
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain, write_json
-from tables import mean
+from tables import TEMPLATES, mean
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "frontier.json"
@@ -106,15 +105,8 @@ def write() -> None:
             made = f"frontier-{name}.png"
             shutil.copy(Path(folder, made), PAGE.parent / "figures" / made)
     first = next(iter(sets.values()))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     PAGE.write_text(
-        environment.get_template("frontier.md.j2").render(
+        TEMPLATES.get_template("frontier.md.j2").render(
             sets=sets,
             mean=mean,
             cell=cell,

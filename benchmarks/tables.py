@@ -12,12 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from speed import Benchmark
 from spikeduel.energy import accounting
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
 HERE = Path(__file__).parent
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+"""Templates of pages, as files beside this one."""
 SECTIONS = {
     "records": "README.md",
     "events": "docs/events.md",
