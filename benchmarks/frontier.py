@@ -25,7 +25,7 @@ from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.costs import Family
 from spikeduel.results.frontier import EqualAccuracy, Frontier
 from spikeduel.results.words import numbers
-from spikeduel.results.words.frontier import by_family, frontier, takes, times, whole
+from spikeduel.results.words.frontier import at_equal_accuracy, by_family, takes, times, whole
 from spikeduel.settings import studies
 from spikeduel.system import files
 from spikeduel.system.hardware import compute_on
@@ -88,7 +88,6 @@ def main() -> None:
                 contender: [trial.test.accuracy for trial in results.of(contender) if trial.test]
                 for contender in results.contenders
             },
-            "text": frontier(results),
             "frontier": plain(results.comparison.frontier),
         }
         write_json(RESULT, {**known, name: entry})
@@ -104,16 +103,14 @@ def write() -> None:
             drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
             made = f"frontier-{name}.png"
             shutil.copy(Path(folder, made), PAGE.parent / "figures" / made)
-    first = next(iter(sets.values()))
     PAGE.write_text(
         TEMPLATES.get_template("frontier.md.j2").render(
             sets=sets,
             mean=mean,
             cell=cell,
+            sentence=at_equal_accuracy,
             numbers=numbers,
             several=all(entry["found"].seeds > 1 for entry in sets.values()),
-            minutes=f"{first['settings']['minutes']:g}",
-            limit=first["settings"]["limit"],
         )
     )
 

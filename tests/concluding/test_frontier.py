@@ -17,6 +17,7 @@ def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
         contender="net",
         member=str(cost),
         title=str(cost),
+        spiking=False,
         val_accuracy=accuracy if val_accuracy is None else val_accuracy,
         accuracy=accuracy,
         ci95=Range(low=0.0, high=1.0),

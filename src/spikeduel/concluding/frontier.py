@@ -83,7 +83,7 @@ def frontier(
             else:
                 continue
             accuracies = np.append(accuracy, drawn)
-            entry = _entry(name, member, results, accuracies, costs[member])
+            entry = _entry(of_name[0], member, results, accuracies, costs[member])
             families[name].append(Network(entry, accuracies, costs[member]))
     every = [network for family in families.values() for network in family]
     if not every:
@@ -186,7 +186,7 @@ def _side(results: Sequence[ControlResult]) -> Side:
 
 
 def _entry(
-    contender: str,
+    trial: Trial,
     member: str,
     results: Sequence[ControlResult],
     accuracies: np.ndarray,
@@ -196,9 +196,10 @@ def _entry(
     counted = [result.operations.totals for result in results if result.operations]
     rates = [totals.spikes_per_neuron_and_step for totals in counted]
     return Member(
-        contender=contender,
+        contender=trial.contender,
         member=member,
         title=results[0].title,
+        spiking=trial.spiking,
         val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
         accuracy=float(accuracies[0]),
         ci95=Range(low=low, high=high),
@@ -224,6 +225,8 @@ def at_equal_accuracy(
         for corner in np.stack([network.costs[name] for network in family]).T
     )
     levels = [round(STEP * (math.floor(top / STEP + 1e-9) - below), 3) for below in BELOW]
+    # Below, one of them could have been made cheaper.
+    lowest = max(min(one.entry.accuracy for one in family) for family in (spiking, others))
     return [
         EqualAccuracy(
             accuracy=level,
@@ -236,7 +239,7 @@ def at_equal_accuracy(
             ],
         )
         for level in levels
-        if level > 0
+        if level >= min(lowest, levels[0])
     ]
 
 

@@ -394,7 +394,7 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
     """Return accuracy against the cost of the networks of families, a panel for each family of
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
-    usual = min(found.members, key=lambda member: member.rate is not None)
+    usual = min(found.members, key=lambda member: member.spiking)
     panels = []
     for family in dict.fromkeys(found.accountings.values()):
         accountings = [name for name, whose in found.accountings.items() if whose == family]
@@ -403,9 +403,7 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
             members = [member for member in found.members if member.contender == contender]
             rows = [_relative(member, usual, accountings) for member in members]
             look = Look(colours[contender], size=5)
-            marks += _curve(
-                rows, replace(look, shape="square") if members[0].rate is None else look
-            )
+            marks += _curve(rows, look if members[0].spiking else replace(look, shape="square"))
         x = Axis(_COST, f"cost, 1: {usual.contender}, {usual.title}", "log", "ratios")
         y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
         panels.append(Panel(x, y, marks, FAMILY_TITLES[family].capitalize(), height=3.0))

@@ -15,6 +15,7 @@ class Member(Frozen):
     contender: str
     member: str
     title: str
+    spiking: bool
     val_accuracy: Share
     accuracy: Share
     ci95: Range
