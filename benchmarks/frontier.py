@@ -95,23 +95,27 @@ def main() -> None:
 
 def write() -> None:
     """Write the page and its figures."""
-    sets = files.read_json(RESULT)
-    for name, entry in sets.items():
-        entry["found"] = msgspec.convert(entry["frontier"], Frontier)
-        drawn = costs.frontier(entry["found"], COLOURS)
+    for name, entry in files.read_json(RESULT).items():
+        drawn = costs.frontier(msgspec.convert(entry["frontier"], Frontier), COLOURS)
         with tempfile.TemporaryDirectory() as folder:
             drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
             made = f"frontier-{name}.png"
             shutil.copy(Path(folder, made), PAGE.parent / "figures" / made)
-    PAGE.write_text(
-        TEMPLATES.get_template("frontier.md.j2").render(
-            sets=sets,
-            mean=mean,
-            cell=cell,
-            sentence=at_equal_accuracy,
-            numbers=numbers,
-            several=all(entry["found"].seeds > 1 for entry in sets.values()),
-        )
+    PAGE.write_text(page())
+
+
+def page() -> str:
+    """Return docs/frontier.md."""
+    sets = files.read_json(RESULT)
+    for entry in sets.values():
+        entry["found"] = msgspec.convert(entry["frontier"], Frontier)
+    return TEMPLATES.get_template("frontier.md.j2").render(
+        sets=sets,
+        mean=mean,
+        cell=cell,
+        sentence=at_equal_accuracy,
+        numbers=numbers,
+        several=all(entry["found"].seeds > 1 for entry in sets.values()),
     )
 
 
