@@ -513,7 +513,7 @@ def _one_image_ms(context: ControlContext, key: str) -> float | None:
         return None
     with store.locked(key):
         timed = store.measure(key, "latency", Latency)
-        if timed is None or timed.machine.busy:
+        if timed is None or (timed.machine.busy and not latency.machine(trial.device).busy):
             images = np.asarray(context.prepared.images[trial.split.test[: latency.NUM_IMAGES]])
             timed = latency.latency(
                 store.model_path(key), images, trial.device, trial.experiment.own_code
