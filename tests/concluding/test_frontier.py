@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at
+from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at, wilson
 from spikeduel.results.costs import Range
-from spikeduel.results.frontier import Member
+from spikeduel.results.frontier import CostKind, Member
 
-OPERATIONS = {"operations": "arithmetic"}
+OPERATIONS = {"operations": CostKind(label="operations", family="arithmetic")}
 
 
 def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
@@ -83,12 +83,34 @@ def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
 
 def test_an_end_beyond_all_networks_is_open():
     """Half of the draws of one side do not reach the accuracy."""
-    ours = [network(0.95, 1)]
-    theirs = [network(0.9, 100, spread=0.01)]
+    ours = [network(0.85, 0.25), network(0.95, 1)]
+    theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
-    assert ratio.ratio.low == pytest.approx(0.01)
+    assert ratio.ratio.low == pytest.approx(0.5 / 100)
     assert ratio.low is None
     assert ratio.cheaper == "spiking"
     (ratio,) = at_equal_accuracy(theirs, ours, OPERATIONS)[0].ratios
     assert ratio.high is None
     assert ratio.cheaper == "other"
+
+
+def test_curves_without_a_common_accuracy_are_not_compared():
+    """Otherwise the accuracies would not be equal."""
+    assert at_equal_accuracy([network(0.8, 1)], [network(0.9, 1)], OPERATIONS) == []
+    near = [network(0.8, 1), network(0.902, 9)], [network(0.901, 1)]
+    (found,) = at_equal_accuracy(*near, OPERATIONS)
+    assert found.accuracy == 0.901
+
+
+def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
+    ours = [network(0.8, 10 / 1.05), network(0.9, 100 / 1.05)]
+    theirs = [network(0.8, 10), network(0.9, 100)]
+    (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert ratio.high < 1
+    assert ratio.cheaper is None
+
+
+def test_an_interval_of_right_answers_alone_does_not_end_at_its_start():
+    low, high = wilson(1.0, 21)
+    assert low == pytest.approx(0.8454, abs=1e-3)
+    assert high == pytest.approx(1.0)

@@ -311,7 +311,7 @@ _HELP_ALL = inspect.Parameter(
     annotation=Annotated[
         bool,
         typer.Option(
-            "--help-all", is_eager=True, callback=_print_all, help="Show all options and exit."
+            "--help-all", is_eager=True, callback=_print_all, help="Show more options and exit."
         ),
     ],
 )

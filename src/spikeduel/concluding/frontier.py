@@ -16,9 +16,11 @@ import numpy as np
 from spikeduel.concluding.answers import Answers
 from spikeduel.energy import accounting
 from spikeduel.results import means
+from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Accounting, Family, Range, Side
 from spikeduel.results.frontier import (
     BreakEven,
+    CostKind,
     EqualAccuracy,
     Frontier,
     FrontierPair,
@@ -34,7 +36,10 @@ STEP = 0.005
 BELOW = (0, 2, 4, 8)
 """Multiples of `STEP` below the highest accuracy that both families reach."""
 BIT_MATCHED = "quantised_twin"
-MEASURED: dict[str, Family] = {"weights": "size", "time": "measured"}
+MEASURED = {
+    "weights": CostKind(label="bytes of weights", family="size"),
+    "time": CostKind(label="time of an answer", family="measured"),
+}
 """Costs besides accountings: bytes of weights, and seconds of an answer."""
 Costs = dict[str, np.ndarray]
 """Costs `[corners]` by accounting, or name in `MEASURED`."""
@@ -83,15 +88,20 @@ def frontier(
             else:
                 continue
             accuracies = np.append(accuracy, drawn)
-            entry = _entry(of_name[0], member, results, accuracies, costs[member])
+            entry = _entry(
+                *(of_name[0], member, results, accuracies, costs[member], len(answers.truth))
+            )
             families[name].append(Network(entry, accuracies, costs[member]))
     every = [network for family in families.values() for network in family]
     if not every:
         return None
-    kinds = {definition.name: definition.family for definition in definitions}
+    kinds = {
+        definition.name: CostKind(label=definition.label, family=definition.family)
+        for definition in definitions
+    }
     known = {
-        name: family
-        for name, family in {**kinds, **MEASURED}.items()
+        name: kind
+        for name, kind in {**kinds, **MEASURED}.items()
         if all(_is_priced(network, name) for network in every)
     }
     return Frontier(
@@ -191,8 +201,11 @@ def _entry(
     results: Sequence[ControlResult],
     accuracies: np.ndarray,
     costs: Costs,
+    num_images: int,
 ) -> Member:
     low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
+    # Draws of right answers alone are all right.
+    least, most = wilson(float(accuracies[0]), num_images)
     counted = [result.operations.totals for result in results if result.operations]
     rates = [totals.spikes_per_neuron_and_step for totals in counted]
     return Member(
@@ -202,7 +215,7 @@ def _entry(
         spiking=trial.spiking,
         val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
         accuracy=float(accuracies[0]),
-        ci95=Range(low=low, high=high),
+        ci95=Range(low=min(low, least), high=max(high, most)),
         rate=means.mean(rates),
         num_steps=results[0].num_steps if means.mean(rates) is not None else None,
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
@@ -210,36 +223,50 @@ def _entry(
     )
 
 
+def wilson(share: float, number: int) -> tuple[float, float]:
+    """Return Wilson's interval, 95 %, of a share of `number` (1927, "Probable inference, the law of
+    succession, and statistical inference").
+    """
+    square = 1.959964**2
+    centre = (share + square / (2 * number)) / (1 + square / number)
+    half = math.sqrt(square * (share * (1 - share) + square / (4 * number)) / number)
+    return centre - half / (1 + square / number), centre + half / (1 + square / number)
+
+
 def _bounds(values: np.ndarray) -> Range:
     return Range(low=float(values.min()), high=float(values.max()))
 
 
 def at_equal_accuracy(
-    spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, Family]
+    spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
-    """Compare two families at the accuracies that both reach."""
-    top = min(
-        max(family[index].entry.accuracy for index in _curve(family, corner))
+    """Compare two families at accuracies that lie on both curves; none if they have none in
+    common.
+    """
+    ends = [
+        [min(reached), max(reached)]
         for family in (spiking, others)
         for name in accountings
         for corner in np.stack([network.costs[name] for network in family]).T
-    )
+        for reached in [[family[index].entry.accuracy for index in _curve(family, corner)]]
+    ]
+    lowest, top = max(low for low, _ in ends), min(high for _, high in ends)
+    if lowest > top:
+        return []
     levels = [round(STEP * (math.floor(top / STEP + 1e-9) - below), 3) for below in BELOW]
-    # Below, one of them could have been made cheaper.
-    lowest = max(min(one.entry.accuracy for one in family) for family in (spiking, others))
+    levels = [level for level in levels if level >= lowest] or [top]
     return [
         EqualAccuracy(
             accuracy=level,
             ratios=[
                 _ratio(
-                    *(name, family),
+                    *(name, kind.family),
                     *(costs_at(level, spiking, name), costs_at(level, others, name)),
                 )
-                for name, family in accountings.items()
+                for name, kind in accountings.items()
             ],
         )
         for level in levels
-        if level >= min(lowest, levels[0])
     ]
 
 
@@ -295,7 +322,7 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
         ratio=_bounds(ratio[:, 0]),
         low=low or None,
         high=high if math.isfinite(high) else None,
-        cheaper="spiking" if high < 1 else "other" if low > 1 else None,
+        cheaper="spiking" if high < 1 / NOTICEABLE else "other" if low > NOTICEABLE else None,
     )
 
 

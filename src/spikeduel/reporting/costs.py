@@ -64,7 +64,7 @@ _SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
 _STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
-_COST = "cost, middle of accountings"
+_COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
 _RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
@@ -396,8 +396,8 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
     """
     usual = min(found.members, key=lambda member: member.spiking)
     panels = []
-    for family in dict.fromkeys(found.accountings.values()):
-        accountings = [name for name, whose in found.accountings.items() if whose == family]
+    for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
+        accountings = [name for name, kind in found.accountings.items() if kind.family == family]
         marks: list[Marks] = []
         for contender in dict.fromkeys(member.contender for member in found.members):
             members = [member for member in found.members if member.contender == contender]
@@ -426,14 +426,17 @@ def _relative(member: Member, usual: Member, accountings: Sequence[str]) -> Row:
         "cost at least": min(multiples),
         "cost at most": max(multiples),
         ACCURACY: 100 * member.accuracy,
+        _VALIDATION: 100 * member.val_accuracy,
         "from, %": 100 * member.ci95.low,
         "to, %": 100 * member.ci95.high,
     }
 
 
 def _curve(rows: Sequence[Row], look: Look) -> list[Marks]:
-    """Return the marks of a family: points, bars, and a line through those that none beats."""
-    places = [(float(row[_COST] or 0), float(row[ACCURACY] or 0)) for row in rows]
+    """Return the marks of a family: points, bars, and a line through those that no cheaper one
+    beats on validation images.
+    """
+    places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
     best = [rows[index] for index in front(*zip(*places, strict=True))]
     bar, thin = replace(_RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
     return [

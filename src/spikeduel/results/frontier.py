@@ -69,13 +69,20 @@ class FrontierPair(Frozen):
     break_even: list[BreakEven] = []
 
 
+class CostKind(Frozen):
+    """Name of a cost in tables, and its family."""
+
+    label: str
+    family: Family
+
+
 class Frontier(Frozen):
     """Families of cheaper networks with common `seeds`. `accountings`: names in `amounts` that all
-    members have, with their families; `left_out`: reasons by contender and member.
+    members have; `left_out`: reasons by contender and member.
     """
 
     seeds: Count
-    accountings: dict[str, Family]
+    accountings: dict[str, CostKind]
     members: list[Member]
     pairs: list[FrontierPair]
     left_out: dict[str, dict[str, str]] = {}

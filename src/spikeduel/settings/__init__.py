@@ -53,11 +53,12 @@ class Experiment:
     recipe: Annotated[
         Text,
         setting(
-            "The named experiment to start from: strong, events, baseline, matched or chip.",
+            "The named experiment to start from: strong, events, baseline, matched, chip, int8.",
             "strong: a convolutional network as good as the time allows, with spiking neurons and "
             "with ReLU, and a residual network. events: for recordings of event cameras. "
             "baseline: the two networks of the 2023 study. matched: small dense and small "
-            "convolutional twins. chip: strong, with pooling and reset that NIR and chips have.",
+            "convolutional twins. chip: strong, with pooling and reset that NIR and chips have. "
+            "int8: strong, with weights of 8 bits.",
             metavar="NAME",
             default="the recipe of the contenders, else strong",
         ),
@@ -123,7 +124,7 @@ class Experiment:
             "A family of nine networks for each contender, with weights of 8 bits or fewer. "
             "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
             "channels and bits; both exit early. Each goes on from the weights of a dearer one, "
-            "so that all takes at most four times as long as the contenders alone.",
+            "so that all takes about four times as long as the contenders alone.",
             needs=("comparing",),
         ),
     ] = False

@@ -279,7 +279,8 @@ def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
 def _of_time(plan: Plan) -> str:
     trials, missing, budget = plan.trials, plan.missing, plan.budget
     if not missing:
-        return f"Nothing to train: {counted(len(trials), 'trial')} in the store."
+        later = " Cheaper networks that it lacks are trained." if plan.experiment.frontier else ""
+        return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{later}"
     num_stored = len(trials) - len(missing)
     stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
     known = [seconds for seconds in plan.seconds.values() if seconds is not None]
@@ -298,7 +299,7 @@ def _of_time(plan: Plan) -> str:
         minutes = f" (at most {budget.minutes:g} min a {unit}, but one epoch at least{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     if plan.experiment.frontier:
-        later = "cheaper networks (up to three times as long), " + later
+        later = "cheaper networks (about three times as long), " + later
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
         f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {later} and the report "

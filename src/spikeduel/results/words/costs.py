@@ -209,8 +209,11 @@ def beside_controls(results: Results) -> dict[str, list[Network]]:
     """Return spiking contenders with their counted, trained controls."""
     shown: dict[str, list[Network]] = {}
     for name, trials in finished(results).items():
+        controlled = trials[0].controls if trials else {}
         by_control = [
-            control_results(trials, control) for control in (trials[0].controls if trials else ())
+            control_results(trials, control)
+            for control, about in controlled.items()
+            if not about.member
         ]
         counted_ones = [
             Network(titled(controls[0]), controls)

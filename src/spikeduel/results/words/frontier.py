@@ -41,10 +41,10 @@ FRONTIER: list[Column[Member]] = [
     Column("spikes per neuron and step", lambda row: row.rate, "{:.3f}".format, unknown="–"),
     Column("training, s", lambda row: row.seconds, "{:.0f}".format),
 ]
-RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt]]] = [
+RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("networks", lambda row: f"{row[0].spiking} / {row[0].other}", is_text=True),
     Column("at accuracy %", lambda row: row[1].accuracy, tenths),
-    Column("accounting", lambda row: row[2].accounting, is_text=True),
+    Column("accounting", lambda row: row[3], is_text=True),
     Column("counts", lambda row: row[2].family, is_text=True),
     Column("ratio", lambda row: row[2].ratio, ratio),
     Column("95 % from", lambda row: row[2].low, "{:.3g}".format, unknown="0"),
@@ -57,9 +57,9 @@ RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt]]] = [
         is_text=True,
     ),
 ]
-BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven]]] = [
+BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven, str]]] = [
     Column("network", lambda row: row[0].spiking, is_text=True),
-    Column("accounting", lambda row: row[1].accounting, is_text=True),
+    Column("accounting", lambda row: row[2], is_text=True),
     Column("counts", lambda row: row[1].family, is_text=True),
     Column("measured rate", lambda row: row[1].measured, "{:.3f}".format),
     Column("break-even rate", lambda row: row[1].rate, "{:.3f}".format),
@@ -98,16 +98,15 @@ def times(bounds: Range) -> str:
 def at_equal_accuracy(pair: FrontierPair) -> str:
     """Return the ratios at the highest accuracy that both families reach."""
     if not pair.at:
-        return f"{pair.spiking} and {pair.other} reach no accuracy in common."
+        return f"The curves of {pair.spiking} and {pair.other} have no accuracy in common."
     at = pair.at[0]
     told = [
-        f"{times(whole(ratios))} times as much {FAMILY_TITLES[family]} ({takes(ratios)})"
-        for family, ratios in by_family(at).items()
+        f"{times(whole(ratios))} times{f' as much as {pair.other}' * (place == 0)} "
+        f"{FAMILY_TITLES[family]} ({takes(ratios)})"
+        for place, (family, ratios) in enumerate(by_family(at).items())
+        if family != "chip"
     ]
-    return (
-        f"At {per_cent(at.accuracy)} accuracy, each family at its cheapest, {pair.spiking} takes "
-        f"{listed(told)} as {pair.other}."
-    )
+    return f"At {per_cent(at.accuracy)} accuracy, {pair.spiking} takes {listed(told)}."
 
 
 def frontier(results: Results) -> str:
@@ -131,11 +130,21 @@ def frontier(results: Results) -> str:
     return " ".join([*map(at_equal_accuracy, found.pairs), *reservations, took])
 
 
-def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt]]:
-    return [(pair, at, one) for pair in found.pairs for at in pair.at for one in at.ratios]
+def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
+    return [
+        (pair, at, one, found.accountings[one.accounting].label)
+        for pair in found.pairs
+        for at in pair.at
+        for one in at.ratios
+    ]
 
 
-def break_even_rows(found: Frontier) -> list[tuple[FrontierPair, BreakEven]]:
+def break_even_rows(found: Frontier) -> list[tuple[FrontierPair, BreakEven, str]]:
     """Return the rates of each spiking contender once."""
     pairs = {pair.spiking: pair for pair in found.pairs}.values()
-    return [(pair, one) for pair in pairs for one in pair.break_even]
+    return [
+        (pair, one, found.accountings[one.accounting].label)
+        for pair in pairs
+        for one in pair.break_even
+        if one.accounting in found.accountings
+    ]
