@@ -39,7 +39,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 
 @command(
-    *(*EXPERIMENT, "seeds", "controls", "frontier", "int8", "robustness", "tune", "strict"),
+    *(*EXPERIMENT, "seeds", "controls", "frontier", "int8", "tune", "strict"),
     *(*WORKERS, *RESULTS, "loggers"),
     works_on=EVERYTHING,
     short=(*SHORT, "answer_for", "group_by"),
