@@ -31,7 +31,7 @@ from spikeduel.results.audit import AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.results.comparison import load_run
 from spikeduel.results.findings import with_id
 from spikeduel.results.verification import TrainedAgain
-from spikeduel.results.words import verified
+from spikeduel.results.words import answer, verified
 from spikeduel.settings.recipes import baseline
 from spikeduel.studying import read_study, study
 from spikeduel.system.errors import InputError
@@ -221,6 +221,17 @@ def test_a_sentence_of_the_page_is_that_of_the_results(run):
     edit(run, PAGE, headline.split(":")[0], "Take both")
     put_hashes_right(run)
     assert headline in [found.computed for found in discrepancies(run) if found.file == PAGE]
+
+
+def test_a_run_of_one_contender_holds(tmp_path):
+    alone = replace(EXPERIMENT, contenders=("small-cnn",), num_steps=25, seeds=1, epochs=1)
+    run = compare(alone, tmp_path / "run", tmp_path / "store").out
+    assert discrepancies(run) == []
+    results = load_run(run).results
+    cell = answer.cell(results, "small-cnn", results.answer.lead("size")).mean
+    edit(run, PAGE, cell, "1 B")
+    put_hashes_right(run)
+    assert {(found.file, found.computed) for found in discrepancies(run)} == {(PAGE, cell)}
 
 
 def test_a_page_with_other_prices_is_verified_by_them(run, tmp_path):

@@ -255,9 +255,10 @@ def _compare_page(check: Check, follows: Comparison) -> None:
         *(verdict.on_time(results), verdict.in_whole_numbers(results), answer.training(results)),
         frontier.frontier(results),
     ]
+    is_duel = len(results.contenders) > 1
     for lead in results.answer.leads:
         cells = [answer.cell(results, name, lead).mean for name in results.contenders]
-        texts += [answer.by(lead), lead.evidence, *cells]
+        texts += [answer.by(lead), lead.evidence if is_duel else "", *cells]
     tables = [
         text_rows([CONTENDER, *score_columns(results), *TRAINING], contender_rows(results)),
         text_rows(PAIRS, [pair.led for pair in results.comparison.pairs]),
