@@ -250,15 +250,16 @@ def _require_exportable(model: Model, to: str, weights: str | None) -> str:
 
 def lines(check: ExportCheck) -> list[str]:
     """Return sentences on `check`."""
-    where = {
-        "nir": "not in the file, as NIR has no softmax",
-        "c": "not in the program, whose header says how they follow from its whole numbers",
-    }.get(check.format, "output probabilities")
+    follow = probabilities_of(check.model)
+    probabilities = {
+        "nir": f"not in the file, as NIR has no softmax: {follow}",
+        "c": "not in the program, whose header says what its scores mean",
+    }.get(check.format, f"output probabilities: {follow}")
     name, takes = next(iter(check.inputs.items()))
     sentences = [
         *_program_lines(check),
         f"Input {name}: {takes}.",
-        f"Probabilities: {where}: {probabilities_of(check.model)}.",
+        f"Probabilities: {probabilities}.",
     ]
     if set(check.programs) == {"spikeduel"}:
         sentences.append(

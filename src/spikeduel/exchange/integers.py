@@ -257,7 +257,7 @@ def integer_network(model: Model, images: np.ndarray) -> IntegerNetwork:
     maker = _Maker(1 / 255 if analogue else 1.0, 255 if analogue or card.encoding == EVENTS else 1)
     with torch.inference_mode():
         for name, layer in _chain(made):
-            with naming(f"{card.contender}, layer {name} ({type(layer).__name__})"):
+            with naming(f"layer {name} ({type(layer).__name__})"):
                 x = maker.take(name, layer, x)
     if maker.weight is not None:
         maker.close(None)
@@ -276,18 +276,17 @@ def _chain(model: Model) -> Iterator[tuple[str, nn.Module]]:
         return
     if model.card.family == "snn":
         raise InputError(
-            f"{model.card.contender}: its order of layers is not known: give its class a method "
-            "layers() that returns them."
+            "its order of layers is not known: give its class a method layers() that returns them."
         )
     try:
         layers = traced(model.module, model.card.image_shape)
     except InputError as error:
         where = str(error).partition(":")[0]
-        raise InputError(f"{model.card.contender}, layer {where}: {NO_FORM}") from None
+        raise InputError(f"layer {where}: {NO_FORM}") from None
     for index, found in enumerate(layers):
         if found.inputs != (index - 1,):
             raise InputError(
-                f"{model.card.contender}, layer {found.name}: it joins branches; whole numbers "
+                f"layer {found.name}: it joins branches; whole numbers "
                 "hold chains of layers alone: take a network without shortcuts, as vgg-relu."
             )
         yield found.name, found.module

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -32,7 +33,7 @@ from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import __version__
-from spikeduel.system.errors import InputError, SpikeduelError
+from spikeduel.system.errors import InputError, SpikeduelError, naming
 
 CHECKS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 FEW = 128
@@ -50,7 +51,8 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
     """Write the folder of a network that is compiled here. Raises `InputError`."""
     compiler, card = _compiler(), model.card
     images, labels = examples()
-    network = integer_network(model, images)
+    with naming(card.contender):
+        network = integer_network(model, images)
     for name, content in sources(network).items():
         (path / name).write_text(content)
     if card.image_shape[0] in (1, 3):
@@ -67,17 +69,29 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
 
 
 def _compiler() -> str:
-    """Return the first compiler that is installed, that of `CC` alone if set. Raises
-    `InputError`.
+    """Return the first compiler that is installed, that of `CC` alone if set, which may have options
+    as in make. Raises `InputError`.
     """
-    asked = [os.environ["CC"]] if os.environ.get("CC") else COMPILERS
-    compiler = next(filter(shutil.which, asked), None)
-    if compiler is None:
+    named = os.environ.get("CC", "").strip()
+    for compiler in [named] if named else COMPILERS:
+        if shutil.which(_words(compiler)[0]):
+            return compiler
+    if named:
         raise InputError(
-            f"no C compiler is installed ({', '.join(asked)}): install one to have the program "
-            "checked, as by apt install gcc, or name another one in CC."
+            f"CC names {_words(named)[0]}, which is not found: unset CC, or name another compiler."
         )
-    return compiler
+    raise InputError(
+        f"no C compiler is installed ({', '.join(COMPILERS)}): install one to have the program "
+        "checked, as by apt install gcc, or name another one in CC."
+    )
+
+
+def _words(compiler: str) -> list[str]:
+    """Return the compiler's program and options."""
+    try:
+        return shlex.split(compiler)
+    except ValueError:  # a quote is missing
+        return [compiler]
 
 
 def _expected(network: IntegerNetwork, images: Tensor) -> Run:
@@ -105,7 +119,7 @@ class Program:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.compiler, self.path = compiler, self.folder / name
         parts = (sources / "main.c", sources / f"{name}.c", "-o", self.path)
-        command = [compiler, *CHECKS, *flags, *map(str, parts)]
+        command = [*_words(compiler), *CHECKS, *flags, *map(str, parts)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise SpikeduelError(f"{compiler} refuses the program: {done.stderr.strip()[:300]}")
@@ -130,7 +144,7 @@ class Program:
 
 def _version(compiler: str) -> str:
     return subprocess.run(
-        [compiler, "-dumpversion"], capture_output=True, text=True, check=False
+        [*_words(compiler), "-dumpversion"], capture_output=True, text=True, check=False
     ).stdout.strip()
 
 
