@@ -69,8 +69,8 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
 
 
 def _compiler() -> str:
-    """Return the first compiler that is installed, that of `CC` alone if set, which may have options
-    as in make. Raises `InputError`.
+    """Return the first compiler that is installed, that of `CC` alone if set, with options as make
+    takes it. Raises `InputError`.
     """
     named = os.environ.get("CC", "").strip()
     for compiler in [named] if named else COMPILERS:
