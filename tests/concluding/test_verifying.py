@@ -23,13 +23,16 @@ from spikeduel import comparing, energy
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
 from spikeduel.concluding import crate, kit
+from spikeduel.concluding.conclusions import concluded
 from spikeduel.concluding.verifying import Check, verify
 from spikeduel.reporting import report_again
 from spikeduel.reporting.kit import write_kit
-from spikeduel.results import checklist
+from spikeduel.results import checklist, predictions
 from spikeduel.results.audit import AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.results.comparison import load_run
+from spikeduel.results.controls import INT8
 from spikeduel.results.findings import with_id
+from spikeduel.results.significance import Reservation
 from spikeduel.results.verification import TrainedAgain
 from spikeduel.results.words import answer, verified
 from spikeduel.settings.recipes import baseline
@@ -221,6 +224,33 @@ def test_a_sentence_of_the_page_is_that_of_the_results(run):
     edit(run, PAGE, headline.split(":")[0], "Take both")
     put_hashes_right(run)
     assert headline in [found.computed for found in discrepancies(run) if found.file == PAGE]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_lead_in_whole_numbers_after_longer_training_is_withheld(whole, times):
+    results, kept = load_run(whole).results, predictions.read(whole)
+    ahead, behind = results.contenders
+    wrong = [(label + 1) % len(kept.classes) for label in kept.labels]
+    told = {ahead: kept.labels, behind: wrong}
+    answers = [
+        structs.replace(answer, predicted=told[answer.contender])
+        if answer.control == INT8
+        else answer
+        for answer in kept.trials
+        if answer.seed == 0
+    ]
+    trials = [
+        structs.replace(entry, epochs=entry.epochs * (times if entry.contender == ahead else 1))
+        for entry in results.trials
+        if entry.seed == 0
+    ]
+    changed = structs.replace(results, trials=trials)
+    found = concluded(changed, structs.replace(kept, trials=answers)).comparison.equal_precision
+    (pair,) = found.pairs
+    withheld = times > 1
+    assert pair.ordered(ahead).difference == 1
+    assert pair.conclusion.better is not withheld
+    assert (pair.reservation is Reservation.LONGER_TRAINING) is withheld
 
 
 def test_a_run_of_one_contender_holds(tmp_path):

@@ -79,7 +79,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         caveats=find_caveats(run),
         optimism=contender_optimism(trials),
         without_time=without_time(trials, answers, margin),
-        equal_precision=equal_precision(trials, answers, margin),
+        equal_precision=equal_precision(run, answers),
         frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
     )
     return priced(structs.replace(results, trials=trials, comparison=conclusions))
@@ -279,13 +279,12 @@ def compare_with_controls(
     )
 
 
-def equal_precision(
-    trials: Sequence[Trial], answers: Answers, margin: float | None
-) -> EqualPrecision | None:
-    """Compare the contenders in whole numbers, with themselves in float32 and with one another;
-    None if not asked.
+def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
+    """Compare the contenders in whole numbers, with themselves in float32 and with one another, as
+    equally trained as those of the run; None if not asked.
     """
-    integers = answers.in_whole_numbers()
+    integers, trials = answers.in_whole_numbers(), run.trials
+    margin = run.experiment.equivalence_margin
     rows = []
     for name in dict.fromkeys(contender for contender, _ in integers.predicted):
         costs = [
@@ -314,6 +313,7 @@ def equal_precision(
         for trial in trials
         if INT8 in trial.missing_controls
     }
+    pairs = replace(run, pairs=pairs).equally_trained()
     made = EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
     return made if rows or left_out else None
 
