@@ -14,6 +14,7 @@ from spikeduel.results.answer import answered, choose, decide
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range
 from spikeduel.results.findings import finding
+from spikeduel.results.run import Step
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import ByClass, ControlResult, WholeNumbers
 from spikeduel.results.words.answer import energy, headline, rows
@@ -425,7 +426,8 @@ def test_one_training_each_shows_nothing_of_others():
             [example("at_chance", remedy="--minutes 6"), finding("one_seed")],
             [(["--minutes", "6"], 6.0), (["--seeds", "6"], 10.0)],
         ),
-        ([example("at_chance", remedy="--epochs 16")], [(["--epochs", "16"], 8.0)]),
+        # An epoch of the two takes 1 and 0.5 minutes.
+        ([example("at_chance", remedy="--epochs 16")], [(["--epochs", "16"], 24.0)]),
         ([example("more_images", remedy="rename val to test")], [([], None)]),
     ],
 )
@@ -433,6 +435,21 @@ def test_the_steps_and_their_minutes(caveats, expected):
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
     steps = decide(results(trials, [pair(0.0)], caveats=caveats)).steps
     assert [(step.options, step.minutes) for step in steps] == expected
+
+
+def test_the_caveat_that_is_the_reason_is_settled_first():
+    trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.8, seconds=[30.0, 30.0])]
+    longer = example("longer_training", remedy="--epochs 2")
+    caveats = [finding("one_seed"), example("few_groups"), longer, finding("untuned")]
+    answer = decide(results(trials, [pair(0.1)], caveats=caveats))
+    assert answer.reason == "longer_training"
+    assert answer.steps[0] == Step(options=["--epochs", "2"], minutes=3.0, answers=longer)
+    assert [step.options[0] for step in answer.steps[1:]] == ["--seeds", "--folds"]
+    # Where the other is to be taken, steps come in the order of caveats.
+    trials[1] = trial("cnn", 0.95, seconds=[30.0, 30.0])
+    answer = decide(results(trials, [pair(-0.05)], caveats=caveats))
+    assert answer.take == "cnn"
+    assert [step.options[0] for step in answer.steps] == ["--seeds", "--folds", "--epochs"]
 
 
 # ---- in words

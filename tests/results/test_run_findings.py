@@ -388,6 +388,11 @@ def test_minutes_are_compared_by_seconds():
     # All got the same epochs: one that ended early had no less.
     equal_epochs = replace(run, budget=structs.replace(budget, shared_as="epochs"))
     assert equal_epochs.times_as_long(run.pairs[0]) is None
+    # Equal minutes were of other epochs, as many as the plan gave each.
+    own = {"small-cnn": {"epochs": 9}}
+    planned = replace(run, experiment=replace(EXPERIMENT, epochs=2, per_contender=own))
+    (caveat,) = with_id(find_caveats(planned), "longer_training")
+    assert caveat.remedy == "--epochs 9"
     # A converted network was trained for as long as its source.
     converted = replace(run, trials=[structs.replace(trials[0], converted_from="relu"), trials[1]])
     assert with_id(find_caveats(converted), "longer_training") == [

@@ -4,6 +4,7 @@ The rival is the most accurate contender of the other kind (spiking or not), els
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
 
 from msgspec import structs
 
@@ -20,6 +21,7 @@ from spikeduel.results.run import (
     Lead,
     Pair,
     Quantity,
+    Reason,
     Results,
     Step,
 )
@@ -72,9 +74,8 @@ def decide(results: Results) -> Answer:
         rival = _rival(take, [name for name in accuracies if name != take], accuracies, results)
         pair = results.comparison.pair(take, rival) if rival else None
         answer = structs.replace(answer, rival=rival, pair=pair)
-    return structs.replace(
-        answer, decided_by=decided_by, leads=list(leads.values()), steps=_steps(results)
-    )
+    steps = _steps(results, answer.reason)
+    return structs.replace(answer, decided_by=decided_by, leads=list(leads.values()), steps=steps)
 
 
 def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Answer:
@@ -276,7 +277,12 @@ def was_busy(results: Results, *ids: str) -> bool:
 def timed_elsewhere(results: Results) -> bool:
     """Return True if the answer is for a processor or a GPU, and times are of the other."""
     device = (results.environment or {}).get("device") or "cpu"
-    return results.experiment.answer_for == ("gpu" if device == "cpu" else "cpu")
+    return is_elsewhere(results.experiment.answer_for, device)
+
+
+def is_elsewhere(answer_for: str, device: str) -> bool:
+    """Return True if an answer is for a processor or a GPU, and `device` is the other."""
+    return answer_for == ("gpu" if device == "cpu" else "cpu")
 
 
 def are_times_void(results: Results) -> bool:
@@ -352,9 +358,10 @@ def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | No
     )
 
 
-def _steps(results: Results) -> list[Step]:
+def _steps(results: Results, reason: Reason) -> list[Step]:
+    """Return the steps that would settle the answer: for the caveat that is its `reason` first."""
     steps: dict[str, Step] = {}
-    for objection in results.comparison.caveats:
+    for objection in sorted(results.comparison.caveats, key=lambda caveat: caveat.id != reason):
         options = (objection.remedy or "").split()
         minutes = _minutes(options, results)
         wants_images = objection.id == "more_images" and minutes is None
@@ -376,7 +383,13 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
         case ["--minutes", number]:
             return float(number) * seeds * folds
         case ["--epochs", number]:
-            return a_seed * seeds * int(number) / results.experiment.num_epochs
+            longer = [
+                structs.replace(
+                    trial, epoch_seconds=[fmean(trial.epoch_seconds or [0.0])] * int(number)
+                )
+                for trial in results.trials
+            ]
+            return minutes_a_seed(longer) * seeds
         case ["--folds", number]:
             return a_seed * seeds * int(number) / folds
         case ["--seeds", number]:

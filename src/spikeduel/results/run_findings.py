@@ -94,6 +94,13 @@ class RunContext:
         return f"--epochs {MUCH_LONGER * self.experiment.num_epochs}"
 
     @property
+    def equal_epochs(self) -> str | None:
+        """The option that gives all contenders the most epochs of one; None if they are equal."""
+        names = self.experiment.contenders
+        epochs = {self.experiment.for_contender(name).epochs or 0 for name in names}
+        return f"--epochs {max(epochs)}" if len(epochs) > 1 else None
+
+    @property
     def has_few_groups(self) -> bool:
         effective = self.dataset.effective_groups_tested or self.dataset.groups_tested
         return bool(effective and effective < FEW_GROUPS)
@@ -341,6 +348,7 @@ def longer_training(run: RunContext) -> Iterator[Values]:
                 "other": pair.led.b,
                 "times": times,
                 "by_time": has_equal_time(run.budget),
+                "remedy": run.equal_epochs,
             }
 
 

@@ -96,6 +96,7 @@ _ELSEWHERE = {
     "machine with a GPU.",
 }
 _SETTLES = {
+    "longer_training": "trains all for as many epochs",
     "--minutes": "trains longer, so that all learn something",
     "--epochs": "trains longer, so that all learn something",
     "--split": "keeps pictures of one person, object or scan on one side of the split",
@@ -323,7 +324,8 @@ def settling(results: Results) -> list[tuple[str, str, str]]:
         (
             " ".join(step.options),
             "" if step.minutes is None else f"trains {duration(60 * step.minutes)}",
-            _SETTLES[step.options[0]] if step.options else sentence(step.answers),
+            _SETTLES.get(step.answers.id)
+            or (_SETTLES[step.options[0]] if step.options else sentence(step.answers)),
         )
         for step in results.answer.steps
     ]
