@@ -13,7 +13,7 @@ from spikeduel.settings.recipes import asked, baseline, events, strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import auto_settings, controls, conversion, plan
-from spikeduel.trials.contenders import trials_of
+from spikeduel.trials.contenders import describe_all, missing, trials_of
 from spikeduel.trials.store import Store
 
 OTHER = {
@@ -136,6 +136,19 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
     assert silent == []
     assert {"minutes", "budget_by", "data_dir", "family"} < refused
     assert ("bin_ms" in refused) == ("recordings" not in case)
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "device", "is_idle"),
+    [("gpu", "cpu", True), ("cpu", "cuda", True), ("gpu", "cuda", False), ("cpu", "cpu", False)],
+)
+def test_an_answer_for_a_device_needs_it(asked_for, device, is_idle, folders, monkeypatch):
+    monkeypatch.setattr("spikeduel.system.hardware.num_gpus", lambda kind: 1)
+    experiment = replace(CASES["images, twins"], dataset=str(folders / "pictures"))
+    experiment = replace(experiment, answer_for=asked_for, device=device, precision="32")
+    experiment, prepared, _ = plan.loaded(replace(experiment, width=8, dropout=0.0), Progress())
+    lacking = missing(experiment, describe_all(experiment, prepared), prepared)
+    assert ("answer_for" in effects.idle(["answer_for"], lacking)) is is_idle
 
 
 def test_the_cases_know_every_setting():

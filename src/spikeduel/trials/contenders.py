@@ -18,6 +18,7 @@ from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.chains import spiking_chains
 from spikeduel.networks.models import neuron_places
+from spikeduel.results.answer import is_elsewhere
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
 from spikeduel.spiking.kernels.reference import SURROGATES, resolve_alpha
@@ -231,7 +232,8 @@ def missing(
     official = set() if prepared.official is None else set(np.unique(prepared.official))
     kinds = ["still images", "recordings of an event camera"]
     for_others = f"it is for {kinds[not is_recorded]}, and {prepared.name} has {kinds[is_recorded]}"
-    no_rival = "one contender has no rival"
+    no_rival, device = "one contender has no rival", hardware.resolve(experiment.device).kind
+    other = "cuda, on a machine with a GPU" if device == "cpu" else "cpu"
     concerns_none = f"it concerns none of the contenders ({', '.join(experiment.contenders)})"
     conditions = [
         ("images", not is_recorded, for_others),
@@ -265,6 +267,12 @@ def missing(
         ("budget_by", experiment.epochs is None, "the epochs are given"),
         ("equivalence_margin", len(cards) > 1 or spikes, no_rival),
         ("answer_for", len(cards) > 1 or experiment.convert, no_rival),
+        (
+            "answer_for",
+            not is_elsewhere(experiment.answer_for, device),
+            f"answers are timed on the device that trains, {device}, which is no "
+            f"{experiment.answer_for.upper()}: take --device {other}",
+        ),
         ("tolerance", len(cards) > 1 or experiment.convert, no_rival),
         (
             "split",
