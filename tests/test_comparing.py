@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,17 @@ def test_more_seeds_train_only_what_is_missing(duel, unreported):
     assert more.results.trials[:2] == duel.results.trials
     assert more.results.comparison.pairs[0].seeds == 2
     assert "±" in more.table()
+
+
+def test_models_of_an_earlier_run_in_the_folder_go(duel, tmp_path, unreported):
+    folder, store = shutil.copytree(duel.out, tmp_path / "run"), duel.out.parent / "store"
+    named = {path.name for path in (folder / "models").iterdir()}
+    others = [folder / "models" / "notes.txt", folder / "own.safetensors"]
+    for path in [folder / "models" / "conv-lif-seed0.safetensors", *others]:
+        path.write_text("of before")
+    compare(replace(EXPERIMENT, tolerance=1.5), folder, store)
+    assert {path.name for path in (folder / "models").iterdir()} == {*named, "notes.txt"}
+    assert all(path.is_file() for path in others)
 
 
 @pytest.mark.parametrize("which", ["out", "store"])

@@ -91,6 +91,11 @@ def write(
     typed.write_json(folder / "results.json", comparison.document())
     data.write_splits(folder / "split.csv", prepared, splits)
     write_predictions(folder, prepared, splits, outcomes)
+    named = {entry.model for entry in results.trials}
+    named |= {control.model for entry in results.trials for control in entry.controls.values()}
+    for path in (folder / "models").glob("*.safetensors"):  # of an earlier run in the folder
+        if f"models/{path.name}" not in named:
+            path.unlink()
 
 
 def is_written(comparison: Comparison) -> bool:
