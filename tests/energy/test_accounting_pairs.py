@@ -7,6 +7,7 @@ from msgspec.structs import replace
 import made_operations
 from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
+from spikeduel import energy
 from spikeduel.counting.operations import AMOUNTS, STEPS
 from spikeduel.energy import accounting, scaled
 from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
@@ -481,3 +482,29 @@ def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, ne
     verdict = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
     assert verdict.ratio is None
     assert verdict.reason == f"its formula gives no amount of at least 0 for the {network} network"
+
+
+@pytest.mark.parametrize("name", ["bit-budget", "bit-budget-spikes"])
+def test_weights_trained_in_few_bits_count_as_many(name):
+    """A layer of 4 bits counts an eighth of one of 32; the others count as before."""
+    counted, definition = made_operations.spiking(), accounting.read(name)
+    whole = accounting.weighed([counted], definition, "spiking", counted.num_steps)
+    parts = []
+    for index, one in enumerate(counted.layers):
+        few = [*counted.layers]
+        few[index] = replace(one, weight_bits=4)
+        operations = replace(counted, layers=few)
+        lost = whole - accounting.weighed([operations], definition, "spiking", counted.num_steps)
+        alone = replace(counted, layers=[one])
+        share = accounting.weighed([alone], definition, "spiking", counted.num_steps)
+        assert lost == pytest.approx(share * (1 - 4 / 32))
+        parts.append(share)
+    assert sum(parts) == pytest.approx(whole)
+
+
+def test_memory_that_moves_fewer_bits_costs_less():
+    counted, table = made_operations.spiking(), energy.read("45nm-int8")
+    few = [replace(one, weight_bits=4) if one.weights else one for one in counted.layers]
+    usual = energy.joules(counted.layers, table, "on_chip").dense
+    assert energy.joules(few, table, "on_chip").dense < usual
+    assert energy.joules(few, table).dense == energy.joules(counted.layers, table).dense

@@ -33,7 +33,7 @@ def other_value(field):
     if default is None:
         kind = str(field.type)
         return "1_" if "str" in kind else 0.5 if "float" in kind else 7
-    return (default / 2 or 0.5) if isinstance(default, float) else default + 1
+    return default / 2 if isinstance(default, float) else default + 1
 
 
 @pytest.mark.parametrize("field", fields(Experiment), ids=lambda field: field.name)

@@ -59,6 +59,8 @@ NAMES = (
     "spinnaker-gpu",
 )
 """Accountings in the package, each in a file of this name."""
+WEIGHT_BITS = "weight_bits"
+"""Constant in whose place layers have the bits that their weights were trained in, if few."""
 MOST_RANGES = 6
 """Limit of a file's constants with a range: each doubles the computation."""
 UNITS = {"pJ": "J", "operations": "operations"} | {
@@ -412,6 +414,10 @@ def _summed(
         {**dict(zip(definition.constants, values, strict=True)), **(changed or {})}
         for values in itertools.product(*ends)
     ]
+    trained = amounts["trained_bits"]
+    for corner in corners:
+        if WEIGHT_BITS in corner and trained.any():
+            corner[WEIGHT_BITS] = np.where(trained > 0, trained, corner[WEIGHT_BITS])
     shape = (len(amounts[STEPS]), amounts["acs"].shape[-1])
     values = [formula.value({**amounts, **constants}) for constants in corners]
     by_corner = [np.broadcast_to(value, shape).sum(-1) for value in values]

@@ -312,13 +312,13 @@ class Experiment:
         ),
     ] = None
     spike_penalty: Annotated[
-        NotNegative,
+        Positive | None,
         setting(
             "Add this times the share of synapses that spikes reach to the loss in training.",
             "1 about halves the spikes of vgg-lif. Contenders without spikes have none.",
             needs=("training",),
         ),
-    ] = 0.0
+    ] = None
     start: Annotated[
         Literal["relu", "fresh"],
         setting(

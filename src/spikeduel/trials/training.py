@@ -308,7 +308,7 @@ def rules_of(experiment: Experiment) -> TrainingRules:
         schedule="constant" if experiment.constant_rate else "linear",
         label_smoothing=experiment.label_smoothing,
         weight_bits=experiment.weight_bits,
-        spike_penalty=experiment.spike_penalty,
+        spike_penalty=experiment.spike_penalty or 0.0,
     )
 
 
