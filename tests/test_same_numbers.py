@@ -142,8 +142,8 @@ def test_the_numbers_are_those_that_were_kept(name, kept, tmp_path, unreported):
             assert one[exact] == other[exact]
         assert (one["test"]["n"], len(one["losses"])) == (other["test"]["n"], len(other["losses"]))
         # With instructions of other processors, convolutions of spikes came out 2 % away, all else
-        # 0.001 %.
-        near = {"rel": 0.1 if other["anytime"] else 1e-3, "abs": 0.0}
+        # 0.001 %, and on one of another maker 0.15 %.
+        near = {"rel": 0.1 if other["anytime"] else 5e-3, "abs": 0.0}
         assert one["losses"] == pytest.approx(other["losses"], **near)
         assert one["test"]["loss"] == pytest.approx(other["test"]["loss"], **near)
         assert one["work"] == pytest.approx(other["work"], **near)
@@ -153,7 +153,7 @@ def test_the_numbers_are_those_that_were_kept(name, kept, tmp_path, unreported):
         )
         assert one["test"]["accuracy"] == pytest.approx(other["test"]["accuracy"], abs=0.15)
         agree = np.mean([a == b for a, b in zip(one["predicted"], other["predicted"], strict=True)])
-        assert agree >= (0.5 if other["anytime"] else 0.98)
+        assert agree >= (0.5 if other["anytime"] else 0.95)
     assert ours["pair"]["difference"] == pytest.approx(expected["pair"]["difference"], abs=0.2)
 
 

@@ -20,7 +20,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, trial
 from spikeduel.trials.store import Store
 
-NUM_IMAGES, SIDE, LEFT = 4_096, 64, 12 << 20
+NUM_IMAGES, SIDE, LEFT = 8_192, 64, 24 << 20
 SMALL = {"WHOLE": 4 << 20, "WINDOW": 4 << 20, "EVALUATION_BATCH": 32}
 """Sizes of the loader, which decide the order of images."""
 

@@ -71,7 +71,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     )
     run = replace(run, pairs=run.equally_trained())
     # A family brings a control of its own.
-    asked = done if results.experiment.controls else []
+    asked = [] if results.experiment.frontier and not results.experiment.controls else done
     controlled = [compare_with_controls(name, trials, answers, margin) for name in asked]
     conclusions = Conclusions(
         pairs=list(run.pairs),
