@@ -7,6 +7,7 @@ import pytest
 from msgspec import structs
 from sklearn.neighbors import KNeighborsClassifier
 
+import made_operations
 from made_pages import unreported
 from made_trials import planned
 from spikeduel import comparing, data, energy
@@ -17,9 +18,11 @@ from spikeduel.counting.operations import Ways
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.correctness import classified
+from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.models import load_model
 from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
+from spikeduel.results.costs import Counted
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
     Classification,
@@ -176,6 +179,15 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     kept = {path.name for path in (tmp_path / "store").iterdir()}
     compare(FAMILIES, tmp_path / "again", tmp_path / "store")
     assert {path.name for path in (tmp_path / "store").iterdir()} == kept
+
+
+def test_few_bits_of_weights_leave_sums_of_spikes_their_bits():
+    counted = made_operations.spiking()
+    layers = [structs.replace(counted.layers[0], input="spikes", input_bits=3)]
+    layers += [structs.replace(counted.layers[0], input="real", input_bits=None)]
+    entry = cost_entry(Counted(operations=structs.replace(counted, layers=layers)), 4)
+    assert [layer.input_bits for layer in entry["operations"].layers] == [3, 8]
+    assert {layer.weight_bits for layer in entry["operations"].layers} == {4}
 
 
 def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):

@@ -62,7 +62,8 @@ def cost_entry(counted: Counted | None, weight_bits: int | None = None) -> dict[
             replace(
                 layer,
                 weight_bits=weight_bits if layer.weights else None,
-                input_bits=layer.input_bits or ACTIVATION_BITS if layer.input == "real" else None,
+                # Sums of spikes keep their bits.
+                input_bits=layer.input_bits or (ACTIVATION_BITS if layer.input == "real" else None),
             )
             for layer in operations.layers
         ]

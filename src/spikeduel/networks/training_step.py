@@ -286,8 +286,9 @@ class TrainingStep:
         readout = self.model.readout
         loss = readout.loss(output, self._smoothed(labels))
         for chain in self._chains:
-            if chain.spike_share is not None:
-                loss = loss + self.rules.spike_penalty * chain.spike_share
+            share, chain.spike_share = chain.spike_share, None
+            if share is not None:
+                loss = loss + self.rules.spike_penalty * share
         self.optimizer.zero_grad()
         (loss if weight == 1.0 else loss * weight).backward()
         self.optimizer.step()
@@ -310,7 +311,7 @@ class TrainingStep:
     def end(self) -> None:
         """Give batch norms their usual momentum back, so that another step can begin."""
         for chain in self._chains:
-            chain.weighs_spikes, chain.spike_share = False, None
+            chain.weighs_spikes = False
         for norm, usual in self._young:
             norm.momentum = usual
 

@@ -44,6 +44,7 @@ from spikeduel.results.trials import (
     WholeNumbers,
 )
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
+from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.sentences import counted
@@ -95,7 +96,7 @@ class Control:
         experiment = context.trial.experiment
         # Whoever loses channels has more to learn again.
         epochs = experiment.num_epochs if self.fewer_channels > 1 else experiment.num_epochs / 2
-        trained |= {"epochs": math.ceil(epochs), "start": "fresh", "frontier": False}
+        trained |= {"epochs": math.ceil(epochs), "start": "fresh", "robustness": False}
         if self.fewer_steps > 1:
             trained["num_steps"] = context.num_steps // self.fewer_steps
             if not trained["num_steps"]:
@@ -511,14 +512,17 @@ def _one_image_ms(context: ControlContext, key: str) -> float | None:
     trial, store = context.trial, context.store
     if trial.card.seed or trial.split.fold:
         return None
-    with store.locked(key):
+    # Two processes would time each other.
+    with files.locked(store.root / "latency.lock"):
         timed = store.measure(key, "latency", Latency)
         if timed is None or (timed.machine.busy and not latency.machine(trial.device).busy):
             images = np.asarray(context.prepared.images[trial.split.test[: latency.NUM_IMAGES]])
+            context.progress.detail(f"  {trial.card.title}: timing an answer")
             timed = latency.latency(
                 store.model_path(key), images, trial.device, trial.experiment.own_code
             )
-            store.save_measure(key, "latency", timed)
+            with store.locked(key):
+                store.save_measure(key, "latency", timed)
     return timed.one_image.median_ms if timed.one_image and not timed.machine.busy else None
 
 

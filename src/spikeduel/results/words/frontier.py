@@ -121,8 +121,8 @@ def frontier(results: Results) -> str:
     trained = [f"{duration(total)} for {name}" for name, total in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     num_val = results.dataset.counts.val
-    few = f"Chance has much to say: {counted(num_val, 'validation image')} chose the networks."
-    alone = f"Shown is what these trainings gave ({counted(found.seeds, 'seed')})."
+    few = f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much."
+    alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
     reservations = [
         *([alone] if found.pairs and found.seeds < FEWEST_SEEDS else []),
         *([few] if num_val < FEW_VALIDATION else []),
