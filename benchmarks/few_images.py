@@ -60,7 +60,7 @@ def unseen(model: Model, data_dir: str | None) -> Answers:
 
 def part(running: Running, chosen: np.ndarray) -> Running:
     """The same of some of the images."""
-    return Running(running.right[:, chosen], running.confidence[:, chosen])
+    return Running(*(part[:, chosen] for part in vars(running).values()))
 
 
 def earliest(validation: Running) -> float | None:

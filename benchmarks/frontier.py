@@ -2,7 +2,7 @@
 cheaper networks.
 
     python benchmarks/frontier.py --data NAME=PATH … [--only NAME …] [--seeds N] [--minutes M]
-        [--limit N] [--threads N] [--runs DIR]
+        [--limit N] [--folds N] [--threads N] [--runs DIR]
     python benchmarks/frontier.py --write
 
 NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. What the
@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -49,6 +50,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--folds", type=int, help="so that every image is a test image once")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--runs", type=Path, default=Path("runs/frontier"))
     parser.add_argument("--write", action="store_true", help="make docs/frontier.md")
@@ -70,7 +72,8 @@ def main() -> None:
             **where,
             seeds=options.seeds or experiment.seeds,
             minutes=options.minutes or experiment.minutes,
-            limit=options.limit or experiment.limit,
+            limit=None if options.folds else options.limit or experiment.limit,
+            folds=options.folds,
         )
         made = compare(experiment, options.runs / name, options.runs / "store", TerminalProgress())
         results = made.results
@@ -78,7 +81,7 @@ def main() -> None:
         entry = {
             "settings": {
                 setting: getattr(experiment, setting)
-                for setting in ("contenders", "minutes", "seeds", "limit", "recipe")
+                for setting in ("contenders", "minutes", "seeds", "limit", "folds", "recipe")
             },
             "budget": plain(results.budget),
             "chosen": plain(results.rules.chosen) if results.rules else {},
@@ -113,10 +116,17 @@ def page() -> str:
         sets=sets,
         mean=mean,
         cell=cell,
+        seconds=seconds,
         sentence=at_equal_accuracy,
         numbers=numbers,
         several=all(entry["found"].seeds > 1 for entry in sets.values()),
     )
+
+
+def seconds(entry: dict[str, Any], contender: str) -> str:
+    """Return the mean training time of a seed's family."""
+    members = (one for one in entry["found"].members if one.contender == contender)
+    return f"{sum(member.seconds for member in members):,.0f}"
 
 
 def cell(at: EqualAccuracy, family: Family) -> str:

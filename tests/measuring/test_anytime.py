@@ -147,7 +147,8 @@ def test_with_too_few_images_to_show_it_nobody_leaves():
 def running(random, num_images=2000, num_steps=12):
     """Images that become surer and more often right with time."""
     confidence = np.maximum.accumulate(random.random((num_steps, num_images)), axis=0)
-    return Running(random.random((num_steps, num_images)) < 0.5 + 0.4 * confidence, confidence)
+    right = random.random((num_steps, num_images)) < 0.5 + 0.4 * confidence
+    return Running(right.astype(int), right, confidence)
 
 
 def test_the_rule_holds_and_nothing_earlier_would(random):

@@ -25,6 +25,7 @@ from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Counted
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
+    Anytime,
     Classification,
     ControlResult,
     Epoch,
@@ -144,7 +145,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     for trial in (spiking, other):
         names = set(controls.members_of(trial.spiking))
         assert {name for name, one in trial.controls.items() if one.member} == names
-        assert len(names) == 9
+        assert len(names) == 12
     store = Store(tmp_path / "store")
     sources = {
         name: store.record(result.key).settings["source"]
@@ -153,11 +154,13 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     }
     keys = {name: result.key for name, result in spiking.controls.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
+    _assert_steps_are_those_until_sure(store, spiking)
     assert sources["8_bits"] == spiking.key
     assert sources["few_spikes_half_steps"] == keys["few_spikes"]
     counted = {name: one.operations for name, one in spiking.controls.items() if one.operations}
     cost = {name: operations.totals.acs.total for name, operations in counted.items()}
     assert cost["quarter_steps"] < cost["half_steps"] < 0.7 * cost["8_bits"]
+    assert 1.5 * cost["8_bits"] < cost["twice_steps"] < 3 * cost["8_bits"]
     assert cost["few_spikes_half_channels"] < cost["few_spikes"] < cost["8_bits"]
     weights = {name: one.parameters or 0 for name, one in other.controls.items()}
     assert weights["eighth_channels"] < weights["quarter_channels"] < weights["half_channels"]
@@ -203,6 +206,24 @@ def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
     predicted = np.where(unsure, asked.best, answered.best)
     assert result.accuracy == pytest.approx(np.mean(predicted == truth))
     assert result.val_accuracy >= trial.controls[then].val_accuracy
+
+
+def _assert_steps_are_those_until_sure(store, trial):
+    """The answers of a network of so few steps with the same weights, at that network's cost."""
+    result = trial.controls["twice_steps_until_sure"]
+    exits, whole = result.in_time, trial.controls["twice_steps"]
+    assert exits.source == "twice_steps"
+    assert result.val_accuracy >= whole.val_accuracy
+    assert sum(exits.shares) == pytest.approx(1)
+    assert [counted.num_steps for counted in exits.operations] == list(range(1, 9))
+    assert exits.operations[-1] == whole.operations
+    spikes = [counted.totals.acs.total for counted in exits.operations]
+    assert spikes == sorted(spikes)
+    by_step = store.measure(whole.key, "anytime", Anytime)
+    assert spikes[0] < spikes[-1] / 8
+    leaving = [one for one in by_step.early_exit.curve if one.threshold == exits.threshold]
+    assert leaving[0].accuracy == pytest.approx(result.accuracy)
+    assert np.array(leaving[0].exit_steps) / result.n == pytest.approx(np.array(exits.shares))
 
 
 def weights_of(store, key):

@@ -81,12 +81,14 @@ def frontier(
             right = answers.right(seeds, name, member)
             drawn = ((images_drawn @ right.T.astype(np.float32)) * seeds_drawn).sum(1)
             accuracy = (weights_of(answers.classes, right.shape[1]) * right).mean()
-            if results[0].early is None:
-                costs[member] = _costs(results, definitions, num_steps)
-            elif {results[0].early.first, results[0].early.then} <= costs.keys():
-                costs[member] = _costs_of_early(results, costs)
-            else:
+            if not _built_on(results[0]) <= costs.keys():
                 continue
+            if results[0].early is not None:
+                costs[member] = _costs_of_early(results, costs)
+            elif results[0].in_time is not None:
+                costs[member] = _costs_in_time(results, definitions, costs)
+            else:
+                costs[member] = _costs(results, definitions, num_steps)
             accuracies = np.append(accuracy, drawn)
             entry = _entry(
                 *(of_name[0], member, results, accuracies, costs[member], len(answers.truth))
@@ -134,8 +136,15 @@ def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
         name: results
         for name, results in by_name.items()
         if len(results) == len(trials)
-        and all(result.operations or result.early for result in results)
+        and all(result.operations or _built_on(result) for result in results)
     }
+
+
+def _built_on(result: ControlResult) -> set[str]:
+    """Return the members whose answers it takes."""
+    if result.early is not None:
+        return {result.early.first, result.early.then}
+    return set() if result.in_time is None else {result.in_time.source}
 
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
@@ -186,6 +195,36 @@ def _costs_of_early(results: Sequence[ControlResult], costs: Mapping[str, Costs]
     return {
         name: amounts + (1.0 if name == "weights" else share) * then[name]
         for name, amounts in first.items()
+    }
+
+
+def _costs_in_time(
+    results: Sequence[ControlResult],
+    definitions: Sequence[Accounting],
+    costs: Mapping[str, Costs],
+) -> Costs:
+    """Return the costs of answers after few steps, each as of a network of so many; time goes by
+    the number of steps.
+    """
+    exits = [result.in_time for result in results if result.in_time]
+    shares = np.array([early.shares for early in exits])
+    num_steps = np.arange(1, shares.shape[1] + 1)
+    of_source = costs[exits[0].source]
+    return {
+        "weights": of_source["weights"],
+        "time": of_source["time"] * float((shares * num_steps).sum(1).mean()) / len(num_steps),
+        **{
+            definition.name: np.mean(
+                [
+                    share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
+                    for early in exits
+                    for share, counted in zip(early.shares, early.operations, strict=True)
+                ],
+                axis=0,
+            )
+            * len(num_steps)
+            for definition in definitions
+        },
     }
 
 

@@ -25,10 +25,11 @@ COUNT_BITS = 8
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """Answers to N images after each of T steps: `right` bool `[T, N]`; `confidence` float64 `[T,
-    N]`, the highest probability so far.
+    """Answers to N images after each of T steps: `predicted` int64 and `right` bool `[T, N]`;
+    `confidence` float64 `[T, N]`, the highest probability so far.
     """
 
+    predicted: np.ndarray
     right: np.ndarray
     confidence: np.ndarray
 
@@ -179,7 +180,7 @@ def ask(
     stepwise = None
     if over_time and model.card.num_steps and isinstance(readout, SpikingReadout):
         stepwise = readout
-    truth, scores, tied, right, confidence = [], [], [], [], []
+    truth, scores, tied, predicted, right, confidence = [], [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides the parts of composite operators from a counter.
     with torch.no_grad() if counting else torch.inference_mode():
@@ -196,11 +197,13 @@ def ask(
             scores.append(running[-1])
             # Float32 would round many probabilities of counts of spikes to 1.
             highest, answer = running.double().softmax(2).max(2)
+            predicted.append(answer)
             right.append(answer == labels)
             confidence.append(highest.cummax(0).values)
         running_answers = None
         if stepwise is not None:
-            running_answers = Running(torch.cat(right, 1).numpy(), torch.cat(confidence, 1).numpy())
+            together = (torch.cat(part, 1).numpy() for part in (predicted, right, confidence))
+            running_answers = Running(*together)
         return Answers(
             torch.cat(truth).numpy(),
             torch.cat([part.argmax(1) for part in scores]).numpy(),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.answers import Asked, Running, answers_of, ask
+from spikeduel.measuring.answers import Asked, Counting, Running, answers_of, ask
 from spikeduel.networks.cards import COLDEST, HOTTEST
 from spikeduel.networks.models import Model
 from spikeduel.results.accuracy import classified
@@ -30,13 +30,17 @@ from spikeduel.results.trials import (
     EarlyExit,
     EncodingSpread,
     ExitChoice,
+    InTime,
     LabelConfidences,
     Received,
+    UntilSure,
     WeightShapes,
     WholeNumbers,
 )
+from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.system.errors import InputError
 
 NUM_DRAWS = 5
 NUM_BINS = 15
@@ -290,6 +294,50 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
             fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
         ),
         curve=[test.leaving(candidate) for candidate in thresholds(validation)],
+    )
+
+
+class _Shorter(Model):
+    """A model that stops after the first `num_steps` of its time steps."""
+
+    def __init__(self, model: Model, num_steps: int) -> None:
+        vars(self).update(vars(model))
+        self.whole, self.card = model, replace(model.card, num_steps=num_steps)
+
+    def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
+        x, num_steps = self.whole.encode(images, keys), self.card.num_steps or 1
+        return ConstantInput(x.value, num_steps) if isinstance(x, ConstantInput) else x[:num_steps]
+
+
+def until_sure(
+    model: Model, source: str, test: Iterable[Any], validation: Iterable[Any]
+) -> UntilSure:
+    """Return the answers of the member `source` after as few steps as leave the accuracy on
+    validation images at that after all. Raises `InputError` without answers over time.
+    """
+    asked, chosen_on = answers_of(model, test), answers_of(model, validation).over_time
+    if asked.over_time is None or chosen_on is None:
+        raise InputError("its readout needs all time steps at once.")
+    running, after_all = asked.over_time, float(chosen_on.right[-1].mean())
+    left = [chosen_on.leaving(threshold) for threshold in thresholds(chosen_on)]
+    chosen = next(one for one in left if one.accuracy >= after_all)
+    steps = running.exits(chosen.threshold)[0]
+    predicted = running.predicted[steps - 1, np.arange(len(steps))]
+    countings = [Counting(_Shorter(model, 1 + step)) for step in range(running.num_steps)]
+    for counting in countings:
+        ask(counting.model, test, counting=counting)
+    counts = [counting.found() for counting in countings]
+    if reasons := [one.reason for one in counts if one.reason]:
+        raise InputError(reasons[0])
+    return UntilSure(
+        answers=classified(model.card.classes, asked.truth, predicted),
+        val_accuracy=chosen.accuracy,
+        found=InTime(
+            source=source,
+            threshold=chosen.threshold,
+            shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
+            operations=[one.operations for one in counts if one.operations],
+        ),
     )
 
 

@@ -370,6 +370,28 @@ class EarlyAnswers(Frozen):
     share: Share
 
 
+class InTime(Frozen):
+    """A member that answers once it is surer than `threshold` (None: after all steps), chosen on
+    validation images.
+
+    `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of an answer
+    after so many steps.
+    """
+
+    source: str
+    threshold: Share | None
+    shares: list[Share]
+    operations: list[Operations]
+
+
+class UntilSure(Frozen):
+    """Answers of a network until it is sure, and its accuracy on validation images."""
+
+    answers: Classification
+    val_accuracy: Share
+    found: InTime
+
+
 class ControlResult(ControlAbout, kw_only=True):
     """Score of a control; `val_accuracy` if it was trained. `one_image_ms`: median time of an
     answer, if measured on an idle machine. `model`: path of a member in the run's folder.
@@ -391,6 +413,7 @@ class ControlResult(ControlAbout, kw_only=True):
     not_counted: str | None = None
     whole_numbers: WholeNumbers | None = None
     early: EarlyAnswers | None = None
+    in_time: InTime | None = None
     one_image_ms: Amount | None = None
     model: str | None = None
 

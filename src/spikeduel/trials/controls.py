@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 from torch import nn
 
 from spikeduel.auditing.neighbours import nearest
@@ -27,6 +28,7 @@ from spikeduel.measuring.correctness import (
     classified,
     in_whole_numbers,
     shuffled_classification,
+    until_sure,
 )
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.narrowing import can_narrow
@@ -41,8 +43,10 @@ from spikeduel.results.trials import (
     LabelConfidences,
     Latency,
     MissingControl,
+    UntilSure,
     WholeNumbers,
 )
+from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -52,7 +56,7 @@ from spikeduel.system.typed import digest
 from spikeduel.trials.contenders import Contender, Trial, describe, outline, trials_of
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
-from spikeduel.trials.trial import load
+from spikeduel.trials.trial import load, load_of
 
 INT8_COST = "int8-cost"
 
@@ -84,21 +88,26 @@ class Control:
     """Member whose weights it begins with; None: the trial's own. Other controls begin anew."""
     early: tuple[str, str] | None = None
     """Members of which the first answers, and the second where the first is not sure."""
+    in_time: bool = False
+    """True for the answers of `source` after as few time steps as it is sure."""
     fewer_channels: int = 1
-    fewer_steps: int = 1
-    """Divisors of the trial's width and number of time steps."""
+    """Divisor of the trial's width."""
+    steps: float = 1
+    """Time steps, in those of the trial."""
 
     def settings(self, context: "ControlContext") -> dict[str, Any]:
         """Return the settings in which its training differs. Raises `InputError`."""
         trained = {"num_steps": context.num_steps, **(self.train or {})}
         if not self.member:
             return trained
-        experiment = context.trial.experiment
+        source = MEMBERS[self.source] if self.source else None
+        share = SPIKING_EPOCHS if context.trial.card.family == "snn" else OTHER_EPOCHS
         # Whoever loses channels has more to learn again.
-        epochs = experiment.num_epochs if self.fewer_channels > 1 else experiment.num_epochs / 2
-        trained |= {"epochs": math.ceil(epochs), "start": "fresh", "robustness": False}
-        if self.fewer_steps > 1:
-            trained["num_steps"] = context.num_steps // self.fewer_steps
+        share *= 2 if self.fewer_channels > (source.fewer_channels if source else 1) else 1
+        epochs = math.ceil(share * context.trial.experiment.num_epochs)
+        trained |= {"epochs": epochs, "start": "fresh", "robustness": False}
+        if self.steps != 1:
+            trained["num_steps"] = int(context.num_steps * self.steps)
             if not trained["num_steps"]:
                 raise InputError(f"it has {counted(context.num_steps, 'time step')} only.")
         if self.fewer_channels > 1:
@@ -303,19 +312,18 @@ CONTROLS: dict[str, Control] = {
 
 
 def _member(title: str, meaning: str, source: str | None = "8_bits", **changes: Any) -> Control:
-    shape = {name: changes.pop(name, 1) for name in ("fewer_channels", "fewer_steps")}
+    shape = {name: changes.pop(name, 1) for name in ("fewer_channels", "steps")}
     train = {"weight_bits": 8, **changes}
     return Control(title, meaning, train=train, member=True, source=source, **shape)
 
 
 FEWER, FEW = 1.0, 4.0
 """Penalties on spikes in training."""
-
-
-def _early(first: str, then: str) -> Control:
-    meaning = "the cheaper of two networks answers, and the dearer where that one is not sure"
-    return Control("early exit", meaning, member=True, early=(first, then))
-
+SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
+"""Epochs of a member, in those of its contender: so that a family with spikes and one without train
+for about as long."""
+FAMILY_TIME = 2.5
+"""Training of a family, in that of its contender."""
 
 MEMBERS: dict[str, Control] = {
     "8_bits": _member("8 bits", "weights of 8 bits", None),
@@ -342,10 +350,17 @@ MEMBERS: dict[str, Control] = {
     "eighth_channels": _member(
         "an eighth of the channels", "an eighth as wide", "quarter_channels", fewer_channels=8
     ),
-    "early_exit": _early("quarter_channels", "8_bits"),
-    "half_steps": _member("half the steps", "half as many time steps", fewer_steps=2),
+    "half_channels_2_bits": _member(
+        "half the channels, 2 bits",
+        "half as wide, weights of 2 bits",
+        "half_channels_4_bits",
+        weight_bits=2,
+        fewer_channels=2,
+    ),
+    "twice_steps": _member("twice the steps", "twice as many time steps", steps=2),
+    "half_steps": _member("half the steps", "half as many time steps", steps=0.5),
     "quarter_steps": _member(
-        "a quarter of the steps", "a quarter as many time steps", "half_steps", fewer_steps=4
+        "a quarter of the steps", "a quarter as many time steps", "half_steps", steps=0.25
     ),
     "fewer_spikes": _member("fewer spikes", "spikes cost loss in training", spike_penalty=FEWER),
     "few_spikes": _member(
@@ -356,7 +371,7 @@ MEMBERS: dict[str, Control] = {
         "spikes cost as much, in half as many time steps",
         "few_spikes",
         spike_penalty=FEW,
-        fewer_steps=2,
+        steps=0.5,
     ),
     "few_spikes_half_channels": _member(
         "few spikes, half the channels",
@@ -373,14 +388,34 @@ MEMBERS: dict[str, Control] = {
         fewer_channels=2,
         weight_bits=4,
     ),
-    "early_exit_few_spikes": _early("few_spikes_half_channels", "fewer_spikes"),
 }
 """Members of families of cheaper networks by name, each after the one that it begins with."""
 
 
+def _early(first: str, then: str) -> Control:
+    title = f"{MEMBERS[first].title}; if not sure, {MEMBERS[then].title}"
+    meaning = "the cheaper of two networks answers, and the dearer where that one is not sure"
+    return Control(title, meaning, member=True, early=(first, then))
+
+
+def _in_time(source: str) -> Control:
+    title, meaning = f"{MEMBERS[source].title}, until sure", "it answers once it is sure"
+    return Control(title, meaning, member=True, source=source, in_time=True)
+
+
+MEMBERS |= {
+    "early_exit": _early("quarter_channels", "8_bits"),
+    "early_exit_narrow": _early("eighth_channels", "half_channels"),
+    "early_exit_4_bits": _early("quarter_channels_4_bits", "4_bits"),
+    "early_exit_few_spikes": _early("few_spikes_half_channels", "fewer_spikes"),
+    "twice_steps_until_sure": _in_time("twice_steps"),
+    "fewer_spikes_until_sure": _in_time("fewer_spikes"),
+}
+
+
 def members_of(is_spiking: bool) -> dict[str, Control]:
-    """Return the members of a family with spikes, or of one without: eight that are trained, and
-    early exit.
+    """Return the members of a family with spikes, or of one without: nine that are trained, and
+    three that exit early.
     """
     return {
         name: member
@@ -474,6 +509,8 @@ def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Ite
 def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
     if context.control.early is not None:
         return _answered_early(context, *context.control.early)
+    if context.control.in_time:
+        return _answered_in_time(context)
     assert context.control.ask is not None
     answers = context.control.ask(context)
     cost = context.store.measure(context.trial.key, INT8_COST, WholeNumbers)
@@ -559,19 +596,42 @@ def _answered_early(
     }
 
 
+def _answered_in_time(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
+    """Return the answers of a member after as few time steps as leave its validation accuracy."""
+    source, name, store = context.control.source, "until_sure", context.store
+    assert source
+    key, split = context.member(source), context.trial.split
+    record = store.record(key)
+    with store.locked(key):
+        found = store.measure(key, name, UntilSure)
+        if found is None:
+            context.progress.detail(f"  {context.trial.card.title}: asked until it is sure")
+            held = _changed(replace(context, control=MEMBERS[source]))[1].held
+            model = load_of(key, context.trial, store)
+            batches = (EvaluationBatches(*held, images) for images in (split.test, split.val))
+            found = until_sure(model, source, *batches)
+            store.save_measure(key, name, found)
+    bits = record.settings["training"].get("weight_bits") if record else None
+    counts = [
+        cost_entry(Counted(operations=one), bits)["operations"] for one in found.found.operations
+    ]
+    return found.answers, {
+        "in_time": structs.replace(found.found, operations=counts),
+        "val_accuracy": found.val_accuracy,
+    }
+
+
 def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -> Job:
     """Return the job of a control; all seeds and folds share `described`."""
     trial, control, name = context.trial, context.control, context.trial.card.contender
-    settings = control.settings(context)
-    changed = replace(trial.experiment, contenders=(name,), optimism=False, **settings)
-    prepared = binned(context.prepared, changed, None, control.change)
+    changed, prepared = _changed(context)
     if (name, control.title) not in described:
         contender = describe(name, changed, prepared)
         if contender.card.num_steps not in (None, changed.num_steps):
             raise InputError(
                 f"{name} makes its own {contender.card.num_steps} time steps, whatever it is told."
             )
-        if "neuron" in settings:
+        if "neuron" in (control.train or {}):
             _require_given_neuron(contender)
         if control.bits:
             network = {**contender.card.network, "activation_bits": bits_of(context.num_steps)}
@@ -583,6 +643,13 @@ def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -
         source = {"source": context.member(control.source)}
         planned = replace(planned, settings={**planned.settings, **source})
     return Job(planned, prepared, context.progress)
+
+
+def _changed(context: ControlContext) -> tuple[Experiment, Prepared]:
+    """Return the experiment and the data of a control's training."""
+    settings, own = context.control.settings(context), (context.trial.card.contender,)
+    changed = replace(context.trial.experiment, contenders=own, optimism=False, **settings)
+    return changed, binned(context.prepared, changed, None, context.control.change)
 
 
 def _require_given_neuron(contender: Contender) -> None:

@@ -299,7 +299,7 @@ def _of_time(plan: Plan) -> str:
         minutes = f" (at most {budget.minutes:g} min a {unit}, but one epoch at least{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     if plan.experiment.frontier:
-        later = "cheaper networks (three to four times as long), " + later
+        later = f"cheaper networks (about {duration(controls.FAMILY_TIME * sum(known))}), {later}"
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
         f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {later} and the report "

@@ -76,7 +76,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
             module = building.started(trial.card).to(trial.device)
             model = Model(module, trial.card, trial.card.precision)
         if trial.source is not None:
-            source = _load(trial.source, trial, store)
+            source = load_of(trial.source, trial, store)
             narrowing.inherit(module, source.module.to(trial.device))
         # Pretrained weights are better than whitened ones.
         elif experiment.whitening and not trial.card.network.get("weights"):
@@ -137,10 +137,10 @@ def keep(
 
 
 def load(trial: Trial, store: Store) -> Model:
-    return _load(trial.key, trial, store)
+    return load_of(trial.key, trial, store)
 
 
-def _load(key: str, trial: Trial, store: Store) -> Model:
+def load_of(key: str, trial: Trial, store: Store) -> Model:
     return models.load_model(store.model_path(key), trial.device, trial.experiment.own_code)
 
 
