@@ -15,6 +15,7 @@ from spikeduel.measuring.inside import attribution, chosen, look_inside, picture
 from spikeduel.networks.foreign import Foreign, calling_of
 from spikeduel.networks.models import Model
 from spikeduel.spiking import kernels
+from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError
@@ -118,6 +119,27 @@ def test_of_an_adaptive_neuron_the_threshold_rises_with_its_spikes(image):
             np.testing.assert_array_equal(np.array(membrane.potential) > membrane.threshold, fired)
             rises.add(max(membrane.threshold))
     assert max(rises) > 0.69
+
+
+def test_of_a_threshold_for_each_step_none_is_shown(image):
+    model = spiking()
+    for neuron in model.module.modules():
+        if isinstance(neuron, LIF) and neuron.threshold < float("inf"):
+            neuron.register_buffer("threshold_by_step", torch.ones(7, 1))
+            neuron.__class__ = ByStep
+    shown = [one.threshold for layer in seen(model, image).layers for one in layer.membranes]
+    assert shown
+    assert set(shown) == {None}
+
+
+class ByStep(LIF):
+    """A neuron of one's own, whose threshold has the shape of its steps."""
+
+    threshold = property(lambda neuron: neuron.threshold_by_step)
+    dynamics = None
+
+    def over_time(self, current, state, with_mem):
+        return LIF(0.9, 0.5).over_time(current, state, with_mem)
 
 
 def test_a_network_without_spikes_shows_what_its_layers_give_to_the_next(image):

@@ -393,7 +393,11 @@ def _threshold(
     threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
     if not isinstance(threshold, int | float | Tensor):
         return None
-    level = float(torch.as_tensor(threshold, dtype=torch.float32).expand(shape).flatten()[place])
+    try:
+        levels = torch.as_tensor(threshold, dtype=torch.float32).expand(shape)
+    except RuntimeError:  # a neuron of one's own may have others, such as one for each step
+        return None
+    level = float(levels.flatten()[place])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
     adaptation = np.zeros(len(fired))
     for step in range(1, len(fired)):
