@@ -706,13 +706,18 @@ def speed() -> str:
     """One training step of each workload against the peers', and against the machine."""
     document = read_json(HERE / "results" / "speed-cpu.json", Benchmark)
     median = {(row.workload, row.contender): row.ms.median for row in document.rows if row.ms}
+    megabytes = {
+        (row.workload, row.contender): f"{row.peak_memory_bytes / 1e6:.0f}"
+        for row in document.rows
+        if row.peak_memory_bytes
+    }
     fraction = {
         row.workload: row.roofline_fraction for row in document.rows if row.contender == "spikeduel"
     }
     lines = [
-        "| training step | spikeduel, ms | of roofline | fastest peer, ms | times as fast "
-        "| with our memory setting, ms | times as fast | baseline, ms | times as fast |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| training step | spikeduel, ms | of roofline | MB | fastest peer, ms | times as fast | MB "
+        "| with our memory setting, ms | times as fast | MB | baseline, ms | times as fast | MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, workload in document.workloads.items():
         ratios = document.ratios[name]
@@ -720,14 +725,16 @@ def speed() -> str:
             TITLES[workload.shape].format(w=workload),
             _ms(median[name, "spikeduel"]),
             f"{fraction[name]:.0%}",
+            megabytes[name, "spikeduel"],
         ]
         for key in RATIOS["cnn" if workload.shape == "cnn" else "snn"]:
             if key not in ratios:
-                cells += ["–", "–"]
+                cells += ["–", "–", "–"]
                 continue
             contender = ratios[key].contender
             shown = contender.removesuffix("+memory")
             cells += [f"{_ms(median[name, contender])}, {shown}", f"{ratios[key].median:.2f}"]
+            cells.append(megabytes[name, contender])
         lines.append("| " + " | ".join(cells) + " |")
     machine, limits = document.machine, document.limits
     compiled = [
@@ -737,7 +744,8 @@ def speed() -> str:
     ]
     return (
         "\n".join(lines)
-        + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round. Machine: "
+        + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round; MB is "
+        "the peak of the whole process. Machine: "
         f"{machine.cpu}, {machine.threads} threads, PyTorch {machine.torch.split('+')[0]}: "
         f"bf16 {limits.bf16_gflops:.0f} and float32 {limits.float32_gflops:.0f} GFLOP/s, "
         f"memory {limits.bandwidth_gbs:.0f} GB/s. Peers named inductor are compiled by "
