@@ -314,10 +314,13 @@ def _time_to_90() -> list[str]:
         "## Time to 90 % on Fashion-MNIST",
         "",
         "From the start of Python to the accuracy on the whole test set, files read and images "
-        "prepared; the spiking",
-        "network had its twin's training besides, and its seconds are those of both. Not counted: "
-        "download,",
-        "and compilation, once an installation.",
+        "prepared, both from nothing: an epoch",
+        f"on {document['settings']['vgg-relu']['limit']:,} images, and "
+        f"{document['settings']['vgg-lif']['epochs']} on "
+        f"{document['settings']['vgg-lif']['limit']:,} (T = "
+        f"{document['settings']['vgg-lif']['num_steps']}), the first of them with ReLU; a tenth "
+        "validates. Not counted:",
+        "download, and compilation, once an installation.",
         "",
         "| network | accuracy, % | seconds | lowest accuracy, % | seeds |",
         "|---|---|---|---|---|",
