@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import spikeduel as sd
-from spikeduel.spiking import as_sequence
+from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.kernels.reference import spike
+from spikeduel.spiking.neurons import State
 
 NUM_STEPS = 4
 
@@ -31,8 +32,8 @@ class PSN(sd.Neuron):
         self.threshold = nn.Parameter(torch.full((NUM_STEPS, 1), threshold))
 
     def over_time(
-        self, current: Tensor, state: dict[str, Tensor] | None, with_mem: bool
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
         sequence = as_sequence(current)
         mem = (self.weight @ sequence.flatten(1).to(self.weight.dtype)).to(sequence.dtype)
         spk = spike(mem - self.threshold.to(mem.dtype), self.surrogate)

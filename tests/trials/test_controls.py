@@ -17,6 +17,7 @@ from spikeduel.concluding.conclusions import compare_with_controls
 from spikeduel.counting.operations import Ways
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.prepared import Prepared
+from spikeduel.measuring import latency
 from spikeduel.measuring.correctness import classified
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.models import load_model
@@ -30,7 +31,9 @@ from spikeduel.results.trials import (
     ControlResult,
     Epoch,
     LabelConfidences,
+    Latency,
     MissingControl,
+    Times,
 )
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline, strong
@@ -139,7 +142,18 @@ FAMILIES = strong(
 )
 
 
-def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreported):
+def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreported, monkeypatch):
+    timed = []
+
+    def made(path, images, device, own_code=()):
+        timed.append(path.parent.name)
+        return Latency(
+            machine=latency.machine(device),
+            one_image=Times(median_ms=1.0 + len(timed), p95_ms=None, n=3),
+        )
+
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
+    monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
     results = compare(FAMILIES, tmp_path / "out", tmp_path / "store").results
     spiking, other, _ = results.trials
     for trial in (spiking, other):
@@ -155,6 +169,13 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     keys = {name: result.key for name, result in spiking.controls.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
     _assert_steps_are_those_until_sure(store, spiking)
+    times = {
+        result.key: result.one_image_ms
+        for trial in results.trials
+        for result in trial.controls.values()
+        if result.member and result.key
+    }
+    assert list(times.values()) == [1.0 + timed.index(key) + 1 for key in times]
     assert sources["8_bits"] == spiking.key
     assert sources["few_spikes_half_steps"] == keys["few_spikes"]
     counted = {name: one.operations for name, one in spiking.controls.items() if one.operations}

@@ -10,9 +10,9 @@ from spikeduel.measuring.latency import machine
 from spikeduel.results.trials import Latency, Times
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
-from spikeduel.trials import outcomes
 from spikeduel.trials.run_folder import default_name, located, require_writable
 from spikeduel.trials.store import Store
+from spikeduel.trials.timing import time_answers
 from telling import Telling
 
 EXPERIMENT = baseline(dataset="digits")
@@ -102,8 +102,8 @@ def planned(key, title):
 
 
 def take(trials, images, store, progress):
-    records = [SimpleNamespace(status="done") for _ in trials]
-    return outcomes.time_answers(trials, records, SimpleNamespace(images=images), store, progress)
+    prepared = SimpleNamespace(images=images)
+    return time_answers([(trial, prepared) for trial in trials], store, progress)
 
 
 def on(taken, **machine):

@@ -41,14 +41,12 @@ from spikeduel.results.trials import (
     ControlResult,
     EarlyAnswers,
     LabelConfidences,
-    Latency,
     MissingControl,
     UntilSure,
     WholeNumbers,
 )
 from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
-from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.sentences import counted
@@ -56,6 +54,7 @@ from spikeduel.system.typed import digest
 from spikeduel.trials.contenders import Contender, Trial, describe, outline, trials_of
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.timing import time_answers
 from spikeduel.trials.trial import load, load_of
 
 INT8_COST = "int8-cost"
@@ -468,18 +467,22 @@ def run(
     trained = {
         place: context for place, context in contexts.items() if context.control.train is not None
     }
+    jobs: dict[tuple[str, str], Job] = {}
     for depth in sorted({_depth(context.control) for context in trained.values()}):
-        jobs: dict[tuple[str, str], Job] = {}
+        wave: dict[tuple[str, str], Job] = {}
         for (key, name), context in trained.items():
             if _depth(context.control) == depth:
                 with _left_out(controlled[key], name, context):
-                    jobs[key, name] = _job(context, described)
-        records |= zip(jobs, workers.run(list(jobs.values()), store), strict=True)
+                    wave[key, name] = _job(context, described)
+        records |= zip(wave, workers.run(list(wave.values()), store), strict=True)
+        jobs |= wave
+    done = [job for place, job in jobs.items() if records[place].status == "done"]
+    timed = _timed(done, store, progress)
     for (key, name), context in contexts.items():
         if name not in controlled[key].missing:
             with _left_out(controlled[key], name, context):
                 record = records.get((key, name))
-                answers, more = _trained(context, record) if record else _asked(context)
+                answers, more = _trained(context, record, timed) if record else _asked(context)
                 controlled[key].answers[name] = answers
                 controlled[key].results[name] = ControlResult(
                     **context.control.about,
@@ -520,7 +523,9 @@ def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
     }
 
 
-def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classification, dict[str, Any]]:
+def _trained(
+    context: ControlContext, record: TrialRecord, timed: Mapping[str, float]
+) -> tuple[Classification, dict[str, Any]]:
     answered = context.store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
@@ -538,29 +543,26 @@ def _trained(context: ControlContext, record: TrialRecord) -> tuple[Classificati
         "epoch_seconds": record.epoch_seconds,
         "key": record.key,
         "val_accuracy": record.best.validation.accuracy if record.best else None,
-        "one_image_ms": _one_image_ms(context, record.key) if context.control.member else None,
+        "one_image_ms": timed.get(record.key),
     }
 
 
-def _one_image_ms(context: ControlContext, key: str) -> float | None:
-    """Return the median time of an answer; None of other seeds and folds than the first, and on a
-    busy machine.
+def _timed(jobs: Sequence[Job], store: Store, progress: Progress) -> dict[str, float]:
+    """Return the milliseconds of an answer of the first seed's and fold's members, by key; none on
+    a busy machine.
     """
-    trial, store = context.trial, context.store
-    if trial.card.seed or trial.split.fold:
-        return None
-    # Two processes would time each other.
-    with files.locked(store.root / "latency.lock"):
-        timed = store.measure(key, "latency", Latency)
-        if timed is None or (timed.machine.busy and not latency.machine(trial.device).busy):
-            images = np.asarray(context.prepared.images[trial.split.test[: latency.NUM_IMAGES]])
-            context.progress.detail(f"  {trial.card.title}: timing an answer")
-            timed = latency.latency(
-                store.model_path(key), images, trial.device, trial.experiment.own_code
-            )
-            with store.locked(key):
-                store.save_measure(key, "latency", timed)
-    return timed.one_image.median_ms if timed.one_image and not timed.machine.busy else None
+    first = [
+        (job.trial, job.prepared)
+        for job in jobs
+        if job.trial.source and not (job.trial.card.seed or job.trial.split.fold)
+    ]
+    if not first or latency.machine(first[0][0].device).busy:
+        return {}
+    return {
+        key: one.one_image.median_ms
+        for key, one in time_answers(first, store, progress).items()
+        if one.one_image and not one.machine.busy
+    }
 
 
 def _answered_early(

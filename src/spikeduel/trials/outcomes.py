@@ -17,7 +17,7 @@ from spikeduel.concluding.answers import REARRANGED
 from spikeduel.concluding.conclusions import concluded, of_split
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.measuring import MEASURES, latency, robustness
+from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
 from spikeduel.networks.cards import Calling
 from spikeduel.results.accuracy import optimism_of
@@ -40,12 +40,13 @@ from spikeduel.results.trials import (
 from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__, files, typed
+from spikeduel.system import __version__, typed
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial as trial_run
 from spikeduel.trials.contenders import Trial
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.store import Store, TrialRecord, images_digest
+from spikeduel.trials.timing import time_answers
 
 MOST_SUSPECT_LABELS = 200
 """Suspect labels in results.json; labels.csv has all."""
@@ -104,7 +105,11 @@ def gather(
     progress: Progress,
 ) -> list[TrialOutcome]:
     """Time the answers of trials and gather all results. `controlled` is by key."""
-    timed = time_answers(trials, records, prepared, store, progress)
+    first: dict[str, tuple[Trial, Prepared]] = {}
+    for trial, record in zip(trials, records, strict=True):
+        if record.status == "done":
+            first.setdefault(trial.card.contender, (trial, prepared))
+    timed = time_answers(list(first.values()), store, progress)
     return [
         TrialOutcome(
             record=record,
@@ -115,53 +120,6 @@ def gather(
         )
         for trial, record in zip(trials, records, strict=True)
     ]
-
-
-def time_answers(
-    trials: Sequence[Trial],
-    records: Sequence[TrialRecord],
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-) -> dict[str, Latency]:
-    """Return the latency of each contender's first finished trial, by key.
-
-    All are measured in one sitting, unless the store has all of this machine at its idlest.
-    """
-    first: dict[str, Trial] = {}
-    for trial, record in zip(trials, records, strict=True):
-        if record.status == "done":
-            first.setdefault(trial.card.contender, trial)
-    timed = list(first.values())
-    if not timed:
-        return {}
-    images = np.asarray(prepared.images[timed[0].split.test[: latency.NUM_IMAGES]])
-    # Two processes would time each other; the second finds the first's results.
-    with files.locked(
-        store.root / "latency.lock",
-        lambda: progress.say("another process is timing answers; waiting"),
-    ):
-        known = {planned.key: store.measure(planned.key, "latency", Latency) for planned in timed}
-        here = latency.machine(timed[0].device)
-        if all(
-            kept
-            and structs.replace(kept.machine, load_average=here.load_average) == here
-            and (not kept.machine.busy or here.busy)
-            for kept in known.values()
-        ):
-            return {key: kept for key, kept in known.items() if kept}
-        taken = {}
-        for planned in progress.track(timed, "timing answers", len(timed)):
-            path, own_code = store.model_path(planned.key), planned.experiment.own_code
-            measured = latency.latency(path, images, planned.device, own_code)
-            taken[planned.key] = measured
-            if measured.one_image is None:
-                progress.say(f"  {planned.card.title}: not timed, {measured.reasons['process']}")
-                continue
-            # Whoever takes the trial's lock removes what lies there unfinished.
-            with store.locked(planned.key):
-                store.save_measure(planned.key, "latency", measured)
-    return taken
 
 
 def test_uses(

@@ -1,4 +1,6 @@
-"""Seconds of training steps, and the number of threads with which they are fastest."""
+"""Seconds of training steps, the number of threads with which they are fastest, and times of
+answers.
+"""
 
 import itertools
 import math
@@ -8,14 +10,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import torch
+from msgspec import structs
 
 from spikeduel.data import Prepared, on_device, training_batches
+from spikeduel.measuring import latency
 from spikeduel.networks import building
 from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.networks.training_step import TrainingStep
+from spikeduel.results.trials import Latency
 from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.system import hardware, typed
+from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
@@ -215,3 +221,41 @@ def seconds_by_threads(
     return {
         number: statistics.median(times[WARM_UP:] or times) for number, times in seconds.items()
     }
+
+
+def time_answers(
+    timed: Sequence[tuple[Trial, Prepared]], store: Store, progress: Progress
+) -> dict[str, Latency]:
+    """Return the latency of trained trials, by key.
+
+    All are measured in one sitting, unless the store has all of this machine at its idlest.
+    """
+    if not timed:
+        return {}
+    # Two processes would time each other; the second finds the first's results.
+    with files.locked(
+        store.root / "latency.lock",
+        lambda: progress.say("another process is timing answers; waiting"),
+    ):
+        known = {trial.key: store.measure(trial.key, "latency", Latency) for trial, _ in timed}
+        here = latency.machine(timed[0][0].device)
+        if all(
+            kept
+            and structs.replace(kept.machine, load_average=here.load_average) == here
+            and (not kept.machine.busy or here.busy)
+            for kept in known.values()
+        ):
+            return {key: kept for key, kept in known.items() if kept}
+        taken = {}
+        for trial, prepared in progress.track(timed, "timing answers", len(timed)):
+            images = np.asarray(prepared.images[trial.split.test[: latency.NUM_IMAGES]])
+            path, own_code = store.model_path(trial.key), trial.experiment.own_code
+            measured = latency.latency(path, images, trial.device, own_code)
+            taken[trial.key] = measured
+            if measured.one_image is None:
+                progress.say(f"  {trial.card.title}: not timed, {measured.reasons['process']}")
+                continue
+            # Whoever takes the trial's lock removes what lies there unfinished.
+            with store.locked(trial.key):
+                store.save_measure(trial.key, "latency", measured)
+    return taken
