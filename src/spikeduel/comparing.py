@@ -150,7 +150,8 @@ def conclude(
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
-    with progress.trials({}):
+    awaited = [title for trial in trials for title in controls.titles(trial, prepared)]
+    with progress.trials(dict.fromkeys(awaited)):
         if experiment.convert:
             converted = conversion.run(trials, refused, prepared, store, progress)
             trials += converted

@@ -45,8 +45,8 @@ def test_every_contender_is_built_once_however_many_seeds_and_folds(experiment, 
     made = planned(replace(experiment, seeds=3, folds=2, controls=True))
     assert built == ["vgg-lif", "vgg-relu"]
     assert len(made.trials) == len({trial.key for trial in made.trials}) == 12
-    numbers = [controls.num_trained(trial, data.load(experiment)) for trial in made.trials]
-    assert sum(numbers) == 3 * 6
+    awaited = [controls.titles(trial, data.load(experiment)) for trial in made.trials]
+    assert sum(map(len, awaited)) == 3 * 6
     assert [(trial.split.fold, trial.card.seed) for trial in made.trials[::2]] == [
         (fold, seed) for fold in range(2) for seed in range(3)
     ]

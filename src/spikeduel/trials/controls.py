@@ -443,9 +443,17 @@ def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
     return controls | (members_of(is_spiking) if experiment.frontier else {})
 
 
-def num_trained(trial: Trial, prepared: Prepared) -> int:
-    """Return the number of trained controls of a planned trial."""
-    return sum(control.train is not None for control in of(trial, prepared).values())
+def titles(trial: Trial, prepared: Prepared) -> list[str]:
+    """Return the titles of the trainings of a planned trial's controls."""
+    return [
+        f"{_label(control)}: {trial.card.title}"
+        for control in of(trial, prepared).values()
+        if control.train is not None
+    ]
+
+
+def _label(control: Control) -> str:
+    return f"{'family' if control.member else 'control'}, {control.title}"
 
 
 def run(
@@ -460,8 +468,7 @@ def run(
         if (controls := of(trial, prepared)) and store.record(trial.key):
             controlled[trial.key] = Controlled({}, {}, {})
             for name, control in controls.items():
-                kind = "cheaper" if control.member else "control"
-                labelled = Labelled(progress, f"{kind}, {control.title}")
+                labelled = Labelled(progress, _label(control))
                 context = ControlContext(control, trial, prepared, store, labelled, records)
                 contexts[trial.key, name] = context
     trained = {

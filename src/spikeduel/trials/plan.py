@@ -199,7 +199,7 @@ def duel_plan(
             )
             for trial, record in zip(plan.trials, plan.records, strict=True)
         ],
-        controls=sum(controls.num_trained(trial, prepared) for trial in plan.trials),
+        controls=sum(len(controls.titles(trial, prepared)) for trial in plan.trials),
         family=family,
     )
 
