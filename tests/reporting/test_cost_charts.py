@@ -20,6 +20,7 @@ from spikeduel.reporting import charts, costs, drawing
 from spikeduel.reporting.costs import POWERS, break_even
 from spikeduel.results.answer import answered
 from spikeduel.results.costs import MEMORIES, Range
+from spikeduel.results.frontier import CostKind, Frontier, Member
 from spikeduel.results.trials import Received
 from spikeduel.settings.recipes import baseline
 from spikeduel.spiking import ConstantInput
@@ -343,3 +344,33 @@ def test_accuracy_is_told_by_what_had_come(recorded):
         # Three of four leave after the first frame.
         assert (star["accuracy, %"], star[column]) == (pytest.approx(70), on_leaving)
         assert [rule.at for rule in drawn[column].rules] == [pytest.approx(60)]
+
+
+def member(contender, accuracy, energy):
+    return Member(
+        contender=contender,
+        member="8_bits",
+        title="8 bits",
+        spiking=contender == "vgg-lif",
+        val_accuracy=accuracy,
+        accuracy=accuracy,
+        ci95=Range(low=accuracy - 0.02, high=accuracy + 0.02),
+        rate=None,
+        num_steps=None,
+        seconds=1.0,
+        amounts={"mac-ac": Range(low=energy, high=2 * energy)},
+    )
+
+
+@pytest.mark.parametrize("worst", [0.85, 0.4])
+def test_the_best_network_of_each_family_is_seen(worst):
+    kind = CostKind(label="MACs and ACs", family="arithmetic")
+    members = [member("vgg-lif", worst, 2.0), member("vgg-relu", 0.9, 1.0)]
+    found = Frontier(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
+    (panel,) = costs.frontier(found, {"vgg-lif": "#a00", "vgg-relu": "#00a"}).panels
+    points = [row for marks in panel.marks if marks.kind == "points" for row in marks.rows]
+    assert {row["contender"]: row[costs.ACCURACY] for row in points} == {
+        "vgg-lif": pytest.approx(100 * worst),
+        "vgg-relu": pytest.approx(90),
+    }
+    assert 92 - panel.y.most < 100 * worst

@@ -175,7 +175,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     }
     keys = {name: result.key for name, result in spiking.controls.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
-    _assert_steps_are_those_until_sure(store, spiking)
+    _assert_steps_are_those_until_sure(store, spiking, results.comparison.frontier)
     times = {
         result.key: result.one_image_ms
         for trial in results.trials
@@ -236,13 +236,20 @@ def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
     assert result.val_accuracy >= trial.controls[then].val_accuracy
 
 
-def _assert_steps_are_those_until_sure(store, trial):
+def _assert_steps_are_those_until_sure(store, trial, found):
     """The answers of a network of so few steps with the same weights, at that network's cost."""
     result = trial.controls["twice_steps_until_sure"]
     exits, whole = result.in_time, trial.controls["twice_steps"]
     assert exits.source == "twice_steps"
     assert result.val_accuracy >= whole.val_accuracy
     assert sum(exits.shares) == pytest.approx(1)
+    entries = {one.member: one for one in found.members if one.contender == trial.contender}
+    entry = entries["twice_steps_until_sure"]
+    assert entry.num_steps == pytest.approx(np.dot(exits.shares, range(1, 9)))
+    assert entry.num_steps < entries["twice_steps"].num_steps == 8
+    for name, amount in entry.amounts.items():
+        if name != "weights":
+            assert amount.low < entries["twice_steps"].amounts[name].low
     assert [counted.num_steps for counted in exits.operations] == list(range(1, 9))
     assert exits.operations[-1] == whole.operations
     spikes = [counted.totals.acs.total for counted in exits.operations]

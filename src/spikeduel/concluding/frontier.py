@@ -207,12 +207,11 @@ def _costs_in_time(
     the number of steps.
     """
     exits = [result.in_time for result in results if result.in_time]
-    shares = np.array([early.shares for early in exits])
-    num_steps = np.arange(1, shares.shape[1] + 1)
-    of_source = costs[exits[0].source]
+    of_source, most_steps = costs[exits[0].source], len(exits[0].shares)
+    mean_steps = statistics.fmean(early.mean_steps for early in exits)
     return {
         "weights": of_source["weights"],
-        "time": of_source["time"] * float((shares * num_steps).sum(1).mean()) / len(num_steps),
+        "time": of_source["time"] * mean_steps / most_steps,
         **{
             definition.name: np.mean(
                 [
@@ -222,7 +221,7 @@ def _costs_in_time(
                 ],
                 axis=0,
             )
-            * len(num_steps)
+            * most_steps
             for definition in definitions
         },
     }
@@ -247,6 +246,9 @@ def _entry(
     least, most = wilson(float(accuracies[0]), num_images)
     counted = [result.operations.totals for result in results if result.operations]
     rates = [totals.spikes_per_neuron_and_step for totals in counted]
+    steps = [result.in_time.mean_steps for result in results if result.in_time]
+    if means.mean(rates) is not None:
+        steps = [results[0].num_steps or 1]
     return Member(
         contender=trial.contender,
         member=member,
@@ -256,7 +258,7 @@ def _entry(
         accuracy=float(accuracies[0]),
         ci95=Range(low=min(low, least), high=max(high, most)),
         rate=means.mean(rates),
-        num_steps=results[0].num_steps if means.mean(rates) is not None else None,
+        num_steps=means.mean(steps),
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
         amounts={name: _bounds(cost) for name, cost in costs.items() if np.isfinite(cost).all()},
     )

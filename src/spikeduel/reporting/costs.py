@@ -395,6 +395,12 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
     usual = min(found.members, key=lambda member: member.spiking)
+    best: dict[str, float] = {}
+    for member in found.members:
+        best[member.contender] = max(member.accuracy, best.get(member.contender, 0.0))
+    # The best of each family is seen.
+    highest = max(member.ci95.high for member in found.members)
+    below_best = max(_SHOWN_BELOW_BEST, 110 * (highest - min(best.values())))
     panels = []
     for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
         accountings = [name for name, kind in found.accountings.items() if kind.family == family]
@@ -405,7 +411,7 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
             look = Look(colours[contender], size=5)
             marks += _curve(rows, look if members[0].spiking else replace(look, shape="square"))
         x = Axis(_COST, f"cost, 1: {usual.contender}, {usual.title}", "log", "ratios")
-        y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
+        y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=below_best)
         panels.append(Panel(x, y, marks, FAMILY_TITLES[family].capitalize(), height=3.0))
     keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})
     keys.append(Key("range over accountings", "line", _RANGE))

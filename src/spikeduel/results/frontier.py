@@ -1,15 +1,15 @@
 """Types of the frontier: families of cheaper networks, and who takes less at equal accuracy."""
 
 from spikeduel.results.costs import Family, Range, Side
-from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
+from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 
 class Member(Frozen):
     """A network of a contender's family; means over seeds.
 
     `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
-    step. `seconds`: of training. `amounts`: by accounting, in its unit; "weights": bytes of them,
-    "time": measured seconds of an answer.
+    step. `num_steps`: their mean, if it answers once it is sure. `seconds`: of training. `amounts`:
+    by accounting, in its unit; "weights": bytes of them, "time": measured seconds of an answer.
     """
 
     contender: str
@@ -20,7 +20,7 @@ class Member(Frozen):
     accuracy: Share
     ci95: Range
     rate: Amount | None
-    num_steps: Positive | None
+    num_steps: Amount | None
     seconds: Amount
     amounts: dict[str, Range]
 

@@ -383,6 +383,10 @@ class InTime(Frozen):
     shares: list[Share]
     operations: list[Operations]
 
+    @property
+    def mean_steps(self) -> float:
+        return sum(step * share for step, share in enumerate(self.shares, 1))
+
 
 class UntilSure(Frozen):
     """Answers of a network until it is sure, and its accuracy on validation images."""

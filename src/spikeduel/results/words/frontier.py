@@ -37,7 +37,7 @@ FRONTIER: list[Column[Member]] = [
         "an answer to one image, measured on this machine",
         unknown="–",
     ),
-    Column("steps", lambda row: row.num_steps, unknown="–"),
+    Column("steps", lambda row: row.num_steps, "{:.3g}".format, unknown="–"),
     Column("spikes per neuron and step", lambda row: row.rate, "{:.3f}".format, unknown="–"),
     Column("training, s", lambda row: row.seconds, "{:.0f}".format),
 ]
