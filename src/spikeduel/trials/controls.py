@@ -107,8 +107,11 @@ class Control:
         trained |= {"epochs": epochs, "start": "fresh", "robustness": False}
         if self.steps != 1:
             trained["num_steps"] = int(context.num_steps * self.steps)
-            if not trained["num_steps"]:
-                raise InputError(f"it has {counted(context.num_steps, 'time step')} only.")
+            if not 1 <= trained["num_steps"] <= MOST_STEPS:
+                raise InputError(
+                    f"it has {counted(context.num_steps, 'time step')}, and families 1 to "
+                    f"{MOST_STEPS}."
+                )
         if self.fewer_channels > 1:
             width = context.trial.card.network.get("width")
             if not width or not can_narrow(outline(context.trial.card)):
@@ -321,6 +324,7 @@ FEWER, FEW = 1.0, 4.0
 SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
 """Epochs of a member, in those of its contender: so that a family with spikes and one without train
 for about as long."""
+MOST_STEPS = 8
 FAMILY_TIME = 2.5
 """Training of a family, in that of its contender."""
 
