@@ -23,16 +23,15 @@ from spikeduel.comparing import compare
 from spikeduel.data.catalogue import DATASETS
 from spikeduel.reporting import costs, drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
-from spikeduel.results.costs import Family
-from spikeduel.results.frontier import EqualAccuracy, Frontier
+from spikeduel.results.frontier import Frontier
 from spikeduel.results.words import numbers
-from spikeduel.results.words.frontier import at_equal_accuracy, by_family, takes, times, whole
+from spikeduel.results.words.frontier import at_equal_accuracy
 from spikeduel.settings import studies
 from spikeduel.system import files
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain, write_json
-from tables import TEMPLATES, mean
+from tables import TEMPLATES, at_equal, mean
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "frontier.json"
@@ -115,7 +114,7 @@ def page() -> str:
     return TEMPLATES.get_template("frontier.md.j2").render(
         sets=sets,
         mean=mean,
-        cell=cell,
+        cell=at_equal,
         seconds=seconds,
         sentence=at_equal_accuracy,
         numbers=numbers,
@@ -127,12 +126,6 @@ def seconds(entry: dict[str, Any], contender: str) -> str:
     """Return the mean training time of a seed's family."""
     members = (one for one in entry["found"].members if one.contender == contender)
     return f"{sum(member.seconds for member in members):,.0f}"
-
-
-def cell(at: EqualAccuracy, family: Family) -> str:
-    """Return the range of ratios, and what they show."""
-    ratios = by_family(at).get(family)
-    return f"{times(whole(ratios))} ({takes(ratios)})" if ratios else "–"
 
 
 if __name__ == "__main__":

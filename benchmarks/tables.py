@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import msgspec
 
 from speed import Benchmark
 from spikeduel.energy import accounting
+from spikeduel.results.columns import tenths
+from spikeduel.results.costs import Family
+from spikeduel.results.frontier import EqualAccuracy, Frontier
+from spikeduel.results.words.frontier import by_family, takes, times, whole
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
@@ -29,6 +34,7 @@ TEMPLATES = jinja2.Environment(
 )
 """Templates of pages, as files beside this one."""
 SECTIONS = {
+    "frontier": "README.md",
     "records": "README.md",
     "events": "docs/events.md",
     "study": "docs/claims.md",
@@ -95,6 +101,7 @@ def end(section: str) -> str:
 def table(section: str) -> str:
     """The table of this name, Markdown."""
     return {
+        "frontier": frontier,
         "records": records,
         "events": events,
         "study": study,
@@ -122,6 +129,33 @@ PROGRAMS = {
     "sinabs": "Sinabs",
     "rockpool": "Rockpool",
 }
+
+
+def frontier() -> str:
+    """Who takes less at the highest accuracy that both families reach."""
+    lines = [
+        "| data | seeds | at accuracy, % | with memory | arithmetic alone | bytes of weights |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, entry in json.loads((HERE / "results" / "frontier.json").read_text()).items():
+        found = msgspec.convert(entry["frontier"], Frontier)
+        for pair in found.pairs:
+            if not pair.at:
+                cells = ["none in common", "–", "–", "–"]
+            else:
+                families: tuple[Family, ...] = ("memory", "arithmetic", "size")
+                costs = [at_equal(pair.at[0], family) for family in families]
+                cells = [tenths(pair.at[0].accuracy), *costs]
+            folds = entry["settings"]["folds"]
+            seeds = f"{found.seeds}{f', {folds} folds' if folds else ''}"
+            lines.append(f"| {name} | {seeds} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def at_equal(at: EqualAccuracy, family: Family) -> str:
+    """The range of ratios, and what they show."""
+    ratios = by_family(at).get(family)
+    return f"{times(whole(ratios))} ({takes(ratios)})" if ratios else "–"
 
 
 def equal_precision() -> str:

@@ -101,13 +101,24 @@ def planned(key, title):
     return SimpleNamespace(key=key, card=card, device="cpu", experiment=own, split=split)
 
 
-def take(trials, images, store, progress):
+def take(trials, images, store, progress, **when):
     prepared = SimpleNamespace(images=images)
-    return time_answers([(trial, prepared) for trial in trials], store, progress)
+    return time_answers([(trial, prepared) for trial in trials], store, progress, **when)
 
 
 def on(taken, **machine):
     return structs.replace(taken, machine=structs.replace(taken.machine, **machine))
+
+
+def test_on_a_busy_machine_only_earlier_times_are_had(tmp_path, images, counted, monkeypatch):
+    store, one = Store(tmp_path / "store"), planned("one", "net one")
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 77.0)
+    assert take([one], images, store, Telling(), when_idle=True) == {}
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
+    idle = take([one], images, store, Telling(), when_idle=True)
+    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 77.0)
+    assert take([one], images, store, Telling(), when_idle=True) == idle
+    assert counted == ["one"]
 
 
 def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted, monkeypatch):

@@ -22,7 +22,6 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.splits import evenly
 from spikeduel.exchange.exporting import NUM_EXAMPLES
-from spikeduel.measuring import latency
 from spikeduel.measuring.correctness import (
     classification,
     classified,
@@ -567,11 +566,9 @@ def _timed(jobs: Sequence[Job], store: Store, progress: Progress) -> dict[str, f
         for job in jobs
         if job.trial.source and not (job.trial.card.seed or job.trial.split.fold)
     ]
-    if not first or latency.machine(first[0][0].device).busy:
-        return {}
     return {
         key: one.one_image.median_ms
-        for key, one in time_answers(first, store, progress).items()
+        for key, one in time_answers(first, store, progress, when_idle=True).items()
         if one.one_image and not one.machine.busy
     }
 

@@ -224,11 +224,15 @@ def seconds_by_threads(
 
 
 def time_answers(
-    timed: Sequence[tuple[Trial, Prepared]], store: Store, progress: Progress
+    timed: Sequence[tuple[Trial, Prepared]],
+    store: Store,
+    progress: Progress,
+    when_idle: bool = False,
 ) -> dict[str, Latency]:
     """Return the latency of trained trials, by key.
 
-    All are measured in one sitting, unless the store has all of this machine at its idlest.
+    All are measured in one sitting, unless the store has all of this machine at its idlest;
+    `when_idle`: not on a busy machine.
     """
     if not timed:
         return {}
@@ -246,6 +250,8 @@ def time_answers(
             for kept in known.values()
         ):
             return {key: kept for key, kept in known.items() if kept}
+        if when_idle and here.busy:
+            return {}
         taken = {}
         for trial, prepared in progress.track(timed, "timing answers", len(timed)):
             images = np.asarray(prepared.images[trial.split.test[: latency.NUM_IMAGES]])
