@@ -175,6 +175,8 @@ def conclude(
     # One writer, so that a folder never mixes two runs.
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
+            if run_folder.is_other(comparison):
+                progress.say(f"{folder}: the run of other settings that was there is replaced.")
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
             crate.write(comparison)

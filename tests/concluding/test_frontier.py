@@ -33,9 +33,9 @@ def measured(level, *networks):
     return costs_at(level, networks, "operations")[0, 0]
 
 
-def test_between_two_networks_the_logarithm_of_the_cost_is_linear():
+def test_between_two_networks_images_are_shared_out():
     family = network(0.8, 10), network(0.9, 1000)
-    assert measured(0.85, *family) == pytest.approx(100)
+    assert measured(0.85, *family) == pytest.approx(505)
     assert measured(0.9, *family) == pytest.approx(1000)
     assert measured(0.5, *family) == pytest.approx(10)  # no cheaper one was made
     assert measured(0.91, *family) == np.inf
@@ -44,7 +44,7 @@ def test_between_two_networks_the_logarithm_of_the_cost_is_linear():
 def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
     """Whatever its accuracy on test images."""
     family = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
-    assert measured(0.85, *family) == pytest.approx(100)
+    assert measured(0.85, *family) == pytest.approx(505)
     assert measured(0.93, *family) == np.inf
 
 
@@ -86,7 +86,7 @@ def test_an_end_beyond_all_networks_is_open():
     ours = [network(0.85, 0.25), network(0.95, 1)]
     theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
-    assert ratio.ratio.low == pytest.approx(0.5 / 100)
+    assert ratio.ratio.low == pytest.approx(0.625 / 100)
     assert ratio.low is None
     assert ratio.cheaper == "spiking"
     (ratio,) = at_equal_accuracy(theirs, ours, OPERATIONS)[0].ratios
@@ -94,12 +94,15 @@ def test_an_end_beyond_all_networks_is_open():
     assert ratio.cheaper == "other"
 
 
-def test_curves_without_a_common_accuracy_are_not_compared():
-    """Otherwise the accuracies would not be equal."""
-    assert at_equal_accuracy([network(0.8, 1)], [network(0.9, 1)], OPERATIONS) == []
-    near = [network(0.8, 1), network(0.902, 9)], [network(0.901, 1)]
-    (found,) = at_equal_accuracy(*near, OPERATIONS)
-    assert found.accuracy == 0.901
+def test_a_curve_that_begins_above_is_taken_at_its_start():
+    """Its cheapest network reaches more than is asked for."""
+    ours, theirs = [network(0.8, 4), network(0.85, 8)], [network(0.9, 2), network(0.95, 9)]
+    found = at_equal_accuracy(ours, theirs, OPERATIONS)
+    assert [at.accuracy for at in found] == [0.85, 0.84, 0.83, 0.81]
+    assert [at.ratios[0].ratio.low for at in found] == pytest.approx([4, 3.6, 3.2, 2.4])
+    assert found[0].cheapest == {"net": "2"}
+    (found,) = at_equal_accuracy([network(0.902, 9)], [network(0.901, 1)], OPERATIONS)
+    assert (found.accuracy, found.ratios[0].ratio.low) == (0.901, 9)
 
 
 def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():

@@ -290,6 +290,14 @@ def test_times_on_a_busy_machine_show_nothing(caveats, evidence, take, why):
     assert (answer.take, answer.reason) == (take, why)
 
 
+@pytest.mark.parametrize(("snn_ms", "take"), [(2.0, "cnn"), (0.5, "snn")])
+def test_of_equal_accuracies_the_lower_cost_decides_even_on_a_busy_machine(snn_ms, take):
+    busy = [finding("busy_machine", load=4.0, cores=2)]
+    found = decide(duel(0.9, 0.9, snn_ms, caveats=busy))
+    assert found.take == take
+    assert found.lead("answer").evidence == "not shown"
+
+
 def test_who_answers_as_fast_does_not_win_by_that():
     assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
 

@@ -1,14 +1,15 @@
 """Compare families of cheaper networks at equal accuracy, along their curves.
 
 A family's curve consists of the members that no cheaper one beats on validation images. Between two
-of them, the logarithm of the cost is linear in the accuracy. Accuracies are of test images; their
-uncertainty is that of seeds and images, or groups of images, drawn again (Efron and Tibshirani
-1993, "An Introduction to the Bootstrap"), the same for all members.
+of them, images are shared out: cost and accuracy are those of the shares. Accuracies are of test
+images; their uncertainty is that of seeds and images, or groups of images, drawn again (Efron and
+Tibshirani 1993, "An Introduction to the Bootstrap"), the same for all members.
 """
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -281,8 +282,8 @@ def _bounds(values: np.ndarray) -> Range:
 def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
-    """Compare two families at accuracies that lie on both curves; none if they have none in
-    common.
+    """Compare the least costs of accuracies that both families reach, and one of them not with its
+    cheapest network.
     """
     ends = [
         [min(reached), max(reached)]
@@ -291,14 +292,16 @@ def at_equal_accuracy(
         for corner in np.stack([network.costs[name] for network in family]).T
         for reached in [[family[index].entry.accuracy for index in _curve(family, corner)]]
     ]
-    lowest, top = max(low for low, _ in ends), min(high for _, high in ends)
-    if lowest > top:
-        return []
+    lowest, top = min(low for low, _ in ends), min(high for _, high in ends)
     levels = [round(STEP * (math.floor(top / STEP + 1e-9) - below), 3) for below in BELOW]
     levels = [level for level in levels if level >= lowest] or [top]
     return [
         EqualAccuracy(
             accuracy=level,
+            cheapest={
+                family[0].entry.contender: _cheapest(level, family, accountings)
+                for family in (spiking, others)
+            },
             ratios=[
                 _ratio(
                     *(name, kind.family),
@@ -309,6 +312,16 @@ def at_equal_accuracy(
         )
         for level in levels
     ]
+
+
+def _cheapest(level: float, family: Sequence[Network], accountings: Iterable[str]) -> str:
+    """Return the title of the network that is the cheapest of this accuracy by most accountings."""
+    found = Counter(
+        next(index for index in _curve(family, corner) if family[index].entry.accuracy >= level)
+        for name in accountings
+        for corner in np.stack([network.costs[name] for network in family]).T
+    )
+    return family[found.most_common(1)[0][0]].entry.title
 
 
 def _is_priced(network: Network, accounting_name: str) -> bool:
@@ -338,12 +351,12 @@ def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.
     curve = _curve(family, costs)
     # A dearer network is not taken where it is worse.
     reached = np.maximum.accumulate([family[index].accuracies for index in curve])
-    logs = np.log(costs[curve])
+    of_curve = costs[curve]
     at = np.argmax(reached >= level, axis=0)
     before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
     low, high = reached[before, draws], reached[at, draws]
     share = (level - low) / np.where(high > low, high - low, np.inf)
-    cost = np.exp(logs[before] + np.where(at > 0, share, 0) * (logs[at] - logs[before]))
+    cost = of_curve[before] + np.where(at > 0, share, 0) * (of_curve[at] - of_curve[before])
     return np.where(reached[-1] >= level, cost, np.inf)
 
 

@@ -3,6 +3,7 @@
 The rival is the most accurate contender of the other kind (spiking or not), else the second best.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
@@ -102,8 +103,10 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         learned = {name: share for name, share in learned.items() if name in costs.values}
         if not learned:
             return Answer(take=None, reason="none_runs")
+    # Of equals, the first is taken.
+    costliest = {name: value.high for name, value in costs.values.items()}
     take = choose(
-        learned,
+        dict(sorted(learned.items(), key=lambda item: costliest.get(item[0], math.inf))),
         results.comparison.pair,
         lambda one, other: cheaper(costs, one, other, results).leader,
         experiment.answer_for == "accuracy",

@@ -42,10 +42,14 @@ class RatioAt(Frozen):
 
 
 class EqualAccuracy(Frozen):
-    """Ratios at a test accuracy that both families reach."""
+    """Ratios of the least costs of a test accuracy that both families reach.
+
+    `cheapest`: titles of the networks that cost least by most accountings, by contender.
+    """
 
     accuracy: Share
     ratios: list[RatioAt]
+    cheapest: dict[str, str] = {}
 
 
 class BreakEven(Frozen):

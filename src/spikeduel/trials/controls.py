@@ -515,7 +515,9 @@ def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Ite
     try:
         yield
     except InputError as error:
-        context.progress.say(f"  {context.trial.card.title}: left out, {error}")
+        known = {gap.reason for gap in controlled.missing.values()}
+        said = context.progress.detail if str(error) in known else context.progress.say
+        said(f"  {context.trial.card.title}: left out, {error}")
         controlled.missing[name] = MissingControl(**context.control.about, reason=str(error))
 
 

@@ -285,7 +285,9 @@ def _of_time(plan: Plan) -> str:
     stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
     known = [seconds for seconds in plan.seconds.values() if seconds is not None]
     if len(known) < len(missing):
-        return f"{counted(len(missing), 'trial')} to train{stored}, at most {_most_epochs(plan)}."
+        family = ", then families of cheaper networks" if plan.experiment.frontier else ""
+        to_train = f"{counted(len(missing), 'trial')} to train{stored}"
+        return f"{to_train}, at most {_most_epochs(plan)}{family}."
     names = {trial.card.contender for trial in missing}
     epochs = [
         f"{time.contender} {counted(round(time.epochs), 'epoch')}"

@@ -13,7 +13,7 @@ from spikeduel.concluding import crate
 from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.predictions import FILE
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.settings import Experiment, read_experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.outcomes import TrialOutcome, predictions_of
@@ -96,6 +96,14 @@ def write(
     for path in (folder / "models").glob("*.safetensors"):  # of an earlier run in the folder
         if f"models/{path.name}" not in named:
             path.unlink()
+
+
+def is_other(comparison: Comparison) -> bool:
+    """Return True if the folder holds a run of other settings."""
+    try:
+        return read_experiment(comparison.out / "experiment.toml") != comparison.experiment
+    except InputError:
+        return False
 
 
 def is_written(comparison: Comparison) -> bool:

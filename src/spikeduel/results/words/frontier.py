@@ -39,7 +39,7 @@ FRONTIER: list[Column[Member]] = [
     ),
     Column("steps", lambda row: row.num_steps, "{:.3g}".format, unknown="–"),
     Column("spikes per neuron and step", lambda row: row.rate, "{:.3f}".format, unknown="–"),
-    Column("training, s", lambda row: row.seconds, "{:.0f}".format),
+    Column("training, s", lambda row: row.seconds, "{:.3g}".format),
 ]
 RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("networks", lambda row: f"{row[0].spiking} / {row[0].other}", is_text=True),
@@ -97,16 +97,16 @@ def times(bounds: Range) -> str:
 
 def at_equal_accuracy(pair: FrontierPair) -> str:
     """Return the ratios at the highest accuracy that both families reach."""
-    if not pair.at:
-        return f"The curves of {pair.spiking} and {pair.other} have no accuracy in common."
     at = pair.at[0]
-    told = [
-        f"{times(whole(ratios))} times{f' as much as {pair.other}' * (place == 0)} "
-        f"{FAMILY_TITLES[family]} ({takes(ratios)})"
-        for place, (family, ratios) in enumerate(by_family(at).items())
-        if family != "chip"
-    ]
-    return f"At {per_cent(at.accuracy)} accuracy, {pair.spiking} takes {listed(told)}."
+    told: list[str] = []
+    for family, ratios in by_family(at).items():
+        energy = f"{'' if told else f'times the energy of {pair.other} '}{FAMILY_TITLES[family]}"
+        what = {"measured": "times as long", "size": "times the bytes of weights"}
+        told.append(f"{times(whole(ratios))} {what.get(family, energy)} ({takes(ratios)})")
+    cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
+    there = f" Cheapest there: {listed(cheapest)}." if cheapest else ""
+    takes_so = f"{pair.spiking} takes {listed(told)}."
+    return f"For {per_cent(at.accuracy)} accuracy or more, {takes_so}{there}"
 
 
 def frontier(results: Results) -> str:
@@ -123,11 +123,25 @@ def frontier(results: Results) -> str:
     num_val = results.dataset.counts.val
     few = f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much."
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
+    rule = "More, less: by all accountings, beyond their 95 % intervals."
     reservations = [
+        *([rule] if found.pairs else []),
         *([alone] if found.pairs and found.seeds < FEWEST_SEEDS else []),
         *([few] if num_val < FEW_VALIDATION else []),
     ]
     return " ".join([*map(at_equal_accuracy, found.pairs), *reservations, took])
+
+
+def left_out(found: Frontier) -> list[str]:
+    """Return a sentence for each contender and reason of networks that its family lacks."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
+    for name, gaps in found.left_out.items():
+        for title, reason in gaps.items():
+            by_reason.setdefault((name, reason), []).append(title)
+    return [
+        f"{name} lacks {counted(len(titles), 'network')} ({'; '.join(titles)}): {reason}"
+        for (name, reason), titles in by_reason.items()
+    ]
 
 
 def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
