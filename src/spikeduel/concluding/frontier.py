@@ -214,15 +214,16 @@ def _costs_in_time(
         "weights": of_source["weights"],
         "time": of_source["time"] * mean_steps / most_steps,
         **{
-            definition.name: np.mean(
+            definition.name: np.sum(
                 [
                     share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
                     for early in exits
                     for share, counted in zip(early.shares, early.operations, strict=True)
+                    if counted
                 ],
                 axis=0,
             )
-            * most_steps
+            / len(exits)
             for definition in definitions
         },
     }

@@ -14,12 +14,14 @@ from msgspec import structs
 from msgspec.structs import asdict
 from torch import Tensor
 
+from spikeduel.counting.operations import Operations
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Asked, Counting, Running, answers_of, ask
 from spikeduel.networks.cards import COLDEST, HOTTEST
 from spikeduel.networks.models import Model
 from spikeduel.results.accuracy import classified
+from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
     Anytime,
     Calibrated,
@@ -310,7 +312,7 @@ class _Shorter(Model):
 
 
 def until_sure(
-    model: Model, source: str, test: Iterable[Any], validation: Iterable[Any]
+    model: Model, source: str, test: EvaluationBatches, validation: EvaluationBatches
 ) -> UntilSure:
     """Return the answers of the member `source` after as few steps as leave the accuracy on
     validation images at that after all. Raises `InputError` without answers over time.
@@ -323,12 +325,17 @@ def until_sure(
     chosen = next(one for one in left if one.accuracy >= after_all)
     steps = running.exits(chosen.threshold)[0]
     predicted = running.predicted[steps - 1, np.arange(len(steps))]
-    countings = [Counting(_Shorter(model, 1 + step)) for step in range(running.num_steps)]
-    for counting in countings:
-        ask(counting.model, test, counting=counting)
-    counts = [counting.found() for counting in countings]
-    if reasons := [one.reason for one in counts if one.reason]:
-        raise InputError(reasons[0])
+    operations: list[Operations | None] = []
+    for num_steps in range(1, running.num_steps + 1):
+        counted = Counted(operations=None)
+        if len(leaving := test.indices[steps == num_steps]):
+            counting = Counting(_Shorter(model, num_steps))
+            of_leaving = EvaluationBatches(test.images, test.labels, leaving)
+            ask(counting.model, of_leaving, counting=counting)
+            counted = counting.found()
+        if counted.reason:
+            raise InputError(counted.reason)
+        operations.append(counted.operations)
     return UntilSure(
         answers=classified(model.card.classes, asked.truth, predicted),
         val_accuracy=chosen.accuracy,
@@ -336,7 +343,7 @@ def until_sure(
             source=source,
             threshold=chosen.threshold,
             shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
-            operations=[one.operations for one in counts if one.operations],
+            operations=operations,
         ),
     )
 

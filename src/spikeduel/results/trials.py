@@ -374,14 +374,14 @@ class InTime(Frozen):
     """A member that answers once it is surer than `threshold` (None: after all steps), chosen on
     validation images.
 
-    `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of an answer
-    after so many steps.
+    `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of their answers,
+    None where none leaves.
     """
 
     source: str
     threshold: Share | None
     shares: list[Share]
-    operations: list[Operations]
+    operations: list[Operations | None]
 
     @property
     def mean_steps(self) -> float:

@@ -488,7 +488,7 @@ def run(
         jobs |= wave
     done = [job for place, job in jobs.items() if records[place].status == "done"]
     timed = _timed(done, store, progress)
-    for (key, name), context in contexts.items():
+    for (key, name), context in progress.track(contexts.items(), "asking controls", len(contexts)):
         if name not in controlled[key].missing:
             with _left_out(controlled[key], name, context):
                 record = records.get((key, name))
@@ -610,22 +610,22 @@ def _answered_early(
 
 def _answered_in_time(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
     """Return the answers of a member after as few time steps as leave its validation accuracy."""
-    source, name, store = context.control.source, "until_sure", context.store
+    source, name, store = context.control.source, "leaving", context.store
     assert source
     key, split = context.member(source), context.trial.split
     record = store.record(key)
     with store.locked(key):
         found = store.measure(key, name, UntilSure)
         if found is None:
-            context.progress.detail(f"  {context.trial.card.title}: asked until it is sure")
             held = _changed(replace(context, control=MEMBERS[source]))[1].held
             model = load_of(key, context.trial, store)
-            batches = (EvaluationBatches(*held, images) for images in (split.test, split.val))
-            found = until_sure(model, source, *batches)
+            test, val = (EvaluationBatches(*held, images) for images in (split.test, split.val))
+            found = until_sure(model, source, test, val)
             store.save_measure(key, name, found)
     bits = record.settings["training"].get("weight_bits") if record else None
     counts = [
-        cost_entry(Counted(operations=one), bits)["operations"] for one in found.found.operations
+        one and cost_entry(Counted(operations=one), bits)["operations"]
+        for one in found.found.operations
     ]
     return found.answers, {
         "in_time": structs.replace(found.found, operations=counts),
