@@ -23,9 +23,10 @@ from spikeduel.comparing import compare
 from spikeduel.data.catalogue import DATASETS
 from spikeduel.reporting import costs, drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
+from spikeduel.results.columns import text_rows
 from spikeduel.results.frontier import Frontier
 from spikeduel.results.words import numbers
-from spikeduel.results.words.frontier import at_equal_accuracy
+from spikeduel.results.words.frontier import RATIOS, at_equal_accuracy, ratio_rows
 from spikeduel.settings import studies
 from spikeduel.system import files
 from spikeduel.system.hardware import compute_on
@@ -118,8 +119,13 @@ def page() -> str:
         seconds=seconds,
         sentence=at_equal_accuracy,
         numbers=numbers,
-        several=all(entry["found"].seeds > 1 for entry in sets.values()),
+        ratios=ratios,
     )
+
+
+def ratios(found: Frontier) -> list[list[str]]:
+    """Return the cells of all ratios, without the networks' names."""
+    return [list(row.values())[1:] for row in text_rows(RATIOS, ratio_rows(found))]
 
 
 def seconds(entry: dict[str, Any], contender: str) -> str:

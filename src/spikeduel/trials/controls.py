@@ -360,32 +360,38 @@ MEMBERS: dict[str, Control] = {
         fewer_channels=2,
     ),
     "twice_steps": _member("twice the steps", "twice as many time steps", steps=2),
-    "half_steps": _member("half the steps", "half as many time steps", steps=0.5),
-    "quarter_steps": _member(
-        "a quarter of the steps", "a quarter as many time steps", "half_steps", steps=0.25
+    "half_steps": _member(
+        "half the steps, 4 bits", "half as many time steps", steps=0.5, weight_bits=4
     ),
-    "fewer_spikes": _member("fewer spikes", "spikes cost loss in training", spike_penalty=FEWER),
+    "quarter_steps": _member(
+        "a quarter of the steps, 4 bits",
+        "a quarter as many time steps",
+        "half_steps",
+        steps=0.25,
+        weight_bits=4,
+    ),
+    "fewer_spikes": _member(
+        "fewer spikes, 4 bits", "spikes cost loss in training", spike_penalty=FEWER, weight_bits=4
+    ),
     "few_spikes": _member(
-        "few spikes", "spikes cost four times as much loss", "fewer_spikes", spike_penalty=FEW
+        "few spikes, 4 bits",
+        "spikes cost four times as much loss",
+        "fewer_spikes",
+        spike_penalty=FEW,
+        weight_bits=4,
     ),
     "few_spikes_half_steps": _member(
-        "few spikes, half the steps",
+        "few spikes, half the steps, 4 bits",
         "spikes cost as much, in half as many time steps",
         "few_spikes",
         spike_penalty=FEW,
         steps=0.5,
+        weight_bits=4,
     ),
     "few_spikes_half_channels": _member(
-        "few spikes, half the channels",
+        "few spikes, half the channels, 4 bits",
         "spikes cost as much, half as wide",
         "few_spikes",
-        spike_penalty=FEW,
-        fewer_channels=2,
-    ),
-    "few_spikes_half_channels_4_bits": _member(
-        "few spikes, half the channels, 4 bits",
-        "spikes cost as much, half as wide, weights of 4 bits",
-        "few_spikes_half_channels",
         spike_penalty=FEW,
         fewer_channels=2,
         weight_bits=4,
@@ -422,7 +428,7 @@ def members_of(is_spiking: bool) -> dict[str, Control]:
     return {
         name: member
         for name, member in MEMBERS.items()
-        if name == "8_bits" or is_spiking == ("steps" in name or "spikes" in name)
+        if name in ("8_bits", "4_bits") or is_spiking == ("steps" in name or "spikes" in name)
     }
 
 
