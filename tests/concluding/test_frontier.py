@@ -95,7 +95,7 @@ def test_an_end_beyond_all_networks_is_open():
 
 
 def test_a_curve_that_begins_above_is_taken_at_its_start():
-    """Its cheapest network reaches more than is asked for."""
+    """The cheapest network reaches more than is asked for."""
     ours, theirs = [network(0.8, 4), network(0.85, 8)], [network(0.9, 2), network(0.95, 9)]
     found = at_equal_accuracy(ours, theirs, OPERATIONS)
     assert [at.accuracy for at in found] == [0.85, 0.84, 0.83, 0.81]

@@ -124,7 +124,7 @@ class Experiment:
             "A family of twelve networks for each contender, with weights of 8 bits or fewer. "
             "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
             "channels and bits; both exit early. Each goes on from the weights of a dearer one, "
-            "so that all takes up to four times as long as the contenders alone.",
+            "so that all takes three to four times as long as the contenders alone.",
             needs=("comparing",),
         ),
     ] = False
