@@ -73,6 +73,8 @@ SPIKING: dict[str, dict[str, Any]] = {
     "no leak": {"neuron": "if"},
     "learned leak": {"neuron": "plif"},
     "reset to zero": {"reset_mechanism": "zero"},
+    "parallel neurons": {"neuron": "parallel_neurons:PSN"},
+    "parallel neurons, causal": {"neuron": "parallel_neurons:MaskedPSN"},
 }
 VARIANTS = {**BOTH, **SPIKING}
 
