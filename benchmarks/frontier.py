@@ -91,6 +91,14 @@ def main() -> None:
                 contender: [trial.test.accuracy for trial in results.of(contender) if trial.test]
                 for contender in results.contenders
             },
+            "seconds": {
+                "contenders": sum(sum(trial.epoch_seconds) for trial in results.trials),
+                "families and twins": sum(
+                    sum(control.epoch_seconds)
+                    for trial in results.trials
+                    for control in trial.controls.values()
+                ),
+            },
             "frontier": plain(results.comparison.frontier),
         }
         write_json(RESULT, {**known, name: entry})
@@ -117,6 +125,7 @@ def page() -> str:
         mean=mean,
         cell=at_equal,
         seconds=seconds,
+        times_as_long=times_as_long,
         sentence=at_equal_accuracy,
         numbers=numbers,
         ratios=ratios,
@@ -126,6 +135,12 @@ def page() -> str:
 def ratios(found: Frontier) -> list[list[str]]:
     """Return the cells of all ratios, without the networks' names."""
     return [list(row.values())[1:] for row in text_rows(RATIOS, ratio_rows(found))]
+
+
+def times_as_long(entry: dict[str, Any]) -> str:
+    """Return the time of all trainings, in that of the contenders."""
+    own, others = entry["seconds"].values()
+    return f"{(own + others) / own:.1f}"
 
 
 def seconds(entry: dict[str, Any], contender: str) -> str:

@@ -176,7 +176,7 @@ def conclude(
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
             if run_folder.is_other(comparison):
-                progress.say(f"{folder}: the run of other settings that was there is replaced.")
+                progress.say(f"{folder}: a run with other settings was there, and is replaced.")
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
             crate.write(comparison)

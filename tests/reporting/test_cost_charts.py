@@ -362,6 +362,24 @@ def member(contender, accuracy, energy):
     )
 
 
+def test_the_line_is_the_curve_of_the_ratios():
+    """Between two networks images are shared out, and it never falls."""
+    kind = CostKind(label="MACs and ACs", family="arithmetic")
+    accuracies = [(0.8, 1.0), (0.78, 2.0), (0.9, 4.0)]
+    members = [
+        structs.replace(member("vgg-lif", accuracy, energy), val_accuracy=0.5 + energy / 10)
+        for accuracy, energy in accuracies
+    ]
+    found = Frontier(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
+    (panel,) = costs.frontier(found, {"vgg-lif": "#a00"}).panels
+    (line,) = [marks.rows for marks in panel.marks if marks.kind == "line"]
+    places = [(row[panel.x.column], row[costs.ACCURACY]) for row in line]
+    first = places[0][0]
+    assert places[8] == pytest.approx((2 * first, 80))
+    assert places[12] == pytest.approx((3 * first, 85))
+    assert places[-1] == pytest.approx((4 * first, 90))
+
+
 @pytest.mark.parametrize("worst", [0.85, 0.4])
 def test_the_best_network_of_each_family_is_seen(worst):
     kind = CostKind(label="MACs and ACs", family="arithmetic")

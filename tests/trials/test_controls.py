@@ -17,11 +17,13 @@ from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import compare_with_controls
 from spikeduel.counting.operations import Ways
 from spikeduel.data import Preprocessing, Split
+from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring import latency
+from spikeduel.measuring.answers import ask
 from spikeduel.measuring.correctness import classified
-from spikeduel.measuring.costing import cost_entry
-from spikeduel.networks.models import load_model
+from spikeduel.measuring.costing import cost, cost_entry
+from spikeduel.networks.models import Model, load_model
 from spikeduel.results import significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Counted
@@ -259,6 +261,16 @@ def _assert_steps_are_those_until_sure(store, trial, found):
         if counted
     )
     assert mean < whole.operations.totals.acs.total
+    # Counted are the images that leave, by a network of so many steps.
+    prepared = data.load(FAMILIES)
+    test = data.split(prepared, FAMILIES).test
+    model = load_model(store.model_path(whole.key))
+    answers = ask(model, EvaluationBatches(*prepared.held, test), over_time=True)
+    left = answers.over_time.exits(exits.threshold)[0]
+    for step, counted in counts.items():
+        shorter = Model(model.module, replace(model.card, num_steps=step))
+        own = cost(shorter, prepared.images[test[left == step]]).operations
+        assert own.totals.acs.total == pytest.approx(counted.totals.acs.total)
     by_step = store.measure(whole.key, "anytime", Anytime)
     leaving = [one for one in by_step.early_exit.curve if one.threshold == exits.threshold]
     assert leaving[0].accuracy == pytest.approx(result.accuracy)

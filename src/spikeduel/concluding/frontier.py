@@ -283,8 +283,8 @@ def _bounds(values: np.ndarray) -> Range:
 def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
-    """Compare the least costs of accuracies that both families reach, and one of them not with its
-    cheapest network.
+    """Compare the least costs at accuracies that both families reach, none of them below the start
+    of both curves.
     """
     ends = [
         [min(reached), max(reached)]

@@ -1,6 +1,5 @@
 """Charts of an answer's cost: accuracy by energy, time and steps, and where spiking pays."""
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
@@ -445,20 +444,18 @@ def _curve(rows: Sequence[Row], look: Look) -> list[Marks]:
     """
     places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
     best = [rows[index] for index in front(*zip(*places, strict=True))]
+    costs = [float(row[_COST] or 0) for row in best]
+    # A dearer network is not taken where it is worse on test images.
+    reached = np.maximum.accumulate([float(row[ACCURACY] or 0) for row in best])
     # Between two networks, images are shared out.
-    line: list[Row] = [
-        {
-            column: (1 - share) * float(low[column] or 0) + share * float(high[column] or 0)
-            for column in (_COST, ACCURACY)
-        }
-        for low, high in itertools.pairwise(best)
-        for share in np.linspace(0, 1, 9).tolist()
-    ]
+    shares = np.linspace(0, len(best) - 1, 8 * (len(best) - 1) + 1)
+    mixed = (np.interp(shares, range(len(best)), ends).tolist() for ends in (costs, reached))
+    line = [{_COST: cost, ACCURACY: accuracy} for cost, accuracy in zip(*mixed, strict=True)]
     bar, thin = replace(_RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
     return [
         Marks("spans", rows, bar, ("cost at least", "cost at most"), told=False),
         Marks("intervals", rows, thin, ("from, %", "to, %"), told=False),
-        Marks("line", line or best, Look(look.colour, "none", width=1.4), told=False),
+        Marks("line", line, Look(look.colour, "none", width=1.4), told=False),
         Marks("points", rows, look),
     ]
 

@@ -315,7 +315,7 @@ class Experiment:
         Positive | None,
         setting(
             "Add this times the share of synapses that spikes reach to the loss in training.",
-            "With 1, vgg-lif keeps a third of its spikes on Fashion-MNIST. CNNs have none.",
+            "With 1, vgg-lif keeps two fifths of its spikes on Fashion-MNIST. CNNs have none.",
             needs=("training",),
         ),
     ] = None

@@ -48,7 +48,6 @@ from spikeduel.settings import Experiment
 from spikeduel.spiking.neurons import LIF, Neuron, ReLU
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
-from spikeduel.system.sentences import counted
 from spikeduel.system.typed import digest
 from spikeduel.trials.contenders import Contender, Trial, describe, outline, trials_of
 from spikeduel.trials.jobs import Job, Workers
@@ -108,8 +107,8 @@ class Control:
             trained["num_steps"] = int(context.num_steps * self.steps)
             if not 1 <= trained["num_steps"] <= MOST_STEPS:
                 raise InputError(
-                    f"it has {counted(context.num_steps, 'time step')}, and families 1 to "
-                    f"{MOST_STEPS}."
+                    f"it would have {context.num_steps * self.steps:g} time steps, and a family "
+                    f"has 1 to {MOST_STEPS}."
                 )
         if self.fewer_channels > 1:
             width = context.trial.card.network.get("width")
@@ -324,6 +323,7 @@ SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
 """Epochs of a member, in those of its contender: so that a family with spikes and one without train
 for about as long."""
 MOST_STEPS = 8
+"""Most time steps of a member."""
 FAMILY_TIME = 2.5
 """Training of a family, in that of its contender."""
 

@@ -123,7 +123,7 @@ def frontier(results: Results) -> str:
     num_val = results.dataset.counts.val
     few = f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much."
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
-    rule = "More, less: by all accountings, beyond their 95 % intervals."
+    rule = "More and less hold by all accountings, beyond their 95 % intervals."
     reservations = [
         *([rule] if found.pairs else []),
         *([alone] if found.pairs and found.seeds < FEWEST_SEEDS else []),
