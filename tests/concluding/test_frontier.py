@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at, wilson
+from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import CostKind, Member
 
@@ -111,9 +111,3 @@ def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
     assert ratio.high < 1
     assert ratio.cheaper is None
-
-
-def test_an_interval_of_right_answers_alone_does_not_end_at_its_start():
-    low, high = wilson(1.0, 21)
-    assert low == pytest.approx(0.8454, abs=1e-3)
-    assert high == pytest.approx(1.0)

@@ -18,6 +18,7 @@ from spikeduel.results.uncertainty import (
     of_difference,
     scores,
     sign_flips,
+    wilson,
 )
 
 
@@ -33,6 +34,13 @@ def crossed(rng, seeds=6, images=400, by_seed=0.0, by_image=0.0, groups=1):
         + rng.standard_normal((seeds, images))
     )
     return latent > 0
+
+
+@pytest.mark.parametrize(("right", "number"), [(0, 7), (21, 21), (9_213, 10_000)])
+@pytest.mark.parametrize("tail", [0.025, 0.01])
+def test_an_interval_of_a_share_is_scipys(right, number, tail):
+    interval = stats.binomtest(right, number).proportion_ci(1 - 2 * tail, method="wilson")
+    assert wilson(right / number, number, tail) == pytest.approx(tuple(interval), abs=1e-9)
 
 
 def test_groups_weigh_by_their_sizes():

@@ -29,7 +29,7 @@ from spikeduel.results.frontier import (
     RatioAt,
 )
 from spikeduel.results.trials import ControlResult, Trial
-from spikeduel.results.uncertainty import numbered, student, weights_of
+from spikeduel.results.uncertainty import numbered, student, weights_of, wilson
 
 DRAWS = 1000
 STEP = 0.005
@@ -264,16 +264,6 @@ def _entry(
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
         amounts={name: _bounds(cost) for name, cost in costs.items() if np.isfinite(cost).all()},
     )
-
-
-def wilson(share: float, number: int) -> tuple[float, float]:
-    """Return Wilson's interval, 95 %, of a share of `number` (1927, "Probable inference, the law of
-    succession, and statistical inference").
-    """
-    square = 1.959964**2
-    centre = (share + square / (2 * number)) / (1 + square / number)
-    half = math.sqrt(square * (share * (1 - share) + square / (4 * number)) / number)
-    return centre - half / (1 + square / number), centre + half / (1 + square / number)
 
 
 def _bounds(values: np.ndarray) -> Range:

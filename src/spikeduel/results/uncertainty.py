@@ -106,6 +106,16 @@ def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     return -special.stdtrit(np.minimum(freedom, 1e9), tail)
 
 
+def wilson(share: float, number: int, tail: float = 0.025) -> tuple[float, float]:
+    """Return the interval of a share of `number`, with `tail` on either side (Wilson 1927,
+    "Probable inference, the law of succession, and statistical inference").
+    """
+    square = float(student(tail, math.inf)) ** 2 / number
+    half = math.sqrt(square * (share * (1 - share) + square / 4))
+    centre = share + square / 2
+    return (centre - half) / (1 + square), (centre + half) / (1 + square)
+
+
 def weights_of(classes: np.ndarray | None, num_images: int) -> np.ndarray:
     """Return the weights of images `[N]` by which `classes` `[N]`, numbered from 0, count alike; 1
     without classes.

@@ -19,6 +19,7 @@ from spikeduel.data import Prepared, Split, cache
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
 from spikeduel.results.run import DISTURBED, Budget, Results, SetRules
+from spikeduel.results.uncertainty import wilson
 from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment, effects
 from spikeduel.system import files, load, typed
@@ -268,14 +269,9 @@ def alike(
 
 
 def _is_above(limit: float, share: float, num_train: int) -> bool:
-    """Return True if `share` is above `limit` with 99 % confidence (Wilson's interval)."""
-    from scipy import special
-
-    compared, quantile = min(num_train, MOST_COMPARED), float(special.ndtri(0.99))
-    share = round(share * compared) / compared
-    centre = share + quantile**2 / (2 * compared)
-    half = quantile * math.sqrt((share * (1 - share) + quantile**2 / (4 * compared)) / compared)
-    return (centre - half) / (1 + quantile**2 / compared) > limit
+    """Return True if `share` is above `limit` with 99 % confidence."""
+    compared = min(num_train, MOST_COMPARED)
+    return wilson(round(share * compared) / compared, compared, tail=0.01)[0] > limit
 
 
 def _kept_budget(
