@@ -54,6 +54,8 @@ BOTH: dict[str, dict[str, Any]] = {
     "batches of 256": {"batch_size": 256},
     "width 16": {"width": 16},
     "width 32": {"width": 32},
+    "wide late layers": {"contenders": ("tricks:wide_late_lif", "tricks:wide_late_relu")},
+    "identities at first": {"contenders": ("tricks:identities_lif", "tricks:identities_relu")},
 }
 SPIKING: dict[str, dict[str, Any]] = {
     "from nothing": {"start": "fresh"},
@@ -73,6 +75,8 @@ SPIKING: dict[str, dict[str, Any]] = {
     "no leak": {"neuron": "if"},
     "learned leak": {"neuron": "plif"},
     "reset to zero": {"reset_mechanism": "zero"},
+    "each step's loss": {"contenders": ("tricks:EachStepLIF",)},
+    "T = 2, then 4": {"contenders": ("tricks:AnnealedLIF",)},
     "parallel neurons": {"neuron": "parallel_neurons:PSN"},
     "parallel neurons, causal": {"neuron": "parallel_neurons:MaskedPSN"},
 }
@@ -147,12 +151,13 @@ def keep(
 def measured(
     experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any
 ) -> dict[str, Any]:
-    """Each contender's validation accuracies by seed, and its median training minutes."""
+    """Each twin's validation accuracies by seed, and its median training minutes."""
     trials = contenders.trials_of(experiment, prepared, split)
     records = Workers().run([Job(each, prepared, progress, test=False) for each in trials], store)
     found: dict[str, Any] = {}
     for each, record in zip(trials, records, strict=True):
-        entry = found.setdefault(each.card.contender, {"accuracies": [], "minutes": []})
+        kind = "vgg-lif" if each.card.family == "snn" else "vgg-relu"
+        entry = found.setdefault(kind, {"accuracies": [], "minutes": []})
         entry["accuracies"].append(record.best.val_accuracy if record.best else None)
         entry["minutes"].append(minutes(record))
     return {
