@@ -90,8 +90,8 @@ ROWS = {
         cnn_elsewhere="95.4, DenseNet of 0.77 M parameters, as reported by its author",
     ),
     "fashion-mnist-10-minutes": Row(
-        "Fashion-MNIST, 10 minutes of two cores for the pair",
-        {  # one thread for each
+        "Fashion-MNIST, 10 minutes for the pair, a core each",
+        {
             "dataset": "fashion-mnist",
             "minutes": 20.0,
             "contenders": ("vgg-lif", "vgg-relu"),
