@@ -96,6 +96,7 @@ ROWS = {
             "minutes": 20.0,
             "contenders": ("vgg-lif", "vgg-relu"),
             "whitening": True,
+            "start": "annealed",
         },
     ),
     "mnist": Row(

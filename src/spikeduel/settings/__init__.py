@@ -321,11 +321,12 @@ class Experiment:
         ),
     ] = None
     start: Annotated[
-        Literal["relu", "fresh"],
+        Literal["relu", "annealed", "fresh"],
         setting(
             "relu: a spiking contender has ReLU for its neurons in its first epochs. fresh: never.",
-            "A quarter of its epochs are so, rounded down. All contenders have the same epochs "
-            "or minutes in all. Networks of other libraries begin fresh.",
+            "A quarter of its epochs are so, rounded down. annealed: also half of its time steps "
+            "in the next half of them, so that more epochs fit into its minutes. All contenders "
+            "have the same epochs or minutes in all. Networks of other libraries begin fresh.",
         ),
     ] = "relu"
     patience: Annotated[

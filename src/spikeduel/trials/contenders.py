@@ -41,6 +41,10 @@ TRAINING_SETTINGS = (
 )
 RELU_SHARE = 0.25
 """Share of a spiking contender's epochs with ReLU for its neurons, rounded down."""
+HALVED_SHARE = 0.5
+"""Share of an annealed contender's epochs, after ReLU, with half of its time steps, rounded
+down.
+"""
 DATA_SETTINGS = ("split", "split_seed", "limit", "folds", "group_by")
 
 
@@ -114,12 +118,28 @@ def trials_of(
 
 def relu_share(module: nn.Module, experiment: Experiment) -> float:
     """Return the share of its epochs that a network trains with ReLU for its neurons."""
-    return RELU_SHARE if experiment.start == "relu" and neuron_places(module) else 0.0
+    return RELU_SHARE if experiment.start != "fresh" and neuron_places(module) else 0.0
 
 
 def relu_epochs(module: nn.Module, experiment: Experiment) -> int:
     """Return the number of first epochs that a network trains with ReLU for its neurons."""
     return math.floor(relu_share(module, experiment) * experiment.num_epochs)
+
+
+def halved(card: ModelCard, module: nn.Module, experiment: Experiment) -> ModelCard | None:
+    """Return the card with half of its time steps, with which an annealed training goes on after
+    ReLU; None for any other. A recording has as many frames as it has.
+    """
+    if experiment.start != "annealed" or (card.num_steps or 1) < 2 or card.preprocessing.binning:
+        return None
+    steps = (card.num_steps or 1) // 2
+    return replace(card, num_steps=steps) if neuron_places(module) else None
+
+
+def halved_epochs(card: ModelCard, module: nn.Module, experiment: Experiment) -> int:
+    """Return the number of epochs of a network with half of its time steps."""
+    share = HALVED_SHARE if halved(card, module, experiment) else 0.0
+    return math.floor(share * experiment.num_epochs)
 
 
 def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]:
@@ -136,6 +156,8 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
     del settings["dataset"], settings["trained_on"], settings["temperature"]
     if epochs := relu_epochs(contender.outline, experiment):
         settings["training"]["relu_epochs"] = epochs
+    if epochs := halved_epochs(card, contender.outline, experiment):
+        settings["training"]["halved_epochs"] = epochs
     if experiment.weight_bits is not None:
         settings["training"]["weight_bits"] = experiment.weight_bits
     if experiment.spike_penalty and card.family == "snn":
@@ -262,6 +284,12 @@ def missing(
             "start",
             any(each.card.num_steps and neuron_places(each.outline) for each in contenders),
             concerns_none,
+        ),
+        (
+            "start",
+            experiment.start != "annealed"
+            or any(halved(each.card, each.outline, experiment) for each in contenders),
+            "no contender has time steps to halve",
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
         ("budget_by", experiment.epochs is None, "the epochs are given"),

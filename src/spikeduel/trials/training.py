@@ -34,7 +34,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
-from spikeduel.trials.contenders import relu_epochs, shapes_of
+from spikeduel.trials.contenders import halved, halved_epochs, relu_epochs, shapes_of
 
 TIMEOUT = timedelta(days=365)
 """Longest wait for another rank: rank 0 may work for hours between trainings. Torchrun notices a
@@ -63,17 +63,24 @@ class Training:
     """Threads of the training; on a CPU their number changes how sums are rounded."""
     relu_epochs: int = 0
     """First epochs of a spiking network with ReLU for its neurons; none of them is kept."""
+    halved_epochs: int = 0
+    """Epochs after those, with half of the time steps; none of them is kept."""
+
+    @property
+    def before(self) -> int:
+        """The number of epochs before those of the network as it is."""
+        return self.relu_epochs + self.halved_epochs
 
     @property
     def best_epoch(self) -> int | None:
         """Epoch whose weights are kept: the first with the highest validation accuracy, or the
         last.
         """
-        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.relu_epochs :]]
+        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.before :]]
         if not accuracies:
             return None
         best = len(accuracies) - 1 if self.keeps_last else accuracies.index(max(accuracies))
-        return self.relu_epochs + best
+        return self.before + best
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
@@ -112,6 +119,7 @@ class Loop:
         training = Training(
             keeps_last=not self.experiment.constant_rate,
             relu_epochs=relu_epochs(module, self.experiment),
+            halved_epochs=halved_epochs(self.model.card, module, self.experiment),
         )
         if (saved := self.ranks.from_rank_zero(self._saved)) is not None:
             module.load_state_dict(saved["weights"])
@@ -127,6 +135,7 @@ class Loop:
                 started = time.perf_counter()
                 if step is None or len(training.history) == training.relu_epochs:
                     step, saved = self._begun(training, num_batches, saved, step), None
+                step.model = self._trained(training)
                 scores = self._epoch(len(training.history), step, ticks)
                 seconds = time.perf_counter() - started
                 judge = partial(self._judged, training, step.model, *scores, seconds)
@@ -175,9 +184,7 @@ class Loop:
         optimizer and a schedule of their own. `saved` is a checkpoint, `before` the last step.
         """
         epoch, model, epochs = len(training.history), self.model, training.relu_epochs
-        if epoch < epochs:
-            model = WithoutSpikes(model.module, model.card, model.precision)
-        else:
+        if epoch >= epochs:
             epochs = self.experiment.num_epochs - epochs
         if before is not None:
             before.end()
@@ -186,10 +193,21 @@ class Loop:
             for name, count in model.module.named_buffers():
                 if name.endswith("num_batches_tracked"):
                     count.zero_()  # spikes have statistics of their own
-        step = TrainingStep(model, rules_of(self.experiment), epochs * num_batches, self.ranks)
+        rules = rules_of(self.experiment)
+        step = TrainingStep(self._trained(training), rules, epochs * num_batches, self.ranks)
         if saved is not None:
             step.optimizer.load_state_dict(saved["optimizer"])
         return step
+
+    def _trained(self, training: Training) -> Model:
+        """Return the model of the next epoch: with ReLU, half of its time steps, or as it is."""
+        model, epoch = self.model, len(training.history)
+        card = halved(model.card, model.module, self.experiment)
+        if epoch < training.relu_epochs:
+            return WithoutSpikes(model.module, model.card, model.precision)
+        if card is not None and epoch < training.before:
+            return Model(model.module, card, model.precision)
+        return model
 
     def _judged(
         self, training: Training, model: Model, loss: float, accuracy: float, seconds: float
@@ -208,7 +226,7 @@ class Loop:
             training,
             history=history,
             epoch_seconds=[*training.epoch_seconds, seconds],
-            stopped=stopped(history, self.experiment, training.relu_epochs),
+            stopped=stopped(history, self.experiment, training.before),
             test_right=[*training.test_right, *right],
         )
 
@@ -224,8 +242,9 @@ class Loop:
         return int((answers.truth == answers.predicted).sum())
 
     def _tell_if_slow(self, training: Training) -> None:
-        """Say once if an epoch took far longer than the fastest one with the same neurons."""
-        first = training.relu_epochs if len(training.history) > training.relu_epochs else 0
+        """Say once if an epoch took far longer than the fastest one of the same kind."""
+        starts = (0, training.relu_epochs, training.before)
+        first = max(start for start in starts if start < len(training.history))
         *before, last = training.epoch_seconds[first:]
         slow = [second > SLOW * min(training.epoch_seconds[first:]) for second in before]
         if before and last > SLOW * min(before) and not any(slow):
@@ -313,14 +332,14 @@ def rules_of(experiment: Experiment) -> TrainingRules:
 
 
 def stopped(
-    history: Sequence[dict[str, float]], experiment: Experiment, relu_epochs: int = 0
+    history: Sequence[dict[str, float]], experiment: Experiment, before: int = 0
 ) -> str | None:
     """Return "limit" after `num_epochs`, "early" after `patience` epochs whose validation loss is
     not `MIN_DELTA` below the best (smaller improvements do not move it), else None. The first
-    `relu_epochs` do not count for `patience`.
+    epochs, `before` the network is as it is, do not count for `patience`.
     """
     best, stale = math.inf, 0
-    for entry in history[relu_epochs:]:
+    for entry in history[before:]:
         if entry["val_loss"] <= best - MIN_DELTA:
             best, stale = entry["val_loss"], 0
         else:
