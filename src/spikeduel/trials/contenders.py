@@ -130,16 +130,15 @@ def halved(card: ModelCard, module: nn.Module, experiment: Experiment) -> ModelC
     """Return the card with half of its time steps, with which an annealed training goes on after
     ReLU; None for any other. A recording has as many frames as it has.
     """
-    if experiment.start != "annealed" or (card.num_steps or 1) < 2 or card.preprocessing.binning:
-        return None
-    steps = (card.num_steps or 1) // 2
-    return replace(card, num_steps=steps) if neuron_places(module) else None
+    steps = 0 if card.preprocessing.binning else (card.num_steps or 0) // 2
+    is_halved = experiment.start == "annealed" and steps and neuron_places(module)
+    return replace(card, num_steps=steps) if is_halved else None
 
 
 def halved_epochs(card: ModelCard, module: nn.Module, experiment: Experiment) -> int:
     """Return the number of epochs of a network with half of its time steps."""
-    share = HALVED_SHARE if halved(card, module, experiment) else 0.0
-    return math.floor(share * experiment.num_epochs)
+    is_halved = halved(card, module, experiment) is not None
+    return is_halved * math.floor(HALVED_SHARE * experiment.num_epochs)
 
 
 def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]:

@@ -202,12 +202,12 @@ class Loop:
     def _trained(self, training: Training) -> Model:
         """Return the model of the next epoch: with ReLU, half of its time steps, or as it is."""
         model, epoch = self.model, len(training.history)
-        card = halved(model.card, model.module, self.experiment)
         if epoch < training.relu_epochs:
             return WithoutSpikes(model.module, model.card, model.precision)
-        if card is not None and epoch < training.before:
-            return Model(model.module, card, model.precision)
-        return model
+        card = halved(model.card, model.module, self.experiment)
+        if card is None or epoch >= training.before:
+            return model
+        return Model(model.module, card, model.precision)
 
     def _judged(
         self, training: Training, model: Model, loss: float, accuracy: float, seconds: float
