@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from ablation import VARIANTS
-from spikeduel import data
+from spikeduel import data, energy
 from spikeduel.data import Prepared, Split
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment
@@ -198,14 +198,13 @@ def trained(
     for each, record in zip(planned, records, strict=True):
         finished = TrialOutcome(record, trial.measured(each, store))
         entry = trial_entry(finished)
-        if (
-            finished.answers is None
-            or entry.test is None
-            or entry.operations is None
-            or entry.energy is None
-        ):
+        if finished.answers is None or entry.test is None or entry.operations is None:
             raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
-        joules = {name: table.of().range for name, table in entry.energy.tables.items()}
+        tables = map(energy.read, energy.NAMES)
+        joules = {
+            table.name: energy.estimate(entry.operations.layers, table).of().range
+            for table in tables
+        }
         found[each.card.contender] = {
             "family": entry.family,
             "num_steps": entry.num_steps,
@@ -214,7 +213,9 @@ def trained(
             "macs": entry.operations.totals.macs.dense.hoisted,
             "acs": entry.operations.totals.acs.total,
             "joules": {
-                name: [energy.low, energy.high] for name, energy in joules.items() if energy
+                name: [found_range.low, found_range.high]
+                for name, found_range in joules.items()
+                if found_range
             },
             "accuracies": entry.test.accuracy,
             "minutes": seconds[record.key] / 60,
