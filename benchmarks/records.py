@@ -202,13 +202,15 @@ def trained(
     for each, record in zip(planned, records, strict=True):
         finished = TrialOutcome(record, trial.measured(each, store))
         entry = trial_entry(finished)
-        if finished.answers is None or entry.test is None or entry.operations is None:
+        priced = energy.energies(entry.operations, map(energy.read, energy.NAMES))
+        if (
+            finished.answers is None
+            or entry.test is None
+            or entry.operations is None
+            or priced is None
+        ):
             raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
-        tables = map(energy.read, energy.NAMES)
-        joules = {
-            table.name: energy.estimate(entry.operations.layers, table).of().range
-            for table in tables
-        }
+        joules = {name: table.of().range for name, table in priced.tables.items()}
         found[each.card.contender] = {
             "family": entry.family,
             "num_steps": entry.num_steps,
@@ -216,11 +218,7 @@ def trained(
             "epochs": entry.epochs,
             "macs": entry.operations.totals.macs.dense.hoisted,
             "acs": entry.operations.totals.acs.total,
-            "joules": {
-                name: [found_range.low, found_range.high]
-                for name, found_range in joules.items()
-                if found_range
-            },
+            "joules": {name: [ends.low, ends.high] for name, ends in joules.items() if ends},
             "accuracies": entry.test.accuracy,
             "minutes": seconds[record.key] / 60,
             "of_parts": parts(finished.answers, prepared, split, row),

@@ -27,7 +27,7 @@ KINDS = {
     "products": ("mm", "addmm", "bmm"),
     "convolutions": ("mkldnn_convolution", "convolution_backward"),
     "first convolution, pooling and ReLU": ("ReluOfMaxPoolOfConv",),
-    "norm, neurons and pooling": ("scan", "NormalisedScan", "Normalised"),
+    "norm, neurons and pooling": ("Normalised",),
     "pooling and ReLU": ("max_pool2d", "threshold_backward", "clamp_min", "relu"),
     "copies and types": ("copy_", "_to_copy", "cat", "clone"),
     "optimizer": ("_fused_adam", "Optimizer.step"),

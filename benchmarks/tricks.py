@@ -15,15 +15,10 @@ from torch.nn import functional as F
 
 from spikeduel.networks import architectures
 from spikeduel.networks.architectures import VGGLIF, VGGReLU
-from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.readouts import MeanReadout
 
 WIDE_LATE = (4 / 3, 16 / 3, 8.0)
 """Channels of each stage relative to the first layer; 2, 8/3 and 4 elsewhere."""
-FIRST_PART, FEWER_STEPS = 628, 2
-"""Training steps of the first part, two thirds of those with spikes in the ablation; and its time
-steps.
-"""
 
 
 def wide_late(kind: type[VGGLIF]) -> Callable[..., VGGLIF]:
@@ -66,19 +61,6 @@ class EachStepLIF(VGGLIF):
     """Every step learns to answer."""
 
     readout = EachStepReadout()
-
-
-class AnnealedLIF(VGGLIF):
-    """`FEWER_STEPS` in the first part of the training."""
-
-    trained = 0
-
-    def forward(self, x: Any) -> Any:
-        if self.training and isinstance(x, ConstantInput):
-            self.trained += 1
-            if self.trained <= FIRST_PART:
-                x = ConstantInput(x.value, FEWER_STEPS)
-        return super().forward(x)
 
 
 wide_late_lif, wide_late_relu = wide_late(VGGLIF), wide_late(VGGReLU)

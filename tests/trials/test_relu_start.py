@@ -168,7 +168,7 @@ def test_the_best_epoch_is_one_with_spikes():
     assert Training(history, relu_epochs=1, halved_epochs=2).best_epoch == 3
     experiment = baseline("digits", epochs=9, patience=2)
     assert stopped(history, experiment) == "early"
-    assert stopped(history, experiment, before=1) is None
+    assert stopped(history, experiment, unkept=1) is None
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate"])

@@ -324,8 +324,8 @@ class Experiment:
         Literal["relu", "annealed", "fresh"],
         setting(
             "relu: a spiking contender has ReLU for its neurons in its first epochs. fresh: never.",
-            "A quarter of its epochs are so, rounded down. annealed: also half of its time steps "
-            "in the next half of them, so that more epochs fit into its minutes. All contenders "
+            "A quarter of its epochs are so, rounded down. annealed: half of its epochs follow "
+            "with half of the time steps, so that more epochs fit into its minutes. All contenders "
             "have the same epochs or minutes in all. Networks of other libraries begin fresh.",
         ),
     ] = "relu"

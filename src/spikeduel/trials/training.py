@@ -67,8 +67,8 @@ class Training:
     """Epochs after those, with half of the time steps; none of them is kept."""
 
     @property
-    def before(self) -> int:
-        """The number of epochs before those of the network as it is."""
+    def unkept(self) -> int:
+        """The number of first epochs of which none is kept."""
         return self.relu_epochs + self.halved_epochs
 
     @property
@@ -76,11 +76,11 @@ class Training:
         """Epoch whose weights are kept: the first with the highest validation accuracy, or the
         last.
         """
-        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.before :]]
+        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.unkept :]]
         if not accuracies:
             return None
         best = len(accuracies) - 1 if self.keeps_last else accuracies.index(max(accuracies))
-        return self.before + best
+        return self.unkept + best
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
@@ -205,7 +205,7 @@ class Loop:
         if epoch < training.relu_epochs:
             return WithoutSpikes(model.module, model.card, model.precision)
         card = halved(model.card, model.module, self.experiment)
-        if card is None or epoch >= training.before:
+        if card is None or epoch >= training.unkept:
             return model
         return Model(model.module, card, model.precision)
 
@@ -226,7 +226,7 @@ class Loop:
             training,
             history=history,
             epoch_seconds=[*training.epoch_seconds, seconds],
-            stopped=stopped(history, self.experiment, training.before),
+            stopped=stopped(history, self.experiment, training.unkept),
             test_right=[*training.test_right, *right],
         )
 
@@ -243,7 +243,7 @@ class Loop:
 
     def _tell_if_slow(self, training: Training) -> None:
         """Say once if an epoch took far longer than the fastest one of the same kind."""
-        starts = (0, training.relu_epochs, training.before)
+        starts = (0, training.relu_epochs, training.unkept)
         first = max(start for start in starts if start < len(training.history))
         *before, last = training.epoch_seconds[first:]
         slow = [second > SLOW * min(training.epoch_seconds[first:]) for second in before]
@@ -332,14 +332,14 @@ def rules_of(experiment: Experiment) -> TrainingRules:
 
 
 def stopped(
-    history: Sequence[dict[str, float]], experiment: Experiment, before: int = 0
+    history: Sequence[dict[str, float]], experiment: Experiment, unkept: int = 0
 ) -> str | None:
     """Return "limit" after `num_epochs`, "early" after `patience` epochs whose validation loss is
     not `MIN_DELTA` below the best (smaller improvements do not move it), else None. The first
-    epochs, `before` the network is as it is, do not count for `patience`.
+    `unkept` epochs do not count for `patience`.
     """
     best, stale = math.inf, 0
-    for entry in history[before:]:
+    for entry in history[unkept:]:
         if entry["val_loss"] <= best - MIN_DELTA:
             best, stale = entry["val_loss"], 0
         else:
