@@ -142,6 +142,13 @@ def test_all_contenders_and_trained_controls_have_the_same_epochs_in_all(
     assert "longer_training" not in ids
 
 
+def test_results_say_which_epochs_had_fewer_time_steps(quick, known_data, unreported):
+    experiment = replace(quick, contenders=("vgg-lif",), start="annealed")
+    results = compare(experiment, "run", "s").results
+    assert [(trial.relu_epochs, trial.halved_epochs) for trial in results.trials] == [(1, 2)]
+    assert "starts_with_fewer_steps" in [finding.id for finding in results.comparison.caveats]
+
+
 @pytest.mark.parametrize(("start", "last"), [("relu", 1), ("relu", 2), ("annealed", 2)])
 def test_interrupted_it_ends_in_the_same_numbers(start, last, quick):
     class Killing(Progress):

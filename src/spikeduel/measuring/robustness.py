@@ -4,6 +4,7 @@ Draws come from `RandomKeys`, by image index, the same at every severity. After 
 Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (2019).
 """
 
+import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -94,10 +96,15 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
-    """Save as JPEG of this quality and read again."""
-    from torchvision.transforms.v2 import functional
-
-    return functional.jpeg(images, quality)
+    """Save as JPEG of this quality and read again; images are of one channel or of three."""
+    saved = np.empty_like(images.movedim(1, -1).numpy())
+    for image, place in zip(images.movedim(1, -1).numpy(), saved, strict=True):
+        file = io.BytesIO()
+        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(
+            file, "jpeg", quality=quality
+        )
+        place[:] = np.asarray(Image.open(file, formats=["jpeg"])).reshape(place.shape)
+    return torch.from_numpy(saved).movedim(-1, 1)
 
 
 def _places(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -431,8 +431,9 @@ class Trial(Frozen):
 
     Epochs count from 0. `threads`: of training, which change how sums are rounded. `model`: path in
     the run's folder. `relu_epochs`: first `epochs` of a spiking contender with ReLU for its
-    neurons; `converged`: as `has_converged` says; `pretrained`: foreign weights it starts from. A
-    converted contender has the `epochs` and `epoch_seconds` of its source.
+    neurons; `halved_epochs`: the next ones, with half of the time steps; `converged`: as
+    `has_converged` says; `pretrained`: foreign weights it starts from. A converted contender has
+    the `epochs` and `epoch_seconds` of its source.
     """
 
     contender: str
@@ -458,6 +459,7 @@ class Trial(Frozen):
     foreign: Calling | None = None
     converted_from: str | None = None
     relu_epochs: Count = 0
+    halved_epochs: Count = 0
     converged: bool | None = None
     pretrained: str | None = None
     weight_shapes: dict[str, list[Count]] | None = None

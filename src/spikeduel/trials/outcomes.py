@@ -318,7 +318,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     test = Test(**structs.asdict(answers.scores()), **more) if answers else None
     # A converted network has its source's epochs and its own validation score.
     converted = settings.get("converted")
-    relu_epochs = settings.get("training", {}).get("relu_epochs", 0)
+    training = settings.get("training", {})
     anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
@@ -341,7 +341,8 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
-        relu_epochs=relu_epochs,
+        relu_epochs=training.get("relu_epochs", 0),
+        halved_epochs=training.get("halved_epochs", 0),
         best_epoch=None if converted else record.best_epoch,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,
