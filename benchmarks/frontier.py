@@ -24,7 +24,7 @@ from spikeduel.data.catalogue import DATASETS
 from spikeduel.reporting import costs, drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.columns import text_rows
-from spikeduel.results.frontier import Frontier
+from spikeduel.results.frontier import BreakEven, Frontier
 from spikeduel.results.words import numbers
 from spikeduel.results.words.frontier import RATIOS, at_equal_accuracy, ratio_rows
 from spikeduel.settings import studies
@@ -129,7 +129,44 @@ def page() -> str:
         sentence=at_equal_accuracy,
         numbers=numbers,
         ratios=ratios,
+        break_even=break_even,
     )
+
+
+def break_even(sets: dict[str, Any]) -> list[list[str]]:
+    """Return the cells of the break-even rates by accounting, a column a data set that has any."""
+    rates = {
+        name: {rate.accounting: rate for pair in entry["found"].pairs for rate in pair.break_even}
+        for name, entry in sets.items()
+    }
+    labels = {
+        name: kind.label
+        for entry in sets.values()
+        for name, kind in entry["found"].accountings.items()
+        if any(name in found for found in rates.values())
+    }
+    known = {name: found for name, found in rates.items() if found}
+    own = [f"{next(iter(found.values())).measured:.3f}" for found in known.values()]
+    return [
+        ["", *known],
+        ["---"] * (1 + len(known)),
+        ["the network's own rate", *own],
+        *(
+            [label, *(break_even_cell(found.get(accounting)) for found in known.values())]
+            for accounting, label in labels.items()
+        ),
+    ]
+
+
+def break_even_cell(found: BreakEven | None) -> str:
+    """Return the rate and its interval, in bold type where the network spikes less often than the
+    interval's low end; one seed has no interval.
+    """
+    if found is None or found.ci95 is None:
+        return f"{found.rate:.3f}" if found else "–"
+    low, high = found.ci95.low, found.ci95.high
+    bold = "**" if low > found.measured else ""
+    return f"{bold}{found.rate:.3f}{bold} ({low:.3f} to {high:.3f})"
 
 
 def ratios(found: Frontier) -> list[list[str]]:
