@@ -95,7 +95,7 @@ class Check:
 def _are_equal(stored: Any, computed: Any) -> bool:
     # A field that the file lacks, since it is newer, has an empty default.
     if stored is None:
-        return computed is None or computed is False or computed in ("", [], {})
+        return computed is None or computed in (0, "", [], {})
     # Of True and 1, one is no number.
     if {type(stored), type(computed)} <= {int, float}:
         return math.isclose(stored, computed, rel_tol=CLOSE, abs_tol=1e-12)
