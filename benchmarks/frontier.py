@@ -13,6 +13,7 @@ by data set; `--write` makes docs/frontier.md and its figures of them.
 import argparse
 import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,19 @@ from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.columns import text_rows
 from spikeduel.results.frontier import BreakEven, Frontier
 from spikeduel.results.words import numbers
-from spikeduel.results.words.frontier import RATIOS, at_equal_accuracy, ratio_rows
+from spikeduel.results.words.costs import FAMILY_TITLES
+from spikeduel.results.words.frontier import (
+    RATIOS,
+    at_equal_accuracy,
+    by_family,
+    ratio_rows,
+    takes,
+)
 from spikeduel.settings import studies
 from spikeduel.system import files
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain, write_json
 from tables import TEMPLATES, at_equal, mean
 
@@ -129,8 +138,27 @@ def page() -> str:
         sentence=at_equal_accuracy,
         numbers=numbers,
         ratios=ratios,
+        summary=summary,
         break_even=break_even,
     )
+
+
+def summary(sets: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each family of accountings: the data sets where the spiking family takes
+    less, more, or it is open, at the highest accuracy that both reach.
+    """
+    tops = {name: by_family(entry["found"].pairs[0].at[0]) for name, entry in sets.items()}
+    for family, title in FAMILY_TITLES.items():
+        found: dict[str, list[str]] = {}
+        for name, ratios_there in tops.items():
+            if family in ratios_there:
+                found.setdefault(takes(ratios_there[family]), []).append(name)
+        told = "; ".join(
+            f"{said} on {'all' if len(names) == len(sets) else listed(names)}"
+            for said, names in sorted(found.items())
+        )
+        if told:
+            yield f"{title.capitalize()}: {told}."
 
 
 def break_even(sets: dict[str, Any]) -> list[list[str]]:
