@@ -488,7 +488,7 @@ def run(
         wave: dict[tuple[str, str], Job] = {}
         for (key, name), context in trained.items():
             if _depth(context.control) == depth:
-                with _left_out(controlled[key], name, context):
+                with _left_out(controlled, key, name, context):
                     wave[key, name] = _job(context, described)
         records |= zip(wave, workers.run(list(wave.values()), store), strict=True)
         jobs |= wave
@@ -496,7 +496,7 @@ def run(
     timed = _timed(done, store, progress)
     for (key, name), context in progress.track(contexts.items(), "asking controls", len(contexts)):
         if name not in controlled[key].missing:
-            with _left_out(controlled[key], name, context):
+            with _left_out(controlled, key, name, context):
                 record = records.get((key, name))
                 answers, more = _trained(context, record, timed) if record else _asked(context)
                 controlled[key].answers[name] = answers
@@ -516,15 +516,19 @@ def _depth(control: Control) -> int:
 
 
 @contextmanager
-def _left_out(controlled: Controlled, name: str, context: ControlContext) -> Iterator[None]:
-    """Note an `InputError` as the reason for a missing control."""
+def _left_out(
+    controlled: Mapping[str, Controlled], key: str, name: str, context: ControlContext
+) -> Iterator[None]:
+    """Note an `InputError` as the reason for a missing control of the trial `key`, and say each
+    reason once.
+    """
     try:
         yield
     except InputError as error:
-        known = {gap.reason for gap in controlled.missing.values()}
+        known = {gap.reason for each in controlled.values() for gap in each.missing.values()}
         said = context.progress.detail if str(error) in known else context.progress.say
         said(f"  {context.trial.card.title}: left out, {error}")
-        controlled.missing[name] = MissingControl(**context.control.about, reason=str(error))
+        controlled[key].missing[name] = MissingControl(**context.control.about, reason=str(error))
 
 
 def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
