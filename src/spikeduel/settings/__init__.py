@@ -174,7 +174,7 @@ class Experiment:
         bool,
         setting(
             "Test on corrupted images too: seven corruptions at five severities.",
-            "Noise, blur, contrast, occlusion, rotation, translation and JPEG. Takes as long as 40 "
+            "Noise, blur, contrast, occlusion, rotation, translation and JPEG. Takes as long as 46 "
             "evaluations of each model.",
             needs=("testing", "images"),
         ),
