@@ -246,15 +246,18 @@ def test_all_contenders_get_the_same_epochs(quick, timed):
 def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(
     quick, timed, monkeypatch
 ):
-    quick = replace(quick, minutes=0.1, limit=90)
+    quick = replace(quick, minutes=0.1, limit=90, augmentation="auto")
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 1000.0)
     busy = decided(fitted(quick))
     assert decided(fitted(quick)) == busy  # still busy
     assert len(timed) == 2
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.0)
+    prepared = data.load(quick)
+    (split,) = data.splits(prepared, quick)
+    trained = {trial.key for trial in contenders.trials_of(busy[0], prepared, split)}
     record = Store.record
-    monkeypatch.setattr(Store, "record", lambda store, key: True)
-    assert decided(fitted(quick)) == busy  # trained
+    monkeypatch.setattr(Store, "record", lambda store, key: key in trained)
+    assert decided(fitted(quick)) == busy
     monkeypatch.setattr(Store, "record", record)
     assert not fitted(quick).budget.busy
     assert len(timed) == 4

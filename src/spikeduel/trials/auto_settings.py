@@ -298,9 +298,15 @@ def _kept_budget(
         is_busy = load.is_busy(load.load_average(), os.cpu_count() or 1)
         with suppress(InputError):
             known = typed.read_json(path, Budget)
+            if not known.busy or is_busy:
+                return known, path
             by_known = _with_epochs(experiment, known)
+            if by_known.augmentation == AUTO:
+                rules = SetRules(num_train=len(split.train), chosen={})
+                looks = _by_looks(rules, by_known, prepared, split, progress)
+                by_known = replace(by_known, **looks.chosen)
             planned = trials_of(by_known, prepared, split, contenders=contenders)
-            if not known.busy or is_busy or all(store.record(trial.key) for trial in planned):
+            if all(store.record(trial.key) for trial in planned):
                 return known, path
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
