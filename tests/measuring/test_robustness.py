@@ -229,6 +229,14 @@ def test_translation_moves_whole_pixels():
     assert len(met) > 8
 
 
+def test_jpeg_keeps_colours_in_their_channels():
+    images = torch.zeros(3, 3, 16, 16, dtype=torch.uint8)
+    for channel in range(3):
+        images[channel, channel] = 200
+    spoilt = corrupt("jpeg", images, 1, np.arange(3))
+    assert (spoilt.int() - images.int()).abs().max() <= 12
+
+
 LUMINANCE = """
 16 11 10 16 24 40 51 61
 12 12 14 19 26 58 60 55

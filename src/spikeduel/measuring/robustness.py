@@ -97,8 +97,9 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
     """Save as JPEG of this quality and read again; images are of one channel or of three."""
-    saved = np.empty_like(images.movedim(1, -1).numpy())
-    for image, place in zip(images.movedim(1, -1).numpy(), saved, strict=True):
+    pixels = images.movedim(1, -1).numpy()
+    saved = np.empty_like(pixels)
+    for image, place in zip(pixels, saved, strict=True):
         file = io.BytesIO()
         Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(
             file, "jpeg", quality=quality
