@@ -155,7 +155,7 @@ def summary(sets: dict[str, Any]) -> Iterator[str]:
             if family in ratios_there:
                 found.setdefault(takes(ratios_there[family]), []).append(name)
         told = "; ".join(
-            f"{said} on {'all' if len(names) == len(sets) else listed(names)}"
+            f"{said} ({'all' if len(names) == len(sets) else listed(names)})"
             for said, names in sorted(found.items())
         )
         if told:

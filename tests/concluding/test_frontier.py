@@ -2,9 +2,20 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from spikeduel.concluding.frontier import DRAWS, Network, at_equal_accuracy, costs_at
-from spikeduel.results.costs import Range
+from made_costs import control
+from made_operations import plain, spiking
+from made_trials import trial
+from spikeduel.concluding.frontier import (
+    DRAWS,
+    Network,
+    at_equal_accuracy,
+    break_even,
+    costs_at,
+)
+from spikeduel.energy import accounting
+from spikeduel.results.costs import Range, Threshold
 from spikeduel.results.frontier import CostKind, Member
 
 OPERATIONS = {"operations": CostKind(label="operations", family="arithmetic")}
@@ -111,3 +122,38 @@ def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
     assert ratio.high < 1
     assert ratio.cheaper is None
+
+
+def rates(monkeypatch, by_trial):
+    """The break-even rates of trials, given by seed and fold."""
+    values = iter(by_trial.values())
+    monkeypatch.setattr(
+        accounting,
+        "break_even_rate",
+        lambda *_: Threshold(axis="rate", value=next(values), now=0.3, becomes=None, unit=""),
+    )
+    twin = replace(control("twin", 0.9), operations=plain())
+    trials = [
+        replace(
+            trial("snn", seed=seed, fold=fold),
+            operations=spiking(),
+            controls={"quantised_twin": twin},
+        )
+        for seed, fold in by_trial
+    ]
+    (found,) = break_even(trials, [accounting.read("yan")])
+    return found
+
+
+def test_folds_of_a_seed_count_as_one_for_the_break_even_rate(monkeypatch):
+    found = rates(monkeypatch, {(0, 0): 0.1, (0, 1): 0.3, (1, 0): 0.2, (1, 1): 0.4})
+    assert found.rate == pytest.approx(0.25)
+    assert found.measured == pytest.approx(0.3)
+    # Of 0.2 and 0.3: Student's t for one degree of freedom is 12.706.
+    assert found.ci95.high == pytest.approx(0.25 + 12.706 * 0.05, abs=1e-4)
+    assert found.ci95.low == 0
+
+
+def test_one_seed_has_a_break_even_rate_without_an_interval(monkeypatch):
+    found = rates(monkeypatch, {(0, 0): 0.1, (0, 1): 0.3})
+    assert (found.rate, found.ci95) == (pytest.approx(0.2), None)

@@ -150,9 +150,13 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
 
     def made(path, images, device, own_code=()):
         timed.append(path.parent.name)
+        median_ms = 1.0 + len(timed)
+        num_steps = load_model(path).card.num_steps or 0
         return Latency(
             machine=latency.machine(device),
-            one_image=Times(median_ms=1.0 + len(timed), p95_ms=None, n=3),
+            one_image=Times(median_ms=median_ms, p95_ms=None, n=3),
+            # The first step takes as long as any two others.
+            stream_ms=[median_ms * (2 + step) for step in range(num_steps)] or None,
         )
 
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
@@ -249,8 +253,11 @@ def _assert_steps_are_those_until_sure(store, trial, found):
     entry = entries["twice_steps_until_sure"]
     assert entry.num_steps == pytest.approx(np.dot(exits.shares, range(1, 9)))
     assert entry.num_steps < entries["twice_steps"].num_steps == 8
+    until_step = whole.one_image_ms * np.arange(2, 10)
+    assert result.one_image_ms == pytest.approx(np.dot(exits.shares, until_step))
+    assert entry.amounts["time"].low == pytest.approx(result.one_image_ms / 1e3)
     for name, amount in entry.amounts.items():
-        if name != "weights":
+        if name not in ("weights", "time"):
             assert amount.low < entries["twice_steps"].amounts[name].low
     counts = {step: counted for step, counted in enumerate(exits.operations, 1) if counted}
     assert counts.keys() == {step for step, share in enumerate(exits.shares, 1) if share}

@@ -116,7 +116,7 @@ def frontier(
                 spiking=name,
                 other=other,
                 at=at_equal_accuracy(families[name], families[other], known),
-                break_even=list(_break_even(by_contender[name], definitions)),
+                break_even=list(break_even(by_contender[name], definitions)),
             )
             for name in spiking
             for other in names
@@ -175,10 +175,9 @@ def _costs(
     side = _side(results)
     own_steps = counted[0].num_steps if side == "spiking" else num_steps
     bits = [(result.parameters or 0) * (result.weight_bits or 32) for result in results]
-    times = [result.one_image_ms for result in results if result.one_image_ms]
     return {
         "weights": np.array([statistics.fmean(bits) / 8]),
-        "time": np.array([statistics.fmean(times) / 1e3 if times else math.nan]),
+        "time": _seconds(results),
         **{
             definition.name: accounting.weighed(counted, definition, side, own_steps)
             for definition in definitions
@@ -204,15 +203,13 @@ def _costs_in_time(
     definitions: Sequence[Accounting],
     costs: Mapping[str, Costs],
 ) -> Costs:
-    """Return the costs of answers after few steps, each as of a network of so many; time goes by
-    the number of steps.
+    """Return the costs of answers after few steps, each as of a network of so many; the time is
+    measured.
     """
     exits = [result.in_time for result in results if result.in_time]
-    of_source, most_steps = costs[exits[0].source], len(exits[0].shares)
-    mean_steps = statistics.fmean(early.mean_steps for early in exits)
     return {
-        "weights": of_source["weights"],
-        "time": of_source["time"] * mean_steps / most_steps,
+        "weights": costs[exits[0].source]["weights"],
+        "time": _seconds(results),
         **{
             definition.name: np.sum(
                 [
@@ -227,6 +224,12 @@ def _costs_in_time(
             for definition in definitions
         },
     }
+
+
+def _seconds(results: Sequence[ControlResult]) -> np.ndarray:
+    """Return the mean measured seconds of an answer `[1]`."""
+    times = [result.one_image_ms for result in results if result.one_image_ms]
+    return np.array([statistics.fmean(times) / 1e3 if times else math.nan])
 
 
 def _side(results: Sequence[ControlResult]) -> Side:
@@ -371,22 +374,27 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
     )
 
 
-def _break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> Iterator[BreakEven]:
+def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> Iterator[BreakEven]:
     """Yield the accountings by which a rate of spikes exists that makes both sides even."""
     both = [
-        (trial.operations, trial.controls[BIT_MATCHED].operations)
+        (trial.seed, trial.operations, trial.controls[BIT_MATCHED].operations)
         for trial in trials
         if BIT_MATCHED in trial.controls
     ]
     for definition in definitions if len(both) == len(trials) else ():
         found = [
-            accounting.break_even_rate(spiking, other, definition)
-            for spiking, other in both
+            (seed, accounting.break_even_rate(spiking, other, definition))
+            for seed, spiking, other in both
             if spiking and other
         ]
-        rates = [threshold.value for threshold in found if threshold]
-        if not rates or len(rates) < len(trials):
+        by_seed: dict[int, list[float]] = {}
+        for seed, threshold in found:
+            if threshold:
+                by_seed.setdefault(seed, []).append(threshold.value)
+        if not by_seed or sum(map(len, by_seed.values())) < len(trials):
             continue
+        # Folds of a seed share most of their training images: they count as one.
+        rates = list(map(statistics.fmean, by_seed.values()))
         mean, interval = statistics.fmean(rates), None
         if len(rates) > 1:
             half = float(student(0.025, len(rates) - 1)) * statistics.stdev(rates)
@@ -395,7 +403,7 @@ def _break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> I
         yield BreakEven(
             accounting=definition.name,
             family=definition.family,
-            measured=statistics.fmean(threshold.now for threshold in found if threshold),
+            measured=statistics.fmean(threshold.now for _, threshold in found if threshold),
             rate=mean,
             ci95=interval,
         )

@@ -403,16 +403,18 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
     below_best = max(_SHOWN_BELOW_BEST, 110 * (highest - min(best.values())))
     panels = []
     for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
-        accountings = [name for name, kind in found.accountings.items() if kind.family == family]
+        kinds = {name: kind for name, kind in found.accountings.items() if kind.family == family}
+        title, *others = [kind.label for kind in kinds.values()]
         marks: list[Marks] = []
         for contender in dict.fromkeys(member.contender for member in found.members):
             members = [member for member in found.members if member.contender == contender]
-            rows = [_relative(member, usual, accountings) for member in members]
+            rows = [_relative(member, usual, list(kinds)) for member in members]
             look = Look(colours[contender], size=5)
             marks += _curve(rows, look if members[0].spiking else replace(look, shape="square"))
         x = Axis(_COST, f"cost, 1: {usual.contender}, {usual.title}", "log", "ratios")
         y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=below_best)
-        panels.append(Panel(x, y, marks, FAMILY_TITLES[family].capitalize(), height=3.0))
+        title = FAMILY_TITLES[family] if others else title
+        panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
     keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})
     keys.append(Key("range over accountings", "line", _RANGE))
     return Chart("frontier", panels, keys)

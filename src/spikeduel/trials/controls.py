@@ -40,6 +40,7 @@ from spikeduel.results.trials import (
     ControlResult,
     EarlyAnswers,
     LabelConfidences,
+    Latency,
     MissingControl,
     UntilSure,
     WholeNumbers,
@@ -498,7 +499,10 @@ def run(
         if name not in controlled[key].missing:
             with _left_out(controlled, key, name, context):
                 record = records.get((key, name))
-                answers, more = _trained(context, record, timed) if record else _asked(context)
+                if record:
+                    answers, more = _trained(context, record, timed.get(record.key))
+                else:
+                    answers, more = _asked(context, timed)
                 controlled[key].answers[name] = answers
                 controlled[key].results[name] = ControlResult(
                     **context.control.about,
@@ -531,11 +535,13 @@ def _left_out(
         controlled[key].missing[name] = MissingControl(**context.control.about, reason=str(error))
 
 
-def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
+def _asked(
+    context: ControlContext, timed: Mapping[str, Latency]
+) -> tuple[Classification, dict[str, Any]]:
     if context.control.early is not None:
         return _answered_early(context, *context.control.early)
     if context.control.in_time:
-        return _answered_in_time(context)
+        return _answered_in_time(context, timed)
     assert context.control.ask is not None
     answers = context.control.ask(context)
     cost = context.store.measure(context.trial.key, INT8_COST, WholeNumbers)
@@ -546,7 +552,7 @@ def _asked(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
 
 
 def _trained(
-    context: ControlContext, record: TrialRecord, timed: Mapping[str, float]
+    context: ControlContext, record: TrialRecord, timed: Latency | None
 ) -> tuple[Classification, dict[str, Any]]:
     answered = context.store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
@@ -565,13 +571,13 @@ def _trained(
         "epoch_seconds": record.epoch_seconds,
         "key": record.key,
         "val_accuracy": record.best.validation.accuracy if record.best else None,
-        "one_image_ms": timed.get(record.key),
+        "one_image_ms": timed.one_image.median_ms if timed and timed.one_image else None,
     }
 
 
-def _timed(jobs: Sequence[Job], store: Store, progress: Progress) -> dict[str, float]:
-    """Return the milliseconds of an answer of the first seed's and fold's members, by key; none on
-    a busy machine.
+def _timed(jobs: Sequence[Job], store: Store, progress: Progress) -> dict[str, Latency]:
+    """Return the times of answers of the first seed's and fold's members, by key; none on a busy
+    machine.
     """
     first = [
         (job.trial, job.prepared)
@@ -579,7 +585,7 @@ def _timed(jobs: Sequence[Job], store: Store, progress: Progress) -> dict[str, f
         if job.trial.source and not (job.trial.card.seed or job.trial.split.fold)
     ]
     return {
-        key: one.one_image.median_ms
+        key: one
         for key, one in time_answers(first, store, progress, when_idle=True).items()
         if one.one_image and not one.machine.busy
     }
@@ -618,8 +624,12 @@ def _answered_early(
     }
 
 
-def _answered_in_time(context: ControlContext) -> tuple[Classification, dict[str, Any]]:
-    """Return the answers of a member after as few time steps as leave its validation accuracy."""
+def _answered_in_time(
+    context: ControlContext, timed: Mapping[str, Latency]
+) -> tuple[Classification, dict[str, Any]]:
+    """Return the answers of a member after as few time steps as leave its validation accuracy, and
+    their mean time, where each step's scores are known before the next one.
+    """
     source, name, store = context.control.source, "leaving", context.store
     assert source
     key, split = context.member(source), context.trial.split
@@ -637,9 +647,11 @@ def _answered_in_time(context: ControlContext) -> tuple[Classification, dict[str
         one and cost_entry(Counted(operations=one), bits)["operations"]
         for one in found.found.operations
     ]
+    until_step = timed[key].stream_ms if key in timed else None
     return found.answers, {
         "in_time": structs.replace(found.found, operations=counts),
         "val_accuracy": found.val_accuracy,
+        "one_image_ms": until_step and float(np.dot(found.found.shares, until_step)),
     }
 
 

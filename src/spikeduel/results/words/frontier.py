@@ -84,9 +84,13 @@ def whole(ratios: list[RatioAt]) -> Range:
 
 
 def takes(ratios: list[RatioAt]) -> str:
-    """Return "less", "more" or "open": what all of the accountings show."""
-    side, *others = {one.cheaper for one in ratios}
-    return "open" if others or side is None else {"spiking": "less", "other": "more"}[side]
+    """Return "less" or "more" if all accountings show it, "depends" if some show the one and some
+    the other, "open" otherwise.
+    """
+    sides = {one.cheaper for one in ratios}
+    if {"spiking", "other"} <= sides:
+        return "depends"
+    return {("spiking",): "less", ("other",): "more"}.get(tuple(sides), "open")
 
 
 def times(bounds: Range) -> str:
@@ -123,7 +127,10 @@ def frontier(results: Results) -> str:
     num_val = results.dataset.counts.val
     few = f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much."
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
-    rule = "More and less hold by all accountings, beyond their 95 % intervals."
+    rule = (
+        "More and less hold by all accountings, beyond their 95 % intervals; it depends where some "
+        "show less and others more."
+    )
     reservations = [
         *([rule] if found.pairs else []),
         *([alone] if found.pairs and found.seeds < FEWEST_SEEDS else []),

@@ -1,0 +1,53 @@
+"""What the accountings of a family show together."""
+
+import pytest
+
+from spikeduel.results.costs import Range
+from spikeduel.results.frontier import EqualAccuracy, FrontierPair, RatioAt
+from spikeduel.results.words.frontier import at_equal_accuracy, takes
+
+
+def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
+    return RatioAt(
+        accounting="some",
+        family=family,
+        ratio=Range(low=low, high=high),
+        low=None,
+        high=None,
+        cheaper=cheaper,
+    )
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        (["spiking", "spiking"], "less"),
+        (["other"], "more"),
+        (["spiking", None], "open"),
+        ([None, None], "open"),
+        (["spiking", "other"], "depends"),
+        (["other", None, "spiking"], "depends"),
+    ],
+)
+def test_one_word_for_what_all_accountings_show(sides, said):
+    assert takes([ratio(side) for side in sides]) == said
+
+
+def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
+    ratios = [
+        ratio("other", "memory", 1.98, 15.8),
+        ratio("spiking", low=0.53, high=0.6),
+        ratio("other", low=4.2, high=4.21),
+        ratio("other", "size", 5.95, 5.95),
+    ]
+    cheapest = {"lif": "4 bits", "relu": "half the channels"}
+    pair = FrontierPair(
+        spiking="lif",
+        other="relu",
+        at=[EqualAccuracy(accuracy=0.99, ratios=ratios, cheapest=cheapest)],
+    )
+    assert at_equal_accuracy(pair) == (
+        "For 99.0 % accuracy or more, lif takes 2 to 16 times the energy of relu with memory on "
+        "both sides (more), 0.53 to 4.2 by arithmetic alone (depends) and 6 times the bytes of "
+        "weights (more). Cheapest there: lif (4 bits) and relu (half the channels)."
+    )
