@@ -90,7 +90,7 @@ def takes(ratios: list[RatioAt]) -> str:
     sides = {one.cheaper for one in ratios}
     if {"spiking", "other"} <= sides:
         return "depends"
-    return {("spiking",): "less", ("other",): "more"}.get(tuple(sides), "open")
+    return "less" if sides == {"spiking"} else "more" if sides == {"other"} else "open"
 
 
 def times(bounds: Range) -> str:
