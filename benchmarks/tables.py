@@ -134,16 +134,16 @@ PROGRAMS = {
 def frontier() -> str:
     """Who takes less at the highest accuracy that both families reach."""
     lines = [
-        "| data | seeds | at accuracy, % | with memory | arithmetic alone | bytes of weights |",
-        "|---|---|---|---|---|---|",
+        "| data | seeds | at accuracy, % | with memory | arithmetic alone | bytes of weights | time |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, entry in json.loads((HERE / "results" / "frontier.json").read_text()).items():
         found = msgspec.convert(entry["frontier"], Frontier)
         for pair in found.pairs:
             if not pair.at:
-                cells = ["none in common", "–", "–", "–"]
+                cells = ["none in common", "–", "–", "–", "–"]
             else:
-                families: tuple[Family, ...] = ("memory", "arithmetic", "size")
+                families: tuple[Family, ...] = ("memory", "arithmetic", "size", "measured")
                 costs = [at_equal(pair.at[0], family) for family in families]
                 cells = [tenths(pair.at[0].accuracy), *costs]
             folds = entry["settings"]["folds"]
