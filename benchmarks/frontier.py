@@ -29,9 +29,12 @@ from spikeduel.results.frontier import BreakEven, Frontier
 from spikeduel.results.words import numbers
 from spikeduel.results.words.costs import FAMILY_TITLES
 from spikeduel.results.words.frontier import (
+    FRONTIER,
     RATIOS,
     at_equal_accuracy,
     by_family,
+    even_rate,
+    left_out,
     ratio_rows,
     takes,
 )
@@ -138,16 +141,34 @@ def page() -> str:
         sentence=at_equal_accuracy,
         numbers=numbers,
         ratios=ratios,
+        networks=networks,
+        left_out=left_out,
+        command=command,
         summary=summary,
         break_even=break_even,
     )
+
+
+def command(name: str, entry: dict[str, Any]) -> str:
+    """Return the command that measures a data set."""
+    settings = {"threads": entry["environment"]["threads"], **entry["settings"]}
+    options = [
+        f"--{option} {str(settings[option]).removesuffix('.0')}"
+        for option in ("threads", "minutes", "seeds", "folds", "limit")
+        if settings[option]
+    ]
+    return f"python benchmarks/frontier.py --only {name} --data {name}=PATH {' '.join(options)}"
 
 
 def summary(sets: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each family of accountings: the data sets where the spiking family takes
     less, more, or it is open, at the highest accuracy that both reach.
     """
-    tops = {name: by_family(entry["found"].pairs[0].at[0]) for name, entry in sets.items()}
+    tops = {
+        name: by_family(entry["found"].pairs[0].at[0])
+        for name, entry in sets.items()
+        if entry["found"].pairs[0].at
+    }
     titles = FAMILY_TITLES | {"measured": "in the time of an answer"}
     for family, title in titles.items():
         found: dict[str, list[str]] = {}
@@ -191,16 +212,24 @@ def break_even_cell(found: BreakEven | None) -> str:
     """Return the rate and its interval, in bold type where the network spikes less often than the
     interval's low end; one seed has no interval.
     """
-    if found is None or found.ci95 is None:
-        return f"{found.rate:.3f}" if found else "–"
-    low, high = found.ci95.low, found.ci95.high
-    bold = "**" if low > found.measured else ""
-    return f"{bold}{found.rate:.3f}{bold} ({low:.3f} to {high:.3f})"
+    if found is None:
+        return "–"
+    rate, interval = even_rate(found), found.ci95
+    bold = "**" if interval and interval.low > found.measured else ""
+    if interval is None or rate.endswith("at any"):
+        return f"{bold}{rate}{bold}"
+    return f"{bold}{rate}{bold} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def ratios(found: Frontier) -> list[list[str]]:
     """Return the cells of all ratios, without the networks' names."""
     return [list(row.values())[1:] for row in text_rows(RATIOS, ratio_rows(found))]
+
+
+def networks(found: Frontier) -> list[list[str]]:
+    """Return the cells of all networks, with their heading."""
+    rows = [list(row.values()) for row in text_rows(FRONTIER, found.members)]
+    return [[column.title for column in FRONTIER], ["---"] * len(FRONTIER), *rows]
 
 
 def times_as_long(entry: dict[str, Any]) -> str:

@@ -1,5 +1,7 @@
 """Families of made networks, whose curves are computed by hand."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -7,22 +9,27 @@ from msgspec.structs import replace
 from made_costs import control
 from made_operations import plain, spiking
 from made_trials import trial
+from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.frontier import (
     DRAWS,
     Network,
     at_equal_accuracy,
     break_even,
     costs_at,
+    draws_of,
+    frontier,
 )
-from spikeduel.energy import accounting
-from spikeduel.results.costs import Range, Threshold
+from spikeduel.energy import accounting, scaled
+from spikeduel.results.costs import Range
 from spikeduel.results.frontier import CostKind, Member
+from spikeduel.results.predictions import PredictionsFile, SeedAnswers
+from spikeduel.results.trials import EarlyAnswers
 
 OPERATIONS = {"operations": CostKind(label="operations", family="arithmetic")}
 
 
-def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
-    """A network that one accounting prices; its draws lie `spread` around its accuracy."""
+def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0, **costs):
+    """A network that one accounting prices, or more; its draws lie `spread` around its accuracy."""
     drawn = accuracy + spread * np.random.default_rng(number).standard_normal(DRAWS)
     entry = Member(
         contender="net",
@@ -37,7 +44,11 @@ def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0):
         seconds=1.0,
         amounts={},
     )
-    return Network(entry, np.append(accuracy, drawn), {"operations": np.array([float(cost)])})
+    priced = {
+        name: np.full((1, 1 + DRAWS), float(value))
+        for name, value in {"operations": cost, **costs}.items()
+    }
+    return Network(entry, np.append(accuracy, drawn), priced)
 
 
 def measured(level, *networks):
@@ -83,7 +94,7 @@ def pair(cheaper_by, spread):
 )
 def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
     found = pair(cheaper_by, spread)
-    assert [at.accuracy for at in found] == [0.95, 0.94, 0.93, 0.91]
+    assert [at.accuracy for at in found] == [0.95, 0.945, 0.94, 0.93, 0.91]
     for at in found[1:]:
         (ratio,) = at.ratios
         assert ratio.ratio.low == ratio.ratio.high == pytest.approx(1 / cheaper_by)
@@ -105,15 +116,156 @@ def test_an_end_beyond_all_networks_is_open():
     assert ratio.cheaper == "other"
 
 
-def test_a_curve_that_begins_above_is_taken_at_its_start():
-    """The cheapest network reaches more than is asked for."""
-    ours, theirs = [network(0.8, 4), network(0.85, 8)], [network(0.9, 2), network(0.95, 9)]
+def test_nothing_is_compared_below_the_start_of_a_curve():
+    """No cheaper network of the one side was made: its least cost there is not known."""
+    ours, theirs = [network(0.8, 4), network(0.95, 8)], [network(0.9, 2), network(0.96, 9)]
     found = at_equal_accuracy(ours, theirs, OPERATIONS)
-    assert [at.accuracy for at in found] == [0.85, 0.84, 0.83, 0.81]
-    assert [at.ratios[0].ratio.low for at in found] == pytest.approx([4, 3.6, 3.2, 2.4])
-    assert found[0].cheapest == {"net": "2"}
-    (found,) = at_equal_accuracy([network(0.902, 9)], [network(0.901, 1)], OPERATIONS)
-    assert (found.accuracy, found.ratios[0].ratio.low) == (0.901, 9)
+    assert [at.accuracy for at in found] == [0.95, 0.945, 0.94, 0.93, 0.91]
+    assert found[0].cheapest == {"net": "9"}
+    assert at_equal_accuracy(ours[:1], theirs, OPERATIONS) == []
+    near = [network(0.9005, 4), network(0.9049, 8)], [network(0.901, 2), network(0.9045, 9)]
+    (found,) = at_equal_accuracy(*near, OPERATIONS)  # no multiple of half a point
+    assert (found.accuracy, found.ratios[0].ratio.low) == (0.9045, pytest.approx(7.64 / 9, 0.01))
+    assert at_equal_accuracy(theirs, ours[:1], OPERATIONS) == []
+
+
+def test_each_family_of_accountings_has_its_own_start():
+    both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
+    ours = [network(0.8, 4, bytes=8), network(0.95, 8, bytes=4)]
+    theirs = [network(0.8, 4, bytes=4), network(0.96, 9, bytes=9)]
+    found = at_equal_accuracy(ours, theirs, both)
+    named = {at.accuracy: [one.accounting for one in at.ratios] for at in found}
+    assert named.pop(0.95) == ["operations", "bytes"]
+    assert named == {level: ["operations"] for level in (0.945, 0.94, 0.93, 0.91)}
+    # A family of accountings is told whole.
+    one = {name: replace(kind, family="size") for name, kind in both.items()}
+    assert [at.accuracy for at in at_equal_accuracy(ours, theirs, one)] == [0.95]
+
+
+def test_the_cheapest_of_an_accuracy_is_named():
+    ours, theirs = [network(0.8, 4), network(0.95, 8)], [network(0.8, 2), network(0.96, 9)]
+    assert at_equal_accuracy(ours, theirs, OPERATIONS)[-1].cheapest == {"net": "9"}
+
+
+def test_seeds_that_cost_differently_widen_the_interval():
+    ours = [network(0.8, 10), network(0.9, 100)]
+    theirs = [network(0.8, 10), network(0.9, 100)]
+    (alike,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert (alike.low, alike.high) == (1, 1)
+    for one in ours:
+        one.costs["operations"][:, 1:] *= np.linspace(0.5, 1.5, DRAWS)
+    (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert ratio.ratio.low == 1
+    assert (ratio.low, ratio.high) == (pytest.approx(0.525, 0.01), pytest.approx(1.475, 0.01))
+
+
+@pytest.mark.parametrize(("num_seeds", "student"), [(4, 3.182), (6, 2.571), (10, 2.262)])
+def test_drawn_means_have_the_interval_of_student(num_seeds, student):
+    answers = SimpleNamespace(truth=np.arange(20), groups=None, classes=None)
+    seeds, images = draws_of(answers, num_seeds)
+    values = np.random.default_rng(1).normal(size=num_seeds)
+    expected = student / 1.96 * values.std(ddof=1) / np.sqrt(num_seeds)
+    assert (seeds @ values).std() == pytest.approx(expected, rel=0.1)
+    assert seeds.sum(1) == pytest.approx(1)
+    assert images.sum(1) == pytest.approx(1)
+    # Of few seeds, nothing is said but of these trainings.
+    assert draws_of(answers, 3)[0] == pytest.approx(1 / 3)
+
+
+SEEDS, FOLDS = (3, 0, 2, 1), (0, 1)
+SHARES = {(seed, fold): 0.1 * (1 + seed + 5 * fold) for seed in SEEDS for fold in FOLDS}
+"""Of images that the second network is asked for, by seed and fold."""
+
+
+def counted(seed, fold, times):
+    """Operations of which no two trainings and members have as many."""
+    layers = scaled(spiking(), times * (1 + 9 * seed**3 + fold / 2), 2)
+    return replace(spiking(), layers=layers)
+
+
+def member(seed, fold, operations, **more):
+    about = {"member": True, "val_accuracy": 0.9, "parameters": 100, "weight_bits": 8}
+    return replace(control("made", 0.9), operations=operations, **{**about, **more})
+
+
+def made_trial(contender, seed, fold):
+    members = {
+        "8_bits": member(seed, fold, counted(seed, fold, 1)),
+        "half_channels": member(seed, fold, counted(seed, fold, 0.1), val_accuracy=0.8),
+    }
+    if contender == "cnn":
+        members = {name: replace(one, operations=plain()) for name, one in members.items()}
+    early = EarlyAnswers(
+        first="half_channels", then="8_bits", threshold=0.5, share=SHARES[seed, fold]
+    )
+    members["early_exit"] = member(seed, fold, None, early=early)
+    return replace(trial(contender, 0.9, seed=seed, fold=fold), controls=members)
+
+
+def made_answers():
+    truth = [0, 1] * 20
+
+    def answers_of(contender, seed, control):
+        predicted = [1 - label if index < 4 else label for index, label in enumerate(truth)]
+        return SeedAnswers(
+            contender=contender, seed=seed, control=control, predicted=predicted, trainings=[]
+        )
+
+    every = [None, "8_bits", "half_channels", "early_exit"]
+    trials = [
+        answers_of(name, seed, one) for name in ("snn", "cnn") for seed in SEEDS for one in every
+    ]
+    return Answers(
+        PredictionsFile(
+            schema=2,
+            dataset="made",
+            fingerprint="f",
+            classes=["a", "b"],
+            indices=list(range(40)),
+            labels=truth,
+            groups=None,
+            trials=trials,
+            images=[str(index) for index in range(40)],
+        )
+    )
+
+
+def test_costs_are_means_over_folds_and_seeds():
+    trials = [
+        made_trial(name, seed, fold) for name in ("snn", "cnn") for seed in SEEDS for fold in FOLDS
+    ]
+    definition = accounting.read("operations")
+    found = frontier(trials, made_answers(), [definition])
+    assert (found.seeds, len(found.members)) == (4, 6)
+
+    def cost(seed, times):
+        of_folds = [counted(seed, fold, times) for fold in FOLDS]
+        return accounting.weighed(of_folds, definition, "spiking", 2)[0]
+
+    amounts = {one.member: one.amounts for one in found.members if one.contender == "snn"}
+    for name, times in (("8_bits", 1), ("half_channels", 0.1)):
+        expected = np.mean([cost(seed, times) for seed in SEEDS])
+        assert amounts[name]["operations"].low == pytest.approx(expected)
+    by_seed = [
+        cost(seed, 0.1) + np.mean([SHARES[seed, fold] for fold in FOLDS]) * cost(seed, 1)
+        for seed in SEEDS
+    ]
+    early = amounts["early_exit"]
+    assert early["operations"].low == pytest.approx(np.mean(by_seed))
+    weights = sum(layer.weights for layer in spiking().layers)
+    assert amounts["8_bits"]["weights"].low == weights + 4 * (100 - weights)
+    assert early["weights"].low == 2 * amounts["8_bits"]["weights"].low
+
+
+def test_costs_stay_above_those_of_the_cheapest_seed():
+    """However wide two seeds are drawn."""
+    trials = [
+        made_trial(name, seed, fold) for name in ("snn", "cnn") for seed in SEEDS for fold in FOLDS
+    ]
+    (pair,) = frontier(trials, made_answers(), [accounting.read("operations")]).pairs
+    for at in pair.at:
+        for one in at.ratios:
+            assert one.low is None or one.low > 0
 
 
 def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
@@ -125,13 +277,9 @@ def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
 
 
 def rates(monkeypatch, by_trial):
-    """The break-even rates of trials, given by seed and fold."""
+    """The break-even rates of trials, by seed and fold: least and most."""
     values = iter(by_trial.values())
-    monkeypatch.setattr(
-        accounting,
-        "break_even_rate",
-        lambda *_: Threshold(axis="rate", value=next(values), now=0.3, becomes=None, unit=""),
-    )
+    monkeypatch.setattr(accounting, "even_rates", lambda *_: next(values))
     twin = replace(control("twin", 0.9), operations=plain())
     trials = [
         replace(
@@ -142,18 +290,28 @@ def rates(monkeypatch, by_trial):
         for seed, fold in by_trial
     ]
     (found,) = break_even(trials, [accounting.read("yan")])
+    assert found.measured == spiking().totals.spikes_per_neuron_and_step
     return found
 
 
 def test_folds_of_a_seed_count_as_one_for_the_break_even_rate(monkeypatch):
-    found = rates(monkeypatch, {(0, 0): 0.1, (0, 1): 0.3, (1, 0): 0.2, (1, 1): 0.4})
-    assert found.rate == pytest.approx(0.25)
-    assert found.measured == pytest.approx(0.3)
-    # Of 0.2 and 0.3: Student's t for one degree of freedom is 12.706.
-    assert found.ci95.high == pytest.approx(0.25 + 12.706 * 0.05, abs=1e-4)
-    assert found.ci95.low == 0
+    by_trial = {(0, 0): (0.1, 0.2), (0, 1): (0.3, 0.3), (1, 0): (0.2, 0.4), (1, 1): (0.4, 0.5)}
+    found = rates(monkeypatch, by_trial)
+    assert (found.rate.low, found.rate.high) == (pytest.approx(0.25), pytest.approx(0.35))
+    # Of 0.2 and 0.3, and of 0.25 and 0.45: Student's t for one degree of freedom is 12.706.
+    assert (found.ci95.low, found.ci95.high) == (0, 1)
+    near = {(0, 0): (0.25, 0.35), (1, 0): (0.252, 0.352)}
+    interval = rates(monkeypatch, near).ci95
+    assert interval.low == pytest.approx(0.251 - 12.706 * 0.001, abs=1e-4)
+    assert interval.high == pytest.approx(0.351 + 12.706 * 0.001, abs=1e-4)
 
 
 def test_one_seed_has_a_break_even_rate_without_an_interval(monkeypatch):
-    found = rates(monkeypatch, {(0, 0): 0.1, (0, 1): 0.3})
-    assert (found.rate, found.ci95) == (pytest.approx(0.2), None)
+    found = rates(monkeypatch, {(0, 0): (0.1, 0.1), (0, 1): (0.3, 0.3)})
+    assert (found.rate.low, found.rate.high) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert found.ci95 is None
+
+
+def test_without_a_bit_matched_network_there_is_no_break_even_rate():
+    trials = [replace(trial("snn"), operations=spiking())]
+    assert list(break_even(trials, [accounting.read("yan")])) == []

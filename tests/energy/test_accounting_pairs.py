@@ -164,6 +164,57 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
     assert ratios[0.057].ratio.high == pytest.approx(1, abs=0.1)
 
 
+def even(name, layers, num_steps, others):
+    """The least and most rate at which both sides are even."""
+    of = made_operations.operations
+    return accounting.even_rates(of(layers, num_steps), of(others, 1), law(name))
+
+
+def test_rates_that_make_both_sides_even():
+    """Between them, an accounting with ranges is open: below the least, the spiking one is cheaper
+    by all of it, above the most the other.
+    """
+    others = [numbers(100, 10)]
+    assert even("dampfhoffer", dense(100, 10, 0.3, 4), 4, others) == (
+        pytest.approx(0.15 / 4, abs=0.001),
+        pytest.approx(1.38 / 4, abs=0.001),
+    )
+    low, high = even("yan", dense(4096, 64, 0.2, 5), 5, [numbers(4096, 64)])
+    assert low <= 0.057 * 1.1
+    assert high >= 0.057
+    for rate in (low * 0.99, high * 1.01):
+        found = compare_by(
+            pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan")
+        ).cheaper
+        assert found == ("spiking" if rate < low else "other")
+
+
+def test_no_rate_makes_even_where_one_side_takes_less_at_any():
+    layers = dense(100, 10, 0.3, 1)
+    assert even("operations", layers, 1, [numbers(100, 100)])[0] == 1
+    assert even("memory", layers, 1, [numbers(1, 1)]) == (0, 0)
+
+
+def test_a_network_of_few_bits_is_charged_these_by_yan_et_al():
+    """One as trained has the bits of a count of spikes: 3 of T = 4."""
+    activations = {"steps": 4, "side": "other", "macs": 1}
+    few = {"quantised": 1, "activation_bits": 8, "trained_bits": 4}
+    least, most = amount("yan", **activations)
+    assert (least, most) == (
+        pytest.approx((3 * 0.25 + 0.05448) * 1e-12),
+        pytest.approx((3 * 0.30448) * 1e-12),
+    )
+    least, most = amount("yan", **activations, **few)
+    assert (least, most) == (
+        pytest.approx((8 * 0.25 + 0.05448) * 1e-12),
+        pytest.approx((8 * 0.30448) * 1e-12),
+    )
+    (as_trained,) = amount("yan-dram", **activations)
+    assert as_trained == pytest.approx((3.7 * 9 / 1024 + 0.9 * 3 / 32 + 3 * 20) * 1e-12)
+    (of_few,) = amount("yan-dram", **activations, **few)
+    assert of_few == pytest.approx((3.7 * 64 / 1024 + 0.9 * 8 / 32 + 4 * 20) * 1e-12)
+
+
 @pytest.mark.parametrize(
     ("spikes_a_synapse", "cheaper"),
     [(0.14, "spiking"), (0.16, None), (1.37, None), (1.39, "other")],

@@ -150,7 +150,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
 
     def made(path, images, device, own_code=()):
         timed.append(path.parent.name)
-        median_ms = 1.0 + len(timed)
+        median_ms = 100.0 - len(timed)
         num_steps = load_model(path).card.num_steps or 0
         return Latency(
             machine=latency.machine(device),
@@ -172,7 +172,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     for trial in (spiking, other):
         names = set(controls.members_of(trial.spiking))
         assert {name for name, one in trial.controls.items() if one.member} == names
-        assert len(names) == 12
+        assert len(names) == 15
     store = Store(tmp_path / "store")
     sources = {
         name: store.record(result.key).settings["source"]
@@ -188,14 +188,17 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
         for result in trial.controls.values()
         if result.member and result.key
     }
-    assert list(times.values()) == [1.0 + timed.index(key) + 1 for key in times]
+    assert list(times.values()) == [100.0 - timed.index(key) - 1 for key in times]
     assert sources["8_bits"] == spiking.key
-    assert sources["few_spikes_half_steps"] == keys["few_spikes"]
+    assert sources["few_spikes_half_channels"] == keys["few_spikes"]
     counted = {name: one.operations for name, one in spiking.controls.items() if one.operations}
     cost = {name: operations.totals.acs.total for name, operations in counted.items()}
     assert cost["quarter_steps"] < cost["half_steps"] < 0.7 * cost["8_bits"]
     assert 1.5 * cost["8_bits"] < cost["twice_steps"] < 3 * cost["8_bits"]
     assert cost["few_spikes_half_channels"] < cost["few_spikes"] < cost["8_bits"]
+    assert cost["quarter_channels"] < cost["half_channels"] < cost["8_bits"]
+    _assert_bytes_are_of_weights_and_the_rest(other, results.comparison.frontier)
+    _assert_times_are_the_least_of_a_shape(other, results.comparison.frontier)
     weights = {name: one.parameters or 0 for name, one in other.controls.items()}
     assert weights["eighth_channels"] < weights["quarter_channels"] < weights["half_channels"]
     for name in ("4_bits", "2_bits"):
@@ -225,6 +228,26 @@ def test_few_bits_of_weights_leave_sums_of_spikes_their_bits():
     entry = cost_entry(Counted(operations=structs.replace(counted, layers=layers)), 4)
     assert [layer.input_bits for layer in entry["operations"].layers] == [3, 8]
     assert {layer.weight_bits for layer in entry["operations"].layers} == {4}
+
+
+def _assert_bytes_are_of_weights_and_the_rest(trial, found):
+    """Biases and batch norms stay in 32 bits."""
+    entries = {one.member: one for one in found.members if one.contender == trial.contender}
+    for name, bits in (("8_bits", 8), ("2_bits", 2), ("eighth_channels_4_bits", 4)):
+        result = trial.controls[name]
+        weights = sum(layer.weights for layer in result.operations.layers)
+        others = result.parameters - weights
+        assert 0 < others < weights
+        assert entries[name].amounts["weights"].low == weights * bits / 8 + 4 * others
+
+
+def _assert_times_are_the_least_of_a_shape(trial, found):
+    entries = {one.member: one for one in found.members if one.contender == trial.contender}
+    alike = ("8_bits", "4_bits", "2_bits")
+    least = min(trial.controls[name].one_image_ms for name in alike)
+    assert least < trial.controls["8_bits"].one_image_ms
+    for name in alike:
+        assert entries[name].amounts["time"].low == pytest.approx(least / 1e3)
 
 
 def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):

@@ -2,8 +2,9 @@
 
 A family's curve consists of the members that no cheaper one beats on validation images. Between two
 of them, images are shared out: cost and accuracy are those of the shares. Accuracies are of test
-images; their uncertainty is that of seeds and images, or groups of images, drawn again (Efron and
-Tibshirani 1993, "An Introduction to the Bootstrap"), the same for all members.
+images. Seeds, and images or groups of them, are drawn again (Efron and Tibshirani 1993, "An
+Introduction to the Bootstrap"), the same for all members: for the uncertainty of accuracies, and
+by seeds that of costs.
 """
 
 import math
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikeduel.concluding.answers import Answers
+from spikeduel.counting.operations import Operations
 from spikeduel.energy import accounting
 from spikeduel.results import means
 from spikeduel.results.answer import NOTICEABLE
@@ -28,13 +30,15 @@ from spikeduel.results.frontier import (
     Member,
     RatioAt,
 )
-from spikeduel.results.trials import ControlResult, Trial
-from spikeduel.results.uncertainty import numbered, student, weights_of, wilson
+from spikeduel.results.trials import ControlResult, InTime, Trial
+from spikeduel.results.uncertainty import FEWEST_SEEDS, numbered, student, weights_of, wilson
 
 DRAWS = 1000
 STEP = 0.005
 """Accuracies that are compared at are multiples of it."""
-BELOW = (0, 2, 4, 8)
+ROUNDING = 1e-9
+"""Difference of accuracies that is none."""
+BELOW = (0, 1, 2, 4, 8)
 """Multiples of `STEP` below the highest accuracy that both families reach."""
 BIT_MATCHED = "quantised_twin"
 MEASURED = {
@@ -43,14 +47,14 @@ MEASURED = {
 }
 """Costs besides accountings: bytes of weights, and seconds of an answer."""
 Costs = dict[str, np.ndarray]
-"""Costs `[corners]` by accounting, or name in `MEASURED`."""
+"""Costs `[corners, seeds]` by accounting, or name in `MEASURED`; of a network `[corners, 1 +
+DRAWS]`, as measured and by draw.
+"""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A member: its entry, its accuracies `[1 + DRAWS]`, as measured and by draw, and its costs
-    `[corners]` by accounting.
-    """
+    """A member: its entry, and its accuracies `[1 + DRAWS]`, as measured and by draw."""
 
     entry: Member
     accuracies: np.ndarray
@@ -74,27 +78,36 @@ def frontier(
     }
     spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
     num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
-    seeds_drawn, images_drawn = _draws(answers, len(seeds))
+    seeds_drawn, images_drawn = draws_of(answers, len(seeds))
     families: dict[str, list[Network]] = {}
+    shares = np.vstack([np.full(len(seeds), 1 / len(seeds)), seeds_drawn])
     for name, of_name in by_contender.items():
-        families[name], costs = [], dict[str, Costs]()
+        families[name], costs, times = [], dict[str, Costs](), _times(of_name)
         for member, results in _members(of_name).items():
             right = answers.right(seeds, name, member)
             drawn = ((images_drawn @ right.T.astype(np.float32)) * seeds_drawn).sum(1)
             accuracy = (weights_of(answers.classes, right.shape[1]) * right).mean()
             if not _built_on(results[0]) <= costs.keys():
                 continue
+            by_seed = [
+                [one for trial, one in zip(of_name, results, strict=True) if trial.seed == seed]
+                for seed in seeds
+            ]
             if results[0].early is not None:
-                costs[member] = _costs_of_early(results, costs)
+                costs[member] = _costs_of_early(by_seed, costs)
             elif results[0].in_time is not None:
-                costs[member] = _costs_in_time(results, definitions, costs)
+                costs[member] = _costs_in_time(by_seed, definitions, costs)
             else:
-                costs[member] = _costs(results, definitions, num_steps)
-            accuracies = np.append(accuracy, drawn)
-            entry = _entry(
-                *(of_name[0], member, results, accuracies, costs[member], len(answers.truth))
-            )
-            families[name].append(Network(entry, accuracies, costs[member]))
+                seconds = times.get(_shape(results[0]), math.nan)
+                costs[member] = _costs(by_seed, definitions, num_steps, seconds)
+            accuracies = np.append(accuracy, drawn.clip(0, 1))
+            # Drawn wider, a mean can lie below the cheapest seed.
+            of_draws = {
+                cost: np.maximum(values @ shares.T, values.min(1, keepdims=True))
+                for cost, values in costs[member].items()
+            }
+            entry = _entry(of_name[0], member, results, accuracies, of_draws, len(answers.truth))
+            families[name].append(Network(entry, accuracies, of_draws))
     every = [network for family in families.values() for network in family]
     if not every:
         return None
@@ -153,8 +166,12 @@ def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
     return {gap.title: gap.reason for gap in gaps if gap.member}
 
 
-def _draws(answers: Answers, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each seed `[DRAWS, S]` and each image `[DRAWS, N]` is drawn, as shares."""
+def draws_of(answers: Answers, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each seed `[DRAWS, S]` and each image `[DRAWS, N]` is drawn, as shares.
+
+    Shares of seeds are spread so that 95 % of a mean's draws span its interval by Student's t;
+    fewer than `FEWEST_SEEDS` are not drawn: what they show holds for these trainings alone.
+    """
     generator, size = np.random.default_rng(0), len(answers.truth)
     cluster = numbered(answers.groups)
     cluster = np.arange(size) if cluster is None else cluster
@@ -162,80 +179,114 @@ def _draws(answers: Answers, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
     seeds = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), DRAWS)
     groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
     images = groups[:, cluster] * weights_of(answers.classes, size).astype(np.float32)
-    return seeds / num_seeds, images / images.sum(1, keepdims=True)
+    wider = 0.0
+    if num_seeds >= FEWEST_SEEDS:
+        quantiles = student(0.025, np.array([num_seeds - 1, math.inf]))
+        wider = math.sqrt(num_seeds / (num_seeds - 1)) * float(quantiles[0] / quantiles[1])
+    return (1 + wider * (seeds - 1)) / num_seeds, images / images.sum(1, keepdims=True)
 
 
 def _costs(
-    results: Sequence[ControlResult], definitions: Sequence[Accounting], num_steps: int
+    by_seed: Sequence[Sequence[ControlResult]],
+    definitions: Sequence[Accounting],
+    num_steps: int,
+    seconds: float,
 ) -> Costs:
     """Return a member's costs. Accountings of conventional networks know the spiking ones'
     `num_steps`.
     """
-    counted = [result.operations for result in results if result.operations]
-    side = _side(results)
-    own_steps = counted[0].num_steps if side == "spiking" else num_steps
-    bits = [(result.parameters or 0) * (result.weight_bits or 32) for result in results]
+    counted = [[result.operations for result in seed if result.operations] for seed in by_seed]
+    rate = counted[0][0].totals.spikes_per_neuron_and_step
+    side: Side = "other" if rate is None else "spiking"
+    own_steps = num_steps if rate is None else counted[0][0].num_steps
     return {
-        "weights": np.array([statistics.fmean(bits) / 8]),
-        "time": _seconds(results),
+        "weights": np.full((1, len(by_seed)), _bytes(by_seed[0][0])),
+        "time": np.full((1, len(by_seed)), seconds),
         **{
-            definition.name: accounting.weighed(counted, definition, side, own_steps)
+            definition.name: np.stack(
+                [accounting.weighed(seed, definition, side, own_steps) for seed in counted], 1
+            )
             for definition in definitions
         },
     }
 
 
-def _costs_of_early(results: Sequence[ControlResult], costs: Mapping[str, Costs]) -> Costs:
+def _bytes(result: ControlResult) -> float:
+    """Return the bytes of a network's numbers: weights in the bits that they were trained in,
+    others in 32.
+    """
+    weights = sum(layer.weights for layer in result.operations.layers) if result.operations else 0
+    others = max(0, (result.parameters or 0) - weights)
+    return (weights * (result.weight_bits or 32) + others * 32) / 8
+
+
+def _costs_of_early(
+    by_seed: Sequence[Sequence[ControlResult]], costs: Mapping[str, Costs]
+) -> Costs:
     """Return the costs of the first network, and of the second where it is asked; the weights of
     both.
     """
-    exits = [result.early for result in results if result.early]
-    first, then = costs[exits[0].first], costs[exits[0].then]
-    share = statistics.fmean(early.share for early in exits)
+    exits = [[result.early for result in seed if result.early] for seed in by_seed]
+    first, then = costs[exits[0][0].first], costs[exits[0][0].then]
+    shares = np.array([statistics.fmean(early.share for early in seed) for seed in exits])
     return {
-        name: amounts + (1.0 if name == "weights" else share) * then[name]
+        name: amounts + (1.0 if name == "weights" else shares) * then[name]
         for name, amounts in first.items()
     }
 
 
 def _costs_in_time(
-    results: Sequence[ControlResult],
+    by_seed: Sequence[Sequence[ControlResult]],
     definitions: Sequence[Accounting],
     costs: Mapping[str, Costs],
 ) -> Costs:
     """Return the costs of answers after few steps, each as of a network of so many; the time is
     measured.
     """
-    exits = [result.in_time for result in results if result.in_time]
+    exits = [[result.in_time for result in seed if result.in_time] for seed in by_seed]
+    times = [result.one_image_ms for seed in by_seed for result in seed if result.one_image_ms]
     return {
-        "weights": costs[exits[0].source]["weights"],
-        "time": _seconds(results),
+        "weights": costs[exits[0][0].source]["weights"],
+        "time": np.full((1, len(by_seed)), statistics.fmean(times) / 1e3 if times else math.nan),
         **{
-            definition.name: np.sum(
+            definition.name: np.stack(
                 [
-                    share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
-                    for early in exits
-                    for share, counted in zip(early.shares, early.operations, strict=True)
-                    if counted
+                    np.mean([_after_few_steps(early, definition) for early in seed], axis=0)
+                    for seed in exits
                 ],
-                axis=0,
+                1,
             )
-            / len(exits)
             for definition in definitions
         },
     }
 
 
-def _seconds(results: Sequence[ControlResult]) -> np.ndarray:
-    """Return the mean measured seconds of an answer `[1]`."""
-    times = [result.one_image_ms for result in results if result.one_image_ms]
-    return np.array([statistics.fmean(times) / 1e3 if times else math.nan])
+def _after_few_steps(early: InTime, definition: Accounting) -> np.ndarray:
+    return np.sum(
+        [
+            share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
+            for share, counted in zip(early.shares, early.operations, strict=True)
+            if counted
+        ],
+        axis=0,
+    )
 
 
-def _side(results: Sequence[ControlResult]) -> Side:
-    counted = [result.operations for result in results if result.operations]
-    rates = [operations.totals.spikes_per_neuron_and_step for operations in counted]
-    return "other" if None in rates else "spiking"
+def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float]:
+    """Return the measured seconds of an answer by shape: the least, for the bits of weights change
+    nothing on this machine, and other work only adds.
+    """
+    times: dict[tuple[int | None, int | None], float] = {}
+    for trial in trials:
+        for result in trial.controls.values():
+            if result.member and result.operations and result.one_image_ms:
+                seconds = result.one_image_ms / 1e3
+                times[_shape(result)] = min(seconds, times.get(_shape(result), seconds))
+    return times
+
+
+def _shape(result: ControlResult) -> tuple[int | None, int | None]:
+    return result.parameters, result.num_steps
 
 
 def _entry(
@@ -265,7 +316,9 @@ def _entry(
         rate=means.mean(rates),
         num_steps=means.mean(steps),
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
-        amounts={name: _bounds(cost) for name, cost in costs.items() if np.isfinite(cost).all()},
+        amounts={
+            name: _bounds(cost[:, 0]) for name, cost in costs.items() if np.isfinite(cost).all()
+        },
     )
 
 
@@ -276,50 +329,67 @@ def _bounds(values: np.ndarray) -> Range:
 def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
-    """Compare the least costs at accuracies that both families reach, none of them below the start
-    of both curves.
+    """Compare the least costs at accuracies that both families reach by all accountings; by a
+    family of accountings where all of its curves begin at the accuracy or below.
     """
-    ends = [
-        [min(reached), max(reached)]
-        for family in (spiking, others)
-        for name in accountings
-        for corner in np.stack([network.costs[name] for network in family]).T
-        for reached in [[family[index].entry.accuracy for index in _curve(family, corner)]]
-    ]
-    lowest, top = min(low for low, _ in ends), min(high for _, high in ends)
-    levels = [round(STEP * (math.floor(top / STEP + 1e-9) - below), 3) for below in BELOW]
-    levels = [level for level in levels if level >= lowest] or [top]
+    starts: dict[Family, float] = {}
+    top = 1.0
+    for name, kind in accountings.items():
+        curves = [
+            [family[index].entry.accuracy for index in _curve(family, corner)]
+            for family in (spiking, others)
+            for corner in _corners(family, name)
+        ]
+        starts[kind.family] = max(starts.get(kind.family, 0.0), *(curve[0] for curve in curves))
+        top = min(top, *map(max, curves))
+    levels = [round(STEP * (math.floor(top / STEP + ROUNDING) - below), 3) for below in BELOW]
+    if max(levels) < min(starts.values()) <= top:
+        levels = [top]
+    begun = {
+        level: [name for name, kind in accountings.items() if starts[kind.family] <= level]
+        for level in levels
+    }
     return [
         EqualAccuracy(
             accuracy=level,
             cheapest={
-                family[0].entry.contender: _cheapest(level, family, accountings)
+                family[0].entry.contender: _cheapest(level, family, names)
                 for family in (spiking, others)
             },
             ratios=[
                 _ratio(
-                    *(name, kind.family),
+                    *(name, accountings[name].family),
                     *(costs_at(level, spiking, name), costs_at(level, others, name)),
                 )
-                for name, kind in accountings.items()
+                for name in names
             ],
         )
-        for level in levels
+        for level, names in begun.items()
+        if names
     ]
+
+
+def _corners(family: Sequence[Network], accounting_name: str) -> np.ndarray:
+    """Return the costs of all members as measured `[corners, members]`."""
+    return np.stack([network.costs[accounting_name][:, 0] for network in family], 1)
 
 
 def _cheapest(level: float, family: Sequence[Network], accountings: Iterable[str]) -> str:
     """Return the title of the network that is the cheapest of this accuracy by most accountings."""
     found = Counter(
-        next(index for index in _curve(family, corner) if family[index].entry.accuracy >= level)
+        next(
+            index
+            for index in _curve(family, corner)
+            if family[index].entry.accuracy >= level - ROUNDING
+        )
         for name in accountings
-        for corner in np.stack([network.costs[name] for network in family]).T
+        for corner in _corners(family, name)
     )
     return family[found.most_common(1)[0][0]].entry.title
 
 
 def _is_priced(network: Network, accounting_name: str) -> bool:
-    costs = network.costs[accounting_name]
+    costs = network.costs[accounting_name][:, 0]
     return bool(np.isfinite(costs).all() and (costs > 0).all())
 
 
@@ -327,8 +397,8 @@ def costs_at(level: float, family: Sequence[Network], accounting_name: str) -> n
     """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a family's curve: infinity
     where the curve ends below, and the least cost where it begins above.
     """
-    costs = np.stack([network.costs[accounting_name] for network in family])
-    return np.stack([_on_curve(level, family, corner) for corner in costs.T])
+    costs = np.stack([network.costs[accounting_name] for network in family], 1)
+    return np.stack([_on_curve(level, family, corner) for corner in costs])
 
 
 def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
@@ -342,15 +412,20 @@ def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
 
 
 def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.ndarray:
-    curve = _curve(family, costs)
+    """Return the costs `[1 + DRAWS]` of an accuracy from those of all members `[members, 1 +
+    DRAWS]`.
+    """
+    curve = _curve(family, costs[:, 0])
     # A dearer network is not taken where it is worse.
     reached = np.maximum.accumulate([family[index].accuracies for index in curve])
     of_curve = costs[curve]
+    level -= ROUNDING
     at = np.argmax(reached >= level, axis=0)
     before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
     low, high = reached[before, draws], reached[at, draws]
     share = (level - low) / np.where(high > low, high - low, np.inf)
-    cost = of_curve[before] + np.where(at > 0, share, 0) * (of_curve[at] - of_curve[before])
+    start, end = of_curve[before, draws], of_curve[at, draws]
+    cost = start + np.where(at > 0, share, 0) * (end - start)
     return np.where(reached[-1] >= level, cost, np.inf)
 
 
@@ -375,35 +450,37 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
 
 
 def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> Iterator[BreakEven]:
-    """Yield the accountings by which a rate of spikes exists that makes both sides even."""
-    both = [
-        (trial.seed, trial.operations, trial.controls[BIT_MATCHED].operations)
-        for trial in trials
-        if BIT_MATCHED in trial.controls
-    ]
-    for definition in definitions if len(both) == len(trials) else ():
-        found = [
-            (seed, accounting.break_even_rate(spiking, other, definition))
-            for seed, spiking, other in both
-            if spiking and other
-        ]
-        by_seed: dict[int, list[float]] = {}
-        for seed, threshold in found:
-            if threshold:
-                by_seed.setdefault(seed, []).append(threshold.value)
-        if not by_seed or sum(map(len, by_seed.values())) < len(trials):
-            continue
+    """Yield by accounting the rates of spikes that make both sides even; nothing for networks
+    without spikes, or without a bit-matched one.
+    """
+    both: dict[int, list[tuple[Operations, Operations]]] = {}
+    measured: list[float] = []
+    for trial in trials:
+        other = trial.controls[BIT_MATCHED].operations if BIT_MATCHED in trial.controls else None
+        rate = trial.operations and trial.operations.totals.spikes_per_neuron_and_step
+        if not trial.operations or not other or not rate:
+            return
+        both.setdefault(trial.seed, []).append((trial.operations, other))
+        measured.append(rate)
+    for definition in definitions:
         # Folds of a seed share most of their training images: they count as one.
-        rates = list(map(statistics.fmean, by_seed.values()))
-        mean, interval = statistics.fmean(rates), None
-        if len(rates) > 1:
-            half = float(student(0.025, len(rates) - 1)) * statistics.stdev(rates)
-            half /= math.sqrt(len(rates))
-            interval = Range(low=max(0.0, mean - half), high=mean + half)
+        ends = np.array(
+            [
+                np.mean([accounting.even_rates(*pair, definition) for pair in pairs], 0)
+                for pairs in both.values()
+            ]
+        )
+        if np.isnan(ends).any():
+            continue
+        interval, mean = None, ends.mean(0)
+        if len(ends) > 1:
+            half = student(0.025, len(ends) - 1) * ends.std(0, ddof=1) / math.sqrt(len(ends))
+            low, high = float(mean[0] - half[0]), float(mean[1] + half[1])
+            interval = Range(low=max(0.0, low), high=min(accounting.HIGHEST_RATE, high))
         yield BreakEven(
             accounting=definition.name,
             family=definition.family,
-            measured=statistics.fmean(threshold.now for _, threshold in found if threshold),
-            rate=mean,
+            measured=statistics.fmean(measured),
+            rate=_bounds(mean),
             ci95=interval,
         )

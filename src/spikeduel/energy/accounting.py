@@ -438,15 +438,28 @@ def weighed(
     return _summed(spiking if side == "spiking" else other, definition, amounts)[0]
 
 
-def break_even_rate(
+def even_rates(
     spiking: Operations, other: Operations, definition: Accounting
-) -> Threshold | None:
-    """Return the spikes per neuron and step nearest to those measured at which the answer changes;
-    None if none within `LOWEST_RATE` and `HIGHEST_RATE` does.
+) -> tuple[float, float]:
+    """Return the least and most spikes per neuron and step at which both networks take the same, by
+    the ends of constants' ranges: 0 where the spiking one takes more at any rate, 1 where it takes
+    less at any; NaN for a formula that gives no amounts.
     """
     pair = CountedPair([spiking], [other])
-    ours, others = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
-    return _threshold(pair, definition, "rate", int(_cheaper(ours, others)[0]))
+    rates = np.geomspace(LOWEST_RATE, HIGHEST_RATE, _TRIED)
+    ours, others = _weighed(pair, definition, pair.moved("rate", rates[:, None]))
+    if not (np.isfinite(ours).all() and np.isfinite(others).all() and others.all()):
+        return math.nan, math.nan
+    more, even = ours > others, []
+    for corner in range(more.shape[1]):
+        at = int(np.argmax(more[:, corner]))
+        if not at:
+            even.append(0.0 if more[0, corner] else HIGHEST_RATE)
+            continue
+        before, after = (ours - others)[at - 1 : at + 1, corner]
+        share = before / (before - after)
+        even.append(float(rates[at - 1] + share * (rates[at] - rates[at - 1])))
+    return min(even), max(even)
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -54,13 +54,17 @@ class EqualAccuracy(Frozen):
 
 class BreakEven(Frozen):
     """Spikes per neuron and step at which a spiking contender takes as much as its bit-matched
-    network, by one accounting: mean over seeds, with a 95 % interval from two on.
+    network, by one accounting.
+
+    `rate`: over the accounting's own ranges, mean over seeds; below its low end the contender takes
+    less, above its high end more: 0 where more at any rate, 1 where less at any. `ci95`: from two
+    seeds on, of both ends.
     """
 
     accounting: str
     family: Family
     measured: Amount
-    rate: Amount
+    rate: Range
     ci95: Range | None
 
 

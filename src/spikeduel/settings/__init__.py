@@ -121,7 +121,7 @@ class Experiment:
         bool,
         setting(
             "Make every contender cheaper in steps, and say who takes less at equal accuracy.",
-            "A family of twelve networks for each contender, with weights of 8 bits or fewer. "
+            "A family of fifteen networks for each contender, with weights of 8 bits or fewer. "
             "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
             "channels and bits; both exit early. Each goes on from the weights of a dearer one, "
             "so that all takes three to four times as long as the contenders alone.",

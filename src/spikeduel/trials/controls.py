@@ -353,6 +353,13 @@ MEMBERS: dict[str, Control] = {
     "eighth_channels": _member(
         "an eighth of the channels", "an eighth as wide", "quarter_channels", fewer_channels=8
     ),
+    "eighth_channels_4_bits": _member(
+        "an eighth of the channels, 4 bits",
+        "an eighth as wide, weights of 4 bits",
+        "eighth_channels",
+        weight_bits=4,
+        fewer_channels=8,
+    ),
     "half_channels_2_bits": _member(
         "half the channels, 2 bits",
         "half as wide, weights of 2 bits",
@@ -379,14 +386,6 @@ MEMBERS: dict[str, Control] = {
         "spikes cost four times as much loss",
         "fewer_spikes",
         spike_penalty=FEW,
-        weight_bits=4,
-    ),
-    "few_spikes_half_steps": _member(
-        "few spikes, half the steps, 4 bits",
-        "spikes cost as much, in half as many time steps",
-        "few_spikes",
-        spike_penalty=FEW,
-        steps=0.5,
         weight_bits=4,
     ),
     "few_spikes_half_channels": _member(
@@ -416,20 +415,28 @@ MEMBERS |= {
     "early_exit": _early("quarter_channels", "8_bits"),
     "early_exit_narrow": _early("eighth_channels", "half_channels"),
     "early_exit_4_bits": _early("quarter_channels_4_bits", "4_bits"),
-    "early_exit_few_spikes": _early("few_spikes_half_channels", "fewer_spikes"),
+    "early_exit_half_4_bits": _early("quarter_channels_4_bits", "half_channels_4_bits"),
+    "early_exit_narrow_4_bits": _early("eighth_channels_4_bits", "half_channels_4_bits"),
     "twice_steps_until_sure": _in_time("twice_steps"),
     "fewer_spikes_until_sure": _in_time("fewer_spikes"),
+    "half_channels_until_sure": _in_time("half_channels"),
+    "quarter_channels_until_sure": _in_time("quarter_channels"),
 }
 
 
+OF_BOTH = "8_bits", "4_bits", "half_channels", "quarter_channels", "early_exit"
+"""Members of both families."""
+
+
 def members_of(is_spiking: bool) -> dict[str, Control]:
-    """Return the members of a family with spikes, or of one without: nine that are trained, and
-    three that exit early.
+    """Return the members of a family with spikes, or of one without: ten that are trained, and
+    five that exit early.
     """
+    of_spiking = ("steps", "spikes", "until_sure")
     return {
         name: member
         for name, member in MEMBERS.items()
-        if name in ("8_bits", "4_bits") or is_spiking == ("steps" in name or "spikes" in name)
+        if name in OF_BOTH or is_spiking == any(part in name for part in of_spiking)
     }
 
 

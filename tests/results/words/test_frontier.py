@@ -3,8 +3,8 @@
 import pytest
 
 from spikeduel.results.costs import Range
-from spikeduel.results.frontier import EqualAccuracy, FrontierPair, RatioAt
-from spikeduel.results.words.frontier import at_equal_accuracy, takes
+from spikeduel.results.frontier import BreakEven, EqualAccuracy, FrontierPair, RatioAt
+from spikeduel.results.words.frontier import at_equal_accuracy, end_of, even_rate, takes
 
 
 def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
@@ -47,7 +47,33 @@ def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
         at=[EqualAccuracy(accuracy=0.99, ratios=ratios, cheapest=cheapest)],
     )
     assert at_equal_accuracy(pair) == (
-        "For 99.0 % accuracy or more, lif takes 2 to 16 times the energy of relu with memory on "
+        "At 99.0 % accuracy, lif takes 2 to 16 times the energy of relu with memory on "
         "both sides (more), 0.53 to 4.2 by arithmetic alone (depends) and 6 times the bytes of "
-        "weights (more). Cheapest there: lif (4 bits) and relu (half the channels)."
+        "weights (more). Cheapest there by most costs: lif (4 bits) and relu (half the channels)."
     )
+
+
+def test_families_that_meet_nowhere_have_a_sentence():
+    pair = FrontierPair(spiking="lif", other="relu", at=[])
+    assert at_equal_accuracy(pair) == "The networks of lif and relu have no accuracy in common."
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.2, 0.2, "0.200"),
+        (0.03, 0.35, "0.030 to 0.350"),
+        (1, 1, "less at any"),
+        (0, 0, "more at any"),
+        (0, 1, "open at any"),
+        (0, 0.4, "0.000 to 0.400"),
+    ],
+)
+def test_break_even_rates_over_ranges(low, high, said):
+    rate = Range(low=low, high=high)
+    found = BreakEven(accounting="a", family="chip", measured=0.1, rate=rate, ci95=None)
+    assert even_rate(found) == said
+
+
+def test_an_interval_beyond_all_networks_says_whose():
+    assert (end_of(0.1234, "lif"), end_of(None, "lif")) == ("0.123", "lif not reached")

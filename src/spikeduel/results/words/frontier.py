@@ -47,8 +47,8 @@ RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("accounting", lambda row: row[3], is_text=True),
     Column("counts", lambda row: row[2].family, is_text=True),
     Column("ratio", lambda row: row[2].ratio, ratio),
-    Column("95 % from", lambda row: row[2].low, "{:.3g}".format, unknown="0"),
-    Column("to", lambda row: row[2].high, "{:.3g}".format, unknown="not reached"),
+    Column("95 % from", lambda row: end_of(row[2].low, row[0].other), is_text=True),
+    Column("to", lambda row: end_of(row[2].high, row[0].spiking), is_text=True),
     Column(
         "takes less",
         lambda row: {"spiking": row[0].spiking, "other": row[0].other, None: "open"}[
@@ -62,9 +62,16 @@ BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven, str]]] = [
     Column("accounting", lambda row: row[2], is_text=True),
     Column("counts", lambda row: row[1].family, is_text=True),
     Column("measured rate", lambda row: row[1].measured, "{:.3f}".format),
-    Column("break-even rate", lambda row: row[1].rate, "{:.3f}".format),
-    Column("95 %", lambda row: row[1].ci95, ratio, unknown="one seed"),
+    Column("break-even rate", lambda row: even_rate(row[1]), is_text=True),
+    Column("95 %", lambda row: row[1].ci95, ratio, "over seeds, from two on", unknown="–"),
 ]
+
+
+def end_of(interval_end: float | None, contender: str) -> str:
+    """Return an end of an interval; None is where redrawn networks of `contender` do not reach the
+    accuracy.
+    """
+    return f"{contender} not reached" if interval_end is None else f"{interval_end:.3g}"
 
 
 def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
@@ -93,6 +100,18 @@ def takes(ratios: list[RatioAt]) -> str:
     return "less" if sides == {"spiking"} else "more" if sides == {"other"} else "open"
 
 
+def even_rate(found: BreakEven) -> str:
+    """Return the break-even rate, over the accounting's ranges."""
+    at_any: dict[tuple[float, float], str] = {
+        (1, 1): "less at any",
+        (0, 0): "more at any",
+        (0, 1): "open at any",
+    }
+    low, high = f"{found.rate.low:.3f}", f"{found.rate.high:.3f}"
+    shown = low if low == high else f"{low} to {high}"
+    return at_any.get((found.rate.low, found.rate.high), shown)
+
+
 def times(bounds: Range) -> str:
     """Return a range of ratios in two digits."""
     low, high = (f"{end:,.0f}" if end >= 100 else f"{end:.2g}" for end in (bounds.low, bounds.high))
@@ -101,16 +120,22 @@ def times(bounds: Range) -> str:
 
 def at_equal_accuracy(pair: FrontierPair) -> str:
     """Return the ratios at the highest accuracy that both families reach."""
+    if not pair.at:
+        return f"The networks of {pair.spiking} and {pair.other} have no accuracy in common."
     at = pair.at[0]
     told: list[str] = []
     for family, ratios in by_family(at).items():
-        energy = f"{'' if told else f'times the energy of {pair.other} '}{FAMILY_TITLES[family]}"
-        what = {"measured": "times as long", "size": "times the bytes of weights"}
+        named = "" if told else f" {'as' if family == 'measured' else 'of'} {pair.other}"
+        energy = f"{'' if told else f'times the energy{named} '}{FAMILY_TITLES[family]}"
+        what = {
+            "measured": f"times as long{named}",
+            "size": f"times the bytes of weights{named}",
+        }
         told.append(f"{times(whole(ratios))} {what.get(family, energy)} ({takes(ratios)})")
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
-    there = f" Cheapest there: {listed(cheapest)}." if cheapest else ""
+    there = f" Cheapest there by most costs: {listed(cheapest)}." if cheapest else ""
     takes_so = f"{pair.spiking} takes {listed(told)}."
-    return f"For {per_cent(at.accuracy)} accuracy or more, {takes_so}{there}"
+    return f"At {per_cent(at.accuracy)} accuracy, {takes_so}{there}"
 
 
 def frontier(results: Results) -> str:
@@ -129,7 +154,7 @@ def frontier(results: Results) -> str:
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
     rule = (
         "More and less hold by all accountings, beyond their 95 % intervals; it depends where some "
-        "show less and others more."
+        "show less and others more, and is open otherwise."
     )
     reservations = [
         *([rule] if found.pairs else []),
