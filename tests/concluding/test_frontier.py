@@ -12,11 +12,11 @@ from made_trials import trial
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.frontier import (
     DRAWS,
+    Draws,
     Network,
     at_equal_accuracy,
     break_even,
     costs_at,
-    draws_of,
     frontier,
 )
 from spikeduel.energy import accounting, scaled
@@ -162,19 +162,22 @@ def test_seeds_that_cost_differently_widen_the_interval():
 @pytest.mark.parametrize(("num_seeds", "student"), [(4, 3.182), (6, 2.571), (10, 2.262)])
 def test_drawn_means_have_the_interval_of_student(num_seeds, student):
     answers = SimpleNamespace(truth=np.arange(20), groups=None, classes=None)
-    seeds, images = draws_of(answers, num_seeds)
-    values = np.random.default_rng(1).normal(size=num_seeds)
-    expected = student / 1.96 * values.std(ddof=1) / np.sqrt(num_seeds)
-    assert (seeds @ values).std() == pytest.approx(expected, rel=0.1)
-    assert seeds.sum(1) == pytest.approx(1)
-    assert images.sum(1) == pytest.approx(1)
+    drawn = Draws(answers, range(num_seeds))
+    costs = np.random.default_rng(1).normal(loc=100, size=(1, num_seeds))
+    means = drawn.costs(costs)[0]
+    assert means[0] == pytest.approx(costs.mean())
+    expected = student / 1.96 * costs.std(ddof=1) / np.sqrt(num_seeds)
+    assert (drawn.seeds[1:] @ costs[0]).std() == pytest.approx(expected, rel=0.1)
+    assert means.min() >= costs.min()
+    assert drawn.seeds.sum(1) == pytest.approx(1)
+    assert drawn.images.sum(1) == pytest.approx(1)
     # Of few seeds, nothing is said but of these trainings.
-    assert draws_of(answers, 3)[0] == pytest.approx(1 / 3)
+    assert Draws(answers, range(3)).seeds == pytest.approx(1 / 3)
 
 
 SEEDS, FOLDS = (3, 0, 2, 1), (0, 1)
 SHARES = {(seed, fold): 0.1 * (1 + seed + 5 * fold) for seed in SEEDS for fold in FOLDS}
-"""Of images that the second network is asked for, by seed and fold."""
+"""Shares of images that the second network is asked for, by seed and fold."""
 
 
 def counted(seed, fold, times):

@@ -196,7 +196,7 @@ def test_no_rate_makes_even_where_one_side_takes_less_at_any():
 
 
 def test_a_network_of_few_bits_is_charged_these_by_yan_et_al():
-    """One as trained has the bits of a count of spikes: 3 of T = 4."""
+    """Without few bits, a network has those of a count of spikes: 3 of T = 4."""
     activations = {"steps": 4, "side": "other", "macs": 1}
     few = {"quantised": 1, "activation_bits": 8, "trained_bits": 4}
     least, most = amount("yan", **activations)

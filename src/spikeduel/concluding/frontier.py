@@ -52,6 +52,43 @@ DRAWS]`, as measured and by draw.
 """
 
 
+class Draws:
+    """Seeds and images, or groups of them, drawn again.
+
+    `seeds` `[1 + DRAWS, S]`, `images` `[DRAWS, N]`: shares; the first ones of seeds are alike.
+    Shares of seeds are spread so that 95 % of a mean's draws span its interval by Student's t;
+    fewer than `FEWEST_SEEDS` are not drawn: what they show holds for these trainings alone.
+    """
+
+    def __init__(self, answers: Answers, seeds: Sequence[int]) -> None:
+        self.answers, self.names = answers, seeds
+        generator, size, number = np.random.default_rng(0), len(answers.truth), len(seeds)
+        cluster = numbered(answers.groups)
+        cluster = np.arange(size) if cluster is None else cluster
+        num_groups, wider = int(cluster.max()) + 1, 0.0
+        times = generator.multinomial(number, np.full(number, 1 / number), DRAWS)
+        groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
+        images = groups[:, cluster] * weights_of(answers.classes, size).astype(np.float32)
+        self.images = images / images.sum(1, keepdims=True)
+        if number >= FEWEST_SEEDS:
+            quantiles = student(0.025, np.array([number - 1, math.inf]))
+            wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
+        self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
+
+    def accuracies(self, contender: str, member: str) -> np.ndarray:
+        """Return its accuracies `[1 + DRAWS]`, as measured and by draw."""
+        right = self.answers.right(self.names, contender, member)
+        measured = (weights_of(self.answers.classes, right.shape[1]) * right).mean()
+        drawn = ((self.images @ right.T.astype(np.float32)) * self.seeds[1:]).sum(1)
+        return np.append(measured, drawn.clip(0, 1))
+
+    def costs(self, by_seed: np.ndarray) -> np.ndarray:
+        """Return costs `[corners, 1 + DRAWS]` from `[corners, S]`. Drawn wider, a mean can lie
+        below the cheapest seed: that one is the least.
+        """
+        return np.maximum(by_seed @ self.seeds.T, by_seed.min(1, keepdims=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A member: its entry, and its accuracies `[1 + DRAWS]`, as measured and by draw."""
@@ -78,36 +115,11 @@ def frontier(
     }
     spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
     num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
-    seeds_drawn, images_drawn = draws_of(answers, len(seeds))
-    families: dict[str, list[Network]] = {}
-    shares = np.vstack([np.full(len(seeds), 1 / len(seeds)), seeds_drawn])
-    for name, of_name in by_contender.items():
-        families[name], costs, times = [], dict[str, Costs](), _times(of_name)
-        for member, results in _members(of_name).items():
-            right = answers.right(seeds, name, member)
-            drawn = ((images_drawn @ right.T.astype(np.float32)) * seeds_drawn).sum(1)
-            accuracy = (weights_of(answers.classes, right.shape[1]) * right).mean()
-            if not _built_on(results[0]) <= costs.keys():
-                continue
-            by_seed = [
-                [one for trial, one in zip(of_name, results, strict=True) if trial.seed == seed]
-                for seed in seeds
-            ]
-            if results[0].early is not None:
-                costs[member] = _costs_of_early(by_seed, costs)
-            elif results[0].in_time is not None:
-                costs[member] = _costs_in_time(by_seed, definitions, costs)
-            else:
-                seconds = times.get(_shape(results[0]), math.nan)
-                costs[member] = _costs(by_seed, definitions, num_steps, seconds)
-            accuracies = np.append(accuracy, drawn.clip(0, 1))
-            # Drawn wider, a mean can lie below the cheapest seed.
-            of_draws = {
-                cost: np.maximum(values @ shares.T, values.min(1, keepdims=True))
-                for cost, values in costs[member].items()
-            }
-            entry = _entry(of_name[0], member, results, accuracies, of_draws, len(answers.truth))
-            families[name].append(Network(entry, accuracies, of_draws))
+    drawn = Draws(answers, seeds)
+    families = {
+        name: _family(of_name, drawn, definitions, num_steps)
+        for name, of_name in by_contender.items()
+    }
     every = [network for family in families.values() for network in family]
     if not every:
         return None
@@ -139,6 +151,32 @@ def frontier(
     )
 
 
+def _family(
+    trials: Sequence[Trial], drawn: Draws, definitions: Sequence[Accounting], num_steps: int
+) -> list[Network]:
+    """Return the members of a contender that all of its trials have."""
+    family, costs, times = [], dict[str, Costs](), _times(trials)
+    for member, results in _members(trials).items():
+        if not _built_on(results[0]) <= costs.keys():
+            continue
+        by_seed = [
+            [one for trial, one in zip(trials, results, strict=True) if trial.seed == seed]
+            for seed in drawn.names
+        ]
+        if results[0].early is not None:
+            costs[member] = _costs_of_early(by_seed, costs)
+        elif results[0].in_time is not None:
+            costs[member] = _costs_in_time(by_seed, definitions, costs)
+        else:
+            seconds = times.get(_shape(results[0]), math.nan)
+            costs[member] = _costs(by_seed, definitions, num_steps, seconds)
+        accuracies = drawn.accuracies(trials[0].contender, member)
+        of_draws = {name: drawn.costs(cost) for name, cost in costs[member].items()}
+        entry = _entry(trials[0], member, results, accuracies, of_draws, len(drawn.answers.truth))
+        family.append(Network(entry, accuracies, of_draws))
+    return family
+
+
 def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
     """Return the counted members that all trials have, by name."""
     by_name = {
@@ -164,26 +202,6 @@ def _built_on(result: ControlResult) -> set[str]:
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
     gaps = [gap for trial in trials for gap in trial.missing_controls.values()]
     return {gap.title: gap.reason for gap in gaps if gap.member}
-
-
-def draws_of(answers: Answers, num_seeds: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how often each seed `[DRAWS, S]` and each image `[DRAWS, N]` is drawn, as shares.
-
-    Shares of seeds are spread so that 95 % of a mean's draws span its interval by Student's t;
-    fewer than `FEWEST_SEEDS` are not drawn: what they show holds for these trainings alone.
-    """
-    generator, size = np.random.default_rng(0), len(answers.truth)
-    cluster = numbered(answers.groups)
-    cluster = np.arange(size) if cluster is None else cluster
-    num_groups = int(cluster.max()) + 1
-    seeds = generator.multinomial(num_seeds, np.full(num_seeds, 1 / num_seeds), DRAWS)
-    groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
-    images = groups[:, cluster] * weights_of(answers.classes, size).astype(np.float32)
-    wider = 0.0
-    if num_seeds >= FEWEST_SEEDS:
-        quantiles = student(0.025, np.array([num_seeds - 1, math.inf]))
-        wider = math.sqrt(num_seeds / (num_seeds - 1)) * float(quantiles[0] / quantiles[1])
-    return (1 + wider * (seeds - 1)) / num_seeds, images / images.sum(1, keepdims=True)
 
 
 def _costs(

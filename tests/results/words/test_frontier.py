@@ -1,4 +1,4 @@
-"""What the accountings of a family show together."""
+"""Words for what families of accountings show."""
 
 import pytest
 
