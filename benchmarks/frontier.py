@@ -2,7 +2,7 @@
 cheaper networks.
 
     python benchmarks/frontier.py --data NAME=PATH … [--only NAME …] [--seeds N] [--minutes M]
-        [--limit N] [--folds N] [--threads N] [--runs DIR]
+        [--limit N] [--folds N] [--threads N] [--jobs N] [--runs DIR]
     python benchmarks/frontier.py --write
 
 NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. What the
@@ -44,6 +44,7 @@ from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain, write_json
+from spikeduel.trials.jobs import Processes, Workers
 from tables import TEMPLATES, at_equal, mean
 
 HERE = Path(__file__).parent
@@ -64,6 +65,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--folds", type=int, help="so that every image is a test image once")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, a thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs/frontier"))
     parser.add_argument("--write", action="store_true", help="make docs/frontier.md")
     options = parser.parse_args()
@@ -87,8 +89,9 @@ def main() -> None:
             limit=None if options.folds else options.limit or experiment.limit,
             folds=options.folds,
         )
-        made = compare(experiment, options.runs / name, options.runs / "store", TerminalProgress())
-        results = made.results
+        place = options.runs / name, options.runs / "store", TerminalProgress()
+        with Processes(options.jobs, 1) if options.jobs > 1 else Workers() as workers:
+            results = compare(experiment, *place, workers=workers).results
         known = files.read_json(RESULT) if RESULT.is_file() else {}
         entry = {
             "settings": {
