@@ -55,7 +55,7 @@ DRAWS]`, as measured and by draw.
 class Draws:
     """Seeds and images, or groups of them, drawn again.
 
-    `seeds` `[1 + DRAWS, S]`, `images` `[DRAWS, N]`: shares; the first ones of seeds are alike.
+    `seeds` `[1 + DRAWS, S]`, `images` `[DRAWS, N]`: shares; in the first row all seeds count alike.
     Shares of seeds are spread so that 95 % of a mean's draws span its interval by Student's t;
     fewer than `FEWEST_SEEDS` are not drawn: what they show holds for these trainings alone.
     """
@@ -76,7 +76,7 @@ class Draws:
         self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
 
     def accuracies(self, contender: str, member: str) -> np.ndarray:
-        """Return its accuracies `[1 + DRAWS]`, as measured and by draw."""
+        """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
         right = self.answers.right(self.names, contender, member)
         measured = (weights_of(self.answers.classes, right.shape[1]) * right).mean()
         drawn = ((self.images @ right.T.astype(np.float32)) * self.seeds[1:]).sum(1)
@@ -91,7 +91,7 @@ class Draws:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A member: its entry, and its accuracies `[1 + DRAWS]`, as measured and by draw."""
+    """A member: entry, accuracies `[1 + DRAWS]` as measured and by draw, and costs."""
 
     entry: Member
     accuracies: np.ndarray
