@@ -21,7 +21,7 @@ from spikeduel.measuring import MEASURES
 from spikeduel.measuring.answers import Asked, ask
 from spikeduel.networks import models
 from spikeduel.spiking.random_keys import seeded
-from spikeduel.system import files, hardware, load
+from spikeduel.system import hardware, load, typed
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import write_json
 from spikeduel.trials.evaluating import trained_on
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    document = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
+    document = typed.read_json(RESULT, dict) if RESULT.exists() else {"models": {}}
     for each in given.models:
         name, _, path = each.partition("=")
         found = compared(path, given.data_dir, given.rounds)

@@ -19,7 +19,7 @@ from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import ask
 from spikeduel.settings.recipes import EMBEDDED, RECIPES
-from spikeduel.system import files
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
@@ -59,7 +59,7 @@ def main() -> None:
             if (made.card.contender, made.card.seed) == (contender, seed)
         )
         record = trial.run(made, prepared, store, progress, test=False)
-        model = trial.load(made, store)
+        model = trial.load_of(made.key, made, store)
         test = EvaluationBatches(*prepared.held, split.test)
         row: dict[str, Any] = {
             "recipe": name,
@@ -74,7 +74,7 @@ def main() -> None:
         result["environment"] = record.environment
         result["rows"].append(row)
         print(row, flush=True)
-        write_json(RESULT, {**files.read_json(RESULT), options.dataset: result})
+        write_json(RESULT, {**typed.read_json(RESULT, dict), options.dataset: result})
 
 
 def exported(model: Any, experiment: Any, store: Store) -> Any:

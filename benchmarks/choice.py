@@ -222,7 +222,7 @@ def lost_without_time(seeds: int, repeats: int, progress: TerminalProgress) -> d
             None,
         )
         before += loss.lost == "some"
-        now += loss.lost == "some" and loss.conclusive
+        now += loss.lost == "some" and loss.found.enough_seeds
     return {"said_before": before / repeats, "said_now": now / repeats}
 
 

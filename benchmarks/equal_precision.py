@@ -14,7 +14,7 @@ from pathlib import Path
 
 from spikeduel.comparing import compare
 from spikeduel.settings.recipes import RECIPES
-from spikeduel.system import files
+from spikeduel.system import typed
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain, write_json
@@ -55,7 +55,7 @@ def main() -> None:
             },
             "in_whole_numbers": plain(made.results.comparison.equal_precision),
         }
-        known = files.read_json(RESULT) if RESULT.is_file() else {}
+        known = typed.read_json(RESULT, dict) if RESULT.is_file() else {}
         write_json(RESULT, {**known, options.dataset: rows})
 
 

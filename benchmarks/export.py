@@ -18,7 +18,7 @@ from typing import Any
 
 from spikeduel.exchange import exporting
 from spikeduel.networks import models
-from spikeduel.system import files, hardware
+from spikeduel.system import hardware, typed
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import plain, write_json
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--data-dir")
     given = parser.parse_args()
-    document = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
+    document = typed.read_json(RESULT, dict) if RESULT.exists() else {"models": {}}
     for each in given.models:
         name, _, path = each.partition("=")
         document["environment"] = hardware.environment(Compute("cpu", "32"))

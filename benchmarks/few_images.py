@@ -32,7 +32,7 @@ from spikeduel.measuring.correctness import (
 )
 from spikeduel.networks import models
 from spikeduel.networks.models import Model
-from spikeduel.system import files, hardware
+from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import write_json
@@ -194,7 +194,7 @@ def main() -> None:
     parser.add_argument("--data-dir")
     parser.add_argument("--repeats", type=int, default=300)
     given = parser.parse_args()
-    document = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
+    document = typed.read_json(RESULT, dict) if RESULT.exists() else {"models": {}}
     for each in given.models:
         name, _, path = each.partition("=")
         found = simulated(models.load_model(path), given.data_dir, given.repeats)

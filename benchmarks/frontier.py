@@ -39,7 +39,7 @@ from spikeduel.results.words.frontier import (
     takes,
 )
 from spikeduel.settings import studies
-from spikeduel.system import files
+from spikeduel.system import typed
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed
@@ -92,7 +92,7 @@ def main() -> None:
         place = options.runs / name, options.runs / "store", TerminalProgress()
         with Processes(options.jobs, 1) if options.jobs > 1 else Workers() as workers:
             results = compare(experiment, *place, workers=workers).results
-        known = files.read_json(RESULT) if RESULT.is_file() else {}
+        known = typed.read_json(RESULT, dict) if RESULT.is_file() else {}
         entry = {
             "settings": {
                 setting: getattr(experiment, setting)
@@ -121,7 +121,7 @@ def main() -> None:
 
 def write() -> None:
     """Write the page and its figures."""
-    for name, entry in files.read_json(RESULT).items():
+    for name, entry in typed.read_json(RESULT, dict).items():
         drawn = costs.frontier(msgspec.convert(entry["frontier"], Frontier), COLOURS)
         with tempfile.TemporaryDirectory() as folder:
             drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
@@ -132,7 +132,7 @@ def write() -> None:
 
 def page() -> str:
     """Return docs/frontier.md."""
-    sets = files.read_json(RESULT)
+    sets = typed.read_json(RESULT, dict)
     for entry in sets.values():
         entry["found"] = msgspec.convert(entry["frontier"], Frontier)
     return TEMPLATES.get_template("frontier.md.j2").render(

@@ -34,8 +34,7 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.auditing import examine
-from spikeduel.auditing import labels as judging
+from spikeduel.auditing import examine, labels as judging
 from spikeduel.auditing.context import AuditContext
 from spikeduel.data import Prepared
 from spikeduel.results.audit import SuspectLabel

@@ -36,7 +36,7 @@ from spikeduel.exchange import exporting
 from spikeduel.networks.preprocessing import unpacked
 from spikeduel.settings.recipes import events
 from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.system import files, hardware
+from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute, compute_on
 from spikeduel.system.progress import Progress, TerminalProgress
 from spikeduel.system.typed import write_json
@@ -121,7 +121,7 @@ def main() -> None:
     compute_on(1)
     progress = TerminalProgress()
     graph = Graph(options.graph)
-    document = files.read_json(RESULT) if options.only else {"rules": {}}
+    document = typed.read_json(RESULT, dict) if options.only else {"rules": {}}
     document["environment"] = hardware.environment(Compute("cpu", "32"))
     document["nir"] = hardware.package_version("nir")
     for name in options.only or RULES:

@@ -26,7 +26,11 @@ from typing import Any
 
 from spikeduel.comparing import conclude, prepare
 from spikeduel.settings.recipes import matched
-from spikeduel.system import hardware, typed
+from spikeduel.system import (
+    hardware,
+    load,
+    typed,
+)
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.trials.jobs import Job, Workers
@@ -53,7 +57,7 @@ def main() -> None:
     ways = [
         "serial",
         "jobs 1",
-        *(f"jobs {n}" for n in (2, 4) if n <= len(hardware.cores())),
+        *(f"jobs {n}" for n in (2, 4) if n <= len(load.cores())),
         "ray 1",
         "ray 2",
         "ray 4",
@@ -117,7 +121,7 @@ def alone(way: str, given: argparse.Namespace) -> dict[str, Any]:
         str(given.epochs),
     ]
     if way == "serial" and hasattr(os, "sched_setaffinity"):
-        command = ["taskset", "-c", str(hardware.cores()[-1]), *command]
+        command = ["taskset", "-c", str(load.cores()[-1]), *command]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -41,7 +41,7 @@ from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.neurons import ALIF, LIF, Neuron
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout
-from spikeduel.system import files, hardware
+from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain, write_json
 from spikeduel.trials import evaluating
@@ -147,7 +147,9 @@ def main() -> None:
         row = compared(model, torch.from_numpy(images), labels, options.sanafe)
         name = " ".join([dataset, row["contender"], row["encoding"], row["reset"]])
         print(f"{name}: {json.dumps(row, indent=1)}", flush=True)
-        document: dict[str, Any] = files.read_json(RESULT) if RESULT.exists() else {"models": {}}
+        document: dict[str, Any] = (
+            typed.read_json(RESULT, dict) if RESULT.exists() else {"models": {}}
+        )
         document["models"][name] = row
         document["environment"] = hardware.environment(hardware.resolve())
         write_json(RESULT, document)
@@ -382,7 +384,7 @@ def on_chip(network: Network, num_steps: int, python: Path) -> tuple[Spikes, dic
         if run.returncode:
             problem = (run.stderr or run.stdout).strip().splitlines()[-1:]
             raise InputError(f"{python}: SANA-FE failed ({' '.join(problem)}): pip install sanafe")
-        answer = files.read_json(Path(folder) / "answer.json")
+        answer = typed.read_json(Path(folder) / "answer.json", dict)
         events = np.fromfile(Path(folder) / "spikes.bin", np.int32).reshape(-1, 4)
     spikes = [np.zeros((num_steps, num_images, len(x.bias)), bool) for x in network.layers[:-1]]
     for place, layer in enumerate(spikes):

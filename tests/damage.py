@@ -1,7 +1,6 @@
 """Hypothesis strategies that damage what is valid: bytes, and the values of a JSON document."""
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 
 from spikeduel.system.errors import InputError
 

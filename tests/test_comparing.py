@@ -23,7 +23,11 @@ from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range, TuningRecord
 from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import files, hardware, typed
+from spikeduel.system import (
+    files,
+    load,
+    typed,
+)
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.evaluating import evaluate
@@ -36,7 +40,7 @@ from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-TWO_CORES = pytest.mark.skipif(len(hardware.cores()) < 2, reason="this machine lends a single core")
+TWO_CORES = pytest.mark.skipif(len(load.cores()) < 2, reason="this machine lends a single core")
 EXPERIMENT = baseline(
     dataset="digits",
     hidden=32,

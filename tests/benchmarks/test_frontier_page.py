@@ -3,12 +3,12 @@
 import frontier
 from spikeduel.data.catalogue import DATASETS
 from spikeduel.settings import studies
-from spikeduel.system import files
+from spikeduel.system import typed
 
 
 def test_the_page_is_made_of_the_results():
     assert frontier.PAGE.read_text() == frontier.page()
-    for name in files.read_json(frontier.RESULT):
+    for name in typed.read_json(frontier.RESULT, dict):
         assert (frontier.PAGE.parent / "figures" / f"frontier-{name}.png").is_file()
 
 
@@ -19,4 +19,4 @@ def test_the_study_has_a_family_for_each_contender():
     assert len(study.duels) == 5
     assert all(duel.experiment.frontier for duel in study.duels)
     labels = {study.label(duel) for duel in study.duels}
-    assert set(files.read_json(frontier.RESULT)) <= labels
+    assert set(typed.read_json(frontier.RESULT, dict)) <= labels

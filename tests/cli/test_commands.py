@@ -622,7 +622,7 @@ def test_report_of_what_is_no_run(desk):
     assert "no run here" in refused(desk, "report", ".")
     (desk / "run").mkdir()
     (desk / "run" / "results.json").write_text("{")
-    assert "run/results.json: not a JSON file" in refused(desk, "report", "run")
+    assert "run/results.json: not JSON" in refused(desk, "report", "run")
     assert spikeduel("runs", ".").stdout.startswith("no runs in ./")
 
 

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, regrouped
 from spikeduel.data.splits import assign, read_splits, split, splits, write_splits

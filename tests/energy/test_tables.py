@@ -2,8 +2,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spikeduel.energy import Arithmetic, Bits, Memory, read
 from spikeduel.system.errors import InputError

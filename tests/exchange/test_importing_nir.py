@@ -10,8 +10,7 @@ import nir
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import made_recordings
 from damage import FUZZED

@@ -8,8 +8,7 @@ import torch
 
 from made_models import make
 from spikeduel import data
-from spikeduel.exchange import exporting
-from spikeduel.exchange import nir as nir_files
+from spikeduel.exchange import exporting, nir as nir_files
 from spikeduel.networks.building import build
 from spikeduel.networks.models import Model
 from spikeduel.settings.recipes import chip

@@ -1,8 +1,7 @@
 import numpy as np
 import onnxruntime
 import torch
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 from PIL import Image
 
 from spikeduel.exchange.preparing import PREPARED, preparing, unprepared

@@ -7,8 +7,7 @@ import torch
 from made_models import make
 from made_oracle import CARD, Oracle, batches
 from spikeduel.counting.counter import Counter
-from spikeduel.measuring.answers import Asked, ask
-from spikeduel.measuring.answers import Counting as CountingOf
+from spikeduel.measuring.answers import Asked, Counting as CountingOf, ask
 from spikeduel.measuring.correctness import anytime, calibration, classification
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.models import Model

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import made_recordings as made
 from spikeduel.networks.preprocessing import LARGEST_SIDE, LONGEST, Events, unpacked

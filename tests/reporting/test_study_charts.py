@@ -5,8 +5,7 @@ from msgspec import structs
 
 from made_pages import told
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.reporting import charts
-from spikeduel.reporting import study as study_page
+from spikeduel.reporting import charts, study as study_page
 from spikeduel.results.costs import Range
 from spikeduel.results.study import conclude
 

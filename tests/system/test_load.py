@@ -62,11 +62,11 @@ def test_a_machine_is_busy_if_others_use_more_than_a_quarter_of_the_cores(
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
 def test_what_other_processes_use_is_measured_and_the_own_is_left_out(monkeypatch):
-    one_core = hardware.cores()[:1]
+    one_core = load.cores()[:1]
     monkeypatch.setattr(load.time, "sleep", busy_for)
     idle = load.used_by_others(one_core)
     with other_busy_processes(3):
-        assert load.used_by_others(hardware.cores()) > 0.25
+        assert load.used_by_others(load.cores()) > 0.25
     assert 0 <= idle <= 1
 
 
@@ -80,7 +80,7 @@ def busy_for(seconds):
 @pytest.fixture
 def eight_threads(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr(hardware, "cores", lambda: list(range(8)))
+    monkeypatch.setattr(hardware.load, "cores", lambda: list(range(8)))
     monkeypatch.setattr(hardware, "_chosen_threads", [])
     torch.set_num_threads(8)
     yield

@@ -25,8 +25,12 @@ from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, evaluating, trial
-from spikeduel.trials.evaluating import Evaluation, evaluate, predict_files
-from spikeduel.trials.evaluating import test_images as images_to_test
+from spikeduel.trials.evaluating import (
+    Evaluation,
+    evaluate,
+    predict_files,
+    test_images as images_to_test,
+)
 from spikeduel.trials.store import Store, images_digest
 from telling import Telling
 

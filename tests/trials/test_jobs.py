@@ -24,7 +24,11 @@ from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import files, hardware, signals
+from spikeduel.system import (
+    files,
+    load,
+    signals,
+)
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import jobs
@@ -57,7 +61,7 @@ EXPERIMENT = baseline(
     encoding="direct",
     limit=300,
 )
-TWO_CORES = pytest.mark.skipif(len(hardware.cores()) < 2, reason="this machine lends a single core")
+TWO_CORES = pytest.mark.skipif(len(load.cores()) < 2, reason="this machine lends a single core")
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ def trained(prepared, store):
     (planned,) = contenders.trials_of(experiment, prepared, split)
     record = trial.run(planned, prepared, Store(store), Progress())
     assert record.status == "done", record.error
-    weights = trial.load(planned, Store(store)).module.state_dict()
+    weights = trial.load_of(planned.key, planned, Store(store)).module.state_dict()
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(weights[name].numpy().tobytes())

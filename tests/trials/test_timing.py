@@ -20,7 +20,7 @@ def trials(epochs=1, **changes):
 def two_threads(monkeypatch):
     """Two threads and as many free cores, and nobody who chose their number."""
     monkeypatch.setattr(hardware, "_chosen_threads", [])
-    monkeypatch.setattr(hardware, "cores", lambda: [0, 1])
+    monkeypatch.setattr(hardware.load, "cores", lambda: [0, 1])
     monkeypatch.setattr(hardware.load, "used_by_others", lambda cores: 0.0)
     before = torch.get_num_threads()
     torch.set_num_threads(2)

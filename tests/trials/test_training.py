@@ -315,7 +315,7 @@ def threads(monkeypatch):
     """A function that begins a process with a number of threads, on four cores."""
     before = torch.get_num_threads()
     monkeypatch.setattr(hardware, "_chosen_threads", [])
-    monkeypatch.setattr(hardware, "cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(hardware.load, "cores", lambda: [0, 1, 2, 3])
     yield hardware.compute_on
     torch.set_num_threads(before)
 
@@ -345,7 +345,7 @@ def test_a_checkpoint_of_other_threads_than_can_be_used_is_begun_anew(
     threads(3)
     with pytest.raises(KeyboardInterrupt):
         loop(small, tmp_path, progress=Interrupting(5)).run()
-    monkeypatch.setattr(hardware, "cores", lambda: [0, 1])
+    monkeypatch.setattr(hardware.load, "cores", lambda: [0, 1])
     threads(min(number, 2), chosen=chosen)
     told = Telling()
     training = loop(small, tmp_path, progress=told).run()

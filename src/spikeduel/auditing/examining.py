@@ -6,8 +6,7 @@ from pathlib import Path
 from msgspec import structs
 
 from spikeduel import data
-from spikeduel.auditing import copies, labels, recordings
-from spikeduel.auditing import files as files_behind
+from spikeduel.auditing import copies, files as files_behind, labels, recordings
 from spikeduel.auditing.context import AuditContext, Fields, file_counts
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Prepared, Split, cache, catalogue

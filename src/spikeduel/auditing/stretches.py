@@ -8,6 +8,7 @@ are laid over one another, and agreeing events counted.
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 
 from spikeduel.auditing.neighbours import Relatives
 from spikeduel.data.events.recordings import Recordings
@@ -42,12 +43,13 @@ class Stretches(NamedTuple):
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
         """Return `groups` `[N]` joined where recordings share a stretch, int64 `[N]`."""
-        from scipy.sparse import coo_matrix
-        from scipy.sparse.csgraph import connected_components
-
         count, (one, other) = len(groups), self.pairs.T
-        edges = coo_matrix((np.ones(len(one), np.int8), (one, other)), shape=(count, count))
-        return join_groups(groups, connected_components(edges, directed=False)[1])
+        edges = scipy.sparse.coo_matrix(
+            (np.ones(len(one), np.int8), (one, other)), shape=(count, count)
+        )
+        return join_groups(
+            groups, scipy.sparse.csgraph.connected_components(edges, directed=False)[1]
+        )
 
 
 def search(

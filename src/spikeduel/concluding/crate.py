@@ -11,7 +11,7 @@ from typing import Any
 
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.trials import is_inside
-from spikeduel.system import files
+from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 
 FILE, PAGE, PRICES = "ro-crate-metadata.json", "report.html", "prices.json"
@@ -128,7 +128,7 @@ def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, Part]:
 def read(folder: Path) -> dict[str, Part]:
     """Return the parts that the file names. Raises `InputError` if it is absent or damaged."""
     path = folder / FILE
-    content = files.read_json(path)
+    content = typed.read_json(path, dict)
     try:
         parts = {
             entity["@id"]: (entity["sha256"], int(entity["contentSize"]))

@@ -18,6 +18,7 @@ import numpy as np
 from spikeduel.concluding.answers import Answers
 from spikeduel.counting.operations import Operations
 from spikeduel.energy import accounting
+from spikeduel.energy.accounting import bounds
 from spikeduel.results import means
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Accounting, Family, Range, Side
@@ -335,13 +336,9 @@ def _entry(
         num_steps=means.mean(steps),
         seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
         amounts={
-            name: _bounds(cost[:, 0]) for name, cost in costs.items() if np.isfinite(cost).all()
+            name: bounds(cost[:, 0]) for name, cost in costs.items() if np.isfinite(cost).all()
         },
     )
-
-
-def _bounds(values: np.ndarray) -> Range:
-    return Range(low=float(values.min()), high=float(values.max()))
 
 
 def at_equal_accuracy(
@@ -460,7 +457,7 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
     return RatioAt(
         accounting=name,
         family=family,
-        ratio=_bounds(ratio[:, 0]),
+        ratio=bounds(ratio[:, 0]),
         low=low or None,
         high=high if math.isfinite(high) else None,
         cheaper="spiking" if high < 1 / NOTICEABLE else "other" if low > NOTICEABLE else None,
@@ -499,6 +496,6 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
             accounting=definition.name,
             family=definition.family,
             measured=statistics.fmean(measured),
-            rate=_bounds(mean),
+            rate=bounds(mean),
             ci95=interval,
         )

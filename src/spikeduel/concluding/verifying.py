@@ -144,7 +144,7 @@ def _of_study(folder: Path, name: str) -> Iterator[Verification]:
         duels.append(Duel(duel.folder, duel.dataset, duel.settings, results, family))
     computed = study.conclude(stored.name, duels, stored.margin)
     check = Check()
-    check.compare(STUDY, files.read_json(folder / STUDY), typed.plain(computed))
+    check.compare(STUDY, typed.read_json(folder / STUDY, dict), typed.plain(computed))
     yield Verification(name=name, checked=check.checked, discrepancies=check.discrepancies)
 
 
@@ -166,10 +166,12 @@ def _of_run(folder: Path, name: str) -> Verification:
     dataset = _compare_split(check, placed, kept, results)
     computed = concluded(structs.replace(results, dataset=dataset), kept)
     follows = replace(comparison, results=computed)
-    check.compare(RESULTS, files.read_json(folder / RESULTS), follows.document())
+    check.compare(RESULTS, typed.read_json(folder / RESULTS, dict), follows.document())
     if results.tuning:
         check.compare(
-            "tuning.json", files.read_json(folder / "tuning.json"), typed.plain(results.tuning)
+            "tuning.json",
+            typed.read_json(folder / "tuning.json", dict),
+            typed.plain(results.tuning),
         )
     made = dict(kit.made(follows)) if (folder / kit.CHECKLIST).is_file() else {}
     for part, content in made.items():
@@ -292,7 +294,8 @@ def _compare_parts(check: Check, follows: Comparison, made: Collection[str]) -> 
             check.discrepancies.append(
                 Discrepancy(file=name, place="", stored=None, computed=None, missing=True)
             )
-    check.compare(crate.FILE, files.read_json(folder / crate.FILE), crate.metadata(follows, named))
+    stored = typed.read_json(folder / crate.FILE, dict)
+    check.compare(crate.FILE, stored, crate.metadata(follows, named))
 
 
 def compare_again(

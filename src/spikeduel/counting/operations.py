@@ -1,5 +1,7 @@
 """Types of counted operations."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
@@ -123,16 +125,8 @@ class Layer(Counts):
     weight_bits: Count | None = None
 
     @property
-    def takes_image(self) -> bool:
-        return self.input == "image"
-
-    @property
     def takes_numbers(self) -> bool:
         return self.macs.dense.per_step > 0
-
-    @property
-    def is_convolution(self) -> bool:
-        return "Conv" in self.type
 
     @property
     def activation_bits(self) -> int:
@@ -141,20 +135,8 @@ class Layer(Counts):
         return (self.input_bits or 0) if few else 0
 
     @property
-    def is_quantised(self) -> bool:
-        return self.activation_bits > 0
-
-    @property
-    def whole_per_step(self) -> float:
-        return self.macs_a_pass * self.passes.per_step or self.macs.dense.per_step
-
-    @property
     def fired(self) -> float:
         return self.spikes.total if self.spikes else 0.0
-
-    @property
-    def neuron_updates(self) -> float:
-        return self.integrations / max(self.state_variables, 1)
 
     def passes_of(self, way: Way) -> tuple[float, float]:
         """Return the passes with numbers and the passes with spikes."""
@@ -214,48 +196,59 @@ class Operations(Frozen):
     totals: Counts
 
 
-AMOUNTS: dict[str, tuple[str, str]] = {
+AMOUNTS: dict[str, tuple[Callable[[Layer], float | None], str]] = {
     "macs": (
-        "macs.dense.hoisted",
+        attrgetter("macs.dense.hoisted"),
         "multiplications with weights; what is the same at every step counts once",
     ),
-    "macs_per_step": ("macs.dense.per_step", "macs, counted at every step"),
-    "effective_macs": ("macs.effective.hoisted", "macs whose input is not 0"),
+    "macs_per_step": (attrgetter("macs.dense.per_step"), "macs, counted at every step"),
+    "effective_macs": (attrgetter("macs.effective.hoisted"), "macs whose input is not 0"),
     "effective_macs_per_step": (
-        "macs.effective.per_step",
+        attrgetter("macs.effective.per_step"),
         "macs_per_step whose input is not 0",
     ),
-    "acs": ("acs.total", "additions that spikes cause"),
-    "events": ("events.total", "spikes that come in"),
-    "whole_per_step": ("whole_per_step", "synapses times passes, nothing skipped"),
-    "takes_numbers": ("takes_numbers", "1 where the layer multiplies numbers, else 0"),
-    "takes_image": ("takes_image", "1 where the input is the image, else 0"),
-    "convolution": ("is_convolution", "1 for a convolution, else 0"),
-    "quantised": ("is_quantised", "1 where activations have few bits, else 0"),
-    "activation_bits": ("activation_bits", "bits of an activation, where these are few"),
-    "inputs": ("inputs", "numbers that come in, in one pass"),
-    "outputs": ("outputs", "numbers that go out, in one pass"),
-    "weights": ("weights", "numbers that inputs are multiplied with"),
-    "trained_bits": ("weight_bits", "bits of a weight that was trained in few, else 0"),
-    "biases": ("biases", "numbers that are added to outputs"),
+    "acs": (attrgetter("acs.total"), "additions that spikes cause"),
+    "events": (attrgetter("events.total"), "spikes that come in"),
+    "whole_per_step": (
+        lambda at: at.macs_a_pass * at.passes.per_step or at.macs.dense.per_step,
+        "synapses times passes, nothing skipped",
+    ),
+    "takes_numbers": (attrgetter("takes_numbers"), "1 where the layer multiplies numbers, else 0"),
+    "takes_image": (lambda at: at.input == "image", "1 where the input is the image, else 0"),
+    "convolution": (lambda at: "Conv" in at.type, "1 for a convolution, else 0"),
+    "quantised": (lambda at: at.activation_bits > 0, "1 where activations have few bits, else 0"),
+    "activation_bits": (
+        attrgetter("activation_bits"),
+        "bits of an activation, where these are few",
+    ),
+    "inputs": (attrgetter("inputs"), "numbers that come in, in one pass"),
+    "outputs": (attrgetter("outputs"), "numbers that go out, in one pass"),
+    "weights": (attrgetter("weights"), "numbers that inputs are multiplied with"),
+    "trained_bits": (attrgetter("weight_bits"), "bits of a weight that was trained in few, else 0"),
+    "biases": (attrgetter("biases"), "numbers that are added to outputs"),
     "bias_additions": (
-        "bias_additions.hoisted",
+        attrgetter("bias_additions.hoisted"),
         "outputs that get a bias; what is the same at every step counts once",
     ),
     "bias_additions_per_step": (
-        "bias_additions.per_step",
+        attrgetter("bias_additions.per_step"),
         "bias_additions, counted at every step",
     ),
-    "neurons": ("neurons", "neurons with a state"),
-    "neuron_updates": ("neuron_updates", "neurons times steps"),
-    "spikes": ("fired", "spikes that the neurons fire"),
-    "leaks": ("leaks", "multiplications of a state with its decay"),
-    "resets": ("resets", "resets of a state"),
-    "comparisons": ("threshold_comparisons", "comparisons with the threshold"),
-    "membrane_reads": ("membrane_reads", "states read"),
-    "membrane_writes": ("membrane_writes", "states written"),
+    "neurons": (attrgetter("neurons"), "neurons with a state"),
+    "neuron_updates": (
+        lambda at: at.integrations / max(at.state_variables, 1),
+        "neurons times steps",
+    ),
+    "spikes": (attrgetter("fired"), "spikes that the neurons fire"),
+    "leaks": (attrgetter("leaks"), "multiplications of a state with its decay"),
+    "resets": (attrgetter("resets"), "resets of a state"),
+    "comparisons": (attrgetter("threshold_comparisons"), "comparisons with the threshold"),
+    "membrane_reads": (attrgetter("membrane_reads"), "states read"),
+    "membrane_writes": (attrgetter("membrane_writes"), "states written"),
 }
-"""Amounts of one layer and image for formulas: attributes of `Layer` (None is 0), and meanings."""
+"""Amounts of one layer and image for formulas: how to read them of a `Layer` (None is 0), and
+meanings.
+"""
 STEPS = "T"
 """Time steps of the spiking network, in both networks' formulas."""
 MEANINGS = {name: meaning for name, (_, meaning) in AMOUNTS.items()} | {

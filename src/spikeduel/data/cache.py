@@ -70,8 +70,7 @@ def digest_of(numbers: Any) -> str:
 def kept(path: Path, kind: type[T], make: Callable[[], T], progress: Progress) -> T:
     """Return the document at `path`, made and written there if it is missing or damaged."""
     try:
-        # Not msgspec's own JSON: names may be no Unicode.
-        document = typed.converted(files.read_json(path), kind)
+        document = typed.read_json(path, kind)
         files.touch(path)
         return document
     except InputError:
@@ -224,7 +223,7 @@ def read(folder: Path) -> Prepared:
             samples = [(int(index), stored[index]) for index in stored.files]
         names, group_names = (
             None if listed is None else tuple(listed)
-            for listed in files.read_json(folder / "names.json")
+            for listed in typed.read_json(folder / "names.json", list)
         )
     # np.load raises many errors for broken files.
     except Exception as error:
@@ -256,7 +255,7 @@ def state(sources: Iterable[Path]) -> str:
 
 def _manifest(folder: Path) -> Manifest:
     # Not msgspec's own JSON: paths may be no Unicode.
-    manifest = typed.converted(files.read_json(folder / "manifest.json"), Manifest)
+    manifest = typed.read_json(folder / "manifest.json", Manifest)
     if manifest.format != FORMAT:
         raise InputError(f"{folder}: of another format.")
     return manifest

@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy
 
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -20,15 +21,14 @@ def numbered(keys: Sequence[Hashable]) -> np.ndarray:
 
 def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the finest grouping that cuts neither `first` nor `second`, `numbered`."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     _, a = np.unique(first, return_inverse=True)
     _, b = np.unique(second, return_inverse=True)
     offset = int(a.max()) + 1
     size = offset + int(b.max()) + 1
-    edges = coo_matrix((np.ones(len(a), dtype=np.int8), (a, b + offset)), shape=(size, size))
-    _, component = connected_components(edges, directed=False)
+    edges = scipy.sparse.coo_matrix(
+        (np.ones(len(a), dtype=np.int8), (a, b + offset)), shape=(size, size)
+    )
+    _, component = scipy.sparse.csgraph.connected_components(edges, directed=False)
     return numbered(component[a].tolist())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 
 from spikeduel.data.grouping import numbered
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
@@ -186,21 +187,16 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
     """
     has_folds, names = splits[0].fold is not None, prepared.names
     groups = prepared.groups if prepared.group_names is None else prepared.group_names
-    with (
-        files.atomic_path(Path(path)) as temporary,
-        # A file's name may be no Unicode.
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        more = ["fold"] * has_folds + ["group"] * (groups is not None) + ["image"]
-        writer.writerow(["index" if names is None else "path", "split", *more])
-        for split in splits:
-            for side in ("train", "val", "test"):
-                indices = getattr(split, side)
-                for index, image in zip(indices, prepared.hashes_of(indices), strict=True):
-                    fold = [split.fold] * has_folds
-                    group = [] if groups is None else [groups[index]]
-                    writer.writerow([names[index] if names else index, side, *fold, *group, image])
+    more = ["fold"] * has_folds + ["group"] * (groups is not None) + ["image"]
+    rows: list[list[object]] = [["index" if names is None else "path", "split", *more]]
+    for split in splits:
+        for side in ("train", "val", "test"):
+            indices = getattr(split, side)
+            for index, image in zip(indices, prepared.hashes_of(indices), strict=True):
+                fold = [split.fold] * has_folds
+                group = [] if groups is None else [groups[index]]
+                rows.append([names[index] if names else index, side, *fold, *group, image])
+    files.write_csv(path, rows)
 
 
 class PlacedImage(NamedTuple):
@@ -342,33 +338,32 @@ def _searched(
     impossible. `others` `[sides, classes]` counts placed images. Unknowns are how many groups of
     equal content go to each side.
     """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import block_array, eye_array, kron
-
     kinds, kind, count = np.unique(content, axis=0, return_inverse=True, return_counts=True)
     num_sides, num_classes = target.shape
     num_numbers, num_counts = num_sides * len(kinds), num_sides * num_classes
-    sides = eye_array(num_sides)
-    placed = kron(np.ones((1, num_sides)), eye_array(len(kinds)))
-    images, presence = kron(sides, kinds.T), kron(sides, (kinds > 0).T)
+    sides = scipy.sparse.eye_array(num_sides)
+    placed = scipy.sparse.kron(np.ones((1, num_sides)), scipy.sparse.eye_array(len(kinds)))
+    images, presence = scipy.sparse.kron(sides, kinds.T), scipy.sparse.kron(sides, (kinds > 0).T)
     # Variables: the number of each kind on each side, then how far each class is from near enough.
-    matrix = block_array(
+    matrix = scipy.sparse.block_array(
         [
             [placed, None],
             [presence, None],
-            [images, eye_array(num_counts)],
-            [images, -eye_array(num_counts)],
+            [images, scipy.sparse.eye_array(num_counts)],
+            [images, -scipy.sparse.eye_array(num_counts)],
         ]
     )
     wanted, present = (target - others).ravel(), (others > 0).ravel()
     slack = np.maximum(1, NEAR_ENOUGH * target.ravel())
     lower = np.concatenate([count, 1 - present, wanted - slack, np.full(num_counts, -np.inf)])
     upper = np.concatenate([count, np.full(2 * num_counts, np.inf), wanted + slack])
-    solution = milp(
+    solution = scipy.optimize.milp(
         np.concatenate([np.zeros(num_numbers), 1 / np.maximum(target.ravel(), 1)]),
-        constraints=LinearConstraint(matrix.tocsc(), lower, upper),
+        constraints=scipy.optimize.LinearConstraint(matrix.tocsc(), lower, upper),
         integrality=np.repeat([1, 0], [num_numbers, num_counts]),
-        bounds=Bounds(0, np.concatenate([np.tile(count, num_sides), np.full(num_counts, np.inf)])),
+        bounds=scipy.optimize.Bounds(
+            0, np.concatenate([np.tile(count, num_sides), np.full(num_counts, np.inf)])
+        ),
         # For a large problem, the first solution has to do.
         options={
             "node_limit": MOST_NODES,

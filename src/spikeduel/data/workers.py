@@ -1,6 +1,5 @@
 """Read many files at once, in order, in threads or processes."""
 
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
+from spikeduel.system import load
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Track
 
@@ -63,11 +63,6 @@ def over_files(
         raise UnreadableFiles({str(sources[row]): reasons[row] for row in sorted(reasons)})
 
 
-def num_cores() -> int:
-    """Return the number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def reason(error: Exception, noun: str = "an image") -> str:
     """Return why a file could not be decoded, in words that follow its name."""
     text = str(error).rstrip(".")
@@ -92,7 +87,7 @@ def _attempts(
 
 @contextmanager
 def _workers(processes: bool) -> Iterator[tuple[Executor, int]]:
-    num_workers = num_cores()
+    num_workers = len(load.cores())
     if processes and num_workers > 1:
         from joblib.externals import loky
 

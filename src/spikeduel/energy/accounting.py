@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from operator import attrgetter
 from pathlib import Path
 from types import CodeType
 from typing import Annotated, Any, Literal
@@ -288,8 +287,8 @@ def _amounts(layers_of_trials: Sequence[Sequence[Layer]]) -> Amounts:
     """
     alike = [layers for layers in layers_of_trials if len(layers) == len(layers_of_trials[0])]
     return {
-        name: np.mean([[attrgetter(path)(layer) or 0 for layer in layers] for layers in alike], 0)
-        for name, (path, _) in AMOUNTS.items()
+        name: np.mean([[read(layer) or 0 for layer in layers] for layers in alike], 0)
+        for name, (read, _) in AMOUNTS.items()
     }
 
 
@@ -312,9 +311,9 @@ def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
     cheaper = int(_cheaper(spiking, other)[0])
     thresholds = [_threshold(pair, definition, axis, cheaper) for axis in AXES]
     return result(
-        spiking=_bounds(spiking),
-        other=_bounds(other),
-        ratio=_bounds(spiking / other),
+        spiking=bounds(spiking),
+        other=bounds(other),
+        ratio=bounds(spiking / other),
         cheaper=_SIDES[cheaper],
         thresholds=[threshold for threshold in thresholds if threshold],
     )
@@ -467,7 +466,7 @@ def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.where((spiking < other).all(1), -1, np.where((spiking > other).all(1), 1, 0))
 
 
-def _bounds(values: np.ndarray) -> Range:
+def bounds(values: np.ndarray) -> Range:
     return Range(low=float(values.min()), high=float(values.max()))
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import onnxruntime
 import torch
 from onnx import helper, numpy_helper
-from onnxscript import opset18 as op
-from onnxscript import optimizer
+from onnxscript import opset18 as op, optimizer
 from torch import Tensor, nn
 
 from spikeduel.exchange.exporting import (

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
 from msgspec import structs
 from msgspec.structs import asdict
@@ -233,7 +234,6 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
     Another image, labelled with all classes equally, keeps the network from being sure of
     everything.
     """
-    from scipy.optimize import minimize_scalar
 
     def nll(log_temperature: float) -> float:
         logarithms = (scores / math.exp(log_temperature)).log_softmax(1)
@@ -241,7 +241,9 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
 
     limits = (math.log(COLDEST), math.log(HOTTEST))
     return math.exp(
-        minimize_scalar(nll, bounds=limits, method="bounded", options={"xatol": 1e-6}).x
+        scipy.optimize.minimize_scalar(
+            nll, bounds=limits, method="bounded", options={"xatol": 1e-6}
+        ).x
     )
 
 
@@ -375,11 +377,9 @@ def most_lost(lost: int, gained: int, n: int) -> float:
     The score test of paired proportions (Tango 1998), but at least Clopper and Pearson's exact
     limit for the net loss: the score's is too low where hardly any image changes.
     """
-    from scipy import special
-    from scipy.optimize import brentq
 
-    quantile, net = float(special.ndtri(CONFIDENCE)), max(lost - gained, 0)
-    exact = 1.0 if net == n else float(special.betaincinv(net + 1, n - net, CONFIDENCE))
+    quantile, net = float(scipy.special.ndtri(CONFIDENCE)), max(lost - gained, 0)
+    exact = 1.0 if net == n else float(scipy.special.betaincinv(net + 1, n - net, CONFIDENCE))
 
     def beyond(share: float) -> float:
         linear = (2 * n - lost + gained) * share - lost - gained
@@ -391,7 +391,7 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
     if beyond(exact) <= 0 or exact == 1:
         return exact
-    return float(brentq(beyond, exact, 1.0))
+    return float(scipy.optimize.brentq(beyond, exact, 1.0))
 
 
 def thresholds(validation: Running) -> list[float | None]:

@@ -3,8 +3,7 @@ by step, energy so far, and pixels that spoke for the answer.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from spikeduel import energy
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.measuring.answers import Counting
+from spikeduel.networks.foreign import inputs_watched
 from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.costs import Range
@@ -269,10 +269,13 @@ class _Answer:
         self.keys = keys or RandomKeys.for_content(prepared)
         self.x = model.encode(prepared.to(model.device), self.keys)
         counting = Counting(model, as_is=True)
+        kinds = nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d
         with (
             torch.no_grad(),
             neurons_watched(model.module.eval(), with_mem=True) as self.neurons,
-            _inputs_watched(model.module) as self.inputs,
+            inputs_watched(
+                layer for layer in model.module.modules() if isinstance(layer, kinds)
+            ) as self.inputs,
         ):
             output = counting.run(self.x, 1)
         self.operations = counting.found().operations
@@ -368,21 +371,6 @@ class _Answer:
             if x.dim() in (2, 4) and len(x) in (1, num_steps):
                 kept.setdefault(id(calls[-1]), x)
         return [_strongest(x) for x in _evenly(list(kept.values())[1:], MOST_LAYERS)]
-
-
-@contextmanager
-def _inputs_watched(module: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
-    taken: dict[nn.Module, list[Tensor]] = {}
-
-    def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-        taken.setdefault(layer, []).append(inputs[0])
-
-    kinds = nn.Conv2d | nn.Linear | nn.AvgPool2d | nn.AdaptiveAvgPool2d
-    with ExitStack() as stack:
-        for layer in module.modules():
-            if isinstance(layer, kinds):
-                stack.callback(layer.register_forward_pre_hook(note).remove)
-        yield taken
 
 
 def _threshold(

@@ -151,7 +151,6 @@ CORRUPTIONS: dict[str, Corruption] = {
     "jpeg": Corruption(jpeg, (30, 18, 12, 8, 5)),
 }
 _STORED = {name: f"robustness-{name}" for name in CORRUPTIONS}
-NAMES = tuple(_STORED.values())
 """Names of these measures in the store; an interruption costs one corruption."""
 
 
@@ -172,7 +171,9 @@ def corrupted(batches: Iterable[Any], name: str, severity: int) -> Iterator[Any]
 def measures(
     progress: Progress, label: str
 ) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Return a measure for each corruption, by `NAMES`; `label` names the model in the progress."""
+    """Return a measure for each corruption, by name in the store; `label` names the model in the
+    progress.
+    """
 
     def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
         # New memory for the images of each batch took half of the time.
@@ -190,7 +191,7 @@ def measures(
 
 
 def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """Return the accuracies by `NAMES`, None where there are none."""
+    """Return the accuracies by name in the store, None where there are none."""
     entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
     if not entries:
         return None

@@ -1,7 +1,15 @@
 """Networks of other libraries: which layers spike, and their calls and resets."""
 
 import math
-from collections.abc import Callable
+from collections.abc import (
+    Callable,
+    Iterable,
+    Iterator,
+)
+from contextlib import (
+    ExitStack,
+    contextmanager,
+)
 from dataclasses import dataclass
 from typing import Any
 
@@ -329,23 +337,32 @@ def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | N
     )
 
 
-def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
-    seen: dict[nn.Module, list[torch.Size]] = {}
+@contextmanager
+def inputs_watched(layers: Iterable[nn.Module]) -> Iterator[dict[nn.Module, list[Any]]]:
+    """Yield the first inputs of all calls of `layers`, by layer."""
+    taken: dict[nn.Module, list[Any]] = {}
 
     def note(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         if inputs and isinstance(inputs[0], Tensor | ConstantInput):
-            seen.setdefault(layer, []).append(inputs[0].shape)
+            taken.setdefault(layer, []).append(inputs[0])
 
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_pre_hook(note).remove)
+        yield taken
+
+
+def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
     reset(module)
     torch.manual_seed(0)
     try:
-        output = module(x)
+        with inputs_watched(layers) as seen:
+            output = module(x)
     finally:
-        for hook in hooks:
-            hook.remove()
         reset(module)
-    steps = [_steps_of_layer(layer, shapes) for layer, shapes in seen.items()]
+    steps = [
+        _steps_of_layer(layer, [each.shape for each in inputs]) for layer, inputs in seen.items()
+    ]
     return output, max(steps, default=0) if all(steps) else 0
 
 

@@ -27,8 +27,7 @@ from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import Answered, PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.words import audit as audit_words
-from spikeduel.results.words import costs as cost_words
+from spikeduel.results.words import audit as audit_words, costs as cost_words
 from spikeduel.spiking.kernels import unfused
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikeCountReadout

@@ -15,15 +15,15 @@ from markupsafe import Markup, escape
 from spikeduel.reporting import charts, drawing
 from spikeduel.results import columns, findings, means
 from spikeduel.results.run_findings import tuning_limits
-from spikeduel.results.words import answer as answers
-from spikeduel.results.words import audit as audit_words
 from spikeduel.results.words import (
+    answer as answers,
+    audit as audit_words,
     costs,
+    frontier as frontiers,
     numbers,
     power,
     verdict,
 )
-from spikeduel.results.words import frontier as frontiers
 from spikeduel.results.words.numbers import said_of
 from spikeduel.system import files, typed
 from spikeduel.system.errors import visible

@@ -147,6 +147,7 @@ def groups_apart(results: Results) -> Iterator[Values]:
 
 @finds("order_in_time")
 @finds("sample_of_use")
+@finds("on_hardware")
 def beyond_the_results(results: Results) -> Iterator[Values]:
     yield {"done": False}
 
@@ -183,11 +184,6 @@ def first_layer(results: Results) -> Iterator[Values]:
     encodings = sorted({trial.encoding for trial in results.trials if trial.encoding})
     counted = any(trial.spiking and trial.operations for trial in results.trials)
     yield {"done": counted, "encodings": encodings}
-
-
-@finds("on_hardware")
-def on_hardware(results: Results) -> Iterator[Values]:
-    yield {"done": False}
 
 
 @finds("beside_no_training")

@@ -32,7 +32,7 @@ from spikeduel.results.words.verdict import (
     what_it_means,
 )
 from spikeduel.settings import Experiment, read_experiment
-from spikeduel.system import files, typed
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.notebook import page
 from spikeduel.system.sentences import listed
@@ -186,8 +186,8 @@ def load_run(run: Path | str) -> Comparison:
         there = "no run here (no results.json)" if run.is_dir() else "no run here (no such folder)"
         raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
     with remedied(run):
-        content = files.read_json(path)
-        version = content.get("schema") if isinstance(content, dict) else None
+        content = typed.read_json(path, dict)
+        version = content.get("schema")
         if version != SCHEMA:
             raise InputError(
                 f"{path}: results of schema {version}, and this version reads {SCHEMA}."

@@ -27,7 +27,7 @@ class ControlRow(ControlAbout, kw_only=True):
     @property
     def conclusive(self) -> bool:
         """True with enough seeds for a conclusion on causes."""
-        return self.found is not None and self.found.seeds >= self.found.fewest_seeds
+        return self.found is not None and self.found.enough_seeds
 
 
 class ControlledContender(Frozen):
@@ -67,11 +67,6 @@ class WithoutTime(Frozen):
     found: Difference
     lost: TemporalLoss
     text: str = ""
-
-    @property
-    def conclusive(self) -> bool:
-        """True with enough seeds for a conclusion on other trainings."""
-        return self.found.seeds >= self.found.fewest_seeds
 
 
 INT8 = "int8"

@@ -134,9 +134,14 @@ class Difference(Frozen):
         return not self.ci95[0] <= 0 <= self.ci95[1]
 
     @property
+    def enough_seeds(self) -> bool:
+        """True with enough seeds to call one better in other trainings, too."""
+        return self.seeds >= self.fewest_seeds
+
+    @property
     def few_seeds(self) -> bool:
         """True with several seeds, and too few to call anybody better."""
-        return 1 < self.seeds < self.fewest_seeds
+        return self.seeds > 1 and not self.enough_seeds
 
     @property
     def few_groups(self) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
+import scipy
 
 ALPHA = 0.05
 POWER = 0.8
@@ -63,14 +64,15 @@ class Uncertainty:
     @property
     def p_value(self) -> float:
         """Two-sided p-value, the dual of the interval."""
-        from scipy import optimize
 
         def excess(log_p: float) -> float:
             return float(self._reach(math.exp(log_p) / 2)) - abs(self.centre)
 
         smallest = math.log(SMALLEST_P)
         return (
-            SMALLEST_P if excess(smallest) < 0 else math.exp(optimize.brentq(excess, smallest, 0.0))
+            SMALLEST_P
+            if excess(smallest) < 0
+            else math.exp(scipy.optimize.brentq(excess, smallest, 0.0))
         )
 
     @property
@@ -101,9 +103,7 @@ class Uncertainty:
 
 def student(tail: float, freedom: float | np.ndarray) -> np.ndarray:
     """Return the upper quantile of Student's t. (`scipy.stats` takes a second to import.)"""
-    from scipy import special
-
-    return -special.stdtrit(np.minimum(freedom, 1e9), tail)
+    return -scipy.special.stdtrit(np.minimum(freedom, 1e9), tail)
 
 
 def wilson(share: float, number: int, tail: float = 0.025) -> tuple[float, float]:
@@ -234,14 +234,12 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray, weights: np.ndarray | None
     """Return the exact two-sided p-value of McNemar's test (1947), bool `[N]`; where images differ
     in `weights`, that of flipping the signs of their differences.
     """
-    from scipy import special
-
     if weights is not None and weights.min() < weights.max():
         whole = np.rint(WEIGHT * weights / weights.min()).astype(np.int64)
         whole //= np.gcd.reduce(whole)
         return sign_flips(whole * (right_a.astype(np.int64) - right_b))
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    return min(1.0, 2 * float(scipy.special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def sign_flips(sums: np.ndarray) -> float:

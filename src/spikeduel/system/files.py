@@ -4,9 +4,6 @@ import csv
 import errno
 import glob
 import hashlib
-import io
-import json
-import math
 import os
 import secrets
 import shutil
@@ -149,9 +146,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
+    with (
+        atomic_path(path) as temporary,
+        # A file's name may be no Unicode.
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def checksum(path: Path) -> str:
@@ -188,26 +188,6 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     if len(content) > most:
         raise InputError(f"{path}: larger than {most / 1e6:,.0f} MB, which cannot be right.")
     return content
-
-
-def read_json(path: Path) -> Any:
-    """Return a JSON file's content, whose texts may be no Unicode, as file names are. Raises
-    `InputError` if missing, broken or deeply nested, and for NaN and infinity.
-    """
-
-    def number(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"the number {text[:40]} is not possible")
-        return value
-
-    content = read_bytes(path)
-    try:
-        return json.loads(content, parse_float=number, parse_constant=number)
-    except RecursionError:
-        raise InputError(f"{path}: nested too deeply.") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not a JSON file ({error}).") from None
 
 
 def is_folder(path: Path | str) -> bool:

@@ -174,12 +174,6 @@ def environment(compute: Compute) -> dict[str, Any]:
     }
 
 
-def cores() -> list[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
-
-
 def num_processes() -> int:
     """Return the number of torchrun's processes, else 1."""
     distributed = torch.distributed
@@ -222,7 +216,7 @@ def are_threads_fixed() -> bool:
 
 def may_compute_on(threads: int) -> bool:
     """Return True if the user chose no other number, and there are as many cores."""
-    return _chosen_threads in ([], [threads]) and threads <= len(cores())
+    return _chosen_threads in ([], [threads]) and threads <= len(load.cores())
 
 
 @contextmanager
@@ -235,7 +229,7 @@ def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Ite
     before = torch.get_num_threads()
     threads = before
     if before > 1 and not are_threads_fixed():
-        usable = cores()
+        usable = load.cores()
         used = load.used_by_others(usable)
         threads = max(1, min(before, len(usable) - round(used)))
     if threads < before:

@@ -21,6 +21,13 @@ UNKNOWN = 1 << 31
 ROOT = Path("/")
 
 
+def cores() -> list[int]:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def is_busy(load: float | None, cores: int, own_threads: int = 0) -> bool:
     """Return True if other work uses more than `BUSY_SHARE` of `cores`.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -61,14 +62,23 @@ def plain(value: Any) -> Any:
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
+    """Return JSON as `kind`, `Any` for plain data, whose texts may be no Unicode, as file names
+    are. NaN and infinity are refused.
+    """
+
+    def number(text: str) -> float:
+        value = float(text)
+        if not math.isfinite(value):
+            raise ValueError(f"the number {text[:40]} is not possible")
+        return value
+
     try:
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.ValidationError as error:
-        raise InputError(said(error, kind)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"not JSON ({error}).") from None
+        value = json.loads(content, parse_float=number, parse_constant=number)
     except RecursionError:
         raise InputError("nested too deeply.") from None
+    except ValueError as error:
+        raise InputError(f"not JSON ({error}).") from None
+    return converted(value, kind)
 
 
 def parse_toml(content: bytes, kind: type[T]) -> T:

@@ -119,7 +119,7 @@ def _referred_to(folder: Path) -> Iterator[str]:
     for file in ("results.json", "tuning.json"):
         for run in runs_in(folder, file):
             try:
-                content = json.dumps(files.read_json(run / file))
+                content = json.dumps(typed.read_json(run / file, dict))
             except InputError as error:
                 raise InputError(
                     f"{error} What a run that cannot be read needs is not known: nothing goes "

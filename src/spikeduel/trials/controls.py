@@ -54,7 +54,7 @@ from spikeduel.trials.contenders import Contender, Trial, describe, outline, tri
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.timing import time_answers
-from spikeduel.trials.trial import load, load_of
+from spikeduel.trials.trial import load_of
 
 INT8_COST = "int8-cost"
 
@@ -182,7 +182,7 @@ def _shuffled(context: ControlContext) -> Classification:
     trial = context.trial
 
     def ask() -> Classification:
-        model = load(trial, context.store)
+        model = load_of(trial.key, trial, context.store)
         if not _spiking_layers(model.module):
             raise InputError(
                 f"{trial.card.contender} has no layer of spikeduel's neurons, so its spikes "
@@ -213,7 +213,7 @@ def _on_changed_recordings(context: ControlContext) -> Classification:
         recordings, labels = context.prepared.held
         assert isinstance(recordings, Recordings)
         changed = replace(recordings, binning=replace(recordings.binning, change=change))
-        model = load(trial, context.store)
+        model = load_of(trial.key, trial, context.store)
         return classification(model, EvaluationBatches(changed, labels, trial.split.test))
 
     return context.kept(trial.key, change, ask)
@@ -225,7 +225,9 @@ def _in_whole_numbers(context: ControlContext) -> Classification:
     def ask() -> Classification:
         examples = EvaluationBatches(*held, evenly(trial.split.train, NUM_EXAMPLES))
         batches = EvaluationBatches(*held, trial.split.test)
-        answers, cost = in_whole_numbers(load(trial, context.store), examples, batches)
+        answers, cost = in_whole_numbers(
+            load_of(trial.key, trial, context.store), examples, batches
+        )
         context.store.save_measure(trial.key, INT8_COST, cost)
         return answers
 

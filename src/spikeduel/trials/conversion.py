@@ -19,7 +19,10 @@ from spikeduel.system.sentences import counted
 from spikeduel.trials.contenders import Contender, Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import Training
-from spikeduel.trials.trial import keep, load
+from spikeduel.trials.trial import (
+    keep,
+    load_of,
+)
 
 NUM_IMAGES = 1024
 """Training images whose activations set the thresholds."""
@@ -95,7 +98,7 @@ def _converted(
                 f"{counted(num_steps, 'step')}"
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
-            model = converted(load(source, store), sample, num_steps, PERCENTILE)
+            model = converted(load_of(source.key, source, store), sample, num_steps, PERCENTILE)
             model.card = replace(model.card, trained_on={**card.trained_on, "converted_from": name})
             val = Asked(EvaluationBatches(*prepared.held, split.val))
             seen = val.answers(model)

@@ -28,7 +28,13 @@ from spikeduel.data import Prepared, loader
 from spikeduel.data.disk_arrays import pickled
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import NUMERICS_VERSION
-from spikeduel.system import __version__, files, hardware, signals
+from spikeduel.system import (
+    __version__,
+    files,
+    hardware,
+    load,
+    signals,
+)
 from spikeduel.system.errors import InputError, SpikeduelError, needing_extra
 from spikeduel.system.progress import Progress, Relayed
 from spikeduel.system.sentences import counted
@@ -72,7 +78,7 @@ class Workers(AbstractContextManager[Any]):
         """
         self.threads = threads
         if threads is not None:
-            require_threads(threads, len(hardware.cores()))
+            require_threads(threads, len(load.cores()))
 
     def __enter__(self) -> Self:
         if self.threads is not None:
@@ -237,7 +243,7 @@ class Processes(Pool):
         `InputError` if there are fewer cores.
         """
         super().__init__()
-        cores = hardware.cores()
+        cores = load.cores()
         if not 1 <= jobs <= len(cores):
             raise InputError(
                 f"--jobs {jobs}: {len(cores)} cores can be used here, and each trial needs one of "
@@ -355,7 +361,7 @@ class Cluster(Pool):
             "token, or give --ray local."
         )
         if self.address == "local":
-            options |= {"num_cpus": len(hardware.cores()), "include_dashboard": False}
+            options |= {"num_cpus": len(load.cores()), "include_dashboard": False}
             remedy = "Try again, or give --jobs."
         try:
             _require_answer(self.address)
@@ -522,7 +528,7 @@ def _work_on_node(
         )
         return Message(planned.key, "ended", (error,)), None
     hardware.compute_on(threads)
-    loader.share_memory(max(1, len(hardware.cores()) // threads))
+    loader.share_memory(max(1, len(load.cores()) // threads))
     root = tempfile.mkdtemp(prefix="spikeduel-")
     try:
         store = Store(root)

@@ -36,8 +36,8 @@ from spikeduel.results.trials import (
     Classification,
     Latency,
     Test,
+    Trial as TrialEntry,
 )
-from spikeduel.results.trials import Trial as TrialEntry
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed

@@ -1,6 +1,5 @@
 """Trials on disk: a folder for each, named by its key, written whole and checked when read."""
 
-import hashlib
 import json
 import os
 import re
@@ -15,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from spikeduel.data import Prepared
+from spikeduel.data.cache import digest_of
 from spikeduel.results.trials import Epoch
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
@@ -240,8 +240,8 @@ def _write(path: Path, value: Any) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     """Read what `_write` wrote. Raises `InputError` if it is damaged."""
-    value = files.read_json(path)
-    if not isinstance(value, dict) or value.pop("digest", None) != typed.digest(value):
+    value = typed.read_json(path, dict)
+    if value.pop("digest", None) != typed.digest(value):
         raise InputError(f"{path}: damaged (its checksum is wrong).")
     return value
 
@@ -250,5 +250,4 @@ def images_digest(prepared: Prepared, test: np.ndarray) -> str:
     """Return a hash of the test images `[N]` by their files or records, in any order and
     preparation.
     """
-    content = np.sort(prepared.content_of(test)).astype("<i8")
-    return hashlib.sha256(content.tobytes()).hexdigest()
+    return digest_of(np.sort(prepared.content_of(test)))

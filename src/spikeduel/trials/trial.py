@@ -136,10 +136,6 @@ def keep(
     return record
 
 
-def load(trial: Trial, store: Store) -> Model:
-    return load_of(trial.key, trial, store)
-
-
 def load_of(key: str, trial: Trial, store: Store) -> Model:
     return models.load_model(store.model_path(key), trial.device, trial.experiment.own_code)
 
@@ -149,7 +145,7 @@ def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress)
     if not missing:
         return
     store.note_test_use(images_digest(prepared, trial.split.test), trial.key)
-    model = load(trial, store)
+    model = load_of(trial.key, trial, store)
     test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
     validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))
     failed = {}

@@ -2,7 +2,6 @@
 best: Dodge et al. 2019, "Show your work".
 """
 
-import hashlib
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import Prepared, Split
+from spikeduel.data.cache import digest_of
 from spikeduel.results.columns import render, tuning_rows
 from spikeduel.results.tuned import (
     ExpectedBest,
@@ -214,7 +214,7 @@ def search(
         dataset=TunedOn(
             name=prepared.name,
             fingerprint=prepared.fingerprint,
-            test=_digest(split.test),
+            test=digest_of(np.sort(split.test)),
             val=len(split.val),
         ),
         experiment=typed.plain(experiment),
@@ -317,11 +317,7 @@ def record_for(
             if name in now.keys() - _FREE
         )
         and record.dataset.fingerprint == prepared.fingerprint
-        and record.dataset.test == _digest(split.test)
+        and record.dataset.test == digest_of(np.sort(split.test))
         and without_epochs(record.per_contender or {}) == experiment.own_settings
     )
     return record if is_same else None
-
-
-def _digest(test: np.ndarray) -> str:
-    return hashlib.sha256(np.sort(np.asarray(test, np.int64)).tobytes()).hexdigest()

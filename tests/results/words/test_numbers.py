@@ -2,8 +2,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from made_trials import pair
 from spikeduel.results.words.numbers import (

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import made_normalised
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import (
     RESET_MECHANISMS,
@@ -78,7 +79,7 @@ def by_kernel(current, dynamics, size, scan=kernels.normalised_scan):
 
 def by_reference(current, dynamics, size):
     """Spikes and gradients as `by_kernel` returns them, by the reference."""
-    return by_kernel(current, dynamics, size, reference.normalised_scan)
+    return by_kernel(current, dynamics, size, made_normalised.normalised_scan)
 
 
 def assert_agree(current, dynamics, size):
@@ -162,7 +163,7 @@ def test_the_reference_is_what_torchs_layers_give(reset_mechanism, size, constan
     spk = reference.scan(y.expand(num_steps, *leaf.shape[1:]), beta, dynamics)[0]
     spk = nn.MaxPool2d(side)(spk.flatten(0, 1)).unflatten(0, spk.shape[:2])
     affine = norm.weight, norm.bias, beta, norm.eps
-    ours, mean, var = reference.normalised_scan(leaf, *affine, dynamics, num_steps, side)
+    ours, mean, var = made_normalised.normalised_scan(leaf, *affine, dynamics, num_steps, side)
     torch.testing.assert_close(mean, current.mean((0, 1, 3, 4)))
     torch.testing.assert_close(var, current.var((0, 1, 3, 4), correction=0))
     torch.testing.assert_close(ours, spk, rtol=1e-9, atol=1e-9)
@@ -191,7 +192,7 @@ def test_running_statistics_are_those_of_torch(constant, momentum):
 
 def test_a_variance_far_from_zero_keeps_its_digits():
     current = a_current((4, 8, 16, 10, 10, 2)) * 0.01 + 300
-    _, var = reference.moments(current.flatten(0, 1))
+    _, var = made_normalised.moments(current.flatten(0, 1))
     norm = norm_of(16, momentum=1.0)
     kernels.normalised_scan(current, norm, BETA, Dynamics(1.0), 2)
     expected = current.double().var((0, 1, 3, 4))
@@ -208,7 +209,7 @@ def test_the_gradient_of_the_norm_is_that_of_its_numbers():
     for rows in (current, current[:1]):
         inputs = rows.detach().requires_grad_(), weight, bias
         assert torch.autograd.gradcheck(
-            lambda x, w, b: reference.normalise(x, w, b, 1e-3, 2)[0], inputs
+            lambda x, w, b: made_normalised.normalise(x, w, b, 1e-3, 2)[0], inputs
         )
 
 

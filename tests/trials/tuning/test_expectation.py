@@ -2,8 +2,7 @@ import itertools
 import statistics
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from spikeduel.trials.tuning import expected_best, expected_maximum
 

@@ -6,8 +6,12 @@ from functools import partial
 from operator import attrgetter
 from typing import NamedTuple
 
-from spikeduel.counting.operations import MEANINGS as MEANINGS  # for the page
-from spikeduel.counting.operations import WAYS, Operations, Way
+from spikeduel.counting.operations import (
+    MEANINGS as MEANINGS,  # for the page
+    WAYS,
+    Operations,
+    Way,
+)
 from spikeduel.results.columns import LAYERS, Column, layers, render, text_rows
 from spikeduel.results.costs import (
     FAMILIES,

@@ -6,8 +6,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 # Templates take them from here, too.
-from spikeduel.system.sentences import counted as counted
-from spikeduel.system.sentences import listed as listed
+from spikeduel.system.sentences import counted as counted, listed as listed
 
 _IMAGE = re.compile(
     r"(?<![\w/.:<-])(?:(an|one|grey) )?(image)(s?)(?![\w-]|/png|/gif|/svg|[.:]\w)", re.IGNORECASE

@@ -150,7 +150,7 @@ def on_time(results: Results) -> str:
         return ""
     difference = ablation.found
     lost = _LOST[ablation.lost].format(points=points(difference.difference))
-    if not ablation.conclusive:
+    if not ablation.found.enough_seeds:
         lost = f"in these trainings {lost}"
     best = f"{ablation.contender} ({per_cent(ablation.accuracy)})"
     if ablation.without == ablation.contender and not ablation.trained_without:
@@ -164,7 +164,7 @@ def on_time(results: Results) -> str:
         f"({per_cent(ablation.accuracy_without)}), {how}: {signed(-difference.difference)} points, "
         f"95 % interval {signed(-high)} to {signed(-low)}. Both are the best on validation images."
     )
-    if ablation.conclusive:
+    if ablation.found.enough_seeds:
         return text
     few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
     return f"{text} These are {few}; --seeds {ADVISED_SEEDS} shows what others would get."
