@@ -142,6 +142,16 @@ def test_each_family_of_accountings_has_its_own_start():
     assert [at.accuracy for at in at_equal_accuracy(ours, theirs, one)] == [0.95]
 
 
+def test_without_a_common_accuracy_each_family_of_accountings_has_its_own():
+    both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
+    # A tie on validation images ends the one curve of operations before the other begins.
+    ours = [network(0.96, 3, val_accuracy=1.0, bytes=9), network(1.0, 4, bytes=8)]
+    theirs = [network(1.0, 2, bytes=1)]
+    (found,) = at_equal_accuracy(ours, theirs, both)
+    assert (found.accuracy, [one.accounting for one in found.ratios]) == (1.0, ["bytes"])
+    assert found.ratios[0].ratio.low == 8
+
+
 def test_the_cheapest_of_an_accuracy_is_named():
     ours, theirs = [network(0.8, 4), network(0.95, 8)], [network(0.8, 2), network(0.96, 9)]
     assert at_equal_accuracy(ours, theirs, OPERATIONS)[-1].cheapest == {"net": "9"}

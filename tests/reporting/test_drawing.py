@@ -44,6 +44,15 @@ def test_a_panel_is_xml_with_text_and_a_tip_for_each_row():
     assert 'aria-label="what is seen: a $title$ &amp; more"' in markup
 
 
+def test_an_axis_of_accuracies_ends_at_all():
+    rows = [{charts.ACCURACY: accuracy, "seed": seed} for seed, accuracy in enumerate((80, 100))]
+    marks = Marks("points", rows, Look(charts.SPIKING_COLOURS[0]))
+    panel = Panel(Axis("seed"), Axis(charts.ACCURACY, least=60), [marks])
+    ticks = {text for text in texts(drawing.panels(Chart("x", [panel]), "")) if text.isdigit()}
+    assert "100" in ticks
+    assert max(map(int, ticks)) == 100
+
+
 def test_a_tip_lies_on_its_point():
     markup = drawing.panels(lines(y=(0, 2, 1)), "")
     uses = [

@@ -248,6 +248,17 @@ def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
     assert headline(duel(caveats=[objection])).startswith("No answer: ")
 
 
+def test_too_few_images_also_tell_nothing_of_who_learned_nothing():
+    caveats = [
+        example("at_chance", contenders=["snn"]),
+        finding("more_images", detectable=0.5, assumed=True),
+    ]
+    made = duel(0.3, 0.4, made=pair(-0.1, half=0.3, n=32, accuracy_a=0.3), caveats=caveats)
+    assert (decide(made).take, decide(made).reason) == (None, "too_few_images")
+    alone = duel(0.3, 0.4, made=pair(-0.1, half=0.3, accuracy_a=0.3), caveats=caveats[:1])
+    assert (decide(alone).take, decide(alone).reason) == ("cnn", "higher")
+
+
 def test_the_rival_is_the_best_of_the_other_kind():
     three = [timed("snn", 0.90, 3.0), timed("cnn", 0.93, 1.0), timed("other-cnn", 0.92, 2.0)]
     better = [

@@ -322,6 +322,15 @@ def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, ex
     assert with_id(told, "at_chance", "sometimes_at_chance") == expected
 
 
+def test_cheaper_networks_that_learned_nothing_have_one_caveat():
+    members = {
+        name: structs.replace(control(name, accuracy, key="k"), member=True)
+        for name, accuracy in (("4 bits", 0.1), ("few spikes", 0.1), ("half", 0.9))
+    }
+    named = finding("family_at_chance", contender="snn", members=["4 bits", "few spikes"])
+    assert caveats([trial("snn", 0.9, controls=members)]) == [named]
+
+
 def test_a_control_that_learned_nothing_is_named():
     named = finding("control_at_chance", contender="snn", control="one time step")
     for accuracy, expected in ((0.1, [named]), (0.9, [])):

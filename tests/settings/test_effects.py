@@ -67,7 +67,7 @@ NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
 OF_THE_MACHINE = {"device", "precision"}
 LATER = {
     "int8": lambda resolved, trials: True,
-    "frontier": lambda resolved, trials: True,
+    "frontier": lambda resolved, trials: len(resolved.contenders) > 1,
     "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "equivalence_margin": lambda resolved, trials: (
@@ -136,6 +136,7 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
     assert silent == []
     assert {"minutes", "budget_by", "data_dir", "family"} < refused
     assert ("bin_ms" in refused) == ("recordings" not in case)
+    assert ("frontier" in refused) == ("twins" not in case and case != "recordings")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ EXPERIMENT = (
     *("own_code", "limit", "group_by", "device"),
 )
 RESULTS = ("out", "store", "as_json", "quiet", "verbose")
-SHORT = ("contenders", "recipe", "minutes", "epochs", "seeds", "jobs", "out")
+SHORT = ("contenders", "minutes", "epochs", "seeds", "jobs", "out")
 STRICT = option(
     "--strict", "Train nothing and exit with 1 if the audit finds an invalidating problem.", DATA
 )
@@ -42,7 +42,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
     *(*EXPERIMENT, "seeds", "controls", "frontier", "int8", "tune", "strict"),
     *(*WORKERS, *RESULTS, "loggers"),
     works_on=EVERYTHING,
-    short=(*SHORT, "answer_for", "group_by"),
+    short=(*SHORT, "frontier", "answer_for", "group_by"),
     examples=(
         "spikeduel compare",
         "spikeduel compare my_images/ --seeds 6 --jobs 2",
@@ -106,7 +106,7 @@ def compare(
 @command(
     *(*EXPERIMENT, *WORKERS, *RESULTS),
     works_on=EVERYTHING,
-    short=(*SHORT, "trials", "ranges"),
+    short=(*SHORT, "recipe", "trials", "ranges"),
     examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
 def tune(

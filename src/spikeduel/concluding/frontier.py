@@ -345,10 +345,11 @@ def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
     """Compare the least costs at accuracies that both families reach by all accountings; by a
-    family of accountings where all of its curves begin at the accuracy or below.
+    family of accountings where all of its curves begin at the accuracy or below. If none does
+    there, compare by each family of accountings at the highest accuracy that its curves reach.
     """
     starts: dict[Family, float] = {}
-    top = 1.0
+    tops: dict[Family, float] = {}
     for name, kind in accountings.items():
         curves = [
             [family[index].entry.accuracy for index in _curve(family, corner)]
@@ -356,12 +357,17 @@ def at_equal_accuracy(
             for corner in _corners(family, name)
         ]
         starts[kind.family] = max(starts.get(kind.family, 0.0), *(curve[0] for curve in curves))
-        top = min(top, *map(max, curves))
+        tops[kind.family] = min(tops.get(kind.family, 1.0), *map(max, curves))
+    top = min(tops.values())
     levels = [round(STEP * (math.floor(top / STEP + ROUNDING) - below), 3) for below in BELOW]
-    if max(levels) < min(starts.values()) <= top:
-        levels = [top]
+    if max(levels) < min(starts.values()):
+        levels = sorted({tops[family] for family in tops}, reverse=True)
     begun = {
-        level: [name for name, kind in accountings.items() if starts[kind.family] <= level]
+        level: [
+            name
+            for name, kind in accountings.items()
+            if starts[kind.family] <= level <= tops[kind.family]
+        ]
         for level in levels
     }
     return [

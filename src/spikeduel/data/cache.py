@@ -111,7 +111,7 @@ def fetch(
         prepared = read(folder)
         files.touch(folder / "manifest.json")  # which says how long nobody needed it
         return prepared
-    with naming("the cache of prepared data, which SPIKEDUEL_CACHE names"):
+    with naming("the cache of prepared data (SPIKEDUEL_CACHE sets its folder)"):
         files.require_writable(root())
     waiting = partial(say, f"another process is preparing {name}; waiting")
     with files.locked(root() / f".{folder.name}.lock", waiting):

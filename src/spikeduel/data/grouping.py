@@ -7,7 +7,6 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy
 
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -21,6 +20,8 @@ def numbered(keys: Sequence[Hashable]) -> np.ndarray:
 
 def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the finest grouping that cuts neither `first` nor `second`, `numbered`."""
+    import scipy
+
     _, a = np.unique(first, return_inverse=True)
     _, b = np.unique(second, return_inverse=True)
     offset = int(a.max()) + 1

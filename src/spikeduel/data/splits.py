@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy
 
 from spikeduel.data.grouping import numbered
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
@@ -338,6 +337,8 @@ def _searched(
     impossible. `others` `[sides, classes]` counts placed images. Unknowns are how many groups of
     equal content go to each side.
     """
+    import scipy
+
     kinds, kind, count = np.unique(content, axis=0, return_inverse=True, return_counts=True)
     num_sides, num_classes = target.shape
     num_numbers, num_counts = num_sides * len(kinds), num_sides * num_classes

@@ -343,6 +343,8 @@ def _scale(axes: Axes, name: str, axis: Axis, most: int) -> dict[float, str]:
     low, high = getattr(axes, f"get_{name}lim")()
     missing = max(0.0, axis.least - (high - low)) / 2
     high = high + missing if axis.high is None else axis.high
+    if axis.column == charts.ACCURACY:
+        high = min(high, 101.0)
     low = max(low - missing, high - axis.most) if axis.low is None else axis.low
     if axis.scale == "log" and high < NARROWEST * low:
         middle, reach = math.sqrt(low * high), math.sqrt(NARROWEST)

@@ -137,9 +137,9 @@ def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
     return _balanced(table) - mean - weights.max() / 2, max(variance, 0.0) ** 0.5
 
 
-def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:
-    """Return the trained controls that learned nothing, with titles: at chance over all trainings,
-    or in half of the seeds.
+def unlearned_controls(trials: Sequence[Trial], members: bool = False) -> dict[str, str]:
+    """Return the trained controls that learned nothing, or the `members` of the family of cheaper
+    networks, with titles: at chance over all trainings, or in half of the seeds.
 
     Left out are networks asked in another way, and recordings without time, which may lose
     everything.
@@ -149,7 +149,7 @@ def unlearned_controls(trials: Sequence[Trial]) -> dict[str, str]:
         name: control.title
         for trial in tested
         for name, control in trial.controls.items()
-        if control.key and not control.of_recordings
+        if control.key and not control.of_recordings and bool(control.member) == members
     }
     unlearned = {}
     for name, title in titles.items():

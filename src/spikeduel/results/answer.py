@@ -97,10 +97,11 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         return Answer(take=None, reason="nothing_learned")
     if len(accuracies) == 1:
         return Answer(take=next(iter(learned)), reason="alone")
-    experiment = results.experiment
+    experiment, rivals = results.experiment, list(accuracies)
     if costs.quantity == "operations":
         # A network without a form in whole numbers does not run there.
         learned = {name: share for name, share in learned.items() if name in costs.values}
+        rivals = [name for name in rivals if name in costs.values]
         if not learned:
             return Answer(take=None, reason="none_runs")
     # Of equals, the first is taken.
@@ -112,7 +113,7 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         experiment.answer_for == "accuracy",
         experiment.tolerance,
     )
-    pairs = {name: results.comparison.pair(take, name) for name in learned if name != take}
+    pairs = {name: results.comparison.pair(take, name) for name in rivals if name != take}
     level = []
     if too_few(results):
         level = [

@@ -304,8 +304,15 @@ def sometimes_at_chance(run: RunContext) -> Iterator[Values]:
 @finds("control_at_chance")
 def control_at_chance(run: RunContext) -> Iterator[Values]:
     for name, trials in run.tested.items():
-        for title in unlearned_controls(trials).values():
+        for title in unlearned_controls(trials, members=False).values():
             yield {"contender": name, "control": title}
+
+
+@finds("family_at_chance")
+def family_at_chance(run: RunContext) -> Iterator[Values]:
+    for name, trials in run.tested.items():
+        if titles := list(unlearned_controls(trials, members=True).values()):
+            yield {"contender": name, "members": titles}
 
 
 @finds("below_nearest_neighbour")

@@ -292,6 +292,11 @@ def missing(
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
         ("budget_by", experiment.epochs is None, "the epochs are given"),
+        (
+            "frontier",
+            {card.family == "snn" for card in cards} == {True, False},
+            "it compares spiking contenders with others, and one kind is missing",
+        ),
         ("equivalence_margin", len(cards) > 1 or spikes, no_rival),
         ("answer_for", len(cards) > 1 or experiment.convert, no_rival),
         (

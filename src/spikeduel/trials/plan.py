@@ -279,7 +279,7 @@ def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
 def _of_time(plan: Plan) -> str:
     trials, missing, budget = plan.trials, plan.missing, plan.budget
     if not missing:
-        later = " Cheaper networks that it lacks are trained." if plan.experiment.frontier else ""
+        later = " Cheaper networks follow if it lacks some." if plan.experiment.frontier else ""
         return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{later}"
     num_stored = len(trials) - len(missing)
     stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
@@ -301,7 +301,9 @@ def _of_time(plan: Plan) -> str:
         minutes = f" (at most {budget.minutes:g} min a {unit}, but one epoch at least{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     if plan.experiment.frontier:
-        later = f"cheaper networks (about {duration(controls.FAMILY_TIME * sum(known))}), {later}"
+        seconds = f"about {duration(controls.FAMILY_TIME * sum(known))}"
+        more = f"{seconds}, and more if the store lacks others" if num_stored else seconds
+        later = f"cheaper networks ({more}), {later}"
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
         f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {later} and the report "

@@ -119,9 +119,15 @@ def times(bounds: Range) -> str:
 
 
 def at_equal_accuracy(pair: FrontierPair) -> str:
-    """Return the ratios at the highest accuracy that both families reach."""
+    """Return the ratios at the highest accuracy that both families reach, by each family of
+    accountings at its own if none is reached by all.
+    """
     if not pair.at:
-        return f"The networks of {pair.spiking} and {pair.other} have no accuracy in common."
+        return (
+            f"No accuracy lies on the curves of both {pair.spiking} and {pair.other}: where one "
+            "begins, the other has ended. More images to choose by, and to test on (--folds 5), "
+            "make curves longer."
+        )
     at = pair.at[0]
     told: list[str] = []
     for family, ratios in by_family(at).items():
@@ -156,9 +162,12 @@ def frontier(results: Results) -> str:
         "More and less hold by all accountings, beyond their 95 % intervals; it depends where some "
         "show less and others more, and is open otherwise."
     )
+    untimed = "Times of answers are missing: the same command takes them on an idle machine."
+    is_compared = any(pair.at for pair in found.pairs)
     reservations = [
-        *([rule] if found.pairs else []),
-        *([alone] if found.pairs and found.seeds < FEWEST_SEEDS else []),
+        *([rule] if is_compared else []),
+        *([alone] if is_compared and found.seeds < FEWEST_SEEDS else []),
+        *([untimed] if "time" not in found.accountings else []),
         *([few] if num_val < FEW_VALIDATION else []),
     ]
     return " ".join([*map(at_equal_accuracy, found.pairs), *reservations, took])
