@@ -145,7 +145,7 @@ class ControlContext:
             return self.trial.key
         record = self.records.get((self.trial.key, name))
         if record is None or record.status == "failed":
-            raise InputError(f"the network that it builds on is missing ({MEMBERS[name].title}).")
+            raise InputError("the network that it builds on is missing.")
         return record.key
 
     @property
