@@ -188,7 +188,8 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
         for result in trial.controls.values()
         if result.member and result.key
     }
-    assert list(times.values()) == [100.0 - timed.index(key) - 1 for key in times]
+    last = {key: number for number, key in enumerate(timed)}
+    assert list(times.values()) == [100.0 - last[key] - 1 for key in times]
     assert sources["8_bits"] == spiking.key
     assert sources["few_spikes_half_channels"] == keys["few_spikes"]
     counted = {name: one.operations for name, one in spiking.controls.items() if one.operations}

@@ -22,7 +22,7 @@ from spikeduel.spiking import ConstantInput, as_sequence
 from spikeduel.spiking.neurons import ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
-from spikeduel.system.errors import InputError, SpikeduelError, unknown
+from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
 from spikeduel.system.typed import Frozen
 
 Item = TypeVar("Item")
@@ -181,7 +181,7 @@ def look_inside(
     return Inside(
         noun="image" if card.preprocessing.binning is None else "recording",
         picture=pictures(as_picture[None] / 255, MAP_BYTES),
-        classes=[card.classes[k] for k in shown],
+        classes=[visible(card.classes[k]) for k in shown],
         truth=None if truth is None else shown.index(card.classes.index(truth)),
         energy=f"{table.title}, {MEMORY_TITLES[table.leading_memory]}",
         models=[answer.seen(name, shown, table, points) for name, answer in answers.items()],
