@@ -299,7 +299,7 @@ class _Answer:
                 raise
             by_pixel = None  # a foreign network may have no gradient
         return Seen(
-            name=name,
+            name=visible(name),
             spiking=card.encoding is not None,
             foreign=card.foreign is not None,
             encoding=card.encoding,

@@ -46,7 +46,9 @@ MEANINGS: dict[Quantity | Measure, str] = {
     "accuracy": SCORES[0].definition,
     "balanced_accuracy": BALANCED.definition,
     "training": "Time of one training on this machine, with its epochs with ReLU.",
-    "answer": "Time of one answer to one image on this machine, median.",
+    "answer": (
+        "Time of one answer to one image on this machine: median, the lower one of two sittings."
+    ),
     "energy": (
         "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
         "cheapest to the dearest way to compute it. The accountings with memory on both sides say "
