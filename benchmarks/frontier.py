@@ -32,8 +32,8 @@ from spikeduel.results.words.frontier import (
     FRONTIER,
     RATIOS,
     at_equal_accuracy,
-    by_family,
     even_rate,
+    highest,
     left_out,
     ratio_rows,
     takes,
@@ -165,12 +165,11 @@ def command(name: str, entry: dict[str, Any]) -> str:
 
 def summary(sets: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each family of accountings: the data sets where the spiking family takes
-    less, more, or it is open, at the highest accuracy that both reach.
+    less, more, or it is open, at the highest accuracy that both reach by it.
     """
     tops = {
-        name: by_family(entry["found"].pairs[0].at[0])
+        name: {family: one for family, (_, one) in highest(entry["found"].pairs[0]).items()}
         for name, entry in sets.items()
-        if entry["found"].pairs[0].at
     }
     titles = FAMILY_TITLES | {"measured": "in the time of an answer"}
     for family, title in titles.items():

@@ -19,8 +19,8 @@ from speed import Benchmark
 from spikeduel.energy import accounting
 from spikeduel.results.columns import tenths
 from spikeduel.results.costs import Family
-from spikeduel.results.frontier import EqualAccuracy, Frontier
-from spikeduel.results.words.frontier import by_family, takes, times, whole
+from spikeduel.results.frontier import EqualAccuracy, Frontier, FrontierPair
+from spikeduel.results.words.frontier import by_family, highest, takes, times, whole
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
@@ -144,12 +144,17 @@ def frontier() -> str:
                 cells = ["none in common", "–", "–", "–", "–"]
             else:
                 families: tuple[Family, ...] = ("memory", "arithmetic", "size", "measured")
-                costs = [at_equal(pair.at[0], family) for family in families]
-                cells = [tenths(pair.at[0].accuracy), *costs]
+                cells = [tenths(pair.at[0].accuracy), *(at_highest(pair, one) for one in families)]
             folds = entry["settings"]["folds"]
             seeds = f"{found.seeds}{f', {folds} folds' if folds else ''}"
             lines.append(f"| {name} | {seeds} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def at_highest(pair: FrontierPair, family: Family) -> str:
+    """`at_equal` at the highest accuracy where there is any, named if it is another."""
+    at = highest(pair).get(family, (pair.at[0], []))[0]
+    return at_equal(at, family) + ("" if at is pair.at[0] else f" at {tenths(at.accuracy)}")
 
 
 def at_equal(at: EqualAccuracy, family: Family) -> str:

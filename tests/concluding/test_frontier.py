@@ -152,6 +152,21 @@ def test_without_a_common_accuracy_each_family_of_accountings_has_its_own():
     assert found.ratios[0].ratio.low == 8
 
 
+def test_a_family_of_accountings_that_begins_above_follows_at_its_own_highest():
+    both = {**OPERATIONS, "time": CostKind(label="time", family="measured")}
+    ours = [
+        network(0.8, 2, time=9),
+        network(0.94, 4, val_accuracy=0.96, time=8),
+        network(0.97, 8, val_accuracy=0.96, time=4),
+    ]
+    theirs = [network(0.8, 2, time=1), network(0.98, 4, time=2)]
+    found = at_equal_accuracy(ours, theirs, both)
+    named = [(at.accuracy, [one.accounting for one in at.ratios]) for at in found]
+    assert named[0] == (0.94, ["operations"])
+    assert named[-1] == (0.97, ["time"])
+    assert [one for _, one in named].count(["time"]) == 1
+
+
 def test_the_cheapest_of_an_accuracy_is_named():
     ours, theirs = [network(0.8, 4), network(0.95, 8)], [network(0.8, 2), network(0.96, 9)]
     assert at_equal_accuracy(ours, theirs, OPERATIONS)[-1].cheapest == {"net": "9"}

@@ -345,8 +345,8 @@ def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
     """Compare the least costs at accuracies that both families reach by all accountings; by a
-    family of accountings where all of its curves begin at the accuracy or below. If none does
-    there, compare by each family of accountings at the highest accuracy that its curves reach.
+    family of accountings where all of its curves begin at the accuracy or below. Families whose
+    curves begin above all of these follow, at the highest accuracy that their curves reach.
     """
     starts: dict[Family, float] = {}
     tops: dict[Family, float] = {}
@@ -358,17 +358,19 @@ def at_equal_accuracy(
         ]
         starts[kind.family] = max(starts.get(kind.family, 0.0), *(curve[0] for curve in curves))
         tops[kind.family] = min(tops.get(kind.family, 1.0), *map(max, curves))
-    top = min(tops.values())
-    levels = [round(STEP * (math.floor(top / STEP + ROUNDING) - below), 3) for below in BELOW]
-    if max(levels) < min(starts.values()):
-        levels = sorted({tops[family] for family in tops}, reverse=True)
+    highest = math.floor(min(tops.values()) / STEP + ROUNDING)
+    levels = [round(STEP * (highest - below), 3) for below in BELOW]
+    late = {family for family, start in starts.items() if levels[0] < start <= tops[family]}
     begun = {
+        level: [name for name, kind in accountings.items() if starts[kind.family] <= level]
+        for level in levels
+    } | {
         level: [
             name
             for name, kind in accountings.items()
-            if starts[kind.family] <= level <= tops[kind.family]
+            if kind.family in late and tops[kind.family] == level
         ]
-        for level in levels
+        for level in sorted({tops[family] for family in late}, reverse=True)
     }
     return [
         EqualAccuracy(

@@ -53,6 +53,21 @@ def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
     )
 
 
+def test_a_family_that_begins_above_is_told_where_it_begins():
+    pair = FrontierPair(
+        spiking="lif",
+        other="relu",
+        at=[
+            EqualAccuracy(accuracy=0.94, ratios=[ratio("other", low=2, high=2)]),
+            EqualAccuracy(accuracy=0.97, ratios=[ratio("other", "measured", 4, 4)]),
+        ],
+    )
+    assert at_equal_accuracy(pair) == (
+        "At 94.0 % accuracy, lif takes 2 times the energy of relu by arithmetic alone (more) and "
+        "4 times as long (more, at 97.0 %)."
+    )
+
+
 def test_families_that_meet_nowhere_have_a_sentence():
     pair = FrontierPair(spiking="lif", other="relu", at=[])
     assert at_equal_accuracy(pair).startswith("No accuracy lies on the curves of both lif and relu")

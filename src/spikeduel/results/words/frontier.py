@@ -83,6 +83,15 @@ def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
     }
 
 
+def highest(pair: FrontierPair) -> dict[Family, tuple[EqualAccuracy, list[RatioAt]]]:
+    """Return the ratios of each family of accountings at the highest accuracy that has any."""
+    found: dict[Family, tuple[EqualAccuracy, list[RatioAt]]] = {}
+    for at in pair.at:
+        for family, ratios in by_family(at).items():
+            found.setdefault(family, (at, ratios))
+    return found
+
+
 def whole(ratios: list[RatioAt]) -> Range:
     """Return the range over accountings."""
     return Range(
@@ -130,18 +139,19 @@ def at_equal_accuracy(pair: FrontierPair) -> str:
         )
     at = pair.at[0]
     told: list[str] = []
-    for family, ratios in by_family(at).items():
+    for family, (there, ratios) in highest(pair).items():
         named = "" if told else f" {'as' if family == 'measured' else 'of'} {pair.other}"
         energy = f"{'' if told else f'times the energy{named} '}{FAMILY_TITLES[family]}"
         what = {
             "measured": f"times as long{named}",
             "size": f"times the bytes of weights{named}",
         }
-        told.append(f"{times(whole(ratios))} {what.get(family, energy)} ({takes(ratios)})")
+        where = "" if there is at else f", at {per_cent(there.accuracy)}"
+        told.append(f"{times(whole(ratios))} {what.get(family, energy)} ({takes(ratios)}{where})")
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
-    there = f" Cheapest there by most costs: {listed(cheapest)}." if cheapest else ""
+    by_most = f" Cheapest there by most costs: {listed(cheapest)}." if cheapest else ""
     takes_so = f"{pair.spiking} takes {listed(told)}."
-    return f"At {per_cent(at.accuracy)} accuracy, {takes_so}{there}"
+    return f"At {per_cent(at.accuracy)} accuracy, {takes_so}{by_most}"
 
 
 def frontier(results: Results) -> str:
