@@ -26,11 +26,7 @@ from typing import Any
 
 from spikeduel.comparing import conclude, prepare
 from spikeduel.settings.recipes import matched
-from spikeduel.system import (
-    hardware,
-    load,
-    typed,
-)
+from spikeduel.system import hardware, load, typed
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.trials.jobs import Job, Workers

@@ -23,11 +23,7 @@ from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range, TuningRecord
 from spikeduel.settings import read_experiment, write_experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import (
-    files,
-    load,
-    typed,
-)
+from spikeduel.system import files, load, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials.evaluating import evaluate

@@ -45,6 +45,10 @@ def test_what_is_wrong_and_where(content, says):
     assert says in str(caught.value)
 
 
+def test_texts_of_json_may_be_no_unicode():
+    assert typed.parse_json('{"name": "\\udce9"}', dict) == {"name": "\udce9"}
+
+
 def test_a_byte_order_mark_is_no_part_of_toml():
     assert typed.parse_toml(b"\xef\xbb\xbfcount = 1\n", dict) == {"count": 1}
 

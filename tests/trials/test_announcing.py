@@ -134,6 +134,13 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done():
     assert "done at 2026-01-04 16:03" in of_plan(planned(times=slow))[1]
 
 
+def test_cheaper_networks_take_time_too_also_of_trials_in_the_store():
+    assert "cheaper networks (about 13 min), " in of_plan(planned(frontier=True))[1]
+    assert ", and more if the store lacks others), " in of_plan(planned(1, frontier=True))[1]
+    stored = of_plan(planned(2, frontier=True))[1]
+    assert stored.endswith("in the store. Cheaper networks follow if it lacks some.")
+
+
 def test_what_the_store_holds_takes_no_time():
     assert of_plan(planned(2))[1:] == ["Nothing to train: 2 trials in the store."]
     plan = planned(1)

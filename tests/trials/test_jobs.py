@@ -24,11 +24,7 @@ from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
-from spikeduel.system import (
-    files,
-    load,
-    signals,
-)
+from spikeduel.system import files, load, signals
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import jobs

@@ -254,7 +254,6 @@ def state(sources: Iterable[Path]) -> str:
 
 
 def _manifest(folder: Path) -> Manifest:
-    # Not msgspec's own JSON: paths may be no Unicode.
     manifest = typed.read_json(folder / "manifest.json", Manifest)
     if manifest.format != FORMAT:
         raise InputError(f"{folder}: of another format.")

@@ -377,7 +377,6 @@ def most_lost(lost: int, gained: int, n: int) -> float:
     The score test of paired proportions (Tango 1998), but at least Clopper and Pearson's exact
     limit for the net loss: the score's is too low where hardly any image changes.
     """
-
     quantile, net = float(scipy.special.ndtri(CONFIDENCE)), max(lost - gained, 0)
     exact = 1.0 if net == n else float(scipy.special.betaincinv(net + 1, n - net, CONFIDENCE))
 

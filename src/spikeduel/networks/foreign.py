@@ -1,15 +1,8 @@
 """Networks of other libraries: which layers spike, and their calls and resets."""
 
 import math
-from collections.abc import (
-    Callable,
-    Iterable,
-    Iterator,
-)
-from contextlib import (
-    ExitStack,
-    contextmanager,
-)
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 

@@ -149,7 +149,7 @@ def unlearned_controls(trials: Sequence[Trial], members: bool = False) -> dict[s
         name: control.title
         for trial in tested
         for name, control in trial.controls.items()
-        if control.key and not control.of_recordings and bool(control.member) == members
+        if control.key and not control.of_recordings and control.member == members
     }
     unlearned = {}
     for name, title in titles.items():

@@ -304,7 +304,7 @@ def sometimes_at_chance(run: RunContext) -> Iterator[Values]:
 @finds("control_at_chance")
 def control_at_chance(run: RunContext) -> Iterator[Values]:
     for name, trials in run.tested.items():
-        for title in unlearned_controls(trials, members=False).values():
+        for title in unlearned_controls(trials).values():
             yield {"contender": name, "control": title}
 
 

@@ -62,8 +62,8 @@ def plain(value: Any) -> Any:
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:
-    """Return JSON as `kind`, `Any` for plain data, whose texts may be no Unicode, as file names
-    are. NaN and infinity are refused.
+    """Return JSON as `kind`, `dict` or `list` for plain data. Texts may be no Unicode, as file
+    names are; NaN and infinity are refused.
     """
 
     def number(text: str) -> float:

@@ -115,8 +115,8 @@ class Control:
             width = context.trial.card.network.get("width")
             if not width or not can_narrow(outline(context.trial.card)):
                 raise InputError(
-                    "channels can be left out of networks whose layers follow one another and "
-                    "that have the setting width, as vgg-lif and vgg-relu, and it is none."
+                    "channels can be taken only from a chain of layers with the setting width, "
+                    "such as vgg-lif and vgg-relu."
                 )
             trained["width"] = max(1, width // self.fewer_channels)
         return trained

@@ -19,10 +19,7 @@ from spikeduel.system.sentences import counted
 from spikeduel.trials.contenders import Contender, Trial
 from spikeduel.trials.store import Store, TrialRecord
 from spikeduel.trials.training import Training
-from spikeduel.trials.trial import (
-    keep,
-    load_of,
-)
+from spikeduel.trials.trial import keep, load_of
 
 NUM_IMAGES = 1024
 """Training images whose activations set the thresholds."""

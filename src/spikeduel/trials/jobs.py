@@ -28,13 +28,7 @@ from spikeduel.data import Prepared, loader
 from spikeduel.data.disk_arrays import pickled
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.settings import NUMERICS_VERSION
-from spikeduel.system import (
-    __version__,
-    files,
-    hardware,
-    load,
-    signals,
-)
+from spikeduel.system import __version__, files, hardware, load, signals
 from spikeduel.system.errors import InputError, SpikeduelError, needing_extra
 from spikeduel.system.progress import Progress, Relayed
 from spikeduel.system.sentences import counted

@@ -129,7 +129,7 @@ def times(bounds: Range) -> str:
 
 def at_equal_accuracy(pair: FrontierPair) -> str:
     """Return the ratios at the highest accuracy that both families reach, by each family of
-    accountings at its own if none is reached by all.
+    accountings at the highest where it has any.
     """
     if not pair.at:
         return (
