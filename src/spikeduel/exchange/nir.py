@@ -16,6 +16,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -239,19 +240,21 @@ def _chain(graph: Any) -> list[str]:
     following: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in sorted(set(map(tuple, graph.edges))):
         following[source].append(target)
+    try:
+        TopologicalSorter(following).prepare()
+    except CycleError as error:
+        raise InputError(
+            f"node {visible(error.args[1][0])[:80]}: its output comes back to it, and recurrent "
+            f"connections cannot be imported. {ELSEWHERE}"
+        ) from None
     names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)][:1]
     while names and (targets := following[names[-1]]):
-        with naming(f"node {visible(names[-1])[:80]}"):
-            if names[-1] in _reached(following, targets):
-                raise InputError(
-                    "its output comes back to it, and recurrent connections cannot be imported. "
-                    f"{ELSEWHERE}"
-                )
-            if len(targets) > 1:
-                shown = " and ".join(visible(target)[:80] for target in targets[:4])
-                raise InputError(
-                    f"its output goes to {shown}, and branches cannot be imported. {ELSEWHERE}"
-                )
+        if len(targets) > 1:
+            shown = " and ".join(visible(target)[:80] for target in targets[:4])
+            raise InputError(
+                f"node {visible(names[-1])[:80]}: its output goes to {shown}, and branches cannot "
+                f"be imported. {ELSEWHERE}"
+            )
         names.append(targets[0])
     for name in graph.nodes:
         if name not in names:
@@ -262,16 +265,6 @@ def _chain(graph: Any) -> list[str]:
     if not names or not isinstance(graph.nodes[names[-1]], nir.Output):
         raise InputError(f"it has no chain of nodes from input to output. {ELSEWHERE}")
     return names
-
-
-def _reached(following: dict[str, list[str]], targets: list[str]) -> set[str]:
-    reached: set[str] = set()
-    waiting = list(targets)
-    while waiting:
-        if (name := waiting.pop()) not in reached:
-            reached.add(name)
-            waiting += following[name]
-    return reached
 
 
 def _layer(node: Any, dt: float) -> Part:

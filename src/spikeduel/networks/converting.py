@@ -9,6 +9,7 @@ score. Half a threshold more, spread over the T steps, rounds to the nearest (De
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -196,7 +197,10 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
         with torch.inference_mode():
             images = torch.rand(1, *image_shape, device=device)
             tape.outputs[id(images)] = images, IMAGES
-            with tape:
+            with ExitStack() as hooks, tape:
+                for part in tape.names:
+                    hooks.enter_context(part.register_forward_pre_hook(tape.start))
+                    hooks.enter_context(part.register_forward_hook(tape.end))
                 scores = module(images)
     except InputError:
         raise
@@ -266,22 +270,11 @@ class _Tape(TorchDispatchMode):
         self.outputs: dict[int, tuple[Tensor, int]] = {}
         """Each tensor (held, so that no other has its id) with the number of its layer."""
         self.running: list[nn.Module] = []
-        self.hooks: list[Any] = []
 
-    def __enter__(self) -> Any:
-        self.hooks = [part.register_forward_pre_hook(self._start) for part in self.names]
-        self.hooks += [part.register_forward_hook(self._end) for part in self.names]
-        return super().__enter__()
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        for hook in self.hooks:
-            hook.remove()
-
-    def _start(self, part: nn.Module, inputs: Any) -> None:
+    def start(self, part: nn.Module, inputs: Any) -> None:
         self.running.append(part)
 
-    def _end(self, part: nn.Module, inputs: Any, output: Any) -> None:
+    def end(self, part: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(part, AsPretrained | ChannelsLastFlatten):
             self._add(output, part, *(self._layer(x) for x in inputs))
         self.running.pop()

@@ -40,7 +40,8 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
     for place, (wide, narrow) in enumerate(pairs):
         if isinstance(narrow, _BatchNorm):
             assert taken is not None
-            _copy(narrow, {name: value[taken] for name, value in _per_channel(wide).items()})
+            chosen = {name: v[taken] for name, v in wide.state_dict().items() if v.dim()}
+            narrow.load_state_dict(chosen, strict=False)
             continue
         inputs = slice(None) if taken is None else taken
         norm, following = (
@@ -50,24 +51,12 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
         taken = _most_important(len(narrow.weight), wide, norm, following)
         weight = wide.weight[taken][:, inputs]
         bias = {} if wide.bias is None else {"bias": wide.bias[taken]}
-        _copy(narrow, {"weight": weight, **bias})
-    for buffer, value in module.named_buffers():
-        if buffer.endswith("num_batches_tracked"):
-            value.zero_()
+        narrow.load_state_dict({"weight": weight, **bias})
 
 
 def _weighted(chain: SpikingChain) -> list[Any]:
     parts = (part for layer in chain.layers() for part in layer.modules())
     return [part for part in parts if isinstance(part, nn.Conv2d | nn.Linear | _BatchNorm)]
-
-
-def _per_channel(norm: Any) -> dict[str, Tensor]:
-    return {name: value for name, value in norm.state_dict().items() if value.dim()}
-
-
-def _copy(layer: nn.Module, values: dict[str, Tensor]) -> None:
-    for name, value in values.items():
-        getattr(layer, name).copy_(value)
 
 
 def _most_important(number: int, layer: Any, norm: Any, following: Any) -> Tensor:

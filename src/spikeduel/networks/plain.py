@@ -7,7 +7,7 @@ the layer before, or of `inputs`: earlier layers' numbers, -1 for images.
 import inspect
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -179,14 +179,6 @@ Inputs = tuple[tuple[int, ...], ...]
 """Layers whose outputs each layer takes."""
 
 
-class Made(NamedTuple):
-    """Layers, their inputs, and the values per image in the largest output."""
-
-    layers: list[nn.Module]
-    inputs: Inputs
-    largest: int
-
-
 def in_order(num_layers: int) -> Inputs:
     return tuple((index - 1,) for index in range(num_layers))
 
@@ -209,9 +201,11 @@ def _settings(kind: type[nn.Module]) -> list[str]:
     return [name for name in inspect.signature(kind).parameters if name not in left_out]
 
 
-def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
-    """Return the described layers, checked on the meta device. Raises `InputError` naming the
-    layer.
+def made(
+    layers: Any, image_shape: Sequence[int], num_classes: int
+) -> tuple[list[nn.Module], Inputs, int]:
+    """Return the described layers, checked on the meta device, their inputs, and the values per
+    image in the largest output. Raises `InputError` naming the layer.
     """
     if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
         raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
@@ -249,7 +243,7 @@ def made(layers: Any, image_shape: Sequence[int], num_classes: int) -> Made:
         raise InputError(
             f"the last layer gives {last}, not a score for each of {num_classes} classes."
         )
-    return Made(chain, tuple(inputs), max(x.numel() for x in outputs.values()))
+    return chain, tuple(inputs), max(x.numel() for x in outputs.values())
 
 
 def _outlined(layer: nn.Module, *inputs: Tensor) -> Tensor:

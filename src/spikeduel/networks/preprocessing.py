@@ -272,11 +272,8 @@ class Preprocessing:
 
 
 def _padded(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if picture.size == size:
-        return picture
-    canvas = Image.new(picture.mode, size)
-    canvas.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
-    return canvas
+    left, top = (size[0] - picture.width) // 2, (size[1] - picture.height) // 2
+    return picture.crop((-left, -top, size[0] - left, size[1] - top))
 
 
 def plain(picture: Image.Image) -> Image.Image:

@@ -196,17 +196,14 @@ def scan_backward(
 def _inputs(
     current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics
 ) -> tuple[object, ...]:
-    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    reset, gradient = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
-    settings = np.float32(threshold), reset, gradient, float(alpha)
     at_rest = np.empty((0, current.shape[1]), np.float32)
     return (
         numbers(current),
         at_rest if state is None else numbers(state),
         np.float32(beta.item()),
-        settings,
+        _numbered(dynamics),
         # None compiles less: of neurons whose threshold stays.
-        adaptation and tuple(map(np.float32, adaptation)),
+        dynamics.adaptation and tuple(map(np.float32, dynamics.adaptation)),
     )
 
 
