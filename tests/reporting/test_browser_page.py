@@ -6,9 +6,9 @@ import pytest
 
 import made_results
 from browser import opened, violations
+from spikeduel.concluding.answers import Answers
 from spikeduel.reporting import report
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.predictions import Answered
 from spikeduel.settings.recipes import baseline
 
 WIDTHS = {1280: 800, 360: 740}
@@ -26,7 +26,7 @@ def test_it_shuts_nobody_out(running, page_and_answers, width, scheme):
 
 def test_a_cell_of_a_matrix_shows_its_pictures(running, page_and_answers):
     path, kept = page_and_answers
-    cells = Answered(kept).cells("dense-snn")
+    cells = Answers(kept).cells("dense-snn")
     (truth, answer), rows = next((cell, rows) for cell, rows in cells.items() if cell[0] != cell[1])
     title = f"{kept.classes[truth]}, answered {kept.classes[answer]} by dense-snn"
     with opened(running, path) as page:

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from made_results import make_predictions, make_results
+from spikeduel.concluding.answers import Answers
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import thumbnails
-from spikeduel.results.predictions import Answered
 from spikeduel.settings.recipes import baseline
 
 
@@ -57,7 +57,7 @@ def test_places_of_a_cell_are_images_of_that_cell(made):
             assert (told["said"], told["right"]) == (kept.classes[answer], truth == answer)
     wrong = {
         rows[0]
-        for cell, rows in Answered(kept).cells("small-cnn").items()
+        for cell, rows in Answers(kept).cells("small-cnn").items()
         if cell[0] == 0 != cell[1]
     }
     assert shown.classes["small-cnn"][0].total >= len(wrong) > 0

@@ -1,7 +1,9 @@
 """Answers to the test images of a run, by contender, control and seed."""
 
 import copy
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -11,11 +13,13 @@ from spikeduel.results.significance import balanced_classes
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change only when events come."""
+Side = Literal["only_a", "only_b", "neither"]
+"""Contenders that are right."""
 
 
 class Answers:
     """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
-    (given if they count alike).
+    (given if they count alike). Rows of images are listed with the most wrong answers first.
     """
 
     def __init__(self, predictions: PredictionsFile) -> None:
@@ -30,6 +34,13 @@ class Answers:
             of_seeds[answers.seed] = np.array(answers.predicted)
             if answers.control is None:
                 self.trainings[answers.contender, answers.seed] = answers.trainings
+        asked = [
+            predicted
+            for (_, control), of_seeds in self.predicted.items()
+            for predicted in of_seeds.values()
+            if control is None
+        ]
+        self._wrong = (np.array(asked).reshape(-1, len(self.truth)) != self.truth).sum(0)
 
     def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
         """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
@@ -41,7 +52,35 @@ class Answers:
         """
         constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
         of_seeds = self.of(contender, control)
-        return np.array([of_seeds.get(seed, constant) == self.truth for seed in seeds])
+        right = [of_seeds.get(seed, constant) == self.truth for seed in seeds]
+        return np.array(right, bool).reshape(-1, len(self.truth))
+
+    def said(self, contender: str, row: int) -> list[tuple[int, int]]:
+        """Return a contender's answers to an image as (class, seeds), the most frequent first."""
+        return Counter(int(answers[row]) for answers in self.of(contender).values()).most_common()
+
+    def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
+        """Return the rows of each (true class, answer) that a seed gave."""
+        rows: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for predicted in self.of(contender).values():
+            for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True)):
+                rows[cell].append(row)
+        return {cell: self._worst_first(of_cell) for cell, of_cell in rows.items()}
+
+    def between(self, a: str, b: str) -> dict[Side, list[int]]:
+        """Return the rows on which two contenders differ, or are both wrong, in a seed."""
+        seeds = sorted(self.of(a).keys() & self.of(b).keys())
+        right_a, right_b = self.right(seeds, a), self.right(seeds, b)
+        sides: dict[Side, np.ndarray] = {
+            "only_a": right_a & ~right_b,
+            "only_b": right_b & ~right_a,
+            "neither": ~right_a & ~right_b,
+        }
+        return {side: self._worst_first(rows.nonzero()[1].tolist()) for side, rows in sides.items()}
+
+    def _worst_first(self, rows: Iterable[int]) -> list[int]:
+        times = Counter(rows)
+        return sorted(times, key=lambda row: (-times[row], -self._wrong[row], row))
 
     def in_whole_numbers(self) -> "Answers":
         """Return the answers in whole numbers, as if they were the contenders' own."""

@@ -12,6 +12,7 @@ from spikeduel import auditing, data, energy
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
 from spikeduel.concluding import crate
+from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import priced
 from spikeduel.data import Prepared, Split
 from spikeduel.energy import Prices
@@ -24,7 +25,7 @@ from spikeduel.results import means, predictions
 from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.findings import is_leak
-from spikeduel.results.predictions import Answered, PredictionsFile
+from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.words import audit as audit_words, costs as cost_words
@@ -342,7 +343,7 @@ def _look_inside(page: Page, held: RunData) -> Inside | None:
     common = reduce(np.intersect1d, [held.splits[fold].test for fold in folds]).tolist()
     if page.kept and len(shown) > 1:
         a, b = list(shown)[:2]
-        rows = Answered(page.kept).between(a, b).rows
+        rows = Answers(page.kept).between(a, b)
         disputed = [page.kept.indices[row] for row in (*rows["only_a"], *rows["only_b"])]
         common = [*(index for index in disputed if index in common), *common]
     if not common:

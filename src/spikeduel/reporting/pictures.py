@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from spikeduel.concluding.answers import Answers, Side
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
+from spikeduel.results import run
 from spikeduel.results.audit import AuditedImage, Pair, SuspectLabel
-from spikeduel.results.predictions import Answered, Disagreement, PredictionsFile, shown_pairs
+from spikeduel.results.predictions import PredictionsFile, shown_pairs
 from spikeduel.results.run import Results
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.random_keys import RandomKeys
@@ -96,23 +98,33 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
     shown = []
     for pair in listed[:MOST_PICTURED]:
         both = (pair.a, pair.b)
-        words = [f"{_SIDES[image.side]}, {_called(image)}" for image in both]
-        sources = [source(np.asarray(prepared.pictures[image.index])) for image in both]
+        images = tuple(
+            (
+                source(np.asarray(prepared.pictures[image.index])),
+                f"{_SIDES[image.side]}, {_called(image)}",
+            )
+            for image in both
+        )
         title = " / ".join(dict.fromkeys(image.label for image in both))
-        title = f"{title}: {pair.kind.removesuffix(' on two sides')}"
-        images = tuple(zip(sources, words, strict=True))
-        shown.append(Picture(title, images, pair.a.label != pair.b.label))
+        kind = pair.kind.removesuffix(" on two sides")
+        shown.append(Picture(f"{title}: {kind}", images, pair.a.label != pair.b.label))
     return shown
 
 
 def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> list[Picture]:
     """Return images whose label looks wrong: the label, the suggested one and its probability."""
-    shown = []
-    for suspect in listed[:MOST_PICTURED]:
-        image = source(np.asarray(prepared.pictures[suspect.image.index]))
-        words = f"{suspect.suggested_probability:.0%}, {_called(suspect.image)}"
-        shown.append(Picture(f"{suspect.image.label} → {suspect.suggested}", ((image, words),)))
-    return shown
+    return [
+        Picture(
+            f"{suspect.image.label} → {suspect.suggested}",
+            (
+                (
+                    source(np.asarray(prepared.pictures[suspect.image.index])),
+                    f"{suspect.suggested_probability:.0%}, {_called(suspect.image)}",
+                ),
+            ),
+        )
+        for suspect in listed[:MOST_PICTURED]
+    ]
 
 
 def _called(image: AuditedImage) -> str:
@@ -196,7 +208,7 @@ class Thumbnails:
     listed: list[dict[str, Any]]
     cells: Mapping[str, Mapping[tuple[int, int], Group]]
     classes: Mapping[str, Mapping[int, Group]]
-    pairs: list[tuple[Disagreement, dict[str, Group]]]
+    pairs: list[tuple[run.Pair, dict[Side, Group]]]
 
     @property
     def rows(self) -> int:
@@ -205,12 +217,13 @@ class Thumbnails:
 
 def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
     """Return the test images behind a run's numbers, only counted without `prepared`."""
-    answered = Answered(kept)
-    pairs = [answered.between(pair.led.a, pair.led.b) for pair in shown_pairs(results)]
+    answered = Answers(kept)
+    led = [pair.led for pair in shown_pairs(results)]
+    pairs = [(pair, answered.between(pair.a, pair.b)) for pair in led]
     cells = {name: answered.cells(name) for name in kept.contenders}
     listed = [(cell, rows) for of_one in cells.values() for cell, rows in of_one.items()]
     # Errors first: readers of a matrix want to see them.
-    wanted = [rows for pair in pairs for rows in pair.rows.values()]
+    wanted = [rows for _, sides in pairs for rows in sides.values()]
     wanted += [rows for (a, b), rows in listed if a != b] + [
         rows for (a, b), rows in listed if a == b
     ]
@@ -231,7 +244,7 @@ def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | Non
         sprite=_sprite(shown, columns) if shown else None,
         columns=columns,
         pixelated=all(max(picture.size) <= LOSSLESS_SIDE for picture in shown),
-        listed=[_answers_to(answered, row, prepared) for row in chosen],
+        listed=[_answers_to(answered, row, kept, prepared) for row in chosen],
         cells={
             name: {cell: group(rows) for cell, rows in of_one.items()}
             for name, of_one in cells.items()
@@ -240,7 +253,9 @@ def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | Non
             name: {truth: group(_wrong(of_one, truth)) for truth in {truth for truth, _ in of_one}}
             for name, of_one in cells.items()
         },
-        pairs=[(pair, {side: group(rows) for side, rows in pair.rows.items()}) for pair in pairs],
+        pairs=[
+            (pair, {side: group(rows) for side, rows in sides.items()}) for pair, sides in pairs
+        ],
     )
 
 
@@ -268,13 +283,14 @@ def _sprite(pictures: Sequence[Image.Image], columns: int) -> str:
     return data_uri(content.getvalue(), "webp")
 
 
-def _answers_to(answered: Answered, row: int, prepared: Prepared | None) -> dict[str, Any]:
-    kept = answered.kept
+def _answers_to(
+    answered: Answers, row: int, kept: PredictionsFile, prepared: Prepared | None
+) -> dict[str, Any]:
     index, truth = kept.indices[row], kept.labels[row]
     name = prepared.names[index] if prepared is not None and prepared.names else f"image {index}"
     answers = []
     for contender in kept.contenders:
-        chosen = answered.of(contender, row)
+        chosen = answered.said(contender, row)
         seeds = sum(times for _, times in chosen)
         times_of = {k: f" ({times} of {seeds})" if len(chosen) > 1 else "" for k, times in chosen}
         answers.append(

@@ -1,10 +1,9 @@
 """Answers to the test images, for tests, and for images behind a number."""
 
 import itertools
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -211,66 +210,6 @@ def _in_one_order(file: PredictionsFile) -> PredictionsFile:
             for answers in file.trials
         ],
     )
-
-
-Side = Literal["only_a", "only_b", "neither"]
-"""Contenders that are right."""
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """Rows of predictions.json on which contenders `a` and `b` differ, or are both wrong, in a
-    seed; the worst first.
-    """
-
-    a: str
-    b: str
-    rows: dict[Side, list[int]]
-
-
-class Answered:
-    """Answers by row of predictions.json; the rows with the most wrong answers first."""
-
-    def __init__(self, kept: PredictionsFile) -> None:
-        self.kept = kept
-        self.truth = np.array(kept.labels)
-        self._predicted: dict[str, dict[int, np.ndarray]] = {}
-        self._wrong = np.zeros(len(self.truth), int)
-        for (contender, seed), answers in kept.answers.items():
-            predicted = np.array(answers.predicted)
-            self._predicted.setdefault(contender, {})[seed] = predicted
-            self._wrong += predicted != self.truth
-
-    def of(self, contender: str, row: int) -> list[tuple[int, int]]:
-        """Return a contender's answers to a row as (class, seeds), the most frequent first."""
-        of_seeds = self._predicted.get(contender, {}).values()
-        return Counter(int(predicted[row]) for predicted in of_seeds).most_common()
-
-    def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
-        """Return the rows of each (true class, answer) that a seed gave."""
-        rows: dict[tuple[int, int], Counter[int]] = defaultdict(Counter)
-        for predicted in self._predicted.get(contender, {}).values():
-            for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True)):
-                rows[cell][row] += 1
-        return {cell: self._worst_first(counts) for cell, counts in rows.items()}
-
-    def between(self, a: str, b: str) -> Disagreement:
-        """Return the rows on which two contenders differ, by seed."""
-        counts: dict[Side, Counter[int]] = {
-            "only_a": Counter(),
-            "only_b": Counter(),
-            "neither": Counter(),
-        }
-        of_a, of_b = self._predicted.get(a, {}), self._predicted.get(b, {})
-        for seed in sorted(of_a.keys() & of_b.keys()):
-            a_right, b_right = of_a[seed] == self.truth, of_b[seed] == self.truth
-            counts["only_a"].update(np.flatnonzero(a_right & ~b_right).tolist())
-            counts["only_b"].update(np.flatnonzero(b_right & ~a_right).tolist())
-            counts["neither"].update(np.flatnonzero(~a_right & ~b_right).tolist())
-        return Disagreement(a, b, {side: self._worst_first(rows) for side, rows in counts.items()})
-
-    def _worst_first(self, rows: Counter[int]) -> list[int]:
-        return sorted(rows, key=lambda row: (-rows[row], -int(self._wrong[row]), row))
 
 
 def shown_pairs(results: Results) -> Sequence[Pair]:
