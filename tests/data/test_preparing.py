@@ -25,14 +25,14 @@ def workplace(tmp_path):
 def reads(monkeypatch):
     """The names of the files that were made images."""
     names = []
-    make = pictures._ImageMaker.__call__
+    make = pictures._image
 
-    def recorded(maker, row, source):
-        made = make(maker, row, source)
+    def recorded(how, only, row, source):
+        made = make(how, only, row, source)
         names.append(source.name)
         return made
 
-    monkeypatch.setattr(pictures._ImageMaker, "__call__", recorded)
+    monkeypatch.setattr(pictures, "_image", recorded)
     return names
 
 

@@ -200,17 +200,17 @@ def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | N
             tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
             leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
             tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
-            if tried == seeds:
-                with_failures.append(tests[-1])
-                continue
-            of_a, of_b = answers.right(tried, a), answers.right(tried, b)
-            with_failures.append(significance.tested(of_a, of_b, groups, margin, same, classes))
+            right = answers.right(tried, a), answers.right(tried, b)
+            with_failures.append(
+                tests[-1]
+                if tried == seeds
+                else significance.tested(*right, groups, margin, same, classes)
+            )
     pairs = []
     differences = map(
         significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
     )
-    for (names, right), difference in zip(compared.items(), differences, strict=True):
-        (a, b), (right_a, right_b) = names, right
+    for ((a, b), (right_a, right_b)), difference in zip(compared.items(), differences, strict=True):
         found = None
         if len(right_a) > 1:
             variability = power.variability_of(right_a, right_b, groups, classes)
@@ -240,13 +240,15 @@ def compare_with_controls(
     ]
     missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
     measured = {name: result for trial in controlled for name, result in trial.controls.items()}
-    for named in (measured, missing):
-        for name in [name for name, about in named.items() if name == INT8 or about.member]:
-            del named[name]
-    if not measured | missing:
+    asked = {
+        name: about
+        for name, about in (measured | missing).items()
+        if name != INT8 and not about.member
+    }
+    if not asked:
         return None
     rows, tests = [], {}
-    for name, about in (measured | missing).items():
+    for name, about in asked.items():
         row = ControlRow(
             control=name,
             **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},

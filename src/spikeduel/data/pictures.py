@@ -15,8 +15,8 @@ import warnings
 import zipfile
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -109,15 +109,11 @@ def opened(
     memory.
     """
     most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
-    if isinstance(source, zipfile.Path):
-        size = source.root.getinfo(source.at).file_size
-    elif isinstance(source, Path):
-        if not files.is_file(source):
-            raise InputError("is not a regular file")
-        size = source.stat().st_size
-    else:
-        source = source if isinstance(source, bytes) else source.read_bytes()
-        size = len(source)
+    if isinstance(source, Path) and not files.is_file(source):
+        raise InputError("is not a regular file")
+    if isinstance(source, Blob):
+        source = source.read_bytes()
+    size = len(source) if isinstance(source, bytes) else formats_of_recordings.size_of(source)
     if size > most:
         raise InputError(f"is larger than {most / 1e6:,.0f} MB")
     # Only a whole read of a zip's member looks at its checksum.
@@ -210,8 +206,7 @@ def picture_dataset(
     with ExitStack() as stack:
         place = options.workplace or Path(stack.enter_context(files.scratch_folder()))
         stack.enter_context(files.writing_to(place))
-        make = _ImageMaker(how, only)
-        made, journal = _made(place, pictures, keys, make, not has_large, options)
+        made, journal = _made(place, pictures, keys, how, only, not has_large, options)
         if options.preprocessing is None and how.channels == 3 and journal["is_grey"].all():
             how = replace(how, channels=1)
         images = empty_npy(place / "images.npy", (len(keys), *how.shape), np.uint8)
@@ -267,29 +262,26 @@ def _header(_row: int, source: Source) -> tuple[int, bool]:
         return max(picture.size), is_grey
 
 
-@dataclass
-class _ImageMaker:
-    preprocessing: Preprocessing
-    only: tuple[str, ...] | None
-
-    def __call__(self, _row: int, source: Source) -> tuple[np.ndarray, int]:
-        with opened(source, self.only) as picture:
-            image = self.preprocessing(picture)
-        return image, files.hash64(source.read_bytes())
+def _image(
+    how: Preprocessing, only: tuple[str, ...] | None, _row: int, source: Source
+) -> tuple[np.ndarray, int]:
+    with opened(source, only) as picture:
+        image = how(picture)
+    return image, files.hash64(source.read_bytes())
 
 
 def _made(
     place: Path,
     pictures: Sequence[Source],
     keys: np.ndarray,
-    make: _ImageMaker,
+    how: Preprocessing,
+    only: tuple[str, ...] | None,
     processes: bool,
     options: DataOptions,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return all images in the order of their making, mapped uint8 `[M, C, H, W]`, and their
     journal `[M]`.
     """
-    how = make.preprocessing
     name, shape = typed.digest(how.described())[:16], how.shape
     paths = place / f"{name}.images", place / f"{name}.journal"
     pending: list[tuple[Any, ...]] = []
@@ -313,7 +305,7 @@ def _made(
 
         try:
             for row, (image, content) in over_files(
-                make,
+                partial(_image, how, only),
                 pictures,
                 options.track,
                 "reading images",

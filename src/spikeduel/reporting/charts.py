@@ -10,6 +10,7 @@ from itertools import cycle
 from typing import Literal
 
 import numpy as np
+from matplotlib.ticker import EngFormatter
 
 from spikeduel.results.trials import Trial
 from spikeduel.results.tuned import TunedContender
@@ -238,21 +239,13 @@ def unit_of(column: str) -> str:
     return column.rpartition(", ")[2] if ", " in column else ""
 
 
-def engineering(value: float, unit: str, places: int | None = None) -> str:
-    """Return a value with an SI prefix: "1.75 µJ"."""
-    exponent = 0 if value == 0 else max(-24, min(24, 3 * math.floor(math.log10(abs(value)) / 3)))
-    number = value / 10**exponent
-    text = f"{number:.{places}f}" if places is not None else f"{number:g}"
-    return f"{text} {'yzafpnµm kMGTPEZY'[8 + exponent // 3].strip()}{unit}".strip()
-
-
 def said(column: str, value: Value) -> str:
     """Return a value with its unit: "90.4 %", "1.75 µJ"."""
     if value is None or isinstance(value, str):
         return visible(value or "")
     unit = unit_of(column)
     if unit in ("J", "s"):
-        return engineering(value, unit, 2)
+        return EngFormatter(unit, 2)(value)
     # Differences of sums may leave a crumb, or a zero with a sign.
     number = f"{value:,}" if isinstance(value, int) else f"{round(value, 12) + 0:.4g}"
     unit = "point" if unit == "points" and number in ("1", "-1") else unit

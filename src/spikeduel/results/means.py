@@ -22,12 +22,11 @@ def finished(results: Results) -> dict[str, list[Trial]]:
 
 def counted_operations(results: Results) -> dict[str, Operations]:
     """Return the operations of each contender's first counted trial."""
-    counts: dict[str, Operations] = {}
-    for name, trials in finished(results).items():
-        for trial in trials:
-            if trial.operations:
-                counts.setdefault(name, trial.operations)
-    return counts
+    counted = {
+        name: [trial.operations for trial in trials if trial.operations]
+        for name, trials in finished(results).items()
+    }
+    return {name: operations[0] for name, operations in counted.items() if operations}
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -5,6 +5,7 @@ worst) and by the exchange of seeds. `benchmarks/power.py` simulates the same fr
 """
 
 import math
+from bisect import bisect_left
 from typing import Literal
 
 import numpy as np
@@ -146,16 +147,11 @@ def chance(variability: Variability, lead: float, num_seeds: int, comparisons: i
 
 def seeds_needed(variability: Variability, lead: float, comparisons: int = 1) -> int | None:
     """Return the fewest seeds that find `lead` in 80 % of cases; None beyond `MOST_SEEDS`."""
-    low, high = FEWEST_SEEDS, MOST_SEEDS
-    if chance(variability, lead, high, comparisons) < POWER:
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        if chance(variability, lead, middle, comparisons) >= POWER:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    numbers = range(FEWEST_SEEDS, MOST_SEEDS + 1)
+    place = bisect_left(
+        numbers, POWER, key=lambda number: chance(variability, lead, number, comparisons)
+    )
+    return numbers[place] if place < len(numbers) else None
 
 
 def _half_width(

@@ -178,12 +178,13 @@ def _applies(
     """Return True if a duel has an exclusion's values; a list means any of them, unless the setting
     is a list.
     """
-    for name, wanted in exclusion.items():
-        value = typed.plain(values.get(name, getattr(experiment, name)))
-        choices = wanted if isinstance(wanted, list) and not isinstance(value, list) else [wanted]
-        if value not in choices:
-            return False
-    return True
+    held = {name: typed.plain(values.get(name, getattr(experiment, name))) for name in exclusion}
+    return all(
+        held[name] in wanted
+        if isinstance(wanted, list) and not isinstance(held[name], list)
+        else held[name] == wanted
+        for name, wanted in exclusion.items()
+    )
 
 
 def _said(values: Mapping[str, Any]) -> str:

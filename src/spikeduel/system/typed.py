@@ -51,14 +51,8 @@ def converted(value: Any, kind: type[T]) -> T:
 
 
 def plain(value: Any) -> Any:
-    """Return structs and dataclasses as plain data."""
-
-    def with_lists(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: with_lists(inner) for name, inner in value.items()}
-        return [with_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-    return with_lists(msgspec.to_builtins(value))
+    """Return structs and dataclasses as plain data, as JSON has it."""
+    return json.loads(json.dumps(msgspec.to_builtins(value)))
 
 
 def parse_json(content: bytes | str, kind: type[T]) -> T:

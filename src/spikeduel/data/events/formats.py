@@ -263,10 +263,10 @@ def _aedat(content: bytes) -> Events:
 
 
 def _aedat2(content: bytes) -> Events:
-    start = _end_of_text(content)
+    header, start = _header(content, b"#")
     address, time = _fields(content, start, ">u4", 2)
     # Addresses of the DVS128 have 16 bits.
-    sensor = _chip(content[:start]) or _CHIPS["davis240" if (address >> 16).any() else "dvs128"]
+    sensor = _chip(header) or _CHIPS["davis240" if (address >> 16).any() else "dvs128"]
     if sensor == _CHIPS["dvs128"]:
         is_event = (address >> 15) & 1 == 0
         x, y, p = (address >> 1) & 0x7F, (address >> 8) & 0x7F, address & 1
@@ -278,17 +278,21 @@ def _aedat2(content: bytes) -> Events:
     return Events(x[is_event], sensor[0] - 1 - y[is_event], time[is_event], p[is_event], sensor)
 
 
-def _end_of_text(content: bytes) -> int:
-    start = 0
-    while content[start : start + 1] == b"#":
-        end = content.find(b"\n", start) + 1
-        line = content[start : end or None]
-        if not line.isascii() or not line.decode().rstrip("\r\n").replace("\t", " ").isprintable():
+def _header(content: bytes, mark: bytes) -> tuple[str, int]:
+    """Return the lines that begin with `mark`, and their end in bytes."""
+    end = 0
+    while content[end : end + 1] == mark:
+        start, end = end, content.find(b"\n", end) + 1
+        line = content[start : end or None].decode("latin-1").rstrip("\r\n").replace("\t", " ")
+        if mark == b"#" and not (line.isascii() and line.isprintable()):
+            # An event may begin with the mark's byte.
+            end = start
             break
         if not end:
             raise InputError(f"cut off at byte {len(content):,}, within its header")
-        start = end
-    return start
+        if line.strip().lower() == "% end":
+            break
+    return content[:end].decode("latin-1"), end
 
 
 def _aedat3(content: bytes) -> Events:
@@ -322,12 +326,11 @@ def _aedat3(content: bytes) -> Events:
         place = end
     data, time = np.concatenate(parts, 1)
     x, y = (data >> 17) & 0x7FFF, (data >> 2) & 0x7FFF
-    return Events(x, y, time, (data >> 1) & 1, _chip(header))
+    return Events(x, y, time, (data >> 1) & 1, _chip(header.decode("latin-1")))
 
 
-def _chip(header: bytes) -> tuple[int, int] | None:
-    text = header.decode("latin-1").lower()
-    return next((sides for chip, sides in _CHIPS.items() if chip in text), None)
+def _chip(header: str) -> tuple[int, int] | None:
+    return next((sides for chip, sides in _CHIPS.items() if chip in header.lower()), None)
 
 
 def _aedat4(content: bytes) -> Events:
@@ -370,7 +373,7 @@ _AEDAT: dict[bytes, Callable[[bytes], Events]] = {b"2": _aedat2, b"3": _aedat3, 
 
 def _dat(content: bytes) -> Events:
     """Return the events of a DAT file, version 2 or 1 (the ATIS sensor's)."""
-    header, start = _header(content)
+    header, start = _header(content, b"%")
     if len(content) < start + 2:
         raise InputError(
             f"cut off at byte {len(content):,}: two bytes for the kind and size of events are "
@@ -392,7 +395,7 @@ def _dat(content: bytes) -> Events:
 
 
 def _raw(content: bytes) -> Events:
-    header, start = _header(content)
+    header, start = _header(content, b"%")
     named = re.search(r"(?:evt\s*|format\s+EVT)(\d)(?:\.?(\d))?", header, re.IGNORECASE)
     version = f"EVT {named[1]}.{named[2] or 0}" if named else "no EVT version"
     if version not in _EVT:
@@ -457,18 +460,6 @@ _EVT: dict[str, Callable[[bytes, int], Columns]] = {
     "EVT 2.1": _evt21,
     "EVT 3.0": _evt3,
 }
-
-
-def _header(content: bytes) -> tuple[str, int]:
-    """Return the lines that begin with %, and their end in bytes."""
-    end = 0
-    while content[end : end + 1] == b"%":
-        start, end = end, content.find(b"\n", end) + 1
-        if not end:
-            raise InputError(f"cut off at byte {len(content):,}, within its header")
-        if content[start:end].strip().lower() == b"% end":
-            break
-    return content[:end].decode("latin-1"), end
 
 
 def _geometry(header: str) -> tuple[int, int] | None:
