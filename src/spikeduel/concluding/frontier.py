@@ -263,10 +263,10 @@ def _costs_in_time(
     measured.
     """
     exits = [[result.in_time for result in seed if result.in_time] for seed in by_seed]
-    times = [result.one_image_ms for seed in by_seed for result in seed if result.one_image_ms]
+    times = [[result.one_image_ms or math.nan for result in seed] for seed in by_seed]
     return {
         "weights": costs[exits[0][0].source]["weights"],
-        "time": np.full((1, len(by_seed)), statistics.fmean(times) / 1e3 if times else math.nan),
+        "time": np.array([[statistics.fmean(of_seed) / 1e3 for of_seed in times]]),
         **{
             definition.name: np.stack(
                 [

@@ -637,7 +637,8 @@ def _answered_in_time(
     context: ControlContext, timed: Mapping[str, Latency]
 ) -> tuple[Classification, dict[str, Any]]:
     """Return the answers of a member after as few time steps as leave its validation accuracy, and
-    their mean time, where each step's scores are known before the next one.
+    their mean time by the steps of the network that was timed: each step's scores are known before
+    the next one.
     """
     source, name, store = context.control.source, "leaving", context.store
     assert source
@@ -656,7 +657,13 @@ def _answered_in_time(
         one and cost_entry(Counted(operations=one), bits)["operations"]
         for one in found.found.operations
     ]
-    until_step = timed[key].stream_ms if key in timed else None
+    contender = context.trial.card.contender
+    alike = [
+        record.key
+        for (_, member), record in context.records.items()
+        if member == source and record.settings["contender"] == contender
+    ]
+    until_step = next((timed[key].stream_ms for key in alike if key in timed), None)
     return found.answers, {
         "in_time": structs.replace(found.found, operations=counts),
         "val_accuracy": found.val_accuracy,
