@@ -1,5 +1,6 @@
 """Declared charts: rows and words, colours and names."""
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -35,6 +36,7 @@ def test_numbers_of_rows_are_plain():
     [
         ("accuracy, %", 90.4321, "90.43 %"),
         ("energy, J", 1.75e-6, "1.75 µJ"),
+        ("energy, J", 0.9999999, "1.00 J"),
         ("energy, J", 0, "0.00 J"),
         ("time, s", 2e-3, "2.00 ms"),
         ("time, s", 120.0, "120.00 s"),
@@ -47,6 +49,11 @@ def test_numbers_of_rows_are_plain():
 )
 def test_values_as_people_read_them(column, value, text):
     assert charts.said(column, value) == text
+
+
+def test_matplotlibs_settings_change_no_value():
+    with matplotlib.rc_context({"axes.formatter.use_mathtext": True}):
+        assert charts.said("energy, J", 1.75e-6) == "1.75 µJ"
 
 
 def test_a_tip_has_names_alone_and_numbers_after_their_column():

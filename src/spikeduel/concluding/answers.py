@@ -19,7 +19,8 @@ Side = Literal["only_a", "only_b", "neither"]
 
 class Answers:
     """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
-    (given if they count alike). Rows of images are listed with the most wrong answers first.
+    (given if they count alike). Rows, places in these, are listed with most seeds first, then
+    with most wrong answers.
     """
 
     def __init__(self, predictions: PredictionsFile) -> None:
@@ -56,7 +57,7 @@ class Answers:
         return np.array(right, bool).reshape(-1, len(self.truth))
 
     def said(self, contender: str, row: int) -> list[tuple[int, int]]:
-        """Return a contender's answers to an image as (class, seeds), the most frequent first."""
+        """Return a contender's answers to a row as (class, seeds), the most frequent first."""
         return Counter(int(answers[row]) for answers in self.of(contender).values()).most_common()
 
     def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:

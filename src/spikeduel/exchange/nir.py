@@ -232,8 +232,8 @@ def _require_harmless(file: Any) -> None:
 
 
 def _chain(graph: Any) -> list[str]:
-    """Return the nodes' names from input to output. Raises `InputError` naming the node at a
-    circle or a branch.
+    """Return the nodes' names from input to output. Raises `InputError` naming a node of a circle,
+    or the one at a branch.
     """
     if len(graph.nodes) > MOST_NODES:
         raise InputError(f"it has more than {MOST_NODES:,} nodes, which cannot be imported.")

@@ -239,13 +239,18 @@ def unit_of(column: str) -> str:
     return column.rpartition(", ")[2] if ", " in column else ""
 
 
+def engineering(value: float, unit: str, places: int | None = None) -> str:
+    """Return a value with an SI prefix: "1.75 µJ", whatever matplotlib's settings are."""
+    return EngFormatter(unit, places, usetex=False, useMathText=False)(value)
+
+
 def said(column: str, value: Value) -> str:
     """Return a value with its unit: "90.4 %", "1.75 µJ"."""
     if value is None or isinstance(value, str):
         return visible(value or "")
     unit = unit_of(column)
     if unit in ("J", "s"):
-        return EngFormatter(unit, 2)(value)
+        return engineering(value, unit, 2)
     # Differences of sums may leave a crumb, or a zero with a sign.
     number = f"{value:,}" if isinstance(value, int) else f"{round(value, 12) + 0:.4g}"
     unit = "point" if unit == "points" and number in ("1", "-1") else unit

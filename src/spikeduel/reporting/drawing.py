@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, MaxNLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator
 from matplotlib.transforms import Bbox, Transform, offset_copy
 
 from spikeduel.reporting import charts
@@ -368,8 +368,8 @@ def _tick(value: float, axis: Axis) -> str:
     if axis.ticks == "signed":
         return f"{value:+.4g}".replace("-", "−") if value else "0"
     if unit in ("J", "s") and axis.scale == "log":
-        return EngFormatter(unit)(float(f"{value:.4g}"))
-    return f"{value:,.4g}" if abs(value) < 10_000 else EngFormatter()(value)
+        return charts.engineering(float(f"{value:.4g}"), unit)
+    return f"{value:,.4g}" if abs(value) < 10_000 else charts.engineering(value, "")
 
 
 def _handle(key: Key) -> Any:

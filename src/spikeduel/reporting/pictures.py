@@ -98,13 +98,7 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
     shown = []
     for pair in listed[:MOST_PICTURED]:
         both = (pair.a, pair.b)
-        images = tuple(
-            (
-                source(np.asarray(prepared.pictures[image.index])),
-                f"{_SIDES[image.side]}, {_called(image)}",
-            )
-            for image in both
-        )
+        images = tuple(_named(image, _SIDES[image.side], prepared) for image in both)
         title = " / ".join(dict.fromkeys(image.label for image in both))
         kind = pair.kind.removesuffix(" on two sides")
         shown.append(Picture(f"{title}: {kind}", images, pair.a.label != pair.b.label))
@@ -113,22 +107,17 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
 
 def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> list[Picture]:
     """Return images whose label looks wrong: the label, the suggested one and its probability."""
-    return [
-        Picture(
-            f"{suspect.image.label} → {suspect.suggested}",
-            (
-                (
-                    source(np.asarray(prepared.pictures[suspect.image.index])),
-                    f"{suspect.suggested_probability:.0%}, {_called(suspect.image)}",
-                ),
-            ),
-        )
-        for suspect in listed[:MOST_PICTURED]
-    ]
+    shown = []
+    for suspect in listed[:MOST_PICTURED]:
+        named = _named(suspect.image, f"{suspect.suggested_probability:.0%}", prepared)
+        shown.append(Picture(f"{suspect.image.label} → {suspect.suggested}", (named,)))
+    return shown
 
 
-def _called(image: AuditedImage) -> str:
-    return Path(image.file).name if image.file else f"image {image.index}"
+def _named(image: AuditedImage, words: str, prepared: Prepared) -> tuple[str, str]:
+    """Return an image's source, and words with its name."""
+    name = Path(image.file).name if image.file else f"image {image.index}"
+    return source(np.asarray(prepared.pictures[image.index])), f"{words}, {name}"
 
 
 def telling_image(prepared: Prepared, test: np.ndarray) -> int:

@@ -234,7 +234,7 @@ def _no_longer_used(held: ExitStack, user: Path) -> None:
 
 
 def _write(path: Path, value: Any) -> None:
-    as_read = json.loads(json.dumps(typed.plain(value), allow_nan=False))
+    as_read = typed.plain(value)
     typed.write_json(path, {**as_read, "digest": typed.digest(as_read)})
 
 

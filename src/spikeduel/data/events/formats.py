@@ -283,14 +283,15 @@ def _header(content: bytes, mark: bytes) -> tuple[str, int]:
     end = 0
     while content[end : end + 1] == mark:
         start, end = end, content.find(b"\n", end) + 1
-        line = content[start : end or None].decode("latin-1").rstrip("\r\n").replace("\t", " ")
-        if mark == b"#" and not (line.isascii() and line.isprintable()):
+        line = content[start : end or None]
+        text = line.rstrip(b"\r\n").replace(b"\t", b" ")
+        if mark == b"#" and not (text.isascii() and text.decode().isprintable()):
             # An event may begin with the mark's byte.
             end = start
             break
         if not end:
             raise InputError(f"cut off at byte {len(content):,}, within its header")
-        if line.strip().lower() == "% end":
+        if line.strip().lower() == b"% end":
             break
     return content[:end].decode("latin-1"), end
 
