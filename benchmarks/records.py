@@ -65,6 +65,11 @@ class Row:
     also: dict[str, str] = field(default_factory=dict)
 
 
+SOCOFING_ELSEWHERE = (
+    "76.7 for ten fingers (Shehu et al. 2018) and 88 to 93.5 for the hand, by others' account of "
+    "papers that were not read here; whether people were kept apart is not known"
+)
+SOCOFING_PARTS = {"real": "Real/", "altered": "Altered/"}
 FASHION_MNIST_ELSEWHERE = "93.85, chosen on validation; 94.74, the best epoch for the test"
 MNIST_ELSEWHERE = "99.63, chosen on validation; 99.72, the best epoch for the test"
 ROWS = {
@@ -155,12 +160,24 @@ ROWS = {
             "dropout": 0.5,
             "augmentation": "translate",
         },
-        cnn_elsewhere=(
-            "76.7 for ten fingers (Shehu et al. 2018) and 88 to 93.5 for the hand, by others' "
-            "account of papers that were not read here; whether people were kept apart is not "
-            "known"
-        ),
-        also={"real": "Real/", "altered": "Altered/"},
+        cnn_elsewhere=SOCOFING_ELSEWHERE,
+        also=SOCOFING_PARTS,
+    ),
+    "socofing-40-minutes": Row(
+        "SOCOFing by person, ten fingers, 20 minutes a network",
+        {
+            "dataset": "socofing",
+            "minutes": 40.0,
+            "contenders": ("vgg-lif", "vgg-relu"),
+            "width": 24,
+            "batch_size": 64,
+            "dropout": 0.5,
+            "augmentation": "affine",
+            "whitening": True,
+            "start": "annealed",
+        },
+        cnn_elsewhere=SOCOFING_ELSEWHERE,
+        also=SOCOFING_PARTS,
     ),
 }
 
