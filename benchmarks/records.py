@@ -461,8 +461,8 @@ def _ablations() -> list[str]:
     ]
     before["rows"] = [row for row in before["rows"] if row["variant"] in VARIANTS]
     texts = (
-        "With two seeds, a change of vgg-lif below about 0.3 points can be chance, with one below "
-        "0.45.",
+        "With three seeds, a change of vgg-lif below about 0.25 points can be chance, with two "
+        "below 0.3, with one below 0.45.",
         "Measured by an earlier rule, and not anew yet: the spiking network had its twin's "
         "training besides, and its minutes include it. At 8 epochs some of what 4 had shown was "
         "not so: no label smoothing and no augmentation had seemed to gain. Settings that gained "
