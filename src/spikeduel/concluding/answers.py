@@ -3,6 +3,7 @@
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -35,13 +36,6 @@ class Answers:
             of_seeds[answers.seed] = np.array(answers.predicted)
             if answers.control is None:
                 self.trainings[answers.contender, answers.seed] = answers.trainings
-        asked = [
-            predicted
-            for (_, control), of_seeds in self.predicted.items()
-            for predicted in of_seeds.values()
-            if control is None
-        ]
-        self._wrong = (np.array(asked).reshape(-1, len(self.truth)) != self.truth).sum(0)
 
     def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
         """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
@@ -78,6 +72,19 @@ class Answers:
             "neither": ~right_a & ~right_b,
         }
         return {side: self._worst_first(rows.nonzero()[1].tolist()) for side, rows in sides.items()}
+
+    @cached_property
+    def _wrong(self) -> np.ndarray:
+        """Wrong answers of contenders to each image."""
+        return np.sum(
+            [
+                predicted != self.truth
+                for (_, control), of_seeds in self.predicted.items()
+                for predicted in of_seeds.values()
+                if control is None
+            ],
+            axis=0,
+        )
 
     def _worst_first(self, rows: Iterable[int]) -> list[int]:
         times = Counter(rows)

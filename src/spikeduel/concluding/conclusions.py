@@ -200,11 +200,17 @@ def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | N
             tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
             leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
             tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
-            right = answers.right(tried, a), answers.right(tried, b)
             with_failures.append(
                 tests[-1]
                 if tried == seeds
-                else significance.tested(*right, groups, margin, same, classes)
+                else significance.tested(
+                    answers.right(tried, a),
+                    answers.right(tried, b),
+                    groups,
+                    margin,
+                    same,
+                    classes,
+                )
             )
     pairs = []
     differences = map(
