@@ -1,7 +1,7 @@
 """Answers to the test images of a run, by contender, control and seed."""
 
 import copy
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Literal
@@ -11,6 +11,7 @@ import numpy as np
 from spikeduel.results.controls import INT8
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.significance import balanced_classes
+from spikeduel.system.grouping import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change only when events come."""
@@ -56,10 +57,11 @@ class Answers:
 
     def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
         """Return the rows of each (true class, answer) that a seed gave."""
-        rows: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for predicted in self.of(contender).values():
-            for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True)):
-                rows[cell].append(row)
+        rows = grouped(
+            (cell, row)
+            for predicted in self.of(contender).values()
+            for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True))
+        )
         return {cell: self._worst_first(of_cell) for cell, of_cell in rows.items()}
 
     def between(self, a: str, b: str) -> dict[Side, list[int]]:

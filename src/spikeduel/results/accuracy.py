@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from spikeduel.results.significance import Measure, are_unbalanced
-from spikeduel.results.trials import Classification, ClassScores, Optimism, Test, Trial
+from spikeduel.results.trials import Classification, ClassScores, Optimism, Trial
+from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Count, Frozen, Share
 
 SURE = 2
@@ -28,10 +29,7 @@ def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[in
     """Return a contender's accuracies by seed, in the `measure` (default: that of comparisons)."""
     if (measure or measure_of(trials)) == "balanced_accuracy":
         return {seed: _balanced(table) for seed, table in _tables(trials).items()}
-    tests: dict[int, list[Test]] = {}
-    for trial in trials:
-        if trial.test:
-            tests.setdefault(trial.seed, []).append(trial.test)
+    tests = grouped((trial.seed, trial.test) for trial in trials if trial.test)
     return {
         seed: sum(test.accuracy * test.n for test in folds) / sum(test.n for test in folds)
         for seed, folds in tests.items()
@@ -197,13 +195,12 @@ def contender_optimism(trials: Sequence[Trial]) -> list[ContenderOptimism]:
     fold.
     """
     num_folds = len({trial.fold for trial in trials})
-    by_contender: dict[str, dict[int, list[Optimism]]] = {}
-    for trial in trials:
-        if trial.optimism:
-            by_seed = by_contender.setdefault(trial.contender, {})
-            by_seed.setdefault(trial.seed, []).append(trial.optimism)
+    optimisms = grouped(
+        (trial.contender, (trial.seed, trial.optimism)) for trial in trials if trial.optimism
+    )
     contenders = []
-    for name, by_seed in by_contender.items():
+    for name, of_folds in optimisms.items():
+        by_seed = grouped(of_folds)
         whole = {seed: folds for seed, folds in by_seed.items() if len(folds) == num_folds}
         if whole:
             chosen, best = (

@@ -19,6 +19,7 @@ from spikeduel.results.significance import Conclusion, Difference, Measure
 from spikeduel.results.trials import Trial, WholeNumbers
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
+from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 SCHEMA: Final = 3
@@ -365,10 +366,7 @@ class Results(Frozen):
         those of `contender`.
         """
         num_folds = len({trial.fold for trial in self.trials})
-        tested: dict[str, list[int]] = {}
-        for trial in self.trials:
-            if trial.test is not None:
-                tested.setdefault(trial.contender, []).append(trial.seed)
+        tested = grouped((trial.contender, trial.seed) for trial in self.trials if trial.test)
         whole = {
             name: {seed for seed in seeds if seeds.count(seed) == num_folds}
             for name, seeds in tested.items()

@@ -27,6 +27,7 @@ from spikeduel.results.trials import Trial, times_as_long
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
+from spikeduel.system.grouping import grouped
 from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
@@ -55,11 +56,7 @@ class RunContext:
 
     @cached_property
     def tested(self) -> dict[str, list[Trial]]:
-        tested: dict[str, list[Trial]] = {}
-        for trial in self.trials:
-            if trial.test:
-                tested.setdefault(trial.contender, []).append(trial)
-        return tested
+        return grouped((trial.contender, trial) for trial in self.trials if trial.test)
 
     @cached_property
     def always_at_chance(self) -> list[str]:

@@ -17,6 +17,7 @@ from spikeduel.results.findings import Finding, Values, find, finds, is_leak, wi
 from spikeduel.results.run import Quantity, Reason, Results, has_equal_time
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, times_as_long
+from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 OF_SPIKES = ("encoding", "num_steps")
@@ -329,14 +330,14 @@ def single_trainings(study: StudyContext) -> Iterator[Values]:
 
 @finds("datasets_at_chance")
 def datasets_at_chance(study: StudyContext) -> Iterator[Values]:
-    unlearned: dict[str, list[str]] = {}
-    for entry in study.entries:
-        for finding in with_id(entry.duel.results.comparison.caveats, "at_chance"):
-            datasets = unlearned.setdefault(entry.variant, [])
-            if entry.contender in finding.values["contenders"]:
-                datasets.append(entry.duel.dataset)
-    if contenders := {name: list(dict.fromkeys(on)) for name, on in unlearned.items() if on}:
-        yield {"contenders": contenders}
+    unlearned = grouped(
+        (entry.variant, entry.duel.dataset)
+        for entry in study.entries
+        for finding in with_id(entry.duel.results.comparison.caveats, "at_chance")
+        if entry.contender in finding.values["contenders"]
+    )
+    if unlearned:
+        yield {"contenders": {name: list(dict.fromkeys(on)) for name, on in unlearned.items()}}
 
 
 @finds("failed_trainings")

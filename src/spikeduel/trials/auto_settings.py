@@ -24,6 +24,7 @@ from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment, effects
 from spikeduel.system import files, load, typed
 from spikeduel.system.errors import InputError
+from spikeduel.system.grouping import grouped
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import timing
@@ -82,13 +83,15 @@ def replanned(
     asked, budget = resolved.asked, resolved.budget
     if budget is None or resolved.kept is None or budget.revised or asked.optimism:
         return None  # with optimism, each training has been tested
-    taken: dict[str, list[float]] = {}
-    for record in records:
-        taken.setdefault(record.settings["contender"], []).extend(record.epoch_seconds)
+    taken = grouped(
+        (record.settings["contender"], seconds)
+        for record in records
+        for seconds in record.epoch_seconds
+    )
     faster = {
         name: statistics.fmean(seconds)
         for name, seconds in taken.items()
-        if seconds and budget.epoch_seconds.get(name, 0.0) > DISTURBED * statistics.fmean(seconds)
+        if budget.epoch_seconds.get(name, 0.0) > DISTURBED * statistics.fmean(seconds)
     }
     seconds_of = budget.epoch_seconds | faster
     epochs = budget.epochs | epochs_within(budget.minutes, seconds_of, asked)

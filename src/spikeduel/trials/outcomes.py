@@ -41,6 +41,7 @@ from spikeduel.results.trials import (
 from spikeduel.results.tuned import TuningRecord
 from spikeduel.settings import Experiment
 from spikeduel.system import __version__, typed
+from spikeduel.system.grouping import grouped
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial as trial_run
 from spikeduel.trials.contenders import Trial
@@ -171,11 +172,9 @@ def pooled(
 
 def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
     """Return the keys of a contender's trainings, one for each fold, by seed."""
-    by_seed: dict[int, list[str]] = {}
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.fold):
-        if outcome.contender == contender:
-            by_seed.setdefault(outcome.seed, []).append(outcome.training)
-    return by_seed
+    by_fold = sorted(outcomes, key=lambda outcome: outcome.fold)
+    own = [outcome for outcome in by_fold if outcome.contender == contender]
+    return grouped((outcome.seed, outcome.training) for outcome in own)
 
 
 def doubted_labels(

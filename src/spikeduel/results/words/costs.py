@@ -39,6 +39,7 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
 from spikeduel.results.words.numbers import counted, hundredths, per_cent
 from spikeduel.results.words.verdict import titled
+from spikeduel.system.grouping import grouped
 from spikeduel.system.sentences import listed
 
 TWO_WAYS = (
@@ -310,9 +311,9 @@ def summary(accounted: AccountedPair) -> str:
 
 def families(by_family: Mapping[Family, Sequence[str | None]]) -> str:
     """Say who takes less by each family of accountings, families of one result together."""
-    alike: dict[str, list[str]] = {}
-    for family, names in by_family.items():
-        alike.setdefault(_takes_less(names), []).append(FAMILY_TITLES[family])
+    alike = grouped(
+        (_takes_less(names), FAMILY_TITLES[family]) for family, names in by_family.items()
+    )
     return "; ".join(f"{listed(titles)} {result}" for result, titles in alike.items())
 
 

@@ -14,6 +14,7 @@ from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import FAMILY_TITLES, ratio
 from spikeduel.results.words.numbers import counted, duration, hundredths, listed, per_cent
+from spikeduel.system.grouping import grouped
 
 FEW_VALIDATION = 300
 """Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
@@ -185,10 +186,11 @@ def frontier(results: Results) -> str:
 
 def left_out(found: Frontier) -> list[str]:
     """Return a sentence for each contender and reason of networks that its family lacks."""
-    by_reason: dict[tuple[str, str], list[str]] = {}
-    for name, gaps in found.left_out.items():
-        for title, reason in gaps.items():
-            by_reason.setdefault((name, reason), []).append(title)
+    by_reason = grouped(
+        ((name, reason), title)
+        for name, gaps in found.left_out.items()
+        for title, reason in gaps.items()
+    )
     return [
         f"{name} lacks {counted(len(titles), 'network')} ({'; '.join(titles)}): {reason}"
         for (name, reason), titles in by_reason.items()

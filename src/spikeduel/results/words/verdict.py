@@ -15,6 +15,7 @@ from spikeduel.results.words.numbers import (
     points,
     signed,
 )
+from spikeduel.system.grouping import grouped
 
 LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
@@ -38,15 +39,18 @@ def verdict(results: Results) -> str:
     highest = [name for name in accuracies if accuracies[name] == accuracies[best]]
     models = f"these {len(accuracies)} trained models only"
     trained = _trainings(max(pair.seeds for pair in pairs), num_folds, models)
-    against: dict[str, list[str]] = {}  # by conclusion
-    for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]:
-        lead = f"{signed(pair.difference)}; {interval(pair)}; {p_value(pair.p_value)}"
-        against.setdefault(conclusion(pair, pair.a, pair.b), []).append(f"{pair.b} ({lead})")
+    by_conclusion = grouped(
+        (
+            conclusion(pair, pair.a, pair.b),
+            f"{pair.b} ({signed(pair.difference)}; {interval(pair)}; {p_value(pair.p_value)})",
+        )
+        for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]
+    )
     sentences += [
         f"{named(pairs[0].measure).capitalize()} on {counted(pairs[0].n, 'test image')}: "
         f"{listed(highest)} {'have' if len(highest) > 1 else 'has'} the highest, "
         f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
-        *(f"Against {listed(names)}: {text}." for text, names in against.items()),
+        *(f"Against {listed(names)}: {text}." for text, names in by_conclusion.items()),
         "Brackets: points, 95 % interval.",
     ]
     return " ".join(sentences)
