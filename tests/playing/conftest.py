@@ -5,10 +5,9 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-import uvicorn
 
 from spikeduel.networks.models import load_model
-from spikeduel.playing.serving import application
+from spikeduel.playing import serving
 from spikeduel.playing.table import lay
 
 
@@ -26,9 +25,7 @@ def served(table):
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
             listening.listen()
-            server = uvicorn.Server(
-                uvicorn.Config(application(table), log_level="error", lifespan="off", ws="none")
-            )
+            server = serving.server(table)
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             yield f"http://127.0.0.1:{listening.getsockname()[1]}/"

@@ -70,25 +70,31 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
             f"--port 0."
         ) from None
     with listening:
-        # Proxies' headers are ignored, and requests are not logged.
-        config = uvicorn.Config(
-            application(table),
-            log_level="error",
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            proxy_headers=False,
-            server_header=False,
-            limit_concurrency=64,
-            timeout_graceful_shutdown=2,
-        )
         address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
         ready(address)
         if browser:
             # A browser in the terminal would not return.
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            server(table).run(sockets=[listening])
+
+
+def server(table: Table) -> uvicorn.Server:
+    """Return the server of the page of `table`, with `HEADERS` in every response."""
+    # Proxies' headers are ignored, and requests are not logged.
+    config = uvicorn.Config(
+        application(table),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        headers=list(HEADERS.items()),
+        limit_concurrency=64,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
 
 
 def application(table: Table) -> Starlette:
@@ -110,10 +116,9 @@ def application(table: Table) -> Starlette:
             Route("/answer", partial(_answer, table, anyio.CapacityLimiter(1)), methods=["POST"]),
         ],
         middleware=[
-            Middleware(_WithHeaders),
             Middleware(
                 TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False
-            ),
+            )
         ],
         exception_handlers={HTTPException: _refused},
     )
@@ -181,19 +186,3 @@ async def _body(request: Request) -> bytes:
             413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one."
         )
     return bytes(content)
-
-
-class _WithHeaders:
-    """Add `HEADERS` to every response, refusals included."""
-
-    def __init__(self, app: Any) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def sending(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                more = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                message = {**message, "headers": [*message.get("headers", ()), *more]}
-            await send(message)
-
-        await self.app(scope, receive, sending)
