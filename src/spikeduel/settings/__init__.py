@@ -299,7 +299,7 @@ class Experiment:
         bool,
         setting(
             "Start with a first convolution that whitens patches of training images.",
-            "On Fashion-MNIST both twins gain a quarter of a point or more.",
+            "On Fashion-MNIST the spiking twin gains 0.2 points, the other 0.4.",
             needs=("training", "images"),
         ),
     ] = False
