@@ -45,7 +45,7 @@ from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain, write_json
 from spikeduel.trials.jobs import Processes, Workers
-from tables import TEMPLATES, at_equal, mean
+from tables import KINDS, TEMPLATES, at_equal, mean
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "frontier.json"
@@ -139,8 +139,11 @@ def page() -> str:
         sets=sets,
         mean=mean,
         cell=at_equal,
+        kinds=KINDS,
         seconds=seconds,
         times_as_long=times_as_long,
+        minutes_taken=minutes_taken,
+        best=best,
         sentence=at_equal_accuracy,
         numbers=numbers,
         ratios=ratios,
@@ -165,7 +168,7 @@ def command(name: str, entry: dict[str, Any]) -> str:
 
 def summary(sets: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each family of accountings: the data sets where the spiking family takes
-    less, more, or it is open, at the highest accuracy that both reach by it.
+    less, more, or it is open, at the highest accuracy that is compared by it.
     """
     tops = {
         name: {family: one for family, (_, one) in highest(entry["found"].pairs[0]).items()}
@@ -232,6 +235,18 @@ def networks(found: Frontier) -> list[list[str]]:
     """Return the cells of all networks, with their heading."""
     rows = [list(row.values()) for row in text_rows(FRONTIER, found.members)]
     return [[column.title for column in FRONTIER], ["---"] * len(FRONTIER), *rows]
+
+
+def best(entry: dict[str, Any], contender: str) -> str:
+    """Return the highest accuracy of a network of a family, in per cent."""
+    members = [one.accuracy for one in entry["found"].members if one.contender == contender]
+    return f"{100 * max(members):.2f}"
+
+
+def minutes_taken(entry: dict[str, Any]) -> str:
+    """Return the minutes that both contenders of a seed and fold trained, their mean."""
+    own, _ = entry["seconds"].values()
+    return f"{own / len(entry['accuracy']['vgg-lif']) / 60:.2g}"
 
 
 def times_as_long(entry: dict[str, Any]) -> str:

@@ -122,6 +122,8 @@ def table(section: str) -> str:
     }[section]()
 
 
+KINDS: tuple[Family, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
+"""Columns of costs at equal accuracy."""
 PROGRAMS = {
     "snntorch": "snnTorch",
     "norse": "Norse",
@@ -132,19 +134,19 @@ PROGRAMS = {
 
 
 def frontier() -> str:
-    """Who takes less at the highest accuracy that both families reach."""
+    """Who takes less at the highest accuracy that is compared."""
     lines = [
-        "| data | seeds | at accuracy, % | with memory | arithmetic alone | bytes of weights | time |",
-        "|---|---|---|---|---|---|---|",
+        "| data | seeds | at accuracy, % | energy with memory | of arithmetic alone | on named chips | "
+        "operations or bits | bytes of weights | time |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, entry in json.loads((HERE / "results" / "frontier.json").read_text()).items():
         found = msgspec.convert(entry["frontier"], Frontier)
         for pair in found.pairs:
             if not pair.at:
-                cells = ["none in common", "–", "–", "–", "–"]
+                cells = ["none in common", *["–"] * len(KINDS)]
             else:
-                families: tuple[Family, ...] = ("memory", "arithmetic", "size", "measured")
-                cells = [tenths(pair.at[0].accuracy), *(at_highest(pair, one) for one in families)]
+                cells = [tenths(pair.at[0].accuracy), *(at_highest(pair, one) for one in KINDS)]
             folds = entry["settings"]["folds"]
             seeds = f"{found.seeds}{f', {folds} folds' if folds else ''}"
             lines.append(f"| {name} | {seeds} | {' | '.join(cells)} |")
@@ -845,15 +847,14 @@ def verified() -> str:
 def records() -> str:
     """What the recipe `strong` reaches: accuracy over seeds, in how many minutes."""
     lines = [
-        "| data | SNN, % | its twin, % | resnet-silu, % | T | minutes | seeds |",
+        "| data | SNN, % | its twin, % | residual CNN, % | T | minutes | seeds |",
         "|---|---|---|---|---|---|---|",
     ]
     for path in sorted((HERE / "results").glob("record-*.json")):
         document = json.loads(path.read_text())
         found = document["contenders"]
-        each_or_none = [
-            found.get(contender) for contender in ("vgg-lif", "vgg-relu", "resnet-silu")
-        ]
+        spiking = next((each for each in found.values() if each["family"] == "snn"), None)
+        each_or_none = [spiking, found.get("vgg-relu"), found.get("resnet-silu")]
         scores = [mean(each["accuracies"]) if each else "–" for each in each_or_none]
         minutes = [f"{statistics.median(each['minutes']):.0f}" for each in each_or_none if each]
         num_steps = next((each["num_steps"] for each in found.values() if each["num_steps"]), "–")

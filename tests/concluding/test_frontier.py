@@ -25,7 +25,7 @@ from spikeduel.results.frontier import CostKind, Member
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.trials import EarlyAnswers
 
-OPERATIONS = {"operations": CostKind(label="operations", family="arithmetic")}
+OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
 
 
 def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0, **costs):
@@ -94,26 +94,57 @@ def pair(cheaper_by, spread):
 )
 def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
     found = pair(cheaper_by, spread)
-    assert [at.accuracy for at in found] == [0.95, 0.945, 0.94, 0.93, 0.91]
-    for at in found[1:]:
+    # 97.5 of 100 draws reach the highest.
+    assert found[0].accuracy == pytest.approx(0.95 - 2 * spread, abs=0.005)
+    for at in found:
         (ratio,) = at.ratios
         assert ratio.ratio.low == ratio.ratio.high == pytest.approx(1 / cheaper_by)
-        assert (ratio.low or 0) < 1 / cheaper_by
-        assert ratio.high is None or ratio.high > 1 / cheaper_by
+        assert ratio.low < 1 / cheaper_by < ratio.high
         assert ratio.cheaper == cheaper
 
 
 def test_an_end_beyond_all_networks_is_open():
-    """Half of the draws of one side do not reach the accuracy."""
-    ours = [network(0.85, 0.25), network(0.95, 1)]
+    """Of the lowest accuracy that both have, half of the draws of one side lie below."""
+    ours = [network(0.9, 0.25), network(0.95, 1)]
     theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
-    assert ratio.ratio.low == pytest.approx(0.625 / 100)
+    assert ratio.ratio.low == pytest.approx(0.25 / 100)
     assert ratio.low is None
     assert ratio.cheaper == "spiking"
     (ratio,) = at_equal_accuracy(theirs, ours, OPERATIONS)[0].ratios
     assert ratio.high is None
     assert ratio.cheaper == "other"
+
+
+@pytest.mark.parametrize(("start", "accuracy"), [(0.88, 0.88), (0.8805, 0.8808), (0.885, 0.885)])
+def test_the_highest_accuracy_is_one_that_97_of_100_draws_reach(start, accuracy):
+    """Or the lowest that both have, where curves begin above that."""
+    ours = [network(start, 1), network(0.95, 2)]
+    theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
+    found = at_equal_accuracy(ours, theirs, OPERATIONS)
+    assert found[0].accuracy == pytest.approx(accuracy, abs=1e-4)
+
+
+def test_an_accounting_with_ranges_reaches_what_it_reaches_at_both_ends():
+    """By the dearer end, the network that no draw moves is on no curve."""
+    moved, fixed = network(0.9, 1, spread=0.01), network(0.9, 2)
+    fixed.costs["operations"] = np.full((2, 1 + DRAWS), 2.0)
+    moved.costs["operations"] = np.repeat([[1.0], [3.0]], 1 + DRAWS, 1)
+    ours, theirs = [network(0.8, 0.1), moved, fixed], [network(0.8, 1), network(0.95, 5)]
+    ours[0].costs["operations"] = np.full((2, 1 + DRAWS), 0.1)
+    assert at_equal_accuracy(ours, theirs, OPERATIONS)[0].accuracy == 0.88
+
+
+@pytest.mark.parametrize(("share", "ends"), [(0.75, (0.1, 0.1)), (0.25, (None, None))])
+def test_draws_that_neither_reaches_say_nothing(share, ends):
+    """Both reach the accuracy in the same `share` of the draws: few have no interval."""
+    ours, theirs = network(0.9, 1), network(0.9, 10)
+    for one in (ours, theirs):
+        one.accuracies[1 + int(share * DRAWS) :] = 0.89
+    (ratio,) = at_equal_accuracy([ours], [theirs], OPERATIONS)[0].ratios
+    assert ratio.ratio.low == pytest.approx(0.1)
+    assert (ratio.low, ratio.high) == pytest.approx(ends)
+    assert ratio.cheaper == ("spiking" if ends[0] else None)
 
 
 def test_nothing_is_compared_below_the_start_of_a_curve():

@@ -477,7 +477,7 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     accounted = verdict.pairs[0]
     assert (accounted.num_steps, accounted.rate) == (2, 0.5)
     assert all(result.ratio for result in accounted.by_accounting)
-    assert list(accounted.by_family) == ["memory", "arithmetic", "chip"]
+    assert list(accounted.by_family) == ["memory", "arithmetic", "chip", "operations"]
     assert [law.name for law in verdict.definitions] == list(accounting.NAMES)
 
 

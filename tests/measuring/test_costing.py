@@ -125,7 +125,9 @@ def test_energies_and_the_court_are_printed_as_text(tutorial):
     assert cost.energy("45nm-int8").title in title
     assert str(cost).splitlines()[-3:] == str(cost.energy()).splitlines()[-3:]
     assert len(memories) == 3
-    assert str(cost.accountings()).startswith("Energy of this network against its ReLU twin: with ")
+    assert str(cost.accountings()).startswith(
+        "Accountings of energy, this network against its ReLU twin: with "
+    )
 
 
 def test_a_trained_model_is_counted_by_its_own_encoding():

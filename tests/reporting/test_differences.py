@@ -177,6 +177,7 @@ def test_a_panel_for_each_family_and_a_row_for_each_accounting_in_the_cheaper_on
         "With memory on both sides",
         "By arithmetic alone",
         "On named chips",
+        "In operations or bits",
     ]
     assert len({panel.x for panel in chart.panels}) == 1
     expected = {"spiking": colours["snn"], "other": colours["cnn"], None: charts.QUIET}
@@ -202,7 +203,7 @@ def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_
     ]
     changed = structs.replace(accounted, by_accounting=by_accounting)
     colours = charts.contender_colours(duel.trials)
-    _, arithmetic, _ = panels = costs.energy_accountings(changed, accountings, colours).panels
+    _, arithmetic, *_ = panels = costs.energy_accountings(changed, accountings, colours).panels
     assert sum(len(panel.names) for panel in panels) == len(by_accounting) - 1
     row, seen = (marks.rows[0]["snn / cnn from"] for marks in arithmetic.marks[-2:])
     assert (row, seen) == (1e9, 1000)

@@ -33,6 +33,7 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.trials import ControlResult, InTime, Trial
 from spikeduel.results.uncertainty import FEWEST_SEEDS, numbered, student, weights_of, wilson
+from spikeduel.system.grouping import grouped
 
 DRAWS = 1000
 STEP = 0.005
@@ -40,7 +41,7 @@ STEP = 0.005
 ROUNDING = 1e-9
 """Difference of accuracies that is none."""
 BELOW = (0, 1, 2, 4, 8)
-"""Multiples of `STEP` below the highest accuracy that both families reach."""
+"""Multiples of `STEP` below the highest accuracy that is compared."""
 BIT_MATCHED = "quantised_twin"
 MEASURED = {
     "weights": CostKind(label="bytes of weights", family="size"),
@@ -344,20 +345,25 @@ def _entry(
 def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
-    """Compare the least costs at accuracies that both families reach by all accountings; by a
-    family of accountings where all of its curves begin at the accuracy or below. Families whose
-    curves begin above all of these follow, at the highest accuracy that their curves reach.
+    """Compare the least costs at accuracies that both sides reach in 97.5 of 100 draws by all
+    accountings; by a family of accountings where all of its curves begin at the accuracy or below.
+    Families of accountings whose curves begin above all of these follow, at the highest accuracy
+    that is reached so often, or at the lowest that both sides have.
+
+    Of an accuracy that one side misses more often, the interval has no end there: that side could
+    never take less.
     """
+    ends = grouped(
+        (kind.family, _ends(side, name))
+        for name, kind in accountings.items()
+        for side in (spiking, others)
+    )
     starts: dict[Family, float] = {}
     tops: dict[Family, float] = {}
-    for name, kind in accountings.items():
-        curves = [
-            [family[index].entry.accuracy for index in _curve(family, corner)]
-            for family in (spiking, others)
-            for corner in _corners(family, name)
-        ]
-        starts[kind.family] = max(starts.get(kind.family, 0.0), *(curve[0] for curve in curves))
-        tops[kind.family] = min(tops.get(kind.family, 1.0), *map(max, curves))
+    for kind, curves in ends.items():
+        starts[kind] = max(start for start, _, _ in curves)
+        often, measured = (min(curve[place] for curve in curves) for place in (1, 2))
+        tops[kind] = min(measured, max(often, starts[kind]))
     highest = math.floor(min(tops.values()) / STEP + ROUNDING)
     levels = [round(STEP * (highest - below), 3) for below in BELOW]
     late = {family for family, start in starts.items() if levels[0] < start <= tops[family]}
@@ -390,6 +396,19 @@ def at_equal_accuracy(
         for level, names in begun.items()
         if names
     ]
+
+
+def _ends(family: Sequence[Network], accounting_name: str) -> tuple[float, float, float]:
+    """Return the accuracy at which a family's curves begin, over the ranges of an accounting, the
+    one that 97.5 of 100 draws reach, and the one reached as measured.
+    """
+    curves = [
+        np.stack([family[index].accuracies for index in _curve(family, corner)])
+        for corner in _corners(family, accounting_name)
+    ]
+    best = np.min([curve.max(0) for curve in curves], 0)
+    often = min(best[0], np.quantile(best[1:], 0.025, method="lower"))
+    return max(float(curve[0, 0]) for curve in curves), float(often), float(best[0])
 
 
 def _corners(family: Sequence[Network], accounting_name: str) -> np.ndarray:
@@ -454,13 +473,18 @@ def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.
 
 def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> RatioAt:
     """Return the entry for costs `[corners, 1 + DRAWS]`; a side that does not reach the accuracy
-    takes more.
+    takes more. Draws in which neither reaches it say nothing; if these are most, the interval has
+    no ends.
     """
     with np.errstate(invalid="ignore"):
-        ratio = np.nan_to_num(ours / theirs, nan=1.0, posinf=np.inf)
+        ratio = ours / theirs
+    drawn = ratio[:, 1:]
+    known = drawn[:, ~np.isnan(drawn).any(0)]
+    if known.shape[1] < DRAWS / 2:
+        known = np.array([[0.0], [np.inf]])
     low, high = (
         float(np.quantile(ends, share, method="nearest"))
-        for ends, share in ((ratio[:, 1:].min(0), 0.025), (ratio[:, 1:].max(0), 0.975))
+        for ends, share in ((known.min(0), 0.025), (known.max(0), 0.975))
     )
     return RatioAt(
         accounting=name,
@@ -474,7 +498,7 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
 
 def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> Iterator[BreakEven]:
     """Yield by accounting the rates of spikes that make both sides even; nothing for networks
-    without spikes, or without a bit-matched one.
+    without spikes, or without a quantised twin.
     """
     both: dict[int, list[tuple[Operations, Operations]]] = {}
     measured: list[float] = []

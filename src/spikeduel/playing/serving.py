@@ -80,7 +80,7 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
 
 
 def server(table: Table) -> uvicorn.Server:
-    """Return the server of the page of `table`, with `HEADERS` in every response."""
+    """Return the server of the page of `table`, with `HEADERS` in all that the page answers."""
     # Proxies' headers are ignored, and requests are not logged.
     config = uvicorn.Config(
         application(table),
@@ -98,7 +98,7 @@ def server(table: Table) -> uvicorn.Server:
 
 
 def application(table: Table) -> Starlette:
-    """Return the page of `table` as an application for any ASGI server."""
+    """Return the page of `table` as an ASGI application; `server` adds `HEADERS`."""
     pages = {
         path: Response(
             resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind

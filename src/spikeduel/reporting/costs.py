@@ -411,7 +411,7 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
             rows = [_relative(member, usual, list(kinds)) for member in members]
             look = Look(colours[contender], size=5)
             marks += _curve(rows, look if members[0].spiking else replace(look, shape="square"))
-        x = Axis(_COST, f"cost, 1: {usual.contender}, {usual.title}", "log", "ratios")
+        x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
         y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=below_best)
         title = FAMILY_TITLES[family] if others else title
         panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))

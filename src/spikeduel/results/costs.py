@@ -83,8 +83,10 @@ Read = Literal["source", "implementation", "quotation"]
 """Place of reading: the source | a public program that follows it | a quotation."""
 
 
-Family = Literal["memory", "arithmetic", "chip", "measured", "size"]
-"""Memory of both networks counted | arithmetic alone | prices of a named chip | measured joules."""
+Family = Literal["memory", "arithmetic", "chip", "operations", "measured", "size"]
+"""Energy with memory of both networks | of arithmetic alone | by prices of a named chip |
+operations or bits, without a price | measured | bytes of weights.
+"""
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 

@@ -29,8 +29,9 @@ class RatioAt(Frozen):
     """The spiking family's amount over the other's at equal accuracy, by one accounting.
 
     `ratio`: over the accounting's own ranges. `low`, `high`: 95 % interval over seeds and images of
-    both its ends; None where an end of the interval lies beyond all networks. `cheaper`: by the
-    interval; None: open.
+    both its ends, without draws in which neither family reaches the accuracy; None where an end
+    lies beyond all networks, or most draws are of that kind. `cheaper`: by the interval; None is
+    open.
     """
 
     accounting: str
@@ -42,7 +43,7 @@ class RatioAt(Frozen):
 
 
 class EqualAccuracy(Frozen):
-    """Ratios of the least costs of a test accuracy that both families reach.
+    """Ratios of the least costs of a test accuracy that lies on the curves of both families.
 
     `cheapest`: titles of the networks that cost least by most accountings, by contender.
     """
@@ -53,8 +54,8 @@ class EqualAccuracy(Frozen):
 
 
 class BreakEven(Frozen):
-    """Spikes per neuron and step at which a spiking contender takes as much as its bit-matched
-    network, by one accounting.
+    """Spikes per neuron and step at which a spiking contender takes as much as its quantised
+    twin, by one accounting.
 
     `rate`: over the accounting's own ranges, mean over seeds; below its low end the contender takes
     less, above its high end more: 0 where more at any rate, 1 where less at any. `ci95`: from two

@@ -84,11 +84,14 @@ def test_a_family_counts_once_in_words(by_family, said):
 
 def test_the_summary_is_by_the_families_that_have_a_number(accounted):
     assert words.summary(accounted) == (
-        "Energy of snn against cnn: with memory on both sides cnn takes less by some accountings, and "
+        "Accountings of energy, snn against cnn: with memory on both sides cnn takes less by some accountings, and "
         "ranges overlap by others; by arithmetic alone snn takes less."
     )
     none = replace(accounted, by_accounting=accounted.by_accounting[-1:])
-    assert words.summary(none) == "Energy of snn against cnn: no accounting gives a number."
+    assert (
+        words.summary(none)
+        == "Accountings of energy, snn against cnn: no accounting gives a number."
+    )
 
 
 def test_the_order_goes_by_family_side_and_ratio(accounted):

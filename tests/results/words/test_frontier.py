@@ -38,6 +38,8 @@ def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
         ratio("other", "memory", 1.98, 15.8),
         ratio("spiking", low=0.53, high=0.6),
         ratio("other", low=4.2, high=4.21),
+        ratio("spiking", "chip", 0.01, 0.02),
+        ratio("other", "operations", 3, 3),
         ratio("other", "size", 5.95, 5.95),
     ]
     cheapest = {"lif": "4 bits", "relu": "half the channels"}
@@ -48,8 +50,9 @@ def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
     )
     assert at_equal_accuracy(pair) == (
         "At 99.0 % accuracy, lif takes 2 to 16 times the energy of relu with memory on "
-        "both sides (more), 0.53 to 4.2 by arithmetic alone (depends) and 6 times the bytes of "
-        "weights (more). Cheapest there by most costs: lif (4 bits) and relu (half the channels)."
+        "both sides (more), 0.53 to 4.2 by arithmetic alone (depends), 0.01 to 0.02 on named chips "
+        "(less), 3 times the operations or bits (more) and 6 times the bytes of weights (more). "
+        "Cheapest of those that reach it, by most costs: lif (4 bits) and relu (half the channels)."
     )
 
 
@@ -65,6 +68,21 @@ def test_a_family_that_begins_above_is_told_where_it_begins():
     assert at_equal_accuracy(pair) == (
         "At 94.0 % accuracy, lif takes 2 times the energy of relu by arithmetic alone (more) and "
         "4 times as long (more, at 97.0 %)."
+    )
+
+
+def test_energy_that_follows_operations_is_called_energy():
+    pair = FrontierPair(
+        spiking="lif",
+        other="relu",
+        at=[
+            EqualAccuracy(accuracy=0.96, ratios=[ratio("other", "operations", 3, 3)]),
+            EqualAccuracy(accuracy=0.94, ratios=[ratio("other", "memory", 2, 4)]),
+        ],
+    )
+    assert at_equal_accuracy(pair) == (
+        "At 96.0 % accuracy, lif takes 3 times the operations or bits of relu (more) and 2 to 4 "
+        "times the energy with memory on both sides (more, at 94.0 %)."
     )
 
 

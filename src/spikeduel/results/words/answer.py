@@ -312,14 +312,14 @@ def by(lead: Lead) -> str:
 
 
 def energy(results: Results, briefly: bool = False) -> str:
-    """Say who takes less energy by each family of accountings, `briefly` by the one that decides;
+    """Say who takes less by each family of accountings, `briefly` by the one that decides;
     "" if none does.
     """
     by_family = results.answer.lead("energy").by_family
     if briefly:
         by_family = {name: by for name, by in by_family.items() if name == "memory" and any(by)}
     said = families(by_family)
-    return f"Energy of an answer: {said}." if said else ""
+    return f"Accountings of energy: {said}." if said else ""
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:

@@ -280,6 +280,7 @@ FAMILY_TITLES: dict[Family, str] = {
     "memory": "with memory on both sides",
     "arithmetic": "by arithmetic alone",
     "chip": "on named chips",
+    "operations": "in operations or bits",
     "measured": "as measured on this machine",
     "size": "in bytes of weights",
 }
@@ -304,8 +305,8 @@ def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
 
 
 def summary(accounted: AccountedPair) -> str:
-    """Say which of two networks takes less energy, by each family of accountings."""
-    pair = f"Energy of {accounted.spiking} against {accounted.other}"
+    """Say which of two networks takes less, by each family of accountings."""
+    pair = f"Accountings of energy, {accounted.spiking} against {accounted.other}"
     return f"{pair}: {families(accounted.by_family) or 'no accounting gives a number'}."
 
 

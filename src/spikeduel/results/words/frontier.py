@@ -129,8 +129,8 @@ def times(bounds: Range) -> str:
 
 
 def at_equal_accuracy(pair: FrontierPair) -> str:
-    """Return the ratios at the highest accuracy that both families reach, by each family of
-    accountings at the highest where it has any.
+    """Return the ratios at the highest accuracy that is compared, by each family of accountings at
+    the highest where it has any.
     """
     if not pair.at:
         return (
@@ -140,19 +140,22 @@ def at_equal_accuracy(pair: FrontierPair) -> str:
         )
     at = pair.at[0]
     told: list[str] = []
+    of_energy = "times the energy{} "
     for family, (there, ratios) in highest(pair).items():
         named = "" if told else f" {'as' if family == 'measured' else 'of'} {pair.other}"
-        energy = f"{'' if told else f'times the energy{named} '}{FAMILY_TITLES[family]}"
         what = {
+            "operations": f"times the operations or bits{named}",
             "measured": f"times as long{named}",
             "size": f"times the bytes of weights{named}",
         }
+        if family not in what:
+            what[family], of_energy = of_energy.format(named) + FAMILY_TITLES[family], ""
         where = "" if there is at else f", at {per_cent(there.accuracy)}"
-        told.append(f"{times(whole(ratios))} {what.get(family, energy)} ({takes(ratios)}{where})")
+        told.append(f"{times(whole(ratios))} {what[family]} ({takes(ratios)}{where})")
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
-    by_most = f" Cheapest there by most costs: {listed(cheapest)}." if cheapest else ""
+    by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
     takes_so = f"{pair.spiking} takes {listed(told)}."
-    return f"At {per_cent(at.accuracy)} accuracy, {takes_so}{by_most}"
+    return f"At {per_cent(at.accuracy)} accuracy, {takes_so}{by_most if cheapest else ''}"
 
 
 def frontier(results: Results) -> str:
@@ -170,8 +173,8 @@ def frontier(results: Results) -> str:
     few = f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much."
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
     rule = (
-        "More and less hold by all accountings, beyond their 95 % intervals; it depends where some "
-        "show less and others more, and is open otherwise."
+        "More: by all accountings the whole 95 % interval is above 1.1; less: below 1/1.1. It "
+        "depends where some show less and others more, and is open otherwise."
     )
     untimed = "Times of answers are missing: the same command takes them on an idle machine."
     is_compared = any(pair.at for pair in found.pairs)
