@@ -231,6 +231,22 @@ def test_drawn_means_have_the_interval_of_student(num_seeds, student):
     assert Draws(answers, range(3)).seeds == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize(("number", "least"), [(18, 0.8), (300, 0.99)])
+def test_right_answers_alone_are_not_always_right(number, least):
+    """Few images show less: of 18, a network that errs in a tenth gets all right in 15 of 100."""
+    right = np.ones((1, number), bool)
+    answers = SimpleNamespace(
+        truth=np.arange(number), groups=None, classes=None, right=lambda *_: right
+    )
+    accuracies = Draws(answers, range(1)).accuracies("net", "8_bits")
+    assert accuracies[0] == 1
+    assert accuracies[1:].max() < 1
+    assert np.quantile(accuracies[1:], 0.025) == pytest.approx(least, abs=0.08)
+    assert np.quantile(accuracies[1:], 0.025) > least
+    right[0, 0] = False
+    assert Draws(answers, range(1)).accuracies("net", "8_bits")[1:].max() == 1
+
+
 SEEDS, FOLDS = (3, 0, 2, 1), (0, 1)
 SHARES = {(seed, fold): 0.1 * (1 + seed + 5 * fold) for seed in SEEDS for fold in FOLDS}
 """Shares of images that the second network is asked for, by seed and fold."""

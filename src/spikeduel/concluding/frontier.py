@@ -76,13 +76,15 @@ class Draws:
             quantiles = student(0.025, np.array([number - 1, math.inf]))
             wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
         self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
+        # Draws of right answers alone would all be right: Jeffreys's interval stands for them.
+        self.of_all_right = generator.beta(num_groups + 0.5, 0.5, DRAWS)
 
     def accuracies(self, contender: str, member: str) -> np.ndarray:
         """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
         right = self.answers.right(self.names, contender, member)
         measured = (weights_of(self.answers.classes, right.shape[1]) * right).mean()
-        drawn = ((self.images @ right.T.astype(np.float32)) * self.seeds[1:]).sum(1)
-        return np.append(measured, drawn.clip(0, 1))
+        drawn = (self.images @ right.T.astype(np.float32)) * self.seeds[1:]
+        return np.append(measured, self.of_all_right if right.all() else drawn.sum(1).clip(0, 1))
 
     def costs(self, by_seed: np.ndarray) -> np.ndarray:
         """Return costs `[corners, 1 + DRAWS]` from `[corners, S]`. Drawn wider, a mean can lie
@@ -318,7 +320,7 @@ def _entry(
     num_images: int,
 ) -> Member:
     low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
-    # Draws of right answers alone are all right.
+    # Few images are drawn too much alike.
     least, most = wilson(float(accuracies[0]), num_images)
     counted = [result.operations.totals for result in results if result.operations]
     rates = [totals.spikes_per_neuron_and_step for totals in counted]

@@ -1,10 +1,24 @@
 """Words for what families of accountings show."""
 
 import pytest
+from msgspec import structs
 
 from spikeduel.results.costs import Range
-from spikeduel.results.frontier import BreakEven, EqualAccuracy, FrontierPair, RatioAt
-from spikeduel.results.words.frontier import at_equal_accuracy, end_of, even_rate, takes
+from spikeduel.results.frontier import (
+    BreakEven,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
+from spikeduel.results.words.frontier import (
+    at_equal_accuracy,
+    end_of,
+    even_rate,
+    frontier,
+    takes,
+)
 
 
 def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
@@ -84,6 +98,40 @@ def test_energy_that_follows_operations_is_called_energy():
         "At 96.0 % accuracy, lif takes 3 times the operations or bits of relu (more) and 2 to 4 "
         "times the energy with memory on both sides (more, at 94.0 %)."
     )
+
+
+def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
+    def member(contender):
+        return Member(
+            contender=contender,
+            member="8_bits",
+            title="8 bits",
+            spiking=contender == "lif",
+            val_accuracy=0.9,
+            accuracy=0.9,
+            ci95=Range(low=0.8, high=1.0),
+            rate=None,
+            num_steps=None,
+            seconds=1.0,
+            amounts={},
+        )
+
+    at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
+    found = Frontier(
+        seeds=4,
+        accountings={},
+        members=[member("lif"), member("relu"), member("net")],
+        pairs=[FrontierPair(spiking="lif", other=other, at=[at]) for other in ("relu", "net")],
+        left_out={"net": {"4 bits": "why", "2 bits": "why"}, "relu": {"2 bits": "why"}},
+    )
+    compared = structs.replace(results.comparison, frontier=found)
+    said = frontier(structs.replace(results, comparison=compared))
+    assert "lif takes 0.01 times the energy of relu by arithmetic alone (less)" in said
+    assert "of net" not in said
+    assert (
+        "lif beside net is left to the table: net was hardly made cheaper, for its family lacks 2 of "
+        "3 networks."
+    ) in said
 
 
 def test_families_that_meet_nowhere_have_a_sentence():

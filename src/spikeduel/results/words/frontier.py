@@ -176,7 +176,10 @@ def frontier(results: Results) -> str:
         "More: by all accountings the whole 95 % interval is above 1.1; less: below 1/1.1. It "
         "depends where some show less and others more, and is open otherwise."
     )
-    untimed = "Times of answers are missing: the same command takes them on an idle machine."
+    untimed = (
+        "Times of the cheaper networks' answers are missing: the same command takes them on an "
+        "idle machine."
+    )
     is_compared = any(pair.at for pair in found.pairs)
     reservations = [
         *([rule] if is_compared else []),
@@ -184,7 +187,21 @@ def frontier(results: Results) -> str:
         *([untimed] if "time" not in found.accountings else []),
         *([few] if num_val < FEW_VALIDATION else []),
     ]
-    return " ".join([*map(at_equal_accuracy, found.pairs), *reservations, took])
+    told = [_hardly_cheaper(found, pair) or at_equal_accuracy(pair) for pair in found.pairs]
+    return " ".join([*told, *reservations, took])
+
+
+def _hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
+    """Return why a pair is left to the table: a family that lacks most of its networks; else ""."""
+    for name in (pair.spiking, pair.other):
+        gaps = len(found.left_out.get(name, ()))
+        made = sum(member.contender == name for member in found.members)
+        if gaps > made:
+            return (
+                f"{pair.spiking} beside {pair.other} is left to the table: {name} was hardly made "
+                f"cheaper, for its family lacks {gaps} of {gaps + made} networks."
+            )
+    return ""
 
 
 def left_out(found: Frontier) -> list[str]:
