@@ -170,7 +170,10 @@ def frontier(results: Results) -> str:
     trained = [f"{duration(total)} for {name}" for name, total in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     num_val = results.dataset.counts.val
-    few = f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much."
+    few = (
+        f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much"
+        f"{'' if results.experiment.folds else ' (--folds 5 and --seeds 4 show more)'}."
+    )
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
     rule = (
         "More: by all accountings the whole 95 % interval is above 1.1; less: below 1/1.1. It "
