@@ -129,8 +129,8 @@ def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
     assert "lif takes 0.01 times the energy of relu by arithmetic alone (less)" in said
     assert "of net" not in said
     assert (
-        "lif beside net is left to the table: net was hardly made cheaper, for its family lacks 2 of "
-        "3 networks."
+        "lif beside net is not judged: net was hardly made cheaper, for its family lacks 2 of 3 "
+        "networks."
     ) in said
 
 

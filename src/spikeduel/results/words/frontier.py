@@ -190,18 +190,18 @@ def frontier(results: Results) -> str:
         *([untimed] if "time" not in found.accountings else []),
         *([few] if num_val < FEW_VALIDATION else []),
     ]
-    told = [_hardly_cheaper(found, pair) or at_equal_accuracy(pair) for pair in found.pairs]
+    told = [hardly_cheaper(found, pair) or at_equal_accuracy(pair) for pair in found.pairs]
     return " ".join([*told, *reservations, took])
 
 
-def _hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
-    """Return why a pair is left to the table: a family that lacks most of its networks; else ""."""
+def hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
+    """Return why a pair is not judged: a family that lacks most of its networks; else ""."""
     for name in (pair.spiking, pair.other):
         gaps = len(found.left_out.get(name, ()))
         made = sum(member.contender == name for member in found.members)
         if gaps > made:
             return (
-                f"{pair.spiking} beside {pair.other} is left to the table: {name} was hardly made "
+                f"{pair.spiking} beside {pair.other} is not judged: {name} was hardly made "
                 f"cheaper, for its family lacks {gaps} of {gaps + made} networks."
             )
     return ""
