@@ -13,6 +13,7 @@ from spikeduel.results.costs import (
     TableEnergy,
     WayJoules,
 )
+from spikeduel.results.frontier import Member
 from spikeduel.results.run import SCHEMA, Conclusions, Counts, Dataset, Results
 from spikeduel.results.trials import (
     Anytime,
@@ -162,3 +163,21 @@ def with_trial(results, index, **changes):
 
 def with_accuracy(results, index, accuracy):
     return with_trial(results, index, test=replace(results.trials[index].test, accuracy=accuracy))
+
+
+def member(contender: str, spiking: bool = False) -> Member:
+    """A cheaper network of which everything is made up."""
+    nine = Range(low=9.0, high=9.0)
+    return Member(
+        contender=contender,
+        member="8_bits",
+        title="8 bits",
+        spiking=spiking,
+        val_accuracy=0.9,
+        accuracy=0.9,
+        ci95=Range(low=0.8, high=1.0),
+        rate=None,
+        num_steps=None,
+        seconds=1.0,
+        amounts={"weights": nine, "yan": nine},
+    )

@@ -104,7 +104,7 @@ def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
 
 
 def test_an_end_beyond_all_networks_is_open():
-    """Of the lowest accuracy that both have, half of the draws of one side lie below."""
+    """Half of the draws of one side miss the lowest accuracy on both curves."""
     ours = [network(0.9, 0.25), network(0.95, 1)]
     theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
@@ -126,13 +126,16 @@ def test_the_highest_accuracy_is_one_that_97_of_100_draws_reach(start, accuracy)
 
 
 def test_an_accounting_with_ranges_reaches_what_it_reaches_at_both_ends():
-    """By the dearer end, the network that no draw moves is on no curve."""
-    moved, fixed = network(0.9, 1, spread=0.01), network(0.9, 2)
-    fixed.costs["operations"] = np.full((2, 1 + DRAWS), 2.0)
-    moved.costs["operations"] = np.repeat([[1.0], [3.0]], 1 + DRAWS, 1)
-    ours, theirs = [network(0.8, 0.1), moved, fixed], [network(0.8, 1), network(0.95, 5)]
-    ours[0].costs["operations"] = np.full((2, 1 + DRAWS), 0.1)
-    assert at_equal_accuracy(ours, theirs, OPERATIONS)[0].accuracy == 0.88
+    """Each end has a network of its own on the curve, and one of them fails in 4 of 100 draws."""
+    cheapest, one, other = network(0.8, 0.1), network(0.9, 1), network(0.9, 2)
+    for member, costs in ((cheapest, (0.1, 0.1)), (one, (1.0, 3.0)), (other, (2.0, 2.0))):
+        member.costs["operations"] = np.repeat(np.array([costs]).T, 1 + DRAWS, 1)
+    one.accuracies[1 : 1 + DRAWS // 50] = 0.85
+    other.accuracies[-DRAWS // 50 :] = 0.85
+    theirs = [network(0.8, 1), network(0.95, 5)]
+    assert at_equal_accuracy([cheapest, one, other], theirs, OPERATIONS)[0].accuracy == 0.85
+    one.accuracies[:] = 0.9
+    assert at_equal_accuracy([cheapest, one, other], theirs, OPERATIONS)[0].accuracy == 0.9
 
 
 @pytest.mark.parametrize(("share", "ends"), [(0.75, (0.1, 0.1)), (0.25, (None, None))])

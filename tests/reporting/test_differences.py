@@ -21,7 +21,6 @@ from spikeduel.results.frontier import (
     EqualAccuracy,
     Frontier,
     FrontierPair,
-    Member,
     RatioAt,
 )
 from spikeduel.results.significance import Conclusion, Difference, Reservation
@@ -223,21 +222,6 @@ def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_
 
 
 def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(comparison, unpainted):
-    def member(contender):
-        return Member(
-            contender=contender,
-            member="8_bits",
-            title="8 bits",
-            spiking=contender == "dense-snn",
-            val_accuracy=0.9,
-            accuracy=0.9,
-            ci95=Range(low=0.8, high=1.0),
-            rate=None,
-            num_steps=None,
-            seconds=1.0,
-            amounts={name: Range(low=9.0, high=9.0) for name in ("weights", "yan")},
-        )
-
     def ratio(accounting, family, low, high, cheaper):
         found = Range(low=low, high=high)
         return RatioAt(
@@ -257,7 +241,7 @@ def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(comparison, 
             "yan": CostKind(label="Yan", family="memory"),
             "weights": CostKind(label="bytes of weights", family="size"),
         },
-        members=[member("dense-snn"), member("small-cnn")],
+        members=[made_costs.member("dense-snn", spiking=True), made_costs.member("small-cnn")],
         pairs=[FrontierPair(spiking="dense-snn", other="small-cnn", at=[at])],
     )
     results = comparison.results

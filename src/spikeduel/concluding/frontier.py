@@ -352,8 +352,8 @@ def at_equal_accuracy(
     Families of accountings whose curves begin above all of these follow, at the highest accuracy
     that is reached so often, or at the lowest that both sides have.
 
-    Of an accuracy that one side misses more often, the interval has no end there: that side could
-    never take less.
+    Where one side misses the accuracy more often, the interval of a ratio has no end, and that side
+    could never take less.
     """
     ends = grouped(
         (kind.family, _ends(side, name))

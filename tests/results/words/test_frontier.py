@@ -3,13 +3,13 @@
 import pytest
 from msgspec import structs
 
+import made_costs
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import (
     BreakEven,
     EqualAccuracy,
     Frontier,
     FrontierPair,
-    Member,
     RatioAt,
 )
 from spikeduel.results.words.frontier import (
@@ -101,26 +101,11 @@ def test_energy_that_follows_operations_is_called_energy():
 
 
 def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
-    def member(contender):
-        return Member(
-            contender=contender,
-            member="8_bits",
-            title="8 bits",
-            spiking=contender == "lif",
-            val_accuracy=0.9,
-            accuracy=0.9,
-            ci95=Range(low=0.8, high=1.0),
-            rate=None,
-            num_steps=None,
-            seconds=1.0,
-            amounts={},
-        )
-
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
     found = Frontier(
         seeds=4,
         accountings={},
-        members=[member("lif"), member("relu"), member("net")],
+        members=[made_costs.member(name) for name in ("lif", "relu", "net")],
         pairs=[FrontierPair(spiking="lif", other=other, at=[at]) for other in ("relu", "net")],
         left_out={"net": {"4 bits": "why", "2 bits": "why"}, "relu": {"2 bits": "why"}},
     )
@@ -132,6 +117,8 @@ def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
         "lif beside net is not judged: net was hardly made cheaper, for its family lacks 2 of 3 "
         "networks."
     ) in said
+    alone = structs.replace(compared, frontier=structs.replace(found, pairs=found.pairs[1:]))
+    assert "More:" not in frontier(structs.replace(results, comparison=alone))
 
 
 def test_families_that_meet_nowhere_have_a_sentence():

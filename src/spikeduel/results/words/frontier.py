@@ -154,8 +154,8 @@ def at_equal_accuracy(pair: FrontierPair) -> str:
         told.append(f"{times(whole(ratios))} {what[family]} ({takes(ratios)}{where})")
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
     by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
-    takes_so = f"{pair.spiking} takes {listed(told)}."
-    return f"At {per_cent(at.accuracy)} accuracy, {takes_so}{by_most if cheapest else ''}"
+    takes_so = f"At {per_cent(at.accuracy)} accuracy, {pair.spiking} takes {listed(told)}."
+    return takes_so + (by_most if cheapest else "")
 
 
 def frontier(results: Results) -> str:
@@ -183,7 +183,7 @@ def frontier(results: Results) -> str:
         "Times of the cheaper networks' answers are missing: the same command takes them on an "
         "idle machine."
     )
-    is_compared = any(pair.at for pair in found.pairs)
+    is_compared = any(pair.at and not hardly_cheaper(found, pair) for pair in found.pairs)
     reservations = [
         *([rule] if is_compared else []),
         *([alone] if is_compared and found.seeds < FEWEST_SEEDS else []),
