@@ -9,6 +9,7 @@ from rich.filesize import decimal
 import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError
+from spikeduel.system.grouping import grouped
 
 RUNS = Path("runs")
 KINDS = {
@@ -169,11 +170,16 @@ def clean(
         raise InputError(f"{absent[0]}: no such folder. --runs names folders that hold runs.")
     unneeded = cleaning.find(places, store, days)
     if not inputs.as_json:
-        rows = []
-        for kind, title in KINDS.items():
-            if sizes := [item.bytes for item in unneeded.unneeded if item.kind == kind]:
-                what = {"what": title.format(days=days), "number": f"{len(sizes):,}"}
-                rows.append({**what, "size": decimal(sum(sizes))})
+        sizes = grouped((item.kind, item.bytes) for item in unneeded.unneeded)
+        rows = [
+            {
+                "what": title.format(days=days),
+                "number": f"{len(sizes[kind]):,}",
+                "size": decimal(sum(sizes[kind])),
+            }
+            for kind, title in KINDS.items()
+            if kind in sizes
+        ]
         if rows or not unneeded.kept:
             typer.echo(f"{render(rows)}\n{STAYS}" if rows else "Nothing to remove.")
         for text in unneeded.kept:

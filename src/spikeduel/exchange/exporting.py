@@ -376,13 +376,14 @@ def reference_run(model: Model, encoded: Encoded) -> Run:
 
 def _flip_sizes(module: nn.Module) -> dict[str, float]:
     """Return the change that is a flip, by layer: half a spike or half a level."""
-    sizes = {}
-    for name, neuron in module.named_modules():
-        if isinstance(neuron, QuantisedReLU):
-            sizes[name] = float(neuron.level_step.detach().abs()) / 2
-        elif isinstance(neuron, Neuron) and not isinstance(neuron, ReLU):
-            sizes[name] = 0.5
-    return sizes
+    return {
+        name: float(neuron.level_step.detach().abs()) / 2
+        if isinstance(neuron, QuantisedReLU)
+        else 0.5
+        for name, neuron in module.named_modules()
+        if isinstance(neuron, QuantisedReLU)
+        or (isinstance(neuron, Neuron) and not isinstance(neuron, ReLU))
+    }
 
 
 def folded(module: nn.Module) -> nn.Module:

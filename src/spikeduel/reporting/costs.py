@@ -47,6 +47,7 @@ from spikeduel.results.words.costs import (
     in_order,
 )
 from spikeduel.results.words.verdict import titled
+from spikeduel.system.grouping import grouped
 
 KINDS = {
     "spiking": Look(size=6.5),
@@ -395,12 +396,10 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
     usual = min(found.members, key=lambda member: member.spiking)
-    best: dict[str, float] = {}
-    for member in found.members:
-        best[member.contender] = max(member.accuracy, best.get(member.contender, 0.0))
+    accuracies = grouped((member.contender, member.accuracy) for member in found.members)
     # The best of each family is seen.
     highest = max(member.ci95.high for member in found.members)
-    below_best = max(_SHOWN_BELOW_BEST, 110 * (highest - min(best.values())))
+    below_best = max(_SHOWN_BELOW_BEST, 110 * (highest - min(map(max, accuracies.values()))))
     panels = []
     for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
         kinds = {name: kind for name, kind in found.accountings.items() if kind.family == family}

@@ -14,6 +14,7 @@ import numpy as np
 
 from spikeduel.results.significance import Probability, smallest_p
 from spikeduel.results.uncertainty import ALPHA, holm, sign_flips
+from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Count, Frozen
 
 Accuracies = Mapping[str, Mapping[str, Sequence[float]]]
@@ -131,10 +132,8 @@ def over(
 def behind(accuracies: Accuracies) -> dict[str, float]:
     """Return each variant's mean distance below the best of a data set."""
     means = _means(accuracies)
-    best: dict[str, float] = {}
-    for scores in means.values():
-        for dataset, mean in scores.items():
-            best[dataset] = max(mean, best.get(dataset, mean))
+    of_dataset = grouped(both for scores in means.values() for both in scores.items())
+    best = {dataset: max(scores) for dataset, scores in of_dataset.items()}
     return {
         name: float(np.mean([round(best[dataset] - mean, 12) for dataset, mean in scores.items()]))
         for name, scores in means.items()

@@ -1,7 +1,6 @@
 """Tables of results as lists of `Column`s, the same for terminal, page and LaTeX."""
 
 import statistics
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +29,7 @@ from spikeduel.results.tuned import TunedContender, TuningRecord, TuningTrial
 from spikeduel.results.words.numbers import assigned, hundredths, p_number, signed
 from spikeduel.results.words.verdict import conclusion, interval, pair_conclusion, titled
 from spikeduel.system.errors import visible
+from spikeduel.system.grouping import grouped
 from spikeduel.system.sentences import counted
 
 Row = TypeVar("Row")
@@ -391,10 +391,8 @@ def errors(counts: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
 
 def num_tested(tested: Sequence[Trial]) -> str:
     """Return the number of test images of a seed, in all folds."""
-    counts: Counter[int] = Counter()
-    for trial in tested:
-        counts[trial.seed] += trial.test.n if trial.test else 0
-    return span(list(counts.values()))
+    counts = grouped((trial.seed, trial.test.n if trial.test else 0) for trial in tested)
+    return span([sum(of_folds) for of_folds in counts.values()])
 
 
 Robust = tuple[str, Sequence[Robustness]]

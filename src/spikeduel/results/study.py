@@ -144,9 +144,8 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     """Return the verdict over the data sets; differences inside `±margin` count as none."""
     entries = variants_of(duels)
     scores = list(_scores(entries))
-    accuracies: dict[str, dict[str, list[float]]] = {}
-    for score in scores:
-        accuracies.setdefault(score.variant, {})[score.dataset] = score.accuracies
+    by_variant = grouped((score.variant, (score.dataset, score.accuracies)) for score in scores)
+    accuracies = {variant: dict(of_datasets) for variant, of_datasets in by_variant.items()}
     spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
     families = {duel.dataset: duel.family for duel in duels if duel.family}
     verdict = across.over(accuracies, spiking, margin, families)
@@ -419,11 +418,12 @@ class StudyPlan(Frozen):
         """Number of pairs of variants on the data set with the most; contenders with the same first
         trial are one.
         """
-        variants: dict[str, set[str]] = {}
-        for duel in self.duels:
-            firsts = {trial.contender: trial.key for trial in reversed(duel.trials)}
-            variants.setdefault(duel.dataset, set()).update(firsts.values())
-        return math.comb(max(map(len, variants.values())), 2)
+        firsts = grouped(
+            (duel.dataset, key)
+            for duel in self.duels
+            for key in {trial.contender: trial.key for trial in reversed(duel.trials)}.values()
+        )
+        return math.comb(max(len(set(keys)) for keys in firsts.values()), 2)
 
 
 def total_seconds(trials: Sequence[TrialPlan]) -> float | None:

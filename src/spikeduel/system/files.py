@@ -53,22 +53,14 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     with writing_to(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
-        naming: dict[str, Any] = {"prefix": f".{path.name}.", "suffix": ".part", "dir": path.parent}
-        if folder:
-            temporary = Path(tempfile.mkdtemp(**naming))
-        else:
-            descriptor, name = tempfile.mkstemp(**naming)
-            os.close(descriptor)
-            temporary = Path(name)
+        temporary = _beside(path)
+        temporary.mkdir() if folder else temporary.touch()
         try:
             yield temporary
             for written in (temporary, *temporary.rglob("*")):
                 if written.is_file():
                     with written.open("rb") as file:
                         os.fsync(file.fileno())
-            umask = os.umask(0)
-            os.umask(umask)
-            temporary.chmod((0o777 if folder else 0o666) & ~umask)
             if folder and path.exists():
                 shutil.rmtree(path)
             temporary.replace(path)
@@ -77,6 +69,11 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True) if folder else temporary.unlink(
                 missing_ok=True
             )
+
+
+def _beside(path: Path) -> Path:
+    """Return a name for a temporary file or folder (see `left_behind`)."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
 def remove_left_behind(folder: Path, name: str | None = None, seconds: float = 0) -> None:
@@ -115,8 +112,7 @@ def touch(path: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file or folder; half of it is never there under its name."""
     # An interruption leaves a temporary file.
-    going = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    path.replace(going)
+    path.replace(going := _beside(path))
     shutil.rmtree(going) if going.is_dir() else going.unlink()
 
 

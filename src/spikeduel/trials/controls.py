@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import structs
@@ -57,6 +57,7 @@ from spikeduel.trials.timing import time_answers
 from spikeduel.trials.trial import load_of
 
 INT8_COST = "int8-cost"
+Asked = TypeVar("Asked", Classification, UntilSure)
 
 
 @dataclass(frozen=True)
@@ -152,10 +153,10 @@ class ControlContext:
     def num_steps(self) -> int:
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
-    def kept(self, key: str, name: str, ask: Callable[[], Classification]) -> Classification:
+    def kept(self, key: str, name: str, kind: type[Asked], ask: Callable[[], Asked]) -> Asked:
         """Return the store's answers, else keep and return those of `ask`."""
         with self.store.locked(key):
-            answers = self.store.measure(key, name, Classification)
+            answers = self.store.measure(key, name, kind)
             if answers is None:
                 test = len(self.trial.split.test)
                 self.progress.detail(f"  {self.trial.card.title}: asked about {test:,} test images")
@@ -191,7 +192,7 @@ def _shuffled(context: ControlContext) -> Classification:
         batches = EvaluationBatches(*context.prepared.held, trial.split.test)
         return shuffled_classification(model, batches)
 
-    return context.kept(trial.key, "shuffled", ask)
+    return context.kept(trial.key, "shuffled", Classification, ask)
 
 
 def _nearest_neighbour(context: ControlContext) -> Classification:
@@ -203,7 +204,7 @@ def _nearest_neighbour(context: ControlContext) -> Classification:
 
     # The answers are the same for every contender and seed.
     key = digest(["nearest neighbour", context.trial.settings["data"]])[:16]
-    return context.kept(key, "nearest-neighbour", ask)
+    return context.kept(key, "nearest-neighbour", Classification, ask)
 
 
 def _on_changed_recordings(context: ControlContext) -> Classification:
@@ -216,7 +217,7 @@ def _on_changed_recordings(context: ControlContext) -> Classification:
         model = load_of(trial.key, trial, context.store)
         return classification(model, EvaluationBatches(changed, labels, trial.split.test))
 
-    return context.kept(trial.key, change, ask)
+    return context.kept(trial.key, change, Classification, ask)
 
 
 def _in_whole_numbers(context: ControlContext) -> Classification:
@@ -231,7 +232,7 @@ def _in_whole_numbers(context: ControlContext) -> Classification:
         context.store.save_measure(trial.key, INT8_COST, cost)
         return answers
 
-    return context.kept(trial.key, INT8, ask)
+    return context.kept(trial.key, INT8, Classification, ask)
 
 
 CONTROLS: dict[str, Control] = {
@@ -640,19 +641,18 @@ def _answered_in_time(
     their mean time by the steps of the network that was timed: each step's scores are known before
     the next one.
     """
-    source, name, store = context.control.source, "leaving", context.store
+    source = context.control.source
     assert source
-    key, split = context.member(source), context.trial.split
-    record = store.record(key)
-    with store.locked(key):
-        found = store.measure(key, name, UntilSure)
-        if found is None:
-            held = _changed(replace(context, control=MEMBERS[source]))[1].held
-            model = load_of(key, context.trial, store)
-            test, val = (EvaluationBatches(*held, images) for images in (split.test, split.val))
-            found = until_sure(model, source, test, val)
-            store.save_measure(key, name, found)
-    bits = record.settings["training"].get("weight_bits") if record else None
+    key, record = context.member(source), context.records[context.trial.key, source]
+
+    def ask() -> UntilSure:
+        held = _changed(replace(context, control=MEMBERS[source]))[1].held
+        sides = context.trial.split.test, context.trial.split.val
+        test, val = (EvaluationBatches(*held, images) for images in sides)
+        return until_sure(load_of(key, context.trial, context.store), source, test, val)
+
+    found = context.kept(key, "leaving", UntilSure, ask)
+    bits = record.settings["training"].get("weight_bits")
     counts = [
         one and cost_entry(Counted(operations=one), bits)["operations"]
         for one in found.found.operations

@@ -106,11 +106,12 @@ def gather(
     progress: Progress,
 ) -> list[TrialOutcome]:
     """Time the answers of trials and gather all results. `controlled` is by key."""
-    first: dict[str, tuple[Trial, Prepared]] = {}
-    for trial, record in zip(trials, records, strict=True):
-        if record.status == "done":
-            first.setdefault(trial.card.contender, (trial, prepared))
-    timed = time_answers(list(first.values()), store, progress)
+    done = grouped(
+        (trial.card.contender, (trial, prepared))
+        for trial, record in zip(trials, records, strict=True)
+        if record.status == "done"
+    )
+    timed = time_answers([first for first, *_ in done.values()], store, progress)
     return [
         TrialOutcome(
             record=record,

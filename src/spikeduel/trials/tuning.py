@@ -230,23 +230,21 @@ def search(
 def _entry(
     contender: Contender, settings: Sequence[dict[str, Any]], records: Sequence[TrialRecord]
 ) -> TunedContender:
-    trials = []
-    for number, record in enumerate(records):
-        best = record.best if record.status == "done" else None
-        trials.append(
-            TuningTrial(
-                number=number,
-                settings=settings[number],
-                key=record.key,
-                status=record.status,
-                error=record.error,
-                best_epoch=record.best_epoch,
-                stopped=record.stopped,
-                epochs=len(record.history),
-                training_seconds=sum(record.epoch_seconds),
-                validation=best.validation if best else None,
-            )
+    trials = [
+        TuningTrial(
+            number=number,
+            settings=settings[number],
+            key=record.key,
+            status=record.status,
+            error=record.error,
+            best_epoch=record.best_epoch,
+            stopped=record.stopped,
+            epochs=len(record.history),
+            training_seconds=sum(record.epoch_seconds),
+            validation=record.best.validation if record.best and record.status == "done" else None,
         )
+        for number, record in enumerate(records)
+    ]
     # A failed trial counts as an accuracy of 0.
     accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
     expected = expected_best(accuracies)

@@ -66,9 +66,7 @@ def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> lis
 
 
 def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
-    by_name: dict[str, Entry] = {}
-    for path, entry in entries.items():
-        by_name.setdefault(PurePosixPath(path).name, entry)
+    by_name = {PurePosixPath(path).name: entries[path] for path in reversed(list(entries))}
     rows = []
     for side, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
         if trials not in by_name:

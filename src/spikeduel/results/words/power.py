@@ -100,13 +100,15 @@ def sentences(plan: Forecast) -> list[str]:
             "The groups of test images are too few for anybody to be called better: --folds 5 "
             "tests them all."
         )
-    times = []
-    for time in plan.times:
-        most, how = ("", "as in the store") if time.from_store else ("at most ", "some steps timed")
-        times.append(
-            f"{time.contender} {time.epoch_seconds:.2g} s an epoch, {most}{time.epochs:.3g} epochs "
-            f"({how})"
+    times = [
+        f"{time.contender} {time.epoch_seconds:.2g} s an epoch, "
+        + (
+            f"{time.epochs:.3g} epochs (as in the store)"
+            if time.from_store
+            else f"at most {time.epochs:.3g} epochs (some steps timed)"
         )
+        for time in plan.times
+    ]
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
     texts.append(f"Time is of training alone: {'; '.join(times)}{folds}.")
     return [*texts, f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
