@@ -23,6 +23,7 @@ from made_pages import unreported
 from spikeduel.cli import app, duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
 from spikeduel.measuring.joules import counters
+from spikeduel.networks.models import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
 from spikeduel.results.words.verdict import difference_line
@@ -284,6 +285,39 @@ def test_predict(finished, picture, monkeypatch):
     assert words == [str(picture), first["label"], f"{first['probability']:.1%}"]
 
 
+def test_predict_exits_early(finished, desk, picture, monkeypatch):
+    run, _ = finished
+    snn, cnn = model(run), model(run, "small-cnn")
+    whole, raw = document("predict", snn, picture)[0], document("predict", snn, picture, "--raw")[0]
+    (late,) = document("predict", snn, picture, "--sure", 1)
+    (early,) = document("predict", snn, picture, "--sure", 0)
+    num_steps = load_model(snn).card.num_steps
+    assert (late["num_steps"], late["calibrated"]) == (num_steps, True)
+    assert late["probability"] == pytest.approx(whole["probability"], abs=1e-6)
+    assert (early["num_steps"], early["calibrated"]) == (1, False)
+    # A network that is sure enough answers alone, with the probabilities that are printed.
+    just = math.floor(1e4 * whole["probability"]) / 1e4
+    above = min(1.0, just + 2e-4)
+    (alone,) = document("predict", snn, picture, "--sure", just, "--then", cnn)
+    (both,) = document("predict", snn, picture, "--sure", above, "--then", cnn)
+    assert (alone["answered_by"], alone["probability"]) == ("dense-snn", whole["probability"])
+    assert both["answered_by"] == "small-cnn"
+    assert both["probabilities"] == document("predict", cnn, picture)[0]["probabilities"]
+    assert raw["probability"] != whole["probability"]
+    monkeypatch.setenv("COLUMNS", "400")
+    assert printed("predict", snn, picture, "--sure", 0).endswith("  after 1 step\n")
+    assert printed("predict", snn, picture, "--sure", above, "--then", cnn).endswith(
+        "  by small-cnn\n"
+    )
+    assert "has no time steps to stop at" in refused(desk, "predict", cnn, picture, "--sure", 0.5)
+    assert "--then needs --sure" in refused(desk, "predict", snn, picture, "--then", cnn)
+    assert "does not go with --follow" in refused(
+        desk, "predict", snn, picture, "--sure", 0.5, "--follow"
+    )
+    other = ("--sure", 0.5, "--then", "fashion-mnist-vgg-relu")
+    assert "prepares images in another way" in refused(desk, "predict", snn, picture, *other)
+
+
 def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, picture, tmp_path):
     (tmp_path / "text.png").write_text("not an image")
     done = spikeduel("predict", model(finished[0]), tmp_path / "text.png", picture, "--json")
@@ -306,7 +340,9 @@ def test_inspect(finished, picture, desk):
 
 def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
     assert "nowhere.safetensors" in refused(desk, "play", "nowhere.safetensors")
-    assert "play one each" in refused(desk, "play", model(finished[0]), "fashion-mnist-vgg-relu")
+    assert "prepares images in another way" in refused(
+        desk, "play", model(finished[0]), "fashion-mnist-vgg-relu"
+    )
 
 
 def test_a_plan_before_training_and_after_a_pilot(desk, unreported):

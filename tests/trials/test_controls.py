@@ -1,4 +1,5 @@
 import json
+import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
@@ -6,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from msgspec import structs
+from PIL import Image
 from sklearn.neighbors import KNeighborsClassifier
+from typer.testing import CliRunner
 
 import made_operations
 from made_pages import unreported
 from made_trials import planned
 from spikeduel import comparing, data, energy
+from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import compare_with_controls
@@ -24,7 +28,7 @@ from spikeduel.measuring.answers import ask
 from spikeduel.measuring.correctness import classified
 from spikeduel.measuring.costing import cost, cost_entry
 from spikeduel.networks.models import Model, load_model
-from spikeduel.results import significance
+from spikeduel.results import predictions, significance
 from spikeduel.results.comparison import load_run
 from spikeduel.results.costs import Counted
 from spikeduel.results.significance import Conclusion
@@ -38,6 +42,7 @@ from spikeduel.results.trials import (
     MissingControl,
     Times,
 )
+from spikeduel.results.words import frontier
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system.progress import Progress
@@ -182,6 +187,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     }
     keys = {name: result.key for name, result in spiking.controls.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
+    _assert_predict_gives_their_answers(tmp_path / "out", monkeypatch)
     _assert_steps_are_those_until_sure(store, spiking, results.comparison.frontier)
     _assert_later_seeds_take_as_long_a_step(results)
     times = {
@@ -267,6 +273,43 @@ def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
     predicted = np.where(unsure, asked.best, answered.best)
     assert result.accuracy == pytest.approx(np.mean(predicted == truth))
     assert result.val_accuracy >= trial.controls[then].val_accuracy
+
+
+def _assert_predict_gives_their_answers(run, monkeypatch):
+    """The commands in the report, on the test images as files, give the answers that were scored,
+    after as many steps, and of as many images by the second network.
+    """
+    results = load_run(run).results
+    prepared = data.load(FAMILIES)
+    test = data.split(prepared, FAMILIES).test
+    answered = Answers(predictions.read(run))
+    monkeypatch.chdir(run)
+    for number, index in enumerate(test):
+        Image.fromarray(prepared.images[index][0]).save(f"{number:03}.png")
+    members = {
+        f"{trial.contender}, {control.title}": (trial.contender, name, control)
+        for trial in results.of("vgg-lif")[:1] + results.of("vgg-relu")[:1]
+        for name, control in trial.controls.items()
+    }
+    commands = frontier.early_exits(results.trials)
+    assert {title for title, _ in commands} <= members.keys()
+    exits = {members[title][1] for title, _ in commands}
+    assert {"early_exit", "twice_steps_until_sure"} <= exits
+    for title, command in commands:
+        asked = [*shlex.split(command.replace("IMAGE", "."))[1:], "--json", "-q"]
+        done = CliRunner().invoke(app, asked)
+        assert done.exit_code == 0, done.output
+        rows = json.loads(done.stdout)
+        contender, name, control = members[title]
+        labels = [prepared.classes[label] for label in answered.of(contender, name)[0]]
+        assert [row["label"] for row in rows] == labels
+        if control.early:
+            second = f"{contender}-seed0-{control.early.then}"
+            asked_second = [row["answered_by"] == second for row in rows]
+            assert np.mean(asked_second) == pytest.approx(control.early.share)
+        else:
+            steps = [row["num_steps"] for row in rows]
+            assert np.mean(steps) == pytest.approx(control.in_time.mean_steps)
 
 
 def _assert_later_seeds_take_as_long_a_step(results):

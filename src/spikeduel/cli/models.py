@@ -12,6 +12,7 @@ import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, SpikeduelError, visible
+from spikeduel.system.sentences import counted
 
 JOULES = "Joules"
 """Panel of the help."""
@@ -141,6 +142,7 @@ def evaluate(
     examples=(
         "spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
         "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
+        "spikeduel predict fashion-mnist-vgg-lif shoe.jpg --sure 0.9",
     ),
     when_stopped="Nothing was changed.",
 )
@@ -163,6 +165,24 @@ def predict(
             "that come in. With --json, one document a line.",
         ),
     ] = False,
+    sure: Annotated[
+        float | None,
+        option(
+            "--sure P",
+            "Exit early: a spiking network answers after the first time step at which the highest "
+            "probability, uncalibrated (--raw), reaches P. The report of `compare --frontier` "
+            "has commands with a P that costs no accuracy on validation images.",
+            min=0,
+            max=1,
+        ),
+    ] = None,
+    then: Annotated[
+        Path | None,
+        option(
+            "--then MODEL",
+            "With --sure: MODEL answers where the first is not sure, after all steps.",
+        ),
+    ] = None,
 ) -> None:
     """Label image files, or recordings of an event camera, with a trained model.
 
@@ -175,7 +195,14 @@ def predict(
     """
     from spikeduel.trials import evaluating
 
-    loaded = inputs.opened(model)
+    loaded, dearer = inputs.opened(model), inputs.opened(then) if then else None
+    if (dearer and sure is None) or (follow and sure is not None):
+        raise InputError("--then needs --sure P, and --sure does not go with --follow.")
+    if sure is not None and dearer is None and loaded.card.num_steps is None:
+        raise InputError(
+            f"--sure: {model} has no time steps to stop at. --then MODEL names a network that "
+            "answers where it is not sure."
+        )
     if follow:
         for path in images:
             for row in evaluating.follow(loaded, path, calibrated=not inputs.raw):
@@ -186,12 +213,18 @@ def predict(
                 label = f"{visible(row['label'])}  {row['probability']:.1%}"
                 typer.echo(f"{visible(row['file'])} {seen}  {label}")
         return
-    rows, unreadable = evaluating.predict_files(loaded, images, inputs.progress(), not inputs.raw)
+    rows, unreadable = evaluating.predict_files(
+        loaded, images, inputs.progress(), not inputs.raw, sure, dearer
+    )
     if not inputs.printed_json(rows):
         width = max((len(visible(row["file"])) for row in rows), default=0)
         for row in rows:
             label = f"{visible(row['label'])}  {row['probability']:.1%}"
-            typer.echo(f"{visible(row['file']):<{width}}  {label}")
+            early = f"  after {counted(row['num_steps'], 'step')}" if "num_steps" in row else ""
+            typer.echo(
+                f"{visible(row['file']):<{width}}  {label}{early}"
+                + (f"  by {visible(row['answered_by'])}" if "answered_by" in row else "")
+            )
     for line in unreadable:
         typer.secho(f"error: {visible(line)}", fg="red", err=True)
     if unreadable:

@@ -157,6 +157,23 @@ class Model:
         joined = torch.cat(scores)
         return joined.argmax(1).numpy(), self.probabilities(joined, calibrated).numpy()
 
+    @torch.inference_mode()
+    def predict_until_sure(
+        self, image: Tensor | np.ndarray, threshold: float, calibrated: bool = True
+    ) -> tuple[np.ndarray, int]:
+        """Answer one prepared image uint8 `[C, H, W]` after as few time steps as it takes until the
+        highest uncalibrated probability reaches `threshold`.
+
+        Returns probabilities float32 `[K]` and the number of steps, all where it never does. Raises
+        `InputError` for models that cannot stream.
+        """
+        state = StreamState()
+        for frame in self.frames(image[None]):
+            scores, state = self.step(frame, state)
+            if float(scores.double().softmax(1).max()) >= threshold:
+                break
+        return self.probabilities(scores[0], calibrated).cpu().numpy(), state.num_steps
+
     def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
         """Return the softmax of `scores` `[…, K]`, at the card's temperature if `calibrated`."""
         temperature = self.card.temperature if calibrated else None
@@ -296,6 +313,24 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
         if len(set(names)) == len(models):
             break
     return dict(zip(names, models, strict=True))
+
+
+def alike(models: Sequence[Model]) -> dict[str, Model]:
+    """Return `models` by name. Raises `InputError` unless all prepare images in the same way and
+    know the same classes.
+    """
+    named, first = by_name(models), models[0].card
+    for name, model in named.items():
+        if model.card.preprocessing != first.preprocessing:
+            raise InputError(
+                f"{name} prepares images in another way than {first.contender}: they cannot answer "
+                "the same images. Name models of one run, or of one image size."
+            )
+        if model.card.classes != first.classes:
+            raise InputError(
+                f"{name} knows other classes than {first.contender}: name models of one data set."
+            )
+    return named
 
 
 @contextmanager

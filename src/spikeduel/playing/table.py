@@ -13,7 +13,7 @@ from spikeduel.data import pictures
 from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model, by_name
+from spikeduel.networks.models import Model, alike
 from spikeduel.reporting.pictures import source
 from spikeduel.settings.fields import Fraction, parsed
 from spikeduel.spiking.encoders import ENCODERS
@@ -149,17 +149,7 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
             f"{first.contender} takes recordings, which `spikeduel inspect` shows; play is for "
             f"images."
         )
-    for model in models[1:]:
-        if model.card.preprocessing != first.preprocessing:
-            raise InputError(
-                f"{model.card.contender} and {first.contender} prepare images differently: play "
-                f"one each."
-            )
-        if model.card.classes != first.classes:
-            raise InputError(
-                f"{model.card.contender} and {first.contender} know other classes: play one each."
-            )
-    return Table(by_name(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
+    return Table(alike(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
 
 
 def takes(model: Model) -> dict[str, Any]:

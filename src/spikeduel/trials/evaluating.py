@@ -21,7 +21,7 @@ from spikeduel.exchange import exporting
 from spikeduel.exchange.exporting import ExportCheck
 from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model, by_name
+from spikeduel.networks.models import Model, alike
 from spikeduel.results.audit import Counts
 from spikeduel.results.joules import MeasuredJoules
 from spikeduel.results.trials import Robustness, Test
@@ -119,14 +119,8 @@ def joules(
     """
     from spikeduel.measuring.joules import measure
 
-    progress, named, first = progress or Progress(), by_name(models), models[0]
-    for name, model in named.items():
-        if model.card.preprocessing != first.card.preprocessing:
-            raise InputError(
-                f"{name} prepares images in another way than {first.card.contender}: they cannot "
-                f"answer the same images. Name models of one run, or of one image size."
-            )
-    prepared, split = _split(first.card, experiment, progress)
+    progress, named = progress or Progress(), alike(models)
+    prepared, split = _split(models[0].card, experiment, progress)
     images, _ = _some(prepared, split.test[:NUM_METERED])
     return measure(named, images, log, progress)
 
@@ -325,10 +319,19 @@ def _split_as_then(card: ModelCard, prepared: Prepared, experiment: Experiment) 
 
 
 def predict_files(
-    model: Model, paths: Sequence[Path], progress: Progress | None = None, calibrated: bool = True
+    model: Model,
+    paths: Sequence[Path],
+    progress: Progress | None = None,
+    calibrated: bool = True,
+    sure: float | None = None,
+    then: Model | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Label image files or recordings, also in folders: a row for each, and a line for each
     unusable path.
+
+    `sure` is the probability from which on an answer counts: a spiking network stops there
+    (`Model.predict_until_sure`), or the network `then` answers where `model` does not reach it.
+    Raises `InputError`.
     """
     progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None
@@ -355,11 +358,33 @@ def predict_files(
         if images:
             # Equal bit for bit; to load or compile kernels takes longer than a few answers.
             with unfused() if len(images) <= FEW else nullcontext():
-                labels, probabilities = model.predict(np.stack(images), calibrated=calibrated)
-            for name, label, shares in zip(names, labels, probabilities, strict=True):
-                row = {"file": name, **_answer(card.classes, label, shares)}
-                rows.append(row | {"calibrated": is_calibrated, "computed_in": model.precision})
+                answered = _answered(model, np.stack(images), calibrated, sure, then)
+            for name, label, shares, early in zip(names, *answered, strict=True):
+                row = {"file": name, **_answer(card.classes, label, shares), **early}
+                # The temperature was fitted after all time steps.
+                is_fitted = is_calibrated and row.get("num_steps") in (None, card.num_steps)
+                rows.append(row | {"calibrated": is_fitted, "computed_in": model.precision})
     return rows, unreadable
+
+
+def _answered(
+    model: Model, images: np.ndarray, calibrated: bool, sure: float | None, then: Model | None
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """Return class indices `[N]`, probabilities `[N, K]`, and for each image what an early exit
+    took.
+    """
+    if sure is not None and then is None:
+        each = [model.predict_until_sure(image, sure, calibrated) for image in images]
+        shares = np.stack([probabilities for probabilities, _ in each])
+        return shares.argmax(1), shares, [{"num_steps": steps} for _, steps in each]
+    labels, shares = model.predict(images, calibrated=calibrated)
+    if sure is None or then is None:
+        return labels, shares, [{}] * len(images)
+    names = list(alike([model, then]))
+    # Thresholds are chosen on probabilities with four digits.
+    asks = shares.max(1).round(4) < sure
+    labels[asks], shares[asks] = then.predict(images[asks], calibrated=calibrated)
+    return labels, shares, [{"answered_by": names[int(second)]} for second in asks]
 
 
 def _answer(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:

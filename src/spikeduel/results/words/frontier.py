@@ -1,5 +1,7 @@
 """Sentences and tables on who takes less at equal accuracy."""
 
+from collections.abc import Sequence
+
 from spikeduel.results.columns import Column, tenths, thousands
 from spikeduel.results.costs import FAMILIES, Family, Range
 from spikeduel.results.frontier import (
@@ -11,6 +13,7 @@ from spikeduel.results.frontier import (
     RatioAt,
 )
 from spikeduel.results.run import Results
+from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import FAMILY_TITLES, ratio
 from spikeduel.results.words.numbers import counted, duration, hundredths, listed, per_cent
@@ -86,11 +89,10 @@ def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
 
 def highest(pair: FrontierPair) -> dict[Family, tuple[EqualAccuracy, list[RatioAt]]]:
     """Return the ratios of each family of accountings at the highest accuracy that has any."""
-    found: dict[Family, tuple[EqualAccuracy, list[RatioAt]]] = {}
-    for at in pair.at:
-        for family, ratios in by_family(at).items():
-            found.setdefault(family, (at, ratios))
-    return found
+    told = grouped(
+        (family, (at, ratios)) for at in pair.at for family, ratios in by_family(at).items()
+    )
+    return {family: at_all[0] for family, at_all in told.items()}
 
 
 def whole(ratios: list[RatioAt]) -> Range:
@@ -164,10 +166,8 @@ def frontier(results: Results) -> str:
     """
     if (found := results.comparison.frontier) is None:
         return ""
-    seconds: dict[str, float] = {}
-    for member in found.members:
-        seconds[member.contender] = seconds.get(member.contender, 0.0) + member.seconds
-    trained = [f"{duration(total)} for {name}" for name, total in seconds.items()]
+    seconds = grouped((member.contender, member.seconds) for member in found.members)
+    trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     num_val = results.dataset.counts.val
     few = (
@@ -218,6 +218,24 @@ def left_out(found: Frontier) -> list[str]:
         f"{name} lacks {counted(len(titles), 'network')} ({'; '.join(titles)}): {reason}"
         for (name, reason), titles in by_reason.items()
     ]
+
+
+def early_exits(trials: Sequence[Trial]) -> list[tuple[str, str]]:
+    """Return title and command of each network of the first trainings that exits early."""
+    commands = []
+    for trial in trials:
+        ask = {
+            name: f"spikeduel predict {control.model} IMAGE --sure"
+            for name, control in trial.controls.items()
+        }
+        for control in trial.controls.values() if not (trial.seed or trial.fold) else ():
+            title = f"{trial.contender}, {control.title}"
+            if early := control.early:
+                dearer = trial.controls[early.then].model
+                commands.append((title, f"{ask[early.first]} {early.threshold} --then {dearer}"))
+            elif (exits := control.in_time) and exits.threshold is not None:
+                commands.append((title, f"{ask[exits.source]} {exits.threshold}"))
+    return commands
 
 
 def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
