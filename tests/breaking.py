@@ -19,7 +19,6 @@ import resource
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -200,14 +199,15 @@ def break_at_each_write(folder: Path, ways: tuple[str, ...]) -> None:
         return put(self, target)
 
     def beginning(make: Any) -> Any:
-        def begun(*arguments: Any, **settings: Any) -> Any:
-            broken("full", settings.get("prefix", "").strip("."))
-            return make(*arguments, **settings)
+        def begun(self: Path, *arguments: Any, **settings: Any) -> Any:
+            if self.suffix == ".part":
+                broken("full", self.name.strip(".").rsplit(".", 2)[0])
+            return make(self, *arguments, **settings)
 
         return begun
 
     Path.replace = replace
-    tempfile.mkstemp, tempfile.mkdtemp = beginning(tempfile.mkstemp), beginning(tempfile.mkdtemp)
+    Path.touch, Path.mkdir = beginning(Path.touch), beginning(Path.mkdir)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from made_joules import STEADY, measured
 from made_pages import unreported
 from spikeduel.cli import app, duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
+from spikeduel.data import prepared_picture
 from spikeduel.measuring.joules import counters
 from spikeduel.networks.models import load_model
 from spikeduel.results.comparison import load_run
@@ -288,13 +289,17 @@ def test_predict(finished, picture, monkeypatch):
 def test_predict_exits_early(finished, desk, picture, monkeypatch):
     run, _ = finished
     snn, cnn = model(run), model(run, "small-cnn")
-    whole, raw = document("predict", snn, picture)[0], document("predict", snn, picture, "--raw")[0]
+    (whole,) = document("predict", snn, picture)
     (late,) = document("predict", snn, picture, "--sure", 1)
     (early,) = document("predict", snn, picture, "--sure", 0)
-    num_steps = load_model(snn).card.num_steps
-    assert (late["num_steps"], late["calibrated"]) == (num_steps, True)
+    network = load_model(snn)
+    assert (late["num_steps"], late["calibrated"]) == (network.card.num_steps, True)
     assert late["probability"] == pytest.approx(whole["probability"], abs=1e-6)
     assert (early["num_steps"], early["calibrated"]) == (1, False)
+    # It is the probability that P was compared with.
+    image = prepared_picture(picture, network.card.preprocessing)[None]
+    scores, _ = network.step(next(network.frames(image)))
+    assert early["probability"] == pytest.approx(float(scores.softmax(1).max()), abs=1e-6)
     # A network that is sure enough answers alone, with the probabilities that are printed.
     just = math.floor(1e4 * whole["probability"]) / 1e4
     above = min(1.0, just + 2e-4)
@@ -303,7 +308,6 @@ def test_predict_exits_early(finished, desk, picture, monkeypatch):
     assert (alone["answered_by"], alone["probability"]) == ("dense-snn", whole["probability"])
     assert both["answered_by"] == "small-cnn"
     assert both["probabilities"] == document("predict", cnn, picture)[0]["probabilities"]
-    assert raw["probability"] != whole["probability"]
     monkeypatch.setenv("COLUMNS", "400")
     assert printed("predict", snn, picture, "--sure", 0).endswith("  after 1 step\n")
     assert printed("predict", snn, picture, "--sure", above, "--then", cnn).endswith(

@@ -291,7 +291,7 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
         for trial in results.of("vgg-lif")[:1] + results.of("vgg-relu")[:1]
         for name, control in trial.controls.items()
     }
-    commands = frontier.early_exits(results.trials)
+    commands = frontier.early_exits(results)
     assert {title for title, _ in commands} <= members.keys()
     exits = {members[title][1] for title, _ in commands}
     assert {"early_exit", "twice_steps_until_sure"} <= exits

@@ -270,6 +270,35 @@ def test_good_truncated_and_other_files_in_one_go(model, tmp_path, random):
         assert "\n" not in line
 
 
+def test_a_second_network_is_asked_by_calibrated_probabilities_of_four_digits(tmp_path, random):
+    for number in range(8):
+        square = np.kron(random.integers(0, 256, (4, 4), dtype=np.uint8), np.ones((5, 5), np.uint8))
+        Image.fromarray(square).save(tmp_path / f"{number}.png")
+    first = load_model(shipped.located(Path("fashion-mnist-vgg-lif")))
+    then = load_model(shipped.located(Path("fashion-mnist-vgg-relu")))
+    then.card = replace(then.card, temperature=None)
+    assert first.card.temperature
+    alone, of_second = (predict_files(model, [tmp_path])[0] for model in (first, then))
+    highest = [row["probability"] for row in alone]
+    # Rounded, it reaches the threshold, and as it is it does not.
+    sure = next(round(p, 4) for p in sorted(highest)[2:] if round(p, 4) > p)
+    asks = [round(p, 4) < sure for p in highest]
+    assert set(asks) == {True, False}
+    told = Telling()
+    rows, _ = predict_files(first, [tmp_path], told, sure=sure, then=then)
+    raw, _ = predict_files(first, [tmp_path], calibrated=False, sure=sure, then=then)
+    for asked, row, in_raw, one, other in zip(asks, rows, raw, alone, of_second, strict=True):
+        expected = other if asked else one
+        assert row["probabilities"] == expected["probabilities"]
+        assert row["calibrated"] is not asked
+        assert in_raw["answered_by"] == row["answered_by"] == ("vgg-relu" if asked else "vgg-lif")
+        assert (in_raw["label"], in_raw["calibrated"]) == (expected["label"], False)
+    assert [line for line in told.said if "no temperature was fitted for vgg-relu" in line]
+    with pytest.raises(InputError, match=r"^vgg-relu knows other classes than vgg-lif"):
+        digits = load_model(shipped.located(Path("mnist-vgg-relu")))
+        predict_files(first, [tmp_path / "nothing.png"], sure=sure, then=digits)
+
+
 def test_a_few_images_are_labelled_alike_without_compiled_kernels(tmp_path, random, monkeypatch):
     path = tmp_path / "a.png"
     Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(path)

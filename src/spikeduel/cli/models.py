@@ -180,7 +180,8 @@ def predict(
         Path | None,
         option(
             "--then MODEL",
-            "With --sure: MODEL answers where the first is not sure, after all steps.",
+            "With --sure P: MODEL answers where the highest calibrated probability of the first "
+            "network, after all its steps, is below P.",
         ),
     ] = None,
 ) -> None:

@@ -161,7 +161,7 @@ def _family(
     """Return the members of a contender that all of its trials have."""
     family, costs, times = [], dict[str, Costs](), _times(trials)
     for member, results in _members(trials).items():
-        if not _built_on(results[0]) <= costs.keys():
+        if not costs.keys() >= set(results[0].asks):
             continue
         by_seed = [
             [one for trial, one in zip(trials, results, strict=True) if trial.seed == seed]
@@ -192,15 +192,8 @@ def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
         name: results
         for name, results in by_name.items()
         if len(results) == len(trials)
-        and all(result.operations or _built_on(result) for result in results)
+        and all(result.operations or result.asks for result in results)
     }
-
-
-def _built_on(result: ControlResult) -> set[str]:
-    """Return the members whose answers it takes."""
-    if result.early is not None:
-        return {result.early.first, result.early.then}
-    return set() if result.in_time is None else {result.in_time.source}
 
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:

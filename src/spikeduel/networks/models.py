@@ -164,15 +164,18 @@ class Model:
         """Answer one prepared image uint8 `[C, H, W]` after as few time steps as it takes until the
         highest uncalibrated probability reaches `threshold`.
 
-        Returns probabilities float32 `[K]` and the number of steps, all where it never does. Raises
-        `InputError` for models that cannot stream.
+        Returns probabilities float64 `[K]` and the number of steps, all where it never does. They
+        are calibrated only after all steps, as the temperature is. Raises `InputError` for models
+        that cannot stream.
         """
         state = StreamState()
         for frame in self.frames(image[None]):
-            scores, state = self.step(frame, state)
-            if float(scores.double().softmax(1).max()) >= threshold:
+            on_device, state = self.step(frame, state)
+            scores = on_device[0].cpu().double()
+            if float(scores.softmax(0).max()) >= threshold:
                 break
-        return self.probabilities(scores[0], calibrated).cpu().numpy(), state.num_steps
+        is_whole = state.num_steps == self.card.num_steps
+        return self.probabilities(scores, calibrated and is_whole).numpy(), state.num_steps
 
     def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
         """Return the softmax of `scores` `[…, K]`, at the card's temperature if `calibrated`."""
@@ -315,20 +318,21 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
     return dict(zip(names, models, strict=True))
 
 
-def alike(models: Sequence[Model]) -> dict[str, Model]:
-    """Return `models` by name. Raises `InputError` unless all prepare images in the same way and
-    know the same classes.
+def alike(models: Sequence[Model], in_classes: bool = True) -> dict[str, Model]:
+    """Return `models` by name. Raises `InputError` unless all prepare images in the same way, and
+    `in_classes` know the same.
     """
-    named, first = by_name(models), models[0].card
+    named, card = by_name(models), models[0].card
+    first, *_ = named
     for name, model in named.items():
-        if model.card.preprocessing != first.preprocessing:
+        if model.card.preprocessing != card.preprocessing:
             raise InputError(
-                f"{name} prepares images in another way than {first.contender}: they cannot answer "
-                "the same images. Name models of one run, or of one image size."
+                f"{name} prepares images in another way than {first}: they cannot answer the same "
+                "images. Name models of one run, or of one image size."
             )
-        if model.card.classes != first.classes:
+        if in_classes and model.card.classes != card.classes:
             raise InputError(
-                f"{name} knows other classes than {first.contender}: name models of one data set."
+                f"{name} knows other classes than {first}: name models of one data set."
             )
     return named
 

@@ -107,11 +107,13 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
 
 def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> list[Picture]:
     """Return images whose label looks wrong: the label, the suggested one and its probability."""
-    shown = []
-    for suspect in listed[:MOST_PICTURED]:
-        named = _named(suspect.image, f"{suspect.suggested_probability:.0%}", prepared)
-        shown.append(Picture(f"{suspect.image.label} → {suspect.suggested}", (named,)))
-    return shown
+    return [
+        Picture(
+            f"{suspect.image.label} → {suspect.suggested}",
+            (_named(suspect.image, f"{suspect.suggested_probability:.0%}", prepared),),
+        )
+        for suspect in listed[:MOST_PICTURED]
+    ]
 
 
 def _named(image: AuditedImage, words: str, prepared: Prepared) -> tuple[str, str]:

@@ -371,7 +371,7 @@ class EarlyAnswers(Frozen):
 
 
 class InTime(Frozen):
-    """A member that answers once it is surer than `threshold` (None: after all steps), chosen on
+    """A member that answers once it is as sure as `threshold` (None: after all steps), chosen on
     validation images.
 
     `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of their answers,
@@ -424,6 +424,13 @@ class ControlResult(ControlAbout, kw_only=True):
     def __post_init__(self) -> None:
         if self.model is not None and not is_inside(self.model):
             raise ValueError("model must be a path within the run's folder")
+
+    @property
+    def asks(self) -> list[str]:
+        """Members whose answers it takes, in the order in which they are asked."""
+        if self.early is not None:
+            return [self.early.first, self.early.then]
+        return [] if self.in_time is None else [self.in_time.source]
 
 
 class Trial(Frozen):

@@ -153,8 +153,10 @@ class ControlContext:
     def num_steps(self) -> int:
         return self.trial.card.num_steps or self.trial.experiment.num_steps
 
-    def kept(self, key: str, name: str, kind: type[Asked], ask: Callable[[], Asked]) -> Asked:
-        """Return the store's answers, else keep and return those of `ask`."""
+    def kept(
+        self, key: str, name: str, ask: Callable[[], Asked], kind: type[Any] = Classification
+    ) -> Asked:
+        """Return the store's answers, of `kind`, else keep and return those of `ask`."""
         with self.store.locked(key):
             answers = self.store.measure(key, name, kind)
             if answers is None:
@@ -192,7 +194,7 @@ def _shuffled(context: ControlContext) -> Classification:
         batches = EvaluationBatches(*context.prepared.held, trial.split.test)
         return shuffled_classification(model, batches)
 
-    return context.kept(trial.key, "shuffled", Classification, ask)
+    return context.kept(trial.key, "shuffled", ask)
 
 
 def _nearest_neighbour(context: ControlContext) -> Classification:
@@ -204,7 +206,7 @@ def _nearest_neighbour(context: ControlContext) -> Classification:
 
     # The answers are the same for every contender and seed.
     key = digest(["nearest neighbour", context.trial.settings["data"]])[:16]
-    return context.kept(key, "nearest-neighbour", Classification, ask)
+    return context.kept(key, "nearest-neighbour", ask)
 
 
 def _on_changed_recordings(context: ControlContext) -> Classification:
@@ -217,7 +219,7 @@ def _on_changed_recordings(context: ControlContext) -> Classification:
         model = load_of(trial.key, trial, context.store)
         return classification(model, EvaluationBatches(changed, labels, trial.split.test))
 
-    return context.kept(trial.key, change, Classification, ask)
+    return context.kept(trial.key, change, ask)
 
 
 def _in_whole_numbers(context: ControlContext) -> Classification:
@@ -232,7 +234,7 @@ def _in_whole_numbers(context: ControlContext) -> Classification:
         context.store.save_measure(trial.key, INT8_COST, cost)
         return answers
 
-    return context.kept(trial.key, INT8, Classification, ask)
+    return context.kept(trial.key, INT8, ask)
 
 
 CONTROLS: dict[str, Control] = {
@@ -651,7 +653,7 @@ def _answered_in_time(
         test, val = (EvaluationBatches(*held, images) for images in sides)
         return until_sure(load_of(key, context.trial, context.store), source, test, val)
 
-    found = context.kept(key, "leaving", UntilSure, ask)
+    found = context.kept(key, "leaving", ask, UntilSure)
     bits = record.settings["training"].get("weight_bits")
     counts = [
         one and cost_entry(Counted(operations=one), bits)["operations"]

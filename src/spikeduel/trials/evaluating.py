@@ -119,7 +119,7 @@ def joules(
     """
     from spikeduel.measuring.joules import measure
 
-    progress, named = progress or Progress(), alike(models)
+    progress, named = progress or Progress(), alike(models, in_classes=False)
     prepared, split = _split(models[0].card, experiment, progress)
     images, _ = _some(prepared, split.test[:NUM_METERED])
     return measure(named, images, log, progress)
@@ -336,12 +336,13 @@ def predict_files(
     progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None
     files, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
-    is_calibrated = calibrated and card.temperature is not None
-    if calibrated and not is_calibrated:
-        progress.say(
-            f"note: no temperature was fitted for {card.contender}, so that its probabilities are "
-            "as it gives them. They rank the classes, and are not calibrated."
-        )
+    named = alike([model, then] if then else [model])
+    for name, one in named.items():
+        if calibrated and one.card.temperature is None:
+            progress.say(
+                f"note: no temperature was fitted for {name}, so that its probabilities are as it "
+                "gives them. They rank the classes, and are not calibrated."
+            )
     if model.precision == "bf16":
         progress.say(
             "note: answers are in bf16; reports and exports are about float32. A few labels can "
@@ -358,33 +359,40 @@ def predict_files(
         if images:
             # Equal bit for bit; to load or compile kernels takes longer than a few answers.
             with unfused() if len(images) <= FEW else nullcontext():
-                answered = _answered(model, np.stack(images), calibrated, sure, then)
+                answered = _answered(named, np.stack(images), calibrated, sure)
             for name, label, shares, early in zip(names, *answered, strict=True):
                 row = {"file": name, **_answer(card.classes, label, shares), **early}
-                # The temperature was fitted after all time steps.
-                is_fitted = is_calibrated and row.get("num_steps") in (None, card.num_steps)
+                answering = named.get(row.get("answered_by", ""), model).card
+                # Temperatures are fitted after all time steps.
+                is_fitted = (
+                    calibrated
+                    and answering.temperature is not None
+                    and row.get("num_steps") in (None, answering.num_steps)
+                )
                 rows.append(row | {"calibrated": is_fitted, "computed_in": model.precision})
     return rows, unreadable
 
 
 def _answered(
-    model: Model, images: np.ndarray, calibrated: bool, sure: float | None, then: Model | None
+    named: Mapping[str, Model], images: np.ndarray, calibrated: bool, sure: float | None
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
     """Return class indices `[N]`, probabilities `[N, K]`, and for each image what an early exit
-    took.
+    took; a second model answers where the first is not `sure`.
     """
-    if sure is not None and then is None:
+    (name, model), *second = named.items()
+    if sure is not None and not second:
         each = [model.predict_until_sure(image, sure, calibrated) for image in images]
         shares = np.stack([probabilities for probabilities, _ in each])
         return shares.argmax(1), shares, [{"num_steps": steps} for _, steps in each]
     labels, shares = model.predict(images, calibrated=calibrated)
-    if sure is None or then is None:
-        return labels, shares, [{}] * len(images)
-    names = list(alike([model, then]))
-    # Thresholds are chosen on probabilities with four digits.
-    asks = shares.max(1).round(4) < sure
-    labels[asks], shares[asks] = then.predict(images[asks], calibrated=calibrated)
-    return labels, shares, [{"answered_by": names[int(second)]} for second in asks]
+    took: list[dict[str, Any]] = [{} for _ in images]
+    for then, dearer in second:
+        # Thresholds are chosen on calibrated probabilities with four digits.
+        known = shares if calibrated else model.predict(images)[1]
+        asks = known.max(1).round(4) < sure
+        labels[asks], shares[asks] = dearer.predict(images[asks], calibrated=calibrated)
+        took = [{"answered_by": then if asked else name} for asked in asks]
+    return labels, shares, took
 
 
 def _answer(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 """Words for what families of accountings show."""
 
+from dataclasses import replace
+
 import pytest
 from msgspec import structs
 
 import made_costs
+from made_trials import results, trial
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import (
     BreakEven,
@@ -12,13 +15,16 @@ from spikeduel.results.frontier import (
     FrontierPair,
     RatioAt,
 )
+from spikeduel.results.trials import EarlyAnswers, InTime
 from spikeduel.results.words.frontier import (
     at_equal_accuracy,
+    early_exits,
     end_of,
     even_rate,
     frontier,
     takes,
 )
+from spikeduel.settings.recipes import baseline
 
 
 def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
@@ -45,6 +51,48 @@ def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
 )
 def test_one_word_for_what_all_accountings_show(sides, said):
     assert takes([ratio(side) for side in sides]) == said
+
+
+EXITS = {
+    "wide": {"model": "models/wide.safetensors"},
+    "narrow": {"model": "models/narrow.safetensors"},
+    "gone": {"model": None},
+    "pair": {"early": EarlyAnswers(first="narrow", then="wide", threshold=0.25, share=0.5)},
+    "second_alone": {"early": EarlyAnswers(first="narrow", then="wide", threshold=1.0, share=1.0)},
+    "of_gone": {"early": EarlyAnswers(first="gone", then="wide", threshold=0.25, share=0.5)},
+    "of_nothing": {"early": EarlyAnswers(first="narrow", then="none", threshold=0.25, share=0.5)},
+    "stops": {
+        "in_time": InTime(source="wide", threshold=0.1234567890123, shares=[1.0], operations=[None])
+    },
+    "never_stops": {
+        "in_time": InTime(source="wide", threshold=None, shares=[1.0], operations=[None])
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("neuron", "options"), [("lif", ""), ("my_neurons:Fast", " --own-code my_neurons:Fast")]
+)
+def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
+    """Those of the first seed and fold, whose models are there, with the threshold as it is."""
+    members = {
+        name: structs.replace(made_costs.control(name, 0.9), member=True, **more)
+        for name, more in EXITS.items()
+    }
+    trials = [
+        trial("lif", 0.9, seed=seed, fold=fold, controls=members)
+        for seed in (1, 0)
+        for fold in (0, 1)
+    ]
+    experiment = replace(baseline(), neuron=neuron)
+    ask = "spikeduel predict models/"
+    assert early_exits(results(trials, experiment=experiment)) == [
+        (
+            "lif, pair",
+            f"{ask}narrow.safetensors IMAGE --sure 0.25 --then models/wide.safetensors{options}",
+        ),
+        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234567890123{options}"),
+    ]
 
 
 def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():

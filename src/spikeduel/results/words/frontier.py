@@ -1,7 +1,5 @@
 """Sentences and tables on who takes less at equal accuracy."""
 
-from collections.abc import Sequence
-
 from spikeduel.results.columns import Column, tenths, thousands
 from spikeduel.results.costs import FAMILIES, Family, Range
 from spikeduel.results.frontier import (
@@ -13,7 +11,6 @@ from spikeduel.results.frontier import (
     RatioAt,
 )
 from spikeduel.results.run import Results
-from spikeduel.results.trials import Trial
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import FAMILY_TITLES, ratio
 from spikeduel.results.words.numbers import counted, duration, hundredths, listed, per_cent
@@ -220,21 +217,29 @@ def left_out(found: Frontier) -> list[str]:
     ]
 
 
-def early_exits(trials: Sequence[Trial]) -> list[tuple[str, str]]:
-    """Return title and command of each network of the first trainings that exits early."""
+def early_exits(results: Results) -> list[tuple[str, str]]:
+    """Return title and command of each network of the first seed and fold that exits early, for
+    models that are there.
+    """
     commands = []
-    for trial in trials:
-        ask = {
-            name: f"spikeduel predict {control.model} IMAGE --sure"
-            for name, control in trial.controls.items()
-        }
-        for control in trial.controls.values() if not (trial.seed or trial.fold) else ():
-            title = f"{trial.contender}, {control.title}"
-            if early := control.early:
-                dearer = trial.controls[early.then].model
-                commands.append((title, f"{ask[early.first]} {early.threshold} --then {dearer}"))
-            elif (exits := control.in_time) and exits.threshold is not None:
-                commands.append((title, f"{ask[exits.source]} {exits.threshold}"))
+    for trial in (trial for trial in results.trials if not (trial.seed or trial.fold)):
+        files = {name: one.model for name, one in trial.controls.items() if one.model}
+        for control in trial.controls.values():
+            early = control.early or control.in_time
+            if (
+                early is not None
+                and early.threshold is not None
+                # Where the second network answers all, no threshold was found.
+                and not (control.early and control.early.share == 1)
+                and files.keys() >= set(control.asks)
+            ):
+                first, *then = [files[name] for name in control.asks]
+                command = [
+                    f"spikeduel predict {first} IMAGE --sure {early.threshold}",
+                    *(f"--then {file}" for file in then),
+                    *(f"--own-code {code}" for code in results.experiment.own_code),
+                ]
+                commands.append((f"{trial.contender}, {control.title}", " ".join(command)))
     return commands
 
 
