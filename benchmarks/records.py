@@ -357,8 +357,9 @@ def page() -> str:
             "each row names. They were chosen on validation images, the whole test set was asked "
             "once a training, at its end, and each number is the mean over seeds ± their standard "
             "deviation. With `--jobs 2` two seeds train at a time, and minutes are of one thread; "
-            "they are the median of the seeds, and longer where other work ran beside them. "
-            "Energies are estimates from counts (45 nm, 32-bit floats, arithmetic alone): from "
+            "they are the median of the seeds, and longer where other work ran beside them. Epochs "
+            "(where minutes are given, as many as fitted into them), operations and energies are "
+            "the first seed's. Energies are estimates from counts (45 nm, 32-bit floats, arithmetic alone): from "
             "zeros skipped to nothing skipped. This page is made by `python benchmarks/records.py "
             "--write`.",
             120,
