@@ -293,8 +293,10 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
     }
     commands = frontier.early_exits(results)
     assert {title for title, _ in commands} <= members.keys()
-    exits = {members[title][1] for title, _ in commands}
-    assert {"early_exit", "twice_steps_until_sure"} <= exits
+    # Which of them have a threshold depends on the last digits of these short trainings.
+    exits = [members[title][2] for title, _ in commands]
+    assert any(control.early for control in exits)
+    assert any(control.in_time for control in exits)
     for title, command in commands:
         asked = [*shlex.split(command.replace("IMAGE", "."))[1:], "--json", "-q"]
         done = CliRunner().invoke(app, asked)

@@ -169,9 +169,9 @@ def predict(
         float | None,
         option(
             "--sure P",
-            "Exit early: a spiking network answers after the first time step at which the highest "
-            "probability, uncalibrated (--raw), reaches P. The report of `compare --frontier` "
-            "has commands with a P that costs no accuracy on validation images.",
+            "Exit early: a spiking network answers after the first time step at which its highest "
+            "probability, before calibration, reaches P. The report of `compare --frontier` has "
+            "commands with a P that costs no accuracy on validation images.",
             min=0,
             max=1,
         ),

@@ -319,8 +319,8 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
 
 
 def alike(models: Sequence[Model], in_classes: bool = True) -> dict[str, Model]:
-    """Return `models` by name. Raises `InputError` unless all prepare images in the same way, and
-    `in_classes` know the same.
+    """Return `models` by name. Raises `InputError` unless all prepare images in the same way and,
+    with `in_classes`, know the same classes.
     """
     named, card = by_name(models), models[0].card
     first, *_ = named

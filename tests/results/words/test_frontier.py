@@ -74,7 +74,7 @@ EXITS = {
     ("neuron", "options"), [("lif", ""), ("my_neurons:Fast", " --own-code my_neurons:Fast")]
 )
 def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
-    """Those of the first seed and fold, whose models are there, with the threshold as it is."""
+    """Only the first seed and fold are told, and models that are there; no threshold is rounded."""
     members = {
         name: structs.replace(made_costs.control(name, 0.9), member=True, **more)
         for name, more in EXITS.items()
