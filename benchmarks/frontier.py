@@ -1,49 +1,70 @@
-"""Who takes less at equal accuracy: the duels of studies/frontier.toml, each with its families of
-cheaper networks.
+"""Costs at equal accuracy: the duels of studies/frontier.toml, each with its families of cheaper
+networks.
 
     python benchmarks/frontier.py --data NAME=PATH … [--only NAME …] [--seeds N] [--minutes M]
         [--limit N] [--folds N] [--threads N] [--jobs N] [--runs DIR]
     python benchmarks/frontier.py --write
+    python benchmarks/frontier.py --revise
 
 NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. What the
 store under `--runs` holds is not trained again. The results go to benchmarks/results/frontier.json
-by data set; `--write` makes docs/frontier.md and its figures of them.
+by data set; `--write` makes docs/frontier.md and its figures of them. `--revise` brings results that
+were measured by an earlier version to the present types, as far as that is possible without
+predictions (`revised`).
 """
 
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
+from msgspec import structs
 
 from spikeduel.comparing import compare
+from spikeduel.concluding.frontier import MEASURED, Network, costs_at
 from spikeduel.data.catalogue import DATASETS
 from spikeduel.reporting import costs, drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
-from spikeduel.results.columns import text_rows
-from spikeduel.results.frontier import BreakEven, Frontier
+from spikeduel.results.columns import tenths, text_rows
+from spikeduel.results.costs import Family, Range
+from spikeduel.results.frontier import (
+    BreakEven,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
 from spikeduel.results.words import numbers
-from spikeduel.results.words.costs import FAMILY_TITLES
 from spikeduel.results.words.frontier import (
+    FEW_FOR_EXITS,
     FRONTIER,
     RATIOS,
+    TITLES,
     at_equal_accuracy,
+    by_family,
     even_rate,
     highest,
+    label,
     left_out,
+    loss_of_exits,
     ratio_rows,
-    takes,
+    times,
+    whole,
 )
 from spikeduel.settings import studies
 from spikeduel.system import typed
+from spikeduel.system.grouping import grouped
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain, write_json
+from spikeduel.trials.controls import MEMBERS
 from spikeduel.trials.jobs import Processes, Workers
 from tables import KINDS, TEMPLATES, at_equal, mean
 
@@ -52,6 +73,17 @@ RESULT = HERE / "results" / "frontier.json"
 PAGE = HERE.parent / "docs" / "frontier.md"
 COLOURS = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
 STUDY = HERE.parent / "studies" / "frontier.toml"
+OF_BOTH = (
+    "8_bits",
+    "4_bits",
+    "half_channels",
+    "half_channels_4_bits",
+    "quarter_channels",
+    "early_exit",
+)
+"""Networks of the CNN's family whose sizes, bits and early exits the spiking family has, too."""
+WITH_EQUAL_GRIDS: tuple[Family, ...] = ("memory", "arithmetic", "operations", "size", "measured")
+"""Kinds of cost whose ratios follow from the ends of the accountings' ranges."""
 
 
 def main() -> None:
@@ -68,9 +100,15 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, a thread each")
     parser.add_argument("--runs", type=Path, default=Path("runs/frontier"))
     parser.add_argument("--write", action="store_true", help="make docs/frontier.md")
+    parser.add_argument("--revise", action="store_true", help="revise earlier results")
     options = parser.parse_args()
     if options.write:
         write()
+        return
+    if options.revise:
+        write_json(
+            RESULT, {name: revised(one) for name, one in typed.read_json(RESULT, dict).items()}
+        )
         return
     if options.threads:
         compute_on(options.threads)
@@ -114,9 +152,98 @@ def main() -> None:
                     for control in trial.controls.values()
                 ),
             },
+            "validation_precision": "32",
             "frontier": plain(results.comparison.frontier),
         }
         write_json(RESULT, {**known, name: entry})
+
+
+def revised(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return the results of a data set that an earlier version measured, in the present types.
+
+    Bytes of weights were those of two networks that share the images. They become those of one
+    stored network, without an interval: for that the predictions are needed. The test accuracy that
+    each early exit loses follows from the accuracies of the networks. Validation accuracies of
+    trained networks stay those of training, in bfloat16.
+    """
+    found = msgspec.convert(entry["frontier"], Frontier)
+    accuracies = {(one.contender, one.member): one.accuracy for one in found.members}
+
+    def lost(one: Member) -> float | None:
+        control = MEMBERS[one.member]
+        whole = control.early[1] if control.early else control.source if control.in_time else None
+        return None if whole is None else accuracies[one.contender, whole] - one.accuracy
+
+    def stored(ratio: RatioAt, at: EqualAccuracy, pair: FrontierPair) -> RatioAt:
+        if ratio.family != "size" or ratio.reached:
+            return ratio
+        ours, theirs = (
+            cost_as_measured(found, name, at.accuracy, ratio.accounting, stored=True)
+            for name in (pair.spiking, pair.other)
+        )
+        both = Range(low=ours / theirs, high=ours / theirs)
+        return structs.replace(ratio, ratio=both, low=None, high=None, cheaper=None)
+
+    kinds = {name: MEASURED.get(name, kind) for name, kind in found.accountings.items()}
+    pairs = [
+        structs.replace(
+            pair,
+            at=[
+                structs.replace(at, ratios=[stored(ratio, at, pair) for ratio in at.ratios])
+                for at in pair.at
+            ],
+        )
+        for pair in found.pairs
+    ]
+    members = [structs.replace(one, accuracy_lost=lost(one)) for one in found.members]
+    now = structs.replace(found, accountings=kinds, pairs=pairs, members=members)
+    return {**entry, "frontier": plain(now)}
+
+
+def cost_as_measured(
+    found: Frontier,
+    contender: str,
+    accuracy: float,
+    accounting: str,
+    stored: bool = False,
+    end: str = "low",
+    members: Collection[str] = MEMBERS,
+) -> float:
+    """Return the least cost of an accuracy on a contender's curve of `members`, without bootstrap
+    samples, at the `end` of the accounting's range.
+    """
+    family = [
+        Network(
+            one,
+            np.array([one.accuracy]),
+            {accounting: np.array([[getattr(one.amounts[accounting], end)]])},
+        )
+        for one in found.members
+        if one.contender == contender and one.member in members
+    ]
+    return float(costs_at(accuracy, family, accounting, stored)[0, 0])
+
+
+def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
+    """Yield a cell for each kind of cost in `WITH_EQUAL_GRIDS`: the ratios, and those with the CNN's
+    family limited to sizes, bits and early exits that the spiking family has, too. A star stands
+    where the cheapest network of the limited family is more accurate than that.
+    """
+    (pair,) = entry["found"].pairs
+    others = [one for one in entry["found"].members if one.contender == pair.other]
+    limited_family = [one for one in others if one.member in OF_BOTH]
+    for at, ratios in (highest(pair)[family] for family in WITH_EQUAL_GRIDS):
+        limited, begins_above = [], False
+        for ratio in ratios:
+            name = ratio.accounting
+            for end in ("low", "high"):
+                place = (at.accuracy, name, ratio.family == "size", end)
+                ours = cost_as_measured(entry["found"], pair.spiking, *place)
+                limited.append(ours / cost_as_measured(entry["found"], pair.other, *place, OF_BOTH))
+            cheapest = min(limited_family, key=lambda one: one.amounts[name].low)
+            begins_above |= cheapest.accuracy > at.accuracy
+        star = " *" if begins_above else ""
+        yield f"{times(whole(ratios))} → {times(Range(low=min(limited), high=max(limited)))}{star}"
 
 
 def write() -> None:
@@ -139,6 +266,7 @@ def page() -> str:
         sets=sets,
         mean=mean,
         cell=at_equal,
+        equal_grids=equal_grids,
         kinds=KINDS,
         seconds=seconds,
         times_as_long=times_as_long,
@@ -149,6 +277,8 @@ def page() -> str:
         ratios=ratios,
         networks=networks,
         left_out=left_out,
+        loss_of_exits=loss_of_exits,
+        few_for_exits=FEW_FOR_EXITS,
         command=command,
         summary=summary,
         break_even=break_even,
@@ -167,25 +297,40 @@ def command(name: str, entry: dict[str, Any]) -> str:
 
 
 def summary(sets: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each family of accountings: the data sets where the spiking family takes
-    less, more, or it is open, at the highest accuracy that is compared by it.
+    """Yield a line for each kind of cost: its labels, with the accuracies of the data sets and the
+    number of accountings that show them; the range of ratios where no interval was measured.
     """
-    tops = {
-        name: {family: one for family, (_, one) in highest(entry["found"].pairs[0]).items()}
-        for name, entry in sets.items()
-    }
-    titles = FAMILY_TITLES | {"measured": "in the time of an answer"}
-    for family, title in titles.items():
-        found: dict[str, list[str]] = {}
-        for name, ratios_there in tops.items():
-            if family in ratios_there:
-                found.setdefault(takes(ratios_there[family]), []).append(name)
-        told = "; ".join(
-            f"{said} ({'all' if len(names) == len(sets) else listed(names)})"
-            for said, names in sorted(found.items())
+    for family, title in (TITLES | {"measured": "in CPU time"}).items():
+        title = title[0].upper() + title[1:]
+        costs_there = [
+            (ratios, pair, (name, at.accuracy))
+            for name, entry in sets.items()
+            for pair in entry["found"].pairs
+            for at in pair.at
+            if (ratios := by_family(at).get(family))
+        ]
+        labels = grouped((label(ratios, pair), place) for ratios, pair, place in costs_there)
+        if {shown.word for shown in labels} == {"no interval"}:
+            ratios_there = [ratio for ratios, _, _ in costs_there for ratio in ratios]
+            yield f"{title}: {times(whole(ratios_there))} as measured, without intervals."
+            continue
+        by_word = grouped(
+            (shown.word, (shown.detail, grouped(places))) for shown, places in labels.items()
         )
-        if told:
-            yield f"{title.capitalize()}: {told}."
+        parts = []
+        for word, details in sorted(by_word.items()):
+            told = [
+                f"{detail}{': ' if detail else ''}"
+                + listed(
+                    [
+                        f"{name} at {listed([tenths(one) for one in accuracies])} %"
+                        for name, accuracies in places.items()
+                    ]
+                )
+                for detail, places in details
+            ]
+            parts.append(f"{word} ({'; '.join(told)})")
+        yield f"{title}: {'; '.join(parts)}."
 
 
 def break_even(sets: dict[str, Any]) -> list[list[str]]:

@@ -8,7 +8,9 @@ import json
 import math
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,9 @@ import msgspec
 from speed import Benchmark
 from spikeduel.energy import accounting
 from spikeduel.results.columns import tenths
-from spikeduel.results.costs import Family
-from spikeduel.results.frontier import EqualAccuracy, Frontier, FrontierPair
-from spikeduel.results.words.frontier import by_family, highest, takes, times, whole
+from spikeduel.results.costs import Family, Range
+from spikeduel.results.frontier import EqualAccuracy, Frontier, FrontierPair, RatioResult
+from spikeduel.results.words.frontier import Label, by_family, highest, label, times, whole
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
@@ -133,36 +135,62 @@ PROGRAMS = {
 }
 
 
-def frontier() -> str:
-    """Who takes less at the highest accuracy that is compared."""
-    lines = [
-        "| data | seeds | at accuracy, % | energy with memory | of arithmetic alone | on named chips | "
-        "operations or bits | bytes of weights | time |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+@dataclass(frozen=True)
+class EqualCost:
+    """Cost of the spiking family as a multiple of the other's, by all accountings of one kind.
+
+    `counts`: accountings by result.
+    """
+
+    accuracy: float
+    ratio: Range
+    label: Label
+    counts: dict[RatioResult, int]
+
+
+def costs_at_equal_accuracy() -> dict[str, dict[Family, EqualCost]]:
+    """Return the costs by data set and kind, each at the highest accuracy that is compared by it.
+
+    Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
+    """
+    costs: dict[str, dict[Family, EqualCost]] = {}
     for name, entry in json.loads((HERE / "results" / "frontier.json").read_text()).items():
-        found = msgspec.convert(entry["frontier"], Frontier)
-        for pair in found.pairs:
-            if not pair.at:
-                cells = ["none in common", *["–"] * len(KINDS)]
-            else:
-                cells = [tenths(pair.at[0].accuracy), *(at_highest(pair, one) for one in KINDS)]
-            folds = entry["settings"]["folds"]
-            seeds = f"{found.seeds}{f', {folds} folds' if folds else ''}"
-            lines.append(f"| {name} | {seeds} | {' | '.join(cells)} |")
+        (pair,) = msgspec.convert(entry["frontier"], Frontier).pairs
+        costs[name] = {
+            family: EqualCost(
+                at.accuracy,
+                whole(ratios),
+                label(ratios, pair),
+                Counter(ratio.result for ratio in ratios),
+            )
+            for family, (at, ratios) in highest(pair).items()
+        }
+    return costs
+
+
+def frontier() -> str:
+    """Return the cost of spiking networks at the highest accuracy that is compared."""
+    lines = [
+        "| data | at accuracy, % | energy with memory | of arithmetic alone | on named chips | "
+        "operations or bits | bytes of weights | CPU time |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, by_kind in costs_at_equal_accuracy().items():
+        ((accuracy, _),) = Counter(cost.accuracy for cost in by_kind.values()).most_common(1)
+        cells = [tenths(accuracy)]
+        for kind in KINDS:
+            cost = by_kind[kind]
+            cell = f"{times(cost.ratio)}: {cost.label}"
+            where = "" if cost.accuracy == accuracy else f" at {tenths(cost.accuracy)}"
+            cells.append(cell + where)
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def at_highest(pair: FrontierPair, family: Family) -> str:
-    """`at_equal` at the highest accuracy where there is any, named if it is another."""
-    at = highest(pair).get(family, (pair.at[0], []))[0]
-    return at_equal(at, family) + ("" if at is pair.at[0] else f" at {tenths(at.accuracy)}")
-
-
-def at_equal(at: EqualAccuracy, family: Family) -> str:
-    """The range of ratios, and what they show."""
+def at_equal(at: EqualAccuracy, family: Family, pair: FrontierPair) -> str:
+    """Return the range of ratios, and what they show."""
     ratios = by_family(at).get(family)
-    return f"{times(whole(ratios))} ({takes(ratios)})" if ratios else "–"
+    return f"{times(whole(ratios))}: {label(ratios, pair)}" if ratios else "–"
 
 
 def equal_precision() -> str:

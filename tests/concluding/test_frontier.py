@@ -63,6 +63,19 @@ def test_between_two_networks_images_are_shared_out():
     assert measured(0.91, *family) == np.inf
 
 
+def test_bytes_are_those_of_one_stored_network():
+    """The smallest on the curve that reaches the accuracy: 25 and 13, not a mixture."""
+    kinds = {"weights": CostKind(label="bytes of weights", family="size")}
+    ours = [network(0.8, 1, weights=7), network(0.95, 2, weights=25), network(0.96, 3, weights=50)]
+    theirs = [network(0.8, 1, weights=4), network(0.95, 2, weights=13)]
+    for at in at_equal_accuracy(ours, theirs, kinds):
+        (ratio,) = at.ratios
+        assert (ratio.ratio.low, ratio.low, ratio.high) == pytest.approx(3 * (25 / 13,))
+    mixed = at_equal_accuracy(ours, theirs, {"weights": replace(kinds["weights"], family="chip")})
+    share = (0.91 - 0.8) / (0.95 - 0.8)
+    assert mixed[-1].ratios[0].ratio.low == pytest.approx((7 + 18 * share) / (4 + 9 * share))
+
+
 def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
     """Whatever its accuracy on test images."""
     family = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
@@ -110,10 +123,22 @@ def test_an_end_beyond_all_networks_is_open():
     (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
     assert ratio.ratio.low == pytest.approx(0.25 / 100)
     assert ratio.low is None
-    assert ratio.cheaper == "spiking"
+    assert (ratio.cheaper, ratio.result) == ("spiking", "less")
+    assert ratio.reached == {"spiking": 1.0, "other": pytest.approx(0.5, abs=0.1)}
     (ratio,) = at_equal_accuracy(theirs, ours, OPERATIONS)[0].ratios
     assert ratio.high is None
-    assert ratio.cheaper == "other"
+    assert (ratio.cheaper, ratio.result) == ("other", "more")
+
+
+@pytest.mark.parametrize(("misses", "result"), [(0.02, "less"), (0.03, "not testable")])
+def test_without_an_upper_end_less_is_not_testable(misses, result):
+    """The same ratio of 0.1: what differs is how often the spiking family misses the accuracy."""
+    ours, theirs = network(0.9, 1), network(0.9, 10)
+    ours.accuracies[1 : 1 + int(misses * DRAWS)] = 0.89
+    (ratio,) = at_equal_accuracy([ours], [theirs], OPERATIONS)[0].ratios
+    assert ratio.ratio.high == pytest.approx(0.1)
+    assert ratio.result == result
+    assert ratio.reached == {"spiking": pytest.approx(1 - misses), "other": 1}
 
 
 @pytest.mark.parametrize(("start", "accuracy"), [(0.88, 0.88), (0.8805, 0.8808), (0.885, 0.885)])
@@ -284,7 +309,8 @@ def made_answers():
     truth = [0, 1] * 20
 
     def answers_of(contender, seed, control):
-        predicted = [1 - label if index < 4 else label for index, label in enumerate(truth)]
+        wrong = 6 if control == "early_exit" else 4
+        predicted = [1 - label if index < wrong else label for index, label in enumerate(truth)]
         return SeedAnswers(
             contender=contender, seed=seed, control=control, predicted=predicted, trainings=[]
         )
@@ -328,6 +354,8 @@ def test_costs_are_means_over_folds_and_seeds():
         cost(seed, 0.1) + np.mean([SHARES[seed, fold] for fold in FOLDS]) * cost(seed, 1)
         for seed in SEEDS
     ]
+    lost = {one.member: one.accuracy_lost for one in found.members if one.contender == "snn"}
+    assert lost == {"8_bits": None, "half_channels": None, "early_exit": pytest.approx(0.05)}
     early = amounts["early_exit"]
     assert early["operations"].low == pytest.approx(np.mean(by_seed))
     weights = sum(layer.weights for layer in spiking().layers)

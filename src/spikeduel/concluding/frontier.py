@@ -1,8 +1,9 @@
 """Compare families of cheaper networks at equal accuracy, along their curves.
 
 A family's curve consists of the members that no cheaper one beats on validation images. Between two
-of them, images are shared out: cost and accuracy are those of the shares. Accuracies are of test
-images. Seeds, and images or groups of them, are drawn again (Efron and Tibshirani 1993, "An
+of them, images are shared out: cost and accuracy are those of the shares. Bytes of weights are
+those of one stored network: the smallest on the curve that reaches the accuracy. Accuracies are of
+test images. Seeds, and images or groups of them, are drawn again (Efron and Tibshirani 1993, "An
 Introduction to the Bootstrap"), the same for all members: for the uncertainty of accuracies, and
 by seeds that of costs.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from msgspec import structs
 
 from spikeduel.concluding.answers import Answers
 from spikeduel.counting.operations import Operations
@@ -45,9 +47,9 @@ BELOW = (0, 1, 2, 4, 8)
 BIT_MATCHED = "quantised_twin"
 MEASURED = {
     "weights": CostKind(label="bytes of weights", family="size"),
-    "time": CostKind(label="time of an answer", family="measured"),
+    "time": CostKind(label="inference time", family="measured"),
 }
-"""Costs besides accountings: bytes of weights, and seconds of an answer."""
+"""Costs besides accountings: bytes of weights, and seconds of an inference."""
 Costs = dict[str, np.ndarray]
 """Costs `[corners, seeds]` by accounting, or name in `MEASURED`; of a network `[corners, 1 +
 DRAWS]`, as measured and by draw.
@@ -159,7 +161,7 @@ def _family(
     trials: Sequence[Trial], drawn: Draws, definitions: Sequence[Accounting], num_steps: int
 ) -> list[Network]:
     """Return the members of a contender that all of its trials have."""
-    family, costs, times = [], dict[str, Costs](), _times(trials)
+    family, costs, times = dict[str, Network](), dict[str, Costs](), _times(trials)
     for member, results in _members(trials).items():
         if not costs.keys() >= set(results[0].asks):
             continue
@@ -177,8 +179,11 @@ def _family(
         accuracies = drawn.accuracies(trials[0].contender, member)
         of_draws = {name: drawn.costs(cost) for name, cost in costs[member].items()}
         entry = _entry(trials[0], member, results, accuracies, of_draws, len(drawn.answers.truth))
-        family.append(Network(entry, accuracies, of_draws))
-    return family
+        if results[0].asks:
+            whole = family[results[0].asks[-1]].entry.accuracy
+            entry = structs.replace(entry, accuracy_lost=whole - entry.accuracy)
+        family[member] = Network(entry, accuracies, of_draws)
+    return list(family.values())
 
 
 def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
@@ -381,11 +386,7 @@ def at_equal_accuracy(
                 for family in (spiking, others)
             },
             ratios=[
-                _ratio(
-                    *(name, accountings[name].family),
-                    *(costs_at(level, spiking, name), costs_at(level, others, name)),
-                )
-                for name in names
+                _ratio(name, accountings[name].family, level, spiking, others) for name in names
             ],
         )
         for level, names in begun.items()
@@ -430,12 +431,15 @@ def _is_priced(network: Network, accounting_name: str) -> bool:
     return bool(np.isfinite(costs).all() and (costs > 0).all())
 
 
-def costs_at(level: float, family: Sequence[Network], accounting_name: str) -> np.ndarray:
+def costs_at(
+    level: float, family: Sequence[Network], accounting_name: str, stored: bool = False
+) -> np.ndarray:
     """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a family's curve: infinity
-    where the curve ends below, and the least cost where it begins above.
+    where the curve ends below, and the least cost where it begins above. A `stored` cost is that of
+    one network.
     """
     costs = np.stack([network.costs[accounting_name] for network in family], 1)
-    return np.stack([_on_curve(level, family, corner) for corner in costs])
+    return np.stack([_on_curve(level, family, corner, stored) for corner in costs])
 
 
 def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
@@ -448,7 +452,9 @@ def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
     return curve
 
 
-def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.ndarray:
+def _on_curve(
+    level: float, family: Sequence[Network], costs: np.ndarray, stored: bool
+) -> np.ndarray:
     """Return the costs `[1 + DRAWS]` of an accuracy from those of all members `[members, 1 +
     DRAWS]`.
     """
@@ -460,17 +466,21 @@ def _on_curve(level: float, family: Sequence[Network], costs: np.ndarray) -> np.
     at = np.argmax(reached >= level, axis=0)
     before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
     low, high = reached[before, draws], reached[at, draws]
-    share = (level - low) / np.where(high > low, high - low, np.inf)
+    share = 1.0 if stored else (level - low) / np.where(high > low, high - low, np.inf)
     start, end = of_curve[before, draws], of_curve[at, draws]
-    cost = start + np.where(at > 0, share, 0) * (end - start)
-    return np.where(reached[-1] >= level, cost, np.inf)
+    return np.where(reached[-1] >= level, start + share * (end - start), np.inf)
 
 
-def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> RatioAt:
-    """Return the entry for costs `[corners, 1 + DRAWS]`; a side that does not reach the accuracy
-    takes more. Draws in which neither reaches it say nothing; if these are most, the interval has
-    no ends.
+def _ratio(
+    name: str, family: Family, level: float, spiking: Sequence[Network], others: Sequence[Network]
+) -> RatioAt:
+    """Return the ratio of the costs of the accuracy `level`; a side that does not reach it takes
+    more. Bootstrap samples in which neither reaches it are discarded; if these are most, the
+    interval has no ends.
     """
+    ours, theirs = (
+        costs_at(level, side, name, stored=family == "size") for side in (spiking, others)
+    )
     with np.errstate(invalid="ignore"):
         ratio = ours / theirs
     drawn = ratio[:, 1:]
@@ -481,6 +491,9 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
         float(np.quantile(ends, share, method="nearest"))
         for ends, share in ((known.min(0), 0.025), (known.max(0), 0.975))
     )
+    spiking_reaches, other_reaches = (
+        float(np.isfinite(costs[:, 1:]).all(0).mean()) for costs in (ours, theirs)
+    )
     return RatioAt(
         accounting=name,
         family=family,
@@ -488,6 +501,7 @@ def _ratio(name: str, family: Family, ours: np.ndarray, theirs: np.ndarray) -> R
         low=low or None,
         high=high if math.isfinite(high) else None,
         cheaper="spiking" if high < 1 / NOTICEABLE else "other" if low > NOTICEABLE else None,
+        reached={"spiking": spiking_reaches, "other": other_reaches},
     )
 
 

@@ -409,7 +409,8 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
             members = [member for member in found.members if member.contender == contender]
             rows = [_relative(member, usual, list(kinds)) for member in members]
             look = Look(colours[contender], size=5)
-            marks += _curve(rows, look if members[0].spiking else replace(look, shape="square"))
+            look = look if members[0].spiking else replace(look, shape="square")
+            marks += _curve(rows, look, stored=family == "size")
         x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
         y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=below_best)
         title = FAMILY_TITLES[family] if others else title
@@ -439,18 +440,22 @@ def _relative(member: Member, usual: Member, accountings: Sequence[str]) -> Row:
     }
 
 
-def _curve(rows: Sequence[Row], look: Look) -> list[Marks]:
+def _curve(rows: Sequence[Row], look: Look, stored: bool) -> list[Marks]:
     """Return the marks of a family: points, bars, and a line through those that no cheaper one
-    beats on validation images.
+    beats on validation images; of `stored` networks a staircase.
     """
     places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
     best = [rows[index] for index in front(*zip(*places, strict=True))]
     costs = [float(row[_COST] or 0) for row in best]
     # A dearer network is not taken where it is worse on test images.
     reached = np.maximum.accumulate([float(row[ACCURACY] or 0) for row in best])
-    # Between two networks, images are shared out.
-    shares = np.linspace(0, len(best) - 1, 8 * (len(best) - 1) + 1)
-    mixed = (np.interp(shares, range(len(best)), ends).tolist() for ends in (costs, reached))
+    if stored:
+        ends = np.repeat([costs, reached], 2, axis=1)
+        mixed = [ends[0, 1:].tolist(), ends[1, :-1].tolist()]
+    else:
+        # Between two networks, images are shared out.
+        shares = np.linspace(0, len(best) - 1, 8 * (len(best) - 1) + 1)
+        mixed = [np.interp(shares, range(len(best)), ends).tolist() for ends in (costs, reached)]
     line = [{_COST: cost, ACCURACY: accuracy} for cost, accuracy in zip(*mixed, strict=True)]
     bar, thin = replace(_RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
     return [

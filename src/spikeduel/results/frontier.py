@@ -1,4 +1,6 @@
-"""Types of the frontier: families of cheaper networks, and who takes less at equal accuracy."""
+"""Types of the frontier: families of cheaper networks, and their costs at equal accuracy."""
+
+from typing import Literal
 
 from spikeduel.results.costs import Family, Range, Side
 from spikeduel.system.typed import Amount, Count, Frozen, Share
@@ -10,6 +12,8 @@ class Member(Frozen):
     `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
     step. `num_steps`: their mean, if it answers once it is sure. `seconds`: of training. `amounts`:
     by accounting, in its unit; "weights": bytes of them, "time": measured seconds of an answer.
+    `accuracy_lost`: by an early exit on test images, against the network whose validation accuracy
+    it keeps.
     """
 
     contender: str
@@ -23,15 +27,21 @@ class Member(Frozen):
     num_steps: Amount | None
     seconds: Amount
     amounts: dict[str, Range]
+    accuracy_lost: float | None = None
+
+
+RatioResult = Literal["less", "more", "open", "not testable", "no interval"]
+"""Cost of the spiking family at equal accuracy, by the 95 % interval of a ratio."""
 
 
 class RatioAt(Frozen):
     """The spiking family's amount over the other's at equal accuracy, by one accounting.
 
     `ratio`: over the accounting's own ranges. `low`, `high`: 95 % interval over seeds and images of
-    both its ends, without draws in which neither family reaches the accuracy; None where an end
-    lies beyond all networks, or most draws are of that kind. `cheaper`: by the interval; None is
-    open.
+    both its ends, without bootstrap samples in which neither family reaches the accuracy; None
+    where a family misses the accuracy in more than 2.5 % of the samples, or most samples are
+    discarded. `cheaper`: by the interval. `reached`: share of all samples in which a family reaches
+    the accuracy; empty if there are no samples.
     """
 
     accounting: str
@@ -40,6 +50,16 @@ class RatioAt(Frozen):
     low: float | None
     high: float | None
     cheaper: Side | None
+    reached: dict[Side, Share] = {}
+
+    @property
+    def result(self) -> RatioResult:
+        """Return "not testable" if the interval has no end and shows nothing."""
+        if self.cheaper is not None:
+            return "less" if self.cheaper == "spiking" else "more"
+        if self.low is not None and self.high is not None:
+            return "open"
+        return "not testable" if self.reached or self.low or self.high else "no interval"
 
 
 class EqualAccuracy(Frozen):

@@ -569,6 +569,12 @@ def _trained(
     answered = context.store.measure(record.key, "classification", Classification)
     if record.status == "failed" or answered is None:
         raise InputError(f"its training failed: {record.error}")
+    val_accuracy = record.best.validation.accuracy if record.best else None
+    if context.control.member:
+        # Training may validate in bfloat16; members are ranked in float32, as early exits are.
+        best = _confidences(context, record.key).validation.best
+        labels = np.asarray(context.prepared.labels)[context.trial.split.val]
+        val_accuracy = float((best == labels).mean())
     # The cost of a network on changed recordings means nothing.
     cost, bits = {}, record.settings["training"].get("weight_bits")
     if not context.control.of_recordings:
@@ -582,7 +588,7 @@ def _trained(
         "epochs": len(record.history),
         "epoch_seconds": record.epoch_seconds,
         "key": record.key,
-        "val_accuracy": record.best.validation.accuracy if record.best else None,
+        "val_accuracy": val_accuracy,
         "one_image_ms": timed.one_image.median_ms if timed and timed.one_image else None,
     }
 
@@ -603,6 +609,14 @@ def _timed(jobs: Sequence[Job], store: Store, progress: Progress) -> dict[str, L
     }
 
 
+def _confidences(context: ControlContext, key: str) -> LabelConfidences:
+    """Return the confidences of a network, in float32. Raises `InputError` if not measured."""
+    confidences = context.store.measure(key, "label_confidences", LabelConfidences)
+    if confidences is None:
+        raise InputError("its confidences were not measured.")
+    return confidences
+
+
 def _answered_early(
     context: ControlContext, first: str, then: str
 ) -> tuple[Classification, dict[str, Any]]:
@@ -610,13 +624,11 @@ def _answered_early(
     leaves the validation accuracy at that of the second.
     """
     split, labels = context.trial.split, np.asarray(context.prepared.labels)
-    known = [
-        context.store.measure(context.member(name), "label_confidences", LabelConfidences)
+    (val, test), (val_then, test_then) = (
+        (confidences.validation, confidences.test)
         for name in (first, then)
-    ]
-    if None in known:
-        raise InputError("how sure its networks are was not measured.")
-    (val, test), (val_then, test_then) = ((one.validation, one.test) for one in known if one)
+        for confidences in [_confidences(context, context.member(name))]
+    )
     order = np.argsort(-np.array(val.highest), kind="stable")
     right, right_then = (
         (np.array(side.best) == labels[split.val])[order] for side in (val, val_then)

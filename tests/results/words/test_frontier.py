@@ -22,9 +22,12 @@ from spikeduel.results.words.frontier import (
     end_of,
     even_rate,
     frontier,
-    takes,
+    label,
+    loss_of_exits,
 )
 from spikeduel.settings.recipes import baseline
+
+PAIR = FrontierPair(spiking="lif", other="relu", at=[])
 
 
 def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
@@ -32,25 +35,45 @@ def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
         accounting="some",
         family=family,
         ratio=Range(low=low, high=high),
-        low=None,
-        high=None,
+        low=0.1,
+        high=9.0,
         cheaper=cheaper,
+        reached={"spiking": 1.0, "other": 1.0},
     )
 
 
+def missed(spiking=0.9, other=1.0, cheaper=None):
+    """A ratio whose interval has no end, because a side misses the accuracy."""
+    ends = {"low": 0.1 if other > 0.975 else None, "high": 9.0 if spiking > 0.975 else None}
+    return structs.replace(ratio(cheaper), reached={"spiking": spiking, "other": other}, **ends)
+
+
 @pytest.mark.parametrize(
-    ("sides", "said"),
+    ("ratios", "said"),
     [
-        (["spiking", "spiking"], "less"),
-        (["other"], "more"),
-        (["spiking", None], "open"),
-        ([None, None], "open"),
-        (["spiking", "other"], "depends"),
-        (["other", None, "spiking"], "depends"),
+        ([ratio("spiking"), ratio("spiking")], "less (2 of 2)"),
+        ([ratio("other")], "more"),
+        ([ratio("other"), ratio("other"), ratio(None)], "more (2 of 3)"),
+        ([ratio("spiking"), ratio(None)], "less (1 of 2)"),
+        ([ratio(None), ratio(None)], "open (0 of 2)"),
+        ([ratio(None)], "open"),
+        ([ratio("spiking"), ratio("other")], "contradict (1 less, 1 more)"),
+        ([ratio("other"), ratio(None), ratio("spiking")], "contradict (1 less, 1 more)"),
+        (
+            [missed(0.96), missed(0.9)],
+            "not testable (lif reaches it in 90 of 100 bootstrap samples)",
+        ),
+        ([missed(1, 0.5)], "not testable (relu reaches it in 50 of 100 bootstrap samples)"),
+        # The other end of the interval can still show that the spiking family takes more.
+        ([missed(cheaper="other"), missed()], "more (1 of 2, 1 not testable)"),
+        ([ratio(None), missed()], "open (0 of 2, 1 not testable)"),
+        # An earlier version did not keep the share of samples, or an interval.
+        ([structs.replace(missed(), reached={})], "not testable"),
+        ([structs.replace(missed(0.9, 0.9), reached={})], "no interval"),
     ],
 )
-def test_one_word_for_what_all_accountings_show(sides, said):
-    assert takes([ratio(side) for side in sides]) == said
+def test_a_label_counts_the_accountings_that_show_it(ratios, said):
+    assert str(label(ratios, PAIR)) == said
 
 
 EXITS = {
@@ -75,8 +98,11 @@ EXITS = {
 )
 def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
     """Only the first seed and fold are told, and models that are there; no threshold is rounded."""
+    accuracies = {"wide": 0.95, "pair": 0.93}
     members = {
-        name: structs.replace(made_costs.control(name, 0.9), member=True, **more)
+        name: structs.replace(
+            made_costs.control(name, accuracies.get(name, 0.96)), member=True, **more
+        )
         for name, more in EXITS.items()
     }
     trials = [
@@ -90,9 +116,36 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
         (
             "lif, pair",
             f"{ask}narrow.safetensors IMAGE --sure 0.25 --then models/wide.safetensors{options}",
+            "+2.00",
         ),
-        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234567890123{options}"),
+        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234567890123{options}", "−1.00"),
     ]
+
+
+def test_early_exits_chosen_on_few_images_say_what_they_lose(results):
+    members = [
+        structs.replace(made_costs.member("lif"), title=title, accuracy_lost=lost)
+        for title, lost in (("8 bits", None), ("early", 0.005), ("until sure", 0.025))
+    ]
+    found = Frontier(seeds=4, accountings={}, members=members, pairs=[])
+    said = (
+        "Early exits were chosen on 65 validation images. On test images they lose 1.50 points of "
+        "accuracy on average, and at most 2.50 points (lif, until sure)."
+    )
+    assert loss_of_exits(found, 65) == said
+    assert loss_of_exits(structs.replace(found, members=members[:1]), 65) == ""
+    compared = structs.replace(
+        results, comparison=structs.replace(results.comparison, frontier=found)
+    )
+
+    def told(num_val):
+        counts = structs.replace(results.dataset.counts, val=num_val)
+        dataset = structs.replace(results.dataset, counts=counts)
+        return frontier(structs.replace(compared, dataset=dataset))
+
+    assert said in told(65)
+    assert "Early exits" in told(1499)
+    assert "Early exits" not in told(1500)
 
 
 def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
@@ -112,8 +165,8 @@ def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
     )
     assert at_equal_accuracy(pair) == (
         "At 99.0 % accuracy, lif takes 2 to 16 times the energy of relu with memory on "
-        "both sides (more), 0.53 to 4.2 by arithmetic alone (depends), 0.01 to 0.02 on named chips "
-        "(less), 3 times the operations or bits (more) and 6 times the bytes of weights (more). "
+        "both sides (more), 0.53 to 4.2 by arithmetic alone (contradict, 1 less, 1 more), 0.01 to "
+        "0.02 on named chips against a GPU, CPU or arithmetic alone (less), 3 times the operations or bits (more) and 6 times the bytes of weights (more). "
         "Cheapest of those that reach it, by most costs: lif (4 bits) and relu (half the channels)."
     )
 
@@ -129,8 +182,9 @@ def test_a_family_that_begins_above_is_told_where_it_begins():
     )
     assert at_equal_accuracy(pair) == (
         "At 94.0 % accuracy, lif takes 2 times the energy of relu by arithmetic alone (more) and "
-        "4 times as long (more, at 97.0 %)."
+        "4 times the CPU time (more, at 97.0 %)."
     )
+    assert "4 times the GPU time (more" in at_equal_accuracy(pair, "GPU time")
 
 
 def test_energy_that_follows_operations_is_called_energy():

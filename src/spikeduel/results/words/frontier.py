@@ -1,4 +1,8 @@
-"""Sentences and tables on who takes less at equal accuracy."""
+"""Sentences and tables on costs at equal accuracy."""
+
+import statistics
+from collections import Counter
+from typing import NamedTuple
 
 from spikeduel.results.columns import Column, tenths, thousands
 from spikeduel.results.costs import FAMILIES, Family, Range
@@ -13,11 +17,22 @@ from spikeduel.results.frontier import (
 from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import FAMILY_TITLES, ratio
-from spikeduel.results.words.numbers import counted, duration, hundredths, listed, per_cent
+from spikeduel.results.words.numbers import (
+    counted,
+    duration,
+    hundredths,
+    listed,
+    per_cent,
+    points,
+    signed,
+)
 from spikeduel.system.grouping import grouped
 
 FEW_VALIDATION = 300
 """Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
+FEW_FOR_EXITS = 1500
+"""Validation images below which an early exit can lose more test accuracy than validation shows."""
+TITLES = FAMILY_TITLES | {"chip": "on named chips against a GPU, CPU or arithmetic alone"}
 FRONTIER: list[Column[Member]] = [
     Column("contender", lambda row: row.contender, is_text=True),
     Column("network", lambda row: row.title, is_text=True),
@@ -35,12 +50,19 @@ FRONTIER: list[Column[Member]] = [
         "ms",
         lambda row: 1e3 * row.amounts["time"].low if "time" in row.amounts else None,
         "{:.2f}".format,
-        "an answer to one image, measured on this machine",
+        "inference time of one image, measured on this machine",
         unknown="–",
     ),
     Column("steps", lambda row: row.num_steps, "{:.3g}".format, unknown="–"),
     Column("spikes per neuron and step", lambda row: row.rate, "{:.3f}".format, unknown="–"),
     Column("training, s", lambda row: row.seconds, "{:.3g}".format),
+    Column(
+        "lost, points",
+        lambda row: row.accuracy_lost,
+        signed,
+        "by an early exit: accuracy of the network without it, less its own, on test images",
+        unknown="–",
+    ),
 ]
 RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("networks", lambda row: f"{row[0].spiking} / {row[0].other}", is_text=True),
@@ -51,10 +73,10 @@ RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("95 % from", lambda row: end_of(row[2].low, row[0].other), is_text=True),
     Column("to", lambda row: end_of(row[2].high, row[0].spiking), is_text=True),
     Column(
-        "takes less",
-        lambda row: {"spiking": row[0].spiking, "other": row[0].other, None: "open"}[
-            row[2].cheaper
-        ],
+        "cheaper",
+        lambda row: {"less": row[0].spiking, "more": row[0].other}.get(
+            row[2].result, row[2].result
+        ),
         is_text=True,
     ),
 ]
@@ -99,14 +121,35 @@ def whole(ratios: list[RatioAt]) -> Range:
     )
 
 
-def takes(ratios: list[RatioAt]) -> str:
-    """Return "less" or "more" if all accountings show it, "depends" if some show the one and some
-    the other, "open" otherwise.
+class Label(NamedTuple):
+    """Result of the accountings of one kind of cost: a word, and how many of them show it."""
+
+    word: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.word} ({self.detail})" if self.detail else self.word
+
+
+def label(ratios: list[RatioAt], pair: FrontierPair) -> Label:
+    """Return "less" or "more" if some accountings show it and none the opposite; else
+    "contradict", "open", or why all are "not testable".
     """
-    sides = {one.cheaper for one in ratios}
-    if {"spiking", "other"} <= sides:
-        return "depends"
-    return "less" if sides == {"spiking"} else "more" if sides == {"other"} else "open"
+    results, number = Counter(one.result for one in ratios), len(ratios)
+    less, more, untestable = results["less"], results["more"], results["not testable"]
+    if less and more:
+        return Label("contradict", f"{less} less, {more} more")
+    if untestable == number:
+        names = {"spiking": pair.spiking, "other": pair.other}
+        reached = [(share, names[side]) for one in ratios for side, share in one.reached.items()]
+        share, name = min(reached, default=(0.0, ""))
+        samples = f"{name} reaches it in {100 * share:.0f} of 100 bootstrap samples"
+        return Label("not testable", samples if reached else "")
+    if results["no interval"] == number:
+        return Label("no interval", "")
+    details = [f"{less + more} of {number}"] if number > 1 else []
+    details += [f"{untestable} not testable"] if untestable else []
+    return Label("less" if less else "more" if more else "open", ", ".join(details))
 
 
 def even_rate(found: BreakEven) -> str:
@@ -127,7 +170,12 @@ def times(bounds: Range) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def at_equal_accuracy(pair: FrontierPair) -> str:
+def time_title(results: Results) -> str:
+    """Return "CPU time", or "GPU time" of networks on a GPU."""
+    return f"{'CPU' if (results.environment or {}).get('device', 'cpu') == 'cpu' else 'GPU'} time"
+
+
+def at_equal_accuracy(pair: FrontierPair, time: str = "CPU time") -> str:
     """Return the ratios at the highest accuracy that is compared, by each family of accountings at
     the highest where it has any.
     """
@@ -141,16 +189,17 @@ def at_equal_accuracy(pair: FrontierPair) -> str:
     told: list[str] = []
     of_energy = "times the energy{} "
     for family, (there, ratios) in highest(pair).items():
-        named = "" if told else f" {'as' if family == 'measured' else 'of'} {pair.other}"
+        named = "" if told else f" of {pair.other}"
         what = {
             "operations": f"times the operations or bits{named}",
-            "measured": f"times as long{named}",
+            "measured": f"times the {time}{named}",
             "size": f"times the bytes of weights{named}",
         }
         if family not in what:
-            what[family], of_energy = of_energy.format(named) + FAMILY_TITLES[family], ""
-        where = "" if there is at else f", at {per_cent(there.accuracy)}"
-        told.append(f"{times(whole(ratios))} {what[family]} ({takes(ratios)}{where})")
+            what[family], of_energy = of_energy.format(named) + TITLES[family], ""
+        where = "" if there is at else f"at {per_cent(there.accuracy)}"
+        shown = ", ".join(filter(None, [*label(ratios, pair), where]))
+        told.append(f"{times(whole(ratios))} {what[family]} ({shown})")
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
     by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
     takes_so = f"At {per_cent(at.accuracy)} accuracy, {pair.spiking} takes {listed(told)}."
@@ -173,8 +222,9 @@ def frontier(results: Results) -> str:
     )
     alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
     rule = (
-        "More: by all accountings the whole 95 % interval is above 1.1; less: below 1/1.1. It "
-        "depends where some show less and others more, and is open otherwise."
+        "More: the whole 95 % interval is above 1.1, by so many accountings, and by none below "
+        "1/1.1 (less). Contradict: some show less and others more. Open: none shows either. Not "
+        "testable: a family misses the accuracy in more than 2.5 % of bootstrap samples."
     )
     untimed = (
         "Times of the cheaper networks' answers are missing: the same command takes them on an "
@@ -186,9 +236,27 @@ def frontier(results: Results) -> str:
         *([alone] if is_compared and found.seeds < FEWEST_SEEDS else []),
         *([untimed] if "time" not in found.accountings else []),
         *([few] if num_val < FEW_VALIDATION else []),
+        *([loss_of_exits(found, num_val)] if num_val < FEW_FOR_EXITS else []),
     ]
-    told = [hardly_cheaper(found, pair) or at_equal_accuracy(pair) for pair in found.pairs]
-    return " ".join([*told, *reservations, took])
+    time = time_title(results)
+    told = [hardly_cheaper(found, pair) or at_equal_accuracy(pair, time) for pair in found.pairs]
+    return " ".join(filter(None, [*told, *reservations, took]))
+
+
+def loss_of_exits(found: Frontier, num_val: int) -> str:
+    """Return what early exits lose on test images, chosen on `num_val` validation images."""
+    lost = {
+        f"{member.contender}, {member.title}": member.accuracy_lost
+        for member in found.members
+        if member.accuracy_lost is not None
+    }
+    if not lost:
+        return ""
+    worst, mean = max(lost, key=lost.__getitem__), statistics.fmean(lost.values())
+    return (
+        f"Early exits were chosen on {counted(num_val, 'validation image')}. On test images they "
+        f"lose {points(mean)} of accuracy on average, and at most {points(lost[worst])} ({worst})."
+    )
 
 
 def hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
@@ -217,9 +285,9 @@ def left_out(found: Frontier) -> list[str]:
     ]
 
 
-def early_exits(results: Results) -> list[tuple[str, str]]:
-    """Return title and command of each network of the first seed and fold that exits early, for
-    models that are there.
+def early_exits(results: Results) -> list[tuple[str, str, str]]:
+    """Return title, command and lost points of test accuracy of each network of the first seed and
+    fold that exits early, for models that are there.
     """
     commands = []
     for trial in (trial for trial in results.trials if not (trial.seed or trial.fold)):
@@ -239,7 +307,9 @@ def early_exits(results: Results) -> list[tuple[str, str]]:
                     *(f"--then {file}" for file in then),
                     *(f"--own-code {code}" for code in results.experiment.own_code),
                 ]
-                commands.append((f"{trial.contender}, {control.title}", " ".join(command)))
+                lost = trial.controls[control.asks[-1]].accuracy - control.accuracy
+                title = f"{trial.contender}, {control.title}"
+                commands.append((title, " ".join(command), signed(lost)))
     return commands
 
 
