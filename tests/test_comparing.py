@@ -31,7 +31,7 @@ from spikeduel.trials.jobs import Processes, Workers
 from spikeduel.trials.run_folder import default_name
 from spikeduel.trials.store import Store
 from spikeduel.trials.timing import SITTINGS
-from spikeduel.trials.training import train
+from spikeduel.trials.training import Loop
 from spikeduel.trials.tuning import read_tuning
 from telling import Telling
 
@@ -441,15 +441,15 @@ def test_trainings_that_are_thrown_away_see_no_test_image(kind, small, monkeypat
 
 
 def test_a_failed_training_is_not_repeated_to_be_tested(small, monkeypatch, unreported):
-    begun = []
+    begun, run = [], Loop.run
 
     def failing(loop):
         begun.append(loop.model.card.contender)
         if loop.model.card.contender == "small-cnn":
             raise RuntimeError("lost")
-        return train(loop)
+        return run(loop)
 
-    monkeypatch.setattr("spikeduel.trials.trial.train", failing)
+    monkeypatch.setattr(Loop, "run", failing)
     compare(replace(small, epochs=1, limit=200), "out", "s")
     assert sorted(begun) == ["dense-snn", "small-cnn"]
 

@@ -50,14 +50,6 @@ def test_auto_takes_a_gpu_that_has_kernels(gpus):
     assert hardware.resolve("cuda:1").kind == "cuda"
 
 
-def test_a_numbered_gpu_is_refused_where_several_processes_train(gpus, monkeypatch):
-    gpus["cuda"] = 2
-    monkeypatch.setattr(hardware, "num_processes", lambda: 2)
-    assert hardware.resolve("cuda").device == "cuda"
-    with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES"):
-        hardware.resolve("cuda:1")
-
-
 def test_what_a_gpu_is_called_is_its_own_name(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU called {device}")
     assert hardware.environment(Compute("cuda:1"))["gpu"] == "the GPU called cuda:1"

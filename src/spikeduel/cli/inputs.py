@@ -3,7 +3,6 @@
 import gc
 import inspect
 import json
-import os
 import shutil
 import sys
 import textwrap
@@ -254,16 +253,15 @@ def command(
                 shared = {name: values[name] for name in listed if name in _SHARED.keys() - own}
                 effects.refuse(effects.idle(chosen, not_done))
                 inputs = CommandInput(settings=chosen, **shared)
-                with _under_torchrun(shared):
-                    if "torch" not in sys.modules and (works_on or "own_code" in listed):
-                        # Loaded modules are no garbage. To search them for some takes a quarter of
-                        # the time, while torch is loaded and when the program ends.
-                        gc.disable()
-                        import torch  # noqa: F401
+                if "torch" not in sys.modules and (works_on or "own_code" in listed):
+                    # Loaded modules are no garbage. To search them for some takes a quarter of the
+                    # time, while torch is loaded and when the program ends.
+                    gc.disable()
+                    import torch  # noqa: F401
 
-                        gc.freeze()
-                        gc.enable()
-                    function(inputs, **{name: values[name] for name in own})
+                    gc.freeze()
+                    gc.enable()
+                function(inputs, **{name: values[name] for name in own})
 
         # typer reads the options from these.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -315,25 +313,6 @@ _HELP_ALL = inspect.Parameter(
         ),
     ],
 )
-
-
-@contextmanager
-def _under_torchrun(shared: Mapping[str, Any]) -> Iterator[None]:
-    """Join the processes of torchrun, if it started this one and the command trains."""
-    if "jobs" not in shared or int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield
-        return
-    if shared["jobs"] is not None or shared["ray"] is not None:
-        raise InputError(
-            "torchrun trains one network in several processes; --jobs and --ray train several "
-            "networks at a time. Leave one of them out."
-        )
-    # Read when torch is first imported. It warns of every network that uses all its weights.
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
-    from spikeduel.trials.training import process_group  # it takes torch to start
-
-    with process_group():
-        yield
 
 
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:

@@ -1,7 +1,7 @@
 """Batches for training and testing, from memory or a memory map (step 3 of data)."""
 
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Held: TypeAlias = "Tensor | np.memmap | Recordings"
 """Source of batches, uint8 `[N, C, H, W]`."""
-Part: TypeAlias = Callable[[np.ndarray], np.ndarray]
-"""Chooses the part of a batch's indices that one of several processes takes."""
 Item = TypeVar("Item")
 
 _ORDER = 0x0DE2
@@ -51,19 +49,17 @@ def training_batches(
     batch_size: int,
     seed: int,
     epoch: int,
-    part: Part = lambda batch: batch,
 ) -> "Batches":
-    """Yield shuffled (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`), the
-    `part` of each batch. The order depends on `seed`, `epoch` and the images' size alone. A
-    smaller last batch is kept.
+    """Yield shuffled (images uint8 `[B, C, H, W]`, labels int64 `[B]`, indices int64 `[B]`). The
+    order depends on `seed`, `epoch` and the images' size alone. A smaller last batch is kept.
     """
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([_ORDER, seed, epoch])))
     if by_blocks(images, len(indices)):
         size = _bytes_of_one(images)
         block, window = max(1, BLOCK // size), max(1, WINDOW // size)
         unmixed, order = _shuffled_blocks(np.sort(indices), block, window, rng)
-        return _batches(images, labels, order, batch_size, part, unmixed, window)
-    return _batches(images, labels, rng.permutation(indices), batch_size, part)
+        return _batches(images, labels, order, batch_size, unmixed, window)
+    return _batches(images, labels, rng.permutation(indices), batch_size)
 
 
 def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
@@ -108,7 +104,6 @@ def _batches(
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
-    part: Part = lambda batch: batch,
     announced: np.ndarray | None = None,
     ahead: int = 0,
 ) -> "Batches":
@@ -120,7 +115,6 @@ def _batches(
         labels,
         indices,
         batch_size,
-        part,
         indices if announced is None else announced,
         ahead or AHEAD * batch_size,
     )
@@ -136,7 +130,6 @@ def _gathered(
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
-    part: Part,
     announced: np.ndarray,
     ahead: int,
 ) -> "Batches":
@@ -144,7 +137,7 @@ def _gathered(
 
     told = 0
     for start in range(0, len(indices), batch_size):
-        batch = part(indices[start : start + batch_size])
+        batch = indices[start : start + batch_size]
         # A copy: torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):

@@ -1,16 +1,14 @@
 """A step of training, for spiking and other networks."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
 from spikeduel.networks.chains import join_layers, spiking_chains
@@ -20,39 +18,6 @@ from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
 from spikeduel.system.hardware import keep_freed_memory
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """The processes that train a network, this one number `rank` of `size`; by default one."""
-
-    rank: int = 0
-    size: int = 1
-
-    def part(self, batch: np.ndarray) -> np.ndarray:
-        """Return this rank's part of `batch` `[B]`, or the whole of one smaller than `size`."""
-        return batch if len(batch) < self.size else np.array_split(batch, self.size)[self.rank]
-
-    def from_rank_zero(self, function: Callable[[], T]) -> T:
-        """Return on all ranks the result of `function` on rank 0."""
-        if self.size == 1:
-            return function()
-        values: list[Any] = [function() if self.rank == 0 else None]
-        distributed.broadcast_object_list(values, src=0)
-        return values[0]
-
-    def sums(self, numbers: Sequence[float]) -> list[float]:
-        """Return the sums of `numbers` over all ranks."""
-        if self.size == 1:
-            return list(numbers)
-        totals = torch.tensor(numbers, dtype=torch.float64)
-        distributed.all_reduce(totals)
-        return totals.tolist()
-
-
-ALONE = Ranks()
-"""A training in one process."""
-
 
 WARM_UP = 0.2
 """Share of a training for which a linear schedule rises."""
@@ -241,15 +206,9 @@ which 1 gives.
 
 
 class TrainingStep:
-    """A training step by `rules`, of `num_steps`: forward, backward, optimizer, in place.
+    """A training step by `rules`, of `num_steps`: forward, backward, optimizer, in place."""
 
-    Each rank calls the step with its part of a batch. Each normalises by its own part on a CPU
-    (SyncBatchNorm needs a GPU); running statistics are rank 0's.
-    """
-
-    def __init__(
-        self, model: Model, rules: TrainingRules, num_steps: int, ranks: Ranks = ALONE
-    ) -> None:
+    def __init__(self, model: Model, rules: TrainingRules, num_steps: int) -> None:
         keep_freed_memory()
         self.model, self.module, self.rules = model, model.module, rules
         join_layers(self.module)
@@ -258,14 +217,6 @@ class TrainingStep:
             self._chains = spiking_chains(self.module)
         for chain in self._chains:
             chain.weighs_spikes = True
-        self._run: Callable[..., Any] = self._forward
-        if ranks.size > 1:
-            if model.device.type == "cuda":
-                nn.SyncBatchNorm.convert_sync_batchnorm(self.module)
-            # All ranks begin with the weights of rank 0; a user's network may leave weights unused.
-            self._run = DistributedDataParallel(
-                _Forward(self.module, self._forward), find_unused_parameters=True
-            )
         self._outputs: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
         self._young: list[tuple[_BatchNorm, float]] = [
@@ -275,11 +226,9 @@ class TrainingStep:
         ]
         self.optimizer = Optimizer(self.module, rules, num_steps)
 
-    def __call__(
-        self, images: Tensor, labels: Tensor, keys: RandomKeys, weight: float = 1.0
-    ) -> Tensor:
-        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`, the gradient
-        times `weight`; return the loss before the step.
+    def __call__(self, images: Tensor, labels: Tensor, keys: RandomKeys) -> Tensor:
+        """Learn from prepared images uint8 `[B, C, H, W]` with labels int64 `[B]`; return the loss
+        before the step.
         """
         self._average_statistics()
         output = self._output(images, keys)
@@ -290,7 +239,7 @@ class TrainingStep:
             if share is not None:
                 loss = loss + self.rules.spike_penalty * share
         self.optimizer.zero_grad()
-        (loss if weight == 1.0 else loss * weight).backward()
+        loss.backward()
         self.optimizer.step()
         # Outputs of a user's readout may not be joinable.
         is_joinable = isinstance(readout, SpikingReadout | LogitReadout)
@@ -346,24 +295,15 @@ class TrainingStep:
         takes running statistics.
         """
         try:
-            return self._run(images, keys)
+            return self._forward(images, keys)
         except ValueError:
             if len(images) > 1:
                 raise
         self.module.eval()
         try:
-            return self._run(images, keys)
+            return self._forward(images, keys)
         finally:
             self.module.train()
 
     def _forward(self, images: Tensor, keys: RandomKeys) -> Any:
         return self.model.run(self.model.encode(images, keys))
-
-
-class _Forward(nn.Module):
-    def __init__(self, module: nn.Module, run: Callable[..., Any]) -> None:
-        super().__init__()
-        self.module, self._run = module, run
-
-    def forward(self, *inputs: Any) -> Any:
-        return self._run(*inputs)

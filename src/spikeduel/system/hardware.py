@@ -59,7 +59,7 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
     """Return the device and precision to use.
 
     `auto`: a CUDA GPU if present, else the CPU; bfloat16 if known to be in hardware. Raises
-    `InputError` for an unknown device, and under torchrun for a numbered one.
+    `InputError` for an unknown device.
     """
     if device == "auto":
         device = "cuda" if num_gpus("cuda") else "cpu"
@@ -74,11 +74,6 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
         raise InputError(
             f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or "
             f"auto."
-        )
-    if number and num_processes() > 1:
-        raise InputError(
-            f"--device {device}: under torchrun each process has its own GPU. Give --device "
-            f"{kind}, and name the GPUs to use in CUDA_VISIBLE_DEVICES."
         )
     wants_bf16 = has_bf16(kind) if precision == "auto" else precision == "bf16"
     return Compute(device, "bf16" if wants_bf16 else "32")
@@ -167,21 +162,10 @@ def environment(compute: Compute) -> dict[str, Any]:
         "cpu_features": sorted(cpu_features()),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "processes": num_processes(),
         "gpu": str(name_of(compute.device)) if name_of and compute.kind != "cpu" else None,
         "device": compute.kind,
         "precision": compute.precision,
     }
-
-
-def num_processes() -> int:
-    """Return the number of torchrun's processes, else 1."""
-    distributed = torch.distributed
-    return (
-        distributed.get_world_size()
-        if distributed.is_available() and distributed.is_initialized()
-        else 1
-    )
 
 
 def gpus() -> list[str]:
@@ -210,8 +194,8 @@ def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -
 
 
 def are_threads_fixed() -> bool:
-    """Return True if the user chose the number of threads, or under torchrun."""
-    return bool(_chosen_threads) or num_processes() > 1
+    """Return True if the user chose the number of threads."""
+    return bool(_chosen_threads)
 
 
 def may_compute_on(threads: int) -> bool:
@@ -223,8 +207,7 @@ def may_compute_on(threads: int) -> bool:
 def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Iterator[None]:
     """Use no more threads than free cores, and `say` so if fewer: one more slows all.
 
-    Begins with all threads if the user chose the number, or under torchrun. Leaves as many threads
-    as there were.
+    Begins with all threads if the user chose the number. Leaves as many threads as there were.
     """
     before = torch.get_num_threads()
     threads = before

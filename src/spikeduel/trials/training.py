@@ -1,45 +1,33 @@
-"""Training loop of both families, in one process or in those of torchrun."""
+"""Training loop of both families."""
 
 import hashlib
 import io
 import math
-import os
-import signal
-import socket
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
-from spikeduel import data
 from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.measuring.answers import answers_of, ask
-from spikeduel.networks import building
 from spikeduel.networks.models import Model, WithoutSpikes
-from spikeduel.networks.training_step import ALONE, Ranks, TrainingRules, TrainingStep
+from spikeduel.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.results.words.numbers import duration, per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware
-from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
 from spikeduel.trials.contenders import halved, halved_epochs, relu_epochs, shapes_of
 
-TIMEOUT = timedelta(days=365)
-"""Longest wait for another rank: rank 0 may work for hours between trainings. Torchrun notices a
-rank that ends.
-"""
 SLOW = 2.0
 """Ratio of an epoch's seconds to those of the fastest one from which other work is named."""
 MIN_DELTA = 0.01
@@ -103,8 +91,6 @@ class Loop:
     experiment: Experiment
     checkpoint: Path
     progress: Progress
-    ranks: Ranks = ALONE
-    """Processes that train the model; rank 0 alone evaluates and writes."""
 
     def run(self) -> Training:
         """Train to the end, or on from the checkpoint; the model gets the weights of
@@ -121,7 +107,7 @@ class Loop:
             relu_epochs=relu_epochs(module, self.experiment),
             halved_epochs=halved_epochs(self.model.card, module, self.experiment),
         )
-        if (saved := self.ranks.from_rank_zero(self._saved)) is not None:
+        if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])
             best_weights = saved["best_weights"] or saved["weights"]
             training = Training(**saved["training"])
@@ -138,21 +124,19 @@ class Loop:
                 step.model = self._trained(training)
                 scores = self._epoch(len(training.history), step, ticks)
                 seconds = time.perf_counter() - started
-                judge = partial(self._judged, training, step.model, *scores, seconds)
-                training = self.ranks.from_rank_zero(judge)
+                training = self._judged(training, step.model, *scores, seconds)
                 if training.stopped == "nan":
                     break
                 if is_best := training.best_epoch == len(training.history) - 1:
                     best_weights = _copied(module.state_dict())
-                if self.ranks.rank == 0:
-                    state = {
-                        "weights": module.state_dict(),
-                        "optimizer": step.optimizer.state_dict(),
-                        # The best epoch's weights are not written twice.
-                        "best_weights": {} if is_best else best_weights,
-                        "training": asdict(training),
-                    }
-                    write_checkpoint(self.checkpoint, state)
+                state = {
+                    "weights": module.state_dict(),
+                    "optimizer": step.optimizer.state_dict(),
+                    # The best epoch's weights are not written twice.
+                    "best_weights": {} if is_best else best_weights,
+                    "training": asdict(training),
+                }
+                write_checkpoint(self.checkpoint, state)
                 self._tell_if_slow(training)
                 epochs = curve(training.history, training.epoch_seconds)
                 self.progress.epoch(title, epochs, num_epochs)
@@ -194,7 +178,7 @@ class Loop:
                 if name.endswith("num_batches_tracked"):
                     count.zero_()  # spikes have statistics of their own
         rules = rules_of(self.experiment)
-        step = TrainingStep(self._trained(training), rules, epochs * num_batches, self.ranks)
+        step = TrainingStep(self._trained(training), rules, epochs * num_batches)
         if saved is not None:
             step.optimizer.load_state_dict(saved["optimizer"])
         return step
@@ -264,8 +248,8 @@ class Loop:
 
     @property
     def _has_threads(self) -> bool:
-        """True if the numbers depend on the threads of one process."""
-        return self.model.device.type == "cpu" and self.ranks.size == 1
+        """True if the numbers depend on the threads."""
+        return self.model.device.type == "cpu"
 
     def _saved(self) -> dict[str, Any] | None:
         saved = read_checkpoint(self.checkpoint, self.model.device)
@@ -293,26 +277,19 @@ class Loop:
         name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
         taken = altered(name, self.images, seed, epoch)
         num_images = 0
-        sizes = (min(batch_size, len(train) - start) for start in range(0, len(train), batch_size))
-        batches = training_batches(
-            taken, self.labels, train, batch_size, seed, epoch, self.ranks.part
-        )
+        batches = training_batches(taken, self.labels, train, batch_size, seed, epoch)
         step.module.train()
-        # Ranks draw different dropout masks.
-        with closing(batches), seeded(seed * 1_000_003 + epoch + (self.ranks.rank << 32)):
-            for (images, labels, indices), size, _ in zip(
-                on_device(batches, device), sizes, ticks, strict=False
+        with closing(batches), seeded(seed * 1_000_003 + epoch):
+            for (images, labels, indices), _ in zip(
+                on_device(batches, device), ticks, strict=False
             ):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
                 images = augment(name, images, keys, is_recorded)
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
-                # The mean over ranks of weighted gradients is the gradient of the whole batch.
-                weight = 1.0 if len(labels) == size else len(labels) * self.ranks.size / size
-                loss = step(images, labels, training_keys, weight=weight)
+                loss = step(images, labels, training_keys)
                 total_loss += loss * len(labels)
                 num_images += len(labels)
-        sums = self.ranks.sums([float(total_loss), float(step.num_right()), num_images])
-        return sums[0] / sums[2], sums[1] / sums[2]
+        return float(total_loss) / num_images, step.num_right() / num_images
 
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -367,78 +344,3 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
         return torch.load(io.BytesIO(content[:-size]), device, weights_only=True) if whole else None
     except Exception:  # whatever is wrong with it, training anew is right
         return None
-
-
-def train(loop: Loop) -> Training:
-    """Run `loop` in all processes of torchrun, else in this one. Raises as `loop.run`."""
-    if hardware.num_processes() == 1:
-        return loop.run()
-    device = loop.model.device.type
-    if device not in ("cpu", "cuda"):
-        raise InputError(
-            f"torchrun: several processes train on CPUs or CUDA GPUs, not on {device}."
-        )
-    shared = loop.model.card, loop.experiment, loop.split, device, torch.get_num_threads()
-    _from_rank_zero(shared)
-    return _run(loop)
-
-
-@contextmanager
-def process_group() -> Iterator[None]:
-    """Join the processes of torchrun.
-
-    Only rank 0 enters, evaluates and writes; the others train on their part of every batch until it
-    leaves, and exit.
-    """
-    backend = "gloo"
-    if torch.cuda.is_available():
-        backend = "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
-    distributed.init_process_group(backend, timeout=TIMEOUT)
-    if distributed.get_rank() > 0:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        _follow()
-        raise SystemExit
-    yield
-    # After an error, others may wait in the middle of a training: torchrun ends them.
-    _from_rank_zero()
-    distributed.destroy_process_group()
-
-
-def _ranks() -> Ranks:
-    return Ranks(distributed.get_rank(), distributed.get_world_size())
-
-
-def _from_rank_zero(shared: Any = None) -> Any:
-    return _ranks().from_rank_zero(lambda: shared)
-
-
-def _follow() -> None:
-    while (shared := _from_rank_zero()) is not None:
-        card, experiment, split, device, threads = shared
-        torch.set_num_threads(threads)
-        prepared = data.load(experiment)
-        wanted = card.trained_on["fingerprint"], card.preprocessing
-        if (prepared.fingerprint, prepared.preprocessing) != wanted:
-            raise InputError(
-                f"{experiment.dataset}: has other content on {socket.gethostname()}. Give all "
-                "hosts the same data, or one cache on a shared disk ($SPIKEDUEL_CACHE)."
-            )
-        model = Model(building.build(card).to(device), card, card.precision)
-        _run(Loop(model, *prepared.held, split, experiment, Path(os.devnull), Progress()))
-
-
-def _run(loop: Loop) -> Training:
-    ranks = _ranks()
-    try:
-        return replace(loop, ranks=ranks).run()
-    except SpikeduelError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        raise SpikeduelError(
-            f"{loop.model.card.title}: training broke off in process {ranks.rank + 1} of "
-            f"{ranks.size} ({reason}). Finished epochs are saved: the same command goes on from "
-            "there."
-        ) from error

@@ -27,7 +27,7 @@ from spikeduel.system.sentences import counted
 from spikeduel.trials import timing
 from spikeduel.trials.contenders import Trial, outline
 from spikeduel.trials.store import Store, TrialRecord, images_digest
-from spikeduel.trials.training import Loop, Training, train
+from spikeduel.trials.training import Loop, Training
 
 
 def run(
@@ -84,7 +84,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         if experiment.optimism:
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
-        training = train(Loop(model, *prepared.held, split, experiment, checkpoint, progress))
+        training = Loop(model, *prepared.held, split, experiment, checkpoint, progress).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:
