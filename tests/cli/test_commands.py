@@ -18,18 +18,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from forked import Forked
-from made_joules import STEADY, measured
 from made_pages import unreported
 from spikeduel.cli import app, duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
 from spikeduel.data import prepared_picture
-from spikeduel.measuring.joules import counters
 from spikeduel.networks.models import load_model
 from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
 from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__, typed
+from spikeduel.system import __version__
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import TRAINING_SEED
 from synthetic_files import write_pictures
@@ -223,53 +221,12 @@ def test_evaluate(finished):
     test = json.loads((run / "results.json").read_text())["trials"][0]["test"]
     # Which images lie near training images is the audit's to say.
     seen = {"train": 0, "val": 0, "test": 179}
-    added = {"robustness": None, "seen": seen, "joules": None}
+    added = {"robustness": None, "seen": seen}
     assert document("evaluate", model(run), "digits") == {**test, **added}
     said = printed("evaluate", model(run), "digits")
     assert "179 images" in said
     assert re.search(rf"^ *accuracy +{100 * test['accuracy']:.2f} *$", said, re.M)
     assert len(re.findall(r"^ ?\d ", said, re.M)) == 10
-
-
-def test_evaluate_measures_joules_or_says_why_not(finished, desk, monkeypatch):
-    run, _ = finished
-    snn, cnn = model(run), model(run, "small-cnn")
-    asked = []
-
-    def measure(models, images, log, progress):
-        asked.append((list(models), images, log))
-        return made
-
-    monkeypatch.setattr("spikeduel.measuring.joules.measure", measure)
-    arguments = ("evaluate", snn, "digits", "--joules-against", cnn, "--meter", "meter.csv")
-    made = measured(STEADY)
-    said = printed(*arguments)
-    assert re.search(r"^ *a +2.00 J ", said, re.M)
-    assert "idle power subtracted" in " ".join(said.split())
-    names, images, log = asked[-1]
-    assert (names, images.shape, log) == (
-        ["dense-snn", "small-cnn"],
-        (179, 1, 8, 8),
-        Path("meter.csv"),
-    )
-    assert document(*arguments)["joules"] == typed.plain(made)
-    made = measured(STEADY, range_share=0.6)
-    done = spikeduel(*arguments, "--json", "-q")
-    assert done.exit_code == 1
-    assert json.loads(done.stdout)["joules"]["refused"][0]["id"] == "joules_wrapped"
-    assert one_line(done).startswith("error: no joules: The counter went through 60.0 % of")
-
-
-def test_evaluate_refuses_joules_without_a_counter_or_another_model(finished, desk, monkeypatch):
-    run, _ = finished
-    snn, cnn = model(run), model(run, "small-cnn")
-    assert "add --joules-against" in refused(desk, "evaluate", snn, "digits", "--meter", "a.csv")
-    monkeypatch.setattr(counters, "__defaults__", (desk / "powercap",))
-    line = refused(desk, "evaluate", snn, "digits", "--joules-against", cnn)
-    assert "this machine shows no energy counter for cpu" in line
-    shipped = "fashion-mnist-vgg-relu"
-    line = refused(desk, "evaluate", snn, "digits", "--joules-against", shipped)
-    assert "vgg-relu prepares images in another way than dense-snn" in line
 
 
 def test_predict(finished, picture, monkeypatch):

@@ -6,13 +6,13 @@ import pytest
 
 from made_findings import example
 from spikeduel.auditing import examining
-from spikeduel.results import checklist, findings, joules, run_findings, study
+from spikeduel.results import checklist, findings, run_findings, study
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
 from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
-MODULES = (checklist, examining, joules, run_findings, study)
+MODULES = (checklist, examining, run_findings, study)
 """Every module that has finders."""
 
 

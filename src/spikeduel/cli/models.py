@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from msgspec import structs
 
 import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
 from spikeduel.system import files
-from spikeduel.system.errors import InputError, SpikeduelError, visible
+from spikeduel.system.errors import InputError, visible
 from spikeduel.system.sentences import counted
 
-JOULES = "Joules"
-"""Panel of the help."""
 MODEL = option(
     "MODEL",
     "A .safetensors file from a run's models/ folder, or the name of a network that comes with the "
@@ -48,8 +45,6 @@ def models(inputs: CommandInput) -> None:
     examples=(
         "spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors",
         "spikeduel evaluate fashion-mnist-vgg-lif other_images/ --part all",
-        "spikeduel evaluate fashion-mnist-vgg-lif fashion-mnist --joules-against "
-        "fashion-mnist-vgg-relu",
     ),
     when_stopped="Nothing was measured.",
 )
@@ -72,56 +67,21 @@ def evaluate(
             "how many of them it was trained on, for a model in its run's folder.",
         ),
     ] = "test",
-    joules_against: Annotated[
-        list[Path] | None,
-        option(
-            "--joules-against MODEL",
-            "Also measure the joules of an answer, of this model and of the one named here; "
-            "repeatable. Reads RAPL or NVML, subtracts the idle power, takes minutes, and is "
-            "refused with the reason where it does not repeat within 5 %.",
-            JOULES,
-        ),
-    ] = None,
-    meter: Annotated[
-        Path | None,
-        option(
-            "--meter FILE.csv",
-            "The log that your meter writes meanwhile, instead of the machine's counter. Its "
-            'first line is "seconds,watts" or "seconds,joules", seconds since 1970.',
-            JOULES,
-        ),
-    ] = None,
-    joules_on: Annotated[
-        str,
-        option("--joules-on cpu|cuda|cuda:N", "What answers while joules are measured.", JOULES),
-    ] = "cpu",
 ) -> None:
-    """Measure a trained model on a data set: accuracy, precision, recall, F1, by class; and the
-    joules of an answer beside another model's.
+    """Measure a trained model on a data set: accuracy, precision, recall, F1, by class.
 
     Each test evaluation is logged in the store; choosing models by test score inflates it.
     """
     from spikeduel.results import columns
-    from spikeduel.results.findings import sentence
-    from spikeduel.results.words import joules as words
-    from spikeduel.system import hardware
     from spikeduel.trials import evaluating
 
-    if (meter or joules_on != "cpu") and not joules_against:
-        raise InputError("--meter and --joules-on: add --joules-against MODEL.")
     loaded, progress = inputs.opened(model), inputs.progress()
     if dataset:
         experiment = inputs.experiment(dataset)
     else:
         experiment = evaluating.trained_on(loaded, inputs.settings)
         evaluating.require_the_same(loaded.card, experiment, progress)
-    measured = None
-    if joules_against:
-        place = hardware.resolve(joules_on, "32").device
-        metered = [inputs.opened(path, place) for path in (model, *joules_against)]
-        measured = evaluating.joules(metered, experiment, meter, progress)
     test = evaluating.evaluate(loaded, experiment, part, progress, inputs.store)
-    test = structs.replace(test, joules=measured)
     if not inputs.printed_json(test):
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
         what = "recordings" if loaded.card.preprocessing.binning else "images"
@@ -131,10 +91,6 @@ def evaluate(
             rows = [(str(model), [test.robustness])]
             corrupted = columns.text_rows(columns.robustness_columns(rows), rows)
             typer.echo(f"\n{columns.render(corrupted)}")
-        if measured and measured.networks:
-            typer.echo(f"\n{words.table(measured)}\n{wrapped(words.method(measured))}")
-    if measured and measured.refused:
-        raise SpikeduelError(f"no joules: {' '.join(map(sentence, measured.refused))}")
 
 
 @command(

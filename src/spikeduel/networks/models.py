@@ -318,9 +318,9 @@ def by_name(models: Sequence[Model]) -> dict[str, Model]:
     return dict(zip(names, models, strict=True))
 
 
-def alike(models: Sequence[Model], in_classes: bool = True) -> dict[str, Model]:
-    """Return `models` by name. Raises `InputError` unless all prepare images in the same way and,
-    with `in_classes`, know the same classes.
+def alike(models: Sequence[Model]) -> dict[str, Model]:
+    """Return `models` by name. Raises `InputError` unless all prepare images in the same way and
+    know the same classes.
     """
     named, card = by_name(models), models[0].card
     first, *_ = named
@@ -330,7 +330,7 @@ def alike(models: Sequence[Model], in_classes: bool = True) -> dict[str, Model]:
                 f"{name} prepares images in another way than {first}: they cannot answer the same "
                 "images. Name models of one run, or of one image size."
             )
-        if in_classes and model.card.classes != card.classes:
+        if model.card.classes != card.classes:
             raise InputError(
                 f"{name} knows other classes than {first}: name models of one data set."
             )

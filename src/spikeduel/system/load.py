@@ -62,13 +62,13 @@ def used_by_others(cores: Collection[int]) -> float:
     """Return how many of `cores` other processes use, mean over `LOOK_SECONDS`; 0 if unknown (not
     Linux).
     """
-    before, begun = seconds_of_others(cores), time.monotonic()
+    before, begun = _seconds_of_others(cores), time.monotonic()
     time.sleep(LOOK_SECONDS)
-    used = (seconds_of_others(cores) - before) / (time.monotonic() - begun)
+    used = (_seconds_of_others(cores) - before) / (time.monotonic() - begun)
     return min(max(used, 0.0), float(len(cores)))
 
 
-def seconds_of_others(cores: Collection[int]) -> float:
+def _seconds_of_others(cores: Collection[int]) -> float:
     """Return seconds that `cores` worked for others, up to a constant; 0 if unknown."""
     try:
         return _busy_seconds(cores) - time.process_time()

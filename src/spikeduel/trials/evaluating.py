@@ -23,7 +23,6 @@ from spikeduel.networks import models, shipped
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, alike
 from spikeduel.results.audit import Counts
-from spikeduel.results.joules import MeasuredJoules
 from spikeduel.results.trials import Robustness, Test
 from spikeduel.settings import Experiment, effects, read_experiment
 from spikeduel.spiking.kernels import unfused
@@ -33,8 +32,6 @@ from spikeduel.system.progress import Progress
 from spikeduel.trials.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
-NUM_METERED = 1024
-"""Most test images whose answers are metered."""
 NUM_EXPORTED = 1000
 FEW = 16
 """Images that are labelled without compiled kernels."""
@@ -47,13 +44,11 @@ _NAME_IT = (
 class Evaluation(Test):
     """Measures of a model on images; `seen` counts them by the side on which its training had them.
 
-    It is None if nothing says on which side an image was. `joules`: of an answer of this model and
-    others, where they were measured.
+    It is None if nothing says on which side an image was.
     """
 
     robustness: Robustness | None = None
     seen: Counts | None = None
-    joules: MeasuredJoules | None = None
 
 
 def evaluate(
@@ -104,25 +99,6 @@ def evaluate(
         robustness=robustness.summary(answers.accuracy, corrupted),
         seen=seen,
     )
-
-
-def joules(
-    models: Sequence[Model],
-    experiment: Experiment,
-    log: Path | None = None,
-    progress: Progress | None = None,
-) -> MeasuredJoules:
-    """Measure the energy of an answer of `models`, on at most `NUM_METERED` test images, by the
-    machine's counters or the `log` of a meter.
-
-    Nothing is scored, so no use of the images is noted. Raises `InputError`.
-    """
-    from spikeduel.measuring.joules import measure
-
-    progress, named = progress or Progress(), alike(models, in_classes=False)
-    prepared, split = _split(models[0].card, experiment, progress)
-    images, _ = _some(prepared, split.test[:NUM_METERED])
-    return measure(named, images, log, progress)
 
 
 def _seen(
