@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from made_findings import example
 from spikeduel.auditing import examining
@@ -133,6 +134,43 @@ def test_the_gravest_comes_first():
 )
 def test_the_mini_language(made, text):
     assert text in sentence(made)
+
+
+WORDS = {("leaking_datasets", "without"), ("separate_test", "split")}
+"""Values that choose between cases, and are no names."""
+PROSE = {"data_note", "separate_test"}
+"""Findings with sentences as values, in which "image" becomes the noun."""
+HOSTILE = st.text(st.sampled_from("=|{}:%'\"[]\\\n /.,!aimge1"), min_size=1, max_size=20)
+
+
+def with_name(value, name):
+    """Return the value with each text in it, and each key, replaced by `name`."""
+    if isinstance(value, dict):
+        return {name: with_name(inner, name) for inner in list(value.values())[:1]}
+    if isinstance(value, list):
+        return [with_name(inner, name) for inner in value]
+    return name if isinstance(value, str) else value
+
+
+def test_names_are_tested_in_many_findings():
+    assert sum(with_name(row.example, "x") != row.example for row in TABLE.values()) > 40
+
+
+@pytest.mark.parametrize("id", TABLE)
+@settings(max_examples=20, deadline=None)
+@given(name=HOSTILE.map(lambda text: f"a{text}b"), noun=st.sampled_from(["image", "recording"]))
+def test_a_sentence_holds_any_name_completely(id, name, noun):
+    if id in PROSE:
+        noun = "image"
+    for key, value in TABLE[id].example.items():
+        if (id, key) not in WORDS and with_name(value, name) != value:
+            plain = "#, #" if ", " in name else "#"  # semicolons part names with commas
+            text, expected = (
+                sentence(example(id, **{key: with_name(value, given)}), noun)
+                for given in (name, plain)
+            )
+            assert name in text
+            assert text.replace(name, plain) == expected
 
 
 def test_a_caveat_names_the_audit_and_what_the_data_consists_of():

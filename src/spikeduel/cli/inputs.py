@@ -392,9 +392,8 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
 def wrapped(text: str, bullet: str = "") -> str:
     """Wrap `text` to the terminal's width, the first line after `bullet`."""
     width = min(shutil.get_terminal_size((100, 24)).columns, 100)
-    text = visible(" ".join(text.split()))
     return textwrap.fill(
-        text,
+        visible(text),
         width,
         initial_indent=bullet,
         subsequent_indent=" " * len(bullet),

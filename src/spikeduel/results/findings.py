@@ -8,6 +8,7 @@
             yield {}
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -32,7 +33,7 @@ class Row(Frozen, forbid_unknown_fields=True):
     """A row `[subject.id]` of findings.toml.
 
     `example` declares values and their types; any may be None. `sentence` is in the mini-language
-    of `_Template`. `remedy`: options ("--seeds {needed}"), or what to do. A finding with a
+    of `_filled`. `remedy`: options ("--seeds {needed}"), or what to do. A finding with a
     `share` not above `problem_above` is a note.
     """
 
@@ -149,8 +150,13 @@ FORMATS = {
 }
 
 
-class _Template(Formatter):
-    """Fill a sentence with values.
+_BAR = re.compile(r"\|(?![^{]*\})")
+"""A bar between cases, outside the braces of a field."""
+
+
+def _filled(template: str, values: Values, noun: str, text: str = "") -> str:
+    """Return `text` and the template, filled with values, which are never read as templates; `noun`
+    names the data.
 
     | in a sentence | gives |
     |---|---|
@@ -160,30 +166,43 @@ class _Template(Formatter):
     | `{number:it\\|them}` | the text before the bar for 1, else the text behind the bar |
     | `{flag:yes\\|no}` | the text before the bar; behind the bar for False, None and empty values |
     | `{side:test=tested\\|train=trained}` of a text | the case that the text names |
+    | `{notes:prose}` | a text of sentences, which call the data `noun`, too |
     | `{names}` of a list | "a, b and c" |
     | `{sources: from }` of a dict | "a from b and c from d" |
     | `{gains: by \\|points}` of a dict | "a by 0.65 points" |
     """
+    for literal, name, spec, _ in Formatter().parse(template):
+        words = said_of(literal, noun)
+        text += words.lstrip() if text.endswith(" ") else words
+        if name is not None and spec is not None:
+            value, cases = values[name], _BAR.split(spec)
+            if spec == "prose":
+                text += said_of(value or "", noun)
+            elif isinstance(value, dict) or (len(cases) == 1 and "=" not in spec):
+                text += _formatted(value, said_of(spec, noun))
+            elif "=" in spec:
+                by_name = dict(case.split("=", 1) for case in cases)
+                text = _filled(by_name.get(value, ""), values, noun, text)
+            else:
+                is_number = isinstance(value, int) and not isinstance(value, bool)
+                chosen = cases[value != 1 if is_number else not value]
+                text = _filled(chosen, values, noun, text)
+    return text
 
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if isinstance(value, dict):
-            return _paired(value, format_spec)
-        if "=" in format_spec:
-            return dict(case.split("=", 1) for case in format_spec.split("|")).get(value, "")
-        if "|" in format_spec:
-            is_number = isinstance(value, int) and not isinstance(value, bool)
-            chosen = value == 1 if is_number else bool(value)
-            return format_spec.split("|")[not chosen]
-        if value is None:
-            return ""
-        if isinstance(value, list):
-            return _several([" and ".join(x) if isinstance(x, list) else str(x) for x in value])
-        if format_spec in FORMATS:
-            return FORMATS[format_spec](value)
-        if len(format_spec) > 1 and format_spec.replace(" ", "").isalpha():
-            return counted(value, format_spec)
-        text = format(value, format_spec)
-        return text.replace("%", " %") if format_spec.endswith("%") else text
+
+def _formatted(value: Any, spec: str) -> str:
+    if isinstance(value, dict):
+        return _paired(value, spec)
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return _several([" and ".join(x) if isinstance(x, list) else str(x) for x in value])
+    if spec in FORMATS:
+        return FORMATS[spec](value)
+    if len(spec) > 1 and spec.replace(" ", "").isalpha():
+        return counted(value, spec)
+    text = format(value, spec)
+    return text.replace("%", " %") if spec.endswith("%") else text
 
 
 def _paired(pairs: Mapping[str, Any], spec: str) -> str:
@@ -191,7 +210,7 @@ def _paired(pairs: Mapping[str, Any], spec: str) -> str:
     link, _, form = spec.partition("|")
 
     def text(value: Any) -> str:
-        return assigned(value) if isinstance(value, dict) else _fill.format_field(value, form)
+        return assigned(value) if isinstance(value, dict) else _formatted(value, form)
 
     return _several([f"{name}{link}{text(value)}" for name, value in pairs.items()])
 
@@ -204,20 +223,16 @@ def _several(texts: list[str]) -> str:
     return "; ".join([*texts[:MOST_NAMED], *more])
 
 
-_fill = _Template()
-
-
 def sentence(finding: Finding, noun: str = "image") -> str:
     """Return a finding's sentence; `noun` names the data."""
     row = TABLE[finding.id]
-    text = _fill.format(
-        row.sentence,
+    values = {
         **finding.values,
-        remedy=finding.remedy,
-        advice=ADVICE.get(finding.remedy or "", ""),
-        problem_above=row.problem_above,
-    )
-    return said_of(" ".join(text.split()), noun)
+        "remedy": finding.remedy,
+        "advice": said_of(ADVICE.get(finding.remedy or "", ""), noun),
+        "problem_above": row.problem_above,
+    }
+    return _filled(" ".join(row.sentence.split()), values, noun).strip()
 
 
 def caveat(finding: Finding, noun: str = "image") -> str:
