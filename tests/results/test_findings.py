@@ -146,7 +146,7 @@ HOSTILE = st.text(st.sampled_from("=|{}:%'\"[]\\\n /.,!aimge1"), min_size=1, max
 def with_name(value, name):
     """Return the value with each text in it, and each key, replaced by `name`."""
     if isinstance(value, dict):
-        return {name: with_name(inner, name) for inner in list(value.values())[:1]}
+        return dict.fromkeys([name], with_name(next(iter(value.values())), name))
     if isinstance(value, list):
         return [with_name(inner, name) for inner in value]
     return name if isinstance(value, str) else value
