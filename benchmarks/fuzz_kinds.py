@@ -5,9 +5,11 @@ import gzip
 import io
 import json
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,6 +20,9 @@ from PIL import Image
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+import made_recordings
 
 EXPERIMENT = baseline("digits", hidden=8, num_steps=2, epochs=1, limit=120, device="cpu")
 
@@ -231,6 +236,59 @@ def archive(which: str) -> Kind:
     )
 
 
+def recording(name: str, content: Callable[[Any], bytes]) -> Kind:
+    """A recording of 200 events, of which `content` makes the file: read, packed, binned, drawn."""
+    from spikeduel.data.events import formats
+    from spikeduel.data.events.recordings import Recordings
+    from spikeduel.networks.preprocessing import Binning, unpacked
+
+    def read(path: Path) -> None:
+        events = formats.read(path)
+        packed = events.packed()
+        used = unpacked(packed)
+        sensor = events.sensor or (int(used.y.max()) + 1, int(used.x.max()) + 1)
+        offsets = np.array([0, len(packed)])
+        for binning in (Binning(4, sensor), Binning(4, sensor, frame_us=1000, factor=2)):
+            recordings = Recordings(packed, offsets, binning)
+            recordings[:], recordings.pictures
+
+    return Kind(content(made_recordings.some_events()), name, read)
+
+
+def arrays(events: Any, save: Callable[..., None]) -> bytes:
+    file = io.BytesIO()
+    save(file, x=events.x, y=events.y, t=events.t, p=events.p)
+    return file.getvalue()
+
+
+def array(events: Any) -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.stack([events.x, events.y, events.t, events.p], 1))
+    return file.getvalue()
+
+
+def hdf5(file: io.BytesIO, **columns: np.ndarray) -> None:
+    import h5py
+
+    with h5py.File(file, "w") as opened:
+        for name, values in columns.items():
+            opened.create_dataset(name, data=values, chunks=True, compression="gzip")
+
+
+RECORDINGS: dict[str, Callable[[Any], bytes]] = {
+    "evt2.raw": made_recordings.evt2,
+    "evt21.raw": made_recordings.evt21,
+    "evt3.raw": made_recordings.evt3,
+    "events.aedat4": made_recordings.aedat4,
+    "events3.aedat": made_recordings.aedat3,
+    "events2.aedat": made_recordings.aedat2,
+    "events.dat": made_recordings.dat,
+    "events.bin": made_recordings.five_bytes,
+    "events.npy": array,
+    "events.npz": lambda events: arrays(events, np.savez_compressed),
+    "events.h5": lambda events: arrays(events, hdf5),
+}
+"""Files of recordings by name."""
 KINDS: dict[str, Callable[[], Kind]] = {
     "idx": lambda: idx_file(False),
     "idx.gz": lambda: idx_file(True),
@@ -254,4 +312,5 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "manifest": manifest,
     "emnist-zip": lambda: archive("emnist-digits"),
     "socofing-zip": lambda: archive("socofing"),
+    **{name: partial(recording, name, content) for name, content in RECORDINGS.items()},
 }

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given, strategies as st
 
 import made_recordings as made
-from spikeduel.networks.preprocessing import LARGEST_SIDE, LONGEST, Events, unpacked
+from spikeduel.networks.preprocessing import LONGEST, LONGEST_SIDE, Events, unpacked
 from spikeduel.system.errors import InputError
 
 EVENT = st.tuples(
-    st.integers(0, LARGEST_SIDE - 1),
-    st.integers(0, LARGEST_SIDE - 1),
+    st.integers(0, LONGEST_SIDE - 1),
+    st.integers(0, LONGEST_SIDE - 1),
     st.integers(0, LONGEST - 1),
     st.integers(0, 1),
 )
@@ -31,6 +31,7 @@ def one(x=1, y=1, t=0, p=1, sensor=None):
     ("events", "expected"),
     [
         (one(x=10, sensor=(20, 10)), r"event 1 is at \(10, 1\), outside the sensor's 10×20 pixels"),
+        (one(sensor=(9, 60_000)), "names a sensor of 60,000×9 pixels; at most 4,096 a side"),
         (one(y=-1), r"event 1 is at \(1, -1\)"),
         (one(p=2), "event 1 has polarity 2"),
         (one(t=LONGEST), "lasts 19 hours"),

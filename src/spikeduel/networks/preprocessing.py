@@ -40,14 +40,19 @@ class Events:
     def packed(self) -> np.ndarray:
         """Return the events as uint64 `[N]`, sorted by time from 0 on, then by pixel.
 
-        Raises `InputError` without events, for one outside the sensor, for a polarity other than 0,
+        Raises `InputError` without events, for a sensor that is too large, for an event outside, a polarity other than 0,
         1 and −1, and for time that is too long or runs backwards.
         """
         if not len(self.t):
             raise InputError("holds no events")
         x, y, t = (np.asarray(values).astype(np.int64) for values in (self.x, self.y, self.t))
         p = np.asarray(self.p)
-        height, width = self.sensor or (LARGEST_SIDE, LARGEST_SIDE)
+        height, width = self.sensor or (LONGEST_SIDE, LONGEST_SIDE)
+        if max(height, width) > LONGEST_SIDE:
+            raise InputError(
+                f"names a sensor of {width:,}×{height:,} pixels; at most {LONGEST_SIDE:,} a side "
+                f"are possible"
+            )
         outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
         if outside.any():
             row = int(outside.argmax())

@@ -5,6 +5,7 @@ broken one.
 import io
 import re
 import struct
+import tracemalloc
 from contextlib import suppress
 
 import numpy as np
@@ -25,16 +26,18 @@ def text(events, header="", columns="xytp", separator=" "):
 
 
 def array(events, columns="xytp"):
+    return saved(np.stack([getattr(events, name) for name in columns], 1))
+
+
+def saved(values):
     file = io.BytesIO()
-    np.save(file, np.stack([getattr(events, name) for name in columns], 1))
+    np.save(file, values)
     return file.getvalue()
 
 
 def structured(events):
     kinds = [("x", "u2"), ("y", "u2"), ("timestamp", "i8"), ("polarity", "?")]
-    file = io.BytesIO()
-    np.save(file, np.array(made.rows(events), kinds))
-    return file.getvalue()
+    return saved(np.array(made.rows(events), kinds))
 
 
 def columns_in_npz(events):
@@ -161,6 +164,11 @@ BROKEN = {
     "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
     "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "8 bytes belong together, 4 are left"),
     "shape.npy": (array(EVENTS, "xyt"), "holds int64 [200, 3]"),
+    "words.npy": (saved(np.array([["1", "2", "3", "1"]])), "holds <U1 [1, 4]"),
+    "words-by-name.npy": (
+        saved(np.array([("a", 2, 3, 1)], [("x", "U1"), ("y", "i4"), ("t", "i4"), ("p", "i4")])),
+        "its column x holds <U1",
+    ),
     "cut.npy": (array(EVENTS)[:-8], "cannot be read as a NumPy file"),
     "word.txt": (b"1 2 3 1\n1 2 x 1\n", "line 2: 4 numbers are expected, not '1 2 x 1'"),
     "names.csv": (b"x,y,time\n1,2,3\n", "has no column p; it has x, y, time"),
@@ -175,6 +183,57 @@ def test_a_broken_file_says_where_and_what_was_expected(name, tmp_path):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=re.escape(expected)):
         formats.read(tmp_path / name)
+
+
+def declared_in_hdf5(count, compound):
+    """A small HDF5 file that declares `count` events and holds none."""
+    h5py = pytest.importorskip("h5py")
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        if compound:
+            kinds = np.dtype([(name, "i8") for name in "xytp"])
+            content.create_dataset("events", (count,), kinds, chunks=(1 << 16,))
+        else:
+            for name in "xytp":
+                content.create_dataset(name, (count,), "i8", chunks=(1 << 20,))
+    return file.getvalue()
+
+
+def declared_in_npz(count):
+    file = io.BytesIO()
+    np.savez_compressed(file, **{name: np.zeros(count, np.int8) for name in "xytp"})
+    return file.getvalue()
+
+
+def declared_in_evt3(count):
+    """Vectors of twelve pixels, two bytes each."""
+    return b"% evt 3.0\n% end\n" + struct.pack("<H", 0x4FFF) * (count // 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "limit", "expected"),
+    [
+        ("a.h5", declared_in_hdf5(150_000_000, False), {}, "has 4,800 MB unpacked, and at most"),
+        ("a.h5", declared_in_hdf5(150_000_000, True), {}, "1,074 MB are read; cut it into shorter"),
+        ("a.npz", declared_in_npz(1 << 20), {"MOST_BYTES": 1 << 20}, "has 4 MB unpacked"),
+        ("a.raw", declared_in_evt3(1200), {"MOST_EVENTS": 1000}, "has 1,200 events"),
+        ("a.bs2", made.five_bytes(EVENTS), {"MOST_EVENTS": 100}, "at most 100 are read"),
+        ("a.aedat4", made.aedat4(EVENTS), {"MOST_EVENTS": 100}, "has 200 events"),
+    ],
+)
+def test_a_size_is_checked_before_memory_is_allocated(
+    name, content, limit, expected, tmp_path, monkeypatch
+):
+    for constant, value in limit.items():
+        monkeypatch.setattr(formats, constant, value)
+    (tmp_path / name).write_bytes(content)
+    assert len(content) < formats.MOST_BYTES
+    tracemalloc.start()
+    with pytest.raises(InputError, match=expected):
+        formats.read(tmp_path / name)
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert used < 10 << 20  # NumPy reports its arrays
 
 
 def said_of(path):

@@ -9,6 +9,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -16,17 +17,52 @@ import numpy as np
 from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError, needing_extra
 
-MOST_BYTES = 1 << 30
-"""Larger files, which are read whole, are refused."""
+MOST_BYTES, MOST_EVENTS = 1 << 30, 1 << 26
+"""Largest size of a file, unpacked, and most events of a recording, which is read whole."""
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """x, y, t and p of events, int64 `[N]` each."""
 
 
 def read(path: Path | zipfile.Path) -> Events:
     """Return the events in a file. Raises `InputError` without the file's name."""
-    if size_of(path) > MOST_BYTES:
-        raise InputError(f"larger than {MOST_BYTES / 1e6:,.0f} MB; cut it into shorter recordings")
-    return READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
+    _require_bytes(size_of(path))
+    events = READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
+    _require_few(len(events.t))
+    return events
+
+
+def _require_bytes(size: int) -> None:
+    """Raise `InputError` for more than `MOST_BYTES`."""
+    if size > MOST_BYTES:
+        raise InputError(
+            f"has {size / 1e6:,.0f} MB unpacked, and at most {MOST_BYTES / 1e6:,.0f} MB are read; "
+            f"cut it into shorter recordings"
+        )
+
+
+def _require_few(number: int) -> None:
+    """Raise `InputError` for more than `MOST_EVENTS`."""
+    if number > MOST_EVENTS:
+        raise InputError(
+            f"has {number:,} events, and at most {MOST_EVENTS:,} are read; cut it into shorter "
+            f"recordings"
+        )
+
+
+@contextmanager
+def _reading(content: bytes, kind: str) -> Iterator[None]:
+    """Turn the errors of a library, which are many, into `InputError`."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        # Panics of the library `aedat` are no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise InputError(
+            f"its {len(content):,} bytes cannot be read as {kind}, or are cut off ({error})"
+        ) from None
 
 
 def size_of(path: Path | zipfile.Path) -> int:
@@ -90,26 +126,27 @@ _NAMES = {
     "p": ("p", "pol", "polarity", "polarities", "on"),
 }
 """Column names in files."""
+_NUMBERS = "biuf"
+"""Kinds of data types that a column may have."""
 _AT_ONCE = 1000
 """Microseconds of a stream's events handed on together."""
 
 
 def _numpy(content: bytes) -> Events:
-    try:
+    with _reading(content, "a NumPy file"):
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
+        if not isinstance(loaded, np.ndarray):
+            _require_bytes(sum(member.file_size for member in loaded.zip.infolist()))
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    except Exception as error:  # NumPy raises many errors
-        raise InputError(
-            f"its {len(content):,} bytes cannot be read as a NumPy file ({error})"
-        ) from None
     if len(arrays) != 1:
         return _named(arrays)
     (array,) = arrays.values()
     if array.dtype.names:
         return _named({name: array[name] for name in array.dtype.names})
-    if array.ndim != 2 or array.shape[1] != 4:
+    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in _NUMBERS:
         raise InputError(
-            f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] is expected"
+            f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] of numbers is "
+            f"expected"
         )
     return _unnamed(array)
 
@@ -140,6 +177,8 @@ def _named(columns: dict[str, np.ndarray]) -> Events:
         if name is None:
             raise InputError(f"has no column {column}; it has {', '.join(columns) or 'none'}")
         events[column] = np.asarray(lower[name]).reshape(-1)
+        if events[column].dtype.kind not in _NUMBERS:
+            raise InputError(f"its column {name} holds {events[column].dtype}, and no numbers")
     if len({len(values) for values in events.values()}) > 1:
         lengths = ", ".join(f"{column} {len(values):,}" for column, values in events.items())
         raise InputError(f"its columns differ in length ({lengths})")
@@ -216,25 +255,23 @@ def of_lines(lines: Iterable[str]) -> Iterator[Events]:
 def _hdf5(content: bytes) -> Events:
     with needing_extra(("h5py",), "events"):
         import h5py
-    places: list[dict[str, np.ndarray]] = []
 
-    def look(_name: str, place: "h5py.Group | h5py.Dataset") -> None:
+    def look(_name: str, place: "h5py.Group | h5py.Dataset") -> dict[str, np.ndarray] | None:
         names = place if isinstance(place, h5py.Group) else place.dtype.names or ()
         known = {name.lower(): name for name in names}
         columns = [next((known[name] for name in row if name in known), "") for row in rows]
-        if all(columns):
-            places.append({name: place[name][()] for name in columns})
+        if not all(columns):
+            return None
+        is_group = isinstance(place, h5py.Group)
+        _require_bytes(sum(place[name].nbytes for name in columns) if is_group else place.nbytes)
+        return {name: place[name][()] for name in columns}
 
     rows = _NAMES.values()
-    try:
-        with h5py.File(io.BytesIO(content), "r") as file:
-            look("", file)
-            file.visititems(look)
-    except Exception as error:  # HDF5 stumbles in many ways
-        raise InputError(f"its {len(content):,} bytes cannot be read as HDF5 ({error})") from None
-    if not places:
+    with _reading(content, "HDF5"), h5py.File(io.BytesIO(content), "r") as file:
+        columns = look("", file) or file.visititems(look)
+    if not columns:
         raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
-    return _named(places[0])
+    return _named(columns)
 
 
 # ---- iniVation: AEDAT 2.0 of DVS128 and DAVIS, 3.1, and 4 by the library `aedat`
@@ -340,24 +377,21 @@ def _aedat4(content: bytes) -> Events:
     with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
         file.write(content)
     path = Path(file.name)
+    num_events, parts = 0, []
     try:
-        decoder = aedat.Decoder(path)
-        streams = decoder.id_to_stream()
-        chosen = next((key for key, stream in streams.items() if stream["type"] == "events"), None)
-        if chosen is None:
-            raise InputError("has no stream of events")
-        parts = [
-            packet["events"]
-            for packet in decoder
-            if packet["stream_id"] == chosen and "events" in packet
-        ]
-    except (InputError, KeyboardInterrupt, SystemExit):
-        raise
-    # The library's panics are no Exception.
-    except BaseException as error:
-        raise InputError(
-            f"its {len(content):,} bytes cannot be read as AEDAT 4, or are cut off ({error})"
-        ) from None
+        with _reading(content, "AEDAT 4"):
+            decoder = aedat.Decoder(path)
+            streams = decoder.id_to_stream()
+            chosen = next(
+                (id for id, stream in streams.items() if stream["type"] == "events"), None
+            )
+            if chosen is None:
+                raise InputError("has no stream of events")
+            for packet in decoder:
+                if packet["stream_id"] == chosen and "events" in packet:
+                    num_events += len(packet["events"])
+                    _require_few(num_events)
+                    parts.append(packet["events"])
     finally:
         path.unlink()
     none = np.empty(0, [("t", "u8"), ("x", "u2"), ("y", "u2"), ("on", "?")])
@@ -507,7 +541,10 @@ def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    row, bit = np.nonzero((words[:, None] >> np.arange(bits)) & 1)
+    lanes = words.astype("<u4").view(np.uint8).reshape(-1, 4)
+    is_set = np.unpackbits(lanes, axis=1, count=bits, bitorder="little")
+    _require_few(int(np.count_nonzero(is_set)))
+    row, bit = np.nonzero(is_set)
     return row, bit
 
 
