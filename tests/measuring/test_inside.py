@@ -10,10 +10,11 @@ from torch import nn
 
 from made_models import Tutorial, louder, make, make_recorded
 from spikeduel import energy
+from spikeduel.measuring import inside
 from spikeduel.measuring.costing import cost
 from spikeduel.measuring.inside import attribution, chosen, look_inside, pictures
 from spikeduel.networks.foreign import Foreign, calling_of
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, neurons_watched
 from spikeduel.spiking import kernels
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.random_keys import RandomKeys
@@ -161,6 +162,40 @@ def test_a_network_without_spikes_shows_what_its_layers_give_to_the_next(image):
     )
     assert not view.layers
     assert (view.decided, view.spikes, len(view.joules)) == (None, None, 1)
+
+
+def test_maps_have_the_numbers_of_their_layers_and_say_what_they_are(image, monkeypatch):
+    # The recipe chip: average pooling between convolution and neurons, and before the last layer.
+    network = {"width": 4, "pooling": "avg"}
+    lif = network | {"neuron": "lif", "threshold": 0.01}
+    spiking = make("vgg-lif", family="snn", network=lif, encoding="direct", num_steps=3)
+    other = make("vgg-relu", network=network)
+    with neurons_watched(spiking.module.eval()) as watched:
+        spiking.predict(image[None])
+    spikes = [spk[:, 0] for _, spk, _ in watched.values()]
+    numbers = []
+    for relu in other.module.neurons:
+        relu.register_forward_hook(lambda layer, inputs, output: numbers.append(output))
+    other.predict(image[None])
+
+    views = look_inside({"spiking": spiking, "other": other}, image).models
+
+    expected = [(number, True) for number in range(1, len(spikes) + 1)]
+    assert len(expected) > 2
+    assert [(layer.number, True) for layer in views[0].layers] == expected
+    for view, outputs, of_spikes in zip(views, (spikes, numbers), (True, False), strict=True):
+        assert [(one.number, one.of_spikes) for one in view.activations] == [
+            (number, of_spikes) for number, _ in expected
+        ]
+        for one, output in zip(view.activations, outputs, strict=False):
+            assert one.maps.shape[2:] == output.shape[-2:]
+            assert one.maps.high == pytest.approx(float(output.max()))
+            assert (one.maps.bits == 1) is of_spikes
+    # Layers that are left out leave a gap.
+    monkeypatch.setattr(inside, "MOST_LAYERS", 2)
+    for view in look_inside({"spiking": spiking, "other": other}, image).models:
+        assert [one.number for one in view.activations] == [1, len(spikes)]
+        assert not view.layers or [layer.number for layer in view.layers] == [1, len(spikes)]
 
 
 @pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru", "vgg-sum"])

@@ -101,6 +101,10 @@ def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_pat
         assert step.inner_text() == "step 6 of 6"
         page.locator(".sdi svg").first.hover()
         assert page.locator(".sdi-tip").inner_text().startswith("step ")
+        maps = page.locator(".sdi-part", has=page.get_by_role("heading", name="Feature maps"))
+        titles = [part.locator("p").all_inner_texts()[0] for part in maps.all()]
+        assert titles[0] == "layer 1, spikes: its 12 numbers"
+        assert titles[1].startswith("layer 1, activations: 6 of 16 channels")
 
 
 def test_in_a_browser_a_phone_shows_it_without_sideways_scrolling(image, tmp_path, running):

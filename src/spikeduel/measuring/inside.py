@@ -4,6 +4,7 @@ by step, energy so far, and pixels that spoke for the answer.
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.costs import Range
 from spikeduel.results.words.costs import MEMORY_TITLES
 from spikeduel.spiking import ConstantInput, as_sequence
-from spikeduel.spiking.neurons import ReLU
+from spikeduel.spiking.neurons import Neuron, ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
@@ -64,13 +65,15 @@ class Membrane(Frozen):
 
 
 class SpikingLayer(Frozen):
-    """A layer of spiking neurons, of `shape`.
+    """A layer of spiking neurons, of `shape`; `number`: its place among all layers of neurons, from
+    1.
 
     `spikes`: at each of T steps. `shown`: places of neurons, from busy to still, or those of the
     classes (`of_classes`); `raster`: their bits `[N, T]`, packed.
     """
 
     name: str
+    number: int
     shape: list[int]
     spikes: list[int]
     shown: list[int]
@@ -89,8 +92,12 @@ class SpikingLayer(Frozen):
 class Activations(Frozen):
     """The strongest of a layer's `channels`, `[N, C, H, W]`, N = 1 or the time steps. Without
     places, a map row by row.
+
+    `number`: as of a `SpikingLayer`; `of_spikes`: True for the output of spiking neurons.
     """
 
+    number: int
+    of_spikes: bool
     channels: int
     maps: Pictures
 
@@ -322,19 +329,27 @@ class _Answer:
             return x[0].unflatten(0, (binning.num_frames, -1)) if binning else x
         return x[:, 0]
 
-    def _layers(self, classes: list[int]) -> list[SpikingLayer]:
+    @cached_property
+    def _numbered(self) -> list[tuple[int, str, Neuron]]:
+        """Return number, name and module of each layer of neurons, in the order of computation."""
         modules = dict(self.model.module.named_modules())
-        names = [
-            name for name in self.neurons if not isinstance(modules[name], ReLU | PooledCounts)
-        ]
-        layers = []
-        for name in _evenly(names, MOST_LAYERS):
+        layers = [(name, modules[name]) for name in self.neurons]
+        neurons = [place for place in layers if not isinstance(place[1], PooledCounts)]
+        return [(number, *place) for number, place in enumerate(neurons, 1)]
+
+    def _is_of_classes(self, name: str) -> bool:
+        """Return True for the last layer of neurons, if it has one for each class."""
+        shape = as_sequence(self.neurons[name][1]).shape[2:]
+        return name == list(self.neurons)[-1] and shape == (len(self.model.card.classes),)
+
+    def _layers(self, classes: list[int]) -> list[SpikingLayer]:
+        layers, spiking = [], [place for place in self._numbered if not isinstance(place[2], ReLU)]
+        for number, name, neuron in _evenly(spiking, MOST_LAYERS):
             spk, mem = (
                 as_sequence(tensor)[:, 0].float().cpu().numpy() for tensor in self.neurons[name][1:]
             )
             shape, fired = list(spk.shape[1:]), spk.reshape(len(spk), -1) > 0
-            of_classes = name == list(self.neurons)[-1] and shape == [len(self.model.card.classes)]
-            if of_classes:
+            if of_classes := self._is_of_classes(name):
                 shown = classes
                 watched = sorted(classes, key=lambda k: -self.probabilities[-1, k])[:MOST_MEMBRANES]
             else:
@@ -344,13 +359,14 @@ class _Answer:
                 Membrane(
                     neuron=k,
                     potential=_short(mem.reshape(len(mem), -1)[:, k]),
-                    threshold=_threshold(modules[name], shape, k, fired[:, k]),
+                    threshold=_threshold(neuron, shape, k, fired[:, k]),
                 )
                 for k in watched
             ]
             layers.append(
                 SpikingLayer(
                     name=name,
+                    number=number,
                     shape=shape,
                     spikes=fired.sum(1).tolist(),
                     shown=shown,
@@ -362,15 +378,29 @@ class _Answer:
         return layers
 
     def _activations(self) -> list[Activations]:
+        """Return maps of the layers of neurons; of a network without any, what its layers get."""
+        if self._numbered:
+            return [
+                _strongest(
+                    as_sequence(self.neurons[name][1])[:, 0], number, not isinstance(neuron, ReLU)
+                )
+                for number, name, neuron in _evenly(self._numbered, MOST_LAYERS)
+                if not self._is_of_classes(name)
+            ]
         num_steps = self.model.card.num_steps or len(self._input())
-        kept: dict[int, Tensor] = {}
-        for calls in self.inputs.values():
+        kept, seen, num_layers = dict[int, Tensor](), set[int](), 0
+        for layer, calls in self.inputs.items():
             # A foreign network is called for each step.
             by_step = len(calls) >= num_steps > 1 == len(calls[-1])
             x = torch.cat(calls[-num_steps:]) if by_step else calls[-1]
-            if x.dim() in (2, 4) and len(x) in (1, num_steps):
-                kept.setdefault(id(calls[-1]), x)
-        return [_strongest(x) for x in _evenly(list(kept.values())[1:], MOST_LAYERS)]
+            fits = x.dim() in (2, 4) and len(x) in (1, num_steps) and id(calls[-1]) not in seen
+            # Of a layer, maps rather than their means, and behind a pooling that follows it at once.
+            if fits and (x.dim() == 4 or num_layers not in kept):
+                kept[num_layers] = x
+            seen.add(id(calls[-1]))
+            num_layers += isinstance(layer, nn.Conv2d | nn.Linear)
+        layers = list(enumerate(kept.values()))[1:]
+        return [_strongest(x, number, False) for number, x in _evenly(layers, MOST_LAYERS)]
 
 
 def _threshold(
@@ -393,8 +423,9 @@ def _threshold(
     return _short(level + gain * adaptation) if np.isfinite(level) else None
 
 
-def _strongest(x: Tensor) -> Activations:
+def _strongest(x: Tensor, number: int, of_spikes: bool) -> Activations:
     """Return the channels of `x` `[N, C, H, W]` with the highest mean, in order."""
+    x = x if x.dim() == 4 else x.flatten(1)
     count = x.shape[1]
     if x.dim() == 2:
         side = math.isqrt(count - 1) + 1
@@ -402,7 +433,12 @@ def _strongest(x: Tensor) -> Activations:
     maps = x.float()
     strength = maps.abs().mean((0, 2, 3))
     best = strength.argsort(descending=True, stable=True)[:MOST_CHANNELS].sort().values
-    return Activations(channels=count, maps=pictures(maps[:, best], MAP_BYTES))
+    return Activations(
+        number=number,
+        of_spikes=of_spikes,
+        channels=count,
+        maps=pictures(maps[:, best], MAP_BYTES),
+    )
 
 
 def _short(values: Any) -> list[float]:

@@ -212,7 +212,7 @@ globalThis.spikeduelInside = (() => {
           if (layer.of_classes) chart.append(make("text", place, data.classes[k].slice(0, 13)));
         });
         const rates = layer.spikes.map((each, time) => mark(time, tops[number + 1] - 3, (-10 * each) / most));
-        const name = layer.of_classes ? "neurons of classes" : `layer ${number + 1}, ${layer.shape.join("×")}`;
+        const name = layer.of_classes ? "neurons of classes" : `layer ${layer.number}, ${layer.shape.join("×")}`;
         updates.push(() => {
           const now = at(layer.spikes, step);
           label.textContent = `${name}: ${whole(now)} spiked (${percent(now / sizes[number], 1)})`;
@@ -227,14 +227,14 @@ globalThis.spikeduelInside = (() => {
       tell(chart, (share, down) => {
         const number = within(tops.findLastIndex((top) => down * tops.at(-1) >= top), sizes.length), time = when(share);
         const spiked = `${whole(model.layers[number].spikes[time])} of ${whole(sizes[number])} neurons spiked`;
-        return `${word} ${time + 1}, layer ${number + 1}: ${spiked}`;
+        return `${word} ${time + 1}, layer ${model.layers[number].number}: ${spiked}`;
       }, when);
       const caption = "A row is a neuron, from busy to still; a mark is a spike. Grey bars: spikes of the whole layer.";
       return part("Spikes by layer", caption, chart);
     }
 
     function membranesOf(model) {
-      const layers = model.layers.map((layer, number) => {
+      const layers = model.layers.map((layer) => {
         const named = layer.membranes.map(({ neuron, potential }, k) => {
           const known = layer.of_classes && data.classes[layer.shown.indexOf(neuron)];
           return { name: known || `neuron ${whole(neuron + 1)}`, values: potential, look: `c${k}` };
@@ -243,7 +243,7 @@ globalThis.spikeduelInside = (() => {
         if (threshold) named.push({ name: "threshold", values: threshold, look: "dashed" });
         const values = named.flatMap((each) => each.values), low = Math.min(...values, 0);
         const high = Math.max(...values, low + 0.01);
-        const title = layer.of_classes ? "neurons of classes" : `layer ${number + 1}`;
+        const title = layer.of_classes ? "neurons of classes" : `layer ${layer.number}`;
         const chart = lines(`membranes, ${title}`, named, low, high, (value) => `${+value.toFixed(2)}`);
         return make("details", {}, make("summary", {}, title), ...chart);
       });
@@ -252,8 +252,8 @@ globalThis.spikeduelInside = (() => {
     }
 
     function mapsOf(model) {
-      const rows = model.activations.map((layer, number) => {
-        const maps = opened(layer.maps), label = `layer ${number + 1}`;
+      const rows = model.activations.map((layer) => {
+        const maps = opened(layer.maps), label = `layer ${layer.number}, ${layer.of_spikes ? "spikes" : "activations"}`;
         const canvases = Array.from({ length: maps.channels }, (_, c) => {
           const inks = (n, y, x) => Array(3).fill(255 * maps.share(n, c, y, x));
           return picture(maps, `${label}, map ${c + 1}`, inks, (n, y, x) => +maps.value(n, c, y, x).toPrecision(3));
@@ -262,8 +262,7 @@ globalThis.spikeduelInside = (() => {
         const size = maps.channels > 1 ? some : `its ${whole(layer.channels)} numbers`;
         return make("div", {}, make("p", {}, `${label}: ${size}`), make("div", { class: "sdi-maps" }, ...canvases));
       });
-      const title = model.layers.length ? "Spikes as maps" : "Activations";
-      return part(title, "The strongest channels of each layer, as the next one gets them. Bright: more.", ...rows);
+      return part("Feature maps", "The strongest channels of each layer. Bright: more.", ...rows);
     }
 
     const panels = data.models.map((model) => {
