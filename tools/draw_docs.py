@@ -1,14 +1,15 @@
-"""Draw the figures of docs/spiking.md into docs/figures/: a neuron, rate encoding, rates and a
-ReLU, surrogates.
+"""Draw the figures of the README and of docs/spiking.md into docs/figures/: the finding, a neuron,
+rate encoding, rates and a ReLU, surrogates.
 
     python tools/draw_docs.py              # all of these
-    python tools/draw_docs.py report.html  # the README's picture: a report's answer, by a browser
+    python tools/draw_docs.py report.html  # a report's first screen, photographed by a browser
 """
 
 import shutil
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -16,11 +17,17 @@ from matplotlib.figure import Figure
 
 import spikeduel as sd
 from spikeduel import reporting
-from spikeduel.reporting.charts import INK, OTHER_COLOURS, QUIET, SPIKING_COLOURS
+from spikeduel.reporting import costs
+from spikeduel.reporting.charts import ACCURACY, FAINT, INK, OTHER_COLOURS, QUIET, SPIKING_COLOURS
+from spikeduel.results.costs import Family
+from spikeduel.results.frontier import Frontier
+from spikeduel.results.words.frontier import by_family, times, whole
 from spikeduel.spiking.encoders import rate
 from spikeduel.spiking.neurons import IF
+from spikeduel.system.typed import read_json
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
+FRONTIER = FIGURES.parents[1] / "benchmarks" / "results" / "frontier.json"
 STEPS = 60
 SMALL, DPI = 8.5, 130
 """Font size in points, and dots an inch."""
@@ -46,6 +53,67 @@ def quiet(axes: Axes, title: str = "", x: str = "", y: str = "") -> Axes:
 def save(figure: Figure, name: str) -> None:
     """Write `figure` as a PNG into the docs."""
     figure.savefig(FIGURES / name, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+
+
+def finding() -> None:
+    """Accuracy against inference time and energy on Fashion-MNIST; an arrow leads from the CNN to
+    the SNN at the highest accuracy that both reach.
+    """
+    found = msgspec.convert(read_json(FRONTIER, dict)["fashion-mnist"]["frontier"], Frontier)
+    at, kinds = found.pairs[0].at[0], found.accountings
+    colours = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
+    titles: dict[Family, str] = {
+        "measured": "Inference time on a CPU",
+        "memory": "Energy with memory access (estimate)",
+    }
+    level, ratios = 100 * at.accuracy, {name: whole(by_family(at)[name]) for name in titles}
+    figure = new_figure(3.9)
+    for axes, (family, title) in zip(
+        figure.subplots(1, 2, sharey=True), titles.items(), strict=True
+    ):
+        of_family = {name: kind for name, kind in kinds.items() if kind.family == family}
+        chart = costs.frontier(msgspec.structs.replace(found, accountings=of_family), colours)
+        quiet(axes, title, x="cost relative to the full-size 8-bit CNN")
+        axes.set(xscale="log", ylim=(87, 95))
+        axes.xaxis.set_major_formatter("{x:g}×")
+        axes.grid(axis="y", color=FAINT, linewidth=0.7)
+        ends = []
+        for marks in chart.panels[0].marks:
+            x, y = (
+                np.array([row[column] for row in marks.rows], float)
+                for column in (chart.panels[0].x.column, ACCURACY)
+            )
+            if marks.kind == "line":
+                axes.plot(x, y, color=marks.look.colour, linewidth=1.2)
+                ends.append(np.interp(level, y, x))
+            elif marks.kind == "points":
+                shape = "s" if marks.look.shape == "square" else "o"
+                label = "CNN" if shape == "s" else "SNN"
+                axes.plot(x, y, shape, color=marks.look.colour, markersize=4, label=label)
+        spiking, other = ends
+        axes.annotate(
+            "", (spiking, level), (other, level), arrowprops={"arrowstyle": "->", "color": INK}
+        )
+        axes.annotate(
+            f"{times(ratios[family])} times",
+            (np.sqrt(spiking * other), level - 0.12),
+            ha="center",
+            va="top",
+            fontsize=SMALL,
+            weight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        )
+    left, right = figure.axes
+    left.set_ylabel("test accuracy, %", fontsize=SMALL, color=INK)
+    right.legend(loc="lower right", frameon=False, fontsize=SMALL, labelcolor=INK)
+    figure.suptitle(
+        f"Fashion-MNIST at {level:.0f} % accuracy: the SNN takes {times(ratios['measured'])} "
+        "times as long as the CNN",
+        fontsize=SMALL + 2,
+        weight="bold",
+        color=INK,
+    )
+    save(figure, "finding.png")
 
 
 def neuron() -> None:
@@ -143,5 +211,5 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         answer(Path(sys.argv[1]))
     else:
-        for draw in (neuron, encoding, rates, surrogates):
+        for draw in (finding, neuron, encoding, rates, surrogates):
             draw()
