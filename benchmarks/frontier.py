@@ -297,11 +297,10 @@ def command(name: str, entry: dict[str, Any]) -> str:
 
 
 def summary(sets: dict[str, Any]) -> Iterator[str]:
-    """Yield a line for each kind of cost: its labels, with the accuracies of the data sets and the
-    number of accountings that show them; the range of ratios where no interval was measured.
+    """Yield a line for each kind of cost: its labels, with the accuracies of the data sets; the
+    range of ratios where no interval was measured.
     """
-    for family, title in (TITLES | {"measured": "in CPU time"}).items():
-        title = title[0].upper() + title[1:]
+    for family, title in TITLES.items():
         costs_there = [
             (ratios, pair, (name, at.accuracy))
             for name, entry in sets.items()
@@ -309,28 +308,21 @@ def summary(sets: dict[str, Any]) -> Iterator[str]:
             for at in pair.at
             if (ratios := by_family(at).get(family))
         ]
-        labels = grouped((label(ratios, pair), place) for ratios, pair, place in costs_there)
-        if {shown.word for shown in labels} == {"no interval"}:
-            ratios_there = [ratio for ratios, _, _ in costs_there for ratio in ratios]
-            yield f"{title}: {times(whole(ratios_there))} as measured, without intervals."
-            continue
-        by_word = grouped(
-            (shown.word, (shown.detail, grouped(places))) for shown, places in labels.items()
-        )
-        parts = []
-        for word, details in sorted(by_word.items()):
-            told = [
-                f"{detail}{': ' if detail else ''}"
-                + listed(
-                    [
-                        f"{name} at {listed([tenths(one) for one in accuracies])} %"
-                        for name, accuracies in places.items()
-                    ]
-                )
-                for detail, places in details
-            ]
-            parts.append(f"{word} ({'; '.join(told)})")
-        yield f"{title}: {'; '.join(parts)}."
+        places = grouped((label(ratios, pair), place) for ratios, pair, place in costs_there)
+        parts = [
+            f"{shown}: "
+            + listed(
+                [
+                    f"{name} at {listed([tenths(one) for one in accuracies])} %"
+                    for name, accuracies in grouped(there).items()
+                ]
+            )
+            for shown, there in sorted(places.items())
+        ]
+        if places.keys() == {"no interval"}:
+            every = [ratio for ratios, _, _ in costs_there for ratio in ratios]
+            parts = [f"{times(whole(every))} as measured, without intervals"]
+        yield f"{title[0].upper()}{title[1:]}: {'; '.join(parts)}."
 
 
 def break_even(sets: dict[str, Any]) -> list[list[str]]:

@@ -22,7 +22,7 @@ from spikeduel.energy import accounting
 from spikeduel.results.columns import tenths
 from spikeduel.results.costs import Family, Range
 from spikeduel.results.frontier import EqualAccuracy, Frontier, FrontierPair, RatioResult
-from spikeduel.results.words.frontier import Label, by_family, highest, label, times, whole
+from spikeduel.results.words.frontier import by_family, highest, label, times, whole
 from spikeduel.results.words.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
@@ -144,7 +144,7 @@ class EqualCost:
 
     accuracy: float
     ratio: Range
-    label: Label
+    label: str
     counts: dict[RatioResult, int]
 
 

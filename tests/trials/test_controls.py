@@ -3,6 +3,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,11 +36,13 @@ from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
     Anytime,
     Classification,
+    Confidences,
     ControlResult,
     Epoch,
     LabelConfidences,
     Latency,
     MissingControl,
+    Score,
     Times,
 )
 from spikeduel.results.words import frontier
@@ -231,6 +234,34 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     assert {path.name for path in (tmp_path / "store").iterdir()} == kept
 
 
+@pytest.mark.parametrize(("name", "expected"), [("8_bits", 1 / 3), ("relu_twin", 0.9)])
+def test_members_are_ranked_by_validation_in_float32(name, expected):
+    """Training has validated in another precision, which is what other controls keep."""
+    confidences = Confidences(given=[0.5] * 3, best=[1, 1, 0], highest=[0.5] * 3)
+    measured = {
+        "classification": classified(["a", "b"], np.array([0, 1]), np.array([0, 1])),
+        "label_confidences": LabelConfidences(validation=confidences, test=confidences),
+        "operations": Counted(operations=None),
+    }
+    record = SimpleNamespace(
+        key="key",
+        status="done",
+        settings={"training": {}, "network": {}, "num_steps": 1},
+        parameters=10,
+        history=[],
+        epoch_seconds=[],
+        best=SimpleNamespace(validation=Score(accuracy=0.9, loss=0.1)),
+    )
+    context = SimpleNamespace(
+        control=(controls.MEMBERS | controls.CONTROLS)[name],
+        store=SimpleNamespace(measure=lambda key, measure, kind: measured[measure]),
+        prepared=SimpleNamespace(labels=[0, 1, 0, 1]),
+        trial=SimpleNamespace(split=SimpleNamespace(val=np.array([1, 2, 3]))),
+    )
+    _, entry = controls._trained(context, record, None)
+    assert entry["val_accuracy"] == pytest.approx(expected)
+
+
 def test_few_bits_of_weights_leave_sums_of_spikes_their_bits():
     counted = made_operations.spiking()
     layers = [structs.replace(counted.layers[0], input="spikes", input_bits=3)]
@@ -292,12 +323,12 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
         for name, control in trial.controls.items()
     }
     commands = frontier.early_exits(results)
-    assert {title for title, _ in commands} <= members.keys()
+    assert {title for title, *_ in commands} <= members.keys()
     # Which of them have a threshold depends on the last digits of these short trainings.
-    exits = [members[title][2] for title, _ in commands]
+    exits = [members[title][2] for title, *_ in commands]
     assert any(control.early for control in exits)
     assert any(control.in_time for control in exits)
-    for title, command in commands:
+    for title, command, _ in commands:
         asked = [*shlex.split(command.replace("IMAGE", "."))[1:], "--json", "-q"]
         done = CliRunner().invoke(app, asked)
         assert done.exit_code == 0, done.output

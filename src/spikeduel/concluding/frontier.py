@@ -296,13 +296,13 @@ def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float
     """Return the measured seconds of an answer by shape: the least, for the bits of weights change
     nothing on this machine, and other work only adds.
     """
-    times: dict[tuple[int | None, int | None], float] = {}
-    for trial in trials:
-        for result in trial.controls.values():
-            if result.member and result.operations and result.one_image_ms:
-                seconds = result.one_image_ms / 1e3
-                times[_shape(result)] = min(seconds, times.get(_shape(result), seconds))
-    return times
+    times = grouped(
+        (_shape(result), result.one_image_ms / 1e3)
+        for trial in trials
+        for result in trial.controls.values()
+        if result.member and result.operations and result.one_image_ms
+    )
+    return {shape: min(seconds) for shape, seconds in times.items()}
 
 
 def _shape(result: ControlResult) -> tuple[int | None, int | None]:
@@ -358,12 +358,14 @@ def at_equal_accuracy(
         for name, kind in accountings.items()
         for side in (spiking, others)
     )
-    starts: dict[Family, float] = {}
-    tops: dict[Family, float] = {}
-    for kind, curves in ends.items():
-        starts[kind] = max(start for start, _, _ in curves)
-        often, measured = (min(curve[place] for curve in curves) for place in (1, 2))
-        tops[kind] = min(measured, max(often, starts[kind]))
+    starts = {kind: max(start for start, _, _ in curves) for kind, curves in ends.items()}
+    tops = {
+        kind: min(
+            *(best for _, _, best in curves),
+            max(starts[kind], min(often for _, often, _ in curves)),
+        )
+        for kind, curves in ends.items()
+    }
     highest = math.floor(min(tops.values()) / STEP + ROUNDING)
     levels = [round(STEP * (highest - below), 3) for below in BELOW]
     late = {family for family, start in starts.items() if levels[0] < start <= tops[family]}

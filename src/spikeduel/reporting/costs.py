@@ -409,8 +409,8 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
             members = [member for member in found.members if member.contender == contender]
             rows = [_relative(member, usual, list(kinds)) for member in members]
             look = Look(colours[contender], size=5)
-            look = look if members[0].spiking else replace(look, shape="square")
-            marks += _curve(rows, look, stored=family == "size")
+            shaped = look if members[0].spiking else replace(look, shape="square")
+            marks += _curve(rows, shaped, stored=family == "size")
         x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
         y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=below_best)
         title = FAMILY_TITLES[family] if others else title

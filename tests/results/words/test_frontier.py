@@ -7,6 +7,7 @@ from msgspec import structs
 
 import made_costs
 from made_trials import results, trial
+from spikeduel.results.columns import text_rows
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import (
     BreakEven,
@@ -17,13 +18,14 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.trials import EarlyAnswers, InTime
 from spikeduel.results.words.frontier import (
+    RATIOS,
     at_equal_accuracy,
     early_exits,
-    end_of,
     even_rate,
     frontier,
     label,
     loss_of_exits,
+    titles,
 )
 from spikeduel.settings.recipes import baseline
 
@@ -148,7 +150,7 @@ def test_early_exits_chosen_on_few_images_say_what_they_lose(results):
     assert "Early exits" not in told(1500)
 
 
-def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
+def test_a_sentence_has_the_range_of_each_cost_and_its_label():
     ratios = [
         ratio("other", "memory", 1.98, 15.8),
         ratio("spiking", low=0.53, high=0.6),
@@ -164,10 +166,11 @@ def test_a_sentence_has_the_range_of_each_family_and_what_it_shows():
         at=[EqualAccuracy(accuracy=0.99, ratios=ratios, cheapest=cheapest)],
     )
     assert at_equal_accuracy(pair) == (
-        "At 99.0 % accuracy, lif takes 2 to 16 times the energy of relu with memory on "
-        "both sides (more), 0.53 to 4.2 by arithmetic alone (contradict, 1 less, 1 more), 0.01 to "
-        "0.02 on named chips against a GPU, CPU or arithmetic alone (less), 3 times the operations or bits (more) and 6 times the bytes of weights (more). "
-        "Cheapest of those that reach it, by most costs: lif (4 bits) and relu (half the channels)."
+        "At 99.0 % accuracy, the costs of lif are these multiples of the costs of relu: energy with "
+        "memory on both sides 2 to 16, more; energy by arithmetic alone 0.53 to 4.2, contradict (1 "
+        "less, 1 more); energy on named chips against a GPU, CPU or arithmetic alone 0.01 to 0.02, "
+        "less; operations or bits 3, more; bytes of weights 6, more. Cheapest of those that reach "
+        "it, by most costs: lif (4 bits) and relu (half the channels)."
     )
 
 
@@ -181,25 +184,15 @@ def test_a_family_that_begins_above_is_told_where_it_begins():
         ],
     )
     assert at_equal_accuracy(pair) == (
-        "At 94.0 % accuracy, lif takes 2 times the energy of relu by arithmetic alone (more) and "
-        "4 times the CPU time (more, at 97.0 %)."
+        "At 94.0 % accuracy, the costs of lif are these multiples of the costs of relu: energy by "
+        "arithmetic alone 2, more; CPU time 4, more, at 97.0 %."
     )
-    assert "4 times the GPU time (more" in at_equal_accuracy(pair, "GPU time")
 
 
-def test_energy_that_follows_operations_is_called_energy():
-    pair = FrontierPair(
-        spiking="lif",
-        other="relu",
-        at=[
-            EqualAccuracy(accuracy=0.96, ratios=[ratio("other", "operations", 3, 3)]),
-            EqualAccuracy(accuracy=0.94, ratios=[ratio("other", "memory", 2, 4)]),
-        ],
-    )
-    assert at_equal_accuracy(pair) == (
-        "At 96.0 % accuracy, lif takes 3 times the operations or bits of relu (more) and 2 to 4 "
-        "times the energy with memory on both sides (more, at 94.0 %)."
-    )
+@pytest.mark.parametrize(("device", "title"), [("cpu", "CPU time"), ("cuda", "GPU time")])
+def test_time_is_that_of_the_device(results, device, title):
+    there = structs.replace(results, environment={"device": device})
+    assert titles(there)["measured"] == title
 
 
 def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
@@ -213,8 +206,8 @@ def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
     )
     compared = structs.replace(results.comparison, frontier=found)
     said = frontier(structs.replace(results, comparison=compared))
-    assert "lif takes 0.01 times the energy of relu by arithmetic alone (less)" in said
-    assert "of net" not in said
+    assert "costs of relu: energy by arithmetic alone 0.01, less." in said
+    assert "costs of net" not in said
     assert (
         "lif beside net is not judged: net was hardly made cheaper, for its family lacks 2 of 3 "
         "networks."
@@ -245,5 +238,16 @@ def test_break_even_rates_over_ranges(low, high, said):
     assert even_rate(found) == said
 
 
-def test_an_interval_beyond_all_networks_says_whose():
-    assert (end_of(0.1234, "lif"), end_of(None, "lif")) == ("0.123", "lif not reached")
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (ratio(None), ["0.1", "9", "open"]),
+        (ratio("other"), ["0.1", "9", "relu"]),
+        (missed(), ["0.1", "lif not reached", "not testable"]),
+        (structs.replace(missed(0.9, 0.9), reached={}), ["–", "–", "no interval"]),
+    ],
+)
+def test_an_interval_without_an_end_says_why(found, said):
+    at = EqualAccuracy(accuracy=0.9, ratios=[found])
+    (row,) = text_rows(RATIOS, [(PAIR, at, found, "some")])
+    assert [row["95 % from"], row["to"], row["cheaper"]] == said

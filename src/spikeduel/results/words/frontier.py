@@ -2,7 +2,6 @@
 
 import statistics
 from collections import Counter
-from typing import NamedTuple
 
 from spikeduel.results.columns import Column, tenths, thousands
 from spikeduel.results.costs import FAMILIES, Family, Range
@@ -16,7 +15,7 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.run import Results
 from spikeduel.results.uncertainty import FEWEST_SEEDS
-from spikeduel.results.words.costs import FAMILY_TITLES, ratio
+from spikeduel.results.words.costs import ratio
 from spikeduel.results.words.numbers import (
     counted,
     duration,
@@ -32,7 +31,15 @@ FEW_VALIDATION = 300
 """Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
 FEW_FOR_EXITS = 1500
 """Validation images below which an early exit can lose more test accuracy than validation shows."""
-TITLES = FAMILY_TITLES | {"chip": "on named chips against a GPU, CPU or arithmetic alone"}
+TITLES: dict[Family, str] = {
+    "memory": "energy with memory on both sides",
+    "arithmetic": "energy by arithmetic alone",
+    "chip": "energy on named chips against a GPU, CPU or arithmetic alone",
+    "operations": "operations or bits",
+    "size": "bytes of weights",
+    "measured": "CPU time",
+}
+"""Names of costs."""
 FRONTIER: list[Column[Member]] = [
     Column("contender", lambda row: row.contender, is_text=True),
     Column("network", lambda row: row.title, is_text=True),
@@ -70,8 +77,8 @@ RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("accounting", lambda row: row[3], is_text=True),
     Column("counts", lambda row: row[2].family, is_text=True),
     Column("ratio", lambda row: row[2].ratio, ratio),
-    Column("95 % from", lambda row: end_of(row[2].low, row[0].other), is_text=True),
-    Column("to", lambda row: end_of(row[2].high, row[0].spiking), is_text=True),
+    Column("95 % from", lambda row: end_of(row[2], row[2].low, row[0].other), is_text=True),
+    Column("to", lambda row: end_of(row[2], row[2].high, row[0].spiking), is_text=True),
     Column(
         "cheaper",
         lambda row: {"less": row[0].spiking, "more": row[0].other}.get(
@@ -90,10 +97,12 @@ BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven, str]]] = [
 ]
 
 
-def end_of(interval_end: float | None, contender: str) -> str:
-    """Return an end of an interval; None is where redrawn networks of `contender` do not reach the
-    accuracy.
+def end_of(ratio_at: RatioAt, interval_end: float | None, contender: str) -> str:
+    """Return an end of the interval of a ratio; it has none if networks of `contender` do not reach
+    the accuracy in too many bootstrap samples.
     """
+    if ratio_at.result == "no interval":
+        return "–"
     return f"{contender} not reached" if interval_end is None else f"{interval_end:.3g}"
 
 
@@ -121,35 +130,25 @@ def whole(ratios: list[RatioAt]) -> Range:
     )
 
 
-class Label(NamedTuple):
-    """Result of the accountings of one kind of cost: a word, and how many of them show it."""
-
-    word: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.word} ({self.detail})" if self.detail else self.word
-
-
-def label(ratios: list[RatioAt], pair: FrontierPair) -> Label:
+def label(ratios: list[RatioAt], pair: FrontierPair) -> str:
     """Return "less" or "more" if some accountings show it and none the opposite; else
     "contradict", "open", or why all are "not testable".
     """
     results, number = Counter(one.result for one in ratios), len(ratios)
     less, more, untestable = results["less"], results["more"], results["not testable"]
     if less and more:
-        return Label("contradict", f"{less} less, {more} more")
+        return f"contradict ({less} less, {more} more)"
     if untestable == number:
         names = {"spiking": pair.spiking, "other": pair.other}
         reached = [(share, names[side]) for one in ratios for side, share in one.reached.items()]
         share, name = min(reached, default=(0.0, ""))
-        samples = f"{name} reaches it in {100 * share:.0f} of 100 bootstrap samples"
-        return Label("not testable", samples if reached else "")
-    if results["no interval"] == number:
-        return Label("no interval", "")
+        why = f" ({name} reaches it in {100 * share:.0f} of 100 bootstrap samples)"
+        return f"not testable{why if reached else ''}"
     details = [f"{less + more} of {number}"] if number > 1 else []
     details += [f"{untestable} not testable"] if untestable else []
-    return Label("less" if less else "more" if more else "open", ", ".join(details))
+    unclear = "no interval" if results["no interval"] else "open"
+    word = "less" if less else "more" if more else unclear
+    return f"{word} ({', '.join(details)})" if details else word
 
 
 def even_rate(found: BreakEven) -> str:
@@ -170,15 +169,14 @@ def times(bounds: Range) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def time_title(results: Results) -> str:
-    """Return "CPU time", or "GPU time" of networks on a GPU."""
-    return f"{'CPU' if (results.environment or {}).get('device', 'cpu') == 'cpu' else 'GPU'} time"
+def titles(results: Results) -> dict[Family, str]:
+    """Return the names of costs, with the time of the device that was timed."""
+    is_cpu = (results.environment or {}).get("device", "cpu") == "cpu"
+    return TITLES if is_cpu else TITLES | {"measured": "GPU time"}
 
 
-def at_equal_accuracy(pair: FrontierPair, time: str = "CPU time") -> str:
-    """Return the ratios at the highest accuracy that is compared, by each family of accountings at
-    the highest where it has any.
-    """
+def at_equal_accuracy(pair: FrontierPair, titles: dict[Family, str] = TITLES) -> str:
+    """Return the ratios of each family of accountings at the highest accuracy where it has any."""
     if not pair.at:
         return (
             f"No accuracy lies on the curves of both {pair.spiking} and {pair.other}: where one "
@@ -186,24 +184,18 @@ def at_equal_accuracy(pair: FrontierPair, time: str = "CPU time") -> str:
             "make curves longer."
         )
     at = pair.at[0]
-    told: list[str] = []
-    of_energy = "times the energy{} "
-    for family, (there, ratios) in highest(pair).items():
-        named = "" if told else f" of {pair.other}"
-        what = {
-            "operations": f"times the operations or bits{named}",
-            "measured": f"times the {time}{named}",
-            "size": f"times the bytes of weights{named}",
-        }
-        if family not in what:
-            what[family], of_energy = of_energy.format(named) + TITLES[family], ""
-        where = "" if there is at else f"at {per_cent(there.accuracy)}"
-        shown = ", ".join(filter(None, [*label(ratios, pair), where]))
-        told.append(f"{times(whole(ratios))} {what[family]} ({shown})")
+    costs = [
+        f"{titles[family]} {times(whole(ratios))}, {label(ratios, pair)}"
+        f"{'' if there is at else f', at {per_cent(there.accuracy)}'}"
+        for family, (there, ratios) in highest(pair).items()
+    ]
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
     by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
-    takes_so = f"At {per_cent(at.accuracy)} accuracy, {pair.spiking} takes {listed(told)}."
-    return takes_so + (by_most if cheapest else "")
+    multiples = (
+        f"At {per_cent(at.accuracy)} accuracy, the costs of {pair.spiking} are these multiples of "
+        f"the costs of {pair.other}: {'; '.join(costs)}."
+    )
+    return multiples + (by_most if cheapest else "")
 
 
 def frontier(results: Results) -> str:
@@ -238,8 +230,8 @@ def frontier(results: Results) -> str:
         *([few] if num_val < FEW_VALIDATION else []),
         *([loss_of_exits(found, num_val)] if num_val < FEW_FOR_EXITS else []),
     ]
-    time = time_title(results)
-    told = [hardly_cheaper(found, pair) or at_equal_accuracy(pair, time) for pair in found.pairs]
+    names = titles(results)
+    told = [hardly_cheaper(found, pair) or at_equal_accuracy(pair, names) for pair in found.pairs]
     return " ".join(filter(None, [*told, *reservations, took]))
 
 
@@ -307,8 +299,8 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
                     *(f"--then {file}" for file in then),
                     *(f"--own-code {code}" for code in results.experiment.own_code),
                 ]
-                lost = trial.controls[control.asks[-1]].accuracy - control.accuracy
                 title = f"{trial.contender}, {control.title}"
+                lost = trial.controls[control.asks[-1]].accuracy - control.accuracy
                 commands.append((title, " ".join(command), signed(lost)))
     return commands
 
