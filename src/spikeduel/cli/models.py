@@ -127,7 +127,8 @@ def predict(
             "--sure P",
             "Exit early: a spiking network answers after the first time step at which its highest "
             "probability, before calibration, reaches P. The report of `compare --frontier` has "
-            "commands with a P that costs no accuracy on validation images.",
+            "commands with a P that costs no accuracy on validation images, and what it costs on "
+            "test images.",
             min=0,
             max=1,
         ),

@@ -387,8 +387,8 @@ def load_model(
     """Return the model in a file, or a shipped one (`shipped.names`).
 
     No code runs but spikeduel's, and the user's `module:attribute` that `own_code` lists.
-    `precision` "bf16" is faster on some hardware, and changes a few labels in a thousand. Raises
-    `InputError`.
+    `precision` "bf16" is faster on some hardware, and changes up to a few labels in a hundred of a
+    spiking network. Raises `InputError`.
     """
     path = shipped.located(Path(path))
     if precision not in get_args(Precision):
