@@ -150,6 +150,8 @@ FAMILIES = strong(
     limit=300,
     seeds=2,
     device="cpu",
+    # Epochs are validated in the precision of the training, early exits are chosen in float32.
+    precision="32",
     frontier=True,
 )
 

@@ -289,7 +289,8 @@ def test_a_second_network_is_asked_by_calibrated_probabilities_of_four_digits(tm
     raw, _ = predict_files(first, [tmp_path], calibrated=False, sure=sure, then=then)
     for asked, row, in_raw, one, other in zip(asks, rows, raw, alone, of_second, strict=True):
         expected = other if asked else one
-        assert row["probabilities"] == expected["probabilities"]
+        # The second network gets fewer images at once, and a batch's size decides the rounding.
+        assert row["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
         assert row["calibrated"] is not asked
         assert in_raw["answered_by"] == row["answered_by"] == ("vgg-relu" if asked else "vgg-lif")
         assert (in_raw["label"], in_raw["calibrated"]) == (expected["label"], False)

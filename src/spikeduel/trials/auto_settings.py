@@ -48,6 +48,8 @@ MOVED_FROM = (1, 6, 30)
 ALIKE = 0.1
 """Share of images like a flipped, or moved, other one above which training does the same."""
 MOST_COMPARED = 4_000
+ROUNDING = 1e-3
+"""Difference between distances that rounding can make: an image is no nearer by less."""
 USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
 """Widths of networks. A large set gets the width, up to `WIDEST`, at which `FEW` epochs fit."""
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
@@ -261,7 +263,7 @@ def alike(
     def nearest(others: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cdist(as_is, others).masked_fill_(same, math.inf).min(1)
 
-    before, _ = nearest(as_is)
+    before = nearest(as_is)[0] - ROUNDING
     mirrored, whose = nearest(looks(some.flip(3).contiguous()))
     ways = (farthest(some.shape[2]), 0), (0, farthest(some.shape[3]))
     others = torch.stack([nearest(looks(moved(some, *way).contiguous()))[0] for way in ways])
