@@ -1,9 +1,10 @@
 # make compare: the main job, on the embedded data. make test: everything that is checked. make docs: the site.
+# make numeric: tests of numbers once more, as other processors round.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test checks pytest docs clean
+.PHONY: compare test checks pytest numeric docs clean
 
 compare: $(VENV)/.installed
 	$(BIN)/spikeduel compare
@@ -15,6 +16,13 @@ test: $(VENV)/.installed-dev
 
 pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+
+# With the instructions of an old processor, and with last bits that depend on the size of a batch.
+numeric: PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m numeric
+numeric: $(VENV)/.installed-dev
+	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
+		NUMBA_CPU_FEATURES= $(PYTEST)
+	$(PYTEST) --rounding
 
 checks: $(VENV)/.installed-dev
 	$(BIN)/mypy

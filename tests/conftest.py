@@ -23,6 +23,19 @@ import numpy as np
 import pytest
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--rounding", action="store_true", help="let the last bits of products depend on batch size"
+    )
+
+
+def pytest_configure(config):
+    if config.getoption("--rounding"):
+        import rounding
+
+        rounding.depends_on_batch_size()
+
+
 def pytest_collection_modifyitems(items):
     """Files that take longest first: processes that share the tests shall end together."""
     here = Path(__file__).parent

@@ -24,6 +24,8 @@ from spikeduel.system.errors import InputError
 from spikeduel.trials import evaluating
 from telling import Telling
 
+pytestmark = pytest.mark.numeric
+
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
 

@@ -13,6 +13,8 @@ from spikeduel.measuring.costing import operations
 from spikeduel.networks.models import Model
 from spikeduel.spiking.random_keys import RandomKeys
 
+pytestmark = pytest.mark.numeric
+
 IMAGES = torch.randint(
     0, 256, (60, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
 )

@@ -24,6 +24,8 @@ from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout
 
+pytestmark = pytest.mark.numeric
+
 
 def batches(num_images=40, size=16, shape=(1, 10, 10), seed=0):
     generator = torch.Generator().manual_seed(seed)

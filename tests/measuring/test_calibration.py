@@ -22,6 +22,8 @@ from spikeduel.networks.models import Model
 from spikeduel.results.trials import CalibrationBin
 from spikeduel.spiking.random_keys import RandomKeys
 
+pytestmark = pytest.mark.numeric
+
 
 def test_by_hand():
     # Confidences 0.5 (right), 0.62 and 0.65 (right, wrong: one bin, from 0.6 to 0.667), 0.9

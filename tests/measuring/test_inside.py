@@ -21,6 +21,8 @@ from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout
 from spikeduel.system.errors import InputError
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def image(random):

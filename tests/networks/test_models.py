@@ -10,6 +10,8 @@ from spikeduel.networks.models import Model, by_name
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
 
+pytestmark = pytest.mark.numeric
+
 
 @pytest.fixture
 def images(random):

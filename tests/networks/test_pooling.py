@@ -12,6 +12,8 @@ from spikeduel.networks.architectures import SmallCNN
 from spikeduel.networks.chains import join_layers, relu_of_max_pool_of_conv
 from spikeduel.spiking.kernels import cpu
 
+pytestmark = pytest.mark.numeric
+
 DTYPES = (torch.bfloat16, torch.float32)
 
 

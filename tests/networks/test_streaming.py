@@ -8,6 +8,8 @@ from spikeduel.networks.models import answers_to_recording, answers_to_stream
 from spikeduel.networks.preprocessing import Events
 from spikeduel.system.errors import InputError
 
+pytestmark = pytest.mark.numeric
+
 
 def chunks(events, size):
     """The events, so many at a time."""

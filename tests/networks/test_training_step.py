@@ -18,6 +18,8 @@ from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout
 
+pytestmark = pytest.mark.numeric
+
 P = (0.5, 0.3, 0.2)
 IMAGES = torch.tensor([0, 51], dtype=torch.uint8).view(2, 1, 1, 1)
 LABELS = torch.tensor([0, 2])

@@ -21,6 +21,8 @@ from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials import evaluating
 from synthetic_files import png_that_claims
 
+pytestmark = pytest.mark.numeric
+
 HOST = "http://127.0.0.1:8470"
 BINARY = {"content-type": serving.BODY}
 

@@ -13,6 +13,8 @@ from spikeduel.playing.table import MOST_STEPS, lay, takes
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
 
+pytestmark = pytest.mark.numeric
+
 LIF, RELU = "vgg-lif", "vgg-relu"
 
 

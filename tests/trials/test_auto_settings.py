@@ -205,6 +205,7 @@ def test_letters_are_not_flipped_nor_few_of_them_by_chance(num_train):
     assert fitted(experiment).rules.chosen == {"augmentation": "affine"}
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize(
     ("groups", "mirrored"),
     [(None, 1.0), (np.tile(np.arange(30), 2), 0.0)],

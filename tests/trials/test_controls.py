@@ -156,6 +156,7 @@ FAMILIES = strong(
 )
 
 
+@pytest.mark.numeric
 def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreported, monkeypatch):
     timed = []
 

@@ -34,6 +34,8 @@ from spikeduel.trials.evaluating import (
 from spikeduel.trials.store import Store, images_digest
 from telling import Telling
 
+pytestmark = pytest.mark.numeric
+
 EXPERIMENT = baseline(
     dataset="digits",
     hidden=32,
