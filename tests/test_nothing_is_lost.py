@@ -22,7 +22,7 @@ WRITTEN = [
     "label_confidences.json",
     "weight_shapes.json",
     "operations.json",
-    "anytime.json",
+    "by_step.json",
     "latency.json",
     "experiment.toml",
     "dense-snn-seed0.safetensors",

@@ -252,11 +252,18 @@ def test_predict_exits_early(finished, desk, picture, monkeypatch):
     network = load_model(snn)
     assert (late["num_steps"], late["calibrated"]) == (network.card.num_steps, True)
     assert late["probability"] == pytest.approx(whole["probability"], abs=1e-6)
-    assert (early["num_steps"], early["calibrated"]) == (1, False)
-    # It is the probability that P was compared with.
-    image = prepared_picture(picture, network.card.preprocessing)[None]
-    scores, _ = network.step(next(network.frames(image)))
-    assert early["probability"] == pytest.approx(float(scores.softmax(1).max()), abs=1e-6)
+    assert (early["num_steps"], early["calibrated"]) == (1, True)
+    # P is compared with the calibrated probability, which is printed, and with --raw as well.
+    image, steps, state = prepared_picture(picture, network.card.preprocessing)[None], [], None
+    for frame in network.frames(image):
+        scores, state = network.step(frame, state)
+        steps.append(float(network.confidence(scores, state.num_steps)))
+    assert early["probability"] == pytest.approx(steps[0], abs=1e-4)
+    for p in (round(steps[0] + 1e-4, 4), max(steps)):
+        num_steps = 1 + int(np.argmax(np.array(steps) >= p))
+        for options in ((), ("--raw",)):
+            (row,) = document("predict", snn, picture, "--sure", p, *options)
+            assert (row["num_steps"], row["calibrated"]) == (num_steps, not options)
     # A network that is sure enough answers alone, with the probabilities that are printed.
     just = math.floor(1e4 * whole["probability"]) / 1e4
     above = min(1.0, just + 2e-4)

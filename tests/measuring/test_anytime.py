@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from spikeduel.measuring.correctness import (
     CONFIDENCE,
     TOLERANCE,
     anytime,
+    chosen_threshold,
     classification,
     early_exit,
     most_lost,
@@ -144,6 +146,20 @@ def test_with_too_few_images_to_show_it_nobody_leaves():
     )
     assert (few.threshold, few.validation.most_lost, few.validation.fewest) == (None, 0, 1497)
     assert enough.threshold == pytest.approx(0.9)
+
+
+def test_without_a_bound_it_is_the_lowest_threshold_that_loses_nothing():
+    # Leaving at 0.9 loses the first image, at 0.8 it gains the second one, at 0.6 it loses two.
+    confidence = np.array([[0.9, 0.8, 0.6, 0.6]] * 2)
+    right = np.array([[0, 1, 0, 0], [1, 0, 1, 1]], bool)
+    validation = Running(right.astype(int), right, confidence)
+    assert chosen_threshold(validation) == (0.8, 0.0)
+    assert chosen_threshold(validation, is_bounded=True) == (None, 0.0)
+    # Where each threshold loses some, none is chosen.
+    assert chosen_threshold(Running(*(part[:, [0, 2, 3]] for part in astuple(validation)))) == (
+        None,
+        0.0,
+    )
 
 
 def running(random, num_images=2000, num_steps=12):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,28 @@ def test_a_temperature_changes_probabilities_and_no_label(temperature, images):
         scores, state = fitted.step(frame, state)
     np.testing.assert_allclose(fitted.probabilities(scores), probabilities, atol=1e-5)
     np.testing.assert_allclose(fitted.probabilities(scores, calibrated=False), raw, atol=1e-5)
+
+
+def test_after_some_of_the_steps_counts_of_spikes_are_calibrated_as_after_all():
+    rates, whole = torch.tensor([0.5, 0.25, 0.0]), make(temperature=2.0)
+    expected = (6 * rates / 2).softmax(0)
+    for num_steps in (1, 3, 6):
+        shares = whole.probabilities(num_steps * rates, num_steps=num_steps)
+        torch.testing.assert_close(shares, expected)
+        assert float(whole.confidence(num_steps * rates, num_steps)) == round(float(expected[0]), 4)
+    # All steps at once, and raw ones as they are.
+    steps = torch.tensor([1, 3, 6])
+    shares = whole.probabilities(steps[:, None] * rates, num_steps=steps)
+    torch.testing.assert_close(shares, expected.expand(3, 3))
+    raw = whole.probabilities(3 * rates, calibrated=False, num_steps=3)
+    torch.testing.assert_close(raw, (3 * rates).softmax(0))
+    # A mean over steps, and scores without a temperature, do not grow.
+    network = {"width": 4, "neuron": "lif"}
+    mean = make("vgg-lif", family="snn", network=network, encoding="direct", num_steps=6)
+    for model in (mean, make()):
+        torch.testing.assert_close(model.probabilities(rates, num_steps=3), rates.softmax(0))
+    mean.card = replace(mean.card, temperature=2.0)
+    torch.testing.assert_close(mean.probabilities(rates, num_steps=3), (rates / 2).softmax(0))
 
 
 def test_the_label_is_that_of_the_scores_where_probabilities_round_to_the_same(images):

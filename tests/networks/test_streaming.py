@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -30,21 +32,28 @@ def test_the_last_answer_to_a_recording_is_its_prediction(by):
     assert np.ptp([answer.probabilities[0] for answer in answers]) > 0
 
 
-def test_a_recording_is_answered_at_the_first_frame_at_which_the_network_is_sure():
+@pytest.mark.parametrize("temperature", [None, 0.5])
+def test_a_recording_is_answered_at_the_first_frame_at_which_the_network_is_sure(temperature):
     # Of a hundred events, it becomes surer with the frames.
     model, packed = of_recordings(), made.some_events(100, SENSOR, 50_000).packed()
+    model.card = replace(model.card, temperature=temperature)
     frames = model.card.preprocessing.binning.frames(
         packed, np.array([0, len(packed)]), np.array([0])
     )
-    answers = [one.probabilities for one in answers_to_recording(model, packed, calibrated=False)]
+    answers = [one.probabilities for one in answers_to_recording(model, packed)]
+    raw = [one.probabilities for one in answers_to_recording(model, packed, calibrated=False)]
     highest = [float(probabilities.max()) for probabilities in answers]
     stops = set()
     for threshold in (0.0, *(reached - 1e-4 for reached in highest), 1.0):
         sure = [step for step, reached in enumerate(highest) if reached >= threshold]
         step = sure[0] if sure else len(answers) - 1
-        probabilities, num_steps = model.predict_until_sure(frames[0], threshold, calibrated=False)
+        probabilities, num_steps = model.predict_until_sure(frames[0], threshold)
         assert num_steps == step + 1
         assert probabilities == pytest.approx(answers[step], abs=1e-6)
+        # The threshold is a calibrated probability, whichever ones are returned.
+        probabilities, num_steps = model.predict_until_sure(frames[0], threshold, calibrated=False)
+        assert num_steps == step + 1
+        assert probabilities == pytest.approx(raw[step], abs=1e-6)
         stops.add(num_steps)
     assert {1, 3, 5} <= stops
 

@@ -392,7 +392,7 @@ def _assert_steps_are_those_until_sure(store, trial, found):
         shorter = Model(model.module, replace(model.card, num_steps=step))
         own = cost(shorter, prepared.images[test[left == step]]).operations
         assert own.totals.acs.total == pytest.approx(counted.totals.acs.total)
-    by_step = store.measure(whole.key, "anytime", Anytime)
+    by_step = store.measure(whole.key, "by_step", Anytime)
     leaving = [one for one in by_step.early_exit.curve if one.threshold == exits.threshold]
     assert leaving[0].accuracy == pytest.approx(result.accuracy)
     assert np.array(leaving[0].exit_steps) / result.n == pytest.approx(np.array(exits.shares))

@@ -230,7 +230,7 @@ def test_every_measure_reaches_the_results():
         "calibration": calibration,
         "weight_shapes": WeightShapes(shapes={"w": [2, 3]}),
         "operations": Counted(operations=spiking()),
-        "anytime": ANYTIME,
+        "by_step": ANYTIME,
         "robustness-blur": CorruptedAccuracies(n=6, accuracies=[0.5, 0.5, 0.5, 0.25, 0.25]),
     }
     broken = {"own:measure": "it broke"}

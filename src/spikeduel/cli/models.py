@@ -125,10 +125,10 @@ def predict(
         float | None,
         option(
             "--sure P",
-            "Exit early: a spiking network answers after the first time step at which its highest "
-            "probability, before calibration, reaches P. The report of `compare --frontier` has "
-            "commands with a P that costs no accuracy on validation images, and what it costs on "
-            "test images.",
+            "Early exit: a spiking network stops at the first time step at which its highest "
+            "calibrated probability reaches P. The report of `compare --frontier` has commands "
+            "with a P that costs no accuracy on validation images, and what it costs on test "
+            "images.",
             min=0,
             max=1,
         ),
@@ -137,8 +137,8 @@ def predict(
         Path | None,
         option(
             "--then MODEL",
-            "With --sure P: MODEL answers where the highest calibrated probability of the first "
-            "network, after all its steps, is below P.",
+            "With --sure P: MODEL labels the images for which the highest calibrated probability "
+            "of the first network, after all its steps, is below P.",
         ),
     ] = None,
 ) -> None:

@@ -138,7 +138,8 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
     }
     outputs = {
         "scores": "[B, K]: those so far; the label is the index of the largest",
-        "probabilities": f"[B, K]: {probabilities_of(model.card)} after all steps",
+        "probabilities": f"[B, K]: {probabilities_of(model.card)} after all steps"
+        + ("; of counts after t of T steps it is t/T of that" if readout.grows else ""),
         **dict.fromkeys([f"{name}.next" for name in states], "the state for the next step"),
     }
     dim = torch.export.Dim("batch")
@@ -154,7 +155,8 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
         num_steps = held[-1] + 1
         scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
         neurons = [after[layer][key] for layer, key in places]
-        return [scores, model.probabilities(scores), *neurons, total, num_steps]
+        probabilities = model.probabilities(scores, num_steps=num_steps)
+        return [scores, probabilities, *neurons, total, num_steps]
 
     if is_direct:
         example = example.to(torch.uint8)

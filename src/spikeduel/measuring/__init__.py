@@ -53,5 +53,5 @@ MEASURES: dict[str, Measure] = {
     "label_confidences": Measure(label_confidences, LabelConfidences, on_validation=True),
     "weight_shapes": Measure(weight_shapes, WeightShapes),
     "operations": Measure(operations, Counted),
-    "anytime": Measure(anytime, Anytime, on_validation=True),
+    "by_step": Measure(anytime, Anytime, on_validation=True),
 }

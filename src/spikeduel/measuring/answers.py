@@ -26,7 +26,9 @@ COUNT_BITS = 8
 @dataclass(frozen=True, eq=False)
 class Running:
     """Answers to N images after each of T steps: `predicted` int64 and `right` bool `[T, N]`;
-    `confidence` float64 `[T, N]`, the highest probability so far.
+    `confidence` float64 `[T, N]`, the highest `Model.confidence` so far.
+
+    A second network is a second step, if it labels the images of which the first is not confident.
     """
 
     predicted: np.ndarray
@@ -195,10 +197,9 @@ def ask(
                 continue
             running = stepwise.running_scores(output).cpu()
             scores.append(running[-1])
-            # Float32 would round many probabilities of counts of spikes to 1.
-            highest, answer = running.double().softmax(2).max(2)
-            predicted.append(answer)
+            predicted.append(answer := running.argmax(2))
             right.append(answer == labels)
+            highest = model.confidence(running, torch.arange(1, len(running) + 1)[:, None])
             confidence.append(highest.cummax(0).values)
         running_answers = None
         if stepwise is not None:

@@ -73,12 +73,12 @@ def label_confidences(
 
     def confidences(part: Iterable[Any]) -> Confidences:
         answers = answers_of(model, part)
-        probabilities = model.probabilities(answers.scores.double(), calibrated=True).numpy()
+        probabilities = model.probabilities(answers.scores).numpy()
         of_label = probabilities[np.arange(len(answers.truth)), answers.truth]
         return Confidences(
             given=of_label.round(4).tolist(),
-            best=probabilities.argmax(1).tolist(),
-            highest=probabilities.max(1).round(4).tolist(),
+            best=answers.predicted.tolist(),
+            highest=model.confidence(answers.scores).tolist(),
         )
 
     return LabelConfidences(validation=confidences(validation), test=confidences(batches))
@@ -278,13 +278,13 @@ def received(batches: Iterable[Any]) -> Received | None:
 
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
-    """Leave at the first step whose highest probability so far reaches `chosen_threshold`, else
-    after T; `curve` has every threshold.
+    """Leave at the first step whose confidence reaches `chosen_threshold`, else after T; `curve`
+    has every threshold.
 
     BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023) between
     time steps.
     """
-    threshold, bound = chosen_threshold(validation)
+    threshold, bound = chosen_threshold(validation, is_bounded=True)
     chosen, after_all = validation.leaving(threshold), validation.right[-1]
     return EarlyExit(
         **asdict(test.leaving(threshold)),
@@ -316,16 +316,14 @@ class _Shorter(Model):
 def until_sure(
     model: Model, source: str, test: EvaluationBatches, validation: EvaluationBatches
 ) -> UntilSure:
-    """Return the answers of the member `source` after as few steps as leave the accuracy on
-    validation images at that after all. Raises `InputError` without answers over time.
+    """Return the answers of the member `source` with an early exit at `chosen_threshold`. Raises
+    `InputError` without answers over time.
     """
     asked, chosen_on = answers_of(model, test), answers_of(model, validation).over_time
     if asked.over_time is None or chosen_on is None:
         raise InputError("its readout needs all time steps at once.")
-    running, after_all = asked.over_time, float(chosen_on.right[-1].mean())
-    left = [chosen_on.leaving(threshold) for threshold in thresholds(chosen_on)]
-    chosen = next(one for one in left if one.accuracy >= after_all)
-    steps = running.exits(chosen.threshold)[0]
+    running, threshold = asked.over_time, chosen_threshold(chosen_on)[0]
+    steps = running.exits(threshold)[0]
     predicted = running.predicted[steps - 1, np.arange(len(steps))]
     operations: list[Operations | None] = []
     for num_steps in range(1, running.num_steps + 1):
@@ -340,34 +338,35 @@ def until_sure(
         operations.append(counted.operations)
     return UntilSure(
         answers=classified(model.card.classes, asked.truth, predicted),
-        val_accuracy=chosen.accuracy,
+        val_accuracy=chosen_on.leaving(threshold).accuracy,
         found=InTime(
             source=source,
-            threshold=chosen.threshold,
+            threshold=threshold,
             shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
             operations=operations,
         ),
     )
 
 
-def chosen_threshold(validation: Running) -> tuple[float | None, float]:
-    """Return the confidence at which images may leave (None: never), and the most accuracy this
-    costs.
+def chosen_threshold(validation: Running, is_bounded: bool = False) -> tuple[float | None, float]:
+    """Return the lowest threshold at which early exits lose no accuracy on validation images (None:
+    no threshold does), and the share lost.
 
-    Thresholds are tested from the highest down, while leaving costs at most `TOLERANCE` with
-    `CONFIDENCE`. Tests in a fixed order need no correction (Angelopoulos et al. 2021, "Learn then
-    Test").
+    If `is_bounded`, the loss is the limit `most_lost`, and may be `TOLERANCE`: thresholds are
+    tested from the highest down until one fails. Tests in a fixed order need no correction
+    (Angelopoulos et al. 2021, "Learn then Test").
     """
-    after_all = validation.right[-1]
-    threshold, bound = None, 0.0
-    for candidate in reversed(thresholds(validation)[:-1]):
-        right = validation.exits(candidate)[1]
+    after_all, tolerance = validation.right[-1], TOLERANCE if is_bounded else 0.0
+    chosen, loss = None, 0.0
+    for threshold in reversed(thresholds(validation)[:-1]):
+        right = validation.exits(threshold)[1]
         lost, gained = int((after_all & ~right).sum()), int((right & ~after_all).sum())
-        limit = most_lost(lost, gained, len(right))
-        if limit > TOLERANCE:
+        limit = most_lost(lost, gained, len(right)) if is_bounded else (lost - gained) / len(right)
+        if limit <= tolerance:
+            chosen, loss = threshold, limit
+        elif is_bounded:
             break
-        threshold, bound = candidate, limit
-    return threshold, bound
+    return chosen, loss
 
 
 def most_lost(lost: int, gained: int, n: int) -> float:

@@ -286,12 +286,14 @@ class _Answer:
         ):
             output = counting.run(self.x, 1)
         self.operations = counting.found().operations
-        readout = model.readout
+        readout, steps = model.readout, None
         if isinstance(readout, SpikingReadout) and model.card.num_steps is not None:
             scores = readout.running_scores(output)[:, 0]
+            steps = torch.arange(1, len(scores) + 1)
         else:
             scores = readout.scores(output)
-        self.probabilities = model.probabilities(scores, calibrated).float().cpu().numpy()
+        probabilities = model.probabilities(scores, calibrated, steps)
+        self.probabilities = probabilities.float().cpu().numpy()
         self.answers = scores.argmax(1).cpu().numpy()
 
     def seen(self, name: str, classes: list[int], table: energy.Table, points: int) -> Seen:
@@ -394,7 +396,7 @@ class _Answer:
             by_step = len(calls) >= num_steps > 1 == len(calls[-1])
             x = torch.cat(calls[-num_steps:]) if by_step else calls[-1]
             fits = x.dim() in (2, 4) and len(x) in (1, num_steps) and id(calls[-1]) not in seen
-            # Of a layer, maps rather than their means, and behind a pooling that follows it at once.
+            # Prefer maps to their means, and maps after a pooling to those before it.
             if fits and (x.dim() == 4 or num_layers not in kept):
                 kept[num_layers] = x
             seen.add(id(calls[-1]))

@@ -146,6 +146,17 @@ class Model:
 
         Random encodings draw from `keys`, or from the content. Raises `InputError`.
         """
+        scores = self.scores(images, keys, batch_size)
+        return scores.argmax(1).numpy(), self.probabilities(scores, calibrated).numpy()
+
+    @torch.inference_mode()
+    def scores(
+        self,
+        images: Tensor | np.ndarray,
+        keys: RandomKeys | None = None,
+        batch_size: int | None = None,
+    ) -> Tensor:
+        """Return the scores of `predict`, float32 `[N, K]`. Raises `InputError`."""
         prepared = self._checked(images)
         keys = keys or RandomKeys.for_content(prepared)
         self.module.eval()
@@ -154,33 +165,52 @@ class Model:
             part = slice(start, start + at_once)
             x = self.encode(prepared[part].to(self.device), RandomKeys(keys.values[part]))
             scores.append(self.readout.scores(self.run(x)).cpu())
-        joined = torch.cat(scores)
-        return joined.argmax(1).numpy(), self.probabilities(joined, calibrated).numpy()
+        return torch.cat(scores)
 
     @torch.inference_mode()
     def predict_until_sure(
         self, image: Tensor | np.ndarray, threshold: float, calibrated: bool = True
     ) -> tuple[np.ndarray, int]:
-        """Answer one prepared image uint8 `[C, H, W]` after as few time steps as it takes until the
-        highest uncalibrated probability reaches `threshold`.
+        """Label one prepared image uint8 `[C, H, W]` after the first time step at which its
+        `confidence` reaches `threshold`, a calibrated probability.
 
-        Returns probabilities float64 `[K]` and the number of steps, all where it never does. They
-        are calibrated only after all steps, as the temperature is. Raises `InputError` for models
-        that cannot stream.
+        Returns probabilities float64 `[K]` and the number of steps: all of them if the threshold is
+        never reached. `calibrated` is about the returned probabilities alone. Raises `InputError`
+        for models that cannot stream.
         """
         state = StreamState()
         for frame in self.frames(image[None]):
             on_device, state = self.step(frame, state)
             scores = on_device[0].cpu().double()
-            if float(scores.softmax(0).max()) >= threshold:
+            if float(self.confidence(scores, state.num_steps)) >= threshold:
                 break
-        is_whole = state.num_steps == self.card.num_steps
-        return self.probabilities(scores, calibrated and is_whole).numpy(), state.num_steps
+        return self.probabilities(scores, calibrated, state.num_steps).numpy(), state.num_steps
 
-    def probabilities(self, scores: Tensor, calibrated: bool = True) -> Tensor:
-        """Return the softmax of `scores` `[…, K]`, at the card's temperature if `calibrated`."""
-        temperature = self.card.temperature if calibrated else None
-        return (scores / (temperature or 1.0)).softmax(-1)
+    def probabilities(
+        self, scores: Tensor, calibrated: bool = True, num_steps: int | Tensor | None = None
+    ) -> Tensor:
+        """Return the softmax of `scores` `[…, K]`, at the card's temperature if `calibrated`.
+
+        `num_steps`: time steps that the scores are of, one number or `[…]` (None: all). The
+        temperature was fitted after all steps; where scores are counts, it grows with the steps as
+        they do.
+        """
+        temperature: float | Tensor | None = self.card.temperature if calibrated else None
+        if temperature is None:
+            return scores.softmax(-1)
+        if num_steps is not None and getattr(self.readout, "grows", False):
+            steps = torch.as_tensor(num_steps, dtype=scores.dtype, device=scores.device)
+            temperature = temperature * steps[..., None] / (self.card.num_steps or 1)
+        return (scores / temperature).softmax(-1)
+
+    def confidence(self, scores: Tensor, num_steps: int | Tensor | None = None) -> Tensor:
+        """Return the highest calibrated probability by `scores` `[…, K]`, float64 `[…]`: what
+        thresholds of early exits are compared with.
+
+        Four digits, so that batches of other sizes give the same.
+        """
+        probabilities = self.probabilities(scores.double(), num_steps=num_steps)
+        return probabilities.amax(-1).round(decimals=4)
 
     def frames(
         self, images: Tensor | np.ndarray, keys: RandomKeys | None = None
@@ -544,7 +574,7 @@ def answers_to_recording(
     frames = model.frames(binning.frames(*place))
     for frame, end, count in zip(frames, ends[0], counts[0], strict=True):
         scores, state = model.step(frame, state)
-        probabilities = model.probabilities(scores[0], calibrated).cpu().numpy()
+        probabilities = model.probabilities(scores[0], calibrated, state.num_steps).cpu().numpy()
         yield Answer(end / 1e3, int(count), probabilities)
 
 
@@ -571,7 +601,7 @@ def answers_to_stream(
             frames = whole.frames(packed, np.array([0, len(packed)]), np.array([0]))
         scores, state = model.step(torch.from_numpy(frames).float(), state)
         seen += len(t)
-        probabilities = model.probabilities(scores[0], calibrated).cpu().numpy()
+        probabilities = model.probabilities(scores[0], calibrated, state.num_steps).cpu().numpy()
         yield Answer(state.num_steps * frame_us / 1e3, seen, probabilities)
         if state.num_steps == model.card.num_steps:
             state, seen = StreamState(), 0

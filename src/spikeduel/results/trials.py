@@ -198,7 +198,9 @@ class LabelConfidences(Frozen):
 
 
 class Leaving(Frozen):
-    """Early exit at a threshold; `exit_steps` `[T]`: images that leave at each step."""
+    """Early exit at a `threshold` of calibrated probability (None: after all steps); `exit_steps`
+    `[T]`: images that leave at each step.
+    """
 
     threshold: Share | None
     mean_steps: Amount
@@ -360,19 +362,20 @@ class WholeNumbers(Frozen):
 
 
 class EarlyAnswers(Frozen):
-    """Two members of a family: `first` answers, and where it is less sure than `threshold`, `then`
-    does, a `share` of the test images. Chosen on validation images.
+    """Two members of a family: `first` answers, and where its calibrated probability is below
+    `threshold` (None: always), `then` does, a `share` of the test images. Chosen on validation
+    images.
     """
 
     first: str
     then: str
-    threshold: Share
+    threshold: Share | None
     share: Share
 
 
 class InTime(Frozen):
-    """A member that answers once it is as sure as `threshold` (None: after all steps), chosen on
-    validation images.
+    """A member that answers once its calibrated probability reaches `threshold` (None: after all
+    steps), chosen on validation images.
 
     `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of their answers,
     None where none leaves.

@@ -22,7 +22,9 @@ class Readout(Protocol):
 
 
 class SpikingReadout(Readout):
-    """Base class of readouts that sum over time."""
+    """Base class of readouts that sum over time; `grows` if scores grow with the time steps."""
+
+    grows = False
 
     def accumulate(self, output: Any) -> Tensor:
         """Return the part of `output` to sum over steps, float32 `[…, B, K]`."""
@@ -60,6 +62,8 @@ class SpikeCountReadout(SpikingReadout):
     The loss is the mean over steps of the membrane's cross-entropy; scores are count + rank/(2K),
     with rank 0 … K−1 of the summed membrane.
     """
+
+    grows = True
 
     def loss(self, output: tuple[Tensor, Tensor], labels: Tensor) -> Tensor:
         _, mem = output

@@ -22,7 +22,9 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.splits import evenly
 from spikeduel.exchange.exporting import NUM_EXAMPLES
+from spikeduel.measuring.answers import Running
 from spikeduel.measuring.correctness import (
+    chosen_threshold,
     classification,
     classified,
     in_whole_numbers,
@@ -36,6 +38,7 @@ from spikeduel.results.controls import INT8
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
     Classification,
+    Confidences,
     ControlAbout,
     ControlResult,
     EarlyAnswers,
@@ -620,32 +623,32 @@ def _confidences(context: ControlContext, key: str) -> LabelConfidences:
 def _answered_early(
     context: ControlContext, first: str, then: str
 ) -> tuple[Classification, dict[str, Any]]:
-    """Return the answers of two members, the second asked where the first is not sure: as rarely as
-    leaves the validation accuracy at that of the second.
+    """Return the answers of two members, the second asked where the first has less confidence than
+    the `chosen_threshold`.
     """
-    split, labels = context.trial.split, np.asarray(context.prepared.labels)
-    (val, test), (val_then, test_then) = (
-        (confidences.validation, confidences.test)
-        for name in (first, then)
-        for confidences in [_confidences(context, context.member(name))]
+    labels = np.asarray(context.prepared.labels)
+    known = [_confidences(context, context.member(name)) for name in (first, then)]
+    val, test = (
+        _running([getattr(one, side) for one in known], labels[images])
+        for side, images in (
+            ("validation", context.trial.split.val),
+            ("test", context.trial.split.test),
+        )
     )
-    order = np.argsort(-np.array(val.highest), kind="stable")
-    right, right_then = (
-        (np.array(side.best) == labels[split.val])[order] for side in (val, val_then)
-    )
-    gained = np.append(0, np.cumsum(right.astype(int) - right_then))
-    sure = np.array(val.highest)[order]
-    # Images of equal confidence are answered alike.
-    ends = np.append(np.flatnonzero(np.diff(sure, append=-1.0)) + 1, 0)
-    most = int(ends[gained[ends] >= 0].max())
-    threshold = float(sure[most - 1]) if most else 1.0
-    stays = np.array(test.highest) >= (threshold if most else np.inf)
-    predicted = np.where(stays, test.best, test_then.best)
-    early = EarlyAnswers(first=first, then=then, threshold=threshold, share=float((~stays).mean()))
-    return classified(context.prepared.classes, labels[split.test], predicted), {
+    threshold, _ = chosen_threshold(val)
+    asked = test.exits(threshold)[0] - 1
+    early = EarlyAnswers(first=first, then=then, threshold=threshold, share=float(asked.mean()))
+    predicted = test.predicted[asked, np.arange(len(asked))]
+    return classified(context.prepared.classes, labels[context.trial.split.test], predicted), {
         "early": early,
-        "val_accuracy": float((right_then.sum() + gained[most]) / len(right)),
+        "val_accuracy": val.leaving(threshold).accuracy,
     }
+
+
+def _running(answers: Sequence[Confidences], labels: np.ndarray) -> Running:
+    """Return the answers of two networks as steps: the second is asked after the first."""
+    predicted = np.array([one.best for one in answers])
+    return Running(predicted, predicted == labels, np.array([one.highest for one in answers]))
 
 
 def _answered_in_time(
@@ -665,7 +668,7 @@ def _answered_in_time(
         test, val = (EvaluationBatches(*held, images) for images in sides)
         return until_sure(load_of(key, context.trial, context.store), source, test, val)
 
-    found = context.kept(key, "leaving", ask, UntilSure)
+    found = context.kept(key, "early-exit", ask, UntilSure)
     bits = record.settings["training"].get("weight_bits")
     counts = [
         one and cost_entry(Counted(operations=one), bits)["operations"]

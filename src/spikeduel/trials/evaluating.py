@@ -305,8 +305,8 @@ def predict_files(
     """Label image files or recordings, also in folders: a row for each, and a line for each
     unusable path.
 
-    `sure` is the probability from which on an answer counts: a spiking network stops there
-    (`Model.predict_until_sure`), or the network `then` answers where `model` does not reach it.
+    `sure` is a threshold of calibrated probability: a spiking network stops at the first step that
+    reaches it (`Model.predict_until_sure`), or `then` labels the images for which `model` does not.
     Raises `InputError`.
     """
     progress, card, rows = progress or Progress(), model.card, []
@@ -339,12 +339,7 @@ def predict_files(
             for name, label, shares, early in zip(names, *answered, strict=True):
                 row = {"file": name, **_answer(card.classes, label, shares), **early}
                 answering = named.get(row.get("answered_by", ""), model).card
-                # Temperatures are fitted after all time steps.
-                is_fitted = (
-                    calibrated
-                    and answering.temperature is not None
-                    and row.get("num_steps") in (None, answering.num_steps)
-                )
+                is_fitted = calibrated and answering.temperature is not None
                 rows.append(row | {"calibrated": is_fitted, "computed_in": model.precision})
     return rows, unreadable
 
@@ -353,19 +348,18 @@ def _answered(
     named: Mapping[str, Model], images: np.ndarray, calibrated: bool, sure: float | None
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
     """Return class indices `[N]`, probabilities `[N, K]`, and for each image what an early exit
-    took; a second model answers where the first is not `sure`.
+    took; a second model labels the images for which the first one's confidence is below `sure`.
     """
     (name, model), *second = named.items()
     if sure is not None and not second:
         each = [model.predict_until_sure(image, sure, calibrated) for image in images]
         shares = np.stack([probabilities for probabilities, _ in each])
         return shares.argmax(1), shares, [{"num_steps": steps} for _, steps in each]
-    labels, shares = model.predict(images, calibrated=calibrated)
+    scores = model.scores(images)
+    labels, shares = scores.argmax(1).numpy(), model.probabilities(scores, calibrated).numpy()
     took: list[dict[str, Any]] = [{} for _ in images]
     for then, dearer in second:
-        # Thresholds are chosen on calibrated probabilities with four digits.
-        known = shares if calibrated else model.predict(images)[1]
-        asks = known.max(1).round(4) < sure
+        asks = model.confidence(scores).numpy() < sure
         labels[asks], shares[asks] = dearer.predict(images[asks], calibrated=calibrated)
         took = [{"answered_by": then if asked else name} for asked in asks]
     return labels, shares, took

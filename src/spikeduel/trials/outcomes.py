@@ -319,7 +319,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     # A converted network has its source's epochs and its own validation score.
     converted = settings.get("converted")
     training = settings.get("training", {})
-    anytime, shapes = measured.get("anytime"), measured.get("weight_shapes")
+    anytime, shapes = measured.get("by_step"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
     tested_after = None

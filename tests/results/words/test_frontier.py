@@ -83,12 +83,10 @@ EXITS = {
     "narrow": {"model": "models/narrow.safetensors"},
     "gone": {"model": None},
     "pair": {"early": EarlyAnswers(first="narrow", then="wide", threshold=0.25, share=0.5)},
-    "second_alone": {"early": EarlyAnswers(first="narrow", then="wide", threshold=1.0, share=1.0)},
+    "second_alone": {"early": EarlyAnswers(first="narrow", then="wide", threshold=None, share=1.0)},
     "of_gone": {"early": EarlyAnswers(first="gone", then="wide", threshold=0.25, share=0.5)},
     "of_nothing": {"early": EarlyAnswers(first="narrow", then="none", threshold=0.25, share=0.5)},
-    "stops": {
-        "in_time": InTime(source="wide", threshold=0.1234567890123, shares=[1.0], operations=[None])
-    },
+    "stops": {"in_time": InTime(source="wide", threshold=0.1234, shares=[1.0], operations=[None])},
     "never_stops": {
         "in_time": InTime(source="wide", threshold=None, shares=[1.0], operations=[None])
     },
@@ -99,7 +97,7 @@ EXITS = {
     ("neuron", "options"), [("lif", ""), ("my_neurons:Fast", " --own-code my_neurons:Fast")]
 )
 def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
-    """Only the first seed and fold are told, and models that are there; no threshold is rounded."""
+    """Only the first seed and fold are told, and models that are there; none without a threshold."""
     accuracies = {"wide": 0.95, "pair": 0.93}
     members = {
         name: structs.replace(
@@ -120,7 +118,7 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
             f"{ask}narrow.safetensors IMAGE --sure 0.25 --then models/wide.safetensors{options}",
             "+2.00",
         ),
-        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234567890123{options}", "−1.00"),
+        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234{options}", "−1.00"),
     ]
 
 

@@ -289,8 +289,6 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
             if (
                 early is not None
                 and early.threshold is not None
-                # Where the second network answers all, no threshold was found.
-                and not (control.early and control.early.share == 1)
                 and files.keys() >= set(control.asks)
             ):
                 first, *then = [files[name] for name in control.asks]
