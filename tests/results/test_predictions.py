@@ -12,7 +12,8 @@ from spikeduel.results import predictions
 from spikeduel.results.predictions import shown_pairs
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
-from spikeduel.trials.outcomes import TrialOutcome
+from spikeduel.trials.controls import Controlled
+from spikeduel.trials.outcomes import TrialOutcome, predictions_of
 from spikeduel.trials.run_folder import write_predictions
 from spikeduel.trials.store import TrialRecord
 
@@ -115,6 +116,26 @@ def test_what_is_written_is_read_again(make_run):
         "trainings": ["cnn0"],
         "control": None,
     }
+
+
+def test_they_are_in_the_order_of_the_trials_and_controls_follow_their_contender():
+    controlled = Controlled({}, {"shuffled": answered(2)}, {})
+    outcomes = [
+        TrialOutcome(
+            record(contender, seed),
+            {"classification": answered(1)},
+            controlled=controlled if contender == "snn" else None,
+        )
+        for seed in (0, 1)
+        for contender in ("snn", "cnn")
+    ]
+    split = Split(np.arange(10), np.arange(10, 20), TEST, "stratified")
+    kept = predictions_of(prepared(), [split], outcomes).trials
+    assert [(one.contender, one.seed, one.control) for one in kept] == [
+        (contender, seed, control)
+        for seed in (0, 1)
+        for contender, control in (("snn", None), ("snn", "shuffled"), ("cnn", None))
+    ]
 
 
 def test_two_contenders_of_one_run(make_run):

@@ -280,9 +280,11 @@ def assemble(
 def predictions_of(
     prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> PredictionsFile:
-    """Return the answers of finished seeds, and of their controls, to the test images."""
-    test = tested(splits)
-    answers = []
+    """Return the answers of finished seeds, each before its controls, in the order of
+    `outcomes`.
+    """
+    test, answers = tested(splits), []
+    order = list(dict.fromkeys((outcome.contender, outcome.seed) for outcome in outcomes))
     for contender in dict.fromkeys(outcome.contender for outcome in outcomes):
         keys = trainings(outcomes, contender)
         controlled = [out.controlled for out in outcomes if out.contender == contender]
@@ -307,7 +309,7 @@ def predictions_of(
         labels=np.asarray(prepared.labels)[test].tolist(),
         images=prepared.hashes_of(test),
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
-        trials=answers,
+        trials=sorted(answers, key=lambda one: order.index((one.contender, one.seed))),
     )
 
 
