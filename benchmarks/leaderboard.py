@@ -33,8 +33,10 @@ KINDS = {"snn": "spiking", "cnn": "CNN", "rnn": "recurrent"}
 HEAD = """\
 # Leaderboard
 
-Duels that anybody may enter, with all that is needed to check them: each entry is a kit of predictions, split, counts
-and settings, from which `spikeduel verify` computes every number here anew, without training.
+Duels that anybody may enter, with all that is needed to check them. Each entry is a kit of predictions, split, counts and
+settings. From these `spikeduel verify` computes every number here again, without training, except the measured ones:
+*minutes*, and the counts of operations behind *µJ*. [What is taken on trust](scripting.md#what-is-taken-on-trust) is
+listed there.
 `python benchmarks/leaderboard.py --write` verifies all of them and makes this page. How to enter one is said in
 `CONTRIBUTING.md`. Runs of this project that came before kits are in [Records](records.md).
 
@@ -46,13 +48,13 @@ How to read a row:
 - *accuracy*: the mean over seeds ± the standard deviation over seeds. Below it the 95 % interval (Wilson) for other test
   images, which does not cover other seeds.
 - *behind*: the difference to the first row, and if it is shown.
-- *trained for*: all epochs of a training, and its mean time on the entry's machine. A spiking network that starts from
+- *trained for*: all epochs of a training, and its mean time as measured on the entry's machine. A spiking network that starts from
   ReLU spends a part of its epochs with ReLU neurons; they are in the sum.
-- *µJ*: an estimate from counts, on a chip with all memory on it (45 nm, 32-bit floats): from the cheapest to the dearest
+- *µJ*: an estimate from measured counts of operations, on a chip with all memory on it (45 nm, 32-bit floats): from the cheapest to the dearest
   way to compute.
-- *verified*: the first command needs no torch. The second also trains two of the entry's networks again, for about as
-  long as the table says; it needs the extra `train` and the data set. On the entry's processor, with its versions, every
-  answer has to come out the same, elsewhere the accuracy within three standard deviations over seeds.
+- *verified*: the first command needs no torch. The second also compares the entry with the data set and trains two of
+  its networks again, drawn at random, for about as long as the table says; it needs the extra `train` and the data set.
+  On the entry's processor, with its versions, all predictions have to be equal, elsewhere nearly all.
 
 Networks of one entry were trained under the same rules; those of different entries were not.
 """
@@ -195,7 +197,7 @@ def line(row: Row, among: Sequence[Row]) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
-COLUMNS = "rank | network | accuracy, % | behind | T | parameters | µJ | trained for | verified"
+COLUMNS = "rank | network | accuracy, % | behind | T | parameters | µJ | trained for (measured) | verified"
 
 
 def page(found: Sequence[Entry]) -> str:

@@ -867,8 +867,6 @@ EDITED = {
     "split": "an entry of split.csv",
     "copy": "a training image's hash in split.csv, put to a test image's",
     "setting": "a setting of experiment.toml",
-    "report": "a letter or digit of the report's text",
-    "added": "a sentence more in the report",
 }
 
 

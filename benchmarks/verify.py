@@ -4,11 +4,10 @@
 
 Trains a small run (digits, two seeds, with controls) and edits it at random, one place at a time: a
 digit of results.json, an answer of predictions.json, an entry of split.csv, the hash of a training
-image there (put to that of a test image), a setting of experiment.toml, a letter or digit of the
-report's text, a sentence more in the report. Each edit is verified twice: as it is, and with the
-hashes in ro-crate-metadata.json put right, as a forger would; then only what follows from other
-files can be caught. Energies of the same counts are computed once for all edits. Then measures the
-processor time of `spikeduel verify` with 10,000 test images and six seeds. Results go to
+image there (put to that of a test image), a setting of experiment.toml. Each edit is verified twice:
+as it is, and with the hashes in sha256sums.txt put right, as a forger would; then only what follows
+from other files can be caught. Energies of the same counts are computed once for all edits. Then
+measures the processor time of `spikeduel verify` with 10,000 test images and six seeds. Results go to
 benchmarks/results/verify.json.
 """
 
@@ -27,7 +26,7 @@ import msgspec
 
 from spikeduel import energy
 from spikeduel.comparing import compare
-from spikeduel.concluding import crate
+from spikeduel.concluding import hashes
 from spikeduel.concluding.verifying import COMPUTED, verify
 from spikeduel.energy import accounting
 from spikeduel.results.comparison import load_run
@@ -43,8 +42,6 @@ FILES = {
     "split": "split.csv",
     "copy": "split.csv",
     "setting": "experiment.toml",
-    "report": "report.html",
-    "added": "report.html",
 }
 
 
@@ -105,35 +102,12 @@ def in_settings(text: str, draw: random.Random) -> str:
     return text[:at] + ("x" if text[at] != "x" else "y") + text[at + 1 :]
 
 
-def in_report(text: str, draw: random.Random) -> str:
-    """Change a letter or digit that a reader sees."""
-    hidden = [
-        match.span() for match in re.finditer(r"<(style|script|svg)\b.*?</\1>|<[^>]*>", text, re.S)
-    ]
-    shown = [m.start() for m in re.finditer(r"[A-Za-z0-9]", text)]
-    while True:
-        at = draw.choice(shown)
-        if not any(start <= at < end for start, end in hidden):
-            break
-    if text[at].isdigit():
-        return another_digit(text, at, draw)
-    return text[:at] + ("e" if text[at] != "e" else "o") + text[at + 1 :]
-
-
-def added_to_report(text: str, draw: random.Random) -> str:
-    """Add a sentence behind a paragraph."""
-    at = draw.choice([match.end() for match in re.finditer("</p>", text)])
-    return f"{text[:at]}<p>It was measured on a chip.</p>{text[at:]}"
-
-
 EDITS: dict[str, Callable[[str, random.Random], str]] = {
     "digit": in_results,
     "answer": in_predictions,
     "split": in_split,
     "copy": as_copy,
     "setting": in_settings,
-    "report": in_report,
-    "added": added_to_report,
 }
 
 
@@ -157,17 +131,6 @@ def is_caught(run: Path) -> bool:
         return True
 
 
-def repaired(run: Path) -> None:
-    """Put the hashes right, as somebody would who knows of them."""
-    content = json.loads((run / crate.FILE).read_text())
-    hashes = crate.found(run)
-    for entity in content["@graph"]:
-        if entity["@id"] in hashes:
-            entity["sha256"], size = hashes[entity["@id"]]
-            entity["contentSize"] = str(size)
-    (run / crate.FILE).write_text(json.dumps(content, indent=1) + "\n")
-
-
 def edited(run: Path, kind: str, draw: random.Random, whole: Path) -> dict[str, object]:
     """Edit `run` once, verify it with the old hashes and with right ones, and mend it."""
     path = run / FILES[kind]
@@ -175,12 +138,12 @@ def edited(run: Path, kind: str, draw: random.Random, whole: Path) -> dict[str, 
     after = EDITS[kind](before, draw)
     path.write_text(after, encoding="utf-8")
     found: dict[str, object] = {"kind": kind, "caught": is_caught(run)}
-    repaired(run)
+    hashes.write(run)
     found["caught_with_right_hashes"] = is_caught(run)
     if kind == "digit":
         found["kind"] = "digit, computed" if is_computed(before, after) else "digit, measured"
     path.write_text(before, encoding="utf-8")
-    shutil.copyfile(whole / crate.FILE, run / crate.FILE)
+    shutil.copyfile(whole / hashes.FILE, run / hashes.FILE)
     return found
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from markupsafe import Markup
 
-from spikeduel.concluding import crate
+from spikeduel.concluding import hashes
 from spikeduel.data import Split
 from spikeduel.system import files
 
@@ -14,7 +14,7 @@ SPLIT = Split(np.arange(30), np.arange(30, 40), np.arange(40, 60), "stratified")
 def unreported(comparison, **settings):
     """Write an empty page, in place of `comparing.report`."""
     files.write_text(comparison.out / "report.html", "a page")
-    crate.renew(comparison.out, ["report.html"])
+    hashes.renew_page(comparison.out)
 
 
 def unpainted(chart, label):

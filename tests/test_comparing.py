@@ -65,7 +65,7 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
         "split.csv",
         "predictions.json",
         "labels.csv",
-        "ro-crate-metadata.json",
+        "sha256sums.txt",
         "models/dense-snn-seed0.safetensors",
         "models/small-cnn-seed0.safetensors",
         ".lock",

@@ -30,9 +30,9 @@ WRITTEN = [
     "split.csv",
     "predictions.json",
     "labels.csv",
-    "ro-crate-metadata.json",
+    "sha256sums.txt",
     "report.html",
-    "ro-crate-metadata.json",
+    "sha256sums.txt",
 ]
 ENDS = {"kill": -9, "interrupt": 130, "full": 2}
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikeduel import auditing
+from msgspec import structs
+
+from spikeduel import auditing, data
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
-from spikeduel.concluding import crate
-from spikeduel.concluding.verifying import TrainedAgain, compare_again
+from spikeduel.concluding import hashes
+from spikeduel.concluding.verifying import RESULTS, SPLIT, Check, compare_again, lines_of
 from spikeduel.data import Prepared, Split
 from spikeduel.reporting import RunData, report, report_tuning
 from spikeduel.reporting.loggers import Logged
@@ -18,6 +20,7 @@ from spikeduel.results import predictions
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range
+from spikeduel.results.verification import TrainedAgain, Verification
 from spikeduel.results.words.audit import problems
 from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
@@ -33,7 +36,7 @@ from spikeduel.trials import (
 )
 from spikeduel.trials.contenders import describe_all, trials_of
 from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import assemble, doubted_labels, gather, test_uses
+from spikeduel.trials.outcomes import assemble, doubted_labels, gather, predictions_of, test_uses
 from spikeduel.trials.plan import Plan
 from spikeduel.trials.store import Place, Store, TrialRecord, opened
 from spikeduel.trials.trial import is_whole
@@ -179,7 +182,7 @@ def conclude(
                 progress.say(f"{folder}: a run with other settings was there, and is replaced.")
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
-            crate.write(comparison)
+            hashes.write(folder)
         if answered:
             answered(comparison)
         if not is_written:
@@ -195,28 +198,40 @@ def conclude(
 
 def train_again(
     run: Path | str, number: int, progress: Progress | None = None
-) -> list[TrainedAgain]:
-    """Train `number` trials of a run once more, with as many threads, and compare their answers to
-    the test images. Nothing is kept; own code that the run names runs. Raises `InputError`.
+) -> tuple[Verification, list[TrainedAgain]]:
+    """Compare a run with its data set: labels, images, split, and keys of trials. Train `number`
+    trials, drawn at random, once more, with as many threads, and compare their predictions.
+
+    Nothing is kept; own code that the run names runs. Raises `InputError`.
     """
     comparison, kept = load_run(run), predictions.read(run)
     results, progress = comparison.results, progress or Progress()
     experiment, prepared, splits = plan.loaded(auto_settings.decided(results), progress)
     if prepared.fingerprint != results.dataset.fingerprint:
         raise InputError(f"{experiment.dataset}: other images, or other labels, than the run's.")
-    stored = {trial.key: trial for trial in results.trials}
-    trials = [trial for trial in trials_of(experiment, prepared, *splits) if trial.key in stored]
-    if not trials:
+    trials = {trial.card.title: trial for trial in trials_of(experiment, prepared, *splits)}
+    entries = {entry.title: entry for entry in results.trials if entry.converted_from is None}
+    stored = {title: entry.key for title, entry in entries.items()}
+    keys = {title: trial.key for title, trial in trials.items()}
+    if not set(stored.values()) & set(keys.values()):
         raise InputError(f"{run}: this version of spikeduel trains its trials in another way.")
-    again = []
+    check, again = Check(), []
+    check.compare(RESULTS, stored, keys, "trials.key")
+    answers_left_out = typed.plain(structs.replace(kept, trials=[]))
+    check.compare(
+        predictions.FILE, answers_left_out, typed.plain(predictions_of(prepared, splits, []))
+    )
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        for trial in random.Random(0).sample(trials, min(number, len(trials))):
-            entry = stored[trial.key]
+        data.write_splits(Path(folder, SPLIT), prepared, splits)
+        check.compare(SPLIT, lines_of(Path(run, SPLIT)), lines_of(Path(folder, SPLIT)))
+        store, drawn = Store(Path(folder)), sorted(entries.keys() & trials)
+        # Somebody who forges a run must not know which trials are drawn.
+        for title in random.SystemRandom().sample(drawn, min(number, len(drawn))):
+            trial, entry = trials[title], entries[title]
             (record,) = Workers(entry.threads).run([Job(trial, prepared, progress)], store)
             answers = store.measure(trial.key, "classification", Classification)
             again.append(compare_again(results, kept, entry, record.environment, answers))
-    return again
+    return check.verification(f"{prepared.name}, loaded again"), again
 
 
 def tune(

@@ -1,5 +1,6 @@
 """Options of commands, the experiment that they set, and messages on the terminal."""
 
+import errno
 import gc
 import inspect
 import json
@@ -384,6 +385,12 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     except SpikeduelError as error:
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        name = visible(str(error.filename))[:80]
+        typer.secho(f"error: {name}…: the name is too long. Shorten it.", fg="red", err=True)
+        raise typer.Exit(InputError.exit_code) from None
     except Stopped as stopped:
         typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
         raise typer.Exit(stopped.exit_code) from None

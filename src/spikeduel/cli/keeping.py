@@ -84,18 +84,19 @@ def verify(
     """Recompute all that follows from predictions, split, counts and settings, and say what
     differs.
 
-    Every score, interval, test, energy and sentence of results.json is computed anew, without
-    training and without torch, and looked for in the report; every file is compared with its hash.
-    Times, memory, counts of operations, calibration and the audit were measured: for these there is
-    the hash alone, and for text that was added to the report. With --rerun, trials are trained
-    again, on the data set of the run: on the same processor with the same versions every answer
-    must be the same, elsewhere the accuracy must lie within three standard deviations over seeds.
+    Every score, interval, test, energy and sentence of results.json is computed again, without
+    training and without torch, and so are the README, checklist and tables of a kit. Every file is
+    compared with its hash. Predictions, labels and measured values (times, memory, counts of
+    operations, calibration, the audit) are taken on trust, and report.html is checked by its hash
+    only. With --rerun, labels, images and split are compared with the data set, and N trials, drawn
+    at random, are trained again: on the same processor with the same versions every prediction must
+    be the same, elsewhere nearly every one.
     """
     from spikeduel.concluding.verifying import unpacked, verify
+    from spikeduel.results.verification import TrainedAgain
     from spikeduel.results.words import verified
 
-    verifications = verify(place)
-    again = []
+    verifications, again = verify(place), list[TrainedAgain]()
     if rerun:
         from spikeduel.comparing import train_again
 
@@ -103,12 +104,15 @@ def verify(
             if not (run / "experiment.toml").is_file():
                 raise InputError(f"{place}: --rerun takes a run or its kit.")
             if own_code := sd.read_experiment(run).own_code:
+                unzip = f"Unzip experiment.toml from {place}. " * (run != place)
+                settings = "experiment.toml" if unzip else place
                 raise InputError(
                     f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does "
-                    f"not run. `spikeduel compare --experiment {place} --store NEW` trains all of "
-                    f"it again."
+                    f"not run. {unzip}`spikeduel compare --experiment {settings} --store NEW` "
+                    f"trains all of it again."
                 )
-            again = train_again(run, rerun, inputs.progress())
+            of_data, again = train_again(run, rerun, inputs.progress())
+            verifications.append(of_data)
     if not inputs.printed_json({"verified": verifications, "trained_again": again}):
         for text in verified.lines(verifications, again):
             typer.echo(wrapped(text))

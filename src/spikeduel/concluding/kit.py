@@ -8,6 +8,7 @@ from importlib import resources
 from typing import Any
 
 from spikeduel import energy
+from spikeduel.concluding import hashes
 from spikeduel.energy import accounting
 from spikeduel.results.checklist import checklist, is_done
 from spikeduel.results.columns import (
@@ -25,6 +26,10 @@ from spikeduel.results.findings import sentence
 from spikeduel.results.run import Results
 
 CHECKLIST = "checklist.md"
+PARTS = (*(part for part in hashes.PARTS if not part.startswith("models/")), "figures/*.svg")
+"""Patterns of the run's files that a kit holds; models stay with the run."""
+LICENSE = "LICENSE"
+"""File that whoever publishes a kit may add to it."""
 HEAD = """\
 # Checklist
 
@@ -57,7 +62,7 @@ README = """\
 | energy/ | the prices and formulas that energies assume |
 | labels.csv | labels that may be wrong |
 | report.html | the report |
-| ro-crate-metadata.json | this kit for machines (RO-Crate 1.1), with the hash of each file |
+| sha256sums.txt | the hash of each file, for `sha256sum --check sha256sums.txt` |
 
 ## To check it
 

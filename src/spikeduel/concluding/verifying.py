@@ -1,13 +1,15 @@
 """Verify a run: recompute what follows from its predictions, split, counts and settings."""
 
 import glob
-import html
 import itertools
+import lzma
 import math
+import operator
 import re
-import statistics
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,52 +19,52 @@ from typing import Any
 
 from msgspec import structs
 
-from spikeduel.concluding import crate, kit
-from spikeduel.concluding.conclusions import Answers, concluded, of_split, priced, rows_of
+from spikeduel.concluding import hashes, kit
+from spikeduel.concluding.conclusions import Answers, concluded, of_split, rows_of
+from spikeduel.counting.operations import totals
 from spikeduel.data.grouping import numbered
 from spikeduel.data.splits import PlacedImage, read_splits
-from spikeduel.energy import Prices
 from spikeduel.results import predictions, study
-from spikeduel.results.accuracy import of_seeds
 from spikeduel.results.audit import SIDES, Audit
-from spikeduel.results.columns import (
-    CONTENDER,
-    EQUAL_PRECISION,
-    PAIRS,
-    TRAINING,
-    contender_rows,
-    control_columns,
-    score_columns,
-    text_rows,
-)
-from spikeduel.results.comparison import Comparison, load_run
-from spikeduel.results.power import ASSUMED_SPREADS
+from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import FILE, PredictionsFile
 from spikeduel.results.run import Dataset, Results
 from spikeduel.results.study import Duel, StudyResults
-from spikeduel.results.trials import Classification, Trial
+from spikeduel.results.trials import Classification, Trial, is_inside
 from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
-from spikeduel.results.words import answer, frontier, verdict
+from spikeduel.settings import Experiment
 from spikeduel.system import files, typed
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, naming, visible
+from spikeduel.system.grouping import grouped
 
-RESULTS, STUDY = "results.json", "study.json"
+RESULTS, SPLIT, STUDY = "results.json", "split.csv", "study.json"
 COMPUTED = re.compile(
-    r"comparison|energy_accountings|dataset\.(counts|folds|group|effective|shared)"
-    r"|dataset\.audit\.exact_duplicates\.(across|test_in_training)"
+    r"comparison|energy_accountings|rules\.chosen|dataset\.(counts|folds|group|effective|shared)"
+    r"|dataset\.audit\.(dataset|fingerprint|split|counts)"
+    r"|trials\.key|dataset\.audit\.exact_duplicates\.(across|test_in_training)"
     r"|trials\[\d+\]\.(energy|validation|converged|optimism|robustness\.(area|mean)"
+    r"|num_steps|parameters|epochs|operations\.(num_steps|totals)|anytime\.(n\b|num_steps)"
     r"|test\.(n|accuracy|precision|recall|f1|per_class|confusion)"
     r"|controls\.\w+\.(energy|accuracy|by_class|n)\b)"
 )
 """Places of results.json that `concluded` computes; the others were measured or set."""
 CLOSE = 1e-9
 """Relative difference of numbers that other versions of libraries may make."""
-NOISE = 3
-"""Standard deviations over seeds within which a training elsewhere must end."""
+TOLERANCE = 0.03
+"""Difference in accuracy that a training elsewhere may have, or one image."""
 DECIDING = ("cpu", "torch", "device", "precision")
 """Parts of the environment that decide a training's last bits, with the threads."""
 MOST_BYTES = 1 << 30
 """Limit of an unpacked archive."""
+MOST_FILES = 10_000
+"""Limit of the files of an archive."""
+DAMAGED = (
+    *(OSError, ValueError, EOFError, RuntimeError, struct.error),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+"""Errors of `zipfile` for a damaged archive."""
+STATISTICS = ("running_mean", "running_var")
+"""Ends of the names of arrays of a network that are no parameters."""
 
 
 @dataclass
@@ -73,6 +75,9 @@ class Check:
 
     checked: Counter[str] = field(default_factory=Counter)
     discrepancies: list[Discrepancy] = field(default_factory=list)
+
+    def verification(self, name: str) -> Verification:
+        return Verification(name=name, checked=self.checked, discrepancies=self.discrepancies)
 
     def compare(self, file: str, stored: Any, computed: Any, place: str = "") -> None:
         """Compare JSON trees; numbers may differ by a share of `CLOSE`."""
@@ -108,30 +113,45 @@ def verify(place: Path | str) -> list[Verification]:
     Nothing is trained, and torch is not needed. Raises `InputError` if a file is missing or cannot
     be read.
     """
+    is_kit = files.is_file(place)
     with unpacked(Path(place)) as folder:
-        if (folder / STUDY).is_file():
+        if not is_kit and files.is_file(folder / STUDY):
             return [*_of_study(folder, folder.name)]
-        return [_of_run(folder, Path(place).name)]
+        return [_of_run(folder, Path(place).name, is_kit)]
 
 
 @contextmanager
 def unpacked(place: Path) -> Iterator[Path]:
     """Yield the folder `place`, or one with the content of the zip file `place`."""
-    if not place.is_file():
+    if not files.is_file(place):
         yield place
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with zipfile.ZipFile(place) as archive:
-                if sum(part.file_size for part in archive.infolist()) > MOST_BYTES:
-                    raise InputError(f"{place}: larger than a gigabyte, which no kit is.")
+            with naming(place), zipfile.ZipFile(place) as archive:
+                _require_harmless(archive.infolist())
                 archive.extractall(folder)
-        except (OSError, zipfile.BadZipFile, RuntimeError) as error:
-            raise InputError(f"{place}: not a whole zip file ({error}).") from None
+        except DAMAGED as error:
+            raise InputError(
+                f"{place}: not a whole zip file ({error}). Copy or download it again."
+            ) from None
         try:
             yield Path(folder)
         except InputError as error:
             raise InputError(str(error).replace(folder, str(place))) from None
+
+
+def _require_harmless(members: Sequence[zipfile.ZipInfo]) -> None:
+    """Raise `InputError` for an archive that no kit is."""
+    if len(members) > MOST_FILES or sum(member.file_size for member in members) > MOST_BYTES:
+        raise InputError(f"more than {MOST_FILES:,} files, or than a gigabyte, which no kit has.")
+    # A system that ignores case has one file for "A" and "a".
+    times = Counter(member.filename.casefold() for member in members)
+    for name in (member.filename for member in members):
+        if not is_inside(name):
+            raise InputError(f"{visible(name)[:80]!r} leads out of its folder: no kit has that.")
+        if times[name.casefold()] > 1:
+            raise InputError(f"{visible(name)[:80]!r} occurs twice there: no kit has that.")
 
 
 def _of_study(folder: Path, name: str) -> Iterator[Verification]:
@@ -145,10 +165,10 @@ def _of_study(folder: Path, name: str) -> Iterator[Verification]:
     computed = study.conclude(stored.name, duels, stored.margin)
     check = Check()
     check.compare(STUDY, typed.read_json(folder / STUDY, dict), typed.plain(computed))
-    yield Verification(name=name, checked=check.checked, discrepancies=check.discrepancies)
+    yield check.verification(name)
 
 
-def _of_run(folder: Path, name: str) -> Verification:
+def _of_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
     comparison, kept = load_run(folder), predictions.read(folder)
     results, check = comparison.results, Check()
     check.compare(
@@ -158,35 +178,108 @@ def _of_run(folder: Path, name: str) -> Verification:
         *results.experiment.contenders,
         *(trial.contender for trial in results.trials if trial.converted_from),
     }
-    planned = itertools.product(sorted(contenders), range(results.experiment.seeds))
-    trained = sorted({(trial.contender, trial.seed) for trial in results.trials})
-    check.compare(RESULTS, trained, list(planned), "trials")
+    folds = range(results.experiment.folds) if results.experiment.folds else [None]
+    planned = itertools.product(sorted(contenders), range(results.experiment.seeds), folds)
+    trained = [(trial.contender, trial.seed, trial.fold) for trial in results.trials]
+    check.compare(RESULTS, sorted(trained, key=str), sorted(planned, key=str), "trials")
     with predictions.remedied(folder):
-        placed = read_splits(folder / "split.csv")
+        placed = read_splits(folder / SPLIT)
     dataset = _compare_split(check, placed, kept, results)
-    computed = concluded(structs.replace(results, dataset=dataset), kept)
-    follows = replace(comparison, results=computed)
-    check.compare(RESULTS, typed.read_json(folder / RESULTS, dict), follows.document())
+    _compare_trainings(check, kept, results.trials)
+    follows = structs.replace(
+        results,
+        dataset=dataset,
+        trials=[_derived(trial, results.experiment) for trial in results.trials],
+    )
+    computed = replace(comparison, results=concluded(follows, kept))
+    check.compare(RESULTS, typed.read_json(folder / RESULTS, dict), computed.document())
+    chosen = results.rules.chosen if results.rules else {}
+    settings = {name: getattr(results.experiment, name, None) for name in chosen}
+    check.compare(RESULTS, chosen, settings, "rules.chosen")
     if results.tuning:
         check.compare(
             "tuning.json",
             typed.read_json(folder / "tuning.json", dict),
             typed.plain(results.tuning),
         )
-    made = dict(kit.made(follows)) if (folder / kit.CHECKLIST).is_file() else {}
-    for part, content in made.items():
-        if (folder / part).is_file():
-            check.compare(part, _lines(files.read_bytes(folder / part)), _lines(content))
-    _compare_parts(check, follows, made)
-    if (folder / crate.PRICES).is_file():
-        computed = priced(computed, typed.read_json(folder / crate.PRICES, Prices))
-    if (folder / crate.PAGE).is_file():
-        _compare_page(check, replace(comparison, results=computed))
-    return Verification(name=name, checked=check.checked, discrepancies=check.discrepancies)
+    made = dict(kit.made(computed))
+    is_kit = is_kit or any((folder / part).exists() for part in made)
+    if is_kit:
+        needed = {*made, hashes.PAGE}
+        _compare_kit(check, folder, made)
+    else:
+        models = [trial.model for trial in results.trials]
+        for trial in results.trials:
+            models += [control.model for control in trial.controls.values()]
+        needed = set(filter(None, models))
+    _compare_hashes(check, folder, needed)
+    return check.verification(name)
 
 
-def _lines(content: bytes) -> list[str]:
-    return content.decode("utf-8", "replace").splitlines()
+def _derived(trial: Trial, experiment: Experiment) -> Trial:
+    """Return `trial` with what follows from the settings and from other parts of it."""
+    num_steps, parameters = trial.num_steps, trial.parameters
+    operations, anytime = trial.operations, trial.anytime
+    is_own = trial.contender in experiment.own_code or trial.foreign is not None
+    if trial.converted_from is not None:
+        num_steps = experiment.convert
+    elif not is_own:
+        if trial.spiking or num_steps is not None:
+            num_steps = experiment.for_contender(trial.contender).num_steps
+        if trial.weight_shapes and trial.pretrained is None:
+            parameters = _num_parameters(trial.weight_shapes, parameters or 0)
+    if operations is not None:
+        operations = structs.replace(
+            operations,
+            num_steps=num_steps or operations.num_steps,
+            totals=totals(operations.layers, operations.num_steps),
+        )
+    if anytime is not None and anytime.accuracies and trial.test is not None:
+        anytime = structs.replace(
+            anytime,
+            num_steps=num_steps,
+            n=trial.test.n,
+            accuracies=[*anytime.accuracies[:-1], trial.test.accuracy],
+        )
+    return structs.replace(
+        trial,
+        num_steps=num_steps,
+        parameters=parameters,
+        epochs=len(trial.history) if trial.converted_from is None else trial.epochs,
+        operations=operations,
+        anytime=anytime,
+    )
+
+
+def _num_parameters(shapes: Mapping[str, Sequence[int]], stated: int) -> int:
+    """Return the number of parameters that arrays of these shapes have. Parameters that are single
+    numbers, of which `shapes` has none, may be `stated` besides: one for an array.
+    """
+    sizes = [math.prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS)]
+    return stated if sum(sizes) <= stated <= sum(sizes) + len(sizes) else sum(sizes)
+
+
+def _compare_trainings(check: Check, kept: PredictionsFile, trials: Sequence[Trial]) -> None:
+    """Compare whose predictions there are, and the keys of their trainings, with the trials. A
+    converted network has its source's keys.
+    """
+    by_fold = sorted(trials, key=lambda trial: trial.fold or 0)
+    of_seeds = grouped(((trial.contender, trial.seed), trial) for trial in by_fold)
+    keys, tested = {}, []
+    for (contender, seed), of_seed in of_seeds.items():
+        source = of_seed[0].converted_from or contender
+        keys[contender, seed] = [trial.key for trial in of_seeds.get((source, seed), ())]
+        if all(trial.test for trial in of_seed):
+            tested += [(contender, seed, name) for name in (None, *of_seed[0].controls)]
+    answered = [(answers.contender, answers.seed, answers.control) for answers in kept.trials]
+    check.compare(FILE, sorted(answered, key=str), sorted(tested, key=str), "trials")
+    for index, answers in enumerate(kept.trials):
+        follows = keys.get((answers.contender, answers.seed))
+        check.compare(FILE, answers.trainings, follows, f"trials[{index}].trainings")
+
+
+def lines_of(path: Path) -> list[str]:
+    return files.read_bytes(path).decode("utf-8", "replace").splitlines()
 
 
 def _compare_split(
@@ -219,7 +312,13 @@ def _compare_split(
         {"name": kept.dataset, "fingerprint": kept.fingerprint, "classes": kept.classes},
         {part: getattr(dataset, part) for part in ("name", "fingerprint", "classes")},
     )
-    audit = dataset.audit
+    audit = dataset.audit and structs.replace(
+        dataset.audit,
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        split=dataset.split,
+        counts=of_split(sides[:1], None)["counts"],
+    )
     # Code of a user's own may give its images any hashes.
     if audit and experiment.dataset not in experiment.own_code:
         audit = _with_copies(audit, folds[0])
@@ -245,57 +344,30 @@ def _with_copies(audit: Audit, placed: Sequence[PlacedImage]) -> Audit:
     )
 
 
-def _compare_page(check: Check, follows: Comparison) -> None:
-    """Look for the sentences and the rows of tables in report.html."""
-    page, results = (
-        _bare(files.read_bytes(follows.out / crate.PAGE).decode("utf-8", "replace")),
-        follows.results,
-    )
-    whole, curves = results.comparison.equal_precision, results.comparison.frontier
-    texts = [
-        *(follows.headline(), follows.verdict(), *follows.caveats(), *follows.controls()),
-        *(verdict.on_time(results), verdict.in_whole_numbers(results), answer.training(results)),
-        frontier.frontier(results),
-    ]
-    is_duel = len(results.contenders) > 1
-    for lead in results.answer.leads:
-        cells = [answer.cell(results, name, lead).mean for name in results.contenders]
-        texts += [answer.by(lead), lead.evidence if is_duel else "", *cells]
-    tables = [
-        text_rows([CONTENDER, *score_columns(results), *TRAINING], contender_rows(results)),
-        text_rows(PAIRS, [pair.led for pair in results.comparison.pairs]),
-        *(text_rows(control_columns(found), found.rows) for found in results.comparison.controls),
-        *([text_rows(EQUAL_PRECISION, whole.rows)] if whole else []),
-        *([text_rows(frontier.FRONTIER, curves.members)] if curves else []),
-    ]
-    texts += ["".join(row.values()) for table in tables for row in table]
-    for text in filter(None, texts):
-        is_there = _bare(html.escape(follows.said(text))) in page
-        check.compare(crate.PAGE, text if is_there else None, text)
+def _compare_kit(check: Check, folder: Path, made: Mapping[str, bytes]) -> None:
+    """Compare the files that spikeduel makes for a kit, and name files that no kit has."""
+    for name, content in made.items():
+        if (folder / name).is_file():
+            check.compare(name, lines_of(folder / name), content.decode().splitlines())
+    known = {*made, *hashes.found(folder, [*kit.PARTS, hashes.FILE, kit.LICENSE])}
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir() and (name := path.relative_to(folder).as_posix()) not in known:
+            check.discrepancies.append(
+                Discrepancy(file=name, place="", stored=None, computed=None, unknown=True)
+            )
 
 
-def _bare(page: str) -> str:
-    """Return the text of a page without tags and spaces."""
-    visible = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", "", page, flags=re.DOTALL)
-    return re.sub(r"\s", "", html.unescape(visible))
-
-
-def _compare_parts(check: Check, follows: Comparison, made: Collection[str]) -> None:
-    """Compare the hashes of all files, those of a kit `made` by spikeduel among them, and the
-    description itself.
-    """
-    folder = follows.out
-    named = crate.read(folder)
-    there = crate.found(folder, [*crate.PARTS, *map(glob.escape, {*named, *made})])
-    for name in sorted({*named, *made, *there}):
+def _compare_hashes(check: Check, folder: Path, needed: Collection[str]) -> None:
+    """Compare the hashes of all files; those stated and those `needed` must be there."""
+    stated = hashes.read(folder)
+    there = hashes.found(folder, [*hashes.PARTS, *map(glob.escape, {*stated, *needed})])
+    for name in sorted({*stated, *needed, *there}):
         if name in there:
-            check.compare(crate.FILE, named.get(name, (None,))[0], there[name][0], name)
+            check.compare(hashes.FILE, stated.get(name), there[name], name)
         else:
             check.discrepancies.append(
                 Discrepancy(file=name, place="", stored=None, computed=None, missing=True)
             )
-    stored = typed.read_json(folder / crate.FILE, dict)
-    check.compare(crate.FILE, stored, crate.metadata(follows, named))
 
 
 def compare_again(
@@ -308,14 +380,16 @@ def compare_again(
     """Compare the `answers` of a trial that was trained again (None: it failed) with those kept."""
     known = Answers(kept).of(entry.contender).get(entry.seed)
     rows, then = rows_of(entry, results.dataset), results.environment or {}
-    accuracies = list(of_seeds(results.of(entry.contender)).values())
-    spread = statistics.stdev(accuracies) if len(accuracies) > 1 else max(ASSUMED_SPREADS)
+    before = [] if known is None else known[rows].tolist()
+    after = answers.predicted if answers else []
+    equal = sum(map(operator.eq, before, after)) / max(1, len(before), len(after))
     alike = all(environment.get(name) == then.get(name) for name in DECIDING)
     return TrainedAgain(
         trial=entry.title,
         stored=entry.test.accuracy if entry.test else 0.0,
         accuracy=answers.accuracy if answers else None,
-        same=bool(answers and known is not None and answers.predicted == known[rows].tolist()),
+        equal=equal,
+        same=equal == 1,
         alike=alike and environment.get("threads") == entry.threads,
-        noise=min(1.0, NOISE * spread),
+        noise=max(TOLERANCE, 1 / max(1, len(after))),
     )

@@ -24,9 +24,8 @@ from spikeduel.counting.ledger import (
     NotCounted,
     OperationLedger,
     Tag,
-    totals,
 )
-from spikeduel.counting.operations import Operations
+from spikeduel.counting.operations import Operations, totals
 from spikeduel.counting.operators import RULES, SILENT, VIEWS, sums_by_step
 from spikeduel.networks import foreign
 from spikeduel.networks.foreign import NeuronCost

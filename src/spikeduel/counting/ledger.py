@@ -3,14 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikeduel.counting.operations import Counts, Layer, Macs, OverTime, Ways
+from spikeduel.counting.operations import Layer, Macs, OverTime, Ways
 from spikeduel.system.errors import InputError
-from spikeduel.system.typed import Frozen
 
 WEIGHT, IMAGE, REAL, SPIKES = "weight", "image", "real", "spikes"
 """Kinds of tensors: independent of the input, the analogue input, computed numbers, events."""
@@ -181,33 +180,6 @@ class Row:
             note=" ".join(self.notes) or None,
             **counts,
         )
-
-
-def totals(layers: Sequence[Layer], num_steps: int) -> Counts:
-    firing = [layer for layer in layers if layer.spikes]
-    num_firing = sum(layer.neurons or 0 for layer in firing)
-    spikes = cast(OverTime, _sum([layer.spikes for layer in firing])) if firing else None
-    summed = ("macs", "acs", "events", *AMOUNTS, *PER_NEURON)
-    return Counts(
-        **{name: _sum([getattr(layer, name) for layer in layers]) for name in summed},
-        neurons=sum(layer.neurons or 0 for layer in layers),
-        spikes=spikes,
-        spikes_per_neuron_and_step=spikes.total / num_firing / num_steps
-        if spikes and num_firing
-        else None,
-    )
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, Frozen):
-        fields = first.__struct_fields__
-        return type(first)(
-            **{name: _sum([getattr(value, name) for value in values]) for name in fields}
-        )
-    if isinstance(first, list):
-        return [sum(entries) for entries in zip(*values, strict=True)]
-    return sum(values)
 
 
 class OperationLedger:

@@ -1,8 +1,10 @@
 """Types of counted operations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from msgspec import Meta
 
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
@@ -192,8 +194,37 @@ class Operations(Frozen):
     images: Count
     parameters: Count
     bytes: Count
-    layers: list[Layer]
+    layers: Annotated[list[Layer], Meta(min_length=1)]
     totals: Counts
+
+
+def totals(layers: Sequence[Layer], num_steps: int) -> Counts:
+    """Return the sums over `layers`, and the spikes per neuron and step of those that fire."""
+    firing = [layer for layer in layers if layer.spikes]
+    num_firing = sum(layer.neurons or 0 for layer in firing)
+    spikes = _sum([layer.spikes for layer in firing]) if firing else None
+    apart = ("neurons", "spikes", "spikes_per_neuron_and_step")
+    summed = [name for name in Counts.__struct_fields__ if name not in apart]
+    return Counts(
+        **{name: _sum([getattr(layer, name) for layer in layers]) for name in summed},
+        neurons=sum(layer.neurons or 0 for layer in layers),
+        spikes=spikes,
+        spikes_per_neuron_and_step=spikes.total / num_firing / num_steps
+        if spikes and num_firing
+        else None,
+    )
+
+
+def _sum(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Frozen):
+        fields = first.__struct_fields__
+        return type(first)(
+            **{name: _sum([getattr(value, name) for value in values]) for name in fields}
+        )
+    if isinstance(first, list):
+        return [sum(entries) for entries in zip(*values, strict=False)]
+    return sum(values)
 
 
 AMOUNTS: dict[str, tuple[Callable[[Layer], float | None], str]] = {

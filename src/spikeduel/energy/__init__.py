@@ -136,7 +136,7 @@ class Table(Frozen, forbid_unknown_fields=True):
 
 
 class Prices(Frozen):
-    """Tables and accountings of a user, which lead in a page (prices.json)."""
+    """Tables and accountings of a user, which lead in a page."""
 
     tables: tuple[Table, ...] = ()
     accountings: tuple[costs.Accounting, ...] = ()

@@ -1,16 +1,14 @@
 """Write a kit: all of a run that a reviewer needs to check it, in one zip file."""
 
+import hashlib
 import zipfile
 from pathlib import Path
 
-from spikeduel.concluding import crate, kit
+from spikeduel.concluding import hashes, kit
 from spikeduel.concluding.verifying import verify
 from spikeduel.results.comparison import load_run
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-
-PARTS = (*(part for part in crate.PARTS if not part.startswith("models/")), "figures/*.svg")
-"""Files of the run that a kit holds; models stay with the run."""
 
 
 def write_kit(run: Path, path: Path) -> Path:
@@ -24,9 +22,10 @@ def write_kit(run: Path, path: Path) -> Path:
         )
     created = comparison.results.created
     moment = (int(created[:4]), int(created[5:7]), int(created[8:10]), 0, 0, 0)
-    content = {part: files.read_bytes(run / part) for part in crate.found(run, PARTS)}
+    content = {part: files.read_bytes(run / part) for part in hashes.found(run, kit.PARTS)}
     content |= dict(kit.made(comparison))
-    content[crate.FILE] = crate.written(comparison, content)
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    content[hashes.FILE] = hashes.text(sums).encode()
     with files.atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name in sorted(content):
             entry = zipfile.ZipInfo(name, moment)

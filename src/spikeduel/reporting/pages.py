@@ -11,7 +11,7 @@ import numpy as np
 from spikeduel import auditing, data, energy
 from spikeduel.auditing import Audit
 from spikeduel.auditing.labels import write_csv
-from spikeduel.concluding import crate
+from spikeduel.concluding import hashes
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import priced
 from spikeduel.data import Prepared, Split
@@ -109,9 +109,9 @@ def report(
     """Write the page to `path` (None: the run's report.html), and return `path`; with `figures`,
     also each chart into figures/.
 
-    Energies of charts lead with those of `prices`, which are kept beside the run's page. `held` is
-    the run's data, else loaded and audited again. The page names missing data and models, such as
-    code that `own_code` does not allow. Raises `InputError`.
+    Energies of charts lead with those of `prices`. `held` is the run's data, else loaded and
+    audited again. The page names missing data and models, such as code that `own_code` does not
+    allow. Raises `InputError`.
     """
     missing = list[str]()
     models = _load_models(comparison, missing, own_code)
@@ -124,7 +124,7 @@ def report(
     table = next(iter(prices.tables), energy.read(energy.HEADLINE))
     page = Page(comparison, table, models, held, kept, missing)
     drawn = {chart.name: chart for chart in _charts(page) if chart}
-    path, beside = Path(path or comparison.out / crate.PAGE), comparison.out / crate.PRICES
+    path = Path(path or comparison.out / hashes.PAGE)
     # Of single images, which are shown sooner than kernels for them are compiled.
     with unfused():
         content = _context(page, drawn)
@@ -132,11 +132,7 @@ def report(
     if figures:
         for chart in drawn.values():
             drawing.save(chart, comparison.out / "figures")
-    if path.resolve() == beside.with_name(crate.PAGE).resolve():
-        beside.unlink(missing_ok=True)
-        if prices != NO_PRICES:
-            typed.write_json(beside, prices)
-    crate.renew(comparison.out, [crate.PAGE, crate.PRICES])
+    hashes.renew_page(comparison.out)
     return path
 
 

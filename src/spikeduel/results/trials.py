@@ -498,6 +498,8 @@ class Trial(Frozen):
     def __post_init__(self) -> None:
         if self.status == "done" and (self.model is None or self.validation is None):
             raise ValueError("a finished trial has a model and a validation score")
+        if self.best_epoch is not None and self.best_epoch >= len(self.history):
+            raise ValueError("best_epoch is not an epoch of the history")
         if self.model is not None and not is_inside(self.model):
             raise ValueError("model must be a path within the run's folder")
 

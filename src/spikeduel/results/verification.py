@@ -4,10 +4,13 @@ from typing import Any
 
 from spikeduel.system.typed import Count, Frozen, Share
 
+MOST_UNEQUAL = 1.0
+"""Share of unequal predictions of a training elsewhere, as a multiple of its errors."""
+
 
 class Discrepancy(Frozen):
     """A place of a file that does not follow from the others; None is nothing. `missing`: the whole
-    file is.
+    file is; `unknown`: it is no file of a kit.
     """
 
     file: str
@@ -15,6 +18,7 @@ class Discrepancy(Frozen):
     stored: Any
     computed: Any
     missing: bool = False
+    unknown: bool = False
 
 
 class Verification(Frozen):
@@ -30,20 +34,29 @@ class Verification(Frozen):
 
 
 class TrainedAgain(Frozen):
-    """A trial that was trained once more. `same`: every answer is; `alike`: threads, precision,
-    processor and torch are those of the run, so that every answer must be. `noise`: three standard
-    deviations of accuracy over seeds.
+    """A trial that was trained again. `stored`, `accuracy`: before and now; None if it failed.
+
+    `equal`: share of equal predictions; `same`: all are. `alike`: threads, precision, processor and
+    torch are those of the run, so that all must be. If not, accuracy may differ by `noise`.
     """
 
     trial: str
     stored: Share
     accuracy: Share | None
+    equal: Share
     same: bool
     alike: bool
     noise: Share
 
     @property
+    def least_equal(self) -> float:
+        """Smallest share of equal predictions of a training elsewhere."""
+        errors = 1 - (self.accuracy or 0.0)
+        return max(0.0, 1 - MOST_UNEQUAL * errors - self.noise)
+
+    @property
     def holds(self) -> bool:
-        if self.alike or self.accuracy is None:
-            return self.same
-        return abs(self.accuracy - self.stored) <= self.noise
+        if self.accuracy is None or self.alike:
+            return self.same and self.accuracy == self.stored
+        is_near = abs(self.accuracy - self.stored) <= self.noise
+        return is_near and self.equal >= self.least_equal

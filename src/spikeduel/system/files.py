@@ -251,7 +251,7 @@ def writing_to(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         refused = isinstance(error, (PermissionError, NotADirectoryError, FileExistsError))
-        if refused or error.errno in _FULL_OR_READ_ONLY:
+        if refused or error.errno in _REFUSING:
             raise _cannot_write(folder, error) from error
         raise
 
@@ -261,6 +261,9 @@ def require_writable(folder: Path) -> None:
     folder = Path(folder).absolute()
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
+        for name in folder.relative_to(nearest).parts:
+            with suppress(FileNotFoundError):
+                (nearest / name).lstat()  # the name may be too long
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:
@@ -268,7 +271,7 @@ def require_writable(folder: Path) -> None:
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_OR_READ_ONLY = {*_FULL, errno.EROFS}
+_REFUSING = {*_FULL, errno.EROFS, errno.ENAMETOOLONG}
 _NO_PATH = (OSError, ValueError, RuntimeError)
 """Errors of `Path` for a text that cannot be a path."""
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}

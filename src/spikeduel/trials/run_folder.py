@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel import data
-from spikeduel.concluding import crate
+from spikeduel.concluding import hashes
 from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.predictions import FILE
@@ -107,10 +107,8 @@ def is_other(comparison: Comparison) -> bool:
 
 
 def is_written(comparison: Comparison) -> bool:
-    """Return True if the folder holds this comparison, its page and description, by this
-    version.
-    """
-    written = [comparison.out / name for name in ("results.json", "report.html", crate.FILE)]
+    """Return True if the folder holds this comparison, its page and hashes, by this version."""
+    written = [comparison.out / name for name in ("results.json", "report.html", hashes.FILE)]
     try:
         before = json.loads(written[0].read_text())
         created = before["created"]

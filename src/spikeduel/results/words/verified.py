@@ -9,10 +9,12 @@ from spikeduel.results.words.numbers import counted, per_cent, points
 MOST = 20
 """Discrepancies that are named; the others are counted."""
 HOLDS = (
-    "HOLDS: results.json follows from predictions, split, counts and settings, and the report has "
-    "its sentences and tables, and a kit its checklist. Of all else the hash alone was compared: "
-    "of what was measured (times, memory, counts of operations, calibration, the audit), of other "
-    "files, and of the report's other text, such as a sentence that somebody added."
+    "HOLDS: results.json follows from the predictions, the split, the counts of operations and the "
+    "settings; a kit has all its files, and its README, checklist and tables follow, too. Nothing "
+    "else was computed again. The predictions, the labels and all measured values (times, memory, "
+    "counts of operations, calibration, the audit) are taken on trust, and report.html and the "
+    "figures are compared with their hashes only. `--rerun N` compares labels and images with the "
+    "data set and trains N trials again."
 )
 DIFFERS = (
     "DOES NOT HOLD: the files are not as they were written, or another version of spikeduel wrote "
@@ -42,6 +44,8 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
 def differing(discrepancy: Discrepancy) -> str:
     if discrepancy.missing:
         return f"{discrepancy.file} is missing."
+    if discrepancy.unknown:
+        return f"{discrepancy.file} is no file of a kit."
     place = f"{discrepancy.file}, {discrepancy.place}" if discrepancy.place else discrepancy.file
     stored, computed = _short(discrepancy.stored), _short(discrepancy.computed)
     return f"{place}: {stored} is written, {computed} follows."
@@ -51,14 +55,19 @@ def training(trained: TrainedAgain) -> str:
     """Say how a training that was done again ended."""
     if trained.accuracy is None:
         return f"{trained.trial}, trained again: it failed."
-    if trained.same:
-        return f"{trained.trial}, trained again: every answer is the same."
-    both = f"{per_cent(trained.accuracy)} right in place of {per_cent(trained.stored)}"
-    within = "within" if trained.holds else "not within"
-    why = f"{within} three standard deviations over seeds, {points(trained.noise)}"
-    if trained.alike:
-        why = "on the same processor, with the same versions, every answer has to be the same"
-    return f"{trained.trial}, trained again: {both}; {why}."
+    if trained.same and trained.holds:
+        return f"{trained.trial}, trained again: every prediction is the same."
+    allowed = "on the same processor, with the same versions, all must be"
+    if not trained.alike:
+        allowed = (
+            f"elsewhere {per_cent(trained.least_equal)} must be, and accuracy may differ by "
+            f"{points(trained.noise)}"
+        )
+    return (
+        f"{trained.trial}, trained again: accuracy {per_cent(trained.accuracy)}, and "
+        f"{per_cent(trained.stored)} in results.json. {per_cent(trained.equal)} of the predictions "
+        f"are equal; {allowed}."
+    )
 
 
 def _short(value: object) -> str:
