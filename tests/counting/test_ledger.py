@@ -1,7 +1,7 @@
 import torch
 
-from spikeduel.counting.ledger import SPIKES, Row, Tag, totals
-from spikeduel.counting.operations import OverTime, Ways
+from spikeduel.counting.ledger import SPIKES, Row, Tag
+from spikeduel.counting.operations import OverTime, Ways, totals
 
 TIMED = Tag(SPIKES, first_step=2, steps=3)
 

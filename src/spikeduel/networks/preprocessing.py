@@ -40,8 +40,8 @@ class Events:
     def packed(self) -> np.ndarray:
         """Return the events as uint64 `[N]`, sorted by time from 0 on, then by pixel.
 
-        Raises `InputError` without events, for a sensor that is too large, for an event outside, a polarity other than 0,
-        1 and −1, and for time that is too long or runs backwards.
+        Raises `InputError` without events, for a sensor that is too large, for an event outside, a
+        polarity other than 0, 1 and −1, and for time that is too long or runs backwards.
         """
         if not len(self.t):
             raise InputError("holds no events")
