@@ -1,7 +1,11 @@
 """The page of the frontier is that of its results, and its study file can be read."""
 
+import re
+
 import frontier
 from spikeduel.data.catalogue import DATASETS
+from spikeduel.results.columns import tenths
+from spikeduel.results.frontier import Frontier
 from spikeduel.settings import studies
 from spikeduel.system import typed
 
@@ -10,6 +14,38 @@ def test_the_page_is_made_of_the_results():
     assert frontier.PAGE.read_text() == frontier.page()
     for name in typed.read_json(frontier.RESULT, dict):
         assert (frontier.PAGE.parent / "figures" / f"frontier-{name}.png").is_file()
+
+
+def test_the_summary_has_every_accuracy_with_its_label():
+    """Arithmetic on MNIST is open at the highest accuracy and less at the next one."""
+    sets = typed.read_json(frontier.RESULT, dict)
+    for entry in sets.values():
+        entry["found"] = typed.converted(entry["frontier"], Frontier)
+    lines = dict(zip(frontier.TITLES, frontier.summary(sets), strict=True))
+    parts = dict(part.split(": ") for part in lines["arithmetic"].split(": ", 1)[1].split("; "))
+    assert "mnist at 98.5 %" in parts["less (4 of 4)"]
+    assert "mnist at 99.0 %" in parts["open (0 of 4)"]
+    # "Less" cannot come out there, however the networks compare.
+    assert parts["not testable"].startswith("photos-ants-bees at 71.0 % and n-mnist-800 at 94.7 %")
+    for name, entry in sets.items():
+        for at in entry["found"].pairs[0].at:
+            for family in {one.family for one in at.ratios} - {"size"}:
+                every = re.findall(rf"\b{name} at ([\d., and]+) %", lines[family])
+                assert tenths(at.accuracy) in " ".join(every)
+
+
+def test_bytes_are_those_of_networks_that_can_be_stored():
+    for entry in typed.read_json(frontier.RESULT, dict).values():
+        assert frontier.revised(entry) == entry
+        found = typed.converted(entry["frontier"], Frontier)
+        stored = {
+            side: {one.amounts["weights"].low for one in found.members if one.spiking == side}
+            for side in (True, False)
+        }
+        possible = {ours / theirs for ours in stored[True] for theirs in stored[False]}
+        sizes = [one for at in found.pairs[0].at for one in at.ratios if one.family == "size"]
+        assert sizes
+        assert all(one.ratio.low in possible for one in sizes)
 
 
 def test_the_study_has_a_family_for_each_contender():

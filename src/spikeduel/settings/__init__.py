@@ -120,7 +120,7 @@ class Experiment:
     frontier: Annotated[
         bool,
         setting(
-            "Make every contender cheaper in steps, and say who takes less at equal accuracy.",
+            "Make every contender cheaper in steps, and compare the costs at equal accuracy.",
             "A family of fifteen networks for each contender, with weights of 8 bits or fewer. "
             "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
             "channels and bits; both exit early. Ten are trained, each from the weights of a "

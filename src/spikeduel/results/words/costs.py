@@ -350,37 +350,30 @@ def accounting_table(
         None: "open",
     }
 
+    def name(result: AccountingResult) -> str:
+        return accountings.accounting(result.accounting).label if accountings else result.accounting
+
+    def amounts(result: AccountingResult, side: Side) -> str | None:
+        bounds = getattr(result, side)
+        unit = accountings.accounting(result.accounting).unit if accountings else None
+        return bounds and ratio(bounds, unit)
+
     def changes(result: AccountingResult) -> str:
         return "; ".join(
             f"{_axis(threshold)}: {names[threshold.becomes]}" for threshold in result.thresholds
         )
 
-    family = Column[AccountingResult]("family", lambda result: result.family, is_text=True)
-    columns: list[Column[AccountingResult]] = [
+    sides: list[Column[AccountingResult]] = [
+        Column(accounted.spiking, partial(amounts, side="spiking"), unknown="–"),
+        Column(accounted.other, partial(amounts, side="other"), unknown="–"),
+    ]
+    return [
+        Column("accounting", name, is_text=True),
+        Column("family", lambda result: result.family, is_text=True),
+        *(sides if accountings else []),
         Column("ratio", lambda result: result.ratio, ratio, unknown="–"),
         Column("cheaper", lambda result: result.reason or names[result.cheaper], is_text=True),
         Column("changes at", changes, definition=CHANGES_AT, is_text=True),
-    ]
-    if accountings is None:
-        name = Column[AccountingResult](
-            "accounting", lambda result: result.accounting, is_text=True
-        )
-        return [name, family, *columns]
-
-    def amounts(result: AccountingResult, side: Side) -> str | None:
-        bounds = getattr(result, side)
-        return bounds and ratio(bounds, accountings.accounting(result.accounting).unit)
-
-    return [
-        Column(
-            "accounting",
-            lambda result: accountings.accounting(result.accounting).label,
-            is_text=True,
-        ),
-        family,
-        Column(accounted.spiking, partial(amounts, side="spiking"), unknown="–"),
-        Column(accounted.other, partial(amounts, side="other"), unknown="–"),
-        *columns,
     ]
 
 
