@@ -18,7 +18,7 @@ pytest: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 # With the instructions of an old processor, and with last bits that depend on the size of a batch.
-numeric: PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m numeric
+numeric: PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile -q -m numeric `grep -rl mark.numeric tests --include '*.py'`
 numeric: $(VENV)/.installed-dev
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
 		NUMBA_CPU_FEATURES= $(PYTEST)

@@ -21,8 +21,6 @@ from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.trials import evaluating
 from synthetic_files import png_that_claims
 
-pytestmark = pytest.mark.numeric
-
 HOST = "http://127.0.0.1:8470"
 BINARY = {"content-type": serving.BODY}
 
@@ -80,6 +78,7 @@ def answers(document):
     }
 
 
+@pytest.mark.numeric
 def test_a_sample_is_answered_by_both_as_they_predict(table, client):
     for sample in (0, 7, 19):
         document = ask(client, sample=sample).json()
@@ -90,6 +89,7 @@ def test_a_sample_is_answered_by_both_as_they_predict(table, client):
             assert probability == pytest.approx(probabilities[0, labels[0]], abs=1e-4)
 
 
+@pytest.mark.numeric
 @pytest.mark.parametrize("content", [drawing(), photograph()], ids=["drawing", "upload"])
 def test_a_picture_is_answered_as_the_same_file_is_by_predict(table, client, tmp_path, content):
     path = tmp_path / "picture.png"
@@ -246,6 +246,7 @@ def together(table, requests):
     return replies
 
 
+@pytest.mark.numeric
 def test_two_at_once_get_what_each_would_get_alone(table, client):
     requests = [
         (b"", {"sample": 1, "threshold": 0.3}),
