@@ -172,8 +172,11 @@ def test_models_of_an_earlier_run_in_the_folder_go(duel, tmp_path, unreported):
     others = [folder / "models" / "notes.txt", folder / "own.safetensors"]
     for path in [folder / "models" / "conv-lif-seed0.safetensors", *others]:
         path.write_text("of before")
-    told = Telling()
-    compare(replace(EXPERIMENT, tolerance=1.5), folder, store, told)
+    told, other = Telling(), replace(EXPERIMENT, tolerance=1.5)
+    with pytest.raises(InputError, match=r"run: holds another .*differs in tolerance\).* --replace"):
+        compare(other, folder, store, told)
+    assert len([*(folder / "models").iterdir()]) == len(named) + 2
+    compare(other, folder, store, told, replace_run=True)
     assert [line for line in told.said if "replaced" in line and str(folder) in line]
     assert {path.name for path in (folder / "models").iterdir()} == {*named, "notes.txt"}
     assert all(path.is_file() for path in others)
@@ -281,8 +284,9 @@ def test_a_folder_with_other_things_is_not_written_to(write, small, tuned, tmp_p
 
 def test_the_folder_of_a_run_on_other_data_is_not_written_to(duel):
     before = (duel.out / "results.json").read_bytes()
-    with pytest.raises(InputError, match=r"holds a run on other data \(digits\)"):
-        compare(replace(EXPERIMENT, dataset="fashion-mnist-mini", limit=100, epochs=1), duel.out)
+    other = replace(EXPERIMENT, dataset="fashion-mnist-mini", limit=100, epochs=1)
+    with pytest.raises(InputError, match=r"differs in dataset, .*images\). Choose another --out"):
+        compare(other, duel.out)
     assert (duel.out / "results.json").read_bytes() == before
 
 

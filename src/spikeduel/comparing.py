@@ -68,11 +68,13 @@ def compare(
     loggers: Collection[str] = (),
     answered: Callable[[Comparison], None] | None = None,
     given: Collection[str] = (),
+    replace_run: bool = False,
 ) -> Comparison:
     """Train what the store lacks, measure, compare and write the run's folder `out`.
 
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
-    `runs/store`. The same call twice trains once. With `strict`, problems found by the audit end
+    `runs/store`. The same call twice trains once. A different run in `out` is an `InputError`,
+    unless `replace_run`. With `strict`, problems found by the audit end
     the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train, by
     default this process. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
     `answered` is called with the comparison before the report is drawn. Raises `InputError` for
@@ -81,7 +83,9 @@ def compare(
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = opened(store)
-    ready = prepare(experiment, out, store, progress, strict, given=given)
+    ready = prepare(
+        experiment, out, store, progress, strict, given=given, replace_run=replace_run
+    )
     for sentence in plan.of_plan(ready.plan, workers.at_once):
         progress.say(sentence)
     progress.begins(ready.folder)
@@ -111,6 +115,7 @@ def prepare(
     timed: dict[str, float] | None = None,
     given: Collection[str] = (),
     tolerated: Collection[str] = (),
+    replace_run: bool = False,
 ) -> PreparedComparison:
     """Check names, load, split and audit the data, and plan the trials.
 
@@ -119,12 +124,13 @@ def prepare(
     files.require_writable(store.root)
     run_folder.require_writable(out)  # loading can take minutes
     experiment, prepared, splits = plan.loaded(experiment, progress)
-    run_folder.require_writable(out, prepared.name)
     progress.say(plan.of_data(prepared, splits))
     resolved = auto_settings.resolve(
         experiment, prepared, splits[0], store, progress, given, tolerated
     )
     experiment = resolved.asked
+    if out is not None and not replace_run:
+        run_folder.require_same(out, resolved.experiment, prepared)
     conversion.refusals(resolved.experiment, resolved.contenders)
     audit = auditing.examine(experiment, prepared, splits[0], progress)
     if strict and not audit.ok:
@@ -178,8 +184,8 @@ def conclude(
     # One writer, so that a folder never mixes two runs.
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
-            if run_folder.is_other(comparison):
-                progress.say(f"{folder}: a run with other settings was there, and is replaced.")
+            if run_folder.differences(folder, experiment, prepared):
+                progress.say(f"{folder}: another run was there, and is replaced.")
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
             hashes.write(folder)

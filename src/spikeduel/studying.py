@@ -153,6 +153,7 @@ def prepare_all(
             ready = prepare(
                 *(planned_duel.experiment, folder, store, shown_once, strict, timed),
                 tolerated=tolerated,
+                replace_run=True,
             )
         prepared = ready.prepared
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
@@ -203,7 +204,10 @@ def _tuned(
         ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
         experiment, progress = duel.ready.plan.asked, duel.progress
         tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
-        ready = prepare(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed)
+        ready = prepare(
+            *(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed),
+            replace_run=True,
+        )
     return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)
 
 

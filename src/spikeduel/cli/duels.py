@@ -61,6 +61,10 @@ def compare(
         ),
     ] = None,
     strict: Annotated[bool, STRICT] = False,
+    replace: Annotated[
+        bool,
+        option("--replace", "Replace a different run in the folder --out.", OUTPUT),
+    ] = False,
 ) -> None:
     """Train a spiking network and a CNN under the same rules, and report which is better.
 
@@ -94,6 +98,7 @@ def compare(
             inputs.loggers or (),
             None if inputs.as_json else partial(answers.told, verbose=inputs.verbose),
             inputs.settings,
+            replace,
         )
     if inputs.as_json:
         print_json(comparison.document())

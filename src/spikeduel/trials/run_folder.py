@@ -34,21 +34,34 @@ def located(experiment: Experiment) -> Experiment:
     return replace(experiment, **changes)
 
 
-def require_writable(out: Path | str | None, dataset: str | None = None) -> None:
-    """Raise `InputError` unless `out` (None: below `runs`) is new, empty, or a run on this data
-    set.
-    """
+def require_writable(out: Path | str | None) -> None:
+    """Raise `InputError` unless `out` (None: below `runs`) is new, empty, or a run."""
     if out is None:
         files.require_writable(Path("runs"))
-        return
-    folder, before = Path(out), None
-    require_own(folder, "experiment.toml", {LOGS}, "run")
-    with suppress(InputError):  # of a damaged run, the data are not known
-        before = load_run(folder).results.dataset.name
-    if dataset and before not in (None, dataset):
+    else:
+        require_own(Path(out), "experiment.toml", {LOGS}, "run")
+
+
+def require_same(out: Path | str, experiment: Experiment, prepared: Prepared) -> None:
+    """Raise `InputError` if `out` holds a run of another experiment, or on other images."""
+    if differing := differences(Path(out), experiment, prepared):
         raise InputError(
-            f"{folder}: holds a run on other data ({before}). Choose another --out, or remove it."
+            f"{out}: holds another run (it differs in {', '.join(differing)}). Choose another "
+            "--out, or replace that run with --replace."
         )
+
+
+def differences(folder: Path, experiment: Experiment, prepared: Prepared) -> list[str]:
+    """Return what sets the run in `folder` apart: names of settings, and `images`."""
+    differing: list[str] = []
+    with suppress(InputError):  # no run, or a damaged one
+        before = load_run(folder)
+        for name, value in vars(before.experiment).items():
+            if getattr(experiment, name) != value:
+                differing.append(name)
+        if before.results.dataset.fingerprint != prepared.fingerprint:
+            differing.append("images")
+    return differing
 
 
 def require_own(folder: Path, marker: str, parts: set[str], kind: str) -> None:
@@ -96,14 +109,6 @@ def write(
     for path in (folder / "models").glob("*.safetensors"):  # of an earlier run in the folder
         if f"models/{path.name}" not in named:
             path.unlink()
-
-
-def is_other(comparison: Comparison) -> bool:
-    """Return True if the folder holds a run of other settings."""
-    try:
-        return read_experiment(comparison.out / "experiment.toml") != comparison.experiment
-    except InputError:
-        return False
 
 
 def is_written(comparison: Comparison) -> bool:
