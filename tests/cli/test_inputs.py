@@ -225,3 +225,19 @@ def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes
 def test_data_are_named_where_settings_say_how_they_are_prepared():
     done = CliRunner().invoke(app, ["import", "m.nir", "--out", "m.safetensors", "--bin-ms", "1"])
     assert "bin_ms: takes the data: name them (--dataset)" in done.output
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["audit", "digits", "--out", "x" * 300],
+        ["compare", "digits", "--epochs", "1", "--limit", "60", "--out", f"runs/{'x' * 300}"],
+        ["report", "x" * 300],
+    ],
+)
+def test_a_name_that_is_too_long_for_the_file_system_is_an_error_in_order(words):
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert f"{'x' * 300}" in done.output.partition("error: ")[2]
+    assert "File name too long. Choose a" in done.output
+    assert "accuracy" not in done.output

@@ -382,7 +382,11 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
     try:
         with heard(), needing_extra(("torch", "numba", "matplotlib", "jinja2"), "train"):
             yield
-    except SpikeduelError as error:
+    except (SpikeduelError, OSError) as error:
+        if isinstance(error, OSError):
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            error = InputError(f"{error.filename}: {error.strerror}. Choose a shorter name.")
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
     except OSError as error:

@@ -161,6 +161,7 @@ BROKEN = {
         made.aedat4(EVENTS)[:-9],
         "its 3,909 bytes cannot be read as AEDAT 4",
     ),
+    "utf-8.aedat4": (made.aedat4(EVENTS).replace(b">34</", b">34<\xc9", 1), "no text in UTF-8"),
     "cut.aedat": (made.aedat3(EVENTS)[:-4], "are announced, and not all there"),
     "cut-2.aedat": (made.aedat2(EVENTS)[:-4], "8 bytes belong together, 4 are left"),
     "shape.npy": (array(EVENTS, "xyt"), "holds int64 [200, 3]"),
@@ -269,6 +270,13 @@ def test_bytes_that_were_changed_end_in_events_or_in_an_error_of_ours(name, tmp_
         # No other error, and no panic of a library.
         with suppress(InputError):
             formats.read(path).packed()
+
+
+@pytest.mark.parametrize("write", [made.evt2, made.evt21, made.dat])
+def test_a_sensor_of_any_number_of_digits_is_too_large(write):
+    content = re.sub(rb"640(x480)?", b"9" * 5000 + rb"\1", write(EVENTS))
+    with pytest.raises(InputError, match="names a sensor of 999,999,999×480 pixels"):
+        formats.READERS[".dat" if write is made.dat else ".raw"](content).packed()
 
 
 def test_an_event_of_aedat_2_may_begin_like_a_line_of_its_header(tmp_path):

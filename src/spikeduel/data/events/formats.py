@@ -192,10 +192,7 @@ def _named(columns: dict[str, np.ndarray]) -> Events:
 
 
 def _text(content: bytes) -> Events:
-    try:
-        lines = content.decode("utf-8-sig").replace(",", " ").replace(";", " ").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"at byte {error.start:,}: no text in UTF-8") from None
+    lines = _utf8(content).replace(",", " ").replace(";", " ").splitlines()
     rows = [
         (number, line)
         for number, line in enumerate(lines, 1)
@@ -218,6 +215,13 @@ def _text(content: bytes) -> Events:
                 ) from None
         raise
     return _named(dict(zip(names, table.T, strict=True))) if names else _unnamed(table)
+
+
+def _utf8(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"at byte {error.start:,}: no text in UTF-8") from None
 
 
 def _is_number(text: str) -> bool:
@@ -374,6 +378,9 @@ def _chip(header: str) -> tuple[int, int] | None:
 def _aedat4(content: bytes) -> Events:
     with needing_extra(("aedat",), "events"):
         import aedat
+    # On other bytes in the header's XML, the library may abort the process.
+    end = content.find(b"</dv>") + len(b"</dv>")
+    _utf8(content[content.find(b"<dv") : end])
     with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
         file.write(content)
     path = Path(file.name)
@@ -498,10 +505,10 @@ _EVT: dict[str, Callable[[bytes, int], Columns]] = {
 
 
 def _geometry(header: str) -> tuple[int, int] | None:
-    if geometry := re.search(r"geometry\s+(\d+)x(\d+)", header, re.IGNORECASE):
+    if geometry := re.search(r"geometry\s+(\d{1,9})\d*x(\d{1,9})", header, re.IGNORECASE):
         return int(geometry[2]), int(geometry[1])
     height, width = (
-        re.search(rf"{side}[ =](\d+)", header, re.IGNORECASE) for side in ("height", "width")
+        re.search(rf"{side}[ =](\d{{1,9}})", header, re.IGNORECASE) for side in ("height", "width")
     )
     return (int(height[1]), int(width[1])) if height and width else None
 
