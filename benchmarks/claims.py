@@ -3,12 +3,15 @@
     python benchmarks/claims.py [--write]
 
 Recomputes every figure of `claims/*.toml` from the claim's own numbers, reads the results of re-runs
-from benchmarks/results/, and prints what differs; `--write` makes docs/claims-tested.md of it. A
+from benchmarks/results/, and prints what differs, and the figures in titles and sentences that do
+not follow from any of these. `--write` makes docs/claims-tested.md of it. A
 re-run without its results file is shown as planned: `python benchmarks/claims_rerun.py NAME` makes
 that file.
 """
 
 import json
+import math
+import re
 import statistics
 import sys
 from datetime import date
@@ -33,6 +36,8 @@ ENOUGH_SEEDS = 4
 GROUPS = ("Energy", "Accuracy", "Time", "What we report")
 SHOWN = 2
 """Figures of a claim in the table without key ones; its own section has all."""
+FIGURE = re.compile(r"(?<![\w.-])\d+(?:,\d{3})*(?:\.\d+)?(?![\w-])")
+"""A figure in a sentence; digits in a name (CIFAR-10) are none."""
 SAME_SIZE = 1.1
 """Largest ratio of parameters at which two networks count as equally large."""
 
@@ -163,7 +168,8 @@ class Rerun(Frozen, forbid_unknown_fields=True):
 class Claim(Frozen, forbid_unknown_fields=True):
     """A claim: `claimed` is what it reports, `sentence` what is to be concluded.
 
-    `flags` are those that do not follow from the rest: see `flags_of`.
+    `declared`: figures of these sentences that neither follow from the rest nor stand in it, with what
+    each is. `flags` are those that do not follow from the rest: see `flags_of`.
     """
 
     title: str
@@ -173,6 +179,7 @@ class Claim(Frozen, forbid_unknown_fields=True):
     sentence: str
     recomputed: list[Step]
     numbers: dict[str, float | list[float]] = field(default_factory=dict)
+    declared: dict[str, str] = field(default_factory=dict)
     rerun: list[Rerun] = field(default_factory=list)
     flags: list[Flag] = field(default_factory=list)
     ours: bool = False
@@ -231,6 +238,7 @@ class Tested(Frozen):
     done: list[Done]
     planned: list[Rerun]
     flags: list[Flag]
+    without_source: list[str] = field(default_factory=list)
 
     @property
     def group(self) -> str:
@@ -303,8 +311,52 @@ def _taken(step: Step, value: Any, test_images: int | None) -> list[float]:
 
 def _written(values: list[float], like: str) -> str:
     """Return `values` with as many decimals as the figure `like` has."""
-    decimals = len(like.split(" to ")[0].partition(".")[2])
+    if not all(map(math.isfinite, values)):
+        raise InputError("the result is not a finite number.")
+    decimals = _decimals(like.split(" to ")[0])
     return " to ".join(f"{value:,.{decimals}f}" for value in values)
+
+
+def _decimals(figure: str) -> int:
+    return len(figure.partition(".")[2])
+
+
+def _number(figure: str) -> float:
+    return float(figure.replace(",", ""))
+
+
+def without_source(claim: Claim, recomputed: list[Recomputed], done: list["Done"]) -> list[str]:
+    """Return the figures of title and sentences that follow from nothing, as "claimed: 93"."""
+    protocol = claim.protocol
+    numbers = [number for each in claim.numbers.values() for number in np.atleast_1d(each)]
+    counts = (
+        claim.source.year,
+        protocol.seeds,
+        protocol.runs,
+        protocol.test_images,
+        protocol.time_steps,
+    )
+    numbers += [count for count in (*counts, *protocol.parameters.values()) if count]
+    texts = [step.found for step in recomputed]
+    texts += [text for step in claim.recomputed for text in (step.expression, step.reported or "")]
+    figures = [figure for rerun in done for figure in rerun.figures]
+    texts += [figure.text for figure in figures] + list(claim.declared)
+    numbers += [_number(found) for text in texts for found in FIGURE.findall(text)]
+    numbers += [len(figure.values) for figure in figures]
+
+    def follows(figure: str) -> bool:
+        # Too many numbers are the same if they are rounded to one or two digits.
+        if not _decimals(figure) and len(figure) < 3:
+            return _number(figure) in numbers
+        digits = figure.replace(",", "")
+        return any(f"{number:.{_decimals(figure)}f}" == digits for number in numbers)
+
+    return [
+        f"{name}: {figure}"
+        for name in ("title", "claimed", "sentence")
+        for figure in FIGURE.findall(getattr(claim, name))
+        if not follows(figure)
+    ]
 
 
 def flags_of(claim: Claim, recomputed: list[Recomputed]) -> list[Flag]:
@@ -341,16 +393,21 @@ def look_up(document: Any, path: str) -> list[float]:
     places = [document]
     for key in path.split("/"):
         name, equals, value = key.partition("=")
-        if equals:
-            entries = [entry for place in places for entry in place]
-            places = [entry for entry in entries if str(entry[name]) == value]
-        else:
-            places = [place[key] for place in places]
+        try:
+            if equals:
+                entries = [entry for place in places for entry in place]
+                places = [entry for entry in entries if str(entry[name]) == value]
+            else:
+                places = [place[key] for place in places]
+        except (KeyError, TypeError):
+            raise InputError(f"nothing at {path!r}: {key!r} is not there.") from None
     values = [
         value for place in places for value in (place if isinstance(place, list) else [place])
     ]
-    if not values:
-        raise InputError(f"nothing at {path!r}.")
+    if not values or not all(isinstance(value, int | float) for value in values):
+        raise InputError(f"no numbers at {path!r}.")
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"a number at {path!r} is not finite.")
     return [float(value) for value in values]
 
 
@@ -388,9 +445,16 @@ def tested() -> list[Tested]:
             steps = recompute(claim)
             flags = flags_of(claim, steps)
             ran = [found for rerun in claim.rerun if (found := done(rerun))]
-        planned = [rerun for rerun in claim.rerun if not rerun.is_done]
         rows.append(
-            Tested(name=name, claim=claim, recomputed=steps, done=ran, planned=planned, flags=flags)
+            Tested(
+                name=name,
+                claim=claim,
+                recomputed=steps,
+                done=ran,
+                planned=[rerun for rerun in claim.rerun if not rerun.is_done],
+                flags=flags,
+                without_source=without_source(claim, steps, ran),
+            )
         )
     return rows
 
@@ -403,17 +467,28 @@ def page(rows: list[Tested]) -> str:
 
 
 def wrong(rows: list[Tested]) -> list[str]:
-    """Return a sentence for every step that does not give what its file says."""
-    return [
+    """Return a sentence for every step that does not give what its file says, and for every figure
+    without a source.
+    """
+    steps = [
         f"claims/{row.name}.toml, {step.step.what!r}: {step.found}, not {step.step.gives}."
         for row in rows
         for step in row.recomputed
         if not step.is_right
     ]
+    return steps + [
+        f"claims/{row.name}.toml, {figure} is no figure of the file or its re-runs. Correct it, or "
+        f"compute it in a step, or enter under [declared] what it is."
+        for row in rows
+        for figure in row.without_source
+    ]
 
 
 def main() -> None:
-    rows = tested()
+    try:
+        rows = tested()
+    except InputError as error:
+        raise SystemExit(f"error: {error}") from None
     if sentences := wrong(rows):
         raise SystemExit("\n".join(sentences))
     if "--write" in sys.argv:

@@ -1,6 +1,7 @@
 """Claims put to the test: each file is read, each figure recomputed, and the page is theirs."""
 
 import json
+import math
 import re
 from inspect import signature
 from pathlib import Path
@@ -125,6 +126,63 @@ def test_a_wrong_figure_is_told():
     assert claims.wrong([row]) == ["claims/n.toml, 'w': 90, not 91."]
 
 
+def with_another_digit(text):
+    """Yield the text with another digit in one of its figures, for every digit."""
+    for figure in claims.FIGURE.finditer(text):
+        for place in range(*figure.span()):
+            for digit in set("0123456789") - {text[place]} if text[place].isdigit() else ():
+                yield text[:place] + digit + text[place + 1 :]
+
+
+def test_nearly_every_other_digit_in_a_sentence_of_a_claim_is_told():
+    told = [
+        bool(claims.without_source(replace(row.claim, **{name: text}), row.recomputed, row.done))
+        for row in claims.tested()
+        for name in ("title", "claimed", "sentence")
+        for text in with_another_digit(getattr(row.claim, name))
+    ]
+    assert len(told) > 5000
+    # Some edits make another figure of the same claim.
+    assert sum(told) / len(told) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("sentence", "unknown"),
+    [
+        ("90 of 100 images, 22.5 % a quarter, CIFAR-10 in 8-bit", []),
+        ("93 % of the images", ["93"]),
+        ("22.6 and 1,000", ["22.6", "1,000"]),
+        ("22 of them", ["22"]),
+        ("in 64 epochs, 6.0 or 6", []),
+    ],
+)
+def test_a_figure_of_a_sentence_is_a_number_a_step_or_declared(sentence, unknown):
+    changed = replace(claim(), sentence=sentence, declared={"64": "epochs"})
+    steps = stepped(Step(what="w", expression="share / 4", gives="22.5"))
+    assert claims.without_source(changed, steps, []) == [f"sentence: {text}" for text in unknown]
+
+
+def test_a_figure_without_a_source_is_told_with_its_file():
+    row = claims.Tested(
+        name="n",
+        claim=claim(),
+        recomputed=[],
+        done=[],
+        planned=[],
+        flags=[],
+        without_source=["claimed: 93"],
+    )
+    (told,) = claims.wrong([row])
+    assert told.startswith("claims/n.toml, claimed: 93 is no figure of the file")
+
+
+@pytest.mark.parametrize("expression", ["0 / 0", "1 / 0", "log2(0 - 1)"])
+def test_a_step_gives_a_finite_number(expression):
+    for gives in ("nan", "inf", "1"):
+        with pytest.raises(InputError, match="step 'w'"):
+            stepped(Step(what="w", expression=expression, gives=gives))
+
+
 @pytest.mark.parametrize("expression", ["__import__('os')", "other", "share ** 2", "share.real"])
 def test_an_expression_is_arithmetic_over_the_claims_numbers(expression):
     with pytest.raises(InputError, match="step 'w'"):
@@ -176,8 +234,27 @@ def test_numbers_are_looked_up_by_keys_and_entries():
     document = {"rows": [{"net": "a", "accuracy": 0.5}, {"net": "b", "accuracy": [0.1, 0.2]}]}
     assert claims.look_up(document, "rows/net=a/accuracy") == [0.5]
     assert claims.look_up(document, "rows/net=b/accuracy") == [0.1, 0.2]
-    with pytest.raises(InputError, match="net=c"):
-        claims.look_up(document, "rows/net=c/accuracy")
+    for wrong in (
+        "rows/net=c/accuracy",
+        "rows/net=a/loss",
+        "lines",
+        "rows/accuracy",
+        "rows/net=a/net",
+    ):
+        with pytest.raises(InputError, match=wrong):
+            claims.look_up(document, wrong)
+    with pytest.raises(InputError, match="not finite"):
+        claims.look_up({"accuracy": [0.5, math.nan]}, "accuracy")
+
+
+def test_a_wrong_path_of_a_rerun_is_an_error_that_names_the_claim(monkeypatch):
+    changed = ALL["ours-mnist"]
+    rerun = replace(changed.rerun[0], figures={"net": "contenders/vgg-fil/accuracies"})
+    monkeypatch.setattr(claims, "claims", lambda: {"c": replace(changed, rerun=[rerun])})
+    with pytest.raises(SystemExit) as ended:
+        claims.main()
+    assert "claims/c.toml" in str(ended.value)
+    assert f"{rerun.results}, 'net': nothing at 'contenders/vgg-fil/accuracies'" in str(ended.value)
 
 
 def test_a_rerun_without_its_results_is_shown_as_planned(tmp_path, monkeypatch):
