@@ -1,5 +1,7 @@
 """Published figures, from the files of accountings; and small networks by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -8,6 +10,7 @@ import made_operations
 from made_costs import control, results_of, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
+from spikeduel.concluding.conclusions import priced
 from spikeduel.counting.operations import AMOUNTS, STEPS
 from spikeduel.energy import accounting, scaled
 from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
@@ -559,3 +562,19 @@ def test_memory_that_moves_fewer_bits_costs_less():
     usual = energy.joules(counted.layers, table, "on_chip").dense
     assert energy.joules(few, table, "on_chip").dense < usual
     assert energy.joules(few, table).dense == energy.joules(counted.layers, table).dense
+
+
+def test_for_loihi_the_answer_has_the_energies_of_its_accounting():
+    run = results_of(trial("snn", operations=spiking()), trial("cnn", operations=plain()))
+    (pair,) = compare_run(run).pairs
+    (judged,) = [found for found in pair.by_accounting if found.accounting == "loihi-gpu"]
+    asked = replace(run, experiment=dataclasses.replace(run.experiment, answer_for="loihi"))
+    lead = priced(asked).answer.lead("energy")
+    assert lead.values == {"snn": judged.spiking, "cnn": judged.other}
+    assert lead.leader is None  # of the two, one runs there
+    # Two spiking networks make no pair of accountings.
+    two = results_of(run.trials[0], trial("other", operations=spiking()))
+    assert (
+        priced(replace(two, experiment=asked.experiment)).answer.lead("energy").values["snn"]
+        == judged.spiking
+    )

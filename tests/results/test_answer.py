@@ -14,7 +14,7 @@ from spikeduel.results.audit import Counts
 from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Step
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ByClass, ControlResult, WholeNumbers
 from spikeduel.results.words.answer import energy, headline, rows
 from spikeduel.settings.recipes import baseline
@@ -60,8 +60,11 @@ def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
 def test_two_seeds_that_lie_far_apart_are_not_level():
     far = duel(0.93, 0.81, made=pair(0.12, accuracy_a=0.93, half=0.3, seeds=2))
     assert (decide(far).take, decide(far).reason) == ("snn", "higher")
-    assert "12.00 points more accurate than cnn (CNN)" in headline(far)
-    assert "not yet shown; 2,000 test images, 2 seeds" in headline(far)
+    assert headline(far).startswith("Recommended: snn (SNN) rather than cnn (CNN). ")
+    assert (
+        "It is 12.00 points more accurate, which is not significant (95 % interval −18.00 to +42.00 "
+        "points, 2,000 test images, 2 seeds)." in headline(far)
+    )
 
 
 def test_a_third_that_is_less_accurate_is_taken_or_changes_nothing():
@@ -179,8 +182,9 @@ def test_for_energy_the_accountings_decide(joules, take):
     made = results(trials, [pair(0.0)], experiment=experiment)
     assert (decide(made).take, decide(made).decided_by) == (take, "energy")
     # Two spiking networks, or two that were not asked, are compared by the table alone.
-    assert f"Take {take} ({take.upper()}): it takes less energy" in headline(made)
-    assert "accountings" not in headline(made)
+    assert "It needs less energy (45 nm: 500 nJ to 1.00 µJ against 1.50 to 3.00 µJ)." in headline(
+        made
+    )
 
 
 def test_where_energies_overlap_by_some_accountings_the_more_accurate_one_is_taken():
@@ -208,9 +212,17 @@ def test_where_energies_overlap_by_some_accountings_the_more_accurate_one_is_tak
         )
     )
     assert (made.answer.take, made.answer.reason) == ("vgg-cnn", "higher")
-    assert "vgg-lif (SNN) and which of the two takes less energy depends" in headline(made)
-    assert [row["energy"] for row in rows(made)] == ["35.8–355 µJ", "40.5–165 µJ", "", "not shown"]
-    assert "vgg-cnn takes less by some accountings, and ranges overlap by others" in energy(made)
+    assert headline(made) == (
+        "Recommended: vgg-cnn (CNN) rather than vgg-lif (SNN). It is 0.50 points more accurate, which "
+        "is not significant (95 % interval −0.50 to +1.50 points, 2,000 test images, 1 seed). "
+        "Published accountings do not agree on which of the two needs less energy (45 nm: 40.5 to "
+        "165 µJ against 35.8 to 355 µJ)."
+    )
+    assert [row["energy"] for row in rows(made)] == ["35.8–355 µJ", "40.5–165 µJ", "", "disputed"]
+    assert energy(made) == (
+        "Energy by published accountings: with memory on both sides, vgg-cnn needs less by 1 of 2 "
+        "(1 undecided)."
+    )
 
 
 def test_where_only_the_kind_is_decided_others_of_the_kind_are_named():
@@ -223,7 +235,7 @@ def test_where_only_the_kind_is_decided_others_of_the_kind_are_named():
     ]
     made = results(three, pairs, caveats=[few])
     assert (decide(made).take, decide(made).level) == ("cnn", ["other-cnn"])
-    assert "Any CNN will do: cnn and other-cnn are level" in headline(made)
+    assert "Any CNN will do: so few test images do not tell cnn and other-cnn" in headline(made)
     open_pairs = [structs.replace(pairs[0], ci95=(-0.41, 0.01)), *pairs[1:]]
     assert decide(results(three, open_pairs, caveats=[few])).reason == "too_few_images"
 
@@ -245,7 +257,7 @@ def test_an_untimed_one_is_not_called_slower():
 def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
     answer = decide(duel(caveats=[objection]))
     assert (answer.take, answer.reason) == (None, why)
-    assert headline(duel(caveats=[objection])).startswith("No answer: ")
+    assert headline(duel(caveats=[objection])).startswith("No recommendation: ")
 
 
 def test_too_few_images_also_tell_nothing_of_who_learned_nothing():
@@ -349,7 +361,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
         (
             {"memory": ["spiking"] * 2, "chip": ["spiking"]},
             (1e-6, 3e-6),
-            {"memory": ["snn"], "chip": ["snn"]},
+            {"memory": ["snn"] * 2, "chip": ["snn"]},
             "snn",
             "shown",
         ),
@@ -357,7 +369,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
         (
             {"arithmetic": ["spiking"] * 9, "memory": ["other"]},
             (3e-6, 1e-6),
-            {"memory": ["cnn"], "arithmetic": ["snn"]},
+            {"memory": ["cnn"], "arithmetic": ["snn"] * 9},
             "cnn",
             "with memory",
         ),
@@ -476,13 +488,54 @@ def test_the_caveat_that_is_the_reason_is_settled_first():
 def test_the_line_names_both_and_what_is_shown():
     made = duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER))
     assert headline(made) == (
-        "Take snn (SNN): it is 4.00 points more accurate than cnn (CNN), but it is 4.0 times "
-        "slower on this machine (shown; 2,000 test images, 6 seeds)."
+        "Recommended: snn (SNN) rather than cnn (CNN). It is 4.00 points more accurate, which is "
+        "significant (2,000 test images, 6 seeds). But it is 4.0 times slower on this machine."
     )
     assert headline(duel(0.9, 0.895)) == (
-        "Take cnn (CNN): it is 2.0 times faster on this machine, but it is 0.50 points less accurate "
-        "than snn (SNN) (at most 1.30 points by the 90 % interval; 2,000 test images, 1 seed)."
+        "Recommended: cnn (CNN) rather than snn (SNN). It is 2.0 times faster on this machine. But it "
+        "is 0.50 points less accurate (at most 1.30 points by the 90 % interval, 2,000 test images, "
+        "1 seed)."
     )
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (
+            {"conclusion": Conclusion.A_BETTER},
+            "It is 4.00 points more accurate, which is significant for these two trained networks "
+            "only (2,000 test images, 1 seed).",
+        ),
+        (
+            {"reservation": Reservation.FEW_SEEDS, "seeds": 2},
+            "It is 4.00 points more accurate, which is not significant (too few seeds, 2,000 test "
+            "images, 2 seeds).",
+        ),
+        (
+            {"conclusion": Conclusion.EQUIVALENT, "seeds": 6},
+            "It is as accurate within 0.5 points (2,000 test images, 6 seeds).",
+        ),
+        (
+            {"measure": "balanced_accuracy"},
+            "which is not significant (95 % interval +3.00 to +5.00 points, balanced accuracy, 2,000 "
+            "test images, 1 seed).",
+        ),
+    ],
+    ids=["one seed", "few seeds", "equivalent", "balanced"],
+)
+def test_a_difference_comes_with_what_is_uncertain(made, said):
+    assert said in headline(duel(0.92, 0.88, 1.0, made=pair(0.04, accuracy_a=0.92, **made)))
+
+
+def test_the_cost_that_decides_between_equal_accuracies_is_said_though_the_machine_was_busy():
+    busy = [finding("busy_machine", load=4.0, cores=2)]
+    equal = {"made": pair(0.0), "caveats": busy}
+    assert headline(duel(0.9, 0.9, 3.5, **equal)) == (
+        "Recommended: cnn (CNN) rather than snn (SNN). It is 3.5 times faster on this machine, but "
+        "other work disturbed this measurement. It is as accurate on these test images, but a "
+        "difference is possible (95 % interval −1.00 to +1.00 points, 2,000 test images, 1 seed)."
+    )
+    assert "It is as fast on this machine, but" in headline(duel(0.9, 0.9, 1.05, **equal))
 
 
 def test_failed_trainings_are_said():
@@ -490,7 +543,7 @@ def test_failed_trainings_are_said():
     trials += [trial("snn", seed=seed) for seed in (5, 6, 7)]
     trials += [timed("cnn", 0.88, 1.0, seed=seed) for seed in range(8)]
     text = headline(results(trials, [pair(0.04, accuracy_a=0.92, **SNN_BETTER)]))
-    assert "; 3 of 8 trainings of snn failed)." in text
+    assert ", 3 of 8 trainings of snn failed)." in text
 
 
 def test_too_few_images_give_no_answer_unless_something_is_shown():
@@ -498,7 +551,7 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])
     assert (decide(level).take, decide(level).reason) == (None, "too_few_images")
     assert headline(level) == (
-        "No answer: 24 test images and 1 seed are too few to tell snn from cnn, 2.00 points apart."
+        "No recommendation: 24 test images and 1 seed are too few to tell snn from cnn, 2.00 points apart."
     )
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), caveats=[few])
     assert decide(apart).take == "snn"
@@ -507,10 +560,10 @@ def test_too_few_images_give_no_answer_unless_something_is_shown():
 @pytest.mark.parametrize(
     ("asked", "tolerance", "question"),
     [
-        ("accuracy", None, "No answer: "),
-        ("energy", None, "No answer, for energy: "),
-        ("accuracy", 0.5, "No answer, with --tolerance 0.5: "),
-        ("size", 3.0, "No answer, for size with --tolerance 3: "),
+        ("accuracy", None, "No recommendation: "),
+        ("energy", None, "No recommendation for energy: "),
+        ("accuracy", 0.5, "No recommendation with --tolerance 0.5: "),
+        ("size", 3.0, "No recommendation for size with --tolerance 3: "),
     ],
 )
 def test_without_an_answer_the_question_is_said(asked, tolerance, question):
@@ -552,15 +605,15 @@ def test_the_pair_that_few_images_do_not_tell_apart_is_that_of_the_lead():
 def test_with_several_it_says_over_whom():
     three = [timed("snn", 0.9, 3.0), timed("cnn", 0.91, 1.0), timed("other-cnn", 0.92, 2.0)]
     answer = rows(results(three, [pair(-0.02, b="other-cnn")]))
-    assert [row[""] for row in answer] == ["snn", "cnn", "other-cnn", "lead", "over", "how sure"]
+    assert [row[""] for row in answer[3:]] == ["difference", "from", "significant"]
     assert (answer[4]["accuracy, %"], answer[4]["answer"]) == ("snn", "snn")
 
 
 def test_the_table_has_a_star_at_who_leads():
     table = rows(duel(0.92, 0.88, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
-    assert [row[""] for row in table] == ["snn", "cnn", "lead", "how sure"]
-    assert [row["accuracy, %"] for row in table] == ["92.00 *", "88.00", "4.00 points", "shown"]
-    assert [row["answer"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "shown"]
+    assert [row[""] for row in table] == ["snn", "cnn", "difference", "significant"]
+    assert [row["accuracy, %"] for row in table] == ["92.00 *", "88.00", "4.00 points", "yes"]
+    assert [row["answer"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "yes"]
 
 
 def test_folds_and_failures_fit_the_form():
@@ -578,7 +631,7 @@ def test_a_network_that_takes_nothing_is_cheaper_without_a_number():
     ]
     experiment = replace(baseline(), answer_for="size")
     text = headline(results(trials, [pair(0.0)], experiment=experiment))
-    assert "its weights are infinitely many times smaller" in text
+    assert "Its weights are infinitely many times smaller" in text
 
 
 def in_whole_numbers(operations, accuracy):
@@ -602,7 +655,7 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
     made = answered(results(trials, [pair(0.0)], experiment=experiment))
     assert (made.answer.take, made.answer.decided_by) == (take, "operations")
     assert "emulated Cortex-M4" in headline(made)
-    assert "it takes 2.0 times fewer operations" in headline(made)
+    assert "It needs 2.0 times fewer int8 operations" in headline(made)
     assert "int8 operations" in rows(made)[0]
     # Bytes on the device, in place of those of a computer.
     assert {lead.quantity for lead in made.answer.leads} >= {"flash", "ram"}
@@ -620,7 +673,8 @@ def test_a_network_that_does_not_run_on_the_device_is_not_taken():
     ]
     experiment = replace(baseline(), answer_for="cortex-m")
     found = results(made, [pair(-0.1, accuracy_a=0.8)], experiment=experiment)
-    assert decide(found).take == "snn"
+    assert (decide(found).take, decide(found).reason) == ("snn", "runs_alone")
+    assert "It is the only network here that runs in int8" in headline(found)
 
 
 def test_nobody_is_taken_for_a_microcontroller_where_none_runs():
@@ -628,36 +682,80 @@ def test_nobody_is_taken_for_a_microcontroller_where_none_runs():
     found = results([timed("snn", 0.8, 1.0), timed("cnn", 0.9, 1.0)], experiment=experiment)
     made = answered(found)
     assert (made.answer.take, made.answer.reason) == (None, "none_runs")
+    assert "runs in int8 on a Cortex-M" in headline(made)
     assert "int8 operations" not in rows(made)[0]
 
 
-@pytest.mark.parametrize("cheaper", ["spiking", "other", None])
-def test_for_a_chip_its_accounting_alone_decides(cheaper):
-    trials = [
-        timed(name, 0.9 + more, 1.0, energy=energy_of(1e-6))
-        for name, more in (("snn", 0.0), ("cnn", 0.001))
-    ]
-    judged = [
-        AccountingResult(
-            accounting=name, family=family, ratio=Range(low=0.5, high=0.6), cheaper=side
-        )
-        for name, family, side in (("loihi-gpu", "chip", cheaper), ("one", "memory", "other"))
-    ]
-    accounted = AccountedPair(
-        spiking="snn", other="cnn", num_steps=4, rate=0.1, by_accounting=judged
+ON_LOIHI = {"snn": Range(low=1e-6, high=2e-6), "cnn": Range(low=5e-6, high=9e-5)}
+
+
+def for_loihi(*trials, pairs, on_device=ON_LOIHI):
+    experiment = replace(baseline(), answer_for="loihi")
+    return answered(results(trials, pairs, experiment=experiment), on_device)
+
+
+def test_on_loihi_only_a_spiking_network_runs_however_accurate_the_other():
+    made = for_loihi(
+        timed("snn", 0.8, 2.0, energy=energy_of(9e-6)),
+        timed("cnn", 0.9, 1.0, energy=energy_of(1e-6)),
+        pairs=[pair(-0.1, accuracy_a=0.8)],
     )
-    made = structs.replace(
-        results(
-            trials,
-            [pair(-0.001, accuracy_a=0.9)],
-            experiment=replace(baseline(), answer_for="loihi"),
+    assert (made.answer.take, made.answer.reason) == ("snn", "runs_alone")
+    energies = made.answer.lead("energy")
+    # The numbers that the chip's prices give, and no star against a GPU.
+    assert (energies.values, energies.leader, energies.by) == (ON_LOIHI, None, None)
+    assert [row["energy"] for row in rows(made)] == [
+        "Loihi 1.00–2.00 µJ",
+        "GPU/CPU 5.00–90.0 µJ",
+        "",
+        "not compared",
+    ]
+    assert headline(made) == (
+        "Recommended: snn (SNN) rather than cnn (CNN). It is the only network here that runs on Loihi, "
+        "which runs spiking networks only. Its energy there is 1.00 to 2.00 µJ per image, and that of "
+        "cnn is 5.00 to 90.0 µJ on a GPU (lowest) or a CPU (highest). But it is 10.00 points less "
+        "accurate (at most 10.80 points by the 90 % interval, 2,000 test images, 1 seed). Energies are "
+        "estimates from counted operations and published prices of Loihi's parts; no chip was measured."
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "leader", "said"),
+    [
+        # At both ends of the chip's prices, though the ranges overlap.
+        (
+            (1.5e-6, 3e-6),
+            "snn",
+            "It needs less energy (Loihi: 1.00 to 2.00 µJ against 1.50 to 3.00 µJ).",
         ),
-        energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
+        (
+            (1.5e-6, 2.1e-6),
+            None,
+            "Neither clearly needs less energy (Loihi: 1.00 to 2.00 µJ against 1.50 to 2.10",
+        ),
+    ],
+)
+def test_of_two_spiking_networks_the_prices_of_loihi_decide(other, leader, said):
+    amounts = {**ON_LOIHI, "other": Range(low=other[0], high=other[1])}
+    made = for_loihi(
+        *(timed(name, 0.9, 1.0) for name in ("snn", "other", "cnn")),
+        pairs=[pair(0.0), pair(0.0, b="other"), pair(0.0, a="other")],
+        on_device=amounts,
     )
-    made = answered(made)
-    assert made.answer.take == ("snn" if cheaper == "spiking" else "cnn")
-    assert made.answer.lead("energy").evidence == "one accounting"
-    assert "no chip was measured" in headline(made)
+    assert (made.answer.take, made.answer.rival) == ("snn", "other")
+    assert made.answer.lead("energy").leader == leader
+    assert said in headline(made)
+    assert "Left out, as Loihi runs spiking networks only: cnn." in headline(made)
+
+
+def test_nothing_is_recommended_for_loihi_where_no_spiking_network_learned():
+    unlearned = example("at_chance", contenders=["snn"])
+    experiment = replace(baseline(), answer_for="loihi")
+    made = duel(0.1, 0.9, made=pair(-0.8), caveats=[unlearned], experiment=experiment)
+    assert headline(made) == (
+        "No recommendation for loihi: no network that learned anything runs on Loihi, which runs "
+        "spiking networks only."
+    )
 
 
 @pytest.mark.parametrize("asked", ["cpu", "gpu"])
@@ -668,4 +766,4 @@ def test_times_of_another_device_than_the_answer_is_for_decide_nothing(asked, de
     made = structs.replace(made, experiment=replace(made.experiment, answer_for=asked))
     made, is_there = answered(made), (asked == "gpu") == (device == "cuda")
     assert made.answer.take == ("cnn" if is_there else "snn")
-    assert ("times decide nothing" in headline(made)) != is_there
+    assert ("times do not count here" in headline(made)) != is_there

@@ -152,6 +152,14 @@ def test_an_answer_for_a_device_needs_it(asked_for, device, is_idle, folders, mo
     assert ("answer_for" in effects.idle(["answer_for"], lacking)) is is_idle
 
 
+@pytest.mark.parametrize(("name", "is_idle"), [("vgg-lif", False), ("conv-relu", True)])
+def test_an_answer_for_loihi_needs_a_spiking_network(name, is_idle):
+    experiment = replace(strong(), dataset="digits", contenders=("vgg-relu", name), minutes=1.0)
+    experiment, prepared, _ = plan.loaded(replace(experiment, answer_for="loihi"), Progress())
+    lacking = missing(experiment, describe_all(experiment, prepared), prepared)
+    assert ("answer_for" in effects.idle(["answer_for"], lacking)) is is_idle
+
+
 def test_the_cases_know_every_setting():
     assert {*OTHER, "controls", "start"} | NAMED | OF_THE_MACHINE == SETTINGS.keys()
 

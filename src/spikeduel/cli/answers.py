@@ -28,7 +28,7 @@ from spikeduel.system.sentences import counted
 
 
 def told(comparison: Comparison, verbose: bool = False) -> None:
-    """Print whom to take, a small table, what would settle it, and where the rest is."""
+    """Print the recommendation, a small table, what would settle it, and where the rest is."""
     from spikeduel.results.controls import claims
     from spikeduel.results.findings import sentence
 
@@ -55,8 +55,8 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
         typer.echo(answer.LEGEND)
     typer.echo(wrapped(answer.training(comparison.results)))
     if steps := answer.settling(comparison.results):
-        title = f"What would settle it, after spikeduel compare --experiment {comparison.out}"
-        typer.echo(f"\n{wrapped(title)}")
+        command = f"spikeduel compare --experiment {comparison.out}"
+        typer.echo(f"\n{wrapped(f'What would settle it: {command} with one of these options')}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
             typer.echo(

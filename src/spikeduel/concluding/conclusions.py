@@ -25,7 +25,7 @@ from spikeduel.results.accuracy import (
     no_better_than_chance,
     optimism_of,
 )
-from spikeduel.results.answer import answered
+from spikeduel.results.answer import ACCOUNTING_OF, answered
 from spikeduel.results.audit import SIDES, Counts, Side
 from spikeduel.results.controls import (
     INT8,
@@ -180,7 +180,10 @@ def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results
     ]
     results = structs.replace(results, trials=trials)
     accounted = accounting.compare_run(results, prices.accountings)
-    return answered(structs.replace(results, energy_accountings=accounted))
+    results = structs.replace(results, energy_accountings=accounted)
+    if (of_device := ACCOUNTING_OF.get(results.experiment.answer_for)) is None:
+        return answered(results)
+    return answered(results, accounting.amounts(results, of_device, prices.accountings))
 
 
 def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | None) -> list[Pair]:

@@ -302,7 +302,7 @@ def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
     result = partial(AccountingResult, accounting=definition.name, family=definition.family)
     spiking, other = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
     for network, amounts in (("spiking", spiking), ("other", other)):
-        if not np.isfinite(amounts).all() or amounts.min() < 0:
+        if not _are_amounts(amounts):
             return result(
                 reason=f"its formula gives no amount of at least 0 for the {network} network"
             )
@@ -337,11 +337,7 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
 def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
     """Compare all spiking networks of a run with all others; None without a pair."""
     definitions, trials = all_accountings(more), finished(results)
-    networks = {
-        name: operations
-        for name, of_contender in trials.items()
-        if (operations := [trial.operations for trial in of_contender if trial.operations])
-    }
+    networks = _counted(results)
     spiking = {name: trials[name][0].spiking for name in networks}
     pairs = []
     for name in (name for name in networks if spiking[name]):
@@ -356,6 +352,27 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
                 title = twins[0].title
                 pairs.append(_compared(networks[name], counted, definitions, name, title, control))
     return EnergyAccountings(definitions=definitions, pairs=pairs) if pairs else None
+
+
+def _counted(results: Results) -> dict[str, list[Operations]]:
+    """Return the operations of the counted trials of each contender that has one."""
+    return {
+        name: operations
+        for name, trials in finished(results).items()
+        if (operations := [trial.operations for trial in trials if trial.operations])
+    }
+
+
+def amounts(results: Results, name: str, more: Sequence[Accounting] = ()) -> dict[str, Range]:
+    """Return the amount of each counted contender by the accounting `name`."""
+    definition = next(known for known in all_accountings(more) if known.name == name)
+    of_contenders = {}
+    for contender, operations in _counted(results).items():
+        side: Side = "spiking" if results.of(contender, tested=False)[0].spiking else "other"
+        values = weighed(operations, definition, side, operations[0].num_steps)
+        if _are_amounts(values):
+            of_contenders[contender] = bounds(values)
+    return of_contenders
 
 
 def against_twin(operations: Operations, more: Sequence[Accounting] = ()) -> AccountedPair:
@@ -464,6 +481,10 @@ def even_rates(
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return −1 where the spiking network takes less at all corners, 1 where more, else 0."""
     return np.where((spiking < other).all(1), -1, np.where((spiking > other).all(1), 1, 0))
+
+
+def _are_amounts(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).all() and values.min() >= 0)
 
 
 def bounds(values: np.ndarray) -> Range:

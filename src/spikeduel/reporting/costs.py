@@ -28,6 +28,7 @@ from spikeduel.reporting.charts import (
     Row,
     Rule,
 )
+from spikeduel.results.answer import ACCOUNTING_OF
 from spikeduel.results.controls import TWINS
 from spikeduel.results.costs import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
 from spikeduel.results.frontier import Frontier, Member
@@ -185,6 +186,8 @@ def at_a_glance(results: Results) -> Chart | None:
     """
     energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
     axis = _energy("on_chip") if energies else _TIME
+    if energies and results.experiment.answer_for in ACCOUNTING_OF:
+        axis = replace(axis, title="energy on Loihi, or on a GPU or a CPU (estimate)")
     shown = [
         _contender(trials, energies.get(name), None if energies else spent.low, results.measure)
         for name, spent in (energies or times).items()

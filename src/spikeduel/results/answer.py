@@ -42,6 +42,8 @@ DECIDED_BY: dict[str, Quantity] = {
 """Quantity that decides among contenders that are accurate enough, by the question."""
 ACCOUNTING_OF = {"loihi": "loihi-gpu"}
 """Accounting that alone decides about energy, by the device that is asked for."""
+Joules = Mapping[str, Range]
+"""Joules of each contender by the accounting of the device that is asked for."""
 MOST_STEPS = 3
 MOST_UNSURE = 3
 """Times the tolerance that the upper end of a level contender's deficit may reach."""
@@ -53,26 +55,30 @@ SHORTEST_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
 
-def answered(results: Results) -> Results:
-    return structs.replace(
-        results, comparison=structs.replace(results.comparison, answer=decide(results))
-    )
+def answered(results: Results, on_device: Joules | None = None) -> Results:
+    answer = decide(results, on_device)
+    return structs.replace(results, comparison=structs.replace(results.comparison, answer=answer))
 
 
-def decide(results: Results) -> Answer:
+def decide(results: Results, on_device: Joules | None = None) -> Answer:
     left_out = (
         ("memory", "size") if results.experiment.answer_for == "cortex-m" else ("flash", "ram")
     )
     leads = {
-        quantity: _lead(quantity, results) for quantity in QUANTITIES if quantity not in left_out
+        quantity: _lead(quantity, results, on_device)
+        for quantity in QUANTITIES
+        if quantity not in left_out
     }
     if not leads["operations"].values:
         del leads["operations"]
     decided_by = DECIDED_BY[results.experiment.answer_for]
     accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
-    answer = _taken(results, accuracies, leads.get(decided_by, Lead(quantity=decided_by)))
+    costs = leads.get(decided_by, Lead(quantity=decided_by))
+    answer = _taken(results, accuracies, costs)
     if take := answer.take:
-        rival = _rival(take, [name for name in accuracies if name != take], accuracies, results)
+        others = [name for name in accuracies if name != take]
+        others = [name for name in others if name in running(results, costs)] or others
+        rival = _rival(take, others, accuracies, results)
         pair = results.comparison.pair(take, rival) if rival else None
         answer = structs.replace(answer, rival=rival, pair=pair)
     steps = _steps(results, answer.reason)
@@ -95,15 +101,15 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
     learned = {name: share for name, share in accuracies.items() if name not in unlearned}
     if not learned:
         return Answer(take=None, reason="nothing_learned")
+    experiment = results.experiment
+    rivals = [name for name in accuracies if name in running(results, costs)]
+    learned = {name: share for name, share in learned.items() if name in rivals}
+    if not learned:
+        return Answer(take=None, reason="none_runs")
     if len(accuracies) == 1:
-        return Answer(take=next(iter(learned)), reason="alone")
-    experiment, rivals = results.experiment, list(accuracies)
-    if costs.quantity == "operations":
-        # A network without a form in whole numbers does not run there.
-        learned = {name: share for name, share in learned.items() if name in costs.values}
-        rivals = [name for name in rivals if name in costs.values]
-        if not learned:
-            return Answer(take=None, reason="none_runs")
+        return Answer(take=rivals[0], reason="alone")
+    if len(rivals) == 1:
+        return Answer(take=rivals[0], reason="runs_alone")
     # Of equals, the first is taken.
     costliest = {name: value.high for name, value in costs.values.items()}
     take = choose(
@@ -137,6 +143,16 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         return Answer(take=take, reason="better", level=level)
     is_highest = all(pair is None or pair.ordered(take).difference > 0 for pair in pairs.values())
     return Answer(take=take, reason="higher" if is_highest else "cheaper", level=level)
+
+
+def running(results: Results, costs: Lead) -> list[str]:
+    """Return the contenders that run on the device that the answer is for; without one, all."""
+    match results.experiment.answer_for:
+        case "cortex-m":
+            return list(costs.values)  # those with a form in whole numbers
+        case "loihi":
+            return [trial.contender for trial in results.trials if trial.spiking]
+    return results.contenders
 
 
 def choose(
@@ -239,19 +255,23 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
     return [Range(low=value, high=value) for value in values if value is not None]
 
 
-def _lead(quantity: Quantity, results: Results) -> Lead:
+def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lead:
     known = {
         name: values
         for name, trials in finished(results).items()
         if trials and (values := _values(quantity, results, trials))
     }
     means = {name: mean for name, values in known.items() if (mean := mean_range(values))}
-    if len(means) < 2:
-        return Lead(quantity=quantity, values=means)
-    sign = -1 if quantity == "accuracy" else 1
-    best, *_ = ranked = sorted(means, key=lambda name: sign * means[name].low)
+    lead, ranked = Lead(quantity=quantity, values=means), list(means)
+    if quantity == "energy" and results.experiment.answer_for in ACCOUNTING_OF:
+        lead = structs.replace(lead, values=dict(on_device or {}))
+        ranked = [name for name in lead.values if name in running(results, lead)]
+    if len(ranked) < 2:
+        return lead
+    sign, means = -1 if quantity == "accuracy" else 1, lead.values
+    best, *_ = ranked = sorted(ranked, key=lambda name: sign * means[name].low)
     over = _of_other_kind(best, ranked[1:], results)[0]
-    lead = Lead(quantity=quantity, values=means, leader=best, over=over, evidence="not shown")
+    lead = structs.replace(lead, leader=best, over=over, evidence="not shown")
     if quantity == "accuracy":
         return _in_accuracy(lead, best, over, results)
     if quantity == "energy":
@@ -321,30 +341,34 @@ def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
 
 def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     """Return the lead where all accountings with memory on both sides agree; without accountings,
-    where ranges do not overlap.
+    where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
     """
+    if results.experiment.answer_for in ACCOUNTING_OF:
+        ours, theirs = lead.values[best], lead.values[over]
+        ends = (ours.low, theirs.low), (ours.high, theirs.high)
+        is_below = all(NOTICEABLE * one <= other for one, other in ends)
+        lead = structs.replace(lead, leader=None, over=over, evidence="overlap")
+        if not is_below:
+            return lead
+        return structs.replace(lead, leader=best, evidence="one accounting")
     accounted = accounted_pair(results, best, over)
     by_family = accounted.by_family if accounted else {}
     lead = structs.replace(lead, leader=None, over=over, by_family=by_family, evidence="overlap")
-    if accounted and (accounting := ACCOUNTING_OF.get(results.experiment.answer_for)):
-        leader = accounted.cheaper_by(accounting)
-        other = over if leader == best else best
-        return structs.replace(lead, leader=leader, over=other, evidence="one accounting")
     if not by_family:
         is_below = noticeably_below(lead.values[best], lead.values[over])
         return structs.replace(lead, leader=best, evidence="shown") if is_below else lead
-    names = by_family.get("memory", [])
-    if names == [None]:
+    names = set(by_family.get("memory", []))
+    if names == {None}:
         return lead
     lead = structs.replace(lead, evidence="not shown")
-    leader = names[0] if len(names) == 1 else None
+    leader = names.pop() if len(names) == 1 else None
     if leader is None:
         return lead
     other = over if leader == best else best
     ours, theirs = lead.values[leader], lead.values[other]
     if theirs.low < ours.low and theirs.high < ours.high:
         return lead  # the table beside it shows the contrary
-    is_shown = all(names == [leader] for names in by_family.values())
+    is_shown = all(set(names) == {leader} for names in by_family.values())
     evidence: Evidence = "shown" if is_shown else "with memory"
     return structs.replace(lead, leader=leader, over=other, evidence=evidence)
 

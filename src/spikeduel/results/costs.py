@@ -159,25 +159,21 @@ class AccountedPair(Frozen):
     by_accounting: list[AccountingResult]
     control: str | None = None
 
-    def cheaper_by(self, accounting: str) -> str | None:
-        """Return the network that an accounting calls cheaper, if any."""
-        sides = [found.cheaper for found in self.by_accounting if found.accounting == accounting]
-        return {"spiking": self.spiking, "other": self.other}.get(sides[0] or "") if sides else None
-
     @property
     def by_family(self) -> dict[Family, list[str | None]]:
-        """Return the networks that a family's accountings call cheaper, None where one is open."""
+        """Return the network that each accounting of a family calls cheaper, None if ranges
+        overlap.
+        """
         names = {"spiking": self.spiking, "other": self.other, None: None}
-        judged = [result for result in self.by_accounting if result.ratio]
         cheaper = {
-            family: {result.cheaper for result in judged if result.family == family}
+            family: [
+                names[result.cheaper]
+                for result in self.by_accounting
+                if result.ratio and result.family == family
+            ]
             for family in FAMILIES
         }
-        return {
-            family: [name for side, name in names.items() if side in sides]
-            for family, sides in cheaper.items()
-            if sides
-        }
+        return {family: by_accounting for family, by_accounting in cheaper.items() if by_accounting}
 
 
 class EnergyAccountings(Frozen):

@@ -162,7 +162,7 @@ Evidence = Literal[
 """Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
 than measurements differ; of energy: by all accountings. "these models": of these trained
 networks alone. "with memory": by all accountings of the memory of both, not by all others. "one
-accounting": by that of the device asked for.
+accounting": by that of the device asked for, at both ends of its prices.
 "overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less
 than measurements differ.
 """
@@ -178,10 +178,11 @@ Reason = Literal[
     "nothing_learned",
     "none_runs",
     "not_finished",
+    "runs_alone",
     "alone",
 ]
 """Why a contender is taken, or none. "cheaper": it leads in `Answer.decided_by`;
-"none_runs": on the device that the answer is for.
+"none_runs", "runs_alone": none, or only this one, runs on the device that the answer is for.
 """
 
 
@@ -189,10 +190,11 @@ class Lead(Frozen):
     """The best contender in a quantity, against the best of the other kind (`over`).
 
     `values`: a share, seconds of a training, seconds an answer, joules an answer (with memory on
-    the chip), bytes of a process, bytes of weights; in whole numbers (left out if not asked)
+    the chip; for Loihi by its accounting, of networks that do not run there on a GPU or a CPU,
+    which do not lead), bytes of a process, bytes of weights; in int8 (left out if not asked)
     operations of an answer, bytes of constants and of variables, which stand in place of the other
-    bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_family`:
-    contenders that the accountings of a family call cheaper, None where one is open.
+    bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_family`: the
+    contender that each accounting of a family calls cheaper, None where ranges overlap.
     """
 
     quantity: Quantity

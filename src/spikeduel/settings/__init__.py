@@ -157,7 +157,8 @@ class Experiment:
             "others: the network that leads in speed on this machine, in estimated energy, or in "
             "bytes of weights, unless it loses more accuracy than the tolerance. cpu, gpu: speed "
             "there, measured. cortex-m: operations in whole numbers, as --int8 counts. loihi: "
-            "energy by the chip's published prices. Training and numbers are the same for all.",
+            "energy by the chip's published prices, of spiking networks only. Training is the same "
+            "for all.",
             option="--for",
             needs=("comparing",),
         ),

@@ -301,6 +301,13 @@ def missing(
         ("answer_for", len(cards) > 1 or experiment.convert, no_rival),
         (
             "answer_for",
+            experiment.answer_for != "loihi"
+            or bool(experiment.convert)
+            or any(card.family == "snn" for card in cards),
+            "Loihi runs spiking networks only, and no contender spikes",
+        ),
+        (
+            "answer_for",
             not is_elsewhere(experiment.answer_for, device),
             f"answers are timed on the device that trains, {device}, which is no "
             f"{experiment.answer_for.upper()}: take --device {other}",

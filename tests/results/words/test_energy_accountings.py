@@ -64,33 +64,33 @@ def rows(accounted, accountings):
 @pytest.mark.parametrize(
     ("by_family", "said"),
     [
-        ({"memory": ["cnn"]}, "with memory on both sides cnn takes less"),
+        ({"memory": ["cnn"]}, "with memory on both sides, cnn needs less by 1 of 1"),
         (
-            {"memory": ["cnn", None], "arithmetic": ["snn"], "chip": ["snn"]},
-            "with memory on both sides cnn takes less by some accountings, and ranges overlap by "
-            "others; by arithmetic alone and on named chips snn takes less",
+            {"memory": ["cnn", None, "cnn"], "arithmetic": ["snn"], "chip": ["snn"]},
+            "with memory on both sides, cnn needs less by 2 of 3 (1 undecided); by arithmetic alone, "
+            "snn needs less by 1 of 1; on named chips, snn needs less by 1 of 1",
         ),
         (
-            {"memory": [None], "arithmetic": ["snn", "cnn"], "measured": ["cnn"]},
-            "with memory on both sides ranges overlap; by arithmetic alone accountings contradict one "
-            "another; as measured on this machine cnn takes less",
+            {"memory": [None], "arithmetic": ["snn", "cnn"]},
+            "with memory on both sides, undecided by 1 of 1; by arithmetic alone, snn needs less by "
+            "1 of 2 and cnn needs less by 1 of 2",
         ),
     ],
-    ids=["one", "alike", "all kinds"],
+    ids=["one", "several", "both ways"],
 )
-def test_a_family_counts_once_in_words(by_family, said):
+def test_a_family_is_told_by_the_number_of_its_accountings(by_family, said):
     assert words.families(by_family) == said
 
 
 def test_the_summary_is_by_the_families_that_have_a_number(accounted):
     assert words.summary(accounted) == (
-        "Accountings of energy, snn against cnn: with memory on both sides cnn takes less by some accountings, and "
-        "ranges overlap by others; by arithmetic alone snn takes less."
+        "Energy of snn and cnn by published accountings: with memory on both sides, cnn needs less by "
+        "1 of 2 (1 undecided); by arithmetic alone, snn needs less by 2 of 2."
     )
     none = replace(accounted, by_accounting=accounted.by_accounting[-1:])
     assert (
         words.summary(none)
-        == "Accountings of energy, snn against cnn: no accounting gives a number."
+        == "Energy of snn and cnn by published accountings: no accounting gives a number."
     )
 
 

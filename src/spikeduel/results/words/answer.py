@@ -1,10 +1,11 @@
 """The answer in words."""
 
-from spikeduel.results.answer import are_times_void, cheaper, timed_elsewhere
+from spikeduel.results.answer import NOTICEABLE, cheaper, running, timed_elsewhere, was_busy
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
 from spikeduel.results.findings import sentence, with_id
-from spikeduel.results.run import Answer, Evidence, Lead, Quantity, Reason, Results
-from spikeduel.results.significance import Measure
+from spikeduel.results.run import Answer, Evidence, Lead, Pair, Quantity, Reason, Results
+from spikeduel.results.significance import Conclusion, Measure
+from spikeduel.results.words import verdict
 from spikeduel.results.words.costs import amount, families, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, named, per_cent, points
 from spikeduel.settings import Experiment
@@ -19,16 +20,15 @@ RULE = (
     "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
     "by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, timed there. With "
     "--for cortex-m, it is operations in whole numbers, and a contender that export --to c cannot "
-    "write is not taken. With --for loihi, it is energy by the published prices of that chip. In "
-    "energy, somebody leads where all accountings that count the memory of both agree. --tolerance "
-    "sets the tolerance. If "
-    "several would be taken in place of the most accurate, the most accurate of these is compared "
-    "with the others of them, and so on. Between exactly equal accuracies the lower cost "
-    "decides, however little lower; else times of a busy machine decide nothing. Nobody "
-    "is taken where test images leak into training, nor where the one that is ahead was trained "
-    "longer, nor where no difference between the kinds is shown and the test images are too few "
-    "to show one of five points, unless the 90 % interval of the difference lies within the "
-    "--tolerance that is given."
+    "write is not taken. With --for loihi, it is energy by the published prices of that chip, and "
+    "a network that does not spike is not taken. In energy, somebody leads where all accountings "
+    "that count the memory of both agree. --tolerance sets the tolerance. If several would be "
+    "taken in place of the most accurate, the most accurate of these is compared with the others "
+    "of them, and so on. Between exactly equal accuracies the lower cost decides, however little "
+    "lower; else times of a busy machine decide nothing. Nobody is taken where test images leak "
+    "into training, nor where the one that is ahead was trained longer, nor where no difference "
+    "between the kinds is shown and the test images are too few to show one of five points, "
+    "unless the 90 % interval of the difference lies within the --tolerance that is given."
 )
 TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
@@ -51,8 +51,9 @@ MEANINGS: dict[Quantity | Measure, str] = {
     ),
     "energy": (
         "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
-        "cheapest to the dearest way to compute it. The accountings with memory on both sides say "
-        "who leads, if all agree."
+        "cheapest to the dearest way to compute it. The star follows the published accountings "
+        "with memory on both sides, if all agree. With --for loihi: by published prices of Loihi, "
+        "and for networks that do not spike of a GPU (lowest) and a CPU (highest)."
     ),
     "memory": "Memory of a process at its first answer, Python and PyTorch included.",
     "size": "Size of the weights.",
@@ -64,75 +65,112 @@ MEANINGS: dict[Quantity | Measure, str] = {
     "ram": "Variables of the network in whole numbers, without the stack.",
 }
 LONGEST_NAME = 14
-LEGEND = "* leads, against the best of the other kind (SNN or not)."
+LEGEND = "* best, compared with the best network of the other kind (spiking or not)."
 _WHY_NOT: dict[Reason, str] = {
-    "leakage": "test images leak into training, so that these scores measure memory",
-    "longer_training": "the more accurate one was trained longer: its lead is not shown",
+    "leakage": "test images, or copies of them, are in the training data, so these scores measure "
+    "memory",
+    "longer_training": "the more accurate network was trained longer, so its lead does not count",
     "nothing_learned": "no contender is shown to have learned anything",
-    "none_runs": "no contender that learned anything has a form in whole numbers: take vgg-lif and "
-    "vgg-relu, which have one",
-    "not_finished": "no trial was finished",
-    "too_few_images": "the test images are too few",
+    "not_finished": "no training finished",
+    "too_few_images": "there are too few test images",
 }
 _ACCOUNTINGS: dict[Evidence, str] = {
-    "shown": ", estimated by all accountings",
-    "with memory": ", estimated with memory on both sides",
-    "one accounting": ", estimated by the published prices of this chip alone",
+    "shown": " by all accountings",
+    "with memory": " by all accountings with memory on both sides",
+}
+_AGREEMENT: dict[Evidence, str] = {
+    "shown": "all agree",
+    "not shown": "disputed",
+    "one accounting": "at all prices",
+    "not measured": "not compared",
+}
+"""Agreement of accountings on which of two networks needs less energy."""
+_COSTS: dict[Quantity, tuple[str, str, str]] = {
+    "answer": (
+        "It is {} faster on this machine",
+        "It is as fast on this machine",
+        "It is {} slower on this machine",
+    ),
+    "operations": (
+        "It needs {} fewer int8 operations",
+        "It needs as many int8 operations",
+        "It needs {} more int8 operations",
+    ),
+    "size": (
+        "Its weights are {} smaller",
+        "Its weights are as large",
+        "Its weights are {} larger",
+    ),
+}
+"""Sentences on a quantity that is lower, as large or higher than the rival's."""
+_DEVICES: dict[str, str] = {
+    "cortex-m": "in int8 on a Cortex-M, as vgg-lif and vgg-relu do",
+    "loihi": "on Loihi, which runs spiking networks only",
 }
 DISTANCE = {
     "cpu": "Times are those of this machine's processor, measured.",
     "gpu": "Times are those of this machine's GPU, measured.",
     "cortex-m": (
-        "Operations in whole numbers are counted, not measured. Finding spikes and updating "
-        "neurons at every step is not among them: of the instructions of an emulated Cortex-M4 it "
-        "was 37 % in vgg-lif, 19 % in vgg-relu. Cycles and energy were not measured."
+        "Int8 operations are counted, not measured. Finding spikes and updating neurons at every "
+        "step is not among them: of the instructions of an emulated Cortex-M4 it was 37 % in "
+        "vgg-lif, 19 % in vgg-relu. Cycles and energy were not measured."
     ),
     "loihi": (
-        "Energy is estimated: published prices of Loihi's parts for the spiking network, and of a "
-        "GPU for the other; no chip was measured."
+        "Energies are estimates from counted operations and published prices of Loihi's parts; no "
+        "chip was measured."
     ),
 }
 """Distance of an answer for a device from a measurement on it."""
 _ELSEWHERE = {
-    "cpu": "Answers were timed on a GPU, so that times decide nothing: take --device cpu.",
-    "gpu": "Answers were timed on a CPU, so that times decide nothing: take --device cuda, on a "
+    "cpu": "Inference was timed on a GPU, so times do not count here: use --device cpu.",
+    "gpu": "Inference was timed on a CPU, so times do not count here: use --device cuda on a "
     "machine with a GPU.",
 }
 _SETTLES = {
-    "longer_training": "trains all for as many epochs",
-    "--minutes": "trains longer, so that all learn something",
-    "--epochs": "trains longer, so that all learn something",
+    "longer_training": "trains all networks for the same number of epochs",
+    "--minutes": "trains longer, so that all networks can learn something",
+    "--epochs": "trains longer, so that all networks can learn something",
     "--split": "keeps pictures of one person, object or scan on one side of the split",
     "--folds": "tests every image once",
-    "--seeds": "shows whether other trainings agree",
-    "--tune": "gives each contender its own best settings",
+    "--seeds": "measures how much results vary from training to training",
+    "--tune": "finds the best settings for each network",
 }
 
 
 def headline(results: Results) -> str:
-    """Return whom to take and why, or why nobody."""
+    """Return the recommended network, the reason that decides, and what is uncertain; or why there
+    is no recommendation.
+    """
     answer = results.answer
     if answer.take is None:
-        return f"No answer{_asked(results.experiment)}: {_why_not(answer)}."
+        return f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."
     take = _with_kind(results, answer.take)
     if answer.rival is None:
         return f"Only {take} was trained: there is nothing to compare it with."
-    accuracy, details = _accuracy(answer, results)
-    is_cheaper, cost = _cost(answer, results)
-    parts = [cost, accuracy] if answer.reason == "cheaper" else [accuracy, cost]
-    pair = answer.pair and answer.pair.ordered(answer.take)
-    is_behind = bool(pair and pair.difference < 0 and not pair.negligible)
-    why = (" and " if is_cheaper != is_behind else ", but ").join(filter(None, parts))
-    told = _level(answer, results), _untrained(answer, results), _distance(results)
-    return f"Take {take}: {why} ({details}).{''.join(told)}"
+    told = [f"Recommended: {take} rather than {_with_kind(results, answer.rival)}."]
+    reasons = [_accuracy(answer, results), _cost(answer, results)]
+    if answer.reason == "runs_alone":
+        where = _DEVICES[results.experiment.answer_for]
+        told.append(f"It is the only network here that runs {where}.")
+    if answer.reason == "runs_alone" or (answer.reason == "cheaper" and reasons[1][0] > 0):
+        reasons.reverse()
+    (_, deciding), (advantage, other) = reasons
+    if deciding and other and advantage < 0:
+        other = f"But {other[0].lower()}{other[1:]}"
+    told += [deciding, other, _level(answer, results), _untrained(answer, results)]
+    return " ".join(filter(None, [*told, _distance(results)]))
 
 
 def _distance(results: Results) -> str:
     """Return how far an answer for a device is from a measurement on it; "" of other questions."""
     device = results.experiment.answer_for
     if timed_elsewhere(results):
-        return f" {_ELSEWHERE[device]}"
-    return f" {DISTANCE[device]}" if device in DISTANCE else ""
+        return _ELSEWHERE[device]
+    distance, there = DISTANCE.get(device, ""), running(results, results.answer.lead("energy"))
+    left_out = [name for name in results.contenders if name not in there]
+    if device == "loihi" and left_out and results.answer.reason != "runs_alone":
+        return f"Left out, as Loihi runs spiking networks only: {listed(left_out)}. {distance}"
+    return distance
 
 
 def _asked(experiment: Experiment) -> str:
@@ -140,10 +178,12 @@ def _asked(experiment: Experiment) -> str:
     question = f" for {experiment.answer_for}" if experiment.answer_for != "accuracy" else ""
     if experiment.tolerance is not None:
         question += f" with --tolerance {experiment.tolerance:g}"
-    return question and f",{question}"
+    return question
 
 
-def _why_not(answer: Answer) -> str:
+def _why_not(answer: Answer, results: Results) -> str:
+    if answer.reason == "none_runs":
+        return f"no network that learned anything runs {_DEVICES[results.experiment.answer_for]}"
     if (pair := answer.pair) is None:
         return _WHY_NOT[answer.reason]
     tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
@@ -157,77 +197,88 @@ def _level(answer: Answer, results: Results) -> str:
         return ""
     kind = results.of(answer.take or "", tested=False)[0].family.upper()
     names = listed([answer.take or "", *answer.level])
-    return f" Any {kind} will do: {names} are level on so few test images."
+    return f"Any {kind} will do: so few test images do not tell {names} apart."
 
 
 def _with_kind(results: Results, name: str) -> str:
     return f"{name} ({results.of(name, tested=False)[0].family.upper()})"
 
 
-def _accuracy(answer: Answer, results: Results) -> tuple[str, str]:
-    """Return the lead in accuracy, and its evidence."""
-    rival = _with_kind(results, answer.rival or "")
+def _accuracy(answer: Answer, results: Results) -> tuple[float, str]:
+    """Return the lead of `take` in accuracy, 0 if negligible, and a sentence on it with what is
+    uncertain.
+    """
     if answer.pair is None:
-        return (
-            f"it has the highest {named(results.measure)}",
-            f"it has no seed in common with {rival}",
-        )
+        rival = _with_kind(results, answer.rival or "")
+        highest = f"It has the highest {named(results.measure)}"
+        return 0.0, f"{highest}, but it has no seed in common with {rival}."
     pair = answer.pair.ordered(answer.take or "")
-    tested = f"{counted(pair.n, 'test image')}, {counted(pair.seeds, 'seed')}"
+    tested = [counted(pair.n, "test image"), counted(pair.seeds, "seed")]
     if pair.measure != "accuracy":
-        tested = f"{named(pair.measure)} on {tested}"
+        tested.insert(0, named(pair.measure))
     for name in (pair.a, pair.b):
         trainings = results.of(name, tested=False)
         if failed := sum(trial.status == "failed" for trial in trainings):
-            tested += f"; {failed} of {counted(len(trainings), 'training')} of {name} failed"
-    shown = f"shown{'' if pair.seeds > 1 else ' for these two trained networks alone'}; {tested}"
-    ahead = pair.difference
-    if pair.conclusion.better and not pair.negligible:
-        more = "more" if ahead > 0 else "less"
-        return f"it is {points(abs(ahead))} {more} accurate than {rival}", shown
-    if pair.conclusion == "equivalent" or pair.negligible:
-        return f"it is as accurate as {rival} within {100 * pair.margin:.2g} points", shown
-    if ahead > 0:
-        return f"it is {points(ahead)} more accurate than {rival}", f"not yet shown; {tested}"
+            tested.append(f"{failed} of {counted(len(trainings), 'training')} of {name} failed")
+    text, uncertain = _difference(pair)
+    tested.insert(0, uncertain)
+    lead = 0.0 if pair.negligible else pair.difference
+    return lead, f"{text} ({', '.join(filter(None, tested))})."
+
+
+def _difference(pair: Pair) -> tuple[str, str]:
+    """Return the lead of `a` in accuracy, and the uncertainty that belongs to it."""
+    ahead, interval = pair.difference, f"95 % interval {verdict.interval(pair)} points"
+    text = f"It is {points(abs(ahead))} {'more' if ahead > 0 else 'less'} accurate"
+    if pair.conclusion is Conclusion.EQUIVALENT or pair.negligible:
+        return f"It is as accurate within {100 * pair.margin:.2g} points", ""
+    if pair.conclusion.better:
+        only = "" if pair.seeds > 1 else " for these two trained networks only"
+        return f"{text}, which is significant{only}", ""
     if ahead < 0:
-        most = f"at most {points(-pair.ci90[0])} by the 90 % interval; {tested}"
-        return f"it is {points(-ahead)} less accurate than {rival}", most
-    return f"it is as accurate as {rival} here", f"not yet shown; {tested}"
+        return text, f"at most {points(-pair.ci90[0])} by the 90 % interval"
+    if ahead > 0:
+        return f"{text}, which is not significant", verdict.reserved(pair) or interval
+    return "It is as accurate on these test images, but a difference is possible", interval
 
 
-def _cost(answer: Answer, results: Results) -> tuple[bool, str]:
-    """Return True if `take` is at least as cheap as its rival in the quantity that decides, and by
-    how much; "" if not known.
+def _cost(answer: Answer, results: Results) -> tuple[float, str]:
+    """Return the advantage of `take` in the quantity that decides, below 0 if it costs more than
+    its rival, and a sentence on it; "" if not known.
     """
-    lead = answer.lead(answer.decided_by)
-    if not {answer.take, answer.rival} <= lead.values.keys():
-        return True, ""
-    take, rival = answer.take or "", answer.rival or ""
-    found = cheaper(lead, take, rival, results)
-    is_cheaper = found.leader == take
-    low, high = sorted((lead.values[take].low, lead.values[rival].low))
+    lead, take, rival = answer.lead(answer.decided_by), answer.take or "", answer.rival or ""
+    if not {take, rival} <= lead.values.keys():
+        return 0.0, ""
+    ours, theirs = lead.values[take], lead.values[rival]
+    if lead.quantity == "energy":
+        return _energies(answer, results, *map(range_in_words, (ours, theirs)))
+    low, high = sorted((ours.low, theirs.low))
     times = _times(high / low) if low else "infinitely many times"
-    match lead.quantity:
-        case "energy" if found.evidence == "overlap":
-            return True, "the energies of the two overlap"
-        case "energy" if found.leader is None:
-            return True, "which of the two takes less energy depends on the accounting"
-        case "energy":
-            by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
-            return is_cheaper, f"it takes {'less' if is_cheaper else 'more'} energy{by}"
-        case "operations":
-            fewer = "fewer" if is_cheaper else "more"
-            return is_cheaper, f"it takes {times} {fewer} operations in whole numbers"
-        case "size" if found.leader is None:
-            return True, "its weights are as large"
-        case "size":
-            smaller = "smaller" if is_cheaper else "larger"
-            return is_cheaper, f"its weights are {times} {smaller}"
-    if are_times_void(results):
-        return True, ""
-    if found.leader is None:
-        return True, "it answers as fast on this machine"
-    return is_cheaper, f"it is {times} {'faster' if is_cheaper else 'slower'} on this machine"
+    is_same = low == high or high < NOTICEABLE * low
+    advantage = 0.0 if is_same else theirs.low - ours.low
+    less, same, more = _COSTS[lead.quantity]
+    text = less if advantage > 0 else more if advantage else same
+    disturbed = ""
+    if lead.quantity == "answer" and was_busy(results):
+        disturbed = ", but other work disturbed this measurement"
+    return advantage, f"{text.format(times)}{disturbed}."
+
+
+def _energies(answer: Answer, results: Results, ours: str, theirs: str) -> tuple[float, str]:
+    """Return the advantage of `take` in energy over its rival, and a sentence on the two."""
+    if answer.reason == "runs_alone":
+        text = f"Its energy there is {ours} per image, and that of {answer.rival} is {theirs}"
+        return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
+    found = cheaper(answer.lead("energy"), answer.take or "", answer.rival or "", results)
+    advantage = (found.leader == answer.take) - (found.leader == answer.rival)
+    text = "Neither clearly needs less energy"
+    if found.leader:
+        by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
+        text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
+    elif found.evidence == "not shown":
+        text = "Published accountings do not agree on which of the two needs less energy"
+    where = "Loihi" if results.experiment.answer_for == "loihi" else "45 nm"
+    return advantage, f"{text} ({where}: {ours} against {theirs})."
 
 
 def _times(ratio: float) -> str:
@@ -238,12 +289,12 @@ def _untrained(answer: Answer, results: Results) -> str:
     for finding in with_id(results.comparison.caveats, "below_nearest_neighbour"):
         if answer.take in finding.values["contenders"]:
             better = per_cent(finding.values["accuracy"])
-            return f" But an untrained nearest neighbour is better: {better}."
+            return f"But an untrained nearest neighbour is better: {better}."
     return ""
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return the short answer's rows: contenders, leads and evidence."""
+    """Return the short answer's rows: contenders, differences, and whether they are significant."""
     leads, several = results.answer.leads, len(results.contenders)
     lines = [
         (
@@ -253,11 +304,11 @@ def rows(results: Results) -> list[dict[str, str]]:
         for name in results.contenders
     ]
     if several > 1:
-        lines.append(("lead", list(map(by, leads))))
+        lines.append(("difference", list(map(by, leads))))
     if several > 2:
-        lines.append(("over", [_short(lead.over or "") if lead.leader else "" for lead in leads]))
+        lines.append(("from", [_short(lead.over or "") if lead.leader else "" for lead in leads]))
     if several > 1:
-        lines.append(("how sure", [lead.evidence for lead in leads]))
+        lines.append(("significant", list(map(significance, leads))))
     titles = [TITLES[measured(results, lead)] for lead in leads]
     return [{"": title, **dict(zip(titles, cells, strict=True))} for title, cells in lines]
 
@@ -284,7 +335,9 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
         case "answer":
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
-            return Averaged(range_in_words(value).replace(" to ", "–"))
+            device = "Loihi " if results.of(name)[0].spiking else "GPU/CPU "
+            joules = range_in_words(value).replace(" to ", "–")
+            return Averaged(f"{device * (results.experiment.answer_for == 'loihi')}{joules}")
         case "operations":
             return Averaged(f"{value.low / 1e6:.3g} M")
     number = amount(value.low)
@@ -292,10 +345,10 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
 
 
 def training(results: Results) -> str:
-    """Return the epochs of the contenders' trainings, and who had not converged."""
+    """Return the epochs of the contenders' trainings, and which had not converged."""
     trials = {name: results.of(name, tested=False) for name in results.contenders}
     epochs = {name: span([trial.epochs for trial in trials[name]]) for name in trials}
-    text = f"Epochs in all: {listed([f'{name} {number}' for name, number in epochs.items()])}."
+    text = f"Epochs trained: {listed([f'{name} {number}' for name, number in epochs.items()])}."
     unfinished = [
         name for name in trials if any(trial.converged is False for trial in trials[name])
     ]
@@ -311,22 +364,29 @@ def by(lead: Lead) -> str:
     return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
 
 
+def significance(lead: Lead) -> str:
+    """Return whether a lead is significant, or why that cannot be said."""
+    if lead.quantity == "energy" and lead.values:
+        return _AGREEMENT.get(lead.evidence, lead.evidence)
+    return {"shown": "yes", "not shown": "no"}.get(lead.evidence, lead.evidence)
+
+
 def energy(results: Results, briefly: bool = False) -> str:
-    """Say who takes less by each family of accountings, `briefly` by the one that decides;
-    "" if none does.
+    """Return which network needs less energy by each family of accountings; `briefly` by the
+    family that decides, "" if all of it is undecided.
     """
     by_family = results.answer.lead("energy").by_family
     if briefly:
         by_family = {name: by for name, by in by_family.items() if name == "memory" and any(by)}
     said = families(by_family)
-    return f"Accountings of energy: {said}." if said else ""
+    return f"Energy by published accountings: {said}." if said else ""
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
     return [
         (
             " ".join(step.options),
-            "" if step.minutes is None else f"trains {duration(60 * step.minutes)}",
+            "" if step.minutes is None else f"{duration(60 * step.minutes)} of training",
             _SETTLES.get(step.answers.id)
             or (_SETTLES[step.options[0]] if step.options else sentence(step.answers)),
         )

@@ -1,6 +1,7 @@
 """Costs of an answer, and energy accountings, as text."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
@@ -39,7 +40,6 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
 from spikeduel.results.words.numbers import counted, hundredths, per_cent
 from spikeduel.results.words.verdict import titled
-from spikeduel.system.grouping import grouped
 from spikeduel.system.sentences import listed
 
 TWO_WAYS = (
@@ -305,27 +305,25 @@ def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
 
 
 def summary(accounted: AccountedPair) -> str:
-    """Say which of two networks takes less, by each family of accountings."""
-    pair = f"Accountings of energy, {accounted.spiking} against {accounted.other}"
+    """Return which of two networks needs less energy, by each family of accountings."""
+    pair = f"Energy of {accounted.spiking} and {accounted.other} by published accountings"
     return f"{pair}: {families(accounted.by_family) or 'no accounting gives a number'}."
 
 
 def families(by_family: Mapping[Family, Sequence[str | None]]) -> str:
-    """Say who takes less by each family of accountings, families of one result together."""
-    alike = grouped(
-        (_takes_less(names), FAMILY_TITLES[family]) for family, names in by_family.items()
+    """Return which network needs less energy by how many accountings of each family."""
+    return "; ".join(
+        f"{FAMILY_TITLES[family]}, {_needs_less(names)}" for family, names in by_family.items()
     )
-    return "; ".join(f"{listed(titles)} {result}" for result, titles in alike.items())
 
 
-def _takes_less(names: Sequence[str | None]) -> str:
-    known = [name for name in names if name]
-    if len(known) > 1:
-        return "accountings contradict one another"
-    if not known:
-        return "ranges overlap"
-    in_part = " by some accountings, and ranges overlap by others"
-    return f"{known[0]} takes less{in_part if None in names else ''}"
+def _needs_less(names: Sequence[str | None]) -> str:
+    counts = Counter(names)
+    undecided = counts.pop(None, 0)
+    if not counts:
+        return f"undecided by {undecided} of {len(names)}"
+    said = listed([f"{name} needs less by {n} of {len(names)}" for name, n in counts.items()])
+    return f"{said} ({undecided} undecided)" if undecided else said
 
 
 def in_order(accounted: AccountedPair) -> list[AccountingResult]:
