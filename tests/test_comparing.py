@@ -173,7 +173,9 @@ def test_models_of_an_earlier_run_in_the_folder_go(duel, tmp_path, unreported):
     for path in [folder / "models" / "conv-lif-seed0.safetensors", *others]:
         path.write_text("of before")
     told, other = Telling(), replace(EXPERIMENT, tolerance=1.5)
-    with pytest.raises(InputError, match=r"run: holds another .*differs in tolerance\).* --replace"):
+    with pytest.raises(
+        InputError, match=r"run: holds another .*differs in tolerance\).* --replace"
+    ):
         compare(other, folder, store, told)
     assert len([*(folder / "models").iterdir()]) == len(named) + 2
     compare(other, folder, store, told, replace_run=True)

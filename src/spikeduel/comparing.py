@@ -83,9 +83,7 @@ def compare(
     """
     progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
     store = opened(store)
-    ready = prepare(
-        experiment, out, store, progress, strict, given=given, replace_run=replace_run
-    )
+    ready = prepare(experiment, out, store, progress, strict, given=given, replace_run=replace_run)
     for sentence in plan.of_plan(ready.plan, workers.at_once):
         progress.say(sentence)
     progress.begins(ready.folder)

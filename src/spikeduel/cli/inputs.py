@@ -389,12 +389,6 @@ def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
             error = InputError(f"{error.filename}: {error.strerror}. Choose a shorter name.")
         typer.secho(f"error: {visible(' '.join(str(error).split()))}", fg="red", err=True)
         raise typer.Exit(error.exit_code) from None
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        name = visible(str(error.filename))[:80]
-        typer.secho(f"error: {name}…: the name is too long. Shorten it.", fg="red", err=True)
-        raise typer.Exit(InputError.exit_code) from None
     except Stopped as stopped:
         typer.secho(f"\nstopped. {when_stopped}", fg="yellow", err=True)
         raise typer.Exit(stopped.exit_code) from None

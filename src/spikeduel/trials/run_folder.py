@@ -13,7 +13,7 @@ from spikeduel.concluding import hashes
 from spikeduel.data import Prepared, Split
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.predictions import FILE
-from spikeduel.settings import Experiment, read_experiment, write_experiment
+from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials.outcomes import TrialOutcome, predictions_of
