@@ -27,7 +27,7 @@ from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
 from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__
+from spikeduel.system import __version__, typed
 from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import TRAINING_SEED
 from synthetic_files import write_pictures
@@ -174,10 +174,13 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert (done.exit_code, done.stderr) == (0, "")
     said = " ".join(done.stdout.split())
     assert "vgg-lif against vgg-relu, 1 seed" in said
-    assert "vgg-relu 1 epoch (at most 0.1 min a seed, but one epoch at least)" in said
+    assert (
+        "vgg-relu 1 epoch (planned for 0.1 min a seed by a short timing, at least one epoch)"
+        in said
+    )
     assert "It is done at" in said
     lines = [math.ceil(max(1, len(line)) / 80) for line in done.stdout.splitlines()]
-    assert 15 <= sum(lines) <= 28
+    assert 15 <= sum(lines) <= 29
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["budget"]["epochs"] == {"vgg-lif": 1, "vgg-relu": 1}
     assert [trial["epochs"] for trial in results["trials"]] == [1, 1]
@@ -279,9 +282,10 @@ def test_predict_exits_early(finished, desk, picture, monkeypatch):
     )
     assert "has no time steps to stop at" in refused(desk, "predict", cnn, picture, "--sure", 0.5)
     assert "--then needs --sure" in refused(desk, "predict", snn, picture, "--then", cnn)
-    assert "does not go with --follow" in refused(
-        desk, "predict", snn, picture, "--sure", 0.5, "--follow"
-    )
+    assert "--follow" not in refused(desk, "predict", snn, picture, "--then", cnn)
+    followed = refused(desk, "predict", snn, picture, "--sure", 0.5, "--follow")
+    assert "--sure does not go with --follow" in followed
+    assert "--then" not in followed
     other = ("--sure", 0.5, "--then", "fashion-mnist-vgg-relu")
     assert "prepares images in another way" in refused(desk, "predict", snn, picture, *other)
 
@@ -315,7 +319,7 @@ def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
 
 def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     said = " ".join(printed("plan", "digits", *QUICKEST, "--difference", 20).split())
-    assert "spread 0.30 spread 0.55 training" in said
+    assert "SD 0.30 points SD 0.55 points training" in said
     assert "a true lead of 20 points is found, on 179 test images" in said
     assert not (desk / "runs").exists()
     plan = document("plan", "digits", *QUICKEST, "--spread", 3)
@@ -467,6 +471,9 @@ def test_clean_says_what_would_go_and_asks(desk):
     assert re.search(r"Freed 2(\.\d+)? MB", done.stdout)
     assert not store.folder("a" * 16).exists()
     assert "Nothing to remove" in spikeduel("clean").stdout
+    store.folder("b" * 16).mkdir(parents=True)
+    (store.folder("b" * 16) / RECORD).write_bytes(b"{}")
+    assert "networks that no run in runs refers to" in spikeduel("clean", "--dry-run").stdout
 
 
 def test_settings_lists_every_setting():
@@ -571,6 +578,7 @@ def refused(desk, *arguments):
         (["digits", "--data-dir", "x"], "data_dir: digits is built in"),
         (["digits", "--image-size", "9"], "image_size: images of digits are 8×8"),
         (["mnist", "--data-dir", "nowhere"], "nowhere"),
+        (["digits", "--for", "fast"], "unknown --for 'fast': choose from accuracy, cortex-m, cpu"),
         (["digits", "--beta", "high"], "beta must be a number from 0 to 1, not 'high'"),
         (["digits", "--limit", "5"], "limit 5 is too small"),
         (["digits", "--contender", "nowhere:build"], "no module 'nowhere'"),

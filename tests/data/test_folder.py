@@ -150,6 +150,14 @@ UNUSABLE = {
 }
 
 
+def test_a_run_is_no_data_set(tmp_path):
+    for name in ("results.json", "experiment.toml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "models").mkdir()
+    with pytest.raises(InputError, match=r"a run's folder.*--experiment"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("case", UNUSABLE)
 def test_folders_that_cannot_be_used(case, tmp_path):
     names, problem = UNUSABLE[case]

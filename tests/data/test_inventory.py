@@ -83,3 +83,12 @@ def test_pictures_are_known_by_their_first_bytes(image_folder, name):
     (image_folder / "dog" / "thing.dat").write_bytes({**PICTURES, **OTHERS}[name])
     rule = "picture without its ending" if name in PICTURES else "no picture"
     assert counted(image_folder).ignored == (ignored(rule, dat=1),)
+
+
+def test_the_csv_that_lists_the_images_is_not_ignored(image_folder):
+    names = folder(DataOptions(data_dir=str(image_folder))).names or ()
+    for name in ("labels.csv", "notes.csv"):
+        (image_folder / name).write_text("")
+    read = [image_folder / name for name in names]
+    counts = inventory(image_folder, read, table=image_folder / "labels.csv")
+    assert counts.ignored == (ignored("no picture", csv=1),)

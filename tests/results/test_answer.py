@@ -503,8 +503,8 @@ def test_the_line_names_both_and_what_is_shown():
     [
         (
             {"conclusion": Conclusion.A_BETTER},
-            "It is 4.00 points more accurate, which is significant for these two trained networks "
-            "only (2,000 test images, 1 seed).",
+            "It is 4.00 points more accurate, which is significant for these two networks only "
+            "(2,000 test images, 1 seed).",
         ),
         (
             {"reservation": Reservation.FEW_SEEDS, "seeds": 2},
@@ -531,11 +531,11 @@ def test_the_cost_that_decides_between_equal_accuracies_is_said_though_the_machi
     busy = [finding("busy_machine", load=4.0, cores=2)]
     equal = {"made": pair(0.0), "caveats": busy}
     assert headline(duel(0.9, 0.9, 3.5, **equal)) == (
-        "Recommended: cnn (CNN) rather than snn (SNN). It is 3.5 times faster on this machine, but "
-        "other work disturbed this measurement. It is as accurate on these test images, but a "
+        "Recommended: cnn (CNN) rather than snn (SNN). It is 3.5 times faster on this machine "
+        "(timed while other work ran). It is as accurate on these test images, but a "
         "difference is possible (95 % interval −1.00 to +1.00 points, 2,000 test images, 1 seed)."
     )
-    assert "It is as fast on this machine, but" in headline(duel(0.9, 0.9, 1.05, **equal))
+    assert "It is as fast on this machine (timed" in headline(duel(0.9, 0.9, 1.05, **equal))
 
 
 def test_failed_trainings_are_said():

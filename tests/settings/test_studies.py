@@ -141,6 +141,7 @@ WRONG = {
     "no duel": ("[grid]\nencoding = ['rate']\n[[exclude]]\nencoding = 'rate'\n", "no duel is left"),
     "an idle exclusion": (f"{GRID}[[exclude]]\nencoding = 'latency'\n", "encoding = latency"),
     "an exclusion that is none": (f"{GRID}[[exclude]]\ncontenders_ = 'vgg-lif'\n", "contenders"),
+    "an option of the command": ("[grid]\nthreads = [2]\n", "option --threads"),
     "an unknown table": (f"{GRID}[[excluded]]\nencoding = 'rate'\n", "exclude"),
     "an unknown recipe": ("[grid]\nrecipe = ['strng']\n", "strong"),
 }

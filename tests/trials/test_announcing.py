@@ -121,8 +121,8 @@ def planned(num_stored=0, times=TIMES, budget=BUDGET, **changes):
 
 def test_it_is_said_how_long_it_trains_and_when_it_will_be_done():
     assert of_plan(planned(controls=True), at_once=4)[1:] == [
-        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (at most 7.5 min a "
-        "seed, but one epoch at least). It is done at 12:05; controls, measuring and the report "
+        "Training takes about 5 min: vgg-lif 100 epochs and vgg-relu 1 epoch (planned for 7.5 min "
+        "a seed by a short timing, at least one epoch). It is done at 12:05; controls, measuring and the report "
         "come after it.",
         "2 train at a time, so that it is done sooner.",
     ]

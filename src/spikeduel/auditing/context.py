@@ -154,7 +154,7 @@ def file_counts(
         [root / name for name in prepared.names or ()],
         [Path(name) for name in unreadable],
         is_recorded=prepared.preprocessing.binning is not None,
-        is_listed=labels_file(files.located(experiment.dataset)) is not None,
+        table=labels_file(files.located(experiment.dataset)),
     )
 
 

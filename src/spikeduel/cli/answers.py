@@ -56,7 +56,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
     typer.echo(wrapped(answer.training(comparison.results)))
     if steps := answer.settling(comparison.results):
         command = f"spikeduel compare --experiment {comparison.out}"
-        typer.echo(f"\n{wrapped(f'What would settle it: {command} with one of these options')}")
+        typer.echo(f"\n{wrapped(f'What would settle it: {command}')}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
             typer.echo(

@@ -345,7 +345,8 @@ def _setting_option(name: str, hidden: bool) -> Any:
 
 def _value(name: str, value: bool | str | list[str]) -> Any:
     kind = SETTINGS[name].type
-    return parsed(name, value, kind) if isinstance(value, str) else checked(name, value, kind)
+    written = setting_of(kind).option or name
+    return parsed(written, value, kind) if isinstance(value, str) else checked(written, value, kind)
 
 
 def default_of(name: str) -> str:

@@ -10,10 +10,11 @@ import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError
 from spikeduel.system.grouping import grouped
+from spikeduel.system.sentences import listed
 
 RUNS = Path("runs")
 KINDS = {
-    "trained": "trained networks that no run refers to",
+    "trained": "trained networks that no run in {places} refers to",
     "unfinished": "trainings that were not finished",
     "prepared": "prepared data not used for {days:g} days",
     "left_behind": "leftovers of interrupted writes",
@@ -158,7 +159,8 @@ def clean(
 ) -> None:
     """Free what no run needs: it says what, how many and how large, and asks.
 
-    That is, in the store, trained networks that no run refers to (other settings, interrupted
+    That is, in the store, trained networks that no run in runs/, or in the folders of --runs,
+    refers to (other settings, interrupted
     trainings, trials of a run that was removed or not finished); prepared data that nothing used
     for 30 days; and what interrupted writes left. Runs keep their models and results. Nothing is
     removed from a store that another process is using.
@@ -177,7 +179,7 @@ def clean(
         sizes = grouped((item.kind, item.bytes) for item in unneeded.unneeded)
         rows = [
             {
-                "what": title.format(days=days),
+                "what": title.format(days=days, places=listed(list(map(str, places)))),
                 "number": f"{len(sizes[kind]):,}",
                 "size": decimal(sum(sizes[kind])),
             }

@@ -154,8 +154,10 @@ def predict(
     from spikeduel.trials import evaluating
 
     loaded, dearer = inputs.opened(model), inputs.opened(then) if then else None
-    if (dearer and sure is None) or (follow and sure is not None):
-        raise InputError("--then needs --sure P, and --sure does not go with --follow.")
+    if dearer and sure is None:
+        raise InputError("--then needs --sure P, below which the second model answers.")
+    if follow and sure is not None:
+        raise InputError("--sure does not go with --follow.")
     if sure is not None and dearer is None and loaded.card.num_steps is None:
         raise InputError(
             f"--sure: {model} has no time steps to stop at. --then MODEL names a network that "

@@ -192,6 +192,11 @@ def _require_same_classes(items: Sequence[Item], place: Path, is_recorded: bool)
 
 
 def _scanned(root: Path, is_recorded: bool) -> list[Item]:
+    if files.is_file(root / "results.json") and files.is_file(root / "experiment.toml"):
+        raise InputError(
+            f"{root}: a run's folder, and no images. --experiment {root} takes the run's data and "
+            "settings."
+        )
     items: list[Item] = []
     for side, parent in _sides(root):
         _, folders, names = next(walk(parent))

@@ -126,18 +126,19 @@ def inventory(
     read: Collection[Path],
     unreadable: Collection[Path] = (),
     is_recorded: bool = False,
-    is_listed: bool = False,
+    table: Path | None = None,
 ) -> FileCounts:
-    """Count every file under `root` once.
+    """Count every file under `root` once, but for the CSV `table` that lists what is read.
 
-    Pictures are not looked for if `is_recorded`; a CSV says what is read if `is_listed`.
+    Pictures are not looked for if `is_recorded`.
     """
     real = cache(os.path.realpath)
-    accounted = {(real(path.parent), path.name) for path in (*read, *unreadable)}
+    used = [*read, *unreadable, *([table] if table else [])]
+    accounted = {(real(path.parent), path.name) for path in used}
     ignored: dict[IgnoredBy, Counter[str]] = {rule: Counter() for rule in get_args(IgnoredBy)}
     for folder, _, names in walk(root, hidden=True, strict=False):
         for path in (folder / name for name in names if (real(folder), name) not in accounted):
-            ignored[_rule(path, root, is_recorded, is_listed)][_ending(path)] += 1
+            ignored[_rule(path, root, is_recorded, table is not None)][_ending(path)] += 1
     return FileCounts(
         read=dict(Counter(map(_ending, read)).most_common()),
         unreadable=len(unreadable),

@@ -258,7 +258,9 @@ class Experiment:
             "Minutes that all contenders train together, for each seed. Unset: by the size of the "
             "set.",
             "Holds for each seed, fold and tuning trial. Times some steps of each contender, sets "
-            "the numbers of epochs, and prints the expected finish time. The same command again "
+            "the numbers of epochs, at least one, and prints the expected finish time. It is a "
+            "plan, no limit: epochs can take longer than timed. Preparing, measuring and the "
+            "report come on top. The same command again "
             "keeps the numbers of epochs.",
             metavar="M",
         ),
@@ -511,12 +513,21 @@ class Experiment:
 
 SETTINGS = {member.name: member for member in dataclasses.fields(Experiment)}
 """Fields of an experiment by name."""
+COMMAND_OPTIONS = ("jobs", "out", "quiet", "ray", "store", "threads", "verbose")
+"""Options of commands that are no settings, as they change no result."""
 TUNABLE: dict[str, str] = {
     name: whose for name, member in SETTINGS.items() if (whose := setting_of(member.type).tunable)
 }
 """Settings that `per_contender` may hold: "any" contender's, or "snn" (spiking). The others are
 common to all, which keeps the comparison fair.
 """
+
+
+def unknown_setting(kind: str, name: str) -> InputError:
+    """Return the error for a `name` that is no setting, but perhaps a command's option."""
+    if name in COMMAND_OPTIONS:
+        return InputError(f"{name} is no setting: give the option --{name} to the command.")
+    return unknown(kind, name, SETTINGS)
 
 
 def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -537,7 +548,7 @@ def read_experiment(path: Path) -> Experiment:
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])
     if others := content.keys() - SETTINGS.keys():
-        raise unknown(f"setting in {path}", min(others), SETTINGS)
+        raise unknown_setting(f"setting in {path}", min(others))
     with naming(path):
         return Experiment(**content)
 

@@ -40,7 +40,9 @@ def refuse(reasons: Reasons, experiment: Experiment | None = None) -> None:
         value = experiment and getattr(usual(experiment), name)
         can_set = value not in (None, True, False, experiment and getattr(experiment, name))
         instead = f", or give the recipe's ({shown(value)})" if can_set else ""
-        raise InputError(f"{name}: has no effect: {reason}. Leave it out{instead}.")
+        option = setting_of(SETTINGS[name].type).option
+        named = f"{name} ({option})" if option else name
+        raise InputError(f"{named}: has no effect: {reason}. Leave it out{instead}.")
 
 
 def without(experiment: Experiment, names: Iterable[str]) -> Experiment:

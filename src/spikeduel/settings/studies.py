@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec import structs
 
-from spikeduel.settings import SETTINGS, Experiment
+from spikeduel.settings import SETTINGS, Experiment, unknown_setting
 from spikeduel.settings.fields import checked, shown
 from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError, naming, unknown
+from spikeduel.system.errors import InputError, naming
 
 SAME_IN_ALL = (
     "robustness",
@@ -141,7 +141,7 @@ def _check(content: StudyFile) -> None:
     tables = [content.settings, content.grid, *content.exclude]
     for name in itertools.chain(*tables):
         if name not in SETTINGS:
-            raise unknown("setting", name, SETTINGS)
+            raise unknown_setting("setting", name)
     for name, values in content.grid.items():
         if name in content.settings:
             raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")

@@ -298,7 +298,8 @@ def _of_time(plan: Plan) -> str:
     if budget is not None:
         unit = "seed and fold" if plan.experiment.folds else "seed"
         why = "" if budget.given else ", by the size of the set; --minutes changes that"
-        minutes = f" (at most {budget.minutes:g} min a {unit}, but one epoch at least{why})"
+        fitting = f"planned for {budget.minutes:g} min a {unit} by a short timing"
+        minutes = f" ({fitting}, at least one epoch{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     if plan.experiment.frontier:
         seconds = f"about {duration(controls.FAMILY_TIME * sum(known))}"

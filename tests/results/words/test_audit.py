@@ -80,3 +80,10 @@ def test_of_recordings_there_are_more_rows() -> None:
     assert shown["statistics alone"].startswith("50.0 % accuracy")
     assert shown["hot pixels"] == "none"
     assert not any("image" in text for text in shown.values())
+
+
+def test_exact_copies_are_told_once_beside_the_groups() -> None:
+    assert table(groups=7, exact_duplicates={"across": 0})["groups"] == "7, 0 cut"
+    with_copies = table(groups=7, exact_duplicates={"across": 60})
+    assert with_copies["exact copies"].endswith("60 across sides")
+    assert with_copies["groups"] == "7, 0 cut (exact copies not counted)"

@@ -73,7 +73,7 @@ def rows(accounted, accountings):
         (
             {"memory": [None], "arithmetic": ["snn", "cnn"]},
             "with memory on both sides, undecided by 1 of 1; by arithmetic alone, snn needs less by "
-            "1 of 2 and cnn needs less by 1 of 2",
+            "1 of 2, cnn by 1",
         ),
     ],
     ids=["one", "several", "both ways"],

@@ -94,7 +94,7 @@ def test_an_assumed_plan_says_what_is_assumed():
         "about 11 min."
     )
     assert told[2].startswith(
-        "The spread over seeds is assumed, as it was measured on Fashion-MNIST."
+        "The standard deviation (SD) over seeds is assumed, as it was measured on Fashion-MNIST."
     )
     assert told[3] == (
         "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two "
@@ -104,7 +104,7 @@ def test_an_assumed_plan_says_what_is_assumed():
     assert told[4].startswith("The test images come in groups.")
     assert told[5].endswith("in each of 5 folds.")
     rows = power.rows(plan(*cases, source="assumed"))
-    assert list(rows[0]) == ["seeds", "spread 0.30", "spread 0.55", "training"]
+    assert list(rows[0]) == ["seeds", "SD 0.30 points", "SD 0.55 points", "training"]
 
 
 def test_a_lead_that_cannot_be_found():

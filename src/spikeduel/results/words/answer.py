@@ -132,7 +132,7 @@ _SETTLES = {
     "--epochs": "trains longer, so that all networks can learn something",
     "--split": "keeps pictures of one person, object or scan on one side of the split",
     "--folds": "tests every image once",
-    "--seeds": "measures how much results vary from training to training",
+    "--seeds": "measures how much results vary over seeds",
     "--tune": "finds the best settings for each network",
 }
 
@@ -233,7 +233,7 @@ def _difference(pair: Pair) -> tuple[str, str]:
     if pair.conclusion is Conclusion.EQUIVALENT or pair.negligible:
         return f"It is as accurate within {100 * pair.margin:.2g} points", ""
     if pair.conclusion.better:
-        only = "" if pair.seeds > 1 else " for these two trained networks only"
+        only = "" if pair.seeds > 1 else " for these two networks only"
         return f"{text}, which is significant{only}", ""
     if ahead < 0:
         return text, f"at most {points(-pair.ci90[0])} by the 90 % interval"
@@ -260,7 +260,7 @@ def _cost(answer: Answer, results: Results) -> tuple[float, str]:
     text = less if advantage > 0 else more if advantage else same
     disturbed = ""
     if lead.quantity == "answer" and was_busy(results):
-        disturbed = ", but other work disturbed this measurement"
+        disturbed = " (timed while other work ran)"
     return advantage, f"{text.format(times)}{disturbed}."
 
 

@@ -108,7 +108,8 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "edited copies": f"{edited.across:,} across sides" if edited else "",
         "groups": "none known"
         if audit.groups is None
-        else f"{audit.groups:,}, {audit.groups_cut:,} cut",
+        else f"{audit.groups:,}, {audit.groups_cut:,} cut"
+        + " (exact copies not counted)" * bool(exact.across),
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(files.read) if files else "",
         "files ignored": ", ".join(f"{kind.count:,} {kind.rule}" for kind in files.ignored)

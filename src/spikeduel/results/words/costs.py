@@ -322,7 +322,9 @@ def _needs_less(names: Sequence[str | None]) -> str:
     undecided = counts.pop(None, 0)
     if not counts:
         return f"undecided by {undecided} of {len(names)}"
-    said = listed([f"{name} needs less by {n} of {len(names)}" for name, n in counts.items()])
+    (name, most), *others = counts.most_common()
+    said = f"{name} needs less by {most} of {len(names)}"
+    said += "".join(f", {other} by {fewer}" for other, fewer in others)
     return f"{said} ({undecided} undecided)" if undecided else said
 
 

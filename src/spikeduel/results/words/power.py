@@ -8,15 +8,16 @@ from spikeduel.system.sentences import counted, listed
 
 MOST_COLUMNS = 4
 _SOURCES = {
-    "given": "The spread over seeds is the one given.",
+    "given": "The standard deviation (SD) over seeds is the one given.",
     "store": (
-        "The spread over seeds, and how often answers differ, are those of this comparison's seeds "
+        "The standard deviation over seeds, and how often predictions differ, are those of this "
+        "comparison's seeds "
         "in the store."
     ),
     "assumed": (
-        "The spread over seeds is assumed, as it was measured on Fashion-MNIST. Two or three "
-        "seeds first (spikeduel compare … --seeds 3) show your own: this command finds them in "
-        "the store."
+        "The standard deviation (SD) over seeds is assumed, as it was measured on Fashion-MNIST. "
+        "To measure your own, train two or three seeds first (spikeduel compare … --seeds 3): this "
+        "command finds them in the store."
     ),
 }
 _REMEDY = "it takes more test images, or trainings that vary less."
@@ -62,7 +63,7 @@ def rows(plan: Forecast) -> list[dict[str, str]]:
 def _title(case: Case) -> str:
     if case.a is not None and case.b is not None:
         return f"{case.a}, {case.b}"
-    return f"spread {100 * (case.spread or 0):.2f}"
+    return f"SD {100 * (case.spread or 0):.2f} points"
 
 
 def sentences(plan: Forecast) -> list[str]:
