@@ -40,7 +40,6 @@ from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
 from spikeduel.results.words.numbers import counted, hundredths, per_cent
 from spikeduel.results.words.verdict import titled
-from spikeduel.system.sentences import listed
 
 TWO_WAYS = (
     "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "
