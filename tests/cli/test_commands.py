@@ -27,8 +27,8 @@ from spikeduel.results.comparison import load_run
 from spikeduel.results.predictions import compare_runs
 from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
-from spikeduel.system import __version__, typed
-from spikeduel.trials.store import Store
+from spikeduel.system import __version__
+from spikeduel.trials.store import RECORD, Store
 from spikeduel.trials.tuning import TRAINING_SEED
 from synthetic_files import write_pictures
 
