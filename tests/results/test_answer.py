@@ -45,8 +45,13 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
         # Shown, and so little that it does not matter.
         (0.903, 0.9, {**SNN_BETTER, "negligible": True, "half": 0.002}, "cnn", "cheaper"),
         (0.90, 0.9, {"conclusion": Conclusion.EQUIVALENT}, "cnn", "cheaper"),
-        # Three times the errors: the tolerance is a tenth of a point.
+        # Three times the errors: the tolerance is 0.2 points, a quarter of the errors and 2 images.
         (0.996, 0.987, {"half": 0.002}, "snn", "higher"),
+        (0.996, 0.9942, {"half": 0.002}, "cnn", "cheaper"),
+        (0.996, 0.9938, {"half": 0.002}, "snn", "higher"),
+        # Without any error, two images of 2,000 do not matter.
+        (1.0, 0.999, {"half": 0.001}, "cnn", "cheaper"),
+        (1.0, 0.9985, {"half": 0.001}, "snn", "higher"),
     ],
 )
 def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
@@ -100,6 +105,7 @@ def preferences(draw):
             {name: accuracies[name] for name in names},
             lambda one, other: pairs[frozenset((one, other))],
             lambda one, other: cheaper[frozenset((one, other))],
+            2000,
             *rule,
         )
 

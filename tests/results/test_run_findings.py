@@ -590,8 +590,12 @@ def shown_by(pairs, **about):
         ({"conclusion": Conclusion.EQUIVALENT}, {}, []),
         ({"conclusion": Conclusion.A_BETTER, "seeds": 3}, {}, []),
         ({"seeds": 1, "n": 10_000}, {}, []),
-        # Seeds alone are no way out where few groups are tested.
-        ({"seeds_needed": None, "detectable_at_best": 0.3}, FEW, []),
+        # Few groups of images, too, hide what is not shown.
+        (
+            {"seeds_needed": None, "detectable_at_best": 0.3},
+            FEW,
+            [finding("more_images", detectable=0.3, assumed=False)],
+        ),
     ],
     ids=str,
 )
@@ -599,13 +603,61 @@ def test_what_would_show_more(changes, about, expected):
     assert shown_by([pair(**{"difference": 0.002, "seeds": 6, **changes})], **about) == expected
 
 
-@pytest.mark.parametrize(("num_test", "named"), [(2_000, False), (50, True)])
-def test_of_one_seed_far_too_few_images_are_named(num_test, named):
-    told = shown_by([pair(0.002, seeds=1, n=num_test)])
-    # 1.96 + 0.84 standard deviations, where 3.7 % of the answers differ by more than a training's
-    # variability.
-    least = 2.8 * (0.037 / num_test) ** 0.5
-    assert [caveat.values["detectable"] for caveat in told] == [pytest.approx(least)] * named
+def found_on(num_test, seeds, at_best=0.004, **changes):
+    """The smallest difference that so many images show, if it is named."""
+    changes |= {"seeds": seeds, "n": num_test, "detectable_at_best": at_best}
+    run = RunContext(replace(EXPERIMENT, seeds=seeds), dataset(), [], [pair(0.002, **changes)])
+    found = with_id(find_caveats(run), "more_images")
+    return [caveat.values["detectable"] for caveat in found]
+
+
+def by_number(num_test):
+    """1.96 + 0.84 standard deviations, if 3.7 % of the answers differ by more than a training's
+    variability.
+    """
+    return [pytest.approx(2.8 * (0.037 / num_test) ** 0.5)]
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 4, 6])
+def test_far_too_few_images_are_named_for_every_number_of_seeds(seeds):
+    assert found_on(50, seeds) == by_number(50)
+    assert found_on(116, seeds) == by_number(116)
+    assert found_on(2_000, seeds) == []
+    # From two seeds on, the disagreement is measured; one seed measures none.
+    assert found_on(200, seeds) == (by_number(200) if seeds == 1 else [])
+    assert found_on(200, seeds, at_best=0.06) == [0.06]
+    assert found_on(50, seeds, at_best=0.09) == [0.09]
+    # A difference that is shown needs no more images.
+    assert found_on(50, seeds, ci95=(0.001, 0.2)) == []
+
+
+@pytest.mark.parametrize("contenders", [("snn",), ("snn", "cnn", "other")])
+def test_the_smallest_difference_does_not_depend_on_the_number_of_contenders(contenders):
+    # 100 images of unbalanced classes tell as much of balanced accuracy as 39.6 of equal classes.
+    supports = (11, 89)
+    trials = [trial(name, 0.9, test=scored(0.9, supports)) for name in contenders]
+    found = find_caveats(RunContext(EXPERIMENT, dataset(100), trials, [pair(0.002, n=100)]))
+    (caveat,) = with_id(found, "more_images")
+    equal_classes = 4 / (1 / 11 + 1 / 89)
+    assert caveat.values["detectable"] == pytest.approx(2.8 * (0.037 / equal_classes) ** 0.5)
+
+
+@pytest.mark.parametrize(
+    ("supports", "expected"),
+    [
+        ((50, 10), None),
+        ((90, 10), {"balanced": True, "least_images": 10, "most_images": 90}),
+        ((90, 9), {"balanced": False, "least_images": 9, "most_images": 90}),
+        ((90, 90, 0, 9), {"balanced": False, "least_images": 9, "most_images": 90}),
+    ],
+)
+def test_the_measure_that_decides_is_named_with_the_smallest_class(supports, expected):
+    trials = [trial(name, 0.9, test=scored(0.9, supports)) for name in ("snn", "cnn")]
+    found = with_id(find_caveats(RunContext(EXPERIMENT, dataset(), trials)), "unbalanced")
+    assert len(found) == (expected is not None)
+    for caveat in found:
+        assert caveat.values["least"] == f"class {len(supports) - 1}"
+        assert expected.items() <= caveat.values.items()
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
 from spikeduel.auditing.neighbours import gradients, lowest
 from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
 from spikeduel.results.findings import Values, finds
-from spikeduel.results.significance import IMBALANCE
+from spikeduel.results.significance import FEWEST_IN_CLASS, IMBALANCE
 from spikeduel.system import files
 from spikeduel.system.progress import Progress
 
@@ -35,8 +35,6 @@ LEAST_IN_RARE = 0.9
 MOST_PRODUCTS = 1e12
 """Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
-FEW_TEST_IMAGES = 10
-"""Test images of a class below which its scores are uncertain."""
 
 
 def check(context: AuditContext) -> Fields:
@@ -105,8 +103,8 @@ def unbalanced_classes(audit: Audit) -> Iterator[Values]:
 @finds("classes_with_few_test_images")
 def classes_with_few_test_images(audit: Audit) -> Iterator[Values]:
     sides = audit.class_sides
-    if names := [name for name in sides if sides[name].test < FEW_TEST_IMAGES]:
-        yield {"count": len(names), "few": FEW_TEST_IMAGES, "names": names}
+    if names := [name for name in sides if sides[name].test < FEWEST_IN_CLASS]:
+        yield {"count": len(names), "few": FEWEST_IN_CLASS, "names": names}
 
 
 @finds("class_shares_differ")

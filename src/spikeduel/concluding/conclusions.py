@@ -21,6 +21,7 @@ from spikeduel.energy import accounting
 from spikeduel.results import power, significance
 from spikeduel.results.accuracy import (
     classified,
+    common_seeds,
     contender_optimism,
     no_better_than_chance,
     optimism_of,
@@ -187,53 +188,43 @@ def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results
 
 
 def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | None) -> list[Pair]:
-    """Compare every two `contenders` on the seeds that all finished, else on those of the two, with
-    Holm's adjustment of p-values. A better one is so with its failed seeds at chance, too.
+    """Compare every two `contenders` on the seeds that all finished, with Holm's adjustment of
+    p-values. A better one is so with its failed seeds at chance, too.
     """
     groups, classes, keys = answers.groups, answers.classes, answers.trainings
-    compared: dict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = {}
     tests, with_failures = [], []
-    finished = [set(answers.of(name)) for name in contenders if answers.of(name)]
-    of_all = set.intersection(*finished) if finished else set()
-    for a, b in itertools.combinations(contenders, 2):
-        of_both = answers.of(a).keys() & answers.of(b).keys()
-        if seeds := sorted(of_both and (of_all or of_both)):
-            compared[a, b] = answers.right(seeds, a), answers.right(seeds, b)
-            same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
-            tests.append(significance.tested(*compared[a, b], groups, margin, same, classes))
-            leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
-            tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
-            with_failures.append(
-                tests[-1]
-                if tried == seeds
-                else significance.tested(
-                    answers.right(tried, a),
-                    answers.right(tried, b),
-                    groups,
-                    margin,
-                    same,
-                    classes,
-                )
-            )
+    seeds = sorted(common_seeds(answers.of(name) for name in contenders))
+    right = {name: answers.right(seeds, name) for name in contenders if seeds and answers.of(name)}
+    couples = list(itertools.combinations(right, 2))
+    for a, b in couples:
+        same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
+        tests.append(significance.tested(right[a], right[b], groups, margin, same, classes))
+        leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
+        tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
+        both = answers.right(tried, a), answers.right(tried, b)
+        with_failures.append(
+            tests[-1]
+            if tried == seeds
+            else significance.tested(*both, groups, margin, same, classes)
+        )
     pairs = []
     differences = map(
         significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
     )
-    for ((a, b), (right_a, right_b)), difference in zip(compared.items(), differences, strict=True):
-        found = None
-        if len(right_a) > 1:
-            variability = power.variability_of(right_a, right_b, groups, classes)
-            found = power.power(variability, power.LEAD, len(right_a), len(compared))
+    for (a, b), difference in zip(couples, differences, strict=True):
+        several = power.variability_of(right[a], right[b], groups, classes) if seeds[1:] else None
         pairs.append(
             Pair(
                 **structs.asdict(difference),
                 a=a,
                 b=b,
-                accuracy_a=float(scores(right_a, classes).mean()),
-                accuracy_b=float(scores(right_b, classes).mean()),
-                only_a_right=float((right_a & ~right_b).sum(1).mean()),
-                only_b_right=float((right_b & ~right_a).sum(1).mean()),
-                power=found,
+                accuracy_a=float(scores(right[a], classes).mean()),
+                accuracy_b=float(scores(right[b], classes).mean()),
+                only_a_right=float((right[a] & ~right[b]).sum(1).mean()),
+                only_b_right=float((right[b] & ~right[a]).sum(1).mean()),
+                power=power.power(several, power.LEAD, len(seeds), len(couples))
+                if several
+                else None,
             )
         )
     return pairs

@@ -34,7 +34,14 @@ from spikeduel.results.frontier import (
     RatioAt,
 )
 from spikeduel.results.trials import ControlResult, InTime, Trial
-from spikeduel.results.uncertainty import FEWEST_SEEDS, numbered, student, weights_of, wilson
+from spikeduel.results.uncertainty import (
+    FEWEST_SEEDS,
+    numbered,
+    scores,
+    student,
+    weights_of,
+    wilson,
+)
 from spikeduel.system.grouping import grouped
 
 DRAWS = 1000
@@ -84,7 +91,7 @@ class Draws:
     def accuracies(self, contender: str, member: str) -> np.ndarray:
         """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
         right = self.answers.right(self.names, contender, member)
-        measured = (weights_of(self.answers.classes, right.shape[1]) * right).mean()
+        measured = scores(right, self.answers.classes).mean()
         drawn = (self.images @ right.T.astype(np.float32)) * self.seeds[1:]
         return np.append(measured, self.of_all_right if right.all() else drawn.sum(1).clip(0, 1))
 

@@ -1,15 +1,15 @@
 """Accuracy of a contender, chance, and optimism.
 
-An accuracy is the share of right answers over all test images of a seed, in all folds; a balanced
-one is the mean of the shares of the classes. A contender's is the mean over its seeds. Optimism is
-what choosing the epoch on test images would add.
+The accuracy of a seed is the share of right answers over all test images, in all folds; balanced
+accuracy is the mean of the shares of the classes. A contender's accuracy is the mean over the seeds
+that every contender finished. Optimism is what choosing the epoch on test images would add.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from spikeduel.results.significance import Measure, are_unbalanced
+from spikeduel.results.significance import Measure, are_unbalanced, count_alike
 from spikeduel.results.trials import Classification, ClassScores, Optimism, Trial
 from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Count, Frozen, Share
@@ -18,16 +18,25 @@ SURE = 2
 """Standard deviations above chance from which a network has learned something."""
 
 
-def measure_of(trials: Sequence[Trial]) -> Measure:
-    """Return the measure by which contenders are compared: accuracy, or balanced accuracy where the
-    classes of the test images are unbalanced.
+def measures(trials: Sequence[Trial]) -> list[Measure]:
+    """Return the measures that a reader needs, the one by which contenders are compared first:
+    accuracy; with unbalanced classes also balanced accuracy, which decides if classes count alike.
     """
-    return "balanced_accuracy" if are_unbalanced(_images_of(trials)) else "accuracy"
+    images = images_by_class(trials)
+    if count_alike(images):
+        return ["balanced_accuracy", "accuracy"]
+    return ["accuracy", "balanced_accuracy"] if are_unbalanced(images) else ["accuracy"]
+
+
+def common_seeds(finished: Iterable[Collection[int]]) -> set[int]:
+    """Return the seeds that all contenders `finished`, other than those that finished none."""
+    some = [set(seeds) for seeds in finished if seeds]
+    return set.intersection(*some) if some else set()
 
 
 def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[int, float]:
     """Return a contender's accuracies by seed, in the `measure` (default: that of comparisons)."""
-    if (measure or measure_of(trials)) == "balanced_accuracy":
+    if (measure or measures(trials)[0]) == "balanced_accuracy":
         return {seed: _balanced(table) for seed, table in _tables(trials).items()}
     tests = grouped((trial.seed, trial.test) for trial in trials if trial.test)
     return {
@@ -36,24 +45,25 @@ def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[in
     }
 
 
-def _images_of(trials: Sequence[Trial]) -> np.ndarray:
+def images_by_class(trials: Sequence[Trial]) -> np.ndarray:
     """Return the number of test images of each class, in all folds, int64 `[K]`."""
-    images = [table[0] for table in _tables(trials).values()]
+    by_contender = grouped((trial.contender, trial) for trial in trials)
+    images = [table[0] for own in by_contender.values() for table in _tables(own).values()]
     return np.max(images, axis=0) if images else np.zeros(0, np.int64)
 
 
 def effective_images(trials: Sequence[Trial]) -> float | None:
     """Return the number of images in equal classes that would tell as much of balanced accuracy as
-    these unbalanced ones; None unless they are.
+    these; None unless classes count alike.
     """
-    images = _images_of(trials)
+    images = images_by_class(trials)
     present = images[images > 0]
-    return len(present) ** 2 / (1 / present).sum() if are_unbalanced(images) else None
+    return len(present) ** 2 / (1 / present).sum() if count_alike(images) else None
 
 
 def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np.ndarray]:
     """Return the images, answers and right answers of each class, in all folds, int64 `[3, K]` by
-    seed, of a contender or its `control`.
+    seed, of one contender or its `control`.
     """
     tables: dict[int, np.ndarray] = {}
     for trial in trials:
@@ -103,7 +113,7 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
 
 def share_of_most_frequent(trials: Sequence[Trial]) -> float:
     """Return the share of the test images' most frequent class: a constant answer's accuracy."""
-    images = _images_of(trials)
+    images = images_by_class(trials)
     return float(images.max() / images.sum())
 
 

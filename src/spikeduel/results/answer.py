@@ -14,7 +14,7 @@ from spikeduel.results.controls import INT8
 from spikeduel.results.costs import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
-from spikeduel.results.power import LEAD
+from spikeduel.results.power import LEAD, TOO_COARSE
 from spikeduel.results.run import (
     QUANTITIES,
     Answer,
@@ -26,7 +26,7 @@ from spikeduel.results.run import (
     Results,
     Step,
 )
-from spikeduel.results.significance import Conclusion, least_that_matters
+from spikeduel.results.significance import SHARE_OF_ERRORS, Conclusion
 from spikeduel.results.trials import Trial, minutes_a_seed
 
 DECIDED_BY: dict[str, Quantity] = {
@@ -45,12 +45,14 @@ ACCOUNTING_OF = {"loihi": "loihi-gpu"}
 Joules = Mapping[str, Range]
 """Joules of each contender by the accounting of the device that is asked for."""
 MOST_STEPS = 3
+LEAST_IMAGES = 2
+"""Test images that the default tolerance adds to a share of the errors."""
+ROUNDING = 1e-9
+"""Difference of accuracies that is none: 1 − 0.999 is more than 0.001."""
 MOST_UNSURE = 3
 """Times the tolerance that the upper end of a level contender's deficit may reach."""
 NOTICEABLE = 1.1
 """Ratio of times or bytes below which nobody leads: measurements of one thing differ as much."""
-TOO_COARSE = 0.05
-"""Test images that show no difference below this (about 100 images) cannot choose a network."""
 SHORTEST_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
@@ -93,6 +95,8 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         return Answer(take=None, reason="not_finished")
     if any(map(is_leak, results.comparison.caveats)):
         return Answer(take=None, reason="leakage")
+    if not results.common_seeds:
+        return Answer(take=None, reason="no_common_seed")
     unlearned = {
         name
         for finding in with_id(results.comparison.caveats, "at_chance")
@@ -116,6 +120,7 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         dict(sorted(learned.items(), key=lambda item: costliest.get(item[0], math.inf))),
         results.comparison.pair,
         lambda one, other: cheaper(costs, one, other, results).leader,
+        accuracy.effective_images(results.trials) or results.dataset.counts.test,
         experiment.answer_for == "accuracy",
         experiment.tolerance,
     )
@@ -159,6 +164,7 @@ def choose(
     accuracies: Mapping[str, float],
     pair_of: Callable[[str, str], Pair | None],
     cheaper_of: Callable[[str, str], str | None],
+    num_images: float,
     accuracy_first: bool = True,
     tolerance: float | None = None,
 ) -> str:
@@ -166,7 +172,8 @@ def choose(
     these, by the same rule.
 
     `cheaper_of` names the cheaper one of two, if it is known. With `accuracy_first` it is preferred
-    where it is level, else unless it is behind by more than the `tolerance` in points.
+    where it is level, else unless it is behind by more than the `tolerance` in points. `num_images`
+    were tested.
 
     Two are chosen from as if alone, unless a third is more accurate than both and the preferences
     of the three go in a circle. A tolerance makes such circles, and no choice from one agrees with
@@ -178,30 +185,33 @@ def choose(
             return False
         if accuracy_first:
             pair = pair_of(accurate, cheap)
-            return pair is not None and is_level(pair, tolerance)
+            return pair is not None and is_level(pair, num_images, tolerance)
         behind = accuracies[accurate] - accuracies[cheap]
-        return behind <= tolerated(accuracies[accurate], tolerance)
+        return behind <= tolerated(accuracies[accurate], num_images, tolerance)
 
     take = max(accuracies, key=accuracies.__getitem__)
     left = {
         name: accuracies[name] for name in accuracies if name != take and is_preferred(name, take)
     }
-    return choose(left, pair_of, cheaper_of, accuracy_first, tolerance) if left else take
+    return (
+        choose(left, pair_of, cheaper_of, num_images, accuracy_first, tolerance) if left else take
+    )
 
 
-def tolerated(accuracy: float, tolerance: float | None = None) -> float:
-    """Return the deficit beside `accuracy` that does not matter: `tolerance` in points, or by
-    default `LEAD`, or a share of the errors if that is less.
+def tolerated(accuracy: float, num_images: float, tolerance: float | None = None) -> float:
+    """Return the deficit beside `accuracy` that does not matter: `tolerance` in points; by default
+    `LEAD`, or a share of the errors and `LEAST_IMAGES` of `num_images` if that is less.
     """
-    return least_that_matters(LEAD, accuracy) if tolerance is None else tolerance / 100
+    by_default = min(LEAD, SHARE_OF_ERRORS * (1 - accuracy) + LEAST_IMAGES / num_images)
+    return ROUNDING + (by_default if tolerance is None else tolerance / 100)
 
 
-def is_level(pair: Pair, tolerance: float | None = None) -> bool:
+def is_level(pair: Pair, num_images: float, tolerance: float | None = None) -> bool:
     """Return True if the deficit of the less accurate one does not matter: its 90 % interval ends
     within the tolerance, or it lies there itself and the interval ends within `MOST_UNSURE` times.
     """
     led = pair.led
-    most, enough = led.ci90[1], tolerated(led.accuracy_a, tolerance)
+    most, enough = led.ci90[1], tolerated(led.accuracy_a, num_images, tolerance)
     if led.difference == 0 or most <= enough:
         return True
     return led.difference <= enough and most <= MOST_UNSURE * enough
@@ -235,7 +245,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
     values: Iterable[float | None]
     match quantity:
         case "accuracy":
-            values = accuracy.of_seeds(results.of(trials[0].contender)).values()
+            values = accuracy.of_seeds(results.of(trials[0].contender), results.measure).values()
         case "training":
             values = [sum(trial.epoch_seconds) for trial in trials if trial.epoch_seconds]
         case "answer":
@@ -266,7 +276,7 @@ def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lea
     if quantity == "energy" and results.experiment.answer_for in ACCOUNTING_OF:
         lead = structs.replace(lead, values=dict(on_device or {}))
         ranked = [name for name in lead.values if name in running(results, lead)]
-    if len(ranked) < 2:
+    if len(ranked) < 2 or (quantity == "accuracy" and not results.common_seeds):
         return lead
     sign, means = -1 if quantity == "accuracy" else 1, lead.values
     best, *_ = ranked = sorted(ranked, key=lambda name: sign * means[name].low)

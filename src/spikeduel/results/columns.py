@@ -208,7 +208,8 @@ BALANCED = _score_column(
     "balanced accuracy %",
     "balanced_accuracy",
     "Mean of the recalls of the classes, so that each class counts alike. Contenders are compared "
-    "by it where the largest class has more than five times the test images of the smallest.",
+    "by it if the largest class has more than five times the test images of the smallest, and that "
+    "has at least ten.",
 )
 TRAINING: list[Column[ContenderRow]] = [
     Column(
@@ -241,7 +242,8 @@ TRAINING: list[Column[ContenderRow]] = [
 
 def score_columns(results: Results) -> list[Column[ContenderRow]]:
     """Return the scores, with the one by which contenders are compared first."""
-    return SCORES if results.measure == "accuracy" else [BALANCED, *SCORES]
+    by_measure = {"accuracy": SCORES[0], "balanced_accuracy": BALANCED}
+    return [*(by_measure[measure] for measure in results.measures), *SCORES[1:]]
 
 
 def contender_columns(results: Results) -> list[Column[ContenderRow]]:

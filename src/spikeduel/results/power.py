@@ -17,6 +17,8 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 LEAD = 0.01
 """The true lead whose chance a report gives."""
+TOO_COARSE = 0.05
+"""Test images that show no difference below this (about 117 images) cannot choose a network."""
 BETWEEN, WITHIN = 0.083, 0.046
 """Shares of test images on which trainings of two contenders, and two of one, disagree, if unknown:
 Fashion-MNIST, the study's networks (`benchmarks/significance.py`).
@@ -111,6 +113,13 @@ def assumed_variability(
         image_freedom=effective_groups and effective_groups - 1,
         effective_groups=effective_groups,
     )
+
+
+def detectable(num_images: float) -> float:
+    """Return the true difference found in 80 % of cases on so many images, with any number of
+    seeds, if answers disagree as in `BETWEEN`.
+    """
+    return min(1.0, IN_REACH * assumed_variability(0.0, num_images).images)
 
 
 def chance(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> float:

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from spikeduel.data.events.recordings import EventRates
-from spikeduel.results.accuracy import ContenderOptimism, measure_of
+from spikeduel.results.accuracy import ContenderOptimism, common_seeds, measures
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import EnergyAccountings, Family, Range
@@ -90,7 +90,7 @@ class Dataset(Frozen):
 
 
 class Pair(Difference, kw_only=True):
-    """Contenders `a` and `b` over the seeds that all contenders finished, else these two: a − b.
+    """Contenders `a` and `b` over the seeds that all contenders finished: a − b.
 
     Accuracies, in the `measure`, and test images (`only_a_right`) are means over seeds. `power`:
     chance to find a lead of one point, None with one seed.
@@ -176,13 +176,15 @@ Reason = Literal[
     "leakage",
     "longer_training",
     "nothing_learned",
+    "no_common_seed",
     "none_runs",
     "not_finished",
     "runs_alone",
     "alone",
 ]
 """Why a contender is taken, or none. "cheaper": it leads in `Answer.decided_by`;
-"none_runs", "runs_alone": none, or only this one, runs on the device that the answer is for.
+"no_common_seed": no seed was finished by all; "none_runs", "runs_alone": none, or only this one,
+runs on the device that the answer is for.
 """
 
 
@@ -258,7 +260,7 @@ class EqualPrecision(Frozen):
 
 
 class Conclusions(Frozen):
-    """Conclusions of a run; `pairs`: every two contenders with a common seed."""
+    """Conclusions of a run; `pairs`: every two contenders, if all have a seed in common."""
 
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
@@ -341,9 +343,13 @@ class Results(Frozen):
             raise ValueError("the answer is about other contenders than those of the trials")
 
     @property
+    def measures(self) -> list[Measure]:
+        """The measures to show, the one by which contenders are compared first."""
+        return measures(self.trials)
+
+    @property
     def measure(self) -> Measure:
-        """The measure by which contenders are compared."""
-        return measure_of(self.trials)
+        return self.measures[0]
 
     @property
     def answer(self) -> Answer:
@@ -363,19 +369,25 @@ class Results(Frozen):
             and (not tested or (trial.test is not None and trial.seed in seeds))
         ]
 
-    def counted_seeds(self, contender: str) -> set[int]:
-        """Return the seeds that all contenders with a finished seed finished in all folds, else
-        those of `contender`.
-        """
+    @property
+    def finished_seeds(self) -> dict[str, set[int]]:
+        """The seeds that each contender finished in all folds."""
         num_folds = len({trial.fold for trial in self.trials})
         tested = grouped((trial.contender, trial.seed) for trial in self.trials if trial.test)
-        whole = {
+        return {
             name: {seed for seed in seeds if seeds.count(seed) == num_folds}
             for name, seeds in tested.items()
         }
-        finished = [seeds for seeds in whole.values() if seeds]
-        common = set.intersection(*finished) if whole.get(contender) else set()
-        return common or whole.get(contender) or set(tested.get(contender, ()))
+
+    @property
+    def common_seeds(self) -> set[int]:
+        """The seeds that all contenders finished, other than those that finished none."""
+        return common_seeds(self.finished_seeds.values())
+
+    def counted_seeds(self, contender: str) -> set[int]:
+        """Return the seeds behind a contender's numbers: the common ones, else its own."""
+        own = self.finished_seeds.get(contender, set())
+        return own & self.common_seeds or own
 
     @property
     def twins(self) -> list[tuple[str, str]]:

@@ -9,7 +9,8 @@ from functools import cached_property
 from spikeduel.results import power
 from spikeduel.results.accuracy import (
     effective_images,
-    measure_of,
+    images_by_class,
+    measures,
     no_better_than_chance,
     of_seeds,
     share_of_most_frequent,
@@ -19,6 +20,7 @@ from spikeduel.results.findings import Finding, Values, find, finds, ranked
 from spikeduel.results.run import DISTURBED, Budget, Dataset, Pair, has_equal_time, twins
 from spikeduel.results.significance import (
     FEWEST_GROUPS,
+    FEWEST_IN_CLASS,
     Conclusion,
     Reservation,
     smallest_p,
@@ -116,8 +118,10 @@ class RunContext:
     @property
     def few_seeds_needed(self) -> int | None:
         """Seeds below which no open pair can be conclusive; None if all have as many."""
-        too_few = [p.fewest_seeds for p in self.inconclusive if p.seeds < p.fewest_seeds]
-        return max(too_few, default=None)
+        return max(
+            (pair.fewest_seeds for pair in self.inconclusive if pair.seeds < pair.fewest_seeds),
+            default=None,
+        )
 
     @property
     def pairs_by_reach(self) -> tuple[list[Pair], list[Pair]]:
@@ -214,22 +218,39 @@ def data_notes(run: RunContext) -> Iterator[Values]:
 
 @finds("more_images")
 def more_images(run: RunContext) -> Iterator[Values]:
-    # With few groups, `few_groups` names the images that are wanted.
-    if not run.pairs or run.few_seeds_needed or run.has_few_groups:
-        return
-    if max(pair.seeds for pair in run.pairs) == 1:
-        variability = power.assumed_variability(
-            power.ASSUMED_SPREADS[0],
-            effective_images(run.trials) or run.pairs[0].n,
-            run.dataset.effective_groups_tested,
-        )
-        detectable = min(1.0, power.IN_REACH * variability.images)
-        if detectable > FAR_TOO_FEW * power.LEAD:
-            yield {"detectable": detectable, "assumed": True, "remedy": run.dataset.testing_more}
-    elif any(pair.seeds_needed is None for pair in run.inconclusive):
-        at_best = _detectable_at_best(run.pairs_by_reach[1])
-        if at_best > run.inconclusive[0].margin:
-            yield {"detectable": at_best, "assumed": False, "remedy": run.dataset.testing_more}
+    open_pairs = [pair for pair in run.pairs if not pair.excludes_zero]
+    detectable, least = _detectable_at_best(open_pairs), FAR_TOO_FEW * power.LEAD
+    num_images = effective_images(run.trials) or (run.pairs[0].n if run.pairs else 1)
+    assumed = power.detectable(num_images) if open_pairs else 0.0
+    # One seed measures no disagreement, and very few images measure it badly.
+    is_assumed = assumed > detectable and (run.experiment.seeds == 1 or assumed > power.TOO_COARSE)
+    if is_assumed:
+        detectable = assumed
+    elif detectable <= least and run.inconclusive and not run.few_seeds_needed:
+        detectable, least = _detectable_at_best(run.pairs_by_reach[1]), run.inconclusive[0].margin
+    if detectable > least:
+        yield {
+            "detectable": detectable,
+            "assumed": is_assumed,
+            "remedy": run.dataset.testing_more,
+        }
+
+
+@finds("unbalanced")
+def unbalanced(run: RunContext) -> Iterator[Values]:
+    measure, *others = measures(run.trials)
+    if others:
+        classes = next(trial.test.per_class for trial in run.trials if trial.test)
+        images = zip(images_by_class(run.trials).tolist(), classes, strict=True)
+        present = sorted((number, scores.name) for number, scores in images if number)
+        yield {
+            "balanced": measure == "balanced_accuracy",
+            "fewest": FEWEST_IN_CLASS,
+            "least": present[0][1],
+            "least_images": present[0][0],
+            "most": present[-1][1],
+            "most_images": present[-1][0],
+        }
 
 
 @finds("enough_seeds")
@@ -314,7 +335,7 @@ def family_at_chance(run: RunContext) -> Iterator[Values]:
 
 @finds("below_nearest_neighbour")
 def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
-    measure, below = measure_of(run.trials), []
+    measure, below = measures(run.trials)[0], []
     probe = getattr(run.dataset.audit.probe, measure) if run.dataset.audit else None
     for name, trials in run.tested.items():
         # With folds, the audit is of the first one.

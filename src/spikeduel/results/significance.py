@@ -41,7 +41,9 @@ MARGIN = 0.005
 SHARE_OF_ERRORS = 0.25
 """Largest difference that does not matter, as a share of the better one's errors."""
 IMBALANCE = 5
-"""Ratio of the largest to the smallest class above which classes are unbalanced and count alike."""
+"""Ratio of the largest to the smallest class above which classes are unbalanced."""
+FEWEST_IN_CLASS = 10
+"""Fewest test images of each class with which unbalanced classes count alike."""
 FEWEST_GROUPS = 6
 """Fewest equal groups of test images whose flipped signs reach p < `ALPHA`: 2 of 2^6 ways."""
 
@@ -179,8 +181,8 @@ def compare_predictions(
     `labels` `[N]` is the truth. `groups` `[N]` names images that are not independent (one person's,
     say). Differences inside `±margin` (a fraction; unset: half a point, or a quarter of the better
     one's errors if that is less) count as none. `paired`: row s of both is one training, asked in
-    two ways; a common seed is not enough. Where the largest class has more than five times the
-    images of the smallest, balanced accuracies are compared. Raises `InputError`.
+    two ways; a common seed is not enough. Balanced accuracies are compared if the largest class has
+    more than five times the images of the smallest, and that has at least ten. Raises `InputError`.
     """
     return adjusted(
         [tested_predictions(labels, predictions_a, predictions_b, groups, margin, paired)]
@@ -242,7 +244,7 @@ def tested(
     scores_a, scores_b = (uncertainty.scores(right, classes) for right in (right_a, right_b))
     accuracies = float(scores_a.mean()), float(scores_b.mean())
     if margin is None:
-        margin = least_that_matters(MARGIN, max(accuracies))
+        margin = min(MARGIN, SHARE_OF_ERRORS * (1 - max(accuracies)))
     if groups is not None:
         groups = _of_images("groups", groups, num_images)
     cluster = uncertainty.numbered(groups)
@@ -335,19 +337,17 @@ def are_unbalanced(counts: Sequence[int] | np.ndarray) -> bool:
     return max(present, default=0) > IMBALANCE * min(present, default=0)
 
 
+def count_alike(counts: Sequence[int] | np.ndarray) -> bool:
+    """Return True if balanced accuracy decides: classes are unbalanced, and none with images has
+    fewer than `FEWEST_IN_CLASS`, of which each would weigh too much.
+    """
+    return are_unbalanced(counts) and min(filter(None, counts)) >= FEWEST_IN_CLASS
+
+
 def balanced_classes(labels: np.ndarray) -> np.ndarray | None:
-    """Return the classes of images `[N]`, numbered from 0, if they are unbalanced and so have to
-    count alike; else None.
-    """
+    """Return the classes of images `[N]`, numbered from 0, if they count alike; else None."""
     _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return classes if are_unbalanced(counts) else None
-
-
-def least_that_matters(most: float, accuracy: float) -> float:
-    """Return the largest difference that does not matter: `most`, or a share of the errors beside
-    `accuracy` if that is less.
-    """
-    return min(most, SHARE_OF_ERRORS * (1 - accuracy))
+    return classes if count_alike(counts) else None
 
 
 def adjusted(tests: Sequence[Tested]) -> list[Difference]:

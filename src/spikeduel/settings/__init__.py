@@ -167,7 +167,7 @@ class Experiment:
         Annotated[float, Meta(ge=0.0, le=100.0)] | None,
         setting(
             "Points of accuracy that do not matter to you. Unset: one, or a quarter of the better "
-            "one's errors if that is less.",
+            "one's errors and two test images if that is less.",
             metavar="POINTS",
             needs=("comparing",),
         ),

@@ -1,5 +1,7 @@
 """The answer in words."""
 
+from collections.abc import Callable
+
 from spikeduel.results.answer import NOTICEABLE, cheaper, running, timed_elsewhere, was_busy
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
 from spikeduel.results.findings import sentence, with_id
@@ -14,21 +16,24 @@ from spikeduel.system.sentences import counted, listed
 RULE = (
     "The rule: the most accurate contender is taken, unless another one is level with it and "
     "answers at least 1.1 times faster on this machine. A contender is level if its deficit does "
-    "not matter, by a tolerance of one point, or of a quarter of the better one's errors if that "
-    "is less. Then the 90 % interval of the deficit ends within the tolerance, or the deficit "
-    "lies within it and the interval ends within three times as much. With --for speed, energy or "
-    "size, the contender that leads in that is taken, unless its deficit is above the tolerance; "
-    "by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, timed there. With "
-    "--for cortex-m, it is operations in whole numbers, and a contender that export --to c cannot "
-    "write is not taken. With --for loihi, it is energy by the published prices of that chip, and "
-    "a network that does not spike is not taken. In energy, somebody leads where all accountings "
-    "that count the memory of both agree. --tolerance sets the tolerance. If several would be "
-    "taken in place of the most accurate, the most accurate of these is compared with the others "
-    "of them, and so on. Between exactly equal accuracies the lower cost decides, however little "
-    "lower; else times of a busy machine decide nothing. Nobody is taken where test images leak "
-    "into training, nor where the one that is ahead was trained longer, nor where no difference "
-    "between the kinds is shown and the test images are too few to show one of five points, "
-    "unless the 90 % interval of the difference lies within the --tolerance that is given."
+    "not matter, by a tolerance of one point, or of a quarter of the better one's errors and two "
+    "test images if that is less. Then the 90 % interval of the deficit ends within the tolerance, "
+    "or the deficit lies within it and the interval ends within three times as much. With --for "
+    "speed, energy or size, the contender that leads in that is taken, unless its deficit is above "
+    "the tolerance; by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, "
+    "timed there. With --for cortex-m, it is operations in whole numbers, and a contender that "
+    "export --to c cannot write is not taken. With --for loihi, it is energy by the published "
+    "prices of that chip, and a network that does not spike is not taken. In energy, somebody "
+    "leads where all accountings that count the memory of both agree. --tolerance sets the "
+    "tolerance. If "
+    "several would be taken in place of the most accurate, the most accurate of these is compared "
+    "with the others of them, and so on. Between exactly equal accuracies the lower cost decides, "
+    "however little lower; else times of a busy machine decide nothing. There is no recommendation "
+    "if test images leak into training, if no seed was finished by every contender, if the more "
+    "accurate contender was trained longer, or if no difference between the kinds is significant "
+    "and the test images are too few to show one of five points: fewer than 117, or more if the "
+    "networks often disagree. A 90 % interval of the difference within a given --tolerance is "
+    "enough."
 )
 TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
@@ -71,6 +76,8 @@ _WHY_NOT: dict[Reason, str] = {
     "memory",
     "longer_training": "the more accurate network was trained longer, so its lead does not count",
     "nothing_learned": "no contender is shown to have learned anything",
+    "no_common_seed": "no seed was finished by every contender, and accuracies of different seeds "
+    "cannot be compared",
     "not_finished": "no training finished",
     "too_few_images": "there are too few test images",
 }
@@ -157,7 +164,8 @@ def headline(results: Results) -> str:
     (_, deciding), (advantage, other) = reasons
     if deciding and other and advantage < 0:
         other = f"But {other[0].lower()}{other[1:]}"
-    told += [deciding, other, _level(answer, results), _untrained(answer, results)]
+    unbalanced = map(sentence, with_id(results.comparison.caveats, "unbalanced"))
+    told += [deciding, other, *unbalanced, _level(answer, results), _untrained(answer, results)]
     return " ".join(filter(None, [*told, _distance(results)]))
 
 
@@ -295,22 +303,26 @@ def _untrained(answer: Answer, results: Results) -> str:
 
 def rows(results: Results) -> list[dict[str, str]]:
     """Return the short answer's rows: contenders, differences, and whether they are significant."""
-    leads, several = results.answer.leads, len(results.contenders)
-    lines = [
-        (
-            _short(name),
-            [f"{cell(results, name, lead)}{' *' * (name == lead.leader)}" for lead in leads],
-        )
-        for name in results.contenders
-    ]
-    if several > 1:
-        lines.append(("difference", list(map(by, leads))))
-    if several > 2:
-        lines.append(("from", [_short(lead.over or "") if lead.leader else "" for lead in leads]))
-    if several > 1:
-        lines.append(("significant", list(map(significance, leads))))
-    titles = [TITLES[measured(results, lead)] for lead in leads]
-    return [{"": title, **dict(zip(titles, cells, strict=True))} for title, cells in lines]
+    names = results.contenders
+    about: dict[str, Callable[[Lead], str]] = {
+        "difference": by,
+        "from": lambda lead: _short(lead.over or "") if lead.leader else "",
+        "significant": significance,
+    }
+    if len(names) < 3:
+        del about["from"]
+    if len(names) < 2:
+        about.clear()
+    table = {"": [*map(_short, names), *about]}
+    for lead in results.answer.leads:
+        table[TITLES[measured(results, lead)]] = [
+            *(f"{cell(results, name, lead)}{' *' * (name == lead.leader)}" for name in names),
+            *(told(lead) for told in about.values()),
+        ]
+        for measure in results.measures[1:] if lead.quantity == "accuracy" else []:
+            scores = [str(score(results.of(name), measure) or "failed") for name in names]
+            table[TITLES[measure]] = [*scores, *("" for _ in about)]
+    return [dict(zip(table, line, strict=True)) for line in zip(*table.values(), strict=True)]
 
 
 def measured(results: Results, lead: Lead) -> Quantity | Measure:

@@ -75,6 +75,7 @@ NOBODY = {
     "too_few_images": "nobody: too few test images",
     "longer_training": "nobody: unequal training",
     "nothing_learned": "nobody: nothing was learned",
+    "no_common_seed": "nobody: no common seed",
     "none_runs": "nobody: none runs on the device",
     "not_finished": "no trial was finished",
 }
