@@ -145,7 +145,7 @@ HOSTILE = st.text(st.sampled_from("=|{}:%'\"[]\\\n /.,!aimge1"), min_size=1, max
 
 def with_name(value, name):
     """Return the value with each text in it, and each key, replaced by `name`."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and value:
         return dict.fromkeys([name], with_name(next(iter(value.values())), name))
     if isinstance(value, list):
         return [with_name(inner, name) for inner in value]
