@@ -145,15 +145,19 @@ _SETTLES = {
 
 
 def headline(results: Results) -> str:
+    return " ".join(sentences(results))
+
+
+def sentences(results: Results) -> list[str]:
     """Return the recommended network, the reason that decides, and what is uncertain; or why there
     is no recommendation.
     """
     answer = results.answer
     if answer.take is None:
-        return f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."
+        return [f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."]
     take = _with_kind(results, answer.take)
     if answer.rival is None:
-        return f"Only {take} was trained: there is nothing to compare it with."
+        return [f"Only {take} was trained: there is nothing to compare it with."]
     told = [f"Recommended: {take} rather than {_with_kind(results, answer.rival)}."]
     reasons = [_accuracy(answer, results), _cost(answer, results)]
     if answer.reason == "runs_alone":
@@ -166,7 +170,7 @@ def headline(results: Results) -> str:
         other = f"But {other[0].lower()}{other[1:]}"
     unbalanced = map(sentence, with_id(results.comparison.caveats, "unbalanced"))
     told += [deciding, other, *unbalanced, _level(answer, results), _untrained(answer, results)]
-    return " ".join(filter(None, [*told, _distance(results)]))
+    return list(filter(None, [*told, _distance(results)]))
 
 
 def _distance(results: Results) -> str:
@@ -376,11 +380,11 @@ def by(lead: Lead) -> str:
     return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
 
 
-def significance(lead: Lead) -> str:
+def significance(lead: Lead, yes: str = "significant", no: str = "not significant") -> str:
     """Return whether a lead is significant, or why that cannot be said."""
     if lead.quantity == "energy" and lead.values:
         return _AGREEMENT.get(lead.evidence, lead.evidence)
-    return {"shown": "yes", "not shown": "no"}.get(lead.evidence, lead.evidence)
+    return {"shown": yes, "not shown": no}.get(lead.evidence, lead.evidence)
 
 
 def energy(results: Results, briefly: bool = False) -> str:
