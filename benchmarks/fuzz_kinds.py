@@ -289,6 +289,35 @@ RECORDINGS: dict[str, Callable[[Any], bytes]] = {
     "events.h5": lambda events: arrays(events, hdf5),
 }
 """Files of recordings by name."""
+
+
+def kit(part: str | None) -> Kind:
+    """A kit as a zip file, or a `part` of it, beside the others and with right hashes."""
+    from spikeduel.comparing import compare
+    from spikeduel.concluding import hashes
+    from spikeduel.concluding.verifying import verify
+    from spikeduel.reporting.kit import write_kit
+
+    with TemporaryDirectory() as folder:
+        run = compare(EXPERIMENT, Path(folder, "run"), Path(folder, "store")).out
+        content = write_kit(run, Path(folder, "kit.zip")).read_bytes()
+    if part is None:
+        return Kind(content, "kit.zip", verify)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+
+    def read(path: Path) -> None:
+        for name, content in files.items():
+            if name != part:
+                (path.parent / name).parent.mkdir(exist_ok=True)
+                (path.parent / name).write_bytes(content)
+        if part != hashes.FILE:
+            hashes.write(path.parent)
+        verify(path.parent)
+
+    return Kind(files[part], part, read, is_json=part.endswith(".json"))
+
+
 KINDS: dict[str, Callable[[], Kind]] = {
     "idx": lambda: idx_file(False),
     "idx.gz": lambda: idx_file(True),
@@ -313,4 +342,9 @@ KINDS: dict[str, Callable[[], Kind]] = {
     "emnist-zip": lambda: archive("emnist-digits"),
     "socofing-zip": lambda: archive("socofing"),
     **{name: partial(recording, name, content) for name, content in RECORDINGS.items()},
+    "kit": lambda: kit(None),
+    "kit-results": lambda: kit("results.json"),
+    "kit-predictions": lambda: kit("predictions.json"),
+    "kit-split": lambda: kit("split.csv"),
+    "kit-hashes": lambda: kit("sha256sums.txt"),
 }

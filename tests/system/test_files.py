@@ -316,6 +316,16 @@ def test_a_folder_of_somebody_elses_is_named(tmp_path):
     assert list(closed.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows limits the whole path")
+@pytest.mark.parametrize("place", [("n" * 300,), ("new", "n" * 300, "x"), ("n" * 200, "é" * 200)])
+def test_a_name_that_is_too_long_is_refused_before_any_work(tmp_path, place):
+    with pytest.raises(InputError, match="cannot write to"):
+        files.require_writable(tmp_path.joinpath(*place))
+    with pytest.raises(InputError, match="File name too long"):
+        files.write_text(tmp_path.joinpath(*place) / "a", "x")
+    files.require_writable(tmp_path / ("n" * 200) / ("n" * 200))
+
+
 def test_a_folder_is_no_file_to_write(tmp_path):
     with (
         pytest.raises(InputError, match="a folder; name the file to write"),

@@ -237,7 +237,7 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
     if anytime is not None and anytime.accuracies and trial.test is not None:
         anytime = structs.replace(
             anytime,
-            num_steps=num_steps,
+            num_steps=num_steps or anytime.num_steps,
             n=trial.test.n,
             accuracies=[*anytime.accuracies[:-1], trial.test.accuracy],
         )

@@ -48,9 +48,9 @@ def atomic_path(path: Path, folder: bool = False) -> Iterator[Path]:
     not writable, or if a file's `path` is a folder.
     """
     path = Path(path)
-    if path.is_dir() and not folder:
-        raise InputError(f"{path}: a folder; name the file to write.")
     with writing_to(path.parent):
+        if path.is_dir() and not folder:
+            raise InputError(f"{path}: a folder; name the file to write.")
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_left_behind(path.parent, path.name, LEFT_BEHIND_SECONDS)
         temporary = _beside(path)
