@@ -102,7 +102,7 @@ def audit_of(prepared: Prepared) -> dict[str, Any]:
         return run
 
     split = data.split(prepared, Experiment())
-    context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
+    context = AuditContext(Experiment(), prepared, split, Progress(), None)
     searches = {"of_which_moved_copies": moved, "of_which_edited_copies": edited}
     with ExitStack() as stack:
         for name, module in searches.items():

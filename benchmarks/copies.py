@@ -236,7 +236,7 @@ def drawn_alarms() -> dict[str, Any]:
     for name, prepared in sets.items():
         random = np.random.default_rng(SEED).permutation(len(prepared))
         split = Split(random[:225], random[:0], random[225:], "stratified")
-        context = AuditContext(Experiment(), prepared, split, Progress(), {}, None)
+        context = AuditContext(Experiment(), prepared, split, Progress(), None)
         audit = examining._examine(context)
         kinds = (audit.near_duplicates, audit.moved_copies, audit.edited_copies)
         rows[name] = {

@@ -126,7 +126,7 @@ def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int])
                 images = {"labels": np.flatnonzero(is_rare)}
                 for name, judging.LEAST_IN_RARE in (("before", 0.0), ("now", least)):
                     split = data.split(prepared, experiment)
-                    context = AuditContext(experiment, prepared, split, Progress(), {}, None)
+                    context = AuditContext(experiment, prepared, split, Progress(), None)
                     fields = judging.check(context)
                     listed = fields.get("details", {}).get("labels", ())
                     indices = np.array([suspect.image.index for suspect in listed], int)

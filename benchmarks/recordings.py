@@ -156,7 +156,7 @@ def timed(prepared: Prepared) -> dict[str, Any]:
         np.asarray(prepared.labels),
         np.arange(count),
     )
-    context = AuditContext(experiment, prepared, split, Progress(), {}, None)
+    context = AuditContext(experiment, prepared, split, Progress(), None)
     seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
     for name, work in {
         "shared_stretches": lambda: stretches.search(images, groups, side, Progress()),

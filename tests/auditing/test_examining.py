@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import structs
 from PIL import Image
 from scipy.stats.contingency import association
 
@@ -9,10 +10,17 @@ import spikeduel as sd
 from spikeduel import data
 from spikeduel.auditing import examine, examining
 from spikeduel.auditing.context import AuditContext, file_formats
-from spikeduel.auditing.files import ASSOCIATION, beyond_luck, cramers_v, file_properties
+from spikeduel.auditing.files import (
+    ASSOCIATION,
+    beyond_luck,
+    cramers_v,
+    file_properties,
+    skipped_files,
+    unreadable_files,
+)
 from spikeduel.auditing.labels import check
 from spikeduel.data import Split
-from spikeduel.results.audit import AuditedImage, Copies
+from spikeduel.results.audit import AuditedImage, Copies, Counts
 from spikeduel.results.findings import finding
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -70,7 +78,7 @@ def test_planted_labels_are_listed():
     labels[wrong] = (labels[wrong] + 3) % 10
     prepared = replace(prepared, labels=labels, fingerprint="planted")
     split = data.split(prepared, EXPERIMENT)
-    checked = check(AuditContext(EXPERIMENT, prepared, split, Progress(), {}, None))
+    checked = check(AuditContext(EXPERIMENT, prepared, split, Progress(), None))
     details = checked["details"]
     listed = [suspect.image.index for suspect in details["labels"]]
     assert len(set(listed) & set(wrong.tolist())) >= 0.9 * len(wrong)
@@ -97,8 +105,23 @@ def test_all_unreadable_files_are_listed_and_the_others_audited(image_folder):
     assert "cat/003.png: cannot be read as an image" in first
     assert "dog/005.png" in second
     assert [counts.total for counts in audit.class_sides.values()] == [5, 5]
-    with pytest.raises(InputError, match=r"003\.png.*"):
-        data.load(Experiment(dataset=str(image_folder)))
+    strict = Experiment(dataset=str(image_folder))
+    with pytest.raises(InputError, match=r"2 files .*003\.png.* --skip-unreadable"):
+        data.load(strict)
+    # Left out on request, they are a problem only if they are many.
+    skipping = replace(strict, skip_unreadable=True)
+    prepared = data.load(skipping)
+    assert len(prepared) == 10
+    assert list(prepared.unreadable) == [str(image_folder / "cat" / "003.png"), str(dog)]
+    counted = sd.audit(skipping)
+    assert (counted.files.num_read, counted.files.unreadable) == (10, 2)
+    assert counted.unreadable == audit.unreadable
+    many = finding("skipped_files", count=2, share=2 / 12, names=list(counted.unreadable))
+    assert many.severity == "problem"
+    assert many in counted.conclusions
+    (few,) = skipped_files(structs.replace(counted, counts=Counts(train=80, val=9, test=9)))
+    assert finding("skipped_files", **few).severity == "note"
+    assert not list(unreadable_files(counted))
 
 
 def test_pairs_and_formats_of_a_folder_name_its_files(image_folder):

@@ -65,6 +65,7 @@ OTHER = {
 NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
 """Settings that the cases name themselves."""
 OF_THE_MACHINE = {"device", "precision"}
+OF_BROKEN_FILES = {"skip_unreadable"}
 LATER = {
     "int8": lambda resolved, trials: True,
     "frontier": lambda resolved, trials: len(resolved.contenders) > 1,
@@ -161,7 +162,11 @@ def test_an_answer_for_loihi_needs_a_spiking_network(name, is_idle):
 
 
 def test_the_cases_know_every_setting():
-    assert {*OTHER, "controls", "start"} | NAMED | OF_THE_MACHINE == SETTINGS.keys()
+    assert {
+        *OTHER,
+        "controls",
+        "start",
+    } | NAMED | OF_THE_MACHINE | OF_BROKEN_FILES == SETTINGS.keys()
 
 
 def test_needs_are_those_that_somebody_can_lack():

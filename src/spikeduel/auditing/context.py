@@ -1,7 +1,6 @@
 """Data of an audit, and results that several checks share."""
 
 import zipfile
-from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,14 +39,13 @@ Fields = dict[str, Any]
 class AuditContext:
     """N images and their split, for checks.
 
-    `unreadable`: reasons by left-out file; `files`: all files of a folder or CSV, else None.
+    `files`: all files of a folder or CSV, else None.
     """
 
     experiment: Experiment
     prepared: Prepared
     split: Split
     progress: Progress
-    unreadable: dict[str, str]
     files: FileCounts | None
 
     @cached_property
@@ -143,16 +141,14 @@ def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float 
     return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)
 
 
-def file_counts(
-    experiment: Experiment, prepared: Prepared, unreadable: Collection[str] = ()
-) -> FileCounts | None:
+def file_counts(experiment: Experiment, prepared: Prepared) -> FileCounts | None:
     """Count all files of a folder or CSV by use; None for other data."""
     if (root := catalogue.home(experiment.dataset)) is None:
         return None
     return inventory(
         root,
         [root / name for name in prepared.names or ()],
-        [Path(name) for name in unreadable],
+        [Path(name) for name in prepared.unreadable],
         is_recorded=prepared.preprocessing.binning is not None,
         table=labels_file(files.located(experiment.dataset)),
     )

@@ -1,6 +1,7 @@
 """Audit from top to bottom: load, split, run every check, say what it means."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from msgspec import structs
@@ -9,7 +10,7 @@ from spikeduel import data
 from spikeduel.auditing import copies, files as files_behind, labels, recordings
 from spikeduel.auditing.context import AuditContext, Fields, file_counts
 from spikeduel.auditing.neighbours import NEAR
-from spikeduel.data import Prepared, Split, cache, catalogue
+from spikeduel.data import Prepared, Split, cache
 from spikeduel.results.audit import SIDES, Audit, Details
 from spikeduel.results.findings import Finding, find
 from spikeduel.results.words.audit import PrintedAudit
@@ -43,10 +44,8 @@ def audit(
 
 def audited(experiment: Experiment, progress: Progress) -> tuple[Audit, Prepared]:
     """Return the audit of an experiment's data and split, and the audited images."""
-    prepared, unreadable = catalogue.load_readable(experiment, progress.track)
-    return examine(
-        experiment, prepared, data.split(prepared, experiment), progress, unreadable
-    ), prepared
+    prepared = data.load(replace(experiment, skip_unreadable=True), progress.track)
+    return examine(experiment, prepared, data.split(prepared, experiment), progress), prepared
 
 
 def examine(
@@ -54,15 +53,10 @@ def examine(
     prepared: Prepared,
     split: Split,
     progress: Progress | None = None,
-    unreadable: dict[str, str] | None = None,
 ) -> Audit:
-    """Return the audit of a loaded set and its split, kept in the cache.
-
-    `unreadable`: reasons by left-out file.
-    """
-    progress, unreadable = progress or Progress(), unreadable or {}
-    counts = file_counts(experiment, prepared, unreadable)
-    context = AuditContext(experiment, prepared, split, progress, unreadable, counts)
+    """Return the audit of a loaded set and its split, kept in the cache."""
+    progress, counts = progress or Progress(), file_counts(experiment, prepared)
+    context = AuditContext(experiment, prepared, split, progress, counts)
     path = cache.audits() / f"{_key(context)}.json"
     return cache.kept(path, PrintedAudit, lambda: _examine(context), progress)
 
@@ -71,8 +65,9 @@ def _key(context: AuditContext) -> str:
     prepared, split = context.prepared, context.split
     sides = [cache.digest_of(getattr(split, side)) for side in SIDES]
     state = cache.state(prepared.sources)
-    unreadable, counts = sorted(context.unreadable), typed.plain(context.files)
-    source = [context.experiment.dataset, state, unreadable, counts]
+    unreadable, counts = sorted(prepared.unreadable), typed.plain(context.files)
+    is_skipped = context.experiment.skip_unreadable
+    source = [context.experiment.dataset, state, unreadable, is_skipped, counts]
     return typed.digest([VERSION, prepared.fingerprint, split.kind, sides, NEAR, source])[:24]
 
 

@@ -25,7 +25,7 @@ SHUFFLES = 99
 def check(context: AuditContext) -> Fields:
     """Account for files, and for class, side and groups told by formats and names."""
     names, groups = context.names, context.prepared.groups
-    reasons = sorted(context.unreadable.items())
+    reasons = sorted(context.prepared.unreadable.items())
     kinds = ("file type", "colour mode", "size")
     formats = [(kind, mode, f"{width}×{height}") for kind, mode, width, height in context.formats]
     properties = dict(zip(kinds, map(list, zip(*formats, strict=True)), strict=False))
@@ -33,6 +33,7 @@ def check(context: AuditContext) -> Fields:
         properties = {"file type": [Path(name).suffix.lower() for name in names]}
     return {
         "unreadable": tuple(f"{name}: {reason}" for name, reason in reasons),
+        "is_skipped": context.experiment.skip_unreadable,
         "files": context.files,
         "formats": file_properties(properties, context.labels, context.side),
         "suggested_groups": suggested(names, context.labels) if names and groups is None else None,
@@ -97,8 +98,16 @@ def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
 
 @finds("unreadable_files")
 def unreadable_files(audit: Audit) -> Iterator[Values]:
-    if audit.unreadable:
+    if audit.unreadable and not audit.is_skipped:
         yield {"count": len(audit.unreadable), "names": audit.unreadable}
+
+
+@finds("skipped_files")
+def skipped_files(audit: Audit) -> Iterator[Values]:
+    if count := audit.is_skipped * len(audit.unreadable):
+        counts = audit.counts
+        share = count / (count + counts.train + counts.val + counts.test)
+        yield {"count": count, "share": share, "names": audit.unreadable}
 
 
 def _left_out(rule: IgnoredBy) -> Finder:

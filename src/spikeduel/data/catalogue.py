@@ -43,11 +43,11 @@ def load(
     track: Track = Progress().track,
     preprocessing: Preprocessing | None = None,
     say: Callable[[str], None] = Progress().say,
-    skip: frozenset[str] = frozenset(),
 ) -> Prepared:
     """Return the prepared data set of `experiment`, grouped.
 
-    A trained model's `preprocessing` replaces a folder's own. Raises `InputError`.
+    A trained model's `preprocessing` replaces a folder's own. Raises `InputError`: for unreadable
+    files unless the experiment skips them, and then if too little is left.
     """
     name, events_only = experiment.dataset, is_recorded(experiment.dataset)
     if experiment.group_by is not None:
@@ -62,14 +62,20 @@ def load(
         # Events are kept, whatever frames are made of them.
         image_size=None if events_only else experiment.image_size,
         preprocessing=None if events_only else preprocessing,
-        skip=skip,
         track=track,
         say=say,
     )
-    try:
-        prepared = prepare(name, options)
-    except UnreadableFiles as error:
-        raise UnreadableFiles(error.files, name) from None
+    unreadable: dict[str, str] = {}
+    while True:
+        try:
+            prepared = prepare(name, replace(options, skip=frozenset(unreadable)))
+            break
+        except UnreadableFiles as error:
+            if not experiment.skip_unreadable or set(error.files) <= set(unreadable):
+                raise UnreadableFiles(error.files, name) from None
+            unreadable |= error.files
+            say(f"{counted(len(unreadable), 'unreadable file')} left out")
+    prepared = replace(prepared, unreadable=unreadable)
     return regrouped(binned(prepared, experiment, preprocessing), experiment.group_by)
 
 
@@ -114,21 +120,6 @@ def _require_groups(name: str, group_by: str) -> None:
         )
 
 
-def load_readable(experiment: Experiment, track: Track) -> tuple[Prepared, dict[str, str]]:
-    """Return the set without its unreadable files, and the reason of each.
-
-    Raises `InputError` if too little is left.
-    """
-    unreadable: dict[str, str] = {}
-    while True:
-        try:
-            return load(experiment, track, skip=frozenset(unreadable)), unreadable
-        except UnreadableFiles as error:
-            if set(error.files) <= set(unreadable):
-                raise
-            unreadable |= error.files
-
-
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
     """Return a set from the cache or made: one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or
     the user's `module:function` from `DataOptions` to `RawDataset`.
@@ -150,7 +141,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
             name = short or "images"
     elif options.data_dir is not None:
         options = replace(options, data_dir=str(files.located(options.data_dir)))
-    if name in BUILT_IN or options.skip:
+    if name in BUILT_IN:
         return from_raw(name, source(options))
 
     def make(place: Path) -> RawDataset:
@@ -167,6 +158,7 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
         "code": own_code,
         # A plugin for HEIC adds pictures to a folder.
         "formats": formats() if is_own else (),
+        **({"skip": sorted(options.skip)} if options.skip else {}),
     }
     origin = options.data_dir or "downloaded or installed"
     return cache.fetch(name, identity, origin, make, options.say, options.track)

@@ -70,13 +70,14 @@ class Prepared(RawDataset):
 
     `groups` int64 `[N]` joins the source's groups and exact duplicates. `image_ids` int64 `[N]` are
     equal for equal images; None if not compared. `ungrouped` is the fingerprint before
-    `--group-by`.
+    `--group-by`. `unreadable`: files that were left out, with reasons.
     """
 
     name: str
     fingerprint: str
     ungrouped: str | None = None
     image_ids: np.ndarray | None = None
+    unreadable: dict[str, str] = field(default_factory=dict)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -202,7 +202,8 @@ class Audit(Frozen):
     """Outcome of an audit of a data set and its split.
 
     `near`: share of the usual distance below which images are near duplicates. `groups_cut` lie on
-    several sides. `unreadable`: files left out, with reasons. `files`: null without a folder or
+    several sides. `unreadable`: files left out, with reasons; `is_skipped`: by --skip-unreadable.
+    `files`: null without a folder or
     CSV. `stretches`, `statistics`: of recordings. `edited_copies`: of images. `plain_drawings`:
     images alike on two sides that count as no copies. `own_validation`: the data
     come with a validation set, but no test set. "Image" stands for the `noun`.
@@ -232,6 +233,7 @@ class Audit(Frozen):
     plain_drawings: Count = 0
     own_validation: bool = False
     blind_spots: tuple[BlindSpot, ...] = ()
+    is_skipped: bool = False
     statistics: Statistics | None = None
     suggested_groups: SuggestedGroups | None = None
     conclusions: tuple[Finding, ...] = ()

@@ -390,6 +390,14 @@ class Experiment:
             needs=(),
         ),
     ] = None
+    skip_unreadable: Annotated[
+        bool,
+        setting(
+            "Leave out files that cannot be read. Else the first one ends the command.",
+            "The results count and name them.",
+            needs=(),
+        ),
+    ] = False
     image_size: Annotated[
         Annotated[int, Meta(ge=4, le=4096)] | None,
         setting(

@@ -34,7 +34,7 @@ class UnreadableFiles(InputError):
     def __init__(self, files: dict[str, str], of: str = "") -> None:
         self.files = files
         name, reason = next(iter(files.items()))
-        text = f"{name}: {reason}. Remove or replace it."
+        text = f"{name}: {reason}. Remove or replace it, or leave it out by --skip-unreadable."
         if len(files) > 1:
             lists = (
                 f"`spikeduel audit{f' {shlex.quote(visible(of)[:300])}' * bool(of)} --json` lists "
@@ -42,7 +42,7 @@ class UnreadableFiles(InputError):
             )
             text = (
                 f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} "
-                f"Remove or replace them."
+                f"Remove or replace them, or leave them out by --skip-unreadable."
             )
         super().__init__(text)
 

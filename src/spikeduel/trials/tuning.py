@@ -137,7 +137,7 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 _FREE = {
     *("recipe", "seeds", "epochs", "minutes", "budget_by", "limit", "dataset", "data_dir"),
     *("device", "per_contender", "controls", "convert", "equivalence_margin", "answer_for"),
-    *("tolerance", "robustness", "optimism"),
+    *("tolerance", "robustness", "optimism", "skip_unreadable"),
 }
 """Settings that may change after tuning; data are compared by content."""
 
