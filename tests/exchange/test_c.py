@@ -1,12 +1,16 @@
+import re
 import subprocess
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from made_models import make, make_recorded
+from spikeduel.data import Preprocessing
 from spikeduel.exchange import c, exporting
 from spikeduel.exchange.integers import (
     MOST_MEMBRANE,
@@ -17,7 +21,7 @@ from spikeduel.exchange.integers import (
     Spiking,
     integer_network,
 )
-from spikeduel.networks.models import Model
+from spikeduel.networks.models import Model, save_model
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -282,6 +286,41 @@ def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
     assert np.abs(shares - probabilities).max() < 0.1
     # The header's factor is of whole numbers: the model's own formula does not hold for them.
     assert exporting.probabilities_of(model.card) not in " ".join(exporting.lines(check))
+
+
+def test_the_program_labels_a_picture_prepared_as_the_docs_say_grey_or_in_colour(
+    tmp_path, monkeypatch, random
+):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    code = next(
+        block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if ".pnm" in block
+    )
+    monkeypatch.chdir(tmp_path)
+    pixels = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save("shoe.png")
+    for channels in (1, 3):
+        model = varied(
+            make(
+                "dense-lif",
+                **SPIKING,
+                network={**LIF, "hidden": 9},
+                image_shape=(channels, 10, 10),
+                preprocessing=Preprocessing(channels, 10, 10),
+            )
+        )
+        save_model(Path(f"{channels}.safetensors"), model)
+        exec(code.replace("fashion-mnist-vgg-lif", f"{channels}.safetensors"), {})
+        examples = images_of(model, seed=1)
+        written(model, tmp_path / f"c{channels}")
+        program = c.Program("cc", tmp_path / f"c{channels}", "dense_lif")
+        asked = [str(program.path), "shoe.pnm"]
+        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        inverted = Image.fromarray(255 - pixels)
+        image = model.card.preprocessing(inverted)[None]
+        with Image.open("shoe.pnm") as kept:
+            assert np.array_equal(np.asarray(kept), image[0].transpose(1, 2, 0).squeeze())
+        label = integer_network(model, examples).answers(image).scores.argmax()
+        assert said == f"shoe.pnm: {model.card.classes[label]}\n"
 
 
 def test_nothing_of_the_users_is_replaced(tmp_path):
