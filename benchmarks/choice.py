@@ -18,6 +18,13 @@ preferred to the most accurate, as where only level with it counts; `in_turn` is
 trainings fails with some probability, so that it is worse on the whole. Before, the lead was shown
 by the trainings that ended.
 
+**Few test images.** The slower network is ahead. Before, the test images were too few to recommend
+one of the two only with one seed, or from four seeds on if the measured difference was small; now
+they can be too few with any number of seeds. "Wrong" is a recommendation of the less accurate one.
+
+**Near 100 %.** The two are equally accurate, or the faster one makes twice as many errors. Before,
+the tolerance was a quarter of the errors; now it is that and two test images, at most a point.
+
 **Time.** A recording of which nothing is lost without time. Before, one seed was enough to say of
 the data set that something is.
 
@@ -39,9 +46,12 @@ from significance import Scenario, answers
 from spikeduel.concluding.conclusions import Candidate, compare_best
 from spikeduel.results import significance
 from spikeduel.results.answer import NOTICEABLE, choose
-from spikeduel.results.power import LEAD
-from spikeduel.results.run import Pair
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.audit import Counts
+from spikeduel.results.power import LEAD, TOO_COARSE, detectable
+from spikeduel.results.run import Dataset, Pair
+from spikeduel.results.run_findings import RunContext, more_images
+from spikeduel.results.significance import SHARE_OF_ERRORS, Conclusion
+from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = Path(__file__).parent / "results" / "choice.json"
@@ -49,6 +59,10 @@ SECONDS = {"slower": 2.0, "faster": 1.0, "third": 0.5}
 RULES = ("before", "most_accurate", "least_dropped", "beside_the_best", "in_turn")
 LEADS = (0.0, 0.005, 0.01, 0.02, 0.05)
 SEEDS = (1, 2, 3, 4, 6)
+FEW_IMAGES = (50, 100, 150, 200, 300)
+FEW_LEADS = (0.0, 0.02, 0.05)
+NEAR_PERFECT = ((0.9995, 10_000), (0.995, 2000), (0.995, 180))
+"""Mean accuracies and test images."""
 FAILS = (0.0, 0.1, 0.3)
 """Probabilities that a training fails."""
 SPREAD = 0.006
@@ -157,6 +171,7 @@ def simulated(
                 {name: accuracies[name] for name in names},
                 lambda one, other: of_all[frozenset((one, other))],
                 faster_of,
+                IMAGES,
             )
 
         drawn = Drawn(accuracies, {two: now(two) for two in alone})
@@ -208,6 +223,81 @@ def with_failures(share: float, repeats: int, progress: TerminalProgress) -> dic
     return {"shown_before": before / repeats, "shown_now": now / repeats}
 
 
+def recommended(
+    pair: Pair, names: Collection[str] = ("slower", "faster"), before: bool = False
+) -> str:
+    """Return the one of two networks that is taken; `before` by a quarter of the errors."""
+    accuracies = {name: pair.accuracy(name) for name in names}
+    quarter = 100 * min(LEAD, SHARE_OF_ERRORS * (1 - max(accuracies.values())))
+    return choose(
+        accuracies,
+        lambda one, other: pair,
+        faster_of,
+        pair.n,
+        tolerance=quarter if before else None,
+    )
+
+
+def too_few(pair: Pair) -> bool:
+    """Return True if the test images are too few to recommend one of two."""
+    counts = Counts(train=0, val=0, test=pair.n)
+    about = Dataset(name="", fingerprint="", classes=[], counts=counts, split="stratified")
+    run = RunContext(replace(baseline(), seeds=pair.seeds), about, [], [pair])
+    named = any(values["detectable"] > TOO_COARSE for values in more_images(run))
+    return named and not pair.excludes_zero
+
+
+def too_few_before(pair: Pair) -> bool:
+    """Return the former verdict on the test images."""
+    if pair.seeds == 1:
+        return detectable(pair.n) > TOO_COARSE and not pair.excludes_zero
+    is_open = pair.conclusion is Conclusion.INCONCLUSIVE and pair.seeds >= pair.fewest_seeds
+    at_best = pair.detectable_at_best or 0.0
+    is_small = abs(pair.difference) <= at_best
+    named = is_open and pair.seeds_needed is None and is_small and at_best > TOO_COARSE
+    return named and not pair.excludes_zero
+
+
+def with_few_images(
+    images: int, seeds: int, lead: float, repeats: int, progress: TerminalProgress
+) -> dict[str, float]:
+    """Return the shares of cases with a recommendation, and with that of the less accurate one."""
+    rng = np.random.default_rng(0)
+    scenario = Scenario(seeds=seeds, images=images, difference=lead, spread=SPREAD)
+    counts = dict.fromkeys(
+        ["recommended_before", "recommended_now", "wrong_before", "wrong_now"], 0
+    )
+    for _ in progress.track(range(repeats), "few images", repeats):
+        right = dict(zip(("slower", "faster"), answers(scenario, rng, None)[0], strict=True))
+        (pair,) = paired(right).values()
+        for rule, refused in (("before", too_few_before(pair)), ("now", too_few(pair))):
+            taken = None if refused else recommended(pair, before=rule == "before")
+            counts[f"recommended_{rule}"] += taken is not None
+            counts[f"wrong_{rule}"] += taken == "faster" and lead > 0
+    return {name: count / repeats for name, count in counts.items()}
+
+
+def near_perfect(
+    accuracy: float, images: int, seeds: int, lead: float, repeats: int, progress: TerminalProgress
+) -> dict[str, float]:
+    """Return how often the slower one of two networks is taken; it is ahead by `lead`."""
+    rng, counts = np.random.default_rng(0), {"before": 0, "now": 0}
+    scenario = Scenario(
+        seeds=seeds,
+        images=images,
+        difference=lead,
+        spread=SPREAD * (1 - accuracy),
+        accuracy=accuracy,
+    )
+    for _ in progress.track(range(repeats), "near 100 %", repeats):
+        right = dict(zip(("slower", "faster"), answers(scenario, rng, None)[0], strict=True))
+        (pair,) = paired(right).values()
+        for rule in counts:
+            taken = recommended(pair, before=rule == "before")
+            counts[rule] += taken == "slower"
+    return {f"slower_{rule}": count / repeats for rule, count in counts.items()}
+
+
 def lost_without_time(seeds: int, repeats: int, progress: TerminalProgress) -> dict[str, float]:
     """Return how often a data set is said to lose something where nothing is lost."""
     rng = np.random.default_rng(0)
@@ -231,16 +321,33 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=400)
-    repeats = parser.parse_args().repeats
+    repeats, progress = parser.parse_args().repeats, TerminalProgress()
+    few = [
+        {
+            **{"images": images, "seeds": seeds, "true_lead": lead},
+            **with_few_images(images, seeds, lead, repeats, progress),
+        }
+        for images, seeds, lead in itertools.product(FEW_IMAGES, SEEDS, FEW_LEADS)
+    ]
+    near = [
+        {
+            **{"accuracy": accuracy, "images": images, "seeds": seeds, "true_lead": lead},
+            **near_perfect(accuracy, images, seeds, lead, repeats, progress),
+        }
+        for (accuracy, images), seeds in itertools.product(NEAR_PERFECT, SEEDS)
+        for lead in (0.0, (1 - accuracy) * 2 / 3)
+    ]
+    print(*few, *near, sep="\n", flush=True)
     rows = []
     for lead in LEADS:
         for seeds in SEEDS:
             scenario = Scenario(seeds=seeds, images=IMAGES, difference=lead, spread=SPREAD)
-            shares = simulated(scenario, repeats, TerminalProgress())
+            shares = simulated(scenario, repeats, progress)
             rows.append({"true_lead": lead, "seeds": seeds, **shares})
             print(rows[-1], flush=True)
-    progress = TerminalProgress()
     measured = {
+        "few_images": few,
+        "near_100_percent": near,
         "failed_trainings": [
             {"fails": share, **with_failures(share, repeats, progress)} for share in FAILS
         ],

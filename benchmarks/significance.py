@@ -49,7 +49,7 @@ FAMILY = 20
 @dataclass(frozen=True)
 class Scenario:
     """`difference` is a's true lead, `spread` the standard deviation of accuracy over seeds, both
-    fractions.
+    fractions; `accuracy` is the mean of a and b.
 
     `itself` compares a contender with itself under other seeds. `luck` is how seeds are
     distributed: normal, Student's t with 3 degrees of freedom, exponential (most seeds a little
@@ -76,6 +76,7 @@ class Scenario:
     others: int = 1
     paired: bool = False
     paired_spread: float = 0.001
+    accuracy: float = ACCURACY
 
 
 SCENARIOS = {
@@ -191,14 +192,15 @@ def answers(
             latent += math.sqrt(own - common) * _per_image(
                 rng, (scenario.images,), groups, of_contender
             )
-        level = stats.norm.ppf(ACCURACY + lead)
+        level = stats.norm.ppf(scenario.accuracy + lead)
         spread = times * scenario.spread / stats.norm.pdf(level)
         level = level * (math.sqrt(1 + spread**2) if scenario.luck == "normal" else 1)
         level = level + spread * _luck(scenario, rng)[:, None]
         if scenario.luck == "failures":
             level[rng.random(scenario.seeds) < 0.1] = stats.norm.ppf(0.1)
         found.append(latent + level.astype(np.float32) > 0)
-        truth.append(float(stats.norm.cdf(level[0, 0])) if scenario.seeds == 1 else ACCURACY + lead)
+        of_all_seeds = scenario.accuracy + lead
+        truth.append(float(stats.norm.cdf(level[0, 0])) if scenario.seeds == 1 else of_all_seeds)
     return found, truth[0] - truth[1]
 
 

@@ -4,7 +4,8 @@
 
 Answers on two classes, of which the positives are rare, are made up with known recalls of both. An
 image is as hard for all networks (half of the variance), or for its group of five; seeds differ in
-level. From 5 to 1 on, networks are compared by balanced accuracy, the mean of the two recalls.
+level. From 5 to 1 on, and with ten positives or more, networks are compared by balanced accuracy,
+the mean of the two recalls. Learning is judged with any number of positives.
 
 **Learning.** A network that learned something is called unlearned, or one that guesses is not.
 Before, accuracy had to be two standard errors above the share of the negatives.
@@ -31,7 +32,7 @@ from scipy import special
 
 from spikeduel.results import significance
 from spikeduel.results.accuracy import depend_on_truth
-from spikeduel.results.significance import Conclusion, balanced_classes
+from spikeduel.results.significance import FEWEST_IN_CLASS, Conclusion, balanced_classes
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = Path(__file__).parent / "results" / "unbalanced.json"
@@ -178,6 +179,7 @@ def main() -> None:
     repeats, progress = parser.parse_args().repeats, TerminalProgress()
     sizes = list(itertools.product(SHARES, SIZES))
     cases = [Case(*size, seeds) for size in sizes for seeds in SEEDS]
+    cases = [case for case in cases if case.labels.sum() >= FEWEST_IN_CLASS]
     grouped = [Case(*size, 4, GROUP_SIZE) for size in sizes[1:3]]
     measured = {
         "learning": [row for size in sizes for row in learning(Case(*size), repeats, progress)],

@@ -228,7 +228,7 @@ def test_every_kind_of_run_has_a_page(
 
 def test_a_failed_trial_is_named_and_the_rest_is_shown(comparison, unpainted):
     first, *others = comparison.results.trials
-    trials = [structs.replace(failed(first), fold=1), *others]
+    trials = [structs.replace(trial, fold=1) for trial in (failed(first), *others)]
 
     shown = Page(
         report(replace(comparison, results=structs.replace(comparison.results, trials=trials)))

@@ -630,6 +630,14 @@ def test_folds_and_failures_fit_the_form():
     assert table[1]["accuracy, %"] == "failed"
 
 
+def test_a_contender_that_lacks_a_fold_has_no_accuracy():
+    about = dataset(folds=[Counts(train=1, val=1, test=1)] * 2)
+    trials = [timed("snn", 0.8, 2.0, fold=0), timed("snn", 0.8, 2.0, fold=1)]
+    made = results([*trials, timed("cnn", 0.9, 1.0, fold=0), trial("cnn", fold=1)], about=about)
+    assert (made.answer.take, made.answer.reason) == ("snn", "alone")
+    assert rows(made)[1]["accuracy, %"] == "failed"
+
+
 def test_a_network_that_takes_nothing_is_cheaper_without_a_number():
     trials = [
         timed(name, 0.9, 1.0, operations=structs.replace(spiking(), bytes=size))

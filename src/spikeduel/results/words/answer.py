@@ -78,7 +78,7 @@ _WHY_NOT: dict[Reason, str] = {
     "nothing_learned": "no contender is shown to have learned anything",
     "no_common_seed": "no seed was finished by every contender, and accuracies of different seeds "
     "cannot be compared",
-    "not_finished": "no training finished",
+    "not_finished": "no contender finished a seed",
     "too_few_images": "there are too few test images",
 }
 _ACCOUNTINGS: dict[Evidence, str] = {
@@ -157,7 +157,7 @@ def sentences(results: Results) -> list[str]:
         return [f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."]
     take = _with_kind(results, answer.take)
     if answer.rival is None:
-        return [f"Only {take} was trained: there is nothing to compare it with."]
+        return [f"Only {take} finished a seed: there is nothing to compare it with."]
     told = [f"Recommended: {take} rather than {_with_kind(results, answer.rival)}."]
     reasons = [_accuracy(answer, results), _cost(answer, results)]
     if answer.reason == "runs_alone":
