@@ -161,7 +161,7 @@ def test_without_a_common_seed_there_is_no_recommendation():
     found = conclude(labels, {key: wrong_in(labels, number) for key, number in errors.items()})
     assert (found.answer.take, found.answer.reason) == (None, "no_common_seed")
     assert found.comparison.pairs == []
-    assert headline(found).startswith("No answer: no seed was finished by every contender")
+    assert headline(found).startswith("No recommendation: no seed was finished by every contender")
     lead = found.answer.lead("accuracy")
     assert (lead.leader, lead.evidence) == (None, "not measured")
 

@@ -311,7 +311,7 @@ def rows(results: Results) -> list[dict[str, str]]:
     about: dict[str, Callable[[Lead], str]] = {
         "difference": by,
         "from": lambda lead: _short(lead.over or "") if lead.leader else "",
-        "significant": significance,
+        "significant": lambda lead: significance(lead, "yes", "no"),
     }
     if len(names) < 3:
         del about["from"]
