@@ -182,8 +182,6 @@ def conclude(
     # One writer, so that a folder never mixes two runs.
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
-            if run_folder.differences(folder, experiment, prepared):
-                progress.say(f"{folder}: another run was there, and is replaced.")
             run_folder.write(comparison, prepared, splits, outcomes, store)
             write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
             hashes.write(folder)

@@ -25,14 +25,15 @@ SHUFFLES = 99
 def check(context: AuditContext) -> Fields:
     """Account for files, and for class, side and groups told by formats and names."""
     names, groups = context.names, context.prepared.groups
-    reasons = sorted(context.prepared.unreadable.items())
     kinds = ("file type", "colour mode", "size")
     formats = [(kind, mode, f"{width}×{height}") for kind, mode, width, height in context.formats]
     properties = dict(zip(kinds, map(list, zip(*formats, strict=True)), strict=False))
     if context.recordings and names:
         properties = {"file type": [Path(name).suffix.lower() for name in names]}
     return {
-        "unreadable": tuple(f"{name}: {reason}" for name, reason in reasons),
+        "unreadable": tuple(
+            f"{name}: {reason}" for name, reason in sorted(context.prepared.unreadable.items())
+        ),
         "is_skipped": context.experiment.skip_unreadable,
         "files": context.files,
         "formats": file_properties(properties, context.labels, context.side),
@@ -105,8 +106,7 @@ def unreadable_files(audit: Audit) -> Iterator[Values]:
 @finds("skipped_files")
 def skipped_files(audit: Audit) -> Iterator[Values]:
     if count := audit.is_skipped * len(audit.unreadable):
-        counts = audit.counts
-        share = count / (count + counts.train + counts.val + counts.test)
+        share = count / (count + audit.counts.total)
         yield {"count": count, "share": share, "names": audit.unreadable}
 
 

@@ -152,11 +152,10 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
         with carried_state(model.module, before) as after:
             x = analogue(frame) if is_direct else frame
             total = held[-2] + readout.accumulate(model.module(x.unsqueeze(0)))
-        num_steps = held[-1] + 1
-        scores = readout.scores_of(total, num_steps)  # type: ignore[arg-type]
+        steps = held[-1] + 1
+        scores = readout.scores_of(total, steps)  # type: ignore[arg-type]
         neurons = [after[layer][key] for layer, key in places]
-        probabilities = model.probabilities(scores, num_steps=num_steps)
-        return [scores, probabilities, *neurons, total, num_steps]
+        return [scores, model.probabilities(scores, num_steps=steps), *neurons, total, steps]
 
     if is_direct:
         example = example.to(torch.uint8)

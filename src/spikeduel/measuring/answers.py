@@ -179,9 +179,8 @@ def ask(
         for batch in batches
         for start in range(0, len(batch[0]), size)
     )
-    stepwise = None
-    if over_time and model.card.num_steps and isinstance(readout, SpikingReadout):
-        stepwise = readout
+    is_asked = over_time and model.card.num_steps
+    stepwise = readout if is_asked and isinstance(readout, SpikingReadout) else None
     truth, scores, tied, predicted, right, confidence = [], [], [], [], [], []
     loss = torch.zeros((), dtype=torch.float64)
     # Inference mode hides the parts of composite operators from a counter.
@@ -201,15 +200,12 @@ def ask(
             right.append(answer == labels)
             highest = model.confidence(running, torch.arange(1, len(running) + 1)[:, None])
             confidence.append(highest.cummax(0).values)
-        running_answers = None
-        if stepwise is not None:
-            together = (torch.cat(part, 1).numpy() for part in (predicted, right, confidence))
-            running_answers = Running(*together)
+        by_step = [torch.cat(part, 1).numpy() for part in (predicted, right, confidence) if part]
         return Answers(
             torch.cat(truth).numpy(),
             torch.cat([part.argmax(1) for part in scores]).numpy(),
             torch.cat(tied).numpy(),
             float(loss) / sum(map(len, truth)),
             torch.cat(scores).double(),
-            running_answers,
+            Running(*by_step) if by_step else None,
         )

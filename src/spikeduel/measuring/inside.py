@@ -20,7 +20,7 @@ from spikeduel.networks.plain import PooledCounts
 from spikeduel.results.costs import Range
 from spikeduel.results.words.costs import MEMORY_TITLES
 from spikeduel.spiking import ConstantInput, as_sequence
-from spikeduel.spiking.neurons import Neuron, ReLU
+from spikeduel.spiking.neurons import ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import SpikingReadout
 from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
@@ -286,14 +286,13 @@ class _Answer:
         ):
             output = counting.run(self.x, 1)
         self.operations = counting.found().operations
-        readout, steps = model.readout, None
+        readout = model.readout
         if isinstance(readout, SpikingReadout) and model.card.num_steps is not None:
             scores = readout.running_scores(output)[:, 0]
-            steps = torch.arange(1, len(scores) + 1)
         else:
             scores = readout.scores(output)
-        probabilities = model.probabilities(scores, calibrated, steps)
-        self.probabilities = probabilities.float().cpu().numpy()
+        shares = model.probabilities(scores, calibrated, torch.arange(1, len(scores) + 1))
+        self.probabilities = shares.float().cpu().numpy()
         self.answers = scores.argmax(1).cpu().numpy()
 
     def seen(self, name: str, classes: list[int], table: energy.Table, points: int) -> Seen:
@@ -332,10 +331,9 @@ class _Answer:
         return x[:, 0]
 
     @cached_property
-    def _numbered(self) -> list[tuple[int, str, Neuron]]:
+    def _numbered(self) -> list[tuple[int, str, nn.Module]]:
         """Return number, name and module of each layer of neurons, in the order of computation."""
-        modules = dict(self.model.module.named_modules())
-        layers = [(name, modules[name]) for name in self.neurons]
+        layers = [(name, self.model.module.get_submodule(name)) for name in self.neurons]
         neurons = [place for place in layers if not isinstance(place[1], PooledCounts)]
         return [(number, *place) for number, place in enumerate(neurons, 1)]
 

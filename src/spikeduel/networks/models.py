@@ -209,8 +209,8 @@ class Model:
 
         Four digits, so that batches of other sizes give the same.
         """
-        probabilities = self.probabilities(scores.double(), num_steps=num_steps)
-        return probabilities.amax(-1).round(decimals=4)
+        shares = self.probabilities(scores.double(), num_steps=num_steps)
+        return shares.amax(-1).round(decimals=4)
 
     def frames(
         self, images: Tensor | np.ndarray, keys: RandomKeys | None = None

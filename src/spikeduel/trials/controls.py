@@ -674,13 +674,12 @@ def _answered_in_time(
         one and cost_entry(Counted(operations=one), bits)["operations"]
         for one in found.found.operations
     ]
-    contender = context.trial.card.contender
-    alike = [
-        record.key
+    alike = (
+        timed.get(record.key)
         for (_, member), record in context.records.items()
-        if member == source and record.settings["contender"] == contender
-    ]
-    until_step = next((timed[key].stream_ms for key in alike if key in timed), None)
+        if member == source and record.settings["contender"] == context.trial.card.contender
+    )
+    until_step = next((latency.stream_ms for latency in alike if latency), None)
     return found.answers, {
         "in_time": structs.replace(found.found, operations=counts),
         "val_accuracy": found.val_accuracy,

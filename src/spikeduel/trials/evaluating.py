@@ -337,10 +337,12 @@ def predict_files(
             with unfused() if len(images) <= FEW else nullcontext():
                 answered = _answered(named, np.stack(images), calibrated, sure)
             for name, label, shares, early in zip(names, *answered, strict=True):
-                row = {"file": name, **_answer(card.classes, label, shares), **early}
-                answering = named.get(row.get("answered_by", ""), model).card
-                is_fitted = calibrated and answering.temperature is not None
-                rows.append(row | {"calibrated": is_fitted, "computed_in": model.precision})
+                answering = named.get(early.get("answered_by", ""), model).card
+                how = {
+                    "calibrated": calibrated and answering.temperature is not None,
+                    "computed_in": model.precision,
+                }
+                rows.append({"file": name, **_answer(card.classes, label, shares), **early, **how})
     return rows, unreadable
 
 

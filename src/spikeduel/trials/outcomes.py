@@ -283,23 +283,24 @@ def predictions_of(
     """Return the answers of finished seeds, each before its controls, in the order of
     `outcomes`.
     """
-    test, answers = tested(splits), []
+    test = tested(splits)
+    keys = {outcome.contender: trainings(outcomes, outcome.contender) for outcome in outcomes}
+    controlled = dict.fromkeys(
+        name for outcome in outcomes if outcome.controlled for name in outcome.controlled.answers
+    )
     order = list(dict.fromkeys((outcome.contender, outcome.seed) for outcome in outcomes))
-    for contender in dict.fromkeys(outcome.contender for outcome in outcomes):
-        keys = trainings(outcomes, contender)
-        controlled = [out.controlled for out in outcomes if out.contender == contender]
-        names = dict.fromkeys(name for found in controlled if found for name in found.answers)
-        for control in (None, *names):
-            answers += [
-                SeedAnswers(
-                    contender=contender,
-                    seed=seed,
-                    predicted=both[1].tolist(),
-                    trainings=keys[seed],
-                    control=control,
-                )
-                for seed, both in pooled(outcomes, contender, control).items()
-            ]
+    answers = [
+        SeedAnswers(
+            contender=contender,
+            seed=seed,
+            predicted=both[1].tolist(),
+            trainings=keys[contender][seed],
+            control=control,
+        )
+        for contender in keys
+        for control in (None, *controlled)
+        for seed, both in pooled(outcomes, contender, control).items()
+    ]
     return PredictionsFile(
         schema=2,
         dataset=prepared.name,

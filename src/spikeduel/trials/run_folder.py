@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -53,15 +52,14 @@ def require_same(out: Path | str, experiment: Experiment, prepared: Prepared) ->
 
 def differences(folder: Path, experiment: Experiment, prepared: Prepared) -> list[str]:
     """Return what sets the run in `folder` apart: names of settings, and `images`."""
-    differing: list[str] = []
-    with suppress(InputError):  # no run, or a damaged one
+    try:
         before = load_run(folder)
-        for name, value in vars(before.experiment).items():
-            if getattr(experiment, name) != value:
-                differing.append(name)
-        if before.results.dataset.fingerprint != prepared.fingerprint:
-            differing.append("images")
-    return differing
+    except InputError:  # no run, or a damaged one
+        return []
+    is_same = before.results.dataset.fingerprint == prepared.fingerprint
+    settings = vars(before.experiment).items()
+    differing = [name for name, value in settings if getattr(experiment, name) != value]
+    return differing if is_same else [*differing, "images"]
 
 
 def require_own(folder: Path, marker: str, parts: set[str], kind: str) -> None:
@@ -93,21 +91,20 @@ def write(
 ) -> None:
     folder, results = comparison.out, comparison.results
     write_experiment(folder / "experiment.toml", comparison.experiment)
-    for outcome, entry in zip(outcomes, results.trials, strict=True):
-        if entry.model:
-            files.link(store.model_path(outcome.record.key), folder / entry.model)
-        for control in entry.controls.values():
-            if control.model and control.key:
-                files.link(store.model_path(control.key), folder / control.model)
+    of_trials = zip(results.trials, outcomes, strict=True)
+    models = {entry.model: outcome.record.key for entry, outcome in of_trials}
+    controls = (control for entry in results.trials for control in entry.controls.values())
+    models |= {control.model: control.key for control in controls if control.key}
+    for model, key in models.items():
+        if model:
+            files.link(store.model_path(key), folder / model)
     if results.tuning:
         typed.write_json(folder / "tuning.json", results.tuning)
     typed.write_json(folder / "results.json", comparison.document())
     data.write_splits(folder / "split.csv", prepared, splits)
     write_predictions(folder, prepared, splits, outcomes)
-    named = {entry.model for entry in results.trials}
-    named |= {control.model for entry in results.trials for control in entry.controls.values()}
     for path in (folder / "models").glob("*.safetensors"):  # of an earlier run in the folder
-        if f"models/{path.name}" not in named:
+        if f"models/{path.name}" not in models:
             path.unlink()
 
 
