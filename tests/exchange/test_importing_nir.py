@@ -21,6 +21,7 @@ from spikeduel.networks.preprocessing import Binning
 from spikeduel.settings.recipes import events, strong
 from spikeduel.system.errors import InputError
 from spikeduel.trials.evaluating import evaluate, import_model
+from telling import Telling
 
 RANDOM = np.random.default_rng(0)
 
@@ -355,6 +356,23 @@ def test_recordings_become_as_many_frames_of_that_length_as_were_asked_for(tmp_p
         evaluate(model, events(bars, bin_ms=1.0), "all")
     with pytest.raises(InputError, match="encoding: has no effect"):
         import_model(path, events(bars), encoding="rate")
+
+
+def test_without_a_number_frames_cover_the_longest_recording(tmp_path):
+    made_recordings.directions(tmp_path / "bars", 4)  # of 240 ms
+    graph = chain(affine(5, 2 * 12 * 12), lif(), affine(2, 5), given=(2, 12, 12), out=(2,))
+    path, bars = written(graph, tmp_path / "a.nir"), str(tmp_path / "bars")
+    progress = Telling()
+    model = import_model(path, events(bars, bin_ms=7.0), progress=progress)
+    assert model.card.preprocessing.binning == Binning(35, (12, 12), 7_000)
+    assert model.card.num_steps == 35
+    assert not progress.said
+    chosen = import_model(path, events(bars, bin_ms=7.0, num_steps=5), progress=progress)
+    assert chosen.card.num_steps == 5
+    assert "5 frames of 7 ms, while the longest recording lasts 240 ms" in progress.said[0]
+    assert import_model(path, events(bars)).card.preprocessing.binning.frame_us is None
+    with pytest.raises(InputError, match=r"are 4,791 frames of 0\.05 ms, and at most 4,096"):
+        import_model(path, events(bars, bin_ms=0.05))
 
 
 def test_a_length_of_frames_is_for_recordings(tmp_path):

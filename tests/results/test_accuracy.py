@@ -1,13 +1,17 @@
+import numpy as np
 import pytest
 
 from made_costs import control
 from made_trials import scored, trial
+from spikeduel.results import columns
 from spikeduel.results.accuracy import (
+    classified,
     contender_optimism,
     no_better_than_chance,
     optimism_of,
     unlearned_controls,
 )
+from spikeduel.results.trials import MOST_IN_MATRIX
 
 FIVE = (12,) * 5
 """Images of each class: chance is 20 %, and two standard errors of 60 guesses are 10.3 points."""
@@ -109,3 +113,28 @@ def test_folds_are_pooled_by_their_images_and_a_seed_without_all_of_them_is_left
     assert meters[0].seeds == [0]
     assert meters[0].chosen == pytest.approx([80 / 150])
     assert meters[0].best == pytest.approx([90 / 150])
+
+
+@pytest.mark.parametrize("num", [2, 3, MOST_IN_MATRIX, MOST_IN_MATRIX + 1, 4000])
+def test_a_confusion_matrix_of_any_size_counts_the_same_and_does_not_grow_with_the_square(num):
+    truth, predicted = np.random.default_rng(0).integers(0, num, (2, 300))
+    predicted[::2] = truth[::2]
+    scores = classified([f"class {k}" for k in range(num)], truth, predicted)
+    is_square = num <= MOST_IN_MATRIX
+    shape = (num, num) if is_square else (len(scores.cells), 3)
+    assert np.shape(scores.confusion) == shape
+    assert len(scores.cells) <= 300
+    images = np.bincount(num * truth + predicted, minlength=num**2).reshape(num, num)
+    assert {(t, p): n for t, p, n in scores.cells} == {
+        (t, p): images[t, p] for t, p in np.argwhere(images).tolist()
+    }
+    assert scores.by_class.images == images.sum(1).tolist()
+    assert scores.by_class.answers == images.sum(0).tolist()
+    assert scores.by_class.right == images.diagonal().tolist()
+    assert [row.support for row in scores.per_class] == images.sum(1).tolist()
+    tested = [trial("snn", 0.9, seed=seed, test=scores.scores()) for seed in (0, 1)]
+    errors = columns.errors(tested)
+    np.fill_diagonal(images, 0)
+    assert sum(times for times, _, _ in errors) == 2 * images.sum()
+    assert errors[0][0] == 2 * images.max() == 2 * images[errors[0][1:]]
+    assert [times for times, _, _ in errors] == sorted((row[0] for row in errors), reverse=True)

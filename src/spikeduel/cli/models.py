@@ -438,7 +438,8 @@ def import_(
         option(
             "--num-steps T",
             "Time steps of the network; of recordings the number of frames. (Default: the number "
-            "in the file, else 25, or 8 frames)",
+            "in the file, else 25; with --bin-ms as many frames as the longest recording has, "
+            "else 8)",
         ),
     ] = None,
     dt: Annotated[

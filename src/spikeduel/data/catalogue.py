@@ -1,5 +1,6 @@
 """Data sets by name, with the functions that make them."""
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import columns_of, group_rule
 from spikeduel.data.pictures import DEFAULT_SIZE, formats
 from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, regrouped
-from spikeduel.networks.preprocessing import Binning, Change, Preprocessing
+from spikeduel.networks.preprocessing import MOST_FRAMES, Binning, Change, Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles
@@ -34,6 +35,8 @@ DATASETS: dict[str, Source] = {
 }
 _OWN: tuple[Source, ...] = (folder.folder, hub.hub)
 """Users' own sets, named by their place."""
+MOST_LEFT_OUT = 0.05
+"""Largest share of the events that binning leaves out without a warning."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets read faster than a cache."""
 
@@ -75,8 +78,42 @@ def load(
                 raise UnreadableFiles(error.files, name) from None
             unreadable |= error.files
             say(f"{counted(len(unreadable), 'unreadable file')} left out")
-    prepared = replace(prepared, unreadable=unreadable)
-    return regrouped(binned(prepared, experiment, preprocessing), experiment.group_by)
+    prepared = binned(replace(prepared, unreadable=unreadable), experiment, preprocessing)
+    if (text := _left_out(prepared.images)) is not None:
+        say(text)
+        prepared = replace(prepared, notes=(*prepared.notes, text))
+    return regrouped(prepared, experiment.group_by)
+
+
+def _left_out(images: Any) -> str | None:
+    """Return a sentence on the events after the last frame, if there are many."""
+    if not isinstance(images, Recordings) or (share := images.left_out) <= MOST_LEFT_OUT:
+        return None
+    binning = images.binning
+    return (
+        f"{share:.1%} of the events come after the last frame and are left out: "
+        f"{counted(binning.num_frames, 'frame')} of {(binning.frame_us or 0) / 1000:g} ms, while "
+        f"the longest recording lasts {images.longest / 1000:,.0f} ms. More or longer frames "
+        f"(--num-steps, --bin-ms) hold them."
+    ).replace("%", " %")
+
+
+def covering(prepared: Prepared, experiment: Experiment) -> Prepared:
+    """Bin recordings into as many frames of `bin_ms` as the longest one has; other sets stay.
+
+    Raises `InputError` for more than `MOST_FRAMES`.
+    """
+    images = prepared.images
+    if not isinstance(images, Recordings) or experiment.bin_ms is None:
+        return prepared
+    num_frames = math.ceil(images.longest / max(1, round(1000 * experiment.bin_ms)))
+    if num_frames > MOST_FRAMES:
+        raise InputError(
+            f"bin_ms: the longest recording lasts {images.longest / 1000:,.0f} ms, which are "
+            f"{num_frames:,} frames of {experiment.bin_ms:g} ms, and at most {MOST_FRAMES:,} are "
+            f"possible. Take longer frames, or say how many (--num-steps)."
+        )
+    return binned(prepared, replace(experiment, num_steps=num_frames), None)
 
 
 def binned(

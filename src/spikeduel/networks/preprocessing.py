@@ -17,6 +17,8 @@ TIME_SHIFT, Y_SHIFT, X_SHIFT = 27, 14, 1
 """Bits of a packed event, from the right: 1 polarity, 13 x, 13 y, 36 microseconds (19 hours)."""
 LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
 """Most pixels a side, and microseconds, in these bits."""
+MOST_FRAMES = 4096
+"""Most frames of a recording."""
 
 
 BACKWARDS, BACKWARDS_US = 0.01, 1000
@@ -40,8 +42,8 @@ class Events:
     def packed(self) -> np.ndarray:
         """Return the events as uint64 `[N]`, sorted by time from 0 on, then by pixel.
 
-        Raises `InputError` without events, for a sensor that is too large, for an event outside, a
-        polarity other than 0, 1 and −1, and for time that is too long or runs backwards.
+        Raises `InputError` without events, for a sensor that is too large, for an event outside
+        it, for a polarity other than 0, 1 and −1, and for time that is too long or runs backwards.
         """
         if not len(self.t):
             raise InputError("holds no events")
@@ -110,7 +112,7 @@ class Binning:
     "shuffled": frames in another order; "redrawn": events in random frames; "merged": one polarity.
     """
 
-    num_frames: Annotated[int, Meta(ge=1, le=4096)]
+    num_frames: Annotated[int, Meta(ge=1, le=MOST_FRAMES)]
     sensor: tuple[Pixels, Pixels]
     frame_us: Annotated[int, Meta(ge=1)] | None = None
     factor: Annotated[int, Meta(ge=1)] = 1

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from spikeduel.results.significance import Measure, are_unbalanced, count_alike
-from spikeduel.results.trials import Classification, ClassScores, Optimism, Trial
+from spikeduel.results.trials import MOST_IN_MATRIX, Classification, ClassScores, Optimism, Trial
 from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Count, Frozen, Share
 
@@ -86,8 +86,10 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
     """
     num = len(classes)
     # Importing scikit-learn takes longer than all answers of a small test set.
-    confusion = np.bincount(num * truth + predicted, minlength=num**2).reshape(num, num)
-    right, support, named = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    right, support, named = (
+        np.bincount(labels, minlength=num)
+        for labels in (truth[truth == predicted], truth, predicted)
+    )
     precision, recall, f1 = (
         parts / np.maximum(wholes, 1)
         for parts, wholes in ((right, named), (right, support), (2.0 * right, support + named))
@@ -104,11 +106,21 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
             ClassScores(name=name, precision=float(p), recall=float(r), f1=float(f), support=int(n))
             for name, p, r, f, n in rows
         ],
-        confusion=confusion.tolist(),
+        confusion=_confusion(truth, predicted, num),
         tie_share=None,
         truth=truth.tolist(),
         predicted=predicted.tolist(),
     )
+
+
+def _confusion(truth: np.ndarray, predicted: np.ndarray, num: int) -> list[list[int]]:
+    """Return the confusion matrix, or its cells (`Scores`)."""
+    cells, images = np.unique(num * truth + predicted, return_counts=True)
+    if num > MOST_IN_MATRIX:
+        return np.stack([*np.divmod(cells, num), images], 1).tolist()
+    matrix = np.zeros(num**2, np.int64)
+    matrix[cells] = images
+    return matrix.reshape(num, num).tolist()
 
 
 def share_of_most_frequent(trials: Sequence[Trial]) -> float:

@@ -1,6 +1,7 @@
 """Tables of results as lists of `Column`s, the same for terminal, page and LaTeX."""
 
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -380,15 +381,15 @@ def confusion(tested: Sequence[Trial]) -> list[list[int]]:
     return np.sum([trial.test.confusion for trial in tested if trial.test], axis=0).tolist()
 
 
-def errors(counts: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
-    """Return (times, true class, answer) of a confusion matrix's errors, most frequent first."""
-    cells = [
-        (count, truth, answer)
-        for truth, of_class in enumerate(counts)
-        for answer, count in enumerate(of_class)
-        if count and truth != answer
-    ]
-    return sorted(cells, key=lambda cell: -cell[0])
+def errors(tested: Sequence[Trial]) -> list[tuple[int, int, int]]:
+    """Return (times, true class, answer) of the trials' errors, most frequent first."""
+    times: Counter[tuple[int, int]] = Counter()
+    for trial in tested:
+        for truth, answer, images in trial.test.cells if trial.test else ():
+            times[truth, answer] += images * (truth != answer)
+    return sorted(
+        ((count, *cell) for cell, count in times.items() if count), key=lambda row: (-row[0], row)
+    )
 
 
 def num_tested(tested: Sequence[Trial]) -> str:

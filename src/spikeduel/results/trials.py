@@ -46,6 +46,10 @@ class ClassScores(Frozen):
     support: Count
 
 
+MOST_IN_MATRIX = 128
+"""Classes up to which a confusion matrix is kept whole: it grows with their square."""
+
+
 class ByClass(Frozen):
     """Numbers of test images of each class, of answers that name the class, and of right ones,
     `[K]` each.
@@ -59,8 +63,9 @@ class ByClass(Frozen):
 class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over classes.
 
-    `confusion` `[K, K]`: images, rows the truth; `tie_share`: labels that a tie-break decided;
-    `computed_in`: "32" or "bf16".
+    `confusion` `[K, K]`: images, rows the truth; for more than `MOST_IN_MATRIX` classes its cells
+    that are not 0, `[N, 3]`: true class, prediction, images. `tie_share`: labels that a tie-break
+    decided; `computed_in`: "32" or "bf16".
     """
 
     n: Count
@@ -75,12 +80,25 @@ class Scores(Frozen):
     computed_in: str | None = None
 
     @property
+    def cells(self) -> list[tuple[int, int, int]]:
+        """The confusion matrix as (true class, prediction, images), without zeros."""
+        if len(self.per_class) > MOST_IN_MATRIX:
+            return [(truth, predicted, images) for truth, predicted, images in self.confusion]
+        return [
+            (truth, predicted, images)
+            for truth, row in enumerate(self.confusion)
+            for predicted, images in enumerate(row)
+            if images
+        ]
+
+    @property
     def by_class(self) -> ByClass:
-        return ByClass(
-            images=[sum(row) for row in self.confusion],
-            answers=[sum(column) for column in zip(*self.confusion, strict=True)],
-            right=[row[k] for k, row in enumerate(self.confusion)],
-        )
+        images, answers, right = ([0] * len(self.per_class) for _ in range(3))
+        for truth, predicted, count in self.cells:
+            images[truth] += count
+            answers[predicted] += count
+            right[truth] += count * (truth == predicted)
+        return ByClass(images=images, answers=answers, right=right)
 
     @property
     def balanced_accuracy(self) -> float:

@@ -262,8 +262,8 @@ def require_writable(folder: Path) -> None:
     nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     try:
         for name in folder.relative_to(nearest).parts:
-            with suppress(FileNotFoundError):
-                (nearest / name).lstat()  # the name may be too long
+            with suppress(FileNotFoundError, NotADirectoryError):
+                (nearest / name).lstat()  # raises for a name that is too long
         with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as error:

@@ -453,7 +453,8 @@ def import_model(
     `experiment` names the training data, for class names and preprocessing (default: the file's
     record, else numbered classes and grey square images). `encoding` (direct), `num_steps` (25) and
     `dt` (1e-4 seconds) apply unless the file says otherwise. Recordings become `num_steps` frames
-    of the experiment's `bin_ms`. Raises `InputError`.
+    of the experiment's `bin_ms`; without a number, as many as the longest one has. Raises
+    `InputError`.
     """
     progress = progress or Progress()
     with needing_extra(("h5py", "nir"), "export"):
@@ -461,10 +462,14 @@ def import_model(
 
     def trained_on() -> nir.TrainedOn:
         assert experiment is not None
-        frames = experiment if num_steps is None else replace(experiment, num_steps=num_steps)
-        prepared = data.load(frames, progress.track, say=progress.say)
-        needs = "images" if prepared.preprocessing.binning else "recordings"
         names = effects.given(experiment) | ({"encoding"} if encoding else set())
+        if num_steps is None and "num_steps" not in names:
+            prepared = data.load(replace(experiment, bin_ms=None), progress.track, say=progress.say)
+            prepared = catalogue.covering(prepared, experiment)
+        else:
+            frames = replace(experiment, num_steps=num_steps or experiment.num_steps)
+            prepared = data.load(frames, progress.track, say=progress.say)
+        needs = "images" if prepared.preprocessing.binning else "recordings"
         effects.refuse(effects.idle(names, {needs: f"{prepared.name} has other data"}))
         return nir.TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
 

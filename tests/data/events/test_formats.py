@@ -214,9 +214,19 @@ def declared_in_evt3(count):
 @pytest.mark.parametrize(
     ("name", "content", "limit", "expected"),
     [
-        ("a.h5", declared_in_hdf5(150_000_000, False), {}, "has 4,800 MB unpacked, and at most"),
-        ("a.h5", declared_in_hdf5(150_000_000, True), {}, "1,074 MB are read; cut it into shorter"),
-        ("a.npz", declared_in_npz(1 << 20), {"MOST_BYTES": 1 << 20}, "has 4 MB unpacked"),
+        (
+            "a.h5",
+            declared_in_hdf5(150_000_000, False),
+            {},
+            "has 4,800 MB, unpacked; at most 1,073 are",
+        ),
+        ("a.h5", declared_in_hdf5(150_000_000, True), {}, "has 4,800 MB, unpacked"),
+        (
+            "a.npz",
+            declared_in_npz(1 << 20),
+            {"MOST_BYTES": 1 << 20},
+            "has 4 MB, unpacked; at most 1 ",
+        ),
         ("a.raw", declared_in_evt3(1200), {"MOST_EVENTS": 1000}, "has 1,200 events"),
         ("a.bs2", made.five_bytes(EVENTS), {"MOST_EVENTS": 100}, "at most 100 are read"),
         ("a.aedat4", made.aedat4(EVENTS), {"MOST_EVENTS": 100}, "has 200 events"),

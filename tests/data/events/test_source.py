@@ -8,6 +8,7 @@ from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Recordings
+from spikeduel.networks.preprocessing import Events
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import UnreadableFiles
 
@@ -51,6 +52,27 @@ def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     for number in range(1, 6):
         (folder / "up" / f"{number}.bs2").write_bytes(made.five_bytes(stray))
     assert data.load(experiment(folder)).images.binning.sensor == (12, 201)
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "bin_ms", "share"), [(12, None, 0.0), (11, 21.0, 9 / 240), (6, 20.0, 0.5)]
+)
+def test_a_set_tells_of_events_after_the_last_frame_if_they_are_more_than_5_percent(
+    num_steps, bin_ms, share, tmp_path
+):
+    t = np.arange(240) * 1000
+    content = made.five_bytes(Events(t % 12, t % 7, t, t % 2))
+    for name in ("a/0.bs2", "a/1.bs2", "b/0.bs2"):
+        path = tmp_path / "set" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    said = []
+    of = experiment(tmp_path / "set", num_steps=num_steps, bin_ms=bin_ms)
+    found = data.load(of, say=said.append)
+    assert found.images.left_out == pytest.approx(share)
+    notes = [note for note in found.notes if "50.0 % of the events come after the last" in note]
+    assert notes == said
+    assert len(said) == (share == 0.5)
 
 
 def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder):

@@ -32,20 +32,17 @@ def read(path: Path | zipfile.Path) -> Events:
 
 
 def _require_bytes(size: int) -> None:
-    """Raise `InputError` for more than `MOST_BYTES`."""
-    if size > MOST_BYTES:
-        raise InputError(
-            f"has {size / 1e6:,.0f} MB unpacked, and at most {MOST_BYTES / 1e6:,.0f} MB are read; "
-            f"cut it into shorter recordings"
-        )
+    _require(size // 10**6, MOST_BYTES // 10**6, "MB, unpacked")
 
 
 def _require_few(number: int) -> None:
-    """Raise `InputError` for more than `MOST_EVENTS`."""
-    if number > MOST_EVENTS:
+    _require(number, MOST_EVENTS, "events")
+
+
+def _require(number: int, most: int, unit: str) -> None:
+    if number > most:
         raise InputError(
-            f"has {number:,} events, and at most {MOST_EVENTS:,} are read; cut it into shorter "
-            f"recordings"
+            f"has {number:,} {unit}; at most {most:,} are read. Cut it into shorter recordings"
         )
 
 

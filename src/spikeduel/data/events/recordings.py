@@ -16,7 +16,7 @@ import numpy as np
 from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events import formats
 from spikeduel.data.workers import over_files
-from spikeduel.networks.preprocessing import TIME_SHIFT, Binning, unpacked
+from spikeduel.networks.preprocessing import LONGEST, TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Track
@@ -195,6 +195,19 @@ class Recordings:
     def events_of(self, row: int) -> np.ndarray:
         """Return the events of one recording, uint64 `[E]`."""
         return self.packed[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def longest(self) -> int:
+        """Length of the longest recording, in microseconds."""
+        return int(self.packed[self.offsets[1:] - 1].max() >> np.uint64(TIME_SHIFT)) + 1
+
+    @property
+    def left_out(self) -> float:
+        """Share of the events that come after the last frame."""
+        length = self.binning.num_frames * (self.binning.frame_us or self.longest)
+        end = np.uint64(min(length, LONGEST) << TIME_SHIFT)
+        kept = sum(int(np.searchsorted(self.events_of(row), end)) for row in range(len(self)))
+        return 1 - kept / len(self.packed)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
         """Return the recordings changed by the `EVENT_AUGMENTATIONS` `names`."""
