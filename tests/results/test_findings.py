@@ -178,3 +178,5 @@ def test_a_caveat_names_the_audit_and_what_the_data_consists_of():
     text = caveat(example("near_across_sides"), "recording")
     assert text.startswith("Data audit: 5 recordings")
     assert "image" not in text
+    note = example("data_note", text="3 images are copies of others.")
+    assert caveat(note, "recording") == "3 recordings are copies of others."

@@ -7,6 +7,7 @@ from spikeduel.system.errors import (
     InputError,
     MissingExtra,
     UnreadableFiles,
+    refusing,
     unknown,
     visible,
 )
@@ -48,3 +49,19 @@ def test_only_what_is_near_is_offered_as_what_was_meant(name, offered):
 def test_what_cannot_be_printed_is_an_escape(text, shown):
     assert visible(text) == shown
     assert visible(text).encode("utf-8")
+
+
+@pytest.mark.parametrize("error", [InputError("a"), KeyboardInterrupt(), SystemExit(3)])
+def test_refusing_leaves_errors_in_order_and_interruptions_as_they_are(error):
+    with pytest.raises(type(error)) as raised, refusing(lambda _: InputError("b")):
+        raise error
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("kind", [ValueError, type("PanicException", (BaseException,), {})])
+def test_refusing_turns_any_other_error_into_the_one_described(kind):
+    with (
+        pytest.raises(InputError, match=r"^it holds c$"),
+        refusing(lambda error: InputError(f"it holds {error}")),
+    ):
+        raise kind("c")

@@ -79,23 +79,18 @@ def load(
             unreadable |= error.files
             say(f"{counted(len(unreadable), 'unreadable file')} left out")
     prepared = binned(replace(prepared, unreadable=unreadable), experiment, preprocessing)
-    if (text := _left_out(prepared.images)) is not None:
+    images = prepared.images
+    if isinstance(images, Recordings) and (share := images.left_out) > MOST_LEFT_OUT:
+        binning = images.binning
+        text = (
+            f"{share:.1%} of the events come after the last frame and are left out: "
+            f"{counted(binning.num_frames, 'frame')} of {(binning.frame_us or 0) / 1000:g} ms, "
+            f"while the longest recording lasts {images.longest / 1000:,.0f} ms. More or longer "
+            f"frames (--num-steps, --bin-ms) hold them."
+        ).replace("%", " %")
         say(text)
         prepared = replace(prepared, notes=(*prepared.notes, text))
     return regrouped(prepared, experiment.group_by)
-
-
-def _left_out(images: Any) -> str | None:
-    """Return a sentence on the events after the last frame, if there are many."""
-    if not isinstance(images, Recordings) or (share := images.left_out) <= MOST_LEFT_OUT:
-        return None
-    binning = images.binning
-    return (
-        f"{share:.1%} of the events come after the last frame and are left out: "
-        f"{counted(binning.num_frames, 'frame')} of {(binning.frame_us or 0) / 1000:g} ms, while "
-        f"the longest recording lasts {images.longest / 1000:,.0f} ms. More or longer frames "
-        f"(--num-steps, --bin-ms) hold them."
-    ).replace("%", " %")
 
 
 def covering(prepared: Prepared, experiment: Experiment) -> Prepared:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Self
 
 from spikeduel.data.inventory import files_below
 from spikeduel.system import files
-from spikeduel.system.errors import InputError
+from spikeduel.system.errors import InputError, refusing
 from spikeduel.system.progress import Track
 
 ENDINGS = frozenset({".zip", ".tar", ".gz", ".tgz"})
@@ -80,25 +80,23 @@ def tree(
 def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
     file, folder = archive.file, Path(stack.enter_context(files.scratch_folder()))
     members: dict[str, Path | zipfile.Path] = {}
-    try:
-        with files.writing_to(folder):
-            if isinstance(file, Path) and tarfile.is_tarfile(file):
-                members |= _unpacked(archive, folder, track)
-            else:
-                if isinstance(file, zipfile.Path):
-                    # Going back within a packed zip would unpack it anew each time.
-                    (folder / "inner.zip").write_bytes(file.read_bytes())
-                    file = folder / "inner.zip"
-                opened = stack.enter_context(zipfile.ZipFile(file))
-                names = [name for name in opened.namelist() if not name.endswith("/")]
-                members |= {name: zipfile.Path(opened, name) for name in names}
-    except InputError:
-        raise
     # zipfile and tarfile raise many errors for damaged files.
-    except Exception as error:
-        raise InputError(
+    damaged = refusing(
+        lambda error: InputError(
             f"{archive.name}: cannot be read as an archive ({error}). Download it again."
-        ) from None
+        )
+    )
+    with damaged, files.writing_to(folder):
+        if isinstance(file, Path) and tarfile.is_tarfile(file):
+            members |= _unpacked(archive, folder, track)
+        else:
+            if isinstance(file, zipfile.Path):
+                # Going back within a packed zip would unpack it anew each time.
+                (folder / "inner.zip").write_bytes(file.read_bytes())
+                file = folder / "inner.zip"
+            opened = stack.enter_context(zipfile.ZipFile(file))
+            names = [name for name in opened.namelist() if not name.endswith("/")]
+            members |= {name: zipfile.Path(opened, name) for name in names}
     return {
         path: Entry(file, f"{archive.name}/{path}")
         for path, file in members.items()

@@ -50,7 +50,7 @@ from spikeduel.spiking.encoders import ENCODERS, EVENTS
 from spikeduel.spiking.neurons import ALIF, IF, LIF, Neuron
 from spikeduel.spiking.readouts import MeanReadout
 from spikeduel.system import __version__, files
-from spikeduel.system.errors import InputError, naming, visible
+from spikeduel.system.errors import InputError, naming, refusing, visible
 from spikeduel.system.hardware import package_version
 from spikeduel.system.typed import Frozen, parse_json, plain
 
@@ -106,16 +106,8 @@ def import_model(
             raise InputError("not a NIR graph (HDF5); .safetensors need no import.")
         if dt is not None and not 0 < dt < 1e6:
             raise InputError("a step must last more than 0 seconds.")
-        try:
+        with refusing(_damaged):
             parts, shape, note = _read(content, dt)
-        except InputError:
-            raise
-        # A damaged file can fail anywhere in HDF5 and nir.
-        except Exception as error:
-            reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
-            raise InputError(
-                f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason})."
-            ) from None
         weights = [arrays["weight"] for _, arrays in parts if "weight" in arrays]
         num_classes = len(weights[-1]) if weights else 0
         if num_classes < 2:
@@ -158,6 +150,12 @@ def import_model(
                 f"its weights do not fit its layers ({' '.join(str(error).split())[:200]})."
             ) from None
     return Model(module.eval(), card)
+
+
+def _damaged(error: BaseException) -> InputError:
+    # A damaged file can fail anywhere in HDF5 and nir.
+    reason = visible(str(error).partition("\n")[0][:200]) or "no reason given"
+    return InputError(f"not a NIR graph, or a damaged one ({type(error).__name__}: {reason}).")
 
 
 def _assumed(note: Note, shape: tuple[int, ...], num_classes: int, name: str) -> TrainedOn:

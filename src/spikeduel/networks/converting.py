@@ -36,7 +36,7 @@ from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.encoders import analogue
 from spikeduel.spiking.neurons import LIF
 from spikeduel.spiking.readouts import LogitReadout
-from spikeduel.system.errors import InputError, naming
+from spikeduel.system.errors import InputError, naming, refusing
 
 MOST_VALUES = 100_000_000
 """Activations of all layers together; of more, evenly many of each batch count."""
@@ -192,21 +192,21 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
         raise InputError("it does not give one score a class for an image.")
     device = next(module.parameters(), torch.empty(0)).device
     tape = _Tape(module.eval())
-    try:
-        # Inference mode keeps composite operators, such as a linear layer, whole.
-        with torch.inference_mode():
-            images = torch.rand(1, *image_shape, device=device)
-            tape.outputs[id(images)] = images, IMAGES
-            with ExitStack() as hooks, tape:
-                for part in tape.names:
-                    hooks.enter_context(part.register_forward_pre_hook(tape.start))
-                    hooks.enter_context(part.register_forward_hook(tape.end))
-                scores = module(images)
-    except InputError:
-        raise
-    except Exception as error:  # it may be the user's code
+
+    def described(error: BaseException) -> InputError:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"it cannot be followed ({type(error).__name__}: {reason}).") from None
+        return InputError(f"it cannot be followed ({type(error).__name__}: {reason}).")
+
+    # It may be the user's code. Inference mode keeps composite operators, such as a linear layer,
+    # whole.
+    with refusing(described), torch.inference_mode():
+        images = torch.rand(1, *image_shape, device=device)
+        tape.outputs[id(images)] = images, IMAGES
+        with ExitStack() as hooks, tape:
+            for part in tape.names:
+                hooks.enter_context(part.register_forward_pre_hook(tape.start))
+                hooks.enter_context(part.register_forward_hook(tape.end))
+            scores = module(images)
     if tape.outputs.get(id(scores), (None, IMAGES))[1] != len(tape.layers) - 1:
         raise InputError("its answer is not what its last layer gives.")
     uses = _uses(tape.layers)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from spikeduel.networks.foreign import family_of
 from spikeduel.networks.plain import AsPretrained
 from spikeduel.spiking.readouts import LogitReadout
-from spikeduel.system.errors import InputError, needing_extra, unknown
+from spikeduel.system.errors import InputError, needing_extra, refusing, unknown
 
 Pretrained = Literal["auto", "yes", "no"]
 MOST_SIDE = 4096
@@ -123,15 +123,14 @@ class DamagedWeights(InputError):
 
 def _fetched(contender: str) -> Mapping[str, Tensor]:
     library, name = _of(contender)
-    try:
-        # Loading must not change random numbers.
-        with torch.random.fork_rng():
-            return library.pretrained(name).state_dict()
-    except InputError:
-        raise
-    except Exception as error:  # library, network client and torch.load can raise anything
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise library.failure(name, reason) from None
+
+    def described(error: BaseException) -> InputError:
+        return library.failure(name, f"{type(error).__name__}: {error}".partition("\n")[0])
+
+    # The library, its network client and torch.load can raise anything; loading must not change
+    # random numbers.
+    with refusing(described), torch.random.fork_rng():
+        return library.pretrained(name).state_dict()
 
 
 def _require(library: str, name: str, names: Collection[str]) -> None:

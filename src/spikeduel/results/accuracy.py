@@ -115,12 +115,11 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
 
 def _confusion(truth: np.ndarray, predicted: np.ndarray, num: int) -> list[list[int]]:
     """Return the confusion matrix, or its cells (`Scores`)."""
-    cells, images = np.unique(num * truth + predicted, return_counts=True)
-    if num > MOST_IN_MATRIX:
-        return np.stack([*np.divmod(cells, num), images], 1).tolist()
-    matrix = np.zeros(num**2, np.int64)
-    matrix[cells] = images
-    return matrix.reshape(num, num).tolist()
+    codes = num * truth + predicted
+    if num <= MOST_IN_MATRIX:
+        return np.bincount(codes, minlength=num**2).reshape(num, num).tolist()
+    cells, images = np.unique(codes, return_counts=True)
+    return np.stack([*np.divmod(cells, num), images], 1).tolist()
 
 
 def share_of_most_frequent(trials: Sequence[Trial]) -> float:

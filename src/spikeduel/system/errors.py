@@ -3,7 +3,7 @@
 import copyreg
 import difflib
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,22 @@ def needing_extra(packages: Collection[str], extra: str) -> Iterator[None]:
         if package not in packages:
             raise
         raise MissingExtra(package, extra) from None
+
+
+@contextmanager
+def refusing(described: Callable[[BaseException], InputError]) -> Iterator[None]:
+    """Turn any error of a library or of a user's code into the `InputError` that `described`
+    returns. An `InputError` stays as it is.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:
+        # Panics of libraries in Rust are no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise described(error) from None
 
 
 @contextmanager

@@ -9,13 +9,13 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from spikeduel.networks.preprocessing import Events
-from spikeduel.system.errors import InputError, needing_extra
+from spikeduel.system.errors import InputError, needing_extra, refusing
 
 MOST_BYTES, MOST_EVENTS = 1 << 30, 1 << 26
 """Largest size of a file, unpacked, and most events of a recording, which is read whole."""
@@ -25,41 +25,29 @@ Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 def read(path: Path | zipfile.Path) -> Events:
     """Return the events in a file. Raises `InputError` without the file's name."""
-    _require_bytes(size_of(path))
+    _require_room(size_of(path))
     events = READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
-    _require_few(len(events.t))
+    _require_room(events=len(events.t))
     return events
 
 
-def _require_bytes(size: int) -> None:
-    _require(size // 10**6, MOST_BYTES // 10**6, "MB, unpacked")
-
-
-def _require_few(number: int) -> None:
-    _require(number, MOST_EVENTS, "events")
-
-
-def _require(number: int, most: int, unit: str) -> None:
-    if number > most:
+def _require_room(size: int = 0, events: int = 0) -> None:
+    """Raise `InputError` for too many bytes or events."""
+    if size > MOST_BYTES or events > MOST_EVENTS:
+        amount = f"{events:,} events" if events else f"{size / 1e6:,.0f} MB, unpacked"
         raise InputError(
-            f"has {number:,} {unit}; at most {most:,} are read. Cut it into shorter recordings"
+            f"has {amount}; at most {MOST_BYTES / 1e6:,.0f} MB and {MOST_EVENTS:,} events are "
+            f"read. Cut it into shorter recordings"
         )
 
 
-@contextmanager
-def _reading(content: bytes, kind: str) -> Iterator[None]:
+def _reading(content: bytes, kind: str) -> AbstractContextManager[None]:
     """Turn the errors of a library, which are many, into `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except BaseException as error:
-        # Panics of the library `aedat` are no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise InputError(
+    return refusing(
+        lambda error: InputError(
             f"its {len(content):,} bytes cannot be read as {kind}, or are cut off ({error})"
-        ) from None
+        )
+    )
 
 
 def size_of(path: Path | zipfile.Path) -> int:
@@ -133,7 +121,7 @@ def _numpy(content: bytes) -> Events:
     with _reading(content, "a NumPy file"):
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
-            _require_bytes(sum(member.file_size for member in loaded.zip.infolist()))
+            _require_room(sum(member.file_size for member in loaded.zip.infolist()))
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     if len(arrays) != 1:
         return _named(arrays)
@@ -263,8 +251,8 @@ def _hdf5(content: bytes) -> Events:
         columns = [next((known[name] for name in row if name in known), "") for row in rows]
         if not all(columns):
             return None
-        is_group = isinstance(place, h5py.Group)
-        _require_bytes(sum(place[name].nbytes for name in columns) if is_group else place.nbytes)
+        parts = map(place.get, columns) if isinstance(place, h5py.Group) else [place]
+        _require_room(sum(part.nbytes for part in parts))
         return {name: place[name][()] for name in columns}
 
     rows = _NAMES.values()
@@ -394,7 +382,7 @@ def _aedat4(content: bytes) -> Events:
             for packet in decoder:
                 if packet["stream_id"] == chosen and "events" in packet:
                     num_events += len(packet["events"])
-                    _require_few(num_events)
+                    _require_room(events=num_events)
                     parts.append(packet["events"])
     finally:
         path.unlink()
@@ -547,7 +535,7 @@ def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
 def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     lanes = words.astype("<u4").view(np.uint8).reshape(-1, 4)
     is_set = np.unpackbits(lanes, axis=1, count=bits, bitorder="little")
-    _require_few(int(np.count_nonzero(is_set)))
+    _require_room(events=int(np.count_nonzero(is_set)))
     row, bit = np.nonzero(is_set)
     return row, bit
 
