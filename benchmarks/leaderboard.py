@@ -35,8 +35,8 @@ HEAD = """\
 
 Duels that anybody may enter, with all that is needed to check them. Each entry is a kit of predictions, split, counts and
 settings. From these `spikeduel verify` computes every number here again, without training, except the measured ones:
-*minutes*, and the counts of operations behind *µJ*. [What is taken on trust](scripting.md#what-is-taken-on-trust) is
-listed there.
+minutes, and the counts of operations behind *µJ*. Predictions and labels are
+[taken on trust](scripting.md#what-is-taken-on-trust) without `--rerun`.
 `python benchmarks/leaderboard.py --write` verifies all of them and makes this page. How to enter one is said in
 `CONTRIBUTING.md`. Runs of this project that came before kits are in [Records](records.md).
 
@@ -48,10 +48,10 @@ How to read a row:
 - *accuracy*: the mean over seeds ± the standard deviation over seeds. Below it the 95 % interval (Wilson) for other test
   images, which does not cover other seeds.
 - *behind*: the difference to the first row, and if it is shown.
-- *trained for*: all epochs of a training, and its mean time as measured on the entry's machine. A spiking network that starts from
-  ReLU spends a part of its epochs with ReLU neurons; they are in the sum.
-- *µJ*: an estimate from measured counts of operations, on a chip with all memory on it (45 nm, 32-bit floats): from the cheapest to the dearest
-  way to compute.
+- *trained for*: all epochs of a training, and its mean time as measured on the entry's machine. A spiking network that
+  starts from ReLU spends a part of its epochs with ReLU neurons; they are in the sum.
+- *µJ*: an estimate from measured counts of operations, on a chip with all memory on it (45 nm, 32-bit floats): from the
+  cheapest to the dearest way to compute.
 - *verified*: the first command needs no torch. The second also compares the entry with the data set and trains two of
   its networks again, drawn at random, for about as long as the table says; it needs the extra `train` and the data set.
   On the entry's processor, with its versions, all predictions have to be equal, elsewhere nearly all.

@@ -28,7 +28,7 @@ def test_a_name_that_is_too_long_is_an_error_for_people(tmp_path, capsys):
     with pytest.raises(typer.Exit) as caught, for_people():
         (tmp_path / ("n" * 300)).stat()
     assert caught.value.exit_code == 2
-    assert "the name is too long. Shorten it." in capsys.readouterr().err
+    assert "File name too long" in capsys.readouterr().err
     with pytest.raises(FileNotFoundError), for_people():
         (tmp_path / "absent").stat()
 

@@ -554,6 +554,7 @@ def test_elsewhere_accuracy_and_predictions_are_nearly_the_same(alike, accuracy,
     )
     assert trained.holds is holds
     assert verified.hold([], [trained]) is holds
+    assert [*verified.lines([], [trained])][-1] == (verified.HOLDS if holds else verified.DIFFERS)
 
 
 def test_the_command_needs_no_torch_and_says_what_differs(run):

@@ -105,12 +105,10 @@ def verify(
             if not (run / "experiment.toml").is_file():
                 raise InputError(f"{place}: --rerun takes a run or its kit.")
             if own_code := sd.read_experiment(run).own_code:
-                unzip = f"Unzip experiment.toml from {place}. " * (run != place)
-                settings = "experiment.toml" if unzip else place
                 raise InputError(
                     f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does "
-                    f"not run. {unzip}`spikeduel compare --experiment {settings} --store NEW` "
-                    f"trains all of it again."
+                    f"not run. Unzip a kit; `spikeduel compare --experiment FOLDER --store NEW` "
+                    f"trains all of it again, if the code is there."
                 )
             of_data, again = train_again(run, rerun, inputs.progress())
             verifications.append(of_data)

@@ -208,10 +208,12 @@ def _of_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
         needed = {*made, hashes.PAGE}
         _compare_kit(check, folder, made)
     else:
-        models = [trial.model for trial in results.trials]
-        for trial in results.trials:
-            models += [control.model for control in trial.controls.values()]
-        needed = set(filter(None, models))
+        needed = {
+            model
+            for trial in results.trials
+            for model in (trial.model, *(control.model for control in trial.controls.values()))
+            if model is not None
+        }
     _compare_hashes(check, folder, needed)
     return check.verification(name)
 
@@ -226,8 +228,11 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
     elif not is_own:
         if trial.spiking or num_steps is not None:
             num_steps = experiment.for_contender(trial.contender).num_steps
-        if trial.weight_shapes and trial.pretrained is None:
-            parameters = _num_parameters(trial.weight_shapes, parameters or 0)
+        if trial.weight_shapes and parameters is not None and trial.pretrained is None:
+            shapes = trial.weight_shapes.items()
+            sizes = [math.prod(shape) for name, shape in shapes if not name.endswith(STATISTICS)]
+            # `weight_shapes` has no single numbers, of which an array may have one besides.
+            parameters = min(max(parameters, sum(sizes)), sum(sizes) + len(sizes))
     if operations is not None:
         operations = structs.replace(
             operations,
@@ -249,14 +254,6 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
         operations=operations,
         anytime=anytime,
     )
-
-
-def _num_parameters(shapes: Mapping[str, Sequence[int]], stated: int) -> int:
-    """Return the number of parameters that arrays of these shapes have. Parameters that are single
-    numbers, of which `shapes` has none, may be `stated` besides: one for an array.
-    """
-    sizes = [math.prod(shape) for name, shape in shapes.items() if not name.endswith(STATISTICS)]
-    return stated if sum(sizes) <= stated <= sum(sizes) + len(sizes) else sum(sizes)
 
 
 def _compare_trainings(check: Check, kept: PredictionsFile, trials: Sequence[Trial]) -> None:

@@ -5,7 +5,9 @@ from typing import Any
 from spikeduel.system.typed import Count, Frozen, Share
 
 MOST_UNEQUAL = 1.0
-"""Share of unequal predictions of a training elsewhere, as a multiple of its errors."""
+"""Share of unequal predictions of a training elsewhere, as a multiple of its share of errors. Two
+seeds of a network differ by up to 0.8 times that share in records/fashion-mnist-mini.zip.
+"""
 
 
 class Discrepancy(Frozen):

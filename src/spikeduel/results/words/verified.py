@@ -10,11 +10,13 @@ MOST = 20
 """Discrepancies that are named; the others are counted."""
 HOLDS = (
     "HOLDS: results.json follows from the predictions, the split, the counts of operations and the "
-    "settings; a kit has all its files, and its README, checklist and tables follow, too. Nothing "
-    "else was computed again. The predictions, the labels and all measured values (times, memory, "
-    "counts of operations, calibration, the audit) are taken on trust, and report.html and the "
-    "figures are compared with their hashes only. `--rerun N` compares labels and images with the "
-    "data set and trains N trials again."
+    "settings; a kit has all its files, and its README, checklist and tables follow, too. Measured "
+    "values (times, memory, counts of operations, calibration, the audit) are taken on trust. "
+    "report.html and the figures are compared with their hashes only."
+)
+NOT_TRAINED = (
+    "The predictions and the labels are taken on trust, too: `--rerun N` compares the labels with "
+    "the data set, and trains N trials again."
 )
 DIFFERS = (
     "DOES NOT HOLD: the files are not as they were written, or another version of spikeduel wrote "
@@ -38,7 +40,10 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
         if verification.discrepancies[MOST:]:
             yield f"and {len(verification.discrepancies) - MOST:,} more."
     yield from map(training, again)
-    yield HOLDS if hold(verifications, again) else DIFFERS
+    if not hold(verifications, again):
+        yield DIFFERS
+    else:
+        yield HOLDS if again else f"{HOLDS} {NOT_TRAINED}"
 
 
 def differing(discrepancy: Discrepancy) -> str:
