@@ -353,17 +353,16 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     """Return the lead where all accountings with memory on both sides agree; without accountings,
     where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
     """
+    lead = structs.replace(lead, leader=None, over=over, evidence="overlap")
     if results.experiment.answer_for in ACCOUNTING_OF:
         ours, theirs = lead.values[best], lead.values[over]
         ends = (ours.low, theirs.low), (ours.high, theirs.high)
         is_below = all(NOTICEABLE * one <= other for one, other in ends)
-        lead = structs.replace(lead, leader=None, over=over, evidence="overlap")
-        if not is_below:
-            return lead
-        return structs.replace(lead, leader=best, evidence="one accounting")
+        by_prices = structs.replace(lead, leader=best, evidence="one accounting")
+        return by_prices if is_below else lead
     accounted = accounted_pair(results, best, over)
     by_family = accounted.by_family if accounted else {}
-    lead = structs.replace(lead, leader=None, over=over, by_family=by_family, evidence="overlap")
+    lead = structs.replace(lead, by_family=by_family)
     if not by_family:
         is_below = noticeably_below(lead.values[best], lead.values[over])
         return structs.replace(lead, leader=best, evidence="shown") if is_below else lead

@@ -46,9 +46,9 @@ TWO_WAYS = (
     "once. Per step: it counts at every step, as in a plain loop."
 )
 ZEROS = (
-    "Energy of arithmetic goes from zeros skipped by all, numbers and spikes alike, to nothing "
-    "skipped by anybody; energy with memory from the cheapest to the dearest way to compute each "
-    "layer: input by input, or whole at every step, with weights read each time or once an image."
+    "Energy of arithmetic ranges from skipping all zeros, of numbers and of spikes, to skipping "
+    "none. Energy with memory ranges from the cheapest to the dearest way to compute each layer: "
+    "input by input, or whole at every step, with weights read each time or once per image."
 )
 LEGEND = (
     "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. "

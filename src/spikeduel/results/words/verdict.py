@@ -175,8 +175,8 @@ def on_time(results: Results) -> str:
 
 
 def in_whole_numbers(results: Results) -> str:
-    """Return accuracy, memory and operations of the networks in whole numbers, and who is better
-    there; empty if not asked.
+    """Return accuracy, memory and operations of the networks in int8, and their differences; ""
+    if not asked.
     """
     if (found := results.comparison.equal_precision) is None:
         return ""
@@ -184,13 +184,14 @@ def in_whole_numbers(results: Results) -> str:
     return " ".join(
         [
             *(
-                f"{row.contender} in whole numbers: accuracy {per_cent(row.accuracy)} "
-                f"({signed(-row.lost.difference)} points to float32), {row.flash / 1e3:,.0f} kB of "
-                f"constants, {row.operations / 1e6:,.2f} million operations an answer."
+                f"{row.contender} in int8: accuracy {per_cent(row.accuracy)} "
+                f"({signed(-row.lost.difference)} points from float32), "
+                f"{row.flash / 1e3:,.0f} kB of constants, {row.operations / 1e6:,.2f} million "
+                "operations per image."
                 for row in found.rows
             ),
             *(
-                f"In whole numbers, {difference_line(pair, pair.a, pair.b, num_folds)}"
+                f"In int8, {difference_line(pair, pair.a, pair.b, num_folds)}"
                 for pair in found.pairs
             ),
             *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
