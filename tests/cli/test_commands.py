@@ -117,7 +117,7 @@ def test_the_help_of_compare_is_short():
         for parameter in COMMANDS["compare",].params
         if parameter.param_type_name == "option" and not parameter.hidden
     ]
-    assert len(options) - 1 <= 25  # --help-all is none of them
+    assert len(options) - 1 <= 26  # --help-all is none of them
     lines = spikeduel("compare", "--help").stdout.splitlines()
     assert sum("│ --" in line for line in lines) - 1 <= 10
 

@@ -28,7 +28,7 @@ from spikeduel.system.errors import InputError
 WORKERS = ("jobs", "ray", "threads")
 EXPERIMENT = (
     *("dataset", "contenders", "recipe", "epochs", "minutes", "budget_by", "experiment_file"),
-    *("own_code", "limit", "group_by", "skip_unreadable", "device"),
+    *("own_code", "limit", "group_by", "device"),
 )
 RESULTS = ("out", "store", "as_json", "quiet", "verbose")
 SHORT = ("contenders", "minutes", "epochs", "seeds", "jobs", "out")

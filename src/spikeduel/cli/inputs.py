@@ -210,7 +210,7 @@ _NOT_DONE = {
 }
 EVERYTHING = (*_NOT_DONE,)
 """Work of commands that all settings concern."""
-_PANELS = {"limit": DATA, "group_by": DATA, "skip_unreadable": DATA, "device": MACHINE}
+_PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}
 
 
 def command(
