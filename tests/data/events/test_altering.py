@@ -61,9 +61,9 @@ def test_events_of_a_place_are_left_out():
 
 
 def test_events_are_moved_in_time_alone_and_stay_in_order():
-    packed = made.some_events(20_000, (1, 1 << 13), LAST).packed()
+    packed = made.some_events(20_000, (1, 1 << 12), LAST).packed()
     before = made.rows(unpacked(packed))
-    rows = left(alteration(moved=[WHOLE // 10]), packed, (1, 1 << 13))
+    rows = left(alteration(moved=[WHOLE // 10]), packed, (1, 1 << 12))
     times = np.array([row[2] for row in rows])
     most = before[-1][2]
     assert (np.diff(times) >= 0).all()
