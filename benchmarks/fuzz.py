@@ -6,7 +6,8 @@ people, and soon.
 A valid file of each kind is mutated at random (bytes, numbers, pieces cut out, doubled or moved;
 keys and values of JSON and TOML), and read in a process of its own, which a crash or a hang would
 end. Whatever is neither a result nor an `InputError` is kept in --keep as the file that caused it.
-The counts go to benchmarks/results/fuzz.json.
+The counts go to benchmarks/results/fuzz.json; those of recordings alone, the kinds with the names of
+files such as evt3.raw, are in fuzz-recordings.json.
 """
 
 import argparse
