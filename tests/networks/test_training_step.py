@@ -126,6 +126,30 @@ def test_running_statistics_soon_forget_what_they_began_with():
     assert norm.momentum == 0.1
 
 
+def test_renewed_statistics_are_means_over_batches_with_the_present_weights():
+    """Running ones may be of any earlier weights; of two numbers, 0 and 51 of 255, the mean is 0.1
+    and the variance 0.02, and of two times 51 they are 0.2 and 0.
+    """
+    module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1), nn.Linear(1, 3))
+    module.readout = LogitReadout()
+    norm, frozen = module[1], nn.BatchNorm1d(1)
+    module.frozen = frozen
+    module.forward = lambda x: module[2](module[1](module[0](x)))
+    step = TrainingStep(model(module), rules(), 60)
+    module.train()
+    frozen.eval()
+    for layer in (norm, frozen):
+        layer.running_mean.fill_(100.0)
+    before = copy.deepcopy(dict(module.named_parameters()))
+    step.renew_statistics([(IMAGES, KEYS), (IMAGES[[1, 1]], KEYS)])
+    assert norm.running_mean.item() == pytest.approx((0.1 + 0.2) / 2)
+    assert norm.running_var.item() == pytest.approx((0.02 + 0.0) / 2, abs=1e-6)
+    assert norm.momentum == 0.1
+    assert frozen.running_mean.item() == 100.0
+    for name, weight in module.named_parameters():
+        assert torch.equal(weight, before[name])
+
+
 def test_weights_are_whole_numbers_and_steps_go_on_from_those_before_rounding():
     images = torch.randint(0, 256, (8, 1, 10, 10), dtype=torch.uint8)
     labels, keys = torch.arange(8) % 3, RandomKeys.for_training(0, 0, np.arange(8))

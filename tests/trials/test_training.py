@@ -112,6 +112,53 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
         assert torch.equal(weight, resumed.model.module.state_dict()[name])
 
 
+@pytest.mark.parametrize("contender", ["vgg-lif", "vgg-relu"])
+def test_in_epochs_of_few_steps_batch_norm_gets_statistics_of_the_weights_that_answer(
+    contender, tmp_path, monkeypatch
+):
+    """Running ones are of earlier weights, with which networks that had learned answered at chance
+    for epochs. Training itself is as without.
+    """
+    experiment = strong(
+        "digits", contenders=("vgg-lif", "vgg-relu"), limit=200, epochs=2, width=4, batch_size=32
+    )
+    experiment = replace(experiment, augmentation="translate", device="cpu", dropout=0.0)
+    states, histories = [], []
+    for fewest in (contenders.FEW_STEPS, 0):
+        monkeypatch.setattr(contenders, "FEW_STEPS", fewest)
+        run = loop(experiment, tmp_path, contender, name=f"{fewest}.pt")
+        histories.append(run.run().history)
+        states.append(run.model.module.state_dict())
+    renewed, running = states
+    differs = {name for name in renewed if not torch.equal(renewed[name], running[name])}
+    assert differs
+    assert all("running" in name or "tracked" in name for name in differs)
+    losses = [[epoch["train_loss"] for epoch in history] for history in histories]
+    assert losses[0] == losses[1]
+    assert [epoch["val_loss"] for epoch in histories[0]] != [
+        epoch["val_loss"] for epoch in histories[1]
+    ]
+    # Those of the first layer, which sees the images alone: the mean over images of equal shares.
+    block = run.model.module.blocks[0]
+    images = run.images[run.split.train].float() / 255
+    with torch.no_grad():
+        means = block[:-1](images).mean((0, 2, 3))
+    torch.testing.assert_close(renewed["blocks.0.1.running_mean"], means, rtol=0.02, atol=0.005)
+
+
+@pytest.mark.parametrize(
+    ("contender", "limit", "is_renewed"),
+    [("vgg-lif", 200, True), ("vgg-lif", 1000, False), ("dense-snn", 200, False)],
+)
+def test_the_key_says_whether_statistics_are_renewed(contender, limit, is_renewed):
+    """180 training images are 6 steps, 900 are 29; dense-snn has no batch norm."""
+    experiment = strong("digits", contenders=(contender,), limit=limit, epochs=1, batch_size=32)
+    experiment = replace(experiment, augmentation="none", dropout=0.0, width=8)
+    prepared = data.load(experiment)
+    (trial,) = contenders.trials_of(experiment, prepared, data.split(prepared, experiment))
+    assert ("statistics" in trial.settings) is is_renewed
+
+
 def test_the_random_state_outside_is_left_alone(small, tmp_path):
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -378,25 +425,28 @@ def recorded(tmp_path):
 
 def test_events_are_left_out_in_training_alone_and_the_same_when_it_goes_on(recorded):
     whole = recorded("eventdrop-flip", name="a.pt")
-    met = {True: [], False: []}
-    whole.model.module.register_forward_pre_hook(
-        lambda module, inputs: met[module.training].append(inputs[0])
-    )
+    learned, statistics, validation = [], [], []
+
+    def meet(module, inputs):
+        shown = learned if torch.is_grad_enabled() else statistics
+        (shown if module.training else validation).append(inputs[0])
+
+    whole.model.module.register_forward_pre_hook(meet)
     expected = whole.run().history
     with pytest.raises(KeyboardInterrupt):
-        recorded(
-            "eventdrop-flip", progress=Interrupting(len(met[True]) // 2 + 1), name="b.pt"
-        ).run()
+        recorded("eventdrop-flip", progress=Interrupting(len(learned) // 2 + 1), name="b.pt").run()
     assert recorded("eventdrop-flip", name="b.pt").run().history == expected
     assert recorded("flip", name="c.pt").run().history != expected
-    counts = {
-        training: sum(float(frames.sum()) for frames in seen) for training, seen in met.items()
-    }
-    split = whole.split
-    events_of = {True: split.train, False: split.val}
-    plain = {training: 2 * float(whole.images[rows].sum()) for training, rows in events_of.items()}
-    assert counts[False] == plain[False]
-    assert counts[True] < 0.9 * plain[True]
+    in_training, of_statistics, of_validation = (
+        sum(float(frames.sum()) for frames in seen) for seen in (learned, statistics, validation)
+    )
+    train, val = (
+        2 * float(whole.images[rows].sum()) for rows in (whole.split.train, whole.split.val)
+    )
+    assert of_validation == val
+    # Few steps: batch norm gets statistics of all training recordings as they are.
+    assert of_statistics == train
+    assert in_training < 0.9 * train
 
 
 def test_still_images_have_no_events_to_leave_out(small):

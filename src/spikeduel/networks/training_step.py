@@ -205,6 +205,12 @@ which 1 gives.
 """
 
 
+def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+    """Return the batch norms of `module` that have running statistics."""
+    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    return [norm for norm in norms if norm.track_running_stats]
+
+
 class TrainingStep:
     """A training step by `rules`, of `num_steps`: forward, backward, optimizer, in place."""
 
@@ -220,9 +226,7 @@ class TrainingStep:
         self._outputs: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
         self._young: list[tuple[_BatchNorm, float]] = [
-            (layer, layer.momentum)
-            for layer in self.module.modules()
-            if isinstance(layer, _BatchNorm) and layer.track_running_stats and layer.momentum
+            (norm, norm.momentum) for norm in batch_norms(self.module) if norm.momentum
         ]
         self.optimizer = Optimizer(self.module, rules, num_steps)
 
@@ -256,6 +260,19 @@ class TrainingStep:
         self._count()
         right, self._right = int(self._right), 0
         return right
+
+    @torch.no_grad()
+    def renew_statistics(self, batches: Iterable[tuple[Tensor, RandomKeys]]) -> None:
+        """Replace the running statistics of batch norms by their means over `batches`, with the
+        present weights (Wu and Johnson 2021, "Rethinking 'Batch' in BatchNorm").
+        """
+        norms = [(norm, norm.momentum) for norm in batch_norms(self.module) if norm.training]
+        for seen, (images, keys) in enumerate(batches):
+            for norm, _ in norms:
+                norm.momentum = 1 / (1 + seen)
+            self._output(images, keys)
+        for norm, usual in norms:
+            norm.momentum = usual
 
     def end(self) -> None:
         """Give batch norms their usual momentum back, so that another step can begin."""

@@ -18,6 +18,7 @@ from spikeduel.networks.architectures import ARCHITECTURES
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.chains import spiking_chains
 from spikeduel.networks.models import neuron_places
+from spikeduel.networks.training_step import batch_norms
 from spikeduel.results.answer import is_elsewhere
 from spikeduel.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.spiking.encoders import ENCODERS, EVENTS, encoder_of
@@ -45,6 +46,8 @@ HALVED_SHARE = 0.5
 """Share of an annealed contender's epochs, after ReLU, with half of its time steps, rounded
 down.
 """
+FEW_STEPS = 16
+"""Training steps in an epoch below which the statistics of batch norm are renewed after it."""
 DATA_SETTINGS = ("split", "split_seed", "limit", "folds", "group_by")
 
 
@@ -98,7 +101,7 @@ def trials_of(
     """Return the trials by split, seed and contender. Raises `InputError`."""
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
     described = [
-        (contender.card, own, _settings_of(contender, own))
+        (contender, own, _settings_of(contender, own))
         for contender in contenders
         for own in [experiment.for_contender(contender.name)]
     ]
@@ -106,13 +109,16 @@ def trials_of(
         Trial(
             own,
             replace(card, seed=seed, trained_on={**card.trained_on, "fold": split.fold}),
-            {**settings, "data": where, "seed": seed},
+            {**settings, **renewed, "data": where, "seed": seed},
             split,
         )
         for split in splits
         for where in [_settings_of_data(prepared, split)]
         for seed in range(experiment.seeds)
-        for card, own, settings in described
+        for contender, own, settings in described
+        for card, module in [(contender.card, contender.outline)]
+        for is_renewed in [renews_statistics(module, own, len(split.train))]
+        for renewed in [{"statistics": "renewed"} if is_renewed else {}]
     ]
 
 
@@ -124,6 +130,14 @@ def relu_share(module: nn.Module, experiment: Experiment) -> float:
 def relu_epochs(module: nn.Module, experiment: Experiment) -> int:
     """Return the number of first epochs that a network trains with ReLU for its neurons."""
     return math.floor(relu_share(module, experiment) * experiment.num_epochs)
+
+
+def renews_statistics(module: nn.Module, experiment: Experiment, num_train: int) -> bool:
+    """Return True if each epoch ends with batch norm statistics of all training images: in an epoch
+    of few steps, running ones are averages over networks that were much worse.
+    """
+    num_steps = math.ceil(num_train / experiment.decided_batch_size)
+    return num_steps < FEW_STEPS and bool(batch_norms(module))
 
 
 def halved(card: ModelCard, module: nn.Module, experiment: Experiment) -> ModelCard | None:

@@ -26,7 +26,14 @@ from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
-from spikeduel.trials.contenders import HALVED_SHARE, Trial, halved, outline, relu_share
+from spikeduel.trials.contenders import (
+    HALVED_SHARE,
+    Trial,
+    halved,
+    outline,
+    relu_share,
+    renews_statistics,
+)
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import rules_of
 
@@ -170,9 +177,11 @@ def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float
     threads or one, as is faster.
     """
     batch_size = trial.experiment.decided_batch_size
-    answers = FORWARD_SHARE * len(trial.split.val) / batch_size
-    num_batches = math.ceil(len(trial.split.train) / batch_size) + answers
-    module = outline(trial.card)
+    num_train, module = len(trial.split.train), outline(trial.card)
+    num_forward = len(trial.split.val)
+    if renews_statistics(module, trial.experiment, num_train):
+        num_forward += num_train
+    num_batches = math.ceil(num_train / batch_size) + FORWARD_SHARE * num_forward / batch_size
     share, card = relu_share(module, trial.experiment), halved(trial.card, module, trial.experiment)
     with hardware.threads_on_free_cores():
         threads, step = _step_seconds(trial, prepared, store, _open_threads(trial, store))

@@ -26,7 +26,13 @@ from spikeduel.system import files, hardware
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
-from spikeduel.trials.contenders import halved, halved_epochs, relu_epochs, shapes_of
+from spikeduel.trials.contenders import (
+    halved,
+    halved_epochs,
+    relu_epochs,
+    renews_statistics,
+    shapes_of,
+)
 
 SLOW = 2.0
 """Ratio of an epoch's seconds to those of the fastest one from which other work is named."""
@@ -289,7 +295,18 @@ class Loop:
                 loss = step(images, labels, training_keys)
                 total_loss += loss * len(labels)
                 num_images += len(labels)
+            if renews_statistics(self.model.module, self.experiment, len(train)):
+                step.renew_statistics(self._unaltered(epoch))
         return float(total_loss) / num_images, step.num_right() / num_images
+
+    def _unaltered(self, epoch: int) -> Iterator[tuple[Tensor, RandomKeys]]:
+        """Yield all training images in batches, without augmentation, with keys."""
+        seed, train = self.model.card.seed, self.split.train
+        batch_size = self.experiment.decided_batch_size
+        batches = training_batches(self.images, self.labels, train, batch_size, seed, epoch)
+        with closing(batches):
+            for images, _, indices in on_device(batches, self.model.device):
+                yield images, RandomKeys.for_training(seed, epoch, indices)
 
 
 def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
