@@ -16,8 +16,8 @@ from spikeduel.results.comparison import load_run
 from spikeduel.results.findings import TABLE
 
 SOURCE = Path(spikeduel.__file__).parent
-OF_OTHERS = {"--head", "--num-gpus", "--name", "--no"}
-"""Options of Ray, and what stands for any option."""
+OF_OTHERS = {"--head", "--num-gpus", "--check", "--name", "--no"}
+"""Options of Ray and sha256sum, and what stands for any option."""
 
 
 def commands():

@@ -126,7 +126,7 @@ def test_energies_and_the_court_are_printed_as_text(tutorial):
     assert str(cost).splitlines()[-3:] == str(cost.energy()).splitlines()[-3:]
     assert len(memories) == 3
     assert str(cost.accountings()).startswith(
-        "Accountings of energy, this network against its ReLU twin: with "
+        "Energy of this network and its ReLU twin by published accountings: with "
     )
 
 

@@ -351,9 +351,11 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
         case "answer":
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
-            device = "Loihi " if results.of(name)[0].spiking else "GPU/CPU "
             joules = range_in_words(value).replace(" to ", "–")
-            return Averaged(f"{device * (results.experiment.answer_for == 'loihi')}{joules}")
+            if results.experiment.answer_for != "loihi":
+                return Averaged(joules)
+            device = "Loihi" if name in running(results, lead) else "GPU/CPU"
+            return Averaged(f"{device} {joules}")
         case "operations":
             return Averaged(f"{value.low / 1e6:.3g} M")
     number = amount(value.low)
