@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from made_costs import control
 from made_operations import plain, spiking
-from made_trials import trial
+from made_trials import scored, trial
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.frontier import (
     DRAWS,
@@ -361,6 +361,42 @@ def test_costs_are_means_over_folds_and_seeds():
     weights = sum(layer.weights for layer in spiking().layers)
     assert amounts["8_bits"]["weights"].low == weights + 4 * (100 - weights)
     assert early["weights"].low == 2 * amounts["8_bits"]["weights"].low
+
+
+def test_networks_that_have_not_learned_are_on_no_curve():
+    at_chance = control("made", 0.1, key="k")
+    trials = [made_trial(name, seed, 0) for name in ("snn", "cnn") for seed in SEEDS]
+    definitions = [accounting.read("operations")]
+    unlearned = [
+        replace(
+            one,
+            controls={
+                **one.controls,
+                "8_bits": replace(
+                    one.controls["8_bits"],
+                    key="k",
+                    accuracy=0.1,
+                    by_class=at_chance.by_class,
+                    title="8 bits",
+                ),
+            },
+        )
+        if one.contender == "snn"
+        else one
+        for one in trials
+    ]
+    found = frontier(unlearned, made_answers(), definitions)
+    # The pair of the two asks the one of 8 bits.
+    assert [one.member for one in found.members if one.contender == "snn"] == ["half_channels"]
+    assert found.left_out["snn"] == {"8 bits": "it has not learned."}
+    none_of_snn = [
+        replace(one, test=scored(0.1)) if one.contender == "snn" else one for one in trials
+    ]
+    found = frontier(none_of_snn, made_answers(), definitions)
+    assert {one.contender for one in found.members} == {"cnn"}
+    assert found.pairs == []
+    nobody = [replace(one, test=scored(0.1)) for one in trials]
+    assert frontier(nobody, made_answers(), definitions) is None
 
 
 def test_costs_stay_above_those_of_the_cheapest_seed():

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 import made_operations
 from made_costs import control, results_of, trial
+from made_findings import example
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.concluding.conclusions import priced
@@ -482,6 +483,20 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     assert all(result.ratio for result in accounted.by_accounting)
     assert list(accounted.by_family) == ["memory", "arithmetic", "chip", "operations"]
     assert [law.name for law in verdict.definitions] == list(accounting.NAMES)
+
+
+def test_a_contender_at_chance_has_no_ratio():
+    made = results_of(
+        *(counted(name, spiking()) for name in ("snn-a", "snn-b")), counted("cnn", plain())
+    )
+
+    def pairs(contenders):
+        caveats = [example("at_chance", contenders=contenders)]
+        accounted = compare_run(replace(made, comparison=replace(made.comparison, caveats=caveats)))
+        return accounted and [(one.spiking, one.other) for one in accounted.pairs]
+
+    assert pairs(["snn-a"]) == [("snn-b", "cnn")]
+    assert pairs(["cnn"]) is None
 
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):

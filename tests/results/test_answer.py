@@ -8,7 +8,7 @@ from msgspec import structs
 from made_costs import energy_of, latency
 from made_findings import example
 from made_operations import spiking
-from made_trials import dataset, pair, results, trial
+from made_trials import dataset, pair, results, scored, trial
 from spikeduel.results.answer import answered, choose, decide
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range
@@ -16,7 +16,7 @@ from spikeduel.results.findings import finding
 from spikeduel.results.run import Step
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import ByClass, ControlResult, WholeNumbers
-from spikeduel.results.words.answer import energy, headline, rows
+from spikeduel.results.words.answer import energy, headline, rows, settling
 from spikeduel.settings.recipes import baseline
 
 SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001, "seeds": 6}
@@ -274,7 +274,77 @@ def test_too_few_images_also_tell_nothing_of_who_learned_nothing():
     made = duel(0.3, 0.4, made=pair(-0.1, half=0.3, n=32, accuracy_a=0.3), caveats=caveats)
     assert (decide(made).take, decide(made).reason) == (None, "too_few_images")
     alone = duel(0.3, 0.4, made=pair(-0.1, half=0.3, accuracy_a=0.3), caveats=caveats[:1])
-    assert (decide(alone).take, decide(alone).reason) == ("cnn", "higher")
+    assert (decide(alone).take, decide(alone).reason) == ("cnn", "alone")
+
+
+SNN_AT_CHANCE = example("at_chance", contenders=["snn"], remedy="--epochs 40")
+
+
+def test_a_network_at_chance_is_named_leads_in_nothing_and_is_trained_longer_first():
+    made = duel(0.07, 0.9, 1.0, 4.0, made=pair(-0.83, accuracy_a=0.07), caveats=[SNN_AT_CHANCE])
+    answer = decide(made)
+    assert (answer.take, answer.reason, answer.rival) == ("cnn", "alone", None)
+    assert [lead.leader for lead in answer.leads] == [None] * len(answer.leads)
+    assert answer.lead("accuracy").evidence == answer.lead("answer").evidence == "not learned"
+    assert answer.lead("answer").values.keys() == {"snn", "cnn"}
+    assert headline(answered(made)) == (
+        "snn has not learned: 7.0 %, chance 10.0 %. Only cnn (CNN) has learned: there is nothing "
+        "to compare it with."
+    )
+    assert "*" not in str(rows(answered(made)))
+    assert answer.steps[0].options == ["--epochs", "40"]
+
+
+def test_others_are_compared_without_a_network_at_chance():
+    three = [timed("snn", 0.12, 1.0), timed("snn-2", 0.9, 3.0), timed("cnn", 0.8, 3.0)]
+    pairs = [
+        pair(-0.78, b="snn-2", accuracy_a=0.12),
+        pair(-0.68, accuracy_a=0.12),
+        pair(0.1, a="snn-2", **SNN_BETTER),
+    ]
+    made = answered(results(three, pairs, caveats=[SNN_AT_CHANCE]))
+    answer = made.answer
+    assert (answer.take, answer.reason, answer.rival) == ("snn-2", "better", "cnn")
+    assert "snn" not in {lead.leader for lead in answer.leads} | {
+        lead.over for lead in answer.leads
+    }
+    # 12 % may be more than chance; it is not significant.
+    assert headline(made).startswith(
+        "snn has not become significantly better than chance: 12.0 %, chance 10.0 %. Take snn-2 (SNN): "
+    )
+
+
+def test_where_nobody_has_learned_the_answer_names_all_with_the_measure_of_accuracy():
+    unbalanced = [
+        structs.replace(trial(name, 0.5), test=scored(0.95, (950, 50), [[950, 0], [50, 0]]))
+        for name in ("snn", "cnn")
+    ]
+    nobody = example("at_chance", contenders=["snn", "cnn"])
+    assert headline(answered(results(unbalanced, [pair(0.0)], caveats=[nobody]))) == (
+        "No answer: snn and cnn have not learned: 50.0 % and 50.0 % balanced accuracy, chance "
+        "50.0 %."
+    )
+
+
+def test_what_settles_a_leak_is_to_remove_the_copies():
+    copies = finding("test_in_training", count=55, share=0.917, remedy="remove the copies")
+    made = answered(duel(caveats=[copies, finding("one_seed")]))
+    assert made.answer.reason == "leakage"
+    first, *others = settling(made)
+    assert first == ("", "", "Remove the copies from training or test.")
+    assert [options for options, _, _ in others] == ["--seeds 6"]
+
+
+def test_who_knows_its_training_images_is_not_trained_longer():
+    fitted = example("at_chance", contenders=["snn", "cnn"], longer=False, remedy="add images")
+    made = answered(duel(0.1, 0.1, caveats=[fitted]))
+    assert settling(made) == [
+        (
+            "",
+            "",
+            "Add images: accuracy on training images is high, so longer training does not help.",
+        )
+    ]
 
 
 def test_the_rival_is_the_best_of_the_other_kind():

@@ -118,7 +118,8 @@ def test_the_gravest_comes_first():
         (example("validation_copies", count=1), "1 duplicate. Remove it"),
         (example("validation_copies", count=2), "2 duplicates. Remove them"),
         (example("at_chance", chance=None), "score as well. "),
-        (example("at_chance", contenders=["a", "b", "c"]), "a, b and c: "),
+        (example("at_chance", contenders=["a", "b", "c"]), "Not learned: a, b and c. "),
+        (example("at_chance", chance=0.5, balanced=True), "prediction: 50.0 % balanced accuracy)."),
         (example("same_shapes", pairs=[["a", "b"], ["c", "d"]]), ": a and b; c and d. "),
         (example("still_rising", gains={"a": 0.012, "b": 0.02}), "a by 1.20 points and b by 2.00"),
         (

@@ -18,7 +18,8 @@ from spikeduel.results.run_findings import (
     tuning_limits,
 )
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import has_converged
+from spikeduel.results.trials import Epoch, has_converged
+from spikeduel.results.words.verdict import conclusion
 from spikeduel.settings.recipes import baseline, chip, strong
 
 EXPERIMENT = baseline(seeds=3)
@@ -36,12 +37,14 @@ def caveats(trials=(), experiment=EXPERIMENT, **about):
     return [caveat for caveat in every if caveat.id != "untuned"]
 
 
-def at_chance(contenders, stopped_early, chance=0.2, remedy=None):
+def at_chance(contenders, stopped_early, chance=0.2, remedy=None, balanced=False):
     return finding(
         "at_chance",
         contenders=contenders,
         chance=chance,
+        balanced=balanced,
         stopped_early=stopped_early,
+        longer=not stopped_early and remedy != "add images",
         remedy=remedy,
     )
 
@@ -90,7 +93,7 @@ BELOW_NEIGHBOUR = finding(
         ),
         (
             {"shared_groups": 0.01, "split": "official"},
-            [finding("leakage", shared=0.01, official=True, remedy=None)],
+            [finding("leakage", shared=0.01, official=True, remedy="divide the data anew")],
         ),
         ({"shared_groups": 0.0012, "split": "official"}, []),
         ({"folds": FIVE_FOLDS}, [finding("in_folds", folds=5)]),
@@ -247,6 +250,12 @@ def test_who_learned_nothing_in_minutes_is_to_have_more_of_them():
     assert with_id(told, "at_chance")[0].remedy == "--minutes 6"
 
 
+def epoch(accuracy, loss, train_accuracy=0.5):
+    return Epoch(
+        train_loss=1.0, train_accuracy=train_accuracy, val_loss=loss, val_accuracy=accuracy
+    )
+
+
 def answered(confusion):
     supports = [sum(row) for row in confusion]
     right = sum(row[k] for k, row in enumerate(confusion))
@@ -285,7 +294,7 @@ def test_pretrained_weights_and_their_lack_are_said():
         ([answered([[960, 30], [0, 10]])], []),
         (
             [answered([[280, 19], [0, 1]])],
-            [at_chance(["snn"], chance=299 / 300, stopped_early=True)],
+            [at_chance(["snn"], chance=0.5, stopped_early=True, balanced=True)],
         ),
         # All trainings judge together: 0.27 of 100 images is within two standard errors (8 points)
         # of 20 %; 0.29 of 500 (3.6 points) is not.
@@ -315,6 +324,30 @@ def test_pretrained_weights_and_their_lack_are_said():
             [fold(0.2, None, stopped="limit", converged=True)],
             [at_chance(["snn"], stopped_early=False, remedy="--epochs 16")],
         ),
+        # It knows its training images: longer training does not help.
+        (
+            [fold(0.2, None, stopped="limit", history=[epoch(0.2, 1.6, train_accuracy=0.95)])],
+            [at_chance(["snn"], stopped_early=False, remedy="add images")],
+        ),
+        # A constant prediction is right as often.
+        (
+            [
+                structs.replace(
+                    answered([[95, 0], [5, 0]]),
+                    stopped="limit",
+                    history=[epoch(0.95, 0.2, train_accuracy=0.95)],
+                )
+            ],
+            [
+                at_chance(
+                    ["snn"],
+                    stopped_early=False,
+                    remedy="--epochs 16",
+                    chance=0.5,
+                    balanced=True,
+                )
+            ],
+        ),
     ],
 )
 def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, expected):
@@ -339,20 +372,29 @@ def test_a_control_that_learned_nothing_is_named():
 
 
 @pytest.mark.parametrize(
-    ("accuracies", "converged"),
+    ("accuracies", "losses", "converged"),
     [
-        ([0.5, 0.6, 0.7], False),
-        ([0.5, 0.6, 0.7, 0.8], False),
-        ([0.5, 0.6, 0.7, 0.705], True),
-        ([0.7, 0.6, 0.5, 0.6], True),
+        ([0.5, 0.6, 0.7], [0.9] * 3, False),
+        ([0.5, 0.6, 0.7, 0.8], [0.9] * 4, False),
+        ([0.5, 0.6, 0.7, 0.705], [0.9] * 4, True),
+        ([0.7, 0.6, 0.5, 0.6], [0.9] * 4, True),
         # Two of eight epochs are the last quarter.
-        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7], False),
-        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.7, 0.7], True),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7], [0.9] * 8, False),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 0.7, 0.7], [0.9] * 8, True),
+        # On few images accuracy stands still by chance; the loss says that it learns.
+        ([0.7, 0.7, 0.7, 0.7], [0.9, 0.8, 0.7, 0.6], False),
+        ([0.7, 0.7, 0.7, 0.7], [0.9, 0.8, 0.7, 0.66], True),
+        ([0.7, 0.7, 0.7, 0.7], [0.9, 0.7, 0.9, 1.2], True),
+        # Equal probabilities of three classes have a loss of 1.0986.
+        ([0.33, 0.33, 0.33, 0.33], [1.2, 1.11, 1.1, 1.1], False),
     ],
     ids=str,
 )
-def test_who_has_converged_gained_less_than_a_point_in_the_last_quarter(accuracies, converged):
-    assert has_converged(accuracies) is converged
+def test_a_training_has_converged_at_a_plateau_that_is_better_than_chance(
+    accuracies, losses, converged
+):
+    history = [epoch(*both) for both in zip(accuracies, losses, strict=True)]
+    assert has_converged(history, 3) is converged
 
 
 LONGER = finding("longer_training", contender="snn", other="cnn", times=2.0, by_time=False)
@@ -379,7 +421,7 @@ def test_a_lead_after_longer_training_is_not_shown(snn, cnn, expected):
     ]
     better = pair(0.1, conclusion=Conclusion.A_BETTER)
     run = RunContext(EXPERIMENT, dataset(), trials, [better])
-    (concluded,) = run.equally_trained()
+    (concluded,) = run.reserved()
     found = [caveat for caveat in find_caveats(run) if caveat.id == "longer_training"]
     assert found == ([expected] if expected else [])
     if expected:
@@ -388,6 +430,30 @@ def test_a_lead_after_longer_training_is_not_shown(snn, cnn, expected):
         assert decide(results(trials, [concluded], caveats=found)).reason == "longer_training"
     else:
         assert concluded == better
+
+
+def test_no_pair_with_a_contender_at_chance_is_concluded():
+    trials = [trial("snn", 0.1), trial("cnn", 0.9)]
+    worse = pair(-0.8, conclusion=Conclusion.B_BETTER, seeds=6)
+    run = RunContext(EXPERIMENT, dataset(), trials, [worse])
+    (concluded,) = run.reserved()
+    assert concluded.conclusion is Conclusion.INCONCLUSIVE
+    assert concluded.reservation is Reservation.AT_CHANCE
+    assert conclusion(concluded, "snn", "cnn") == (
+        "inconclusive: one of the two has not learned: in random order, its predictions score as "
+        "well"
+    )
+    # More seeds would settle nothing.
+    assert replace(run, pairs=[concluded]).inconclusive == []
+
+
+def test_training_longer_is_suggested_once_for_a_contender_at_chance():
+    at_chance, learned = (
+        trial(name, accuracy, stopped="limit", converged=False)
+        for name, accuracy in (("snn", 0.1), ("cnn", 0.9))
+    )
+    found = with_id(caveats_of(EXPERIMENT, dataset(), [at_chance, learned]), "epoch_limit")
+    assert found == [finding("epoch_limit", contenders=["cnn"])]
 
 
 def test_minutes_are_compared_by_seconds():

@@ -70,7 +70,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         *(results.experiment, results.dataset, trials, compare_pairs(done, answers, margin)),
         *(results.tuning, results.not_converted, results.budget),
     )
-    run = replace(run, pairs=run.equally_trained())
+    run = replace(run, pairs=run.reserved())
     # A family brings a control of its own.
     asked = [] if results.experiment.frontier and not results.experiment.controls else done
     controlled = [compare_with_controls(name, trials, answers, margin) for name in asked]
@@ -89,9 +89,9 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
 def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
     """Return `trial` with all that follows from its history and predictions."""
     if trial.converted_from is None:
-        validated = [epoch.val_accuracy for epoch in trial.history[trial.relu_epochs :]]
+        with_spikes = trial.history[trial.relu_epochs :]
         ended = trial.stopped in ("early", "limit")
-        converged = trial.stopped == "early" or has_converged(validated)
+        converged = trial.stopped == "early" or has_converged(with_spikes, len(answers.names))
         trial = structs.replace(trial, converged=converged if ended else None)
     if trial.best_epoch is not None:
         trial = structs.replace(trial, validation=trial.history[trial.best_epoch].validation)
@@ -116,9 +116,10 @@ def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
         tested_after = optimism_of(right, test.n, trial.best_epoch)
     if robustness:
         robustness = summarised(test.accuracy, robustness.corruptions, robustness.images)
-    return structs.replace(
+    trial = structs.replace(
         trial, test=test, controls=controls, optimism=tested_after, robustness=robustness
     )
+    return structs.replace(trial, converged=trial.converged and not no_better_than_chance([trial]))
 
 
 def rows_of(trial: Trial, dataset: Dataset) -> slice:
@@ -315,7 +316,7 @@ def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
         for trial in trials
         if INT8 in trial.missing_controls
     }
-    pairs = replace(run, pairs=pairs).equally_trained()
+    pairs = replace(run, pairs=pairs).reserved()
     made = EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
     return made if rows or left_out else None
 

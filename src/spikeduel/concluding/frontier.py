@@ -22,6 +22,7 @@ from spikeduel.counting.operations import Operations
 from spikeduel.energy import accounting
 from spikeduel.energy.accounting import bounds
 from spikeduel.results import means
+from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
 from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Accounting, Family, Range, Side
 from spikeduel.results.frontier import (
@@ -114,8 +115,12 @@ class Network:
 def frontier(
     trials: Sequence[Trial], answers: Answers, definitions: Sequence[Accounting]
 ) -> Frontier | None:
-    """Compare every spiking family with every other one; None without networks of common seeds."""
-    done = [trial for trial in trials if trial.test]
+    """Compare every spiking family with every other one; None without networks of common seeds.
+    Contenders and networks at chance are left out.
+    """
+    tested = grouped((trial.contender, trial) for trial in trials if trial.test)
+    learned = {name for name, of_name in tested.items() if not no_better_than_chance(of_name)}
+    done = [trial for trial in trials if trial.test and trial.contender in learned]
     names = dict.fromkeys(
         trial.contender for trial in done if any(one.member for one in trial.controls.values())
     )
@@ -194,11 +199,12 @@ def _family(
 
 
 def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
-    """Return the counted members that all trials have, by name."""
+    """Return the counted members that all trials have and that have learned, by name."""
+    at_chance = unlearned_controls(trials, members=True)
     by_name = {
         name: [trial.controls[name] for trial in trials if name in trial.controls]
         for name, result in trials[0].controls.items()
-        if result.member
+        if result.member and name not in at_chance
     }
     return {
         name: results
@@ -210,7 +216,10 @@ def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
     gaps = [gap for trial in trials for gap in trial.missing_controls.values()]
-    return {gap.title: gap.reason for gap in gaps if gap.member}
+    at_chance = unlearned_controls(trials, members=True).values()
+    return {gap.title: gap.reason for gap in gaps if gap.member} | dict.fromkeys(
+        at_chance, "it has not learned."
+    )
 
 
 def _costs(

@@ -335,9 +335,15 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
 
 
 def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAccountings | None:
-    """Compare all spiking networks of a run with all others; None without a pair."""
+    """Compare all spiking networks of a run with all others; None without a pair. Contenders at
+    chance are left out.
+    """
     definitions, trials = all_accountings(more), finished(results)
-    networks = _counted(results)
+    networks = {
+        name: operations
+        for name, operations in _counted(results).items()
+        if name not in results.unlearned
+    }
     spiking = {name: trials[name][0].spiking for name in networks}
     pairs = []
     for name in (name for name in networks if spiking[name]):

@@ -24,12 +24,13 @@ from spikeduel.reporting.charts import (
     Rule,
     rows_of,
 )
-from spikeduel.results.accuracy import share_of_most_frequent
+from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.columns import robustness_of, scaled
 from spikeduel.results.run import Pair, Results
-from spikeduel.results.significance import Conclusion
+from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.results.trials import Calibrated, Calibration, Robustness, Trial
 from spikeduel.results.tuned import TuningRecord
+from spikeduel.results.words.numbers import named
 from spikeduel.results.words.verdict import reserved
 
 CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: RIGHT, Conclusion.INCONCLUSIVE: QUIET}
@@ -68,11 +69,16 @@ def pair_differences(pairs: Sequence[Pair]) -> Chart:
         )
         colour = CONCLUSION_COLOURS.get(pair.conclusion, INK)
         rows.append((Name(name, concluded, colour), {**row, "p": pair.p_value}))
-    return intervals("differences", rows, min(pair.margin for pair in pairs))
+    margin, measure = min(pair.margin for pair in pairs), pairs[0].measure
+    return intervals("differences", rows, margin, measure=measure)
 
 
 def intervals(
-    chart: str, rows: Sequence[tuple[Name, Row]], margin: float, reach: float = float("inf")
+    chart: str,
+    rows: Sequence[tuple[Name, Row]],
+    margin: float,
+    reach: float = float("inf"),
+    measure: Measure = "accuracy",
 ) -> Chart:
     """Return a chart of rows of `with_intervals`, with the margin shaded, up to `reach` (a
     fraction).
@@ -88,7 +94,7 @@ def intervals(
         abs(float(row.get(column) or 0)) for _, row in rows for column in (_DIFFERENCE, *_CI95)
     ]
     farthest = 1.08 * min(100 * reach, max(100 * margin, *bounds))
-    title = "accuracy difference, points"
+    title = f"{named(measure)} difference, points"
     x = Axis(_DIFFERENCE, title, ticks="signed", low=-farthest, high=farthest)
     lines = [Key("95 % interval", "line", _THIN), Key("90 % interval", "line", _THICK)]
     return _beside_margin(chart, x, marks, [name for name, _ in rows], margin, lines)
@@ -117,7 +123,8 @@ def controls(results: Results) -> Chart:
     controlled, every = results.comparison.controls, charts.contender_colours(results.trials)
     colours = {control.contender: every[control.contender] for control in controlled}
     titles = list(dict.fromkeys(row.title for control in controlled for row in control.rows))
-    x, marks = Axis("change, points", "change in accuracy, points", ticks="signed"), []
+    title = f"change in {named(results.measure)}, points"
+    x, marks = Axis("change, points", title, ticks="signed"), []
     for number, control in enumerate(controlled):
         colour = colours[control.contender]
         for row in control.rows:
@@ -327,7 +334,7 @@ def robustness(results: Results) -> Chart:
     measured, colours = robustness_of(results), charts.contender_colours(results.trials)
     rules = []
     if tested := [trial for trial in results.trials if trial.test]:
-        share = 100 * share_of_most_frequent(tested)
+        share = 100 * constant_accuracy(tested)
         row: Row = {"contender": "the most frequent class alone", ACCURACY: share}
         rules = [Rule(share, "y", look=Look(width=0.9, dashes=(1.5, 1.5)), row=row)]
     panels = []

@@ -66,6 +66,10 @@ _SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
 _STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
+_TITLES: dict[Measure, str] = {
+    "accuracy": "test accuracy, %",
+    "balanced_accuracy": "balanced accuracy, %",
+}
 _COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
 _RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
@@ -194,7 +198,7 @@ def at_a_glance(results: Results) -> Chart | None:
         if (trials := results.of(name))  # a contender whose scores failed has costs alone
     ]
     colours = charts.contender_colours(results.trials)
-    y = "test accuracy, %" if results.measure == "accuracy" else "balanced accuracy, %"
+    y = _TITLES[results.measure]
     return Chart("answer", [_panel(shown, axis, colours, y=y)]) if shown else None
 
 
@@ -394,7 +398,7 @@ def break_even(
     return Chart(f"break-even-{charts.file_name(name)}", panels, keys, abreast=3)
 
 
-def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
+def frontier(found: Frontier, colours: dict[str, str], measure: Measure = "accuracy") -> Chart:
     """Return accuracy against the cost of the networks of families, a panel for each family of
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
@@ -415,7 +419,7 @@ def frontier(found: Frontier, colours: dict[str, str]) -> Chart:
             shaped = look if members[0].spiking else replace(look, shape="square")
             marks += _curve(rows, shaped, stored=family == "size")
         x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
-        y = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=below_best)
+        y = Axis(ACCURACY, _TITLES[measure], least=charts.LEAST_RANGE, most=below_best)
         title = FAMILY_TITLES[family] if others else title
         panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
     keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})

@@ -222,7 +222,7 @@ def _charts(page: Page) -> Iterator[Chart | None]:
         for accounted in cost_words.shown(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)
     if results.comparison.frontier:
-        yield costs.frontier(results.comparison.frontier, colours)
+        yield costs.frontier(results.comparison.frontier, colours, results.measure)
     if results.comparison.controls:
         yield accuracies.controls(results)
     # A single epoch is no curve.

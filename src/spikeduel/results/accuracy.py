@@ -122,9 +122,11 @@ def _confusion(truth: np.ndarray, predicted: np.ndarray, num: int) -> list[list[
     return np.stack([*np.divmod(cells, num), images], 1).tolist()
 
 
-def share_of_most_frequent(trials: Sequence[Trial]) -> float:
-    """Return the share of the test images' most frequent class: a constant answer's accuracy."""
+def constant_accuracy(trials: Sequence[Trial], measure: Measure = "accuracy") -> float:
+    """Return the score of predicting the most frequent class of the test images for each image."""
     images = images_by_class(trials)
+    if measure == "balanced_accuracy":
+        return 1 / int(np.count_nonzero(images))
     return float(images.max() / images.sum())
 
 

@@ -53,6 +53,13 @@ MOST_UNSURE = 3
 """Times the tolerance that the upper end of a level contender's deficit may reach."""
 NOTICEABLE = 1.1
 """Ratio of times or bytes below which nobody leads: measurements of one thing differ as much."""
+DECIDING: dict[Reason, str] = {
+    "nothing_learned": "at_chance",
+    "alone": "at_chance",
+    "too_few_images": "more_images",
+    "longer_training": "longer_training",
+}
+"""Caveat that is the reason of an answer."""
 SHORTEST_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
@@ -78,7 +85,7 @@ def decide(results: Results, on_device: Joules | None = None) -> Answer:
     costs = leads.get(decided_by, Lead(quantity=decided_by))
     answer = _taken(results, accuracies, costs)
     if take := answer.take:
-        others = [name for name in accuracies if name != take]
+        others = [name for name in accuracies if name not in (take, *results.unlearned)]
         others = [name for name in others if name in running(results, costs)] or others
         rival = _rival(take, others, accuracies, results)
         pair = results.comparison.pair(take, rival) if rival else None
@@ -97,23 +104,23 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         return Answer(take=None, reason="leakage")
     if not results.common_seeds:
         return Answer(take=None, reason="no_common_seed")
-    unlearned = {
-        name
-        for finding in with_id(results.comparison.caveats, "at_chance")
-        for name in finding.values["contenders"]
-    }
-    learned = {name: share for name, share in accuracies.items() if name not in unlearned}
+    at_chance = results.unlearned
+    learned = {name: share for name, share in accuracies.items() if name not in at_chance}
     if not learned:
         return Answer(take=None, reason="nothing_learned")
+    if len(learned) == 1:
+        (only,) = learned
+        beside = (results.comparison.pair(only, name) for name in at_chance)
+        close = next((pair for pair in beside if pair and not pair.excludes_zero), None)
+        if close and too_few(results):
+            return Answer(take=None, reason="too_few_images", pair=close)
     experiment = results.experiment
-    rivals = [name for name in accuracies if name in running(results, costs)]
-    learned = {name: share for name, share in learned.items() if name in rivals}
-    if not learned:
+    rivals = [name for name in learned if name in running(results, costs)]
+    if not rivals:
         return Answer(take=None, reason="none_runs")
-    if len(accuracies) == 1:
-        return Answer(take=rivals[0], reason="alone")
     if len(rivals) == 1:
-        return Answer(take=rivals[0], reason="runs_alone")
+        return Answer(take=rivals[0], reason="alone" if len(learned) == 1 else "runs_alone")
+    learned = {name: learned[name] for name in rivals}
     # Of equals, the first is taken.
     costliest = {name: value.high for name, value in costs.values.items()}
     take = choose(
@@ -278,6 +285,9 @@ def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lea
         ranked = [name for name in lead.values if name in running(results, lead)]
     if len(ranked) < 2 or (quantity == "accuracy" and not results.common_seeds):
         return lead
+    ranked = [name for name in ranked if name not in results.unlearned]
+    if len(ranked) < 2:
+        return structs.replace(lead, evidence="not learned")
     sign, means = -1 if quantity == "accuracy" else 1, lead.values
     best, *_ = ranked = sorted(ranked, key=lambda name: sign * means[name].low)
     over = _of_other_kind(best, ranked[1:], results)[0]
@@ -294,7 +304,7 @@ def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lea
     apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
     # JSON has no infinity: a lead over nothing has no number.
     by = means[over].low / means[best].low if means[best].low else None
-    evidence: Evidence = "shown" if apart and not disturbed else "not shown"
+    evidence = "shown" if apart and not disturbed else "not shown"
     return structs.replace(lead, by=by, evidence=evidence)
 
 
@@ -396,17 +406,23 @@ def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | No
 
 
 def _steps(results: Results, reason: Reason) -> list[Step]:
-    """Return the steps that would settle the answer: for the caveat that is its `reason` first."""
+    """Return the steps that would settle the answer: for the caveats that decided it first."""
+
+    def decides(caveat: Finding) -> bool:
+        return caveat.id == DECIDING.get(reason) or (reason == "leakage" and is_leak(caveat))
+
     steps: dict[str, Step] = {}
-    for objection in sorted(results.comparison.caveats, key=lambda caveat: caveat.id != reason):
+    for objection in sorted(results.comparison.caveats, key=lambda caveat: not decides(caveat)):
         options = (objection.remedy or "").split()
         minutes = _minutes(options, results)
         wants_images = objection.id == "more_images" and minutes is None
-        if wants_images or (minutes is not None and objection.subject != "audit"):
+        is_training = minutes is not None and objection.subject != "audit"
+        if decides(objection) or wants_images or is_training:
             step = Step(
                 options=options if minutes is not None else [], minutes=minutes, answers=objection
             )
-            steps.setdefault(step.options[0] if step.options else "", step)
+            key = step.options[0] if step.options else objection.remedy or objection.id
+            steps.setdefault(key, step)
     return list(steps.values())[:MOST_STEPS]
 
 

@@ -232,8 +232,9 @@ TRAINING: list[Column[ContenderRow]] = [
             [trial.converged for trial in row.trials if trial.converged is not None] or None
         ),
         lambda converged: f"{sum(converged)} of {len(converged)}",
-        "Trainings in which validation accuracy rose by less than a point in the last quarter of "
-        "the epochs (at least four), or which the stopping rule ended, of all that were finished.",
+        "Trainings that reached a plateau better than chance, of all that were finished. In the "
+        "last quarter of the epochs (at least four), validation accuracy rose by less than a point "
+        "and validation loss fell by less than 0.05, or the stopping rule ended training.",
         is_text=True,
         unknown="–",
     ),

@@ -12,7 +12,7 @@ from spikeduel.results.accuracy import ContenderOptimism, common_seeds, measures
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import EnergyAccountings, Family, Range
-from spikeduel.results.findings import Finding
+from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.frontier import Frontier
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
@@ -157,6 +157,7 @@ Evidence = Literal[
     "overlap",
     "equivalent",
     "the same",
+    "not learned",
     "not measured",
 ]
 """Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
@@ -164,7 +165,7 @@ than measurements differ; of energy: by all accountings. "these models": of thes
 networks alone. "with memory": by all accountings of the memory of both, not by all others. "one
 accounting": by that of the device asked for, at both ends of its prices.
 "overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less
-than measurements differ.
+than measurements differ. "not learned": fewer than two contenders have.
 """
 
 
@@ -354,6 +355,12 @@ class Results(Frozen):
     @property
     def answer(self) -> Answer:
         return self.comparison.answer
+
+    @property
+    def unlearned(self) -> list[str]:
+        """Contenders at chance: they lead in nothing and are compared with none."""
+        at_chance = with_id(self.comparison.caveats, "at_chance")
+        return [name for finding in at_chance for name in finding.values["contenders"]]
 
     @property
     def contenders(self) -> list[str]:

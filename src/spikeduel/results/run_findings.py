@@ -8,12 +8,12 @@ from functools import cached_property
 
 from spikeduel.results import power
 from spikeduel.results.accuracy import (
+    constant_accuracy,
     effective_images,
     images_by_class,
     measures,
     no_better_than_chance,
     of_seeds,
-    share_of_most_frequent,
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
@@ -40,6 +40,10 @@ FEW_GROUPS = 10
 """Tested groups below which a trait of one can pass for a trait of a contender."""
 MUCH_LONGER = 4
 """Times as long that contenders are to train that have learned nothing."""
+NO_ERRORS = 0.1
+"""Share of a constant prediction's errors. A contender at chance that has fewer on training images
+does not learn more from longer training.
+"""
 STILL_RISING = 0.005
 """Gain in the expected best, from half the trials to all, that is worth naming."""
 
@@ -76,11 +80,18 @@ class RunContext:
         leader, other = (self.tested.get(name, []) for name in (pair.led.a, pair.led.b))
         return times_as_long(leader, other, has_equal_time(self.budget))
 
-    def equally_trained(self) -> list[Pair]:
-        """Return the pairs, none with a better contender whose training was longer."""
+    def reserved(self) -> list[Pair]:
+        """Return the pairs, without a better one if one is at chance or the better one trained
+        longer.
+        """
+        at_chance = {*self.always_at_chance}
         return [
-            pair.withheld(Reservation.LONGER_TRAINING)
-            if pair.conclusion.better and not pair.negligible and self.times_as_long(pair)
+            pair
+            if not pair.conclusion.better
+            else pair.withheld(Reservation.AT_CHANCE)
+            if {pair.a, pair.b} & at_chance
+            else pair.withheld(Reservation.LONGER_TRAINING)
+            if not pair.negligible and self.times_as_long(pair)
             else pair
             for pair in self.pairs
         ]
@@ -112,7 +123,7 @@ class RunContext:
             for pair in self.pairs
             if pair.seeds > 1
             and pair.conclusion is Conclusion.INCONCLUSIVE
-            and pair.reservation is not Reservation.LONGER_TRAINING
+            and pair.reservation not in (Reservation.LONGER_TRAINING, Reservation.AT_CHANCE)
         ]
 
     @property
@@ -150,7 +161,7 @@ def tuning_limits(tuning: TuningRecord) -> list[Finding]:
 def leakage(run: RunContext) -> Iterator[Values]:
     if run.dataset.leaks:
         official = run.dataset.split == "official"
-        remedy = None if official else "--split default"
+        remedy = "divide the data anew" if official else "--split default"
         yield {"shared": run.dataset.shared_groups, "official": official, "remedy": remedy}
 
 
@@ -302,12 +313,18 @@ def wide_margin(run: RunContext) -> Iterator[Values]:
 def at_chance(run: RunContext) -> Iterator[Values]:
     if contenders := run.always_at_chance:
         trials = [trial for name in contenders for trial in run.tested[name]]
-        stopped_early = all(trial.stopped == "early" for trial in trials)
+        last = [trial.history[-1].train_accuracy or 0.0 for trial in trials if trial.history]
+        errors = 1 - constant_accuracy(trials)
+        fitted = bool(last) and 1 - statistics.fmean(last) < NO_ERRORS * errors
+        stopped_early = not fitted and all(trial.stopped == "early" for trial in trials)
+        longer, measure = not (fitted or stopped_early), measures(run.trials)[0]
         yield {
             "contenders": contenders,
-            "chance": share_of_most_frequent(trials),
+            "chance": constant_accuracy(trials, measure),
+            "balanced": measure == "balanced_accuracy",
             "stopped_early": stopped_early,
-            "remedy": None if stopped_early else run.longer_training,
+            "longer": longer,
+            "remedy": run.longer_training if longer else "add images" if fitted else None,
         }
 
 
@@ -450,8 +467,10 @@ def not_converted(run: RunContext) -> Iterator[Values]:
 
 @finds("epoch_limit")
 def epoch_limit(run: RunContext) -> Iterator[Values]:
-    if improving := [trial for trial in run.trials if trial.converged is False]:
-        yield {"contenders": sorted({trial.contender for trial in improving})}
+    unfinished = {trial.contender for trial in run.trials if trial.converged is False}
+    # `at_chance` says whether more training helps those.
+    if improving := sorted(unfinished - {*run.always_at_chance}):
+        yield {"contenders": improving}
 
 
 @finds("busy_machine")

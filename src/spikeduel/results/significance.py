@@ -77,6 +77,7 @@ class Reservation(StrEnum):
     FAILED_TRAININGS = "failed_trainings"
     CONTROL_AT_CHANCE = "control_at_chance"
     LONGER_TRAINING = "longer_training"
+    AT_CHANCE = "at_chance"
 
 
 class Difference(Frozen):

@@ -460,8 +460,8 @@ class Trial(Frozen):
     Epochs count from 0. `threads`: of training, which change how sums are rounded. `model`: path in
     the run's folder. `relu_epochs`: first `epochs` of a spiking contender with ReLU for its
     neurons; `halved_epochs`: the next ones, with half of the time steps; `converged`: as
-    `has_converged` says; `pretrained`: foreign weights it starts from. A converted contender has
-    the `epochs` and `epoch_seconds` of its source.
+    `has_converged` says, and the predictions are better than chance; `pretrained`: foreign weights
+    it starts from. A converted contender has the `epochs` and `epoch_seconds` of its source.
     """
 
     contender: str
@@ -526,16 +526,24 @@ LAST_EPOCHS = 0.25
 """Share of the epochs: validation accuracy that rises in these last ones asks for more."""
 STILL_RISING = 0.01
 """Rise of the highest validation accuracy within the last epochs that is worth naming."""
+STILL_FALLING = 0.05
+"""Fall of the lowest validation loss within the last epochs that is worth naming."""
 
 
-def has_converged(accuracies: Sequence[float]) -> bool:
-    """Return True if the highest of the validation `accuracies`, one an epoch, rose by less than a
-    point in the last quarter of the epochs; False with fewer than four epochs.
+def has_converged(history: Sequence[Epoch], num_classes: int) -> bool:
+    """Return True if validation reached a plateau that is better than chance: in the last quarter
+    of the epochs the highest accuracy rose by less than a point and the lowest loss fell by less
+    than 0.05, and that loss is below the loss of equal probabilities. False with fewer than four
+    epochs.
     """
-    last = math.ceil(LAST_EPOCHS * len(accuracies))
-    if len(accuracies) < 1 / LAST_EPOCHS:
+    last = math.ceil(LAST_EPOCHS * len(history))
+    if len(history) < 1 / LAST_EPOCHS:
         return False
-    return max(accuracies[-last:]) - max(accuracies[:-last]) < STILL_RISING
+    accuracies = [epoch.val_accuracy for epoch in history]
+    losses = [epoch.val_loss for epoch in history]
+    rise = max(accuracies[-last:]) - max(accuracies[:-last])
+    fall = min(losses[:-last]) - min(losses[-last:])
+    return rise < STILL_RISING and fall < STILL_FALLING and min(losses) < math.log(num_classes)
 
 
 LONGER = 1.1

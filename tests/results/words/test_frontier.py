@@ -18,6 +18,7 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.trials import EarlyAnswers, InTime
 from spikeduel.results.words.frontier import (
+    FRONTIER,
     RATIOS,
     at_equal_accuracy,
     early_exits,
@@ -25,6 +26,7 @@ from spikeduel.results.words.frontier import (
     frontier,
     label,
     loss_of_exits,
+    of_measure,
     titles,
 )
 from spikeduel.settings.recipes import baseline
@@ -170,6 +172,17 @@ def test_a_sentence_has_the_range_of_each_cost_and_its_label():
         "less; operations or bits 3, more; bytes of weights 6, more. Cheapest of those that reach "
         "it, by most costs: lif (4 bits) and relu (half the channels)."
     )
+
+
+def test_balanced_accuracy_is_named():
+    at = [EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])]
+    pair = FrontierPair(spiking="lif", other="relu", at=at)
+    assert at_equal_accuracy(pair, "balanced_accuracy").startswith(
+        "At 90.0 % balanced accuracy, lif"
+    )
+    for columns, title in ((FRONTIER, "balanced accuracy %"), (RATIOS, "at balanced accuracy %")):
+        assert title in [one.title for one in of_measure(columns, "balanced_accuracy")]
+        assert of_measure(columns, "accuracy") == columns
 
 
 def test_a_family_that_begins_above_is_told_where_it_begins():

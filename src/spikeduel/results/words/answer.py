@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
+from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.answer import NOTICEABLE, cheaper, running, timed_elsewhere, was_busy
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
-from spikeduel.results.findings import sentence, with_id
+from spikeduel.results.findings import ADVICE, Finding, sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Pair, Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.results.words import verdict
@@ -25,15 +26,14 @@ RULE = (
     "export --to c cannot write is not taken. With --for loihi, it is energy by the published "
     "prices of that chip, and a network that does not spike is not taken. In energy, somebody "
     "leads where all accountings that count the memory of both agree. --tolerance sets the "
-    "tolerance. If "
-    "several would be taken in place of the most accurate, the most accurate of these is compared "
-    "with the others of them, and so on. Between exactly equal accuracies the lower cost decides, "
-    "however little lower; else times of a busy machine decide nothing. There is no recommendation "
-    "if test images leak into training, if no seed was finished by every contender, if the more "
-    "accurate contender was trained longer, or if no difference between the kinds is significant "
-    "and the test images are too few to show one of five points: fewer than 117, or more if the "
-    "networks often disagree. A 90 % interval of the difference within a given --tolerance is "
-    "enough."
+    "tolerance. If several would be taken in place of the most accurate, the most accurate of these"
+    " is compared with the others of them, and so on. Between exactly equal accuracies the lower "
+    "cost decides, however little lower; else times of a busy machine decide nothing. There is no "
+    "recommendation if test images leak into training, if no seed was finished by every contender, "
+    "if the more accurate contender was trained longer, or if no difference between the kinds is "
+    "significant and the test images are too few to show one of five points: fewer than 117, or "
+    "more if the networks often disagree. A 90 % interval of the difference within a given "
+    "--tolerance is enough."
 )
 TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
@@ -75,7 +75,6 @@ _WHY_NOT: dict[Reason, str] = {
     "leakage": "test images, or copies of them, are in the training data, so these scores measure "
     "memory",
     "longer_training": "the more accurate network was trained longer, so its lead does not count",
-    "nothing_learned": "no contender is shown to have learned anything",
     "no_common_seed": "no seed was finished by every contender, and accuracies of different seeds "
     "cannot be compared",
     "not_finished": "no contender finished a seed",
@@ -149,15 +148,38 @@ def headline(results: Results) -> str:
 
 
 def sentences(results: Results) -> list[str]:
-    """Return the recommended network, the reason that decides, and what is uncertain; or why there
-    is no recommendation.
+    """Return which contenders have not learned; the recommended network, the reason that decides,
+    and what is uncertain; or why there is no recommendation.
     """
+    at_chance = _at_chance(results)
+    if results.answer.reason == "nothing_learned":
+        return [f"No recommendation{_asked(results.experiment)}: {at_chance}"]
+    return list(filter(None, [at_chance, *_recommendation(results)]))
+
+
+def _at_chance(results: Results) -> str:
+    """Return the contenders that have not learned, with their scores and that of chance; "" if
+    none.
+    """
+    if not (names := results.unlearned):
+        return ""
+    chance = constant_accuracy([trial for trial in results.trials if trial.test], results.measure)
+    shares = [results.answer.lead("accuracy").values[name].low for name in names]
+    have = "have" if len(names) > 1 else "has"
+    what = "not learned" if max(shares) <= chance else "not become significantly better than chance"
+    label = "" if results.measure == "accuracy" else f" {named(results.measure)}"
+    scores = f"{listed([*map(per_cent, shares)])}{label}"
+    return f"{listed(names)} {have} {what}: {scores}, chance {per_cent(chance)}."
+
+
+def _recommendation(results: Results) -> list[str]:
     answer = results.answer
     if answer.take is None:
         return [f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."]
     take = _with_kind(results, answer.take)
     if answer.rival is None:
-        return [f"Only {take} finished a seed: there is nothing to compare it with."]
+        did = "has learned" if results.unlearned else "finished a seed"
+        return [f"Only {take} {did}: there is nothing to compare it with."]
     told = [f"Recommended: {take} rather than {_with_kind(results, answer.rival)}."]
     reasons = [_accuracy(answer, results), _cost(answer, results)]
     if answer.reason == "runs_alone":
@@ -170,7 +192,7 @@ def sentences(results: Results) -> list[str]:
         other = f"But {other[0].lower()}{other[1:]}"
     unbalanced = map(sentence, with_id(results.comparison.caveats, "unbalanced"))
     told += [deciding, other, *unbalanced, _level(answer, results), _untrained(answer, results)]
-    return list(filter(None, [*told, _distance(results)]))
+    return [*told, _distance(results)]
 
 
 def _distance(results: Results) -> str:
@@ -200,6 +222,8 @@ def _why_not(answer: Answer, results: Results) -> str:
         return _WHY_NOT[answer.reason]
     tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
     apart = points(abs(pair.difference))
+    if pair.measure != "accuracy":
+        apart += f" of {named(pair.measure)}"
     return f"{tested} are too few to tell {pair.led.a} from {pair.led.b}, {apart} apart"
 
 
@@ -400,13 +424,17 @@ def energy(results: Results, briefly: bool = False) -> str:
     return f"Energy by published accountings: {said}." if said else ""
 
 
+def _advice(caveat: Finding) -> str:
+    return ADVICE.get(caveat.remedy or "") or sentence(caveat)
+
+
 def settling(results: Results) -> list[tuple[str, str, str]]:
     return [
         (
             " ".join(step.options),
             "" if step.minutes is None else f"{duration(60 * step.minutes)} of training",
             _SETTLES.get(step.answers.id)
-            or (_SETTLES[step.options[0]] if step.options else sentence(step.answers)),
+            or (_SETTLES[step.options[0]] if step.options else _advice(step.answers)),
         )
         for step in results.answer.steps
     ]

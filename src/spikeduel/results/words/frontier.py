@@ -2,8 +2,9 @@
 
 import statistics
 from collections import Counter
+from dataclasses import replace
 
-from spikeduel.results.columns import Column, tenths, thousands
+from spikeduel.results.columns import Column, Row, tenths, thousands
 from spikeduel.results.costs import FAMILIES, Family, Range
 from spikeduel.results.frontier import (
     BreakEven,
@@ -14,6 +15,7 @@ from spikeduel.results.frontier import (
     RatioAt,
 )
 from spikeduel.results.run import Results
+from spikeduel.results.significance import Measure
 from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import ratio
 from spikeduel.results.words.numbers import (
@@ -21,6 +23,7 @@ from spikeduel.results.words.numbers import (
     duration,
     hundredths,
     listed,
+    named,
     per_cent,
     points,
     signed,
@@ -175,7 +178,17 @@ def titles(results: Results) -> dict[Family, str]:
     return TITLES if is_cpu else TITLES | {"measured": "GPU time"}
 
 
-def at_equal_accuracy(pair: FrontierPair, titles: dict[Family, str] = TITLES) -> str:
+def of_measure(columns: list[Column[Row]], measure: Measure) -> list[Column[Row]]:
+    """Return the columns with the measure of accuracy in their titles."""
+    return [
+        replace(column, title=column.title.replace("accuracy", named(measure)))
+        for column in columns
+    ]
+
+
+def at_equal_accuracy(
+    pair: FrontierPair, titles: dict[Family, str] = TITLES, measure: Measure = "accuracy"
+) -> str:
     """Return the ratios of each family of accountings at the highest accuracy where it has any."""
     if not pair.at:
         return (
@@ -192,8 +205,8 @@ def at_equal_accuracy(pair: FrontierPair, titles: dict[Family, str] = TITLES) ->
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
     by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
     multiples = (
-        f"At {per_cent(at.accuracy)} accuracy, the costs of {pair.spiking} are these multiples of "
-        f"the costs of {pair.other}: {'; '.join(costs)}."
+        f"At {per_cent(at.accuracy)} {named(measure)}, the costs of {pair.spiking} are these "
+        f"multiples of the costs of {pair.other}: {'; '.join(costs)}."
     )
     return multiples + (by_most if cheapest else "")
 
@@ -231,7 +244,10 @@ def frontier(results: Results) -> str:
         *([loss_of_exits(found, num_val)] if num_val < FEW_FOR_EXITS else []),
     ]
     names = titles(results)
-    told = [hardly_cheaper(found, pair) or at_equal_accuracy(pair, names) for pair in found.pairs]
+    told = [
+        hardly_cheaper(found, pair) or at_equal_accuracy(pair, names, results.measure)
+        for pair in found.pairs
+    ]
     return " ".join(filter(None, [*told, *reservations, took]))
 
 

@@ -156,7 +156,8 @@ def on_time(results: Results) -> str:
     lost = _LOST[ablation.lost].format(points=points(difference.difference))
     if not ablation.found.enough_seeds:
         lost = f"in these trainings {lost}"
-    best = f"{ablation.contender} ({per_cent(ablation.accuracy)})"
+    label = "" if difference.measure == "accuracy" else f" {named(difference.measure)}"
+    best = f"{ablation.contender} ({per_cent(ablation.accuracy)}{label})"
     if ablation.without == ablation.contender and not ablation.trained_without:
         return f"On {results.dataset.name} {lost}: the best on validation, {best}, sees none."
     how = "trained on frames that each hold all events"
@@ -180,11 +181,11 @@ def in_whole_numbers(results: Results) -> str:
     """
     if (found := results.comparison.equal_precision) is None:
         return ""
-    num_folds = len(results.dataset.folds or [])
+    num_folds, measure = len(results.dataset.folds or []), named(results.measure)
     return " ".join(
         [
             *(
-                f"{row.contender} in int8: accuracy {per_cent(row.accuracy)} "
+                f"{row.contender} in int8: {measure} {per_cent(row.accuracy)} "
                 f"({signed(-row.lost.difference)} points from float32), "
                 f"{row.flash / 1e3:,.0f} kB of constants, {row.operations / 1e6:,.2f} million "
                 "operations per image."
