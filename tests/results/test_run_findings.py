@@ -45,7 +45,7 @@ def at_chance(contenders, stopped_early, chance=0.2, remedy=None, balanced=False
         balanced=balanced,
         stopped_early=stopped_early,
         longer=not stopped_early and remedy != "add images",
-        remedy=remedy,
+        remedy=remedy or "--tune 10",
     )
 
 

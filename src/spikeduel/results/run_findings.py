@@ -318,13 +318,14 @@ def at_chance(run: RunContext) -> Iterator[Values]:
         fitted = bool(last) and 1 - statistics.fmean(last) < NO_ERRORS * errors
         stopped_early = not fitted and all(trial.stopped == "early" for trial in trials)
         longer, measure = not (fitted or stopped_early), measures(run.trials)[0]
+        tune = None if run.tuning or run.dataset.folds else "--tune 10"
         yield {
             "contenders": contenders,
             "chance": constant_accuracy(trials, measure),
             "balanced": measure == "balanced_accuracy",
             "stopped_early": stopped_early,
             "longer": longer,
-            "remedy": run.longer_training if longer else "add images" if fitted else None,
+            "remedy": run.longer_training if longer else "add images" if fitted else tune,
         }
 
 

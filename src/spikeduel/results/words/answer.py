@@ -5,7 +5,7 @@ from collections.abc import Callable
 from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.answer import NOTICEABLE, cheaper, running, timed_elsewhere, was_busy
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
-from spikeduel.results.findings import ADVICE, Finding, sentence, with_id
+from spikeduel.results.findings import ADVICE, sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Pair, Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.results.words import verdict
@@ -424,17 +424,16 @@ def energy(results: Results, briefly: bool = False) -> str:
     return f"Energy by published accountings: {said}." if said else ""
 
 
-def _advice(caveat: Finding) -> str:
-    return ADVICE.get(caveat.remedy or "") or sentence(caveat)
-
-
 def settling(results: Results) -> list[tuple[str, str, str]]:
     return [
         (
             " ".join(step.options),
             "" if step.minutes is None else f"{duration(60 * step.minutes)} of training",
             _SETTLES.get(step.answers.id)
-            or (_SETTLES[step.options[0]] if step.options else _advice(step.answers)),
+            or (
+                _SETTLES[step.options[0]] if step.options else ADVICE.get(step.answers.remedy or "")
+            )
+            or sentence(step.answers),
         )
         for step in results.answer.steps
     ]
