@@ -63,7 +63,10 @@ def trial(contender, accuracy=None, *, seed=0, seconds=(), **changes):
         "test": None if failed else scored(accuracy),
         "model": None if failed else f"models/{contender}-seed{seed}.safetensors",
     }
-    return Trial(**{**made, **changes})
+    made |= changes
+    if not failed and "best_epoch" not in changes:
+        made["best_epoch"] = min(1, len(made["history"]) - 1)
+    return Trial(**made)
 
 
 DENSE, CONV = {"linear.weight": [10, 64]}, {"block.weight": [8, 1, 3, 3], "linear.weight": [10, 64]}

@@ -93,7 +93,7 @@ QUICK = (
     [
         ((), {"--epochs", "--seeds", "--folds"}),
         (("--epochs", "30", "--batch-size", "4"), {"--seeds", "--folds", "--tune"}),
-        (("--group-by", "(p[0-9])_", "--split", "published"), {"--split", "--seeds"}),
+        (("--group-by", "(p[0-9])_", "--split", "published"), {"--split", "--epochs"}),
     ],
     ids=["nothing learned", "few images", "leakage"],
 )

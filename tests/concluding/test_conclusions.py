@@ -137,7 +137,7 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
         assert pair.difference == pytest.approx(accuracies[pair.a] - accuracies[pair.b])
     if not common:
         assert (found.answer.take, found.answer.reason) == (None, "no_common_seed")
-    elif found.answer.take:
+    elif found.answer.take and found.answer.rival:  # without one, the other is at chance
         taken, rival = accuracies[found.answer.take], accuracies[found.answer.rival]
         if abs(taken - rival) > 0.01:
             told = f"{hundredths(abs(taken - rival))} points {'more' if taken > rival else 'less'}"

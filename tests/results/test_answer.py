@@ -310,7 +310,7 @@ def test_others_are_compared_without_a_network_at_chance():
     }
     # 12 % may be more than chance; it is not significant.
     assert headline(made).startswith(
-        "snn has not become significantly better than chance: 12.0 %, chance 10.0 %. Take snn-2 (SNN): "
+        "snn has not become significantly better than chance: 12.0 %, chance 10.0 %. Recommended: snn-2 (SNN)"
     )
 
 
@@ -321,8 +321,8 @@ def test_where_nobody_has_learned_the_answer_names_all_with_the_measure_of_accur
     ]
     nobody = example("at_chance", contenders=["snn", "cnn"])
     assert headline(answered(results(unbalanced, [pair(0.0)], caveats=[nobody]))) == (
-        "No answer: snn and cnn have not learned: 50.0 % and 50.0 % balanced accuracy, chance "
-        "50.0 %."
+        "No recommendation: snn and cnn have not learned: 50.0 % and 50.0 % balanced accuracy, "
+        "chance 50.0 %."
     )
 
 
@@ -837,8 +837,8 @@ def test_nothing_is_recommended_for_loihi_where_no_spiking_network_learned():
     experiment = replace(baseline(), answer_for="loihi")
     made = duel(0.1, 0.9, made=pair(-0.8), caveats=[unlearned], experiment=experiment)
     assert headline(made) == (
-        "No recommendation for loihi: no network that learned anything runs on Loihi, which runs "
-        "spiking networks only."
+        "snn has not learned: 10.0 %, chance 10.0 %. No recommendation for loihi: no network that "
+        "learned anything runs on Loihi, which runs spiking networks only."
     )
 
 

@@ -294,7 +294,7 @@ def test_pretrained_weights_and_their_lack_are_said():
         ([answered([[960, 30], [0, 10]])], []),
         (
             [answered([[280, 19], [0, 1]])],
-            [at_chance(["snn"], chance=0.5, stopped_early=True, balanced=True)],
+            [at_chance(["snn"], chance=299 / 300, stopped_early=True)],
         ),
         # All trainings judge together: 0.27 of 100 images is within two standard errors (8 points)
         # of 20 %; 0.29 of 500 (3.6 points) is not.
@@ -333,8 +333,9 @@ def test_pretrained_weights_and_their_lack_are_said():
         (
             [
                 structs.replace(
-                    answered([[95, 0], [5, 0]]),
+                    answered([[190, 0], [10, 0]]),
                     stopped="limit",
+                    best_epoch=0,
                     history=[epoch(0.95, 0.2, train_accuracy=0.95)],
                 )
             ],

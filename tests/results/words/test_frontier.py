@@ -177,8 +177,8 @@ def test_a_sentence_has_the_range_of_each_cost_and_its_label():
 def test_balanced_accuracy_is_named():
     at = [EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])]
     pair = FrontierPair(spiking="lif", other="relu", at=at)
-    assert at_equal_accuracy(pair, "balanced_accuracy").startswith(
-        "At 90.0 % balanced accuracy, lif"
+    assert at_equal_accuracy(pair, measure="balanced_accuracy").startswith(
+        "At 90.0 % balanced accuracy, the costs of lif"
     )
     for columns, title in ((FRONTIER, "balanced accuracy %"), (RATIOS, "at balanced accuracy %")):
         assert title in [one.title for one in of_measure(columns, "balanced_accuracy")]
