@@ -203,7 +203,7 @@ def _of_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
             typed.plain(results.tuning),
         )
     made = dict(kit.made(computed))
-    is_kit = is_kit or any((folder / part).exists() for part in made)
+    is_kit = is_kit or any((folder / part).exists() for part in made if part != "README.md")
     if is_kit:
         needed = {*made, hashes.PAGE}
         _compare_kit(check, folder, made)

@@ -81,12 +81,12 @@ def load(
     prepared = binned(replace(prepared, unreadable=unreadable), experiment, preprocessing)
     images = prepared.images
     if isinstance(images, Recordings) and (share := images.left_out) > MOST_LEFT_OUT:
-        binning = images.binning
         text = (
             f"{share:.1%} of the events come after the last frame and are left out: "
-            f"{counted(binning.num_frames, 'frame')} of {(binning.frame_us or 0) / 1000:g} ms, "
-            f"while the longest recording lasts {images.longest / 1000:,.0f} ms. More or longer "
-            f"frames (--num-steps, --bin-ms) hold them."
+            f"{counted(images.binning.num_frames, 'frame')} of "
+            f"{(images.binning.frame_us or 0) / 1000:g} ms, while the longest recording lasts "
+            f"{images.longest / 1000:,.0f} ms. More or longer frames "
+            f"(--num-steps, --bin-ms) hold them."
         ).replace("%", " %")
         say(text)
         prepared = replace(prepared, notes=(*prepared.notes, text))

@@ -110,10 +110,10 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         return Answer(take=None, reason="nothing_learned")
     if len(learned) == 1:
         (only,) = learned
-        beside = (results.comparison.pair(only, name) for name in at_chance)
-        close = next((pair for pair in beside if pair and not pair.excludes_zero), None)
+        beside = [results.comparison.pair(only, name) for name in at_chance]
+        close = [pair for pair in beside if pair and not pair.excludes_zero]
         if close and too_few(results):
-            return Answer(take=None, reason="too_few_images", pair=close)
+            return Answer(take=None, reason="too_few_images", pair=close[0])
     experiment = results.experiment
     rivals = [name for name in learned if name in running(results, costs)]
     if not rivals:

@@ -53,8 +53,7 @@ class TrainedAgain(Frozen):
     @property
     def least_equal(self) -> float:
         """Smallest share of equal predictions of a training elsewhere."""
-        errors = 1 - (self.accuracy or 0.0)
-        return max(0.0, 1 - MOST_UNEQUAL * errors - self.noise)
+        return max(0.0, 1 - MOST_UNEQUAL * (1 - (self.accuracy or 0.0)) - self.noise)
 
     @property
     def holds(self) -> bool:

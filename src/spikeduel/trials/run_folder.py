@@ -56,10 +56,10 @@ def differences(folder: Path, experiment: Experiment, prepared: Prepared) -> lis
         before = load_run(folder)
     except InputError:  # no run, or a damaged one
         return []
-    is_same = before.results.dataset.fingerprint == prepared.fingerprint
     settings = vars(before.experiment).items()
     differing = [name for name, value in settings if getattr(experiment, name) != value]
-    return differing if is_same else [*differing, "images"]
+    has_other_images = before.results.dataset.fingerprint != prepared.fingerprint
+    return differing + ["images"] * has_other_images
 
 
 def require_own(folder: Path, marker: str, parts: set[str], kind: str) -> None:
@@ -95,9 +95,8 @@ def write(
     models = {entry.model: outcome.record.key for entry, outcome in of_trials}
     controls = (control for entry in results.trials for control in entry.controls.values())
     models |= {control.model: control.key for control in controls if control.key}
-    for model, key in models.items():
-        if model:
-            files.link(store.model_path(key), folder / model)
+    for model in filter(None, models):
+        files.link(store.model_path(models[model]), folder / model)
     if results.tuning:
         typed.write_json(folder / "tuning.json", results.tuning)
     typed.write_json(folder / "results.json", comparison.document())

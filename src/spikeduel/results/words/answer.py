@@ -109,6 +109,11 @@ _COSTS: dict[Quantity, tuple[str, str, str]] = {
     ),
 }
 """Sentences on a quantity that is lower, as large or higher than the rival's."""
+_NEITHER = {
+    True: "Published accountings do not agree on which of the two needs less energy",
+    False: "Neither clearly needs less energy",
+}
+"""Sentences on two energies without a lower one, by whether accountings disagree."""
 _DEVICES: dict[str, str] = {
     "cortex-m": "in int8 on a Cortex-M, as vgg-lif and vgg-relu do",
     "loihi": "on Loihi, which runs spiking networks only",
@@ -221,10 +226,9 @@ def _why_not(answer: Answer, results: Results) -> str:
     if (pair := answer.pair) is None:
         return _WHY_NOT[answer.reason]
     tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
-    apart = points(abs(pair.difference))
-    if pair.measure != "accuracy":
-        apart += f" of {named(pair.measure)}"
-    return f"{tested} are too few to tell {pair.led.a} from {pair.led.b}, {apart} apart"
+    measure = "" if pair.measure == "accuracy" else f" of {named(pair.measure)}"
+    apart = f"{points(abs(pair.difference))}{measure} apart"
+    return f"{tested} are too few to tell {pair.led.a} from {pair.led.b}, {apart}"
 
 
 def _level(answer: Answer, results: Results) -> str:
@@ -249,15 +253,13 @@ def _accuracy(answer: Answer, results: Results) -> tuple[float, str]:
         highest = f"It has the highest {named(results.measure)}"
         return 0.0, f"{highest}, but it has no seed in common with {rival}."
     pair = answer.pair.ordered(answer.take or "")
-    tested = [counted(pair.n, "test image"), counted(pair.seeds, "seed")]
-    if pair.measure != "accuracy":
-        tested.insert(0, named(pair.measure))
+    text, uncertain = _difference(pair)
+    measure = "" if pair.measure == "accuracy" else named(pair.measure)
+    tested = [uncertain, measure, counted(pair.n, "test image"), counted(pair.seeds, "seed")]
     for name in (pair.a, pair.b):
         trainings = results.of(name, tested=False)
         if failed := sum(trial.status == "failed" for trial in trainings):
             tested.append(f"{failed} of {counted(len(trainings), 'training')} of {name} failed")
-    text, uncertain = _difference(pair)
-    tested.insert(0, uncertain)
     lead = 0.0 if pair.negligible else pair.difference
     return lead, f"{text} ({', '.join(filter(None, tested))})."
 
@@ -294,9 +296,8 @@ def _cost(answer: Answer, results: Results) -> tuple[float, str]:
     advantage = 0.0 if is_same else theirs.low - ours.low
     less, same, more = _COSTS[lead.quantity]
     text = less if advantage > 0 else more if advantage else same
-    disturbed = ""
-    if lead.quantity == "answer" and was_busy(results):
-        disturbed = " (timed while other work ran)"
+    is_disturbed = lead.quantity == "answer" and was_busy(results)
+    disturbed = " (timed while other work ran)" if is_disturbed else ""
     return advantage, f"{text.format(times)}{disturbed}."
 
 
@@ -307,12 +308,10 @@ def _energies(answer: Answer, results: Results, ours: str, theirs: str) -> tuple
         return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
     found = cheaper(answer.lead("energy"), answer.take or "", answer.rival or "", results)
     advantage = (found.leader == answer.take) - (found.leader == answer.rival)
-    text = "Neither clearly needs less energy"
-    if found.leader:
-        by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
-        text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
-    elif found.evidence == "not shown":
-        text = "Published accountings do not agree on which of the two needs less energy"
+    by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
+    text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
+    if not found.leader:
+        text = _NEITHER[found.evidence == "not shown"]
     where = "Loihi" if results.experiment.answer_for == "loihi" else "45 nm"
     return advantage, f"{text} ({where}: {ours} against {theirs})."
 
@@ -322,25 +321,24 @@ def _times(ratio: float) -> str:
 
 
 def _untrained(answer: Answer, results: Results) -> str:
-    for finding in with_id(results.comparison.caveats, "below_nearest_neighbour"):
-        if answer.take in finding.values["contenders"]:
-            better = per_cent(finding.values["accuracy"])
-            return f"But an untrained nearest neighbour is better: {better}."
-    return ""
+    better = [
+        per_cent(finding.values["accuracy"])
+        for finding in with_id(results.comparison.caveats, "below_nearest_neighbour")
+        if answer.take in finding.values["contenders"]
+    ]
+    return f"But an untrained nearest neighbour is better: {better[0]}." if better else ""
 
 
 def rows(results: Results) -> list[dict[str, str]]:
     """Return the short answer's rows: contenders, differences, and whether they are significant."""
     names = results.contenders
-    about: dict[str, Callable[[Lead], str]] = {
+    of_leads: dict[str, Callable[[Lead], str]] = {
         "difference": by,
         "from": lambda lead: _short(lead.over or "") if lead.leader else "",
         "significant": lambda lead: significance(lead, "yes", "no"),
     }
-    if len(names) < 3:
-        del about["from"]
-    if len(names) < 2:
-        about.clear()
+    fewest = {"from": 3}
+    about = {title: of_leads[title] for title in of_leads if len(names) >= fewest.get(title, 2)}
     table = {"": [*map(_short, names), *about]}
     for lead in results.answer.leads:
         table[TITLES[measured(results, lead)]] = [
@@ -375,11 +373,9 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
         case "answer":
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
-            joules = range_in_words(value).replace(" to ", "–")
-            if results.experiment.answer_for != "loihi":
-                return Averaged(joules)
-            device = "Loihi" if name in running(results, lead) else "GPU/CPU"
-            return Averaged(f"{device} {joules}")
+            device = "Loihi " if name in running(results, lead) else "GPU/CPU "
+            of_device = device if results.experiment.answer_for == "loihi" else ""
+            return Averaged(of_device + range_in_words(value).replace(" to ", "–"))
         case "operations":
             return Averaged(f"{value.low / 1e6:.3g} M")
     number = amount(value.low)

@@ -40,10 +40,8 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
         if verification.discrepancies[MOST:]:
             yield f"and {len(verification.discrepancies) - MOST:,} more."
     yield from map(training, again)
-    if not hold(verifications, again):
-        yield DIFFERS
-    else:
-        yield HOLDS if again else f"{HOLDS} {NOT_TRAINED}"
+    holds = HOLDS if again else f"{HOLDS} {NOT_TRAINED}"
+    yield holds if hold(verifications, again) else DIFFERS
 
 
 def differing(discrepancy: Discrepancy) -> str:
@@ -62,12 +60,12 @@ def training(trained: TrainedAgain) -> str:
         return f"{trained.trial}, trained again: it failed."
     if trained.same and trained.holds:
         return f"{trained.trial}, trained again: every prediction is the same."
-    allowed = "on the same processor, with the same versions, all must be"
-    if not trained.alike:
-        allowed = (
-            f"elsewhere {per_cent(trained.least_equal)} must be, and accuracy may differ by "
-            f"{points(trained.noise)}"
-        )
+    allowed = (
+        "on the same processor, with the same versions, all must be"
+        if trained.alike
+        else f"elsewhere {per_cent(trained.least_equal)} must be, and accuracy may differ by "
+        f"{points(trained.noise)}"
+    )
     return (
         f"{trained.trial}, trained again: accuracy {per_cent(trained.accuracy)}, and "
         f"{per_cent(trained.stored)} in results.json. {per_cent(trained.equal)} of the predictions "
