@@ -192,7 +192,7 @@ def surrogates() -> None:
 
 
 def answer(report: Path) -> None:
-    """The first screen of a report, photographed with Chromium."""
+    """The recommendation, table and chart of a report, photographed with Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playing:
@@ -202,7 +202,9 @@ def answer(report: Path) -> None:
         page = browser.new_page(viewport={"width": 1320, "height": 900}, device_scale_factor=1.25)
         page.goto(report.resolve().as_uri())
         found = page.locator("#answer")
-        found.evaluate("section => section.style.padding = '16px'")
+        found.evaluate(
+            "found => { found.style.padding = '16px'; found.querySelector('.settle')?.remove() }"
+        )
         found.screenshot(path=FIGURES / "answer.png")
         browser.close()
 

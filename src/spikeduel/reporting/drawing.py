@@ -415,7 +415,7 @@ def add_labels(axes: Axes, panel: Panel) -> None:
                 left = x + offset[0] - width * (1 - side) / 2
                 below = y + offset[1] - height * (1 - up) / 2
                 box = (left, below, left + width, below + height)
-                outside = width * height - _shared(box, (x0, y0, x1 + 8, y1 + 8))
+                outside = width * height - _shared(box, (x0, y0, x1 + 8, y1 + 2))
                 covered = 3 * outside + sum(_shared(box, other) for other in taken) + away / 4
                 if covered < best[0]:
                     best = covered, (box, offset, side, up)
