@@ -81,7 +81,7 @@ def test_each_trial_that_trains_has_a_bar_and_all_have_one():
     with progress.trials({"a, seed 0": None, "b, seed 0": None}):
         assert re.search("trials trained .* 0/2", shown())
         progress.epoch("a, seed 0", after(0.5, 0.75), 4)
-        assert re.search(r"a, seed 0  ▁█  75.0 % .* 2/4", shown())
+        assert re.search(r"a, seed 0  ▁█ 75.0 % accuracy.* 2/4", shown())
         progress.finished("a, seed 0", "4 epochs")
         assert "a, seed 0: 4 epochs  ▁█" in screen.getvalue()
         assert re.search("trials trained .* 1/2", shown())
@@ -187,4 +187,4 @@ def test_without_a_terminal_a_training_is_named_once(capsys):
         next(steps)
         clock.now += SILENCE
         progress.beat()
-    assert capsys.readouterr().out == "  trials trained: 0 of 1; a  ▁█  75.0 %: 2 of 4 epochs\n"
+    assert capsys.readouterr().out == "  trials trained: 0 of 1; a  ▁█ 75.0 % accuracy: 2 of 4 epochs\n"

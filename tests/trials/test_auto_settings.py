@@ -18,6 +18,7 @@ from spikeduel.settings.recipes import strong
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import auto_settings, contenders, timing
+from spikeduel.trials.auto_settings import epochs_within
 from spikeduel.trials.plan import forecast
 from spikeduel.trials.store import Store
 from telling import Telling
@@ -476,3 +477,17 @@ def test_a_forecast_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, k
     }
     assert {name: time.epochs for name, time in times.items()} == {"vgg-lif": 10, "vgg-relu": 30}
     assert {name: time.epoch_seconds for name, time in times.items()} == SECONDS
+
+
+@pytest.mark.parametrize(
+    ("minutes", "seconds_of", "epochs"),
+    [
+        # Two epochs of the slower network take 40 of its 50 seconds: the other one has 40, too.
+        (100 / 60, {"slow": 20.0, "fast": 1.0}, {"slow": 2, "fast": 40}),
+        (0.7, {"slow": 5.3, "fast": 1.9}, {"slow": 3, "fast": 8}),
+        # Not even one epoch fits: the other one keeps to the minutes.
+        (100 / 60, {"slow": 60.0, "fast": 1.0}, {"slow": 1, "fast": 50}),
+    ],
+)
+def test_whole_epochs_of_the_slowest_contender_set_the_time_of_all(minutes, seconds_of, epochs):
+    assert epochs_within(minutes, seconds_of, replace(strong(), minutes=minutes)) == epochs

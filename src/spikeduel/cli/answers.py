@@ -51,7 +51,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
     if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
         table = render(answer.rows(comparison.results), gap=1)
     typer.echo(f"\n{table}")
-    if len(comparison.results.contenders) > 2:
+    if len(comparison.results.contenders) > 1:
         typer.echo(answer.LEGEND)
     typer.echo(wrapped(answer.training(comparison.results)))
     if steps := answer.settling(comparison.results):

@@ -293,7 +293,7 @@ def _made(
         journal.truncate(num_before * _ENTRY.itemsize)
         rows = np.flatnonzero(~np.isin(keys, np.fromfile(paths[1], _ENTRY)["key"]))
         if num_before and (there := len(keys) - len(rows)):
-            options.say(f"{there:,} of {len(keys):,} images are there from before; going on")
+            options.say(f"{there:,} of {len(keys):,} images were prepared before")
 
         def note() -> None:
             # Only images on the disk survive a crash.

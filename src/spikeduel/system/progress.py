@@ -248,7 +248,7 @@ class TerminalProgress(Progress):
         self._bars.update(
             self._training[title],
             completed=len(epochs),
-            description=f"  {title}  {self._curves[title]}  {100 * accuracies[-1]:.1f} %",
+            description=f"  {title}  {self._curves[title]} {100 * accuracies[-1]:.1f} % accuracy",
         )
 
     def finished(self, title: str, text: str) -> None:

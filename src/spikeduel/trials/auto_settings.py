@@ -333,14 +333,18 @@ def epochs_within(
     minutes: float, seconds_of: dict[str, float], experiment: Experiment
 ) -> dict[str, int]:
     """Return each contender's epochs, at least one, within `minutes` in all: equal time or equal
-    epochs (`budget_by`).
+    epochs (`budget_by`). The time is that of whole epochs of the slowest contender: a faster one
+    that filled its minutes would train longer.
     """
     shares = {name: seconds * len(seconds_of) for name, seconds in seconds_of.items()}
     if experiment.budget_by == "epochs":
         shares = dict.fromkeys(seconds_of, sum(seconds_of.values()))
     most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
+    an_epoch = max(shares.values())
+    whole = math.floor(60 * minutes / an_epoch) * an_epoch or 60 * minutes
+    # Rounding must not take the last epoch.
     return {
-        name: max(1, math.floor(min(60 * minutes / seconds, most)))
+        name: max(1, math.floor(min((1 + 1e-9) * whole / seconds, most)))
         for name, seconds in shares.items()
     }
 

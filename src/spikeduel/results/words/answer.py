@@ -337,8 +337,7 @@ def rows(results: Results) -> list[dict[str, str]]:
         "from": lambda lead: _short(lead.over or "") if lead.leader else "",
         "significant": lambda lead: significance(lead, "yes", "no"),
     }
-    fewest = {"from": 3}
-    about = {title: of_leads[title] for title in of_leads if len(names) >= fewest.get(title, 2)}
+    about = {title: told for title, told in of_leads.items() if len(names) > 1 + (title == "from")}
     table = {"": [*map(_short, names), *about]}
     for lead in results.answer.leads:
         table[TITLES[measured(results, lead)]] = [

@@ -243,9 +243,8 @@ def frontier(results: Results) -> str:
         *([few] if num_val < FEW_VALIDATION else []),
         *([loss_of_exits(found, num_val)] if num_val < FEW_FOR_EXITS else []),
     ]
-    names = titles(results)
     told = [
-        hardly_cheaper(found, pair) or at_equal_accuracy(pair, names, results.measure)
+        hardly_cheaper(found, pair) or at_equal_accuracy(pair, titles(results), results.measure)
         for pair in found.pairs
     ]
     return " ".join(filter(None, [*told, *reservations, took]))
