@@ -187,4 +187,7 @@ def test_without_a_terminal_a_training_is_named_once(capsys):
         next(steps)
         clock.now += SILENCE
         progress.beat()
-    assert capsys.readouterr().out == "  trials trained: 0 of 1; a  ▁█ 75.0 % accuracy: 2 of 4 epochs\n"
+    assert (
+        capsys.readouterr().out
+        == "  trials trained: 0 of 1; a  ▁█ 75.0 % accuracy: 2 of 4 epochs\n"
+    )
