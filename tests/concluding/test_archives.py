@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spikeduel.cli import app
-from spikeduel.concluding import verifying
+from spikeduel.concluding import hashes, verifying
 from spikeduel.concluding.verifying import unpacked
 from spikeduel.system.errors import InputError
 
@@ -68,6 +68,20 @@ def test_a_name_that_is_not_unicode_is_an_error(tmp_path):
     ended = CliRunner().invoke(app, ["verify", str(path)])
     assert ended.exit_code == 2
     assert "kit.zip: not a whole zip file" in " ".join(ended.output.split())
+
+
+def test_a_name_that_is_empty_is_an_error(tmp_path):
+    path = tmp_path / "kit.zip"
+    path.write_bytes(archive(CONTENT.items()).replace(b"results.json", b"\0esults.json"))
+    ended = CliRunner().invoke(app, ["verify", str(path)])
+    assert ended.exit_code == 2
+    assert ended.output.startswith("error: ")
+
+
+def test_hashes_of_a_name_that_no_file_system_has_are_damaged(tmp_path):
+    tmp_path.joinpath(hashes.FILE).write_text(f"{'0' * 64}  tables/{'x' * 300}.csv\n")
+    with pytest.raises(InputError, match="damaged"):
+        hashes.read(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,11 @@ def test_a_network_at_chance_is_named_leads_in_nothing_and_is_trained_longer_fir
     assert answer.steps[0].options == ["--epochs", "40"]
 
 
+def test_a_contender_at_chance_without_an_accuracy_is_not_named():
+    gone = example("at_chance", contenders=["gone"])
+    assert "gone" not in headline(answered(duel(0.5, 0.9, made=pair(-0.4), caveats=[gone])))
+
+
 def test_others_are_compared_without_a_network_at_chance():
     three = [timed("snn", 0.12, 1.0), timed("snn-2", 0.9, 3.0), timed("cnn", 0.8, 3.0)]
     pairs = [

@@ -40,7 +40,12 @@ def read(folder: Path) -> dict[str, str]:
     with remedied(folder):
         lines = files.read_bytes(folder / FILE).decode("utf-8", "replace").splitlines()
         stated = [re.fullmatch(r"([0-9a-f]{64})  (.+)", line) for line in lines]
-        hashes = {line[2]: line[1] for line in stated if line and is_inside(line[2])}
+        # No file system has a name of more than 255 bytes.
+        hashes = {
+            line[2]: line[1]
+            for line in stated
+            if line and is_inside(line[2]) and max(map(len, line[2].encode().split(b"/"))) < 256
+        }
         if not hashes or len(hashes) < len(lines):
             raise InputError(f"{folder / FILE}: damaged, or not written by spikeduel.")
         return hashes

@@ -59,7 +59,7 @@ MOST_BYTES = 1 << 30
 MOST_FILES = 10_000
 """Limit of the files of an archive."""
 DAMAGED = (
-    *(OSError, ValueError, EOFError, RuntimeError, struct.error),
+    *(OSError, ValueError, LookupError, EOFError, RuntimeError, struct.error),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 """Errors of `zipfile` for a damaged archive."""

@@ -166,15 +166,17 @@ def _at_chance(results: Results) -> str:
     """Return the contenders that have not learned, with their scores and that of chance; "" if
     none.
     """
-    if not (names := results.unlearned):
+    values = results.answer.lead("accuracy").values
+    if not (names := [name for name in results.unlearned if name in values]):
         return ""
     chance = constant_accuracy([trial for trial in results.trials if trial.test], results.measure)
-    shares = [results.answer.lead("accuracy").values[name].low for name in names]
-    have = "have" if len(names) > 1 else "has"
+    shares = [values[name].low for name in names]
     what = "not learned" if max(shares) <= chance else "not become significantly better than chance"
     label = "" if results.measure == "accuracy" else f" {named(results.measure)}"
-    scores = f"{listed([*map(per_cent, shares)])}{label}"
-    return f"{listed(names)} {have} {what}: {scores}, chance {per_cent(chance)}."
+    return (
+        f"{listed(names)} {'have' if len(names) > 1 else 'has'} {what}: "
+        f"{listed([*map(per_cent, shares)])}{label}, chance {per_cent(chance)}."
+    )
 
 
 def _recommendation(results: Results) -> list[str]:
