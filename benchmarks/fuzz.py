@@ -7,7 +7,7 @@ A valid file of each kind is mutated at random (bytes, numbers, pieces cut out, 
 keys and values of JSON and TOML), and read in a process of its own, which a crash or a hang would
 end. Whatever is neither a result nor an `InputError` is kept in --keep as the file that caused it.
 The counts go to benchmarks/results/fuzz.json; those of recordings alone, the kinds with the names of
-files such as evt3.raw, are in fuzz-recordings.json.
+files such as evt3.raw, are in fuzz-recordings.json, those of kits in fuzz-kits.json.
 """
 
 import argparse

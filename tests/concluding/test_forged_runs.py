@@ -271,3 +271,10 @@ def test_an_epoch_that_is_not_in_the_history_is_an_error(run):
     with pytest.raises(InputError, match=r"results\.json.*best_epoch is not an epoch") as told:
         verify(run)
     assert str(Path("run", "results.json")) in str(told.value)
+
+
+def test_half_of_a_character_in_a_text_is_no_crash(opened):
+    content = json.loads((opened / "results.json").read_text())
+    (opened / "results.json").write_text(json.dumps(content | {"spikeduel": "\ud800"}))
+    (told,) = verify(opened)
+    assert told.discrepancies

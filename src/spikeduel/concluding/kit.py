@@ -94,10 +94,13 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
             precision="| tables/equal-precision.csv | the networks in whole numbers |\n"
             * bool(results.comparison.equal_precision),
             version=results.spikeduel,
-        ).encode(),
+        ).encode(errors="replace"),
     )
-    yield CHECKLIST, _checklist(results).encode()
-    yield "tables/scores.tex", b"% \\usepackage{booktabs}\n" + comparison.to_latex().encode()
+    yield CHECKLIST, _checklist(results).encode(errors="replace")
+    yield (
+        "tables/scores.tex",
+        b"% \\usepackage{booktabs}\n" + comparison.to_latex().encode(errors="replace"),
+    )
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
     pairs = results.comparison.pairs
     yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], [pair.led for pair in pairs])
@@ -132,7 +135,7 @@ def _csv(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> bytes:
     ]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([titles, *([row.get(title, "") for title in titles] for row in cells)])
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="replace")
 
 
 def _numbers(title: str, cell: str) -> list[tuple[str, str]]:
