@@ -24,9 +24,9 @@ import torch
 
 from spikeduel import data
 from spikeduel.auditing import edited, examining, moved
-from spikeduel.auditing.context import AuditContext
 from spikeduel.auditing.neighbours import closest, small_grey
 from spikeduel.data import Prepared, Preprocessing
+from spikeduel.data.audited import audit_input
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress
 
@@ -102,13 +102,13 @@ def audit_of(prepared: Prepared) -> dict[str, Any]:
         return run
 
     split = data.split(prepared, Experiment())
-    context = AuditContext(Experiment(), prepared, split, Progress(), None)
+    asked = audit_input(Experiment(), prepared, split, None, Progress())
     searches = {"of_which_moved_copies": moved, "of_which_edited_copies": edited}
     with ExitStack() as stack:
         for name, module in searches.items():
             searching = within(module.search, name)
             stack.enter_context(mock.patch.object(module, "search", searching))
-        whole = timed(lambda: examining._examine(context))
+        whole = timed(lambda: examining.examine(asked))
     return {"shape": list(prepared.image_shape), **whole, **parts}
 
 

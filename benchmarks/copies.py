@@ -36,11 +36,11 @@ from scipy.ndimage import affine_transform
 
 from spikeduel import data
 from spikeduel.auditing import edited, examining, moved
-from spikeduel.auditing.context import AuditContext
+from spikeduel.auditing.arrays import SplitIndices, equal_ids
 from spikeduel.auditing.copies import EDITED, FEWEST, LIMITS, NEAR_PROBLEM
 from spikeduel.auditing.neighbours import NEAR, closest, small_grey
 from spikeduel.data import Prepared, Preprocessing, Split
-from spikeduel.data.prepared import ids_of_images
+from spikeduel.data.audited import audit_input
 from spikeduel.settings import Experiment
 from spikeduel.system.progress import Progress, TerminalProgress
 
@@ -236,8 +236,7 @@ def drawn_alarms() -> dict[str, Any]:
     for name, prepared in sets.items():
         random = np.random.default_rng(SEED).permutation(len(prepared))
         split = Split(random[:225], random[:0], random[225:], "stratified")
-        context = AuditContext(Experiment(), prepared, split, Progress(), None)
-        audit = examining._examine(context)
+        audit = examining.examine(audit_input(Experiment(), prepared, split, None, Progress()))
         kinds = (audit.near_duplicates, audit.moved_copies, audit.edited_copies)
         rows[name] = {
             "test_images": len(split.test),
@@ -297,10 +296,8 @@ def measured(
         for kind, those in (copied | edits).items()
     }
     images = np.concatenate([train, *moves.values(), np.asarray(prepared.images[test])])
-    same, count = ids_of_images(images), len(train)
-    asked = Split(
-        np.arange(count), np.array([], np.int64), np.arange(count, len(images)), "official"
-    )
+    same, count = equal_ids(images), len(train)
+    asked = SplitIndices(np.arange(count), np.arange(0), np.arange(count, len(images)))
     small, began = small_grey(images), time.process_time()
     near = closest(small[count:], small[:count])
     before = np.where(near.distance < NEAR * near.usual, near.nearest, -1)

@@ -34,9 +34,9 @@ import numpy as np
 import torch
 
 from spikeduel import data
-from spikeduel.auditing import examine, labels as judging
-from spikeduel.auditing.context import AuditContext
+from spikeduel.auditing import labels as judging
 from spikeduel.data import Prepared
+from spikeduel.data.audited import audit_input, examine
 from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
@@ -126,8 +126,8 @@ def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int])
                 images = {"labels": np.flatnonzero(is_rare)}
                 for name, judging.LEAST_IN_RARE in (("before", 0.0), ("now", least)):
                     split = data.split(prepared, experiment)
-                    context = AuditContext(experiment, prepared, split, Progress(), None)
-                    fields = judging.check(context)
+                    asked = audit_input(experiment, prepared, split, None, Progress())
+                    fields = judging.check(asked)
                     listed = fields.get("details", {}).get("labels", ())
                     indices = np.array([suspect.image.index for suspect in listed], int)
                     images[name] = indices[is_rare[indices]]

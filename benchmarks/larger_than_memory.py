@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from spikeduel.data import DataOptions, Preprocessing, RawDataset
-from spikeduel.data.disk_arrays import empty_npy
 from spikeduel.system import hardware, load
+from spikeduel.system.large_arrays import empty_npy
 from spikeduel.system.progress import Item, Progress
 
 RESULT = Path(__file__).parent / "results" / "larger-than-memory.json"
@@ -128,11 +128,11 @@ def _one(limit: int) -> None:
     load.available_memory = lambda: 0
     # Only now: what asks for it takes it by name.
     import spikeduel
-    from spikeduel.data import disk_arrays, loader
+    from spikeduel.data import loader
     from spikeduel.settings.recipes import baseline
-    from spikeduel.system import files
+    from spikeduel.system import files, large_arrays
 
-    loader.available_memory = disk_arrays.available_memory = load.available_memory
+    loader.available_memory = large_arrays.available_memory = load.available_memory
     files.cache_dir = lambda: Path("cache").absolute()
     experiment = baseline(
         f"{Path(__file__).stem}:noise",

@@ -24,9 +24,10 @@ from scipy.ndimage import gaussian_filter
 
 from spikeduel import data
 from spikeduel.auditing import examining, recordings, stretches
-from spikeduel.auditing.context import AuditContext, sides_of
+from spikeduel.auditing.arrays import EventRecordings
 from spikeduel.auditing.neighbours import NEAR, blurred, closest, small_grey
 from spikeduel.data import Prepared, Split
+from spikeduel.data.audited import audit_input
 from spikeduel.data.events.recordings import Recordings, picture_of
 from spikeduel.networks.preprocessing import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
 from spikeduel.settings import Experiment
@@ -57,8 +58,12 @@ def of_parts(events: list[np.ndarray], like: Recordings) -> list[dict[str, Any]]
     side = np.repeat([0, 2], [count, HIDDEN])
     for share in PARTS:
         hidden = [middle(each, share) for each in events[:HIDDEN]]
+        both = kept(events + hidden, like)
         found = stretches.search(
-            kept(events + hidden, like), np.arange(count + HIDDEN), side, Progress()
+            EventRecordings(both.packed, both.offsets, both.binning.sensor),
+            np.arange(count + HIDDEN),
+            side,
+            Progress(),
         )
         right = found.earlier.nearest[count:] == np.arange(HIDDEN)
         rows.append(
@@ -150,20 +155,17 @@ def timed(prepared: Prepared) -> dict[str, Any]:
         np.sort(part) for part in np.split(order, [count * 8 // 10, count * 9 // 10])
     )
     split = Split(train, val, test, "stratified")
-    side = sides_of(split, count)
-    experiment, labels, groups = (
-        Experiment(dataset="digits"),
-        np.asarray(prepared.labels),
-        np.arange(count),
-    )
-    context = AuditContext(experiment, prepared, split, Progress(), None)
+    experiment, groups = Experiment(dataset="digits"), np.arange(count)
+    asked = audit_input(experiment, prepared, split, None, Progress())
+    events = asked.recordings
+    assert events is not None
     seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
     for name, work in {
-        "shared_stretches": lambda: stretches.search(images, groups, side, Progress()),
+        "shared_stretches": lambda: stretches.search(events, groups, asked.side, Progress()),
         "statistics": lambda: recordings.examine(
-            images, labels, prepared.classes, groups, split, Progress()
+            events, asked.labels, prepared.classes, groups, asked.split, Progress()
         ),
-        "whole_audit": lambda: examining._examine(context),
+        "whole_audit": lambda: examining.examine(asked),
     }.items():
         wall, processor = time.perf_counter(), time.process_time()
         work()

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spikeduel import auditing
+import spikeduel as sd
 from spikeduel.reporting import figure
 from spikeduel.reporting.charts import (
     DASHES,
@@ -47,7 +47,7 @@ def main() -> None:
         for split in SPLITS:
             asked = "published" if split == "published" else "default"
             experiment = baseline("socofing", split=asked, data_dir=options.socofing)
-            found = auditing.audit(experiment, progress=TerminalProgress())
+            found = sd.audit(experiment, progress=TerminalProgress())
             (RESULTS / f"audit-socofing-{split}.json").write_text(
                 json.dumps(document(found), indent=1) + "\n"
             )

@@ -13,9 +13,8 @@ from spikeduel.results.audit import (
     Statistic,
     Statistics,
 )
-from spikeduel.results.words.audit import PrintedAudit
 
-CLEAN = PrintedAudit(
+CLEAN = Audit(
     dataset="pets",
     fingerprint="f" * 64,
     split="official",

@@ -1,6 +1,6 @@
 """Findings with the values that the table gives as examples."""
 
-from spikeduel.results.findings import TABLE, finding
+from spikeduel.system.finding_tables import TABLE, finding
 
 
 def example(id, **values):

@@ -4,23 +4,21 @@ import struct
 
 import numpy as np
 
+import made_events
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks.preprocessing import Binning, Events
 
 DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
 
 
-def some_events(count=200, sensor=(34, 34), last=300_000, seed=0):
-    """Random events in order of time."""
-    rng = np.random.default_rng(seed)
-    t = np.sort(rng.integers(0, last, count))
-    t[0] = 0
-    return Events(
-        rng.integers(0, sensor[1], count),
-        rng.integers(0, sensor[0], count),
-        t,
-        rng.integers(0, 2, count),
-    )
+def some_events(*arguments, **options):
+    """`made_events.some_events` as `Events`."""
+    return Events(*made_events.some_events(*arguments, **options))
+
+
+def part(events, first, last):
+    """`made_events.part` as `Events`."""
+    return Events(*made_events.part(events, first, last))
 
 
 def rows(events):
@@ -166,23 +164,6 @@ def directions(folder, count=60, side=12, seed=0):
             path = folder / name / f"{number}.bs2"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(five_bytes(Events(x[order], y[order], when[order], p[order])))
-
-
-def seen(picture, count=1500, last=300_000, seed=0):
-    """A recording of `picture` `[H, W]`: events where it is bright, and a tenth of them anywhere,
-    at random times.
-    """
-    rng = np.random.default_rng(seed)
-    weight = picture / picture.sum() * 0.9 + 0.1 / picture.size
-    place = rng.choice(picture.size, count, p=weight.ravel())
-    t = np.sort(rng.integers(0, last, count))
-    return Events(place % picture.shape[1], place // picture.shape[1], t, rng.integers(0, 2, count))
-
-
-def part(events, first, last):
-    """The events from time `first` to before `last`, in microseconds."""
-    taken = (events.t >= first) & (events.t < last)
-    return Events(events.x[taken], events.y[taken], events.t[taken], events.p[taken])
 
 
 def kept(recorded, sensor, num_frames=4):

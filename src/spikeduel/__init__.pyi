@@ -1,10 +1,10 @@
 """Public names, and the modules that they come from."""
 
 from . import data as data
-from .auditing import Audit as Audit, audit as audit
 from .comparing import compare as compare, tune as tune
 from .counting.counter import Counter as Counter
 from .data import DATASETS as DATASETS
+from .data.audited import audit as audit
 from .exchange.exporting import EXPORTERS as EXPORTERS
 from .measuring import MEASURES as MEASURES, Measure as Measure
 from .measuring.costing import Cost as Cost, cost as cost
@@ -20,6 +20,7 @@ from .networks.models import (
     save_model as save_model,
 )
 from .reporting import inspect as inspect, report as report
+from .results.audit import Audit as Audit
 from .results.comparison import Comparison as Comparison, load_run as load_run
 from .results.predictions import compare_runs as compare_runs
 from .results.significance import (

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from msgspec import structs
 
-from spikeduel import auditing, data
-from spikeduel.auditing import Audit
+from spikeduel import data
 from spikeduel.auditing.labels import write_csv
 from spikeduel.concluding import hashes
 from spikeduel.concluding.verifying import RESULTS, SPLIT, Check, compare_again, lines_of
 from spikeduel.data import Prepared, Split
+from spikeduel.data.audited import examine
 from spikeduel.reporting import RunData, report, report_tuning
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import predictions
+from spikeduel.results.audit import Audit
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.trials import Classification
 from spikeduel.results.tuned import Range
@@ -130,7 +131,7 @@ def prepare(
     if out is not None and not replace_run:
         run_folder.require_same(out, resolved.experiment, prepared)
     conversion.refusals(resolved.experiment, resolved.contenders)
-    audit = auditing.examine(experiment, prepared, splits[0], progress)
+    audit = examine(experiment, prepared, splits[0], progress)
     if strict and not audit.ok:
         raise AuditFailed(
             f"the audit found what would invalidate a result: {' '.join(problems(audit))}"

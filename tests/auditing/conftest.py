@@ -1,45 +1,42 @@
-"""Images with planted faults."""
-
-from pathlib import Path
+"""Images and recordings with planted faults."""
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from made_recordings import kept, seen
-from spikeduel.data import Prepared, Preprocessing
-from synthetic_files import write_pictures
+from made_events import recordings_of, seen
+from spikeduel.auditing import AuditInput, SplitIndices
 
 
 @pytest.fixture
-def image_folder(tmp_path) -> Path:
-    """Two classes, six grey pictures each."""
-    write_pictures(tmp_path / "pets" / "cat", 6, seed=1)
-    write_pictures(tmp_path / "pets" / "dog", 6, seed=2)
-    return tmp_path / "pets"
+def random():
+    """A seeded numpy generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Digits uint8 `[1797, 1, 8, 8]` and their labels."""
+    bunch = load_digits()
+    return np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None], bunch.target
+
+
+SPLIT = SplitIndices(np.arange(200), np.arange(200, 240), np.arange(240, 300))
 
 
 @pytest.fixture
 def make_set():
-    """Makes a prepared set: smooth random images of three classes, of which any can be replaced."""
+    """Makes the input of an audit: 300 smooth random images of three classes, of which any can be
+    replaced.
+    """
 
-    def make(images=None, labels=None, groups=None, count=300, official=None):
-        random = np.random.default_rng(5)
+    def make(images=None, **changes):
         if images is None:
-            coarse = random.random((count, 1, 6, 6))
+            coarse = np.random.default_rng(5).random((300, 1, 6, 6))
             images = (np.kron(coarse, np.ones((1, 1, 2, 2))) * 255).astype(np.uint8)
-        labels = np.arange(len(images)) % 3 if labels is None else labels
-        channels, height, width = images.shape[1:]
-        return Prepared(
-            name="planted",
-            images=images,
-            labels=labels,
-            classes=("a", "b", "c"),
-            preprocessing=Preprocessing(channels, height, width),
-            groups=groups,
-            official=official,
-            samples=[],
-            fingerprint="f" * 64,
-        )
+        labels, classes = np.arange(len(images)) % 3, ("a", "b", "c")
+        values = {"images": images, "labels": labels, "classes": classes, "split": SPLIT}
+        return AuditInput(**values | changes)
 
     return make
 
@@ -61,19 +58,20 @@ def recorded_events():
 
 @pytest.fixture
 def make_recorded():
-    """Makes a prepared set of recordings of three classes from their events."""
+    """Makes the input of an audit: recordings of three classes from their events."""
 
-    def make(recorded, labels=None, groups=None):
-        images = kept(recorded, SENSOR)
-        return Prepared(
-            name="planted",
-            images=images,
-            labels=np.arange(len(recorded)) % 3 if labels is None else labels,
+    def make(recorded):
+        recordings = recordings_of(recorded, SENSOR)
+        counts = np.zeros((len(recorded), 1, *SENSOR))
+        for row, events in enumerate(recorded):
+            np.add.at(counts[row, 0], (events.y, events.x), 1)
+        brightest = counts.max((1, 2, 3), keepdims=True)
+        return AuditInput(
+            images=(255 * np.sqrt(counts / brightest)).astype(np.uint8),
+            recordings=recordings,
+            labels=np.arange(len(recorded)) % 3,
             classes=("a", "b", "c"),
-            preprocessing=Preprocessing.of_recordings(images.binning),
-            groups=groups,
-            samples=[],
-            fingerprint="f" * 64,
+            split=SplitIndices(np.arange(80), np.arange(80, 90), np.arange(90, 120)),
             names=tuple(f"{number}.bs2" for number in range(len(recorded))),
         )
 

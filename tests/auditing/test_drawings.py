@@ -2,12 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from spikeduel import data
-from spikeduel.auditing import examine
+from spikeduel.auditing import SplitIndices, examine
 from spikeduel.auditing.drawings import is_plain
-from spikeduel.data import Split
 from spikeduel.results.audit import Copies
-from spikeduel.settings import Experiment
 
 NONE = Copies(across=0, test_in_training=0)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "black", "white")
@@ -33,17 +30,15 @@ def shapes():
     return np.stack([drawn(kind, random) for _ in range(100) for kind in CORNERS])
 
 
-def test_drawn_shapes_are_plain_and_digits_and_clothes_are_not(shapes):
+def test_drawn_shapes_are_plain_and_digits_are_not(shapes, digits):
     assert is_plain(shapes).mean() > 0.8
-    for dataset in ("digits", "fashion-mnist-mini"):
-        images = data.load(Experiment(dataset=dataset)).pictures[:150]
-        assert is_plain(images).mean() < 0.05
+    assert is_plain(digits[0][:150]).mean() < 0.05
 
 
 def test_drawings_alike_are_told_and_are_no_copies(shapes, make_set):
     order = np.arange(300)
-    split = Split(order[:225], order[:0], order[225:], "official")
-    audit = examine(Experiment(dataset="digits"), make_set(shapes), split)
+    split = SplitIndices(order[:225], order[:0], order[225:])
+    audit = examine(make_set(shapes, split=split))
     assert audit.near_duplicates == audit.moved_copies == audit.edited_copies == NONE
     assert audit.probe.siblings_in_train == 0
     assert audit.plain_drawings > 10

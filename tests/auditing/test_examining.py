@@ -1,61 +1,32 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
-from msgspec import structs
-from PIL import Image
 from scipy.stats.contingency import association
 
-import spikeduel as sd
-from spikeduel import data
-from spikeduel.auditing import examine, examining
-from spikeduel.auditing.context import AuditContext, file_formats
-from spikeduel.auditing.files import (
-    ASSOCIATION,
-    beyond_luck,
-    cramers_v,
-    file_properties,
-    skipped_files,
-    unreadable_files,
-)
+from spikeduel.auditing import FileFormat, SplitIndices, examine
+from spikeduel.auditing.files import ASSOCIATION, beyond_luck, cramers_v, file_properties
 from spikeduel.auditing.labels import check
-from spikeduel.data import Split
-from spikeduel.results.audit import AuditedImage, Copies, Counts
-from spikeduel.results.findings import finding
-from spikeduel.settings import Experiment
-from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
-from synthetic_files import write_pictures, write_socofing
-
-EXPERIMENT = Experiment(dataset="digits")
-SPLIT = Split(np.arange(200), np.arange(200, 240), np.arange(240, 300), "official")
+from spikeduel.results.audit import AuditedImage, Copies
+from spikeduel.system.finding_tables import finding
 
 
-def test_clean_images_are_no_alarm_and_their_audit_is_found_again(make_set, monkeypatch):
-    prepared = make_set()
-    first = examine(EXPERIMENT, prepared, SPLIT)
-    assert first.ok
-    assert first.conclusions == first.details.pairs == ()
-    assert first.groups is None
-    assert [counts.total for counts in first.class_sides.values()] == [100, 100, 100]
-    monkeypatch.setattr(examining, "_examine", None)
-    assert examine(EXPERIMENT, prepared, SPLIT) == first
-    for other, split in (
-        (replace(prepared, fingerprint="0" * 64), SPLIT),
-        (prepared, replace(SPLIT, test=SPLIT.test[1:])),
-    ):
-        with pytest.raises(TypeError, match="NoneType"):
-            examine(EXPERIMENT, other, split)
+def test_clean_images_are_no_alarm(make_set):
+    audit = examine(make_set())
+    assert audit.ok
+    assert audit.conclusions == audit.details.pairs == ()
+    assert audit.groups is None
+    assert [counts.total for counts in audit.class_sides.values()] == [100, 100, 100]
+    assert "Nothing was found that would invalidate a result." in audit._repr_html_()
+    assert repr(audit) == "<Audit of images, 300 images: 0 problems, 0 notes>"
 
 
 def test_planted_faults_are_found(make_set):
     groups = np.arange(300)
     groups[260] = groups[5]
-    prepared = make_set(groups=groups)
-    prepared.images[250], prepared.labels[250] = prepared.images[17], prepared.labels[17]
+    data = make_set(groups=groups)
+    data.images[250], data.labels[250] = data.images[17], data.labels[17]
     # A near duplicate whatever its brightness.
-    prepared.images[255] = prepared.images[20] // 2 + 40
-    audit = examine(EXPERIMENT, prepared, SPLIT)
+    data.images[255] = data.images[20] // 2 + 40
+    audit = examine(data)
     assert not audit.ok
     assert audit.conclusions[:2] == (
         finding("test_in_training", count=1, share=1 / 60, remedy="remove the copies"),
@@ -65,20 +36,18 @@ def test_planted_faults_are_found(make_set):
     assert audit.near_duplicates == Copies(across=1, test_in_training=1)
     equal, near = audit.details.pairs
     assert (equal.kind, near.kind) == ("equal images on two sides", "near on two sides")
-    assert equal.a == AuditedImage(
-        index=250, side="test", label=prepared.classes[prepared.labels[17]], file=None
-    )
+    label = data.classes[data.labels[17]]
+    assert equal.a == AuditedImage(index=250, side="test", label=label, file=None)
     assert (equal.b.index, equal.b.side, near.a.index, near.b.index) == (17, "train", 255, 20)
 
 
-def test_planted_labels_are_listed():
-    prepared = data.load(EXPERIMENT)
-    labels = np.array(prepared.labels)
+def test_planted_labels_are_listed(digits, make_set):
+    images, truth = digits
+    labels = truth.copy()
     wrong = np.arange(0, len(labels), 40)
     labels[wrong] = (labels[wrong] + 3) % 10
-    prepared = replace(prepared, labels=labels, fingerprint="planted")
-    split = data.split(prepared, EXPERIMENT)
-    checked = check(AuditContext(EXPERIMENT, prepared, split, Progress(), None))
+    split = SplitIndices(*np.split(np.arange(len(labels)), [1400, 1600]))
+    checked = check(make_set(images, labels=labels, classes=tuple("0123456789"), split=split))
     details = checked["details"]
     listed = [suspect.image.index for suspect in details["labels"]]
     assert len(set(listed) & set(wrong.tolist())) >= 0.9 * len(wrong)
@@ -88,85 +57,12 @@ def test_planted_labels_are_listed():
     assert max(details["label_shares"][image] for image in listed) < 0.05
 
 
-@pytest.mark.usefixtures("known_data")
-def test_digits_are_clean():
-    audit = sd.audit("digits")
-    assert audit.ok
-    assert audit.unreadable == ()
-
-
-def test_all_unreadable_files_are_listed_and_the_others_audited(image_folder):
-    (image_folder / "cat" / "003.png").write_bytes(b"no image")
-    dog = image_folder / "dog" / "005.png"
-    dog.write_bytes(dog.read_bytes()[:100])
-    audit = sd.audit(image_folder)
-    assert not audit.ok
-    first, second = audit.unreadable
-    assert "cat/003.png: cannot be read as an image" in first
-    assert "dog/005.png" in second
-    assert [counts.total for counts in audit.class_sides.values()] == [5, 5]
-    strict = Experiment(dataset=str(image_folder))
-    with pytest.raises(InputError, match=r"2 files .*003\.png.* --skip-unreadable"):
-        data.load(strict)
-    # Left out on request, they are a problem only if they are many.
-    skipping = replace(strict, skip_unreadable=True)
-    prepared = data.load(skipping)
-    assert len(prepared) == 10
-    assert list(prepared.unreadable) == [str(image_folder / "cat" / "003.png"), str(dog)]
-    counted = sd.audit(skipping)
-    assert (counted.files.num_read, counted.files.unreadable) == (10, 2)
-    assert counted.unreadable == audit.unreadable
-    many = finding("skipped_files", count=2, share=2 / 12, names=list(counted.unreadable))
-    assert many.severity == "problem"
-    assert many in counted.conclusions
-    (few,) = skipped_files(structs.replace(counted, counts=Counts(train=80, val=9, test=9)))
-    assert finding("skipped_files", **few).severity == "note"
-    assert not list(unreadable_files(counted))
-
-
-def test_pairs_and_formats_of_a_folder_name_its_files(image_folder):
-    write_pictures(image_folder / "cat", 24, seed=1, suffix=".bmp")
-    write_pictures(image_folder / "dog", 24, seed=2)
-    for path in image_folder.glob("cat/*.png"):
-        path.unlink()
-    Image.open(image_folder / "cat" / "007.bmp").save(image_folder / "dog" / "copy.png")
-    audit = sd.audit(image_folder)
-    assert audit.exact_duplicates.conflicting == 1
-    (pair,) = audit.details.pairs
-    assert {pair.a.file, pair.b.file} == {"cat/007.bmp", "dog/copy.png"}
-    assert audit.exact_duplicates.conflicting_files == ("cat/007.bmp", "dog/copy.png")
-    assert audit.conclusions[0].values["names"] == ["cat/007.bmp", "dog/copy.png"]
-    (kind,) = audit.formats
-    assert (kind.property, kind.values) == ("file type", {"PNG": 25, "BMP": 24})
-    assert kind.class_accuracy == 1.0
-
-
-def test_formats_of_socofings_files(tmp_path):
-    write_socofing(tmp_path / "SOCOFing", 3)
-    experiment = Experiment(dataset="socofing", data_dir=str(tmp_path / "SOCOFing"))
-    prepared = data.load(experiment)
-    formats = dict(
-        zip(prepared.names, file_formats(experiment, prepared, Progress().track), strict=True)
-    )
-    assert formats["Real/1__F_Left_index_finger.BMP"] == ("BMP", "RGBA", 96, 103)
-
-
-def test_an_audit_is_made_anew_when_it_is_damaged_or_a_file_changes(
-    image_folder, tmp_path, monkeypatch
-):
-    experiment = Experiment(dataset=str(image_folder))
-    prepared = data.load(experiment)
-    split = data.split(prepared, experiment)
-    first = examine(experiment, prepared, split)
-    (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
-    whole = kept.read_text()
-    kept.write_text('{"dataset": "planted"}')
-    assert examine(experiment, prepared, split) == first
-    assert kept.read_text() == whole
-    monkeypatch.setattr(examining, "_examine", None)
-    (image_folder / "cat" / "000.png").write_bytes(b"longer or shorter")
-    with pytest.raises(TypeError, match="NoneType"):
-        examine(experiment, prepared, split)
+def test_formats_and_names_of_files_tell_class_and_groups(make_set):
+    formats = tuple(FileFormat("PNG" if k % 3 else "JPEG", "L", 12, 12) for k in range(300))
+    names = tuple(f"{'abc'[k % 3]}/s{k // 30}_{k}.png" for k in range(300))
+    audit = examine(make_set(formats=formats, names=names))
+    assert {"format_tells_class", "names_tell_groups"} == {found.id for found in audit.notes}
+    assert audit.suggested_groups.pattern == "([^/_]+)_[^/]*$"
 
 
 def test_a_type_that_gives_the_class_away():

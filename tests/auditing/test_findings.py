@@ -3,11 +3,18 @@ from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
 from spikeduel.auditing.examining import findings
-from spikeduel.data.inventory import FileCounts, IgnoredFiles
-from spikeduel.results.audit import Copies, Counts, FileProperty, LabelCheck, SuggestedGroups
-from spikeduel.results.findings import finding
-from spikeduel.results.significance import IMBALANCE
+from spikeduel.auditing.labels import MAX_CLASS_RATIO
+from spikeduel.results.audit import (
+    Copies,
+    Counts,
+    FileCounts,
+    FileProperty,
+    IgnoredFiles,
+    LabelCheck,
+    SuggestedGroups,
+)
 from spikeduel.results.words.audit import all_clear
+from spikeduel.system.finding_tables import finding
 
 ANEW = "divide the data anew"
 OWN = ("--group-by", "remove the copies")
@@ -112,7 +119,7 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         ),
         (
             {"labels": LabelCheck(examined=9, agreement=0.9, suspects=0, unjudged=("dog",))},
-            finding("labels_not_judged", count=1, names=["dog"], ratio=IMBALANCE),
+            finding("labels_not_judged", count=1, names=["dog"], ratio=MAX_CLASS_RATIO),
         ),
         ({"exact_duplicates": {"across": 2}}, finding("validation_copies", count=2)),
         ({"groups_cut": 2}, finding("groups_cut_at_validation", count=2)),

@@ -4,10 +4,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from sklearn.neighbors import NearestNeighbors
 
+from spikeduel.auditing.arrays import SplitIndices, equal_ids
 from spikeduel.auditing.copies import probe
 from spikeduel.auditing.neighbours import closest, lowest, nearest, search, small_grey
-from spikeduel.data import Split
-from spikeduel.data.prepared import ids_of_images
 from spikeduel.system.progress import Progress
 
 
@@ -21,7 +20,9 @@ def test_as_scikit_learn_finds(seed, num_queries, num_references):
         references.reshape(num_references, -1)
     )
     expected, _ = oracle.kneighbors(queries.reshape(num_queries, -1))
-    differences = queries.astype(float) - references[nearest(queries, references)]
+    images, rows = np.concatenate([references, queries]), np.arange(num_references + num_queries)
+    found = nearest(images, rows[num_references:], rows[:num_references])
+    differences = queries.astype(float) - images[found]
     distances = np.sqrt((differences**2).sum((1, 2, 3)))
     assert distances == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-2)
 
@@ -50,7 +51,7 @@ def test_brightness_and_contrast_drop_out_and_uniform_images_become_zero():
 
 def test_each_side_is_searched_where_it_should_be():
     places = torch.tensor([0.0, 1.0, 10.0, 10.5, 1.2, 10.9, 30.0])[:, None]
-    split = Split(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]), "official")
+    split = SplitIndices(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]))
     relatives = search(places, split, Progress())
     assert relatives.training.nearest.tolist() == [-1, -1, -1, 2, 1, 2, 2]
     # Test images look at validation as well.
@@ -63,7 +64,7 @@ def test_images_without_contrast_in_grey_are_near_to_none(random):
     symbols = random.random((40, 12, 12)) < 0.3
     red_on_blue = np.stack([symbols, symbols & False, ~symbols], 1) * np.uint8(255)
     assert not small_grey(red_on_blue).any()
-    split = Split(np.arange(30), np.arange(0), np.arange(30, 40), "official")
+    split = SplitIndices(np.arange(30), np.arange(0), np.arange(30, 40))
     relatives = search(small_grey(red_on_blue), split, Progress())
     assert (relatives.earlier.ratio[30:] >= 1).all()
     assert probed(red_on_blue, np.arange(40) % 2, None, split).siblings_in_train == 0
@@ -73,7 +74,7 @@ def probed(images, labels, groups, split):
     small = small_grey(images)
     relatives = search(small, split, Progress())
     groups = np.arange(len(images)) if groups is None else groups
-    return probe(small, labels, groups, ids_of_images(images), relatives, split)
+    return probe(small, labels, groups, equal_ids(images), relatives, split)
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def siblings(random):
 
 def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(siblings):
     images, labels, groups = siblings
-    split = Split(np.arange(40), np.array([], np.int64), np.arange(40, 80), "published")
+    split = SplitIndices(np.arange(40), np.array([], np.int64), np.arange(40, 80))
     for known in (groups, None):
         relatives = probed(images, labels, known, split)
         assert (relatives.accuracy, relatives.siblings_in_train, relatives.n) == (1.0, 1.0, 40)
@@ -102,12 +103,8 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
 def test_a_clean_split_has_no_siblings(siblings):
     images, labels, groups = siblings
     both = np.concatenate([np.arange(30), np.arange(40, 70)])
-    clean = Split(
-        both,
-        np.array([], np.int64),
-        np.concatenate([np.arange(30, 40), np.arange(70, 80)]),
-        "grouped",
-    )
+    test = np.concatenate([np.arange(30, 40), np.arange(70, 80)])
+    clean = SplitIndices(both, np.array([], np.int64), test)
     relatives = probed(images, labels, groups, clean)
     assert relatives.siblings_in_train == 0
     assert relatives.accuracy == relatives.accuracy_if_grouped < 0.6
@@ -116,7 +113,7 @@ def test_a_clean_split_has_no_siblings(siblings):
 def test_classes_count_alike_in_the_balanced_accuracy_of_a_nearest_neighbour():
     # All images are equal, and get the first one's label: right for 4 of 4, and for 0 of 1.
     images, labels = np.zeros((7, 1, 12, 12), np.uint8), np.array([0, 1, 0, 0, 0, 0, 1])
-    split = Split(np.arange(2), np.array([], np.int64), np.arange(2, 7), "official")
+    split = SplitIndices(np.arange(2), np.array([], np.int64), np.arange(2, 7))
     scores = probed(images, labels, None, split)
     assert (scores.accuracy, scores.balanced_accuracy) == (0.8, 0.5)
 

@@ -1,22 +1,12 @@
 """Whole audits of sets of recordings, clean and with one planted fault each."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from made_recordings import five_bytes, part
-from spikeduel.auditing import audited, examine
-from spikeduel.data import Split
-from spikeduel.networks.preprocessing import Events
+from made_events import Events, part
+from spikeduel.auditing import examine
 from spikeduel.results.audit import Copies
-from spikeduel.results.findings import with_id
-from spikeduel.settings import Experiment
-from spikeduel.system import files
-from spikeduel.system.progress import Progress
-
-EXPERIMENT = Experiment(dataset="digits")
-SPLIT = Split(np.arange(80), np.arange(80, 90), np.arange(90, 120), "official")
+from spikeduel.system.finding_tables import with_id
 
 
 def kinds(audit):
@@ -25,7 +15,7 @@ def kinds(audit):
 
 
 def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
-    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    audit = examine(make_recorded(recorded_events))
     assert kinds(audit) == set()
     assert audit.details.pairs == ()
     assert audit.noun == "recording"
@@ -36,7 +26,7 @@ def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
 
 def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, recorded_events):
     recorded_events[100] = part(recorded_events[7], 60_000, 200_000)
-    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    audit = examine(make_recorded(recorded_events))
     assert not audit.ok
     (problem,) = audit.problems
     assert (problem.id, problem.values) == (
@@ -60,7 +50,7 @@ def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events)
     for number in range(0, 120, 3):
         recording = recorded_events[number]
         recorded_events[number] = Events(recording.x, recording.y, recording.t * 2, recording.p)
-    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    audit = examine(make_recorded(recorded_events))
     assert kinds(audit) == {"statistics_tell_class"}
     (told,) = with_id(audit.conclusions, "statistics_tell_class")
     assert told.values["share"] > 0.6
@@ -81,32 +71,9 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
             recording.t,
             recording.p,
         )
-    audit = examine(EXPERIMENT, make_recorded(recorded_events), SPLIT)
+    audit = examine(make_recorded(recorded_events))
     assert kinds(audit) == {"hot_pixels", "statistics_tell_side"}
     assert audit.statistics.hot_pixels == ((5, 3),)
     told = next(finding for finding in audit.conclusions if finding.id == "statistics_tell_side")
     assert told.values["share"] > 0.9
     assert told.values["names"][0] == "at hot pixels"
-
-
-def test_the_groups_that_it_finds_mend_the_split(tmp_path, recorded_events):
-    """Fifteen recordings, each cut into four parts that overlap: the split keeps those of one
-    together when told.
-    """
-    for number, recording in enumerate(recorded_events[:15]):
-        for first in range(4):
-            cut = part(recording, first * 66_000, first * 66_000 + 100_000)
-            path = tmp_path / "parts" / "abc"[number % 3] / f"{number}_{first}.bs2"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(five_bytes(cut))
-    experiment = Experiment(dataset=str(tmp_path / "parts"))
-    audit, prepared = audited(experiment, Progress())
-    assert "stretch_test_in_training" in {problem.id for problem in audit.problems}
-    assert audit.problems[0].remedy == "--group-by groups.csv"
-    assert len(set(audit.details.groups)) == 15
-    groups = tmp_path / "groups.csv"
-    rows = zip(prepared.names, audit.details.groups, strict=True)
-    files.write_csv(groups, [("path", "group"), *rows])
-    mended, _ = audited(replace(experiment, group_by=str(groups)), Progress())
-    assert mended.ok
-    assert (mended.groups, mended.groups_cut, mended.stretches.across) == (15, 0, 0)

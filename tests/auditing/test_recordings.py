@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from made_recordings import kept, some_events
+from made_events import Events, recordings_of, some_events
+from spikeduel.auditing import SplitIndices
 from spikeduel.auditing.recordings import examine
-from spikeduel.data import Split
-from spikeduel.networks.preprocessing import Events
 from spikeduel.system.progress import Progress
 
 SENSOR = (10, 20)
@@ -12,12 +11,13 @@ SENSOR = (10, 20)
 
 def examined(recorded, labels, split, groups=None):
     groups = np.arange(len(recorded)) if groups is None else groups
-    return examine(kept(recorded, SENSOR), np.array(labels), ("a", "b"), groups, split, Progress())
+    recordings = recordings_of(recorded, SENSOR)
+    return examine(recordings, np.array(labels), ("a", "b"), groups, split, Progress())
 
 
 def test_statistics_by_hand():
     one = Events(*map(np.array, ([0, 3, 3, 19], [0, 1, 1, 4], [0, 10, 20, 9_999], [1, 1, 0, 1])))
-    told = examined([one] * 4, [0, 1, 0, 1], Split(*map(np.array, ([0, 1], [2], [3])), "official"))
+    told = examined([one] * 4, [0, 1, 0, 1], SplitIndices(*map(np.array, ([0, 1], [2], [3]))))
     numbers = {statistic.name: statistic.sides["test"] for statistic in told.statistics}
     assert numbers == {
         "length": 10,
@@ -38,7 +38,7 @@ def test_numbers_without_a_leak_tell_as_much_as_chance():
     told = examined(
         recorded,
         np.arange(200) % 2,
-        Split(np.arange(100), np.arange(0), np.arange(100, 200), "official"),
+        SplitIndices(np.arange(100), np.arange(0), np.arange(100, 200)),
     )
     assert abs(told.class_accuracy - 0.5) < 0.15
     assert abs(told.side_accuracy - 0.5) < 0.1
@@ -53,7 +53,7 @@ def test_people_are_never_both_learned_and_asked():
     person = np.repeat(np.arange(20), 10)
     rate = random.permutation(np.arange(200, 1000, 40))
     recorded = [some_events(rate[who], SENSOR, seed=seed) for seed, who in enumerate(person)]
-    split = Split(np.arange(100), np.arange(0), np.arange(100, 200), "grouped")
+    split = SplitIndices(np.arange(100), np.arange(0), np.arange(100, 200))
     alone = examined(recorded, np.arange(200) % 2, split)
     together = examined(recorded, np.arange(200) % 2, split, person)
     assert alone.side_accuracy > 0.75
@@ -74,7 +74,7 @@ def test_a_pixel_is_hot_in_most_recordings_of_a_class(share):
     told = examined(
         recorded,
         np.arange(60) % 2,
-        Split(np.arange(30), np.arange(0), np.arange(30, 60), "official"),
+        SplitIndices(np.arange(30), np.arange(0), np.arange(30, 60)),
     )
     assert told.hot_pixels == (((4, 2),) if share == 0.9 else ())
     if told.hot_pixels:

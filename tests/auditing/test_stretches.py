@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
 
-from made_recordings import kept, part, some_events
+from made_events import Events, part, recordings_of, some_events
 from spikeduel.auditing import stretches
 from spikeduel.auditing.stretches import search
-from spikeduel.networks.preprocessing import Events
 from spikeduel.system.progress import Progress
 
 SENSOR = (34, 34)
@@ -12,7 +11,7 @@ SENSOR = (34, 34)
 
 def found_in(recorded, side, same=None):
     same = np.arange(len(recorded)) if same is None else np.array(same)
-    return search(kept(recorded, SENSOR), same, np.array(side), Progress())
+    return search(recordings_of(recorded, SENSOR), same, np.array(side), Progress())
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_a_flickering_pixel_is_no_stretch():
 
 
 def test_blocks_of_events_meet_without_a_gap(recorded, monkeypatch):
-    packed = kept(recorded, SENSOR).packed
+    packed = recordings_of(recorded, SENSOR).packed
     whole = stretches._chosen(packed, Progress())
     monkeypatch.setattr(stretches, "AT_ONCE", 100)
     for one, other in zip(whole, stretches._chosen(packed, Progress()), strict=True):

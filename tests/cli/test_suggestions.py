@@ -37,7 +37,8 @@ def texts():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 yield path.name, node.value
-    yield "findings.toml", (SOURCE / "results" / "findings.toml").read_text(encoding="utf-8")
+    for path in SOURCE.rglob("*findings.toml"):
+        yield path.name, path.read_text(encoding="utf-8")
 
 
 def test_every_option_that_a_text_names_is_one():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.auditing import file_counts
 from spikeduel.data import catalogue, load
+from spikeduel.data.audited import file_counts
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError

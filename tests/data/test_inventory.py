@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from spikeduel.data.folder import folder
-from spikeduel.data.inventory import IgnoredFiles, inventory
+from spikeduel.data.inventory import inventory
 from spikeduel.data.prepared import DataOptions
+from spikeduel.results.audit import IgnoredFiles
 from synthetic_files import write_pictures
 
 

@@ -11,6 +11,7 @@ from spikeduel.networks import pooling_kernels
 from spikeduel.networks.architectures import SmallCNN
 from spikeduel.networks.chains import join_layers, relu_of_max_pool_of_conv
 from spikeduel.spiking.kernels import cpu
+from spikeduel.system import parallel
 
 pytestmark = pytest.mark.numeric
 
@@ -19,7 +20,7 @@ DTYPES = (torch.bfloat16, torch.float32)
 
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
-    monkeypatch.setattr(cpu, "SMALLEST_PART", 16)
+    monkeypatch.setattr(parallel, "SMALLEST_PART", 16)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

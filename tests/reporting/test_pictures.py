@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from made_pages import SPLIT
-from spikeduel.auditing import examine
+from spikeduel.data.audited import examine
 from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import as_picture, encoded_animation

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from made_pages import SPLIT, places
 from made_results import make_results, with_dataset, with_trials
-from spikeduel.auditing import examine
 from spikeduel.data import Split
+from spikeduel.data.audited import examine
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
 from spikeduel.reporting import accuracies, audit_page, charts, report

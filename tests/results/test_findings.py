@@ -1,16 +1,18 @@
 """The table of findings: every row has a sentence and a finder, and the other way round."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from made_findings import example
 from spikeduel.auditing import examining
-from spikeduel.results import checklist, findings, run_findings, study
+from spikeduel.results import checklist, run_findings, study
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
 from spikeduel.results.uncertainty import ADVISED_SEEDS
-from spikeduel.system import typed
+from spikeduel.system import finding_tables, typed
 from spikeduel.system.errors import InputError
 
 MODULES = (checklist, examining, run_findings, study)
@@ -54,15 +56,15 @@ def test_every_value_of_a_row_counts(id):
 
 def test_every_row_has_a_finder_and_every_finder_a_row():
     claimed = {id for id, row in TABLE.items() if row.subject in ("control", "reservation")}
-    assert {*findings._FINDERS, *claimed} == set(TABLE)
-    assert claimed.isdisjoint(findings._FINDERS)
+    assert {*finding_tables._FINDERS, *claimed} == set(TABLE)
+    assert claimed.isdisjoint(finding_tables._FINDERS)
 
 
 def test_ids_are_unique_and_advise_the_same_seeds():
-    sections = findings.tomllib.loads(
-        (findings.Path(findings.__file__).with_name("findings.toml")).read_text()
-    )
-    assert sum(len(section) for name, section in sections.items() if name != "advice") == len(TABLE)
+    source = Path(finding_tables.__file__).parents[1]
+    tables = [tomllib.loads(path.read_text("utf-8")) for path in source.rglob("*findings.toml")]
+    sections = [table[name] for table in tables for name in table if name != "advice"]
+    assert sum(map(len, sections)) == len(TABLE)
     for row in TABLE.values():
         for text in (row.sentence, row.remedy or ""):
             _, advised, after = text.partition("--seeds ")

@@ -1,8 +1,9 @@
-"""Audit: can a result on this data and split be trusted? Each module is a check."""
+"""Audit of images and their split: leaks, duplicates, wrong labels, telling files.
 
-from spikeduel.auditing.context import file_counts
-from spikeduel.auditing.examining import audit, audited, examine
-from spikeduel.auditing.neighbours import nearest
-from spikeduel.results.audit import Audit
+The package needs `spikeduel.system` alone, and no other part of spikeduel. Public names, listed in
+`__init__.pyi`, are loaded when first used. Each module is a check, or a part of one.
+"""
 
-__all__ = ["Audit", "audit", "audited", "examine", "file_counts", "nearest"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

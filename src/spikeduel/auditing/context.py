@@ -1,91 +1,114 @@
-"""Data of an audit, and results that several checks share."""
+"""Input of an audit, and results that several checks share."""
 
-import zipfile
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from spikeduel.auditing import neighbours, stretches
+from spikeduel.auditing.arrays import EventRecordings, SplitIndices, equal_ids
 from spikeduel.auditing.neighbours import Relatives
-from spikeduel.data import Prepared, Split, catalogue, socofing
-from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.folder import labels_file
-from spikeduel.data.inventory import FileCounts, inventory
-from spikeduel.data.pictures import opened
-from spikeduel.data.prepared import ids_of_images
-from spikeduel.data.workers import over_files
-from spikeduel.results.audit import SIDES, AuditedImage, Copies, Counts
-from spikeduel.settings import Experiment
-from spikeduel.system import files
-from spikeduel.system.progress import Progress, Track
+from spikeduel.results.audit import SIDES, AuditedImage, Copies, Counts, FileCounts
+from spikeduel.system.progress import Progress
 
 GAP = 0.05
 """Accuracy above chance, or lost without siblings, that matters."""
 SURE = 2.0
 """Standard deviations above chance that an accuracy needs."""
 
-Format = tuple[str, str, int, int]
-"""A picture file's type, mode, width and height in Pillow's terms."""
 Fields = dict[str, Any]
 """Fields of `Audit` that a check fills; under "details" fields of `Details`."""
 
 
-@dataclass(frozen=True, eq=False)
-class AuditContext:
-    """N images and their split, for checks.
+class FileFormat(NamedTuple):
+    """Format of a picture's file in Pillow's terms: type, mode, and size in pixels."""
 
-    `files`: all files of a folder or CSV, else None.
+    type: str
+    mode: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AuditInput:
+    """N images of K classes and their split, with what is known of their files.
+
+    Parameters
+    ----------
+    images
+        uint8 `[N, 1 or 3, H, W]`; pictures of the events of `recordings`.
+    labels
+        int64 `[N]`, indices into `classes`.
+    classes
+        K names.
+    split
+        Indices of the training, validation and test images. Other images are not audited.
+    groups
+        int64 `[N]`: equal for images of one person or object. None if not known.
+    names
+        Paths of the images' files, relative, with forward slashes. None without files.
+    formats
+        Format of each image's file, to find formats that tell the class. Empty if not known.
+    unreadable
+        Reason by path, of files that were left out.
+    is_skipped
+        True if the user asked to leave out unreadable files.
+    files
+        Counts of all files of the folder, if the images come from one.
+    recordings
+        Recordings of an event camera. None for images.
+    image_ids
+        int64 `[N]`: equal for equal images. None to compare their pixels.
+    split_kind
+        "official" (the data's own split), "grouped" (no group is cut), "stratified" or
+        "published" (groups are cut): decides the advice on leaks.
+    own_validation
+        True if the data have a validation set, but no test set.
+    name, fingerprint
+        Name and hash of the data, for the report.
+    progress
+        Receives the progress of long searches.
     """
 
-    experiment: Experiment
-    prepared: Prepared
-    split: Split
-    progress: Progress
-    files: FileCounts | None
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    split: SplitIndices
+    groups: np.ndarray | None = None
+    names: tuple[str, ...] | None = None
+    formats: tuple[FileFormat, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    is_skipped: bool = False
+    files: FileCounts | None = None
+    recordings: EventRecordings | None = None
+    image_ids: np.ndarray | None = None
+    split_kind: str = "official"
+    own_validation: bool = False
+    name: str = "images"
+    fingerprint: str = ""
+    progress: Progress = field(default_factory=Progress)
 
     @cached_property
-    def labels(self) -> np.ndarray:
-        """Class of each image, int64 `[N]`."""
-        return np.asarray(self.prepared.labels)
-
-    @cached_property
-    def groups(self) -> np.ndarray:
+    def group_ids(self) -> np.ndarray:
         """Group of each image, int64 `[N]`; each image alone without groups."""
-        groups = self.prepared.groups
-        return np.arange(len(self.prepared)) if groups is None else np.asarray(groups)
+        return np.arange(len(self.labels)) if self.groups is None else np.asarray(self.groups)
 
     @cached_property
     def same(self) -> np.ndarray:
         """Numbers that equal images share, int64 `[N]`."""
-        ids = self.prepared.image_ids
-        return np.asarray(ids_of_images(self.prepared.images) if ids is None else ids)
+        if self.image_ids is not None:
+            return np.asarray(self.image_ids)
+        if self.recordings is None:
+            return equal_ids(self.images)
+        return equal_ids(map(self.recordings.events_of, range(len(self.labels))))
 
     @cached_property
     def side(self) -> np.ndarray:
-        """Side of each image, int64 `[N]` (`sides_of`)."""
-        return sides_of(self.split, len(self.prepared))
-
-    @cached_property
-    def formats(self) -> list[Format]:
-        """Formats of the images' files, if any."""
-        return file_formats(self.experiment, self.prepared, self.progress.track)
-
-    @property
-    def recordings(self) -> Recordings | None:
-        """Recordings of an event camera, None for images."""
-        images = self.prepared.images
-        return images if isinstance(images, Recordings) else None
-
-    @cached_property
-    def names(self) -> tuple[str, ...] | None:
-        """Names of the images' files, or None."""
-        has_files = self.formats or self.recordings or catalogue.is_packed(self.experiment.dataset)
-        return self.prepared.names if has_files else None
+        """Part of the split of each image, int64 `[N]` (`SplitIndices.codes`)."""
+        return self.split.codes(len(self.labels))
 
     @cached_property
     def stretches(self) -> stretches.Stretches | None:
@@ -97,18 +120,16 @@ class AuditContext:
     @cached_property
     def joined(self) -> np.ndarray:
         """Groups joined where recordings share a stretch, int64 `[N]`."""
-        return self.groups if self.stretches is None else self.stretches.joined(self.groups)
+        return self.group_ids if self.stretches is None else self.stretches.joined(self.group_ids)
 
     @cached_property
     def small(self) -> Tensor:
         """Small grey versions of the images, float32 `[N, D]`."""
-        pictures = self.prepared.pictures
-        if self.recordings is not None:
-            pictures = neighbours.blurred(pictures)
-        return neighbours.small_grey(pictures)
+        images = self.images if self.recordings is None else neighbours.blurred(self.images)
+        return neighbours.small_grey(images)
 
     def counts(self, chosen: np.ndarray) -> Counts:
-        """Return the number of `chosen` images, bool `[N]`, on each side."""
+        """Return the number of `chosen` images, bool `[N]`, in each part of the split."""
         return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
 
     def copies(self, found: Relatives) -> Copies:
@@ -121,17 +142,9 @@ class AuditContext:
         return AuditedImage(
             index=image,
             side=SIDES[self.side[image]],
-            label=self.prepared.classes[self.labels[image]],
+            label=self.classes[self.labels[image]],
             file=self.names[image] if self.names else None,
         )
-
-
-def sides_of(split: Split, count: int) -> np.ndarray:
-    """Return int64 `[N]`: 0 in training, 1 in validation, 2 in test, −1 left out."""
-    side = np.full(count, -1)
-    for number, name in enumerate(SIDES):
-        side[getattr(split, name)] = number
-    return side
 
 
 def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float = GAP) -> bool:
@@ -139,34 +152,3 @@ def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float 
     if accuracy is None or not num:
         return False
     return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)
-
-
-def file_counts(experiment: Experiment, prepared: Prepared) -> FileCounts | None:
-    """Count all files of a folder or CSV by use; None for other data."""
-    if (root := catalogue.home(experiment.dataset)) is None:
-        return None
-    return inventory(
-        root,
-        [root / name for name in prepared.names or ()],
-        [Path(name) for name in prepared.unreadable],
-        is_recorded=prepared.preprocessing.binning is not None,
-        table=labels_file(files.located(experiment.dataset)),
-    )
-
-
-def file_formats(experiment: Experiment, prepared: Prepared, track: Track) -> list[Format]:
-    """Return the formats of the images' files from their headers, if any."""
-    root, names = catalogue.home(experiment.dataset), prepared.names or ()
-
-    def look(_row: int, path: Path | zipfile.Path) -> Format:
-        with opened(path) as picture:
-            return picture.format or "unknown", picture.mode, picture.width, picture.height
-
-    with ExitStack() as stack:
-        paths: list[Path | zipfile.Path] = []
-        if experiment.dataset == "socofing":
-            prints = socofing.files_at(experiment.data_dir, stack, track)
-            paths = [prints[name] for name in names]
-        elif root is not None and prepared.preprocessing.binning is None:
-            paths = [root / name for name in names]
-        return [kind for _, kind in over_files(look, paths, track, "looking at files")]

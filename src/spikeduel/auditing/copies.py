@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from spikeduel.auditing import drawings, edited, moved
-from spikeduel.auditing.context import GAP, AuditContext, Fields
+from spikeduel.auditing.arrays import SplitIndices, rows_of
+from spikeduel.auditing.context import GAP, AuditInput, Fields
 from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives, search
-from spikeduel.data import Split
-from spikeduel.data.disk_arrays import rows_of
 from spikeduel.results.audit import (
     BLIND_SPOTS,
     Audit,
@@ -25,9 +24,10 @@ from spikeduel.results.audit import (
     PairKind,
     Probe,
 )
-from spikeduel.results.findings import Values, finds
-from spikeduel.results.significance import FEWEST_GROUPS
+from spikeduel.system.finding_tables import Values, finds
 
+MIN_TEST_GROUPS = 6
+"""Groups of test images below which an accuracy says little about images of other groups."""
 MOST_PAIRS = 200
 """Most pairs to look at in an audit."""
 SMALL_SHARE = 0.001
@@ -52,14 +52,14 @@ LIMITS = {STRETCH: 1.0, NEARLY: NEAR, MOVED: NEAR, EDITED: 0.4}
 """Ratio of relatives below which images are copies; an image is a copy of the first kind alone."""
 
 
-def check(context: AuditContext) -> Fields:
+def check(data: AuditInput) -> Fields:
     """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
-    same, labels, side, split = context.same, context.labels, context.side, context.split
-    groups, known, stretches = context.groups, context.prepared.groups, context.stretches
-    images, progress = context.prepared.pictures, context.progress
-    shapes = np.array([(height, width) for _, _, width, height in context.formats])
+    same, labels, side, split = data.same, data.labels, data.side, data.split
+    groups, stretches, images = data.group_ids, data.stretches, data.images
+    progress = data.progress
+    shapes = np.array([(format.height, format.width) for format in data.formats])
     centres = moved.middles(images, shapes)
-    neighbours = search(context.small, split, progress)
+    neighbours = search(data.small, split, progress)
     relatives = {
         NEARLY: neighbours.earlier,
         MOVED: moved.search(images, centres, same, split, progress),
@@ -77,11 +77,11 @@ def check(context: AuditContext) -> Fields:
         copies = dict.fromkeys(copies, none)
         training = neighbours.training._replace(ratio=none.ratio)
         neighbours = neighbours._replace(training=training)
-    counted = {kind: context.copies(found) for kind, found in copies.items()}
+    counted = {kind: data.copies(found) for kind, found in copies.items()}
     groups_cut, groups_cut_test_images = cut(groups, same, side)
     ranked = pairs(copies, same, labels, side)[:MOST_PAIRS]
     return {
-        "exact_duplicates": exact(same, labels, side, context.names),
+        "exact_duplicates": exact(same, labels, side, data.names),
         "near_duplicates": counted[NEARLY],
         "moved_copies": counted[MOVED],
         "edited_copies": counted.get(EDITED),
@@ -89,19 +89,17 @@ def check(context: AuditContext) -> Fields:
         "stretches": counted.get(STRETCH),
         "near": NEAR,
         "blind_spots": BLIND_SPOTS if stretches is None else (),
-        "groups": None if known is None else len(np.unique(groups)),
+        "groups": None if data.groups is None else len(np.unique(groups)),
         "groups_cut": groups_cut,
         "groups_cut_test_images": groups_cut_test_images,
-        "groups_tested": None if known is None else len(np.unique(groups[split.test])),
-        "probe": probe(context.small, labels, context.joined, same, neighbours, split),
+        "groups_tested": None if data.groups is None else len(np.unique(groups[split.test])),
+        "probe": probe(data.small, labels, data.joined, same, neighbours, split),
         "details": {
             "pairs": tuple(
-                Pair(
-                    kind=kind, a=context.described(a), b=context.described(b), ratio=round(ratio, 4)
-                )
+                Pair(kind=kind, a=data.described(a), b=data.described(b), ratio=round(ratio, 4))
                 for kind, a, b, ratio in ranked
             ),
-            "groups": tuple(context.joined.tolist()) if stretches and len(stretches.pairs) else (),
+            "groups": tuple(data.joined.tolist()) if stretches and len(stretches.pairs) else (),
         },
     }
 
@@ -192,7 +190,7 @@ def probe(
     groups: np.ndarray,
     same: np.ndarray,
     neighbours: Neighbourhood,
-    split: Split,
+    split: SplitIndices,
 ) -> Probe:
     """Return the score of the nearest neighbour on small grey versions, with and without siblings.
 
@@ -352,9 +350,9 @@ def leaking_siblings(audit: Audit) -> Iterator[Values]:
 
 @finds("few_test_groups")
 def few_test_groups(audit: Audit) -> Iterator[Values]:
-    if audit.groups_tested is not None and audit.groups_tested < FEWEST_GROUPS:
+    if audit.groups_tested is not None and audit.groups_tested < MIN_TEST_GROUPS:
         remedy = "--folds 5" if audit.split == "grouped" else None
-        yield {"count": audit.groups_tested, "fewest": FEWEST_GROUPS, "remedy": remedy}
+        yield {"count": audit.groups_tested, "fewest": MIN_TEST_GROUPS, "remedy": remedy}
 
 
 def changed(audit: Audit) -> list[Copies]:

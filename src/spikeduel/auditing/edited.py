@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikeduel.auditing.arrays import SplitIndices, in_parts, rows_of
 from spikeduel.auditing.neighbours import Relatives, compared, grey, lowest, oriented
-from spikeduel.data import Split
-from spikeduel.data.disk_arrays import in_parts, rows_of
 from spikeduel.system.progress import Progress
 
 NEAREST = 10
@@ -26,7 +25,9 @@ LEAST_TEXTURE = 0.5
 """Length of two cells together above which there is something to compare."""
 
 
-def search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:
+def search(
+    images: np.ndarray, same: np.ndarray, split: SplitIndices, progress: Progress
+) -> Relatives:
     """Return the edited copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
     `same` `[N]`). A ratio is the best candidate's difference over the others' median.
     """

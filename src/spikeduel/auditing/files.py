@@ -8,11 +8,9 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
-from spikeduel.data.grouping import group_rule
-from spikeduel.data.inventory import IgnoredBy, by_ending
-from spikeduel.results.audit import Audit, FileProperty, SuggestedGroups
-from spikeduel.results.findings import Finder, Values, finds
+from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
+from spikeduel.results.audit import Audit, FileProperty, IgnoredBy, SuggestedGroups, by_ending
+from spikeduel.system.finding_tables import Finder, Values, finds
 
 MOST_LISTED = 8
 """Values of a property counted apart."""
@@ -22,22 +20,26 @@ SHUFFLES = 99
 """Random orders of the sides, of which none may give so much."""
 
 
-def check(context: AuditContext) -> Fields:
+def check(data: AuditInput) -> Fields:
     """Account for files, and for class, side and groups told by formats and names."""
-    names, groups = context.names, context.prepared.groups
-    kinds = ("file type", "colour mode", "size")
-    formats = [(kind, mode, f"{width}×{height}") for kind, mode, width, height in context.formats]
-    properties = dict(zip(kinds, map(list, zip(*formats, strict=True)), strict=False))
-    if context.recordings and names:
+    names, properties = data.names, {}
+    if data.recordings and names:
         properties = {"file type": [Path(name).suffix.lower() for name in names]}
+    elif data.formats:
+        properties = {
+            "file type": [format.type for format in data.formats],
+            "colour mode": [format.mode for format in data.formats],
+            "size": [f"{format.width}×{format.height}" for format in data.formats],
+        }
+    groups = suggested(names, data.labels) if names and data.groups is None else None
     return {
         "unreadable": tuple(
-            f"{name}: {reason}" for name, reason in sorted(context.prepared.unreadable.items())
+            f"{name}: {reason}" for name, reason in sorted(data.unreadable.items())
         ),
-        "is_skipped": context.experiment.skip_unreadable,
-        "files": context.files,
-        "formats": file_properties(properties, context.labels, context.side),
-        "suggested_groups": suggested(names, context.labels) if names and groups is None else None,
+        "is_skipped": data.is_skipped,
+        "files": data.files,
+        "formats": file_properties(properties, data.labels, data.side),
+        "suggested_groups": groups,
     }
 
 
@@ -232,9 +234,9 @@ def _different(values: Sequence[str], labels: np.ndarray) -> Collection[int]:
 
 
 def _checked(names: Sequence[str], groups: Sequence[str], pattern: str) -> SuggestedGroups | None:
-    ruled, num_groups = list(map(group_rule(pattern), names)), len(set(groups))
-    same = set(zip(ruled, groups, strict=True))
-    if None in ruled or not num_groups == len(same) == len(set(ruled)):
+    ruled = [match[1] for name in names if (match := re.search(pattern, name))]
+    num_groups, same = len(set(groups)), set(zip(ruled, groups, strict=False))
+    if len(ruled) < len(names) or not num_groups == len(same) == len(set(ruled)):
         return None
     order = sorted(range(len(names)), key=groups.__getitem__)
     one, other = next(rows for rows in pairwise(order) if groups[rows[0]] == groups[rows[1]])

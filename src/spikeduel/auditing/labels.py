@@ -13,14 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
+from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
 from spikeduel.auditing.neighbours import gradients, lowest
 from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
-from spikeduel.results.findings import Values, finds
-from spikeduel.results.significance import FEWEST_IN_CLASS, IMBALANCE
 from spikeduel.system import files
+from spikeduel.system.finding_tables import Values, finds
 from spikeduel.system.progress import Progress
 
+MIN_TEST_IMAGES = 10
+"""Test images of a class below which the accuracy on it says little."""
+MAX_CLASS_RATIO = 5
+"""Images of the largest class, as a multiple of the smallest, above which classes are
+unbalanced.
+"""
 NEIGHBOURS = 40
 """Neighbours that vote; at most a quarter of the label's class, at least `FEWEST_NEIGHBOURS`."""
 FEWEST_NEIGHBOURS = 5
@@ -31,33 +36,33 @@ MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
 LEAST_AGREEMENT = 0.6
 """Share of labels confirmed by neighbours below which they cannot judge."""
 LEAST_IN_RARE = 0.9
-"""The same share of a class with less than 1/`IMBALANCE` of the images of the largest."""
+"""The same share of a class with less than 1/`MAX_CLASS_RATIO` of the images of the largest."""
 MOST_PRODUCTS = 1e12
 """Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
 
 
-def check(context: AuditContext) -> Fields:
+def check(data: AuditInput) -> Fields:
     """Count images by class and side, and find labels that look wrong to nearest neighbours; none
     if these know too little, and none of recordings, whose pictures have no time.
     """
-    labels, classes = context.labels, context.prepared.classes
-    used = np.flatnonzero(context.side >= 0)
+    labels, classes = data.labels, data.classes
+    used = np.flatnonzero(data.side >= 0)
     counts = {
-        "counts": context.counts(np.ones(len(labels), dtype=bool)),
-        "class_sides": {name: context.counts(labels == k) for k, name in enumerate(classes)},
+        "counts": data.counts(np.ones(len(labels), dtype=bool)),
+        "class_sides": {name: data.counts(labels == k) for k, name in enumerate(classes)},
     }
-    if len(used) < 2 or context.recordings:
+    if len(used) < 2 or data.recordings:
         return counts
-    vectors = gradients(context.prepared.pictures)
-    given, best, highest = votes(vectors, labels, context.same, used, context.progress)
+    vectors = gradients(data.images)
+    given, best, highest = votes(vectors, labels, data.same, used, data.progress)
     agreement = float((best == labels[used]).mean())
     if agreement < LEAST_AGREEMENT:
         return counts | {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
     is_unjudged = outvoted(labels[used], best == labels[used], len(classes))
     found = tuple(
         SuspectLabel(
-            image=context.described(int(used[row])),
+            image=data.described(int(used[row])),
             suggested=classes[best[row]],
             given_probability=round(float(given[row]), 4),
             suggested_probability=round(float(highest[row]), 4),
@@ -84,14 +89,14 @@ def outvoted(labels: np.ndarray, is_confirmed: np.ndarray, num_classes: int) -> 
     """
     count = np.bincount(labels, minlength=num_classes)
     confirmed = np.bincount(labels, is_confirmed, num_classes)
-    return (count * IMBALANCE < count.max()) & (confirmed < LEAST_IN_RARE * count)
+    return (count * MAX_CLASS_RATIO < count.max()) & (confirmed < LEAST_IN_RARE * count)
 
 
 @finds("unbalanced_classes")
 def unbalanced_classes(audit: Audit) -> Iterator[Values]:
     totals = {name: counts.total for name, counts in audit.class_sides.items()}
     most, least = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
-    if totals[most] > IMBALANCE * totals[least]:
+    if totals[most] > MAX_CLASS_RATIO * totals[least]:
         yield {
             "most": most,
             "most_images": totals[most],
@@ -103,8 +108,8 @@ def unbalanced_classes(audit: Audit) -> Iterator[Values]:
 @finds("classes_with_few_test_images")
 def classes_with_few_test_images(audit: Audit) -> Iterator[Values]:
     sides = audit.class_sides
-    if names := [name for name in sides if sides[name].test < FEWEST_IN_CLASS]:
-        yield {"count": len(names), "few": FEWEST_IN_CLASS, "names": names}
+    if names := [name for name in sides if sides[name].test < MIN_TEST_IMAGES]:
+        yield {"count": len(names), "few": MIN_TEST_IMAGES, "names": names}
 
 
 @finds("class_shares_differ")
@@ -121,7 +126,7 @@ def class_shares_differ(audit: Audit) -> Iterator[Values]:
 @finds("labels_not_judged")
 def labels_not_judged(audit: Audit) -> Iterator[Values]:
     if audit.labels and (names := audit.labels.unjudged):
-        yield {"count": len(names), "names": names, "ratio": IMBALANCE}
+        yield {"count": len(names), "names": names, "ratio": MAX_CLASS_RATIO}
 
 
 @finds("labels_to_check")

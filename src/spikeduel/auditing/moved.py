@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
+from spikeduel.auditing.arrays import SplitIndices, in_parts, rows_of
 from spikeduel.auditing.neighbours import Relatives, compared, lowest
-from spikeduel.data import Split
-from spikeduel.data.disk_arrays import empty_array, in_parts, rows_of
+from spikeduel.system.large_arrays import empty_array
 from spikeduel.system.progress import Progress
 
 NEAREST, NEAREST_UPRIGHT = 8, 4
@@ -25,7 +25,11 @@ BLOCK = 1024
 
 
 def search(
-    images: np.ndarray, centres: np.ndarray, same: np.ndarray, split: Split, progress: Progress
+    images: np.ndarray,
+    centres: np.ndarray,
+    same: np.ndarray,
+    split: SplitIndices,
+    progress: Progress,
 ) -> Relatives:
     """Return the moved copies among `images` and, for bars hide copies, among their `centres` (of
     `middles`).
@@ -61,7 +65,9 @@ def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     return centres
 
 
-def _search(images: np.ndarray, same: np.ndarray, split: Split, progress: Progress) -> Relatives:
+def _search(
+    images: np.ndarray, same: np.ndarray, split: SplitIndices, progress: Progress
+) -> Relatives:
     """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
     `same` `[N]`). Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
     """

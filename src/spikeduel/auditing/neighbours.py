@@ -1,15 +1,14 @@
 """Exact nearest neighbours of small images by blocked matrix products."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, pad
 
-from spikeduel.data import Split
-from spikeduel.data.disk_arrays import Rows, in_parts
+from spikeduel.auditing.arrays import Rows, SplitIndices, in_parts
 from spikeduel.system.progress import Progress
 
 NEAR = 0.33
@@ -69,18 +68,20 @@ class Neighbourhood(NamedTuple):
     usual: np.ndarray
 
 
-def nearest(queries: "np.ndarray | Rows", references: "np.ndarray | Rows") -> np.ndarray:
-    """Return the nearest of `references` `[N, …]` for each of `queries` `[M, …]`, both uint8, by
-    Euclidean distance: int64 `[M]`. Sums of squares up to 2^24 are exact. Raises `ValueError`
-    without references.
+def nearest(images: Any, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
+    """Return the nearest of the images `references`, int64 `[M]`, for each of `queries`, int64
+    `[Q]`, by Euclidean distance: int64 `[Q]`.
+
+    `images` are uint8 `[N, …]`. Sums of squares up to 2^24 are exact. Raises `ValueError` without
+    references.
     """
 
     def flat(pixels: np.ndarray) -> Tensor:
         # Products of bytes around zero are small enough to be exact in float32.
         return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
 
-    asked, others = (Rows(part, np.arange(len(part)), flat) for part in (queries, references))
-    return closest(asked, others).nearest
+    found = closest(Rows(images, queries, flat), Rows(images, references, flat))
+    return references[found.nearest]
 
 
 def closest(queries: Vectors, references: Vectors, progress: Progress | None = None) -> Closest:
@@ -199,7 +200,7 @@ def lowest(scores: Tensor, k: int) -> Tensor:
 
 
 def compared(
-    split: Split, progress: Progress, text: str
+    split: SplitIndices, progress: Progress, text: str
 ) -> Iterator[tuple[np.ndarray, Iterable[np.ndarray]]]:
     """Yield the images of the sides before validation or test, int64 `[E]`, and blocks of the
     side's images to compare with them. Each image is compared with all earlier sides together: a
@@ -215,7 +216,7 @@ def compared(
             yield earlier, progress.track(blocks, text, len(blocks))
 
 
-def search(small: Tensor, split: Split, progress: Progress) -> Neighbourhood:
+def search(small: Tensor, split: SplitIndices, progress: Progress) -> Neighbourhood:
     """Return the neighbours of validation and test images by `small_grey` versions. Uniform images,
     as all are in grey whose colours are equally bright, are all alike: their ratio is 1 at least.
     """

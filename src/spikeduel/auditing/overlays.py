@@ -24,10 +24,9 @@ from torch.nn.functional import (
     pad,
 )
 
+from spikeduel.auditing.arrays import in_parts
 from spikeduel.auditing.neighbours import NEAR
-from spikeduel.data.disk_arrays import in_parts
-from spikeduel.spiking.kernels.cpu import run_chunks, with_scratch
-from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
+from spikeduel.system.parallel import UNCOUNTED, run_chunks, with_scratch
 
 LONGEST_SIDE = 50
 SHORTEST_SIDE = 12

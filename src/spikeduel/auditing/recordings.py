@@ -6,12 +6,10 @@ from typing import get_args
 import numpy as np
 from msgspec import structs
 
-from spikeduel.auditing.context import AuditContext, Fields, is_above_chance
-from spikeduel.data import Split
-from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.preprocessing import Events, unpacked
+from spikeduel.auditing.arrays import EventRecordings, SplitIndices
+from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
 from spikeduel.results.audit import Audit, Statistic, StatisticName, Statistics
-from spikeduel.results.findings import Values, finds
+from spikeduel.system.finding_tables import Values, finds
 from spikeduel.system.progress import Progress
 
 HOT = 8
@@ -30,21 +28,22 @@ MOST_STATISTICS = 3
 NAMES: tuple[StatisticName, ...] = get_args(StatisticName)
 
 
-def check(context: AuditContext) -> Fields:
+def check(data: AuditInput) -> Fields:
     """Measure the class and side told by a recording's numbers."""
-    if (recordings := context.recordings) is None:
+    if (recordings := data.recordings) is None:
         return {}
-    classes, split = context.prepared.classes, context.split
-    numbers = examine(recordings, context.labels, classes, context.groups, split, context.progress)
+    numbers = examine(
+        recordings, data.labels, data.classes, data.group_ids, data.split, data.progress
+    )
     return {"noun": "recording", "statistics": numbers}
 
 
 def examine(
-    recordings: Recordings,
+    recordings: EventRecordings,
     labels: np.ndarray,
     classes: Sequence[str],
     groups: np.ndarray,
-    split: Split,
+    split: SplitIndices,
     progress: Progress,
 ) -> Statistics:
     """Return the statistics of recordings with `labels` `[N]` and `groups` `[N]`, and a
@@ -79,7 +78,7 @@ def examine(
     usual = int(np.bincount(labels[split.train]).argmax())
     statistics = Statistics(
         statistics=(),
-        hot_pixels=tuple(divmod(int(place), recordings.binning.sensor[1])[::-1] for place in hot),
+        hot_pixels=tuple(divmod(int(place), recordings.sensor[1])[::-1] for place in hot),
         class_accuracy=class_accuracy,
         class_chance=float((labels[split.test] == usual).mean()) if can_tell_class else None,
         num_tested=len(split.test) if can_tell_class else 0,
@@ -108,30 +107,30 @@ def _median(values: np.ndarray) -> float:
 
 
 def _measured(
-    recordings: Recordings, parts: Sequence[np.ndarray], progress: Progress
+    recordings: EventRecordings, parts: Sequence[np.ndarray], progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return each recording's statistics (`StatisticName`), float64 `[N, S]`; and the pixels hot in
     most recordings of one of `parts`, int64 `[K]`.
     """
-    height, width = recordings.binning.sensor
+    height, width = recordings.sensor
 
-    def counted(events: Events) -> np.ndarray:
-        inside = (events.y < height) & (events.x < width)
-        return np.bincount((events.y * width + events.x)[inside], minlength=height * width)
+    def counted(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        inside = (y < height) & (x < width)
+        return np.bincount((y * width + x)[inside], minlength=height * width)
 
     numbers, hottest = np.zeros((len(recordings), len(NAMES))), []
     for row in progress.track(range(len(recordings)), "measuring recordings", len(recordings)):
-        events = unpacked(recordings.events_of(row))
-        counts, count, seconds = counted(events), len(events.t), (int(events.t[-1]) + 1) / 1e6
+        x, y, microseconds, polarity = recordings.unpacked(row)
+        counts, count, seconds = counted(x, y), len(x), (int(microseconds[-1]) + 1) / 1e6
         in_use = max(1, int(np.count_nonzero(counts)))
         numbers[row, :-1] = (
             1000 * seconds,
             count,
             count / seconds,
-            events.p.mean(),
+            polarity.mean(),
             in_use / (height * width),
-            int(events.x.max()) + 1,
-            int(events.y.max()) + 1,
+            int(x.max()) + 1,
+            int(y.max()) + 1,
         )
         hottest.append(np.flatnonzero(counts > HOT * counts.sum() / in_use))
     is_hot = np.zeros(height * width, bool)
@@ -142,7 +141,7 @@ def _measured(
     if is_hot.any():
         # The last column: the share of events at hot pixels.
         for row in range(len(recordings)):
-            counts = counted(unpacked(recordings.events_of(row)))
+            counts = counted(*recordings.unpacked(row)[:2])
             numbers[row, -1] = counts[is_hot].sum() / numbers[row, 1]
     return numbers, np.flatnonzero(is_hot)
 

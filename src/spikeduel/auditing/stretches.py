@@ -10,10 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy
 
+from spikeduel.auditing.arrays import TIME_SHIFT, EventRecordings
 from spikeduel.auditing.neighbours import Relatives
-from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.grouping import join_groups
-from spikeduel.networks.preprocessing import TIME_SHIFT
 from spikeduel.system.progress import Progress
 
 LINKS = 16
@@ -43,17 +41,16 @@ class Stretches(NamedTuple):
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
         """Return `groups` `[N]` joined where recordings share a stretch, int64 `[N]`."""
-        count, (one, other) = len(groups), self.pairs.T
-        edges = scipy.sparse.coo_matrix(
-            (np.ones(len(one), np.int8), (one, other)), shape=(count, count)
-        )
-        return join_groups(
-            groups, scipy.sparse.csgraph.connected_components(edges, directed=False)[1]
-        )
+        count = len(groups)
+        _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+        edges = np.concatenate([self.pairs, np.stack([np.arange(count), first[group]], 1)])
+        graph = scipy.sparse.coo_matrix((np.ones(len(edges), np.int8), edges.T), (count, count))
+        _, component = scipy.sparse.csgraph.connected_components(graph, directed=False)
+        return np.asarray(component, np.int64)
 
 
 def search(
-    recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
+    recordings: EventRecordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> Stretches:
     """Return the shared stretches of unequal recordings (`same` `[N]`) on the sides `side` `[N]`
     (−1: left out). Stretches of 100 events are missed once in 200 times, of 200 events once in
@@ -86,7 +83,7 @@ def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
 
 
 def _candidates(
-    recordings: Recordings, same: np.ndarray, side: np.ndarray, progress: Progress
+    recordings: EventRecordings, same: np.ndarray, side: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs with common rows, the later side first, int64 `[P, 2]`, and the shift of the
     second, int64 `[P]`.

@@ -93,14 +93,14 @@ def audit(
     Of recordings also: parts cut from one another, and whether length, event rate or hot pixels
     tell class or side. Exits with 1 if it finds what would invalidate a result.
     """
-    from spikeduel import auditing
+    from spikeduel.data.audited import audited as audit
     from spikeduel.results.columns import render
     from spikeduel.results.words import audit as words
     from spikeduel.system import files
 
     if out is not None:
         files.require_writable(out)
-    audited, prepared = auditing.audited(inputs.experiment(dataset), progress=inputs.progress())
+    audited, prepared = audit(inputs.experiment(dataset), progress=inputs.progress())
     page = None
     if out is not None:
         from spikeduel.reporting import audit_page

@@ -6,28 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from spikeduel.data import pictures
 from spikeduel.data.events import formats
+from spikeduel.results.audit import FileCounts, IgnoredBy, IgnoredFiles, by_ending
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-from spikeduel.system.sentences import listed
-from spikeduel.system.typed import Count, Frozen
-
-IgnoredBy = Literal[
-    "format not opened here",
-    "picture without its ending",
-    "outside the class folders",
-    "recording beside images",
-    "not in the CSV",
-    "no picture",
-    "no recording",
-    "hidden",
-    "of the system",
-    "no regular file",
-]
-"""Rule by which a file under a data folder is not read."""
 
 DEEPEST = 32
 """Folders nested deeper than this are refused."""
@@ -47,34 +32,6 @@ _PICTURE_BYTES = re.compile(
     re.DOTALL,
 )
 """First bytes of JPEG, PNG, GIF, TIFF, PSD, QOI, WebP, HEIF, AVIF, JPEG 2000 and JPEG XL."""
-
-
-class IgnoredFiles(Frozen):
-    """Files that a `rule` leaves out, in all and by ending ("" for none)."""
-
-    rule: IgnoredBy
-    count: Count
-    endings: dict[str, Count]
-
-    def __str__(self) -> str:
-        return f"{by_ending(self.endings)} ({self.rule})"
-
-
-class FileCounts(Frozen):
-    """Counts of files under a data folder: read (by ending, most frequent first), unreadable,
-    ignored.
-    """
-
-    read: dict[str, Count]
-    unreadable: Count
-    ignored: tuple[IgnoredFiles, ...]
-
-    @property
-    def num_read(self) -> int:
-        return sum(self.read.values())
-
-    def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
-        return next((ignored for ignored in self.ignored if ignored.rule == rule), None)
 
 
 def walk(
@@ -183,11 +140,6 @@ def _begins_like_a_picture(path: Path) -> bool:
             return _PICTURE_BYTES.match(file.read(16)) is not None
     except OSError:
         return False
-
-
-def by_ending(endings: dict[str, int]) -> str:
-    """Return numbers of files in words: "106 .heic, 3 without ending"."""
-    return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
 
 
 def pictures_left_out(counts: FileCounts) -> list[str]:

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.disk_arrays import empty_npy
 from spikeduel.data.events import formats as formats_of_recordings
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.workers import over_files, reason
 from spikeduel.networks.preprocessing import MOST_PIXELS, Preprocessing, plain, too_large
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.large_arrays import empty_npy
 
 FORMATS = (
     *("AVIF", "BMP", "DDS", "DIB", "GIF", "HEIF", "JPEG", "JPEG2000", "PCX"),

@@ -240,11 +240,6 @@ def arrays_of(images: np.ndarray | Recordings) -> dict[str, np.ndarray]:
     return {"images": images}
 
 
-def ids_of_images(images: np.ndarray | Recordings) -> np.ndarray:
-    """Return equal numbers for equal `images`, `numbered`."""
-    return numbered([hash_of(images, index) for index in range(len(images))])
-
-
 def hash_of(images: np.ndarray | Recordings, index: int) -> int:
     """Return a 64-bit number that only equal images or recordings share."""
     pixels = images.events_of(index) if isinstance(images, Recordings) else images[index]

@@ -6,7 +6,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from spikeduel.networks.preprocessing import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
-from spikeduel.spiking.kernels.cpu_numbers import UNCOUNTED
+from spikeduel.system.parallel import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5
 """Positions in `binning.Change`."""

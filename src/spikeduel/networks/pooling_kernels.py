@@ -19,15 +19,8 @@ from torch.autograd.function import once_differentiable
 from spikeduel.spiking.kernels import cpu
 
 # Numba caches by file: save this file after a change of an imported one.
-from spikeduel.spiking.kernels.cpu_numbers import (
-    COMPILED,
-    LANES,
-    add_to,
-    filled,
-    load,
-    store,
-    where,
-)
+from spikeduel.spiking.kernels.cpu_numbers import LANES, add_to, filled, load, store, where
+from spikeduel.system.parallel import COMPILED, run_chunks
 
 _NOBODY = 4  # if none of the four is positive
 
@@ -133,7 +126,7 @@ class ReluOfMaxPoolOfConv(torch.autograd.Function):
             ctx.winners,
             *ctx.shape,
         )
-        cpu.run_chunks(kernel, num_images, work=4 * pooled.numel())
+        run_chunks(kernel, num_images, work=4 * pooled.numel())
         return pooled
 
     @staticmethod
@@ -143,7 +136,7 @@ class ReluOfMaxPoolOfConv(torch.autograd.Function):
         grads = torch.empty(len(grad), len(ctx.offsets) + 1, grad.shape[1])
         arrays = _flat(grad), ctx.winners, ctx.x, ctx.offsets, cpu.flat(grads)
         kernel = partial(differentiate, *arrays, *ctx.shape)
-        cpu.run_chunks(kernel, len(grad), work=4 * grad.numel())
+        run_chunks(kernel, len(grad), work=4 * grad.numel())
         *grad_weight, grad_bias = grads.sum(0).to(grad.dtype)
         by_tap = torch.stack(grad_weight).view(3, 3, ctx.shape[2], -1)
         return None, by_tap.permute(3, 2, 0, 1), grad_bias

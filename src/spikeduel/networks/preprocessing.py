@@ -136,7 +136,7 @@ class Binning:
         Recording i has the events `packed[offsets[i]:offsets[i + 1]]`.
         """
         from spikeduel.networks.event_kernels import bin_recordings
-        from spikeduel.spiking.kernels.cpu import run_chunks
+        from spikeduel.system.parallel import run_chunks
 
         rows = np.asarray(rows, np.int64)
         begins, ends = offsets[rows], offsets[rows + 1]

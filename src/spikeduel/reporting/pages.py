@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from spikeduel import auditing, data, energy
-from spikeduel.auditing import Audit
+from spikeduel import data, energy
 from spikeduel.auditing.labels import write_csv
 from spikeduel.concluding import hashes
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import priced
 from spikeduel.data import Prepared, Split
+from spikeduel.data.audited import examine
 from spikeduel.energy import Prices
 from spikeduel.measuring.inside import Inside, look_inside
 from spikeduel.networks.models import Model, load_model
@@ -22,6 +22,7 @@ from spikeduel.reporting import accuracies, costs, drawing, pictures
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
 from spikeduel.results import means, predictions
+from spikeduel.results.audit import Audit
 from spikeduel.results.columns import calibrations, robustness_of
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.findings import is_leak
@@ -385,5 +386,5 @@ def _load_data(
             "The data is no longer what these models were trained on, so no image is shown."
         )
         return None
-    audit = auditing.examine(experiment, prepared, splits[0], progress) if dataset.audit else None
+    audit = examine(experiment, prepared, splits[0], progress) if dataset.audit else None
     return RunData(prepared, splits, audit)

@@ -1,15 +1,66 @@
 """Types of an audit (`audit.json`, results.json)."""
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from msgspec import field
 
-from spikeduel.data.inventory import FileCounts
-from spikeduel.results.findings import Finding
+from spikeduel.system.errors import visible
+from spikeduel.system.finding_tables import Finding, declare
+from spikeduel.system.sentences import counted, listed
 from spikeduel.system.typed import Count, Frozen, Share
+
+declare(Path(__file__).with_name("audit_findings.toml"))
+
+IgnoredBy = Literal[
+    "format not opened here",
+    "picture without its ending",
+    "outside the class folders",
+    "recording beside images",
+    "not in the CSV",
+    "no picture",
+    "no recording",
+    "hidden",
+    "of the system",
+    "no regular file",
+]
+"""Rule by which a file under a data folder is not read."""
 
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
+
+
+class IgnoredFiles(Frozen):
+    """Files that a `rule` leaves out, in all and by ending ("" for none)."""
+
+    rule: IgnoredBy
+    count: Count
+    endings: dict[str, Count]
+
+    def __str__(self) -> str:
+        return f"{by_ending(self.endings)} ({self.rule})"
+
+
+class FileCounts(Frozen):
+    """Counts of files under a data folder: read (by ending, most frequent first), unreadable,
+    ignored.
+    """
+
+    read: dict[str, Count]
+    unreadable: Count
+    ignored: tuple[IgnoredFiles, ...]
+
+    @property
+    def num_read(self) -> int:
+        return sum(self.read.values())
+
+    def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
+        return next((ignored for ignored in self.ignored if ignored.rule == rule), None)
+
+
+def by_ending(endings: dict[str, int]) -> str:
+    """Return numbers of files in words: "106 .heic, 3 without ending"."""
+    return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
 
 
 class SuggestedGroups(Frozen):
@@ -257,3 +308,13 @@ class Audit(Frozen):
     def notes(self) -> list[Finding]:
         """Findings worth knowing."""
         return [finding for finding in self.conclusions if not finding.is_problem]
+
+    def __repr__(self) -> str:
+        findings = f"{counted(len(self.problems), 'problem')}, {counted(len(self.notes), 'note')}"
+        images = counted(self.counts.total, self.noun)
+        return visible(f"<Audit of {self.dataset}, {images}: {findings}>")
+
+    def _repr_html_(self) -> str:
+        from spikeduel.results.words import audit as words
+
+        return words.html(self)

@@ -12,12 +12,11 @@ import numpy as np
 from msgspec import structs
 from torch import nn
 
-from spikeduel.auditing.neighbours import nearest
+from spikeduel.auditing import nearest
 from spikeduel.concluding.conclusions import COLLAPSED
 from spikeduel.concluding.frontier import BIT_MATCHED
 from spikeduel.data import Prepared
 from spikeduel.data.catalogue import binned
-from spikeduel.data.disk_arrays import Rows
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.splits import evenly
@@ -204,8 +203,8 @@ def _nearest_neighbour(context: ControlContext) -> Classification:
     def ask() -> Classification:
         test, train = context.trial.split.test, context.trial.split.train
         images, labels = context.prepared.images, np.asarray(context.prepared.labels)
-        index = nearest(Rows(images, test), Rows(images, train))
-        return classified(context.prepared.classes, labels[test], labels[train][index])
+        answers = labels[nearest(images, test, train)]
+        return classified(context.prepared.classes, labels[test], answers)
 
     # The answers are the same for every contender and seed.
     key = digest(["nearest neighbour", context.trial.settings["data"]])[:16]

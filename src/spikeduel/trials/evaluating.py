@@ -234,7 +234,7 @@ def require_the_same(card: ModelCard, experiment: Experiment, progress: Progress
 
 
 def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Prepared:
-    from spikeduel.auditing import file_counts
+    from spikeduel.data.audited import file_counts
 
     prepared = data.load(experiment, progress.track, card.preprocessing, progress.say)
     if counted := file_counts(experiment, prepared):

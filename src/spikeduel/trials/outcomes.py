@@ -12,10 +12,10 @@ from msgspec import structs
 
 from spikeduel import data
 from spikeduel.auditing import labels as judging
-from spikeduel.auditing.context import sides_of
 from spikeduel.concluding.answers import REARRANGED
 from spikeduel.concluding.conclusions import concluded, of_split
 from spikeduel.data import Prepared, Split
+from spikeduel.data.audited import indices_of
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.measuring import MEASURES, robustness
 from spikeduel.measuring.costing import cost_entry
@@ -216,7 +216,7 @@ def doubted_labels(
         # NaN where --limit left the image out of the audited split.
         shares = np.array(audit.details.label_shares, dtype=float)[examined]
         mean = np.where(np.isnan(shares), mean, (mean + shares) / 2)
-    side = sides_of(splits[0], len(prepared))
+    side = indices_of(splits[0]).codes(len(prepared))
     judged = labels[examined], mean, suggested[examined], surest[examined]
     rows = judging.suspects(*judged, judging.MOST_BY_NETWORKS)
     listed = [

@@ -14,6 +14,7 @@ from numba import njit
 from spikeduel.spiking import ConstantInput, kernels
 from spikeduel.spiking.kernels import RESET_MECHANISMS, Dynamics, cpu, cpu_kernels, reference
 from spikeduel.spiking.kernels.reference import SURROGATES
+from spikeduel.system import parallel
 
 SHAPES = [(1, 1), (7, 5, 3), (25, 2, 2049), (3, 0, 4), (6, 3, 2, 5, 7), (60, 700)]
 ADAPTATIONS = {"LIF": None, "ALIF": (0.9, 0.3)}
@@ -189,7 +190,7 @@ def test_channels_last_stays_channels_last():
 def run_large(seed):
     """Large enough to be cut into parts; bytes of results and gradients."""
     current = sequence((25, 16, 1024), seed=seed)
-    assert current.numel() >= 4 * cpu.SMALLEST_PART
+    assert current.numel() >= 4 * parallel.SMALLEST_PART
     results, gradients = forward_and_backward(kernels.scan, current, 0.95, Dynamics(1.0))
     return [x.numpy().tobytes() for x in (*results, *gradients)]
 
@@ -209,7 +210,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_threads_that_call_at_once_agree_with_one(openmp, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     if not openmp:
-        monkeypatch.setattr(cpu, "_openmp", lambda: None)
+        monkeypatch.setattr(parallel, "_openmp", lambda: None)
     alone = [run_large(seed) for seed in range(4)]
     with ThreadPoolExecutor(4) as callers:
         assert list(callers.map(run_large, range(4))) == alone

@@ -15,6 +15,7 @@ from spikeduel.spiking.kernels import (
     reference,
 )
 from spikeduel.spiking.kernels.reference import SURROGATES
+from spikeduel.system import parallel
 
 # T, B, C, H, W and the side of a window; each T up to 8 and each side is compiled anew
 SIZES = [
@@ -115,7 +116,7 @@ def test_the_kernels_exponential_is_nearly_that_of_torch():
 @pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_number_of_threads_changes_nothing(monkeypatch, dtype, constant):
-    monkeypatch.setattr(cpu, "SMALLEST_PART", 1)
+    monkeypatch.setattr(parallel, "SMALLEST_PART", 1)
     size, results = (4, 40, 16, 9, 6, 2), []
     for num_threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda number=num_threads: number)

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.disk_arrays import empty_array
 from spikeduel.data.events import formats
 from spikeduel.data.workers import over_files
 from spikeduel.networks.preprocessing import LONGEST, TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
+from spikeduel.system.large_arrays import empty_array
 from spikeduel.system.progress import Track
 from spikeduel.system.typed import Amount, Frozen, Share
 
@@ -82,7 +82,7 @@ class Alteration:
         microseconds.
         """
         from spikeduel.networks.event_kernels import alter
-        from spikeduel.spiking.kernels.cpu import run_chunks
+        from spikeduel.system.parallel import run_chunks
 
         lengths, counts = lasts + 1, ends - begins
         starts = np.cumsum(counts) - counts

@@ -4,13 +4,10 @@ from typing import Any
 
 from msgspec import structs
 
-from spikeduel.data.inventory import by_ending
-from spikeduel.results.audit import Audit, Pair, PairKind, StatisticName, Statistics
-from spikeduel.results.findings import sentence, with_id
-from spikeduel.results.words.numbers import per_cent, said_of
+from spikeduel.results.audit import Audit, Pair, PairKind, StatisticName, Statistics, by_ending
 from spikeduel.system import notebook, typed
-from spikeduel.system.errors import visible
-from spikeduel.system.sentences import counted, listed
+from spikeduel.system.finding_tables import sentence, with_id
+from spikeduel.system.sentences import counted, listed, per_cent, said_of
 
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
@@ -26,16 +23,10 @@ PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
 SIDES = {"train": "training", "val": "validation", "test": "test"}
 
 
-class PrintedAudit(Audit):
-    def __repr__(self) -> str:
-        findings = f"{counted(len(self.problems), 'problem')}, {counted(len(self.notes), 'note')}"
-        images = counted(self.counts.total, self.noun)
-        return visible(f"<Audit of {self.dataset}, {images}: {findings}>")
-
-    def _repr_html_(self) -> str:
-        told = (f"Problem: {text}" for text in problems(self))
-        findings = [*told, all_clear(self), *notes(self)]
-        return notebook.page(f"Audit of {self.dataset}", *findings, rows(self), not_all(self))
+def html(audit: Audit) -> str:
+    """Return an audit as HTML for a notebook."""
+    found = [f"Problem: {text}" for text in problems(audit)] + [all_clear(audit), *notes(audit)]
+    return notebook.page(f"Audit of {audit.dataset}", *found, rows(audit), not_all(audit))
 
 
 def not_all(audit: Audit) -> str:

@@ -1,17 +1,12 @@
-"""CPU kernels in Numba, and their threads.
+"""CPU kernels in Numba.
 
 A scan works on blocks of neurons whose state stays in the cache. Backward computes membranes again,
 which is faster than fetching them. Sums over a batch are taken along a row, then over rows, then
 images, so that no number of threads changes them.
 """
 
-import ctypes
 import math
-import os
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,13 +17,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from spikeduel.spiking.kernels import cpu_kernels as compiled
-from spikeduel.spiking.kernels.cpu_numbers import COMPILED
 from spikeduel.spiking.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
-
-SMALLEST_PART = 1 << 15
-_PARTS_PER_THREAD = 8
-_PROCESS_ID = os.getpid()
-_Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+from spikeduel.system.parallel import COMPILED, run_chunks, with_scratch
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
@@ -48,77 +38,6 @@ WRITTEN_DTYPES: dict[torch.dtype, Any] = {
     torch.bool: np.uint8(1),
 }
 """Types of written spikes."""
-
-
-def run_chunks(
-    kernel: Callable[[int, int], None], length: int, *, work: int, grain: int = 1
-) -> None:
-    """Call `kernel(start, stop)` on parts of `range(length)`, on at most PyTorch's threads.
-
-    The kernel releases the GIL. Parts begin at multiples of `grain` and write at least
-    `SMALLEST_PART` of the `work` elements. Threads and forked processes may call at once.
-    """
-    num_threads = torch.get_num_threads()
-    num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
-    if num_threads == 1 or num_parts <= 1:
-        kernel(0, length)
-        return
-    size = -(-length // (num_parts * grain)) * grain
-    parts = deque((start, min(start + size, length)) for start in range(0, length, size))
-    errors: list[BaseException] = []
-
-    def run_parts() -> None:
-        # The next free thread takes a part: a late thread delays no other.
-        while not errors:
-            try:
-                part = parts.popleft()
-            except IndexError:
-                return
-            try:
-                kernel(*part)
-            except BaseException as error:
-                errors.append(error)
-
-    num_threads = min(num_threads, len(parts))
-    # GNU OpenMP does not survive a fork.
-    parallel = _openmp() if os.getpid() == _PROCESS_ID else None
-    if parallel is not None:
-        parallel(_Callback(lambda _: run_parts()), None, num_threads, 0)
-    else:
-        workers = _pool(os.getpid(), torch.get_num_threads())
-        wait([workers.submit(run_parts) for _ in range(num_threads)])
-    if errors:
-        raise errors[0]
-
-
-def with_scratch(
-    kernel: Callable[..., None], *shapes: int | tuple[int, ...]
-) -> Callable[[int, int], None]:
-    """Return `kernel(start, stop)` with fresh float32 arrays of these shapes as first arguments."""
-    return lambda start, stop: kernel(
-        *(np.empty(shape, np.float32) for shape in shapes), start, stop
-    )
-
-
-@cache
-def _openmp() -> Any:
-    """Return PyTorch's OpenMP threads (GNU's, or compatible), or None: others would wait while
-    these spin after a matrix product.
-    """
-    try:
-        parallel = ctypes.CDLL(None).GOMP_parallel
-    except (OSError, AttributeError, TypeError):
-        return None
-    parallel.argtypes, parallel.restype = (
-        [_Callback, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint],
-        None,
-    )
-    return parallel
-
-
-@cache
-def _pool(process_id: int, num_workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(num_workers, thread_name_prefix=f"spikeduel-{process_id}")
 
 
 def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:

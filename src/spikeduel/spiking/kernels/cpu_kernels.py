@@ -13,9 +13,7 @@ from numba import njit
 from numba.extending import register_jitable
 
 from spikeduel.spiking.kernels.cpu_numbers import (
-    COMPILED,
     LANES,
-    UNCOUNTED,
     add_to,
     as_float32,
     filled,
@@ -27,6 +25,7 @@ from spikeduel.spiking.kernels.cpu_numbers import (
     where,
     write,
 )
+from spikeduel.system.parallel import COMPILED, UNCOUNTED
 
 SUBTRACT, ZERO = 0, 1
 """Positions in `RESET_MECHANISMS`."""

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, models, overload, register_jitable, register_model
 
 from spikeduel.spiking import kernels
+from spikeduel.system.parallel import COMPILED
 
 
 def as_float32(row: Any, buffer: Any) -> Any:
@@ -26,25 +27,6 @@ def write(values: Any, out: Any) -> None:
 
 def from_bf16(x: Any) -> Any:
     """Return float32 of `x`, float32 or bits of bfloat16."""
-
-
-COMPILED: dict[str, Any] = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "no_cfunc_wrapper": True,
-}
-"""Options of all kernels. Their parts are `register_jitable`: no entry from Python is compiled."""
-try:
-    njit(**COMPILED)(write)
-except RuntimeError:
-    # Without a folder for compiled code, as in a container without a home, each process compiles
-    # anew.
-    COMPILED["cache"] = False
-UNCOUNTED = {**COMPILED, "_nrt": False}
-"""Options of functions that allocate nothing: counting an array's holders takes an atomic operation
-for each row, on a number that threads share.
-"""
 
 
 @overload(as_float32, jit_options=COMPILED)  # type: ignore[arg-type]

@@ -7,13 +7,13 @@ import threading
 import pytest
 import torch
 
-from spikeduel.spiking.kernels import cpu
+from spikeduel.system import parallel
 
-LARGE = 1000 * cpu.SMALLEST_PART
+LARGE = 1000 * parallel.SMALLEST_PART
 SPIKES = """
 import torch
 import spikeduel
-from spikeduel.spiking.kernels.cpu_numbers import COMPILED
+from spikeduel.system.parallel import COMPILED
 spk, mem = spikeduel.LIF(beta=0.5)(torch.full((4, 2, 3), 1.5))
 print(COMPILED["cache"], float(spk.sum()))
 """
@@ -30,7 +30,7 @@ def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
         parts.append((start, stop))
         used.add(threading.current_thread())
 
-    cpu.run_chunks(kernel, length, work=work, grain=16)
+    parallel.run_chunks(kernel, length, work=work, grain=16)
     assert sorted(i for part in parts for i in range(*part)) == list(range(length))
     assert all(start % 16 == 0 for start, _ in parts)
     assert len(used) <= num_threads
@@ -39,8 +39,8 @@ def test_parts_cover_the_range_once(monkeypatch, length, num_threads, work):
 def test_small_work_stays_in_the_calling_thread(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = []
-    cpu.run_chunks(
-        lambda *_: used.append(threading.current_thread()), 100, work=2 * cpu.SMALLEST_PART - 1
+    parallel.run_chunks(
+        lambda *_: used.append(threading.current_thread()), 100, work=2 * parallel.SMALLEST_PART - 1
     )
     assert used == [threading.current_thread()]
 
@@ -48,7 +48,7 @@ def test_small_work_stays_in_the_calling_thread(monkeypatch):
 def test_parts_run_side_by_side(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     meeting = threading.Barrier(2, timeout=30)
-    cpu.run_chunks(lambda *_: meeting.wait(), 2, work=LARGE)
+    parallel.run_chunks(lambda *_: meeting.wait(), 2, work=LARGE)
 
 
 @pytest.mark.parametrize("failing_start", [0, 1])
@@ -60,7 +60,7 @@ def test_an_error_in_any_part_is_raised(monkeypatch, failing_start):
             raise IndexError("broken part")
 
     with pytest.raises(IndexError, match="broken part"):
-        cpu.run_chunks(kernel, 2, work=LARGE)
+        parallel.run_chunks(kernel, 2, work=LARGE)
 
 
 def test_without_a_folder_for_compiled_code_it_still_spikes():
@@ -72,7 +72,7 @@ def test_without_a_folder_for_compiled_code_it_still_spikes():
         if shutil.which("setpriv") is None:
             pytest.skip("root may write everywhere, and there is no setpriv to be somebody else")
         command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
-    elif os.access(cpu.__file__, os.W_OK):
+    elif os.access(parallel.__file__, os.W_OK):
         pytest.skip("the sources are one's own, so that compiled code is kept beside them")
     done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
     if "ModuleNotFoundError" in done.stderr:

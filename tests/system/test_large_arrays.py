@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+
+from spikeduel.system import large_arrays
+from spikeduel.system.errors import InputError
+from spikeduel.system.large_arrays import empty_array
+
+
+@pytest.fixture(params=["memory", "disk"])
+def where(request, monkeypatch):
+    if request.param == "disk":
+        monkeypatch.setattr(large_arrays, "available_memory", lambda: 0)
+    return str(request.param)
+
+
+def test_a_room_holds_what_is_written(where, tmp_path):
+    cache = tmp_path / "cache"
+    held = empty_array((3, 2), np.float32)
+    assert isinstance(held, np.memmap) == (where == "disk")
+    held[:] = [[1, 2], [3, 4], [5, 6]]
+    assert held.tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_a_full_disk_is_told_and_kills_nobody(monkeypatch):
+    def full(_descriptor, _at, _size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(large_arrays, "available_memory", lambda: 0)
+    monkeypatch.setattr("os.posix_fallocate", full, raising=False)
+    with pytest.raises(InputError, match="make room"):
+        empty_array((1000,))
