@@ -85,18 +85,22 @@ def beyond_luck(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def cramers_v(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the bias-corrected Cramér's V of two lists of codes: 0 for no association, 1 if one
-    decides the other.
+    """Return Cramér's V of two lists of codes: 0 for no association, 1 if one decides the other.
+
+    Corrected for bias: Bergsma 2013, "A bias-correction for Cramér's V and Tschuprow's T".
     """
-    rows, columns = (np.unique(codes, return_inverse=True)[1] for codes in (a, b))
-    n, r, k = len(a), rows.max(initial=0) + 1, columns.max(initial=0) + 1
-    table = np.bincount(rows * k + columns, minlength=r * k).reshape(r, k)
-    expected = np.outer(table.sum(1), table.sum(0)) / max(n, 1)
-    if n < 2 or min(r, k) < 2:
+    (_, a), (_, b) = np.unique(a, return_inverse=True), np.unique(b, return_inverse=True)
+    count, rows, columns = len(a), a.max(initial=0) + 1, b.max(initial=0) + 1
+    if count < 2 or min(rows, columns) < 2:
         return 0.0
-    phi2 = max(0.0, ((table - expected) ** 2 / expected).sum() / n - (r - 1) * (k - 1) / (n - 1))
-    r, k = r - (r - 1) ** 2 / (n - 1), k - (k - 1) ** 2 / (n - 1)
-    return float(min(1.0, np.sqrt(phi2 / max(min(r, k) - 1, 1e-9))))
+    table = np.bincount(a * columns + b, minlength=rows * columns).reshape(rows, columns)
+    expected = np.outer(table.sum(1), table.sum(0)) / count
+    chi_squared = ((table - expected) ** 2 / expected).sum()
+    unbiased = max(0.0, chi_squared / count - (rows - 1) * (columns - 1) / (count - 1))
+    unbiased_rows = rows - (rows - 1) ** 2 / (count - 1)
+    unbiased_columns = columns - (columns - 1) ** 2 / (count - 1)
+    largest = max(min(unbiased_rows, unbiased_columns) - 1, 1e-9)
+    return float(min(1.0, np.sqrt(unbiased / largest)))
 
 
 @finds("unreadable_files")
