@@ -283,7 +283,8 @@ def recompute(claim: Claim) -> list[Recomputed]:
     recomputed = []
     for step in claim.recomputed:
         with naming(f"step {step.what!r}"):
-            value = accounting.parse(step.expression, frozenset(values)).value(values)
+            formula = accounting.parse(step.expression, frozenset(values))
+            value = accounting.evaluate(formula, values)
             found = _written(_taken(step, value, claim.protocol.test_images), step.gives)
         if step.name:
             values[step.name] = np.asarray(value, float)

@@ -28,6 +28,8 @@ from torch.nn import functional as F
 from spikeduel import data, energy
 from spikeduel.counting.operations import Layer, Operations
 from spikeduel.data.loader import EvaluationBatches
+from spikeduel.energy.accounting import MAX_RATE
+from spikeduel.energy.rescaling import relu_twin, scaled
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.models import Model, load_model
 from spikeduel.results import costs
@@ -112,7 +114,7 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 "layers": [by_layer(layer) for layer in counted.layers],
                 "padding": padding(model),
                 "microjoules": in_microjoules(counted.layers),
-                "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial.spiking else None,
+                "relu_twin": in_microjoules(relu_twin(counted).layers) if trial.spiking else None,
                 "break_even_rate_against_relu_twin": break_even(counted) if trial.spiking else None,
                 "often": firing_often(counted) if trial.spiking else None,
                 "expected": by_hand if trial.encoding in ("direct", None) else None,
@@ -172,12 +174,10 @@ def firing_often(counted: Operations) -> dict[str, Any]:
     a pass a step.
     """
     table, measured = energy.read(energy.HEADLINE), counted.totals.spikes_per_neuron_and_step
-    layers = (
-        energy.scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted.layers
-    )
+    often = scaled(counted, OFTEN / measured, counted.num_steps) if measured else counted
     now, twin = (
-        energy.joules(each, table, "on_chip", neurons=True)
-        for each in (layers, energy.relu_twin(counted))
+        energy.joules(operations.layers, table, "on_chip", neurons=True)
+        for operations in (often, relu_twin(counted))
     )
     return {
         "rate": OFTEN,
@@ -246,15 +246,13 @@ def break_even(counted: Operations) -> dict[str, Any]:
 
     "any" where the network is cheaper at any rate.
     """
-    twin, steps = energy.relu_twin(counted), counted.num_steps
+    twin, steps = relu_twin(counted), counted.num_steps
 
     def rate(table: str, memory: costs.Memory) -> float | str | None:
-        rates = energy.break_even_rates(counted, twin, energy.read(table), [steps], memory)
-        if rates is None:
+        found = energy.break_even_rate(counted, twin, energy.read(table), steps, memory)
+        if math.isnan(found):
             return None
-        if math.isfinite(rates[0]):
-            return rates[0]
-        return "any" if rates[0] > 0 else "none"
+        return {0.0: "none", MAX_RATE: "any"}.get(found, found)
 
     return {
         name: {memory: rate(name, memory) for memory in costs.MEMORIES} for name in energy.NAMES

@@ -30,7 +30,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
-from spikeduel.counting.operations import STEPS, Operations
+from spikeduel.counting.operations import MEANINGS, STEPS, Operations
 from spikeduel.energy import accounting
 from spikeduel.exchange.exporting import as_written, folded
 from spikeduel.measuring.answers import Counting
@@ -482,7 +482,7 @@ def energies(operations: Operations, answer: dict[str, Any], num_images: int) ->
     prices; and that of other accountings.
     """
     definition = accounting.read("loihi-gpu")
-    prices = {name: constant.high for name, constant in definition.constants.items()}
+    prices = {name: constant.ends[-1] for name, constant in definition.constants.items()}
     total = {name: value / num_images for name, value in answer["total"].items()}
     counts = {
         "synapses": total["spikes"],
@@ -525,13 +525,13 @@ def accounted_nanojoules(operations: Operations, names: Sequence[str]) -> float:
     definition = accounting.read("loihi-gpu")
     prices = {name for of_part in PRICES.values() for name in of_part}
     constants = {
-        name: 0.0 if name in prices - set(names) else constant.high
+        name: 0.0 if name in prices - set(names) else constant.ends[-1]
         for name, constant in definition.constants.items()
     }
     amounts = accounting.CountedPair([operations], [operations]).spiking
-    formula = accounting.expressions(definition)[0]
+    formula = accounting.parse(definition.spiking, frozenset({*MEANINGS, *constants}))
     values = {**amounts, STEPS: operations.num_steps, **constants, "simulated": 1, "number": 0}
-    return float(np.sum(formula.value(values))) * 1e-3
+    return float(np.sum(accounting.evaluate(formula, values))) * 1e-3
 
 
 if __name__ == "__main__":

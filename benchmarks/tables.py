@@ -621,7 +621,7 @@ def _extreme(energy: dict, end: Callable[..., tuple[float, str]]) -> str:
         (joules[side], definition.label)
         for name, joules in energy["accountings"].items()
         for side in ("low", "high")
-        if (definition := accounting.read(name)).unit == "J" and name != "loihi-gpu"
+        if (definition := accounting.read(name)).unit == "pJ" and name != "loihi-gpu"
     ]
     number, label = end(joules)
     return f"{_nj(number * 1e9)} ({label})"

@@ -51,7 +51,6 @@ where = "there"
 read = "source"
 unit = "operations"
 leaves_out = "all else"
-[formula]
 spiking = "spikes"
 other = "outputs"
 """

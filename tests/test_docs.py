@@ -223,7 +223,7 @@ def test_tables_and_accountings_of_the_page_are_read(tmp_path):
     reads = []
     for _, code in blocks("energy-tables", "toml"):
         (tmp_path / "page.toml").write_text(code, encoding="utf-8")
-        reads.append(accounting.read if "[formula]" in code else energy.read)
+        reads.append(accounting.read if "spiking = " in code else energy.read)
         reads[-1](str(tmp_path / "page.toml"))
     assert {accounting.read, energy.read} == set(reads)
 

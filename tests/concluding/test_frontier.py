@@ -19,7 +19,8 @@ from spikeduel.concluding.frontier import (
     costs_at,
     frontier,
 )
-from spikeduel.energy import accounting, scaled
+from spikeduel.energy import accounting
+from spikeduel.energy.rescaling import scaled
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import CostKind, Member
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
@@ -188,6 +189,14 @@ def test_nothing_is_compared_below_the_start_of_a_curve():
     assert at_equal_accuracy(theirs, ours[:1], OPERATIONS) == []
 
 
+def test_of_two_networks_of_one_cost_the_worse_is_on_no_curve():
+    """It does not show what a lower accuracy costs: nothing is compared below the better one."""
+    ours = [network(0.8, 1), network(0.94, 1), network(0.95, 2)]
+    theirs = [network(0.8, 1), network(0.95, 2)]
+    found = at_equal_accuracy(ours, theirs, OPERATIONS)
+    assert [at.accuracy for at in found] == [0.95, 0.945, 0.94]
+
+
 def test_each_family_of_accountings_has_its_own_start():
     both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
     ours = [network(0.8, 4, bytes=8), network(0.95, 8, bytes=4)]
@@ -282,7 +291,7 @@ SHARES = {(seed, fold): 0.1 * (1 + seed + 5 * fold) for seed in SEEDS for fold i
 
 def counted(seed, fold, times):
     """Operations of which no two trainings and members have as many."""
-    layers = scaled(spiking(), times * (1 + 9 * seed**3 + fold / 2), 2)
+    layers = scaled(spiking(), times * (1 + 9 * seed**3 + fold / 2), 2).layers
     return replace(spiking(), layers=layers)
 
 

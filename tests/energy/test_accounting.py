@@ -14,7 +14,6 @@ where = "page 3"
 read = "source"
 unit = "pJ"
 leaves_out = "all else"
-[formula]
 spiking = "mac * macs + acs"
 [constants.mac]
 value = 2
@@ -39,16 +38,14 @@ def test_each_says_where_its_numbers_stand_and_what_it_leaves_out(name):
     assert law.source
     assert law.leaves_out
     assert all(constant.where for constant in law.constants.values())
-    assert sum(constant.low < constant.high for constant in law.constants.values()) <= 4
+    assert sum(len(constant.ends) > 1 for constant in law.constants.values()) <= 4
 
 
 def test_accountings_of_one_formula_are_of_one_family():
     by_formula = {}
     for name in NAMES:
         by_formula.setdefault((read(name).spiking, read(name).other), set()).add(read(name).family)
-    assert by_formula["mac * macs_per_step + ac * acs", "mac * macs_per_step + ac * acs"] == {
-        "arithmetic"
-    }
+    assert by_formula["mac * macs_per_step + ac * acs", None] == {"arithmetic"}
     assert all(len(families) == 1 for families in by_formula.values())
     # A family of accountings with memory leaves no memory out of one network alone.
     assert {name for name in NAMES if read(name).family == "memory"} == {
@@ -62,24 +59,23 @@ def test_accountings_of_one_formula_are_of_one_family():
 
 def test_one_of_the_users_own(file):
     law = read(file(MINE))
-    assert (law.name, law.label, law.family, law.unit) == ("mine", "mine", "memory", "J")
-    assert law.other == law.spiking == "mac * macs + acs"
-    assert (law.constants["mac"].low, law.constants["mac"].high) == (2, 2)
+    assert (law.name, law.label, law.family, law.unit) == ("mine", "mine", "memory", "pJ")
+    assert law.formula("other") == law.formula("spiking") == "mac * macs + acs"
+    assert law.constants["mac"].ends == [2]
 
 
 @pytest.mark.parametrize(
     ("change", "to", "said"),
     [
         ("mac * macs", "mac * mcs", r"did you mean 'macs'.*acs"),
-        ("mac * macs + acs", "open('x')", "formula.spiking"),
-        ("value = 2", "low = 2", "low and high"),
-        ("value = 2", "value = 2\nlow = 1\nhigh = 3", "a value, or low and high"),
-        ("value = 2", "low = 3\nhigh = 1", "below"),
+        ("mac * macs + acs", "open('x')", "spiking: "),
+        ("value = 2", "value = [2]", "value"),
+        ("value = 2", "value = [3, 1]", "below"),
         ("value = 2", 'value = 2\naxis = "bits"', "least and most"),
         ("value = 2", 'value = 2\naxis = "bits"\nleast = 3\nmost = 4', "least <= value"),
         ("constants.mac", "constants.macs", "call it something else"),
         ("mac * macs", "2 * macs", "no formula uses 'mac'"),
-        ('unit = "pJ"', 'unit = "MJ"', "unknown unit"),
+        ('unit = "pJ"', 'unit = "MJ"', "unit: .*MJ"),
         ('read = "source"', 'read = "rumour"', "rumour"),
         ('where = "page 3"\n', "", "where"),
         ('family = "memory"\n', "", "family"),
@@ -96,14 +92,14 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(file, change, to, said):
 
 
 def test_too_many_ranges_are_refused(file):
-    many = range(accounting.MOST_RANGES + 1)
+    many = range(accounting.MAX_RANGES + 1)
     text = MINE.replace("+ acs", "".join(f" + c{k} * acs" for k in many))
-    text += "".join(f'[constants.c{k}]\nlow = 0\nhigh = 1\nwhere = "w"\n' for k in many)
+    text += "".join(f'[constants.c{k}]\nvalue = [0, 1]\nwhere = "w"\n' for k in many)
     with pytest.raises(InputError, match="may have a range"):
         read(file(text))
 
 
-KNOWN = ("macs", "acs", "T")
+KNOWN = frozenset(("macs", "acs", "T"))
 
 
 @pytest.mark.parametrize(
@@ -118,9 +114,8 @@ KNOWN = ("macs", "acs", "T")
     ],
 )
 def test_values_by_hand(text, value):
-    assert accounting.parse(text, KNOWN).value(
-        {"macs": 3.0, "acs": 5.0, "T": 5.0}
-    ) == pytest.approx(value)
+    amounts = {"macs": 3.0, "acs": 5.0, "T": 5.0}
+    assert accounting.evaluate(accounting.parse(text, KNOWN), amounts) == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +128,6 @@ def test_values_by_hand(text, value):
         "[macs]",
         "macs ** 999999999",
         "'a' * 3",
-        "True",
         "1j",
         "macs := 2",
         "max(macs)",
@@ -143,9 +137,8 @@ def test_values_by_hand(text, value):
         "macs\n+",
         "",
         "(" * 3000,
-        "-" * (accounting.LONGEST - 4) + "macs",
-        "1" * (accounting.LONGEST + 1),
-        "1e999",
+        "-" * (1996) + "macs",
+        "1" * 400,
     ],
 )
 def test_what_is_no_formula_is_refused_with_what_one_may_have(text):
@@ -157,7 +150,7 @@ def test_what_is_no_formula_is_refused_with_what_one_may_have(text):
 @given(st.text("macsT0123456789.+-*/(), _e\n'é", max_size=60))
 def test_no_text_raises_anything_else(text):
     try:
-        value = accounting.parse(text, KNOWN).value(dict.fromkeys(KNOWN, 2.0))
+        value = accounting.evaluate(accounting.parse(text, KNOWN), dict.fromkeys(KNOWN, 2.0))
     except InputError:
         return
     float(value)

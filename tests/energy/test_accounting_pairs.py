@@ -13,9 +13,10 @@ from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.concluding.conclusions import priced
 from spikeduel.counting.operations import AMOUNTS, STEPS
-from spikeduel.energy import accounting, scaled
+from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
-from spikeduel.results.costs import AXES
+from spikeduel.energy.rescaling import scaled
+from spikeduel.results.costs import AXES, FAMILIES
 from spikeduel.system.errors import InputError
 
 
@@ -170,8 +171,7 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
 
 def even(name, layers, num_steps, others):
     """The least and most rate at which both sides are even."""
-    of = made_operations.operations
-    return accounting.even_rates(of(layers, num_steps), of(others, 1), law(name))
+    return accounting.even_rates(pair(layers, num_steps, others), law(name))
 
 
 def test_rates_that_make_both_sides_even():
@@ -324,7 +324,7 @@ BY_HAND = {
 @pytest.mark.parametrize("name", accounting.NAMES)
 def test_by_hand(name):
     verdict = compare_by(NETWORKS, law(name))
-    scale = 1e-12 if law(name).unit == "J" else 1
+    scale = 1e-12 if law(name).unit == "pJ" else 1
     for bounds, expected in zip((verdict.spiking, verdict.other), BY_HAND[name], strict=True):
         assert bounds.low == pytest.approx(scale * min(expected))
         assert bounds.high == pytest.approx(scale * max(expected))
@@ -382,7 +382,7 @@ def test_the_amounts_of_a_spiking_network_by_hand():
 @pytest.mark.parametrize(("rate", "steps"), [(0.25, 2), (3.0, 2), (1.0, 1), (1.0, 9)])
 def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
     counted = spiking()
-    expected = replace(counted, layers=scaled(counted, rate, steps))
+    expected = scaled(counted, rate, steps)
     axis, value = ("rate", rate * NETWORKS.rate) if steps == 2 else ("steps", steps)
     moved = NETWORKS.moved(axis, np.array([[value]]))
     for name, values in CountedPair([expected], [plain()]).spiking.items():
@@ -390,7 +390,7 @@ def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
 
 
 def test_the_mean_over_trials_leaves_out_networks_of_another_shape():
-    twice = replace(spiking(), layers=scaled(spiking(), 2.0, 2))
+    twice = scaled(spiking(), 2.0, 2)
     assert CountedPair([spiking(), twice], [plain()]).spiking["acs"].tolist() == [0, 0, 30]
     assert CountedPair([spiking(), plain()], [plain()]).spiking["acs"].tolist() == [0, 0, 20]
 
@@ -482,7 +482,9 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     assert (accounted.num_steps, accounted.rate) == (2, 0.5)
     assert all(result.ratio for result in accounted.by_accounting)
     assert list(accounted.by_family) == ["memory", "arithmetic", "chip", "operations"]
-    assert [law.name for law in verdict.definitions] == list(accounting.NAMES)
+    families = [law.family for law in verdict.definitions]
+    assert families == sorted(families, key=FAMILIES.index)
+    assert {law.name for law in verdict.definitions} == {*accounting.NAMES}
 
 
 def test_a_contender_at_chance_has_no_ratio():
@@ -518,7 +520,7 @@ def write(path, formula="spikes", other="inputs"):
     path.parent.mkdir(exist_ok=True)
     path.write_text(
         'label = "mine"\nfamily = "chip"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
-        f'leaves_out = "l"\n[formula]\nspiking = "{formula}"\nother = "{other}"\n'
+        f'leaves_out = "l"\nspiking = "{formula}"\nother = "{other}"\n'
     )
     return path
 
@@ -531,7 +533,7 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
     twice = accounting.all_accountings(
         [accounting.read(mine), accounting.read(mine), accounting.read("syops")]
     )
-    assert [accounting.name for accounting in twice[:3]] == ["mine", "syops", "first-layer-once"]
+    assert [accounting.name for accounting in twice[:3]] == ["mine", "syops", "dampfhoffer"]
     assert len(twice) == 1 + len(accounting.NAMES)
     with pytest.raises(InputError, match="two accountings are called mine"):
         accounting.all_accountings([accounting.read(mine), accounting.read(other)])

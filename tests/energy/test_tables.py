@@ -1,6 +1,7 @@
 import re
 from contextlib import suppress
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -40,10 +41,10 @@ def test_a_table_of_ones_own(tmp_path):
 
 def test_energy_of_a_byte_by_the_size_of_the_memory():
     memory = Memory(kilobytes=(1, 100), picojoules_per_byte=(1, 10))
-    prices = [memory.byte_on_chip(1024 * size) for size in (0, 0.5, 1, 100, 1e6)]
-    assert prices == pytest.approx([1, 1, 1, 10, 10])
+    sizes = 1024 * np.array([0, 0.5, 1, 100, 1e6])
+    assert memory.byte_on_chip(sizes) == pytest.approx([1, 1, 1, 10, 10])
     # Ten times the energy for a hundred times the size: it goes by the root.
-    assert memory.byte_on_chip(1024 * 25) == pytest.approx(5)
+    assert memory.byte_on_chip([1024 * 25]) == pytest.approx([5])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, strategies as st
 from msgspec import structs
 from msgspec.structs import replace
 
@@ -14,6 +13,7 @@ from made_pages import places, told, told_in
 from made_results import make_results, with_trials
 from spikeduel import energy
 from spikeduel.counting.counter import Counter
+from spikeduel.energy.rescaling import relu_twin
 from spikeduel.networks.architectures import DenseSNN
 from spikeduel.reporting import charts, costs, drawing
 from spikeduel.reporting.costs import POWERS, break_even
@@ -81,20 +81,6 @@ def test_what_one_seed_lacks_is_left_out(results):
         nobody = followed([0.8, 0.85], [leaving(None, 0.85, [0, 20])])
         results = with_trial(results, index, anytime=nobody)
     assert "early exit" not in [row["network"] for row in costs.points(results, TABLE)]
-
-
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
-# Of five: beaten by the second, the cheapest, the best, beaten by the third, as the second, dearer.
-@example([(3, 6), (1, 7), (5, 9), (6, 8), (2, 7)])
-def test_nobody_beats_the_front_and_somebody_beats_all_others(pairs):
-    kept = costs.front(*zip(*pairs, strict=True))
-    for number, (spent, accuracy) in enumerate(pairs):
-        is_beaten = any(
-            other != (spent, accuracy) and other[0] <= spent and other[1] >= accuracy
-            for other in pairs
-        )
-        assert not (number in kept and is_beaten)
-        assert number in kept or is_beaten or (spent, accuracy) in [pairs[k] for k in kept]
 
 
 def test_the_front_joins_the_points_that_nobody_beats(results):
@@ -180,12 +166,13 @@ def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operation
         lines = [marks for marks in panel.marks if marks.kind == "line"]
         assert len(lines) == 4
         for line, name in zip(lines, energy.NAMES, strict=False):
-            expected = energy.break_even_rates(
-                operations, energy.relu_twin(operations), energy.read(name), POWERS, memory
-            )
-            assert places(panel, line) == (list(POWERS), [min(max(r, 1e-5), 30) for r in expected])
+            table, twin = energy.read(name), relu_twin(operations)
+            expected = [
+                energy.break_even_rate(operations, twin, table, steps, memory) for steps in POWERS
+            ]
+            assert places(panel, line) == (list(POWERS), [max(r, 1e-5) for r in expected])
             told = [row["break-even rate"] for row in line.rows]
-            assert told == [r if np.isfinite(r) else "any" if r > 0 else "never" for r in expected]
+            assert told == [{0: "never", 1: "any"}.get(rate, rate) for rate in expected]
         assert places(panel, network) == (
             [4],
             [operations.totals.spikes_per_neuron_and_step],

@@ -24,6 +24,7 @@ from spikeduel.counting.operations import Ways
 from spikeduel.data import Preprocessing, Split
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.data.prepared import Prepared
+from spikeduel.energy.rescaling import relu_twin
 from spikeduel.measuring import latency
 from spikeduel.measuring.answers import ask
 from spikeduel.measuring.correctness import classified
@@ -436,7 +437,7 @@ def test_energy_stands_beside_the_accuracy_of_twins(controlled):
         assert twin.operations.num_steps == 1
         assert twin.operations.totals.macs.dense.hoisted == 64 * 32 + 32 * 10
         # From its shape alone it is the same.
-        alone = energy.estimate(energy.relu_twin(spiking.operations), energy.read("45nm-int8"))
+        alone = energy.estimate(relu_twin(spiking.operations).layers, energy.read("45nm-int8"))
         for memory in ("compute", "off_chip"):
             dense = twin.energy.tables["45nm-int8"].of(memory).dense
             assert dense <= alone.of(memory).dense

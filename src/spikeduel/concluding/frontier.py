@@ -18,9 +18,8 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel.concluding.answers import Answers
-from spikeduel.counting.operations import Operations
 from spikeduel.energy import accounting
-from spikeduel.energy.accounting import bounds
+from spikeduel.energy.accounting import CountedPair, bounds
 from spikeduel.results import means
 from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
 from spikeduel.results.answer import NOTICEABLE
@@ -34,6 +33,7 @@ from spikeduel.results.frontier import (
     Member,
     RatioAt,
 )
+from spikeduel.results.pareto import front
 from spikeduel.results.trials import ControlResult, InTime, Trial
 from spikeduel.results.uncertainty import (
     FEWEST_SEEDS,
@@ -462,12 +462,7 @@ def costs_at(
 
 def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
     """Return the indices of the members that no cheaper one beats on validation images, by cost."""
-    best, curve = -math.inf, []
-    for index in np.argsort(costs, kind="stable"):
-        if family[index].entry.val_accuracy > best:
-            best = family[index].entry.val_accuracy
-            curve.append(int(index))
-    return curve
+    return front(costs.tolist(), [network.entry.val_accuracy for network in family])
 
 
 def _on_curve(
@@ -527,20 +522,20 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
     """Yield by accounting the rates of spikes that make both sides even; nothing for networks
     without spikes, or without a quantised twin.
     """
-    both: dict[int, list[tuple[Operations, Operations]]] = {}
+    both: dict[int, list[CountedPair]] = {}
     measured: list[float] = []
     for trial in trials:
         other = trial.controls[BIT_MATCHED].operations if BIT_MATCHED in trial.controls else None
         rate = trial.operations and trial.operations.totals.spikes_per_neuron_and_step
         if not trial.operations or not other or not rate:
             return
-        both.setdefault(trial.seed, []).append((trial.operations, other))
+        both.setdefault(trial.seed, []).append(CountedPair([trial.operations], [other]))
         measured.append(rate)
     for definition in definitions:
         # Folds of a seed share most of their training images: they count as one.
         ends = np.array(
             [
-                np.mean([accounting.even_rates(*pair, definition) for pair in pairs], 0)
+                np.mean([accounting.even_rates(pair, definition) for pair in pairs], 0)
                 for pairs in both.values()
             ]
         )
@@ -550,7 +545,7 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
         if len(ends) > 1:
             half = student(0.025, len(ends) - 1) * ends.std(0, ddof=1) / math.sqrt(len(ends))
             low, high = float(mean[0] - half[0]), float(mean[1] + half[1])
-            interval = Range(low=max(0.0, low), high=min(accounting.HIGHEST_RATE, high))
+            interval = Range(low=max(0.0, low), high=min(accounting.MAX_RATE, high))
         yield BreakEven(
             accounting=definition.name,
             family=definition.family,

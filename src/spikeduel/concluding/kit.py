@@ -4,7 +4,6 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from typing import Any
 
 from spikeduel import energy
@@ -112,7 +111,7 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
         yield table, _csv([*control_columns(controlled), corrected], controlled.rows)
     for folder, names in ((".", energy.NAMES), ("accountings", accounting.NAMES)):
         for table in names:
-            source = resources.files("spikeduel.energy").joinpath(folder, f"{table}.toml")
+            source = accounting.FOLDER.joinpath(folder, f"{table}.toml")
             yield f"energy/{table}.toml", source.read_bytes()
 
 

@@ -1,45 +1,41 @@
 """Energy of one image from stored counts, by tables: picojoules of one operation and one byte.
 
-Published ways of counting, with formulas of their own, are accountings (`accounting`).
+A table is an accounting (`accounting`) whose amounts are the picojoules of a layer by each flow.
 """
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from importlib import resources
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
-from spikeduel.counting.operations import (
-    FLOWS,
-    WAYS,
-    Layer,
-    Macs,
-    Operations,
-    OverTime,
-    Way,
-    Ways,
+from spikeduel.counting.operations import FLOWS, WAYS, Flow, Layer, Operations, Way
+from spikeduel.energy.accounting import (
+    AmountsOfLayer,
+    CountedPair,
+    energy_of,
+    even_rates,
+    mean_amounts,
+    named_or_file,
 )
+from spikeduel.energy.rescaling import scaled, up_to
 from spikeduel.results import costs
 from spikeduel.results.costs import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
-from spikeduel.system import files
-from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.errors import visible
 from spikeduel.system.typed import Frozen, parse_toml
 
 NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8")
 """Tables in the package, each in a file of this name."""
 HEADLINE = "45nm-fp32"
 """The table that leads by default."""
-LARGEST_FILE = 1_000_000
-"""Limit of a file in bytes."""
-_BETWEEN_LAYERS = ("additions", "multiplications", "functions")
-_BY_STEP = ("leaks", "integrations", "threshold_comparisons", "membrane_reads", "membrane_writes")
+CHEAPEST, DEAREST = "min(events, min(steps, image))", "max(events, max(steps, image))"
+"""Formulas over the amounts of a table: each layer in its cheapest or dearest flow."""
 
-Parsed = TypeVar("Parsed")
 Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
 Kilobytes = Annotated[float, Meta(gt=0, le=1e9)]
 Width = Annotated[int, Meta(ge=1, le=64)]
@@ -84,12 +80,12 @@ class Memory(Frozen, forbid_unknown_fields=True):
         if list(sizes) != sorted(set(sizes)):
             raise ValueError("kilobytes must go up from size to size")
 
-    def byte_on_chip(self, num_bytes: float) -> float:
-        """Return the picojoules to move a byte of an on-chip memory of `num_bytes`."""
+    def byte_on_chip(self, num_bytes: Sequence[float]) -> np.ndarray:
+        """Return the picojoules to move a byte of on-chip memories of `num_bytes`."""
         # Linear between logarithms: energy is a power of the size, about its root.
         energies = np.log(np.maximum(self.picojoules_per_byte, sys.float_info.min))
-        held = math.log(max(num_bytes / 1024, self.kilobytes[0]))
-        return math.exp(np.interp(held, np.log(self.kilobytes), energies))
+        kilobytes = np.maximum(np.divide(num_bytes, 1024), self.kilobytes[0])
+        return np.exp(np.interp(np.log(kilobytes), np.log(self.kilobytes), energies))
 
 
 class Table(Frozen, forbid_unknown_fields=True):
@@ -114,24 +110,67 @@ class Table(Frozen, forbid_unknown_fields=True):
         """The memory model of pages and charts: on the chip, if the table has its numbers."""
         return "on_chip" if self.covers("on_chip") else "compute"
 
-    def word_prices(self, layer: Layer, memory: costs.Memory) -> list[float]:
+    def amounts(
+        self, memory: costs.Memory, way: Way = "hoisted", neurons: bool = False
+    ) -> AmountsOfLayer:
+        """Return the function from a layer to its picojoules by `Flow`; without `neurons`, of
+        synapses alone.
+        """
+        return partial(self._by_flow, memory=memory, way=way, neurons=neurons)
+
+    def accounting(self, flow: str = CHEAPEST) -> costs.Accounting:
+        """Return the accounting over `amounts` with each layer computed by `flow`."""
+        return costs.Accounting(
+            name=self.name,
+            family="memory",
+            label=self.title,
+            title=self.title,
+            source=self.source,
+            where=self.source,
+            read="source",
+            unit="pJ",
+            leaves_out="nothing",
+            spiking=flow,
+        )
+
+    def _by_flow(
+        self, layer: Layer, memory: costs.Memory, way: Way, neurons: bool
+    ) -> dict[Flow, float]:
+        multiply, add = self.picojoules.multiply, self.picojoules.add
+        leak = multiply if self.picojoules.leak is None else self.picojoules.leak
+        if not neurons and layer.kind not in ("synapses", "declared"):
+            return dict.fromkeys(("usual", *FLOWS), 0.0)
+        beside = 0.0
+        if neurons:
+            added = getattr(layer.bias_additions, way) + getattr(layer.additions, way)
+            beside += add * (layer.integrations + layer.resets + added)
+            beside += leak * layer.leaks + multiply * getattr(layer.multiplications, way)
+        words = None if memory == "compute" else self._word_prices(layer, memory)
+        picojoules = dict[Flow, float]()
+        for flow in ("usual", *FLOWS):
+            macs, acs = layer.done(way, flow)
+            moved = 0.0 if words is None else np.dot(layer.moved(way, flow), words)
+            picojoules[flow] = float(macs * (multiply + add) + acs * add + beside + moved)
+        return picojoules
+
+    def _word_prices(self, layer: Layer, memory: costs.Memory) -> np.ndarray:
         """Return the picojoules to move a word of each kind of `Traffic`."""
         bits, takes_spikes, neurons = self.bits, layer.input == "spikes", layer.neurons or 0
         # A quantised network has at most the bits of its training.
         trained = (None if takes_spikes else layer.input_bits) or bits.activation
         weight_bits = min(bits.weight, layer.weight_bits or bits.weight)
-        held = (
+        words, widths = zip(
             (layer.weights + layer.biases, weight_bits),
             (max(layer.inputs, layer.outputs), min(bits.activation, trained)),
             (max(layer.inputs, neurons), bits.address),
             (max(layer.outputs, neurons * layer.state_variables), bits.membrane),
             (max(layer.inputs, neurons), (layer.input_bits or 1) if takes_spikes else 1),
+            strict=True,
         )
-        prices = [
-            width / 8 * self.memory.byte_on_chip(number * width / 8) for number, width in held
-        ]
+        num_bytes = np.divide(widths, 8)
+        prices = num_bytes * self.memory.byte_on_chip(words * num_bytes)
         if memory == "off_chip":
-            prices[0] = weight_bits / 8 * (self.memory.off_chip_picojoules_per_byte or 0.0)
+            prices[0] = num_bytes[0] * (self.memory.off_chip_picojoules_per_byte or 0.0)
         return prices
 
 
@@ -150,32 +189,6 @@ def read(name: str | Path) -> Table:
 def _table(name: str, content: bytes) -> Table:
     table = parse_toml(content, Table)
     return replace(table, name=name, title=visible(table.title), source=visible(table.source))
-
-
-def named_or_file(
-    name: str | Path,
-    names: Sequence[str],
-    folder: str,
-    what: str,
-    form: str,
-    parsed: Callable[[str, bytes], Parsed],
-) -> Parsed:
-    """Return the parsed TOML file of this name in `folder` of the package, or a user's.
-
-    Errors name `what` it is and the place that describes its `form`. Raises `InputError`.
-    """
-    text = str(name)
-    if text in names:
-        file = resources.files("spikeduel.energy").joinpath(folder, f"{text}.toml")
-        return parsed(text, file.read_bytes())
-    path = Path(name)
-    if not text.endswith(".toml") and not path.is_file():
-        raise unknown(what, text, names, "Or give a TOML file.")
-    content = files.read_bytes(path, LARGEST_FILE)
-    try:
-        return parsed(path.stem, content)
-    except InputError as error:
-        raise InputError(f"{path}: not an {what}: {error} (Its form: {form}.)") from None
 
 
 def energies(operations: Operations | None, tables: Iterable[Table]) -> Energy | None:
@@ -211,41 +224,12 @@ def joules(
     """Return the joules per image by a memory model that the table covers, from each layer's
     cheapest flow to the dearest; with `neurons`, of all layers.
     """
-    flows = _by_flow(layers, table, memory, way, neurons)
-    return Joules(dense=float(flows[:, 0].sum()), range=_range(flows))
-
-
-def _range(flows: np.ndarray) -> Range:
-    """Return the range of joules `[layers, flows]` as those of `_by_flow`."""
-    low, high = flows[:, 1:].min(1).sum(), flows[:, 1:].max(1).sum()
-    return Range(low=float(low), high=float(high))
-
-
-def _by_flow(
-    layers: Sequence[Layer],
-    table: Table,
-    memory: costs.Memory,
-    way: Way = "hoisted",
-    neurons: bool = False,
-) -> np.ndarray:
-    """Return joules `[layers, flows]`, the usual flow first, then `FLOWS`."""
-    multiply, add = table.picojoules.multiply, table.picojoules.add
-    leak = multiply if table.picojoules.leak is None else table.picojoules.leak
-    rows = []
-    for layer in layers:
-        if not neurons and layer.kind not in ("synapses", "declared"):
-            continue
-        done = [layer.done(way, flow) for flow in ("usual", *FLOWS)]
-        picojoules = np.array(done, float) @ [multiply + add, add]
-        if neurons:
-            added = getattr(layer.bias_additions, way) + getattr(layer.additions, way)
-            picojoules += add * (layer.integrations + layer.resets + added)
-            picojoules += leak * layer.leaks + multiply * getattr(layer.multiplications, way)
-        if memory != "compute":
-            moved = [layer.moved(way, flow) for flow in ("usual", *FLOWS)]
-            picojoules += np.array(moved) @ table.word_prices(layer, memory)
-        rows.append(1e-12 * picojoules)
-    return np.array(rows).reshape(-1, 1 + len(FLOWS))
+    amounts = mean_amounts([layers], table.amounts(memory, way, neurons))
+    dense, low, high = (
+        float(energy_of(table.accounting(flow), "spiking", amounts)[0, 0])
+        for flow in ("usual", CHEAPEST, DEAREST)
+    )
+    return Joules(dense=dense, range=Range(low=low, high=high))
 
 
 def over_time(operations: Operations, table: Table) -> list[Range]:
@@ -253,10 +237,9 @@ def over_time(operations: Operations, table: Table) -> list[Range]:
     The first step pays for hoisted work.
     """
     memory = table.leading_memory
-    steps = [up_to(operations, step) for step in range(1, operations.num_steps + 1)]
-    return [
-        _range(_by_flow(layers, table, memory, neurons=memory != "compute")) for layers in steps
-    ]
+    steps = [up_to(operations, step).layers for step in range(1, operations.num_steps + 1)]
+    spent = [joules(layers, table, memory, neurons=memory != "compute") for layers in steps]
+    return [step.range for step in spent if step.range]
 
 
 def mean_range_at(ranges: Sequence[Range], exit_steps: Sequence[int]) -> Range:
@@ -272,125 +255,19 @@ def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
     return float(np.average(values, weights=exit_steps))
 
 
-def break_even_rates(
+def break_even_rate(
     operations: Operations,
-    rival: Sequence[Layer],
+    other: Operations,
     table: Table,
-    steps: Sequence[float],
+    num_steps: float,
     memory: costs.Memory = "compute",
-) -> list[float] | None:
-    """Return the spikes per neuron and step at which `operations` take as much energy as `rival`,
-    for each number of time steps.
+) -> float:
+    """Return the spikes per neuron and step at which `operations`, over `num_steps` steps, take as
+    much energy as `other`, each layer computed in its cheapest way.
 
-    Each layer is computed in its cheapest way. Minus infinity: more even without spikes; infinity:
-    always less. None without spikes, or if they cost nothing.
+    0: more even without spikes; 1: less at any rate; NaN without spikes.
     """
-    measured = operations.totals.spikes_per_neuron_and_step
-    target = _by_flow(rival, table, memory)[:, 1:].min(1).sum()
-    # Energy is linear in the rate and, beyond one step, where work is hoisted, in their number.
-    corners = [
-        [_by_flow(scaled(operations, rate, num_steps), table, memory) for rate in (0.0, 1.0)]
-        for num_steps in (1.0, 2.0, 3.0)
-    ]
-    once, twice, thrice = np.array(corners)[..., 1:]
-    if not measured or not (once[1] - once[0]).any():
-        return None
-    rates = []
-    for num_steps in steps:
-        silent, firing = once if num_steps == 1 else twice + (num_steps - 2) * (thrice - twice)
-        slope = firing - silent
-        # A layer's energy by events is a line over the rate, else constant: the least of all
-        # consists of lines that meet where the cheapest way changes.
-        above, events = silent[:, 1:] - silent[:, :1], slope[:, :1]
-        meet = np.divide(above, events, where=events > 0, out=np.zeros_like(above))
-        corner_rates = np.unique([0.0, *meet[meet > 0]])
-        least = [float((silent + slope * rate).min(1).sum()) for rate in corner_rates]
-        meets = np.interp(target, least, corner_rates, left=-math.inf, right=math.inf)
-        rates.append(measured * float(meets))
-    return rates
-
-
-def relu_twin(operations: Operations) -> list[Layer]:
-    """Return the layers of the ReLU twin: the same synapses, each used once, no hidden activation
-    zero.
-    """
-    return [_of_twin(layer) for layer in operations.layers if layer.kind != "neurons"]
-
-
-def _of_twin(layer: Layer) -> Layer:
-    """Return a layer of the twin: once, with real values, and on the image itself where the spiking
-    network encodes it.
-    """
-    if layer.kind != "synapses":
-        passes = max(layer.passes.hoisted, 1.0)
-        names = ("bias_additions", *_BETWEEN_LAYERS)
-        return replace(
-            layer, **{name: Ways.same(getattr(layer, name).hoisted / passes) for name in names}
-        )
-    measured, nonzero_share = layer.macs.dense.hoisted, 1.0
-    if layer.input == "image" and measured > 0:
-        nonzero_share = layer.macs.effective.hoisted / measured
-    none = OverTime(total=0.0, by_step=[0.0])
-    macs = Macs(
-        dense=Ways.same(layer.macs_a_pass), effective=Ways.same(layer.macs_a_pass * nonzero_share)
-    )
-    return replace(
-        layer,
-        input="image" if layer.input_encoded else "real",
-        input_bits=None if layer.input == "spikes" else layer.input_bits,
-        input_zeros=layer.input_zeros if layer.input == "image" else 1 - nonzero_share,
-        passes=Ways.same(1.0),
-        macs=macs,
-        acs=none,
-        events=none,
-        bias_additions=Ways.same(layer.outputs if layer.biases else 0.0),
-    )
-
-
-def scaled(operations: Operations, rate: float, num_steps: float) -> list[Layer]:
-    """Return the layers as if neurons fired `rate` times as often, over `num_steps` steps; the
-    encoding keeps its rate.
-    """
-    longer = num_steps / operations.num_steps
-
-    def spiking(layer: Layer, amount: OverTime) -> OverTime:
-        frequency = longer * (1.0 if layer.input_encoded else rate)
-        return OverTime(total=amount.total * frequency, by_step=[])
-
-    return [_varied(layer, longer, spiking) for layer in operations.layers]
-
-
-def up_to(operations: Operations, num_steps: int) -> list[Layer]:
-    """Return the layers after `num_steps` steps; work done once stays."""
-
-    def first(_: Layer, amount: OverTime) -> OverTime:
-        by_step = amount.by_step[:num_steps]
-        return OverTime(total=sum(by_step), by_step=by_step)
-
-    share = num_steps / operations.num_steps
-    return [_varied(layer, share, first) for layer in operations.layers]
-
-
-def _varied(layer: Layer, longer: float, spiking: Callable[[Layer, OverTime], OverTime]) -> Layer:
-    """Return `layer` over `longer` times as many steps, with `spiking` amounts; work done once
-    stays.
-    """
-    changed: dict[str, Any] = {
-        name: spiking(layer, amount)
-        for name in ("acs", "events", "spikes")
-        if (amount := getattr(layer, name))
-    }
-    changed |= {name: getattr(layer, name) * longer for name in _BY_STEP}
-    changed |= {name: getattr(layer, name).times(longer, longer) for name in _BETWEEN_LAYERS}
-    passes = [
-        1.0 if number <= 1 else longer for number in (layer.passes.per_step, layer.passes.hoisted)
-    ]
-    changed |= {name: getattr(layer, name).times(*passes) for name in ("passes", "bias_additions")}
-    fired = layer.spikes.total if layer.spikes else 0.0
-    dense, effective = layer.macs.dense.times(*passes), layer.macs.effective.times(*passes)
-    return replace(
-        layer,
-        **changed,
-        macs=Macs(dense=dense, effective=effective),
-        resets=layer.resets * (changed["spikes"].total / fired if fired else longer),
-    )
+    if not operations.totals.spikes_per_neuron_and_step:
+        return math.nan
+    longer = scaled(operations, 1.0, num_steps)
+    return even_rates(CountedPair([longer], [other], table.amounts(memory)), table.accounting())[0]

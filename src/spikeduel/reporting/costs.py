@@ -9,11 +9,12 @@ import numpy as np
 
 from spikeduel import energy
 from spikeduel.counting.operations import Operations
+from spikeduel.energy import accounting
+from spikeduel.energy.rescaling import relu_twin
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
     DASHES,
-    FAINT,
     INK,
     OTHER_COLOURS,
     QUIET,
@@ -39,6 +40,7 @@ from spikeduel.results.means import (
     one_image_ms,
     stream_ms,
 )
+from spikeduel.results.pareto import front
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Measure
 from spikeduel.results.trials import EarlyExit, Trial
@@ -59,7 +61,7 @@ KINDS = {
 }
 POWERS = tuple(2**power for power in range(8))
 """Numbers of time steps on a break-even line."""
-LOWEST_RATE, HIGHEST_RATE = 1e-4, 3.0
+LOWEST_RATE, HIGHEST_RATE = 1e-4, accounting.MAX_RATE
 WIDEST_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
 _SHOWN_BELOW_BEST = 25.0
@@ -151,18 +153,6 @@ def points(results: Results, table: energy.Table) -> list[Row]:
                 accuracies = [twin.accuracy for twin in twins]
                 shown.append(_row(name, titled(twins[0]), accuracies, joules))
     return shown
-
-
-def front(costs: Sequence[float], accuracies: Sequence[float]) -> list[int]:
-    """Return the Pareto front by rising cost: indices of points that no other beats in accuracy for
-    at most the same cost.
-    """
-    best, kept = -np.inf, []
-    for index in sorted(range(len(costs)), key=lambda index: (costs[index], -accuracies[index])):
-        if accuracies[index] > best:
-            best = accuracies[index]
-            kept.append(index)
-    return kept
 
 
 def pareto(results: Results, table: energy.Table) -> Chart | None:
@@ -363,7 +353,7 @@ def break_even(
     cheaper. The twin is `trained`, else computed from the shape.
     """
     tables = [energy.read(name) for name in energy.NAMES]
-    twin = trained.layers if trained else energy.relu_twin(operations)
+    twin = trained or relu_twin(operations)
     column = "spikes per neuron and step"
     rate = operations.totals.spikes_per_neuron_and_step or 0.0
     itself: Row = {"table": f"{name} as trained", _STEPS: operations.num_steps, column: rate}
@@ -372,15 +362,16 @@ def break_even(
     for memory in MEMORIES:
         marks = []
         for table, look in zip(tables, looks, strict=True):
-            rates = energy.break_even_rates(operations, twin, table, POWERS, memory)
-            if rates is None:
+            rates = [
+                energy.break_even_rate(operations, twin, table, steps, memory) for steps in POWERS
+            ]
+            if np.isnan(rates).any():
                 continue
             columns = {
                 _STEPS: POWERS,
-                column: np.clip(rates, LOWEST_RATE / 10, 10 * HIGHEST_RATE),
+                column: np.maximum(rates, LOWEST_RATE / 10),
                 "break-even rate": [
-                    border if np.isfinite(border) else "any" if border > 0 else "never"
-                    for border in rates
+                    {0.0: "never", HIGHEST_RATE: "any"}.get(rate, rate) for rate in rates
                 ],
             }
             rows = charts.rows_of(columns, {"table": table.title, "counted": MEMORY_TITLES[memory]})
@@ -388,8 +379,7 @@ def break_even(
         marks.append(Marks("points", [itself], Look(colour, size=7)))
         x = Axis(_STEPS, scale="powers of two", low=1, high=POWERS[-1])
         y = Axis(column, scale="log", low=LOWEST_RATE, high=HIGHEST_RATE)
-        more_than_one = Rule(1.0, "y", HIGHEST_RATE, Look(FAINT, opacity=0.6))
-        panels.append(Panel(x, y, marks, MEMORY_TITLES[memory], [more_than_one]))
+        panels.append(Panel(x, y, marks, MEMORY_TITLES[memory]))
     keys = [
         Key(charts.shortened(table.title, 44), "line", look)
         for table, look in zip(tables, looks, strict=True)

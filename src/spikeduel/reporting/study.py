@@ -10,8 +10,8 @@ import numpy as np
 from spikeduel.reporting import charts
 from spikeduel.reporting.accuracies import CONCLUSION_COLOURS, intervals, with_intervals
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Row
-from spikeduel.reporting.costs import front
 from spikeduel.reporting.rendering import write
+from spikeduel.results.pareto import front
 from spikeduel.results.run import Quantity
 from spikeduel.results.study import StudyResults, VariantScore
 from spikeduel.results.words import study as words

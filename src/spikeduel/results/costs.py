@@ -75,6 +75,8 @@ class Energy(Frozen):
         return next(iter(self.tables.values()))
 
 
+Text = Annotated[str, Meta(min_length=1, max_length=2000)]
+Label = Annotated[str, Meta(min_length=1, max_length=24)]
 Side = Literal["spiking", "other"]
 Axis = Literal["rate", "steps", "bits", "memory"]
 """Spikes per neuron and step | time steps | bits of a number | memory."""
@@ -90,35 +92,57 @@ operations or bits, without a price | measured | bytes of weights.
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 
-class Constant(Range):
-    """A number of an accounting, with its place in the source.
+class Constant(Frozen, forbid_unknown_fields=True):
+    """A number of an accounting, or a range `[low, high]`, with its place in the source.
 
     `axis` marks bits, or a size or price of memory, varied from `least` to `most` to find a change
-    of the answer.
+    of the result.
     """
 
-    unit: str
-    where: str
+    value: float | tuple[float, float]
+    where: Text
+    unit: str = ""
     axis: Literal["bits", "memory"] | None = None
     least: float | None = None
     most: float | None = None
 
+    def __post_init__(self) -> None:
+        ends = self.ends
+        if len(ends) == 2 and not ends[0] < ends[1]:
+            raise ValueError("value: the low end must be below the high one")
+        if self.axis and (len(ends) == 2 or self.least is None or self.most is None):
+            raise ValueError("an axis needs one value, least and most")
+        if self.axis and not 0 < (self.least or 0) <= ends[0] <= (self.most or 0):
+            raise ValueError("an axis needs 0 < least <= value <= most")
 
-class Accounting(Frozen):
-    """A way of counting: formulas over a layer's amounts, summed over layers."""
+    @property
+    def ends(self) -> list[float]:
+        """The value, or both ends of the range."""
+        return [self.value] if isinstance(self.value, float) else [*self.value]
 
-    name: str
+
+class Accounting(Frozen, forbid_unknown_fields=True):
+    """A way of counting: formulas over a layer's amounts, summed over layers.
+
+    `other`: the formula of networks without spikes; None: as `spiking`. Of a `unit` of pJ, results
+    are in joules.
+    """
+
+    label: Label
     family: Family
-    label: str
-    title: str
-    source: str
-    where: str
+    title: Text
+    source: Text
+    where: Text
     read: Read
-    unit: str
-    spiking: str
-    other: str
-    leaves_out: str
+    unit: Literal["pJ", "operations", "bit operations", "synaptic events"]
+    leaves_out: Text
+    spiking: Text
+    other: Text | None = None
     constants: dict[str, Constant] = {}
+    name: str = ""
+
+    def formula(self, side: Side) -> str:
+        return (self.other if side == "other" else None) or self.spiking
 
 
 class Threshold(Frozen):

@@ -20,13 +20,18 @@ def finished(results: Results) -> dict[str, list[Trial]]:
     }
 
 
+def counted_trials(results: Results) -> dict[str, list[Operations]]:
+    """Return the operations of the counted trials of each contender that has one."""
+    return {
+        name: operations
+        for name, trials in finished(results).items()
+        if (operations := [trial.operations for trial in trials if trial.operations])
+    }
+
+
 def counted_operations(results: Results) -> dict[str, Operations]:
     """Return the operations of each contender's first counted trial."""
-    counted = {
-        name: [trial.operations for trial in trials if trial.operations]
-        for name, trials in finished(results).items()
-    }
-    return {name: operations[0] for name, operations in counted.items() if operations}
+    return {name: operations[0] for name, operations in counted_trials(results).items()}
 
 
 def mean(values: Sequence[float | None]) -> float | None:

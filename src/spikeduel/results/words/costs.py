@@ -382,8 +382,8 @@ def accounting_text(accounted: AccountedPair) -> str:
 
 
 def ratio(bounds: Range, unit: str | None = None) -> str:
-    """Return a number or range in three digits; a `unit` such as "J" makes it an amount."""
-    form = "{:.3g}".format if unit is None else energy_in_words if unit == "J" else amount
+    """Return a number or range in three digits; a `unit` such as "pJ" makes it an amount."""
+    form = "{:.3g}".format if unit is None else energy_in_words if unit == "pJ" else amount
     low, high = form(bounds.low), form(bounds.high)
     return low if low == high else f"{low} to {high}"
 
