@@ -27,9 +27,9 @@ import numpy as np
 import typer.main
 from PIL import Image
 
+from factories import untimed
 from forked import Forked
 from made_pages import unreported
-from made_times import untimed
 from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.measuring import latency

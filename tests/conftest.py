@@ -76,7 +76,7 @@ def _untimed():
     """Comparisons take made-up times, on a machine that is idle; `tests/measuring/test_latency.py`
     starts real processes.
     """
-    from made_times import untimed
+    from factories import untimed
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("spikeduel.measuring.latency.latency", untimed)
@@ -117,17 +117,7 @@ def random():
 
 @pytest.fixture
 def small():
-    """An experiment that is real but takes a second: scikit-learn's digits, narrow networks, few
-    steps.
-    """
-    from spikeduel.settings.recipes import baseline
+    """An experiment that is real but takes a second."""
+    from factories import small_experiment
 
-    return baseline(
-        dataset="digits",
-        hidden=32,
-        num_steps=4,
-        epochs=2,
-        batch_size=64,
-        learning_rate=5e-3,
-        device="cpu",
-    )
+    return small_experiment()

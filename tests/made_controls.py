@@ -1,8 +1,9 @@
 """Controls of a contender, made up: what may be concluded from each, and the rest customary."""
 
-from made_trials import pair
+from factories import pair, scored
 from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.results.trials import ControlResult
 
 BETTER, WORSE = Conclusion.A_BETTER, Conclusion.B_BETTER
 EQUAL, UNKNOWN = Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE
@@ -14,6 +15,14 @@ TITLES = {
     "nearest_neighbour": ("nearest neighbour", None),
     "collapsed": ("without time", None),
 }
+
+
+def control(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
+    """What was measured of a control."""
+    about = {"meaning": "m", "spikes": spikes, "n": 20, "accuracy": accuracy}
+    return ControlResult(
+        title=title, by_class=scored(accuracy, supports).by_class, **about, **changes
+    )
 
 
 def row(control, conclusion, difference=0.02, seeds=6, **changes):

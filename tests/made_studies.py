@@ -1,10 +1,11 @@
 """Made-up duels of a study, and what is concluded of them."""
 
+import statistics
 from types import SimpleNamespace
 
 from msgspec import structs
 
-import made_results
+from factories import failed, replaced, run_results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import Duel, conclude
 from spikeduel.settings.recipes import baseline
@@ -16,46 +17,22 @@ def make_duel(dataset, accuracies, caveats=(), **settings):
     """A duel on a data set in which each contender's seeds got `accuracies`; a network without
     spikes is known by the same keys whatever the settings are.
     """
-    seeds = max(map(len, accuracies.values()))
     prepared = SimpleNamespace(name=dataset, fingerprint=dataset, classes=("a", "b", "c"))
     experiment = baseline(
         dataset,
         contenders=tuple(accuracies),
-        seeds=seeds,
+        seeds=max(map(len, accuracies.values())),
         encoding=settings.get("encoding", "rate"),
         num_steps=int(settings.get("num_steps", 25)),
     )
-    results = made_results.make_results(prepared, experiment)
+    results = run_results(prepared, experiment)
     trials = [
         _scored(trial, accuracies[trial.contender], dataset, settings) for trial in results.trials
     ]
-    finished = [
-        {seed for seed, score in enumerate(got) if score is not None} for got in accuracies.values()
-    ]
-    tested = {
-        name: [got[seed] for seed in set.intersection(*finished)]
-        for name, got in accuracies.items()
-    }
-    pairs = results.comparison.pairs if all(tested.values()) else []
-    if pairs:
-        means = {name: sum(got) / len(got) for name, got in tested.items()}
-        (pair,), apart = pairs, means[pairs[0].a] - means[pairs[0].b]
-        better = (
-            Conclusion.A_BETTER if apart > 0.02 else Conclusion.B_BETTER if apart < -0.02 else None
-        )
-        pairs = [
-            structs.replace(
-                pair,
-                difference=apart,
-                ci95=(apart - 0.02, apart + 0.02),
-                ci90=(apart - 0.015, apart + 0.015),
-                conclusion=better or Conclusion.INCONCLUSIVE,
-            )
-        ]
+    tested = [scores for scores in zip(*accuracies.values(), strict=False) if None not in scores]
+    pairs = [_of(pair, tested) for pair in results.comparison.pairs if tested]
     comparison = structs.replace(results.comparison, pairs=pairs, caveats=list(caveats))
-    results = made_results.replaced(
-        results, trials=[trial for trial in trials if trial], comparison=comparison
-    )
+    results = replaced(results, trials=list(filter(None, trials)), comparison=comparison)
     folder = "-".join((dataset, *settings.values()))
     return Duel(folder, dataset, dict(settings), results)
 
@@ -71,6 +48,23 @@ def make_study(leads, margin=0.005, name="made up"):
     return conclude(name, duels, margin)
 
 
+def _of(pair, tested):
+    """`pair` of the first and the last contender with the seeds that both finished."""
+    difference = statistics.fmean(first for first, *_ in tested) - statistics.fmean(
+        last for *_, last in tested
+    )
+    conclusion = Conclusion.INCONCLUSIVE
+    if abs(difference) > 0.02:
+        conclusion = Conclusion.A_BETTER if difference > 0 else Conclusion.B_BETTER
+    return structs.replace(
+        pair,
+        difference=difference,
+        ci95=(difference - 0.02, difference + 0.02),
+        ci90=(difference - 0.015, difference + 0.015),
+        conclusion=conclusion,
+    )
+
+
 def _scored(trial, accuracies, dataset, settings):
     if trial.seed >= len(accuracies):
         return None
@@ -80,5 +74,5 @@ def _scored(trial, accuracies, dataset, settings):
     )
     accuracy = accuracies[trial.seed]
     if accuracy is None:
-        return structs.replace(made_results.failed(trial), key=key)
+        return structs.replace(failed(trial), key=key)
     return structs.replace(trial, key=key, test=structs.replace(trial.test, accuracy=accuracy))

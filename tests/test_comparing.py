@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from factories import small_experiment, untimed
 from forked import Forked
-from made_times import untimed
 from spikeduel import data
 from spikeduel.comparing import compare, tune, write_tuning
 from spikeduel.measuring import MEASURES, Measure
@@ -38,15 +38,7 @@ from telling import Telling
 pytestmark = pytest.mark.usefixtures("known_data")
 
 TWO_CORES = pytest.mark.skipif(len(load.cores()) < 2, reason="this machine lends a single core")
-EXPERIMENT = baseline(
-    dataset="digits",
-    hidden=32,
-    num_steps=4,
-    epochs=2,
-    batch_size=64,
-    learning_rate=5e-3,
-    device="cpu",
-)
+EXPERIMENT = small_experiment()
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ from pathlib import Path
 
 from msgspec import structs
 
+from factories import dataset, pair, results, trial
 from made_audits import audit_with
-from made_trials import dataset, pair, results, trial
 from spikeduel.cli.answers import told
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.findings import finding

@@ -1,7 +1,7 @@
 import pytest
 
+from factories import predictions_file
 from spikeduel.concluding.answers import Answers
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 
 #          row: 0  1  2  3  4  5
 TRUTH = [0, 0, 1, 1, 2, 2]
@@ -15,22 +15,7 @@ ANSWERS = {
 
 @pytest.fixture
 def looked_into():
-    trials = [
-        SeedAnswers(contender=name, seed=seed, predicted=said, trainings=[f"{name} {seed}"])
-        for (name, seed), said in ANSWERS.items()
-    ]
-    kept = PredictionsFile(
-        schema=2,
-        dataset="made up",
-        fingerprint="f",
-        classes=list("abc"),
-        indices=list(range(10, 16)),
-        labels=TRUTH,
-        groups=None,
-        trials=trials,
-        images=list("uvwxyz"),
-    )
-    return Answers(kept)
+    return Answers(predictions_file(TRUTH, ANSWERS))
 
 
 def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):

@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from made_costs import latency
-from made_trials import dataset, results, scored, trial
+from factories import dataset, latency, predictions_file, results, scored, trial
 from spikeduel.concluding.conclusions import concluded
 from spikeduel.results.audit import Counts
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.words.answer import headline, rows
 from spikeduel.results.words.numbers import hundredths
 from spikeduel.settings.recipes import baseline
@@ -36,25 +34,7 @@ def conclude(labels, predicted, folds=1):
         for contender, seed in predicted
         for fold in range(folds)
     ]
-    predictions = PredictionsFile(
-        schema=2,
-        dataset="made up",
-        fingerprint="f" * 64,
-        classes=classes,
-        indices=list(range(len(labels))),
-        labels=labels.tolist(),
-        groups=None,
-        images=[str(row) for row in range(len(labels))],
-        trials=[
-            SeedAnswers(
-                contender=contender,
-                seed=seed,
-                predicted=np.asarray(answered).tolist(),
-                trainings=[f"{contender} {seed} {fold}" for fold in range(folds)],
-            )
-            for (contender, seed), answered in predicted.items()
-        ],
-    )
+    predictions = predictions_file(labels, predicted, folds)
     about = dataset(
         len(labels),
         classes=classes,

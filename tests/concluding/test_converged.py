@@ -3,30 +3,13 @@
 import pytest
 from msgspec import structs
 
-from made_trials import dataset, trial
+from factories import dataset, predictions_file, trial
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import _scored
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.trials import Epoch
 
 TRUTH = [0, 1, 2] * 20
 PLATEAU = [Epoch(val_loss=1.0, val_accuracy=0.4)] * 8
-
-
-def predictions(predicted):
-    trials = [SeedAnswers(contender="snn", seed=0, control=None, predicted=predicted, trainings=[])]
-    images = [str(index) for index in range(len(TRUTH))]
-    return PredictionsFile(
-        schema=2,
-        dataset="made",
-        fingerprint="f",
-        classes=["a", "b", "c"],
-        indices=list(range(len(TRUTH))),
-        labels=TRUTH,
-        groups=None,
-        trials=trials,
-        images=images,
-    )
 
 
 @pytest.mark.parametrize("stopped", ["limit", "early"])
@@ -37,4 +20,9 @@ def test_a_training_whose_predictions_are_at_chance_has_not_converged(
     stopped, predicted, converged
 ):
     made = structs.replace(trial("snn", 0.5, stopped=stopped), history=PLATEAU)
-    assert _scored(made, Answers(predictions(predicted)), dataset()).converged is converged
+    assert (
+        _scored(
+            made, Answers(predictions_file(TRUTH, {("snn", 0): predicted})), dataset()
+        ).converged
+        is converged
+    )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import made_pages
+from factories import small_experiment
 from spikeduel import comparing
 from spikeduel.comparing import compare, train_again
 from spikeduel.concluding import hashes, kit
@@ -19,23 +20,12 @@ from spikeduel.concluding.verifying import verify
 from spikeduel.reporting.kit import write_kit
 from spikeduel.results import predictions
 from spikeduel.results.comparison import load_run
-from spikeduel.settings.recipes import baseline
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-EXPERIMENT = baseline(
-    dataset="digits",
-    hidden=32,
-    num_steps=4,
-    epochs=2,
-    batch_size=64,
-    learning_rate=5e-3,
-    device="cpu",
-    limit=300,
-    seeds=2,
-)
+EXPERIMENT = small_experiment(limit=300, seeds=2)
 A, B = EXPERIMENT.contenders
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from made_costs import control
+from factories import predictions_file, scored, trial
+from made_controls import control
 from made_operations import plain, spiking
-from made_trials import scored, trial
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.frontier import (
     DRAWS,
@@ -23,7 +23,6 @@ from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import scaled
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import CostKind, Member
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.trials import EarlyAnswers
 
 OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
@@ -316,29 +315,16 @@ def made_trial(contender, seed, fold):
 
 def made_answers():
     truth = [0, 1] * 20
-
-    def answers_of(contender, seed, control):
-        wrong = 6 if control == "early_exit" else 4
-        predicted = [1 - label if index < wrong else label for index, label in enumerate(truth)]
-        return SeedAnswers(
-            contender=contender, seed=seed, control=control, predicted=predicted, trainings=[]
-        )
-
-    every = [None, "8_bits", "half_channels", "early_exit"]
-    trials = [
-        answers_of(name, seed, one) for name in ("snn", "cnn") for seed in SEEDS for one in every
-    ]
+    wrong = {None: 4, "8_bits": 4, "half_channels": 4, "early_exit": 6}
     return Answers(
-        PredictionsFile(
-            schema=2,
-            dataset="made",
-            fingerprint="f",
-            classes=["a", "b"],
-            indices=list(range(40)),
-            labels=truth,
-            groups=None,
-            trials=trials,
-            images=[str(index) for index in range(40)],
+        predictions_file(
+            truth,
+            {
+                (name, seed, one): [1 - label for label in truth[:number]] + truth[number:]
+                for name in ("snn", "cnn")
+                for seed in SEEDS
+                for one, number in wrong.items()
+            },
         )
     )
 

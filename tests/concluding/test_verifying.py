@@ -18,7 +18,7 @@ from msgspec import structs
 from PIL import Image
 from typer.testing import CliRunner
 
-from made_findings import example
+from factories import example, small_experiment
 from spikeduel import comparing, energy
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
@@ -35,7 +35,6 @@ from spikeduel.results.findings import with_id
 from spikeduel.results.significance import Reservation
 from spikeduel.results.verification import TrainedAgain
 from spikeduel.results.words import verified
-from spikeduel.settings.recipes import baseline
 from spikeduel.studying import read_study, study
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -43,17 +42,7 @@ from spikeduel.trials import run_folder
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-EXPERIMENT = baseline(
-    dataset="digits",
-    hidden=32,
-    num_steps=4,
-    epochs=2,
-    batch_size=64,
-    learning_rate=5e-3,
-    device="cpu",
-    limit=300,
-    seeds=2,
-)
+EXPERIMENT = small_experiment(limit=300, seeds=2)
 PAGE = "report.html"
 
 

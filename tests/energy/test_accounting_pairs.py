@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 import made_operations
-from made_costs import control, results_of, trial
-from made_findings import example
+from factories import example, results, trial
+from made_controls import control
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.concluding.conclusions import priced
@@ -456,7 +456,7 @@ def test_the_rate_of_a_flip_by_hand():
 
 
 def counted(name, operations, **more):
-    return trial(name, operations=operations, **more)
+    return trial(name, 0.5, operations=operations, **more)
 
 
 def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls():
@@ -465,12 +465,12 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
         "one_step": control("one time step", 0.9, spikes=True, operations=spiking()),
         "nearest_neighbour": control("nearest neighbour", 0.9),
     }
-    results = results_of(
+    trials = [
         counted("snn-a", spiking(), controls=controls),
         counted("snn-b", spiking()),
         counted("cnn", plain()),
-    )
-    verdict = compare_run(results)
+    ]
+    verdict = compare_run(results(trials))
     assert [
         (accounted.spiking, accounted.other, accounted.control) for accounted in verdict.pairs
     ] == [
@@ -488,9 +488,8 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
 
 
 def test_a_contender_at_chance_has_no_ratio():
-    made = results_of(
-        *(counted(name, spiking()) for name in ("snn-a", "snn-b")), counted("cnn", plain())
-    )
+    spikes = [counted(name, spiking()) for name in ("snn-a", "snn-b")]
+    made = results([*spikes, counted("cnn", plain())])
 
     def pairs(contenders):
         caveats = [example("at_chance", contenders=contenders)]
@@ -504,7 +503,7 @@ def test_a_contender_at_chance_has_no_ratio():
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):
     path = write(tmp_path / "mine.toml")
     verdict = compare_run(
-        results_of(counted("snn", spiking()), counted("cnn", plain())), [accounting.read(path)]
+        results([counted("snn", spiking()), counted("cnn", plain())]), [accounting.read(path)]
     )
     first, *others = verdict.pairs[0].by_accounting
     assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == (
@@ -582,7 +581,7 @@ def test_memory_that_moves_fewer_bits_costs_less():
 
 
 def test_for_loihi_the_answer_has_the_energies_of_its_accounting():
-    run = results_of(trial("snn", operations=spiking()), trial("cnn", operations=plain()))
+    run = results([counted("snn", spiking()), counted("cnn", plain())])
     (pair,) = compare_run(run).pairs
     (judged,) = [found for found in pair.by_accounting if found.accounting == "loihi-gpu"]
     asked = replace(run, experiment=dataclasses.replace(run.experiment, answer_for="loihi"))
@@ -590,7 +589,7 @@ def test_for_loihi_the_answer_has_the_energies_of_its_accounting():
     assert lead.values == {"snn": judged.spiking, "cnn": judged.other}
     assert lead.leader is None  # of the two, one runs there
     # Two spiking networks make no pair of accountings.
-    two = results_of(run.trials[0], trial("other", operations=spiking()))
+    two = results([run.trials[0], counted("other", spiking())])
     assert (
         priced(replace(two, experiment=asked.experiment)).answer.lead("energy").values["snn"]
         == judged.spiking

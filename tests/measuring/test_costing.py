@@ -7,10 +7,10 @@ from msgspec import structs
 from torch import nn
 
 import spikeduel as sd
-from made_costs import control
+from factories import results, trial
+from made_controls import control
 from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
-from made_trials import results, trial
 from spikeduel import energy
 from spikeduel.concluding.conclusions import priced
 from spikeduel.counting.operations import Ways

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-import made_results
+import factories
 from browser import browser
-from spikeduel.data import Prepared, Preprocessing, Split
+from spikeduel.data import Preprocessing, Split
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, save_model
@@ -35,16 +35,13 @@ def make_prepared():
         original = random.integers(
             0, 256, (height + 4, width + 2) + ((3,) if channels == 3 else ()), dtype=np.uint8
         )
-        return Prepared(
+        return factories.prepared(
+            images,
+            labels,
             name="made-up",
-            images=images,
-            labels=labels,
             classes=tuple(classes or (f"class {k}" for k in range(num_classes))),
             preprocessing=Preprocessing(channels, height, width, crop=(1, 2, 1, 2), invert=True),
-            groups=None,
-            official=None,
             samples=[(k, original) for k in range(num_classes)] if samples else [],
-            fingerprint="f" * 64,
         )
 
     return make
@@ -55,10 +52,10 @@ def make_model():
     """Makes a model with random weights for a prepared set."""
 
     def make(contender, prepared, encoding="rate", num_steps=6, seed=0, **neuron):
-        spiking = made_results.FAMILIES[contender] == "snn"
+        spiking = factories.FAMILIES[contender] == "snn"
         card = ModelCard(
             contender=contender,
-            family=made_results.FAMILIES[contender],
+            family=factories.FAMILIES[contender],
             image_shape=prepared.image_shape,
             classes=prepared.classes,
             preprocessing=prepared.preprocessing,
@@ -89,7 +86,7 @@ def make_run(tmp_path, make_prepared, make_model, monkeypatch):
             baseline("digits", num_steps=6, epochs=5), contenders=contenders, **changes
         )
         run = tmp_path / "run"
-        results = made_results.make_results(prepared, experiment)
+        results = factories.run_results(prepared, experiment)
         for trial in results.trials:
             save_model(
                 run / trial.model,
@@ -98,7 +95,7 @@ def make_run(tmp_path, make_prepared, make_model, monkeypatch):
         write_experiment(run / "experiment.toml", experiment)
         numbers = np.arange(len(prepared))
         typed.write_json(
-            run / "predictions.json", made_results.make_predictions(prepared, results, numbers[40:])
+            run / "predictions.json", factories.run_predictions(prepared, results, numbers[40:])
         )
         monkeypatch.setattr(
             "spikeduel.data.load", lambda experiment, track=None, say=None: prepared
@@ -126,12 +123,12 @@ def page_and_answers(tmp_path_factory, make_prepared):
     experiment = replace(
         baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
     )
-    results = made_results.with_trials(
-        made_results.make_results(prepared, experiment, num_test=60),
+    results = factories.with_trials(
+        factories.run_results(prepared, experiment, num_test=60),
         optimism=optimism_of([10, 30, 20, 25, 28], 100, 3),
     )
     out, numbers = tmp_path_factory.mktemp("run"), np.arange(100)
-    kept = made_results.make_predictions(prepared, results, numbers[40:])
+    kept = factories.run_predictions(prepared, results, numbers[40:])
     typed.write_json(out / "predictions.json", kept)
     split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
     return report(Comparison(experiment, results, out), held=RunData(prepared, (split,))), kept

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-import made_results
+import factories
 from browser import opened, violations
 from spikeduel.concluding.answers import Answers
 from spikeduel.reporting import report
@@ -123,7 +123,7 @@ def test_captions_and_commands_are_whole_on_a_phone(running, page_and_answers):
 def test_the_lead_among_three_networks_is_whole_on_a_phone(running, tmp_path, make_prepared):
     contenders = ("dense-snn", "small-cnn", "wide-cnn")
     experiment = replace(baseline("digits"), contenders=contenders, seeds=2)
-    results = made_results.make_results(make_prepared(), experiment)
+    results = factories.run_results(make_prepared(), experiment)
     path = report(Comparison(experiment, results, tmp_path))
     ends = "all => all.map((cell) => cell.getBoundingClientRect().right)"
     with opened(running, path, 390, 740) as page:

@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from made_trials import trial
+from factories import trial
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel, Rule
 

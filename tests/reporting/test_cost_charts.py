@@ -7,10 +7,11 @@ from msgspec import structs
 from msgspec.structs import replace
 
 import made_operations
-from made_costs import control, energy_of, followed, latency, leaving, with_accuracy, with_trial
+from factories import energy_of, latency, run_results, with_accuracy, with_trial, with_trials
+from made_controls import control
+from made_exits import followed, leaving
 from made_operations import both, layer, macs, plain, spiking
 from made_pages import places, told, told_in
-from made_results import make_results, with_trials
 from spikeduel import energy
 from spikeduel.counting.counter import Counter
 from spikeduel.energy.rescaling import relu_twin
@@ -33,7 +34,7 @@ def results(make_prepared, monkeypatch):
     """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4 and 8 µJ with zeros skipped,
     2 and 0.5 ms.
     """
-    made = make_results(make_prepared(), baseline(seeds=2))
+    made = run_results(make_prepared(), baseline(seeds=2))
     for index, accuracy in enumerate((0.8, 0.7, 0.9, 0.7)):
         made = with_accuracy(made, index, accuracy)
         made = with_trial(made, index, energy=energy_of(16e-6 if index % 2 else 8e-6))
@@ -221,7 +222,7 @@ def made_anytime(shift=0.0):
 @pytest.fixture
 def timed(make_prepared, monkeypatch):
     """Two seeds; each step of the spiking network costs a microjoule, the CNN ten."""
-    made = with_trials(make_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
+    made = with_trials(run_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
     for seed in (0, 1):
         made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
     # Only the last training was timed.
@@ -285,7 +286,7 @@ def test_panels_of_what_is_not_known_are_left_out(timed, monkeypatch):
 @pytest.mark.parametrize("num_steps", [1, 300])
 def test_one_step_and_many(make_prepared, num_steps):
     exits = leaving(None, 0.5, [0] * (num_steps - 1) + [20])
-    made = make_results(make_prepared(), baseline())
+    made = run_results(make_prepared(), baseline())
     followed_over = with_trial(made, 0, anytime=followed([0.5] * num_steps, [exits]))
     chart = costs.over_time(followed_over, TABLE)
     assert drawing.panels(chart, "").count("<svg") == len(chart.panels)
@@ -298,23 +299,21 @@ def test_followed_are_those_with_as_many_steps_as_the_first(timed):
 
 
 def test_energy_up_to_each_step(make_prepared):
-    (trial, *_) = with_trials(
-        make_results(make_prepared(), baseline()), operations=spiking()
-    ).trials
+    (trial, *_) = with_trials(run_results(make_prepared(), baseline()), operations=spiking()).trials
     # A table without memory is asked for arithmetic.
     table = replace(energy.read("45nm-int8"), memory=energy.Memory())
     # 20 MACs whose input is not zero at once, then 15 and 5 ACs.
     spent = [1e-12 * (20 * 0.3 + acs * 0.1) for acs in (15, 20)]
     joules = costs.joules_over_time(trial, table)
     assert [bounds.low for bounds in joules] == pytest.approx(spent)
-    (trial, *_) = make_results(make_prepared(), baseline()).trials
+    (trial, *_) = run_results(make_prepared(), baseline()).trials
     assert costs.joules_over_time(trial, table) is None
 
 
 @pytest.fixture
 def recorded(make_prepared):
     """A spiking network that was followed over two frames, and another that needs all."""
-    made = make_results(make_prepared(), baseline(seeds=1))
+    made = run_results(make_prepared(), baseline(seeds=1))
     early = followed([0.4, 0.8], [leaving(0.9, 0.7, [15, 5])])
     received = Received(milliseconds=[10.0, 30.0], events=[100.0, 500.0])
     early = structs.replace(early, received=received)

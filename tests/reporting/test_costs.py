@@ -7,8 +7,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from made_costs import control, fully_timed, latency, with_trial
-from made_results import make_results
+from factories import fully_timed, latency, run_results, with_trial
+from made_controls import control
 from spikeduel import energy
 from spikeduel.concluding.conclusions import priced
 from spikeduel.measuring.costing import cost_entry, operations
@@ -25,7 +25,7 @@ def results(make_prepared, make_model):
     CNN timed.
     """
     prepared = make_prepared()
-    made = make_results(prepared, baseline(encoding="direct", num_steps=6))
+    made = run_results(prepared, baseline(encoding="direct", num_steps=6))
     images, labels = torch.from_numpy(prepared.images[:12]), torch.from_numpy(prepared.labels[:12])
     for index, trial in enumerate(made.trials):
         model = make_model(trial.contender, prepared, "direct")

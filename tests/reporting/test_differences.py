@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-import made_costs
+import factories
+import made_compression
+import made_controls
 from made_operations import plain, spiking
 from made_pages import told_in
-from made_results import make_pair
 from spikeduel.energy.accounting import compare_run
 from spikeduel.reporting import accuracies, charts, costs, report
 from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
@@ -30,14 +31,8 @@ from spikeduel.results.words.costs import in_order
 
 
 def of_pair(difference, half, conclusion, **changes):
-    return structs.replace(
-        make_pair("dense-snn", "small-cnn"),
-        difference=difference,
-        ci95=(difference - half, difference + half),
-        ci90=(difference - 0.8 * half, difference + 0.8 * half),
-        conclusion=Conclusion(conclusion),
-        **changes,
-    )
+    changes |= {"a": "dense-snn", "b": "small-cnn", "conclusion": Conclusion(conclusion)}
+    return factories.pair(difference, half=half, **changes)
 
 
 PAIRS = [
@@ -101,7 +96,7 @@ SPIKES = {"relu_twin": False, "one_step": True, "shuffled": True, "of <somebody>
 
 
 def row(name):
-    pair = structs.asdict(make_pair("dense-snn", name, seeds=2))
+    pair = structs.asdict(factories.pair(-0.0123, seeds=2, half=0.013))
     found = Difference(**{field: pair[field] for field in Difference.__struct_fields__})
     return ControlRow(
         control=name,
@@ -122,7 +117,7 @@ def comparison(make_run):
     """A run whose spiking trials have `MEASURED`."""
     made = make_run(seeds=2)
     measured = {
-        name: made_costs.control(name, accuracy, spikes=SPIKES[name])
+        name: made_controls.control(name, accuracy, spikes=SPIKES[name])
         for name, accuracy in MEASURED.items()
     }
     trials = [
@@ -159,7 +154,7 @@ def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted
     for name in ("relu_twin (3 bits)", "one_step", "shuffled", "of &lt;somebody&gt;&#39;s"):
         assert f"the {name}" in page
     assert page.count("of a &lt;reason&gt;") == 2  # in the sentences and in the table
-    assert "−2.00 to +0.10" in page
+    assert "−2.53 to +0.07" in page
     assert 'data-name="controls"' in page
 
 
@@ -168,8 +163,9 @@ def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted
 
 @pytest.fixture
 def duel():
-    return made_costs.results_of(
-        made_costs.trial("snn", operations=spiking()), made_costs.trial("cnn", operations=plain())
+    counts = {"snn": spiking(), "cnn": plain()}
+    return factories.results(
+        [factories.trial(name, 0.5, operations=counted) for name, counted in counts.items()]
     )
 
 
@@ -241,7 +237,10 @@ def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(comparison, 
             "yan": CostKind(label="Yan", family="memory"),
             "weights": CostKind(label="bytes of weights", family="size"),
         },
-        members=[made_costs.member("dense-snn", spiking=True), made_costs.member("small-cnn")],
+        members=[
+            made_compression.member("dense-snn", spiking=True),
+            made_compression.member("small-cnn"),
+        ],
         pairs=[FrontierPair(spiking="dense-snn", other="small-cnn", at=[at])],
     )
     results = comparison.results

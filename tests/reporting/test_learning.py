@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from factories import failed, run_results, with_trials
 from made_pages import places, told, told_in
-from made_results import failed, make_results, with_trials
 from spikeduel.reporting import accuracies, charts, learning_curves
 from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.trials import Epoch
@@ -21,7 +21,7 @@ def validation(results, panel=1):
 
 
 def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):
-    results = make_results(make_prepared(), baseline(seeds=1))
+    results = run_results(make_prepared(), baseline(seeds=1))
     (trained,) = results.of("dense-snn")
     chart = learning_curves(results)
     for panel, name in zip(chart.panels, ("loss", "accuracy, %"), strict=True):
@@ -43,7 +43,7 @@ def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):
 
 
 def test_several_seeds_have_their_mean_and_a_band(make_prepared):
-    made = make_results(make_prepared(), baseline(seeds=3))
+    made = run_results(make_prepared(), baseline(seeds=3))
     results = with_trials(made, history=lambda t: t.history[: 4 if t is made.trials[0] else None])
     _, line, band, kept = validation(results)  # the first is the band of training
     third = [100 * trial.history[2].val_accuracy for trial in results.of("dense-snn")]
@@ -56,7 +56,7 @@ def test_several_seeds_have_their_mean_and_a_band(make_prepared):
 
 
 def test_a_failed_trial_is_no_part_of_the_mean(make_prepared):
-    made = make_results(make_prepared(), baseline(seeds=2))
+    made = run_results(make_prepared(), baseline(seeds=2))
     first, second, *others = made.trials
     broken = structs.replace(failed(first), history=[Epoch(val_loss=9.0, val_accuracy=0.1)])
     results = structs.replace(made, trials=[broken, failed(second), *others])
@@ -68,7 +68,7 @@ def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_trainin
     meters = iter(
         [optimism_of([10, 30, 20, 25, 28], 100, 3), optimism_of([50, 60, 70, 80, 90], 100, 4)]
     )
-    made = make_results(make_prepared(), baseline(seeds=1))
+    made = run_results(make_prepared(), baseline(seeds=1))
     chart = accuracies.optimism(with_trials(made, optimism=lambda trial: next(meters)))
     left, right = chart.panels
     assert [left.title, right.title] == ["dense-snn", "small-cnn"]

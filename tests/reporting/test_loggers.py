@@ -6,10 +6,10 @@ import sys
 import pytest
 
 import made_pages
+from factories import small_experiment
 from lazily import Lazily
 from spikeduel.comparing import compare
 from spikeduel.reporting.loggers import LOGGERS, SCALARS, Logged
-from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError, MissingExtra
 from spikeduel.system.progress import Progress
 from telling import Telling
@@ -20,17 +20,7 @@ accumulating = Lazily("tensorboard.backend.event_processing.event_accumulator")
 # Warnings of these programs' own libraries.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-SMALL = baseline(
-    "digits",
-    contenders=("dense-snn", "small-cnn"),
-    hidden=8,
-    num_steps=2,
-    epochs=2,
-    patience=None,
-    limit=100,
-    batch_size=20,
-    device="cpu",
-)
+SMALL = small_experiment(hidden=8, num_steps=2, patience=None, limit=100, batch_size=20)
 
 
 @pytest.fixture(scope="module")

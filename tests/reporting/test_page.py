@@ -8,14 +8,7 @@ import pytest
 import torch
 from msgspec import structs
 
-from made_results import (
-    failed,
-    replaced,
-    with_dataset,
-    with_pair,
-    with_tests,
-    with_trials,
-)
+from factories import failed, replaced, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
 from spikeduel.measuring.correctness import judged
 from spikeduel.measuring.robustness import CORRUPTIONS, summary
@@ -157,7 +150,7 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
 
     assert "differences" in charts_of(page)
     # The leader comes first, in the table as in the verdict.
-    assert "small-cnn − dense-snn +1.23 −0.10 to +2.00 0.030" in shown
+    assert "small-cnn − dense-snn +1.23 −0.07 to +2.53 0.030" in shown
     assert "of these trained models: small-cnn is better" in shown
     grey = "Where it excludes 0 and is grey"
     assert grey not in shown

@@ -7,8 +7,8 @@ import torch
 from markupsafe import escape
 from msgspec import structs
 
+from factories import run_results, with_dataset, with_trials
 from made_pages import SPLIT, places
-from made_results import make_results, with_dataset, with_trials
 from spikeduel.data import Split
 from spikeduel.data.audited import examine
 from spikeduel.measuring.correctness import judged
@@ -88,7 +88,7 @@ def corrupted(make_prepared):
     noise.
     """
     return of_trials(
-        make_results(make_prepared(), baseline()), robustness(0.8, 0.6), robustness(0.9, 0.3)
+        run_results(make_prepared(), baseline()), robustness(0.8, 0.6), robustness(0.9, 0.3)
     )
 
 
@@ -107,7 +107,7 @@ def test_curves_start_at_the_clean_accuracy(corrupted):
 
 def test_seeds_make_a_band(make_prepared):
     measured = [robustness(0.8, last) for last in (0.6, 0.3, 0.4, 0.5)]
-    results = of_trials(make_results(make_prepared(), baseline(seeds=2)), *measured)
+    results = of_trials(run_results(make_prepared(), baseline(seeds=2)), *measured)
     band = accuracies.robustness(results).panels[1].marks[1]
     deviation = 100 * np.std([0.6, 0.4], ddof=1)
     last = band.rows[-1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from made_results import make_predictions, make_results
+from factories import run_predictions, run_results
 from spikeduel.concluding.answers import Answers
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import thumbnails
@@ -20,8 +20,8 @@ def made(make_prepared):
     def make(num_images=60, **settings):
         prepared = make_prepared(num_images=num_images, **settings)
         experiment = replace(baseline("digits"), contenders=("dense-snn", "small-cnn"))
-        results = make_results(prepared, experiment)
-        return prepared, results, make_predictions(prepared, results, np.arange(20, num_images))
+        results = run_results(prepared, experiment)
+        return prepared, results, run_predictions(prepared, results, np.arange(20, num_images))
 
     return make
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from made_costs import control
-from made_trials import scored, trial
+from factories import scored, trial
+from made_controls import control
 from spikeduel.results import columns
 from spikeduel.results.accuracy import (
     classified,

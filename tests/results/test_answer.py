@@ -5,10 +5,8 @@ import pytest
 from hypothesis import given, strategies as st
 from msgspec import structs
 
-from made_costs import energy_of, latency
-from made_findings import example
+from factories import dataset, energy_of, example, latency, pair, results, scored, trial
 from made_operations import spiking
-from made_trials import dataset, pair, results, scored, trial
 from spikeduel.results.answer import answered, choose, decide
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import AccountedPair, AccountingResult, EnergyAccountings, Range

@@ -1,8 +1,8 @@
 import subprocess
 import sys
 
+from factories import example
 from made_audits import CLEAN, audit_with
-from made_findings import example
 from spikeduel.results.audit import Audit
 from spikeduel.results.words.audit import document
 from spikeduel.system import typed

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from made_trials import pair, results, scored, trial, tuning
+from factories import pair, results, scored, trial
+from made_tunings import tuning
 from spikeduel.results import columns
 from spikeduel.results.accuracy import contender_optimism, optimism_of
 from spikeduel.results.columns import text_rows

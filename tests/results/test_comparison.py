@@ -6,12 +6,11 @@ from hypothesis import given
 from msgspec import structs
 
 from damage import FUZZED, changed, problem
+from factories import dataset, example, pair, results, scored, trial, untimed
 from made_audits import audit_with
-from made_costs import control
-from made_findings import example
+from made_controls import control
 from made_operations import plain, spiking
-from made_times import untimed
-from made_trials import dataset, pair, results, scored, trial, tuning
+from made_tunings import tuning
 from spikeduel.results import columns, run_diff
 from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.controls import ControlledContender, ControlRow

@@ -3,9 +3,9 @@ import itertools
 import pytest
 from msgspec import structs
 
-import made_costs
+import made_controls
+from factories import trial
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
-from made_trials import trial
 from spikeduel.results.controls import ControlledContender, claims, without_unlearned
 from spikeduel.results.significance import Reservation
 
@@ -108,7 +108,7 @@ def test_a_control_that_learned_nothing_shows_no_cause():
     def trials(**accuracies):
         every = {"relu_twin": 0.8, "quantised_twin": 0.8, "one_step": 0.8} | accuracies
         made = {
-            name: made_costs.control(name, accuracy, key="k") for name, accuracy in every.items()
+            name: made_controls.control(name, accuracy, key="k") for name, accuracy in every.items()
         }
         return [
             trial("conv-lif", 0.9, controls=made),
@@ -136,7 +136,7 @@ def test_of_recordings_nothing_is_claimed_of_spikes_and_nothing_to_learn_is_no_f
     contender = ControlledContender(
         contender="vgg-lif", num_steps=None, seeds=6, accuracy=0.9, rows=[control_row]
     )
-    control = made_costs.control("collapsed", 0.1, key="k", of_recordings=True)
+    control = made_controls.control("collapsed", 0.1, key="k", of_recordings=True)
     assert shown_by(contender) == []
     assert (
         without_unlearned(contender, [trial("vgg-lif", 0.9, controls={"collapsed": control})])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from made_findings import example
+from factories import example
 from spikeduel.auditing import examining
 from spikeduel.results import checklist, run_findings, study
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence

@@ -1,6 +1,7 @@
 """Means over trials."""
 
-from made_costs import control, latency, with_trial
+from factories import latency, with_trial
+from made_controls import control
 from made_operations import plain, spiking
 from spikeduel.results import means
 from spikeduel.results.costs import Range

@@ -1,12 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import spikeduel as sd
-from made_trials import pair, results, trial
-from spikeduel.data import Preprocessing, Split
-from spikeduel.data.prepared import Prepared
+from factories import pair, prepared, record, results, trial
+from spikeduel.data import Split
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import predictions
 from spikeduel.results.predictions import shown_pairs
@@ -15,43 +15,20 @@ from spikeduel.system.errors import InputError
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.outcomes import TrialOutcome, predictions_of
 from spikeduel.trials.run_folder import write_predictions
-from spikeduel.trials.store import TrialRecord
 
 LABELS = np.arange(60) % 3
 TEST = np.arange(20, 60)
 
 
-def prepared(groups=None, fingerprint="f" * 64):
-    return Prepared(
-        name="made up",
-        images=np.arange(60 * 16, dtype=np.uint8).reshape(60, 1, 4, 4)
-        ^ np.arange(60, dtype=np.uint8)[:, None, None, None],
-        labels=LABELS,
-        classes=("a", "b", "c"),
-        preprocessing=Preprocessing(1, 4, 4),
-        groups=groups,
-        official=None,
-        samples=[],
-        fingerprint=fingerprint,
-    )
+DATA = prepared(
+    np.arange(60 * 16, dtype=np.uint8).reshape(60, 1, 4, 4)
+    ^ np.arange(60, dtype=np.uint8)[:, None, None, None],
+    LABELS,
+)
 
 
-def record(contender, seed, source=None):
-    settings = {"contender": contender, "seed": seed}
-    if source:
-        settings["converted"] = {"contender": source, "key": f"{source}{seed}"}
-    return TrialRecord(
-        key=f"{contender}{seed}",
-        settings=settings,
-        parameters=1,
-        status="done",
-        error=None,
-        best_epoch=0,
-        stopped="limit",
-        epoch_seconds=[],
-        history=[],
-        environment={},
-    )
+def converted(source, seed):
+    return {"converted": {"contender": source, "key": f"{source}-{seed}-None"}} if source else {}
 
 
 def predicted(num_wrong):
@@ -75,12 +52,16 @@ def make_run(tmp_path):
         records, measures = [], []
         for contender, numbers in wrong.items():
             for seed, number in enumerate(numbers):
-                records.append(record(contender, seed, (source or {}).get(contender)))
+                settings_of = converted((source or {}).get(contender), seed)
+                records.append(record(contender, seed, settings=settings_of))
                 measures.append({} if number is None else {"classification": answered(number)})
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
         write_predictions(
-            run, prepared(groups, fingerprint), [split], list(map(TrialOutcome, records, measures))
+            run,
+            replace(DATA, groups=groups, fingerprint=fingerprint),
+            [split],
+            list(map(TrialOutcome, records, measures)),
         )
         return run
 
@@ -113,7 +94,7 @@ def test_what_is_written_is_read_again(make_run):
         "contender": "cnn",
         "seed": 0,
         "predicted": predicted(8),
-        "trainings": ["cnn0"],
+        "trainings": ["cnn-0-None"],
         "control": None,
     }
 
@@ -130,7 +111,7 @@ def test_they_are_in_the_order_of_the_trials_and_controls_follow_their_contender
         for contender in ("snn", "cnn")
     ]
     split = Split(np.arange(10), np.arange(10, 20), TEST, "stratified")
-    kept = predictions_of(prepared(), [split], outcomes).trials
+    kept = predictions_of(DATA, [split], outcomes).trials
     assert [(one.contender, one.seed, one.control) for one in kept] == [
         (contender, seed, control)
         for seed in (0, 1)

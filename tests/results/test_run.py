@@ -5,7 +5,7 @@ import jsonschema
 import pytest
 from msgspec import structs
 
-from made_trials import FOUR, dataset, pair, results, trial
+from factories import FOUR, dataset, pair, results, trial
 from spikeduel.results.comparison import Comparison
 from spikeduel.results.run import json_schema
 from spikeduel.results.significance import Conclusion
@@ -69,7 +69,9 @@ def test_a_few_copies_in_a_sets_own_test_part_are_tolerated(shared, split, leaks
 
 
 def test_a_pair_is_led_by_the_more_accurate_one():
-    behind = pair(-0.01, half=0.02, only_a=3.0, only_b=23.0, conclusion=Conclusion.B_BETTER)
+    behind = pair(
+        -0.01, half=0.02, only_a_right=3.0, only_b_right=23.0, conclusion=Conclusion.B_BETTER
+    )
 
     led = behind.led
 

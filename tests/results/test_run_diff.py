@@ -4,12 +4,11 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from factories import dataset, predictions_file, results, scored, trial, untimed
 from made_operations import plain, spiking
-from made_times import untimed
-from made_trials import dataset, results, scored, trial, tuning
+from made_tunings import tuning
 from spikeduel.results import predictions, run_diff
 from spikeduel.results.comparison import Comparison
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run_diff import RunSummary
 from spikeduel.results.significance import Conclusion
 from spikeduel.settings import Experiment, write_experiment
@@ -54,26 +53,13 @@ def make_run(tmp_path):
         made = results(trials, experiment=experiment, about=about or dataset(NUM))
         made = structs.replace(made, environment=environment, **more)
         (run / "results.json").write_text(json.dumps(Comparison(experiment, made, run).document()))
-        answers = [
-            SeedAnswers(
-                contender=contender,
-                seed=seed,
-                predicted=[1] * number + [0] * (NUM - number),
-                trainings=[f"{name} {contender} {seed}"],
-            )
+        predicted = {
+            (contender, seed): [1] * number + [0] * (NUM - number)
             for contender, numbers in wrong.items()
             for seed, number in enumerate(numbers)
-        ]
-        file = PredictionsFile(
-            schema=2,
-            dataset="made up",
-            fingerprint="f" * 64,
-            classes=["a", "b"],
-            indices=list(range(NUM)),
-            labels=[0] * NUM,
-            groups=None,
-            trials=answers,
-            images=[f"{image:016x}" for image in images],
+        }
+        file = predictions_file(
+            [0] * NUM, predicted, classes=["a", "b"], images=[f"{image:016x}" for image in images]
         )
         typed.write_json(run / predictions.FILE, file)
         return run

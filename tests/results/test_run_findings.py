@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from factories import FOUR, MACHINE, dataset, latency, pair, results, scored, trial
 from made_audits import audit_with
-from made_costs import MACHINE, control, latency
-from made_trials import FOUR, dataset, pair, results, scored, trial, tuning
+from made_controls import control
+from made_tunings import tuning
 from spikeduel.networks.cards import Calling
 from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts, LabelCheck

@@ -7,13 +7,10 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-import made_costs
-import made_results
+import factories
+from factories import example, scored, with_dataset
 from made_audits import audit_with
-from made_findings import example
-from made_results import with_dataset
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from made_trials import scored
 from spikeduel.results.across import Outcome
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import finding, with_id
@@ -113,12 +110,10 @@ def test_a_pair_is_tested_where_it_has_the_most_seeds():
 def timed(duel, spiking_ms, other_ms):
     """The duel, its networks answering in so many milliseconds."""
     trials = [
-        structs.replace(
-            trial, latency=made_costs.latency(spiking_ms if trial.spiking else other_ms)
-        )
+        structs.replace(trial, latency=factories.latency(spiking_ms if trial.spiking else other_ms))
         for trial in duel.results.trials
     ]
-    return replace(duel, results=made_results.replaced(duel.results, trials=trials))
+    return replace(duel, results=factories.replaced(duel.results, trials=trials))
 
 
 def test_costs_are_times_the_cheapest_of_the_same_data_set():
@@ -225,7 +220,7 @@ def test_data_sets_whose_accuracies_are_balanced_are_named():
     # Six times as many images of the first class.
     test = scored(0.8, (600, 100, 100))
     trials = [structs.replace(trial, test=test) for trial in duels[1].results.trials]
-    duels[1] = replace(duels[1], results=made_results.replaced(duels[1].results, trials=trials))
+    duels[1] = replace(duels[1], results=factories.replaced(duels[1].results, trials=trials))
     mixed, alone = conclude("mixed", duels, 0.005), conclude("alone", duels[1:], 0.005)
     assert [(study.unbalanced, words.measured(study)) for study in (mixed, alone)] == [
         (["y"], "accuracy"),

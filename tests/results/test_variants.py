@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from made_results import with_trials
+from factories import with_trials
 from made_studies import OTHER, SPIKING, make_duel
 from spikeduel.results.study import variants_of
 

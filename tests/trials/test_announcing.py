@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from factories import prepared
 from spikeduel import data
-from spikeduel.data import Preprocessing, Split
-from spikeduel.data.prepared import NO_TEST_SET, TRAIN, VALIDATION, Prepared
+from spikeduel.data import Split
+from spikeduel.data.prepared import NO_TEST_SET, TRAIN, VALIDATION
 from spikeduel.networks.cards import Calling, ModelCard
 from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
@@ -19,17 +20,7 @@ from spikeduel.trials.plan import Plan, of_data, of_plan, of_tuning
 EXPERIMENT = baseline(
     "pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4
 )
-PREPARED = Prepared(
-    name="pets",
-    images=np.zeros((2000, 3, 6, 8), np.uint8),
-    labels=np.zeros(2000, np.int64),
-    classes=("cat", "dog"),
-    preprocessing=Preprocessing(3, 6, 8),
-    groups=None,
-    official=None,
-    samples=[],
-    fingerprint="f" * 64,
-)
+PREPARED = prepared(np.zeros((2000, 3, 6, 8), np.uint8), name="pets", classes=("cat", "dog"))
 SPLIT = Split(np.arange(1500), np.arange(1500, 1700), np.arange(1700, 2000), "stratified")
 SNN = ModelCard("snn", "snn", (3, 6, 8), ("cat", "dog"), PREPARED.preprocessing, {}, "rate", 4)
 CNN = replace(SNN, contender="cnn", family="cnn", encoding=None, num_steps=None)

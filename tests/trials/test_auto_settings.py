@@ -4,12 +4,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from made_trials import small_twins
+import factories
+from factories import small_twins
 from spikeduel import data
 from spikeduel.comparing import compare, tune
-from spikeduel.data import Preprocessing, Split
+from spikeduel.data import Split
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.prepared import Prepared
 from spikeduel.networks.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.results.tuned import Range
@@ -54,20 +54,6 @@ def fitted(experiment, store="s", progress=None):
 
 def decided(resolved):
     return resolved.experiment, resolved.rules, resolved.budget
-
-
-def prepared_of(images, groups=None):
-    return Prepared(
-        name="pets",
-        images=images,
-        labels=np.zeros(len(images), np.int64),
-        classes=("cat", "dog"),
-        preprocessing=Preprocessing(*images.shape[1:]),
-        groups=groups,
-        official=None,
-        samples=[],
-        fingerprint="f" * 64,
-    )
 
 
 def split_of(num_train, num_others=4):
@@ -140,7 +126,7 @@ def pictures(random, motifs, copies, mirrored):
 def test_images_are_flipped_where_mirror_images_of_a_class_occur(
     mirrored, labels, share, augmentation, random
 ):
-    prepared = prepared_of(pictures(random, 12, 6, mirrored))
+    prepared = factories.prepared(pictures(random, 12, 6, mirrored))
     rules = chosen_of(replace(prepared, labels=prepared.labels + labels))
     assert rules.chosen == {"augmentation": augmentation}
     assert rules.mirrored == share
@@ -165,7 +151,7 @@ def moving(random, count, side=16):
 def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class(is_told, random):
     recordings = moving(random, 60)
     labels = np.repeat([0, 1], 60) if is_told else np.zeros(120, np.int64)
-    rules = chosen_of(replace(prepared_of(recordings), labels=labels))
+    rules = chosen_of(replace(factories.prepared(recordings), labels=labels))
     assert rules.chosen == {"augmentation": "affine" if is_told else "affine-flip"}
     # Their pictures alone do not tell.
     assert auto_settings.alike(recordings.pictures, labels, np.arange(120), None).mirrored > 0.15
@@ -179,7 +165,7 @@ def test_images_that_lie_alike_are_moved_in_long_training(
     size, epochs, augmentation, random, monkeypatch
 ):
     monkeypatch.setattr(auto_settings, "_size", lambda num_train: size)
-    prepared = prepared_of(pictures(random, 12, 6, False))
+    prepared = factories.prepared(pictures(random, 12, 6, False))
     rules = chosen_of(prepared, epochs=epochs)
     assert rules.chosen == {"augmentation": augmentation}
     assert (rules.moved, rules.epochs) == (pytest.approx(0, abs=0.05), epochs)
@@ -195,7 +181,7 @@ def test_images_that_lie_anywhere_are_moved(random, monkeypatch):
     anywhere = np.stack(
         [np.roll(image, move, (1, 2)) for image, move in zip(images, moves, strict=True)]
     )
-    rules = chosen_of(prepared_of(anywhere))
+    rules = chosen_of(factories.prepared(anywhere))
     assert rules.moved > auto_settings.ALIKE
     assert rules.chosen == {"augmentation": "translate"}
 
@@ -224,11 +210,11 @@ def test_what_belongs_together_is_not_compared(groups, mirrored, random):
 def test_training_images_alone_decide(random):
     images = pictures(random, 12, 6, False)
     turned = np.concatenate([images, images[..., ::-1]])
-    rules = chosen_of(prepared_of(turned), 72)
+    rules = chosen_of(factories.prepared(turned), 72)
     assert rules.mirrored == pytest.approx(0, abs=0.02)
     assert rules.chosen["augmentation"] == "affine"
     turned[72:] = 0
-    assert chosen_of(prepared_of(turned), 72) == rules
+    assert chosen_of(factories.prepared(turned), 72) == rules
 
 
 # ---- by the minutes

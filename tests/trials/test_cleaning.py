@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from made_costs import control
-from made_trials import results, trial, tuning
+from factories import record, results, trial
+from made_controls import control
+from made_tunings import tuning
 from spikeduel.data import cache
 from spikeduel.data.prepared import RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
@@ -17,7 +18,7 @@ from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
 from spikeduel.trials import cleaning
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import Store
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"))
 OWN, CONTROL, OTHER, BEGUN = "1" * 16, "2" * 16, "3" * 16, "4" * 16
@@ -33,21 +34,7 @@ def keep(key, done=True):
             store.checkpoint_path(key).write_bytes(b"c" * 500)
             return
         store.model_path(key).write_bytes(b"w" * 1000)
-        store.save(
-            TrialRecord(
-                key=key,
-                settings={},
-                parameters=1,
-                status="done",
-                error=None,
-                best_epoch=None,
-                stopped="limit",
-                epoch_seconds=[],
-                history=[],
-                environment={},
-                model_digest=files.checksum(store.model_path(key)),
-            )
-        )
+        store.save(record(key=key, model_digest=files.checksum(store.model_path(key))))
 
 
 @pytest.fixture

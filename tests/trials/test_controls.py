@@ -13,17 +13,16 @@ from sklearn.neighbors import KNeighborsClassifier
 from typer.testing import CliRunner
 
 import made_operations
+from factories import planned, prepared, record, small_experiment
 from made_pages import unreported
-from made_trials import planned
 from spikeduel import comparing, data, energy
 from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.concluding.answers import Answers
 from spikeduel.concluding.conclusions import compare_with_controls
 from spikeduel.counting.operations import Ways
-from spikeduel.data import Preprocessing, Split
+from spikeduel.data import Split
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.data.prepared import Prepared
 from spikeduel.energy.rescaling import relu_twin
 from spikeduel.measuring import latency
 from spikeduel.measuring.answers import ask
@@ -39,7 +38,6 @@ from spikeduel.results.trials import (
     Classification,
     Confidences,
     ControlResult,
-    Epoch,
     LabelConfidences,
     Latency,
     MissingControl,
@@ -48,25 +46,18 @@ from spikeduel.results.trials import (
 )
 from spikeduel.results.words import frontier
 from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline, strong
+from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
 from spikeduel.trials import controls
 from spikeduel.trials.controls import CONTROLS, Controlled
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.outcomes import TrialOutcome, predictions_of, trial_entry
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import Store
 from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-EXPERIMENT = baseline(
-    dataset="digits",
-    hidden=32,
-    num_steps=4,
-    epochs=2,
-    batch_size=64,
-    learning_rate=5e-3,
-    device="cpu",
+EXPERIMENT = small_experiment(
     encoding="direct",
     limit=300,
     contenders=("dense-snn", "small-cnn"),
@@ -555,18 +546,7 @@ def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
 # ---- what is concluded
 
 
-RECORD = TrialRecord(
-    key="",
-    settings={"family": "snn", "encoding": None},
-    parameters=0,
-    status="done",
-    error=None,
-    best_epoch=0,
-    stopped=None,
-    epoch_seconds=[],
-    history=[Epoch(val_loss=0.5, val_accuracy=0.5)],
-    environment={},
-)
+SPIKING = {"family": "snn", "num_steps": 4}
 
 
 def answered(num_right, n=1000, start=0):
@@ -597,44 +577,23 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
             )
             for name, scores in beside.items()
         }
-        data = {} if folds == 1 else {"fold": place % folds}
-        settings = {
-            **RECORD.settings,
-            "contender": "conv-lif",
-            "seed": place // folds,
-            "num_steps": 4,
-            "data": data,
-        }
-        record = structs.replace(RECORD, settings=settings)
+        fold = None if folds == 1 else place % folds
+        own = record("conv-lif", place // folds, fold=fold, settings=SPIKING)
         if answers is None:
-            outcomes.append(TrialOutcome(record, {}))
+            outcomes.append(TrialOutcome(own, {}))
         else:
             missing = {
                 name: MissingControl(title="", meaning="", reason=reason)
                 for name, reason in (reasons or {}).items()
             }
             controlled = Controlled(results, beside, missing)
-            outcomes.append(
-                TrialOutcome(record, {"classification": answers}, controlled=controlled)
-            )
-    num = 1000 * folds
-    prepared = Prepared(
-        name="made up",
-        images=np.zeros((num, 1, 1, 1), np.uint8),
-        labels=np.zeros(num, np.int64),
-        classes=("a", "b"),
-        preprocessing=Preprocessing(1, 1, 1),
-        groups=groups,
-        official=None,
-        samples=[],
-        fingerprint="",
-    )
+            outcomes.append(TrialOutcome(own, {"classification": answers}, controlled=controlled))
     nothing = np.arange(0)
     splits = [
         Split(nothing, nothing, np.arange(1000 * fold, 1000 * (fold + 1)), "stratified", fold)
         for fold in range(folds)
     ]
-    answers = Answers(predictions_of(prepared, splits, outcomes))
+    answers = Answers(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
     trials = [trial_entry(outcome) for outcome in outcomes]
     about = compare_with_controls("conv-lif", trials, answers, margin)
     return about, {row.control: row for row in about.rows}

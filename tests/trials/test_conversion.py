@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from made_trials import planned
+from factories import planned
 from spikeduel.comparing import compare
 from spikeduel.networks import models
 from spikeduel.networks.plain import PooledCounts

@@ -10,6 +10,7 @@ import torch
 from msgspec import structs
 from PIL import Image
 
+from factories import small_experiment
 from made_models import of_recordings
 from spikeduel import data
 from spikeduel.data import Preprocessing
@@ -21,7 +22,6 @@ from spikeduel.networks.models import Model, load_model
 from spikeduel.results.audit import Counts
 from spikeduel.results.trials import Classification
 from spikeduel.settings import Experiment, write_experiment
-from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.trials import contenders, evaluating, trial
@@ -36,15 +36,7 @@ from telling import Telling
 
 pytestmark = pytest.mark.numeric
 
-EXPERIMENT = baseline(
-    dataset="digits",
-    hidden=32,
-    num_steps=4,
-    epochs=2,
-    batch_size=64,
-    learning_rate=5e-3,
-    device="cpu",
-)
+EXPERIMENT = small_experiment()
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,11 @@ import pytest
 import torch
 
 import made_recordings as moving
+from factories import planned, small_experiment
 from forked import Forked
-from made_trials import planned
 from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline
 from spikeduel.system import files, load, signals
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
@@ -43,17 +42,13 @@ from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-EXPERIMENT = baseline(
-    dataset="digits",
+EXPERIMENT = small_experiment(
     contenders=("dense-lif", "dense-relu"),
     start="relu",
     hidden=16,
     num_steps=2,
     epochs=8,
     patience=None,
-    batch_size=64,
-    learning_rate=5e-3,
-    device="cpu",
     encoding="direct",
     limit=300,
 )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from made_trials import planned
+from factories import planned
 from spikeduel.comparing import compare, tune
 from spikeduel.results.findings import finding
 from spikeduel.results.trials import Classification

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from factories import prepared, record, untimed
 from made_operations import spiking
-from made_times import untimed
-from made_trials import tuning
-from spikeduel.data import Preprocessing, Split
-from spikeduel.data.prepared import Prepared
+from made_tunings import tuning
+from spikeduel.data import Split
 from spikeduel.measuring import MEASURES, Measure
 from spikeduel.measuring.correctness import classified
 from spikeduel.results import power
@@ -28,7 +27,6 @@ from spikeduel.results.trials import (
     CorruptedAccuracies,
     EarlyExit,
     EncodingSpread,
-    Epoch,
     ExitChoice,
     Leaving,
     Score,
@@ -39,7 +37,6 @@ from spikeduel.system import typed
 from spikeduel.trials import outcomes
 from spikeduel.trials.controls import Controlled
 from spikeduel.trials.outcomes import TrialOutcome, pooled
-from spikeduel.trials.store import TrialRecord
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 # Right on images 0, 1, 3 and 5, and on 1, 2 and 3.
@@ -47,64 +44,10 @@ SNN, CNN = [0, 0, 1, 1, 2, 2], [1, 0, 0, 1, 0, 1]
 CLASSES = ("a", "b", "c")
 
 
-def record(contender="snn", seed=0, val=(0.5, 0.75), fold=None, **changes):
-    spikes = "snn" in contender
-    made = TrialRecord(
-        key=f"{contender}-{seed}-{fold}",
-        settings={
-            "contender": contender,
-            "family": "snn" if spikes else "cnn",
-            "seed": seed,
-            "encoding": "rate" if spikes else None,
-            "num_steps": 4 if spikes else None,
-            "training": {},
-            **({} if fold is None else {"data": {"fold": fold}}),
-        },
-        parameters=1234,
-        status="done",
-        error=None,
-        best_epoch=int(np.argmax(val)),
-        stopped="limit",
-        epoch_seconds=[2.0, 1.0, 6.0],
-        history=[
-            Epoch(train_loss=2.0, train_accuracy=0.4, val_loss=1.0 - v, val_accuracy=v) for v in val
-        ],
-        environment={
-            "cpu": "a chip",
-            "python": "3",
-            "torch": "2",
-            "threads": 1,
-            "device": "cpu",
-            "precision": "32",
-        },
-    )
-    return structs.replace(made, **changes)
-
-
-def failed_record(contender, seed=0):
-    nothing = {"best_epoch": None, "stopped": None, "epoch_seconds": [], "history": []}
-    return record(contender, seed, status="failed", error="it broke", **nothing)
-
-
 def measured(predicted, truth=TRUTH, **others):
     scores = classified(CLASSES, np.asarray(truth), np.asarray(predicted))
     answered = structs.replace(scores, tie_share=0.0, loss=1.5)
     return {"classification": answered, "encoding_spread": EncodingSpread(), **others}
-
-
-def prepared(groups=None, labels=np.zeros(10, np.int64)):
-    return Prepared(
-        name="made up",
-        images=np.zeros((len(labels), 1, 4, 4), np.uint8),
-        labels=labels,
-        classes=CLASSES,
-        preprocessing=Preprocessing(1, 4, 4),
-        groups=groups,
-        official=None,
-        samples=[],
-        fingerprint="f" * 64,
-        notes=("a note.",),
-    )
 
 
 SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
@@ -142,7 +85,13 @@ def put_together(ours, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **ot
         labels[split.test] = truth
         placed.append(split)
     labels = labels[: max(10, max(split.test.max() for split in placed) + 1)]
-    return outcomes.assemble(experiment, prepared(groups, labels), placed, ours, **others)
+    return outcomes.assemble(
+        experiment,
+        prepared(len(labels), labels, groups=groups, notes=("a note.",)),
+        placed,
+        ours,
+        **others,
+    )
 
 
 def pair_of(*given, **settings):
@@ -179,7 +128,7 @@ def test_a_control_that_learned_nothing_is_inconclusive():
 
 
 def test_results_are_json_and_what_was_not_measured_is_null():
-    results = assembled([record("snn"), failed_record("cnn")], [measured(SNN), {}])
+    results = assembled([record("snn"), record("cnn", val=[])], [measured(SNN), {}])
     document = json.loads(json.dumps(typed.plain(results), allow_nan=False))
     assert document["schema"] == 3
     assert typed.converted(document, Results) == results
@@ -282,7 +231,7 @@ def test_a_converted_network_has_its_sources_epochs_and_no_training():
 
 def test_the_data_set():
     groups = np.array([0, 0, 1, 2, 3, 4, 1, 5, 5, 6])
-    about = outcomes.describe_dataset(prepared(groups), [SPLIT])
+    about = outcomes.describe_dataset(prepared(groups=groups, notes=("a note.",)), [SPLIT])
     assert about.counts == Counts(train=5, val=1, test=4)
     # Of the test images 6 to 9, only image 6 is of a group (1) that is also in training.
     assert (about.groups, about.groups_tested, about.shared_groups) == (7, 3, 0.25)
@@ -321,7 +270,7 @@ FOLDS = (
 
 def test_the_data_set_in_folds():
     groups = np.array([0, 0, 1, 2, 2, 3, 4, 5, 5, 0])
-    about = outcomes.describe_dataset(prepared(groups), FOLDS)
+    about = outcomes.describe_dataset(prepared(groups=groups, notes=("a note.",)), FOLDS)
     assert about.folds == [Counts(train=4, val=1, test=5), Counts(train=3, val=2, test=5)]
     # Means of 4 and 3 and of 1 and 2; all ten images are tested.
     assert about.counts == Counts(train=4, val=2, test=10)
@@ -372,7 +321,12 @@ def test_the_folds_of_a_seed_are_one_test_over_all_images():
             FOLDS,
         ),
         (
-            [record("snn", 0), failed_record("cnn", 0), failed_record("snn", 1), record("cnn", 1)],
+            [
+                record("snn", 0),
+                record("cnn", 0, val=[]),
+                record("snn", 1, val=[]),
+                record("cnn", 1),
+            ],
             [measured(SNN), {}, {}, measured(CNN)],
             (SPLIT,),
         ),
@@ -410,7 +364,7 @@ def test_a_pair_by_hand():
 
 def test_a_pair_over_seeds_uses_those_that_both_finished():
     records = [record(name, seed) for seed in (0, 1) for name in ("snn", "cnn")]
-    records += [record("snn", 2), failed_record("cnn", 2)]
+    records += [record("snn", 2), record("cnn", 2, val=[])]
     measures = [*map(measured, (SNN, CNN, CNN, CNN, TRUTH)), {}]
     pair = pair_of(records, measures, replace(EXPERIMENT, seeds=3))
     assert pair.seeds == 2
@@ -424,7 +378,7 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
     ("middle", "answers", "expected"),
     [
         (record("cnn"), measured(CNN), [("snn", "cnn"), ("snn", "snn2"), ("cnn", "snn2")]),
-        (failed_record("cnn"), {}, [("snn", "snn2")]),
+        (record("cnn", val=[]), {}, [("snn", "snn2")]),
     ],
     ids=["finished", "failed"],
 )
@@ -479,7 +433,7 @@ def test_failed_trainings_of_the_leader_count_as_chance(loser, conclusion, reser
     for seed in range(8):
         for name, answered in (("snn", truth), ("cnn", wrong)):
             has_failed = name == loser and seed > 4
-            records.append((failed_record if has_failed else record)(name, seed))
+            records.append(record(name, seed, val=[] if has_failed else [0.75]))
             measures.append({} if has_failed else measured(answered, truth))
     pair = pair_of(records, measures, replace(EXPERIMENT, seeds=8))
     assert (pair.seeds, pair.conclusion, pair.reservation, pair.failed) == (
@@ -492,7 +446,7 @@ def test_failed_trainings_of_the_leader_count_as_chance(loser, conclusion, reser
 
 def test_pairs_are_of_the_seeds_of_the_table():
     records = [record(name, seed) for seed in range(3) for name in ("snn", "cnn")]
-    records += [record("third", 0), record("third", 1), failed_record("third", 2)]
+    records += [record("third", 0), record("third", 1), record("third", 2, val=[])]
     measures = [*map(measured, [SNN, CNN] * 3), measured(SNN), measured(SNN), {}]
     experiment = replace(EXPERIMENT, seeds=3, contenders=("snn", "cnn", "third"))
     found = assembled(records, measures, experiment)

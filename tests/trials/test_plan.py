@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from made_trials import small_twins
+from factories import small_twins
 from spikeduel import data
 from spikeduel.networks import building
 from spikeduel.system.errors import SpikeduelError

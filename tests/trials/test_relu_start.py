@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from made_trials import planned, small_twins
+from factories import planned, small_twins
 from spikeduel.comparing import compare
 from spikeduel.networks import building
 from spikeduel.networks.models import Model, WithoutSpikes, neuron_places

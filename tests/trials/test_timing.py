@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from made_trials import planned, small_twins
+from factories import planned, small_twins
 from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.system import hardware
 from spikeduel.system.progress import Progress

@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from made_trials import planned
+from factories import planned
 from spikeduel import data
 from spikeduel.counting.operations import Ways
 from spikeduel.measuring import Measure

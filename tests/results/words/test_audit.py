@@ -2,8 +2,8 @@ import json
 
 from msgspec import structs
 
+from factories import example
 from made_audits import STATISTICS, audit_with
-from made_findings import example
 from spikeduel.results.audit import AuditedImage, Copies, Details, FileProperty, Pair
 from spikeduel.results.words.audit import document, examples, rows
 from spikeduel.system import typed

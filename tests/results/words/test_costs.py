@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from made_costs import with_trial
+from factories import with_trial
 from made_operations import spiking
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.costs import Range

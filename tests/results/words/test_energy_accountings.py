@@ -1,7 +1,8 @@
 import pytest
 from msgspec.structs import replace
 
-from made_costs import control, results_of, trial
+from factories import results, trial
+from made_controls import control
 from made_operations import plain, spiking
 from spikeduel.energy.accounting import compare_run
 from spikeduel.results.columns import text_rows
@@ -12,8 +13,8 @@ from spikeduel.results.words import costs as words
 @pytest.fixture
 def accountings():
     twin = control("ReLU twin", 0.9, operations=plain())
-    snn = trial("snn", operations=spiking(), controls={"relu_twin": twin})
-    return compare_run(results_of(snn, trial("cnn", operations=plain())))
+    snn = trial("snn", 0.5, operations=spiking(), controls={"relu_twin": twin})
+    return compare_run(results([snn, trial("cnn", 0.5, operations=plain())]))
 
 
 def result(name, family, low, high=None, cheaper=None, **changes):

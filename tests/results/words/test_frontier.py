@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-import made_costs
-from made_trials import results, trial
+import made_compression
+import made_controls
+from factories import results, trial
 from spikeduel.results.columns import text_rows
 from spikeduel.results.costs import Range
 from spikeduel.results.frontier import (
@@ -103,7 +104,7 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
     accuracies = {"wide": 0.95, "pair": 0.93}
     members = {
         name: structs.replace(
-            made_costs.control(name, accuracies.get(name, 0.96)), member=True, **more
+            made_controls.control(name, accuracies.get(name, 0.96)), member=True, **more
         )
         for name, more in EXITS.items()
     }
@@ -126,7 +127,7 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
 
 def test_early_exits_chosen_on_few_images_say_what_they_lose(results):
     members = [
-        structs.replace(made_costs.member("lif"), title=title, accuracy_lost=lost)
+        structs.replace(made_compression.member("lif"), title=title, accuracy_lost=lost)
         for title, lost in (("8 bits", None), ("early", 0.005), ("until sure", 0.025))
     ]
     found = Frontier(seeds=4, accountings={}, members=members, pairs=[])
@@ -211,7 +212,7 @@ def test_a_family_that_was_hardly_made_cheaper_is_not_told(results):
     found = Frontier(
         seeds=4,
         accountings={},
-        members=[made_costs.member(name) for name in ("lif", "relu", "net")],
+        members=[made_compression.member(name) for name in ("lif", "relu", "net")],
         pairs=[FrontierPair(spiking="lif", other=other, at=[at]) for other in ("relu", "net")],
         left_out={"net": {"4 bits": "why", "2 bits": "why"}, "relu": {"2 bits": "why"}},
     )

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 
 import spikeduel as sd
+from factories import dataset, example, results, trial
 from made_audits import audit_with
-from made_findings import example
 from made_models import make_recorded
-from made_trials import dataset, results, trial
 from spikeduel.results.comparison import Comparison
 from spikeduel.settings import Experiment
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from made_trials import pair
+from factories import pair
 from spikeduel.results.words.numbers import (
     as_text,
     duration,

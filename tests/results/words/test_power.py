@@ -1,6 +1,6 @@
 from msgspec import structs
 
-from made_trials import pair, results, trial
+from factories import pair, results, trial
 from spikeduel.results.power import (
     SEEDS,
     Case,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from made_results import make_results, with_dataset, with_pair, with_tests, with_trials
+from factories import run_results, with_dataset, with_pair, with_tests, with_trials
 from spikeduel.reporting import rendering
 from spikeduel.results import columns
 from spikeduel.results.audit import Counts
@@ -20,7 +20,7 @@ DATA = SimpleNamespace(
 @pytest.fixture
 def results():
     """Two contenders with two seeds each."""
-    return make_results(DATA, baseline(seeds=2))
+    return run_results(DATA, baseline(seeds=2))
 
 
 def section(name, results):
@@ -44,7 +44,7 @@ def test_what_a_mean_is_over(results):
 
 def test_the_note_says_what_was_tested_and_what_it_covers(results):
     note = section("results", results)
-    assert "Test: a coin. Interval and p-value allow for other seeds" in note
+    assert "Test: made up. Interval and p-value allow for other seeds" in note
     assert "inside ±0.5 points" in note
     alone = with_pair(results, seeds=1)
     assert "these two trained models" in section("results", alone)

@@ -3,8 +3,7 @@ import re
 import pytest
 from msgspec import structs
 
-from made_findings import example
-from made_trials import dataset, pair, results, trial
+from factories import dataset, example, pair, results, trial
 from spikeduel.results.audit import Counts
 from spikeduel.results.controls import WithoutTime
 from spikeduel.results.findings import finding

@@ -5,30 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from factories import record, small_experiment
 from spikeduel import data
-from spikeduel.results.trials import Epoch
-from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import Progress
 from spikeduel.trials import trial
 from spikeduel.trials.auto_settings import ResolvedExperiment
 from spikeduel.trials.contenders import describe_all
 from spikeduel.trials.jobs import Workers
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.trials.store import Store
 from spikeduel.trials.tuning import search
 
 
 @pytest.fixture
 def experiment():
-    return baseline(
-        dataset="digits",
-        hidden=16,
-        num_steps=3,
-        epochs=1,
-        batch_size=64,
-        learning_rate=5e-3,
-        limit=200,
-        device="cpu",
-    )
+    return small_experiment(hidden=16, num_steps=3, epochs=1, limit=200)
 
 
 @pytest.fixture
@@ -65,19 +55,9 @@ def made_up(searched, monkeypatch):
         def train(planned, prepared, store, progress, test):
             trained.append(planned)
             reached = accuracy(planned.experiment)
-            history = [] if reached is None else [Epoch(val_loss=1.0, val_accuracy=reached)]
-            return TrialRecord(
-                key=planned.key,
-                settings=planned.settings,
-                parameters=1,
-                status="failed" if reached is None else "done",
-                error="NaN" if reached is None else None,
-                best_epoch=None if reached is None else 0,
-                stopped="limit",
-                epoch_seconds=[1.5],
-                history=history,
-                environment={},
-            )
+            val = [] if reached is None else [reached]
+            about = {"key": planned.key, "settings": planned.settings, "epoch_seconds": [1.5]}
+            return record(val=val, **about)
 
         monkeypatch.setattr(trial, "run", train)
         return searched(experiment, num_trials, ranges), trained
