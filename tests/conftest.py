@@ -4,6 +4,7 @@ user's cache.
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -26,6 +27,9 @@ import pytest
 def pytest_addoption(parser):
     parser.addoption(
         "--rounding", action="store_true", help="let the last bits of products depend on batch size"
+    )
+    parser.addoption(
+        "--write-golden", action="store_true", help="accept the sentences of the tests that run"
     )
 
 
@@ -113,6 +117,25 @@ def generator():
 def random():
     """A seeded numpy generator."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def _golden_file(pytestconfig):
+    from golden import Golden
+
+    writing = pytestconfig.getoption("--write-golden")
+    if writing and "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.fail("--write-golden takes one process")
+    made = Golden(writing)
+    yield made
+    if writing:
+        made.save()
+
+
+@pytest.fixture
+def golden(_golden_file, request):
+    """Compares texts with those that `golden_sentences.txt` has for the test."""
+    return partial(_golden_file.check, request.node.name)
 
 
 @pytest.fixture

@@ -62,36 +62,16 @@ def rows(accounted, accountings):
     return text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
 
 
-@pytest.mark.parametrize(
-    ("by_family", "said"),
-    [
-        ({"memory": ["cnn"]}, "with memory on both sides, cnn needs less by 1 of 1"),
-        (
-            {"memory": ["cnn", None, "cnn"], "arithmetic": ["snn"], "chip": ["snn"]},
-            "with memory on both sides, cnn needs less by 2 of 3 (1 undecided); by arithmetic alone, "
-            "snn needs less by 1 of 1; on named chips, snn needs less by 1 of 1",
-        ),
-        (
-            {"memory": [None], "arithmetic": ["snn", "cnn"]},
-            "with memory on both sides, undecided by 1 of 1; by arithmetic alone, snn needs less by "
-            "1 of 2, cnn by 1",
-        ),
-    ],
-    ids=["one", "several", "both ways"],
-)
-def test_a_family_is_told_by_the_number_of_its_accountings(by_family, said):
-    assert words.families(by_family) == said
-
-
-def test_the_summary_is_by_the_families_that_have_a_number(accounted):
-    assert words.summary(accounted) == (
-        "Energy of snn and cnn by published accountings: with memory on both sides, cnn needs less by "
-        "1 of 2 (1 undecided); by arithmetic alone, snn needs less by 2 of 2."
-    )
-    none = replace(accounted, by_accounting=accounted.by_accounting[-1:])
-    assert (
-        words.summary(none)
-        == "Energy of snn and cnn by published accountings: no accounting gives a number."
+def test_the_summary_is_by_the_families_that_have_a_number(accounted, golden):
+    families = {
+        "one": {"memory": ["cnn"]},
+        "several": {"memory": ["cnn", None, "cnn"], "arithmetic": ["snn"], "chip": ["snn"]},
+        "both ways": {"memory": [None], "arithmetic": ["snn", "cnn"]},
+    }
+    golden(
+        words.summary(accounted),
+        words.summary(replace(accounted, by_accounting=accounted.by_accounting[-1:])),
+        {name: words.families(by_family) for name, by_family in families.items()},
     )
 
 

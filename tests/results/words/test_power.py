@@ -25,17 +25,9 @@ def run(*powers):
     return results([trial("snn", 0.9), trial("cnn", 0.9)], pairs)
 
 
-def test_a_run_says_what_it_could_have_found():
-    assert power.of_pairs(run(FOUND)) == (
-        "Power: a true lead of one point would be found with 6 seeds in 66 % of cases for snn and "
-        "cnn (accuracy varies by 0.45 and 0.57 points over seeds). 9 seeds would find it in 80 %."
-    )
-    two = power.of_pairs(run(FOUND, structs.replace(FOUND, chance=0.1, seeds_needed=None)))
-    assert "in 10 % of cases for snn and cnn1, less than for any other pair (" in two
-    assert two.endswith(
-        "More than 100 seeds would be needed to find it in 80 %: it takes more test images, or "
-        "trainings that vary less."
-    )
+def test_a_run_says_what_it_could_have_found(golden):
+    never = structs.replace(FOUND, chance=0.1, seeds_needed=None)
+    golden({"one pair": power.of_pairs(run(FOUND)), "two": power.of_pairs(run(FOUND, never))})
     assert power.of_pairs(run(None)) == ""
 
 
@@ -78,8 +70,8 @@ def test_a_row_for_each_number_of_seeds():
     assert rows[5] == {"seeds": "6", "snn, cnn": "50 %", "training": "6 min"}
 
 
-def test_an_assumed_plan_says_what_is_assumed():
-    cases = [
+def test_the_sentences_of_a_plan(golden):
+    assumed = [
         Case(
             variability=assumed_variability(spread, 10_000, 50.0),
             chances=CHANCES,
@@ -88,31 +80,14 @@ def test_an_assumed_plan_says_what_is_assumed():
         )
         for spread, needed in ((0.0055, 9), (0.003, 5))
     ]
-    told = power.sentences(plan(*cases, source="assumed", comparisons=3, folds=5, lead=0.01))
-    assert told[1] == (
-        "9 seeds find it in 80 % of cases of 3 comparisons, after Holm at worst, and train for "
-        "about 11 min."
-    )
-    assert told[2].startswith(
-        "The standard deviation (SD) over seeds is assumed, as it was measured on Fashion-MNIST."
-    )
-    assert told[3] == (
-        "Assumed as well: trainings of two contenders disagree on 8.3 % of the test images, two "
-        "of one on 4.6 %. With that, accuracy on so many images varies by 0.57 and 0.34 points "
-        "over seeds."
-    )
-    assert told[4].startswith("The test images come in groups.")
-    assert told[5].endswith("in each of 5 folds.")
-    rows = power.rows(plan(*cases, source="assumed"))
-    assert list(rows[0]) == ["seeds", "SD 0.30 points", "SD 0.55 points", "training"]
-
-
-def test_a_lead_that_cannot_be_found():
     hopeless = structs.replace(OF_PAIR, seeds_needed=None, chances=[0.0] * len(SEEDS))
-    told = power.sentences(plan(OF_PAIR, hopeless))
-    assert (
-        told[1]
-        == "Not even 100 seeds find it in 80 % of cases: it takes more test images, or trainings that vary less."
-    )
     few = structs.replace(hopeless, variability=structs.replace(VARIABILITY, effective_groups=4.0))
-    assert "The groups of test images are too few" in " ".join(power.sentences(plan(few)))
+    plans = {
+        "known": plan(OF_PAIR),
+        "assumed": plan(*assumed, source="assumed", comparisons=3, folds=5, lead=0.01),
+        "cannot be found": plan(OF_PAIR, hopeless),
+        "few groups": plan(few),
+    }
+    golden({name: power.sentences(of) for name, of in plans.items()})
+    rows = power.rows(plans["assumed"])
+    assert list(rows[0]) == ["seeds", "SD 0.30 points", "SD 0.55 points", "training"]
