@@ -172,7 +172,7 @@ class Nodes(Workers):
     def __enter__(self) -> "Nodes":
         from ray.cluster_utils import Cluster as Local
 
-        from spikeduel.trials.jobs import Cluster
+        from spikeduel.trials.ray_cluster import Cluster
 
         node: Any = {"num_cpus": 1, "object_store_memory": 200_000_000}
         self.local = Local(

@@ -61,6 +61,7 @@ from .system.progress import Progress as Progress, TerminalProgress as TerminalP
 from .trials.augmenting import AUGMENTATIONS as AUGMENTATIONS
 from .trials.controls import CONTROLS as CONTROLS, Control as Control
 from .trials.evaluating import export as export, import_model as import_model
-from .trials.jobs import Cluster as Cluster, Processes as Processes, Workers as Workers
+from .trials.jobs import Processes as Processes, Workers as Workers
 from .trials.plan import forecast as forecast
+from .trials.ray_cluster import Cluster as Cluster
 from .trials.tuning import RANGES as RANGES, Tuning as Tuning, read_ranges as read_ranges

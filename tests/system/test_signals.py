@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from spikeduel.system.signals import Stopped, heard, hidden_from_children, kept
+from spikeduel.system.signals import Stopped, heard, hidden_from_children
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -49,11 +49,3 @@ def test_what_is_started_hears_no_ctrl_c_while_it_loads():
     with pytest.raises(KeyboardInterrupt), hidden_from_children():
         # To this thread: another one of the tests' own would hear a signal to the process.
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-
-def test_a_library_keeps_no_handler():
-    with heard():
-        ours = signal.getsignal(signal.SIGTERM)
-        with kept():
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        assert signal.getsignal(signal.SIGTERM) is ours

@@ -1,49 +1,34 @@
-"""Finish trials in this process, in several (`--jobs`), or on a Ray cluster (`--ray`; Moritz et al.
-2018, "Ray: A Distributed Framework for Emerging AI Applications").
-"""
+"""Finish trials in this process, or in several (`--jobs`)."""
 
 import multiprocessing
 import os
 import pickle
-import shutil
 import signal
-import socket
 import tempfile
-import textwrap
 import threading
 import traceback
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-
 from spikeduel.data import Prepared, loader
 from spikeduel.data.disk_arrays import pickled
-from spikeduel.data.events.recordings import Recordings
-from spikeduel.settings import NUMERICS_VERSION
-from spikeduel.system import __version__, files, hardware, load, signals
-from spikeduel.system.errors import InputError, SpikeduelError, needing_extra
+from spikeduel.system import files, hardware, load, signals
+from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress, Relayed
-from spikeduel.system.sentences import counted
 from spikeduel.system.typed import digest
 from spikeduel.trials import trial
 from spikeduel.trials.contenders import Trial
-from spikeduel.trials.store import RECORD, Store, TrialRecord
+from spikeduel.trials.store import Store, TrialRecord
 
-MOST_LOSSES = 3
+MAX_LOSSES = 3
 """Losses of a trial's worker after which the trial has failed."""
-VERSIONS = f"spikeduel {__version__}, numbers of version {NUMERICS_VERSION}"
-SHARE = 0.5
-"""Largest share of a Ray node's shared memory for data; larger data are read from the cache."""
-PATIENCE, TIMEOUT = 0.5, 10
-"""Seconds to wait for Ray's messages, and for an address to answer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +185,7 @@ class Pool(Workers):
                     records[key] = end
                     continue
                 losses[key] += 1
-                if losses[key] == MOST_LOSSES:
+                if losses[key] == MAX_LOSSES:
                     records[key] = self.give_up(job, end, store)
                     continue
                 waiting = {key: job, **waiting}
@@ -212,7 +197,7 @@ class Pool(Workers):
     def give_up(self, job: Job, reason: str, store: Store) -> TrialRecord:
         """Record a job as failed whose worker was lost too often."""
         error = (
-            f"{self.worker_name} was lost {MOST_LOSSES} times ({reason}). Is there too little "
+            f"{self.worker_name} was lost {MAX_LOSSES} times ({reason}). Is there too little "
             "memory for so many at once?"
         )
         record = trial.mark_failed(job.trial, store, error, job.test)
@@ -221,10 +206,13 @@ class Pool(Workers):
         return record
 
 
-class _Worker(NamedTuple):
+@dataclass(eq=False)
+class _Worker:
     number: int
     process: BaseProcess
     pipe: Connection
+    key: str = ""
+    """Key of the trial that it trains; "" if idle."""
 
 
 class Processes(Pool):
@@ -248,47 +236,44 @@ class Processes(Pool):
         require_threads(num_threads, share)
         self.at_once, self._are_threads_chosen = jobs, threads is not None
         self._cores = [cores[number * num_threads :][:num_threads] for number in range(jobs)]
-        self._absent, self._idle = list(range(jobs)), list[_Worker]()
-        self._busy: dict[Any, tuple[_Worker, str]] = {}
+        self._workers: list[_Worker] = []
 
     def __exit__(self, *error: Any) -> None:
-        for worker in [*self._idle, *(worker for worker, _ in self._busy.values())]:
+        for worker in self._workers:
             worker.process.kill()
             worker.process.join()
-        self._idle.clear()
-        self._busy.clear()
+        self._workers.clear()
         super().__exit__(*error)
 
     def has_room(self) -> bool:
-        return bool(self._idle or self._absent)
+        return sum(bool(worker.key) for worker in self._workers) < self.at_once
 
     def begin(self, job: Job, store: Store) -> None:
         data = self.place_of_data(job)
-        worker = self._idle.pop() if self._idle else self._start(job.trial.device)
-        self._busy[worker.pipe] = worker, job.key
-        with suppress(OSError):  # `messages` tells of a process that has just died
+        idle = (worker for worker in self._workers if not worker.key)
+        worker = next(idle, None) or self._start(job.trial.device)
+        worker.key = job.key
+        with suppress(OSError):  # `messages` reports a process that has just died
             worker.pipe.send(((job.trial, data, job.test), store.root.absolute()))
 
     def messages(self) -> Iterable[Message]:
-        for pipe in wait(list(self._busy)):
-            worker, key = self._busy[pipe]
+        busy: dict[Any, _Worker] = {worker.pipe: worker for worker in self._workers if worker.key}
+        for pipe in wait(list(busy)):
+            worker = busy[pipe]
             try:
                 message = worker.pipe.recv()
             except (EOFError, OSError):
                 worker.process.join()
                 code = worker.process.exitcode or 0
                 how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-                message = Message(key, "lost", (how,))
-                self._absent.append(worker.number)
-            else:
-                if message.event == "ended":
-                    self._idle.append(worker)
-            if message.event in ("ended", "lost"):
-                del self._busy[pipe]
+                message = Message(worker.key, "lost", (how,))
+                self._workers.remove(worker)
+            if message.event == "ended":
+                worker.key = ""
             yield message
 
     def _start(self, device: str) -> _Worker:
-        number = self._absent.pop(0)
+        number = min({*range(self.at_once)} - {worker.number for worker in self._workers})
         cores = self._cores[number]
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
@@ -306,7 +291,8 @@ class Processes(Pool):
             os.environ.clear()
             os.environ.update(before)
         theirs.close()
-        return _Worker(number, process, ours)
+        self._workers.append(_Worker(number, process, ours))
+        return self._workers[-1]
 
 
 def _work(pipe: Connection, cores: list[int], are_chosen: bool, at_once: int) -> None:
@@ -325,211 +311,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-class Cluster(Pool):
-    """A Ray cluster: `auto` (one that runs here), an address, or `local` (started by `with`). A
-    trial on a lost node begins again.
-    """
-
-    worker_name = "its worker"
-
-    def __init__(self, address: str, threads: int = 1) -> None:
-        """Train each trial with `threads` threads. Raises `MissingExtra`, `InputError`."""
-        super().__init__()
-        with needing_extra(("ray",), "cluster"):
-            import ray
-        if threads < 1:
-            raise InputError(f"--threads {threads}: give 1 or more.")
-        self.ray, self.address, self.num_threads = ray, address, threads
-        self._running: dict[Any, tuple[str, Store]] = {}
-
-    def __enter__(self) -> Self:
-        from ray.util.queue import Queue
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        ray, options = self.ray, {"log_to_driver": False, "logging_level": "ERROR"}
-        remedy = (
-            "Start a cluster with `ray start --head`, set RAY_AUTH_MODE=token if it asks for a "
-            "token, or give --ray local."
-        )
-        if self.address == "local":
-            options |= {"num_cpus": len(load.cores()), "include_dashboard": False}
-            remedy = "Try again, or give --jobs."
-        try:
-            _require_answer(self.address)
-            with signals.kept():
-                ray.init(self.address, **options)
-        except Exception as error:  # Ray raises plain ones if its processes do not start
-            reason = textwrap.shorten(str(error), 200, placeholder=" …")
-            raise InputError(
-                f"--ray {self.address}: Ray does not answer ({reason}). {remedy}"
-            ) from None
-        self.at_once = max(1, int(ray.cluster_resources().get("CPU", 1)) // self.num_threads)
-        # The driver's node outlives the nodes that write to its queue.
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._mailbox = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        for task in self._running:
-            self.ray.cancel(task, force=True)
-        self._running.clear()
-        self.ray.shutdown()
-        super().__exit__(*error)
-
-    def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:
-        """See `Pool.run`. Raises `SpikeduelError` if the whole cluster has ended."""
-        try:
-            return super().run(jobs, store)
-        except self.ray.exceptions.RayError as error:
-            raise SpikeduelError(
-                f"--ray {self.address}: the cluster does not answer any more "
-                f"({type(error).__name__}). Finished trials are saved: the same command trains the "
-                "others."
-            ) from None
-
-    def begin(self, job: Job, store: Store) -> None:
-        """See `Pool.begin`. Raises `InputError` if no node has what the job needs."""
-        device = job.trial.settings["device"]
-        needs = {"CPU": self.num_threads, "GPU": int(device == "cuda")}
-        nodes = self._nodes()
-        if not any(all(node.get(name, 0) >= needs[name] for name in needs) for node in nodes):
-            most = {name: max(node.get(name, 0) for node in nodes) for name in needs}
-            raise InputError(  # Ray would wait for such a node
-                f"--ray {self.address}: a trial needs {_said(needs)}, and no node of the cluster "
-                f"has all of that. The most that one has is {_said(most)}. Give fewer --threads or "
-                "--device cpu, or start nodes with more (`ray start --num-gpus`)."
-            )
-        work = self.ray.remote(_work_on_node).options(
-            name=job.trial.card.title,
-            num_cpus=needs["CPU"],
-            num_gpus=needs["GPU"],
-            max_retries=0,
-            runtime_env={"env_vars": {"OMP_NUM_THREADS": str(self.num_threads)}},
-        )
-        # Ray shows a trial its own GPU as the first.
-        planned = replace(job.trial, experiment=replace(job.trial.experiment, device=device))
-        packed = PackedTrial.of(store, job.key) if store.folder(job.key).is_dir() else None
-        # Ray puts its own references in place of arguments alone.
-        task = work.remote(
-            planned,
-            self.place_of_data(job),
-            job.test,
-            VERSIONS,
-            packed,
-            self.num_threads,
-            self._mailbox,
-        )
-        self._running[task] = job.key, store
-
-    def _nodes(self) -> list[dict[str, float]]:
-        return [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
-
-    def messages(self) -> Iterable[Message]:
-        done, _ = self.ray.wait(list(self._running), timeout=PATIENCE)
-        received = list(self._mailbox.get_nowait_batch(self._mailbox.qsize()))
-        known = {key for key, _ in self._running.values()}
-        for task in done:
-            key, store = self._running.pop(task)
-            try:
-                message, packed = self.ray.get(task)
-                if packed is not None:
-                    packed.write_to(store)
-            except self.ray.exceptions.RayTaskError as error:
-                message = Message(key, "ended", (RuntimeError(str(error)),))
-            except self.ray.exceptions.RayError as error:
-                message = Message(key, "lost", (type(error).__name__,))
-            received.append(message)
-        # A lost worker's last messages may come later.
-        return [message for message in received if message.key in known]
-
-    def place(self, prepared: Prepared) -> Any:
-        """See `Pool.place`: a reference to an object of Ray."""
-        images = prepared.images
-        if images.nbytes > SHARE * min(
-            node.get("object_store_memory", 0) for node in self._nodes()
-        ):
-            return self.ray.put(super().place(prepared))
-        # Processes of a node share the memory of arrays, if these are no maps of files.
-        if isinstance(images, Recordings):
-            images = replace(images, packed=np.asarray(images.packed))
-        else:
-            images = np.asarray(images)
-        return self.ray.put(replace(prepared, images=images))
-
-
-def _require_answer(address: str) -> None:
-    """Raise `OSError` if nobody listens at an address: Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()
-
-
-def _said(amounts: Mapping[str, float]) -> str:
-    return f"{counted(int(amounts['CPU']), 'core')} and {counted(int(amounts['GPU']), 'GPU')}"
-
-
-@dataclass(frozen=True)
-class PackedTrial:
-    """A trial on its way between stores: its files by path, and its uses of test images."""
-
-    key: str
-    files: dict[str, bytes]
-    uses: list[tuple[str, bool]]
-
-    @classmethod
-    def of(cls, store: Store, key: str) -> "PackedTrial":
-        content = {name: path.read_bytes() for name, path in _kept(store.folder(key)).items()}
-        return cls(key, content, store.uses_by(key))
-
-    def write_to(self, store: Store) -> None:
-        """Unpack the trial into `store`, replacing any copy. Raises `InputError`."""
-        folder = store.folder(self.key)
-        with store.locked(self.key), files.writing_to(folder):
-            for name in sorted(self.files, key=lambda name: name == RECORD):
-                with files.atomic_path(folder / name) as temporary:
-                    temporary.write_bytes(self.files[name])
-            for name, path in _kept(folder).items():
-                if name not in self.files:
-                    path.unlink()
-        for images, every_epoch in self.uses:
-            store.note_test_use(images, self.key, every_epoch)
-
-
-def _kept(folder: Path) -> dict[str, Path]:
-    return {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("[!.]*")
-        if path.is_file()
-    }
-
-
-def _work_on_node(
-    planned: Trial,
-    data: Prepared | bytes,
-    test: bool,
-    versions: str,
-    packed: PackedTrial | None,
-    threads: int,
-    mailbox: Any,
-) -> tuple[Message, PackedTrial | None]:
-    """Finish a trial in a temporary store; return its last message and the finished trial."""
-    if versions != VERSIONS:
-        error = InputError(
-            f"a worker has {VERSIONS}, and this is {versions}. Install the same there."
-        )
-        return Message(planned.key, "ended", (error,)), None
-    hardware.compute_on(threads)
-    loader.share_memory(max(1, len(load.cores()) // threads))
-    root = tempfile.mkdtemp(prefix="spikeduel-")
-    try:
-        store = Store(root)
-        if packed is not None:
-            packed.write_to(store)
-        message = finish((planned, data, test), store, mailbox.put)
-        is_finished = isinstance(message.arguments[0], TrialRecord)
-        return message, PackedTrial.of(store, planned.key) if is_finished else None
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
