@@ -216,7 +216,7 @@ def _options(recorded: bool, rng: random.Random, jobs: bool) -> list[str]:
         (0.06, ["--image-size", str(rng.choice((4, 9, 16)))]),
         (0.1, ["--augmentation", rng.choice(("none", "affine-flip", "translate-cutout"))]),
         (0.03 * jobs, ["--jobs", "2"]),
-        (0.05, ["--equivalence-margin", rng.choice(("0", "0.2", "1"))]),
+        (0.05, ["--tolerance", rng.choice(("0", "20", "100"))]),
         (0.05, ["--patience", "1"]),
         (0.3, ["--verbose"]),
     ]

@@ -97,8 +97,7 @@ def study(
         place = run.out.relative_to(folder).as_posix()
         dataset, family = planned.dataset_of(duel.planned), duel.planned.family
         finished.append(Duel(place, dataset, values, run.results, family))
-    margin = max(duel.planned.experiment.equivalence_margin or MARGIN for duel in duels)
-    verdict = results.conclude(planned.name, finished, margin)
+    verdict = results.conclude(planned.name, finished, MARGIN)
     waiting = f"another process is writing {folder}; waiting"
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         typed.write_json(folder / FILE, verdict)

@@ -22,7 +22,6 @@ OTHER = {
     "seeds": 2,
     "convert": 8,
     "int8": True,
-    "equivalence_margin": 0.02,
     "answer_for": "energy",
     "tolerance": 2.0,
     "robustness": True,
@@ -71,9 +70,6 @@ LATER = {
     "frontier": lambda resolved, trials: len(resolved.contenders) > 1,
     "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
-    "equivalence_margin": lambda resolved, trials: (
-        len(resolved.contenders) > 1 or any(trial.card.num_steps for trial in trials)
-    ),
     "robustness": lambda resolved, trials: trials[0].card.preprocessing.binning is None,
     "convert": lambda resolved, trials: (
         conversion.refusals(resolved.experiment, resolved.contenders) is not None

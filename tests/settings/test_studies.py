@@ -132,10 +132,7 @@ WRONG = {
         "contenders must be",
     ),
     "what is measured of a trial": ("[grid]\nrobustness = [true, false]\n", "[grid] robustness"),
-    "what is concluded": (
-        "[grid]\nequivalence_margin = [0.01, 0.02]\n",
-        "[grid] equivalence_margin",
-    ),
+    "what is concluded": ("[grid]\ntolerance = [1.0, 2.0]\n", "[grid] tolerance"),
     "two places of one set": ("[grid]\ndata_dir = ['a', 'b']\n", "[grid] data_dir"),
     "an exclusion of what is no setting": (f"{GRID}[[exclude]]\ngrid = []\n", "grid"),
     "no duel": ("[grid]\nencoding = ['rate']\n[[exclude]]\nencoding = 'rate'\n", "no duel is left"),

@@ -460,8 +460,3 @@ def test_groups_of_the_test_images_count():
     groups = np.array([0, 0, 1, 2, 3, 4, 7, 7, 8, 9])
     split = Split(np.arange(0, 3), np.arange(3, 4), np.arange(4, 10), "grouped")
     assert pair_of(groups=groups, splits=[split]).test == "t test over groups of images"
-
-
-def test_the_margin_is_the_experiments():
-    wide = replace(EXPERIMENT, equivalence_margin=0.9)
-    assert pair_of(experiment=wide).conclusion == "equivalent"

@@ -383,8 +383,8 @@ def test(
         option(
             "--margin POINTS",
             "Differences in accuracy within ± so many percentage points count as "
-            "equivalent. (Default: the run's equivalence_margin; unset, 0.5 points, or a quarter "
-            "of the better one's errors if that is less)",
+            "equivalent. (Default: 0.5 points, or a quarter of the better one's errors if that "
+            "is less)",
             min=0,
             max=100,
         ),

@@ -65,21 +65,20 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     answers = Answers(predictions)
     trials = [_scored(trial, answers, results.dataset) for trial in results.trials]
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
-    margin = results.experiment.equivalence_margin
     run = RunContext(
-        *(results.experiment, results.dataset, trials, compare_pairs(done, answers, margin)),
+        *(results.experiment, results.dataset, trials, compare_pairs(done, answers)),
         *(results.tuning, results.not_converted, results.budget),
     )
     run = replace(run, pairs=run.reserved())
     # A family brings a control of its own.
     asked = [] if results.experiment.frontier and not results.experiment.controls else done
-    controlled = [compare_with_controls(name, trials, answers, margin) for name in asked]
+    controlled = [compare_with_controls(name, trials, answers) for name in asked]
     conclusions = Conclusions(
         pairs=list(run.pairs),
         controls=[without_unlearned(contender, trials) for contender in controlled if contender],
         caveats=find_caveats(run),
         optimism=contender_optimism(trials),
-        without_time=without_time(trials, answers, margin),
+        without_time=without_time(trials, answers),
         equal_precision=equal_precision(run, answers),
         frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
     )
@@ -188,7 +187,7 @@ def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results
     return answered(results, accounting.amounts(results, of_device, prices.accountings))
 
 
-def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | None) -> list[Pair]:
+def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
     """Compare every two `contenders` on the seeds that all finished, with Holm's adjustment of
     p-values. A better one is so with its failed seeds at chance, too.
     """
@@ -199,14 +198,12 @@ def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | N
     couples = list(itertools.combinations(right, 2))
     for a, b in couples:
         same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
-        tests.append(significance.tested(right[a], right[b], groups, margin, same, classes))
+        tests.append(significance.tested(right[a], right[b], groups, None, same, classes))
         leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
         tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
         both = answers.right(tried, a), answers.right(tried, b)
         with_failures.append(
-            tests[-1]
-            if tried == seeds
-            else significance.tested(*both, groups, margin, same, classes)
+            tests[-1] if tried == seeds else significance.tested(*both, groups, None, same, classes)
         )
     pairs = []
     differences = map(
@@ -232,7 +229,7 @@ def compare_pairs(contenders: Sequence[str], answers: Answers, margin: float | N
 
 
 def compare_with_controls(
-    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None
+    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None = None
 ) -> ControlledContender | None:
     """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
     of_contender = answers.of(contender)
@@ -287,7 +284,6 @@ def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
     equally trained as those of the run; None if not asked.
     """
     integers, trials = answers.in_whole_numbers(), run.trials
-    margin = run.experiment.equivalence_margin
     rows = []
     for name in dict.fromkeys(contender for contender, _ in integers.predicted):
         costs = [
@@ -298,7 +294,7 @@ def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
         ]
         seeds = list(integers.of(name))
         before, after = answers.right(seeds, name), integers.right(seeds, name)
-        tested = significance.tested(before, after, answers.groups, margin, True, answers.classes)
+        tested = significance.tested(before, after, answers.groups, None, True, answers.classes)
         if costs:
             rows.append(
                 IntegerRow(
@@ -310,7 +306,7 @@ def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
                     operations=statistics.fmean(cost.operations for cost in costs),
                 )
             )
-    pairs = compare_pairs([row.contender for row in rows], integers, margin)
+    pairs = compare_pairs([row.contender for row in rows], integers)
     left_out = {
         trial.contender: trial.missing_controls[INT8].reason
         for trial in trials
@@ -334,9 +330,7 @@ class Candidate:
     trained_without: bool = False
 
 
-def without_time(
-    trials: Sequence[Trial], answers: Answers, margin: float | None
-) -> WithoutTime | None:
+def without_time(trials: Sequence[Trial], answers: Answers) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried."""
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
@@ -364,7 +358,7 @@ def without_time(
         )
     if not contenders:
         return None
-    return compare_best(contenders, timeless, answers.groups, margin, answers.classes)
+    return compare_best(contenders, timeless, answers.groups, None, answers.classes)
 
 
 def compare_best(

@@ -14,7 +14,6 @@ from spikeduel.data.grouping import join_groups
 from spikeduel.results import significance
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
-from spikeduel.settings import read_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.typed import Count
@@ -146,7 +145,7 @@ def compare_runs(
 ) -> Difference:
     """Compare contender `a` of `run` with `b` of `run`, or of `other_run`, over their common seeds.
 
-    Names may be left out if there is no choice; `margin` defaults to the run's. Answers of the same
+    Names may be left out if there is no choice. Answers of the same
     trainings are compared seed by seed. Raises `InputError` if the test images differ, or no seed
     is common.
     """
@@ -177,8 +176,6 @@ def tested_runs(
     seeds = sorted(seed for name, seed in of_a if name == a and (b, seed) in of_b)
     if not seeds:
         raise InputError(f"{a} and {b} have no finished seed in common.")
-    if margin is None:
-        margin = read_experiment(Path(run) / "experiment.toml").equivalence_margin
     pairs = [(of_a[a, seed], of_b[b, seed]) for seed in seeds]
     predicted = [one.predicted for one, _ in pairs], [other.predicted for _, other in pairs]
     paired = all(one.trainings == other.trainings for one, other in pairs)

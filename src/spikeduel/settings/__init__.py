@@ -140,14 +140,6 @@ class Experiment:
             needs=("comparing", "images"),
         ),
     ] = None
-    equivalence_margin: Annotated[
-        Fraction | None,
-        setting(
-            "Differences in accuracy within ± this fraction count as equivalent. Unset: 0.005, or "
-            "a quarter of the better one's errors if that is less.",
-            needs=("comparing",),
-        ),
-    ] = None
     answer_for: Annotated[
         Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
         setting(

@@ -14,17 +14,8 @@ from spikeduel.settings.recipes import asked
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming
 
-SAME_IN_ALL = (
-    "robustness",
-    "optimism",
-    "equivalence_margin",
-    "answer_for",
-    "tolerance",
-    "data_dir",
-)
-"""Settings that cannot vary: duels share measured trials, one margin decides the verdict, and names
-tell data sets apart.
-"""
+SAME_IN_ALL = ("robustness", "optimism", "answer_for", "tolerance", "data_dir")
+"""Settings that cannot vary: duels share measured trials, and names tell data sets apart."""
 
 
 class Tuned(typed.Frozen, forbid_unknown_fields=True):

@@ -311,7 +311,6 @@ def missing(
             {card.family == "snn" for card in cards} == {True, False},
             "it compares spiking contenders with others, and one kind is missing",
         ),
-        ("equivalence_margin", len(cards) > 1 or spikes, no_rival),
         ("answer_for", len(cards) > 1 or experiment.convert, no_rival),
         (
             "answer_for",
