@@ -39,7 +39,6 @@ OTHER = {
     "pooling": "avg",
     "dropout": 0.4,
     "minutes": 2.0,
-    "budget_by": "epochs",
     "batch_size": 3,
     "augmentation": "eventdrop",
     "optimizer": "adamw",
@@ -131,7 +130,7 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
         except InputError:
             refused.add(name)
     assert silent == []
-    assert {"minutes", "budget_by", "data_dir", "family"} < refused
+    assert {"minutes", "data_dir", "family"} < refused
     assert ("bin_ms" in refused) == ("recordings" not in case)
     assert ("frontier" in refused) == ("twins" not in case and case != "recordings")
 

@@ -220,17 +220,6 @@ def test_training_images_alone_decide(random):
 # ---- by the minutes
 
 
-def test_all_contenders_get_the_same_epochs(quick, timed):
-    resolved = fitted(replace(quick, minutes=1.0, budget_by="epochs"))
-    # 60 seconds, of which an epoch of both takes 4.
-    epochs = {"vgg-lif": 15, "vgg-relu": 15}
-    assert resolved.budget == Budget(
-        minutes=1.0, given=True, epoch_seconds=SECONDS, epochs=epochs, shared_as="epochs"
-    )
-    assert resolved.experiment == replace(quick, epochs=15, minutes=None, **resolved.rules.chosen)
-    assert timed == ["vgg-lif", "vgg-relu"]
-
-
 def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(
     quick, timed, monkeypatch
 ):
@@ -279,24 +268,19 @@ def test_trainings_that_were_tested_are_not_planned_anew(quick, timed):
     assert told.lines == []
 
 
-def test_equal_epochs_stay_equal_when_they_are_planned_anew(quick, timed):
-    own = {"vgg-lif": {"beta": 0.7}}
-    resolved = fitted(replace(quick, minutes=1.0, budget_by="epochs", per_contender=own))
-    again = auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), Progress())
-    assert again.budget.epochs == {"vgg-lif": 30, "vgg-relu": 30}
-    assert (again.experiment.epochs, again.experiment.per_contender) == (30, own)
-
-
 @pytest.mark.parametrize("seconds", [{"vgg_lif": 2.1, "vgg_relu": 0.7}, {"vgg_lif": 30.0}])
 def test_epochs_are_kept_that_took_about_as_long_or_longer(quick, timed, seconds):
     resolved = fitted(replace(quick, minutes=1.0))
     assert auto_settings.replanned(resolved, taken(**seconds), Progress()) is None
 
 
-def test_or_the_same_time(quick, timed):
+def test_all_contenders_get_the_same_time(quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
     resolved = fitted(replace(quick, minutes=1.0, per_contender=own))
-    assert resolved.budget.epochs == {"vgg-lif": 10, "vgg-relu": 30}
+    # Each has 30 seconds.
+    epochs = {"vgg-lif": 10, "vgg-relu": 30}
+    assert resolved.budget == Budget(minutes=1.0, given=True, epoch_seconds=SECONDS, epochs=epochs)
+    assert timed == ["vgg-lif", "vgg-relu"]
     assert resolved.experiment.epochs == 30
     assert resolved.experiment.per_contender == {
         "vgg-lif": {"beta": 0.7, "epochs": 10},
@@ -309,12 +293,11 @@ def test_or_the_same_time(quick, timed):
     assert [trial.settings["training"]["epochs"] for trial in planned] == [10, 30]
 
 
-@pytest.mark.parametrize("equal", ["epochs", "time"])
-def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(equal, quick, timed):
+def test_epochs_that_an_earlier_budget_gave_do_not_outlive_it(quick, timed):
     own = {"vgg-lif": {"beta": 0.7}}
     left = {"vgg-lif": {"beta": 0.7, "epochs": 5}, "vgg-relu": {"epochs": 6}}
     fresh, again = (
-        decided(fitted(replace(quick, minutes=1.0, budget_by=equal, per_contender=settings)))
+        decided(fitted(replace(quick, minutes=1.0, per_contender=settings)))
         for settings in (own, left)
     )
     assert again == fresh
@@ -391,7 +374,6 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
     assert len(timed) == 2
     for other in (
         {"minutes": 2.0},
-        {"budget_by": "epochs"},
         {"width": 4},
         {"limit": 90},
         {"minutes": None},
@@ -403,7 +385,7 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
 
 
 def test_run_twice_it_trains_once(quick, timed, known_data, unreported):
-    experiment = replace(quick, minutes=0.1, budget_by="time")
+    experiment = replace(quick, minutes=0.1)
     first = compare(experiment, "run", "s", progress=(told := Telling())).results
     # An epoch of vgg-relu takes far less than the second that was timed.
     epochs = {trial.contender: trial.epochs for trial in first.trials}
@@ -429,7 +411,7 @@ def test_run_twice_it_trains_once(quick, timed, known_data, unreported):
 def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(
     quick, timed, known_data, unreported
 ):
-    experiment = replace(quick, minutes=0.1, budget_by="time")
+    experiment = replace(quick, minutes=0.1)
     tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
     assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
     epochs = {"vgg-lif": 1, "vgg-relu": 3}

@@ -105,7 +105,6 @@ NOBODY, SPIKING, ALL = [], ["dense-snn"], ["dense-snn", "small-cnn"]
         ({"limit": 10_000}, NOBODY),
         ({"split": "published"}, NOBODY),
         ({"minutes": 3.0}, NOBODY),
-        ({"budget_by": "time"}, NOBODY),
         ({"width": 7}, NOBODY),
         ({"dropout": 0.5}, NOBODY),
         ({"start": "relu"}, NOBODY),

@@ -27,7 +27,7 @@ from spikeduel.system.errors import InputError
 
 WORKERS = ("jobs", "ray", "threads")
 EXPERIMENT = (
-    *("dataset", "contenders", "recipe", "epochs", "minutes", "budget_by", "experiment_file"),
+    *("dataset", "contenders", "recipe", "epochs", "minutes", "experiment_file"),
     *("own_code", "limit", "group_by", "device"),
 )
 RESULTS = ("out", "store", "as_json", "quiet", "verbose")

@@ -301,8 +301,7 @@ class Budget(Frozen):
     set.
 
     `epoch_seconds`: timed before training, or taken by epochs that were far faster; `busy`: other
-    work ran then; `revised`: epochs were planned anew by what they took, which is done once;
-    `shared_as`: equal time, or equal numbers of epochs.
+    work ran then; `revised`: epochs were planned anew by what they took, which is done once.
     """
 
     minutes: Amount
@@ -311,12 +310,6 @@ class Budget(Frozen):
     epochs: dict[str, Count]
     busy: bool = False
     revised: bool = False
-    shared_as: Literal["time", "epochs"] = "time"
-
-
-def has_equal_time(budget: Budget | None) -> bool:
-    """Return True if contenders were given the same minutes; else they had the same epochs."""
-    return budget is not None and budget.shared_as == "time"
 
 
 class Results(Frozen):

@@ -17,7 +17,7 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
-from spikeduel.results.run import DISTURBED, Budget, Dataset, Pair, has_equal_time, twins
+from spikeduel.results.run import DISTURBED, Budget, Dataset, Pair, twins
 from spikeduel.results.significance import (
     FEWEST_GROUPS,
     FEWEST_IN_CLASS,
@@ -78,7 +78,7 @@ class RunContext:
     def times_as_long(self, pair: Pair) -> float | None:
         """Return how many times as long the leader was trained; None if not longer."""
         leader, other = (self.tested.get(name, []) for name in (pair.led.a, pair.led.b))
-        return times_as_long(leader, other, has_equal_time(self.budget))
+        return times_as_long(leader, other, self.budget is not None)
 
     def reserved(self) -> list[Pair]:
         """Return the pairs, without a better one if one is at chance or the better one trained
@@ -390,7 +390,7 @@ def longer_training(run: RunContext) -> Iterator[Values]:
                 "contender": pair.led.a,
                 "other": pair.led.b,
                 "times": times,
-                "by_time": has_equal_time(run.budget),
+                "by_time": run.budget is not None,
                 "remedy": run.equal_epochs,
             }
 

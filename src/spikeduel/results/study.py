@@ -14,7 +14,7 @@ from spikeduel.results.answer import was_busy
 from spikeduel.results.audit import Counts
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import Finding, Values, find, finds, is_leak, with_id
-from spikeduel.results.run import Quantity, Reason, Results, has_equal_time
+from spikeduel.results.run import Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, times_as_long
 from spikeduel.system.grouping import grouped
@@ -349,7 +349,7 @@ def failed_trainings(study: StudyContext) -> Iterator[Values]:
 def longer_trainings(study: StudyContext) -> Iterator[Values]:
     if (pair := study.verdict.headline) is None or not pair.difference:
         return
-    by_time = all(has_equal_time(duel.results.budget) for duel in study.duels)
+    by_time = all(duel.results.budget is not None for duel in study.duels)
     trained = {(entry.variant, entry.duel.dataset): entry.trials for entry in study.entries}
     times = {
         dataset: times_as_long(trained[pair.a, dataset], trained[pair.b, dataset], by_time)

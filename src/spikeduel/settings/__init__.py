@@ -247,7 +247,7 @@ class Experiment:
     minutes: Annotated[
         Positive | None,
         setting(
-            "Minutes that all contenders train together, for each seed. Unset: by the size of the "
+            "Minutes that all contenders train together, in equal shares. Unset: by the size of the "
             "set.",
             "Holds for each seed, fold and tuning trial. Times some steps of each contender, sets "
             "the numbers of epochs, at least one, and prints the expected finish time. It is a "
@@ -257,10 +257,6 @@ class Experiment:
             metavar="M",
         ),
     ] = None
-    budget_by: Annotated[
-        Literal["epochs", "time"],
-        setting("Share the minutes as equal time, or as equal numbers of epochs."),
-    ] = "time"
     batch_size: Annotated[
         Million | None, setting("Images per training step. Unset: by the size of the set.")
     ] = None

@@ -165,8 +165,7 @@ def resolve(
         experiment = replace(experiment, **rules.chosen)
     return ResolvedExperiment(
         asked=asked,
-        # The budget says how minutes were shared; the epochs are decided.
-        experiment=replace(experiment, minutes=None, budget_by="time"),
+        experiment=replace(experiment, minutes=None),
         contenders=tuple(contenders),
         rules=rules if rules.chosen else None,
         budget=budget,
@@ -293,8 +292,7 @@ def _kept_budget(
     """
     one_epoch = replace(experiment, epochs=1, seeds=1, optimism=False)
     trials = trials_of(one_epoch, prepared, split, contenders=contenders)
-    asked = {"minutes": experiment.minutes, "budget_by": experiment.budget_by}
-    key = typed.digest([asked, [trial.settings for trial in trials]])[:16]
+    key = typed.digest([experiment.minutes, [trial.settings for trial in trials]])[:16]
     path = store.root / "budgets" / f"{key}.json"
     # Two processes would time each other, and decide on different epochs.
     with files.locked(
@@ -323,7 +321,6 @@ def _kept_budget(
             epoch_seconds=seconds_of,
             epochs=epochs_within(minutes, seconds_of, experiment),
             busy=is_busy,
-            shared_as=experiment.budget_by,
         )
         typed.write_json(path, budget)
     return budget, path
@@ -332,13 +329,11 @@ def _kept_budget(
 def epochs_within(
     minutes: float, seconds_of: dict[str, float], experiment: Experiment
 ) -> dict[str, int]:
-    """Return each contender's epochs, at least one, within `minutes` in all: equal time or equal
-    epochs (`budget_by`). The time is that of whole epochs of the slowest contender: a faster one
-    that filled its minutes would train longer.
+    """Return each contender's epochs, at least one, for an equal share of `minutes`. The time is
+    that of whole epochs of the slowest contender: a faster one that filled its minutes would train
+    longer.
     """
     shares = {name: seconds * len(seconds_of) for name, seconds in seconds_of.items()}
-    if experiment.budget_by == "epochs":
-        shares = dict.fromkeys(seconds_of, sum(seconds_of.values()))
     most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
     an_epoch = max(shares.values())
     whole = math.floor(60 * minutes / an_epoch) * an_epoch or 60 * minutes
@@ -355,16 +350,14 @@ def decided(results: Results) -> Experiment:
     experiment = replace(results.experiment, **chosen)
     if results.budget:
         experiment = _with_epochs(experiment, results.budget)
-    return replace(experiment, minutes=None, budget_by="time")
+    return replace(experiment, minutes=None)
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
-    by_contender = experiment.per_contender or {}
-    if budget.shared_as == "time":
-        by_contender = {
-            name: {**by_contender.get(name, {}), "epochs": epochs}
-            for name, epochs in budget.epochs.items()
-        }
+    own = experiment.per_contender or {}
+    by_contender = {
+        name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()
+    }
     return replace(
         experiment, epochs=max(budget.epochs.values(), default=1), per_contender=by_contender
     )

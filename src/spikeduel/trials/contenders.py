@@ -305,7 +305,6 @@ def missing(
             "no contender has time steps to halve",
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
-        ("budget_by", experiment.epochs is None, "the epochs are given"),
         (
             "frontier",
             {card.family == "snn" for card in cards} == {True, False},

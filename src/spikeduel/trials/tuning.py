@@ -135,7 +135,7 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 
 
 _FREE = {
-    *("recipe", "seeds", "epochs", "minutes", "budget_by", "limit", "dataset", "data_dir"),
+    *("recipe", "seeds", "epochs", "minutes", "limit", "dataset", "data_dir"),
     *("device", "per_contender", "controls", "convert", "answer_for"),
     *("tolerance", "robustness", "optimism", "skip_unreadable"),
 }

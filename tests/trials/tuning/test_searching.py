@@ -188,7 +188,7 @@ def tuned(experiment, made_up, tmp_path):
         ({}, True),
         ({"seeds": 6}, True),
         ({"epochs": 9}, True),
-        ({"minutes": 9.0, "budget_by": "epochs", "epochs": None}, True),
+        ({"minutes": 9.0, "epochs": None}, True),
         ({"limit": 300}, True),
         ({"controls": True, "robustness": True}, True),
         ({"encoding": "direct"}, False),
