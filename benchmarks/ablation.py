@@ -42,7 +42,6 @@ BOTH: dict[str, dict[str, Any]] = {
     "learning rate doubled": {"learning_rate": 0.02},
     "no weight decay": {"weight_decay": 0.0},
     "four times the weight decay": {"weight_decay": 0.2},
-    "no label smoothing": {"label_smoothing": 0.0},
     "whitened first layer": {"whitening": True},
     "no augmentation": {"augmentation": "none"},
     "flip and reflecting translation": {"augmentation": "translate-flip"},

@@ -190,7 +190,7 @@ def steps(device):
     for number in range(max(map(len, kinds.values()))):
         changes = {kind: options[number % len(options)] for kind, options in kinds.items()}
         asked[" ".join(changes.values())] = ("conv-lif" if number % 2 else "dense-lif", changes)
-    asked["optimizer"] = "vgg-lif", {"optimizer": "muon", "label_smoothing": 0.1}
+    asked["optimizer"] = "vgg-lif", {"optimizer": "muon"}
     return {title: trained(device, name, **changes) for title, (name, changes) in asked.items()}
 
 

@@ -44,7 +44,6 @@ OTHER = {
     "optimizer": "adamw",
     "learning_rate": 0.003,
     "weight_decay": 0.01,
-    "label_smoothing": 0.2,
     "weight_bits": 4,
     "spike_penalty": 1.0,
     "frontier": True,

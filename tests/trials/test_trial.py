@@ -128,7 +128,6 @@ NOBODY, SPIKING, ALL = [], ["dense-snn"], ["dense-snn", "small-cnn"]
         ({"precision": "32" if hardware.has_bf16("cpu") else "bf16"}, ALL),
         ({"optimizer": "adamw"}, ALL),
         ({"weight_decay": 0.1}, ALL),
-        ({"label_smoothing": 0.1}, ALL),
     ],
     ids=str,
 )

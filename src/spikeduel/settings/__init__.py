@@ -247,7 +247,7 @@ class Experiment:
     minutes: Annotated[
         Positive | None,
         setting(
-            "Minutes that all contenders train together, in equal shares. Unset: by the size of the "
+            "Minutes that all contenders train together, shared equally. Unset: by the size of the "
             "set.",
             "Holds for each seed, fold and tuning trial. Times some steps of each contender, sets "
             "the numbers of epochs, at least one, and prints the expected finish time. It is a "
@@ -274,7 +274,8 @@ class Experiment:
         setting(
             "adam: the 2023 study's, at a constant learning rate. adamw, or muon in hidden "
             "layers: the rate rises for a fifth of the training and falls to 0.",
-            "Muon leaves the first and the last layer to adamw. At a constant rate, the weights "
+            "Muon leaves the first and the last layer to adamw. Both spread a tenth of each label "
+            "over all classes (label smoothing). At a constant rate, the weights "
             "of the best validation accuracy are kept, else the last ones.",
         ),
     ] = "muon"
@@ -284,9 +285,6 @@ class Experiment:
     weight_decay: Annotated[
         NotNegative, setting("Decoupled weight decay of adamw and muon.", tunable="any")
     ] = 0.05
-    label_smoothing: Annotated[
-        Fraction, setting("Share of a label that is spread over all classes in training.")
-    ] = 0.1
     whitening: Annotated[
         bool,
         setting(
@@ -469,6 +467,11 @@ class Experiment:
     def constant_rate(self) -> bool:
         """True for a constant learning rate, with the best epoch's weights kept."""
         return self.optimizer == "adam"
+
+    @property
+    def label_smoothing(self) -> float:
+        """Share of a label that is spread over all classes in training."""
+        return 0.0 if self.constant_rate else 0.1
 
     def given_family(self, contender: str) -> Family | None:
         declared = dict(text.rsplit("=", 1) for text in self.family).get(contender)

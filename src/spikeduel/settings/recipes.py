@@ -13,7 +13,6 @@ PLAIN: dict[str, Any] = {
     "optimizer": "adam",
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
-    "label_smoothing": 0.0,
     "augmentation": "none",
     "batch_size": 128,
     "dropout": 0.0,
