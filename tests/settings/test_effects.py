@@ -51,7 +51,6 @@ OTHER = {
     "patience": 2,
     "split": "published",
     "folds": 3,
-    "split_seed": 1,
     "limit": 14,
     "data_dir": "elsewhere",
     "group_by": "_(.)",

@@ -59,7 +59,6 @@ from spikeduel.system.errors import InputError
         ("num_steps", 10**12, "num_steps must be a whole number from 1 to 100,000"),
         ("hidden", 10**12, "hidden must be a whole number from 1 to 1,000,000"),
         ("image_size", 10**6, "image_size must be a whole number from 4 to 4,096"),
-        ("split_seed", 2**40, "split_seed must be a whole number from 0 to 4,294,967,295"),
         ("patience", 10**5000, "patience must be a whole number"),
         ("learning_rate", 10**400, "learning_rate must be a number"),
         ("dataset", [10**5000], "dataset must be text"),

@@ -123,7 +123,6 @@ NOBODY, SPIKING, ALL = [], ["dense-snn"], ["dense-snn", "small-cnn"]
         ({"augmentation": "flip"}, ALL),
         ({"patience": 4}, ALL),
         ({"hidden": 33}, ALL),
-        ({"split_seed": 1}, ALL),
         ({"limit": 400}, ALL),
         ({"precision": "32" if hardware.has_bf16("cpu") else "bf16"}, ALL),
         ({"optimizer": "adamw"}, ALL),

@@ -56,7 +56,7 @@ def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
 
 
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
-    """Split `prepared` by the `split`, `split_seed`, `limit` and `folds` of `experiment`.
+    """Split `prepared` by the `split`, `limit` and `folds` of `experiment`.
 
     Official sets stay whole; a missing one is a tenth of the rest. Every side has every class; only
     "published" without an official test set cuts groups. `limit` is a total over train and
@@ -64,7 +64,7 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
-    rng, sides = _generator(experiment), np.full(len(prepared), TRAIN)
+    rng, sides = _generator(), np.full(len(prepared), TRAIN)
     if prepared.official is not None:
         sides[:] = prepared.official
     wanted = [side for side in (VALIDATION, TEST) if side not in sides]
@@ -110,11 +110,11 @@ def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[
         )
     groups, kind = prepared.groups, "stratified" if prepared.groups is None else "grouped"
     everything, share = np.arange(len(prepared)), [1 / num_folds] * num_folds
-    fold_of = _drawn(prepared, everything, groups, share, _generator(experiment))
+    fold_of = _drawn(prepared, everything, groups, share, _generator())
     made = []
     for fold in range(num_folds):
         # Streams of their own: a fold does not depend on those before it.
-        rng = _generator(experiment, 1 + fold)
+        rng = _generator(1 + fold)
         rest = np.flatnonzero(fold_of != fold)
         drawn = _drawn(prepared, rest, groups, [1 - HELD_OUT, HELD_OUT], rng)
         train, val = _limited(prepared, rest[drawn == 0], rest[drawn == 1], experiment.limit, rng)
@@ -122,8 +122,8 @@ def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[
     return tuple(made)
 
 
-def _generator(experiment: Experiment, stream: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[experiment.split_seed, _STREAM + stream]))
+def _generator(stream: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=[0, _STREAM + stream]))
 
 
 def _drawn(

@@ -506,7 +506,6 @@ class _Network(Frozen):
 class _TrainedOn(Frozen):
     fingerprint: str
     split: str
-    split_seed: Annotated[int, Meta(ge=0)]
     limit: Annotated[int, Meta(ge=0)] | None
 
 

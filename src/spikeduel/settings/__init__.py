@@ -344,11 +344,6 @@ class Experiment:
             needs=("splitting",),
         ),
     ] = None
-    split_seed: Annotated[
-        int,
-        Meta(ge=0, le=2**32 - 1),
-        setting("Seed of the split and of `limit`.", needs=("splitting",)),
-    ] = 0
     limit: Annotated[
         TwoOrMore | None,
         setting(

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spikeduel import data
-from spikeduel.data import TEST, VALIDATION, Prepared, Split
+from spikeduel.data import TEST, Prepared, Split
 from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
@@ -48,7 +48,7 @@ down.
 """
 FEW_STEPS = 16
 """Training steps in an epoch below which the statistics of batch norm are renewed after it."""
-DATA_SETTINGS = ("split", "split_seed", "limit", "folds", "group_by")
+DATA_SETTINGS = ("split", "limit", "folds", "group_by")
 
 
 @dataclass(frozen=True)
@@ -329,11 +329,6 @@ def missing(
             "split",
             experiment.split == "default" or (prepared.groups is not None and TEST not in official),
             f"{prepared.name} has {'a test set of its own' if TEST in official else 'no groups'}",
-        ),
-        (
-            "split_seed",
-            not official >= {VALIDATION, TEST} or experiment.limit is not None,
-            f"{prepared.name} has validation and test images of its own",
         ),
         (
             "image_size",
