@@ -143,7 +143,7 @@ def test_a_command_gets_the_settings_that_were_given(program, calls):
 
 
 def test_every_setting_is_an_option(program, calls):
-    given = "digits --beta 0.3 --folds=5 --optimism --no-whitening --limit none --family m:n=snn"
+    given = "digits --beta 0.3 --folds=5 --optimism --no-whitening --limit none"
     assert program(*given.split()).exit_code == 0
     assert calls[0][0].settings == {
         "dataset": "digits",
@@ -152,7 +152,6 @@ def test_every_setting_is_an_option(program, calls):
         "optimism": True,
         "whitening": False,
         "limit": None,
-        "family": ("m:n=snn",),
     }
     assert program("--", "--beta").exit_code == 0
     assert calls[1][0].settings == {"dataset": "--beta"}
@@ -164,7 +163,6 @@ def test_every_setting_is_an_option(program, calls):
         (["--folds"], "'--folds' requires an argument"),
         (["--fold", "5"], "--folds"),
         (["--folds", "many"], "folds must be a whole number of at least 2 or unset, not 'many'"),
-        (["--family", "fish"], "family must be a list of CONTENDER=snn|cnn|ann"),
     ],
 )
 def test_options_that_cannot_be_understood_are_named(arguments, says, program, calls):
@@ -205,7 +203,7 @@ def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes):
-    odd = {"family": "a:b=snn", "device": "cpu", "image_size": "8", "folds": "2", "limit": "2"}
+    odd = {"device": "cpu", "image_size": "8", "folds": "2", "limit": "2"}
     odd |= {"weight_bits": "4"}
     own = {"import": {"encoding", "num_steps"}}.get(words[0], set())
     for member in fields(Experiment):

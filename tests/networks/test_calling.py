@@ -293,9 +293,9 @@ def test_neurons_written_by_hand_have_to_be_declared():
                 spikes.append((mem > 1).float())
             return torch.stack(spikes[1:])
 
-    undeclared = r"has no layer that is known to spike. .* --family NAME=snn"
+    undeclared = r"has no layer that is known to spike. .* spikes = True"
     with pytest.raises(InputError, match=undeclared):
         calling_of(ByHand(64, 3), SHAPE, 3)
-    assert calling_of(ByHand(64, 3), SHAPE, 3, "snn") == Calling("loop", True, "over_time", 5)
+    assert calling_of(ByHand(64, 3), SHAPE, 3, spikes=True) == Calling("loop", True, "over_time", 5)
     with pytest.raises(InputError, match=r"cannot be seen\. Give it an attribute num_steps"):
-        calling_of(nn.Linear(64, 3), SHAPE, 3, "snn")
+        calling_of(nn.Linear(64, 3), SHAPE, 3, spikes=True)

@@ -17,7 +17,6 @@ from spikeduel.trials.contenders import describe_all, missing, trials_of
 from spikeduel.trials.store import Store
 
 OTHER = {
-    "family": ["own:net=cnn"],
     "pretrained": "no",
     "seeds": 2,
     "convert": 8,
@@ -128,7 +127,7 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
         except InputError:
             refused.add(name)
     assert silent == []
-    assert {"minutes", "data_dir", "family"} < refused
+    assert {"minutes", "data_dir"} < refused
     assert ("bin_ms" in refused) == ("recordings" not in case)
     assert ("frontier" in refused) == ("twins" not in case and case != "recordings")
 

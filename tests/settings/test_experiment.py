@@ -54,7 +54,6 @@ from spikeduel.system.errors import InputError
             {"vgg-lif": {"beta": 10**5000}},
             "per_contender: vgg-lif: beta must be a number",
         ),
-        ("family", ("m:net=rnn",), "family must be a list of CONTENDER=snn.cnn.ann"),
         ("seeds", 10**9, "seeds must be a whole number from 1 to 10,000, not 1000000000"),
         ("num_steps", 10**12, "num_steps must be a whole number from 1 to 100,000"),
         ("hidden", 10**12, "hidden must be a whole number from 1 to 1,000,000"),
@@ -140,8 +139,3 @@ def test_values_are_converted_to_the_types_of_the_fields():
     experiment = Experiment(contenders=["conv-lif"], beta=1)
     assert experiment.contenders == ("conv-lif",)
     assert isinstance(experiment.beta, float)
-
-
-def test_a_family_is_declared_by_name():
-    experiment = Experiment(contenders=("m:a", "m:b"), family=("m:b=cnn",))
-    assert (experiment.given_family("m:b"), experiment.given_family("m:a")) == ("cnn", None)

@@ -12,7 +12,6 @@ from spikeduel.system.errors import InputError
 ONE_OFF = {
     "dataset": "my images/å",
     "contenders": ("conv-relu",),
-    "family": ("own:Net=snn",),
     "per_contender": {"vgg-lif": {"learning_rate": 0.02}},
     "device": "cpu",
 }

@@ -48,7 +48,7 @@ def test_every_combination_is_a_duel(read):
     assert [study.label(duel) for duel in study.duels][1] == "digits, encoding rate"
 
 
-LISTS = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfamily = [[], ["m:net=snn"]]\n'
+LISTS = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\ncontenders = [["m:a"], ["m:b"]]\n'
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ LISTS = '[grid]\ndataset = ["digits", "fashion-mnist-mini"]\nfamily = [[], ["m:n
             ["digits direct", "fashion-mnist-mini direct", "fashion-mnist-mini rate"],
         ),
         (
-            f'{LISTS}[[exclude]]\ndataset = "digits"\nfamily = ["m:net=snn"]\n',
-            ["digits []", "fashion-mnist-mini []", "fashion-mnist-mini ['m:net=snn']"],
+            f'{LISTS}[[exclude]]\ndataset = "digits"\ncontenders = ["m:b"]\n',
+            ["digits ['m:a']", "fashion-mnist-mini ['m:a']", "fashion-mnist-mini ['m:b']"],
         ),
         (
             f'{GRID}[[exclude]]\nepochs = 2\nencoding = "rate"\n',

@@ -786,25 +786,15 @@ def test_what_a_foreign_network_cannot_do_is_refused_with_a_reason(quick, tmp_pa
     )
 
 
-@pytest.mark.parametrize("family", ["cnn", "ann"])
-def test_a_given_family_counts_for_a_contender_of_ones_own(family, quick, write):
-    write("own_tutorial", TUTORIAL)
-    named = (f"own_tutorial:Net={family}",)
-    (training,) = plan(replace(quick, contenders=("own_tutorial:Net",), family=named))
+def test_what_builds_a_network_can_declare_whether_it_spikes(quick, write):
+    write("own_declared", f"{TUTORIAL}\nNet.spikes = wide.spikes = False\n")
+    (training,) = plan(replace(quick, contenders=("own_declared:Net",)))
     card = training.card
-    assert (card.family, card.encoding, card.num_steps) == (family, None, None)
-
-
-def test_a_family_that_cannot_be_is_refused(quick, write):
-    write("own_tutorial", TUTORIAL)
-    experiment = replace(quick, contenders=("own_tutorial:wide", "small-cnn"))
-    contenders.check(replace(experiment, family=("own_tutorial:wide=snn",)))
-    with pytest.raises(InputError, match="family: 'small-cnn' is no network of your own"):
-        contenders.check(replace(experiment, family=("small-cnn=cnn",)))
+    assert (card.family, card.encoding, card.num_steps) == ("ann", None, None)
     with pytest.raises(
-        InputError, match="contender 'own_tutorial:wide': it takes its input over time"
+        InputError, match="contender 'own_declared:wide': it takes its input over time"
     ):
-        plan(replace(experiment, family=("own_tutorial:wide=cnn",)))
+        plan(replace(quick, contenders=("own_declared:wide",)))
 
 
 JELLY = """

@@ -62,15 +62,21 @@ def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
     return layers
 
 
-def family_of(module: nn.Module) -> Family:
-    """Return the declared family, else "snn" with spiking layers, "cnn" with convolutions, or
-    "ann". Raises `InputError`.
+def declared(build: Any) -> bool | None:
+    """Return the attribute `spikes` of the class or function that builds a network, or None."""
+    spikes = getattr(build, "spikes", None)
+    return spikes if isinstance(spikes, bool) else None
+
+
+def family_of(module: nn.Module, spikes: bool | None = None) -> Family:
+    """Return the module's own family; else "snn" if it `spikes` (unset: if it has spiking layers),
+    "cnn" with convolutions, or "ann". Raises `InputError`.
     """
     if (family := getattr(module, "family", None)) in FAMILIES:
         return family
     if family is not None:
         raise unknown(f"family of {type(module).__name__}", str(family), FAMILIES)
-    if spiking_layers(module):
+    if spiking_layers(module) if spikes is None else spikes:
         return "snn"
     return "cnn" if any(isinstance(layer, _ConvNd) for layer in module.modules()) else "ann"
 
@@ -262,10 +268,10 @@ def calling_of(
     module: nn.Module,
     image_shape: tuple[int, ...],
     num_classes: int | None = None,
-    family: str | None = None,
+    spikes: bool | None = None,
 ) -> Calling:
     """Return a foreign network's calling convention, found with a few images by what its spiking
-    layers receive. Raises `InputError`.
+    layers receive. `spikes` is what its builder declares. Raises `InputError`.
     """
     was_training = module.training
     module.eval()
@@ -274,7 +280,7 @@ def calling_of(
             device = next(module.parameters(), torch.empty(0)).device
             generator = torch.Generator().manual_seed(0)
             images = torch.rand((_PROBED_IMAGES, *image_shape), generator=generator).to(device)
-            calling, output = _probed(module, images, family)
+            calling, output = _probed(module, images, spikes)
             num_outputs = _parts(output)[0].shape[-1]
             if num_classes is not None and num_outputs != num_classes:
                 raise InputError(
@@ -287,7 +293,7 @@ def calling_of(
     return calling
 
 
-def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Calling, Any]:
+def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[Calling, Any]:
     layers = list(spiking_layers(module).values())
     failure: Exception | None = None
     for flat in (True, False) if _starts_linear(module) else (False, True):
@@ -299,7 +305,7 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
                 failure = failure or error
                 continue
             if not layers:
-                return _without_neurons(module, output, flat, family), output
+                return _without_neurons(module, output, flat, spikes), output
             over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
             if x is not image:
                 if num_steps == _PROBED_STEPS:
@@ -312,9 +318,9 @@ def _probed(module: nn.Module, images: Tensor, family: str | None) -> tuple[Call
     raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
 
 
-def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | None) -> Calling:
+def _without_neurons(module: nn.Module, output: Any, flat: bool, spikes: bool | None) -> Calling:
     kind, steps = _kind(output)
-    if family == "snn":
+    if spikes:
         num_steps = steps or getattr(module, "num_steps", None)
         if isinstance(num_steps, int):
             return Calling("loop", flat, kind, num_steps)
@@ -326,7 +332,7 @@ def _without_neurons(module: nn.Module, output: Any, flat: bool, family: str | N
         return Calling("once", flat, kind)
     raise InputError(
         "it returns something for each time step, and has no layer that is known to spike. If it "
-        "is a spiking network, say so: --family NAME=snn."
+        "is a spiking network, give what builds it the attribute spikes = True."
     )
 
 

@@ -11,7 +11,6 @@ from msgspec import Meta
 
 from spikeduel.settings.fields import (
     Count,
-    DeclaredFamily,
     DeviceName,
     Fraction,
     Million,
@@ -26,7 +25,7 @@ from spikeduel.settings.fields import (
 )
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
-from spikeduel.system.registry import FAMILIES, Family, is_own_code
+from spikeduel.system.registry import is_own_code
 
 NUMERICS_VERSION = 7
 """Part of every trial's key. Raise it when the same settings give other numbers."""
@@ -76,13 +75,6 @@ class Experiment:
             default="the recipe's; strong: vgg-lif, vgg-relu, resnet-silu",
         ),
     ] = ("vgg-lif", "vgg-relu", "resnet-silu")
-    family: Annotated[
-        tuple[DeclaredFamily, ...],
-        setting(
-            "Declare an own network spiking (snn) or not (cnn, ann), where that is not detected.",
-            metavar="NAME=snn|cnn|ann",
-        ),
-    ] = ()
     pretrained: Annotated[
         Literal["auto", "yes", "no"],
         setting(
@@ -467,10 +459,6 @@ class Experiment:
     def label_smoothing(self) -> float:
         """Share of a label that is spread over all classes in training."""
         return 0.0 if self.constant_rate else 0.1
-
-    def given_family(self, contender: str) -> Family | None:
-        declared = dict(text.rsplit("=", 1) for text in self.family).get(contender)
-        return next((family for family in FAMILIES if family == declared), None)
 
     @property
     def own_code(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from msgspec import Meta, inspect
 
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown, visible
-from spikeduel.system.registry import FAMILIES, GPUS
+from spikeduel.system.registry import GPUS
 
 LONGEST = 4096
 """Most characters of a setting that is text."""
@@ -24,14 +24,6 @@ Text = Annotated[
         pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z",
         title=f"text of at most {LONGEST:,} characters, without control characters and bytes that "
         "are not UTF-8",
-    ),
-]
-DeclaredFamily = Annotated[
-    str,
-    Meta(
-        max_length=LONGEST,
-        pattern=rf"^[^\x00-\x1f\x7f\ud800-\udfff]+=({'|'.join(FAMILIES)})\Z",
-        title=f"CONTENDER={'|'.join(FAMILIES)}",
     ),
 ]
 DeviceName = Annotated[

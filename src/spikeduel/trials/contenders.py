@@ -218,12 +218,6 @@ def check(experiment: Experiment) -> None:
             "trained. Leave out one of them."
         )
     data.resolve(experiment.dataset)
-    for contender in [text.rpartition("=")[0] for text in experiment.family]:
-        if contender not in experiment.contenders or not registry.is_own_code(contender):
-            raise InputError(
-                f"family: '{contender}' is no network of your own among the contenders "
-                f"({', '.join(experiment.contenders)})."
-            )
     for contender in experiment.contenders:
         building.architecture_of(contender)
     encoder_of(experiment.encoding)
@@ -378,7 +372,7 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
     )
     module = outline(card)
     if registry.is_own_code(name) and not foreign.is_own(module):
-        card = _foreign(card, experiment)
+        card = _foreign(card)
         module = outline(card)
     elif (family := foreign.family_of(module)) != "snn":
         card = replace(card, family=family, network=network, encoding=None, num_steps=None)
@@ -391,9 +385,10 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
     return Contender(replace(card, precision=precision), module)
 
 
-def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
+def _foreign(card: ModelCard) -> ModelCard:
     """Complete the `card` of a foreign network by running it on some images."""
-    named = building.names_taken(building.architecture_of(card.contender))
+    build = building.architecture_of(card.contender)
+    named = building.names_taken(build)
     # The neuron's settings do not concern a network without it.
     taken = {
         name: value
@@ -404,12 +399,12 @@ def _foreign(card: ModelCard, experiment: Experiment) -> ModelCard:
     with naming(f"contender '{card.contender}'"):
         with torch.random.fork_rng():
             module = building.build(card)
-        declared = experiment.given_family(card.contender)
-        calling = foreign.calling_of(module, card.image_shape, len(card.classes), declared)
-        family = declared or foreign.family_of(module)
+        spikes = foreign.declared(build)
+        calling = foreign.calling_of(module, card.image_shape, len(card.classes), spikes)
+        family = foreign.family_of(module, spikes)
         if family != "snn" and calling.way in ("step", "sequence"):
             raise InputError(
-                "it takes its input over time, but is declared as not spiking. Leave out --family."
+                "it takes its input over time, but what builds it has spikes = False. Take it out."
             )
     if family != "snn":
         return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
