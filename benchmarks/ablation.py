@@ -75,7 +75,6 @@ SPIKING: dict[str, dict[str, Any]] = {
     "learned leak": {"neuron": "plif"},
     "reset to zero": {"reset_mechanism": "zero"},
     "each step's loss": {"contenders": ("tricks:EachStepLIF",)},
-    "T = 2, then 4": {"start": "annealed"},
     "parallel neurons": {"neuron": "parallel_neurons:PSN"},
     "parallel neurons, causal": {"neuron": "parallel_neurons:MaskedPSN"},
 }

@@ -162,11 +162,6 @@ def test_what_the_data_gives_to_object(about, expected):
             [finding("starts_with_relu", epochs={"snn2": 1})],
         ),
         (
-            [trial("snn2", 0.5, halved_epochs=2)],
-            {},
-            [finding("starts_with_fewer_steps", epochs={"snn2": 2})],
-        ),
-        (
             [trial("snn2", 0.5, converged=False), trial("snn2", 0.5, converged=True, seed=1)],
             {},
             [finding("epoch_limit", contenders=["snn2"])],

@@ -17,7 +17,6 @@ from spikeduel.spiking.neurons import ReLU
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress
 from spikeduel.trials import timing, training
-from spikeduel.trials.contenders import describe_all, missing
 from spikeduel.trials.jobs import Job, Workers
 from spikeduel.trials.store import Store
 from spikeduel.trials.training import Training, stopped
@@ -29,10 +28,10 @@ def quick():
     return small_twins(limit=100, epochs=4, batch_size=32, dropout=0.2, augmentation="translate")
 
 
-def relu_epochs(experiment, kind="relu_epochs"):
-    """The epochs with ReLU by contender, as the keys say them; or those of another `kind`."""
+def relu_epochs(experiment):
+    """The epochs with ReLU by contender, as the keys say them."""
     return {
-        trial.card.contender: trial.settings["training"].get(kind, 0)
+        trial.card.contender: trial.settings["training"].get("relu_epochs", 0)
         for trial in planned(experiment)[1]
     }
 
@@ -61,48 +60,18 @@ def test_a_quarter_of_the_epochs_of_whoever_spikes(changes, epochs, quick):
     assert relu_epochs(replace(quick, **changes)) == {"vgg-lif": epochs, "vgg-relu": 0}
 
 
-@pytest.mark.parametrize(
-    ("changes", "epochs"),
-    [
-        ({"start": "annealed"}, 2),
-        ({"start": "annealed", "epochs": 11}, 5),
-        ({"start": "annealed", "encoding": "rate"}, 2),
-        ({"start": "annealed", "num_steps": 1}, 0),
-        ({"start": "annealed", "neuron": "relu"}, 0),
-        ({"start": "relu"}, 0),
-    ],
-    ids=str,
-)
-def test_half_of_an_annealed_trainings_epochs_have_half_of_the_time_steps(changes, epochs, quick):
-    experiment = replace(quick, **changes)
-    assert relu_epochs(experiment, "halved_epochs") == {"vgg-lif": epochs, "vgg-relu": 0}
-    prepared = planned(experiment)[0]
-    lacking = missing(experiment, describe_all(experiment, prepared), prepared)
-    assert ("start" in lacking) == (not epochs and experiment.start == "annealed")
-
-
-def test_an_annealed_training_is_that_of_fewer_steps_until_it_has_all(quick):
-    experiment = replace(quick, contenders=("vgg-lif",), num_steps=4, optimizer="muon")
-    (annealed,) = run_all(replace(experiment, start="annealed"), "annealed")
-    (fewer,) = run_all(replace(experiment, num_steps=2), "fewer")
-    assert annealed.history[:3] == fewer.history[:3]
-    assert annealed.history[3] != fewer.history[3]
-    assert (annealed.best_epoch, annealed.settings["num_steps"]) == (3, 4)
-
-
-def test_the_time_of_an_annealed_epoch_is_of_its_parts(quick, monkeypatch):
+def test_the_time_of_an_epoch_is_of_its_parts(quick, monkeypatch):
     def of_steps(trial, prepared, threads, kind=Model):
         return {threads[0]: 1.0 if kind is WithoutSpikes else 10.0 * trial.card.num_steps}
 
     monkeypatch.setattr(timing, "seconds_by_threads", of_steps)
     monkeypatch.setattr(timing, "_step_seconds", lambda trial, *given: (1, 40.0))
     seconds = {}
-    for start in ("fresh", "relu", "annealed"):
+    for start in ("fresh", "relu"):
         prepared, (spiking, _) = planned(replace(quick, start=start, num_steps=4))
         seconds[start] = timing.seconds_of_an_epoch(spiking, prepared, Store("s"))
     step = seconds["fresh"] / 40
     assert seconds["relu"] / step == pytest.approx(0.25 * 1 + 0.75 * 40)
-    assert seconds["annealed"] / step == pytest.approx(0.25 * 1 + 0.5 * 20 + 0.25 * 40)
 
 
 def test_the_older_recipes_start_fresh():
@@ -142,21 +111,14 @@ def test_all_contenders_and_trained_controls_have_the_same_epochs_in_all(
     assert "longer_training" not in ids
 
 
-def test_results_say_which_epochs_had_fewer_time_steps(quick, known_data, unreported):
-    experiment = replace(quick, contenders=("vgg-lif",), start="annealed")
-    results = compare(experiment, "run", "s").results
-    assert [(trial.relu_epochs, trial.halved_epochs) for trial in results.trials] == [(1, 2)]
-    assert "starts_with_fewer_steps" in [finding.id for finding in results.comparison.caveats]
-
-
-@pytest.mark.parametrize(("start", "last"), [("relu", 1), ("relu", 2), ("annealed", 2)])
-def test_interrupted_it_ends_in_the_same_numbers(start, last, quick):
+@pytest.mark.parametrize("last", [1, 2])
+def test_interrupted_it_ends_in_the_same_numbers(last, quick):
     class Killing(Progress):
         def detail(self, text):
             if f"epoch {last}/4" in text:
                 raise KeyboardInterrupt
 
-    experiment = replace(quick, contenders=("vgg-lif",), start=start)
+    experiment = replace(quick, contenders=("vgg-lif",))
     (whole,) = run_all(experiment, "whole")
     with pytest.raises(KeyboardInterrupt):
         run_all(experiment, "s", Killing())
@@ -172,10 +134,9 @@ def test_the_best_epoch_is_one_with_spikes():
     assert Training(history, relu_epochs=1).best_epoch == 2
     assert Training(history, relu_epochs=1, keeps_last=True).best_epoch == 3
     assert Training(history[:1], relu_epochs=1).best_epoch is None
-    assert Training(history, relu_epochs=1, halved_epochs=2).best_epoch == 3
     experiment = baseline("digits", epochs=9, patience=2)
     assert stopped(history, experiment) == "early"
-    assert stopped(history, experiment, unkept=1) is None
+    assert stopped(history, experiment, relu_epochs=1) is None
 
 
 @pytest.mark.parametrize("encoding", ["direct", "rate"])

@@ -401,12 +401,6 @@ def starts_with_relu(run: RunContext) -> Iterator[Values]:
         yield {"epochs": epochs}
 
 
-@finds("starts_with_fewer_steps")
-def starts_with_fewer_steps(run: RunContext) -> Iterator[Values]:
-    if epochs := {t.contender: t.halved_epochs for t in run.trials if t.halved_epochs}:
-        yield {"epochs": epochs}
-
-
 @finds("tuned")
 def tuned(run: RunContext) -> Iterator[Values]:
     if run.tuning:

@@ -459,7 +459,7 @@ class Trial(Frozen):
 
     Epochs count from 0. `threads`: of training, which change how sums are rounded. `model`: path in
     the run's folder. `relu_epochs`: first `epochs` of a spiking contender with ReLU for its
-    neurons; `halved_epochs`: the next ones, with half of the time steps; `converged`: as
+    neurons; `converged`: as
     `has_converged` says, and the predictions are better than chance; `pretrained`: foreign weights
     it starts from. A converted contender has the `epochs` and `epoch_seconds` of its source.
     """
@@ -487,7 +487,6 @@ class Trial(Frozen):
     foreign: Calling | None = None
     converted_from: str | None = None
     relu_epochs: Count = 0
-    halved_epochs: Count = 0
     converged: bool | None = None
     pretrained: str | None = None
     weight_shapes: dict[str, list[Count]] | None = None

@@ -304,12 +304,11 @@ class Experiment:
         ),
     ] = None
     start: Annotated[
-        Literal["relu", "annealed", "fresh"],
+        Literal["relu", "fresh"],
         setting(
             "relu: a spiking contender has ReLU for its neurons in its first epochs. fresh: never.",
-            "A quarter of its epochs are so, rounded down. annealed: half of its epochs follow "
-            "with half of the time steps, so that more epochs fit into its minutes. All contenders "
-            "have the same epochs or minutes in all. Networks of other libraries begin fresh.",
+            "A quarter of its epochs are so, rounded down. All contenders have the same epochs or "
+            "minutes in all. Networks of other libraries begin fresh.",
         ),
     ] = "relu"
     patience: Annotated[

@@ -42,10 +42,6 @@ TRAINING_SETTINGS = (
 )
 RELU_SHARE = 0.25
 """Share of a spiking contender's epochs with ReLU for its neurons, rounded down."""
-HALVED_SHARE = 0.5
-"""Share of an annealed contender's epochs, after ReLU, with half of its time steps, rounded
-down.
-"""
 FEW_STEPS = 16
 """Training steps in an epoch below which the statistics of batch norm are renewed after it."""
 DATA_SETTINGS = ("split", "limit", "folds", "group_by")
@@ -140,21 +136,6 @@ def renews_statistics(module: nn.Module, experiment: Experiment, num_train: int)
     return num_steps < FEW_STEPS and bool(batch_norms(module))
 
 
-def halved(card: ModelCard, module: nn.Module, experiment: Experiment) -> ModelCard | None:
-    """Return the card with half of its time steps, with which an annealed training goes on after
-    ReLU; None for any other. A recording has as many frames as it has.
-    """
-    steps = 0 if card.preprocessing.binning else (card.num_steps or 0) // 2
-    is_halved = experiment.start == "annealed" and steps and neuron_places(module)
-    return replace(card, num_steps=steps) if is_halved else None
-
-
-def halved_epochs(card: ModelCard, module: nn.Module, experiment: Experiment) -> int:
-    """Return the number of epochs of a network with half of its time steps."""
-    is_halved = halved(card, module, experiment) is not None
-    return is_halved * math.floor(HALVED_SHARE * experiment.num_epochs)
-
-
 def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]:
     card = contender.card
     settings = {
@@ -169,8 +150,6 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
     del settings["dataset"], settings["trained_on"], settings["temperature"]
     if epochs := relu_epochs(contender.outline, experiment):
         settings["training"]["relu_epochs"] = epochs
-    if epochs := halved_epochs(card, contender.outline, experiment):
-        settings["training"]["halved_epochs"] = epochs
     if experiment.weight_bits is not None:
         settings["training"]["weight_bits"] = experiment.weight_bits
     if experiment.spike_penalty and card.family == "snn":
@@ -291,12 +270,6 @@ def missing(
             "start",
             any(each.card.num_steps and neuron_places(each.outline) for each in contenders),
             concerns_none,
-        ),
-        (
-            "start",
-            experiment.start != "annealed"
-            or any(halved(each.card, each.outline, experiment) for each in contenders),
-            "no contender has time steps to halve",
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
         (

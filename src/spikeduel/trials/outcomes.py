@@ -345,7 +345,6 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         weight_shapes=shapes and shapes.shapes,
         epochs=converted["epochs"] if converted else len(record.history),
         relu_epochs=training.get("relu_epochs", 0),
-        halved_epochs=training.get("halved_epochs", 0),
         best_epoch=None if converted else record.best_epoch,
         epoch_seconds=record.epoch_seconds,
         history=[] if converted else record.history,

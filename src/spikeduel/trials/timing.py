@@ -8,7 +8,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.progress import Progress
 from spikeduel.trials.contenders import (
-    HALVED_SHARE,
     Trial,
-    halved,
     outline,
     relu_share,
     renews_statistics,
@@ -173,7 +170,7 @@ def _step_key(trial: Trial) -> str:
 
 def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float:
     """Return the mean seconds of an epoch with validation, from some training steps: of a long
-    training, with its epochs with ReLU or half of the time steps. Free cores compute, with all
+    training, with its epochs with ReLU. Free cores compute, with all
     threads or one, as is faster.
     """
     batch_size = trial.experiment.decided_batch_size
@@ -182,16 +179,13 @@ def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float
     if renews_statistics(module, trial.experiment, num_train):
         num_forward += num_train
     num_batches = math.ceil(num_train / batch_size) + FORWARD_SHARE * num_forward / batch_size
-    share, card = relu_share(module, trial.experiment), halved(trial.card, module, trial.experiment)
+    share = relu_share(module, trial.experiment)
     with hardware.threads_on_free_cores():
         threads, step = _step_seconds(trial, prepared, store, _open_threads(trial, store))
         seconds = (1 - share) * step
         if share:
             of_relu = seconds_by_threads(trial, prepared, (threads,), WithoutSpikes)
             seconds += share * of_relu[threads]
-        if card is not None:
-            of_halved = seconds_by_threads(replace(trial, card=card), prepared, (threads,))
-            seconds += HALVED_SHARE * (of_halved[threads] - step)
     return seconds * num_batches
 
 

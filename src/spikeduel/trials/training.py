@@ -27,8 +27,6 @@ from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
 from spikeduel.trials.contenders import (
-    halved,
-    halved_epochs,
     relu_epochs,
     renews_statistics,
     shapes_of,
@@ -57,24 +55,17 @@ class Training:
     """Threads of the training; on a CPU their number changes how sums are rounded."""
     relu_epochs: int = 0
     """First epochs of a spiking network with ReLU for its neurons; none of them is kept."""
-    halved_epochs: int = 0
-    """Epochs after those, with half of the time steps; none of them is kept."""
-
-    @property
-    def unkept(self) -> int:
-        """The number of first epochs of which none is kept."""
-        return self.relu_epochs + self.halved_epochs
 
     @property
     def best_epoch(self) -> int | None:
         """Epoch whose weights are kept: the first with the highest validation accuracy, or the
         last.
         """
-        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.unkept :]]
+        accuracies = [epoch["val_accuracy"] for epoch in self.history[self.relu_epochs :]]
         if not accuracies:
             return None
         best = len(accuracies) - 1 if self.keeps_last else accuracies.index(max(accuracies))
-        return self.unkept + best
+        return self.relu_epochs + best
 
 
 def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list[dict[str, float]]:
@@ -111,7 +102,6 @@ class Loop:
         training = Training(
             keeps_last=not self.experiment.constant_rate,
             relu_epochs=relu_epochs(module, self.experiment),
-            halved_epochs=halved_epochs(self.model.card, module, self.experiment),
         )
         if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])
@@ -190,14 +180,11 @@ class Loop:
         return step
 
     def _trained(self, training: Training) -> Model:
-        """Return the model of the next epoch: with ReLU, half of its time steps, or as it is."""
-        model, epoch = self.model, len(training.history)
-        if epoch < training.relu_epochs:
+        """Return the model of the next epoch: with ReLU, or as it is."""
+        model = self.model
+        if len(training.history) < training.relu_epochs:
             return WithoutSpikes(model.module, model.card, model.precision)
-        card = halved(model.card, model.module, self.experiment)
-        if card is None or epoch >= training.unkept:
-            return model
-        return Model(model.module, card, model.precision)
+        return model
 
     def _judged(
         self, training: Training, model: Model, loss: float, accuracy: float, seconds: float
@@ -216,7 +203,7 @@ class Loop:
             training,
             history=history,
             epoch_seconds=[*training.epoch_seconds, seconds],
-            stopped=stopped(history, self.experiment, training.unkept),
+            stopped=stopped(history, self.experiment, training.relu_epochs),
             test_right=[*training.test_right, *right],
         )
 
@@ -233,7 +220,7 @@ class Loop:
 
     def _tell_if_slow(self, training: Training) -> None:
         """Say once if an epoch took far longer than the fastest one of the same kind."""
-        starts = (0, training.relu_epochs, training.unkept)
+        starts = (0, training.relu_epochs)
         first = max(start for start in starts if start < len(training.history))
         *before, last = training.epoch_seconds[first:]
         slow = [second > SLOW * min(training.epoch_seconds[first:]) for second in before]
@@ -326,14 +313,14 @@ def rules_of(experiment: Experiment) -> TrainingRules:
 
 
 def stopped(
-    history: Sequence[dict[str, float]], experiment: Experiment, unkept: int = 0
+    history: Sequence[dict[str, float]], experiment: Experiment, relu_epochs: int = 0
 ) -> str | None:
     """Return "limit" after `num_epochs`, "early" after `patience` epochs whose validation loss is
     not `MIN_DELTA` below the best (smaller improvements do not move it), else None. The first
-    `unkept` epochs do not count for `patience`.
+    `relu_epochs` do not count for `patience`.
     """
     best, stale = math.inf, 0
-    for entry in history[unkept:]:
+    for entry in history[relu_epochs:]:
         if entry["val_loss"] <= best - MIN_DELTA:
             best, stale = entry["val_loss"], 0
         else:
