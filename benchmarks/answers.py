@@ -34,7 +34,7 @@ def compared(path: str, data_dir: str | None, rounds: int) -> dict[str, Any]:
     """Labels and times of the model in `path`."""
     models = {precision: models.load_model(path, precision=precision) for precision in PRECISIONS}
     card = models["32"].card
-    how = {name: card.trained_on[name] for name in ("split", "limit", "folds", "group_by")}
+    how = {name: card.trained_on[name] for name in ("limit", "folds", "group_by")}
     found = trained_on(models["32"])
     experiment = replace(found, data_dir=data_dir or found.data_dir, **how)
     prepared = data.load(experiment)

@@ -212,7 +212,6 @@ def _options(recorded: bool, rng: random.Random, jobs: bool) -> list[str]:
         (0.1, ["--controls"]),
         (0.08, ["--optimism"]),
         (0.07, ["--limit", str(rng.choice((2, 5, 12, 1000)))]),
-        (0.06, ["--split", "published"]),
         (0.06, ["--image-size", str(rng.choice((4, 9, 16)))]),
         (0.1, ["--augmentation", rng.choice(("none", "affine-flip", "translate-cutout"))]),
         (0.03 * jobs, ["--jobs", "2"]),

@@ -47,7 +47,7 @@ FEWEST = (20, 50, 200)
 def unseen(model: Model, data_dir: str | None) -> Answers:
     """The model's answers to all images of its data set that it was not trained on."""
     known = model.card.trained_on
-    how = {name: known[name] for name in ("split", "limit", "folds", "group_by")}
+    how = {name: known[name] for name in ("limit", "folds", "group_by")}
     found = trained_on(model)
     experiment = replace(found, data_dir=data_dir or found.data_dir, **how)
     prepared = data.load(experiment)

@@ -45,8 +45,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.socofing:
         for split in SPLITS:
-            asked = "published" if split == "published" else "default"
-            experiment = baseline("socofing", split=asked, data_dir=options.socofing)
+            name = "socofing-published" if split == "published" else "socofing"
+            experiment = baseline(name, data_dir=options.socofing)
             found = sd.audit(experiment, progress=TerminalProgress())
             (RESULTS / f"audit-socofing-{split}.json").write_text(
                 json.dumps(document(found), indent=1) + "\n"

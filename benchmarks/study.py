@@ -33,15 +33,11 @@ from spikeduel.trials.training import Loop
 RESULTS = Path(__file__).parent / "results"
 COMPARISONS = {
     "fashion-mnist-direct": {"dataset": "fashion-mnist", "encoding": "direct"},
-    "socofing-published-direct": {
-        "dataset": "socofing",
-        "encoding": "direct",
-        "split": "published",
-    },
+    "socofing-published-direct": {"dataset": "socofing-published", "encoding": "direct"},
     "socofing-by-subject-direct": {"dataset": "socofing", "encoding": "direct"},
     "fashion-mnist-rate": {"dataset": "fashion-mnist", "encoding": "rate"},
     "socofing-by-subject-rate": {"dataset": "socofing", "encoding": "rate"},
-    "socofing-published-rate": {"dataset": "socofing", "encoding": "rate", "split": "published"},
+    "socofing-published-rate": {"dataset": "socofing-published", "encoding": "rate"},
 }
 
 

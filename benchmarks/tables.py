@@ -71,13 +71,13 @@ ROWS = [
         "SOCOFing, published split (leaks)",
         "socofing-published",
         "direct",
-        "socofing --encoding direct --split published --data-dir PATH",
+        "socofing-published --encoding direct --data-dir PATH",
     ),
     (
         "SOCOFing, published split (leaks)",
         "socofing-published",
         "rate",
-        "socofing --split published --data-dir PATH",
+        "socofing-published --data-dir PATH",
     ),
     (
         "SOCOFing, split by subject",

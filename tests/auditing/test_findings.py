@@ -2,6 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
+from spikeduel.auditing.copies import GROUPED
 from spikeduel.auditing.examining import findings
 from spikeduel.auditing.labels import MAX_CLASS_RATIO
 from spikeduel.results.audit import (
@@ -164,7 +165,7 @@ def test_what_is_worth_knowing(changes, expected):
 @pytest.mark.parametrize(
     ("split", "files", "of_groups", "of_copies"),
     [
-        ("published", None, "--split default", "--split default"),
+        ("published", None, GROUPED, GROUPED),
         ("official", None, "divide the data anew", "remove the copies"),
         ("stratified", FileCounts(read={}, unreadable=0, ignored=()), *OWN),
         # A known set brings its groups, and refuses others.

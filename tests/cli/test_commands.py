@@ -585,8 +585,8 @@ def refused(desk, *arguments):
         (["digits", "--contender", "small-cnn", "--contender", "small-cnn"], "named twice"),
         (["digits", "--recipe", "basline"], "recipe 'basline': did you mean 'baseline'?"),
         (
-            ["digits", "--folds", "3", "--split", "published"],
-            "folds: the published split is the study's one split",
+            ["digits", "--folds", "1"],
+            "folds must be a whole number of at least 2",
         ),
         (
             ["fashion-mnist-mini", "--folds", "3"],

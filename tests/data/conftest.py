@@ -29,14 +29,14 @@ def image_folder(tmp_path):
 def make_prepared():
     """Makes a small set of noise from its labels, with groups and an official split if wanted."""
 
-    def make(labels, groups=None, official=None):
+    def make(labels, groups=None, official=None, name="noise"):
         rng = np.random.default_rng(0)
         classes = tuple(f"class {k}" for k in range(int(np.max(labels)) + 1))
         images = rng.integers(0, 256, (len(labels), 1, 4, 4), dtype=np.uint8)
         raw = RawDataset(
             images, np.asarray(labels), classes, Preprocessing(1, 4, 4), groups, official
         )
-        return from_raw("noise", raw)
+        return from_raw(name, raw)
 
     return make
 

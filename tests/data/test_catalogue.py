@@ -29,7 +29,7 @@ def synthetic_source(name, folder):
         return None
     if name in sets.SETS:
         made.as_distributed(name, folder)
-    elif name == "socofing":
+    elif name in ("socofing", "socofing-published"):
         write_socofing(folder / "SOCOFing", num_subjects=12)
     else:
         write_mnist_like(folder, **({"stems": EMNIST_STEMS} if name == "emnist-digits" else {}))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings, strategies as st
 
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, regrouped
+from spikeduel.data.prepared import PUBLISHED, TEST, TRAIN, VALIDATION, regrouped
 from spikeduel.data.splits import assign, read_splits, split, splits, write_splits
 from spikeduel.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -73,7 +73,7 @@ def test_groups_are_never_cut(make_prepared):
 
 
 def test_published_split_cuts_groups_and_says_so(make_prepared):
-    made = by(make_prepared(GROUPED_LABELS, groups=GROUPS), split="published")
+    made = by(make_prepared(GROUPED_LABELS, groups=GROUPS, name=PUBLISHED))
     check_partition(made, 2000)
     assert made.kind == "published"
     assert cut(made, GROUPS) > 0
@@ -259,7 +259,7 @@ REFUSED = {
     "few for a limit": ({}, {"limit": 5}, "limit 5 is too small: 3 classes need at least 6"),
     "official test": ({"official": OFFICIAL}, {"folds": 3}, "noise has a test set of its own"),
     "official val": ({"official": VALIDATED}, {"folds": 3}, "noise has a validation set of its"),
-    "published": ({}, {"folds": 3, "split": "published"}, "published split is the study's one"),
+    "published": ({"name": PUBLISHED}, {"folds": 3}, "socofing-published has the study's one"),
     "few groups": ({"groups": np.arange(600) // 60}, {"folds": 5}, r"2 groups, .* 5 sides need"),
 }
 

@@ -86,11 +86,15 @@ BELOW_NEIGHBOUR = finding(
         ({"shared_groups": 0.0}, []),
         (
             {"shared_groups": 0.87},
-            [finding("leakage", shared=0.87, official=False, remedy="--split default")],
+            [finding("leakage", shared=0.87, official=False, remedy="take the data set socofing")],
         ),
         (
             {"shared_groups": 0.0012},
-            [finding("leakage", shared=0.0012, official=False, remedy="--split default")],
+            [
+                finding(
+                    "leakage", shared=0.0012, official=False, remedy="take the data set socofing"
+                )
+            ],
         ),
         (
             {"shared_groups": 0.01, "split": "official"},

@@ -48,7 +48,6 @@ OTHER = {
     "frontier": True,
     "whitening": True,
     "patience": 2,
-    "split": "published",
     "folds": 3,
     "limit": 14,
     "data_dir": "elsewhere",

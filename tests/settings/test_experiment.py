@@ -21,7 +21,7 @@ from spikeduel.system.errors import InputError
         ("threshold", float("inf"), "threshold must be a number above 0, not inf"),
         ("learning_rate", float("nan"), "learning_rate must be a number above 0, not nan"),
         ("folds", 1, "folds must be a whole number of at least 2 or unset, not 1"),
-        ("split", "publishd", "did you mean 'published'"),
+        ("start", "frsh", "did you mean 'fresh'"),
         ("reset_mechanism", "zeros", "did you mean 'zero'"),
         ("contenders", (), "contenders is empty"),
         ("contenders", ("a", "a"), "named twice"),
@@ -132,7 +132,7 @@ def test_every_setting_says_what_it_means_and_is_in_the_json_schema():
         assert described[field.name]["description"] == setting_of(field.type).help
         assert setting_of(field.type).help.endswith(".")
     assert (described["seeds"]["minimum"], described["seeds"]["maximum"]) == (1, 10_000)
-    assert described["split"]["enum"] == ["default", "published"]
+    assert described["start"]["enum"] == ["fresh", "relu"]
 
 
 def test_values_are_converted_to_the_types_of_the_fields():

@@ -103,7 +103,6 @@ NOBODY, SPIKING, ALL = [], ["dense-snn"], ["dense-snn", "small-cnn"]
         ({"recipe": "another"}, NOBODY),
         ({"precision": hardware.resolve().precision}, NOBODY),
         ({"limit": 10_000}, NOBODY),
-        ({"split": "published"}, NOBODY),
         ({"minutes": 3.0}, NOBODY),
         ({"width": 7}, NOBODY),
         ({"dropout": 0.5}, NOBODY),

@@ -230,10 +230,14 @@ def probe(
     )
 
 
+GROUPED = "take the data set socofing"
+"""Remedy for the split of the 2023 study, which cuts groups."""
+
+
 @finds("test_in_training")
 def test_in_training(audit: Audit) -> Iterator[Values]:
     if count := audit.exact_duplicates.test_in_training:
-        remedy = "--split default" if audit.split == "published" else "remove the copies"
+        remedy = GROUPED if audit.split == "published" else "remove the copies"
         yield {"count": count, "share": count / audit.counts.test, "remedy": remedy}
 
 
@@ -362,7 +366,7 @@ def changed(audit: Audit) -> list[Copies]:
 
 def keep_together(audit: Audit) -> str:
     """Return the remedy that keeps relatives on one side; known sets bring their own groups."""
-    return {"official": "divide the data anew", "published": "--split default"}.get(
+    return {"official": "divide the data anew", "published": GROUPED}.get(
         audit.split, "--group-by" if audit.files else "remove the copies"
     )
 

@@ -16,7 +16,7 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.folder import labels_file
 from spikeduel.data.inventory import inventory
 from spikeduel.data.pictures import opened
-from spikeduel.data.prepared import Prepared
+from spikeduel.data.prepared import PUBLISHED, Prepared
 from spikeduel.data.splits import Split, split as split_of
 from spikeduel.data.workers import over_files
 from spikeduel.results.audit import Audit, FileCounts
@@ -128,7 +128,7 @@ def file_formats(
 
     with ExitStack() as stack:
         paths: list[Path | zipfile.Path] = []
-        if experiment.dataset == "socofing":
+        if experiment.dataset in ("socofing", PUBLISHED):
             prints = socofing.files_at(experiment.data_dir, stack, track)
             paths = [prints[name] for name in names]
         elif root is not None and prepared.preprocessing.binning is None:

@@ -14,7 +14,14 @@ from spikeduel.data.events import sets
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import columns_of, group_rule
 from spikeduel.data.pictures import DEFAULT_SIZE, formats
-from spikeduel.data.prepared import DataOptions, Prepared, RawDataset, from_raw, regrouped
+from spikeduel.data.prepared import (
+    PUBLISHED,
+    DataOptions,
+    Prepared,
+    RawDataset,
+    from_raw,
+    regrouped,
+)
 from spikeduel.networks.preprocessing import MOST_FRAMES, Binning, Change, Preprocessing
 from spikeduel.settings import Experiment
 from spikeduel.system import files, registry
@@ -29,6 +36,7 @@ DATASETS: dict[str, Source] = {
     "emnist-digits": mnist_like.EMNIST_DIGITS,
     "mnist": mnist_like.MNIST,
     "socofing": socofing.socofing,
+    PUBLISHED: socofing.published,
     "digits": mnist_like.digits,
     "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
     **sets.SETS,

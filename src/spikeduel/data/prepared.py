@@ -29,6 +29,10 @@ NO_TEST_SET = (
 )
 
 
+PUBLISHED = "socofing-published"
+"""Name of the data set whose split cuts groups, as in the 2023 study."""
+
+
 @dataclass(frozen=True, eq=False)
 class RawDataset:
     """A data set as its function returns it, unchecked.

@@ -28,6 +28,11 @@ _NAME = re.compile(
 )
 
 
+def published(options: DataOptions) -> RawDataset:
+    """SOCOFing, split at random over files, as the 2023 study did, with leakage."""
+    return socofing(options)
+
+
 def socofing(options: DataOptions) -> RawDataset:
     """SOCOFing: fingerprints of 600 people, ten fingers, 97×97 grey (Shehu et al. 2018; for
     research).

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeduel.data.grouping import numbered
-from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, Prepared
+from spikeduel.data.prepared import PUBLISHED, TEST, TRAIN, VALIDATION, Prepared
 from spikeduel.settings import Experiment
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -56,7 +56,7 @@ def split(prepared: Prepared, experiment: Experiment, fold: int = 0) -> Split:
 
 
 def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
-    """Split `prepared` by the `split`, `limit` and `folds` of `experiment`.
+    """Split `prepared` by the `limit` and `folds` of `experiment`.
 
     Official sets stay whole; a missing one is a tenth of the rest. Every side has every class; only
     "published" without an official test set cuts groups. `limit` is a total over train and
@@ -72,7 +72,7 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     if TEST not in wanted:
         kind = "official"
     elif prepared.groups is not None:
-        kind = "published" if experiment.split == "published" else "grouped"
+        kind = "published" if prepared.name == PUBLISHED else "grouped"
     groups = None if kind == "published" else prepared.groups
     if wanted:
         rest = np.flatnonzero(sides == TRAIN)
@@ -97,9 +97,9 @@ def can_fold(prepared: Prepared, experiment: Experiment, num_folds: int) -> bool
 
 
 def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[Split, ...]:
-    if experiment.split == "published":
+    if prepared.name == PUBLISHED:
         raise InputError(
-            "folds: the published split is the study's one split; leave folds unset, or split."
+            f"folds: {PUBLISHED} has the study's one split. Leave folds unset, or take socofing."
         )
     if prepared.official is not None:
         side = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"

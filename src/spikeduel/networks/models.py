@@ -505,7 +505,6 @@ class _Network(Frozen):
 
 class _TrainedOn(Frozen):
     fingerprint: str
-    split: str
     limit: Annotated[int, Meta(ge=0)] | None
 
 

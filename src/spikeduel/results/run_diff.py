@@ -21,7 +21,7 @@ from spikeduel.system.typed import Frozen
 
 TELLING = (
     *("image_size", "folds", "tuned", "augmentation", "epochs", "minutes", "encoding"),
-    *("num_steps", "seeds", "limit", "recipe", "split", "group_by"),
+    *("num_steps", "seeds", "limit", "recipe", "group_by"),
 )
 """Settings that tell most of two runs of one data set, the most telling first."""
 _ELSEWHERE = ("dataset", "contenders", "per_contender")

@@ -161,7 +161,7 @@ def tuning_limits(tuning: TuningRecord) -> list[Finding]:
 def leakage(run: RunContext) -> Iterator[Values]:
     if run.dataset.leaks:
         official = run.dataset.split == "official"
-        remedy = "divide the data anew" if official else "--split default"
+        remedy = "divide the data anew" if official else "take the data set socofing"
         yield {"shared": run.dataset.shared_groups, "official": official, "remedy": remedy}
 
 

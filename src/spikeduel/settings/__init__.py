@@ -319,13 +319,6 @@ class Experiment:
         ),
     ] = None
 
-    split: Annotated[
-        Literal["default", "published"],
-        setting(
-            "Split of the images. published: the study's random split of SOCOFing, with leakage.",
-            needs=("splitting",),
-        ),
-    ] = "default"
     folds: Annotated[
         TwoOrMore | None,
         setting(

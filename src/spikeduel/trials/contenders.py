@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spikeduel import data
-from spikeduel.data import TEST, Prepared, Split
+from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import by_blocks
 from spikeduel.networks import building, foreign, libraries
 from spikeduel.networks.architectures import ARCHITECTURES
@@ -44,7 +44,7 @@ RELU_SHARE = 0.25
 """Share of a spiking contender's epochs with ReLU for its neurons, rounded down."""
 FEW_STEPS = 16
 """Training steps in an epoch below which the statistics of batch norm are renewed after it."""
-DATA_SETTINGS = ("split", "limit", "folds", "group_by")
+DATA_SETTINGS = ("limit", "folds", "group_by")
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,6 @@ def missing(
     binning, spikes = prepared.preprocessing.binning, "num_steps" in taken
     is_recorded, size = binning is not None, experiment.image_size
     sides = binning.sensor if binning else prepared.image_shape[1:]
-    official = set() if prepared.official is None else set(np.unique(prepared.official))
     kinds = ["still images", "recordings of an event camera"]
     for_others = f"it is for {kinds[not is_recorded]}, and {prepared.name} has {kinds[is_recorded]}"
     no_rival, device = "one contender has no rival", hardware.resolve(experiment.device).kind
@@ -292,11 +291,6 @@ def missing(
             f"{experiment.answer_for.upper()}: take --device {other}",
         ),
         ("tolerance", len(cards) > 1 or experiment.convert, no_rival),
-        (
-            "split",
-            experiment.split == "default" or (prepared.groups is not None and TEST not in official),
-            f"{prepared.name} has {'a test set of its own' if TEST in official else 'no groups'}",
-        ),
         (
             "image_size",
             size is None or (max(sides) >= size if is_recorded else size in sides),

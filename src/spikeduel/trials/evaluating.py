@@ -289,7 +289,7 @@ def _split_as_then(card: ModelCard, prepared: Prepared, experiment: Experiment) 
             )
     if grouped.fingerprint != then.get("fingerprint"):
         return None
-    as_then = {name: then[name] for name in ("split", "limit", "folds")}
+    as_then = {name: then[name] for name in ("limit", "folds")}
     fold = then.get("fold") or 0
     return data.split(grouped, replace(experiment, **as_then), fold)
 
