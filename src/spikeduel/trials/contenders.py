@@ -96,26 +96,22 @@ def trials_of(
 ) -> list[Trial]:
     """Return the trials by split, seed and contender. Raises `InputError`."""
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
-    described = [
-        (contender, own, _settings_of(contender, own))
-        for contender in contenders
-        for own in [experiment.for_contender(contender.name)]
-    ]
-    return [
-        Trial(
-            own,
-            replace(card, seed=seed, trained_on={**card.trained_on, "fold": split.fold}),
-            {**settings, **renewed, "data": where, "seed": seed},
-            split,
-        )
-        for split in splits
-        for where in [_settings_of_data(prepared, split)]
-        for seed in range(experiment.seeds)
-        for contender, own, settings in described
-        for card, module in [(contender.card, contender.outline)]
-        for is_renewed in [renews_statistics(module, own, len(split.train))]
-        for renewed in [{"statistics": "renewed"} if is_renewed else {}]
-    ]
+    trials, settings_of = [], {}
+    for contender in contenders:
+        own = experiment.for_contender(contender.name)
+        settings_of[contender.name] = own, _settings_of(contender, own)
+    for split in splits:
+        where = _settings_of_data(prepared, split)
+        for seed in range(experiment.seeds):
+            for contender in contenders:
+                own, settings = settings_of[contender.name]
+                settings = {**settings, "data": where, "seed": seed}
+                if renews_statistics(contender.outline, own, len(split.train)):
+                    settings["statistics"] = "renewed"
+                trained_on = {**contender.card.trained_on, "fold": split.fold}
+                card = replace(contender.card, seed=seed, trained_on=trained_on)
+                trials.append(Trial(own, card, settings, split))
+    return trials
 
 
 def relu_share(module: nn.Module, experiment: Experiment) -> float:
