@@ -431,8 +431,6 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
     folds, seeds = max(1, len(results.dataset.folds or [])), results.experiment.seeds
     a_seed = minutes_a_seed(results.trials)
     match options:
-        case ["--split", _]:
-            return a_seed * seeds
         case ["--minutes", number]:
             return float(number) * seeds * folds
         case ["--epochs", number]:

@@ -141,7 +141,6 @@ _SETTLES = {
     "longer_training": "trains all networks for the same number of epochs",
     "--minutes": "trains longer, so that all networks can learn something",
     "--epochs": "trains longer, so that all networks can learn something",
-    "--split": "keeps pictures of one person, object or scan on one side of the split",
     "--folds": "tests every image once",
     "--seeds": "measures how much results vary over seeds",
     "--tune": "finds the best settings for each network",
