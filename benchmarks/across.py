@@ -39,11 +39,9 @@ from typing import Literal
 
 import numpy as np
 
-from spikeduel.results import across, uncertainty
-from spikeduel.results.across import Outcome
-from spikeduel.results.power import BETWEEN, WITHIN
-from spikeduel.results.significance import MARGIN
-from spikeduel.results.uncertainty import ALPHA
+from spikeduel.results import across
+from spikeduel.statistics import ALPHA, BETWEEN, WITHIN, Outcome, rank_tests, sign_flips
+from spikeduel.system.negligible import MAX_MARGIN
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results" / "across.json"
@@ -111,7 +109,7 @@ def scenarios() -> list[Scenario]:
             Scenario("one-sided", datasets, variants, 0.01),
             *(
                 Scenario("by data set", datasets, variants, 0.005, lead)
-                for lead in (MARGIN, 0.01, 0.02)
+                for lead in (MAX_MARGIN, 0.01, 0.02)
             ),
         ]
     found += [Scenario("halves", datasets, 2, 0.02) for datasets in DATASETS[2:]]
@@ -154,10 +152,10 @@ def accuracies(scenario: Scenario, random: np.random.Generator) -> np.ndarray:
 
 
 def remembered(sums: np.ndarray) -> float:
-    """`uncertainty.sign_flips`, which draws without ties ask for the same few sums."""
+    """`sign_flips`, which draws without ties ask for the same few sums."""
     key = (tuple(sorted(np.abs(sums).tolist())), abs(int(sums.sum())))
     if key not in _CHANCES:
-        _CHANCES[key] = uncertainty.sign_flips(sums)
+        _CHANCES[key] = sign_flips(sums)
     return _CHANCES[key]
 
 
@@ -185,14 +183,14 @@ def verdicts(
     pairs: list[tuple[int, int]], apart: list[np.ndarray], families: list[str]
 ) -> list[Verdict]:
     """The verdict on each pair of variants, with differences `[N]` on data sets of `families`."""
-    alone = tested = across.tested([(leads, leads) for leads in apart], MARGIN)
+    alone = tested = rank_tests.outcomes([(leads, leads) for leads in apart], MAX_MARGIN)
     by_family = apart
     if len(set(families)) < len(families):
-        by_family = [across.of_families(leads, families) for leads in apart]
-        tested = across.tested(list(zip(apart, by_family, strict=True)), MARGIN)
+        by_family = [rank_tests.family_means(leads, families) for leads in apart]
+        tested = rank_tests.outcomes(list(zip(apart, by_family, strict=True)), MAX_MARGIN)
     former = {Outcome.BALANCED: Outcome.EQUIVALENT, Outcome.BETTER_TYPICALLY: Outcome.BETTER}
     return [
-        Verdict(first, outcome, former.get(old, old), across.signed_ranks(leads).sum() > 0)
+        Verdict(first, outcome, former.get(old, old), rank_tests.signed_ranks(leads).sum() > 0)
         for (first, _), (_, outcome), (_, old), leads in zip(
             pairs, tested, alone, by_family, strict=True
         )
@@ -223,7 +221,7 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
             verdict.is_better(verdict.outcome) and verdict.leads for verdict in first
         )
         if not lead:
-            counts["unadjusted"] += any(across.wilcoxon(leads) <= ALPHA for leads in apart)
+            counts["unadjusted"] += any(rank_tests.wilcoxon(leads) <= ALPHA for leads in apart)
     shares: dict[str, object] = {name: count / repeats for name, count in counts.items()}
     shares["unadjusted" if lead else "found"] = None
     return shares
@@ -236,7 +234,7 @@ def of_case(name: str) -> dict[str, object]:
         "first": {dataset: [0.6 + lead] for dataset, lead in leads.items()},
         "second": {dataset: [0.6] for dataset in leads},
     }
-    (pair,) = across.compare(scores, MARGIN, {})
+    (pair,) = across.compare(scores, MAX_MARGIN, {})
     (verdict,) = verdicts([(0, 1)], [np.round(list(leads.values()), 12)], list(leads))
     return {
         "case": name,
@@ -256,13 +254,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=4000)
     parser.add_argument("--only", default="", help="scenarios whose names hold this text")
     options = parser.parse_args()
-    across.sign_flips = remembered
+    rank_tests.sign_flips = remembered
     kept = {}
     if RESULTS.exists():
         kept = {row["scenario"]: row for row in json.loads(RESULTS.read_text())["rows"]}
     about = {
         "seeds": SEEDS,
-        "margin": MARGIN,
+        "margin": MAX_MARGIN,
         "families": {"datasets": OF_A_FAMILY, "correlation": CORRELATION},
         "disagreement": {"one contender": WITHIN, "two contenders": BETWEEN},
         "environment": {"python": platform.python_version(), "numpy": np.__version__},

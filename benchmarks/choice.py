@@ -45,13 +45,19 @@ from msgspec import structs
 from significance import Scenario, answers
 from spikeduel.concluding.conclusions import Candidate, compare_best
 from spikeduel.results import significance
-from spikeduel.results.answer import NOTICEABLE, choose
+from spikeduel.results.answer import choose
 from spikeduel.results.audit import Counts
-from spikeduel.results.power import LEAD, TOO_COARSE, detectable
 from spikeduel.results.run import Dataset, Pair
 from spikeduel.results.run_findings import RunContext, more_images
-from spikeduel.results.significance import SHARE_OF_ERRORS, Conclusion
+from spikeduel.results.significance import Conclusion
 from spikeduel.settings.recipes import baseline
+from spikeduel.statistics import detectable
+from spikeduel.system.negligible import (
+    MAX_COST_RATIO,
+    MAX_DEFICIT,
+    MAX_DETECTABLE,
+    MAX_SHARE_OF_ERRORS,
+)
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = Path(__file__).parent / "results" / "choice.json"
@@ -77,11 +83,11 @@ def before(accuracies: Mapping[str, float], pairs: Mapping[frozenset[str], Pair]
     level = [
         name
         for name in left
-        if accuracies[name] >= accuracies[best] - LEAD
+        if accuracies[name] >= accuracies[best] - MAX_DEFICIT
         or not pairs[frozenset((best, name))].excludes_zero
     ]
     fastest, *slower = sorted(level, key=SECONDS.__getitem__)
-    as_fast = all(SECONDS[name] < NOTICEABLE * SECONDS[fastest] for name in slower)
+    as_fast = all(SECONDS[name] < MAX_COST_RATIO * SECONDS[fastest] for name in slower)
     return best if as_fast else fastest
 
 
@@ -228,7 +234,7 @@ def recommended(
 ) -> str:
     """Return the one of two networks that is taken; `before` by a quarter of the errors."""
     accuracies = {name: pair.accuracy(name) for name in names}
-    quarter = 100 * min(LEAD, SHARE_OF_ERRORS * (1 - max(accuracies.values())))
+    quarter = 100 * min(MAX_DEFICIT, MAX_SHARE_OF_ERRORS * (1 - max(accuracies.values())))
     return choose(
         accuracies,
         lambda one, other: pair,
@@ -243,18 +249,18 @@ def too_few(pair: Pair) -> bool:
     counts = Counts(train=0, val=0, test=pair.n)
     about = Dataset(name="", fingerprint="", classes=[], counts=counts, split="stratified")
     run = RunContext(replace(baseline(), seeds=pair.seeds), about, [], [pair])
-    named = any(values["detectable"] > TOO_COARSE for values in more_images(run))
+    named = any(values["detectable"] > MAX_DETECTABLE for values in more_images(run))
     return named and not pair.excludes_zero
 
 
 def too_few_before(pair: Pair) -> bool:
     """Return the former verdict on the test images."""
     if pair.seeds == 1:
-        return detectable(pair.n) > TOO_COARSE and not pair.excludes_zero
+        return detectable(pair.n) > MAX_DETECTABLE and not pair.excludes_zero
     is_open = pair.conclusion is Conclusion.INCONCLUSIVE and pair.seeds >= pair.fewest_seeds
     at_best = pair.detectable_at_best or 0.0
     is_small = abs(pair.difference) <= at_best
-    named = is_open and pair.seeds_needed is None and is_small and at_best > TOO_COARSE
+    named = is_open and pair.seeds_needed is None and is_small and at_best > MAX_DETECTABLE
     return named and not pair.excludes_zero
 
 

@@ -24,7 +24,6 @@ from spikeduel import data
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.measuring.answers import Answers, Running, ask
 from spikeduel.measuring.correctness import (
-    TOLERANCE,
     best_temperature,
     chosen_threshold,
     judged,
@@ -34,6 +33,7 @@ from spikeduel.networks import models
 from spikeduel.networks.models import Model
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
+from spikeduel.system.negligible import MAX_EXIT_LOSS
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import write_json
 from spikeduel.trials.evaluating import trained_on
@@ -69,7 +69,7 @@ def earliest(validation: Running) -> float | None:
     offered = [
         found
         for found in map(validation.leaving, thresholds(validation))
-        if found.accuracy >= full - TOLERANCE
+        if found.accuracy >= full - MAX_EXIT_LOSS
     ]
     return min(offered, key=lambda found: found.mean_steps).threshold
 
@@ -91,7 +91,7 @@ def exits(running: Running, size: int, repeats: int, random: np.random.Generator
             found[rule].append((loss, float(steps.mean()), threshold is None))
     return {
         rule: {
-            "broke_tolerance": float(np.mean([loss > TOLERANCE for loss, _, _ in rows])),
+            "broke_tolerance": float(np.mean([loss > MAX_EXIT_LOSS for loss, _, _ in rows])),
             "mean_loss": float(np.mean([loss for loss, _, _ in rows])),
             "largest_loss": max(loss for loss, _, _ in rows),
             "mean_steps": float(np.mean([steps for _, steps, _ in rows])),
@@ -198,7 +198,7 @@ def main() -> None:
     for each in given.models:
         name, _, path = each.partition("=")
         found = simulated(models.load_model(path), given.data_dir, given.repeats)
-        document |= {"tolerance": TOLERANCE, "repeats": given.repeats}
+        document |= {"tolerance": MAX_EXIT_LOSS, "repeats": given.repeats}
         document["environment"] = hardware.environment(Compute("cpu", "32"))
         document["models"][name] = found
         write_json(RESULT, document)

@@ -6,7 +6,7 @@ and computed.
 The data sets are those of `significance.py`: seeds and images crossed, trainings disagreeing as on
 Fashion-MNIST, a true lead of half a point, one point or two, and accuracy that varies over seeds by
 `spread` (on an unlimited test set). `simulated` is the share of data sets in which the leader is
-called better. `computed` is `power.chance` of what is assumed before a run; `told` the mean, over
+called better. `computed` is `detection_power` of what is assumed before a run; `told` the mean, over
 the data sets, of what a run says of itself from its own spread, with its
 5th and 95th percentile. Results go to benchmarks/results/power.json.
 """
@@ -20,8 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from significance import ACCURACY, CORRELATION, DISAGREEMENT, Scenario, answers
-from spikeduel.results import power, significance
+from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion
+from spikeduel.statistics import (
+    BETWEEN,
+    WITHIN,
+    Variability,
+    assumed_variability,
+    detection_power,
+    variability_of,
+)
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
@@ -45,16 +53,14 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
     for _ in progress.track(range(repeats), title, repeats):
         (a, b), _ = answers(scenario, rng, None)
         found += significance.difference(a, b).conclusion is Conclusion.A_BETTER
-        told.append(power.chance(power.variability_of(a, b), scenario.difference, scenario.seeds))
-    alike = power.assumed_variability(scenario.spread, scenario.images)
-    other = power.assumed_variability(scenario.times_spread * scenario.spread, scenario.images)
+        told.append(detection_power(variability_of(a, b), scenario.difference, scenario.seeds))
+    alike = assumed_variability(scenario.spread, scenario.images)
+    other = assumed_variability(scenario.times_spread * scenario.spread, scenario.images)
     low, high = np.quantile(told, [0.05, 0.95]).tolist()
-    variability = power.Variability(
-        seeds_a=alike.seeds_a, seeds_b=other.seeds_b, images=alike.images
-    )
+    variability = Variability(seeds_a=alike.seeds_a, seeds_b=other.seeds_b, images=alike.images)
     return {
         "simulated": found / repeats,
-        "computed": power.chance(variability, scenario.difference, scenario.seeds),
+        "computed": detection_power(variability, scenario.difference, scenario.seeds),
         "told": float(np.mean(told)),
         "told_p5": low,
         "told_p95": high,
@@ -67,7 +73,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=1000)
     options = parser.parse_args()
-    assert tuple(DISAGREEMENT.values()) == (power.WITHIN, power.BETWEEN)
+    assert tuple(DISAGREEMENT.values()) == (WITHIN, BETWEEN)
     rows = []
     for scenario in SCENARIOS:
         rows.append({**asdict(scenario), **measured(scenario, options.repeats, TerminalProgress())})

@@ -28,9 +28,11 @@ from typing import Literal
 import numpy as np
 from scipy import optimize, stats
 
-from spikeduel.results import controls, significance, uncertainty
+from spikeduel.results import controls, significance
 from spikeduel.results.controls import ControlledContender, ControlRow
-from spikeduel.results.significance import Conclusion, Difference, Tested
+from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.statistics import ALPHA, PairedTest
+from spikeduel.system.negligible import MAX_MARGIN
 from spikeduel.system.progress import TerminalProgress
 
 RESULTS = Path(__file__).parent / "results"
@@ -257,7 +259,7 @@ def simulate(
     """How often the interval holds the truth, and how often each conclusion is drawn."""
     rng = np.random.default_rng(0)
     size = FAMILY if scenario.itself else scenario.others
-    family: list[Tested] = []
+    family: list[PairedTest] = []
     drawn: list[Difference] = []
     families: list[list[Difference]] = []
     covered, unpaired, disagreed = [], [], []
@@ -290,7 +292,7 @@ def simulate(
         ),
         "interval_excluded_0_with_p_above_5_percent_before": float(np.mean(disagreed)),
         "interval_excludes_0_with_p_above_5_percent": float(
-            np.mean([found.excludes_zero and found.p_value > uncertainty.ALPHA for found in drawn])
+            np.mean([found.excludes_zero and found.p_value > ALPHA for found in drawn])
         ),
         "p_of_t_test_at_most_5_percent": float(
             np.mean([found.p_value_raw <= 0.05 for found in drawn])
@@ -315,10 +317,10 @@ def simulate(
     return shares
 
 
-def _disagreed(test: Tested) -> bool:
+def _disagreed(test: PairedTest) -> bool:
     """Return True if the t test's interval excludes 0, which was shown, and p is above 0.05."""
-    p_value = max(test.concluded.p_value_raw, test.exchange.p_value if test.exchange else 0.0)
-    return test.concluded.excludes_zero and p_value > uncertainty.ALPHA
+    low, high = test.uncertainty.interval(0.95)
+    return not low <= 0 <= high and test.p_value > ALPHA
 
 
 def named_causes(families: list[list[Difference]]) -> dict[str, object]:
@@ -359,7 +361,7 @@ def main() -> None:
         "accuracy": ACCURACY,
         "disagreement": DISAGREEMENT,
         "correlation": CORRELATION,
-        "margin": significance.MARGIN,
+        "margin": MAX_MARGIN,
         "environment": {"python": platform.python_version(), "numpy": np.__version__},
         "scenarios": {name: found[name] for name in SCENARIOS if name in found},
     }

@@ -22,6 +22,7 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import RECIPES
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
+from spikeduel.system.negligible import MAX_THREADS_RATIO
 from spikeduel.system.progress import Progress
 from spikeduel.trials import timing
 from spikeduel.trials.auto_settings import resolve
@@ -80,7 +81,7 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     machine = hardware.environment(Compute())
-    measured = {"rounds": rounds, "worth": timing.WORTH, "rows": rows, "machine": machine}
+    measured = {"rounds": rounds, "worth": MAX_THREADS_RATIO, "rows": rows, "machine": machine}
     RESULT.write_text(json.dumps(measured, indent=1) + "\n")
 
 

@@ -32,7 +32,7 @@ from scipy import special
 
 from spikeduel.results import significance
 from spikeduel.results.accuracy import depend_on_truth
-from spikeduel.results.significance import FEWEST_IN_CLASS, Conclusion, balanced_classes
+from spikeduel.statistics import MIN_IN_CLASS, Conclusion, balanced_classes
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = Path(__file__).parent / "results" / "unbalanced.json"
@@ -179,7 +179,7 @@ def main() -> None:
     repeats, progress = parser.parse_args().repeats, TerminalProgress()
     sizes = list(itertools.product(SHARES, SIZES))
     cases = [Case(*size, seeds) for size in sizes for seeds in SEEDS]
-    cases = [case for case in cases if case.labels.sum() >= FEWEST_IN_CLASS]
+    cases = [case for case in cases if case.labels.sum() >= MIN_IN_CLASS]
     grouped = [Case(*size, 4, GROUP_SIZE) for size in sizes[1:3]]
     measured = {
         "learning": [row for size in sizes for row in learning(Case(*size), repeats, progress)],

@@ -31,9 +31,10 @@ SAYS = {
     "counting": "operations of any network",
     "networks": "shapes, models and their files",
     "data": "inventory, arrays, splits, batches",
-    "results": "types, statistics, findings, words",
+    "results": "types, findings, words",
     "settings": "the experiment, recipes",
     "spiking": "neurons, encoders, surrogates, kernels",
+    "statistics": "paired tests, intervals, power",
     "system": "errors, files, hardware, types",
 }
 WIDTH, HEIGHT = 2.75, 0.62

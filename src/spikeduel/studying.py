@@ -14,7 +14,6 @@ from spikeduel.reporting import report_study
 from spikeduel.reporting.loggers import Logged
 from spikeduel.results import study as results
 from spikeduel.results.comparison import DUELS
-from spikeduel.results.significance import MARGIN
 from spikeduel.results.study import Duel, StudyPlan, StudyResults
 from spikeduel.results.words.study import plan_sentences
 from spikeduel.settings import effects, studies
@@ -22,6 +21,7 @@ from spikeduel.settings.fields import shown
 from spikeduel.settings.studies import PlannedDuel, Study
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
+from spikeduel.system.negligible import MAX_MARGIN
 from spikeduel.system.progress import Labelled, Once, Progress
 from spikeduel.trials import contenders, run_folder
 from spikeduel.trials.jobs import Workers
@@ -97,7 +97,7 @@ def study(
         place = run.out.relative_to(folder).as_posix()
         dataset, family = planned.dataset_of(duel.planned), duel.planned.family
         finished.append(Duel(place, dataset, values, run.results, family))
-    verdict = results.conclude(planned.name, finished, MARGIN)
+    verdict = results.conclude(planned.name, finished, MAX_MARGIN)
     waiting = f"another process is writing {folder}; waiting"
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         typed.write_json(folder / FILE, verdict)

@@ -166,7 +166,9 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
 ):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", lambda *given: 3.0)
-    monkeypatch.setattr("spikeduel.trials.auto_settings.DISTURBED", math.inf)  # as if it were so
+    monkeypatch.setattr(
+        "spikeduel.trials.auto_settings.MAX_EPOCHS_RATIO", math.inf
+    )  # as if it were so
     arguments = ["compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu"]
     arguments += ["--minutes", "0.1", "--limit", 150, "--width", "3", "--num-steps", 2]
     arguments += ["--device", "cpu", "--out", "run"]

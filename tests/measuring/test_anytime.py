@@ -12,7 +12,6 @@ from spikeduel.data import Preprocessing
 from spikeduel.measuring.answers import Running, answers_of
 from spikeduel.measuring.correctness import (
     CONFIDENCE,
-    TOLERANCE,
     anytime,
     chosen_threshold,
     classification,
@@ -25,6 +24,7 @@ from spikeduel.networks.models import Model
 from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import MeanReadout
+from spikeduel.system.negligible import MAX_EXIT_LOSS
 
 pytestmark = pytest.mark.numeric
 
@@ -108,7 +108,7 @@ def test_by_hand():
         most_lost=none_lost,
         fewest=1497,
     )
-    assert (exits.tolerance, exits.confidence) == (TOLERANCE, CONFIDENCE)
+    assert (exits.tolerance, exits.confidence) == (MAX_EXIT_LOSS, CONFIDENCE)
     curve = [
         (leaving.threshold and round(leaving.threshold, 4), leaving.exit_steps, leaving.accuracy)
         for leaving in exits.curve
@@ -180,8 +180,8 @@ def test_the_rule_holds_and_nothing_earlier_would(random):
     known = thresholds(validation)
     place = known.index(chosen.threshold)
     assert 0 < place < len(known) - 1
-    assert all(bound(threshold) <= TOLERANCE for threshold in known[place:-1])
-    assert bound(known[place - 1]) > TOLERANCE
+    assert all(bound(threshold) <= MAX_EXIT_LOSS for threshold in known[place:-1])
+    assert bound(known[place - 1]) > MAX_EXIT_LOSS
     assert chosen.validation.most_lost == bound(chosen.threshold)
     # One image after the other, as a device would do it.
     exits, right = [], []

@@ -20,6 +20,7 @@ from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
 from spikeduel.results.words import power as power_words
+from spikeduel.statistics import assumed_variability
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -111,7 +112,7 @@ def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
         comparison.results, optimism=lambda trial: optimism_of([10, 12, 15, 13, 14], 20, 3)
     )
     (pair,) = with_pair(
-        results, power=power.power(power.assumed_variability(0.003, 20), 0.01, 6)
+        results, power=power.power(assumed_variability(0.003, 20), 0.01, 6)
     ).comparison.pairs
     measured = with_comparison(
         replace(comparison, results=results),

@@ -11,7 +11,7 @@ from factories import example
 from spikeduel.auditing import examining
 from spikeduel.results import checklist, run_findings, study
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
-from spikeduel.results.uncertainty import ADVISED_SEEDS
+from spikeduel.statistics import MIN_PAIRED_SEEDS
 from spikeduel.system import finding_tables, typed
 from spikeduel.system.errors import InputError
 
@@ -68,7 +68,7 @@ def test_ids_are_unique_and_advise_the_same_seeds():
     for row in TABLE.values():
         for text in (row.sentence, row.remedy or ""):
             _, advised, after = text.partition("--seeds ")
-            assert not advised or after.startswith(("{", str(ADVISED_SEEDS)))
+            assert not advised or after.startswith(("{", str(MIN_PAIRED_SEEDS)))
 
 
 def test_a_small_share_is_a_note_and_not_a_leak():

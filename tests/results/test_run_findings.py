@@ -11,7 +11,7 @@ from spikeduel.networks.cards import Calling
 from spikeduel.results.answer import decide
 from spikeduel.results.audit import Counts, LabelCheck
 from spikeduel.results.findings import finding, with_id
-from spikeduel.results.power import Variability, power
+from spikeduel.results.power import power
 from spikeduel.results.run import Budget
 from spikeduel.results.run_findings import (
     RunContext,
@@ -22,6 +22,7 @@ from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import Epoch, has_converged
 from spikeduel.results.words.verdict import conclusion
 from spikeduel.settings.recipes import baseline, chip, strong
+from spikeduel.statistics import Variability
 
 EXPERIMENT = baseline(seeds=3)
 UNTUNED = finding("untuned")
@@ -608,6 +609,13 @@ def test_what_was_tuned_for_whom(settings, record, expected):
 )
 def test_where_more_trials_might_bring_more(record, expected):
     assert tuning_limits(record) == expected
+
+
+@pytest.mark.parametrize(("rise", "is_luck"), [(0.004, True), (0.007, True), (0.013, False)])
+def test_a_rise_asks_for_more_epochs_exactly_if_it_asks_for_more_trials(rise, is_luck):
+    history = [epoch(accuracy, 0.9) for accuracy in (0.5, 0.6, 0.7, 0.7 + rise)]
+    assert has_converged(history, 3) is is_luck
+    assert (tuning_limits(tuning(a=rise)) == []) is is_luck
 
 
 # ---- what seeds and images can show

@@ -11,12 +11,12 @@ import factories
 from factories import example, scored, with_dataset
 from made_audits import audit_with
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.results.across import Outcome
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import finding, with_id
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import StudyResults, conclude
 from spikeduel.results.words import study as words
+from spikeduel.statistics import Outcome
 from spikeduel.system import typed
 
 LEAD = {SPIKING: [0.80, 0.81], OTHER: [0.90, 0.91]}

@@ -33,6 +33,7 @@ from spikeduel.results.trials import (
     WeightShapes,
 )
 from spikeduel.settings import Experiment
+from spikeduel.statistics import variability_of
 from spikeduel.system import typed
 from spikeduel.trials import outcomes
 from spikeduel.trials.controls import Controlled
@@ -416,7 +417,7 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
         name: np.array([np.equal(*pooled(ours, name)[seed]) for seed in seeds]) for name in names
     }
     for pair in pairs:
-        variability = power.variability_of(right[pair.a], right[pair.b])
+        variability = variability_of(right[pair.a], right[pair.b])
         assert pair.power == power.power(variability, 0.01, 5, comparisons=3)
         assert 0 < pair.power.chance < 1
     assert pair_of().power is None

@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeduel.results.controls import INT8
 from spikeduel.results.predictions import PredictionsFile
-from spikeduel.results.significance import balanced_classes
+from spikeduel.statistics import balanced_classes
 from spikeduel.system.grouping import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")

@@ -16,7 +16,6 @@ from msgspec import structs
 from spikeduel import energy
 from spikeduel.concluding import frontier
 from spikeduel.concluding.answers import Answers
-from spikeduel.data.grouping import numbered
 from spikeduel.energy import accounting
 from spikeduel.results import power, significance
 from spikeduel.results.accuracy import (
@@ -49,7 +48,8 @@ from spikeduel.results.run import (
 from spikeduel.results.run_findings import RunContext, find_caveats
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
-from spikeduel.results.uncertainty import effective_groups, scores
+from spikeduel.statistics import effective_groups, numbered, scores, variability_of
+from spikeduel.system.negligible import MAX_DEFICIT
 
 COLLAPSED = "collapsed"
 """Name of the control that is trained on recordings without time."""
@@ -199,7 +199,7 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
     for a, b in couples:
         same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
         tests.append(significance.tested(right[a], right[b], groups, None, same, classes))
-        leader, other = (a, b) if tests[-1].concluded.difference > 0 else (b, a)
+        leader, other = (a, b) if tests[-1].difference > 0 else (b, a)
         tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
         both = answers.right(tried, a), answers.right(tried, b)
         with_failures.append(
@@ -210,7 +210,7 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
         significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
     )
     for (a, b), difference in zip(couples, differences, strict=True):
-        several = power.variability_of(right[a], right[b], groups, classes) if seeds[1:] else None
+        several = variability_of(right[a], right[b], groups, classes) if seeds[1:] else None
         pairs.append(
             Pair(
                 **structs.asdict(difference),
@@ -220,7 +220,7 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
                 accuracy_b=float(scores(right[b], classes).mean()),
                 only_a_right=float((right[a] & ~right[b]).sum(1).mean()),
                 only_b_right=float((right[b] & ~right[a]).sum(1).mean()),
-                power=power.power(several, power.LEAD, len(seeds), len(couples))
+                power=power.power(several, MAX_DEFICIT, len(seeds), len(couples))
                 if several
                 else None,
             )

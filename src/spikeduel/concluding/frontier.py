@@ -22,7 +22,6 @@ from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, bounds
 from spikeduel.results import means
 from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
-from spikeduel.results.answer import NOTICEABLE
 from spikeduel.results.costs import Accounting, Family, Range, Side
 from spikeduel.results.frontier import (
     BreakEven,
@@ -35,21 +34,20 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.pareto import front
 from spikeduel.results.trials import ControlResult, InTime, Trial
-from spikeduel.results.uncertainty import (
-    FEWEST_SEEDS,
-    numbered,
+from spikeduel.statistics import (
+    MIN_SEEDS,
+    clusters,
     scores,
     student,
     weights_of,
     wilson,
 )
 from spikeduel.system.grouping import grouped
+from spikeduel.system.negligible import MAX_COST_RATIO, MAX_ROUNDING
 
 DRAWS = 1000
 STEP = 0.005
 """Accuracies that are compared at are multiples of it."""
-ROUNDING = 1e-9
-"""Difference of accuracies that is none."""
 BELOW = (0, 1, 2, 4, 8)
 """Multiples of `STEP` below the highest accuracy that is compared."""
 BIT_MATCHED = "quantised_twin"
@@ -69,20 +67,20 @@ class Draws:
 
     `seeds` `[1 + DRAWS, S]`, `images` `[DRAWS, N]`: shares; in the first row all seeds count alike.
     Shares of seeds are spread so that 95 % of a mean's draws span its interval by Student's t;
-    fewer than `FEWEST_SEEDS` are not drawn: what they show holds for these trainings alone.
+    fewer than `MIN_SEEDS` are not drawn: what they show holds for these trainings alone.
     """
 
     def __init__(self, answers: Answers, seeds: Sequence[int]) -> None:
         self.answers, self.names = answers, seeds
         generator, size, number = np.random.default_rng(0), len(answers.truth), len(seeds)
-        cluster = numbered(answers.groups)
+        cluster = clusters(answers.groups)
         cluster = np.arange(size) if cluster is None else cluster
         num_groups, wider = int(cluster.max()) + 1, 0.0
         times = generator.multinomial(number, np.full(number, 1 / number), DRAWS)
         groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
         images = groups[:, cluster] * weights_of(answers.classes, size).astype(np.float32)
         self.images = images / images.sum(1, keepdims=True)
-        if number >= FEWEST_SEEDS:
+        if number >= MIN_SEEDS:
             quantiles = student(0.025, np.array([number - 1, math.inf]))
             wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
         self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
@@ -382,7 +380,7 @@ def at_equal_accuracy(
         )
         for kind, curves in ends.items()
     }
-    highest = math.floor(min(tops.values()) / STEP + ROUNDING)
+    highest = math.floor(min(tops.values()) / STEP + MAX_ROUNDING)
     levels = [round(STEP * (highest - below), 3) for below in BELOW]
     late = {family for family, start in starts.items() if levels[0] < start <= tops[family]}
     begun = {
@@ -436,7 +434,7 @@ def _cheapest(level: float, family: Sequence[Network], accountings: Iterable[str
         next(
             index
             for index in _curve(family, corner)
-            if family[index].entry.accuracy >= level - ROUNDING
+            if family[index].entry.accuracy >= level - MAX_ROUNDING
         )
         for name in accountings
         for corner in _corners(family, name)
@@ -475,7 +473,7 @@ def _on_curve(
     # A dearer network is not taken where it is worse.
     reached = np.maximum.accumulate([family[index].accuracies for index in curve])
     of_curve = costs[curve]
-    level -= ROUNDING
+    level -= MAX_ROUNDING
     at = np.argmax(reached >= level, axis=0)
     before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
     low, high = reached[before, draws], reached[at, draws]
@@ -513,7 +511,11 @@ def _ratio(
         ratio=bounds(ratio[:, 0]),
         low=low or None,
         high=high if math.isfinite(high) else None,
-        cheaper="spiking" if high < 1 / NOTICEABLE else "other" if low > NOTICEABLE else None,
+        cheaper="spiking"
+        if high < 1 / MAX_COST_RATIO
+        else "other"
+        if low > MAX_COST_RATIO
+        else None,
         reached={"spiking": spiking_reaches, "other": other_reaches},
     )
 

@@ -22,7 +22,6 @@ from msgspec import structs
 from spikeduel.concluding import hashes, kit
 from spikeduel.concluding.conclusions import Answers, concluded, of_split, rows_of
 from spikeduel.counting.operations import totals
-from spikeduel.data.grouping import numbered
 from spikeduel.data.splits import PlacedImage, read_splits
 from spikeduel.results import predictions, study
 from spikeduel.results.audit import SIDES, Audit
@@ -33,9 +32,11 @@ from spikeduel.results.study import Duel, StudyResults
 from spikeduel.results.trials import Classification, Trial, is_inside
 from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
 from spikeduel.settings import Experiment
+from spikeduel.statistics import numbered
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, visible
 from spikeduel.system.grouping import grouped
+from spikeduel.system.negligible import MAX_RETRAINING_DIFFERENCE
 
 RESULTS, SPLIT, STUDY = "results.json", "split.csv", "study.json"
 COMPUTED = re.compile(
@@ -50,8 +51,6 @@ COMPUTED = re.compile(
 """Places of results.json that `concluded` computes; the others were measured or set."""
 CLOSE = 1e-9
 """Relative difference of numbers that other versions of libraries may make."""
-TOLERANCE = 0.03
-"""Difference in accuracy that a training elsewhere may have, or one image."""
 DECIDING = ("cpu", "torch", "device", "precision")
 """Parts of the environment that decide a training's last bits, with the threads."""
 MOST_BYTES = 1 << 30
@@ -388,5 +387,5 @@ def compare_again(
         equal=equal,
         same=equal == 1,
         alike=alike and environment.get("threads") == entry.threads,
-        noise=max(TOLERANCE, 1 / max(1, len(after))),
+        noise=max(MAX_RETRAINING_DIFFERENCE, 1 / max(1, len(after))),
     )

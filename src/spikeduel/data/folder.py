@@ -9,7 +9,7 @@ import numpy as np
 
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
-from spikeduel.data.grouping import columns_of, numbered, rows_of
+from spikeduel.data.grouping import columns_of, rows_of
 from spikeduel.data.inventory import (
     files_below,
     inventory,
@@ -20,6 +20,7 @@ from spikeduel.data.inventory import (
 from spikeduel.data.pictures import endings, picture_dataset
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.statistics import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted, listed

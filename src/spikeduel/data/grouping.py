@@ -1,21 +1,16 @@
-"""Groups of images: numbered, joined, and read from `--group-by`; and CSVs by lines."""
+"""Groups of images: joined, and read from `--group-by`; and CSVs by lines."""
 
 import csv
 import re
 import zipfile
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from spikeduel.statistics import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-
-
-def numbered(keys: Sequence[Hashable]) -> np.ndarray:
-    """Return equal numbers for equal keys, int64 `[N]`: 0, 1, … as they appear."""
-    seen: dict[Hashable, int] = {}
-    return np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
 
 
 def join_groups(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikeduel.data.grouping import numbered
 from spikeduel.data.prepared import PUBLISHED, TEST, TRAIN, VALIDATION, Prepared
 from spikeduel.settings import Experiment
+from spikeduel.statistics import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import counted

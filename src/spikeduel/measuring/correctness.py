@@ -44,13 +44,14 @@ from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import Neuron
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.errors import InputError
+from spikeduel.system.negligible import MAX_EXIT_LOSS
 
 NUM_DRAWS = 5
 NUM_BINS = 15
 NUM_PERFECT = 1000
 """Draws of the answers of a perfectly calibrated model."""
-TOLERANCE, CONFIDENCE = 0.002, 0.95
-"""Loss of accuracy that leaving early may cost, and the confidence that it is not more."""
+CONFIDENCE = 0.95
+"""Confidence that early exits lose no more accuracy than `MAX_EXIT_LOSS`."""
 NUM_THRESHOLDS = 64
 
 
@@ -288,14 +289,14 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
     chosen, after_all = validation.leaving(threshold), validation.right[-1]
     return EarlyExit(
         **asdict(test.leaving(threshold)),
-        tolerance=TOLERANCE,
+        tolerance=MAX_EXIT_LOSS,
         confidence=CONFIDENCE,
         validation=ExitChoice(
             n=len(after_all),
             mean_steps=chosen.mean_steps,
             accuracy=chosen.accuracy,
             most_lost=bound,
-            fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-TOLERANCE)),
+            fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-MAX_EXIT_LOSS)),
         ),
         curve=[test.leaving(candidate) for candidate in thresholds(validation)],
     )
@@ -352,11 +353,11 @@ def chosen_threshold(validation: Running, is_bounded: bool = False) -> tuple[flo
     """Return the lowest threshold at which early exits lose no accuracy on validation images (None:
     no threshold does), and the share lost.
 
-    If `is_bounded`, the loss is the limit `most_lost`, and may be `TOLERANCE`: thresholds are
+    If `is_bounded`, the loss is the limit `most_lost`, and may be `MAX_EXIT_LOSS`: thresholds are
     tested from the highest down until one fails. Tests in a fixed order need no correction
     (Angelopoulos et al. 2021, "Learn then Test").
     """
-    after_all, tolerance = validation.right[-1], TOLERANCE if is_bounded else 0.0
+    after_all, tolerance = validation.right[-1], MAX_EXIT_LOSS if is_bounded else 0.0
     chosen, loss = None, 0.0
     for threshold in reversed(thresholds(validation)[:-1]):
         right = validation.exits(threshold)[1]

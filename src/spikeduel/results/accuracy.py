@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from spikeduel.results.significance import Measure, are_unbalanced, count_alike
+from spikeduel.results.significance import Measure
 from spikeduel.results.trials import MOST_IN_MATRIX, Classification, ClassScores, Optimism, Trial
+from spikeduel.statistics import are_unbalanced, count_alike
 from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Count, Frozen, Share
 

@@ -14,7 +14,6 @@ from spikeduel.results.controls import INT8
 from spikeduel.results.costs import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
-from spikeduel.results.power import LEAD, TOO_COARSE
 from spikeduel.results.run import (
     QUANTITIES,
     Answer,
@@ -26,8 +25,15 @@ from spikeduel.results.run import (
     Results,
     Step,
 )
-from spikeduel.results.significance import SHARE_OF_ERRORS, Conclusion
+from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, minutes_a_seed
+from spikeduel.system.negligible import (
+    MAX_COST_RATIO,
+    MAX_DEFICIT_RATIO,
+    MAX_DETECTABLE,
+    MAX_ROUNDING,
+    max_deficit,
+)
 
 DECIDED_BY: dict[str, Quantity] = {
     "accuracy": "answer",
@@ -45,14 +51,6 @@ ACCOUNTING_OF = {"loihi": "loihi-gpu"}
 Joules = Mapping[str, Range]
 """Joules of each contender by the accounting of the device that is asked for."""
 MOST_STEPS = 3
-LEAST_IMAGES = 2
-"""Test images that the default tolerance adds to a share of the errors."""
-ROUNDING = 1e-9
-"""Difference of accuracies that is none: 1 − 0.999 is more than 0.001."""
-MOST_UNSURE = 3
-"""Times the tolerance that the upper end of a level contender's deficit may reach."""
-NOTICEABLE = 1.1
-"""Ratio of times or bytes below which nobody leads: measurements of one thing differ as much."""
 DECIDING: dict[Reason, str] = {
     "nothing_learned": "at_chance",
     "alone": "at_chance",
@@ -206,22 +204,23 @@ def choose(
 
 
 def tolerated(accuracy: float, num_images: float, tolerance: float | None = None) -> float:
-    """Return the deficit beside `accuracy` that does not matter: `tolerance` in points; by default
-    `LEAD`, or a share of the errors and `LEAST_IMAGES` of `num_images` if that is less.
+    """Return the deficit beside `accuracy` that does not matter: `tolerance` in points, or
+    `max_deficit`.
     """
-    by_default = min(LEAD, SHARE_OF_ERRORS * (1 - accuracy) + LEAST_IMAGES / num_images)
-    return ROUNDING + (by_default if tolerance is None else tolerance / 100)
+    deficit = max_deficit(accuracy, num_images) if tolerance is None else tolerance / 100
+    return MAX_ROUNDING + deficit
 
 
 def is_level(pair: Pair, num_images: float, tolerance: float | None = None) -> bool:
     """Return True if the deficit of the less accurate one does not matter: its 90 % interval ends
-    within the tolerance, or it lies there itself and the interval ends within `MOST_UNSURE` times.
+    within the tolerance, or it lies there itself and the interval ends within `MAX_DEFICIT_RATIO`
+    times.
     """
     led = pair.led
     most, enough = led.ci90[1], tolerated(led.accuracy_a, num_images, tolerance)
     if led.difference == 0 or most <= enough:
         return True
-    return led.difference <= enough and most <= MOST_UNSURE * enough
+    return led.difference <= enough and most <= MAX_DEFICIT_RATIO * enough
 
 
 def is_within(pair: Pair, tolerance: float | None) -> bool:
@@ -232,7 +231,9 @@ def is_within(pair: Pair, tolerance: float | None) -> bool:
 def too_few(results: Results) -> Finding | None:
     """Return the objection that the test images show only large differences, if so."""
     images = with_id(results.comparison.caveats, "more_images")
-    return next((finding for finding in images if finding.values["detectable"] > TOO_COARSE), None)
+    return next(
+        (finding for finding in images if finding.values["detectable"] > MAX_DETECTABLE), None
+    )
 
 
 def _of_other_kind(name: str, others: Sequence[str], results: Results) -> Sequence[str]:
@@ -310,7 +311,7 @@ def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lea
 
 def noticeably_below(one: Range, other: Range) -> bool:
     """Return True if all of `one` lies below `other`, by more than measurements differ."""
-    return one.low < other.low and NOTICEABLE * one.high <= other.low
+    return one.low < other.low and MAX_COST_RATIO * one.high <= other.low
 
 
 def was_busy(results: Results, *ids: str) -> bool:
@@ -367,7 +368,7 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     if results.experiment.answer_for in ACCOUNTING_OF:
         ours, theirs = lead.values[best], lead.values[over]
         ends = (ours.low, theirs.low), (ours.high, theirs.high)
-        is_below = all(NOTICEABLE * one <= other for one, other in ends)
+        is_below = all(MAX_COST_RATIO * one <= other for one, other in ends)
         by_prices = structs.replace(lead, leader=best, evidence="one accounting")
         return by_prices if is_below else lead
     accounted = accounted_pair(results, best, over)

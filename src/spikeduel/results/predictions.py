@@ -14,6 +14,7 @@ from spikeduel.data.grouping import join_groups
 from spikeduel.results import significance
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
+from spikeduel.statistics import PairedTest
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.typed import Count
@@ -158,7 +159,7 @@ def tested_runs(
     b: str | None = None,
     other_run: Path | str | None = None,
     margin: float | None = None,
-) -> significance.Tested:
+) -> PairedTest:
     """Test one of several comparisons, as `compare_runs`."""
     a, b = names(run, a, b, other_run)
     first = second = read(run)

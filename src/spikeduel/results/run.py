@@ -292,10 +292,6 @@ class SetRules(Frozen):
     epochs: Count | None = None
 
 
-DISTURBED = 1.5
-"""Ratio of an epoch's seconds to those timed before training from which other work disturbed it."""
-
-
 class Budget(Frozen):
     """Minutes that all contenders train together, a seed and fold; `given`, or by the size of the
     set.

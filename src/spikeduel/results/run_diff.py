@@ -15,6 +15,7 @@ from spikeduel.results.significance import Difference, Measure
 from spikeduel.results.words.numbers import as_text
 from spikeduel.results.words.verdict import difference_line
 from spikeduel.settings import Experiment
+from spikeduel.statistics import PairedTest
 from spikeduel.system.errors import InputError
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import Frozen
@@ -115,7 +116,7 @@ def compare(a: Path, b: Path) -> RunsCompared:
     """
     both = (load_run(a).results, load_run(b).results)
     first, second = map(settings_of, both)
-    tests: dict[str, significance.Tested] = {}
+    tests: dict[str, PairedTest] = {}
     why_not: dict[str, str] = {}
     for name in [name for name in both[0].contenders if name in both[1].contenders]:
         try:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from spikeduel.results import power
 from spikeduel.results.accuracy import (
     constant_accuracy,
     effective_images,
@@ -17,25 +16,32 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
-from spikeduel.results.run import DISTURBED, Budget, Dataset, Pair, twins
+from spikeduel.results.run import Budget, Dataset, Pair, twins
 from spikeduel.results.significance import (
-    FEWEST_GROUPS,
-    FEWEST_IN_CLASS,
     Conclusion,
     Reservation,
-    smallest_p,
 )
 from spikeduel.results.trials import Trial, times_as_long
 from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.uncertainty import MOST_SEEDS
 from spikeduel.settings import Experiment
+from spikeduel.statistics import (
+    MAX_SEEDS,
+    MIN_GROUPS,
+    MIN_IN_CLASS,
+    detectable as detectable_on,
+    smallest_p,
+)
 from spikeduel.system.grouping import grouped
+from spikeduel.system.negligible import (
+    MAX_DETECTABLE,
+    MAX_EPOCHS_RATIO,
+    MAX_RISE,
+    MAX_UNNAMED_DETECTABLE,
+)
 from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
 """Test images below which one weighs enough to be named."""
-FAR_TOO_FEW = 3
-"""Points: test images that show no smaller lead are named first."""
 FEW_GROUPS = 10
 """Tested groups below which a trait of one can pass for a trait of a contender."""
 MUCH_LONGER = 4
@@ -44,8 +50,6 @@ NO_ERRORS = 0.1
 """Share of a constant prediction's errors. A contender at chance that has fewer on training images
 does not learn more from longer training.
 """
-STILL_RISING = 0.005
-"""Gain in the expected best, from half the trials to all, that is worth naming."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +188,7 @@ def few_groups(run: RunContext) -> Iterator[Values]:
     if tested and known and run.has_few_groups:
         effective = run.dataset.effective_groups_tested or tested
         folds_help = tested < known and run.dataset.split == "grouped"
-        too_few = run.experiment.seeds == 1 and tested < FEWEST_GROUPS
+        too_few = run.experiment.seeds == 1 and tested < MIN_GROUPS
         yield {
             "tested": tested,
             "known": known,
@@ -230,11 +234,11 @@ def data_notes(run: RunContext) -> Iterator[Values]:
 @finds("more_images")
 def more_images(run: RunContext) -> Iterator[Values]:
     open_pairs = [pair for pair in run.pairs if not pair.excludes_zero]
-    detectable, least = _detectable_at_best(open_pairs), FAR_TOO_FEW * power.LEAD
+    detectable, least = _detectable_at_best(open_pairs), MAX_UNNAMED_DETECTABLE
     num_images = effective_images(run.trials) or (run.pairs[0].n if run.pairs else 1)
-    assumed = power.detectable(num_images) if open_pairs else 0.0
+    assumed = detectable_on(num_images) if open_pairs else 0.0
     # One seed measures no disagreement, and very few images measure it badly.
-    is_assumed = assumed > detectable and (run.experiment.seeds == 1 or assumed > power.TOO_COARSE)
+    is_assumed = assumed > detectable and (run.experiment.seeds == 1 or assumed > MAX_DETECTABLE)
     if is_assumed:
         detectable = assumed
     elif detectable <= least and run.inconclusive and not run.few_seeds_needed:
@@ -256,7 +260,7 @@ def unbalanced(run: RunContext) -> Iterator[Values]:
         present = sorted((number, scores.name) for number, scores in images if number)
         yield {
             "balanced": measure == "balanced_accuracy",
-            "fewest": FEWEST_IN_CLASS,
+            "fewest": MIN_IN_CLASS,
             "least": present[0][1],
             "least_images": present[0][0],
             "most": present[-1][1],
@@ -290,7 +294,7 @@ def more_seeds(run: RunContext) -> Iterator[Values]:
     yield {
         "is_known": number is not None,
         "needed": number,
-        "most": MOST_SEEDS,
+        "most": MAX_SEEDS,
         "margin": margin,
         "remedy": f"--seeds {number}" if more else None,
     }
@@ -485,7 +489,7 @@ def busy_budget(run: RunContext) -> Iterator[Values]:
         for name, planned in run.budget.epoch_seconds.items()
         if (seconds := [s for trial in run.tested.get(name, ()) for s in trial.epoch_seconds])
     }
-    if slower := {name: ratio for name, ratio in times.items() if ratio > DISTURBED}:
+    if slower := {name: ratio for name, ratio in times.items() if ratio > MAX_EPOCHS_RATIO}:
         yield {"times": slower, "time": run.budget.minutes}
 
 
@@ -518,7 +522,7 @@ def not_counted(run: RunContext) -> Iterator[Values]:
 @finds("still_rising")
 def still_rising(tuning: TuningRecord) -> Iterator[Values]:
     gains = {tuned.contender: tuned.gain_of_last_doubling for tuned in tuning.contenders}
-    if rising := {name: gain for name, gain in gains.items() if gain > STILL_RISING}:
+    if rising := {name: gain for name, gain in gains.items() if gain >= MAX_RISE}:
         number = tuning.num_trials
         yield {"gains": rising, "half": number // 2, "num_trials": number, "more": 2 * number}
 

@@ -1,70 +1,22 @@
-"""Decide if one of two contenders is better, both are level, or the question stays open.
+"""Comparisons of two contenders, as results.json has them; `statistics` computes them."""
 
-**Several seeds.** Two tests have to agree: the t test of the crossed model (`uncertainty`), over
-other seeds and other images; and a permutation test, in which the 2S trainings change sides, over
-other seeds on these images, without a normal distribution. It takes four seeds to call one better;
-below, the t test stands alone. Holm adjusts the t tests alone: adjusting anything so coarse as the
-permutation test would forbid all conclusions.
-
-**Paired seeds.** If seed s of both is one training, asked in two ways, the t test is of the seeds'
-differences, and the exact test flips their signs. Six seeds are the fewest.
-
-**A single seed** tests these two models only: by the larger p-value of a normal test and McNemar's
-exact one; with groups of images, by a t test over groups and sign flips of whole groups.
-
-The interval is that of the same tests: it holds all differences that they leave possible, and so
-excludes 0 just where p is at most 0.05. It grows with the number of comparisons as p does.
-"""
-
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 import numpy as np
 from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
-from spikeduel.results import uncertainty
-from spikeduel.results.uncertainty import (
-    ALPHA,
-    FEWEST_PAIRED_SEEDS,
-    FEWEST_SEEDS,
-    Exchange,
-    Uncertainty,
-)
+from spikeduel import statistics
+from spikeduel.statistics import Conclusion, Measure, PairedTest, scores
+from spikeduel.statistics.weighting import per_image
 from spikeduel.system.errors import InputError
+from spikeduel.system.negligible import max_margin
 from spikeduel.system.typed import Frozen
 
-MARGIN = 0.005
-SHARE_OF_ERRORS = 0.25
-"""Largest difference that does not matter, as a share of the better one's errors."""
-IMBALANCE = 5
-"""Ratio of the largest to the smallest class above which classes are unbalanced."""
-FEWEST_IN_CLASS = 10
-"""Fewest test images of each class with which unbalanced classes count alike."""
-FEWEST_GROUPS = 6
-"""Fewest equal groups of test images whose flipped signs reach p < `ALPHA`: 2 of 2^6 ways."""
-
 Probability = Annotated[float, Meta(ge=0, le=1)]
-
-
-Measure = Literal["accuracy", "balanced_accuracy"]
-"""Share of right answers: of all images, or the mean of the shares of the classes (recalls)."""
-
-
-class Conclusion(StrEnum):
-    """Conclusion on two contenders: one better, level within the margin, or not shown."""
-
-    A_BETTER = "a_better"
-    B_BETTER = "b_better"
-    EQUIVALENT = "equivalent"
-    INCONCLUSIVE = "inconclusive"
-
-    @property
-    def better(self) -> bool:
-        return self in (Conclusion.A_BETTER, Conclusion.B_BETTER)
 
 
 class Reservation(StrEnum):
@@ -125,12 +77,12 @@ class Difference(Frozen):
     @property
     def fewest_seeds(self) -> int:
         """Seeds from which the exact test can call one better."""
-        return FEWEST_PAIRED_SEEDS if self.paired else FEWEST_SEEDS
+        return statistics.min_seeds(self.paired)
 
     @property
     def smallest_p(self) -> float:
         """Smallest p-value that exchanging these seeds can reach."""
-        return 2.0 ** (1 - self.seeds) if self.paired else 2 / math.comb(2 * self.seeds, self.seeds)
+        return statistics.smallest_p(self.seeds, self.paired)
 
     @property
     def excludes_zero(self) -> bool:
@@ -140,16 +92,6 @@ class Difference(Frozen):
     def enough_seeds(self) -> bool:
         """True with enough seeds to call one better in other trainings, too."""
         return self.seeds >= self.fewest_seeds
-
-    @property
-    def few_seeds(self) -> bool:
-        """True with several seeds, and too few to call anybody better."""
-        return self.seeds > 1 and not self.enough_seeds
-
-    @property
-    def few_groups(self) -> bool:
-        """True with too few groups to call anybody better."""
-        return self.groups is not None and (self.effective_groups or self.groups) < FEWEST_GROUPS
 
     def withheld(self, reservation: Reservation) -> Self:
         """Return the difference, inconclusive for this reason."""
@@ -190,29 +132,6 @@ def compare_predictions(
     )[0]
 
 
-@dataclass(frozen=True)
-class Tested:
-    """Tests of a difference before Holm's adjustment: `concluded` at `off.p_value`; `exchange` is
-    None with too few seeds or groups.
-    """
-
-    concluded: Difference
-    off: Uncertainty
-    exchange: Exchange | None
-
-    def adjusted(self, p_value: float) -> Difference:
-        """Return the difference, concluded at the t test's adjusted `p_value`."""
-        low, high = self.off.interval(1 - ALPHA * self.off.p_value / p_value)
-        if self.exchange:
-            by_exchange = self.exchange.interval(1 - ALPHA)
-            low, high = min(low, by_exchange[0]), max(high, by_exchange[1])
-            p_value = max(p_value, self.exchange.p_value)
-        adjusted = structs.replace(self.concluded, p_value=p_value, ci95=(low, high))
-        return structs.replace(
-            adjusted, conclusion=_conclusion(adjusted), reservation=_reservation(adjusted)
-        )
-
-
 def difference(
     right_a: np.ndarray,
     right_b: np.ndarray,
@@ -234,75 +153,12 @@ def tested(
     margin: float | None = None,
     paired: bool = False,
     classes: np.ndarray | None = None,
-) -> Tested:
+) -> PairedTest:
     """Test one of several comparisons, which `adjusted` then takes together. As `difference`."""
-    if margin is not None and not 0 <= margin <= 1:
-        raise InputError(
-            f"margin must be a fraction from 0 to 1, such as 0.005 for half a point, not {margin}."
-        )
-    num_seeds, num_images = right_a.shape
-    weights = uncertainty.weights_of(classes, num_images)
-    scores_a, scores_b = (uncertainty.scores(right, classes) for right in (right_a, right_b))
-    accuracies = float(scores_a.mean()), float(scores_b.mean())
     if margin is None:
-        margin = min(MARGIN, SHARE_OF_ERRORS * (1 - max(accuracies)))
-    if groups is not None:
-        groups = _of_images("groups", groups, num_images)
-    cluster = uncertainty.numbered(groups)
-    off = uncertainty.of_difference(right_a, right_b, cluster, paired, classes)
-    p_value, exchange, units = off.p_value, None, "images" if cluster is None else "groups"
-    fewest = FEWEST_PAIRED_SEEDS if paired else FEWEST_SEEDS
-    test = f"t test over seeds and {units}"
-    if num_seeds >= fewest:
-        of_seeds = scores_a.mean(1), scores_b.mean(1)
-        exchange = (
-            Exchange.of_pairs(of_seeds[0] - of_seeds[1]) if paired else Exchange.of(*of_seeds)
-        )
-        test += f", and {exchange.how} " + ("sign flips" if paired else "permutation") + " of seeds"
-    elif cluster is None and num_seeds == 1:
-        p_value = max(p_value, uncertainty.mcnemar(right_a[0], right_b[0], weights))
-        exact = "McNemar test" if classes is None else "sign flips of images"
-        test = f"exact {exact}, and normal test over images"
-    elif cluster is not None and num_seeds == 1:
-        sums = np.bincount(cluster, weights * (right_a[0].astype(float) - right_b[0]))
-        test = "t test over groups of images"
-        if len(sums) >= FEWEST_GROUPS:
-            exchange = Exchange.of_pairs(sums, np.bincount(cluster, weights))
-            test += f", and {exchange.how} sign flips of {len(sums):,} groups"
-    low, high = off.interval(0.90)
-    compared = Difference(
-        difference=accuracies[0] - accuracies[1],
-        ci95=off.interval(0.95),
-        ci90=(low, high),
-        p_value=p_value,
-        p_value_raw=p_value,
-        p_permutation=exchange.p_value if exchange else None,
-        test=test,
-        n=num_images,
-        seeds=num_seeds,
-        margin=margin,
-        conclusion=Conclusion.INCONCLUSIVE,
-        detectable_at_best=off.detectable_at_best if num_seeds > 1 else None,
-        seeds_needed=off.seeds_needed(margin, fewest) if num_seeds > 1 else None,
-        seeds_for_difference=off.seeds_needed(abs(accuracies[0] - accuracies[1]), fewest)
-        if num_seeds > 1
-        else None,
-        groups=None if cluster is None else int(cluster.max()) + 1,
-        effective_groups=None
-        if cluster is None
-        else uncertainty.effective_groups(cluster, weights),
-        negligible=-margin < low and high < margin,
-        paired=paired,
-        measure="accuracy" if classes is None else "balanced_accuracy",
-    )
-    return Tested(compared, off, exchange)
-
-
-def confirmed(difference: Difference, with_failures: Difference) -> Difference:
-    """Return `difference`, inconclusive unless `with_failures` (failed seeds at chance) agrees."""
-    if difference.conclusion.better and with_failures.conclusion is not difference.conclusion:
-        difference = difference.withheld(Reservation.FAILED_TRAININGS)
-    return structs.replace(difference, failed=with_failures.seeds - difference.seeds)
+        margin = max_margin(*(float(scores(right, classes).mean()) for right in (right_a, right_b)))
+    with _named():
+        return statistics.paired_test(right_a, right_b, margin, groups, paired, classes)
 
 
 def tested_predictions(
@@ -312,89 +168,52 @@ def tested_predictions(
     groups: ArrayLike | None = None,
     margin: float | None = None,
     paired: bool = False,
-) -> Tested:
+) -> PairedTest:
     """Test one of several comparisons, which `adjusted` then takes together. As
     `compare_predictions`.
     """
-    truth = _of_images("labels", labels)
-    right: list[np.ndarray] = []
-    for name, labelled in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
-        predicted = _of_images(name, labelled, len(truth), seeds=True)
-        if (predicted.dtype.kind in "US") != (truth.dtype.kind in "US"):
+    with _named():
+        truth = per_image("labels", labels)
+        predicted = {
+            name: np.atleast_2d(per_image(name, predictions, len(truth), seeds=True))
+            for name, predictions in (
+                ("predictions_a", predictions_a),
+                ("predictions_b", predictions_b),
+            )
+        }
+    for name, predictions in predicted.items():
+        if (predictions.dtype.kind in "US") != (truth.dtype.kind in "US"):
             raise InputError(f"{name} and labels must both be numbers, or both be text.")
-        right.append(np.atleast_2d(predicted == truth))
-    seeds_a, seeds_b = map(len, right)
-    if seeds_a != seeds_b:
-        raise InputError(
-            f"predictions_a is of {seeds_a} and predictions_b of {seeds_b} seeds: give as many of "
-            f"each."
-        )
-    return tested(right[0], right[1], groups, margin, paired, balanced_classes(truth))
+    right_a, right_b = (predictions == truth for predictions in predicted.values())
+    return tested(right_a, right_b, groups, margin, paired, statistics.balanced_classes(truth))
 
 
-def are_unbalanced(counts: Sequence[int] | np.ndarray) -> bool:
-    """Return True if a class has far more images than another; classes without any are left out."""
-    present = [count for count in counts if count]
-    return max(present, default=0) > IMBALANCE * min(present, default=0)
-
-
-def count_alike(counts: Sequence[int] | np.ndarray) -> bool:
-    """Return True if balanced accuracy decides: classes are unbalanced, and none with images has
-    fewer than `FEWEST_IN_CLASS`, of which each would weigh too much.
-    """
-    return are_unbalanced(counts) and min(filter(None, counts)) >= FEWEST_IN_CLASS
-
-
-def balanced_classes(labels: np.ndarray) -> np.ndarray | None:
-    """Return the classes of images `[N]`, numbered from 0, if they count alike; else None."""
-    _, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    return classes if count_alike(counts) else None
-
-
-def adjusted(tests: Sequence[Tested]) -> list[Difference]:
-    """Return the comparisons of one experiment, adjusted by Holm."""
-    p_values = uncertainty.holm([test.concluded.p_value_raw for test in tests])
-    return [test.adjusted(p_value) for test, p_value in zip(tests, p_values, strict=True)]
-
-
-def _conclusion(difference: Difference) -> Conclusion:
-    if difference.p_value <= ALPHA and not (difference.few_seeds or difference.few_groups):
-        return Conclusion.A_BETTER if difference.difference > 0 else Conclusion.B_BETTER
-    return Conclusion.EQUIVALENT if difference.negligible else Conclusion.INCONCLUSIVE
-
-
-def _reservation(difference: Difference) -> Reservation | None:
-    """Return why neither is better though the interval excludes 0, if so."""
-    if difference.negligible or not difference.excludes_zero:
-        return None
-    if difference.few_seeds:
-        return Reservation.FEW_SEEDS
-    return Reservation.FEW_GROUPS if difference.few_groups else None
-
-
-def smallest_p(groups: int) -> float:
-    """Return the smallest p-value that flipping the signs of `groups` can reach."""
-    return 2.0 ** (1 - groups)
-
-
-def _of_images(
-    name: str, values: ArrayLike, num_images: int | None = None, seeds: bool = False
-) -> np.ndarray:
-    """Return numbers or text `[N]`, with `seeds` also `[S, N]`. Raises `InputError`."""
+@contextmanager
+def _named() -> Iterator[None]:
+    """Turn an error of the statistics into an `InputError`."""
     try:
-        array = np.asarray(values)
-    except ValueError:
-        raise InputError(f"{name}: its rows have different lengths.") from None
-    kind, shape = array.dtype.kind, list(array.shape)
-    if not array.size or array.ndim not in (1, 1 + seeds) or num_images not in (None, shape[-1]):
-        size = "N" if num_images is None else num_images
-        form = f"[{size}] or [seeds, {size}]" if seeds else f"[{size}]"
-        raise InputError(
-            f"{name} must have one entry for each image, {form}, not the shape {shape}."
-        )
-    if kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{name} has missing values (NaN or infinity): every image needs one.")
-    if kind not in "iufbUS" or (kind == "f" and (array != np.round(array)).any()):
-        what = "scores or probabilities" if kind == "f" else array.dtype
-        raise InputError(f"{name} must be whole numbers or text, not {what}.")
-    return array
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def adjusted(tests: Sequence[PairedTest]) -> list[Difference]:
+    """Return the comparisons of one experiment, adjusted by Holm."""
+    return [_difference(test) for test in statistics.adjusted(tests)]
+
+
+def _difference(test: PairedTest) -> Difference:
+    computed = set(Difference.__struct_fields__) - {"reservation", "failed"}
+    difference = Difference(**{name: getattr(test, name) for name in computed})
+    if difference.negligible or not difference.excludes_zero:
+        return difference
+    few_groups = Reservation.FEW_GROUPS if test.few_groups else None
+    reservation = Reservation.FEW_SEEDS if test.few_seeds else few_groups
+    return structs.replace(difference, reservation=reservation)
+
+
+def confirmed(difference: Difference, with_failures: Difference) -> Difference:
+    """Return `difference`, inconclusive unless `with_failures` (failed seeds at chance) agrees."""
+    if difference.conclusion.better and with_failures.conclusion is not difference.conclusion:
+        difference = difference.withheld(Reservation.FAILED_TRAININGS)
+    return structs.replace(difference, failed=with_failures.seeds - difference.seeds)

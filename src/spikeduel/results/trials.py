@@ -12,6 +12,7 @@ from spikeduel.counting.operations import Operations
 from spikeduel.networks.cards import Calling, Temperature
 from spikeduel.results.costs import Energy
 from spikeduel.system.load import is_busy
+from spikeduel.system.negligible import MAX_LOSS_FALL, MAX_RISE, MAX_TRAINING_RATIO
 from spikeduel.system.registry import Family
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
@@ -523,10 +524,6 @@ class Trial(Frozen):
 
 LAST_EPOCHS = 0.25
 """Share of the epochs: validation accuracy that rises in these last ones asks for more."""
-STILL_RISING = 0.01
-"""Rise of the highest validation accuracy within the last epochs that is worth naming."""
-STILL_FALLING = 0.05
-"""Fall of the lowest validation loss within the last epochs that is worth naming."""
 
 
 def has_converged(history: Sequence[Epoch], num_classes: int) -> bool:
@@ -542,23 +539,24 @@ def has_converged(history: Sequence[Epoch], num_classes: int) -> bool:
     losses = [epoch.val_loss for epoch in history]
     rise = max(accuracies[-last:]) - max(accuracies[:-last])
     fall = min(losses[:-last]) - min(losses[-last:])
-    return rise < STILL_RISING and fall < STILL_FALLING and min(losses) < math.log(num_classes)
-
-
-LONGER = 1.1
-"""Times as long a training from which a lead can come from that."""
+    return rise < MAX_RISE and fall < MAX_LOSS_FALL and min(losses) < math.log(num_classes)
 
 
 def times_as_long(trials: Sequence[Trial], others: Sequence[Trial], by_time: bool) -> float | None:
     """Return how many times as many epochs, or seconds (`by_time`), `trials` trained as `others`;
-    None if not more than `LONGER`, or if the others stopped early: they had no use for more.
+    None if not more than `MAX_TRAINING_RATIO`, or if the others stopped early: they had no use for
+    more.
     """
     epochs, seconds = (
         [sum(map(amount, side)) / max(1, len(side)) for side in (trials, others)]
         for amount in (lambda trial: trial.epochs, lambda trial: sum(trial.epoch_seconds))
     )
     leader, other = seconds if by_time and epochs[0] != epochs[1] else epochs
-    if not other or leader <= LONGER * other or all(trial.stopped == "early" for trial in others):
+    if (
+        not other
+        or leader <= MAX_TRAINING_RATIO * other
+        or all(trial.stopped == "early" for trial in others)
+    ):
         return None
     return leader / other
 

@@ -18,13 +18,14 @@ from spikeduel.auditing.neighbours import gradients
 from spikeduel.data import Prepared, Split, cache
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.networks import building
-from spikeduel.results.run import DISTURBED, Budget, Results, SetRules
-from spikeduel.results.uncertainty import wilson
+from spikeduel.results.run import Budget, Results, SetRules
 from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment, effects
+from spikeduel.statistics import wilson
 from spikeduel.system import files, load, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.grouping import grouped
+from spikeduel.system.negligible import MAX_EPOCHS_RATIO
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials import timing
@@ -93,7 +94,7 @@ def replanned(
     faster = {
         name: statistics.fmean(seconds)
         for name, seconds in taken.items()
-        if budget.epoch_seconds.get(name, 0.0) > DISTURBED * statistics.fmean(seconds)
+        if budget.epoch_seconds.get(name, 0.0) > MAX_EPOCHS_RATIO * statistics.fmean(seconds)
     }
     seconds_of = budget.epoch_seconds | faster
     epochs = budget.epochs | epochs_within(budget.minutes, seconds_of, asked)

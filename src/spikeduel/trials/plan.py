@@ -14,17 +14,27 @@ from spikeduel import data
 from spikeduel.data import NO_TEST_SET, Prepared, Split
 from spikeduel.networks import building, libraries
 from spikeduel.networks.cards import ModelCard
-from spikeduel.results import power
-from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source, Variability
-from spikeduel.results.significance import balanced_classes
+from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.study import DuelPlan, TrialPlan
 from spikeduel.results.trials import Classification
-from spikeduel.results.uncertainty import effective_groups, numbered, weights_of
 from spikeduel.results.words.numbers import duration
 from spikeduel.settings import Experiment
 from spikeduel.spiking.encoders import EVENTS
+from spikeduel.statistics import (
+    ASSUMED_SPREADS,
+    Variability,
+    assumed_variability,
+    balanced_classes,
+    clusters,
+    detection_power,
+    effective_groups,
+    seeds_needed,
+    variability_of,
+    weights_of,
+)
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
+from spikeduel.system.negligible import MAX_DEFICIT
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted, listed
 from spikeduel.trials import auto_settings, controls, timing
@@ -126,7 +136,7 @@ def make(
 
 def forecast(
     experiment: Experiment,
-    lead: float = power.LEAD,
+    lead: float = MAX_DEFICIT,
     spread: float | None = None,
     store: Place = None,
     progress: Progress | None = None,
@@ -153,8 +163,8 @@ def forecast(
         Case(
             **case,
             variability=variability,
-            chances=[power.chance(variability, lead, seeds, comparisons) for seeds in SEEDS],
-            seeds_needed=power.seeds_needed(variability, lead, comparisons),
+            chances=[detection_power(variability, lead, seeds, comparisons) for seeds in SEEDS],
+            seeds_needed=seeds_needed(variability, lead, comparisons),
         )
         for case, variability in known
     ]
@@ -222,13 +232,13 @@ def _variability(
     classes = balanced_classes(np.asarray(prepared.labels)[test])
     if spread is None and (known := _by_pair(right, groups, classes)):
         return "store", known
-    cluster = numbered(groups)
+    cluster = clusters(groups)
     weigh = (
         None if cluster is None else effective_groups(cluster, weights_of(classes, len(cluster)))
     )
     return "assumed" if spread is None else "given", [
-        ({"spread": over_seeds}, power.assumed_variability(over_seeds, len(test), weigh))
-        for over_seeds in (power.ASSUMED_SPREADS if spread is None else (spread,))
+        ({"spread": over_seeds}, assumed_variability(over_seeds, len(test), weigh))
+        for over_seeds in (ASSUMED_SPREADS if spread is None else (spread,))
     ]
 
 
@@ -241,7 +251,7 @@ def _by_pair(
     for a, b in itertools.combinations(right, 2):
         if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
             right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
-            variability = power.variability_of(right_a, right_b, groups, classes)
+            variability = variability_of(right_a, right_b, groups, classes)
             pairs.append(({"a": a, "b": b}, variability))
     return pairs
 

@@ -24,6 +24,7 @@ from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
+from spikeduel.system.negligible import MAX_THREADS_RATIO
 from spikeduel.system.progress import Progress
 from spikeduel.trials.contenders import (
     Trial,
@@ -44,8 +45,6 @@ SITTINGS = 2
 """Times that each network's answers are timed."""
 FORWARD_SHARE = 1 / 3
 """Inference time of an image as a share of its training step."""
-WORTH = 1.05
-"""Ratio of times above which all threads are taken in place of one: measurements differ as much."""
 
 
 class KeptThreads(typed.Frozen, frozen=True):
@@ -57,7 +56,9 @@ class KeptThreads(typed.Frozen, frozen=True):
 
     @property
     def threads(self) -> int:
-        return self.most if self.seconds_with_one > WORTH * self.seconds_with_most else 1
+        return (
+            self.most if self.seconds_with_one > MAX_THREADS_RATIO * self.seconds_with_most else 1
+        )
 
 
 _WARM: set[str] = set()

@@ -23,6 +23,7 @@ from spikeduel.results.words.numbers import duration, per_cent
 from spikeduel.settings import Experiment
 from spikeduel.spiking.random_keys import RandomKeys, seeded
 from spikeduel.system import files, hardware
+from spikeduel.system.negligible import MAX_EPOCH_RATIO
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.trials.augmenting import altered, augment
@@ -32,8 +33,6 @@ from spikeduel.trials.contenders import (
     shapes_of,
 )
 
-SLOW = 2.0
-"""Ratio of an epoch's seconds to those of the fastest one from which other work is named."""
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that resets `patience`."""
 
@@ -223,8 +222,8 @@ class Loop:
         starts = (0, training.relu_epochs)
         first = max(start for start in starts if start < len(training.history))
         *before, last = training.epoch_seconds[first:]
-        slow = [second > SLOW * min(training.epoch_seconds[first:]) for second in before]
-        if before and last > SLOW * min(before) and not any(slow):
+        slow = [second > MAX_EPOCH_RATIO * min(training.epoch_seconds[first:]) for second in before]
+        if before and last > MAX_EPOCH_RATIO * min(before) and not any(slow):
             self.progress.say(
                 f"  {self.model.card.title}: an epoch took {duration(last)}, and "
                 f"{duration(min(before))} before: other work uses the machine. The training keeps "

@@ -1,16 +1,11 @@
+from dataclasses import replace
+
 from msgspec import structs
 
 from factories import pair, results, trial
-from spikeduel.results.power import (
-    SEEDS,
-    Case,
-    ContenderTime,
-    Forecast,
-    Power,
-    Variability,
-    assumed_variability,
-)
+from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Power
 from spikeduel.results.words import power
+from spikeduel.statistics import Variability, assumed_variability
 
 VARIABILITY = Variability(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
 FOUND = Power(
@@ -81,7 +76,7 @@ def test_the_sentences_of_a_plan(golden):
         for spread, needed in ((0.0055, 9), (0.003, 5))
     ]
     hopeless = structs.replace(OF_PAIR, seeds_needed=None, chances=[0.0] * len(SEEDS))
-    few = structs.replace(hopeless, variability=structs.replace(VARIABILITY, effective_groups=4.0))
+    few = structs.replace(hopeless, variability=replace(VARIABILITY, effective_groups=4.0))
     plans = {
         "known": plan(OF_PAIR),
         "assumed": plan(*assumed, source="assumed", comparisons=3, folds=5, lead=0.01),

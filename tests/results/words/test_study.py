@@ -6,10 +6,10 @@ import pytest
 from msgspec import structs
 
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.results.across import Outcome
 from spikeduel.results.costs import Range
 from spikeduel.results.study import DuelPlan, StudyPlan, TrialPlan, conclude
 from spikeduel.results.words import study as words
+from spikeduel.statistics import Outcome
 
 SURE = [0.01, 0.012, 0.02, 0.009, 0.03, 0.011]
 

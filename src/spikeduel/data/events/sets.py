@@ -13,9 +13,10 @@ import numpy as np
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Part, recorded
 from spikeduel.data.fetching import Entry, Remote, download_all, tree
-from spikeduel.data.grouping import numbered, rows_of
+from spikeduel.data.grouping import rows_of
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.statistics import numbered
 from spikeduel.system.errors import InputError
 
 OBJECTS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from spikeduel.results.accuracy import constant_accuracy
-from spikeduel.results.answer import NOTICEABLE, cheaper, running, timed_elsewhere, was_busy
+from spikeduel.results.answer import cheaper, running, timed_elsewhere, was_busy
 from spikeduel.results.columns import BALANCED, SCORES, Averaged, score, span
 from spikeduel.results.findings import ADVICE, sentence, with_id
 from spikeduel.results.run import Answer, Evidence, Lead, Pair, Quantity, Reason, Results
@@ -12,6 +12,7 @@ from spikeduel.results.words import verdict
 from spikeduel.results.words.costs import amount, families, range_in_words
 from spikeduel.results.words.numbers import duration, hundredths, named, per_cent, points
 from spikeduel.settings import Experiment
+from spikeduel.system.negligible import MAX_COST_RATIO
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -293,7 +294,7 @@ def _cost(answer: Answer, results: Results) -> tuple[float, str]:
         return _energies(answer, results, *map(range_in_words, (ours, theirs)))
     low, high = sorted((ours.low, theirs.low))
     times = _times(high / low) if low else "infinitely many times"
-    is_same = low == high or high < NOTICEABLE * low
+    is_same = low == high or high < MAX_COST_RATIO * low
     advantage = 0.0 if is_same else theirs.low - ours.low
     less, same, more = _COSTS[lead.quantity]
     text = less if advantage > 0 else more if advantage else same

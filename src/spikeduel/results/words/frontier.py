@@ -16,7 +16,6 @@ from spikeduel.results.frontier import (
 )
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Measure
-from spikeduel.results.uncertainty import FEWEST_SEEDS
 from spikeduel.results.words.costs import ratio
 from spikeduel.results.words.numbers import (
     counted,
@@ -28,6 +27,7 @@ from spikeduel.results.words.numbers import (
     points,
     signed,
 )
+from spikeduel.statistics import MIN_SEEDS
 from spikeduel.system.grouping import grouped
 
 FEW_VALIDATION = 300
@@ -238,7 +238,7 @@ def frontier(results: Results) -> str:
     is_compared = any(pair.at and not hardly_cheaper(found, pair) for pair in found.pairs)
     reservations = [
         *([rule] if is_compared else []),
-        *([alone] if is_compared and found.seeds < FEWEST_SEEDS else []),
+        *([alone] if is_compared and found.seeds < MIN_SEEDS else []),
         *([untimed] if "time" not in found.accountings else []),
         *([few] if num_val < FEW_VALIDATION else []),
         *([loss_of_exits(found, num_val)] if num_val < FEW_FOR_EXITS else []),

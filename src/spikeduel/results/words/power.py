@@ -1,9 +1,9 @@
 """Power of a run, and a plan's forecast, in sentences."""
 
-from spikeduel.results.power import BETWEEN, WITHIN, Case, Forecast
+from spikeduel.results.power import Case, Forecast
 from spikeduel.results.run import Results
-from spikeduel.results.uncertainty import FEWEST_SEEDS, MOST_SEEDS
 from spikeduel.results.words.numbers import duration
+from spikeduel.statistics import BETWEEN, MAX_SEEDS, MIN_SEEDS, WITHIN
 from spikeduel.system.sentences import counted, listed
 
 MOST_COLUMNS = 4
@@ -34,7 +34,7 @@ def of_pairs(results: Results) -> str:
     lead, number = _points(power.lead), power.seeds_needed
     needed = f"{number} seeds would find it in 80 %."
     if number is None:
-        needed = f"More than {MOST_SEEDS} seeds would be needed to find it in 80 %: {_REMEDY}"
+        needed = f"More than {MAX_SEEDS} seeds would be needed to find it in 80 %: {_REMEDY}"
     return (
         f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
         f"{100 * power.chance:.0f} % of cases for {pair.a} and {pair.b}"
@@ -71,7 +71,7 @@ def sentences(plan: Forecast) -> list[str]:
     several, needed = "", plan.seeds_needed
     if plan.comparisons > 1:
         several = f" of {plan.comparisons} comparisons, after Holm at worst"
-    found = f"Not even {MOST_SEEDS} seeds find it in 80 % of cases{several}: {_REMEDY}"
+    found = f"Not even {MAX_SEEDS} seeds find it in 80 % of cases{several}: {_REMEDY}"
     if needed is not None:
         found = (
             f"{needed} seeds find it in 80 % of cases{several}, and train for about "
@@ -112,4 +112,4 @@ def sentences(plan: Forecast) -> list[str]:
     ]
     folds = f", in each of {plan.folds} folds" if plan.folds else ""
     texts.append(f"Time is of training alone: {'; '.join(times)}{folds}.")
-    return [*texts, f"Fewer than {FEWEST_SEEDS} seeds make nobody better."]
+    return [*texts, f"Fewer than {MIN_SEEDS} seeds make nobody better."]

@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from spikeduel.results.across import MOST, Outcome, PairAcross, fewest_datasets
-from spikeduel.results.answer import NOTICEABLE
+from spikeduel.results.across import PairAcross
 from spikeduel.results.costs import Range
 from spikeduel.results.findings import is_leak, sentence, with_id
 from spikeduel.results.run import Quantity
@@ -17,6 +16,8 @@ from spikeduel.results.study import (
     total_seconds,
 )
 from spikeduel.results.words.numbers import duration, hundredths, per_cent, points, said_of, signed
+from spikeduel.statistics import MIN_SHARE_INSIDE, Outcome, min_datasets
+from spikeduel.system.negligible import MAX_COST_RATIO
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -24,7 +25,8 @@ RULE = (
     "for all pairs (Holm), has a p-value of at most 5 %; typically better, if its mean is behind. "
     "Neither leads on balance where the same test, adjusted alike, shows that the typical "
     "difference lies between minus and plus the margin. They are equivalent where, besides, at "
-    f"least {MOST:.0%} of the data sets and the mean lie there. Else the question is open."
+    f"least {MIN_SHARE_INSIDE:.0%} of the data sets and the mean lie there. Else the question is "
+    "open."
 ).replace("%", " %")
 DEFINITIONS: dict[str, str] = {
     "variant": "A contender under the varied settings that concern it. A network without spikes is "
@@ -201,7 +203,7 @@ def in_cost(study: StudyResults) -> str:
     if "answer" in a and "answer" in b:
         ratio = b["answer"].low / a["answer"].low
         pace = f"{max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than"
-        if 1 / NOTICEABLE < ratio < NOTICEABLE:
+        if 1 / MAX_COST_RATIO < ratio < MAX_COST_RATIO:
             pace = "as fast as"
         parts.append(f"answers {pace} {pair.b}")
     if "energy" in a and "energy" in b:
@@ -261,7 +263,7 @@ def settling(study: StudyResults) -> list[str]:
     if pairs > 1:
         steps.append(
             f"Fewer variants: p-values are adjusted for {pairs} pairs, and fewer pairs ask less of "
-            f"each. Two variants alone need {fewest_datasets()} data sets at least."
+            f"each. Two variants alone need {min_datasets()} data sets at least."
         )
     return steps
 
@@ -342,10 +344,10 @@ def plan_sentences(plan: StudyPlan) -> list[str]:
         megabytes = sum(trial.bytes for trial in missing) / 1e6
         texts.append(f"Models and answers take about {megabytes:,.0f} MB, reports not counted.")
     families = {duel.family or duel.dataset for duel in plan.duels}
-    if plan.pairs and len(families) < fewest_datasets(plan.pairs):
+    if plan.pairs and len(families) < min_datasets(plan.pairs):
         texts.append(
             f"Nothing can be shown over all data sets: it takes at least "
-            f"{fewest_datasets(plan.pairs)} data sets, related ones counted once, to test "
+            f"{min_datasets(plan.pairs)} data sets, related ones counted once, to test "
             f"{counted(plan.pairs, 'pair')} of variants."
         )
     return texts

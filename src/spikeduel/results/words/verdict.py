@@ -5,7 +5,6 @@ from spikeduel.results.findings import TABLE, finding, is_leak, sentence
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import ControlResult
-from spikeduel.results.uncertainty import ADVISED_SEEDS
 from spikeduel.results.words.numbers import (
     counted,
     listed,
@@ -15,6 +14,7 @@ from spikeduel.results.words.numbers import (
     points,
     signed,
 )
+from spikeduel.statistics import MIN_PAIRED_SEEDS
 from spikeduel.system.grouping import grouped
 
 LEAKAGE = (
@@ -172,7 +172,7 @@ def on_time(results: Results) -> str:
     if ablation.found.enough_seeds:
         return text
     few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
-    return f"{text} These are {few}; --seeds {ADVISED_SEEDS} shows what others would get."
+    return f"{text} These are {few}; --seeds {MIN_PAIRED_SEEDS} shows what others would get."
 
 
 def in_whole_numbers(results: Results) -> str:

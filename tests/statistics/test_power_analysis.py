@@ -4,12 +4,13 @@ import math
 import numpy as np
 import pytest
 
-from spikeduel.results import uncertainty
-from spikeduel.results.power import (
+from spikeduel.statistics import (
+    ALPHA,
+    Uncertainty,
     Variability,
     assumed_variability,
-    chance,
-    power,
+    detection_power,
+    difference_uncertainty,
     seeds_needed,
     variability_of,
 )
@@ -27,15 +28,13 @@ from spikeduel.results.power import (
     ],
 )
 def test_it_is_what_simulations_find(seeds, lead, spread, images, simulated):
-    assert chance(assumed_variability(spread, images), lead, seeds) == pytest.approx(
+    assert detection_power(assumed_variability(spread, images), lead, seeds) == pytest.approx(
         simulated, abs=0.015
     )
 
 
 def simulated(variability, lead, seeds, draws=3000):
-    """The share of drawn accuracies of `seeds` that both tests find, each as `uncertainty` has
-    it.
-    """
+    """The share of drawn accuracies of `seeds` that both tests find, each as `intervals` has it."""
     random, num_found = np.random.default_rng(1), 0
     ways = np.zeros((math.comb(2 * seeds, seeds), 2 * seeds))
     for row, chosen in enumerate(itertools.combinations(range(2 * seeds), seeds)):
@@ -48,7 +47,7 @@ def simulated(variability, lead, seeds, draws=3000):
         )
         b = variability.seeds_b * random.standard_normal(seeds)
         parts = [accuracies.var(ddof=1) / seeds for accuracies in (a, b)]
-        off = uncertainty.Uncertainty(
+        off = Uncertainty(
             a.mean() - b.mean(),
             variability.images**2,
             math.inf,
@@ -58,7 +57,7 @@ def simulated(variability, lead, seeds, draws=3000):
         )
         both = np.concatenate([a, b])
         exchanged = np.abs(2 * ways @ both - both.sum()) >= abs(a.sum() - b.sum()) - 1e-12
-        num_found += exchanged.mean() <= uncertainty.ALPHA and off.interval(0.95)[0] > 0
+        num_found += exchanged.mean() <= ALPHA and off.interval(0.95)[0] > 0
     return num_found / draws
 
 
@@ -68,7 +67,7 @@ def simulated(variability, lead, seeds, draws=3000):
 )
 def test_other_and_unequal_spreads_and_few_seeds(seeds, spread_a, spread_b):
     variability = Variability(seeds_a=spread_a, seeds_b=spread_b, images=0.002)
-    assert chance(variability, 0.01, seeds) == pytest.approx(
+    assert detection_power(variability, 0.01, seeds) == pytest.approx(
         simulated(variability, 0.01, seeds), abs=0.03
     )
 
@@ -79,44 +78,47 @@ def test_it_grows_with_the_lead_and_the_seeds_and_shrinks_with_spread_and_compar
     def rising(values):
         return all(a < b for a, b in itertools.pairwise(values))
 
-    assert rising([chance(variability, lead, 6) for lead in (0.0, 0.004, 0.008, 0.012)])
-    assert rising([chance(variability, 0.01, seeds) for seeds in (3, 4, 5, 6, 8, 12, 20)])
+    assert rising([detection_power(variability, lead, 6) for lead in (0.0, 0.004, 0.008, 0.012)])
+    assert rising([detection_power(variability, 0.01, seeds) for seeds in (3, 4, 5, 6, 8, 12, 20)])
     assert rising(
         [
-            chance(assumed_variability(spread, 5_000), 0.01, 6)
+            detection_power(assumed_variability(spread, 5_000), 0.01, 6)
             for spread in (0.008, 0.005, 0.002, 0.0)
         ]
     )
-    assert rising([chance(variability, 0.01, 6, comparisons) for comparisons in (15, 3, 1)])
+    assert rising(
+        [detection_power(variability, 0.01, 6, comparisons) for comparisons in (15, 3, 1)]
+    )
     # Without a lead, one side of the level of the test, or less where variances are few seeds'
     # guesses.
-    assert 0.005 < chance(variability, 0.0, 20) < 0.03
-    assert chance(variability, 0.5, 6) == pytest.approx(1.0)
+    assert 0.005 < detection_power(variability, 0.0, 20) < 0.03
+    assert detection_power(variability, 0.5, 6) == pytest.approx(1.0)
 
 
 def test_the_number_of_seeds_that_is_needed_is_the_first_that_is_enough():
     variability = assumed_variability(0.005, 10_000)
     needed = seeds_needed(variability, 0.01)
-    assert chance(variability, 0.01, needed) >= 0.8 > chance(variability, 0.01, needed - 1)
+    assert (
+        detection_power(variability, 0.01, needed)
+        >= 0.8
+        > detection_power(variability, 0.01, needed - 1)
+    )
     assert seeds_needed(variability, 0.2) == 4
     # These images do not show so small a lead, with any number of seeds.
     assert seeds_needed(variability, 0.001) is None
-    assert power(variability, 0.01, 6, 3).chance == chance(variability, 0.01, 6, 3)
-    assert (
-        power(variability, 0.01, 6, 3).seeds_needed == seeds_needed(variability, 0.01, 3) > needed
-    )
+    assert seeds_needed(variability, 0.01, comparisons=3) > needed
 
 
 def test_too_few_groups_find_nothing_and_few_find_less():
     many, few = assumed_variability(0.003, 10_000), assumed_variability(0.003, 10_000, 7.0)
-    assert chance(few, 0.01, 6) < chance(many, 0.01, 6)
-    assert chance(assumed_variability(0.003, 10_000, 5.9), 0.01, 6) == 0.0
+    assert detection_power(few, 0.01, 6) < detection_power(many, 0.01, 6)
+    assert detection_power(assumed_variability(0.003, 10_000, 5.9), 0.01, 6) == 0.0
 
 
 def test_the_variability_of_answers_is_that_of_the_interval():
     random = np.random.default_rng(0)
     a, b = (random.random((5, 400)) < rate for rate in (0.8, 0.7))
-    variability, off = variability_of(a, b), uncertainty.of_difference(a, b, None)
+    variability, off = variability_of(a, b), difference_uncertainty(a, b)
     assert variability.seeds_a**2 / 5 + variability.seeds_b**2 / 5 == pytest.approx(off.seeds)
     assert variability.images**2 == pytest.approx(off.images)
     assert off.image_freedom == math.inf
@@ -130,7 +132,12 @@ def test_the_variability_of_answers_is_that_of_the_interval():
 def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
     a = np.array([[1, 0] * 50, [0, 1] * 50], bool)  # as accurate, and right on other images
     variability = variability_of(a, a)
-    off = uncertainty.of_difference(a, a, None)
+    off = difference_uncertainty(a, a)
     assert off.seeds > 0
     assert variability.seeds_a == variability.seeds_b
     assert variability.seeds_a**2 / 2 + variability.seeds_b**2 / 2 == pytest.approx(off.seeds)
+
+
+def test_no_standard_deviation_is_negative():
+    with pytest.raises(ValueError, match="cannot be negative"):
+        Variability(seeds_a=0.1, seeds_b=-0.1, images=0.0)

@@ -1,24 +1,17 @@
-import itertools
 from dataclasses import astuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
 from scipy import stats
 
-from spikeduel.results.uncertainty import (
-    MOST_WAYS,
-    SMALLEST_P,
-    Exchange,
+from spikeduel.statistics import (
     Uncertainty,
+    difference_uncertainty,
     effective_groups,
-    holm,
-    mcnemar,
-    of_difference,
     scores,
-    sign_flips,
     wilson,
 )
+from spikeduel.statistics.intervals import MIN_P
 
 
 def crossed(rng, seeds=6, images=400, by_seed=0.0, by_image=0.0, groups=1):
@@ -42,17 +35,12 @@ def test_an_interval_of_a_share_is_scipys(right, number, tail):
     assert wilson(right / number, number, tail) == pytest.approx(tuple(interval), abs=1e-9)
 
 
-def test_groups_weigh_by_their_sizes():
-    assert effective_groups(np.array([0, 0, 1, 1, 2, 2])) == 3
-    assert effective_groups(np.array([0, 0, 0, 1])) == pytest.approx(16 / 10)
-
-
 def test_of_unequal_groups_the_variance_is_that_of_leaving_one_out():
     rng = np.random.default_rng(0)
     cluster = np.repeat(np.arange(12), rng.integers(1, 60, 12))
     # Each contender is better at groups of its own.
     right_a, right_b = (rng.random((1, len(cluster))) < rng.random(12)[cluster] for _ in range(2))
-    estimate = of_difference(right_a, right_b, cluster)
+    estimate = difference_uncertainty(right_a, right_b, cluster)
     off = right_a[0].astype(float) - right_b[0]
     left = np.array([off[cluster != group].mean() for group in range(12)])
     assert estimate.images == pytest.approx(11 / 12 * np.square(left - off.mean()).sum())
@@ -63,7 +51,9 @@ def test_of_unequal_groups_the_variance_is_that_of_leaving_one_out():
 def test_one_group_with_nearly_all_images_says_nothing(others):
     rng = np.random.default_rng(0)
     cluster = np.array([0] * (10_000 - others) + [1] * others)
-    estimate = of_difference(rng.random((6, 10_000)) < 0.9, rng.random((6, 10_000)) < 0.5, cluster)
+    estimate = difference_uncertainty(
+        rng.random((6, 10_000)) < 0.9, rng.random((6, 10_000)) < 0.5, cluster
+    )
     assert estimate.interval(0.95) == (-1, 1)
 
 
@@ -81,7 +71,7 @@ TWO_BY_FOUR = (
 
 def test_the_two_way_table_by_hand():
     # Two seeds, four images. a's accuracies are 3/4 and 2/4, b's 1/4 and 1/4.
-    estimate = of_difference(*TWO_BY_FOUR, None)
+    estimate = difference_uncertainty(*TWO_BY_FOUR, None)
     # a: residuals ±1/8 of 4·2 cells with signs, of which (image 3) ±3/8: sum of squares 6/64 +
     # 2·9/64 = 24/64. b: residuals ±1/2 on images 1 and 2: 4/4 = 1.
     remainder = 4 / 3 * (24 / 64 + 1) / (1 * 2 * 16)
@@ -97,7 +87,7 @@ def test_the_variance_of_a_balanced_difference_by_hand():
     classes = np.repeat([0, 1], [8, 2])
     right_a = np.array([[1, 1, 1, 1, 1, 1, 0, 0, 1, 1]], bool)
     right_b = np.array([[1, 1, 1, 1, 0, 0, 0, 0, 1, 0]], bool)
-    estimate = of_difference(right_a, right_b, None, classes=classes)
+    estimate = difference_uncertainty(right_a, right_b, None, classes=classes)
     # Squares about the means of the classes, by weights 10/(2·8) and 10/(2·2).
     negatives, positives = 0.625**2 * (2 - 8 / 16), 2.5**2 * (1 - 2 / 4)
     centre = (0.25 + 0.5) / 2
@@ -111,14 +101,14 @@ def test_the_variance_of_a_balanced_difference_by_hand():
 def test_equal_classes_have_the_accuracies_of_all_images():
     rng = np.random.default_rng(0)
     right_a, right_b = crossed(rng, images=600), crossed(rng, images=600)
-    balanced = of_difference(right_a, right_b, None, classes=np.arange(600) % 3)
-    plain = of_difference(right_a, right_b, None)
+    balanced = difference_uncertainty(right_a, right_b, None, classes=np.arange(600) % 3)
+    plain = difference_uncertainty(right_a, right_b, None)
     assert balanced.interval(0.95) == pytest.approx(plain.interval(0.95), abs=1e-4)
 
 
 def test_the_two_way_table_of_paired_seeds_by_hand():
     # The differences of the same answers: 0 1 1 0 and 1 0 0 0, of means 1/2 and 1/4; all of it 3/8.
-    estimate = of_difference(*TWO_BY_FOUR, None, paired=True)
+    estimate = difference_uncertainty(*TWO_BY_FOUR, None, paired=True)
     # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more
     # 3/8.
     residuals = np.array([[-5, 3, 3, -1], [5, -3, -3, 1]]) / 8
@@ -137,10 +127,11 @@ def test_the_luck_of_a_training_that_both_share_cancels():
     # Each seed of both forgets as many images as it likes, where they agreed.
     worse = (a & b) & (rng.random(a.shape) < np.linspace(0, 0.5, 6)[:, None])
     before, after = (
-        of_difference(x, y, None, paired=True) for x, y in ((a, b), (a & ~worse, b & ~worse))
+        difference_uncertainty(x, y, None, paired=True)
+        for x, y in ((a, b), (a & ~worse, b & ~worse))
     )
     assert astuple(after) == pytest.approx(astuple(before))
-    apart = of_difference(a & ~worse, b & ~worse, None)
+    apart = difference_uncertainty(a & ~worse, b & ~worse, None)
     assert apart.seeds > 100 * after.seeds
 
 
@@ -148,7 +139,7 @@ def test_the_remainder_is_not_counted_twice():
     # Images and seeds have no effects of their own: the variance is that of 2·S·N independent
     # answers.
     rng = np.random.default_rng(0)
-    estimates = [of_difference(crossed(rng), crossed(rng), None) for _ in range(200)]
+    estimates = [difference_uncertainty(crossed(rng), crossed(rng), None) for _ in range(200)]
     p = stats.norm.cdf(1)
     expected = 2 * p * (1 - p) / (6 * 400)
     total = np.mean([u.seeds + u.images for u in estimates])
@@ -162,7 +153,7 @@ def test_the_estimate_is_the_variance_that_one_sees(groups):
     rng = np.random.default_rng(1)
     cluster = None if groups == 1 else np.arange(400) // groups
     estimates = [
-        of_difference(
+        difference_uncertainty(
             crossed(rng, by_seed=0.1, by_image=0.7, groups=groups),
             crossed(rng, by_seed=0.1, by_image=0.7, groups=groups),
             cluster,
@@ -193,7 +184,7 @@ def test_welchs_degrees_of_freedom():
     rng = np.random.default_rng(2)
     a = rng.random((6, 1)) * 0.5 + 0.4 > rng.random((6, 5000))
     b = rng.random((6, 1)) * 0.1 + 0.6 > rng.random((6, 5000))
-    estimate = of_difference(a, b, None)
+    estimate = difference_uncertainty(a, b, None)
     assert estimate.seed_freedom == pytest.approx(
         stats.ttest_ind(a.mean(1), b.mean(1), equal_var=False).df
     )
@@ -206,7 +197,7 @@ def test_the_p_value_is_the_intervals_dual():
     low, high = estimate.interval(1 - estimate.p_value)
     assert low == pytest.approx(0, abs=1e-9)
     assert high == pytest.approx(0.022)
-    assert Uncertainty(0.9, 1e-8, np.inf).p_value == SMALLEST_P
+    assert Uncertainty(0.9, 1e-8, np.inf).p_value == MIN_P
 
 
 def test_what_can_be_detected():
@@ -214,7 +205,7 @@ def test_what_can_be_detected():
         0.0, images=0.001**2, image_freedom=np.inf, seeds=0.002**2, seed_freedom=10.0, num_seeds=6
     )
     assert by_images.detectable_at_best == pytest.approx(0.001 * (1.959964 + 0.841621), rel=1e-5)
-    needed = by_images.seeds_needed(0.005)
+    needed = by_images.seeds_needed(0.005, fewest=4)
     # Seeds contribute 0.002²·6/S: with that many it is enough, with one fewer it is not.
     for number, enough in ((needed, True), (needed - 1, False)):
         part = 0.002**2 * 6 / number
@@ -224,102 +215,16 @@ def test_what_can_be_detected():
             for tail in (0.025, 0.2)
         ]
         assert (sum(reach) <= 0.005) == enough
-    assert by_images.seeds_needed(0.0027) is None
-
-
-# ---- exact tests
-
-
-def discordant(only_a, only_b, both=30):
-    right_a = np.array([True] * only_a + [False] * only_b + [True] * both)
-    right_b = np.array([False] * only_a + [True] * only_b + [True] * both)
-    return right_a, right_b
+    assert by_images.seeds_needed(0.0027, fewest=4) is None
 
 
 @pytest.mark.parametrize(("only_a", "only_b", "both"), [(12, 4, 84), (0, 0, 50)])
 def test_agresti_and_mins_interval_by_hand(only_a, only_b, both):
     # 100 images, 12 only a, 4 only b: (12 − 4)/102 ± 1.96·sqrt(17 − 64/102)/102. No image at all
     # that differs is not certainty.
-    right_a, right_b = discordant(only_a, only_b, both)
+    right_a = np.repeat([True, False, True], [only_a, only_b, both])
+    right_b = np.repeat([False, True, True], [only_a, only_b, both])
     num, lead = only_a + only_b + both + 2, only_a - only_b
     half = 1.959964 * np.sqrt(only_a + only_b + 1 - lead**2 / num) / num
-    interval = of_difference(right_a[None], right_b[None], None).interval(0.95)
+    interval = difference_uncertainty(right_a[None], right_b[None], None).interval(0.95)
     assert interval == pytest.approx((lead / num - half, lead / num + half), rel=1e-6)
-
-
-def test_mcnemar_by_hand():
-    # Nine coins, one head: 2·(1 + 9)/512.
-    for only_a, only_b, p_value in ((1, 8, 20 / 512), (0, 0, 1), (5, 5, 1)):
-        assert mcnemar(*discordant(only_a, only_b)) == pytest.approx(p_value)
-
-
-def test_mcnemar_on_a_textbooks_numbers():
-    # Agresti, Categorical Data Analysis, approval ratings: 150 against 86 changed sides; z² =
-    # 17.36.
-    p_value = mcnemar(*discordant(150, 86, 1364))
-    assert p_value == pytest.approx(3.7e-5, rel=0.03)
-    assert p_value == pytest.approx(2 * stats.binom.cdf(86, 236, 0.5))
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(-6, 6), min_size=1, max_size=9))
-def test_sign_flips_are_those_that_one_counts(sums):
-    totals = [
-        sum(s * x for s, x in zip(signs, sums, strict=True))
-        for signs in itertools.product((1, -1), repeat=len(sums))
-    ]
-    counted = sum(abs(total) >= abs(sum(sums)) for total in totals) / len(totals)
-    assert sign_flips(np.array(sums)) == pytest.approx(counted)
-
-
-def test_flipping_more_groups_than_can_be_counted_is_drawn():
-    sums = np.random.default_rng(0).integers(-4, 7, 60)
-    drawn = Exchange.of_pairs(sums.astype(float))
-    assert drawn.how == "Monte Carlo"
-    assert drawn.p_value == pytest.approx(sign_flips(sums), rel=0.1)
-
-
-def test_thousands_of_groups_are_still_counted_exactly():
-    rng = np.random.default_rng(0)
-    sums = rng.integers(-4, 5, 3000)
-    z = abs(sums.sum()) / np.sqrt((sums**2).sum())
-    assert sign_flips(sums) == pytest.approx(2 * stats.norm.sf(z), rel=0.05)
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 12), min_size=8, max_size=8))
-def test_exchanging_seeds_is_scipys_permutation_test(counts):
-    a, b = np.array(counts[:4]), np.array(counts[4:])
-    # Sums of whole numbers, so that ties are ties.
-    expected = stats.permutation_test(
-        (a, b), lambda a, b, axis: a.sum(axis) - b.sum(axis), vectorized=True
-    )
-    assert Exchange.of(a / 12, b / 12).p_value == pytest.approx(min(1.0, expected.pvalue))
-
-
-def test_many_seeds_are_drawn_alike_every_time():
-    rng = np.random.default_rng(1)
-    a, b = rng.integers(0, 100, 12) / 100, rng.integers(15, 115, 12) / 100
-    assert Exchange.of(a, b).how == "Monte Carlo"
-    p_value = Exchange.of(a, b).p_value
-    assert p_value == Exchange.of(a, b).p_value
-    assert p_value == pytest.approx(Exchange.of(b, a).p_value, abs=0.005)
-    assert p_value == pytest.approx(stats.ttest_ind(a, b).pvalue, abs=0.03)
-    assert Exchange.of(np.arange(11), np.arange(100, 111)).p_value >= 1 / MOST_WAYS
-
-
-def test_holm_by_hand():
-    # Holm's own order: 4·0.005, 3·0.011, 2·0.02, 0.04 (raised to the one before).
-    assert holm([0.02, 0.005, 0.04, 0.011]) == pytest.approx([0.04, 0.02, 0.04, 0.033])
-    assert holm([0.6, 0.7]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_lies_between_none_and_bonferroni_and_keeps_the_order(p_values):
-    adjusted = holm(p_values)
-    for raw, after in zip(p_values, adjusted, strict=True):
-        assert raw <= after <= min(1.0, len(p_values) * raw) + 1e-12
-    order = np.argsort(p_values, kind="stable")
-    assert (np.diff(np.array(adjusted)[order]) >= 0).all()
