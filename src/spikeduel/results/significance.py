@@ -1,7 +1,6 @@
 """Comparisons of two contenders, as results.json has them; `statistics` computes them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -141,7 +140,7 @@ def difference(
     classes: np.ndarray | None = None,
 ) -> Difference:
     """Compare two contenders by the images that each seed gets right: bool `[S, N]`. `classes` are
-    those of `balanced_classes`. Raises `InputError`.
+    those of `balanced_classes`.
     """
     return adjusted([tested(right_a, right_b, groups, margin, paired, classes)])[0]
 
@@ -157,8 +156,7 @@ def tested(
     """Test one of several comparisons, which `adjusted` then takes together. As `difference`."""
     if margin is None:
         margin = max_margin(*(float(scores(right, classes).mean()) for right in (right_a, right_b)))
-    with _named():
-        return statistics.paired_test(right_a, right_b, margin, groups, paired, classes)
+    return statistics.paired_test(right_a, right_b, margin, groups, paired, classes)
 
 
 def tested_predictions(
@@ -172,27 +170,16 @@ def tested_predictions(
     """Test one of several comparisons, which `adjusted` then takes together. As
     `compare_predictions`.
     """
-    with _named():
-        truth = per_image("labels", labels)
-        predicted = {
-            name: np.atleast_2d(per_image(name, predictions, len(truth), seeds=True))
-            for name, predictions in (
-                ("predictions_a", predictions_a),
-                ("predictions_b", predictions_b),
-            )
-        }
-    for name, predictions in predicted.items():
-        if (predictions.dtype.kind in "US") != (truth.dtype.kind in "US"):
-            raise InputError(f"{name} and labels must both be numbers, or both be text.")
-    right_a, right_b = (predictions == truth for predictions in predicted.values())
-    return tested(right_a, right_b, groups, margin, paired, statistics.balanced_classes(truth))
-
-
-@contextmanager
-def _named() -> Iterator[None]:
-    """Turn an error of the statistics into an `InputError`."""
     try:
-        yield
+        truth = per_image("labels", labels)
+        right: list[np.ndarray] = []
+        for name, values in (("predictions_a", predictions_a), ("predictions_b", predictions_b)):
+            predicted = np.atleast_2d(per_image(name, values, len(truth), seeds=True))
+            if (predicted.dtype.kind in "US") != (truth.dtype.kind in "US"):
+                raise ValueError(f"{name} and labels must both be numbers, or both be text.")
+            right.append(predicted == truth)
+        classes = statistics.balanced_classes(truth)
+        return tested(right[0], right[1], groups, margin, paired, classes)
     except ValueError as error:
         raise InputError(str(error)) from None
 
