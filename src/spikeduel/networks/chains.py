@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.module import _has_any_global_hook
-from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 from spikeduel.spiking import ConstantInput, as_sequence, kernels, over_time
-from spikeduel.spiking.kernels import LANES, is_watched
+from spikeduel.spiking.kernels import LANES, is_traced, is_watched
 from spikeduel.spiking.neurons import IF, LIF, Neuron, is_carried
 from spikeduel.spiking.readouts import LogitReadout, MeanReadout, Readout
 from spikeduel.system.registry import Family
 
 Joined = Callable[[Tensor | ConstantInput], Tensor]
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
 
 
 def join_layers(module: nn.Module) -> None:
@@ -103,7 +103,7 @@ def _spike_share(layers: list[nn.Module], fired: list[Tensor]) -> Tensor:
 
 def joined(layers: list[nn.Module], keeps_spikes: bool = False) -> list[nn.Module | Joined]:
     """Return layers, some of them computed as one; with `keeps_spikes`, all spikes are outputs."""
-    if torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0 or is_seen():
+    if is_traced() or is_seen():
         return list(layers)
     rest, together = list(layers), []
     while rest:

@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from spikeduel.networks.chains import SpikingChain
+from spikeduel.networks.chains import BatchNorm, SpikingChain
 from spikeduel.system.errors import InputError
 
 
@@ -38,7 +37,7 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
     pairs = list(zip(_weighted(source), _weighted(module), strict=True))
     taken: Tensor | None = None
     for place, (wide, narrow) in enumerate(pairs):
-        if isinstance(narrow, _BatchNorm):
+        if isinstance(narrow, BatchNorm):
             assert taken is not None
             chosen = {name: v[taken] for name, v in wide.state_dict().items() if v.dim()}
             narrow.load_state_dict(chosen, strict=False)
@@ -46,7 +45,7 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
         inputs = slice(None) if taken is None else taken
         norm, following = (
             next((one for one, _ in pairs[place + 1 :] if isinstance(one, kind)), None)
-            for kind in (_BatchNorm, nn.Conv2d | nn.Linear)
+            for kind in (BatchNorm, nn.Conv2d | nn.Linear)
         )
         taken = _most_important(len(narrow.weight), wide, norm, following)
         weight = wide.weight[taken][:, inputs]
@@ -56,7 +55,7 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
 
 def _weighted(chain: SpikingChain) -> list[Any]:
     parts = (part for layer in chain.layers() for part in layer.modules())
-    return [part for part in parts if isinstance(part, nn.Conv2d | nn.Linear | _BatchNorm)]
+    return [part for part in parts if isinstance(part, nn.Conv2d | nn.Linear | BatchNorm)]
 
 
 def _most_important(number: int, layer: Any, norm: Any, following: Any) -> Tensor:

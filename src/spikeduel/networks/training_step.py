@@ -8,10 +8,9 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_map
 
-from spikeduel.networks.chains import join_layers, spiking_chains
+from spikeduel.networks.chains import BatchNorm, join_layers, spiking_chains
 from spikeduel.networks.models import Model, WithoutSpikes
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.spiking.readouts import LogitReadout, SpikingReadout
@@ -205,9 +204,9 @@ which 1 gives.
 """
 
 
-def batch_norms(module: nn.Module) -> list[_BatchNorm]:
+def batch_norms(module: nn.Module) -> list[BatchNorm]:
     """Return the batch norms of `module` that have running statistics."""
-    norms = [layer for layer in module.modules() if isinstance(layer, _BatchNorm)]
+    norms = [layer for layer in module.modules() if isinstance(layer, BatchNorm)]
     return [norm for norm in norms if norm.track_running_stats]
 
 
@@ -225,7 +224,7 @@ class TrainingStep:
             chain.weighs_spikes = True
         self._outputs: list[tuple[Any, Tensor]] = []
         self._right: int | Tensor = 0
-        self._young: list[tuple[_BatchNorm, float]] = [
+        self._young: list[tuple[BatchNorm, float]] = [
             (norm, norm.momentum) for norm in batch_norms(self.module) if norm.momentum
         ]
         self.optimizer = Optimizer(self.module, rules, num_steps)

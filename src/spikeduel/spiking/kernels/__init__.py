@@ -267,14 +267,15 @@ def _fused_scan(
     return spk, mem, last
 
 
+def is_traced() -> bool:
+    """Return True if a tool compiles, traces or counts operators."""
+    # PyTorch has no public name for the number of active `TorchDispatchMode`s.
+    return torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0
+
+
 def is_watched(x: Tensor) -> bool:
     """Return True if a tool traces or counts operators, or `x` has no numbers."""
-    return (
-        torch.compiler.is_compiling()
-        or type(x) not in (Tensor, nn.Parameter)
-        or x.device.type == "meta"
-        or _len_torch_dispatch_stack() > 0
-    )
+    return is_traced() or type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta"
 
 
 # `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
