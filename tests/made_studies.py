@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from msgspec import structs
 
-from factories import failed, replaced, run_results
+from factories import failed, replaced, run_results, scored
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.study import Duel, conclude
 from spikeduel.settings.recipes import baseline
@@ -75,4 +75,4 @@ def _scored(trial, accuracies, dataset, settings):
     accuracy = accuracies[trial.seed]
     if accuracy is None:
         return structs.replace(failed(trial), key=key)
-    return structs.replace(trial, key=key, test=structs.replace(trial.test, accuracy=accuracy))
+    return structs.replace(trial, key=key, test=scored(accuracy, (2000,) * 10))

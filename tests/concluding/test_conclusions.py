@@ -1,5 +1,5 @@
-"""A contender has one accuracy, computed from predictions.json: in the table, the pairs and the
-headline.
+"""A contender has one accuracy, computed from predictions.json: in the table, the pairs, the
+headline, and beside controls.
 """
 
 from dataclasses import replace
@@ -9,15 +9,28 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from factories import dataset, latency, predictions_file, results, scored, trial
+from made_controls import control
+from made_operations import spiking
 from spikeduel.concluding.conclusions import concluded
 from spikeduel.results.audit import Counts
+from spikeduel.results.trials import WholeNumbers
 from spikeduel.results.words.answer import headline, rows
 from spikeduel.results.words.numbers import hundredths
 from spikeduel.settings.recipes import baseline
+from spikeduel.statistics import accuracy
+
+ABOUT = {
+    "shuffled": {"paired": True},
+    "int8": {"whole_numbers": WholeNumbers(flash=1, ram=1, operations=1.0), "paired": True},
+    "collapsed": {"of_recordings": True, "val_accuracy": 0.5},
+    "8_bits": {"member": True, "val_accuracy": 0.5, "operations": spiking()},
+}
 
 
-def conclude(labels, predicted, folds=1):
-    """The conclusions from the predicted classes of (contender, seed), of equal folds."""
+def conclude(labels, predicted, folds=1, controls=None):
+    """The conclusions from the predicted classes of (contender, seed), of equal folds; `controls`
+    has those of (contender, control, seed).
+    """
     labels = np.asarray(labels)
     names = list(dict.fromkeys(contender for contender, _ in predicted))
     classes = [f"class {k}" for k in range(labels.max() + 1)]
@@ -30,11 +43,20 @@ def conclude(labels, predicted, folds=1):
             fold=fold if folds > 1 else None,
             test=scored(0.5, np.bincount(labels[:size], minlength=len(classes)).tolist()),
             latency=latency(1.0 + names.index(contender), 1.0 + names.index(contender)),
+            controls={
+                name: control(name, 0.5, **ABOUT[name])
+                for of, name, of_seed in controls or ()
+                if (of, of_seed) == (contender, seed)
+            },
         )
         for contender, seed in predicted
         for fold in range(folds)
     ]
-    predictions = predictions_file(labels, predicted, folds)
+    ablations = {
+        (contender, seed, name): predictions
+        for (contender, name, seed), predictions in (controls or {}).items()
+    }
+    predictions = predictions_file(labels, {**predicted, **ablations}, folds)
     about = dataset(
         len(labels),
         classes=classes,
@@ -122,6 +144,101 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
         if abs(taken - rival) > 0.01:
             told = f"{hundredths(abs(taken - rival))} points {'more' if taken > rival else 'less'}"
             assert told in headline(found)
+
+
+def controlled(finished):
+    """Contenders with these finished seeds, with all controls: each is wrong about 10 images of 200
+    more than the last, and about 20 more a seed.
+    """
+    labels = np.arange(200) % 10
+    predicted, controls = {}, {}
+    for place, (name, seeds) in enumerate(finished.items()):
+        for seed in seeds:
+            wrong = 10 * place + 20 * seed + 40
+            predicted[name, seed] = wrong_in(labels, wrong)
+            for number, of_control in enumerate(ABOUT, 1):
+                controls[name, of_control, seed] = wrong_in(labels, wrong + 10 * number)
+    return labels, predicted, controls
+
+
+def shown_accuracies(found, name):
+    """The accuracies of a contender, and of its controls, at each place that shows them."""
+    conclusions, place = found.comparison, found.contenders.index(name)
+    (beside,) = (one for one in conclusions.controls if one.contender == name)
+    pairs = [pair for pair in conclusions.pairs if name in (pair.a, pair.b)]
+    whole_numbers = conclusions.equal_precision
+    own = {
+        "table": float(rows(found)[place]["accuracy, %"].split(" ")[0]) / 100,
+        "recommendation": found.answer.lead("accuracy").values[name].low,
+        "ablations": beside.accuracy,
+    } | {
+        f"pair of {pair.a} and {pair.b}": pair.accuracy_a if name == pair.a else pair.accuracy_b
+        for pair in pairs
+    }
+    in_pairs = {
+        f"int8 pair of {pair.a} and {pair.b}": pair.accuracy_a
+        if name == pair.a
+        else pair.accuracy_b
+        for pair in whole_numbers.pairs
+        if name in (pair.a, pair.b)
+    }
+    of_controls = in_pairs | {row.control: row.accuracy for row in beside.rows}
+    (of_controls["int8"],) = [one.accuracy for one in whole_numbers.rows if one.contender == name]
+    members = conclusions.frontier.members if conclusions.frontier else []
+    of_controls |= {one.member: one.accuracy for one in members if one.contender == name}
+    if conclusions.without_time and conclusions.without_time.contender == name:
+        own["with time"] = conclusions.without_time.accuracy
+        of_controls["without time"] = conclusions.without_time.accuracy_without
+    return own, of_controls
+
+
+@pytest.mark.parametrize(
+    "finished",
+    [
+        {"snn": [0, 1, 2], "cnn": [0, 1]},
+        {"snn": [0, 1], "cnn": [1, 2], "other-cnn": [1]},
+        {"snn": [0, 1], "cnn": [1, 2], "other-cnn": [2, 0]},
+    ],
+    ids=["one failed", "two failed", "no common seed"],
+)
+def test_ablations_int8_and_compressed_networks_are_of_the_seeds_of_the_table(finished):
+    labels, predicted, controls = controlled(finished)
+    found = conclude(labels, predicted, controls=controls)
+    accuracies, common, _ = oracle((labels.tolist(), predicted), found.contenders)
+    for name in finished:
+        own, of_controls = shown_accuracies(found, name)
+        assert own == {place: pytest.approx(accuracies[name]) for place in own}
+        lost = {control: 0.05 * number for number, control in enumerate(ABOUT, 1)}
+        lost["without time"] = lost["collapsed"]
+        for place, shown in of_controls.items():
+            assert shown == pytest.approx(accuracies[name] - lost[place.split(" pair")[0]]), place
+    # Without a common seed, contenders are compared by nothing.
+    compared = (found.comparison.pairs, found.comparison.equal_precision.pairs)
+    assert [bool(pairs) for pairs in compared] == [bool(common)] * 2
+    assert (found.comparison.frontier is None) == (not common)
+    assert (found.comparison.without_time is None) == (not common)
+
+
+def test_another_definition_of_accuracy_reaches_all_places_and_not_the_oracle(monkeypatch):
+    def less(images, right, balanced=False):
+        return np.asarray(right).sum(-1) / np.asarray(images).sum(-1) / 2
+
+    labels, predicted, controls = controlled({"snn": [0, 1], "cnn": [0, 1]})
+    before = conclude(labels, predicted, controls=controls)
+    were = [shown_accuracies(before, name) for name in before.contenders]
+    monkeypatch.setattr(accuracy, "__code__", less.__code__)
+    after = conclude(labels, predicted, controls=controls)
+    for name, was in zip(before.contenders, were, strict=True):
+        for places, now in zip(was, shown_accuracies(after, name), strict=True):
+            assert len(places) > 3
+            assert now == {place: pytest.approx(value / 2) for place, value in places.items()}
+        assert after.of(name)[0].test.accuracy == before.of(name)[0].test.accuracy / 2
+    halves = before.comparison.pairs[0].difference / 2
+    assert after.comparison.pairs[0].difference == pytest.approx(halves)
+    (was, *_), (now, *_) = (found.comparison.frontier.members for found in (before, after))
+    assert now.ci95.low < was.accuracy / 2 < now.ci95.high < was.ci95.low
+    with pytest.raises(AssertionError):
+        test_table_pairs_and_headline_have_the_accuracy_of_the_predictions()
 
 
 def wrong_in(labels, number):

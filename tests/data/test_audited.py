@@ -11,7 +11,7 @@ from scipy.ndimage import affine_transform
 import spikeduel as sd
 from made_events import seen
 from made_recordings import five_bytes, kept, part, some_events
-from spikeduel import data
+from spikeduel import data, statistics
 from spikeduel.auditing import copies, edited, labels, moved
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices
 from spikeduel.auditing.copies import EDITED, LIMITS
@@ -21,7 +21,6 @@ from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split, audited
 from spikeduel.data.audited import examine, file_formats
 from spikeduel.networks.preprocessing import unpacked
-from spikeduel.results import significance
 from spikeduel.results.audit import Counts
 from spikeduel.settings import Experiment
 from spikeduel.system import files
@@ -34,9 +33,9 @@ EXPERIMENT = Experiment(dataset="digits")
 
 
 def test_audit_and_statistics_call_the_same_sizes_too_small():
-    assert labels.MAX_CLASS_RATIO == significance.IMBALANCE
-    assert labels.MIN_TEST_IMAGES == significance.FEWEST_IN_CLASS
-    assert copies.MIN_TEST_GROUPS == significance.FEWEST_GROUPS
+    assert labels.MAX_CLASS_RATIO == statistics.MAX_IMBALANCE
+    assert labels.MIN_TEST_IMAGES == statistics.MIN_IN_CLASS
+    assert copies.MIN_TEST_GROUPS == statistics.MIN_GROUPS
 
 
 def test_an_audit_is_found_again(make_prepared, monkeypatch):

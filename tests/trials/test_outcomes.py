@@ -452,7 +452,7 @@ def test_pairs_are_of_the_seeds_of_the_table():
     experiment = replace(EXPERIMENT, seeds=3, contenders=("snn", "cnn", "third"))
     found = assembled(records, measures, experiment)
     assert {pair.seeds for pair in found.comparison.pairs} == {2}
-    assert [found.counted_seeds(name) for name in found.contenders] == [{0, 1}] * 3
+    assert [found.counted_seeds(name) for name in found.contenders] == [[0, 1]] * 3
     # A third one's failure is neither's of a pair.
     assert [pair.failed for pair in found.comparison.pairs if pair.b == "cnn"] == [0]
 

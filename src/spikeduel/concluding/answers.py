@@ -8,9 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from spikeduel.results.accuracy import common_seeds, counted_seeds
 from spikeduel.results.controls import INT8
 from spikeduel.results.predictions import PredictionsFile
-from spikeduel.statistics import balanced_classes
+from spikeduel.statistics import balanced_classes, mean_accuracy
 from spikeduel.system.grouping import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
@@ -37,6 +38,14 @@ class Answers:
             of_seeds[answers.seed] = np.array(answers.predicted)
             if answers.control is None:
                 self.trainings[answers.contender, answers.seed] = answers.trainings
+        self._count_seeds()
+
+    def _count_seeds(self) -> None:
+        finished = {
+            name: of_seeds for (name, control), of_seeds in self.predicted.items() if not control
+        }
+        self.common = sorted(common_seeds(finished.values()))
+        self.counted = counted_seeds(finished)
 
     def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
         """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
@@ -51,23 +60,34 @@ class Answers:
         right = [of_seeds.get(seed, constant) == self.truth for seed in seeds]
         return np.array(right, bool).reshape(-1, len(self.truth))
 
+    def seeds(self, contender: str, control: str | None = None) -> list[int]:
+        """Return the seeds that count in the numbers of a contender, or of its control."""
+        of_control = self.of(contender, control)
+        return [seed for seed in self.counted.get(contender, ()) if seed in of_control]
+
+    def accuracy(self, seeds: Sequence[int], contender: str, control: str | None = None) -> float:
+        """Return the mean accuracy over `seeds`, by the measure of comparisons."""
+        return mean_accuracy(self.right(seeds, contender, control), self.classes)
+
     def said(self, contender: str, row: int) -> list[tuple[int, int]]:
         """Return a contender's answers to a row as (class, seeds), the most frequent first."""
-        return Counter(int(answers[row]) for answers in self.of(contender).values()).most_common()
+        answers = self.of(contender)
+        return Counter(int(answers[seed][row]) for seed in self.seeds(contender)).most_common()
 
     def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
         """Return the rows of each (true class, answer) that a seed gave."""
         rows = grouped(
             (cell, row)
-            for predicted in self.of(contender).values()
-            for row, cell in enumerate(zip(self.truth.tolist(), predicted.tolist(), strict=True))
+            for seed in self.seeds(contender)
+            for row, cell in enumerate(
+                zip(self.truth.tolist(), self.of(contender)[seed].tolist(), strict=True)
+            )
         )
         return {cell: self._worst_first(of_cell) for cell, of_cell in rows.items()}
 
     def between(self, a: str, b: str) -> dict[Side, list[int]]:
         """Return the rows on which two contenders differ, or are both wrong, in a seed."""
-        seeds = sorted(self.of(a).keys() & self.of(b).keys())
-        right_a, right_b = self.right(seeds, a), self.right(seeds, b)
+        right_a, right_b = self.right(self.common, a), self.right(self.common, b)
         sides: dict[Side, np.ndarray] = {
             "only_a": right_a & ~right_b,
             "only_b": right_b & ~right_a,
@@ -93,13 +113,14 @@ class Answers:
         return sorted(times, key=lambda row: (-times[row], -self._wrong[row], row))
 
     def in_whole_numbers(self) -> "Answers":
-        """Return the answers in whole numbers, as if they were the contenders' own."""
+        """Return the counted answers in whole numbers, as if they were the contenders' own."""
         other = copy.copy(self)
         other.predicted = {
-            (name, None): answers
-            for (name, control), answers in self.predicted.items()
-            if control == INT8
+            (name, None): {seed: self.of(name, INT8)[seed] for seed in seeds}
+            for name in self.counted
+            if (seeds := self.seeds(name, INT8))
         }
+        other._count_seeds()
         return other
 
     def sees_no_time(self, contender: str) -> bool:

@@ -20,7 +20,6 @@ from spikeduel.energy import accounting
 from spikeduel.results import power, significance
 from spikeduel.results.accuracy import (
     classified,
-    common_seeds,
     contender_optimism,
     no_better_than_chance,
     optimism_of,
@@ -48,7 +47,13 @@ from spikeduel.results.run import (
 from spikeduel.results.run_findings import RunContext, find_caveats
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
-from spikeduel.statistics import effective_groups, numbered, scores, variability_of
+from spikeduel.statistics import (
+    accuracies,
+    effective_groups,
+    mean_accuracy,
+    numbered,
+    variability_of,
+)
 from spikeduel.system.negligible import MAX_DEFICIT
 
 COLLAPSED = "collapsed"
@@ -193,7 +198,7 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
     """
     groups, classes, keys = answers.groups, answers.classes, answers.trainings
     tests, with_failures = [], []
-    seeds = sorted(common_seeds(answers.of(name) for name in contenders))
+    seeds = answers.common
     right = {name: answers.right(seeds, name) for name in contenders if seeds and answers.of(name)}
     couples = list(itertools.combinations(right, 2))
     for a, b in couples:
@@ -216,8 +221,8 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
                 **structs.asdict(difference),
                 a=a,
                 b=b,
-                accuracy_a=float(scores(right[a], classes).mean()),
-                accuracy_b=float(scores(right[b], classes).mean()),
+                accuracy_a=answers.accuracy(seeds, a),
+                accuracy_b=answers.accuracy(seeds, b),
                 only_a_right=float((right[a] & ~right[b]).sum(1).mean()),
                 only_b_right=float((right[b] & ~right[a]).sum(1).mean()),
                 power=power.power(several, MAX_DEFICIT, len(seeds), len(couples))
@@ -232,9 +237,9 @@ def compare_with_controls(
     contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None = None
 ) -> ControlledContender | None:
     """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
-    of_contender = answers.of(contender)
+    counted = answers.seeds(contender)
     controlled = [
-        trial for trial in trials if trial.contender == contender and trial.seed in of_contender
+        trial for trial in trials if trial.contender == contender and trial.seed in counted
     ]
     missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
     measured = {name: result for trial in controlled for name, result in trial.controls.items()}
@@ -252,16 +257,15 @@ def compare_with_controls(
             **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
             reason=missing[name].reason if name in missing else None,
         )
-        of_control = answers.of(contender, name)
-        if seeds := [seed for seed in of_contender if seed in of_control]:
+        if seeds := answers.seeds(contender, name):
             both = answers.right(seeds, contender), answers.right(seeds, contender, name)
-            a, b = (scores(right, answers.classes) for right in both)
+            a, b = (accuracies(right, answers.classes) for right in both)
             bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
             row = structs.replace(
                 row,
-                accuracy=float(b.mean()),
+                accuracy=answers.accuracy(seeds, contender, name),
                 bits=bits[0],
-                spread=float((a.mean(1) - b.mean(1)).std(ddof=1)) if len(seeds) > 1 else None,
+                spread=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
             )
             tests[name] = significance.tested(
                 *both, answers.groups, margin, about.paired, answers.classes
@@ -271,10 +275,8 @@ def compare_with_controls(
     return ControlledContender(
         contender=contender,
         num_steps=controlled[0].num_steps,
-        seeds=len(of_contender),
-        accuracy=float(
-            scores(answers.right(list(of_contender), contender), answers.classes).mean(1).mean()
-        ),
+        seeds=len(counted),
+        accuracy=answers.accuracy(counted, contender),
         rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
     )
 
@@ -292,14 +294,14 @@ def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
             if trial.contender == name and INT8 in trial.controls
             if (cost := trial.controls[INT8].whole_numbers)
         ]
-        seeds = list(integers.of(name))
+        seeds = integers.seeds(name)
         before, after = answers.right(seeds, name), integers.right(seeds, name)
         tested = significance.tested(before, after, answers.groups, None, True, answers.classes)
         if costs:
             rows.append(
                 IntegerRow(
                     contender=name,
-                    accuracy=float(scores(after, answers.classes).mean()),
+                    accuracy=integers.accuracy(seeds, name),
                     lost=significance.adjusted([tested])[0],
                     flash=costs[0].flash,
                     ram=costs[0].ram,
@@ -334,11 +336,13 @@ def without_time(trials: Sequence[Trial], answers: Answers) -> WithoutTime | Non
     """Return the accuracy that recordings lose without time; None if not tried."""
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+        seeds = answers.common
         entries = [
-            trial for trial in trials if trial.contender == name and COLLAPSED in trial.controls
+            trial
+            for trial in trials
+            if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.controls
         ]
-        seeds = sorted(answers.of(name))
-        if not seeds or seeds != sorted(answers.of(name, COLLAPSED)):
+        if not seeds or seeds != answers.seeds(name, COLLAPSED):
             continue
         validated = [entry.validation.accuracy for entry in entries if entry.validation]
         candidate = Candidate(
@@ -378,9 +382,9 @@ def compare_best(
     lost = "nothing" if other is best else _lost(difference, other.at_chance)
     return WithoutTime(
         contender=best.contender,
-        accuracy=float(scores(best.right, classes).mean()),
+        accuracy=mean_accuracy(best.right, classes),
         without=other.contender,
-        accuracy_without=float(scores(other.right, classes).mean()),
+        accuracy_without=mean_accuracy(other.right, classes),
         trained_without=other.trained_without,
         found=difference,
         lost="not shown" if best.at_chance else lost,

@@ -36,10 +36,10 @@ from spikeduel.results.pareto import front
 from spikeduel.results.trials import ControlResult, InTime, Trial
 from spikeduel.statistics import (
     MIN_SEEDS,
+    accuracy,
     clusters,
-    scores,
+    mean_accuracy,
     student,
-    weights_of,
     wilson,
 )
 from spikeduel.system.grouping import grouped
@@ -65,9 +65,10 @@ DRAWS]`, as measured and by draw.
 class Draws:
     """Seeds and images, or groups of them, drawn again.
 
-    `seeds` `[1 + DRAWS, S]`, `images` `[DRAWS, N]`: shares; in the first row all seeds count alike.
-    Shares of seeds are spread so that 95 % of a mean's draws span its interval by Student's t;
-    fewer than `MIN_SEEDS` are not drawn: what they show holds for these trainings alone.
+    `seeds` `[1 + DRAWS, S]`: shares; in the first row all seeds count alike. `images` `[DRAWS, N]`:
+    how often each is drawn. Shares of seeds are spread so that 95 % of a mean's draws span its
+    interval by Student's t; fewer than `MIN_SEEDS` are not drawn: what they show holds for these
+    trainings alone.
     """
 
     def __init__(self, answers: Answers, seeds: Sequence[int]) -> None:
@@ -78,8 +79,9 @@ class Draws:
         num_groups, wider = int(cluster.max()) + 1, 0.0
         times = generator.multinomial(number, np.full(number, 1 / number), DRAWS)
         groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
-        images = groups[:, cluster] * weights_of(answers.classes, size).astype(np.float32)
-        self.images = images / images.sum(1, keepdims=True)
+        self.images = groups[:, cluster].astype(np.float32)
+        classes = np.zeros(size, int) if answers.classes is None else answers.classes
+        self.in_class = np.eye(classes.max() + 1, dtype=np.float32)[classes]
         if number >= MIN_SEEDS:
             quantiles = student(0.025, np.array([number - 1, math.inf]))
             wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
@@ -90,8 +92,11 @@ class Draws:
     def accuracies(self, contender: str, member: str) -> np.ndarray:
         """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
         right = self.answers.right(self.names, contender, member)
-        measured = scores(right, self.answers.classes).mean()
-        drawn = (self.images @ right.T.astype(np.float32)) * self.seeds[1:]
+        classes = self.answers.classes
+        measured = mean_accuracy(right, classes)
+        counts = np.stack([self.images @ (row[:, None] * self.in_class) for row in right], 1)
+        images = (self.images @ self.in_class)[:, None]
+        drawn = accuracy(images, counts, balanced=classes is not None) * self.seeds[1:]
         return np.append(measured, self.of_all_right if right.all() else drawn.sum(1).clip(0, 1))
 
     def costs(self, by_seed: np.ndarray) -> np.ndarray:
@@ -122,8 +127,8 @@ def frontier(
     names = dict.fromkeys(
         trial.contender for trial in done if any(one.member for one in trial.controls.values())
     )
-    seeds = sorted(set.intersection(*(set(answers.of(name)) for name in names))) if names else []
-    if not seeds:
+    seeds = answers.common
+    if not names or not seeds:
         return None
     by_contender = {
         name: [trial for trial in done if trial.contender == name and trial.seed in seeds]

@@ -29,6 +29,7 @@ from spikeduel.reporting.charts import (
     Row,
     Rule,
 )
+from spikeduel.results.accuracy import pooled
 from spikeduel.results.answer import ACCOUNTING_OF
 from spikeduel.results.controls import TWINS
 from spikeduel.results.costs import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
@@ -283,7 +284,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
                 row = {**told, _STEPS: num_steps(by_steps[name][0])}
                 times.append(Marks("points", [row], Look(colour, size=5)))
             continue
-        right = 100 * fmean(trial.test.accuracy for trial in trials if trial.test)
+        right = 100 * pooled([trial.test for trial in trials if trial.test])
         at: Row = {"contender": name, ACCURACY: right}
         rules.append(Rule(right, "y", look=dotted, row=at))
         memory = table.leading_memory

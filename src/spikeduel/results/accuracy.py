@@ -1,17 +1,25 @@
 """Accuracy of a contender, chance, and optimism.
 
-The accuracy of a seed is the share of right answers over all test images, in all folds; balanced
-accuracy is the mean of the shares of the classes. A contender's accuracy is the mean over the seeds
-that every contender finished. Optimism is what choosing the epoch on test images would add.
+The accuracy of a seed is `statistics.accuracy` over all test images, in all folds. A contender's
+accuracy is the mean over its `counted_seeds`. Optimism is what choosing the epoch on test images
+would add.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from spikeduel.results.significance import Measure
-from spikeduel.results.trials import MOST_IN_MATRIX, Classification, ClassScores, Optimism, Trial
-from spikeduel.statistics import are_unbalanced, count_alike
+from spikeduel.results.trials import (
+    MOST_IN_MATRIX,
+    Classification,
+    ClassScores,
+    ControlResult,
+    Optimism,
+    Scores,
+    Trial,
+)
+from spikeduel.statistics import accuracy, are_unbalanced, count_alike
 from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Count, Frozen, Share
 
@@ -35,15 +43,28 @@ def common_seeds(finished: Iterable[Collection[int]]) -> set[int]:
     return set.intersection(*some) if some else set()
 
 
+def counted_seeds(finished: Mapping[str, Collection[int]]) -> dict[str, list[int]]:
+    """Return the seeds that count in the numbers of each contender: the `common_seeds` of those
+    that the contenders `finished`, else its own.
+    """
+    common = common_seeds(finished.values())
+    return {name: sorted(common if seeds and common else seeds) for name, seeds in finished.items()}
+
+
 def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[int, float]:
     """Return a contender's accuracies by seed, in the `measure` (default: that of comparisons)."""
-    if (measure or measures(trials)[0]) == "balanced_accuracy":
-        return {seed: _balanced(table) for seed, table in _tables(trials).items()}
-    tests = grouped((trial.seed, trial.test) for trial in trials if trial.test)
+    balanced = (measure or measures(trials)[0]) == "balanced_accuracy"
     return {
-        seed: sum(test.accuracy * test.n for test in folds) / sum(test.n for test in folds)
-        for seed, folds in tests.items()
+        seed: float(accuracy(images, right, balanced))
+        for seed, (images, _, right) in _tables(trials).items()
     }
+
+
+def pooled(tested: Sequence[Scores | ControlResult], measure: Measure = "accuracy") -> float:
+    """Return the accuracy over all seeds and folds of a contender, or of its control."""
+    counts = [scores.by_class for scores in tested]
+    images, right = np.sum([[of_trial.images, of_trial.right] for of_trial in counts], axis=0)
+    return float(accuracy(images, right, measure == "balanced_accuracy"))
 
 
 def images_by_class(trials: Sequence[Trial]) -> np.ndarray:
@@ -75,12 +96,6 @@ def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np
     return tables
 
 
-def _balanced(table: np.ndarray) -> float:
-    """Return the mean of the recalls of the classes with images."""
-    images, _, right = table[:, table[0] > 0]
-    return float((right / images).mean())
-
-
 def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray) -> Classification:
     """Return the classification of true and predicted classes, int64 `[N]`; a class never predicted
     has precision 0.
@@ -98,7 +113,7 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
     rows = zip(classes, precision, recall, f1, support, strict=True)
     return Classification(
         n=len(truth),
-        accuracy=float((truth == predicted).mean()),
+        accuracy=float(accuracy(support, right)),
         precision=float(precision.mean()),
         recall=float(recall.mean()),
         f1=float(f1.mean()),
@@ -156,7 +171,8 @@ def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
     mean = weights @ (images * answers) / num_images
     squares = weights**2 @ (images * answers * (num_images - images - answers))
     variance = (squares / num_images + mean**2) / max(num_images - 1, 1)
-    return _balanced(table) - mean - weights.max() / 2, max(variance, 0.0) ** 0.5
+    above = float(accuracy(table[0], table[2], balanced=True)) - mean
+    return above - weights.max() / 2, max(variance, 0.0) ** 0.5
 
 
 def unlearned_controls(trials: Sequence[Trial], members: bool = False) -> dict[str, str]:

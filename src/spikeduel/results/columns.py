@@ -11,8 +11,7 @@ import numpy as np
 
 from spikeduel.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.networks.shipped import Origin
-from spikeduel.results import accuracy
-from spikeduel.results.accuracy import ContenderOptimism
+from spikeduel.results.accuracy import ContenderOptimism, pooled
 from spikeduel.results.controls import ControlledContender, ControlRow
 from spikeduel.results.run import IntegerRow, Pair, Results
 from spikeduel.results.significance import Difference
@@ -140,10 +139,11 @@ ScoreName = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"
 
 def score(tested: Sequence[Trial], name: ScoreName) -> Averaged | None:
     """Return a contender's score in per cent."""
-    scores = [getattr(trial.test, name) for trial in tested if trial.test]
+    tests = [trial.test for trial in tested if trial.test]
+    scores = [getattr(test, name) for test in tests]
     if not scores or name not in ("accuracy", "balanced_accuracy"):
         return averaged(scores)
-    return averaged(scores, mean=statistics.fmean(accuracy.of_seeds(tested, name).values()))
+    return averaged(scores, mean=pooled(tests, name))
 
 
 def validation_accuracy(validation: Score | None) -> str:

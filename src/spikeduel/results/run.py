@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, structs
 
 from spikeduel.data.events.recordings import EventRates
-from spikeduel.results.accuracy import ContenderOptimism, common_seeds, measures
+from spikeduel.results.accuracy import ContenderOptimism, common_seeds, counted_seeds, measures
 from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.results.controls import ControlledContender, WithoutTime
 from spikeduel.results.costs import EnergyAccountings, Family, Range
@@ -380,10 +380,9 @@ class Results(Frozen):
         """The seeds that all contenders finished, other than those that finished none."""
         return common_seeds(self.finished_seeds.values())
 
-    def counted_seeds(self, contender: str) -> set[int]:
-        """Return the seeds behind a contender's numbers: the common ones, else its own."""
-        own = self.finished_seeds.get(contender, set())
-        return own & self.common_seeds or own
+    def counted_seeds(self, contender: str) -> list[int]:
+        """Return the seeds that count in a contender's numbers."""
+        return counted_seeds(self.finished_seeds).get(contender, [])
 
     @property
     def twins(self) -> list[tuple[str, str]]:

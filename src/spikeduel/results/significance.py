@@ -9,7 +9,7 @@ from msgspec import Meta, structs
 from numpy.typing import ArrayLike
 
 from spikeduel import statistics
-from spikeduel.statistics import Conclusion, Measure, PairedTest, scores
+from spikeduel.statistics import Conclusion, Measure, PairedTest, mean_accuracy
 from spikeduel.statistics.weighting import per_image
 from spikeduel.system.errors import InputError
 from spikeduel.system.negligible import max_margin
@@ -155,7 +155,7 @@ def tested(
 ) -> PairedTest:
     """Test one of several comparisons, which `adjusted` then takes together. As `difference`."""
     if margin is None:
-        margin = max_margin(*(float(scores(right, classes).mean()) for right in (right_a, right_b)))
+        margin = max_margin(*(mean_accuracy(right, classes) for right in (right_a, right_b)))
     return statistics.paired_test(right_a, right_b, margin, groups, paired, classes)
 
 

@@ -11,6 +11,7 @@ from msgspec import field
 from spikeduel.counting.operations import Operations
 from spikeduel.networks.cards import Calling, Temperature
 from spikeduel.results.costs import Energy
+from spikeduel.statistics import accuracy
 from spikeduel.system.load import is_busy
 from spikeduel.system.negligible import MAX_LOSS_FALL, MAX_RISE, MAX_TRAINING_RATIO
 from spikeduel.system.registry import Family
@@ -104,7 +105,8 @@ class Scores(Frozen):
     @property
     def balanced_accuracy(self) -> float:
         """Mean of the recalls of the classes with images."""
-        return statistics.fmean(scores.recall for scores in self.per_class if scores.support)
+        counts = self.by_class
+        return float(accuracy(counts.images, counts.right, balanced=True))
 
 
 class Classification(Scores, kw_only=True):

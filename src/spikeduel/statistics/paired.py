@@ -24,14 +24,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spikeduel.statistics.exact_tests import MIN_GROUPS, PermutationTest, mcnemar, min_seeds
+from spikeduel.statistics.exact_tests import (
+    DECIMALS,
+    MIN_GROUPS,
+    PermutationTest,
+    mcnemar,
+    min_seeds,
+)
 from spikeduel.statistics.intervals import ALPHA, Uncertainty, difference_uncertainty
 from spikeduel.statistics.multiple_tests import holm
 from spikeduel.statistics.weighting import (
+    accuracies,
     clusters,
     effective_groups,
+    mean_accuracy,
     per_image,
-    scores,
     weights_of,
 )
 
@@ -202,12 +209,11 @@ def paired_test(
         )
     cluster = clusters(None if groups is None else per_image("groups", groups, num_images))
     weights = weights_of(classes, num_images)
-    scores_a, scores_b = scores(correct_a, classes), scores(correct_b, classes)
     uncertainty = difference_uncertainty(correct_a, correct_b, cluster, paired, classes)
     p_value, permutation = uncertainty.p_value, None
     test = f"t test over seeds and {'images' if cluster is None else 'groups'}"
     if num_seeds >= min_seeds(paired):
-        a, b = scores_a.mean(1), scores_b.mean(1)
+        a, b = accuracies(correct_a, classes), accuracies(correct_b, classes)
         permutation = PermutationTest.of_pairs(a - b) if paired else PermutationTest.of_seeds(a, b)
         flips = "sign flips" if paired else "permutation"
         test += f", and {permutation.how} {flips} of seeds"
@@ -221,7 +227,7 @@ def paired_test(
         p_value = max(p_value, mcnemar(correct_a[0], correct_b[0], weights))
         exact = "McNemar test" if classes is None else "sign flips of images"
         test = f"exact {exact}, and normal test over images"
-    difference = float(scores_a.mean()) - float(scores_b.mean())
+    difference = mean_accuracy(correct_a, classes) - mean_accuracy(correct_b, classes)
     ci90 = uncertainty.interval(0.90)
     by_seeds: dict[str, Any] = {}
     if num_seeds > 1:
@@ -231,7 +237,7 @@ def paired_test(
             "seeds_for_difference": uncertainty.seeds_needed(abs(difference), min_seeds(paired)),
         }
     return PairedTest(
-        difference=difference,
+        difference=round(difference, DECIMALS),
         margin=float(margin),
         n=num_images,
         seeds=num_seeds,

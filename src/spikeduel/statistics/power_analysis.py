@@ -20,7 +20,7 @@ from spikeduel.statistics.intervals import (
     difference_uncertainty,
     student,
 )
-from spikeduel.statistics.weighting import clusters, effective_groups, scores, weights_of
+from spikeduel.statistics.weighting import accuracies, clusters, effective_groups, weights_of
 
 BETWEEN, WITHIN = 0.083, 0.046
 """Shares of test images on which trainings of two networks, and two of one, disagree, if unknown:
@@ -89,7 +89,7 @@ def variability_of(
     cluster = clusters(groups)
     off = difference_uncertainty(correct_a, correct_b, cluster, classes=classes)
     seeds_a, seeds_b = (
-        float(scores(correct, classes).mean(1).std(ddof=1)) for correct in (correct_a, correct_b)
+        float(accuracies(correct, classes).std(ddof=1)) for correct in (correct_a, correct_b)
     )
     # The variance of the seeds' accuracies may be smaller than the remainder alone.
     least = math.sqrt(off.seeds * off.num_seeds / 2)

@@ -113,6 +113,92 @@ def weights_of(classes: np.ndarray | None, num_images: int) -> np.ndarray:
     return num_images / len(sizes) / sizes[classes]
 
 
+def accuracy(images: ArrayLike, correct: ArrayLike, balanced: bool = False) -> np.ndarray:
+    """Return accuracies from counts by class: the one definition of accuracy.
+
+    Accuracy is the share of correct predictions. Balanced accuracy is the mean of the recalls of
+    the classes that have images.
+
+    Parameters
+    ----------
+    images : array_like, shape [..., K]
+        Number of test images of each of K classes.
+    correct : array_like, shape [..., K]
+        Number of correct predictions of each class.
+    balanced : bool
+        Whether to return balanced accuracy.
+
+    Returns
+    -------
+    ndarray of float, shape [...]
+        Accuracies from 0 to 1.
+
+    Examples
+    --------
+    >>> float(accuracy([90, 10], [81, 5])), float(accuracy([90, 10], [81, 5], balanced=True))
+    (0.86, 0.7)
+    """
+    images, correct = np.asarray(images), np.asarray(correct)
+    if not balanced:
+        return correct.sum(-1) / images.sum(-1)
+    recalls = correct / np.maximum(images, 1)
+    return recalls.sum(-1) / np.count_nonzero(images, axis=-1)
+
+
+def accuracies(correct: np.ndarray, classes: np.ndarray | None = None) -> np.ndarray:
+    """Return the accuracy of each seed.
+
+    Parameters
+    ----------
+    correct : ndarray of bool, shape [S, N]
+        Which predictions of S seeds for N images are correct.
+    classes : ndarray of int, shape [N], optional
+        The class of each image, numbered from 0, for balanced accuracy.
+
+    Returns
+    -------
+    ndarray of float, shape [S]
+        The `accuracy` of each seed.
+
+    Examples
+    --------
+    >>> accuracies(np.array([[True, True, False, True]])).tolist()
+    [0.75]
+    """
+    return accuracy(*_by_class(correct, classes), balanced=classes is not None)
+
+
+def mean_accuracy(correct: np.ndarray, classes: np.ndarray | None = None) -> float:
+    """Return the accuracy of the predictions of all seeds together.
+
+    It is the mean of `accuracies` without their rounding.
+
+    Parameters
+    ----------
+    correct : ndarray of bool, shape [S, N]
+        Which predictions of S seeds for N images are correct.
+    classes : ndarray of int, shape [N], optional
+        The class of each image, numbered from 0, for balanced accuracy.
+
+    Examples
+    --------
+    >>> mean_accuracy(np.array([[True, True, False, True], [True, False, False, True]]))
+    0.625
+    """
+    images, counts = _by_class(correct, classes)
+    return float(accuracy(len(correct) * images, counts.sum(0), balanced=classes is not None))
+
+
+def _by_class(correct: np.ndarray, classes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images `[K]` and correct predictions `[S, K]` of each class; all images are of one
+    class without `classes`.
+    """
+    if classes is None:
+        return np.array([correct.shape[1]]), correct.sum(1, keepdims=True)
+    by_seed = [np.bincount(classes, weights=row) for row in correct]
+    return np.bincount(classes), np.reshape(by_seed, (len(correct), -1))
+
+
 def scores(correct: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
     """Return scores of images whose means are accuracies, or balanced accuracies.
 
@@ -138,10 +224,9 @@ def scores(correct: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
     """
     if classes is None:
         return correct
-    recalls = np.array([np.bincount(classes, weights=row) for row in correct])
-    recalls = recalls / np.bincount(classes)
-    weighted = weights_of(classes, len(classes)) * (correct - recalls[:, classes])
-    return recalls.mean(1, keepdims=True) + weighted
+    images, counts = _by_class(correct, classes)
+    weighted = weights_of(classes, len(classes)) * (correct - (counts / images)[:, classes])
+    return accuracies(correct, classes)[:, None] + weighted
 
 
 def are_unbalanced(counts: Sequence[int] | np.ndarray) -> bool:

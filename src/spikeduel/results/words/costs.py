@@ -13,6 +13,7 @@ from spikeduel.counting.operations import (
     Operations,
     Way,
 )
+from spikeduel.results.accuracy import pooled
 from spikeduel.results.columns import LAYERS, Column, layers, render, text_rows
 from spikeduel.results.costs import (
     FAMILIES,
@@ -103,7 +104,8 @@ class Network(NamedTuple):
     @property
     def accuracy(self) -> float | None:
         tests = [entry.test if isinstance(entry, Trial) else entry for entry in self.entries]
-        return mean([test.accuracy if test else None for test in tests])
+        tested = [test for test in tests if test]
+        return pooled(tested) if tested else None
 
     def joules(
         self, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
