@@ -84,7 +84,7 @@ def exits(running: Running, size: int, repeats: int, random: np.random.Generator
         validation, rest = part(running, order[:size]), part(running, order[size:])
         for rule, threshold in (
             ("before", earliest(validation)),
-            ("after", chosen_threshold(validation, is_bounded=True)[0]),
+            ("after", chosen_threshold(validation)[0]),
         ):
             steps, right = rest.exits(threshold)
             loss = float(rest.right[-1].mean() - right.mean())

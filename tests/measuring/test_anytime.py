@@ -1,5 +1,4 @@
 import itertools
-from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -148,20 +147,6 @@ def test_with_too_few_images_to_show_it_nobody_leaves():
     assert enough.threshold == pytest.approx(0.9)
 
 
-def test_without_a_bound_it_is_the_lowest_threshold_that_loses_nothing():
-    # Leaving at 0.9 loses the first image, at 0.8 it gains the second one, at 0.6 it loses two.
-    confidence = np.array([[0.9, 0.8, 0.6, 0.6]] * 2)
-    right = np.array([[0, 1, 0, 0], [1, 0, 1, 1]], bool)
-    validation = Running(right.astype(int), right, confidence)
-    assert chosen_threshold(validation) == (0.8, 0.0)
-    assert chosen_threshold(validation, is_bounded=True) == (None, 0.0)
-    # Where each threshold loses some, none is chosen.
-    assert chosen_threshold(Running(*(part[:, [0, 2, 3]] for part in astuple(validation)))) == (
-        None,
-        0.0,
-    )
-
-
 def running(random, num_images=2000, num_steps=12):
     """Images that become surer and more often right with time."""
     confidence = np.maximum.accumulate(random.random((num_steps, num_images)), axis=0)
@@ -194,6 +179,15 @@ def test_the_rule_holds_and_nothing_earlier_would(random):
     assert chosen.mean_steps == np.mean(exits)
     assert chosen.accuracy == np.mean(right)
     assert chosen.exit_steps == [exits.count(t) for t in range(1, 13)]
+
+
+def test_another_rule_reaches_the_report_and_not_the_oracle(monkeypatch):
+    monkeypatch.setattr(chosen_threshold, "__code__", (lambda validation: (0.7, 0.0)).__code__)
+    chosen = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600)).early_exit
+    assert (chosen.threshold, chosen.exit_steps) == (0.7, [2, 0, 1])
+    for test in (test_by_hand, test_with_too_few_images_to_show_it_nobody_leaves):
+        with pytest.raises(AssertionError):
+            test()
 
 
 @pytest.mark.parametrize(

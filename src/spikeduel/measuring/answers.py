@@ -50,6 +50,10 @@ class Running:
         steps = 1 + is_unsure.sum(0)
         return steps, self.right[steps - 1, np.arange(len(steps))]
 
+    def at_exit(self, steps: np.ndarray) -> np.ndarray:
+        """Return the predicted classes after `steps`, int64 `[N]` each."""
+        return self.predicted[steps - 1, np.arange(len(steps))]
+
     def leaving(self, threshold: float | None) -> Leaving:
         """Return mean steps and accuracy by `exits`."""
         exits, right = self.exits(threshold)

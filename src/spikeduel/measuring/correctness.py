@@ -280,12 +280,12 @@ def received(batches: Iterable[Any]) -> Received | None:
 
 def early_exit(test: Running, validation: Running) -> EarlyExit:
     """Leave at the first step whose confidence reaches `chosen_threshold`, else after T; `curve`
-    has every threshold.
+    has every threshold. A second network is the second of two steps.
 
     BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023) between
     time steps.
     """
-    threshold, bound = chosen_threshold(validation, is_bounded=True)
+    threshold, bound = chosen_threshold(validation)
     chosen, after_all = validation.leaving(threshold), validation.right[-1]
     return EarlyExit(
         **asdict(test.leaving(threshold)),
@@ -314,18 +314,15 @@ class _Shorter(Model):
         return ConstantInput(x.value, num_steps) if isinstance(x, ConstantInput) else x[:num_steps]
 
 
-def until_sure(
-    model: Model, source: str, test: EvaluationBatches, validation: EvaluationBatches
-) -> UntilSure:
-    """Return the answers of the member `source` with an early exit at `chosen_threshold`. Raises
-    `InputError` without answers over time.
+def until_sure(model: Model, source: str, threshold: float, test: EvaluationBatches) -> UntilSure:
+    """Return the predictions of the member `source` with an early exit at `threshold`, and the
+    operations of the images that leave after each step. Raises `InputError` if an operation is
+    unknown.
     """
-    asked, chosen_on = answers_of(model, test), answers_of(model, validation).over_time
-    if asked.over_time is None or chosen_on is None:
-        raise InputError("its readout needs all time steps at once.")
-    running, threshold = asked.over_time, chosen_threshold(chosen_on)[0]
-    steps = running.exits(threshold)[0]
-    predicted = running.predicted[steps - 1, np.arange(len(steps))]
+    predictions = answers_of(model, test)
+    running = predictions.over_time
+    assert running is not None
+    steps, _ = running.exits(threshold)
     operations: list[Operations | None] = []
     for num_steps in range(1, running.num_steps + 1):
         counted = Counted(operations=None)
@@ -338,8 +335,7 @@ def until_sure(
             raise InputError(counted.reason)
         operations.append(counted.operations)
     return UntilSure(
-        answers=classified(model.card.classes, asked.truth, predicted),
-        val_accuracy=chosen_on.leaving(threshold).accuracy,
+        answers=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
         found=InTime(
             source=source,
             threshold=threshold,
@@ -349,24 +345,21 @@ def until_sure(
     )
 
 
-def chosen_threshold(validation: Running, is_bounded: bool = False) -> tuple[float | None, float]:
-    """Return the lowest threshold at which early exits lose no accuracy on validation images (None:
-    no threshold does), and the share lost.
+def chosen_threshold(validation: Running) -> tuple[float | None, float]:
+    """Return the lowest threshold that validation images show to cost at most `MAX_EXIT_LOSS` of
+    accuracy, with `CONFIDENCE`, and the limit of this loss; None and 0 if they show it for none.
 
-    If `is_bounded`, the loss is the limit `most_lost`, and may be `MAX_EXIT_LOSS`: thresholds are
-    tested from the highest down until one fails. Tests in a fixed order need no correction
-    (Angelopoulos et al. 2021, "Learn then Test").
+    Thresholds are tested from the highest down until one fails. Tests in a fixed order need no
+    correction (Angelopoulos et al. 2021, "Learn then Test").
     """
-    after_all, tolerance = validation.right[-1], MAX_EXIT_LOSS if is_bounded else 0.0
-    chosen, loss = None, 0.0
+    after_all, chosen, loss = validation.right[-1], None, 0.0
     for threshold in reversed(thresholds(validation)[:-1]):
         right = validation.exits(threshold)[1]
         lost, gained = int((after_all & ~right).sum()), int((right & ~after_all).sum())
-        limit = most_lost(lost, gained, len(right)) if is_bounded else (lost - gained) / len(right)
-        if limit <= tolerance:
-            chosen, loss = threshold, limit
-        elif is_bounded:
+        limit = most_lost(lost, gained, len(right))
+        if limit > MAX_EXIT_LOSS:
             break
+        chosen, loss = threshold, limit
     return chosen, loss
 
 

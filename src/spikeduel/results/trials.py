@@ -383,27 +383,26 @@ class WholeNumbers(Frozen):
 
 
 class EarlyAnswers(Frozen):
-    """Two members of a family: `first` answers, and where its calibrated probability is below
-    `threshold` (None: always), `then` does, a `share` of the test images. Chosen on validation
-    images.
+    """Two members of a family: `first` predicts, and where its highest calibrated probability is
+    below `threshold`, `then` does, a `share` of the test images. Chosen on validation images.
     """
 
     first: str
     then: str
-    threshold: Share | None
+    threshold: Share
     share: Share
 
 
 class InTime(Frozen):
-    """A member that answers once its calibrated probability reaches `threshold` (None: after all
-    steps), chosen on validation images.
+    """A member with an early exit: at the first step after which its highest calibrated probability
+    reaches `threshold`, chosen on validation images.
 
     `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of their answers,
     None where none leaves.
     """
 
     source: str
-    threshold: Share | None
+    threshold: Share
     shares: list[Share]
     operations: list[Operations | None]
 
@@ -413,10 +412,9 @@ class InTime(Frozen):
 
 
 class UntilSure(Frozen):
-    """Answers of a network until it is sure, and its accuracy on validation images."""
+    """Predictions of a network with an early exit."""
 
     answers: Classification
-    val_accuracy: Share
     found: InTime
 
 

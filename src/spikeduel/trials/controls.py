@@ -23,9 +23,9 @@ from spikeduel.data.splits import evenly
 from spikeduel.exchange.exporting import NUM_EXAMPLES
 from spikeduel.measuring.answers import Running
 from spikeduel.measuring.correctness import (
-    chosen_threshold,
     classification,
     classified,
+    early_exit,
     in_whole_numbers,
     shuffled_classification,
     until_sure,
@@ -36,11 +36,13 @@ from spikeduel.networks.preprocessing import Change
 from spikeduel.results.controls import INT8
 from spikeduel.results.costs import Counted
 from spikeduel.results.trials import (
+    Anytime,
     Classification,
     Confidences,
     ControlAbout,
     ControlResult,
     EarlyAnswers,
+    EarlyExit,
     LabelConfidences,
     Latency,
     MissingControl,
@@ -409,7 +411,7 @@ MEMBERS: dict[str, Control] = {
 
 def _early(first: str, then: str) -> Control:
     title = f"{MEMBERS[first].title}; if not sure, {MEMBERS[then].title}"
-    meaning = "the cheaper of two networks answers, and the dearer where that one is not sure"
+    meaning = "the cheaper of two networks predicts, and the dearer where that one is not sure"
     return Control(title, meaning, member=True, early=(first, then))
 
 
@@ -622,8 +624,8 @@ def _confidences(context: ControlContext, key: str) -> LabelConfidences:
 def _answered_early(
     context: ControlContext, first: str, then: str
 ) -> tuple[Classification, dict[str, Any]]:
-    """Return the answers of two members, the second asked where the first has less confidence than
-    the `chosen_threshold`.
+    """Return the predictions of two members, of the second where the first has less confidence than
+    the threshold of its early exit.
     """
     labels = np.asarray(context.prepared.labels)
     known = [_confidences(context, context.member(name)) for name in (first, then)]
@@ -634,14 +636,30 @@ def _answered_early(
             ("test", context.trial.split.test),
         )
     )
-    threshold, _ = chosen_threshold(val)
-    asked = test.exits(threshold)[0] - 1
-    early = EarlyAnswers(first=first, then=then, threshold=threshold, share=float(asked.mean()))
-    predicted = test.predicted[asked, np.arange(len(asked))]
-    return classified(context.prepared.classes, labels[context.trial.split.test], predicted), {
-        "early": early,
-        "val_accuracy": val.leaving(threshold).accuracy,
+    threshold, val_accuracy = _required(early_exit(test, val))
+    steps, _ = test.exits(threshold)
+    truth = labels[context.trial.split.test]
+    return classified(context.prepared.classes, truth, test.at_exit(steps)), {
+        "early": EarlyAnswers(
+            first=first, then=then, threshold=threshold, share=float((steps - 1).mean())
+        ),
+        "val_accuracy": val_accuracy,
     }
+
+
+def _required(chosen: EarlyExit | None) -> tuple[float, float]:
+    """Return the threshold of an early exit, and the validation accuracy with it. Raises
+    `InputError` if there is none.
+    """
+    if chosen is None:
+        raise InputError("its readout needs all time steps at once.")
+    if chosen.threshold is None:
+        raise InputError(
+            f"no early exit was shown to cost at most {100 * chosen.tolerance:g} points of "
+            f"accuracy, by {chosen.validation.n:,} validation images. At least "
+            f"{chosen.validation.fewest:,} are needed."
+        )
+    return chosen.threshold, chosen.validation.accuracy
 
 
 def _running(answers: Sequence[Confidences], labels: np.ndarray) -> Running:
@@ -653,21 +671,22 @@ def _running(answers: Sequence[Confidences], labels: np.ndarray) -> Running:
 def _answered_in_time(
     context: ControlContext, timed: Mapping[str, Latency]
 ) -> tuple[Classification, dict[str, Any]]:
-    """Return the answers of a member after as few time steps as leave its validation accuracy, and
-    their mean time by the steps of the network that was timed: each step's scores are known before
-    the next one.
+    """Return the predictions of a member with the early exit that was chosen when it was trained,
+    and their mean time by the steps of the network that was timed: each step's scores are known
+    before the next one.
     """
     source = context.control.source
     assert source
     key, record = context.member(source), context.records[context.trial.key, source]
+    by_step = context.store.measure(key, "by_step", Anytime) or Anytime()
+    threshold, val_accuracy = _required(by_step.early_exit)
 
     def ask() -> UntilSure:
         held = _changed(replace(context, control=MEMBERS[source]))[1].held
-        sides = context.trial.split.test, context.trial.split.val
-        test, val = (EvaluationBatches(*held, images) for images in sides)
-        return until_sure(load_of(key, context.trial, context.store), source, test, val)
+        test = EvaluationBatches(*held, context.trial.split.test)
+        return until_sure(load_of(key, context.trial, context.store), source, threshold, test)
 
-    found = context.kept(key, "early-exit", ask, UntilSure)
+    found = context.kept(key, "temporal-early-exit", ask, UntilSure)
     bits = record.settings["training"].get("weight_bits")
     counts = [
         one and cost_entry(Counted(operations=one), bits)["operations"]
@@ -681,7 +700,7 @@ def _answered_in_time(
     until_step = next((latency.stream_ms for latency in alike if latency), None)
     return found.answers, {
         "in_time": structs.replace(found.found, operations=counts),
-        "val_accuracy": found.val_accuracy,
+        "val_accuracy": val_accuracy,
         "one_image_ms": until_step and float(np.dot(found.found.shares, until_step)),
     }
 

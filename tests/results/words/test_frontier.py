@@ -26,7 +26,6 @@ from spikeduel.results.words.frontier import (
     even_rate,
     frontier,
     label,
-    loss_of_exits,
     of_measure,
     titles,
 )
@@ -86,13 +85,9 @@ EXITS = {
     "narrow": {"model": "models/narrow.safetensors"},
     "gone": {"model": None},
     "pair": {"early": EarlyAnswers(first="narrow", then="wide", threshold=0.25, share=0.5)},
-    "second_alone": {"early": EarlyAnswers(first="narrow", then="wide", threshold=None, share=1.0)},
     "of_gone": {"early": EarlyAnswers(first="gone", then="wide", threshold=0.25, share=0.5)},
     "of_nothing": {"early": EarlyAnswers(first="narrow", then="none", threshold=0.25, share=0.5)},
     "stops": {"in_time": InTime(source="wide", threshold=0.1234, shares=[1.0], operations=[None])},
-    "never_stops": {
-        "in_time": InTime(source="wide", threshold=None, shares=[1.0], operations=[None])
-    },
 }
 
 
@@ -100,7 +95,7 @@ EXITS = {
     ("neuron", "options"), [("lif", ""), ("my_neurons:Fast", " --own-code my_neurons:Fast")]
 )
 def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
-    """Only the first seed and fold are told, and models that are there; none without a threshold."""
+    """Only the first seed and fold are told, and models that are there."""
     accuracies = {"wide": 0.95, "pair": 0.93}
     members = {
         name: structs.replace(
@@ -123,29 +118,6 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
         ),
         ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234{options}", "−1.00"),
     ]
-
-
-def test_early_exits_chosen_on_few_images_say_what_they_lose(results, golden):
-    members = [
-        structs.replace(made_compression.member("lif"), title=title, accuracy_lost=lost)
-        for title, lost in (("8 bits", None), ("early", 0.005), ("until sure", 0.025))
-    ]
-    found = Frontier(seeds=4, accountings={}, members=members, pairs=[])
-    said = loss_of_exits(found, 65)
-    golden(said)
-    assert loss_of_exits(structs.replace(found, members=members[:1]), 65) == ""
-    compared = structs.replace(
-        results, comparison=structs.replace(results.comparison, frontier=found)
-    )
-
-    def told(num_val):
-        counts = structs.replace(results.dataset.counts, val=num_val)
-        dataset = structs.replace(results.dataset, counts=counts)
-        return frontier(structs.replace(compared, dataset=dataset))
-
-    assert said in told(65)
-    assert "Early exits" in told(1499)
-    assert "Early exits" not in told(1500)
 
 
 def test_the_costs_at_equal_accuracy(golden):

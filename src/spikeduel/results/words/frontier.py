@@ -1,6 +1,5 @@
 """Sentences and tables on costs at equal accuracy."""
 
-import statistics
 from collections import Counter
 from dataclasses import replace
 
@@ -24,7 +23,6 @@ from spikeduel.results.words.numbers import (
     listed,
     named,
     per_cent,
-    points,
     signed,
 )
 from spikeduel.statistics import MIN_SEEDS
@@ -32,8 +30,6 @@ from spikeduel.system.grouping import grouped
 
 FEW_VALIDATION = 300
 """Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
-FEW_FOR_EXITS = 1500
-"""Validation images below which an early exit can lose more test accuracy than validation shows."""
 TITLES: dict[Family, str] = {
     "memory": "energy with memory on both sides",
     "arithmetic": "energy by arithmetic alone",
@@ -241,29 +237,12 @@ def frontier(results: Results) -> str:
         *([alone] if is_compared and found.seeds < MIN_SEEDS else []),
         *([untimed] if "time" not in found.accountings else []),
         *([few] if num_val < FEW_VALIDATION else []),
-        *([loss_of_exits(found, num_val)] if num_val < FEW_FOR_EXITS else []),
     ]
     told = [
         hardly_cheaper(found, pair) or at_equal_accuracy(pair, titles(results), results.measure)
         for pair in found.pairs
     ]
     return " ".join(filter(None, [*told, *reservations, took]))
-
-
-def loss_of_exits(found: Frontier, num_val: int) -> str:
-    """Return what early exits lose on test images, chosen on `num_val` validation images."""
-    lost = {
-        f"{member.contender}, {member.title}": member.accuracy_lost
-        for member in found.members
-        if member.accuracy_lost is not None
-    }
-    if not lost:
-        return ""
-    worst, mean = max(lost, key=lost.__getitem__), statistics.fmean(lost.values())
-    return (
-        f"Early exits were chosen on {counted(num_val, 'validation image')}. On test images they "
-        f"lose {points(mean)} of accuracy on average, and at most {points(lost[worst])} ({worst})."
-    )
 
 
 def hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
@@ -301,11 +280,7 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
         files = {name: one.model for name, one in trial.controls.items() if one.model}
         for control in trial.controls.values():
             early = control.early or control.in_time
-            if (
-                early is not None
-                and early.threshold is not None
-                and files.keys() >= set(control.asks)
-            ):
+            if early is not None and files.keys() >= set(control.asks):
                 first, *then = [files[name] for name in control.asks]
                 command = [
                     f"spikeduel predict {first} IMAGE --sure {early.threshold}",
