@@ -484,8 +484,8 @@ def with_trial(results, index, **changes):
 
 
 def with_accuracy(results, index, accuracy):
-    test = structs.replace(results.trials[index].test, accuracy=accuracy)
-    return with_trial(results, index, test=test)
+    supports = results.trials[index].test.by_class.images
+    return with_trial(results, index, test=scored(accuracy, supports))
 
 
 def with_tests(results, **changes):
