@@ -6,8 +6,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from made_models import make
-from spikeduel.data import Preprocessing
+from made_models import card, make
 from spikeduel.measuring.answers import Running, answers_of
 from spikeduel.measuring.correctness import (
     CONFIDENCE,
@@ -18,7 +17,6 @@ from spikeduel.measuring.correctness import (
     most_lost,
     thresholds,
 )
-from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.spiking.random_keys import RandomKeys
@@ -55,17 +53,7 @@ class Told(nn.Module):
 
 
 def told(scores):
-    card = ModelCard(
-        "told",
-        "snn",
-        (1, 1, 1),
-        ("a", "b"),
-        Preprocessing(1, 1, 1),
-        {},
-        encoding="direct",
-        num_steps=len(scores[0]),
-    )
-    return Model(Told(scores), card)
+    return Model(Told(scores), card("told", (1, 1, 1), "ab", len(scores[0])))
 
 
 def asked(labels, times=1):

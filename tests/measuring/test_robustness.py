@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.fft import dctn, idctn
 from torch import nn
 
-from spikeduel.data import Preprocessing
+from made_models import card
 from spikeduel.measuring.robustness import (
     CORRUPTIONS,
     OCCLUDER,
@@ -15,15 +15,12 @@ from spikeduel.measuring.robustness import (
     measures,
     summary,
 )
-from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.results.trials import CorruptedAccuracies
 from spikeduel.spiking.random_keys import RandomKeys
 from spikeduel.system.progress import Progress
 
-CARD = ModelCard(
-    "by-brightness", "cnn", (1, 20, 20), ("dark", "bright"), Preprocessing(1, 20, 20), {}
-)
+CARD = card("by-brightness", (1, 20, 20), ("dark", "bright"))
 
 
 class ByBrightness(nn.Module):

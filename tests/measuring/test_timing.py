@@ -3,9 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.data import Preprocessing
+from made_models import card
 from spikeduel.measuring.correctness import classification, shuffled_classification
-from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model
 from spikeduel.spiking.neurons import IF, LIF
 from spikeduel.spiking.readouts import MeanReadout, SpikeCountReadout
@@ -42,17 +41,7 @@ class CountDecides(FirstSpikeDecides):
 
 
 def model(module):
-    card = ModelCard(
-        "planted",
-        "snn",
-        (1, 1, 1),
-        ("late", "early"),
-        Preprocessing(1, 1, 1),
-        {},
-        "latency",
-        8,
-    )
-    return Model(module, card)
+    return Model(module, card("planted", (1, 1, 1), ("late", "early"), 8, encoding="latency"))
 
 
 def batches(bright, size=64):

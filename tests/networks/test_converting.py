@@ -6,11 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from made_models import make
+from made_models import card, make
 from made_operations import Written
-from spikeduel.data import Preprocessing
 from spikeduel.networks import models
-from spikeduel.networks.cards import Calling, ModelCard
+from spikeduel.networks.cards import Calling
 from spikeduel.networks.converting import (
     activation_scales,
     converted,
@@ -106,10 +105,7 @@ def trained(source):
         model = make(source)
     else:
         torch.manual_seed(1)
-        card = ModelCard(
-            "mine:net", "cnn", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {}
-        )
-        model = Model(source(), card)
+        model = Model(source(), card("mine:net"))
     generator = torch.Generator().manual_seed(4)
     for name, value in model.module.state_dict().items():
         if name.endswith("running_var"):
@@ -235,8 +231,8 @@ def test_in_a_sum_a_branch_takes_the_shift():
 
 def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before():
     net = nn.Sequential(nn.Linear(100, 8), nn.ReLU(), nn.Linear(8, 3))
-    card = ModelCard("mine:net", "ann", (1, 10, 10), ("a", "b", "c"), Preprocessing(1, 10, 10), {})
-    model = Model(Foreign(net, Calling("once", True, "scores"), "ann"), card)
+    own = card("mine:net", family="ann")
+    model = Model(Foreign(net, Calling("once", True, "scores"), "ann"), own)
     snn = converted(model, IMAGES, 300, 100.0)
     torch.testing.assert_close(scores(snn), scores(model), rtol=0.05, atol=0.02)
 

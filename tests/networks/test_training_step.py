@@ -8,11 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from made_models import make
-from spikeduel.networks.cards import ModelCard
+from made_models import card, make
 from spikeduel.networks.chains import spiking_chains
 from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.networks.preprocessing import Preprocessing
 from spikeduel.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.random_keys import RandomKeys
@@ -40,17 +38,7 @@ class Fixed(nn.Module):
 
 
 def model(module, num_steps=None):
-    card = ModelCard(
-        contender="made up",
-        family="cnn" if num_steps is None else "snn",
-        image_shape=(1, 1, 1),
-        classes=("a", "b", "c"),
-        preprocessing=Preprocessing(1, 1, 1),
-        network={},
-        encoding=None if num_steps is None else "direct",
-        num_steps=num_steps,
-    )
-    return Model(module, card)
+    return Model(module, card("made up", (1, 1, 1), num_steps=num_steps))
 
 
 def rules(**changes):

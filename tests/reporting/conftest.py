@@ -8,9 +8,9 @@ import torch
 
 import factories
 from browser import browser
+from made_models import card
 from spikeduel.data import Preprocessing, Split
 from spikeduel.networks.building import build
-from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model, save_model
 from spikeduel.reporting import RunData, report
 from spikeduel.results.accuracy import optimism_of
@@ -53,19 +53,18 @@ def make_model():
 
     def make(contender, prepared, encoding="rate", num_steps=6, seed=0, **neuron):
         spiking = factories.FAMILIES[contender] == "snn"
-        card = ModelCard(
-            contender=contender,
-            family=factories.FAMILIES[contender],
-            image_shape=prepared.image_shape,
-            classes=prepared.classes,
+        made = card(
+            contender,
+            prepared.image_shape,
+            prepared.classes,
+            num_steps if spiking else None,
             preprocessing=prepared.preprocessing,
             network={"hidden": 16, **({"neuron": "lif", **neuron} if spiking else {})},
             encoding=encoding if spiking else None,
-            num_steps=num_steps if spiking else None,
             seed=seed,
         )
         torch.manual_seed(seed)
-        model = Model(build(card), card)
+        model = Model(build(made), made)
         if spiking:
             # Fresh weights barely reach the threshold on few pixels.
             with torch.no_grad():
