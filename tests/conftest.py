@@ -6,6 +6,7 @@ import os
 import signal
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Begun in the background of a shell, or by nohup: tests of Ctrl-C would wait for ever.
@@ -90,11 +91,28 @@ def _untimed():
 
 
 @pytest.fixture
-def unreported(monkeypatch):
+def unreported():
     """Comparisons write an empty page: figures take seconds, and other tests look at them."""
     import made_pages
 
-    monkeypatch.setattr("spikeduel.comparing.report", made_pages.unreported)
+    with made_pages.without_pages():
+        yield
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """The machine as a test sets it: its number of `cores`, how many of them others have in `use`, and
+    the mean `load`. Nobody has chosen a number of threads.
+    """
+    from spikeduel.system import hardware, load
+
+    made, before = SimpleNamespace(cores=2, use=0.0, load=0.1), torch.get_num_threads()
+    monkeypatch.setattr(load, "cores", lambda: list(range(made.cores)))
+    monkeypatch.setattr(load, "used_by_others", lambda cores: made.use)
+    monkeypatch.setattr(load, "load_average", lambda own_threads=0: made.load)
+    monkeypatch.setattr(hardware, "_chosen_threads", [])
+    yield made
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

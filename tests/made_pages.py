@@ -1,6 +1,9 @@
 """Pages and drawings in place of those that take seconds, and what declared charts hold."""
 
+from contextlib import contextmanager
+
 import numpy as np
+import pytest
 from markupsafe import Markup
 
 from spikeduel.concluding import hashes
@@ -15,6 +18,14 @@ def unreported(comparison, **settings):
     """Write an empty page, in place of `comparing.report`."""
     files.write_text(comparison.out / "report.html", "a page")
     hashes.renew_page(comparison.out)
+
+
+@contextmanager
+def without_pages():
+    """Let comparisons write empty pages."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("spikeduel.comparing.report", unreported)
+        yield
 
 
 def unpainted(chart, label):

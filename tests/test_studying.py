@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from made_pages import unreported
+from made_pages import without_pages
 from spikeduel import studying
 from spikeduel.results.comparison import load_run
 from spikeduel.studying import read_study
@@ -61,8 +61,7 @@ def planned(tmp_path_factory):
 def done(planned, tmp_path_factory):
     """A finished study: what it found, its page, its folder and what was told."""
     folder, told = tmp_path_factory.mktemp("done"), Telling()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikeduel.comparing.report", unreported)
+    with without_pages():
         results, page = studying.study(
             planned, folder / "out", folder / "store", told, loggers=["csv"]
         )

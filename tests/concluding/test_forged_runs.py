@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import made_pages
 from factories import small_experiment
+from made_pages import without_pages
 from spikeduel import comparing
 from spikeduel.comparing import compare, train_again
 from spikeduel.concluding import hashes, kit
@@ -33,8 +33,7 @@ A, B = EXPERIMENT.contenders
 def honest(tmp_path_factory):
     """A run that no test changes."""
     folder = tmp_path_factory.mktemp("forged")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparing, "report", made_pages.unreported)
+    with without_pages():
         return compare(EXPERIMENT, folder / "run", folder / "store").out
 
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-import made_pages
 from factories import small_experiment
 from lazily import Lazily
+from made_pages import without_pages
 from spikeduel.comparing import compare
 from spikeduel.reporting.loggers import LOGGERS, SCALARS, Logged
 from spikeduel.system.errors import InputError, MissingExtra
@@ -44,8 +44,7 @@ def client(home, monkeypatch):
 
 @pytest.fixture(scope="module")
 def run(home, _common_cache):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikeduel.comparing.report", made_pages.unreported)
+    with without_pages():
         return compare(SMALL, home / "run", home / "store", loggers=list(LOGGERS))
 
 

@@ -78,22 +78,17 @@ def busy_for(seconds):
 
 
 @pytest.fixture
-def eight_threads(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr(hardware.load, "cores", lambda: list(range(8)))
-    monkeypatch.setattr(hardware, "_chosen_threads", [])
+def eight_threads(machine):
+    machine.cores = 8
     torch.set_num_threads(8)
-    yield
-    torch.set_num_threads(before)
+    return machine
 
 
 @pytest.mark.parametrize(
     ("used", "threads"), [(0.0, 8), (0.4, 8), (1.0, 7), (2.6, 5), (7.0, 1), (8.0, 1)]
 )
-def test_a_training_takes_as_many_threads_as_there_are_free_cores(
-    eight_threads, monkeypatch, used, threads
-):
-    monkeypatch.setattr("spikeduel.system.load.used_by_others", lambda cores: used)
+def test_a_training_takes_as_many_threads_as_there_are_free_cores(eight_threads, used, threads):
+    eight_threads.use = used
     told = []
     with hardware.threads_on_free_cores(told.append):
         assert torch.get_num_threads() == threads
@@ -102,8 +97,8 @@ def test_a_training_takes_as_many_threads_as_there_are_free_cores(
     assert all(f"{threads} of 8 threads" in text for text in told)
 
 
-def test_a_number_of_threads_that_was_chosen_is_kept(eight_threads, monkeypatch):
-    monkeypatch.setattr("spikeduel.system.load.used_by_others", lambda cores: 4.0)
+def test_a_number_of_threads_that_was_chosen_is_kept(eight_threads):
+    eight_threads.use = 4.0
     hardware.compute_on(6)
     with hardware.threads_on_free_cores():
         assert torch.get_num_threads() == 6

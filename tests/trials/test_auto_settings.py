@@ -33,7 +33,7 @@ def quick():
 
 
 @pytest.fixture
-def timed(monkeypatch):
+def timed(monkeypatch, machine):
     """An epoch takes `SECONDS`; gives the contenders whose epochs were timed."""
     asked = []
 
@@ -42,7 +42,6 @@ def timed(monkeypatch):
         return SECONDS[trial.card.contender]
 
     monkeypatch.setattr(timing, "seconds_of_an_epoch", seconds_of_an_epoch)
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.1)
     return asked
 
 
@@ -221,14 +220,14 @@ def test_training_images_alone_decide(random):
 
 
 def test_what_was_timed_while_the_machine_was_busy_is_timed_again_until_all_is_trained(
-    quick, timed, monkeypatch
+    quick, timed, machine, monkeypatch
 ):
     quick = replace(quick, minutes=0.1, limit=90, augmentation="auto")
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 1000.0)
+    machine.load = 1000.0
     busy = decided(fitted(quick))
     assert decided(fitted(quick)) == busy  # still busy
     assert len(timed) == 2
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.0)
+    machine.load = 0.0
     prepared = data.load(quick)
     (split,) = data.splits(prepared, quick)
     trained = {trial.key for trial in contenders.trials_of(busy[0], prepared, split)}

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import made_operations
 from factories import planned, prepared, record, small_experiment
-from made_pages import unreported
-from spikeduel import comparing, data, energy
+from made_pages import without_pages
+from spikeduel import data, energy
 from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.concluding.answers import Answers
@@ -77,8 +77,7 @@ ON_IMAGES = {
 def controlled(tmp_path_factory):
     """A comparison with controls, without figures, which take seconds."""
     folder = tmp_path_factory.mktemp("controlled")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparing, "report", unreported)
+    with without_pages():
         return compare(EXPERIMENT, folder / "out", folder / "store")
 
 

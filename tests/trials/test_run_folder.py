@@ -7,7 +7,6 @@ import pytest
 from msgspec import structs
 
 from spikeduel.measuring import latency
-from spikeduel.measuring.latency import machine
 from spikeduel.results.trials import Latency, Times
 from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
@@ -89,7 +88,7 @@ def counted(monkeypatch):
         works = "broken" not in path.parent.name
         one = Times(median_ms=float(len(taken)), p95_ms=None, n=3) if works else None
         reasons = {} if works else {"process": "it broke"}
-        return Latency(machine=machine(device), one_image=one, reasons=reasons)
+        return Latency(machine=latency.machine(device), one_image=one, reasons=reasons)
 
     monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
     return taken
@@ -111,19 +110,19 @@ def on(taken, **machine):
     return structs.replace(taken, machine=structs.replace(taken.machine, **machine))
 
 
-def test_on_a_busy_machine_only_earlier_times_are_had(tmp_path, images, counted, monkeypatch):
+def test_on_a_busy_machine_only_earlier_times_are_had(tmp_path, images, counted, machine):
     store, one = Store(tmp_path / "store"), planned("one", "net one")
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 77.0)
+    machine.load = 77.0
     assert take([one], images, store, Telling(), when_idle=True) == {}
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
+    machine.load = 0.1
     idle = take([one], images, store, Telling(), when_idle=True)
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 77.0)
+    machine.load = 77.0
     assert take([one], images, store, Telling(), when_idle=True) == idle
     assert counted == ["one", "one"]
 
 
-def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted, monkeypatch):
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
+def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted, machine):
+    machine.load = 0.1
     store, told = Store(tmp_path / "store"), Telling()
     one, other = planned("one", "net one"), planned("other", "net other")
     first = take([one], images, store, told)
@@ -145,18 +144,18 @@ def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted,
     # Being busier does not make it another one.
     taken = store.measure("other", "latency", Latency)
     store.save_measure("other", "latency", on(taken, load_average=77.0))
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 77.0)
+    machine.load = 77.0
     take([one, other], images, store, told)
     assert len(counted) == 10
     # What was timed while it was busy is timed again once it is not.
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
+    machine.load = 0.1
     take([one, other], images, store, told)
     assert len(counted) == 14
     assert told.lines == []
 
 
-def test_the_quicker_sitting_counts(tmp_path, images, counted, monkeypatch):
-    monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
+def test_the_quicker_sitting_counts(tmp_path, images, counted, machine, monkeypatch):
+    machine.load = 0.1
     made, medians = latency.latency, iter([3.0, 2.0, 1.0, 5.0])
 
     def slower_or_not(*given):

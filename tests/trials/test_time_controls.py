@@ -1,7 +1,7 @@
 import pytest
 
 import made_recordings as made
-from made_pages import unreported
+from made_pages import without_pages
 from spikeduel import comparing
 from spikeduel.results.accuracy import no_better_than_chance
 from spikeduel.settings.recipes import events
@@ -24,8 +24,7 @@ def comparison(tmp_path_factory):
         image_size=12,
         augmentation="none",
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(comparing, "report", unreported)
+    with without_pages():
         return comparing.compare(duel, folder / "out", folder / "store")
 
 

@@ -17,15 +17,9 @@ def trials(epochs=1, **changes):
 
 
 @pytest.fixture
-def two_threads(monkeypatch):
-    """Two threads and as many free cores, and nobody who chose their number."""
-    monkeypatch.setattr(hardware, "_chosen_threads", [])
-    monkeypatch.setattr(hardware.load, "cores", lambda: [0, 1])
-    monkeypatch.setattr(hardware.load, "used_by_others", lambda cores: 0.0)
-    before = torch.get_num_threads()
+def two_threads(machine):
+    """Two threads and as many free cores."""
     torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -93,7 +87,7 @@ def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, mon
 
 def test_threads_that_the_user_chose_are_not_timed(two_threads, seconds, tmp_path, monkeypatch):
     monkeypatch.setattr(timing, "FEW_STEPS", 0)
-    monkeypatch.setattr(hardware, "_chosen_threads", [2])
+    hardware.compute_on(2)
     prepared, (_, plain) = trials()
     with timing.ready_to_train(plain, prepared, Store(tmp_path), print):
         assert torch.get_num_threads() == 2

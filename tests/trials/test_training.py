@@ -358,13 +358,10 @@ def test_an_epoch_that_takes_far_longer_is_told_once(small, tmp_path, monkeypatc
 
 
 @pytest.fixture
-def threads(monkeypatch):
+def threads(machine):
     """A function that begins a process with a number of threads, on four cores."""
-    before = torch.get_num_threads()
-    monkeypatch.setattr(hardware, "_chosen_threads", [])
-    monkeypatch.setattr(hardware.load, "cores", lambda: [0, 1, 2, 3])
-    yield hardware.compute_on
-    torch.set_num_threads(before)
+    machine.cores = 4
+    return hardware.compute_on
 
 
 @pytest.mark.parametrize("before", [1, 2])
@@ -386,13 +383,13 @@ def test_a_checkpoint_goes_on_with_its_threads(small, tmp_path, threads, before)
 
 @pytest.mark.parametrize(("number", "chosen"), [(1, True), (2, True), (3, False)])
 def test_a_checkpoint_of_other_threads_than_can_be_used_is_begun_anew(
-    small, tmp_path, threads, number, chosen, monkeypatch
+    small, tmp_path, threads, number, chosen, machine
 ):
     small = replace(small, limit=200, epochs=3)
     threads(3)
     with pytest.raises(KeyboardInterrupt):
         loop(small, tmp_path, progress=Interrupting(5)).run()
-    monkeypatch.setattr(hardware.load, "cores", lambda: [0, 1])
+    machine.cores = 2
     threads(min(number, 2), chosen=chosen)
     told = Telling()
     training = loop(small, tmp_path, progress=told).run()
