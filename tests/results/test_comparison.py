@@ -146,22 +146,9 @@ def test_who_has_no_best_model_is_named(name, problem):
 # ---- for other programs
 
 
-def test_a_table_for_latex():
+def test_a_table_for_latex(golden):
     seeds = [trial("own_net:50%", accuracy, seed=seed) for seed, accuracy in enumerate((0.9, 0.8))]
-    assert of_trials(*seeds, trial("cnn")).to_latex() == "\n".join(
-        [
-            r"\begin{tabular}{lrrrr}",
-            r"\toprule",
-            r"contender & accuracy \% & precision \% & recall \% & F1 \% \\",
-            r"\midrule",
-            r"own\_net:50\% & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 $\pm$ 7.07 & 85.00 "
-            r"$\pm$ 7.07 \\",
-            r"cnn & failed & failed & failed & failed \\",
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"% $\pm$ is the standard deviation over 2 seeds.",
-        ]
-    )
+    golden(of_trials(*seeds, trial("cnn")).to_latex())
 
 
 # ---- runs on disk
