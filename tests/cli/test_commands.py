@@ -579,6 +579,7 @@ REFUSED = (
     "digits --group-by (a)",
     "socofing --group-by (a)",
     "digits --device gpu",
+    "digits --precision 16",
     "digits --tune 1",
     "fashion-mnist-mini --folds 3",
     "--experiment nowhere.toml",
@@ -588,8 +589,12 @@ REFUSED = (
 def test_bad_names_and_values(desk, golden):
     """What is checked later in the same way is tested where it is checked."""
     golden({text: refused(desk, "compare", *text.split()) for text in REFUSED})
-    for option, problem in (("for", "unknown --for 'fast'"), ("logger", "unknown logger 'fast'")):
-        assert problem in refused(desk, "compare", "digits", f"--{option}", "fast")
+    for option, value, problem in (
+        ("--for", "fast", "unknown --for 'fast': choose from accuracy"),
+        ("--logger", "wandb", "unknown logger 'wandb'"),
+        ("--device", "xpu:7", "no Intel GPU here"),
+    ):
+        assert problem in refused(desk, "compare", "digits", option, value)
 
 
 @pytest.mark.parametrize(
