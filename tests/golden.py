@@ -2,6 +2,7 @@
 that run.
 """
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,10 +45,12 @@ class Golden:
         """Compare `values` with the texts of `test`, which does so once."""
         assert test not in self.checked, f"two tests, or two calls, of the name {test}"
         self.checked.add(test)
-        made = [line.rstrip() for line in lines(values)]
+        made = "\n".join(line.rstrip() for line in lines(values)).rstrip("\n").split("\n")
         if self.writing:
             self.texts[test] = made
-        assert made == self.texts.get(test), "`pytest --write-golden` accepts this text"
+        expected = self.texts.get(test, [])
+        changed = "\n".join(difflib.unified_diff(expected, made, "accepted", "made", lineterm=""))
+        assert made == expected, f"`pytest --write-golden` accepts this text:\n{changed}"
 
     def save(self) -> None:
         """Write the texts of all tests that are defined, in order of their names."""

@@ -5,7 +5,7 @@ from golden import Golden
 
 def test_texts_are_compared_with_those_that_were_accepted(tmp_path):
     file, test = tmp_path / "golden.txt", "test_texts_are_compared_with_those_that_were_accepted"
-    accepted = {"a": "one", "b": ["[two]", "", {"c": "three"}]}, "Four. Five, e.g. six.\nseven"
+    accepted = {"a": "one", "b": ["[two]", "", {"c": "three"}]}, "Four. Five, e.g. six.\nseven", ""
     with pytest.raises(AssertionError, match="--write-golden"):
         Golden(file=file).check(test, *accepted)
     writing = Golden(writing=True, file=file)
