@@ -76,6 +76,24 @@ UNRELATED = np.float32(2.0)
 """Residual of images that could not be laid over one another."""
 
 
+class Registration(NamedTuple):
+    """Task of the compiled `_register`: P pairs of queries `[Q, S·S]` and references `[R, S·S]`.
+
+    `updates` are of `_updates`. `rows` and `others` int64 `[P]` are the indices of the pairs.
+    `placements` `[P, 6]` and `residuals` `[P]` are improved in place, in at most `steps` steps.
+    """
+
+    queries: np.ndarray
+    updates: np.ndarray
+    references: np.ndarray
+    rows: np.ndarray
+    others: np.ndarray
+    placements: np.ndarray
+    residuals: np.ndarray
+    steps: int
+    side: int
+
+
 class Views(NamedTuple):
     """Grey versions of N `images`: `whole` float16 `[N, S, S]`, `small` float32 `[N, s, s]`."""
 
@@ -215,19 +233,23 @@ def register(
     √(1 − r²) of the correlation r, float32 `[P]`, and their placements. A residual is `UNRELATED`
     if the overlap is below `LEAST_OVERLAP` or uniform.
     """
-    residuals = np.full(len(placements), UNRELATED)
     # Of one layout, so that the kernel is compiled once.
     rows, others, placements = map(np.ascontiguousarray, (*pairs, placements))
-    parts = queries.flatten(1), _updates(queries), references.flatten(1)
-    arrays = *(part.contiguous().numpy() for part in parts), rows, others, placements
-    pixels, side = parts[0].shape[1], queries.shape[-1]
-    kernel = partial(_register, *arrays, residuals, steps, side)
-    run_chunks(
-        with_scratch(kernel, pixels, pixels, 6, 4),
-        len(placements),
-        work=len(placements) * queries[0].numel() * steps,
+    task = Registration(
+        queries.flatten(1).contiguous().numpy(),
+        _updates(queries).contiguous().numpy(),
+        references.flatten(1).contiguous().numpy(),
+        rows,
+        others,
+        placements,
+        np.full(len(placements), UNRELATED),
+        steps,
+        queries.shape[-1],
     )
-    return residuals, placements
+    pixels, count = task.queries.shape[1], len(placements)
+    kernel = with_scratch(partial(_register, task), pixels, pixels, 6, 4)
+    run_chunks(kernel, count, work=count * pixels * steps)
+    return task.residuals, task.placements
 
 
 def _updates(queries: Tensor) -> Tensor:
@@ -250,37 +272,22 @@ def _updates(queries: Tensor) -> Tensor:
 
 
 @njit(**UNCOUNTED, fastmath=True)
-def _register(
-    queries,
-    updates,
-    references,
-    rows,
-    others,
-    placements,
-    residuals,
-    steps,
-    side,
-    values,
-    inside,
-    placement,
-    moved,
-    first,
-    last,
-):
-    """Do `register`'s pairs `first` to `last`, in four scratch arrays."""
+def _register(task, values, inside, placement, moved, first, last):
+    """Do the pairs `first` to `last` of a `Registration`, in four scratch arrays."""
     for pair in range(first, last):
-        query, reference = queries[rows[pair]], references[others[pair]]
-        _copy(placements[pair], placement)
-        for step in range(steps + 1):
-            _sample(reference, side, placement, values, inside)
-            remains = _compare(query, values, inside)
-            gained = residuals[pair] - remains
+        row = task.rows[pair]
+        reference = task.references[task.others[pair]]
+        _copy(task.placements[pair], placement)
+        for step in range(task.steps + 1):
+            _sample(reference, task.side, placement, values, inside)
+            remains = _compare(task.queries[row], values, inside)
+            gained = task.residuals[pair] - remains
             if gained > 0:
-                residuals[pair] = remains
-                _copy(placement, placements[pair])
-            if step == steps or remains >= 1 or (gained < 0.001 and step > 1):
+                task.residuals[pair] = remains
+                _copy(placement, task.placements[pair])
+            if step == task.steps or remains >= 1 or (gained < 0.001 and step > 1):
                 break
-            _move(placement, updates[rows[pair]], values, moved)
+            _move(placement, task.updates[row], values, moved)
             size = abs(placement[0] * placement[4] - placement[1] * placement[3])
             if size < 0.5 or size > 2:
                 break
