@@ -1,7 +1,7 @@
 """Prints the tables of README and docs/ from benchmarks/results/, or with --write puts them where
 they belong.
 
-python benchmarks/tables.py [--write]
+python -m benchmarks.tables [--write]
 """
 
 import json
@@ -9,54 +9,32 @@ import math
 import statistics
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import msgspec
 
-from speed import Benchmark
+from benchmarks import shared
+from benchmarks.speed.step import Benchmark
 from spikeduel.energy import accounting
 from spikeduel.results.columns import tenths
 from spikeduel.results.costs import Family, Range
 from spikeduel.results.frontier import EqualAccuracy, Frontier, FrontierPair, RatioResult
 from spikeduel.results.words.frontier import by_family, highest, label, times, whole
 from spikeduel.results.words.numbers import hundredths, signed
+from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import read_json
 
-HERE = Path(__file__).parent
 TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE),
+    loader=jinja2.FileSystemLoader(shared.ROOT / "benchmarks"),
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-"""Templates of pages, as files beside this one."""
-SECTIONS = {
-    "frontier": "README.md",
-    "records": "README.md",
-    "events": "docs/events.md",
-    "study": "docs/claims.md",
-    "found": "docs/claims.md",
-    "optimism": "docs/claims.md",
-    "energy": "docs/energy.md",
-    "counters": "docs/energy.md",
-    "simulated": "docs/energy.md",
-    "microcontroller": "docs/export.md",
-    "equal_precision": "docs/export.md",
-    "speed": "docs/speed.md",
-    "across": "docs/studies.md",
-    "scale": "docs/scale.md",
-    "limits": "docs/scale.md",
-    "verify": "docs/claims.md",
-    "nir_matrix": "docs/export.md",
-    "nir_conformity": "docs/export.md",
-}
-"""Each table, and the page that has it."""
-
+"""Templates of pages, by their paths below benchmarks/."""
 STUDY = {
     "fashion-mnist": ("86.49", "86.55"),
     "emnist-digits": ("98.41", "99.23"),
@@ -102,26 +80,7 @@ def end(section: str) -> str:
 
 def table(section: str) -> str:
     """The table of this name, Markdown."""
-    return {
-        "frontier": frontier,
-        "records": records,
-        "events": events,
-        "study": study,
-        "found": found,
-        "optimism": optimism,
-        "verify": verified,
-        "energy": energy,
-        "counters": counters,
-        "simulated": simulated_chip,
-        "microcontroller": microcontroller,
-        "equal_precision": equal_precision,
-        "speed": speed,
-        "across": across,
-        "scale": scale,
-        "limits": limits,
-        "nir_matrix": nir_matrix,
-        "nir_conformity": nir_conformity,
-    }[section]()
+    return MADE[section][1]()
 
 
 KINDS: tuple[Family, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
@@ -154,7 +113,7 @@ def costs_at_equal_accuracy() -> dict[str, dict[Family, EqualCost]]:
     Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
     """
     costs: dict[str, dict[Family, EqualCost]] = {}
-    for name, entry in json.loads((HERE / "results" / "frontier.json").read_text()).items():
+    for name, entry in shared.read("frontier.json").items():
         (pair,) = msgspec.convert(entry["frontier"], Frontier).pairs
         costs[name] = {
             family: EqualCost(
@@ -200,11 +159,11 @@ def frontier() -> str:
         bold = "**" if cost.counts.keys() in ({"less"}, {"more"}) else ""
         return f"{bold}{times(cost.ratio)}{bold}<br>{cost.label}"
 
-    lines = [f"| SNN / CNN | {' | '.join(map(heading, costs))} |", "|---|" + "---|" * len(costs)]
-    for kind, title in COST_ROWS.items():
-        cells = [cell(by_kind[kind]) for by_kind in costs.values()]
-        lines.append(f"| {title} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [title, *(cell(by_kind[kind]) for by_kind in costs.values())]
+        for kind, title in COST_ROWS.items()
+    ]
+    return written(["SNN / CNN", *map(heading, costs)], rows)
 
 
 def at_equal(at: EqualAccuracy, family: Family, pair: FrontierPair) -> str:
@@ -215,113 +174,104 @@ def at_equal(at: EqualAccuracy, family: Family, pair: FrontierPair) -> str:
 
 def equal_precision() -> str:
     """The twins in whole numbers over seeds, rounded after training and in training."""
-    results = json.loads((HERE / "results" / "equal-precision.json").read_text())
-    lines = [
-        "| data set | weights | network | seeds | as trained, % | in whole numbers, % | points lost "
-        "(95 %) | flash, kB | RAM, kB | operations, million |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+    heads = [
+        *("data set", "weights", "network", "seeds", "as trained, %", "in whole numbers, %"),
+        *("points lost (95 %)", "flash, kB", "RAM, kB", "operations, million"),
     ]
     rounded = {"strong": "rounded after training", "int8": "of 8 bits in training"}
-    for dataset, recipes in results.items():
+    rows = []
+    for dataset, recipes in shared.read("equal-precision.json").items():
         for recipe, found in recipes.items():
             for row in found["in_whole_numbers"]["rows"]:
                 lost = row["lost"]
                 low, high = (signed(end) for end in lost["ci95"])
-                cells = [
-                    dataset,
-                    rounded[recipe],
-                    row["contender"],
-                    str(found["seeds"]),
-                    mean(found["accuracy"][row["contender"]]),
-                    hundredths(row["accuracy"]),
-                    f"{signed(lost['difference'])} ({low} to {high})",
-                    f"{row['flash'] / 1e3:.0f}",
-                    f"{row['ram'] / 1e3:.0f}",
-                    f"{row['operations'] / 1e6:.2f}",
-                ]
-                lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+                accuracies = mean(found["accuracy"][row["contender"]]), hundredths(row["accuracy"])
+                sizes = (f"{row[part] / 1e3:.0f}" for part in ("flash", "ram"))
+                rows.append(
+                    [
+                        *(dataset, rounded[recipe], row["contender"], found["seeds"]),
+                        *accuracies,
+                        f"{signed(lost['difference'])} ({low} to {high})",
+                        *sizes,
+                        f"{row['operations'] / 1e6:.2f}",
+                    ]
+                )
+    return written(heads, rows)
 
 
 def nir_matrix() -> str:
     """Which programs give the spikes of our NIR files, or where they differ first."""
-    rows = json.loads((HERE / "results" / "nir-matrix.json").read_text())["rows"]
-    networks = list(dict.fromkeys(row["network"] for row in rows if "network" in row))
+    found = shared.read("nir-matrix.json")["rows"]
+    networks = list(dict.fromkeys(row["network"] for row in found if "network" in row))
 
-    def said(row: dict[str, Any]) -> str:
+    def outcome(row: dict[str, Any]) -> str:
         if row.get("equal"):
             return "equal"
         if "error" in row:
             return f"not read ({row['error'].partition(':')[0]})"
         return f"layer {row['layer']}, step {row['step']}"
 
-    lines = [
-        f"| program | nir | {' | '.join(networks)} |",
-        "|---|---|" + "---|" * len(networks),
-    ]
+    rows = []
     for program, title in PROGRAMS.items():
         cells: dict[tuple[str, str], list[str]] = {}
-        for row in rows:
+        for row in found:
             if row["program"] == program and "network" in row:
                 version = f"{title} {row['versions'][program]}"
-                cells.setdefault((version, row["versions"]["nir"]), []).append(said(row))
-        alike: dict[tuple[str, str], list[str]] = {}
-        for (version, nir), outcome in cells.items():
-            alike.setdefault((version, " | ".join(outcome)), []).append(nir)
-        lines += [
-            f"| {version} | {', '.join(sorted(versions))} | {outcome} |"
-            for (version, outcome), versions in alike.items()
+                cells.setdefault((version, row["versions"]["nir"]), []).append(outcome(row))
+        alike = grouped(((version, tuple(each)), nir) for (version, nir), each in cells.items())
+        rows += [
+            [version, ", ".join(sorted(versions)), *outcomes]
+            for (version, outcomes), versions in alike.items()
         ]
-    return "\n".join(lines) + "\n"
+    return written(["program", "nir", *networks], rows)
 
 
 def nir_conformity() -> str:
     """Accuracies that programs published with one graph, and whether ours is level with them."""
-    document = json.loads((HERE / "results" / "nir-conformity.json").read_text())
+    document = shared.read("nir-conformity.json")
 
     def interval(row: dict[str, Any]) -> str:
         return f"{100 * row['accuracy']:.2f} ({100 * row['low']:.2f}–{100 * row['high']:.2f})"
 
-    lines = [
-        f"Imported here: {interval(document['imported'])} % of {document['imported']['n']} "
-        "recordings.",
-        "",
-        "| program | published, % | in our interval | its rule | by that rule here, % |",
-        "|---|---|---|---|---|",
-    ]
+    programs = []
     for program, row in document["programs"].items():
-        held = "yes" if row["in_interval"] else "**no**"
         by_rule = document["rules"].get(row["rule"])
-        lines.append(
-            f"| {program} | {100 * row['published']:.2f} | {held} | {row['rule']} "
-            f"| {interval(by_rule) if by_rule else '–'} |"
+        programs.append(
+            [
+                program,
+                f"{100 * row['published']:.2f}",
+                "yes" if row["in_interval"] else "**no**",
+                row["rule"],
+                interval(by_rule) if by_rule else "–",
+            ]
         )
     nearest = {row["rule"] for row in document["programs"].values()}
-    lines += ["", "| rule of none of them | by that rule here, % |", "|---|---|"]
-    lines += [
-        f"| {rule} | {interval(row)} |"
-        for rule, row in document["rules"].items()
-        if rule not in nearest
+    others = [
+        [rule, interval(row)] for rule, row in document["rules"].items() if rule not in nearest
     ]
-    return "\n".join(lines) + "\n"
+    heads = ["program", "published, %", "in our interval", "its rule", "by that rule here, %"]
+    imported = document["imported"]
+    return (
+        f"Imported here: {interval(imported)} % of {imported['n']} recordings.\n\n"
+        f"{written(heads, programs)}\n"
+        f"{written(['rule of none of them', 'by that rule here, %'], others)}"
+    )
 
 
 def events() -> str:
-    """Who is right on recordings, what each control on time takes or gives, and what is
-    concluded.
-    """
-    document = json.loads((HERE / "results" / "events-n-mnist-800.json").read_text())["comparison"]
+    """Accuracy on recordings, what each control on time takes or gives, and the conclusion."""
+    document = shared.read("events-n-mnist-800.json")["comparison"]
     titles = [row["title"] for row in document["controls"][0]["rows"]]
-    lines = [
-        f"| points of accuracy | itself, % | {' | '.join(titles)} |",
-        "|---|---|" + "---|" * len(titles),
+    rows = [
+        [
+            each["contender"],
+            hundredths(each["accuracy"]),
+            *(signed(-row["found"]["difference"]) for row in each["rows"]),
+        ]
+        for each in document["controls"]
     ]
-    for each in document["controls"]:
-        changes = [signed(-row["found"]["difference"]) for row in each["rows"]]
-        lines.append(
-            f"| {each['contender']} | {hundredths(each['accuracy'])} | {' | '.join(changes)} |"
-        )
-    return "\n".join(lines) + f"\n\n> {document['without_time']['text']}\n"
+    table = written(["points of accuracy", "itself, %", *titles], rows)
+    return f"{table}\n> {document['without_time']['text']}\n"
 
 
 PLANTED = {
@@ -338,11 +288,10 @@ def found() -> str:
     """What the audit finds of copies and wrong labels that were planted, and what it flags of clean
     data.
     """
-    copies = json.loads((HERE / "results" / "copies.json").read_text())["sets"]
+    copies = shared.read("copies.json")["sets"]
     labels, rare = {}, dict[str, Any]()
     for name in PLANTED:
-        path = HERE / "results" / f"labels-{name}.json"
-        document = json.loads(path.read_text()) if path.is_file() else {"found": []}
+        document = shared.read(f"labels-{name}.json", {"found": []})
         labels[name] = [row for row in document["found"] if not row["limits_chosen_with_it"]]
         rare[name] = document.get("rare")
 
@@ -385,27 +334,15 @@ def found() -> str:
             doubted_rare(name) for name in PLANTED
         ],
     }
-    lines = [
-        f"| % of what was planted | {' | '.join(PLANTED.values())} |",
-        "|---|" + "---|" * len(PLANTED),
-    ]
-    return (
-        "\n".join(
-            [*lines, *(f"| {title} | {' | '.join(cells)} |" for title, cells in rows.items())]
-        )
-        + "\n"
-    )
+    heads = ["% of what was planted", *PLANTED.values()]
+    return written(heads, ([title, *cells] for title, cells in rows.items()))
 
 
 def counters() -> str:
     """What counters count of networks made to mislead, and what is counted by hand."""
-    document = json.loads((HERE / "results" / "counters.json").read_text())
+    document = shared.read("counters.json")
     versions = document["versions"]
-    titles = [f"{name} {versions[name]}" for name in versions]
-    lines = [
-        f"| MACs, ACs of an image | by hand | {' | '.join(titles)} |",
-        "|---|---|" + "---|" * len(titles),
-    ]
+    rows = []
     for row in document["cases"]:
         cells = ["{:g}, {:g}".format(*row["by_hand"])]
         for name in versions:
@@ -413,39 +350,43 @@ def counters() -> str:
             cell = "{macs:g}, {acs:g}".format(**counted) if "macs" in counted else "fails"
             wrong = "" if counted.get("as_defined") else " †"
             cells.append(cell if counted.get("as_by_hand") else f"**{cell}**{wrong}")
-        lines.append(f"| {row['case']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([row["case"], *cells])
+    titles = [f"{name} {version}" for name, version in versions.items()]
+    return written(["MACs, ACs of an image", "by hand", *titles], rows)
 
 
 def microcontroller() -> str:
     """What an answer takes on an emulated Cortex-M4: spiking networks beside conventional ones."""
-    document = json.loads((HERE / "results" / "microcontroller.json").read_text())
+    document = shared.read("microcontroller.json")
     num_images = document["settings"]["images"]
-    lines = [
-        "| network | T | right, of "
-        f"{num_images} | instructions of an answer, million: mean (least to most) | additions or "
-        "multiplications of weights, million | instructions of one more | the rest, million | "
-        "flash, kB | RAM, kB |",
-        "|---|---|---|---|---|---|---|---|---|",
+    heads = [
+        *("network", "T", f"right, of {num_images}"),
+        "instructions of an answer, million: mean (least to most)",
+        "additions or multiplications of weights, million",
+        *("instructions of one more", "the rest, million", "flash, kB", "RAM, kB"),
     ]
+    rows = []
     for name, model in document["models"].items():
         instructions, operations = (
             [number / 1e6 for number in model[key]] for key in ("instructions", "operations")
         )
-        mean = statistics.fmean(instructions)
         slope, rest = statistics.linear_regression(operations, instructions)
-        lines.append(
-            f"| {name} | {model['num_steps'] or '–'} | {round(model['accuracy'] * num_images)} | "
-            f"{mean:.1f} ({min(instructions):.1f} to {max(instructions):.1f}) | "
-            f"{statistics.fmean(operations):.2f} | {slope:.1f} | {rest:.0f} | "
-            f"{model['flash'] / 1e3:.0f} | {model['ram'] / 1e3:.0f} |"
+        ends = f"({min(instructions):.1f} to {max(instructions):.1f})"
+        rows.append(
+            [
+                *(name, model["num_steps"] or "–", round(model["accuracy"] * num_images)),
+                f"{statistics.fmean(instructions):.1f} {ends}",
+                f"{statistics.fmean(operations):.2f}",
+                *(f"{slope:.1f}", f"{rest:.0f}"),
+                *(f"{model[part] / 1e3:.0f}" for part in ("flash", "ram")),
+            ]
         )
-    return "\n".join(lines) + "\n"
+    return written(heads, rows)
 
 
 def optimism() -> str:
     """What the best test epoch adds: measured, by the laws, and in claims that state both."""
-    document = json.loads((HERE / "results" / "atlas.json").read_text())
+    document = shared.read("atlas.json")
 
     def points(share: float) -> str:
         return f"{100 * share:.2f}"
@@ -457,16 +398,13 @@ def optimism() -> str:
         return f"{points(mean['mean'])} ({points(mean['low'])}–{points(mean['high'])})"
 
     longest = max(row["epochs"] for row in document["by_size"])
-    lines = [
+    about = (
         f"{document['curves']} trainings of {len(document['networks'])} networks on "
         f"{len(document['datasets'])} data sets or sizes, {longest} epochs, "
         f"{document['cpu_minutes']:.0f} minutes of one core. Means in points, with 95 % intervals "
-        "over networks and data sets:",
-        "",
-        "| test images | rate stays: chosen epoch | last epoch | rate falls: chosen | last "
-        "| data sets |",
-        "|---|---|---|---|---|---|",
-    ]
+        "over networks and data sets:\n"
+    )
+    sizes = []
     for n in (100, 300, 1000, 3000, 10_000):
         alike = [row for row in document["by_size"] if (row["n"], row["epochs"]) == (n, longest)]
         cells = [
@@ -475,30 +413,26 @@ def optimism() -> str:
             for against in ("chosen", "last")
         ]
         if alike:
-            datasets = max(row["datasets"] for row in alike)
-            lines.append(f"| {n:,} | {' | '.join(cells)} | {datasets} |")
-    lines += [
-        "",
-        "| law | rate | against | images | training or curve | share | 95 % of trainings "
-        "| in it, of data sets left out |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+            sizes.append([f"{n:,}", *cells, max(row["datasets"] for row in alike)])
+    laws = []
     for kind, by_against in document["laws"].items():
         for against, by_schedule in by_against.items():
             for schedule, law in by_schedule.items():
-                amount = law["training"] if kind == "size" else law["curve"]
                 outside = document["left_out"][kind][against][schedule].values()
                 held = statistics.fmean(row["inside"] for row in outside) if outside else math.nan
-                lines.append(
-                    f"| by {kind} | {'stays' if schedule == 'constant' else 'falls'} | {against} "
-                    f"| {law['images']:.2f} | {amount:.2g} | {law['share']:.2f} "
-                    f"| {law['low']:.2f} to {law['high']:.1f} times | {100 * held:.0f} % |"
+                laws.append(
+                    [
+                        f"by {kind}",
+                        "stays" if schedule == "constant" else "falls",
+                        against,
+                        f"{law['images']:.2f}",
+                        f"{law['training'] if kind == 'size' else law['curve']:.2g}",
+                        f"{law['share']:.2f}",
+                        f"{law['low']:.2f} to {law['high']:.1f} times",
+                        f"{100 * held:.0f} %",
+                    ]
                 )
-    lines += [
-        "",
-        "| claim | test images | epochs | against | adds, points | law by size | by noise |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    claims = []
     for claim in document["claims"]:
         for against, row in claim["optimism"].items():
             said = [
@@ -507,23 +441,28 @@ def optimism() -> str:
                 else "–"
                 for kind in ("size", "noise")
             ]
-            lines.append(
-                f"| {claim['claim']} | {claim['n']:,} | {claim['epochs']:,} | {against} "
-                f"| {points(row['seen'])} | {' | '.join(said)} |"
-            )
-    return "\n".join(lines) + "\n"
+            counts = f"{claim['n']:,}", f"{claim['epochs']:,}"
+            claims.append([claim["claim"], *counts, against, points(row["seen"]), *said])
+    of_laws = [
+        *("law", "rate", "against", "images", "training or curve", "share", "95 % of trainings"),
+        "in it, of data sets left out",
+    ]
+    of_claims = [
+        *("claim", "test images", "epochs", "against", "adds, points", "law by size", "by noise"),
+    ]
+    of_sizes = [
+        *("test images", "rate stays: chosen epoch", "last epoch", "rate falls: chosen", "last"),
+        "data sets",
+    ]
+    tables = written(of_sizes, sizes), written(of_laws, laws), written(of_claims, claims)
+    return "\n".join([about, *tables])
 
 
 def energy() -> str:
     """What an answer of the study's networks is estimated to take, hoisted and per step."""
-    document = json.loads((HERE / "results" / "energy.json").read_text())
-    lines = [
-        "| µJ an answer (estimates) | encoding | zeros skipped by all | nothing skipped "
-        "| its ReLU twin | as most count | with memory |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    rows: list[list[str]] = []
     seen = set()
-    for row in document["rows"]:
+    for row in shared.read("energy.json")["rows"]:
         name = row["run"].rsplit("-", 1)[0]
         title = f"{DATA.get(name)}, {'SNN' if row['encoding'] else 'CNN'}"
         if name not in DATA or (title, row["encoding"]) in seen:
@@ -532,19 +471,25 @@ def energy() -> str:
         steps = [_arithmetic(row, way)["dense"] for way in ("hoisted", "per_step")]
         for way in ("hoisted", "per_step") if steps[1] > steps[0] else ("hoisted",):
             arithmetic, twin = _arithmetic(row, way), row["relu_twin"] if way == "hoisted" else None
-            low, high = arithmetic["range"].values()
             encoding = (
                 f"{row['encoding']}, {way.replace('_', ' ')}"
                 if steps[1] > steps[0]
                 else row["encoding"] or "–"
             )
-            lines.append(
-                f"| {title} | {encoding} | {_uj(low)} | {_uj(high)} | "
-                f"{_span(twin['45nm-fp32']['compute']['hoisted']) if twin else '–'} | "
-                f"{_uj(arithmetic['dense'])} | "
-                f"{_span(row['microjoules']['45nm-fp32']['on_chip'][way])} |"
+            rows.append(
+                [
+                    *(title, encoding),
+                    *map(_uj, arithmetic["range"].values()),
+                    _span(twin["45nm-fp32"]["compute"]["hoisted"]) if twin else "–",
+                    _uj(arithmetic["dense"]),
+                    _span(row["microjoules"]["45nm-fp32"]["on_chip"][way]),
+                ]
             )
-    return "\n".join(lines) + "\n"
+    heads = [
+        *("µJ an answer (estimates)", "encoding", "zeros skipped by all", "nothing skipped"),
+        *("its ReLU twin", "as most count", "with memory"),
+    ]
+    return written(heads, rows)
 
 
 DATA = {"fashion-mnist": "Fashion-MNIST", "socofing-published": "SOCOFing"}
@@ -569,7 +514,7 @@ def simulated_chip() -> str:
     """Spikes on the simulated chip beside ours, and its simulated energy beside the accounting of
     the same prices.
     """
-    document = json.loads((HERE / "results" / "simulated-chip.json").read_text())
+    document = shared.read("simulated-chip.json")
     rows = sorted(document["models"].values(), key=lambda row: row["reset"] != "zero")
     names = [
         f"{DATA.get(row['dataset'], row['dataset'])}, {row['contender']}, {row['encoding']}, "
@@ -577,16 +522,18 @@ def simulated_chip() -> str:
         for row in rows
     ]
     spikes = [
-        f"| simulated Loihi, {rows[0]['images']} images | neurons, synapses "
-        "| images with equal spikes | why not | in 8 bits: equal | why not "
-        "| accuracy, % | in 8 bits, % |",
-        "|---|---|---|---|---|---|---|---|",
-        *(
-            f"| {name} | {row['neurons']:,}, {row['synapses']:,} "
-            f"| {_equal(row['own_weights'], row)} | {_equal(row['8_bits'], row)} "
-            f"| {100 * row['accuracy']:.0f} | {100 * row['8_bits']['accuracy']:.0f} |"
-            for name, row in zip(names, rows, strict=True)
-        ),
+        [
+            *(name, f"{row['neurons']:,}, {row['synapses']:,}"),
+            *_equal(row["own_weights"], row),
+            *_equal(row["8_bits"], row),
+            *(f"{100 * each['accuracy']:.0f}" for each in (row, row["8_bits"])),
+        ]
+        for name, row in zip(names, rows, strict=True)
+    ]
+    of_spikes = [
+        *(f"simulated Loihi, {rows[0]['images']} images", "neurons, synapses"),
+        *("images with equal spikes", "why not", "in 8 bits: equal", "why not"),
+        *("accuracy, %", "in 8 bits, %"),
     ]
     energies = [row["energy"] for row in rows]
     parts = [
@@ -595,24 +542,21 @@ def simulated_chip() -> str:
     ]
     total = [(it["accounted_total_nj"], it["simulated_total_nj"]) for it in energies]
     energy = [
-        f"| nJ an image: accounted → simulated | {' | '.join(names)} |",
-        "|---|" + "---|" * len(names),
-        *(
-            f"| {part} | {' | '.join(f'{_nj(one)} → {_nj(two)}' for one, two in pairs)} |"
-            for part, pairs in [*parts, ("together", total)]
-        ),
-        *(
-            f"| {title} other accounting | {' | '.join(_extreme(it, end) for it in energies)} |"
-            for title, end in (("lowest", min), ("highest", max))
-        ),
+        [part, *(f"{_nj(one)} → {_nj(two)}" for one, two in pairs)]
+        for part, pairs in [*parts, ("together", total)]
     ]
-    return "\n".join([*spikes, "", *energy]) + "\n"
+    energy += [
+        [f"{title} other accounting", *(_extreme(it, end) for it in energies)]
+        for title, end in (("lowest", min), ("highest", max))
+    ]
+    of_energy = ["nJ an image: accounted → simulated", *names]
+    return f"{written(of_spikes, spikes)}\n{written(of_energy, energy)}"
 
 
-def _equal(run: dict, row: dict) -> str:
+def _equal(run: dict, row: dict) -> tuple[str, str]:
     first = run["first"]
     why = f"{run['rule']}: layer {first['layer']}, step {first['step']}" if first else "–"
-    return f"{run['images_equal']} of {row['images']} | {why}"
+    return f"{run['images_equal']} of {row['images']}", why
 
 
 def _extreme(energy: dict, end: Callable[..., tuple[float, str]]) -> str:
@@ -635,7 +579,7 @@ def across() -> str:
     """Verdicts over data sets: of leads without luck; how often they are false, and how often a
     true lead is found, by the number of data sets; and the same of families.
     """
-    document = json.loads((HERE / "results" / "across.json").read_text())
+    document = shared.read("across.json")
     rows = document["rows"]
 
     def worst(measure: str, chosen: list[dict]) -> list[str]:
@@ -655,116 +599,97 @@ def across() -> str:
         ]
 
     symmetric = [row for row in rows if row["truth"] in ("equal", "by data set", "heavy tails")]
-    without_lead = [row for row in symmetric if not row["lead"]]
-    halves = of("halves")
-    padding = ["–"] * (
-        len({row["datasets"] for row in rows if row["truth"] == "equal"}) - len(halves)
-    )
-    level = of("equal", variants=2)
-    lines = [
-        ("a false lead, at worst", worst("better", symmetric)),
-        ("the same, where the law is one-sided", worst("better", of("one-sided"))),
-        (
-            "called equivalent, a true lead of half a point",
-            worst("equivalent", of("by data set", 0.005)),
-        ),
-        (
-            "called equivalent, each two points better on half: before",
-            [*padding, *worst("equivalent_before", halves)],
-        ),
-        ("the same, now", [*padding, *worst("equivalent", halves)]),
-        (
-            "called equivalent, 2 variants level everywhere: before",
-            worst("equivalent_before", level),
-        ),
-        ("the same, now", worst("equivalent", level)),
-        ("neither leads on balance, 2 variants level everywhere", worst("balanced", level)),
-        *(
-            (
-                f"a true lead of {points} found, {variants} variants",
-                worst("found", of("by data set", lead, variants)),
-            )
-            for points, lead in (("one point", 0.01), ("two points", 0.02))
-            for variants in (2, 4)
-        ),
-        (
-            "a false lead without adjusting for all pairs, at worst",
-            worst("unadjusted", without_lead),
-        ),
-    ]
     numbers = sorted({row["datasets"] for row in symmetric})
-    related = [
-        ("a false lead, each data set counted: before", worst("better_before", of("families"))),
-        ("a false lead, each family counted: now", worst("better", of("families"))),
-        ("a true lead of one point found", worst("found", of("families", 0.01))),
-        ("a true lead of two points found", worst("found", of("families", 0.02))),
-    ]
+    level = of("equal", variants=2)
+
+    def on_half(measure: str) -> list[str]:
+        cells = worst(measure, of("halves"))
+        return ["–"] * (len(numbers) - len(cells)) + cells
+
+    lines = {
+        "a false lead, at worst": worst("better", symmetric),
+        "the same, where the law is one-sided": worst("better", of("one-sided")),
+        "called equivalent, a true lead of half a point": worst(
+            "equivalent", of("by data set", 0.005)
+        ),
+        "called equivalent, each two points better on half: before": on_half("equivalent_before"),
+        "the same, now": on_half("equivalent"),
+        "called equivalent, 2 variants level everywhere: before": worst("equivalent_before", level),
+        "the same, now ": worst("equivalent", level),
+        "neither leads on balance, 2 variants level everywhere": worst("balanced", level),
+    }
+    for points, lead in (("one point", 0.01), ("two points", 0.02)):
+        for variants in (2, 4):
+            found = worst("found", of("by data set", lead, variants))
+            lines[f"a true lead of {points} found, {variants} variants"] = found
+    without_lead = [row for row in symmetric if not row["lead"]]
+    lines["a false lead without adjusting for all pairs, at worst"] = worst(
+        "unadjusted", without_lead
+    )
+    related = of("families")
+    of_families = {
+        "a false lead, each data set counted: before": worst("better_before", related),
+        "a false lead, each family counted: now": worst("better", related),
+        "a true lead of one point found": worst("found", of("families", 0.01)),
+        "a true lead of two points found": worst("found", of("families", 0.02)),
+    }
     size = document["families"]["datasets"]
-    families = [number // size for number in sorted({row["datasets"] for row in of("families")})]
+    families = [number // size for number in sorted({row["datasets"] for row in related})]
     cases = [
-        (
+        [
             case["case"],
-            [
-                case["before"].replace("_", " "),
-                case["outcome"].replace("_", " "),
-                case["inside"],
-                *(f"{100 * case[name]:+.2f}" for name in ("typical", "mean", "worst")),
-            ],
-        )
+            *(case[name].replace("_", " ") for name in ("before", "outcome")),
+            case["inside"],
+            *(f"{100 * case[name]:+.2f}" for name in ("typical", "mean", "worst")),
+        ]
         for case in document["cases"]
     ]
-    return (
-        "\n\n".join(
-            _rows(head, columns, lines)
-            for head, columns, lines in (
-                (
-                    "leads without luck",
-                    ["before", "now", "inside the margin", "typical", "mean", "worst"],
-                    cases,
-                ),
-                ("% of simulated studies, by data sets", numbers, lines),
-                (f"% of simulated studies, by families of {size} data sets", families, related),
-            )
-        )
-        + "\n"
+    columns = ["before", "now", "inside the margin", "typical", "mean", "worst"]
+    by_number = ([name.strip(), *cells] for name, cells in lines.items())
+    by_family = ([name, *cells] for name, cells in of_families.items())
+    return "\n".join(
+        [
+            written(["leads without luck", *columns], cases),
+            written(["% of simulated studies, by data sets", *numbers], by_number),
+            written(
+                [f"% of simulated studies, by families of {size} data sets", *families], by_family
+            ),
+        ]
     )
 
 
-def _rows(head: str, columns: list, lines: list[tuple[str, list[str]]]) -> str:
-    body = [f"| {name} | {' | '.join(cells)} |" for name, cells in lines]
-    titles = f"| {head} | {' | '.join(map(str, columns))} |"
-    return "\n".join([titles, "|---|" + "---|" * len(columns), *body])
+def written(heads: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """Return a table."""
+    return "\n".join(shared.markdown(heads, rows)) + "\n"
 
 
 def scale() -> str:
     """How long 24 trials take in each way, and where the time of one goes."""
-    document = json.loads((HERE / "results" / "scale.json").read_text())
     names = {
         "serial": "one after another, one core",
         "jobs": "`--jobs {}`",
         "ray": "Ray, {} node{} of one core",
     }
-    lines = []
-    for row in document["rows"]:
+    rows = []
+    for row in shared.read("scale.json")["rows"]:
         way, _, number = row["way"].partition(" ")
         parts = row["parts"]
-        handing = f"{1000 * row['handing_out']:.0f} ms" if "handing_out" in row else "–"
-        cells = [
-            names[way].format(number, "s" * (number != "1")),
-            f"{row['seconds']:.0f} s",
-            f"{row['of_serial']:.2f}",
-            f"{row['starting']:.1f} s",
-            f"{parts['training']:.1f} s",
-            f"{parts['measuring, sending, waiting']:.1f} s",
-            handing,
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
-    head = (
-        "| | 24 trials | of serial | starting | a trial: training | measuring, sending, waiting | "
-        "handing it out |\n"
-        "|---|---|---|---|---|---|---|\n"
-    )
-    return head + "\n".join(lines) + "\n"
+        rows.append(
+            [
+                names[way].format(number, "s" * (number != "1")),
+                f"{row['seconds']:.0f} s",
+                f"{row['of_serial']:.2f}",
+                f"{row['starting']:.1f} s",
+                f"{parts['training']:.1f} s",
+                f"{parts['measuring, sending, waiting']:.1f} s",
+                f"{1000 * row['handing_out']:.0f} ms" if "handing_out" in row else "–",
+            ]
+        )
+    heads = [
+        *("", "24 trials", "of serial", "starting", "a trial: training"),
+        *("measuring, sending, waiting", "handing it out"),
+    ]
+    return written(heads, rows)
 
 
 DUELS, TRIALS = 40, 24
@@ -773,27 +698,23 @@ DUELS, TRIALS = 40, 24
 
 def limits() -> str:
     """The speed-up of a study with 8, 64 and 512 workers, by the times that `scale` shows."""
-    rows = {
-        row["way"]: row for row in json.loads((HERE / "results" / "scale.json").read_text())["rows"]
-    }
-    starting, handing = rows["ray 2"]["starting"], rows["ray 2"]["handing_out"]
-    concluding, number = DUELS * rows["serial"]["concluding"], DUELS * TRIALS
-    lines = []
+    measured = {row["way"]: row for row in shared.read("scale.json")["rows"]}
+    starting, handing = measured["ray 2"]["starting"], measured["ray 2"]["handing_out"]
+    concluding, number = DUELS * measured["serial"]["concluding"], DUELS * TRIALS
+    rows = []
     for name, trial in (("10 s", 10), ("1 min", 60), ("10 min", 600), ("1 h", 3600)):
-        cells = []
+        cells = [name]
         for workers in (8, 64, 512):
-            seconds = (
-                starting + max(math.ceil(number / workers) * trial, number * handing) + concluding
-            )
-            times = (number * trial + concluding) / seconds
+            training = max(math.ceil(number / workers) * trial, number * handing)
+            times = (number * trial + concluding) / (starting + training + concluding)
             cells.append(f"{times:.1f} ({100 * times / workers:.0f} %)")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "| a trial takes | 8 workers | 64 | 512 |\n|---|---|---|---|\n" + "\n".join(lines) + "\n"
+        rows.append(cells)
+    return written(["a trial takes", "8 workers", "64", "512"], rows)
 
 
 def speed() -> str:
     """One training step of each workload against the peers', and against the machine."""
-    document = read_json(HERE / "results" / "speed-cpu.json", Benchmark)
+    document = read_json(shared.RESULTS / "speed-cpu.json", Benchmark)
     median = {(row.workload, row.contender): row.ms.median for row in document.rows if row.ms}
     megabytes = {
         (row.workload, row.contender): f"{row.peak_memory_bytes / 1e6:.0f}"
@@ -803,11 +724,7 @@ def speed() -> str:
     fraction = {
         row.workload: row.roofline_fraction for row in document.rows if row.contender == "spikeduel"
     }
-    lines = [
-        "| training step | spikeduel, ms | of roofline | MB | fastest peer, ms | times as fast | MB "
-        "| with our memory setting, ms | times as fast | MB | baseline, ms | times as fast | MB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    rows = []
     for name, workload in document.workloads.items():
         ratios = document.ratios[name]
         cells = [
@@ -824,7 +741,13 @@ def speed() -> str:
             shown = contender.removesuffix("+memory")
             cells += [f"{_ms(median[name, contender])}, {shown}", f"{ratios[key].median:.2f}"]
             cells.append(megabytes[name, contender])
-        lines.append("| " + " | ".join(cells) + " |")
+        rows.append(cells)
+    heads = [
+        *("training step", "spikeduel, ms", "of roofline", "MB"),
+        *("fastest peer, ms", "times as fast", "MB"),
+        *("with our memory setting, ms", "times as fast", "MB"),
+        *("baseline, ms", "times as fast", "MB"),
+    ]
     machine, limits = document.machine, document.limits
     compiled = [
         row.start_seconds
@@ -832,8 +755,7 @@ def speed() -> str:
         if row.contender.endswith("-inductor") and row.start_seconds is not None
     ]
     return (
-        "\n".join(lines)
-        + "\n\nBatch 128, medians of one run with everyone in turns, ratios paired by round; MB is "
+        f"{written(heads, rows)}\nBatch 128, medians of one run with everyone in turns, ratios paired by round; MB is "
         "the peak of the whole process. Machine: "
         f"{machine.cpu}, {machine.threads} threads, PyTorch {machine.torch.split('+')[0]}: "
         f"bf16 {limits.bf16_gflops:.0f} and float32 {limits.float32_gflops:.0f} GFLOP/s, "
@@ -872,40 +794,33 @@ EDITED = {
 
 def verified() -> str:
     """Edits that `spikeduel verify` caught, and its seconds."""
-    document = json.loads((HERE / "results" / "verify.json").read_text())
-    lines = [
-        "| edited | edits | caught | caught with the hash put right |",
-        "|---|---|---|---|",
+    document = shared.read("verify.json")
+    columns = ("edits", "caught", "caught_with_right_hashes")
+    rows = [
+        [said, *(document["edits"][kind][column] for column in columns)]
+        for kind, said in EDITED.items()
     ]
-    for kind, said in EDITED.items():
-        row = document["edits"][kind]
-        cells = said, row["edits"], row["caught"], row["caught_with_right_hashes"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
     time = document["time"]
-    seconds = f"{statistics.median(time['seconds']):.1f} s"
-    return "\n".join(lines) + (
-        f"\n\nIt takes {seconds} of processor time for {time['test_images']:,} test images, "
-        f"{time['seeds']} seeds and {len(time['contenders'])} contenders "
-        f"(`benchmarks/verify.py`).\n"
+    return (
+        f"{written(['edited', 'edits', 'caught', 'caught with the hash put right'], rows)}\n"
+        f"It takes {statistics.median(time['seconds']):.1f} s of processor time for "
+        f"{time['test_images']:,} test images, {time['seeds']} seeds and "
+        f"{len(time['contenders'])} contenders (`benchmarks/reliability/verify.py`).\n"
     )
 
 
 def records() -> str:
     """The accuracy of the recipe `strong` after equal training, for both networks."""
-    lines = [
-        "| data | SNN, % | CNN twin, % | minutes each | seeds |",
-        "|---|---|---|---|---|",
-    ]
-    for path in sorted((HERE / "results").glob("record-*.json")):
+    rows = []
+    for path in sorted(shared.RESULTS.glob("record-*.json")):
         document = json.loads(path.read_text())
         if not (document.get("equal_training") and len(document["contenders"]) == 2):
             continue
         networks = [document["contenders"][name] for name in ("vgg-lif", "vgg-relu")]
         title, _, budget = document["title"].rpartition(", ")
-        cells = [title, *(mean(network["accuracies"]) for network in networks)]
-        cells += [budget.split()[0], str(len(networks[0]["accuracies"]))]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        accuracies = [mean(network["accuracies"]) for network in networks]
+        rows.append([title, *accuracies, budget.split()[0], len(networks[0]["accuracies"])])
+    return written(["data", "SNN, %", "CNN twin, %", "minutes each", "seeds"], rows)
 
 
 def mean(shares: list[float]) -> str:
@@ -916,32 +831,28 @@ def mean(shares: list[float]) -> str:
 
 def study() -> str:
     """The study redone: accuracy and seconds an epoch."""
-    lines = [
-        "| data | encoding | SNN, % | CNN, % | study: SNN, CNN | s/epoch SNN, CNN | epochs | test "
-        "images |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    machines = set()
+    rows, machines = [], set()
     for title, name, encoding, _ in ROWS:
-        path = HERE / "results" / f"study-{name}-{encoding}.json"
+        results = shared.read(f"study-{name}-{encoding}.json", {})
         published = STUDY.get("socofing" if name == "socofing-published" else name)
         # The study trained on direct encoding; its figures say nothing about rate.
         study = ", ".join(published) if published and encoding == "direct" else "–"
-        if not path.is_file():
-            lines.append(
-                f"| {title} | {encoding} | not measured here | not measured here | {study} | | | |"
-            )
+        if not results:
+            rows.append([title, encoding, *["not measured here"] * 2, study, *[""] * 3])
             continue
-        results = json.loads(path.read_text())
         snn, cnn = (
             next(t for t in results["trials"] if t["family"] == family) for family in ("snn", "cnn")
         )
         timed = results["timing"]["epoch_seconds"]
-        seconds = ", ".join(f"{statistics.median(timed[t['contender']]):.1f}" for t in (snn, cnn))
-        lines.append(
-            f"| {title} | {encoding} | {100 * snn['test']['accuracy']:.2f} | "
-            f"{100 * cnn['test']['accuracy']:.2f} | {study} | {seconds} | {snn['epochs']}, "
-            f"{cnn['epochs']} | {snn['test']['n']:,} |"
+        rows.append(
+            [
+                *(title, encoding),
+                *(f"{100 * trial['test']['accuracy']:.2f}" for trial in (snn, cnn)),
+                study,
+                ", ".join(f"{statistics.median(timed[t['contender']]):.1f}" for t in (snn, cnn)),
+                f"{snn['epochs']}, {cnn['epochs']}",
+                f"{snn['test']['n']:,}",
+            ]
         )
         environment = results["timing"]["environment"]
         machines.add(
@@ -949,14 +860,17 @@ def study() -> str:
             f"{environment['torch'].split('+')[0]}, precision "
             f"{results['environment']['precision']} to train, 32 to judge"
         )
+    heads = [
+        *("data", "encoding", "SNN, %", "CNN, %", "study: SNN, CNN", "s/epoch SNN, CNN", "epochs"),
+        "test images",
+    ]
     commands = "\n".join(
         f"{_as_measured(words, name, encoding):<97} # {title}, {encoding}"
         for title, name, encoding, words in ROWS
     )
     return (
-        "\n".join(lines)
-        + f"\n\nOne seed each. Machine: {'; '.join(sorted(machines)) or 'not measured'}. The commands:\n\n"
-        + f"<!-- not run: hours of training, and data that is not here -->\n\n```bash\n{commands}\n```\n"
+        f"{written(heads, rows)}\nOne seed each. Machine: {'; '.join(sorted(machines)) or 'not measured'}. The commands:\n\n"
+        f"<!-- not run: hours of training, and data that is not here -->\n\n```bash\n{commands}\n```\n"
     )
 
 
@@ -965,19 +879,40 @@ def _as_measured(words: str, name: str, encoding: str) -> str:
     such a machine.
     """
     command = f"spikeduel compare {words} --recipe baseline"
-    path = HERE / "results" / f"study-{name}-{encoding}.json"
-    measured = (
-        json.loads(path.read_text())["environment"]["precision"] if path.is_file() else "auto"
-    )
+    results = shared.read(f"study-{name}-{encoding}.json", {"environment": {"precision": "auto"}})
+    measured = results["environment"]["precision"]
     return f"{command} --precision 32" if measured == "32" else command
+
+
+MADE: dict[str, tuple[str, Callable[[], str]]] = {
+    "frontier": ("README.md", frontier),
+    "records": ("README.md", records),
+    "events": ("docs/events.md", events),
+    "study": ("docs/claims.md", study),
+    "found": ("docs/claims.md", found),
+    "optimism": ("docs/claims.md", optimism),
+    "verify": ("docs/claims.md", verified),
+    "energy": ("docs/energy.md", energy),
+    "counters": ("docs/energy.md", counters),
+    "simulated": ("docs/energy.md", simulated_chip),
+    "microcontroller": ("docs/export.md", microcontroller),
+    "equal_precision": ("docs/export.md", equal_precision),
+    "speed": ("docs/speed.md", speed),
+    "across": ("docs/studies.md", across),
+    "scale": ("docs/scale.md", scale),
+    "limits": ("docs/scale.md", limits),
+    "nir_matrix": ("docs/export.md", nir_matrix),
+    "nir_conformity": ("docs/export.md", nir_conformity),
+}
+"""Each table: the page that has it, and what makes it."""
 
 
 def main() -> None:
     if "--write" not in sys.argv:
-        print("\n".join(table(section) for section in SECTIONS))
+        print("\n".join(table(section) for section in MADE))
         return
-    for section, name in SECTIONS.items():
-        page = HERE.parent / name
+    for section, (name, _) in MADE.items():
+        page = shared.ROOT / name
         before, rest = page.read_text(encoding="utf-8").split(begin(section))
         _, after = rest.split(end(section))
         page.write_text(

@@ -1,6 +1,6 @@
 """Workloads that train in milliseconds."""
 
-from speed.workloads import Workload
+from benchmarks.speed.step.workloads import Workload
 
 TINY = Workload("tiny", "dense", side=4, encoding="direct", num_steps=3, batch_size=2, hidden=5)
 SMALL = {

@@ -1,6 +1,6 @@
 import pytest
 
-import any_folder
+from benchmarks.reliability import any_folder
 
 pytestmark = pytest.mark.usefixtures("unpainted")
 

@@ -9,13 +9,11 @@ say why they are not.
 
 import json
 import re
-import runpy
 import shlex
 import sys
 import tomllib
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -25,6 +23,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import spikeduel as sd
+from benchmarks import tables
 from spikeduel import energy
 from spikeduel.auditing.neighbours import Relatives
 from spikeduel.cli import app
@@ -228,19 +227,16 @@ def test_tables_and_accountings_of_the_page_are_read(tmp_path):
     assert {accounting.read, energy.read} == set(reads)
 
 
-TABLES = SimpleNamespace(**runpy.run_path(str(ROOT / "benchmarks" / "tables.py")))
-
-
-@pytest.mark.parametrize("section", TABLES.SECTIONS)
+@pytest.mark.parametrize("section", tables.MADE)
 def test_the_tables_are_those_of_the_results_files(section):
-    text = (ROOT / TABLES.SECTIONS[section]).read_text(encoding="utf-8")
-    between = text.split(TABLES.begin(section))[1].split(TABLES.end(section))[0]
-    assert between.strip() == TABLES.table(section).strip()
+    text = (ROOT / tables.MADE[section][0]).read_text(encoding="utf-8")
+    between = text.split(tables.begin(section))[1].split(tables.end(section))[0]
+    assert between.strip() == tables.table(section).strip()
 
 
 def test_a_record_of_one_seed_has_no_deviation():
-    assert TABLES.mean([0.9, 0.92]) == "91.00 ± 1.41"
-    assert TABLES.mean([0.9]) == "90.00"
+    assert tables.mean([0.9, 0.92]) == "91.00 ± 1.41"
+    assert tables.mean([0.9]) == "90.00"
 
 
 def test_the_accountings_are_those_of_its_results_file():

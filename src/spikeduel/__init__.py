@@ -11,8 +11,8 @@ from typing import Any
 import lazy_loader
 
 # Threads that wait for one another spin 30,000 times before they sleep, not 300,000: beside
-# other work, spinning takes the core that the awaited thread needs (benchmarks/busy.py). The number
-# is read when torch is loaded.
+# other work, spinning takes the core that the awaited thread needs (benchmarks/speed/busy.py).
+# The number is read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
 _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,8 +5,8 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from speed import Benchmark, plan
-from speed.workloads import WORKLOADS, batch
+from benchmarks.speed.step import Benchmark, plan
+from benchmarks.speed.step.workloads import WORKLOADS, batch
 from spikeduel.system import hardware, typed
 from spikeduel.system.hardware import Compute
 
@@ -47,12 +47,6 @@ def benchmark():
         "peak_memory_bytes": None,
         "error": "needs spikingjelly",
     }
-    point = {
-        "axis": "num_steps",
-        "value": 200,
-        "ms": {**ms, "median": 33.3},
-        "peak_memory_bytes": 700_000_000,
-    }
     ratio = {"median": 24.36, "min": 22.0, "max": 26.5}
     return typed.converted(
         {
@@ -91,10 +85,6 @@ def benchmark():
                 },
                 "cnn-28": {"torch-cnn": {**ratio, "contender": "torch-cnn"}},
             },
-            "scaling": [
-                {**point, "contender": "spikeduel", "error": None},
-                {**point, **missing, "contender": "spikingjelly"},
-            ],
             "warnings": ["The machine was busy."],
         },
         Benchmark,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from atlas import (
+from benchmarks.statistics.atlas import (
     Curve,
     Law,
     cells_of,

@@ -10,10 +10,8 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-import claims
-import claims_networks
-import claims_rerun
-from claims import Claim, Flag, Step
+from benchmarks.claims import claims, claims_networks, claims_rerun
+from benchmarks.claims.claims import Claim, Flag, Step
 from spikeduel.spiking.neurons import LIF
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import converted
@@ -77,9 +75,9 @@ def test_every_file_that_the_page_opens_is_there():
 
 def test_every_run_has_a_script_that_makes_it():
     commands = [rerun.made_by.split() for claim in ALL.values() for rerun in claim.rerun]
-    scripts = [ROOT / command[1] for command in commands]
-    assert [command[0] for command in commands] == ["python"] * len(commands)
-    assert all(script.is_file() or (script / "__main__.py").is_file() for script in scripts)
+    assert [command[:2] for command in commands] == [["python", "-m"]] * len(commands)
+    scripts = [ROOT / command[2].replace(".", "/") for command in commands]
+    assert all(script.with_suffix(".py").is_file() or script.is_dir() for script in scripts)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +264,7 @@ def test_a_rerun_without_its_results_is_shown_as_planned(tmp_path, monkeypatch):
     assert (row.done, row.planned, row.has_enough_seeds) == ([], [rerun], False)
     text = claims.page([row])
     assert "Planned, not yet run" in text
-    assert "`python benchmarks/claims_rerun.py claim-snntorch-tutorial-5`" in text
+    assert "`python -m benchmarks.claims.claims_rerun claim-snntorch-tutorial-5`" in text
     document = {"command": "c", "contenders": {"dense-snn": {"accuracies": [0.9, 0.92]}}}
     (tmp_path / rerun.results).write_text(json.dumps(document))
     done = claims.done(rerun)

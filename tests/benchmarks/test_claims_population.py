@@ -5,7 +5,7 @@ import torch
 from snntorch import functional
 from torch import nn
 
-import claims_population
+from benchmarks.claims import claims_population
 
 
 @pytest.mark.parametrize(("num_outputs", "weights"), [(10, 101_770), (500, 164_980)])

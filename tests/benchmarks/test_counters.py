@@ -1,6 +1,6 @@
 import pytest
 
-from counters import Case, cases, judged, ours
+from benchmarks.energy.counters import Case, cases, judged, ours
 from spikeduel.counting.counter import Counter
 from spikeduel.counting.ledger import SPIKES
 

@@ -2,7 +2,8 @@
 
 import re
 
-import frontier
+from benchmarks import shared
+from benchmarks.energy import frontier
 from spikeduel.data.catalogue import DATASETS
 from spikeduel.results.columns import tenths
 from spikeduel.results.frontier import Frontier
@@ -12,13 +13,13 @@ from spikeduel.system import typed
 
 def test_the_page_is_made_of_the_results():
     assert frontier.PAGE.read_text() == frontier.page()
-    for name in typed.read_json(frontier.RESULT, dict):
+    for name in shared.read(frontier.RESULT):
         assert (frontier.PAGE.parent / "figures" / f"frontier-{name}.png").is_file()
 
 
 def test_the_summary_has_every_accuracy_with_its_label():
     """Arithmetic on MNIST is open at the highest accuracy and less at the next one."""
-    sets = typed.read_json(frontier.RESULT, dict)
+    sets = shared.read(frontier.RESULT)
     for entry in sets.values():
         entry["found"] = typed.converted(entry["frontier"], Frontier)
     lines = dict(zip(frontier.TITLES, frontier.summary(sets), strict=True))
@@ -35,8 +36,7 @@ def test_the_summary_has_every_accuracy_with_its_label():
 
 
 def test_bytes_are_those_of_networks_that_can_be_stored():
-    for entry in typed.read_json(frontier.RESULT, dict).values():
-        assert frontier.revised(entry) == entry
+    for entry in shared.read(frontier.RESULT).values():
         found = typed.converted(entry["frontier"], Frontier)
         stored = {
             side: {one.amounts["weights"].low for one in found.members if one.spiking == side}
@@ -55,4 +55,4 @@ def test_the_study_has_a_family_for_each_contender():
     assert len(study.duels) == 5
     assert all(duel.experiment.frontier for duel in study.duels)
     labels = {study.label(duel) for duel in study.duels}
-    assert set(typed.read_json(frontier.RESULT, dict)) <= labels
+    assert set(shared.read(frontier.RESULT)) <= labels

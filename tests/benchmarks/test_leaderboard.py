@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-import leaderboard
+from benchmarks.records import leaderboard
 from spikeduel.system import __version__
 
 ENTRIES = leaderboard.entries()

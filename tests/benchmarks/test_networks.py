@@ -7,9 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from small_workloads import SMALL
-from speed import networks
-from speed.networks import (
+from benchmarks.speed.step import networks
+from benchmarks.speed.step.networks import (
     LEARNING_RATE,
     Peer,
     SnnTorch,
@@ -19,7 +18,8 @@ from speed.networks import (
     TaughtSpikingJelly,
     peer,
 )
-from speed.workloads import WORKLOADS, Workload, batch, recorded, stages
+from benchmarks.speed.step.workloads import WORKLOADS, Workload, batch, recorded, stages
+from small_workloads import SMALL
 from spikeduel.networks.building import build, num_parameters
 from spikeduel.networks.models import Model
 from spikeduel.settings.recipes import baseline

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from residual_spiking import ResNetLIF
+from benchmarks.records.residual_spiking import ResNetLIF
 from spikeduel.spiking import ConstantInput
 from spikeduel.spiking.neurons import LIF
 

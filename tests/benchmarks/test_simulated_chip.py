@@ -12,7 +12,7 @@ import torch
 from scipy.sparse import csr_array
 
 import made_models
-import simulated_chip as chip
+from benchmarks.energy import simulated_chip as chip
 from spikeduel.networks.building import build
 from spikeduel.networks.cards import ModelCard
 from spikeduel.networks.models import Model

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from small_workloads import TINY
-from speed import workloads
-from speed.workloads import (
+from benchmarks.speed.step import workloads
+from benchmarks.speed.step.workloads import (
     WORKLOADS,
     Limits,
     Workload,
@@ -17,6 +16,7 @@ from speed.workloads import (
     recorded,
     stages,
 )
+from small_workloads import TINY
 from spikeduel.networks.architectures import SmallCNN
 
 

@@ -1,19 +1,14 @@
-"""The networks that come with the package, against their cards; `benchmarks/ship.py --check` asks
+"""The networks that come with the package, against their cards; `benchmarks/records/ship.py --check` asks
 whole test sets.
 """
 
-import sys
-from pathlib import Path
-
 import pytest
 
+from benchmarks.records.ship import embedded
 from spikeduel.networks import shipped
 from spikeduel.networks.building import num_parameters
 from spikeduel.networks.models import load_model
 from spikeduel.system.errors import InputError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-from ship import embedded
 
 pytestmark = pytest.mark.usefixtures("known_data")
 ORIGINS = shipped.origins()

@@ -302,7 +302,7 @@ def drawn(rng, images=2000, seeds=6, spread=0.007):
 
 
 def test_intervals_hold_the_truth_and_false_leads_are_rare():
-    """A small relative of benchmarks/significance.py."""
+    """A small relative of benchmarks/statistics/significance.py."""
     rng = np.random.default_rng(0)
     differences = [compared(*drawn(rng)) for _ in range(400)]
     covered = np.mean([d.ci95[0] <= 0 <= d.ci95[1] for d in differences])

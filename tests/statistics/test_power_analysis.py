@@ -19,7 +19,7 @@ from spikeduel.statistics import (
 @pytest.mark.parametrize(
     ("seeds", "lead", "spread", "images", "simulated"),
     [
-        # As `benchmarks/significance.py` found them, from answers to single images.
+        # As `benchmarks/statistics/significance.py` found them, from answers to single images.
         (6, 0.01, 0.003, 10_000, 0.9365),
         (6, 0.01, 0.005, 10_000, 0.723),
         (10, 0.01, 0.003, 10_000, 0.982),

@@ -3,7 +3,7 @@ and to networks after it.
 
 The threshold of a class is the mean probability that its images give it (confident learning:
 Northcutt, Jiang, Chuang 2021, JAIR 70). An image is suspect if another class fits better and its
-label stays far below that threshold. Limits: `benchmarks/labels.py`.
+label stays far below that threshold. Limits: `benchmarks/audit/labels.py`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

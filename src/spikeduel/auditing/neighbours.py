@@ -21,7 +21,9 @@ TOGETHER = 64
 SMALL_SIDE = 25
 """Longest side of small versions: keeps ridges of fingers, drops single pixels."""
 BLUR = 0.75
-"""Standard deviation of the blur, in pixels of the small version (`benchmarks/recordings.py`)."""
+"""Standard deviation of the blur, in pixels of the small version
+(`benchmarks/audit/recordings.py`).
+"""
 GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
 """Longest side of images for gradients; cells a side; directions in each."""
 FEWEST_PORTIONS, MOST_PORTIONS, IMAGES_A_PORTION = 7, 72, 70

@@ -137,7 +137,7 @@ BlindSpot = Literal[
     "solarised copies of fine lines",
     "copies of images whose colours are equally bright",
 ]
-"""Copies of images that the audit mostly misses (`benchmarks/copies.py`)."""
+"""Copies of images that the audit mostly misses (`benchmarks/audit/copies.py`)."""
 BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)
 
 

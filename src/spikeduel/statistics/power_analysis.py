@@ -1,8 +1,8 @@
 """Power: the probability that a true difference is found, and the seeds that are needed.
 
 A difference is found if `paired` would call the better classifier better: by the crossed t test
-(after Holm, at worst) and by the permutation of seeds. `benchmarks/power.py` simulates the same
-from single predictions.
+(after Holm, at worst) and by the permutation of seeds. `benchmarks/statistics/power.py` simulates
+the same from single predictions.
 """
 
 import math
@@ -24,7 +24,7 @@ from spikeduel.statistics.weighting import accuracies, clusters, effective_group
 
 BETWEEN, WITHIN = 0.083, 0.046
 """Shares of test images on which trainings of two networks, and two of one, disagree, if unknown:
-measured on Fashion-MNIST (`benchmarks/significance.py`).
+measured on Fashion-MNIST (`benchmarks/statistics/significance.py`).
 """
 ASSUMED_SPREADS = (0.003, 0.0055)
 """Standard deviations over seeds that bracket what was measured there

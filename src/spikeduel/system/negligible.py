@@ -21,11 +21,11 @@ MAX_DEFICIT = 0.01
 fraction; a report states the power to find such a difference.
 
 It is twice `MAX_MARGIN`, and what six seeds find in 72 to 94 % of cases
-(`benchmarks/significance.py`).
+(`benchmarks/statistics/significance.py`).
 """
 MAX_DEFICIT_IMAGES = 2
 """Test images that the same deficit may have beyond a quarter of the errors, which near 100 % are
-less than one image (`benchmarks/choice.py`).
+less than one image (`benchmarks/statistics/choice.py`).
 """
 MAX_DEFICIT_RATIO = 3
 """Ratio of the end of the deficit's 90 % interval to the tolerated deficit.
@@ -38,7 +38,7 @@ that show only larger ones, no contender is recommended.
 
 If networks disagree as on Fashion-MNIST, these are fewer than 117 images. Without this limit, the
 worse of two networks that are 2 points apart was recommended in 21 to 39 % of cases with 50 and 100
-images and two or three seeds (`benchmarks/choice.py`).
+images and two or three seeds (`benchmarks/statistics/choice.py`).
 """
 MAX_UNNAMED_DETECTABLE = 0.03
 """The same, up to which too few test images are not named first among the caveats, a fraction:
@@ -47,8 +47,7 @@ three times `MAX_DEFICIT`.
 MAX_EXIT_LOSS = 0.002
 """Loss of accuracy that early exits may cost, a fraction.
 
-It is less than half of `MAX_MARGIN`. To show it takes 1,497 validation images
-(`benchmarks/few_images.py`).
+It is less than half of `MAX_MARGIN`. To show it takes 1,497 validation images.
 """
 MAX_RETRAINING_DIFFERENCE = 0.03
 """Difference in accuracy that the same training may have on another machine, a fraction."""
@@ -73,13 +72,13 @@ epochs that fit into the same minutes differ as much.
 """
 MAX_THREADS_RATIO = 1.05
 """Ratio of a training step's seconds with one thread and with all with which one thread is taken:
-repeated timings differ as much (`benchmarks/threads.py`).
+repeated timings differ as much (`benchmarks/speed/threads.py`).
 """
 MAX_EPOCHS_RATIO = 1.5
 """Ratio of the mean seconds of a contender's epochs to those timed before training that is not put
 down to other work.
 
-Beside one busy process a training step takes 1.4 times as long (`benchmarks/busy.py`).
+Beside one busy process a training step takes 1.4 times as long (`benchmarks/speed/busy.py`).
 """
 MAX_EPOCH_RATIO = 2.0
 """Ratio of a single epoch's seconds to the fastest one's that is not put down to other work; single

@@ -1,6 +1,6 @@
 """Trained networks in the package: NAME.safetensors, and NAME.json with their origin.
 
-`benchmarks/ship.py` writes both.
+`benchmarks/records/ship.py` writes both.
 """
 
 import difflib

@@ -1,0 +1,189 @@
+"""What an audit of recordings finds, and how long it takes.
+
+    python -m benchmarks.audit.recordings FOLDER [--count 20000]
+
+FOLDER holds recordings of an event camera in class folders, of which no two show the same (N-MNIST,
+say). Parts of them, of several lengths, are hidden among the others. Each is recorded once more,
+with events drawn anew from its own smoothed counts. And an audit of `--count` recordings is timed:
+those of FOLDER over and over, with each event moved at random. Wall and processor seconds are both
+kept: on a busy machine only the latter mean something. The result goes to
+benchmarks/results/recordings.json.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from benchmarks import shared
+from spikeduel import data
+from spikeduel.auditing import examining, recordings, stretches
+from spikeduel.auditing.arrays import EventRecordings
+from spikeduel.auditing.neighbours import NEAR, blurred, closest, small_grey
+from spikeduel.data import Prepared, Split
+from spikeduel.data.audited import audit_input
+from spikeduel.data.events.recordings import Recordings, picture_of
+from spikeduel.networks.preprocessing import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
+from spikeduel.settings import Experiment
+from spikeduel.system.progress import Progress
+
+RESULT = "recordings.json"
+PARTS = (0.5, 0.2, 0.1, 0.05)
+HIDDEN = 100
+SMOOTHING = 0.7
+"""Pixels, of the counts that second recordings are drawn from."""
+
+
+def kept(events: list[np.ndarray], like: Recordings) -> Recordings:
+    """Recordings of packed `events`."""
+    return replace(like, packed=np.concatenate(events), offsets=np.cumsum([0, *map(len, events)]))
+
+
+def middle(events: np.ndarray, share: float) -> np.ndarray:
+    """The part of packed `events` that lies in the middle `share` of their time."""
+    when = (events >> np.uint64(TIME_SHIFT)).astype(np.int64)
+    taken = events[np.abs(when / when[-1] - 0.5) <= share / 2]
+    return taken - (taken[0] >> np.uint64(TIME_SHIFT) << np.uint64(TIME_SHIFT))
+
+
+def of_parts(events: list[np.ndarray], like: Recordings) -> list[dict[str, Any]]:
+    """How many of `HIDDEN` parts are found, and how many others are taken for one."""
+    rows, count = [], len(events)
+    side = np.repeat([0, 2], [count, HIDDEN])
+    for share in PARTS:
+        hidden = [middle(each, share) for each in events[:HIDDEN]]
+        both = kept(events + hidden, like)
+        found = stretches.search(
+            EventRecordings(both.packed, both.offsets, both.binning.sensor),
+            np.arange(count + HIDDEN),
+            side,
+            Progress(),
+        )
+        right = found.earlier.nearest[count:] == np.arange(HIDDEN)
+        rows.append(
+            {
+                "share_of_time": share,
+                "mean_events": round(float(np.mean(list(map(len, hidden)))), 1),
+                "found": int(right.sum()),
+                "wrong": len(found.pairs) - int(right.sum()),
+            }
+        )
+    return rows
+
+
+def of_second_recordings(recordings: Recordings, near: float) -> dict[str, Any]:
+    """Which share of second recordings is a near duplicate of the first, and of the recordings of
+    one another.
+    """
+    height, width = recordings.binning.sensor
+    count, random = len(recordings), np.random.default_rng(0)
+    counts = []
+    for row in range(count):
+        columns = unpacked(recordings.events_of(row))
+        counts.append(
+            np.bincount(columns.y * width + columns.x, minlength=height * width).reshape(
+                height, width
+            )
+        )
+    smooth = gaussian_filter(np.array(counts, float), (0, SMOOTHING, SMOOTHING))
+    first, second = (
+        np.array([picture_of(each) for each in random.poisson(smooth)])[:, None] for _ in range(2)
+    )
+    found: dict[str, Any] = {"recordings": count, "near": near, "smoothing": SMOOTHING}
+    for name, look in {"blurred": blurred, "not_blurred": lambda pictures: pictures}.items():
+        one, other, real = (
+            small_grey(look(pictures)) for pictures in (first, second, recordings.pictures)
+        )
+        odd, even = np.arange(1, count, 2), np.arange(0, count, 2)
+        usual, alike = np.empty(count), 0
+        for asked, others in ((odd, even), (even, odd)):
+            usual[asked] = closest(one[asked], one[others]).usual
+            of_real = closest(real[asked], real[others])
+            alike += int((of_real.distance < near * of_real.usual).sum())
+        found[name] = {
+            "second_recordings_near": round(
+                float(((one - other).norm(dim=1).numpy() < near * usual).mean()), 4
+            ),
+            "recordings_near_another": alike,
+        }
+    return found
+
+
+def many(prepared: Prepared, count: int) -> Prepared:
+    """`count` recordings that share nothing: those of `prepared` over and over, each event moved by
+    0 or 1 pixel.
+    """
+    images = prepared.images
+    assert isinstance(images, Recordings)
+    random, rows = np.random.default_rng(0), np.arange(count) % len(images)
+    height, width = images.binning.sensor
+    events = []
+    for row in rows.tolist():
+        columns = unpacked(images.events_of(row))
+        y, x = (
+            np.minimum(each + random.integers(0, 2, len(each)), last - 1)
+            for each, last in ((columns.y, height), (columns.x, width))
+        )
+        when = columns.t + random.integers(0, 1000, len(columns.t))
+        packed = ((when - when.min()) << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | columns.p
+        events.append(np.sort(packed.astype(np.uint64)))
+    return replace(
+        prepared,
+        images=kept(events, images),
+        labels=np.asarray(prepared.labels)[rows],
+        groups=None,
+        names=None,
+        image_ids=np.arange(count),
+        content=None,
+        official=None,
+        fingerprint=f"{count} recordings",
+    )
+
+
+def timed(prepared: Prepared) -> dict[str, Any]:
+    """Seconds of a whole audit, and of its parts that are of recordings alone."""
+    images, count = prepared.images, len(prepared)
+    assert isinstance(images, Recordings)
+    order = np.random.default_rng(0).permutation(count)
+    train, val, test = (
+        np.sort(part) for part in np.split(order, [count * 8 // 10, count * 9 // 10])
+    )
+    split = Split(train, val, test, "stratified")
+    experiment, groups = Experiment(dataset="digits"), np.arange(count)
+    asked = audit_input(experiment, prepared, split, None, Progress())
+    events = asked.recordings
+    assert events is not None
+    seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
+    for name, work in {
+        "shared_stretches": lambda: stretches.search(events, groups, asked.side, Progress()),
+        "statistics": lambda: recordings.examine(
+            events, asked.labels, prepared.classes, groups, asked.split, Progress()
+        ),
+        "whole_audit": lambda: examining.examine(asked),
+    }.items():
+        seconds[name] = shared.timed(work)
+        print(name, seconds[name], flush=True)
+    return seconds
+
+
+def main() -> None:
+    parser = shared.parser(__doc__, "folder", count=20000)
+    given = parser.parse_args()
+    experiment = Experiment(dataset=given.folder)
+    prepared = data.load(experiment)
+    images = prepared.images
+    assert isinstance(images, Recordings)
+    events = [np.array(images.events_of(row)) for row in range(len(images))]
+    result = {
+        "of": f"{len(images)} recordings",
+        "parts": of_parts(events, images),
+        "second_recordings": of_second_recordings(images, NEAR),
+        "time": timed(many(prepared, given.count)),
+    }
+    shared.write(RESULT, result)
+    print(result)
+
+
+if __name__ == "__main__":
+    main()

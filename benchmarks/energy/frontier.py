@@ -1,0 +1,367 @@
+"""Costs at equal accuracy: the duels of studies/frontier.toml, each with its families of cheaper
+networks.
+
+    python -m benchmarks.energy.frontier --data NAME=PATH … [--only NAME …] [--seeds N] [--minutes M]
+        [--limit N] [--folds N] [--threads N] [--jobs N] [--runs DIR]
+    python -m benchmarks.energy.frontier --write
+
+NAME=PATH says where a data set of the study lies: the files of a known one, or a folder. What the
+store under `--runs` holds is not trained again. The results go to benchmarks/results/frontier.json
+by data set; `--write` makes docs/frontier.md and its figures of them.
+"""
+
+import shutil
+import statistics
+import tempfile
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from benchmarks import shared
+from benchmarks.tables import KINDS, TEMPLATES, at_equal, mean
+from spikeduel.comparing import compare
+from spikeduel.concluding.frontier import Network, costs_at
+from spikeduel.data.catalogue import DATASETS
+from spikeduel.reporting import costs, drawing
+from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
+from spikeduel.results.columns import tenths, text_rows
+from spikeduel.results.costs import Family, Range
+from spikeduel.results.frontier import (
+    BreakEven,
+    Frontier,
+)
+from spikeduel.results.words import numbers
+from spikeduel.results.words.frontier import (
+    FRONTIER,
+    RATIOS,
+    TITLES,
+    at_equal_accuracy,
+    by_family,
+    even_rate,
+    highest,
+    label,
+    left_out,
+    ratio_rows,
+    times,
+    whole,
+)
+from spikeduel.settings import studies
+from spikeduel.system.grouping import grouped
+from spikeduel.system.hardware import compute_on
+from spikeduel.system.progress import TerminalProgress
+from spikeduel.system.sentences import listed
+from spikeduel.system.typed import plain
+from spikeduel.trials.controls import MEMBERS
+from spikeduel.trials.jobs import Processes, Workers
+
+RESULT = "frontier.json"
+PAGE = shared.DOCS / "frontier.md"
+COLOURS = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
+STUDY = shared.ROOT / "studies" / "frontier.toml"
+FEW_FOR_EXITS = 1500
+"""Validation images below which an early exit without a bound can lose more test accuracy than
+validation shows.
+"""
+OF_BOTH = (
+    "8_bits",
+    "4_bits",
+    "half_channels",
+    "half_channels_4_bits",
+    "quarter_channels",
+    "early_exit",
+)
+"""Networks of the CNN's family whose sizes, bits and early exits the spiking family has, too."""
+WITH_EQUAL_GRIDS: tuple[Family, ...] = ("memory", "arithmetic", "operations", "size", "measured")
+"""Kinds of cost whose ratios follow from the ends of the accountings' ranges."""
+
+
+def main() -> None:
+    parser = shared.parser(
+        __doc__,
+        only=[],
+        seeds=int,
+        minutes=float,
+        limit=int,
+        folds=int,
+        threads=int,
+        jobs=1,
+        runs=Path("runs/frontier"),
+        write=False,
+    )
+    parser.add_argument("--data", nargs="*", default=[], metavar="NAME=PATH")
+    options = parser.parse_args()
+    if options.write:
+        write()
+        return
+    if options.threads:
+        compute_on(options.threads)
+    paths = shared.pairs(options.data)
+    study = studies.read(STUDY, lambda name: name.startswith("n-mnist"), DATASETS.__contains__)
+    for duel in study.duels:
+        experiment, name = duel.experiment, study.label(duel)
+        if options.only and name not in options.only:
+            continue
+        where = {"data_dir": paths.get(name)} if name in DATASETS else {"dataset": paths[name]}
+        experiment = replace(
+            experiment,
+            **where,
+            seeds=options.seeds or experiment.seeds,
+            minutes=options.minutes or experiment.minutes,
+            limit=None if options.folds else options.limit or experiment.limit,
+            folds=options.folds,
+        )
+        place = options.runs / name, options.runs / "store", TerminalProgress()
+        with Processes(options.jobs, 1) if options.jobs > 1 else Workers() as workers:
+            results = compare(experiment, *place, workers=workers).results
+        known = shared.read(RESULT, {})
+        entry = {
+            "settings": {
+                setting: getattr(experiment, setting)
+                for setting in ("contenders", "minutes", "seeds", "limit", "folds", "recipe")
+            },
+            "budget": plain(results.budget),
+            "chosen": plain(results.rules.chosen) if results.rules else {},
+            "counts": plain(results.dataset.counts),
+            "environment": results.environment,
+            "accuracy": {
+                contender: [trial.test.accuracy for trial in results.of(contender) if trial.test]
+                for contender in results.contenders
+            },
+            "seconds": {
+                "contenders": sum(sum(trial.epoch_seconds) for trial in results.trials),
+                "families and twins": sum(
+                    sum(control.epoch_seconds)
+                    for trial in results.trials
+                    for control in trial.controls.values()
+                ),
+            },
+            "validation_precision": "32",
+            "frontier": plain(results.comparison.frontier),
+        }
+        shared.write(RESULT, {**known, name: entry}, as_it_is=True)
+
+
+def cost_as_measured(
+    found: Frontier,
+    contender: str,
+    accuracy: float,
+    accounting: str,
+    stored: bool = False,
+    end: str = "low",
+    members: Collection[str] = MEMBERS,
+) -> float:
+    """Return the least cost of an accuracy on a contender's curve of `members`, without bootstrap
+    samples, at the `end` of the accounting's range.
+    """
+    family = [
+        Network(
+            one,
+            np.array([one.accuracy]),
+            {accounting: np.array([[getattr(one.amounts[accounting], end)]])},
+        )
+        for one in found.members
+        if one.contender == contender and one.member in members
+    ]
+    return float(costs_at(accuracy, family, accounting, stored)[0, 0])
+
+
+def loss_of_exits(found: Frontier, num_val: int) -> str:
+    """Return what early exits lose on test images, chosen on `num_val` validation images by the
+    rule of an earlier version, without a bound.
+    """
+    lost = {
+        f"{member.contender}, {member.title}": member.accuracy_lost
+        for member in found.members
+        if member.accuracy_lost is not None
+    }
+    if not lost:
+        return ""
+    worst, mean = max(lost, key=lost.__getitem__), statistics.fmean(lost.values())
+    return (
+        f"Early exits were chosen on {numbers.counted(num_val, 'validation image')}. On test images they "
+        f"lose {numbers.points(mean)} of accuracy on average, and at most {numbers.points(lost[worst])} ({worst})."
+    )
+
+
+def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
+    """Yield a cell for each kind of cost in `WITH_EQUAL_GRIDS`: the ratios, and those with the CNN's
+    family limited to sizes, bits and early exits that the spiking family has, too. A star stands
+    where the cheapest network of the limited family is more accurate than that.
+    """
+    (pair,) = entry["found"].pairs
+    others = [one for one in entry["found"].members if one.contender == pair.other]
+    limited_family = [one for one in others if one.member in OF_BOTH]
+    for at, ratios in (highest(pair)[family] for family in WITH_EQUAL_GRIDS):
+        limited, begins_above = [], False
+        for ratio in ratios:
+            name = ratio.accounting
+            for end in ("low", "high"):
+                place = (at.accuracy, name, ratio.family == "size", end)
+                ours = cost_as_measured(entry["found"], pair.spiking, *place)
+                limited.append(ours / cost_as_measured(entry["found"], pair.other, *place, OF_BOTH))
+            cheapest = min(limited_family, key=lambda one: one.amounts[name].low)
+            begins_above |= cheapest.accuracy > at.accuracy
+        star = " *" if begins_above else ""
+        yield f"{times(whole(ratios))} → {times(Range(low=min(limited), high=max(limited)))}{star}"
+
+
+def write() -> None:
+    """Write the page and its figures."""
+    for name, entry in shared.read(RESULT).items():
+        drawn = costs.frontier(msgspec.convert(entry["frontier"], Frontier), COLOURS)
+        with tempfile.TemporaryDirectory() as folder:
+            drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
+            made = f"frontier-{name}.png"
+            shutil.copy(Path(folder, made), PAGE.parent / "figures" / made)
+    PAGE.write_text(page())
+
+
+def page() -> str:
+    """Return docs/frontier.md."""
+    sets = shared.read(RESULT)
+    for entry in sets.values():
+        entry["found"] = msgspec.convert(entry["frontier"], Frontier)
+    return TEMPLATES.get_template("energy/frontier.md.j2").render(
+        sets=sets,
+        mean=mean,
+        cell=at_equal,
+        equal_grids=equal_grids,
+        kinds=KINDS,
+        seconds=seconds,
+        times_as_long=times_as_long,
+        minutes_taken=minutes_taken,
+        best=best,
+        sentence=at_equal_accuracy,
+        numbers=numbers,
+        ratios=ratios,
+        networks=networks,
+        left_out=left_out,
+        loss_of_exits=loss_of_exits,
+        few_for_exits=FEW_FOR_EXITS,
+        command=command,
+        summary=summary,
+        break_even=break_even,
+    )
+
+
+def command(name: str, entry: dict[str, Any]) -> str:
+    """Return the command that measures a data set."""
+    settings = {"threads": entry["environment"]["threads"], **entry["settings"]}
+    options = [
+        f"--{option} {str(settings[option]).removesuffix('.0')}"
+        for option in ("threads", "minutes", "seeds", "folds", "limit")
+        if settings[option]
+    ]
+    return (
+        f"python -m benchmarks.energy.frontier --only {name} --data {name}=PATH {' '.join(options)}"
+    )
+
+
+def summary(sets: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each kind of cost: its labels, with the accuracies of the data sets; the
+    range of ratios where no interval was measured.
+    """
+    for family, title in TITLES.items():
+        costs_there = [
+            (ratios, pair, (name, at.accuracy))
+            for name, entry in sets.items()
+            for pair in entry["found"].pairs
+            for at in pair.at
+            if (ratios := by_family(at).get(family))
+        ]
+        places = grouped((label(ratios, pair), place) for ratios, pair, place in costs_there)
+        parts = [
+            f"{shown}: "
+            + listed(
+                [
+                    f"{name} at {listed([tenths(one) for one in accuracies])} %"
+                    for name, accuracies in grouped(there).items()
+                ]
+            )
+            for shown, there in sorted(places.items())
+        ]
+        if places.keys() == {"no interval"}:
+            every = [ratio for ratios, _, _ in costs_there for ratio in ratios]
+            parts = [f"{times(whole(every))} as measured, without intervals"]
+        yield f"{title[0].upper()}{title[1:]}: {'; '.join(parts)}."
+
+
+def break_even(sets: dict[str, Any]) -> list[list[str]]:
+    """Return the cells of the break-even rates by accounting, a column a data set that has any."""
+    rates = {
+        name: {rate.accounting: rate for pair in entry["found"].pairs for rate in pair.break_even}
+        for name, entry in sets.items()
+    }
+    labels = {
+        name: kind.label
+        for entry in sets.values()
+        for name, kind in entry["found"].accountings.items()
+        if any(name in found for found in rates.values())
+    }
+    known = {name: found for name, found in rates.items() if found}
+    own = [f"{next(iter(found.values())).measured:.3f}" for found in known.values()]
+    return [
+        ["", *known],
+        ["---"] * (1 + len(known)),
+        ["the network's own rate", *own],
+        *(
+            [label, *(break_even_cell(found.get(accounting)) for found in known.values())]
+            for accounting, label in labels.items()
+        ),
+    ]
+
+
+def break_even_cell(found: BreakEven | None) -> str:
+    """Return the rate and its interval, in bold type where the network spikes less often than the
+    interval's low end; one seed has no interval.
+    """
+    if found is None:
+        return "–"
+    rate, interval = even_rate(found), found.ci95
+    bold = "**" if interval and interval.low > found.measured else ""
+    if interval is None or rate.endswith("at any"):
+        return f"{bold}{rate}{bold}"
+    return f"{bold}{rate}{bold} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def ratios(found: Frontier) -> list[list[str]]:
+    """Return the cells of all ratios, without the networks' names."""
+    return [list(row.values())[1:] for row in text_rows(RATIOS, ratio_rows(found))]
+
+
+def networks(found: Frontier) -> list[list[str]]:
+    """Return the cells of all networks, with their heading."""
+    rows = [list(row.values()) for row in text_rows(FRONTIER, found.members)]
+    return [[column.title for column in FRONTIER], ["---"] * len(FRONTIER), *rows]
+
+
+def best(entry: dict[str, Any], contender: str) -> str:
+    """Return the highest accuracy of a network of a family, in per cent."""
+    members = [one.accuracy for one in entry["found"].members if one.contender == contender]
+    return f"{100 * max(members):.2f}"
+
+
+def minutes_taken(entry: dict[str, Any]) -> str:
+    """Return the minutes that both contenders of a seed and fold trained, their mean."""
+    own, _ = entry["seconds"].values()
+    return f"{own / len(entry['accuracy']['vgg-lif']) / 60:.2g}"
+
+
+def times_as_long(entry: dict[str, Any]) -> str:
+    """Return the time of all trainings, in that of the contenders."""
+    own, others = entry["seconds"].values()
+    return f"{(own + others) / own:.1f}"
+
+
+def seconds(entry: dict[str, Any], contender: str) -> str:
+    """Return the mean training time of a seed's family."""
+    members = (one for one in entry["found"].members if one.contender == contender)
+    return f"{sum(member.seconds for member in members):,.0f}"
+
+
+if __name__ == "__main__":
+    main()

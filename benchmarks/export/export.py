@@ -1,0 +1,90 @@
+"""Whether trained models answer alike where they are exported to, and what int8 weights cost.
+
+    python -m benchmarks.export.export NAME=MODEL.safetensors … [--to FORMAT] [--images 1000] [--data-dir
+    DIR]
+
+Every model is exported to every format, with both kinds of weights where the format has them, and
+checked on test images of the data set that it was trained on. A refusal is a result: its reason is
+kept. NAME is what the model is called in benchmarks/results/export.json, which is written anew
+after each model and keeps those that were there.
+"""
+
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import shared
+from spikeduel.exchange import exporting
+from spikeduel.networks import models
+from spikeduel.system import hardware
+from spikeduel.system.errors import SpikeduelError
+from spikeduel.system.hardware import Compute
+from spikeduel.system.typed import plain
+from spikeduel.trials import evaluating
+
+RESULT = "export.json"
+KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "programs", "versions")
+
+
+def main() -> None:
+    """Exports what the command line names."""
+    parser = shared.parser(__doc__, images=1000, data_dir=str)
+    parser.add_argument("models", nargs="+", metavar="NAME=MODEL")
+    parser.add_argument(
+        "--to",
+        choices=exporting.EXPORTERS,
+        help="only this format; what is known of others is kept",
+    )
+    given = parser.parse_args()
+    document = shared.read(RESULT, {"models": {}})
+    for each in given.models:
+        name, _, path = each.partition("=")
+        document["environment"] = hardware.environment(Compute("cpu", "32"))
+        formats = [given.to] if given.to else list(exporting.EXPORTERS)
+        found = exported(Path(path), formats, given.images, given.data_dir)
+        before = document["models"].get(name, found)
+        document["models"][name] = {**found, "exports": {**before["exports"], **found["exports"]}}
+        shared.write(RESULT, document)
+
+
+def exported(
+    path: Path, formats: list[str], num_images: int, data_dir: str | None
+) -> dict[str, Any]:
+    """What came of each of `formats` for the model in `path`."""
+    model = models.load_model(path)
+    card = model.card
+    experiment = replace(evaluating.trained_on(model), data_dir=data_dir) if data_dir else None
+    found: dict[str, Any] = {
+        "contender": card.contender,
+        "dataset": card.dataset,
+        "encoding": card.encoding,
+        "num_steps": card.num_steps,
+        "network": card.network,
+        "exports": {},
+    }
+    for to in formats:
+        for weights in exporting.WEIGHTS.get(to, ("float32",)):
+            start = time.perf_counter()
+            with tempfile.TemporaryDirectory() as folder:
+                out = Path(folder) / "exported"
+                options: dict[str, Any] = {
+                    "weights": weights,
+                    "experiment": experiment,
+                    "num_images": num_images,
+                    "store": folder,
+                }
+                try:
+                    check = plain(evaluating.export(model, out, to, **options))
+                    kept = {key: check[key] for key in KEPT}
+                except SpikeduelError as error:
+                    kept = {"error": str(error).replace(str(out), "FILE")}
+            seconds = time.perf_counter() - start
+            found["exports"][f"{to} {weights}"] = {**kept, "seconds": round(seconds, 1)}
+            print(path.stem, to, weights, kept.get("error") or kept["programs"], flush=True)
+    return found
+
+
+if __name__ == "__main__":
+    main()

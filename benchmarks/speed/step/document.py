@@ -1,0 +1,313 @@
+"""What `bench` writes: one document of types, and its tables of text."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from benchmarks.speed.step.contenders import CONTENDERS, is_spikeduel
+from benchmarks.speed.step.workloads import Limits, Workload, needs
+from spikeduel.results.columns import render
+from spikeduel.system.typed import Frozen
+
+STUDY, CNN = "snntorch-study", "cnn"
+RATE, BINNED = "rate", "binning"
+FASTEST_PEER, FASTEST_WITH_MEMORY = "fastest-peer", "fastest-peer+memory"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured: `workloads` by name, in `rounds` of visits of about `visit_ms`, with
+    `threads`.
+
+    `quick` skips what has to be compiled and slower variants of peers; each of the machine's limits
+    is measured for about `limits_seconds`.
+    """
+
+    workloads: tuple[str, ...]
+    threads: int
+    quick: bool
+    rounds: int
+    visit_ms: float
+    limits_seconds: float
+
+
+class Machine(Frozen):
+    """The surroundings of the measurement: hardware, versions (of `peers`: None if not installed),
+    other work.
+    """
+
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    cpu: str
+    cpu_features: tuple[str, ...]
+    cores: int | None
+    threads: int
+    gpu: str | None
+    device: str
+    precision: str
+    last_level_cache_bytes: int | None
+    load_average: float | None
+    peers: dict[str, str | None]
+    load_average_after: float | None = None
+
+
+class Milliseconds(Frozen):
+    """How long the `n` counted steps took, with the quartiles `p25` and `p75`."""
+
+    median: float
+    min: float
+    max: float
+    p25: float
+    p75: float
+    n: int
+
+
+@dataclass
+class Timing:
+    """The milliseconds of a contender's counted steps, a list a round; `error` says why there are
+    no more.
+
+    `start_seconds` passed until its first steps were done: imports, building, compiling.
+    """
+
+    rounds: list[list[float]] = field(default_factory=list)
+    precision: str | None = None
+    start_seconds: float | None = None
+    peak_memory_bytes: int | None = None
+    error: str | None = None
+
+    @property
+    def ms(self) -> Milliseconds | None:
+        """Over all steps of all rounds; None if there are none, or the contender failed."""
+        steps = sorted(ms for part in self.rounds for ms in part)
+        if self.error is not None or not steps:
+            return None
+        low, middle, high = (
+            statistics.quantiles(steps, n=4, method="inclusive") if len(steps) > 1 else steps * 3
+        )
+        return Milliseconds(
+            median=middle, min=steps[0], max=steps[-1], p25=low, p75=high, n=len(steps)
+        )
+
+    def entry(self, *names: str) -> dict[str, Any]:
+        """What a document keeps of it, with the further fields `names`."""
+        return {name: getattr(self, name) for name in (*names, "ms", "peak_memory_bytes", "error")}
+
+
+class Row(Frozen):
+    """One contender on one workload. `flop`, `bytes` and `roofline_ms` are the least work of the
+    workload (see `workloads.RULE`); `roofline_fraction` is `roofline_ms` by the median.
+    """
+
+    workload: str
+    contender: str
+    precision: str | None
+    start_seconds: float | None
+    ms: Milliseconds | None
+    peak_memory_bytes: int | None
+    flop: int
+    bytes: int
+    roofline_ms: float
+    roofline_fraction: float | None
+    error: str | None
+
+
+class Ratio(Frozen):
+    """How many times as long as spikeduel `contender` takes: over the rounds, paired by round (see
+    `ratios`).
+    """
+
+    median: float
+    min: float
+    max: float
+    contender: str
+
+
+class Benchmark(Frozen):
+    """The whole document. `roofline` is the rule in words; `contenders` says what each name stands
+    for.
+    """
+
+    schema: Literal[1]
+    spikeduel: str
+    created: str
+    settings: Plan
+    machine: Machine
+    limits: Limits
+    roofline: str
+    contenders: dict[str, str]
+    workloads: dict[str, Workload]
+    rows: tuple[Row, ...] = ()
+    ratios: dict[str, dict[str, Ratio]] = msgspec.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    finished: bool = False
+
+    def errors(self) -> list[tuple[str, str | None]]:
+        """Every contender that was to be timed, as often as it was, with its error."""
+        return [(row.contender, row.error) for row in self.rows]
+
+
+def failed(document: Benchmark) -> bool:
+    """Whether spikeduel itself could not be timed somewhere."""
+    return any(
+        error is not None and is_spikeduel(contender) for contender, error in document.errors()
+    )
+
+
+def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> tuple[Row, ...]:
+    """One row a contender."""
+    flop, moved = needs(workload, 2 if limits.faster == "bf16" else 4)
+    roofline_ms = limits.roofline_ms(flop, moved)
+    return tuple(
+        Row(
+            workload=workload.name,
+            contender=name,
+            flop=flop,
+            bytes=moved,
+            roofline_ms=roofline_ms,
+            roofline_fraction=roofline_ms / timing.ms.median if timing.ms else None,
+            **timing.entry("precision", "start_seconds"),
+        )
+        for name, timing in timings.items()
+    )
+
+
+def ratios(
+    workload: Workload, timings: Mapping[str, Timing], beside: Mapping[str, Timing]
+) -> dict[str, Ratio]:
+    """The ratios of one workload, by what spikeduel is compared with.
+
+    Spiking workloads: `snntorch-study`; `fastest-peer`, the fastest of those in settings that their
+    users have; `fastest-peer+memory`, the fastest of those that are given spikeduel's setting of
+    the allocator. The CNN: `torch-cnn` and `torch-cnn-tuned`.
+
+    What was timed `beside`, in the same rounds: `cnn` is the other way round, spikeduel's SNN step
+    by its CNN step on the same images; an epoch has the same number of steps for both. So is
+    `rate`, its step on recordings by that on images of the same size, rate encoded over as many
+    steps. `binning` is its share of a step on recordings.
+    """
+    ours = timings["spikeduel"]
+    if ours.ms is None:
+        return {}
+    medians = {
+        name: timing.ms.median
+        for name, timing in timings.items()
+        if timing.ms and not is_spikeduel(name)
+    }
+    if workload.shape == "cnn":
+        compared = {name: name for name in medians}
+    else:
+        compared = {STUDY: STUDY} if STUDY in medians else {}
+        for key, with_memory in ((FASTEST_PEER, False), (FASTEST_WITH_MEMORY, True)):
+            if names := [name for name in medians if CONTENDERS[name].keeps_memory == with_memory]:
+                compared[key] = min(names, key=medians.__getitem__)
+    by_key = {key: paired(timings[name], ours, name) for key, name in compared.items()}
+    for key, timing in beside.items():
+        if timing.ms:
+            pair = (timing, ours) if key == BINNED else (ours, timing)
+            by_key[key] = paired(*pair, "spikeduel")
+    return by_key
+
+
+def paired(numerator: Timing, denominator: Timing, contender: str) -> Ratio:
+    """The ratios of the two medians of each round; `contender` is whose time stands above."""
+    by_round = [
+        statistics.median(above) / statistics.median(below)
+        for above, below in zip(numerator.rounds, denominator.rounds, strict=True)
+    ]
+    return Ratio(
+        median=statistics.median(by_round),
+        min=min(by_round),
+        max=max(by_round),
+        contender=contender,
+    )
+
+
+def table(document: Benchmark) -> str:
+    """The machine and its limits; rows, then ratios, as far as they were measured."""
+    machine, limits = document.machine, document.limits
+    heading = (
+        f"{machine.cpu}, {machine.threads} thread{'s' if machine.threads > 1 else ''}, torch "
+        f"{machine.torch}: bf16 {limits.bf16_gflops:,.0f} GFLOP/s, float32 "
+        f"{limits.float32_gflops:,.0f} GFLOP/s, memory {limits.bandwidth_gbs:.0f} GB/s"
+    )
+    tables = ([_row(row) for row in document.rows], _ratio_rows(document))
+    return "\n\n".join(
+        [*([heading] if document.rows else []), *(render(rows) for rows in tables if rows)]
+    )
+
+
+def notes(document: Benchmark) -> list[str]:
+    """How to read the tables: warnings and failures, the columns, the roofline's rule, what the
+    names stand for.
+    """
+    failures: dict[str, dict[str, None]] = {}
+    for contender, error in document.errors():
+        if error:
+            failures.setdefault(error, {})[contender] = None
+    timed = dict.fromkeys(row.contender for row in document.rows)
+    return [
+        *document.warnings,
+        *(f"{', '.join(names)}: {error}" for error, names in failures.items()),
+        "ms: median time of a step; quartiles: the 25th and 75th percentile. start: seconds until "
+        "the first steps were done, compilation included (less if the compiler finds its cache of "
+        "an earlier run). MB: peak memory of the process.",
+        document.roofline,
+        *(f"{name}: {document.contenders[name]}." for name in timed if name in document.contenders),
+    ]
+
+
+def _row(row: Row) -> dict[str, str]:
+    ms = row.ms
+    return {
+        "workload": row.workload,
+        "contender": row.contender,
+        "precision": row.precision or "",
+        "ms": _number(ms),
+        "quartiles": f"{_number(ms, 'p25')} – {_number(ms, 'p75')}" if ms else "",
+        "start, s": f"{row.start_seconds:.1f}" if ms and row.start_seconds is not None else "",
+        "MB": _megabytes(row),
+        "of roofline": f"{row.roofline_fraction:.0%}" if row.roofline_fraction is not None else "",
+    }
+
+
+def _ratio_rows(document: Benchmark) -> list[dict[str, str]]:
+    meanings = {
+        STUDY: "snnTorch as the study wrote it / spikeduel",
+        CNN: "spikeduel's SNN / spikeduel's CNN",
+        RATE: "recordings, binning included / images under rate encoding",
+        BINNED: "binning / a step on recordings",
+    }
+    rows = []
+    for workload, by_key in document.ratios.items():
+        for key, ratio in by_key.items():
+            peer = (
+                f"fastest peer, {ratio.contender}"
+                if key in (FASTEST_PEER, FASTEST_WITH_MEMORY)
+                else key
+            )
+            row = {"workload": workload, "ratio": meanings.get(key, f"{peer} / spikeduel")}
+            rows.append(
+                {
+                    **row,
+                    "median": f"{ratio.median:.2f}",
+                    "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}",
+                }
+            )
+    return rows
+
+
+def _megabytes(entry: Row) -> str:
+    return f"{entry.peak_memory_bytes / 1e6:,.0f}" if entry.peak_memory_bytes else ""
+
+
+def _number(found: Milliseconds | None, name: str = "median") -> str:
+    if found is None:
+        return "failed"
+    ms: float = getattr(found, name)
+    return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"

@@ -1,0 +1,76 @@
+"""How much faster a training step is with all threads than with one, and which number is kept.
+
+    python -m benchmarks.speed.threads [--rounds 3]
+
+Run it on an otherwise idle machine. Networks of the recipes `strong` and `baseline` train on sets of
+several sizes, as `compare` would train them; a round times each of them as `compare` does before
+training (`timing.seconds_by_threads`), and the medians of rounds are kept, with the number of threads
+that each round would keep, in benchmarks/results/threads.json.
+"""
+
+import statistics
+from dataclasses import replace
+
+import torch
+
+from benchmarks import shared
+from spikeduel import data
+from spikeduel.data import Prepared
+from spikeduel.settings import Experiment
+from spikeduel.settings.recipes import RECIPES
+from spikeduel.system.negligible import MAX_THREADS_RATIO
+from spikeduel.system.progress import Progress
+from spikeduel.trials import timing
+from spikeduel.trials.auto_settings import resolve
+from spikeduel.trials.contenders import Trial, trials_of
+from spikeduel.trials.store import opened
+
+CASES = (
+    ("strong", "digits", ("vgg-lif", "vgg-relu", "resnet-silu")),
+    ("strong", "fashion-mnist-mini", ("vgg-lif", "vgg-relu", "resnet-silu")),
+    ("baseline", "digits", ("dense-snn", "small-cnn")),
+    ("baseline", "fashion-mnist-mini", ("dense-snn", "small-cnn")),
+)
+
+
+def trial_of(experiment: Experiment, prepared: Prepared) -> Trial:
+    split = data.splits(prepared, experiment)[0]
+    resolved = resolve(experiment, prepared, split, opened(None), Progress())
+    return trials_of(resolved.experiment, prepared, split, contenders=resolved.contenders)[0]
+
+
+def main() -> None:
+    parser = shared.parser(__doc__, rounds=3)
+    rounds, most = parser.parse_args().rounds, torch.get_num_threads()
+    if most == 1:
+        raise SystemExit("there is one thread: unset OMP_NUM_THREADS.")
+    rows = []
+    for recipe, dataset, contenders in CASES:
+        for contender in contenders:
+            asked = replace(RECIPES[recipe](dataset), contenders=(contender,), epochs=1, seeds=1)
+            prepared = data.load(asked)
+            trial = trial_of(asked, prepared)
+            timed = [timing.seconds_by_threads(trial, prepared, (most, 1)) for _ in range(rounds)]
+            with_one, with_most = ([times[number] for times in timed] for number in (1, most))
+            kept = [
+                timing.KeptThreads(most=most, seconds_with_one=one, seconds_with_most=many).threads
+                for one, many in zip(with_one, with_most, strict=True)
+            ]
+            rows.append(
+                {
+                    "recipe": recipe,
+                    "dataset": dataset,
+                    "contender": contender,
+                    "batch_size": trial.experiment.decided_batch_size,
+                    "ms_with_one": round(1000 * statistics.median(with_one), 2),
+                    "ms_with_all": round(1000 * statistics.median(with_most), 2),
+                    "one_over_all": round(shared.median_ratio(with_one, with_most), 2),
+                    "kept": kept,
+                }
+            )
+            print(rows[-1], flush=True)
+    shared.write("threads.json", {"rounds": rounds, "worth": MAX_THREADS_RATIO, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
