@@ -69,7 +69,12 @@ def machine_of(document: dict[str, Any]) -> str:
         return "–"
     cpu = about.get("cpu") or about.get("processor")
     count = about.get("threads") or about.get("cores")
-    return ", ".join([*([cpu] if cpu else []), *([f"{count} threads"] if count else [])]) or "–"
+    return (
+        ", ".join(
+            [*([cpu] if cpu else []), *([f"{count} thread{'s' * (count > 1)}"] if count else [])]
+        )
+        or "–"
+    )
 
 
 def rows(folder: str) -> Iterator[list[str]]:

@@ -203,6 +203,27 @@ def train(model: "Model", prepared: "Prepared", split: "Split", experiment: "Exp
         return Loop(model, *prepared.held, split, experiment, checkpoint, Progress()).run()
 
 
+def fitted(experiment: "Experiment", prepared: "Prepared", split: "Split", store: Any) -> Any:
+    """Return the experiment with the settings that `compare` decides before training."""
+    from spikeduel.system.progress import TerminalProgress
+    from spikeduel.trials import auto_settings
+
+    progress = TerminalProgress(stderr=True)
+    return auto_settings.resolve(experiment, prepared, split, store, progress).experiment
+
+
+def finished(
+    trials: "Iterable[Trial]", prepared: "Prepared", store: Any, test: bool = True
+) -> "list[tuple[Trial, Any]]":
+    """Train what the store lacks of trials, and return each with its record."""
+    from spikeduel.system.progress import TerminalProgress
+    from spikeduel.trials.jobs import Job, Workers
+
+    planned, progress = list(trials), TerminalProgress(stderr=True)
+    records = Workers().run([Job(each, prepared, progress, test=test) for each in planned], store)
+    return list(zip(planned, records, strict=True))
+
+
 def markdown(heads: Iterable[object], rows: Iterable[Iterable[object]]) -> list[str]:
     """Return the lines of a table."""
     titles = list(heads)

@@ -38,8 +38,7 @@ from spikeduel.results.audit import SuspectLabel
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders, outcomes, trial
-from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials import contenders, outcomes, trial
 from spikeduel.trials.outcomes import TrialOutcome
 from spikeduel.trials.store import Store
 
@@ -176,16 +175,11 @@ def main() -> None:
             os.environ["SPIKEDUEL_CACHE"] = folder
             audit = examine(experiment, prepared, splits[0], progress)
             store = Store(folder)
-            fitted = auto_settings.resolve(
-                experiment, prepared, splits[0], store, progress
-            ).experiment
-            trials = [
-                each for split in splits for each in contenders.trials_of(fitted, prepared, split)
-            ]
-            records = Workers().run([Job(each, prepared, progress) for each in trials], store)
+            fitted = shared.fitted(experiment, prepared, splits[0], store)
+            trials = contenders.trials_of(fitted, prepared, *splits)
             finished = [
                 TrialOutcome(record, trial.measured(each, store))
-                for each, record in zip(trials, records, strict=True)
+                for each, record in shared.finished(trials, prepared, store)
             ]
         check, listed = outcomes.doubted_labels(prepared, splits, finished, audit)
         sides = [

@@ -22,7 +22,7 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain
-from spikeduel.trials import auto_settings, contenders, evaluating, trial
+from spikeduel.trials import contenders, evaluating, trial
 from spikeduel.trials.store import Store
 
 RESULT = "chip.json"
@@ -43,7 +43,7 @@ def main() -> None:
             options.dataset, epochs=options.epochs, contenders=CONTENDERS, device="cpu"
         )
         prepared, split = shared.loaded(experiment)
-        fitted = auto_settings.resolve(experiment, prepared, split, store, progress).experiment
+        fitted = shared.fitted(experiment, prepared, split, store)
         (made,) = (
             made
             for made in contenders.trials_of(replace(fitted, seeds=seed + 1), prepared, split)

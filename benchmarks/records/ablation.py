@@ -24,9 +24,7 @@ from benchmarks import shared
 from spikeduel.data import Split
 from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
-from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import auto_settings, contenders
-from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials import contenders
 from spikeduel.trials.store import Store, TrialRecord
 
 MOST_VALIDATION = 10_000
@@ -93,16 +91,15 @@ def main() -> None:
         order = np.random.default_rng(0).permutation(split.train)
         train, val = order[: options.images], order[options.images :][:MOST_VALIDATION]
         split = replace(split, train=np.sort(train), val=np.sort(val))
-    store, progress = Store(options.store), TerminalProgress(stderr=True)
-    base = auto_settings.resolve(base, prepared, split, store, progress).experiment
+    store = Store(options.store)
+    base = shared.fitted(base, prepared, split, store)
     images = f" --images {options.images}" if options.images else ""
     counts = f"--epochs {options.epochs} --seeds {options.seeds}"
     command = f"python -m benchmarks.records.ablation {options.dataset}{images} {counts}"
     for name in options.only or VARIANTS:
         experiment = replace(base, **VARIANTS[name])
-        keep(
-            name, measured(experiment, prepared, split, store, progress), experiment, split, command
-        )
+        found = measured(experiment, prepared, split, store)
+        keep(name, found, experiment, split, command)
 
 
 def keep(
@@ -128,14 +125,11 @@ def keep(
     shared.write(path, document)
 
 
-def measured(
-    experiment: Experiment, prepared: Any, split: Any, store: Store, progress: Any
-) -> dict[str, Any]:
+def measured(experiment: Experiment, prepared: Any, split: Any, store: Store) -> dict[str, Any]:
     """Each twin's validation accuracies by seed, and its median training minutes."""
     trials = contenders.trials_of(experiment, prepared, split)
-    records = Workers().run([Job(each, prepared, progress, test=False) for each in trials], store)
     found: dict[str, Any] = {}
-    for each, record in zip(trials, records, strict=True):
+    for each, record in shared.finished(trials, prepared, store, test=False):
         kind = "vgg-lif" if each.card.family == "snn" else "vgg-relu"
         entry = found.setdefault(kind, {"accuracies": [], "minutes": []})
         entry["accuracies"].append(record.best.val_accuracy if record.best else None)

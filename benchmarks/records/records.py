@@ -36,10 +36,8 @@ from spikeduel.settings import Experiment
 from spikeduel.settings.recipes import strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
-from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import counted
-from spikeduel.trials import auto_settings, contenders, trial
-from spikeduel.trials.jobs import Job, Workers
+from spikeduel.trials import contenders, trial
 from spikeduel.trials.outcomes import TrialOutcome, trial_entry
 from spikeduel.trials.store import Store
 
@@ -223,15 +221,11 @@ def trained(
     """
     torch.set_num_threads(threads)
     (prepared, split), store = shared.loaded(experiment), Store(root)
-    progress = TerminalProgress(stderr=True)
-    fitted = auto_settings.resolve(experiment, prepared, split, store, progress).experiment
-    planned = [
-        each for each in contenders.trials_of(fitted, prepared, split) if each.card.seed == seed
-    ]
-    records = Workers().run([Job(each, prepared, progress) for each in planned], store)
-    seconds = {record.key: sum(record.epoch_seconds) for record in records}
+    fitted = shared.fitted(experiment, prepared, split, store)
+    trials = contenders.trials_of(fitted, prepared, split)
+    own = (each for each in trials if each.card.seed == seed)
     found: Found = {}
-    for each, record in zip(planned, records, strict=True):
+    for each, record in shared.finished(own, prepared, store):
         finished = TrialOutcome(record, trial.measured(each, store))
         entry = trial_entry(finished)
         priced = energy.energies(entry.operations, map(energy.read, energy.NAMES))
@@ -252,7 +246,7 @@ def trained(
             "acs": entry.operations.totals.acs.total,
             "joules": {name: [ends.low, ends.high] for name, ends in joules.items() if ends},
             "accuracies": entry.test.accuracy,
-            "minutes": seconds[record.key] / 60,
+            "minutes": sum(record.epoch_seconds) / 60,
             "of_parts": parts(finished.answers, prepared, split, row),
         }
     return (

@@ -76,9 +76,7 @@ def one(
     from spikeduel.measuring.answers import ask
     from spikeduel.networks.models import load_model
     from spikeduel.settings.recipes import EMBEDDED, strong
-    from spikeduel.system.progress import Progress
-    from spikeduel.trials import auto_settings, contenders
-    from spikeduel.trials.jobs import Job, Workers
+    from spikeduel.trials import contenders
     from spikeduel.trials.store import Store
 
     changes = {**FASTEST[contender], "contenders": (contender,)}
@@ -87,16 +85,11 @@ def one(
     )
     prepared, split = shared.loaded(experiment)
     with tempfile.TemporaryDirectory() as folder:
-        store, progress = Store(folder), Progress()
-        experiment = auto_settings.resolve(experiment, prepared, split, store, progress).experiment
-        planned = [
-            each
-            for each in contenders.trials_of(experiment, prepared, split)
-            if each.card.seed == seed
-        ]
-        *_, record = Workers().run(
-            [Job(each, prepared, progress, test=False) for each in planned], store
-        )
+        store = Store(folder)
+        experiment = shared.fitted(experiment, prepared, split, store)
+        trials = contenders.trials_of(experiment, prepared, split)
+        own = (trial for trial in trials if trial.card.seed == seed)
+        *_, (_, record) = shared.finished(own, prepared, store, test=False)
         model = load_model(store.model_path(record.key))
         answers = ask(model, EvaluationBatches(*prepared.held, split.test))
     return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}

@@ -1,12 +1,12 @@
 """Runs the main job on random small folders: each must end in a report or in an error for people.
 
-    python -m benchmarks.reliability.any_folder [--cases 150] [--seed 0] [--only N …] [--whole] [--keep FOLDER]
+    python -m benchmarks.reliability.any_folder [--cases 150] [--seed 0] [--only N …] [--whole]
 
 A case is a folder of images or of recordings (sizes, colours, classes, copies, odd names, broken
 files, layouts) and a command `spikeduel compare FOLDER …` with random options. A case is wrong if
 it ends in a traceback, takes more than `SECONDS_A_CASE`, or if its results are not as the schema
 says or its text holds one of `ABSURD`. `--only N …` runs these cases alone and prints their
-output. `--keep` writes output, page and results of each case to a folder, to be read. Latencies are
+output. Latencies are
 made up and charts are not drawn, unless `--whole`. The counts go to
 benchmarks/results/any-folder.json.
 """
@@ -17,7 +17,6 @@ import os
 import random
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -305,17 +304,8 @@ def code_version() -> str:
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def keep(folder: Path, out: Path, case: Case, end: str, text: str) -> None:
-    """Write to `folder` what a reader of the case's result would see."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "output.txt").write_text(f"{case.command}\n{end}\n\n{text}", errors="replace")
-    for path in (out / "results.json", out / "report.html"):
-        if path.exists():
-            shutil.copy(path, folder)
-
-
 def main() -> None:
-    parser = shared.parser(__doc__, cases=150, first=0, seed=0, whole=False, keep=Path)
+    parser = shared.parser(__doc__, cases=150, first=0, seed=0, whole=False)
     parser.add_argument("--only", type=int, nargs="+")
     options = parser.parse_args()
     import torch
@@ -350,8 +340,6 @@ def main() -> None:
                 signal.setitimer(signal.ITIMER_PROF, 0)
                 os.chdir(home)
             seconds = time.process_time() - started
-            if options.keep:
-                keep(options.keep / str(number), Path(folder) / "out", case, end, text)
         slowest = max(slowest, seconds)
         ends[end.split(":")[0]] += 1
         if end.startswith("BAD"):

@@ -558,9 +558,7 @@ def interval_of(cells: list[Cell], values: np.ndarray) -> dict[str, float]:
 
 
 def by_network(cells: list[Cell]) -> list[dict[str, Any]]:
-    """Return the optimism of each network on each data set, with all images and epochs, and its
-    noise in two parts: that of the images, √(churn / 2N), and what training adds.
-    """
+    """Return the optimism of each network on each data set, with all images and epochs."""
     whole: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         mine = [other for other in cells if curve_of(other) == curve_of(cell)]
@@ -574,9 +572,6 @@ def by_network(cells: list[Cell]) -> list[dict[str, Any]]:
                 name: statistics.fmean(getattr(cell, name) for cell in alike)
                 for name in (*AGAINST, "error", "noise", "churn")
             },
-            "noise_of_images": math.sqrt(
-                statistics.fmean(cell.churn for cell in alike) / 2 / alike[0].n
-            ),
         }
         for (dataset, network), alike in whole.items()
     ]

@@ -27,3 +27,17 @@ def test_results_files_follow_from_a_docstring():
     assert shared.RESULTS / "labels-mnist.json" in labels
     with pytest.raises(FileNotFoundError):
         readme.results_of("benchmarks/results/no-such-file.json")
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs", "claims"])
+def test_scripts_that_pages_name_exist(page):
+    path = shared.ROOT / page
+    for file in [path] if path.is_file() else [*path.glob("*.md"), *path.glob("*.toml")]:
+        if file.name == "design.md":
+            continue
+        text = " ".join(file.read_text(encoding="utf-8").split())
+        named = {f"{name.replace('.', '/')}" for name in re.findall(r"-m (benchmarks[.\w]+)", text)}
+        named |= set(re.findall(r"(benchmarks/[\w/]+)\.py", text))
+        for name in named:
+            script = shared.ROOT / name
+            assert script.with_suffix(".py").is_file() or (script / "__main__.py").is_file(), name
