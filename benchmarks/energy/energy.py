@@ -16,6 +16,7 @@ from benchmarks import shared
 from spikeduel import data, energy
 from spikeduel.counting.operations import Layer
 from spikeduel.data.loader import EvaluationBatches
+from spikeduel.energy.rescaling import relu_twin
 from spikeduel.measuring.costing import operations
 from spikeduel.networks.models import load_model
 from spikeduel.results import costs
@@ -74,7 +75,7 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 },
                 "layers": [by_layer(layer) for layer in counted.layers],
                 "microjoules": in_microjoules(counted.layers),
-                "relu_twin": in_microjoules(energy.relu_twin(counted)) if trial.spiking else None,
+                "relu_twin": in_microjoules(relu_twin(counted).layers) if trial.spiking else None,
             }
         )
     return rows

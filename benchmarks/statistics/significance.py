@@ -30,6 +30,7 @@ from benchmarks import shared
 from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.statistics import ALPHA, PairedTest
+from spikeduel.system.negligible import MAX_MARGIN
 from spikeduel.system.progress import TerminalProgress
 
 ACCURACY = 0.875
@@ -303,7 +304,7 @@ def main() -> None:
         "accuracy": ACCURACY,
         "disagreement": DISAGREEMENT,
         "correlation": CORRELATION,
-        "margin": significance.MARGIN,
+        "margin": MAX_MARGIN,
         "scenarios": {name: found[name] for name in SCENARIOS if name in found},
     }
     shared.write(path, results)
