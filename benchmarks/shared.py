@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spikeduel.data import Prepared, Split
-    from spikeduel.networks.models import Model
-    from spikeduel.settings import Experiment
-    from spikeduel.trials.contenders import Trial
+    from spikeduel.engine.networks.models import Model
+    from spikeduel.experiment.settings import Experiment
+    from spikeduel.training.contenders import Trial
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -179,7 +179,7 @@ def loaded(experiment: "Experiment") -> "tuple[Prepared, Split]":
 
 def trials_of(experiment: "Experiment") -> "tuple[Prepared, Split, list[Trial]]":
     """Return an experiment's data, split, and trials."""
-    from spikeduel.trials import contenders
+    from spikeduel.training import contenders
 
     prepared, split = loaded(experiment)
     return prepared, split, contenders.trials_of(experiment, prepared, split)
@@ -187,8 +187,8 @@ def trials_of(experiment: "Experiment") -> "tuple[Prepared, Split, list[Trial]]"
 
 def untrained(trial: "Trial") -> "Model":
     """Return the network of a trial, with random weights."""
-    from spikeduel.networks import building
-    from spikeduel.networks.models import Model
+    from spikeduel.engine.networks import building
+    from spikeduel.engine.networks.models import Model
 
     return Model(building.build(trial.card), trial.card, trial.card.precision)
 
@@ -196,7 +196,7 @@ def untrained(trial: "Trial") -> "Model":
 def train(model: "Model", prepared: "Prepared", split: "Split", experiment: "Experiment") -> Any:
     """Train a network by an experiment's rules, without a store; return its `Training`."""
     from spikeduel.system.progress import Progress
-    from spikeduel.trials.training import Loop
+    from spikeduel.training.training import Loop
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.pt"
@@ -206,7 +206,7 @@ def train(model: "Model", prepared: "Prepared", split: "Split", experiment: "Exp
 def fitted(experiment: "Experiment", prepared: "Prepared", split: "Split", store: Any) -> Any:
     """Return the experiment with the settings that `compare` decides before training."""
     from spikeduel.system.progress import TerminalProgress
-    from spikeduel.trials import auto_settings
+    from spikeduel.training import auto_settings
 
     progress = TerminalProgress(stderr=True)
     return auto_settings.resolve(experiment, prepared, split, store, progress).experiment
@@ -217,7 +217,7 @@ def finished(
 ) -> "list[tuple[Trial, Any]]":
     """Train what the store lacks of trials, and return each with its record."""
     from spikeduel.system.progress import TerminalProgress
-    from spikeduel.trials.jobs import Job, Workers
+    from spikeduel.training.jobs import Job, Workers
 
     planned, progress = list(trials), TerminalProgress(stderr=True)
     records = Workers().run([Job(each, prepared, progress, test=test) for each in planned], store)

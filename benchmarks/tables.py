@@ -19,12 +19,23 @@ import msgspec
 from benchmarks import shared
 from benchmarks.speed.step import Benchmark
 from spikeduel.energy import accounting
-from spikeduel.results.columns import tenths
-from spikeduel.results.costs import Family, Range
-from spikeduel.results.frontier import EqualAccuracy, Frontier, FrontierPair, RatioResult
-from spikeduel.results.words.frontier import by_family, highest, label, times, whole
-from spikeduel.results.words.numbers import hundredths, signed
+from spikeduel.features.compression.frontier_results import (
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    RatioResult,
+)
+from spikeduel.features.compression.frontier_sentences import (
+    by_family,
+    highest,
+    label,
+    times,
+    whole,
+)
+from spikeduel.results.cost_results import Family, Range
+from spikeduel.sentences.columns import tenths
 from spikeduel.system.grouping import grouped
+from spikeduel.system.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 
 TEMPLATES = jinja2.Environment(

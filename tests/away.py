@@ -27,17 +27,17 @@ from torchgen.gen import parse_native_yaml
 
 from made_pages import unreported
 from spikeduel import comparing, data
-from spikeduel.networks import building
-from spikeduel.networks.models import Model
-from spikeduel.networks.training_step import TrainingStep
-from spikeduel.settings.recipes import baseline, strong
-from spikeduel.spiking.encoders import ENCODERS
-from spikeduel.spiking.kernels.reference import SURROGATES
-from spikeduel.spiking.neurons import NEURONS
-from spikeduel.spiking.random_keys import RandomKeys, seeded
+from spikeduel.engine.encoders import ENCODERS
+from spikeduel.engine.kernels.reference import SURROGATES
+from spikeduel.engine.networks import building
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.networks.training_step import TrainingStep
+from spikeduel.engine.neurons import NEURONS
+from spikeduel.engine.random_keys import RandomKeys, seeded
+from spikeduel.experiment.recipes import baseline, strong
 from spikeduel.system import hardware, typed
-from spikeduel.trials import contenders, outcomes
-from spikeduel.trials.training import rules_of
+from spikeduel.training import contenders, outcomes
+from spikeduel.training.training import rules_of
 
 HERE = torch.device("cpu")
 COPIES = (torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default)

@@ -32,7 +32,7 @@ from forked import Forked
 from made_pages import unreported
 from spikeduel import comparing
 from spikeduel.cli import app
-from spikeduel.measuring import latency
+from spikeduel.evaluation import latency
 
 SETTINGS = {
     "hidden": 8,

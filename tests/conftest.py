@@ -84,7 +84,7 @@ def _untimed():
     from factories import untimed
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("spikeduel.measuring.latency.latency", untimed)
+        patch.setattr("spikeduel.evaluation.latency.latency", untimed)
         patch.setattr("spikeduel.system.load.load_average", lambda own_threads=0: 0.5)
         patch.setattr("spikeduel.system.load.used_by_others", lambda cores: 0.0)
         yield

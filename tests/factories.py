@@ -7,12 +7,13 @@ from msgspec import structs
 
 from made_findings import example as example
 from spikeduel import data
+from spikeduel.analysis.answer import answered
+from spikeduel.auditing.audit_results import Counts
 from spikeduel.data import Preprocessing
 from spikeduel.data.prepared import Prepared
-from spikeduel.measuring.latency import machine
-from spikeduel.results.answer import answered
-from spikeduel.results.audit import Counts
-from spikeduel.results.costs import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
+from spikeduel.evaluation.latency import machine
+from spikeduel.experiment.recipes import baseline, strong
+from spikeduel.results.cost_results import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
@@ -27,10 +28,9 @@ from spikeduel.results.trials import (
     Times,
     Trial,
 )
-from spikeduel.settings.recipes import baseline, strong
 from spikeduel.system.finding_tables import finding
-from spikeduel.trials import contenders
-from spikeduel.trials.store import TrialRecord
+from spikeduel.training import contenders
+from spikeduel.training.store import TrialRecord
 
 MACHINE = Machine(
     cpu="a",

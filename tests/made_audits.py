@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from spikeduel.results.audit import (
+from spikeduel.auditing.audit_results import (
     Audit,
     Copies,
     Counts,

@@ -1,7 +1,7 @@
 """Cheaper variants of a network."""
 
-from spikeduel.results.costs import Range
-from spikeduel.results.frontier import Member
+from spikeduel.features.compression.frontier_results import Member
+from spikeduel.results.cost_results import Range
 
 
 def member(contender: str, spiking: bool = False) -> Member:

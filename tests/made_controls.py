@@ -1,7 +1,7 @@
 """Controls of a contender, made up: what may be concluded from each, and the rest customary."""
 
 from factories import pair, scored
-from spikeduel.results.controls import ControlledContender, ControlRow
+from spikeduel.results.control_results import ControlledContender, ControlRow
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import ControlResult
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from factories import planned
-from spikeduel.settings.recipes import baseline
-from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.store import Store
+from spikeduel.experiment.recipes import baseline
+from spikeduel.training.jobs import Job, Workers
+from spikeduel.training.store import Store
 from telling import Telling
 
 EXPERIMENT = baseline(

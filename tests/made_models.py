@@ -4,11 +4,11 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.networks.building import build
-from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model
-from spikeduel.networks.preprocessing import Binning
-from spikeduel.spiking.encoders import EVENTS
+from spikeduel.engine.encoders import EVENTS
+from spikeduel.engine.networks.building import build
+from spikeduel.engine.networks.cards import ModelCard
+from spikeduel.engine.networks.models import Model
+from spikeduel.inputs.preprocessing import Binning
 
 SENSOR = (12, 12)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from spikeduel.spiking.kernels import reference
+from spikeduel.engine.kernels import reference
 
 
 def _sum(x: Tensor, axis: int) -> Tensor:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from torch import nn
 from torch.nn import functional as F
 
-from spikeduel.counting.operations import Layer, Macs, Operations, OverTime, Ways, totals
+from spikeduel.engine.counting.operations import Layer, Macs, Operations, OverTime, Ways, totals
 
 
 class Written(nn.Module):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spikeduel.data import Preprocessing
-from spikeduel.networks.cards import ModelCard
+from spikeduel.engine.networks.cards import ModelCard
 
 
 class Oracle(nn.Module):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from markupsafe import Markup
 
-from spikeduel.concluding import hashes
+from spikeduel.analysis import hashes
 from spikeduel.data import Split
 from spikeduel.system import files
 

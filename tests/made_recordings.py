@@ -6,7 +6,7 @@ import numpy as np
 
 import made_events
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.preprocessing import Binning, Events
+from spikeduel.inputs.preprocessing import Binning, Events
 
 DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
 

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from msgspec import structs
 
 from factories import failed, replaced, run_results, scored
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.study.study_results import Duel, conclude
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.study import Duel, conclude
-from spikeduel.settings.recipes import baseline
 
 SPIKING, OTHER = "dense-snn", "small-cnn"
 

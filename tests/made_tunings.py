@@ -1,7 +1,13 @@
 """Records of a search of settings."""
 
+from spikeduel.features.tuning.tuning_results import (
+    ExpectedBest,
+    TunedContender,
+    TunedOn,
+    TuningRecord,
+    TuningTrial,
+)
 from spikeduel.results.trials import Score
-from spikeduel.results.tuned import ExpectedBest, TunedContender, TunedOn, TuningRecord, TuningTrial
 
 
 def tuning(num_trials=8, **gains):

@@ -13,7 +13,7 @@ import spikeduel as sd
 from made_pages import unpainted
 from spikeduel import energy
 from spikeduel.energy import accounting
-from spikeduel.measuring.correctness import classified
+from spikeduel.evaluation.correctness import classified
 from spikeduel.reporting import report_again
 
 pytestmark = pytest.mark.usefixtures("known_data")

@@ -16,10 +16,10 @@ MODULES = (
     "system",
     "auditing",
     "results/__init__.py",
-    "results/audit.py",
+    "auditing/audit_results.py",
     "results/audit_findings.toml",
-    "results/words/__init__.py",
-    "results/words/audit.py",
+    "sentences/__init__.py",
+    "auditing/audit_sentences.py",
 )
 """The package, and what it may import."""
 ITS_TESTS = ("auditing", "results/test_audit.py", "results/words/test_audit.py")

@@ -13,26 +13,26 @@ from factories import small_experiment, untimed
 from forked import Forked
 from spikeduel import data
 from spikeduel.comparing import compare, tune, write_tuning
-from spikeduel.measuring import MEASURES, Measure
-from spikeduel.networks.models import load_model
+from spikeduel.engine.networks.models import load_model
+from spikeduel.evaluation.measures import MEASURES, Measure
+from spikeduel.experiment.recipes import baseline
+from spikeduel.experiment.settings import read_experiment, write_experiment
+from spikeduel.features.tuning.tuning import read_tuning
+from spikeduel.features.tuning.tuning_results import Range, TuningRecord
+from spikeduel.predicting import evaluate
 from spikeduel.results import predictions
-from spikeduel.results.comparison import load_run
 from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, json_schema
 from spikeduel.results.trials import Classification
-from spikeduel.results.tuned import Range, TuningRecord
-from spikeduel.settings import read_experiment, write_experiment
-from spikeduel.settings.recipes import baseline
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files, load, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials.evaluating import evaluate
-from spikeduel.trials.jobs import Processes, Workers
-from spikeduel.trials.run_folder import default_name
-from spikeduel.trials.store import Store
-from spikeduel.trials.timing import SITTINGS
-from spikeduel.trials.training import Loop
-from spikeduel.trials.tuning import read_tuning
+from spikeduel.training.jobs import Processes, Workers
+from spikeduel.training.run_folder import default_name
+from spikeduel.training.store import Store
+from spikeduel.training.timing import SITTINGS
+from spikeduel.training.training import Loop
 from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -419,7 +419,7 @@ def test_trainings_that_are_thrown_away_see_no_test_image(kind, small, monkeypat
     def slow(trials, *others):
         return {trial.card.contender: 0.3 for trial in trials}
 
-    monkeypatch.setattr("spikeduel.trials.timing.epoch_seconds", slow)
+    monkeypatch.setattr("spikeduel.training.timing.epoch_seconds", slow)
     experiment = replace(small, epochs=None, minutes=0.02, limit=200)
     with WORKERS[kind]() as workers:
         results = compare(experiment, "out", "s", told := Telling(), workers=workers).results
@@ -457,7 +457,7 @@ def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):
         timed.append((path.parent.name, images.shape))
         return untimed(path, images, device, own_code)
 
-    monkeypatch.setattr("spikeduel.measuring.latency.latency", made)
+    monkeypatch.setattr("spikeduel.evaluation.latency.latency", made)
     experiment = replace(small, seeds=2, epochs=1, limit=200)
     trials, again = (compare(experiment, store="s").results.trials for _ in range(2))
     assert [bool(trial.latency) for trial in trials] == [True, True, False, False]

@@ -28,7 +28,7 @@ from spikeduel import energy
 from spikeduel.auditing.neighbours import Relatives
 from spikeduel.cli import app
 from spikeduel.energy import accounting
-from spikeduel.results.words import answer
+from spikeduel.sentences import answer_sentences as answer
 
 ROOT = Path(__file__).parent.parent
 PAGES = {

@@ -21,9 +21,9 @@ import pytest
 import torch
 
 from spikeduel.comparing import compare
+from spikeduel.experiment.recipes import baseline, matched, strong
+from spikeduel.experiment.settings import NUMERICS_VERSION
 from spikeduel.results import predictions
-from spikeduel.settings import NUMERICS_VERSION
-from spikeduel.settings.recipes import baseline, matched, strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 

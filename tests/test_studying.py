@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from made_pages import without_pages
-from spikeduel import studying
-from spikeduel.results.comparison import load_run
-from spikeduel.studying import read_study
+from spikeduel.features.study import studying
+from spikeduel.features.study.studying import read_study
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
-from spikeduel.trials.jobs import Workers
-from spikeduel.trials.store import Store
+from spikeduel.training.jobs import Workers
+from spikeduel.training.store import Store
 from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data", "unreported")
@@ -134,7 +134,7 @@ def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
         return 1.0
 
     shapes = []
-    monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", timed)
+    monkeypatch.setattr("spikeduel.training.timing.seconds_of_an_epoch", timed)
     study = study_of(
         tmp_path,
         '[grid]\nprecision = ["32", "bf16"]\nlearning_rate = [1e-3, 1e-2]\n[settings]\n'

@@ -17,13 +17,13 @@ from matplotlib.figure import Figure
 
 import spikeduel as sd
 from spikeduel import reporting
-from spikeduel.reporting import costs
+from spikeduel.engine.encoders import rate
+from spikeduel.engine.neurons import IF
+from spikeduel.features.compression.frontier_results import Frontier
+from spikeduel.features.compression.frontier_sentences import by_family, times, whole
+from spikeduel.reporting import cost_figures as costs
 from spikeduel.reporting.charts import ACCURACY, FAINT, INK, OTHER_COLOURS, QUIET, SPIKING_COLOURS
-from spikeduel.results.costs import Family
-from spikeduel.results.frontier import Frontier
-from spikeduel.results.words.frontier import by_family, times, whole
-from spikeduel.spiking.encoders import rate
-from spikeduel.spiking.neurons import IF
+from spikeduel.results.cost_results import Family
 from spikeduel.system.typed import read_json
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"

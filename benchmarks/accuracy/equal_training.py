@@ -28,18 +28,18 @@ import torch
 
 from benchmarks import shared
 from spikeduel.data import Prepared, Split
-from spikeduel.networks import building
-from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model
-from spikeduel.results.columns import render
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import strong
-from spikeduel.spiking.random_keys import seeded
+from spikeduel.engine.networks import building
+from spikeduel.engine.networks.cards import ModelCard
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.random_keys import seeded
+from spikeduel.experiment.recipes import strong
+from spikeduel.experiment.settings import Experiment
+from spikeduel.sentences.columns import render
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.trials import auto_settings
-from spikeduel.trials.contenders import Contender
-from spikeduel.trials.store import Store
-from spikeduel.trials.training import Loop, Training, read_checkpoint, write_checkpoint
+from spikeduel.training import auto_settings
+from spikeduel.training.contenders import Contender
+from spikeduel.training.store import Store
+from spikeduel.training.training import Loop, Training, read_checkpoint, write_checkpoint
 
 RESULT = "equal-training.json"
 SETTINGS: dict[str, Any] = {"contenders": ("vgg-lif",), "width": 16, "start": "fresh"}

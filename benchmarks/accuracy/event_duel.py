@@ -15,8 +15,8 @@ from msgspec import structs
 
 from benchmarks import shared
 from spikeduel.comparing import compare
-from spikeduel.results.comparison import Comparison
-from spikeduel.settings.recipes import events
+from spikeduel.experiment.recipes import events
+from spikeduel.sentences.comparison import Comparison
 from spikeduel.system.progress import TerminalProgress
 
 

@@ -20,13 +20,13 @@ import numpy as np
 from benchmarks import shared
 from spikeduel.comparing import prepare
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.answers import ask
-from spikeduel.networks.models import Model
-from spikeduel.settings.recipes import strong
-from spikeduel.spiking.random_keys import seeded
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.random_keys import seeded
+from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.experiment.recipes import strong
 from spikeduel.system.progress import Progress
-from spikeduel.trials import contenders
-from spikeduel.trials.store import opened
+from spikeduel.training import contenders
+from spikeduel.training.store import opened
 
 RESULT = "few-steps.json"
 SIDES = {"train": 48, "val": 30, "test": 122}

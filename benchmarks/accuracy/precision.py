@@ -20,11 +20,11 @@ import numpy as np
 from scipy import stats
 
 from benchmarks import shared
+from spikeduel.experiment.recipes import baseline
 from spikeduel.results.trials import Classification
-from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import contenders, trial
-from spikeduel.trials.store import Store
+from spikeduel.training import contenders, trial
+from spikeduel.training.store import Store
 
 MARGIN = 0.003
 

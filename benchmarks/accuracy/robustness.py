@@ -15,14 +15,14 @@ from pathlib import Path
 
 from benchmarks import shared
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.answers import ask
-from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupted
-from spikeduel.networks import models
-from spikeduel.settings.recipes import baseline
+from spikeduel.engine.networks import models
+from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials import trial
-from spikeduel.trials.store import Store
+from spikeduel.training import trial
+from spikeduel.training.store import Store
 
 ROUNDS = 3
 MIDDLE = 3

@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks import shared
 from spikeduel.comparing import compare
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline
+from spikeduel.experiment.recipes import baseline
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
 

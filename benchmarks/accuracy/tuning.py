@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import shared
 from spikeduel.comparing import compare, tune, write_tuning
-from spikeduel.settings.recipes import baseline
+from spikeduel.experiment.recipes import baseline
 from spikeduel.system import typed
 from spikeduel.system.progress import TerminalProgress
 

@@ -20,7 +20,7 @@ from spikeduel import data
 from spikeduel.auditing import edited, examining, moved
 from spikeduel.data import Prepared, Preprocessing
 from spikeduel.data.audited import audit_input
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.progress import Progress
 
 RESULT = "audit.json"

@@ -39,7 +39,7 @@ from spikeduel.auditing.copies import EDITED, LIMITS
 from spikeduel.auditing.neighbours import NEAR, closest, small_grey
 from spikeduel.data import Prepared, Preprocessing, Split
 from spikeduel.data.audited import audit_input
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.progress import Progress, TerminalProgress
 
 RESULT = "copies.json"

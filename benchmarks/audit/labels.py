@@ -32,15 +32,15 @@ import numpy as np
 from benchmarks import shared
 from spikeduel import data
 from spikeduel.auditing import labels as judging
+from spikeduel.auditing.audit_results import SuspectLabel
 from spikeduel.data import Prepared
 from spikeduel.data.audited import audit_input, examine
-from spikeduel.results.audit import SuspectLabel
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import strong
+from spikeduel.experiment.recipes import strong
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.progress import Progress
-from spikeduel.trials import contenders, outcomes, trial
-from spikeduel.trials.outcomes import TrialOutcome
-from spikeduel.trials.store import Store
+from spikeduel.training import contenders, outcomes, trial
+from spikeduel.training.outcomes import TrialOutcome
+from spikeduel.training.store import Store
 
 SHARE = 0.1
 RARE = 25

@@ -24,8 +24,8 @@ from spikeduel.auditing.neighbours import NEAR, blurred, closest, small_grey
 from spikeduel.data import Prepared, Split
 from spikeduel.data.audited import audit_input
 from spikeduel.data.events.recordings import Recordings, picture_of
-from spikeduel.networks.preprocessing import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
+from spikeduel.inputs.preprocessing import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
 from spikeduel.system.progress import Progress
 
 RESULT = "recordings.json"

@@ -12,6 +12,8 @@ from typing import Any
 
 import spikeduel as sd
 from benchmarks import shared
+from spikeduel.auditing.audit_sentences import document
+from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import figure
 from spikeduel.reporting.charts import (
     DASHES,
@@ -26,8 +28,6 @@ from spikeduel.reporting.charts import (
     Rule,
 )
 from spikeduel.reporting.drawing import DPI
-from spikeduel.results.words.audit import document
-from spikeduel.settings.recipes import baseline
 from spikeduel.system.progress import TerminalProgress
 
 SPLITS = {"published": "at random over files", "by-subject": "by person"}

@@ -9,8 +9,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from spikeduel.networks.chains import SpikingChain, WithoutTime
-from spikeduel.spiking.readouts import MeanReadout, Readout, SpikeCountReadout
+from spikeduel.engine.networks.chains import SpikingChain, WithoutTime
+from spikeduel.engine.readouts import MeanReadout, Readout, SpikeCountReadout
 
 Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], nn.Module]

@@ -20,12 +20,12 @@ from benchmarks import shared
 from benchmarks.claims.claims import Rerun, claims
 from spikeduel.comparing import compare
 from spikeduel.data import DATASETS
+from spikeduel.experiment.recipes import RECIPES
+from spikeduel.experiment.settings import Experiment
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import RECIPES
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.trials.jobs import Workers
+from spikeduel.training.jobs import Workers
 
 TABLE = "45nm-fp32"
 

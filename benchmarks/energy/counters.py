@@ -39,8 +39,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import shared
-from spikeduel.counting.counter import Counter
-from spikeduel.counting.ledger import IMAGE, SPIKES
+from spikeduel.engine.counting.counter import Counter
+from spikeduel.engine.counting.ledger import IMAGE, SPIKES
 
 RESULT = "counters.json"
 Counted = tuple[float, float]

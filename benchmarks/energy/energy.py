@@ -14,13 +14,13 @@ from typing import Any
 
 from benchmarks import shared
 from spikeduel import data, energy
-from spikeduel.counting.operations import Layer
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.energy.rescaling import relu_twin
-from spikeduel.measuring.costing import operations
-from spikeduel.networks.models import load_model
-from spikeduel.results import costs
-from spikeduel.results.comparison import load_run
+from spikeduel.engine.counting.operations import Layer
+from spikeduel.engine.networks.models import load_model
+from spikeduel.evaluation.costing import operations
+from spikeduel.results import cost_results as costs
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system.typed import plain
 
 RESULT = "energy.json"

@@ -14,9 +14,9 @@ from typing import Any
 from benchmarks import shared
 from spikeduel.energy import accounting
 from spikeduel.energy.accounting import compare_run
-from spikeduel.results.columns import render, text_rows
-from spikeduel.results.comparison import load_run
-from spikeduel.results.words import costs as words
+from spikeduel.sentences import cost_sentences as words
+from spikeduel.sentences.columns import render, text_rows
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system import hardware
 from spikeduel.system.typed import plain
 

@@ -24,18 +24,13 @@ import numpy as np
 from benchmarks import shared
 from benchmarks.tables import KINDS, TEMPLATES, at_equal, mean
 from spikeduel.comparing import compare
-from spikeduel.concluding.frontier import Network, costs_at
 from spikeduel.data.catalogue import DATASETS
-from spikeduel.reporting import costs, drawing
-from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
-from spikeduel.results.columns import tenths, text_rows
-from spikeduel.results.costs import Family, Range
-from spikeduel.results.frontier import (
+from spikeduel.features.compression.frontier_analysis import Network, costs_at
+from spikeduel.features.compression.frontier_results import (
     BreakEven,
     Frontier,
 )
-from spikeduel.results.words import numbers
-from spikeduel.results.words.frontier import (
+from spikeduel.features.compression.frontier_sentences import (
     FRONTIER,
     RATIOS,
     TITLES,
@@ -49,14 +44,19 @@ from spikeduel.results.words.frontier import (
     times,
     whole,
 )
-from spikeduel.settings import studies
+from spikeduel.features.study import study_files as studies
+from spikeduel.reporting import cost_figures as costs, drawing
+from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
+from spikeduel.results.cost_results import Family, Range
+from spikeduel.sentences.columns import tenths, text_rows
+from spikeduel.system import numbers
 from spikeduel.system.grouping import grouped
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain
-from spikeduel.trials.controls import MEMBERS
-from spikeduel.trials.jobs import Processes, Workers
+from spikeduel.training.controls import MEMBERS
+from spikeduel.training.jobs import Processes, Workers
 
 RESULT = "frontier.json"
 PAGE = shared.DOCS / "frontier.md"

@@ -30,21 +30,21 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from benchmarks import shared
-from spikeduel.counting.operations import MEANINGS, STEPS, Operations
+from spikeduel import predicting as evaluating
 from spikeduel.energy import accounting
-from spikeduel.exchange.exporting import as_written, folded
-from spikeduel.measuring.answers import Counting
-from spikeduel.networks import models
-from spikeduel.networks.models import Model, neurons_watched
-from spikeduel.networks.plain import ChannelsLastFlatten
-from spikeduel.spiking import ConstantInput, as_sequence
-from spikeduel.spiking.neurons import ALIF, LIF, Neuron
-from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.spiking.readouts import MeanReadout
+from spikeduel.engine import ConstantInput, as_sequence
+from spikeduel.engine.counting.operations import MEANINGS, STEPS, Operations
+from spikeduel.engine.networks import models
+from spikeduel.engine.networks.models import Model, neurons_watched
+from spikeduel.engine.networks.plain import ChannelsLastFlatten
+from spikeduel.engine.neurons import ALIF, LIF, Neuron
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.engine.readouts import MeanReadout
+from spikeduel.evaluation.predictions_of_model import Counting
+from spikeduel.export.exporting import as_written, folded
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain, write_json
-from spikeduel.trials import evaluating
 
 RESULT = "simulated-chip.json"
 LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, ChannelsLastFlatten, nn.ZeroPad2d)

@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import shared
+from spikeduel import predicting as evaluating
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.answers import ask
-from spikeduel.settings.recipes import EMBEDDED, RECIPES
+from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.experiment.recipes import EMBEDDED, RECIPES
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain
-from spikeduel.trials import contenders, evaluating, trial
-from spikeduel.trials.store import Store
+from spikeduel.training import contenders, trial
+from spikeduel.training.store import Store
 
 RESULT = "chip.json"
 CONTENDERS = ("vgg-lif", "vgg-relu")

@@ -16,12 +16,12 @@ import torch
 
 from benchmarks import shared
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.answers import ask
-from spikeduel.networks import converting
-from spikeduel.networks.models import load_model
-from spikeduel.results.comparison import load_run
+from spikeduel.engine.networks import converting
+from spikeduel.engine.networks.models import load_model
+from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.features.conversion import conversion
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
-from spikeduel.trials import conversion
 
 RESULT = "conversion.json"
 CONTENDERS = ("dense-relu", "conv-relu")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks import shared
 from spikeduel.comparing import compare
-from spikeduel.settings.recipes import RECIPES
+from spikeduel.experiment.recipes import RECIPES
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.typed import plain

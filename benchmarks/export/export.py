@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import shared
-from spikeduel.exchange import exporting
-from spikeduel.networks import models
+from spikeduel import predicting as evaluating
+from spikeduel.engine.networks import models
+from spikeduel.export import exporting
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import plain
-from spikeduel.trials import evaluating
 
 RESULT = "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "programs", "versions")

@@ -23,13 +23,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks import shared
-from spikeduel.exchange import c
-from spikeduel.exchange.integers import integer_network
-from spikeduel.networks.models import load_model
-from spikeduel.settings import Experiment
-from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel import predicting as evaluating
+from spikeduel.engine.networks.models import load_model
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.experiment.settings import Experiment
+from spikeduel.export import c
+from spikeduel.export.integers import integer_network
 from spikeduel.system.progress import Progress
-from spikeduel.trials import evaluating
 
 RESULT = "microcontroller.json"
 START = Path(__file__).parent / "board"

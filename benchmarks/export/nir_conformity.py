@@ -32,15 +32,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import shared
-from spikeduel import data
-from spikeduel.exchange import exporting
-from spikeduel.networks.preprocessing import unpacked
-from spikeduel.settings.recipes import events
-from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel import data, predicting as evaluating
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.experiment.recipes import events
+from spikeduel.export import exporting
+from spikeduel.inputs.preprocessing import unpacked
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute, compute_on
 from spikeduel.system.progress import Progress, TerminalProgress
-from spikeduel.trials import evaluating
 
 RESULT = "nir-conformity.json"
 NUM_STEPS, BIN_MS, BATCH = 300, 1.0, 20

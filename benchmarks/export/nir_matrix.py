@@ -23,16 +23,16 @@ from torch import nn
 
 from benchmarks import shared
 from benchmarks.export.nir_matrix_run import PROGRAMS
-from spikeduel import data
-from spikeduel.exchange import exporting
-from spikeduel.networks.building import build
-from spikeduel.networks.models import Model
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import EMBEDDED, chip
-from spikeduel.spiking import as_sequence
-from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel import data, predicting as evaluating
+from spikeduel.engine import as_sequence
+from spikeduel.engine.networks.building import build
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.experiment.recipes import EMBEDDED, chip
+from spikeduel.experiment.settings import Experiment
+from spikeduel.export import exporting
 from spikeduel.system.hardware import compute_on
-from spikeduel.trials import contenders, evaluating
+from spikeduel.training import contenders
 
 RESULT = "nir-matrix.json"
 RUN = Path(__file__).parent / "nir_matrix_run.py"

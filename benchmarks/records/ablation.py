@@ -22,10 +22,10 @@ import torch
 
 from benchmarks import shared
 from spikeduel.data import Split
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import strong
-from spikeduel.trials import contenders
-from spikeduel.trials.store import Store, TrialRecord
+from spikeduel.experiment.recipes import strong
+from spikeduel.experiment.settings import Experiment
+from spikeduel.training import contenders
+from spikeduel.training.store import Store, TrialRecord
 
 MOST_VALIDATION = 10_000
 BOTH: dict[str, dict[str, Any]] = {

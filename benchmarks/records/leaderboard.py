@@ -16,16 +16,16 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from benchmarks import shared
-from spikeduel.concluding.verifying import unpacked, verify
 from spikeduel.results.accuracy import effective_images, of_seeds
-from spikeduel.results.comparison import load_run
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.trials import Trial
-from spikeduel.results.words.numbers import hundredths, in_minutes, signed
-from spikeduel.results.words.verified import differing
+from spikeduel.sentences.comparison import load_run
+from spikeduel.sentences.verified import differing
 from spikeduel.system.errors import InputError
+from spikeduel.system.numbers import hundredths, in_minutes, signed
 from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, read_toml
+from spikeduel.verifying import unpacked, verify
 
 ROOT = shared.ROOT
 FOLDER, PAGE = ROOT / "records", shared.DOCS / "leaderboard.md"

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import spikeduel as sd
-from spikeduel.spiking import ConstantInput, as_sequence
-from spikeduel.spiking.kernels.reference import spike
-from spikeduel.spiking.neurons import State
+from spikeduel.engine import ConstantInput, as_sequence
+from spikeduel.engine.kernels.reference import spike
+from spikeduel.engine.neurons import State
 
 NUM_STEPS = 4
 

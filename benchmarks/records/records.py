@@ -31,15 +31,15 @@ from benchmarks.records.ablation import VARIANTS
 from benchmarks.tables import mean
 from spikeduel import energy
 from spikeduel.data import Prepared, Split
+from spikeduel.experiment.recipes import strong
+from spikeduel.experiment.settings import Experiment
 from spikeduel.results.trials import Classification
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import strong
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute
 from spikeduel.system.sentences import counted
-from spikeduel.trials import contenders, trial
-from spikeduel.trials.outcomes import TrialOutcome, trial_entry
-from spikeduel.trials.store import Store
+from spikeduel.training import contenders, trial
+from spikeduel.training.outcomes import TrialOutcome, trial_entry
+from spikeduel.training.store import Store
 
 Found = dict[str, dict[str, Any]]
 """By contender."""

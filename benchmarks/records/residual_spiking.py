@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from spikeduel.networks.architectures import first_layers
-from spikeduel.spiking import ConstantInput, as_sequence, over_time
-from spikeduel.spiking.neurons import Neuron
-from spikeduel.spiking.readouts import MeanReadout
+from spikeduel.engine import ConstantInput, as_sequence, over_time
+from spikeduel.engine.networks.architectures import first_layers
+from spikeduel.engine.neurons import Neuron
+from spikeduel.engine.readouts import MeanReadout
 from spikeduel.system.registry import Family
 
 MakeNeuron = Callable[[], Neuron]

@@ -26,7 +26,7 @@ from benchmarks import shared
 from spikeduel import data
 from spikeduel.comparing import compare
 from spikeduel.data import Prepared, Split
-from spikeduel.settings.recipes import strong
+from spikeduel.experiment.recipes import strong
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = "rival.json"

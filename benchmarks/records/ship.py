@@ -19,12 +19,12 @@ from torch.nn import functional as F
 
 from benchmarks import shared
 from spikeduel import data
-from spikeduel.measuring.correctness import classified
-from spikeduel.networks import shipped
-from spikeduel.networks.models import Model, load_model
-from spikeduel.networks.shipped import Checked, Origin
-from spikeduel.results.comparison import load_run
-from spikeduel.settings import Experiment
+from spikeduel.engine.networks import shipped
+from spikeduel.engine.networks.models import Model, load_model
+from spikeduel.engine.networks.shipped import Checked, Origin
+from spikeduel.evaluation.correctness import classified
+from spikeduel.experiment.settings import Experiment
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system import typed
 
 CHECKED_ON = {"fashion-mnist": "fashion-mnist-mini", "mnist": "digits"}

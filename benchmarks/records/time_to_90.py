@@ -73,11 +73,11 @@ def one(
 ) -> dict[str, Any]:
     """The test accuracy of a network trained from nothing, and the seconds of its epochs."""
     from spikeduel.data.loader import EvaluationBatches
-    from spikeduel.measuring.answers import ask
-    from spikeduel.networks.models import load_model
-    from spikeduel.settings.recipes import EMBEDDED, strong
-    from spikeduel.trials import contenders
-    from spikeduel.trials.store import Store
+    from spikeduel.engine.networks.models import load_model
+    from spikeduel.evaluation.predictions_of_model import ask
+    from spikeduel.experiment.recipes import EMBEDDED, strong
+    from spikeduel.training import contenders
+    from spikeduel.training.store import Store
 
     changes = {**FASTEST[contender], "contenders": (contender,)}
     experiment = strong(

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikeduel.networks import architectures
-from spikeduel.networks.architectures import VGGLIF, VGGReLU
-from spikeduel.spiking.readouts import MeanReadout
+from spikeduel.engine.networks import architectures
+from spikeduel.engine.networks.architectures import VGGLIF, VGGReLU
+from spikeduel.engine.readouts import MeanReadout
 
 WIDE_LATE = (4 / 3, 16 / 3, 8.0)
 """Channels of each stage relative to the first layer; 2, 8/3 and 4 elsewhere."""

@@ -279,7 +279,7 @@ def without_waiting() -> None:
     """Make up latencies and draw no chart: each takes seconds a case."""
     from markupsafe import Markup
 
-    from spikeduel.measuring import latency
+    from spikeduel.evaluation import latency
     from spikeduel.reporting import drawing
     from spikeduel.results.trials import Latency, Throughput, Times
 

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import shared
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline
+from spikeduel.experiment.recipes import baseline
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
 
 sys.path.append(str(shared.ROOT / "tests"))
@@ -70,8 +70,8 @@ def picture(suffix: str, mode: str) -> Kind:
 
 
 def toml() -> Kind:
-    from spikeduel.settings import read_experiment, write_experiment
-    from spikeduel.trials import contenders
+    from spikeduel.experiment.settings import read_experiment, write_experiment
+    from spikeduel.training import contenders
 
     with TemporaryDirectory() as folder:
         write_experiment(
@@ -91,9 +91,9 @@ def model(contender: str) -> Kind:
     import torch
 
     from spikeduel.data import Preprocessing
-    from spikeduel.networks.building import build
-    from spikeduel.networks.cards import ModelCard
-    from spikeduel.networks.models import Model, load_model, save_model
+    from spikeduel.engine.networks.building import build
+    from spikeduel.engine.networks.cards import ModelCard
+    from spikeduel.engine.networks.models import Model, load_model, save_model
 
     spiking = contender == "dense-snn"
     card = ModelCard(
@@ -123,7 +123,7 @@ def model(contender: str) -> Kind:
 def finished() -> tuple[dict[str, Any], str, str]:
     """results.json, a trial's record and a measure, of a real run of a second."""
     from spikeduel.comparing import compare
-    from spikeduel.trials.store import Store
+    from spikeduel.training.store import Store
 
     with TemporaryDirectory() as folder:
         run = compare(EXPERIMENT, Path(folder, "run"), Path(folder, "store"))
@@ -140,8 +140,8 @@ def results(page: bool) -> Kind:
     seconds.
     """
     from spikeduel import reporting
-    from spikeduel.results import comparison, run_diff
-    from spikeduel.settings import write_experiment
+    from spikeduel.experiment.settings import write_experiment
+    from spikeduel.sentences import comparison, run_diff
 
     content, _, _ = finished()
     # The figures of images take a second each, and read nothing from the file.
@@ -162,8 +162,8 @@ def results(page: bool) -> Kind:
 
 def stored(which: str) -> Kind:
     from spikeduel.results.trials import Classification
-    from spikeduel.trials.outcomes import TrialOutcome, trial_entry
-    from spikeduel.trials.store import Store
+    from spikeduel.training.outcomes import TrialOutcome, trial_entry
+    from spikeduel.training.store import Store
 
     _, trial, quality = finished()
 
@@ -241,7 +241,7 @@ def recording(name: str, content: Callable[[Any], bytes]) -> Kind:
     """A recording of 200 events, of which `content` makes the file: read, packed, binned, drawn."""
     from spikeduel.data.events import formats
     from spikeduel.data.events.recordings import Recordings
-    from spikeduel.networks.preprocessing import Binning, unpacked
+    from spikeduel.inputs.preprocessing import Binning, unpacked
 
     def read(path: Path) -> None:
         events = formats.read(path)
@@ -294,10 +294,10 @@ RECORDINGS: dict[str, Callable[[Any], bytes]] = {
 
 def kit(part: str | None) -> Kind:
     """A kit as a zip file, or a `part` of it, beside the others and with right hashes."""
+    from spikeduel.analysis import hashes
     from spikeduel.comparing import compare
-    from spikeduel.concluding import hashes
-    from spikeduel.concluding.verifying import verify
-    from spikeduel.reporting.kit import write_kit
+    from spikeduel.features.kit.kit_writing import write_kit
+    from spikeduel.verifying import verify
 
     with TemporaryDirectory() as folder:
         run = compare(EXPERIMENT, Path(folder, "run"), Path(folder, "store")).out

@@ -31,11 +31,11 @@ from benchmarks import shared
 from benchmarks.reliability.same_numbers import of_results
 from spikeduel import comparing, data
 from spikeduel.data import catalogue
-from spikeduel.networks import models
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline
-from spikeduel.trials import run_folder, training, trial
-from spikeduel.trials.training import Loop
+from spikeduel.engine.networks import models
+from spikeduel.experiment.recipes import baseline
+from spikeduel.experiment.settings import Experiment
+from spikeduel.training import run_folder, training, trial
+from spikeduel.training.training import Loop
 
 RESULT = "kill.json"
 SETTINGS: dict[str, Any] = {

@@ -25,15 +25,15 @@ import msgspec
 
 from benchmarks import shared
 from spikeduel import energy
+from spikeduel.analysis import hashes
 from spikeduel.comparing import compare
-from spikeduel.concluding import hashes
-from spikeduel.concluding.verifying import COMPUTED, verify
 from spikeduel.energy import accounting
-from spikeduel.results.comparison import load_run
-from spikeduel.settings.recipes import strong
+from spikeduel.experiment.recipes import strong
+from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import Compute, environment
 from spikeduel.system.progress import TerminalProgress
+from spikeduel.verifying import COMPUTED, verify
 
 RESULT = "verify.json"
 FILES = {

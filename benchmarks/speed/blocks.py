@@ -32,15 +32,15 @@ from spikeduel import data
 from spikeduel.data import loader
 from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.data.prepared import RawDataset, from_raw
-from spikeduel.measuring.correctness import classification
-from spikeduel.networks import building
-from spikeduel.networks.models import Model
-from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.networks.training_step import TrainingStep
-from spikeduel.settings.recipes import baseline
-from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.trials import contenders
-from spikeduel.trials.training import rules_of
+from spikeduel.engine.networks import building
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.networks.training_step import TrainingStep
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.evaluation.correctness import classification
+from spikeduel.experiment.recipes import baseline
+from spikeduel.inputs.preprocessing import Preprocessing
+from spikeduel.training import contenders
+from spikeduel.training.training import rules_of
 
 RESULT = "blocks.json"
 SHAPES = {"28×28": (1, 28, 28), "3×64×64": (3, 64, 64)}

@@ -26,10 +26,10 @@ def step_for(seconds: float) -> None:
     """Print the milliseconds of every training step, for so many seconds."""
     import torch
 
-    from spikeduel.networks.training_step import TrainingStep
-    from spikeduel.settings.recipes import strong
-    from spikeduel.spiking.random_keys import RandomKeys
-    from spikeduel.trials.training import rules_of
+    from spikeduel.engine.networks.training_step import TrainingStep
+    from spikeduel.engine.random_keys import RandomKeys
+    from spikeduel.experiment.recipes import strong
+    from spikeduel.training.training import rules_of
 
     experiment = strong(
         contenders=("vgg-lif",),

@@ -19,12 +19,12 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import shared
-from spikeduel.networks import architectures
-from spikeduel.networks.training_step import TrainingStep
-from spikeduel.settings.recipes import RECIPES
-from spikeduel.spiking import kernels
-from spikeduel.spiking.random_keys import RandomKeys, seeded
-from spikeduel.trials.training import rules_of
+from spikeduel.engine import kernels
+from spikeduel.engine.networks import architectures
+from spikeduel.engine.networks.training_step import TrainingStep
+from spikeduel.engine.random_keys import RandomKeys, seeded
+from spikeduel.experiment.recipes import RECIPES
+from spikeduel.training.training import rules_of
 
 RESULT = "kernels-worth.json"
 CASES = {

@@ -94,7 +94,7 @@ def compared(limit: int) -> dict[str, int]:
     # Only now: what asks for it takes it by name.
     import spikeduel
     from spikeduel.data import loader
-    from spikeduel.settings.recipes import baseline
+    from spikeduel.experiment.recipes import baseline
     from spikeduel.system import files, large_arrays
 
     loader.available_memory = large_arrays.available_memory = load.available_memory

@@ -25,11 +25,11 @@ from typing import Any
 
 from benchmarks import shared
 from spikeduel.comparing import conclude, prepare
-from spikeduel.settings.recipes import matched
+from spikeduel.experiment.recipes import matched
 from spikeduel.system import hardware, load, typed
 from spikeduel.system.progress import Progress
-from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.store import Store
+from spikeduel.training.jobs import Job, Workers
+from spikeduel.training.store import Store
 
 EXPERIMENT: dict[str, Any] = {"contenders": ("conv-lif", "conv-relu"), "device": "cpu"}
 
@@ -128,7 +128,7 @@ def workers(name: str, number: int) -> Workers:
     if name == "serial":
         return Workers(1)
     if name == "jobs":
-        from spikeduel.trials.jobs import Processes
+        from spikeduel.training.jobs import Processes
 
         return Processes(number, threads=1)
     return Nodes(number)
@@ -143,7 +143,7 @@ class Nodes(Workers):
     def __enter__(self) -> "Nodes":
         from ray.cluster_utils import Cluster as Local
 
-        from spikeduel.trials.ray_cluster import Cluster
+        from spikeduel.features.cluster.ray_cluster import Cluster
 
         node: Any = {"num_cpus": 1, "object_store_memory": 200_000_000}
         self.local = Local(

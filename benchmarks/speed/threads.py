@@ -16,14 +16,14 @@ import torch
 from benchmarks import shared
 from spikeduel import data
 from spikeduel.data import Prepared
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import RECIPES
+from spikeduel.experiment.recipes import RECIPES
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.negligible import MAX_THREADS_RATIO
 from spikeduel.system.progress import Progress
-from spikeduel.trials import timing
-from spikeduel.trials.auto_settings import resolve
-from spikeduel.trials.contenders import Trial, trials_of
-from spikeduel.trials.store import opened
+from spikeduel.training import timing
+from spikeduel.training.auto_settings import resolve
+from spikeduel.training.contenders import Trial, trials_of
+from spikeduel.training.store import opened
 
 CASES = (
     ("strong", "digits", ("vgg-lif", "vgg-relu", "resnet-silu")),

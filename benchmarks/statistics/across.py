@@ -37,7 +37,7 @@ from typing import Literal
 import numpy as np
 
 from benchmarks import shared
-from spikeduel.results import across
+from spikeduel.features.study import across
 from spikeduel.statistics import ALPHA, BETWEEN, WITHIN, Outcome, rank_tests, sign_flips
 from spikeduel.system.negligible import MAX_MARGIN
 from spikeduel.system.progress import TerminalProgress

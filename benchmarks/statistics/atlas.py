@@ -40,18 +40,18 @@ from scipy.stats import norm
 from benchmarks import shared
 from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.measuring.answers import answers_of
-from spikeduel.networks import building
-from spikeduel.networks.models import Model
-from spikeduel.results.words.numbers import duration, per_cent
-from spikeduel.settings import Experiment
-from spikeduel.settings.recipes import baseline, matched, strong
-from spikeduel.spiking.random_keys import seeded
+from spikeduel.engine.networks import building
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.random_keys import seeded
+from spikeduel.evaluation.predictions_of_model import answers_of
+from spikeduel.experiment.recipes import baseline, matched, strong
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, typed
+from spikeduel.system.numbers import duration, per_cent
 from spikeduel.system.progress import Progress
-from spikeduel.trials import auto_settings, contenders, plan
-from spikeduel.trials.store import Store
-from spikeduel.trials.training import Loop
+from spikeduel.training import auto_settings, contenders, plan
+from spikeduel.training.store import Store
+from spikeduel.training.training import Loop
 
 RESULT = "atlas.json"
 FIGURE = shared.DOCS / "figures" / "optimism.png"

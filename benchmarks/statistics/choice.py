@@ -28,13 +28,13 @@ from msgspec import structs
 
 from benchmarks import shared
 from benchmarks.statistics.significance import Scenario, answers
+from spikeduel.analysis.answer import choose
+from spikeduel.analysis.run_findings import RunContext, more_images
+from spikeduel.auditing.audit_results import Counts
+from spikeduel.experiment.recipes import baseline
 from spikeduel.results import significance
-from spikeduel.results.answer import choose
-from spikeduel.results.audit import Counts
 from spikeduel.results.run import Dataset, Pair
-from spikeduel.results.run_findings import RunContext, more_images
 from spikeduel.results.significance import Conclusion
-from spikeduel.settings.recipes import baseline
 from spikeduel.statistics import detectable
 from spikeduel.system.negligible import (
     MAX_DEFICIT,

@@ -17,7 +17,7 @@ import itertools
 import numpy as np
 
 from benchmarks import shared
-from spikeduel.results.columns import render
+from spikeduel.sentences.columns import render
 
 RESULT = "tuning-seeds.json"
 ACCURACY, LUCK, VALIDATION, TEST = 0.9, 0.005, 1000, 10_000

@@ -20,5 +20,5 @@ _public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 def __getattr__(name: str) -> Any:
     # Modules inside packages, which lazy_loader does not load.
-    inner = {"kernels": "spiking.kernels", "recipes": "settings.recipes"}
+    inner = {"kernels": "engine.kernels", "recipes": "experiment.recipes"}
     return import_module(f"spikeduel.{inner[name]}") if name in inner else _public(name)

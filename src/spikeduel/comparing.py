@@ -9,39 +9,34 @@ from pathlib import Path
 from msgspec import structs
 
 from spikeduel import data
+from spikeduel.analysis import hashes
+from spikeduel.auditing.audit_results import Audit
+from spikeduel.auditing.audit_sentences import problems
 from spikeduel.auditing.labels import write_csv
-from spikeduel.concluding import hashes
-from spikeduel.concluding.verifying import RESULTS, SPLIT, Check, compare_again, lines_of
 from spikeduel.data import Prepared, Split
 from spikeduel.data.audited import examine
+from spikeduel.experiment.settings import Experiment, write_experiment
+from spikeduel.features.conversion import conversion
+from spikeduel.features.loggers.loggers import Logged
+from spikeduel.features.tuning import tuning
+from spikeduel.features.tuning.tuning import Tuning
+from spikeduel.features.tuning.tuning_results import Range
 from spikeduel.reporting import RunData, report, report_tuning
-from spikeduel.reporting.loggers import Logged
 from spikeduel.results import predictions
-from spikeduel.results.audit import Audit
-from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.trials import Classification
-from spikeduel.results.tuned import Range
 from spikeduel.results.verification import TrainedAgain, Verification
-from spikeduel.results.words.audit import problems
-from spikeduel.settings import Experiment, write_experiment
+from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.trials import (
-    auto_settings,
-    controls,
-    conversion,
-    plan,
-    run_folder,
-    tuning,
-)
-from spikeduel.trials.contenders import describe_all, trials_of
-from spikeduel.trials.jobs import Job, Workers
-from spikeduel.trials.outcomes import assemble, doubted_labels, gather, predictions_of, test_uses
-from spikeduel.trials.plan import Plan
-from spikeduel.trials.store import Place, Store, TrialRecord, opened
-from spikeduel.trials.trial import is_whole
-from spikeduel.trials.tuning import Tuning
+from spikeduel.training import auto_settings, controls, plan, run_folder
+from spikeduel.training.contenders import describe_all, trials_of
+from spikeduel.training.jobs import Job, Workers
+from spikeduel.training.outcomes import assemble, doubted_labels, gather, predictions_of, test_uses
+from spikeduel.training.plan import Plan
+from spikeduel.training.store import Place, Store, TrialRecord, opened
+from spikeduel.training.trial import is_whole
+from spikeduel.verifying import RESULTS, SPLIT, Check, compare_again, lines_of
 
 
 @dataclass(frozen=True, eq=False)

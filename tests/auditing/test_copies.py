@@ -1,8 +1,8 @@
 import numpy as np
 
+from spikeduel.auditing.audit_results import ExactDuplicates
 from spikeduel.auditing.copies import MOVED, NEARLY, copied, cut, earliest, exact, pairs
 from spikeduel.auditing.neighbours import Relatives
-from spikeduel.results.audit import ExactDuplicates
 
 SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
 

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from spikeduel.auditing import SplitIndices, examine
+from spikeduel.auditing.audit_results import Copies
 from spikeduel.auditing.drawings import is_plain
-from spikeduel.results.audit import Copies
 
 NONE = Copies(across=0, test_in_training=0)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "black", "white")

@@ -3,9 +3,9 @@ import pytest
 from scipy.stats.contingency import association
 
 from spikeduel.auditing import FileFormat, SplitIndices, examine
+from spikeduel.auditing.audit_results import AuditedImage, Copies
 from spikeduel.auditing.files import ASSOCIATION, beyond_luck, cramers_v, file_properties
 from spikeduel.auditing.labels import check
-from spikeduel.results.audit import AuditedImage, Copies
 from spikeduel.system.finding_tables import finding
 
 

@@ -2,10 +2,7 @@ import pytest
 from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
-from spikeduel.auditing.copies import GROUPED
-from spikeduel.auditing.examining import findings
-from spikeduel.auditing.labels import MAX_CLASS_RATIO
-from spikeduel.results.audit import (
+from spikeduel.auditing.audit_results import (
     Copies,
     Counts,
     FileCounts,
@@ -14,7 +11,10 @@ from spikeduel.results.audit import (
     LabelCheck,
     SuggestedGroups,
 )
-from spikeduel.results.words.audit import all_clear
+from spikeduel.auditing.audit_sentences import all_clear
+from spikeduel.auditing.copies import GROUPED
+from spikeduel.auditing.examining import findings
+from spikeduel.auditing.labels import MAX_CLASS_RATIO
 from spikeduel.system.finding_tables import finding
 
 ANEW = "divide the data anew"

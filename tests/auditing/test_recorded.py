@@ -5,7 +5,7 @@ import pytest
 
 from made_events import Events, part
 from spikeduel.auditing import examine
-from spikeduel.results.audit import Copies
+from spikeduel.auditing.audit_results import Copies
 from spikeduel.system.finding_tables import with_id
 
 

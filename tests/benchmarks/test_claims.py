@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from benchmarks.claims import claims, claims_networks, claims_rerun
 from benchmarks.claims.claims import Claim, Flag, Step
-from spikeduel.spiking.neurons import LIF
+from spikeduel.engine.neurons import LIF
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import converted
 

@@ -1,8 +1,8 @@
 import pytest
 
 from benchmarks.energy.counters import Case, cases, judged, ours
-from spikeduel.counting.counter import Counter
-from spikeduel.counting.ledger import SPIKES
+from spikeduel.engine.counting.counter import Counter
+from spikeduel.engine.counting.ledger import SPIKES
 
 CASES = {case.name: case for case in cases()}
 

@@ -5,9 +5,9 @@ import re
 from benchmarks import shared
 from benchmarks.energy import frontier
 from spikeduel.data.catalogue import DATASETS
-from spikeduel.results.columns import tenths
-from spikeduel.results.frontier import Frontier
-from spikeduel.settings import studies
+from spikeduel.features.compression.frontier_results import Frontier
+from spikeduel.features.study import study_files as studies
+from spikeduel.sentences.columns import tenths
 from spikeduel.system import typed
 
 

@@ -20,10 +20,10 @@ from benchmarks.speed.step.networks import (
 )
 from benchmarks.speed.step.workloads import WORKLOADS, Workload, batch, recorded, stages
 from small_workloads import SMALL
-from spikeduel.networks.building import build, num_parameters
-from spikeduel.networks.models import Model
-from spikeduel.settings.recipes import baseline
-from spikeduel.spiking.kernels import Dynamics, reference
+from spikeduel.engine.kernels import Dynamics, reference
+from spikeduel.engine.networks.building import build, num_parameters
+from spikeduel.engine.networks.models import Model
+from spikeduel.experiment.recipes import baseline
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

@@ -2,8 +2,8 @@ import torch
 from torch import nn
 
 from benchmarks.records.residual_spiking import ResNetLIF
-from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.neurons import LIF
+from spikeduel.engine import ConstantInput
+from spikeduel.engine.neurons import LIF
 
 
 def test_all_convolutions_but_the_first_take_spikes():

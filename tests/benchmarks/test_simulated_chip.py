@@ -13,11 +13,11 @@ from scipy.sparse import csr_array
 
 import made_models
 from benchmarks.energy import simulated_chip as chip
-from spikeduel.networks.building import build
-from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model
-from spikeduel.networks.preprocessing import Preprocessing
-from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.engine.networks.building import build
+from spikeduel.engine.networks.cards import ModelCard
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 STEPS = 3

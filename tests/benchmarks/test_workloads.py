@@ -17,7 +17,7 @@ from benchmarks.speed.step.workloads import (
     stages,
 )
 from small_workloads import TINY
-from spikeduel.networks.architectures import SmallCNN
+from spikeduel.engine.networks.architectures import SmallCNN
 
 
 def test_made_recordings_have_about_as_many_events_as_those_of_n_mnist():

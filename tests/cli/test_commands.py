@@ -22,14 +22,14 @@ from made_pages import without_pages
 from spikeduel.cli import app, duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
 from spikeduel.data import prepared_picture
-from spikeduel.networks.models import load_model
-from spikeduel.results.comparison import load_run
+from spikeduel.engine.networks.models import load_model
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features.tuning.tuning import TRAINING_SEED
 from spikeduel.results.predictions import compare_runs
-from spikeduel.results.words.verdict import difference_line
-from spikeduel.settings import Experiment
+from spikeduel.sentences.comparison import load_run
+from spikeduel.sentences.verdict import difference_line
 from spikeduel.system import __version__
-from spikeduel.trials.store import RECORD, Store
-from spikeduel.trials.tuning import TRAINING_SEED
+from spikeduel.training.store import RECORD, Store
 from synthetic_files import write_pictures
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -164,9 +164,9 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     desk, unreported, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("spikeduel.trials.timing.seconds_of_an_epoch", lambda *given: 3.0)
+    monkeypatch.setattr("spikeduel.training.timing.seconds_of_an_epoch", lambda *given: 3.0)
     monkeypatch.setattr(
-        "spikeduel.trials.auto_settings.MAX_EPOCHS_RATIO", math.inf
+        "spikeduel.training.auto_settings.MAX_EPOCHS_RATIO", math.inf
     )  # as if it were so
     arguments = ["compare", "digits", "--contender", "vgg-lif", "--contender", "vgg-relu"]
     arguments += ["--minutes", "0.1", "--limit", 150, "--width", "3", "--num-steps", 2]
@@ -731,7 +731,7 @@ from spikeduel.cli import main
 try:
     main()
 finally:
-    loaded = {"numba", "spikeduel.auditing", "spikeduel.measuring"}
+    loaded = {"numba", "spikeduel.auditing", "spikeduel.evaluation.measures"}
     print(loaded & set(sys.modules), gc.isenabled(), gc.get_freeze_count() > 100_000)
 """
 

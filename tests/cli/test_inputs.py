@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from spikeduel.cli import app
 from spikeduel.cli.inputs import EVERYTHING, CommandInput, command, option
-from spikeduel.settings import Experiment, write_experiment
-from spikeduel.settings.fields import choices, setting_of
-from spikeduel.settings.recipes import baseline, matched, strong
+from spikeduel.experiment.fields import choices, setting_of
+from spikeduel.experiment.recipes import baseline, matched, strong
+from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
 
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 import spikeduel
 from spikeduel.cli import app
-from spikeduel.results.comparison import load_run
 from spikeduel.results.findings import TABLE
+from spikeduel.sentences.comparison import load_run
 
 SOURCE = Path(spikeduel.__file__).parent
 OF_OTHERS = {"--head", "--num-gpus", "--check", "--name", "--no"}

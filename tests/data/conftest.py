@@ -5,7 +5,7 @@ import pytest
 
 from spikeduel.data import mnist_like
 from spikeduel.data.prepared import RawDataset, from_raw
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from synthetic_files import write_pictures
 
 

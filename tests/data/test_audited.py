@@ -14,15 +14,15 @@ from made_recordings import five_bytes, kept, part, some_events
 from spikeduel import data, statistics
 from spikeduel.auditing import copies, edited, labels, moved
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices
+from spikeduel.auditing.audit_results import Counts
 from spikeduel.auditing.copies import EDITED, LIMITS
 from spikeduel.auditing.drawings import is_plain
 from spikeduel.auditing.files import skipped_files, unreadable_files
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split, audited
 from spikeduel.data.audited import examine, file_formats
-from spikeduel.networks.preprocessing import unpacked
-from spikeduel.results.audit import Counts
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
+from spikeduel.inputs.preprocessing import unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.system.finding_tables import finding

@@ -9,7 +9,7 @@ import pytest
 
 from spikeduel.data import cache
 from spikeduel.data.prepared import TEST, TRAIN, RawDataset, from_raw
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 

@@ -18,7 +18,7 @@ from spikeduel.data import (
 from spikeduel.data.cache import cached
 from spikeduel.data.events import sets
 from spikeduel.data.mnist_like import EMNIST_STEMS
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_mnist_like, write_socofing
 

@@ -7,7 +7,7 @@ import made_recordings as made
 from spikeduel.data import catalogue, load
 from spikeduel.data.audited import file_counts
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import write_pictures
 

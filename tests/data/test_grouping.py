@@ -3,7 +3,7 @@ import pytest
 
 from spikeduel.data.grouping import columns_of, rows_of
 from spikeduel.data.prepared import RawDataset, from_raw, regrouped
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 NAMES = (

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from spikeduel.auditing.audit_results import IgnoredFiles
 from spikeduel.data.folder import folder
 from spikeduel.data.inventory import inventory
 from spikeduel.data.prepared import DataOptions
-from spikeduel.results.audit import IgnoredFiles
 from synthetic_files import write_pictures
 
 

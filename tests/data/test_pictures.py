@@ -13,7 +13,7 @@ from PIL import Image
 from damage import FUZZED, damaged, problem
 from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
 from spikeduel.data.pictures import opened
-from spikeduel.networks.preprocessing import Preprocessing, plain
+from spikeduel.inputs.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
 from synthetic_files import png_that_claims
 

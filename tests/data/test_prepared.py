@@ -11,7 +11,7 @@ from spikeduel.data.prepared import (
     RawDataset,
     from_raw,
 )
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 

@@ -10,7 +10,7 @@ from lazily import Lazily
 from spikeduel.data.catalogue import is_packed, load
 from spikeduel.data.hub import hub
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from spikeduel.data.prepared import PUBLISHED, TEST, TRAIN, VALIDATION, regrouped
 from spikeduel.data.splits import assign, read_splits, split, splits, write_splits
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
 
 

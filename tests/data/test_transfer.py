@@ -7,7 +7,7 @@ import pytest
 
 from spikeduel import data
 from spikeduel.data.disk_arrays import SMALL, pickled
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
 
 LARGE = np.arange(SMALL, dtype=np.int64)

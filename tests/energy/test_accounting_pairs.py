@@ -11,12 +11,12 @@ from factories import example, results, trial
 from made_controls import control
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
-from spikeduel.concluding.conclusions import priced
-from spikeduel.counting.operations import AMOUNTS, STEPS
+from spikeduel.analysis.conclusions import priced
 from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
 from spikeduel.energy.rescaling import scaled
-from spikeduel.results.costs import AXES, FAMILIES
+from spikeduel.engine.counting.operations import AMOUNTS, STEPS
+from spikeduel.results.cost_results import AXES, FAMILIES
 from spikeduel.system.errors import InputError
 
 

@@ -11,8 +11,8 @@ from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.energy import Arithmetic, Bits, Memory, Table, break_even_rate, read
 from spikeduel.energy.rescaling import relu_twin, scaled, up_to
-from spikeduel.measuring.costing import operations
-from spikeduel.results.costs import MEMORIES, Range
+from spikeduel.evaluation.costing import operations
+from spikeduel.results.cost_results import MEMORIES, Range
 
 FP32 = energy.read("45nm-fp32")
 SIMPLE = Table(

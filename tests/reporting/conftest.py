@@ -10,13 +10,13 @@ import factories
 from browser import browser
 from made_models import card
 from spikeduel.data import Preprocessing, Split
-from spikeduel.networks.building import build
-from spikeduel.networks.models import Model, save_model
+from spikeduel.engine.networks.building import build
+from spikeduel.engine.networks.models import Model, save_model
+from spikeduel.experiment.recipes import baseline
+from spikeduel.experiment.settings import write_experiment
 from spikeduel.reporting import RunData, report
 from spikeduel.results.accuracy import optimism_of
-from spikeduel.results.comparison import Comparison
-from spikeduel.settings import write_experiment
-from spikeduel.settings.recipes import baseline
+from spikeduel.sentences.comparison import Comparison
 from spikeduel.system import typed
 
 

@@ -6,10 +6,10 @@ import pytest
 
 import factories
 from browser import opened, violations
-from spikeduel.concluding.answers import Answers
+from spikeduel.analysis.predicted import Answers
+from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import report
-from spikeduel.results.comparison import Comparison
-from spikeduel.settings.recipes import baseline
+from spikeduel.sentences.comparison import Comparison
 
 WIDTHS = {1280: 800, 360: 740}
 

@@ -13,18 +13,18 @@ from made_exits import followed, leaving
 from made_operations import both, layer, macs, plain, spiking
 from made_pages import places, told, told_in
 from spikeduel import energy
-from spikeduel.counting.counter import Counter
+from spikeduel.analysis.answer import answered
 from spikeduel.energy.rescaling import relu_twin
-from spikeduel.networks.architectures import DenseSNN
-from spikeduel.reporting import charts, costs, drawing
-from spikeduel.reporting.costs import POWERS, break_even
-from spikeduel.results.answer import answered
-from spikeduel.results.costs import MEMORIES, Range
-from spikeduel.results.frontier import CostKind, Frontier, Member
+from spikeduel.engine import ConstantInput
+from spikeduel.engine.counting.counter import Counter
+from spikeduel.engine.networks.architectures import DenseSNN
+from spikeduel.engine.neurons import LIF
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.compression.frontier_results import CostKind, Frontier, Member
+from spikeduel.reporting import charts, cost_figures as costs, drawing
+from spikeduel.reporting.cost_figures import POWERS, break_even
+from spikeduel.results.cost_results import MEMORIES, Range
 from spikeduel.results.trials import Received
-from spikeduel.settings.recipes import baseline
-from spikeduel.spiking import ConstantInput
-from spikeduel.spiking.neurons import LIF
 
 TABLE = energy.read("45nm-fp32")
 

@@ -12,20 +12,20 @@ import made_controls
 from made_operations import plain, spiking
 from made_pages import told_in
 from spikeduel.energy.accounting import compare_run
-from spikeduel.reporting import accuracies, charts, costs, report
-from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
-from spikeduel.reporting.charts import Name
-from spikeduel.results.controls import ControlledContender, ControlRow
-from spikeduel.results.costs import Range
-from spikeduel.results.frontier import (
+from spikeduel.features.compression.frontier_results import (
     CostKind,
     EqualAccuracy,
     Frontier,
     FrontierPair,
     RatioAt,
 )
+from spikeduel.reporting import accuracies, charts, cost_figures as costs, report
+from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
+from spikeduel.reporting.charts import Name
+from spikeduel.results.control_results import ControlledContender, ControlRow
+from spikeduel.results.cost_results import Range
 from spikeduel.results.significance import Conclusion, Difference, Reservation
-from spikeduel.results.words.costs import in_order
+from spikeduel.sentences.cost_sentences import in_order
 
 # ---- pairs
 

@@ -6,10 +6,10 @@ from msgspec import structs
 
 from factories import failed, run_results, with_trials
 from made_pages import places, told, told_in
+from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import accuracies, charts, learning_curves
 from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.trials import Epoch
-from spikeduel.settings.recipes import baseline
 
 SPIKING = charts.SPIKING_COLOURS[0]
 

@@ -10,8 +10,8 @@ from msgspec import structs
 
 from factories import failed, replaced, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
-from spikeduel.measuring.correctness import judged
-from spikeduel.measuring.robustness import CORRUPTIONS, summary
+from spikeduel.evaluation.correctness import judged
+from spikeduel.features.robustness.corruptions import CORRUPTIONS, summary
 from spikeduel.reporting import rendering, report, report_again
 from spikeduel.results import findings, power
 from spikeduel.results.accuracy import contender_optimism, optimism_of
@@ -19,7 +19,7 @@ from spikeduel.results.findings import finding
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
-from spikeduel.results.words import power as power_words
+from spikeduel.sentences import power_sentences as power_words
 from spikeduel.statistics import assumed_variability
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError

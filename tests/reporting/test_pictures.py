@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from made_pages import SPLIT
+from spikeduel.auditing.audit_results import AuditedImage, SuspectLabel
 from spikeduel.data.audited import examine
-from spikeduel.measuring.robustness import CORRUPTIONS, corrupt
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.robustness.corruptions import CORRUPTIONS, corrupt
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import as_picture, encoded_animation
-from spikeduel.results.audit import AuditedImage, SuspectLabel
-from spikeduel.settings.recipes import baseline
 
 
 def pixels(source):

@@ -9,15 +9,15 @@ from msgspec import structs
 
 from factories import run_results, with_dataset, with_trials
 from made_pages import SPLIT, places
+from spikeduel.auditing.audit_results import Counts, Details
+from spikeduel.auditing.audit_sentences import document, problems
 from spikeduel.data import Split
 from spikeduel.data.audited import examine
-from spikeduel.measuring.correctness import judged
-from spikeduel.measuring.robustness import CORRUPTIONS, summary
+from spikeduel.evaluation.correctness import judged
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.robustness.corruptions import CORRUPTIONS, summary
 from spikeduel.reporting import accuracies, audit_page, charts, report
-from spikeduel.results.audit import Counts, Details
 from spikeduel.results.trials import Calibration, CalibrationBin, CorruptedAccuracies
-from spikeduel.results.words.audit import document, problems
-from spikeduel.settings.recipes import baseline
 from spikeduel.system.errors import InputError
 
 

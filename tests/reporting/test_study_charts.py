@@ -5,9 +5,10 @@ from msgspec import structs
 
 from made_pages import told
 from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.reporting import charts, study as study_page
-from spikeduel.results.costs import Range
-from spikeduel.results.study import conclude
+from spikeduel.features.study import study_page
+from spikeduel.features.study.study_results import conclude
+from spikeduel.reporting import charts
+from spikeduel.results.cost_results import Range
 
 LEADS = [0.03, 0.012, -0.04, 0.009, 0.1, 0.011]
 

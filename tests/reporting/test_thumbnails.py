@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from factories import run_predictions, run_results
-from spikeduel.concluding.answers import Answers
+from spikeduel.analysis.predicted import Answers
+from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import thumbnails
-from spikeduel.settings.recipes import baseline
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import pytest
 from msgspec import structs
 
 from made_pages import places, told
+from spikeduel.analysis.run_findings import tuning_limits
+from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import report, report_tuning, tuning_trials
 from spikeduel.results.findings import sentence
-from spikeduel.results.run_findings import tuning_limits
-from spikeduel.results.tuned import TuningRecord
 from spikeduel.system.typed import converted
 
 

@@ -3,7 +3,6 @@ import pytest
 
 from factories import scored, trial
 from made_controls import control
-from spikeduel.results import columns
 from spikeduel.results.accuracy import (
     classified,
     contender_optimism,
@@ -12,6 +11,7 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.trials import MOST_IN_MATRIX
+from spikeduel.sentences import columns
 
 FIVE = (12,) * 5
 """Images of each class: chance is 20 %, and two standard errors of 60 guesses are 10.3 points."""

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from factories import example
+from spikeduel.analysis import run_findings
 from spikeduel.auditing import examining
-from spikeduel.results import checklist, run_findings, study
+from spikeduel.features.kit import checklist
+from spikeduel.features.study import study_results as study
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
 from spikeduel.statistics import MIN_PAIRED_SEEDS
 from spikeduel.system import finding_tables, typed

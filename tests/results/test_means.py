@@ -4,7 +4,7 @@ from factories import latency, with_trial
 from made_controls import control
 from made_operations import plain, spiking
 from spikeduel.results import means
-from spikeduel.results.costs import Range
+from spikeduel.results.cost_results import Range
 
 
 def test_a_mean_needs_all():

@@ -7,14 +7,14 @@ import pytest
 import spikeduel as sd
 from factories import pair, prepared, record, results, trial
 from spikeduel.data import Split
-from spikeduel.measuring.correctness import classified
+from spikeduel.evaluation.correctness import classified
+from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.results import predictions
 from spikeduel.results.predictions import shown_pairs
-from spikeduel.settings import Experiment, write_experiment
 from spikeduel.system.errors import InputError
-from spikeduel.trials.controls import Controlled
-from spikeduel.trials.outcomes import TrialOutcome, predictions_of
-from spikeduel.trials.run_folder import write_predictions
+from spikeduel.training.controls import Controlled
+from spikeduel.training.outcomes import TrialOutcome, predictions_of
+from spikeduel.training.run_folder import write_predictions
 
 LABELS = np.arange(60) % 3
 TEST = np.arange(20, 60)

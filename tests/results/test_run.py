@@ -6,9 +6,9 @@ import pytest
 from msgspec import structs
 
 from factories import FOUR, dataset, pair, results, trial
-from spikeduel.results.comparison import Comparison
 from spikeduel.results.run import json_schema
 from spikeduel.results.significance import Conclusion
+from spikeduel.sentences.comparison import Comparison
 
 # ---- one trial
 

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from factories import with_trials
 from made_studies import OTHER, SPIKING, make_duel
-from spikeduel.results.study import variants_of
+from spikeduel.features.study.study_results import variants_of
 
 SCORES = {SPIKING: [0.8, 0.81], OTHER: [0.9, 0.91]}
 

@@ -216,16 +216,16 @@ from PIL import Image
 from spikeduel.system import files
 from spikeduel.data import cache, load
 from spikeduel.system.errors import InputError
-from spikeduel.networks.models import save_model
-from spikeduel.networks.building import build
-from spikeduel.networks.models import Model
+from spikeduel.engine.networks.models import save_model
+from spikeduel.engine.networks.building import build
+from spikeduel.engine.networks.models import Model
 from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Panel
-from spikeduel.settings import write_experiment
-from spikeduel.settings.recipes import baseline
-from spikeduel.trials.store import Store
-from spikeduel.trials.training import write_checkpoint
-from spikeduel.trials.contenders import describe
+from spikeduel.experiment.settings import write_experiment
+from spikeduel.experiment.recipes import baseline
+from spikeduel.training.store import Store
+from spikeduel.training.training import write_checkpoint
+from spikeduel.training.contenders import describe
 import torch
 
 full = Path(sys.argv[1])

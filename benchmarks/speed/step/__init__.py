@@ -46,7 +46,7 @@ from benchmarks.speed.step.workloads import (
     last_level_cache_bytes,
     measure_limits,
 )
-from spikeduel.spiking.encoders import EVENTS
+from spikeduel.engine.encoders import EVENTS
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.hardware import environment, package_version, resolve

@@ -22,7 +22,7 @@ import torch
 from benchmarks.speed.step import networks
 from benchmarks.speed.step.networks import Built, Peer, peer
 from benchmarks.speed.step.workloads import Workload, batch
-from spikeduel.spiking.encoders import EVENTS
+from spikeduel.engine.encoders import EVENTS
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 

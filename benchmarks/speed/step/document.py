@@ -9,7 +9,7 @@ import msgspec
 
 from benchmarks.speed.step.contenders import CONTENDERS, is_spikeduel
 from benchmarks.speed.step.workloads import Limits, Workload, needs
-from spikeduel.results.columns import render
+from spikeduel.sentences.columns import render
 from spikeduel.system.typed import Frozen
 
 STUDY, CNN = "snntorch-study", "cnn"

@@ -20,13 +20,13 @@ from torch.nn import functional as F
 
 from benchmarks.speed.step.workloads import NUM_CLASSES, Workload, recorded, stages
 from spikeduel.data import Preprocessing
-from spikeduel.networks.building import build, neuron_settings
-from spikeduel.networks.cards import ModelCard
-from spikeduel.networks.models import Model
-from spikeduel.networks.training_step import TrainingRules, TrainingStep
-from spikeduel.settings.recipes import baseline
-from spikeduel.spiking.encoders import EVENTS
-from spikeduel.spiking.random_keys import RandomKeys
+from spikeduel.engine.encoders import EVENTS
+from spikeduel.engine.networks.building import build, neuron_settings
+from spikeduel.engine.networks.cards import ModelCard
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.networks.training_step import TrainingRules, TrainingStep
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.experiment.recipes import baseline
 from spikeduel.system import hardware
 
 LEARNING_RATE = 8.5e-5

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.preprocessing import Binning, Events
-from spikeduel.spiking.encoders import EVENTS
+from spikeduel.engine.encoders import EVENTS
+from spikeduel.inputs.preprocessing import Binning, Events
 
 NUM_CLASSES = 10
 EVENTS_A_PIXEL, RECORDED = 3.5, 300_000

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from spikeduel.auditing import neighbours, stretches
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices, equal_ids
+from spikeduel.auditing.audit_results import SIDES, AuditedImage, Copies, Counts, FileCounts
 from spikeduel.auditing.neighbours import Relatives
-from spikeduel.results.audit import SIDES, AuditedImage, Copies, Counts, FileCounts
 from spikeduel.system.progress import Progress
 
 GAP = 0.05

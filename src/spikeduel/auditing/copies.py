@@ -13,9 +13,7 @@ from torch import Tensor
 
 from spikeduel.auditing import drawings, edited, moved
 from spikeduel.auditing.arrays import SplitIndices, rows_of
-from spikeduel.auditing.context import GAP, AuditInput, Fields
-from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives, search
-from spikeduel.results.audit import (
+from spikeduel.auditing.audit_results import (
     BLIND_SPOTS,
     Audit,
     Copies,
@@ -24,6 +22,8 @@ from spikeduel.results.audit import (
     PairKind,
     Probe,
 )
+from spikeduel.auditing.context import GAP, AuditInput, Fields
+from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives, search
 from spikeduel.system.finding_tables import Values, finds
 
 MIN_TEST_GROUPS = 6

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from msgspec import structs
 
 from spikeduel.auditing import copies, files as files_behind, labels, recordings
+from spikeduel.auditing.audit_results import Audit, Details
 from spikeduel.auditing.context import AuditInput, Fields
-from spikeduel.results.audit import Audit, Details
 from spikeduel.system import hardware
 from spikeduel.system.finding_tables import Finding, find
 

@@ -8,8 +8,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from spikeduel.auditing.audit_results import (
+    Audit,
+    FileProperty,
+    IgnoredBy,
+    SuggestedGroups,
+    by_ending,
+)
 from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
-from spikeduel.results.audit import Audit, FileProperty, IgnoredBy, SuggestedGroups, by_ending
 from spikeduel.system.finding_tables import Finder, Values, finds
 
 MOST_LISTED = 8

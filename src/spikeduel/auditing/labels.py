@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spikeduel.auditing.audit_results import Audit, LabelCheck, SuspectLabel
 from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
 from spikeduel.auditing.neighbours import gradients, lowest
-from spikeduel.results.audit import Audit, LabelCheck, SuspectLabel
 from spikeduel.system import files
 from spikeduel.system.finding_tables import Values, finds
 from spikeduel.system.progress import Progress

@@ -7,8 +7,8 @@ import numpy as np
 from msgspec import structs
 
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices
+from spikeduel.auditing.audit_results import Audit, Statistic, StatisticName, Statistics
 from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
-from spikeduel.results.audit import Audit, Statistic, StatisticName, Statistics
 from spikeduel.system.finding_tables import Values, finds
 from spikeduel.system.progress import Progress
 

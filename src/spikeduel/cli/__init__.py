@@ -22,8 +22,8 @@ from spikeduel.cli.inputs import (
     settings_rows,
     wrapped,
 )
-from spikeduel.settings import Experiment
-from spikeduel.settings.fields import setting_of
+from spikeduel.experiment.fields import setting_of
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system import __version__
 
 app = typer.Typer(
@@ -93,9 +93,9 @@ def audit(
     Of recordings also: parts cut from one another, and whether length, event rate or hot pixels
     tell class or side. Exits with 1 if it finds what would invalidate a result.
     """
+    from spikeduel.auditing import audit_sentences as words
     from spikeduel.data.audited import audited as audit
-    from spikeduel.results.columns import render
-    from spikeduel.results.words import audit as words
+    from spikeduel.sentences.columns import render
     from spikeduel.system import files
 
     if out is not None:
@@ -127,7 +127,7 @@ def audit(
 @command("as_json", name="list")
 def data_list(inputs: CommandInput) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
-    from spikeduel.results.columns import render
+    from spikeduel.sentences.columns import render
 
     rows = sd.data.listing()
     if inputs.printed_json(rows):

@@ -72,8 +72,8 @@ def compare(
     trained models. What was trained before is not trained again: the same command after an
     interruption continues where it stopped.
     """
-    from spikeduel.cli import answers
-    from spikeduel.trials.tuning import read_tuning
+    from spikeduel.cli import printing as answers
+    from spikeduel.features.tuning.tuning import read_tuning
 
     experiment, out, file, tuned = inputs.experiment(), inputs.out, inputs.experiment_file, None
     if tune is not None:
@@ -149,9 +149,9 @@ def tune(
     writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is not
     trained again.
     """
+    from spikeduel.analysis.run_findings import tuning_limits
     from spikeduel.comparing import write_tuning
     from spikeduel.results.findings import sentence
-    from spikeduel.results.run_findings import tuning_limits
 
     tuned = _tune(inputs.experiment(), trials, ranges, inputs, out)
     folder = write_tuning(tuned, out)
@@ -219,8 +219,8 @@ def study(
     is not trained again: the same command continues where it stopped. Writes a report above the
     duels, and one for each.
     """
-    from spikeduel import studying
-    from spikeduel.cli import answers
+    from spikeduel.cli import printing as answers
+    from spikeduel.features.study import studying
 
     planned = sd.read_study(file)
     inputs.require_trusted(planned.own_code, file)
@@ -269,8 +269,8 @@ def plan(
     Trains nothing. How much accuracy varies over seeds is taken from --spread, else from seeds of
     the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
     """
-    from spikeduel.results.columns import render
-    from spikeduel.results.words import power
+    from spikeduel.sentences import power_sentences as power
+    from spikeduel.sentences.columns import render
 
     share = None if spread is None else spread / 100
     progress = inputs.progress(on_stderr=True)
@@ -334,8 +334,8 @@ def report(
     """Write a run's report again, without training anything."""
     from spikeduel import energy
     from spikeduel.energy import accounting as accountings
+    from spikeduel.features.kit.kit_writing import write_kit
     from spikeduel.reporting import report_again
-    from spikeduel.reporting.kit import write_kit
 
     prices = energy.Prices(
         tables=tuple(map(energy.read, energy_table or ())),
@@ -397,7 +397,7 @@ def test(
     choosing it among many after seeing the results makes its p-value too small.
     """
     from spikeduel.results import predictions
-    from spikeduel.results.words.verdict import difference_line
+    from spikeduel.sentences.verdict import difference_line
 
     share = None if margin is None else margin / 100
     a, b = predictions.names(run, a, b, against)
@@ -434,7 +434,7 @@ def _tune(
     inputs: CommandInput,
     out: Path | None,
 ) -> "sd.Tuning":
-    from spikeduel.trials import run_folder
+    from spikeduel.training import run_folder
 
     run_folder.require_writable(out)  # before the trials, which may take hours
     known = sd.read_ranges(ranges) if ranges else None

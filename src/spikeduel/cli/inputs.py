@@ -19,8 +19,8 @@ from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
 import spikeduel as sd
-from spikeduel.settings import SETTINGS, Experiment, effects, read_experiment
-from spikeduel.settings.fields import (
+from spikeduel.experiment import effects
+from spikeduel.experiment.fields import (
     checked,
     choices,
     described,
@@ -29,7 +29,8 @@ from spikeduel.settings.fields import (
     setting_of,
     shown,
 )
-from spikeduel.settings.recipes import RECIPES, asked, changed
+from spikeduel.experiment.recipes import RECIPES, asked, changed
+from spikeduel.experiment.settings import SETTINGS, Experiment, read_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, needing_extra, visible
 from spikeduel.system.signals import Stopped, heard

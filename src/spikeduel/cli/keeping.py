@@ -40,9 +40,8 @@ def runs(
     Of two runs it says in which settings they differ, what each contender got, and, where both were
     tested on the same images, what may be concluded.
     """
-    from spikeduel.results import run_diff
-    from spikeduel.results.columns import render
-    from spikeduel.results.words import answer
+    from spikeduel.sentences import answer_sentences as answer, run_diff
+    from spikeduel.sentences.columns import render
 
     folder, *others = places or [RUNS]
     if len(others) == 1:
@@ -93,9 +92,9 @@ def verify(
     at random, are trained again: on the same processor with the same versions every prediction must
     be the same, elsewhere nearly every one.
     """
-    from spikeduel.concluding.verifying import unpacked, verify
     from spikeduel.results.verification import TrainedAgain
-    from spikeduel.results.words import verified
+    from spikeduel.sentences import verified
+    from spikeduel.verifying import unpacked, verify
 
     verifications, again = verify(place), list[TrainedAgain]()
     if rerun:
@@ -163,9 +162,9 @@ def clean(
     for 30 days; and what interrupted writes left. Runs keep their models and results. Nothing is
     removed from a store that another process is using.
     """
-    from spikeduel.results.columns import render
-    from spikeduel.trials import cleaning
-    from spikeduel.trials.store import Store
+    from spikeduel.features.cleaning import cleaning
+    from spikeduel.sentences.columns import render
+    from spikeduel.training.store import Store
 
     if inputs.as_json and not (yes or dry_run):
         raise InputError("--json asks nothing: add --yes, or --dry-run to see what could go.")

@@ -26,8 +26,8 @@ def models(inputs: CommandInput) -> None:
 
     Their names can be given wherever a model is asked for. --json has the whole card of each.
     """
-    from spikeduel.networks import shipped
-    from spikeduel.results.columns import SHIPPED, render, text_rows
+    from spikeduel.engine.networks import shipped
+    from spikeduel.sentences.columns import SHIPPED, render, text_rows
 
     origins = shipped.origins()
     if inputs.printed_json(origins):
@@ -72,8 +72,8 @@ def evaluate(
 
     Each test evaluation is logged in the store; choosing models by test score inflates it.
     """
-    from spikeduel.results import columns
-    from spikeduel.trials import evaluating
+    from spikeduel import predicting as evaluating
+    from spikeduel.sentences import columns
 
     loaded, progress = inputs.opened(model), inputs.progress()
     if dataset:
@@ -151,7 +151,7 @@ def predict(
     .npz, .txt or .csv. Probabilities are calibrated on validation images, where the model was
     trained here.
     """
-    from spikeduel.trials import evaluating
+    from spikeduel import predicting as evaluating
 
     loaded, dearer = inputs.opened(model), inputs.opened(then) if then else None
     if dearer and sure is None:
@@ -232,7 +232,7 @@ def inspect(
     evidence, spikes and energy so far; of a model that does not spike its activations; and for each
     which pixels spoke for its answer. A recording is shown frame by frame.
     """
-    from spikeduel.networks.models import by_name
+    from spikeduel.engine.networks.models import by_name
 
     *models, image = given_files
     if not models:
@@ -293,7 +293,7 @@ def play(
     or corrupted images change. Images stay on this machine: the page can be reached from it alone,
     and nothing is kept. Ctrl-C ends it. Needs: pip install 'spikeduel[play]'
     """
-    from spikeduel import playing
+    from spikeduel.features import play as playing
 
     named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
     opened = [inputs.opened(path) for path in named]
@@ -364,8 +364,8 @@ def export(
     numbers in Python. Else it is not written, and the exit code is 1. The outcome goes to
     FILE.check.json. ONNX and NIR need: pip install 'spikeduel[export]'; C a compiler of C.
     """
-    from spikeduel.exchange import exporting
-    from spikeduel.trials import evaluating
+    from spikeduel import predicting as evaluating
+    from spikeduel.export import exporting
 
     files.require_writable(out.parent)
     loaded, progress = inputs.opened(model), inputs.progress()

@@ -25,7 +25,7 @@ from spikeduel.data.prepared import (
     regrouped,
 )
 from spikeduel.data.splits import Split, can_fold, read_splits, split, splits, write_splits
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 
 __all__ = [
     "DATASETS",

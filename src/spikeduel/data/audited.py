@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices
+from spikeduel.auditing.audit_results import Audit, FileCounts
 from spikeduel.auditing.context import AuditInput, FileFormat
 from spikeduel.auditing.examining import VERSION, examine as examined
 from spikeduel.auditing.neighbours import NEAR
@@ -19,8 +20,7 @@ from spikeduel.data.pictures import opened
 from spikeduel.data.prepared import PUBLISHED, Prepared
 from spikeduel.data.splits import Split, split as split_of
 from spikeduel.data.workers import over_files
-from spikeduel.results.audit import Audit, FileCounts
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, typed
 from spikeduel.system.progress import Progress, Track
 

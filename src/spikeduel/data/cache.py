@@ -17,7 +17,7 @@ import numpy as np
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.inventory import walk
 from spikeduel.data.prepared import Prepared, RawDataset, arrays_of, from_raw
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.progress import Progress, Track

@@ -22,8 +22,8 @@ from spikeduel.data.prepared import (
     from_raw,
     regrouped,
 )
-from spikeduel.networks.preprocessing import MOST_FRAMES, Binning, Change, Preprocessing
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
+from spikeduel.inputs.preprocessing import MOST_FRAMES, Binning, Change, Preprocessing
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Progress, Track

@@ -19,7 +19,7 @@ from spikeduel.data.inventory import (
 )
 from spikeduel.data.pictures import endings, picture_dataset
 from spikeduel.data.prepared import TEST, TRAIN, VALIDATION, DataOptions, RawDataset
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.statistics import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

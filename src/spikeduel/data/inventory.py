@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
+from spikeduel.auditing.audit_results import FileCounts, IgnoredBy, IgnoredFiles, by_ending
 from spikeduel.data import pictures
 from spikeduel.data.events import formats
-from spikeduel.results.audit import FileCounts, IgnoredBy, IgnoredFiles, by_ending
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 

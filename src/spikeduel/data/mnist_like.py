@@ -13,7 +13,7 @@ import numpy as np
 
 from spikeduel.data.fetching import Remote, download_all, tree
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Track
 

@@ -26,7 +26,7 @@ from PIL import Image
 from spikeduel.data.events import formats as formats_of_recordings
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.workers import over_files, reason
-from spikeduel.networks.preprocessing import MOST_PIXELS, Preprocessing, plain, too_large
+from spikeduel.inputs.preprocessing import MOST_PIXELS, Preprocessing, plain, too_large
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.large_arrays import empty_npy

@@ -13,7 +13,7 @@ import numpy as np
 from spikeduel.data import loader
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import group_rule, join_groups
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.statistics import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, visible

@@ -11,7 +11,7 @@ import numpy as np
 from spikeduel.data.fetching import tree
 from spikeduel.data.pictures import picture_dataset
 from spikeduel.data.prepared import DataOptions, RawDataset
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Track
 

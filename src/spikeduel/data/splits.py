@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spikeduel.data.prepared import PUBLISHED, TEST, TRAIN, VALIDATION, Prepared
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.statistics import numbered
 from spikeduel.system import files
 from spikeduel.system.errors import InputError

@@ -14,7 +14,6 @@ import numpy as np
 from msgspec import Meta
 from msgspec.structs import replace
 
-from spikeduel.counting.operations import FLOWS, WAYS, Flow, Layer, Operations, Way
 from spikeduel.energy.accounting import (
     AmountsOfLayer,
     CountedPair,
@@ -24,8 +23,9 @@ from spikeduel.energy.accounting import (
     named_or_file,
 )
 from spikeduel.energy.rescaling import scaled, up_to
-from spikeduel.results import costs
-from spikeduel.results.costs import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
+from spikeduel.engine.counting.operations import FLOWS, WAYS, Flow, Layer, Operations, Way
+from spikeduel.results import cost_results as costs
+from spikeduel.results.cost_results import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
 from spikeduel.system.errors import visible
 from spikeduel.system.typed import Frozen, parse_toml
 

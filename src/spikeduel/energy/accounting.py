@@ -18,9 +18,9 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 from msgspec.structs import asdict, replace
 
-from spikeduel.counting.operations import AMOUNTS, MEANINGS, STEPS, Layer, Operations
 from spikeduel.energy.rescaling import relu_twin, scaled
-from spikeduel.results.costs import (
+from spikeduel.engine.counting.operations import AMOUNTS, MEANINGS, STEPS, Layer, Operations
+from spikeduel.results.cost_results import (
     AXES,
     FAMILIES,
     AccountedPair,

@@ -5,7 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from spikeduel.counting.operations import Layer, Macs, Operations, OverTime, Ways
+from spikeduel.engine.counting.operations import Layer, Macs, Operations, OverTime, Ways
 
 _BETWEEN_LAYERS = ("additions", "multiplications", "functions")
 _BY_STEP = ("leaks", "integrations", "threshold_comparisons", "membrane_reads", "membrane_writes")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spikeduel.measuring.robustness import CORRUPTIONS
+from spikeduel.features.robustness.corruptions import CORRUPTIONS
+from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -25,13 +26,12 @@ from spikeduel.reporting.charts import (
     rows_of,
 )
 from spikeduel.results.accuracy import constant_accuracy
-from spikeduel.results.columns import robustness_of, scaled
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.results.trials import Calibrated, Calibration, Robustness, Trial
-from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.words.numbers import named
-from spikeduel.results.words.verdict import reserved
+from spikeduel.sentences.columns import robustness_of, scaled
+from spikeduel.sentences.verdict import reserved
+from spikeduel.system.numbers import named
 
 CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: RIGHT, Conclusion.INCONCLUSIVE: QUIET}
 _DIFFERENCE, _CONFIDENCE, _TEST = "difference, points", "confidence, %", "test accuracy, %"

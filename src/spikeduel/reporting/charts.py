@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
+from spikeduel.features.tuning.tuning_results import TunedContender
 from spikeduel.results.trials import Trial
-from spikeduel.results.tuned import TunedContender
 from spikeduel.system.errors import visible
 
 SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")

@@ -9,30 +9,31 @@ from typing import Any
 import numpy as np
 
 from spikeduel import data, energy
+from spikeduel.analysis import hashes
+from spikeduel.analysis.conclusions import priced
+from spikeduel.analysis.predicted import Answers
+from spikeduel.auditing import audit_sentences as audit_words
+from spikeduel.auditing.audit_results import Audit
 from spikeduel.auditing.labels import write_csv
-from spikeduel.concluding import hashes
-from spikeduel.concluding.answers import Answers
-from spikeduel.concluding.conclusions import priced
 from spikeduel.data import Prepared, Split
 from spikeduel.data.audited import examine
 from spikeduel.energy import Prices
-from spikeduel.measuring.inside import Inside, look_inside
-from spikeduel.networks.models import Model, load_model
-from spikeduel.reporting import accuracies, costs, drawing, pictures
+from spikeduel.engine.kernels import unfused
+from spikeduel.engine.networks.models import Model, load_model
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.engine.readouts import SpikeCountReadout
+from spikeduel.features.inspection.inside_measurement import Inside, look_inside
+from spikeduel.features.tuning.tuning_results import TuningRecord
+from spikeduel.reporting import accuracies, cost_figures as costs, drawing, pictures
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
 from spikeduel.results import means, predictions
-from spikeduel.results.audit import Audit
-from spikeduel.results.columns import calibrations, robustness_of
-from spikeduel.results.comparison import Comparison, load_run
 from spikeduel.results.findings import is_leak
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
-from spikeduel.results.tuned import TuningRecord
-from spikeduel.results.words import audit as audit_words, costs as cost_words
-from spikeduel.spiking.kernels import unfused
-from spikeduel.spiking.random_keys import RandomKeys
-from spikeduel.spiking.readouts import SpikeCountReadout
+from spikeduel.sentences import cost_sentences as cost_words
+from spikeduel.sentences.columns import calibrations, robustness_of
+from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress

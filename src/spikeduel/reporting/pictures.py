@@ -13,16 +13,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spikeduel.concluding.answers import Answers, Side
+from spikeduel.analysis.predicted import Answers, Side
+from spikeduel.auditing.audit_results import AuditedImage, Pair, SuspectLabel
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
-from spikeduel.measuring.robustness import CORRUPTIONS, SEVERITIES, corrupt
+from spikeduel.engine.encoders import rate
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.features.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.results import run
-from spikeduel.results.audit import AuditedImage, Pair, SuspectLabel
 from spikeduel.results.predictions import PredictionsFile, shown_pairs
 from spikeduel.results.run import Results
-from spikeduel.spiking.encoders import rate
-from spikeduel.spiking.random_keys import RandomKeys
 
 MOST_SAMPLES = 10
 MOST_PICTURED = 12

@@ -12,21 +12,21 @@ import jinja2
 import msgspec
 from markupsafe import Markup, escape
 
+from spikeduel.analysis.run_findings import tuning_limits
+from spikeduel.auditing import audit_sentences as audit_words
+from spikeduel.features.compression import frontier_sentences as frontiers
 from spikeduel.reporting import charts, drawing
-from spikeduel.results import columns, findings, means
-from spikeduel.results.run_findings import tuning_limits
-from spikeduel.results.words import (
-    answer as answers,
-    audit as audit_words,
-    costs,
-    frontier as frontiers,
-    numbers,
-    power,
+from spikeduel.results import findings, means
+from spikeduel.sentences import (
+    answer_sentences as answers,
+    columns,
+    cost_sentences as costs,
+    power_sentences as power,
     verdict,
 )
-from spikeduel.results.words.numbers import said_of
-from spikeduel.system import files, typed
+from spikeduel.system import files, numbers, typed
 from spikeduel.system.errors import visible
+from spikeduel.system.numbers import said_of
 
 DEFINITIONS: dict[str, str] = {
     **columns.definitions(),

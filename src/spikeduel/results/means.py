@@ -3,8 +3,8 @@
 import statistics
 from collections.abc import Iterable, Sequence
 
-from spikeduel.counting.operations import Operations, Way
-from spikeduel.results.costs import Memory, Range
+from spikeduel.engine.counting.operations import Operations, Way
+from spikeduel.results.cost_results import Memory, Range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Latency, Trial
 

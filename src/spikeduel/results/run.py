@@ -7,18 +7,18 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, structs
 
+from spikeduel.auditing.audit_results import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.data.events.recordings import EventRates
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features.compression.frontier_results import Frontier
+from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.accuracy import ContenderOptimism, common_seeds, counted_seeds, measures
-from spikeduel.results.audit import Audit, Counts, LabelCheck, SuspectLabel
-from spikeduel.results.controls import ControlledContender, WithoutTime
-from spikeduel.results.costs import EnergyAccountings, Family, Range
+from spikeduel.results.control_results import ControlledContender, WithoutTime
+from spikeduel.results.cost_results import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding, with_id
-from spikeduel.results.frontier import Frontier
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
 from spikeduel.results.trials import Trial, WholeNumbers
-from spikeduel.results.tuned import TuningRecord
-from spikeduel.settings import Experiment
 from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 

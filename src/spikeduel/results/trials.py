@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from msgspec import field
 
-from spikeduel.counting.operations import Operations
-from spikeduel.networks.cards import Calling, Temperature
-from spikeduel.results.costs import Energy
+from spikeduel.engine.counting.operations import Operations
+from spikeduel.engine.networks.cards import Calling, Temperature
+from spikeduel.results.cost_results import Energy
 from spikeduel.statistics import accuracy
 from spikeduel.system.load import is_busy
 from spikeduel.system.negligible import MAX_LOSS_FALL, MAX_RISE, MAX_TRAINING_RATIO

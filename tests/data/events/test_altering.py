@@ -11,7 +11,7 @@ from spikeduel.data.events.recordings import (
     Recordings,
     alteration_of,
 )
-from spikeduel.networks.preprocessing import Binning, unpacked
+from spikeduel.inputs.preprocessing import Binning, unpacked
 
 SENSOR, FRAMES, LAST = (20, 40), 5, 99_999
 COUNT, EACH = 100, 150

@@ -13,7 +13,7 @@ import pytest
 
 import made_recordings as made
 from spikeduel.data.events import formats
-from spikeduel.networks.preprocessing import Events
+from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError
 
 EVENTS = made.some_events()

@@ -4,7 +4,7 @@ import pytest
 import made_recordings as made
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.prepared import hash_of
-from spikeduel.networks.preprocessing import Binning, Events
+from spikeduel.inputs.preprocessing import Binning, Events
 
 
 def recordings(*events, binning=None):

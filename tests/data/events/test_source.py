@@ -8,8 +8,8 @@ from spikeduel import data
 from spikeduel.data.catalogue import binned
 from spikeduel.data.events import formats
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.networks.preprocessing import Events
-from spikeduel.settings import Experiment
+from spikeduel.experiment.settings import Experiment
+from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import UnreadableFiles
 
 

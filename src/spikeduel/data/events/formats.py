@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from spikeduel.networks.preprocessing import Events
+from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError, needing_extra, refusing
 
 MOST_BYTES, MOST_EVENTS = 1 << 30, 1 << 26

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikeduel.data.events import formats
 from spikeduel.data.workers import over_files
-from spikeduel.networks.preprocessing import LONGEST, TIME_SHIFT, Binning, unpacked
+from spikeduel.inputs.preprocessing import LONGEST, TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.large_arrays import empty_array
@@ -23,7 +23,7 @@ from spikeduel.system.progress import Track
 from spikeduel.system.typed import Amount, Frozen, Share
 
 if TYPE_CHECKING:
-    from spikeduel.spiking.random_keys import RandomKeys
+    from spikeduel.engine.random_keys import RandomKeys
 
 AT_ONCE = 256
 """Recordings binned at once."""
@@ -81,7 +81,7 @@ class Alteration:
         Recording i has the events `packed[begins[i]:ends[i]]`, the last one at `lasts[i]`
         microseconds.
         """
-        from spikeduel.networks.event_kernels import alter
+        from spikeduel.inputs.event_kernels import alter
         from spikeduel.system.parallel import run_chunks
 
         lengths, counts = lasts + 1, ends - begins
@@ -147,7 +147,7 @@ def alteration_of(
     names: Sequence[str], num_frames: int, seed: int, epoch: int, rows: np.ndarray
 ) -> Alteration:
     """Return the alteration of the recordings `rows`, drawn by seed, epoch and recording alone."""
-    from spikeduel.spiking.random_keys import RandomKeys
+    from spikeduel.engine.random_keys import RandomKeys
 
     keys, none = RandomKeys.for_events(seed, epoch, rows), np.zeros((len(rows), 4), np.int64)
     alteration = Alteration(keys.values, none[:, :2], none, none[:, 0], none[:, 0])

@@ -15,7 +15,7 @@ from spikeduel.data.events.recordings import Part, recorded
 from spikeduel.data.fetching import Entry, Remote, download_all, tree
 from spikeduel.data.grouping import rows_of
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
-from spikeduel.networks.preprocessing import Preprocessing
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.statistics import numbered
 from spikeduel.system.errors import InputError
 

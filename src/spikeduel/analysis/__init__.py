@@ -1,0 +1,1 @@
+"""Compute scores, comparisons and the recommendation from measurements and predictions."""

@@ -1,0 +1,452 @@
+"""Decide which contender to take, who leads in what, and the next steps: `words.answer.RULE`.
+
+The rival is the most accurate contender of the other kind (spiking or not), else the second best.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+
+from msgspec import structs
+
+from spikeduel.results import accuracy
+from spikeduel.results.control_results import INT8
+from spikeduel.results.cost_results import AccountedPair, Range
+from spikeduel.results.findings import Finding, is_leak, with_id
+from spikeduel.results.means import finished, joules_of, mean_range
+from spikeduel.results.run import (
+    QUANTITIES,
+    Answer,
+    Evidence,
+    Lead,
+    Pair,
+    Quantity,
+    Reason,
+    Results,
+    Step,
+)
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import Trial, minutes_a_seed
+from spikeduel.system.negligible import (
+    MAX_COST_RATIO,
+    MAX_DEFICIT_RATIO,
+    MAX_DETECTABLE,
+    MAX_ROUNDING,
+    max_deficit,
+)
+
+DECIDED_BY: dict[str, Quantity] = {
+    "accuracy": "answer",
+    "speed": "answer",
+    "energy": "energy",
+    "size": "size",
+    "cpu": "answer",
+    "gpu": "answer",
+    "cortex-m": "operations",
+    "loihi": "energy",
+}
+"""Quantity that decides among contenders that are accurate enough, by the question."""
+ACCOUNTING_OF = {"loihi": "loihi-gpu"}
+"""Accounting that alone decides about energy, by the device that is asked for."""
+Joules = Mapping[str, Range]
+"""Joules of each contender by the accounting of the device that is asked for."""
+MOST_STEPS = 3
+DECIDING: dict[Reason, str] = {
+    "nothing_learned": "at_chance",
+    "alone": "at_chance",
+    "too_few_images": "more_images",
+    "longer_training": "longer_training",
+}
+"""Caveat that is the reason of an answer."""
+SHORTEST_TRAINING = 5.0
+"""Seconds below which trainings say more about the machine than about the networks."""
+
+
+def answered(results: Results, on_device: Joules | None = None) -> Results:
+    answer = decide(results, on_device)
+    return structs.replace(results, comparison=structs.replace(results.comparison, answer=answer))
+
+
+def decide(results: Results, on_device: Joules | None = None) -> Answer:
+    left_out = (
+        ("memory", "size") if results.experiment.answer_for == "cortex-m" else ("flash", "ram")
+    )
+    leads = {
+        quantity: _lead(quantity, results, on_device)
+        for quantity in QUANTITIES
+        if quantity not in left_out
+    }
+    if not leads["operations"].values:
+        del leads["operations"]
+    decided_by = DECIDED_BY[results.experiment.answer_for]
+    accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
+    costs = leads.get(decided_by, Lead(quantity=decided_by))
+    answer = _taken(results, accuracies, costs)
+    if take := answer.take:
+        others = [name for name in accuracies if name not in (take, *results.unlearned)]
+        others = [name for name in others if name in running(results, costs)] or others
+        rival = _rival(take, others, accuracies, results)
+        pair = results.comparison.pair(take, rival) if rival else None
+        answer = structs.replace(answer, rival=rival, pair=pair)
+    steps = _steps(results, answer.reason)
+    return structs.replace(answer, decided_by=decided_by, leads=list(leads.values()), steps=steps)
+
+
+def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Answer:
+    """Return the contender to take, why, and others that are level with it on too few images; or
+    the pair that so few images do not tell apart.
+    """
+    if not accuracies:
+        return Answer(take=None, reason="not_finished")
+    if any(map(is_leak, results.comparison.caveats)):
+        return Answer(take=None, reason="leakage")
+    if not results.common_seeds:
+        return Answer(take=None, reason="no_common_seed")
+    at_chance = results.unlearned
+    learned = {name: share for name, share in accuracies.items() if name not in at_chance}
+    if not learned:
+        return Answer(take=None, reason="nothing_learned")
+    if len(learned) == 1:
+        (only,) = learned
+        beside = [results.comparison.pair(only, name) for name in at_chance]
+        close = [pair for pair in beside if pair and not pair.excludes_zero]
+        if close and too_few(results):
+            return Answer(take=None, reason="too_few_images", pair=close[0])
+    experiment = results.experiment
+    rivals = [name for name in learned if name in running(results, costs)]
+    if not rivals:
+        return Answer(take=None, reason="none_runs")
+    if len(rivals) == 1:
+        return Answer(take=rivals[0], reason="alone" if len(learned) == 1 else "runs_alone")
+    learned = {name: learned[name] for name in rivals}
+    # Of equals, the first is taken.
+    costliest = {name: value.high for name, value in costs.values.items()}
+    take = choose(
+        dict(sorted(learned.items(), key=lambda item: costliest.get(item[0], math.inf))),
+        results.comparison.pair,
+        lambda one, other: cheaper(costs, one, other, results).leader,
+        accuracy.effective_images(results.trials) or results.dataset.counts.test,
+        experiment.answer_for == "accuracy",
+        experiment.tolerance,
+    )
+    pairs = {name: results.comparison.pair(take, name) for name in rivals if name != take}
+    level = []
+    if too_few(results):
+        level = [
+            name
+            for name, pair in pairs.items()
+            if not (pair and (pair.excludes_zero or is_within(pair, experiment.tolerance)))
+        ]
+        kinds = {trial.contender: trial.spiking for trial in results.trials}
+        decided = [kinds[name] for name in pairs if name not in level]
+        if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
+            rival = _rival(take, level, accuracies, results)
+            return Answer(take=None, reason="too_few_images", pair=pairs.get(rival or ""))
+    trained_less = [
+        pairs.get(finding.values["other"])
+        for finding in with_id(results.comparison.caveats, "longer_training")
+        if finding.values["contender"] == take
+    ]
+    if any(pair and not pair.negligible for pair in trained_less):
+        return Answer(take=None, reason="longer_training")
+    if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
+        return Answer(take=take, reason="better", level=level)
+    is_highest = all(pair is None or pair.ordered(take).difference > 0 for pair in pairs.values())
+    return Answer(take=take, reason="higher" if is_highest else "cheaper", level=level)
+
+
+def running(results: Results, costs: Lead) -> list[str]:
+    """Return the contenders that run on the device that the answer is for; without one, all."""
+    match results.experiment.answer_for:
+        case "cortex-m":
+            return list(costs.values)  # those with a form in whole numbers
+        case "loihi":
+            return [trial.contender for trial in results.trials if trial.spiking]
+    return results.contenders
+
+
+def choose(
+    accuracies: Mapping[str, float],
+    pair_of: Callable[[str, str], Pair | None],
+    cheaper_of: Callable[[str, str], str | None],
+    num_images: float,
+    accuracy_first: bool = True,
+    tolerance: float | None = None,
+) -> str:
+    """Return the contender to take: the most accurate; or if others are preferred to it, one of
+    these, by the same rule.
+
+    `cheaper_of` names the cheaper one of two, if it is known. With `accuracy_first` it is preferred
+    where it is level, else unless it is behind by more than the `tolerance` in points. `num_images`
+    were tested.
+
+    Two are chosen from as if alone, unless a third is more accurate than both and the preferences
+    of the three go in a circle. A tolerance makes such circles, and no choice from one agrees with
+    all its preferences.
+    """
+
+    def is_preferred(cheap: str, accurate: str) -> bool:
+        if cheaper_of(accurate, cheap) != cheap:
+            return False
+        if accuracy_first:
+            pair = pair_of(accurate, cheap)
+            return pair is not None and is_level(pair, num_images, tolerance)
+        behind = accuracies[accurate] - accuracies[cheap]
+        return behind <= tolerated(accuracies[accurate], num_images, tolerance)
+
+    take = max(accuracies, key=accuracies.__getitem__)
+    left = {
+        name: accuracies[name] for name in accuracies if name != take and is_preferred(name, take)
+    }
+    return (
+        choose(left, pair_of, cheaper_of, num_images, accuracy_first, tolerance) if left else take
+    )
+
+
+def tolerated(accuracy: float, num_images: float, tolerance: float | None = None) -> float:
+    """Return the deficit beside `accuracy` that does not matter: `tolerance` in points, or
+    `max_deficit`.
+    """
+    deficit = max_deficit(accuracy, num_images) if tolerance is None else tolerance / 100
+    return MAX_ROUNDING + deficit
+
+
+def is_level(pair: Pair, num_images: float, tolerance: float | None = None) -> bool:
+    """Return True if the deficit of the less accurate one does not matter: its 90 % interval ends
+    within the tolerance, or it lies there itself and the interval ends within `MAX_DEFICIT_RATIO`
+    times.
+    """
+    led = pair.led
+    most, enough = led.ci90[1], tolerated(led.accuracy_a, num_images, tolerance)
+    if led.difference == 0 or most <= enough:
+        return True
+    return led.difference <= enough and most <= MAX_DEFICIT_RATIO * enough
+
+
+def is_within(pair: Pair, tolerance: float | None) -> bool:
+    """Return True if the 90 % interval lies within a given `tolerance` in points."""
+    return tolerance is not None and max(map(abs, pair.ci90)) <= tolerance / 100
+
+
+def too_few(results: Results) -> Finding | None:
+    """Return the objection that the test images show only large differences, if so."""
+    images = with_id(results.comparison.caveats, "more_images")
+    return next(
+        (finding for finding in images if finding.values["detectable"] > MAX_DETECTABLE), None
+    )
+
+
+def _of_other_kind(name: str, others: Sequence[str], results: Results) -> Sequence[str]:
+    spiking = {trial.contender: trial.spiking for trial in results.trials}
+    return [other for other in others if spiking[other] != spiking[name]] or others
+
+
+def _rival(
+    name: str, others: Sequence[str], accuracies: Mapping[str, float], results: Results
+) -> str | None:
+    of_other_kind = _of_other_kind(name, others, results)
+    return max(of_other_kind, key=accuracies.__getitem__, default=None)
+
+
+def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> list[Range]:
+    latencies = [trial.latency for trial in trials if trial.latency]
+    values: Iterable[float | None]
+    match quantity:
+        case "accuracy":
+            values = accuracy.of_seeds(results.of(trials[0].contender), results.measure).values()
+        case "training":
+            values = [sum(trial.epoch_seconds) for trial in trials if trial.epoch_seconds]
+        case "answer":
+            times = [latency.one_image for latency in latencies if latency.one_image]
+            values = [time.median_ms / 1000 for time in times]
+        case "energy":
+            return [joules for trial in trials if (joules := joules_of(trial, memory="on_chip"))]
+        case "memory":
+            values = [latency.peak_memory_bytes for latency in latencies]
+        case "size":
+            values = [trial.operations.bytes for trial in trials if trial.operations]
+        case "operations" | "flash" | "ram":
+            costs = [
+                trial.controls[INT8].whole_numbers for trial in trials if INT8 in trial.controls
+            ]
+            values = [getattr(cost, quantity) for cost in costs if cost]
+    return [Range(low=value, high=value) for value in values if value is not None]
+
+
+def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lead:
+    known = {
+        name: values
+        for name, trials in finished(results).items()
+        if trials and (values := _values(quantity, results, trials))
+    }
+    means = {name: mean for name, values in known.items() if (mean := mean_range(values))}
+    lead, ranked = Lead(quantity=quantity, values=means), list(means)
+    if quantity == "energy" and results.experiment.answer_for in ACCOUNTING_OF:
+        lead = structs.replace(lead, values=dict(on_device or {}))
+        ranked = [name for name in lead.values if name in running(results, lead)]
+    if len(ranked) < 2 or (quantity == "accuracy" and not results.common_seeds):
+        return lead
+    ranked = [name for name in ranked if name not in results.unlearned]
+    if len(ranked) < 2:
+        return structs.replace(lead, evidence="not learned")
+    sign, means = -1 if quantity == "accuracy" else 1, lead.values
+    best, *_ = ranked = sorted(ranked, key=lambda name: sign * means[name].low)
+    over = _of_other_kind(best, ranked[1:], results)[0]
+    lead = structs.replace(lead, leader=best, over=over, evidence="not shown")
+    if quantity == "accuracy":
+        return _in_accuracy(lead, best, over, results)
+    if quantity == "energy":
+        return _in_energy(lead, best, over, results)
+    if not noticeably_below(means[best], means[over]):
+        return structs.replace(lead, leader=None, evidence="the same")
+    disturbed = (
+        quantity in ("training", "answer") and was_busy(results, "busy_machine", "busy_budget")
+    ) or (quantity == "training" and means[best].low < SHORTEST_TRAINING)
+    apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
+    # JSON has no infinity: a lead over nothing has no number.
+    by = means[over].low / means[best].low if means[best].low else None
+    evidence = "shown" if apart and not disturbed else "not shown"
+    return structs.replace(lead, by=by, evidence=evidence)
+
+
+def noticeably_below(one: Range, other: Range) -> bool:
+    """Return True if all of `one` lies below `other`, by more than measurements differ."""
+    return one.low < other.low and MAX_COST_RATIO * one.high <= other.low
+
+
+def was_busy(results: Results, *ids: str) -> bool:
+    """Return True if other work disturbed times, by caveats `ids` (default: of answers)."""
+    return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
+
+
+def timed_elsewhere(results: Results) -> bool:
+    """Return True if the answer is for a processor or a GPU, and times are of the other."""
+    device = (results.environment or {}).get("device") or "cpu"
+    return is_elsewhere(results.experiment.answer_for, device)
+
+
+def is_elsewhere(answer_for: str, device: str) -> bool:
+    """Return True if an answer is for a processor or a GPU, and `device` is the other."""
+    return answer_for == ("gpu" if device == "cpu" else "cpu")
+
+
+def are_times_void(results: Results) -> bool:
+    """Return True if times of answers decide nothing: of a busy machine, or of another device."""
+    return was_busy(results) or timed_elsewhere(results)
+
+
+def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
+    """Return the lead of the cheaper one of two, by more than measurements differ; without a leader
+    if that is not known.
+    """
+    nobody = structs.replace(costs, leader=None)
+    is_disturbed = costs.quantity == "answer" and are_times_void(results)
+    if not {one, other} <= costs.values.keys() or is_disturbed:
+        return nobody
+    cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
+    if costs.quantity == "energy":
+        return _in_energy(costs, cheap, dear, results)
+    is_cheaper = noticeably_below(costs.values[cheap], costs.values[dear])
+    return structs.replace(costs, leader=cheap, over=dear) if is_cheaper else nobody
+
+
+def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
+    by, pair = lead.values[best].low - lead.values[over].low, results.comparison.pair(best, over)
+    lead = structs.replace(lead, leader=best if by else None, by=by)
+    if pair and (pair.conclusion is Conclusion.EQUIVALENT or pair.negligible):
+        return structs.replace(lead, evidence="equivalent")
+    if pair and pair.conclusion.better:
+        return structs.replace(lead, evidence="shown" if pair.shows_better else "these models")
+    return lead
+
+
+def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
+    """Return the lead where all accountings with memory on both sides agree; without accountings,
+    where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
+    """
+    lead = structs.replace(lead, leader=None, over=over, evidence="overlap")
+    if results.experiment.answer_for in ACCOUNTING_OF:
+        ours, theirs = lead.values[best], lead.values[over]
+        ends = (ours.low, theirs.low), (ours.high, theirs.high)
+        is_below = all(MAX_COST_RATIO * one <= other for one, other in ends)
+        by_prices = structs.replace(lead, leader=best, evidence="one accounting")
+        return by_prices if is_below else lead
+    accounted = accounted_pair(results, best, over)
+    by_family = accounted.by_family if accounted else {}
+    lead = structs.replace(lead, by_family=by_family)
+    if not by_family:
+        is_below = noticeably_below(lead.values[best], lead.values[over])
+        return structs.replace(lead, leader=best, evidence="shown") if is_below else lead
+    names = set(by_family.get("memory", []))
+    if names == {None}:
+        return lead
+    lead = structs.replace(lead, evidence="not shown")
+    leader = names.pop() if len(names) == 1 else None
+    if leader is None:
+        return lead
+    other = over if leader == best else best
+    ours, theirs = lead.values[leader], lead.values[other]
+    if theirs.low < ours.low and theirs.high < ours.high:
+        return lead  # the table beside it shows the contrary
+    is_shown = all(set(names) == {leader} for names in by_family.values())
+    evidence: Evidence = "shown" if is_shown else "with memory"
+    return structs.replace(lead, leader=leader, over=other, evidence=evidence)
+
+
+def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:
+    """Return the accountings of two contenders; None unless both were counted and one spikes."""
+    accounted_pairs = results.energy_accountings.pairs if results.energy_accountings else []
+    return next(
+        (
+            accounted
+            for accounted in accounted_pairs
+            if not accounted.control and {accounted.spiking, accounted.other} == {one, other}
+        ),
+        None,
+    )
+
+
+def _steps(results: Results, reason: Reason) -> list[Step]:
+    """Return the steps that would settle the answer: for the caveats that decided it first."""
+
+    def decides(caveat: Finding) -> bool:
+        return caveat.id == DECIDING.get(reason) or (reason == "leakage" and is_leak(caveat))
+
+    steps: dict[str, Step] = {}
+    for objection in sorted(results.comparison.caveats, key=lambda caveat: not decides(caveat)):
+        options = (objection.remedy or "").split()
+        minutes = _minutes(options, results)
+        wants_images = objection.id == "more_images" and minutes is None
+        is_training = minutes is not None and objection.subject != "audit"
+        if decides(objection) or wants_images or is_training:
+            step = Step(
+                options=options if minutes is not None else [], minutes=minutes, answers=objection
+            )
+            key = step.options[0] if step.options else objection.remedy or objection.id
+            steps.setdefault(key, step)
+    return list(steps.values())[:MOST_STEPS]
+
+
+def _minutes(options: Sequence[str], results: Results) -> float | None:
+    """Return the minutes of training; None if only other data would help."""
+    folds, seeds = max(1, len(results.dataset.folds or [])), results.experiment.seeds
+    a_seed = minutes_a_seed(results.trials)
+    match options:
+        case ["--minutes", number]:
+            return float(number) * seeds * folds
+        case ["--epochs", number]:
+            longer = [
+                structs.replace(
+                    trial, epoch_seconds=[fmean(trial.epoch_seconds or [0.0])] * int(number)
+                )
+                for trial in results.trials
+            ]
+            return minutes_a_seed(longer) * seeds
+        case ["--folds", number]:
+            return a_seed * seeds * int(number) / folds
+        case ["--seeds", number]:
+            return a_seed * (int(number) - seeds)
+        case ["--tune", number]:
+            known = results.tuning.num_trials if results.tuning else 0
+            return a_seed * (int(number) - known + seeds)
+    return None

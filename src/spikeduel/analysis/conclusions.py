@@ -1,0 +1,402 @@
+"""Compute all of results.json that follows from measurements and predictions.
+
+`compare` and `verify` both call `concluded`.
+"""
+
+import itertools
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel import energy
+from spikeduel.analysis.answer import ACCOUNTING_OF, answered
+from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.run_findings import RunContext, find_caveats
+from spikeduel.auditing.audit_results import SIDES, Counts, Side
+from spikeduel.energy import accounting
+from spikeduel.features.compression import frontier_analysis as frontier
+from spikeduel.results import power, significance
+from spikeduel.results.accuracy import (
+    classified,
+    contender_optimism,
+    no_better_than_chance,
+    optimism_of,
+)
+from spikeduel.results.control_results import (
+    INT8,
+    ControlledContender,
+    ControlRow,
+    TemporalLoss,
+    WithoutTime,
+    without_unlearned,
+)
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import (
+    Conclusions,
+    Dataset,
+    EqualPrecision,
+    GroupSizes,
+    IntegerRow,
+    Pair,
+    Results,
+)
+from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
+from spikeduel.statistics import (
+    accuracies,
+    effective_groups,
+    mean_accuracy,
+    numbered,
+    variability_of,
+)
+from spikeduel.system.negligible import MAX_DEFICIT
+
+COLLAPSED = "collapsed"
+"""Name of the control that is trained on recordings without time."""
+COUNTED = ("n", "accuracy", "precision", "recall", "f1", "per_class", "confusion")
+"""Scores that predictions alone determine."""
+
+
+def concluded(results: Results, predictions: PredictionsFile) -> Results:
+    """Return `results` with scores, energies and conclusions computed anew.
+
+    Kept are settings, data, training histories, counts and times.
+    """
+    answers = Answers(predictions)
+    trials = [_scored(trial, answers, results.dataset) for trial in results.trials]
+    done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
+    run = RunContext(
+        *(results.experiment, results.dataset, trials, compare_pairs(done, answers)),
+        *(results.tuning, results.not_converted, results.budget),
+    )
+    run = replace(run, pairs=run.reserved())
+    # A family brings a control of its own.
+    asked = [] if results.experiment.frontier and not results.experiment.controls else done
+    controlled = [compare_with_controls(name, trials, answers) for name in asked]
+    conclusions = Conclusions(
+        pairs=list(run.pairs),
+        controls=[without_unlearned(contender, trials) for contender in controlled if contender],
+        caveats=find_caveats(run),
+        optimism=contender_optimism(trials),
+        without_time=without_time(trials, answers),
+        equal_precision=equal_precision(run, answers),
+        frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
+    )
+    return priced(structs.replace(results, trials=trials, comparison=conclusions))
+
+
+def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
+    """Return `trial` with all that follows from its history and predictions."""
+    if trial.converted_from is None:
+        with_spikes = trial.history[trial.relu_epochs :]
+        ended = trial.stopped in ("early", "limit")
+        converged = trial.stopped == "early" or has_converged(with_spikes, len(answers.names))
+        trial = structs.replace(trial, converged=converged if ended else None)
+    if trial.best_epoch is not None:
+        trial = structs.replace(trial, validation=trial.history[trial.best_epoch].validation)
+    rows = rows_of(trial, dataset)
+    predicted = answers.of(trial.contender).get(trial.seed)
+    if trial.test is None or predicted is None:
+        return trial
+    found = classified(answers.names, answers.truth[rows], predicted[rows])
+    test = structs.replace(trial.test, **{name: getattr(found, name) for name in COUNTED})
+    controls = {}
+    for name, control in trial.controls.items():
+        of_control = answers.of(trial.contender, name).get(trial.seed)
+        if of_control is not None:
+            found = classified(answers.names, answers.truth[rows], of_control[rows])
+            control = structs.replace(
+                control, n=found.n, accuracy=found.accuracy, by_class=found.by_class
+            )
+        controls[name] = control
+    tested_after, robustness = trial.optimism, trial.robustness
+    if tested_after and trial.best_epoch is not None:
+        right = [round(accuracy * test.n) for accuracy in tested_after.accuracies]
+        tested_after = optimism_of(right, test.n, trial.best_epoch)
+    if robustness:
+        robustness = summarised(test.accuracy, robustness.corruptions, robustness.images)
+    trial = structs.replace(
+        trial, test=test, controls=controls, optimism=tested_after, robustness=robustness
+    )
+    return structs.replace(trial, converged=trial.converged and not no_better_than_chance([trial]))
+
+
+def rows_of(trial: Trial, dataset: Dataset) -> slice:
+    """Return the rows of predictions.json that a trial was tested on: its fold's."""
+    if trial.fold is None or not dataset.folds:
+        return slice(None)
+    start = sum(counts.test for counts in dataset.folds[: trial.fold])
+    return slice(start, start + dataset.folds[trial.fold].test)
+
+
+def of_split(
+    splits: Sequence[Mapping[Side, Sequence[Any]]], groups: Mapping[Any, Any] | None
+) -> dict[str, Any]:
+    """Return the fields of `Dataset` that the images on the sides of each split decide: counts, and
+    those of `groups` by image. Images and groups are any names; several splits are folds.
+    """
+    counts = [Counts(**{side: len(split[side]) for side in SIDES}) for split in splits]
+    mean = Counts(
+        train=round(statistics.fmean(fold.train for fold in counts)),
+        val=round(statistics.fmean(fold.val for fold in counts)),
+        test=sum(fold.test for fold in counts),
+    )
+    fields: dict[str, Any] = {"counts": mean, "folds": counts if len(counts) > 1 else None}
+    if groups is None:
+        return fields
+    used = {image for split in splits for side in SIDES for image in split[side]}
+    sizes = list(Counter(groups[image] for image in used).values())
+    tests = [[groups[image] for image in split["test"]] for split in splits]
+    trained = [{groups[image] for image in split["train"]} for split in splits]
+    shared = [
+        group in of_fold for fold, of_fold in zip(tests, trained, strict=True) for group in fold
+    ]
+    of_tests = numbered(list(itertools.chain(*tests)))
+    return fields | {
+        "groups": len(sizes),
+        "group_sizes": GroupSizes(largest=max(sizes), median=float(statistics.median(sizes))),
+        "groups_tested": int(of_tests.max()) + 1,
+        "effective_groups_tested": effective_groups(of_tests),
+        "shared_groups": sum(shared) / len(shared),
+    }
+
+
+def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results:
+    """Return `results` with energies and accountings again, those of `prices` first, and the answer
+    that follows.
+    """
+    names = {table.name for table in prices.tables}
+    named = [energy.read(name) for name in energy.NAMES if name not in names]
+
+    def estimated(entry: Any) -> Any:
+        joules = energy.energies(entry.operations, [*prices.tables, *named])
+        return structs.replace(entry, energy=joules)
+
+    trials = [
+        structs.replace(
+            estimated(trial),
+            controls={name: estimated(control) for name, control in trial.controls.items()},
+        )
+        for trial in results.trials
+    ]
+    results = structs.replace(results, trials=trials)
+    accounted = accounting.compare_run(results, prices.accountings)
+    results = structs.replace(results, energy_accountings=accounted)
+    if (of_device := ACCOUNTING_OF.get(results.experiment.answer_for)) is None:
+        return answered(results)
+    return answered(results, accounting.amounts(results, of_device, prices.accountings))
+
+
+def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
+    """Compare every two `contenders` on the seeds that all finished, with Holm's adjustment of
+    p-values. A better one is so with its failed seeds at chance, too.
+    """
+    groups, classes, keys = answers.groups, answers.classes, answers.trainings
+    tests, with_failures = [], []
+    seeds = answers.common
+    right = {name: answers.right(seeds, name) for name in contenders if seeds and answers.of(name)}
+    couples = list(itertools.combinations(right, 2))
+    for a, b in couples:
+        same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
+        tests.append(significance.tested(right[a], right[b], groups, None, same, classes))
+        leader, other = (a, b) if tests[-1].difference > 0 else (b, a)
+        tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
+        both = answers.right(tried, a), answers.right(tried, b)
+        with_failures.append(
+            tests[-1] if tried == seeds else significance.tested(*both, groups, None, same, classes)
+        )
+    pairs = []
+    differences = map(
+        significance.confirmed, significance.adjusted(tests), significance.adjusted(with_failures)
+    )
+    for (a, b), difference in zip(couples, differences, strict=True):
+        several = variability_of(right[a], right[b], groups, classes) if seeds[1:] else None
+        pairs.append(
+            Pair(
+                **structs.asdict(difference),
+                a=a,
+                b=b,
+                accuracy_a=answers.accuracy(seeds, a),
+                accuracy_b=answers.accuracy(seeds, b),
+                only_a_right=float((right[a] & ~right[b]).sum(1).mean()),
+                only_b_right=float((right[b] & ~right[a]).sum(1).mean()),
+                power=power.power(several, MAX_DEFICIT, len(seeds), len(couples))
+                if several
+                else None,
+            )
+        )
+    return pairs
+
+
+def compare_with_controls(
+    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None = None
+) -> ControlledContender | None:
+    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
+    counted = answers.seeds(contender)
+    controlled = [
+        trial for trial in trials if trial.contender == contender and trial.seed in counted
+    ]
+    missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
+    measured = {name: result for trial in controlled for name, result in trial.controls.items()}
+    asked = {
+        name: about
+        for name, about in (measured | missing).items()
+        if name != INT8 and not about.member
+    }
+    if not asked:
+        return None
+    rows, tests = [], {}
+    for name, about in asked.items():
+        row = ControlRow(
+            control=name,
+            **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
+            reason=missing[name].reason if name in missing else None,
+        )
+        if seeds := answers.seeds(contender, name):
+            both = answers.right(seeds, contender), answers.right(seeds, contender, name)
+            a, b = (accuracies(right, answers.classes) for right in both)
+            bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
+            row = structs.replace(
+                row,
+                accuracy=answers.accuracy(seeds, contender, name),
+                bits=bits[0],
+                spread=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
+            )
+            tests[name] = significance.tested(
+                *both, answers.groups, margin, about.paired, answers.classes
+            )
+        rows.append(row)
+    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
+    return ControlledContender(
+        contender=contender,
+        num_steps=controlled[0].num_steps,
+        seeds=len(counted),
+        accuracy=answers.accuracy(counted, contender),
+        rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
+    )
+
+
+def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
+    """Compare the contenders in whole numbers, with themselves in float32 and with one another, as
+    equally trained as those of the run; None if not asked.
+    """
+    integers, trials = answers.in_whole_numbers(), run.trials
+    rows = []
+    for name in dict.fromkeys(contender for contender, _ in integers.predicted):
+        costs = [
+            cost
+            for trial in trials
+            if trial.contender == name and INT8 in trial.controls
+            if (cost := trial.controls[INT8].whole_numbers)
+        ]
+        seeds = integers.seeds(name)
+        before, after = answers.right(seeds, name), integers.right(seeds, name)
+        tested = significance.tested(before, after, answers.groups, None, True, answers.classes)
+        if costs:
+            rows.append(
+                IntegerRow(
+                    contender=name,
+                    accuracy=integers.accuracy(seeds, name),
+                    lost=significance.adjusted([tested])[0],
+                    flash=costs[0].flash,
+                    ram=costs[0].ram,
+                    operations=statistics.fmean(cost.operations for cost in costs),
+                )
+            )
+    pairs = compare_pairs([row.contender for row in rows], integers)
+    left_out = {
+        trial.contender: trial.missing_controls[INT8].reason
+        for trial in trials
+        if INT8 in trial.missing_controls
+    }
+    pairs = replace(run, pairs=pairs).reserved()
+    made = EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
+    return made if rows or left_out else None
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
+    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
+    """
+
+    contender: str
+    validation: float
+    right: np.ndarray
+    at_chance: bool
+    trained_without: bool = False
+
+
+def without_time(trials: Sequence[Trial], answers: Answers) -> WithoutTime | None:
+    """Return the accuracy that recordings lose without time; None if not tried."""
+    contenders, timeless = [], []
+    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+        seeds = answers.common
+        entries = [
+            trial
+            for trial in trials
+            if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.controls
+        ]
+        if not seeds or seeds != answers.seeds(name, COLLAPSED):
+            continue
+        validated = [entry.validation.accuracy for entry in entries if entry.validation]
+        candidate = Candidate(
+            name,
+            statistics.fmean(validated),
+            answers.right(seeds, name),
+            no_better_than_chance(entries),
+        )
+        contenders.append(candidate)
+        if answers.sees_no_time(name):
+            timeless.append(candidate)
+        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
+        at_chance = no_better_than_chance(entries, COLLAPSED)
+        right = answers.right(seeds, name, COLLAPSED)
+        timeless.append(
+            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
+        )
+    if not contenders:
+        return None
+    return compare_best(contenders, timeless, answers.groups, None, answers.classes)
+
+
+def compare_best(
+    contenders: Sequence[Candidate],
+    timeless: Sequence[Candidate],
+    groups: np.ndarray | None,
+    margin: float | None,
+    classes: np.ndarray | None = None,
+) -> WithoutTime:
+    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
+    time. A contender that learned nothing shows nothing of time.
+    """
+    best = max(contenders, key=lambda candidate: candidate.validation)
+    sees_no_time = any(candidate is best for candidate in timeless)
+    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
+    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
+    lost = "nothing" if other is best else _lost(difference, other.at_chance)
+    return WithoutTime(
+        contender=best.contender,
+        accuracy=mean_accuracy(best.right, classes),
+        without=other.contender,
+        accuracy_without=mean_accuracy(other.right, classes),
+        trained_without=other.trained_without,
+        found=difference,
+        lost="not shown" if best.at_chance else lost,
+    )
+
+
+def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
+    """Return the loss without the order of time; a is with it, b without it."""
+    if difference.ci90[1] <= difference.margin:
+        return "nothing"
+    # With few seeds, a loss of these trainings still counts.
+    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    if difference.conclusion is not Conclusion.A_BETTER and not lost_here:
+        return "not shown"
+    return "everything" if at_chance else "some"

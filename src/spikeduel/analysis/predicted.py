@@ -1,0 +1,134 @@
+"""Answers to the test images of a run, by contender, control and seed."""
+
+import copy
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from spikeduel.results.accuracy import common_seeds, counted_seeds
+from spikeduel.results.control_results import INT8
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.statistics import balanced_classes, mean_accuracy
+from spikeduel.system.grouping import grouped
+
+REARRANGED = ("redrawn", "shuffled_frames", "reversed")
+"""Controls that change only when events come."""
+Side = Literal["only_a", "only_b", "neither"]
+"""Contenders that are right."""
+
+
+class Answers:
+    """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
+    (given if they count alike). Rows, places in these, are listed with most seeds first, then
+    with most wrong answers.
+    """
+
+    def __init__(self, predictions: PredictionsFile) -> None:
+        self.names = predictions.classes
+        self.truth = np.array(predictions.labels)
+        self.groups = None if predictions.groups is None else np.array(predictions.groups)
+        self.classes = balanced_classes(self.truth)
+        self.predicted: dict[tuple[str, str | None], dict[int, np.ndarray]] = {}
+        self.trainings: dict[tuple[str, int], list[str]] = {}
+        for answers in predictions.trials:
+            of_seeds = self.predicted.setdefault((answers.contender, answers.control), {})
+            of_seeds[answers.seed] = np.array(answers.predicted)
+            if answers.control is None:
+                self.trainings[answers.contender, answers.seed] = answers.trainings
+        self._count_seeds()
+
+    def _count_seeds(self) -> None:
+        finished = {
+            name: of_seeds for (name, control), of_seeds in self.predicted.items() if not control
+        }
+        self.common = sorted(common_seeds(finished.values()))
+        self.counted = counted_seeds(finished)
+
+    def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
+        """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
+        return self.predicted.get((contender, control), {})
+
+    def right(self, seeds: Sequence[int], contender: str, control: str | None = None) -> np.ndarray:
+        """Return the right answers, bool `[S, N]`; a missing seed answers the most frequent
+        class.
+        """
+        constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
+        of_seeds = self.of(contender, control)
+        right = [of_seeds.get(seed, constant) == self.truth for seed in seeds]
+        return np.array(right, bool).reshape(-1, len(self.truth))
+
+    def seeds(self, contender: str, control: str | None = None) -> list[int]:
+        """Return the seeds that count in the numbers of a contender, or of its control."""
+        of_control = self.of(contender, control)
+        return [seed for seed in self.counted.get(contender, ()) if seed in of_control]
+
+    def accuracy(self, seeds: Sequence[int], contender: str, control: str | None = None) -> float:
+        """Return the mean accuracy over `seeds`, by the measure of comparisons."""
+        return mean_accuracy(self.right(seeds, contender, control), self.classes)
+
+    def said(self, contender: str, row: int) -> list[tuple[int, int]]:
+        """Return a contender's answers to a row as (class, seeds), the most frequent first."""
+        answers = self.of(contender)
+        return Counter(int(answers[seed][row]) for seed in self.seeds(contender)).most_common()
+
+    def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
+        """Return the rows of each (true class, answer) that a seed gave."""
+        rows = grouped(
+            (cell, row)
+            for seed in self.seeds(contender)
+            for row, cell in enumerate(
+                zip(self.truth.tolist(), self.of(contender)[seed].tolist(), strict=True)
+            )
+        )
+        return {cell: self._worst_first(of_cell) for cell, of_cell in rows.items()}
+
+    def between(self, a: str, b: str) -> dict[Side, list[int]]:
+        """Return the rows on which two contenders differ, or are both wrong, in a seed."""
+        right_a, right_b = self.right(self.common, a), self.right(self.common, b)
+        sides: dict[Side, np.ndarray] = {
+            "only_a": right_a & ~right_b,
+            "only_b": right_b & ~right_a,
+            "neither": ~right_a & ~right_b,
+        }
+        return {side: self._worst_first(rows.nonzero()[1].tolist()) for side, rows in sides.items()}
+
+    @cached_property
+    def _wrong(self) -> np.ndarray:
+        """Wrong answers of contenders to each image."""
+        return np.sum(
+            [
+                predicted != self.truth
+                for (_, control), of_seeds in self.predicted.items()
+                for predicted in of_seeds.values()
+                if control is None
+            ],
+            axis=0,
+        )
+
+    def _worst_first(self, rows: Iterable[int]) -> list[int]:
+        times = Counter(rows)
+        return sorted(times, key=lambda row: (-times[row], -self._wrong[row], row))
+
+    def in_whole_numbers(self) -> "Answers":
+        """Return the counted answers in whole numbers, as if they were the contenders' own."""
+        other = copy.copy(self)
+        other.predicted = {
+            (name, None): {seed: self.of(name, INT8)[seed] for seed in seeds}
+            for name in self.counted
+            if (seeds := self.seeds(name, INT8))
+        }
+        other._count_seeds()
+        return other
+
+    def sees_no_time(self, contender: str) -> bool:
+        """Return True if rearranging events in time changes no answer; False if not asked."""
+        answers = self.of(contender)
+        asked = [of_seeds for name in REARRANGED if (of_seeds := self.of(contender, name))]
+        return bool(asked) and all(
+            seed in answers and np.array_equal(predicted, answers[seed])
+            for of_seeds in asked
+            for seed, predicted in of_seeds.items()
+        )

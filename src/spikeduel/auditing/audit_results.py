@@ -1,0 +1,320 @@
+"""Types of an audit (`audit.json`, results.json)."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from msgspec import field
+
+from spikeduel.system.errors import visible
+from spikeduel.system.finding_tables import Finding, declare
+from spikeduel.system.sentences import counted, listed
+from spikeduel.system.typed import Count, Frozen, Share
+
+declare(Path(__file__).with_name("audit_findings.toml"))
+
+IgnoredBy = Literal[
+    "format not opened here",
+    "picture without its ending",
+    "outside the class folders",
+    "recording beside images",
+    "not in the CSV",
+    "no picture",
+    "no recording",
+    "hidden",
+    "of the system",
+    "no regular file",
+]
+"""Rule by which a file under a data folder is not read."""
+
+Side = Literal["train", "val", "test"]
+SIDES: tuple[Side, ...] = ("train", "val", "test")
+
+
+class IgnoredFiles(Frozen):
+    """Files that a `rule` leaves out, in all and by ending ("" for none)."""
+
+    rule: IgnoredBy
+    count: Count
+    endings: dict[str, Count]
+
+    def __str__(self) -> str:
+        return f"{by_ending(self.endings)} ({self.rule})"
+
+
+class FileCounts(Frozen):
+    """Counts of files under a data folder: read (by ending, most frequent first), unreadable,
+    ignored.
+    """
+
+    read: dict[str, Count]
+    unreadable: Count
+    ignored: tuple[IgnoredFiles, ...]
+
+    @property
+    def num_read(self) -> int:
+        return sum(self.read.values())
+
+    def by(self, rule: IgnoredBy) -> IgnoredFiles | None:
+        return next((ignored for ignored in self.ignored if ignored.rule == rule), None)
+
+
+def by_ending(endings: dict[str, int]) -> str:
+    """Return numbers of files in words: "106 .heic, 3 without ending"."""
+    return listed([f"{count:,} {name or 'without ending'}" for name, count in endings.items()])
+
+
+class SuggestedGroups(Frozen):
+    """Groups by file name: `pattern` for `--group-by`, and two files alike."""
+
+    pattern: str
+    groups: Count
+    alike: tuple[str, str]
+
+
+class Counts(Frozen):
+    """Images on each side of the split."""
+
+    train: Count
+    val: Count
+    test: Count
+
+    @property
+    def total(self) -> int:
+        return self.train + self.val + self.test
+
+
+class Copies(Frozen):
+    """Images that are copies of one on an earlier side (training, validation, test)."""
+
+    across: Count
+    test_in_training: Count
+
+
+class ExactDuplicates(Copies):
+    """Equal images. `within`: copies on one side; `conflicting`: sets with several labels."""
+
+    within: Count
+    conflicting: Count
+    conflicting_images: Count
+    conflicting_files: tuple[str, ...] | None = None
+
+
+class Probe(Frozen):
+    """Accuracies of the nearest neighbour on small grey versions of `n` test images.
+
+    `accuracy_if_grouped`: without siblings in training (one group, equal, or near duplicates);
+    `chance`: training's most frequent class. `balanced_accuracy` is of these test images, too.
+    """
+
+    accuracy: Share | None = None
+    balanced_accuracy: Share | None = None
+    accuracy_if_grouped: Share | None = None
+    chance: Share | None = None
+    siblings_in_train: Share | None = None
+    n: Count = 0
+
+
+class FileProperty(Frozen):
+    """A property of files (type, colour mode, size), and how well it tells class and side.
+
+    `values`: images by value, the most frequent first; `class_accuracy`: of naming each value's
+    most frequent class in training; `split_association`: Cramér's V with the side, corrected for
+    bias (Bergsma 2013).
+    """
+
+    property: str
+    num_values: Count
+    values: dict[str, Count]
+    class_accuracy: Share | None
+    class_chance: Share | None
+    split_association: Share
+
+
+BlindSpot = Literal[
+    "tiled copies",
+    "crops to less than 80 % of the side",
+    "copies that were both moved and edited",
+    "solarised copies of fine lines",
+    "copies of images whose colours are equally bright",
+]
+"""Copies of images that the audit mostly misses (`benchmarks/audit/copies.py`)."""
+BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)
+
+
+class AuditedImage(Frozen):
+    index: Count
+    side: Side
+    label: str
+    file: str | None
+
+
+PairKind = Literal[
+    "equal images, different labels",
+    "equal images on two sides",
+    "a stretch on two sides",
+    "near on two sides",
+    "moved on two sides",
+    "edited on two sides",
+    "equal images on one side",
+]
+
+
+class Pair(Frozen):
+    """Two images to look at; `ratio`: their distance over the usual one, or the share of the
+    shorter recording's events outside a shared stretch.
+    """
+
+    kind: PairKind
+    a: AuditedImage
+    b: AuditedImage
+    ratio: float
+
+
+class SuspectLabel(Frozen):
+    """An image whose label looks wrong, and the class that fits better; probabilities are shares of
+    neighbours' votes, or a network's, calibrated.
+    """
+
+    image: AuditedImage
+    suggested: str
+    given_probability: Share
+    suggested_probability: Share
+
+
+class LabelCheck(Frozen):
+    """Labels examined; `agreement`: share that are the most probable class; `unjudged`: rare
+    classes whose labels neighbours cannot judge.
+    """
+
+    examined: Count
+    agreement: Share
+    suspects: Count
+    unjudged: tuple[str, ...] = ()
+
+
+class Details(Frozen):
+    """Details for pages; `audit.json` has the pairs alone.
+
+    `pairs`: the gravest first; `labels`: the surest first; `label_shares`: of neighbours that vote
+    for the image's label; `groups`: of recordings.
+    """
+
+    pairs: tuple[Pair, ...] = ()
+    labels: tuple[SuspectLabel, ...] = ()
+    label_shares: tuple[float | None, ...] = ()
+    groups: tuple[Count, ...] = ()
+
+
+StatisticName = Literal[
+    "length",
+    "events",
+    "event rate",
+    "brighter events",
+    "pixels in use",
+    "columns",
+    "rows",
+    "at hot pixels",
+]
+
+
+class Statistic(Frozen):
+    """A number of each recording: medians by side and class, and a classifier's accuracy by it
+    alone.
+
+    `length` is in ms, `event rate` in events a second; `brighter events`, `pixels in use` and `at
+    hot pixels` are shares.
+    """
+
+    name: StatisticName
+    sides: dict[str, float]
+    classes: dict[str, float]
+    class_accuracy: Share | None
+    side_accuracy: Share | None
+
+
+class Statistics(Frozen):
+    """Accuracies of a small classifier by all `statistics` together; null for too few recordings.
+
+    `class_accuracy`: on `num_tested` test recordings; `side_accuracy`: of telling training from
+    test (chance: 0.5), never with a group on both sides. `hot_pixels` (x, y) have many times the
+    events of others.
+    """
+
+    statistics: tuple[Statistic, ...]
+    hot_pixels: tuple[tuple[Count, Count], ...]
+    class_accuracy: Share | None
+    class_chance: Share | None
+    num_tested: Count
+    side_accuracy: Share | None
+    num_groups: Count
+
+
+class Audit(Frozen):
+    """Outcome of an audit of a data set and its split.
+
+    `near`: share of the usual distance below which images are near duplicates. `groups_cut` lie on
+    several sides. `unreadable`: files left out, with reasons; `is_skipped`: by --skip-unreadable.
+    `files`: null without a folder or
+    CSV. `stretches`, `statistics`: of recordings. `edited_copies`: of images. `plain_drawings`:
+    images alike on two sides that count as no copies. `own_validation`: the data
+    come with a validation set, but no test set. "Image" stands for the `noun`.
+    """
+
+    dataset: str
+    fingerprint: str
+    split: str
+    counts: Counts
+    exact_duplicates: ExactDuplicates
+    near_duplicates: Copies
+    moved_copies: Copies
+    near: float
+    groups: Count | None
+    groups_cut: Count
+    groups_cut_test_images: Count
+    unreadable: tuple[str, ...]
+    probe: Probe
+    class_sides: dict[str, Counts]
+    formats: tuple[FileProperty, ...]
+    files: FileCounts | None = None
+    labels: LabelCheck | None = None
+    noun: Literal["image", "recording"] = "image"
+    groups_tested: Count | None = None
+    stretches: Copies | None = None
+    edited_copies: Copies | None = None
+    plain_drawings: Count = 0
+    own_validation: bool = False
+    blind_spots: tuple[BlindSpot, ...] = ()
+    is_skipped: bool = False
+    statistics: Statistics | None = None
+    suggested_groups: SuggestedGroups | None = None
+    conclusions: tuple[Finding, ...] = ()
+    details: Details = Details()
+    # Filled in by `words.audit.worded`.
+    is_ok: bool | None = field(default=None, name="ok")
+    problem_texts: list[str] = field(default_factory=list, name="problems")
+    note_texts: list[str] = field(default_factory=list, name="notes")
+
+    @property
+    def ok(self) -> bool:
+        """True if no finding would invalidate a result."""
+        return not self.problems
+
+    @property
+    def problems(self) -> list[Finding]:
+        """Findings that would invalidate a result."""
+        return [finding for finding in self.conclusions if finding.is_problem]
+
+    @property
+    def notes(self) -> list[Finding]:
+        """Findings worth knowing."""
+        return [finding for finding in self.conclusions if not finding.is_problem]
+
+    def __repr__(self) -> str:
+        findings = f"{counted(len(self.problems), 'problem')}, {counted(len(self.notes), 'note')}"
+        images = counted(self.counts.total, self.noun)
+        return visible(f"<Audit of {self.dataset}, {images}: {findings}>")
+
+    def _repr_html_(self) -> str:
+        from spikeduel.auditing import audit_sentences as words
+
+        return words.html(self)

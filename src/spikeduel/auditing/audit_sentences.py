@@ -1,0 +1,176 @@
+"""An audit in words."""
+
+from typing import Any
+
+from msgspec import structs
+
+from spikeduel.auditing.audit_results import (
+    Audit,
+    Pair,
+    PairKind,
+    StatisticName,
+    Statistics,
+    by_ending,
+)
+from spikeduel.system import notebook, typed
+from spikeduel.system.finding_tables import sentence, with_id
+from spikeduel.system.sentences import counted, listed, per_cent, said_of
+
+UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
+SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
+# Kinds of pairs that a problem speaks of.
+PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
+    "conflicting_labels": ("equal images, different labels",),
+    "test_in_training": ("equal images on two sides", "equal images, different labels"),
+    "stretch_test_in_training": ("a stretch on two sides",),
+    "near_test_in_training": ("near on two sides",),
+    "moved_test_in_training": ("moved on two sides", "edited on two sides"),
+    "leaking_siblings": ("equal images on two sides", "near on two sides"),
+}
+SIDES = {"train": "training", "val": "validation", "test": "test"}
+
+
+def html(audit: Audit) -> str:
+    """Return an audit as HTML for a notebook."""
+    found = [f"Problem: {text}" for text in problems(audit)] + [all_clear(audit), *notes(audit)]
+    return notebook.page(f"Audit of {audit.dataset}", *found, rows(audit), not_all(audit))
+
+
+def not_all(audit: Audit) -> str:
+    missed = f" Mostly missed are {listed(audit.blind_spots)}." if audit.blind_spots else ""
+    unknown = "Two images of one person or object that look different are known by groups alone."
+    return said_of(f"Pixels cannot show every leak.{missed} {unknown}", audit.noun)
+
+
+def all_clear(audit: Audit) -> str:
+    """Return the sentence of an audit without problems; "" if there are some, or too few images."""
+    is_clear = audit.ok and not with_id(audit.notes, "too_few_to_audit")
+    return "Nothing was found that would invalidate a result." if is_clear else ""
+
+
+def problems(audit: Audit) -> list[str]:
+    return [sentence(finding, audit.noun) for finding in audit.problems]
+
+
+def notes(audit: Audit) -> list[str]:
+    return [sentence(finding, audit.noun) for finding in audit.notes]
+
+
+def examples(audit: Audit) -> list[str]:
+    kinds = {kind for problem in audit.problems for kind in PAIRS_OF.get(problem.id, ())}
+    pairs = [pair for pair in audit.details.pairs if pair.kind in kinds]
+    return [
+        f"{pair.a.file or f'image {pair.a.index}'} and {pair.b.file or f'image {pair.b.index}'}"
+        f": {said_of(pair.kind, audit.noun)}"
+        for pair in pairs[:3]
+    ]
+
+
+def worded(audit: Audit) -> Audit:
+    return structs.replace(
+        audit,
+        is_ok=audit.ok,
+        problem_texts=problems(audit),
+        note_texts=notes(audit),
+    )
+
+
+def document(audit: Audit) -> dict[str, Any]:
+    """Return the content of `audit.json`: of the details the pairs alone."""
+    content = typed.plain(worded(audit))
+    content["pairs"] = content.pop("details")["pairs"]
+    return content
+
+
+def nearness(pair: Pair) -> str:
+    """Return a pair's distance: "0.21 of the usual"."""
+    if pair.kind == "a stretch on two sides":
+        return f"{per_cent(1 - pair.ratio)} of events shared"
+    return f"{pair.ratio:.2f} of the usual"
+
+
+def rows(audit: Audit) -> list[dict[str, str]]:
+    """Return the measured numbers."""
+    exact, near, moved = audit.exact_duplicates, audit.near_duplicates, audit.moved_copies
+    edited, probe, counts, files = audit.edited_copies, audit.probe, audit.counts, audit.files
+    table = {
+        "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
+        "classes": f"{len(audit.class_sides)}",
+        "split": audit.split
+        + " (no test set: a tenth of training is tested; rename val to test to test on val)"
+        * audit.own_validation,
+        "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
+        "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
+        "near duplicates": f"{near.across:,} across sides",
+        "moved copies": f"{moved.across:,} across sides",
+        "edited copies": f"{edited.across:,} across sides" if edited else "",
+        "groups": "none known"
+        if audit.groups is None
+        else f"{audit.groups:,}, {audit.groups_cut:,} cut"
+        + " (exact copies not counted)" * bool(exact.across),
+        "unreadable files": f"{len(audit.unreadable):,}",
+        "files read": by_ending(files.read) if files else "",
+        "files ignored": ", ".join(f"{kind.count:,} {kind.rule}" for kind in files.ignored)
+        if files
+        else "",
+        "nearest neighbour": _share(
+            probe.accuracy, "accuracy (small grey images, nothing trained)"
+        ),
+        "without siblings": _share(probe.accuracy_if_grouped, "accuracy (no sibling in training)"),
+        "constant answer": _share(probe.chance, "accuracy (always training's most frequent class)"),
+        "siblings in training": _share(
+            probe.siblings_in_train, "of the test images (same group, equal or near there)"
+        ),
+        "shared stretches": f"{audit.stretches.across:,} across sides" if audit.stretches else "",
+    }
+    if statistics := audit.statistics:
+        table |= {
+            "hot pixels": listed([f"({x}, {y})" for x, y in statistics.hot_pixels]) or "none",
+            "statistics alone": _share(
+                statistics.class_accuracy, "accuracy (length, event rate and so on, no frame)"
+            ),
+            "sides told": _share(
+                statistics.side_accuracy, "of training and test recordings (a coin: 50 %)"
+            ),
+        }
+    for of_files in audit.formats:
+        more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
+        values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
+        table[of_files.property] = ", ".join(values[:3]) + more
+    return [
+        {"what": said_of(what, audit.noun), "found": said_of(value, audit.noun)}
+        for what, value in table.items()
+        if value
+    ]
+
+
+def _share(share: float | None, of: str) -> str:
+    return "" if share is None else f"{per_cent(share)} {of}"
+
+
+def amount(name: StatisticName, value: float) -> str:
+    """Return a statistic with its unit: "307 ms", "48.2 %"."""
+    if name in SHARES:
+        return per_cent(value)
+    return f"{value:,.0f}{UNITS.get(name, '')}"
+
+
+def told(share: float | None) -> str:
+    """Return the share: "31.6 %"; "–" for None."""
+    return "–" if share is None else per_cent(share)
+
+
+def medians(statistics: Statistics) -> list[dict[str, str]]:
+    """Return each statistic's medians by side, and its accuracies."""
+    return [
+        {
+            "median": statistic.name,
+            **{
+                SIDES[side]: amount(statistic.name, value)
+                for side, value in statistic.sides.items()
+            },
+            "class told": told(statistic.class_accuracy),
+            "side told": told(statistic.side_accuracy),
+        }
+        for statistic in statistics.statistics
+    ]

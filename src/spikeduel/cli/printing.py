@@ -1,0 +1,116 @@
+"""Print answers of `compare` and `study`; with `--verbose` everything that the report says."""
+
+import shutil
+from pathlib import Path
+
+import typer
+
+from spikeduel.cli.inputs import print_bullets, wrapped
+from spikeduel.features.compression import frontier_sentences as frontier
+from spikeduel.features.study import study_sentences as study
+from spikeduel.features.study.study_results import StudyPlan, StudyResults
+from spikeduel.sentences import (
+    answer_sentences as answer,
+    cost_sentences as costs,
+    power_sentences as power,
+    verdict,
+)
+from spikeduel.sentences.columns import (
+    OPTIMISM,
+    control_columns,
+    render,
+    robustness_columns,
+    robustness_of,
+    text_rows,
+)
+from spikeduel.sentences.comparison import Comparison
+from spikeduel.system.sentences import counted
+
+
+def told(comparison: Comparison, verbose: bool = False) -> None:
+    """Print the recommendation, a small table, what would settle it, and where the rest is."""
+    from spikeduel.results.control_results import claims
+    from spikeduel.results.findings import sentence
+
+    for leak in comparison.leaks():
+        typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
+    if verbose:
+        _everything(comparison)
+    typer.echo(f"\n{wrapped(comparison.headline())}")
+    shown = [verdict.on_time(comparison.results), verdict.in_whole_numbers(comparison.results)]
+    shown += [frontier.frontier(comparison.results)]
+    shown += [answer.energy(comparison.results, not verbose)]
+    shown += [
+        sentence(claim)
+        for contender in comparison.results.comparison.controls
+        for claim in claims(contender)
+    ]
+    if text := " ".join(filter(None, dict.fromkeys(shown))):
+        typer.echo(wrapped(comparison.said(text)))
+    table = render(answer.rows(comparison.results), gap=2)
+    if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
+        table = render(answer.rows(comparison.results), gap=1)
+    typer.echo(f"\n{table}")
+    if len(comparison.results.contenders) > 1:
+        typer.echo(answer.LEGEND)
+    typer.echo(wrapped(answer.training(comparison.results)))
+    if steps := answer.settling(comparison.results):
+        command = f"spikeduel compare --experiment {comparison.out}"
+        typer.echo(f"\n{wrapped(f'What would settle it: {command}')}")
+        widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
+        for options, minutes, shows in steps:
+            typer.echo(
+                wrapped(
+                    comparison.said(shows),
+                    f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ",
+                )
+            )
+    more = counted(len(comparison.results.comparison.caveats), "caveat")
+    where = "" if verbose else "; --verbose prints them"
+    typer.echo(f"{more} and all numbers are in the report{where}.")
+
+
+def print_study_plan(plan: StudyPlan) -> None:
+    typer.echo(f"\n{render(study.plan_rows(plan), gap=2)}\n")
+    print_bullets(study.plan_sentences(plan))
+
+
+def print_study(results: StudyResults, page: Path) -> None:
+    """Print the verdict over the data sets, what would settle an open question, and the page."""
+    for leak in study.leaks(results):
+        typer.secho(wrapped(f"Do not trust all of these scores. {leak}"), fg="red")
+    verdict, *rest = study.sentences(results)
+    typer.echo(f"\n{wrapped(verdict)}\n")
+    print_bullets(rest)
+    typer.echo(f"\nreport: {page}")
+
+
+def _everything(comparison: Comparison) -> None:
+    typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.verdict())}\n")
+    if rows := costs.rows(comparison.results):
+        legend = wrapped(comparison.said(costs.LEGEND))
+        typer.echo(f"{comparison.said(render(rows))}\n{legend}\n")
+    words = (
+        costs.events(comparison.results),
+        *map(
+            costs.summary,
+            costs.shown(comparison.results.energy_accountings),
+        ),
+        power.of_pairs(comparison.results),
+    )
+    for text in words:
+        if text:
+            typer.echo(f"{wrapped(comparison.said(text))}\n")
+    measured = robustness_of(comparison.results).items()
+    if measured:
+        corrupted = render(text_rows(robustness_columns(measured), measured))
+        typer.echo(f"Accuracy on corrupted images, %\n{corrupted}\n")
+    if optimism := comparison.results.comparison.optimism:
+        typer.echo(f"Test accuracy, %\n{render(text_rows(OPTIMISM, optimism))}\n")
+    leaks = comparison.leaks()
+    print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
+    for contender in comparison.results.comparison.controls:
+        columns = [column for column in control_columns(contender) if column.title != "meaning"]
+        text = f"{verdict.asked(contender)}: {verdict.what_it_means(contender)}"
+        typer.echo(f"\n{wrapped(text)}\n{render(text_rows(columns, contender.rows))}")
+    typer.echo(f"\nmodels: {comparison.out / 'models'}/")

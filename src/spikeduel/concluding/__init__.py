@@ -1,1 +1,0 @@
-"""Conclude from a run's measurements and predictions, and verify conclusions, without torch."""

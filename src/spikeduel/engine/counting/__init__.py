@@ -1,0 +1,1 @@
+"""Operations of any network, counted while it runs."""

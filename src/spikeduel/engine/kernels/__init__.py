@@ -1,0 +1,406 @@
+"""Spiking dynamics and rate encoding: the readable `reference`, and kernels that agree with it.
+
+`scan` and `rate_spikes` pick the fastest: `cpu` (Numba) or `gpu` (Triton), imported when first
+called. The fused scan is one operator for autograd, `torch.compile` and export. Joint kernels, for
+training on the CPU, do batch norm, neurons and max-pooling in one pass, or, under a constant
+current, neurons and a linear layer of few outputs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils._python_dispatch import _len_torch_dispatch_stack
+
+from spikeduel.engine import ConstantInput, as_sequence
+from spikeduel.engine.kernels import reference
+from spikeduel.engine.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
+from spikeduel.system.errors import InputError, unknown
+
+__all__ = [
+    "RESET_MECHANISMS",
+    "Dynamics",
+    "is_normalised",
+    "is_projected",
+    "normalised_scan",
+    "projected_scan",
+    "rate_spikes",
+    "scan",
+    "unfused",
+]
+
+LANES = 16
+"""Channels or neurons in a vector of the CPU's kernels: the widest registers of common CPUs."""
+MOST_OUTPUTS = 20
+"""Most outputs of a joint linear layer."""
+
+# AMD's cards have warps of 64 threads; the Triton kernels rely on 32.
+_DEVICES = (
+    ("cpu", "meta", "cuda")
+    if find_spec("triton") and torch.version.hip is None
+    else ("cpu", "meta")
+)
+_FUSED: ContextVar[bool] = ContextVar("fused", default=True)
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Run `scan` and `rate_spikes` by the reference, in operations that any tool can trace."""
+    token = _FUSED.set(False)
+    try:
+        yield
+    finally:
+        _FUSED.reset(token)
+
+
+def scan(
+    current: Tensor | ConstantInput,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    state: Tensor | None = None,
+    *,
+    with_mem: bool = True,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `(spk, mem, last)` over time for `current` `[T, …]` from `state` `[S, …]` (None: at
+    rest).
+
+    `spk` `[T, …]` has the type of `current`; `mem` `[T, …]` (`[0, …]` unless `with_mem`) and the
+    last state `[S, …]` are float32 (float64 for a float64 current). All have its memory layout. S
+    is 1, or 2 for adaptive neurons. Raises `InputError`.
+    """
+    if dynamics.reset_mechanism not in RESET_MECHANISMS:
+        raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
+    num_steps = current.shape[0]
+    if num_steps < 1:
+        raise InputError(
+            f"a neuron needs at least one time step; its input has shape {list(current.shape)}."
+        )
+    if may_fuse() and is_fused(current, beta, dynamics):
+        rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
+        decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
+        return _fused_scan(rows, state, decay, dynamics, num_steps, with_mem)
+    sequence = as_sequence(current)
+    wide = sequence if sequence.dtype == torch.float64 else sequence.float()
+    spk, mem, last = reference.scan(wide, beta, dynamics, state)
+    return spk.to(sequence.dtype), mem if with_mem else mem[:0], last
+
+
+def may_fuse() -> bool:
+    """Return True outside of `unfused`."""
+    # Dynamo cannot trace a ContextVar.
+    return torch.compiler.is_dynamo_compiling() or _FUSED.get()
+
+
+def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
+    """Return True if `scan` has a kernel: one beta and threshold a layer, a known surrogate."""
+    value = current.value if isinstance(current, ConstantInput) else current
+    one_beta = not isinstance(beta, Tensor) or (beta.dim() == 0 and beta.dtype == torch.float32)
+    return (
+        one_beta
+        and isinstance(dynamics.threshold, int | float)
+        and dynamics.surrogate in SURROGATE_KERNELS
+        and value.dtype in (torch.float32, torch.bfloat16)
+        and value.device.type in _DEVICES
+    )
+
+
+def rate_spikes(
+    images: Tensor,
+    keys: np.ndarray,
+    num_steps: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Return Bernoulli spikes `[T, B, …]` for `images` uint8 `[B, …]` and `keys` uint64 `[B]`, with
+    probability p/255 for a pixel p. Raises `InputError`.
+    """
+    if images.dtype != torch.uint8:
+        raise InputError(
+            f"rate encoding takes uint8 images, not {images.dtype}: their pixels are rates of 255."
+        )
+    if np.shape(keys) != (len(images),):
+        raise InputError(
+            f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}."
+        )
+    if images.device.type not in _DEVICES or not may_fuse():
+        return reference.rate_spikes(images, keys, num_steps).to(dtype)
+    kernels = _kernels(images)
+    written = dtype if dtype in kernels.WRITTEN_DTYPES else torch.bool
+    return kernels.rate_spikes(images, keys, num_steps, written).to(dtype)
+
+
+def is_normalised(
+    current: Tensor | ConstantInput,
+    norm: nn.BatchNorm2d,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    side: int,
+) -> bool:
+    """Return True if `normalised_scan` has a kernel."""
+    value = current.value if isinstance(current, ConstantInput) else current
+    return (
+        _is_plain(value, current, beta, dynamics)
+        and norm.training
+        and norm.affine
+        and norm.track_running_stats
+        and value.dim() == (4 if isinstance(current, ConstantInput) else 5)
+        and norm.num_features == value.shape[-3]
+        and norm.weight.dtype == torch.float32
+        and min(value.shape[-2:]) >= side
+        and value.numel() > norm.num_features
+        and current.shape[0] > 0
+    )
+
+
+def _is_plain(value: Tensor, current: Any, beta: Tensor | float, dynamics: Dynamics) -> bool:
+    return (
+        may_fuse()
+        and value.device.type == "cpu"
+        and not is_watched(value)
+        and dynamics.adaptation is None
+        and is_fused(current, beta, dynamics)
+    )
+
+
+def normalised_scan(
+    current: Tensor | ConstantInput,
+    norm: nn.BatchNorm2d,
+    beta: Tensor | float,
+    dynamics: Dynamics,
+    side: int = 1,
+) -> Tensor:
+    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`;
+    update the running statistics.
+
+    `current` is `[T, B, C, H, W]`; normalised, it is never rounded to its own type.
+    """
+    value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
+    decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
+    spk, mean, var = _kernels(value).Normalised.apply(
+        value.permute(0, 1, 3, 4, 2).contiguous(),
+        *(norm.weight, norm.bias, decay, norm.eps),
+        *(dynamics, current.shape[0], side),
+    )
+    count = value.numel() // norm.num_features
+    with torch.no_grad():
+        if norm.num_batches_tracked is not None and norm.running_mean is not None:
+            norm.num_batches_tracked.add_(1)
+            new = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
+            norm.running_mean.mul_(1 - new).add_(mean * new)
+            unbiased = var * (count / (count - 1))
+            norm.running_var.mul_(1 - new).add_(unbiased * new)  # type: ignore[union-attr]
+    return spk.permute(0, 1, 4, 2, 3)
+
+
+def is_projected(
+    current: Tensor | ConstantInput, beta: Any, dynamics: Dynamics, weight: Tensor
+) -> bool:
+    """Return True if `projected_scan` has a kernel."""
+    return (
+        isinstance(current, ConstantInput)
+        and current.value.dim() == 2
+        and current.value.shape[1] % LANES == 0
+        and isinstance(beta, float)
+        and dynamics.surrogate == "atan"
+        and len(weight) <= MOST_OUTPUTS
+        and _is_plain(current.value, current, beta, dynamics)
+    )
+
+
+def projected_scan(
+    current: Any, beta: Any, dynamics: Dynamics, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Return `F.linear(scan(current, beta, dynamics)[0], weight, bias)` `[T, B, K]`, for `current`
+    `[B, N]`, in its type.
+    """
+    y: Tensor = _kernels(current.value).Projected.apply(
+        current.value.contiguous(), weight, current.num_steps, beta, dynamics
+    )
+    return (y + bias.float()[:, None]).to(current.value.dtype).transpose(1, 2)
+
+
+def _kernels(x: Tensor) -> Any:
+    if x.device.type == "cpu":
+        from spikeduel.engine.kernels import cpu
+
+        return cpu
+    from spikeduel.engine.kernels import gpu
+
+    return gpu
+
+
+def _fused_scan(
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    with_mem: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Run the operator; `current` is `[1, …]` if it is equal at every step."""
+    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
+    run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
+    numbers = (
+        float(threshold),
+        reset_mechanism,
+        surrogate,
+        float(alpha),
+        list(adaptation or ()),
+        num_steps,
+        with_mem,
+    )
+    if current.is_contiguous():
+        return run(current, state, beta, *numbers)
+    # Neurons are independent: any order in memory (channels last) can be kept.
+    order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
+    back = [order.index(axis) for axis in range(current.dim())]
+    results = run(
+        current.permute(order), None if state is None else state.permute(order), beta, *numbers
+    )
+    spk, mem, last = (x.permute(back) for x in results)
+    return spk, mem, last
+
+
+def is_traced() -> bool:
+    """Return True if a tool compiles, traces or counts operators."""
+    # PyTorch has no public name for the number of active `TorchDispatchMode`s.
+    return torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0
+
+
+def is_watched(x: Tensor) -> bool:
+    """Return True if a tool traces or counts operators, or `x` has no numbers."""
+    return is_traced() or type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta"
+
+
+# `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
+_LIBRARY = torch.library.Library("spikeduel", "DEF")
+_INPUTS = (
+    "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str "
+    "surrogate, float alpha, float[] adaptation, SymInt num_steps"
+)
+_LIBRARY.define(f"scan({_INPUTS}, bool with_mem) -> (Tensor, Tensor, Tensor)")
+_LIBRARY.define(
+    f"scan_backward(Tensor? grad_spk, Tensor? grad_mem, Tensor? grad_last, {_INPUTS}, bool "
+    f"needs_beta)"
+    " -> (Tensor, Tensor, Tensor)"
+)
+
+
+def _given(*inputs: Any) -> tuple[Any, ...]:
+    current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = (
+        inputs
+    )
+    dynamics = Dynamics(threshold, reset_mechanism, surrogate, alpha, tuple(adaptation) or None)
+    return _rows(current), _rows(state), beta, dynamics, num_steps
+
+
+def _rows(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.contiguous().view(len(x), x.shape[1:].numel())
+
+
+def _scan(*operands: Any) -> tuple[Tensor, ...]:
+    *inputs, with_mem = operands
+    results = _kernels(inputs[0]).scan_forward(*_given(*inputs), with_mem)
+    return tuple(x.view(len(x), *inputs[0].shape[1:]) for x in results)
+
+
+def _scan_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+    current, *_, adaptation, num_steps, with_mem = operands
+    spk = current.new_empty((num_steps, *current.shape[1:]))
+    mem = current.new_empty((num_steps if with_mem else 0, *current.shape[1:]), dtype=torch.float32)
+    return (
+        spk,
+        mem,
+        current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32),
+    )
+
+
+def _scan_backward(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+    grads, current, inputs, needs_beta = operands[:3], operands[3], operands[3:-1], operands[-1]
+    results = _kernels(current).scan_backward(
+        tuple(map(_rows, grads)), *_given(*inputs), needs_beta
+    )
+    grad_current, grad_state, grad_beta = results
+    return (
+        grad_current.view(current.shape),
+        grad_state.view(len(grad_state), *current.shape[1:]),
+        grad_beta,
+    )
+
+
+def _scan_backward_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+    _, _, _, current, _, beta, *_, adaptation, _, _ = operands
+    return (
+        torch.empty_like(current, memory_format=torch.contiguous_format),
+        current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32),
+        torch.empty_like(beta),
+    )
+
+
+_OPERATORS = {
+    "scan": (_scan, _scan_shapes),
+    "scan_backward": (_scan_backward, _scan_backward_shapes),
+}
+for _name, (_kernel, _shapes) in _OPERATORS.items():
+    for _device in ("CPU", "CUDA"):
+        _LIBRARY.impl(_name, _kernel, _device)
+    torch.library.register_fake(f"spikeduel::{_name}", _shapes, lib=_LIBRARY)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    current, state, beta, *settings, _ = inputs
+    ctx.save_for_backward(current, state, beta)
+    ctx.set_materialize_grads(False)
+    ctx.settings = settings
+
+
+def _differentiate(
+    scan_backward: Any, ctx: Any, *grads: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    _, needs_state, needs_beta, *rest = ctx.needs_input_grad
+    if all(grad is None for grad in grads):
+        return (None,) * (3 + len(rest))
+    grad_current, grad_state, grad_beta = scan_backward(
+        *grads, *ctx.saved_tensors, *ctx.settings, needs_beta
+    )
+    return (
+        grad_current,
+        grad_state if needs_state else None,
+        grad_beta if needs_beta else None,
+        *(None,) * len(rest),
+    )
+
+
+def _refuse(ctx: Any, *grads: Tensor | None) -> None:
+    raise RuntimeError(
+        "the fused scan has no gradient of its gradient; the reference, for a float64 current, has "
+        "one"
+    )
+
+
+torch.library.register_autograd("spikeduel::scan_backward", _refuse, lib=_LIBRARY)
+_derivative = partial(_differentiate, torch.ops.spikeduel.scan_backward)
+torch.library.register_autograd(
+    "spikeduel::scan", _derivative, setup_context=_setup_context, lib=_LIBRARY
+)
+
+
+class _Scan(torch.autograd.Function):
+    """The operator without PyTorch's dispatcher, which slows short steps."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        output = _scan(*inputs)
+        _setup_context(ctx, inputs, output)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        return _differentiate(_scan_backward, ctx, *grads)

@@ -1,0 +1,461 @@
+"""CPU kernels in Numba.
+
+A scan works on blocks of neurons whose state stays in the cache. Backward computes membranes again,
+which is faster than fetching them. Sums over a batch are taken along a row, then over rows, then
+images, so that no number of threads changes them.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+from numba.extending import register_jitable
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from spikeduel.engine.kernels import cpu_kernels as compiled
+from spikeduel.engine.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
+from spikeduel.system.parallel import COMPILED, run_chunks, with_scratch
+
+_LOW = np.uint64(0xFFFFFFFF)
+_HIGH = np.uint64(32)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_TILE = 1024  # a multiple of the 4 that one Philox block gives
+_CACHE_LINE = 16
+_LARGEST_BLOCK = 1024
+_GROUPS = 16
+"""Parts of a batch with separate sums about the weights, for any number of threads."""
+_SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
+
+# Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
+_WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+WRITTEN_DTYPES: dict[torch.dtype, Any] = {
+    torch.float32: np.int32(0x3F800000),
+    torch.bfloat16: np.int16(0x3F80),
+    torch.bool: np.uint8(1),
+}
+"""Types of written spikes."""
+
+
+def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return `torch.empty` on the CPU in NumPy's huge pages: first touching 100 MB takes a quarter
+    of the time.
+    """
+    return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
+
+
+def scan_forward(
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    with_mem: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]`
+    if constant.
+
+    `current` and `spk` are float32 or bfloat16, the rest float32.
+    """
+    num_neurons, size = current.shape[1], dynamics.state_size
+    spk = empty((num_steps, num_neurons), current.dtype)
+    mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
+    outputs = WRITTEN_DTYPES[spk.dtype], _bits(spk), mem.numpy(), last.numpy()
+    kernel = partial(compiled.scan_forward, *_inputs(current, state, beta, dynamics), *outputs)
+    run_chunks(
+        with_scratch(kernel, (7, _block(2, dynamics))),
+        num_neurons,
+        work=spk.numel(),
+        grain=_CACHE_LINE,
+    )
+    return spk, mem, last
+
+
+def scan_backward(
+    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
+    current: Tensor,
+    state: Tensor | None,
+    beta: Tensor,
+    dynamics: Dynamics,
+    num_steps: int,
+    needs_beta: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of `current` (in its type), `state` `[S, N]`, and beta (0 unless
+    `needs_beta`).
+    """
+    num_neurons = current.shape[1]
+    none = np.empty((0, num_neurons), np.float32)
+    incoming = [none if grad is None else numbers(grad) for grad in grads]
+    grad_current = empty(tuple(current.shape), current.dtype)
+    grad_state, grad_beta = (
+        empty((dynamics.state_size, num_neurons)),
+        empty((num_neurons if needs_beta else 0,)),
+    )
+    outgoing = numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
+    kernel = partial(
+        compiled.scan_backward,
+        *incoming,
+        *_inputs(current, state, beta, dynamics),
+        num_steps,
+        *outgoing,
+    )
+    num_rows, work = num_steps * (3 if dynamics.adaptation else 1) + 9, num_steps * num_neurons
+    scratch = num_rows, _block(num_steps + 1, dynamics)
+    run_chunks(with_scratch(kernel, scratch), num_neurons, work=work, grain=_CACHE_LINE)
+    return (
+        grad_current,
+        grad_state,
+        grad_beta.double().sum().float() if needs_beta else beta.new_zeros(()),
+    )
+
+
+def _inputs(
+    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics
+) -> tuple[object, ...]:
+    at_rest = np.empty((0, current.shape[1]), np.float32)
+    return (
+        numbers(current),
+        at_rest if state is None else numbers(state),
+        np.float32(beta.item()),
+        _numbered(dynamics),
+        # None compiles less: of neurons whose threshold stays.
+        dynamics.adaptation and tuple(map(np.float32, dynamics.adaptation)),
+    )
+
+
+def numbers(x: Tensor) -> np.ndarray:
+    """Return float32, or the bits of bfloat16 as int16."""
+    return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
+
+
+def flat(x: Tensor) -> np.ndarray:
+    """Return `numbers`, row after row."""
+    return numbers(x.flatten())
+
+
+def _bits(x: Tensor) -> np.ndarray:
+    return x.detach().view(_WHOLE_NUMBERS[x.element_size()]).numpy()
+
+
+def _block(num_rows: int, dynamics: Dynamics) -> int:
+    arrays = 3 if dynamics.adaptation else 1
+    return max(
+        _CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64)
+    )
+
+
+@register_jitable(**COMPILED)
+def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[no-untyped-def]
+    for j in range(num_blocks):
+        k0, k1 = key & _LOW, key >> _HIGH
+        c0, c1, c2, c3 = np.uint64(first_block + j), np.uint64(step), np.uint64(0), np.uint64(0)
+        for _ in range(10):
+            # Masks tell the compiler that factors have 32 bits: one vector instruction for three.
+            product0 = (c0 & _LOW) * np.uint64(0xD2511F53)
+            product1 = (c2 & _LOW) * np.uint64(0xCD9E8D57)
+            c0, c1, c2, c3 = (
+                (product1 >> _HIGH) ^ c1 ^ k0,
+                product1,
+                (product0 >> _HIGH) ^ c3 ^ k1,
+                product0,
+            )
+            c1, c3 = c1 & _LOW, c3 & _LOW
+            k0, k1 = (k0 + np.uint64(0x9E3779B9)) & _LOW, (k1 + np.uint64(0xBB67AE85)) & _LOW
+        levels[4 * j] = (c0 * np.uint64(255)) >> _HIGH
+        levels[4 * j + 1] = (c1 * np.uint64(255)) >> _HIGH
+        levels[4 * j + 2] = (c2 * np.uint64(255)) >> _HIGH
+        levels[4 * j + 3] = (c3 * np.uint64(255)) >> _HIGH
+
+
+@njit(**COMPILED)
+def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyped-def]
+    """Fill rows of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
+    num_images, num_pixels = images.shape
+    levels = np.empty(_TILE, np.uint8)
+    for row in range(start, stop):
+        step, image = divmod(row, num_images)
+        for first in range(0, num_pixels, _TILE):
+            count = min(_TILE, num_pixels - first)
+            _philox_levels(levels, first // 4, (count + 3) // 4, step, keys[image])
+            pixels, out = images[image, first : first + count], spikes[row, first : first + count]
+            for i in range(count):
+                out[i] = one if levels[i] < pixels[i] else 0
+
+
+def rate_spikes(
+    images: Tensor,
+    keys: np.ndarray,
+    num_steps: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Run `reference.rate_spikes` in `dtype`, one of `WRITTEN_DTYPES`."""
+    num_images, num_pixels = len(images), math.prod(images.shape[1:])
+    spikes = empty((num_steps, *images.shape), dtype)
+    kernel = partial(
+        _rate_rows,
+        images.contiguous().numpy().reshape(num_images, num_pixels),
+        np.array(keys, np.uint64),  # Numba would compile a second time for a read-only array
+        WRITTEN_DTYPES[dtype],
+        _bits(spikes).reshape(num_steps * num_images, num_pixels),
+    )
+    run_chunks(kernel, num_steps * num_images, work=spikes.numel())
+    return spikes
+
+
+@njit(**COMPILED)
+def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
+    """Permute `steps` `[T, B, N]` over T in place: Knuth's algorithm P, with SplitMix64 (Steele,
+    Lea, Flood 2014).
+    """
+    num_steps, _, num_neurons = steps.shape
+    for image in range(start, stop):
+        state = keys[image]
+        for last in range(num_steps - 1, 0, -1):
+            for neuron in range(num_neurons):
+                state += _GOLDEN
+                z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+                z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+                z ^= z >> np.uint64(31)
+                other = ((z >> _HIGH) * np.uint64(last + 1)) >> _HIGH
+                kept = steps[last, image, neuron]
+                steps[last, image, neuron] = steps[other, image, neuron]
+                steps[other, image, neuron] = kept
+
+
+def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
+    """Return `spk` `[T, B, …]`, each neuron's steps shuffled by `keys` uint64 `[B]`."""
+    # Neurons are independent: memory order (channels last) needs no rearranging.
+    order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
+    rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
+    steps = _bits(rows.flatten(2))
+    run_chunks(
+        partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel()
+    )
+    return rows.permute([order.index(axis) for axis in range(spk.dim())]).to(spk.device)
+
+
+MOST_UNROLLED = 8
+"""Most time steps with a kernel for their number."""
+
+
+# Overflows give no warning, as in torch.
+@np.errstate(all="ignore")
+def normalised_forward(
+    current: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    beta: Tensor,
+    eps: float,
+    dynamics: Dynamics,
+    num_steps: int,
+    side: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return `(spk [T, B, H / side, W / side, C], mean [C], var [C])` for contiguous `current` `[T,
+    B, H, W, C]`, `[1, …]` if constant; `var` is biased.
+    """
+    _, batch, height, width, channels = current.shape
+    mean, var = moments(current).astype(np.float32)
+    scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
+    rows, columns = height // side, width // side
+    spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
+    inputs = (
+        flat(current),
+        scale,
+        shift,
+        np.float32(beta.item()),
+        _numbered(dynamics),
+        tuple(current.shape[1:]),
+    )
+    kernel = partial(
+        compiled.normalised_forward, *inputs, (0,) * side, flat(spk), _steps(num_steps)
+    )
+    run_chunks(
+        with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * side**2
+    )
+    return spk, torch.from_numpy(mean), torch.from_numpy(var)
+
+
+@np.errstate(all="ignore")
+def normalised_backward(
+    grad_spk: Tensor,
+    current: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    beta: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    dynamics: Dynamics,
+    num_steps: int,
+    side: int,
+    needs_beta: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of current, weight, bias, and beta (0 unless `needs_beta`)."""
+    shape, middle = tuple(current.shape[1:]), mean.numpy()
+    batch, height, width, channels = shape
+    scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
+    grad = empty(tuple(current.shape), current.dtype)
+    # Pixels left over by the pooling reach no spike.
+    grad[:, :, height // side * side :] = 0
+    grad[:, :, :, width // side * side :] = 0
+    totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
+    inputs = (
+        flat(grad_spk),
+        flat(current),
+        scale,
+        shift,
+        middle,
+        np.float32(beta.item()),
+        _numbered(dynamics),
+    )
+    outputs = flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
+    size = -(-channels // compiled.LANES) * compiled.LANES * num_steps
+    kernel = with_scratch(
+        partial(compiled.normalised_backward, *inputs, shape, (0,) * side, *outputs),
+        side**2 * size,
+        4 * size,
+    )
+    run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
+
+    total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
+    inverse = inverse_deviation(var.numpy(), eps)
+    _through_statistics(grad, current, total, product, middle, inverse, scale)
+    of_weight, of_bias, of_beta = (
+        torch.from_numpy(np.asarray(each, np.float32))
+        for each in (product * inverse, total, np.sum(about_beta))
+    )
+    return grad, of_weight, of_bias, of_beta
+
+
+def _through_statistics(
+    grad: Tensor,
+    current: Tensor,
+    total: np.ndarray,
+    product: np.ndarray,
+    mean: np.ndarray,
+    inverse: np.ndarray,
+    scale: np.ndarray,
+) -> None:
+    """Turn `grad` `[…, H, W, C]` of the normalised current into that of `current`, in place.
+
+    `total` `[C]` is the sum of `grad`, `product` that of `grad · (current − mean)`.
+    """
+    *images, height, width, channels = current.shape
+    num_images = math.prod(images)
+    count = num_images * height * width
+    rows = [total / count, mean, product * inverse**2 / count, scale]
+    coefficients = np.array(rows).astype(np.float32)
+    # Rows of several pixels fill vectors better.
+    pixels = compiled.LANES // math.gcd(channels, compiled.LANES)
+    if height * width % pixels:
+        pixels = 1
+    shape = num_images, height * width // pixels, pixels * channels
+    given = flat(grad), flat(current), np.tile(coefficients, pixels).reshape(-1), shape, flat(grad)
+    run_chunks(partial(compiled.normalise_gradient, *given), num_images, work=grad.numel())
+
+
+def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
+    """Return as many elements as time steps; few as a tuple, with a kernel of its own."""
+    return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
+
+
+def moments(current: Tensor) -> np.ndarray:
+    """Return mean and biased variance, float64 `[2, C]`, of `current` `[…, H, W, C]`."""
+    *images, height, width, channels = current.shape
+    num_images = math.prod(images)
+    values = flat(current)
+    # Mean of squares less square of mean loses its digits if values are far from 0. So differences
+    # from the channel's first value are summed, in each image, and their squares.
+    pivot = current.reshape(-1, channels)[0].detach().float().numpy()
+    sums = np.zeros((num_images, 2, channels), np.float32)
+    kernel = partial(
+        compiled.channel_sums,
+        values,
+        pivot,
+        (num_images, height, width, channels),
+        sums.reshape(-1),
+    )
+    run_chunks(kernel, num_images, work=len(values))
+    offset, square = sums.sum(axis=0, dtype=np.float64) / (num_images * height * width)
+    return np.stack([pivot + offset, np.maximum(square - offset * offset, 0)])
+
+
+def inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
+    """Return float64 `[C]`."""
+    return 1 / np.sqrt(var.astype(np.float64) + eps)
+
+
+def _scale_and_shift(
+    mean: np.ndarray, var: np.ndarray, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return scale and shift, float32 `[C]`, that normalise."""
+    scale = weight.detach().numpy() * inverse_deviation(var, eps).astype(np.float32)
+    return scale, bias.detach().numpy() - mean * scale
+
+
+def _numbered(dynamics: Dynamics) -> tuple[Any, ...]:
+    threshold, reset_mechanism, surrogate, alpha, _ = dynamics
+    codes = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
+    return np.float32(threshold), *codes, float(alpha)
+
+
+class Normalised(torch.autograd.Function):
+    """Batch norm, neurons and max-pooling of channels-last currents: `[T, B, H, W, C]`."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        spk, mean, var = normalised_forward(*inputs)
+        ctx.mark_non_differentiable(mean, var)
+        ctx.save_for_backward(*inputs[:4], mean, var)
+        ctx.settings = inputs[4:]
+        return spk, mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_spk: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        needs_beta = ctx.needs_input_grad[3]
+        operands: Any = grad_spk.contiguous(), *ctx.saved_tensors, *ctx.settings, needs_beta
+        *grads, grad_beta = normalised_backward(*operands)
+        return *grads, grad_beta if needs_beta else None, *(None,) * len(ctx.settings)
+
+
+class Projected(torch.autograd.Function):
+    """Neurons under a constant current `[B, N]`, and a linear layer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, current: Tensor, weight: Tensor, num_steps: int, beta: float, dynamics: Dynamics
+    ) -> Tensor:
+        """Return `[T, K, B]` in float32."""
+        num_images, num_neurons = current.shape
+        num_outputs = -(-len(weight) // compiled.OUTPUTS) * compiled.OUTPUTS
+        weights = torch.zeros(num_outputs, num_neurons)
+        weights[: len(weight)] = weight.detach()
+        numbers = beta, dynamics.threshold, math.pi / 2 * dynamics.alpha, dynamics.alpha / 2
+        reset = RESET_MECHANISMS.index(dynamics.reset_mechanism)
+        settings = np.array(numbers, np.float32), reset, num_steps, num_neurons
+        ctx.save_for_backward(current, weight)
+        ctx.operands, ctx.num_outputs = (flat(current), flat(weights), *settings), num_outputs
+        out = torch.empty(num_images, num_steps, num_outputs)
+        kernel = partial(compiled.projected_forward, *ctx.operands, flat(out))
+        run_chunks(kernel, num_images, work=num_images * num_steps * num_neurons)
+        return out[..., : len(weight)].permute(1, 2, 0).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
+        current, weight = ctx.saved_tensors
+        num_steps, (num_images, num_neurons) = len(grad), current.shape
+        grads = torch.zeros(num_images, num_steps, ctx.num_outputs)
+        grads[..., : len(weight)] = grad.permute(2, 0, 1)
+        images = max(1, -(-num_images // _GROUPS))
+        groups = -(-num_images // images)
+        grad_current = empty((num_images, num_neurons), current.dtype)
+        grad_weights = torch.empty(groups, ctx.num_outputs, num_neurons)
+        operands = flat(grads), *ctx.operands, flat(grad_current), flat(grad_weights), images
+        kernel = partial(compiled.projected_backward, *operands)
+        run_chunks(kernel, groups, work=num_images * num_steps * num_neurons)
+        return grad_current, grad_weights.sum(0)[: len(weight)].to(weight.dtype), None, None, None

@@ -1,0 +1,1 @@
+"""Architectures, model files, training steps, and networks of other libraries."""

@@ -1,0 +1,386 @@
+"""Network shapes, called with the settings of `building.BUILT_WITH` that they name.
+
+A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; others take
+`[B, C, H, W]`. All have a `readout`; those with `layers()` can be written as NIR. Twins, such as
+`ConvLIF` and `ConvReLU`, have weights of the same shapes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spikeduel.engine import ConstantInput, as_sequence
+from spikeduel.engine.networks import plain
+from spikeduel.engine.networks.chains import SpikingChain, WithoutTime, relu_of_max_pool_of_conv
+from spikeduel.engine.networks.plain import ChannelsLastFlatten
+from spikeduel.engine.neurons import Neuron
+from spikeduel.engine.readouts import LogitReadout, SpikeCountReadout
+from spikeduel.system.errors import InputError
+from spikeduel.system.registry import Family
+
+Shape = tuple[int, int, int]
+MakeNeuron = Callable[[], nn.Module]
+
+SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
+"""Least pixels a side: two poolings leave nothing of a smaller image. The second is for the study's
+CNN, with unpadded convolutions.
+"""
+LARGEST_FIRST_MAP, LARGEST_FIRST_MAP_OF_RESNET = 24, 48
+MOST_HALVINGS, MOST_POOLED = 3, 2
+"""Most halvings before the first maps, the last two by pooling: a first layer with stride 4 loses
+the ridges of a fingerprint.
+"""
+SMALLEST_MAP = 3
+"""Stages halve the side down to at least this."""
+GROWTH = (2.0, 8 / 3, 4.0)
+"""Channels of each stage of the VGGs, relative to the first layer."""
+RESNET_STAGES, RESNET_GROWTH, LAST_MAP = 2, 4, 6
+"""Fewest stages, which double the channels up to `RESNET_GROWTH` times those of the first layer;
+more must leave maps of `LAST_MAP`, so that the last one sees all of a large image.
+"""
+POOLINGS: dict[str, Callable[[int], nn.Module]] = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+
+
+class DenseSNN(SpikingChain):
+    """The study's spiking network: Linear(C·H·W → hidden), neurons, Linear(hidden → K), neurons."""
+
+    readout = SpikeCountReadout()
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 1024
+    ) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(math.prod(image_shape), hidden)
+        self.lif1 = neuron()
+        self.linear2 = nn.Linear(hidden, num_classes)
+        self.lif2 = neuron()
+
+    def layers(self) -> list[nn.Module]:
+        return [nn.Sequential(nn.Flatten(), self.linear1), self.lif1, self.linear2, self.lif2]
+
+
+class SmallCNN(nn.Module):
+    """The study's CNN: twice {Conv 3×3, ReLU, MaxPool 2}, Linear → hidden, ReLU, Linear → K; zeros
+    surround images below 10×10.
+    """
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+    joins_layers = False
+
+    def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 1024) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        above, left = (max(SMALLEST_SIDE_OF_STUDY - side, 0) for side in (height, width))
+        self.border = nn.ZeroPad2d((left // 2, left - left // 2, above // 2, above - above // 2))
+        self.features = nn.Sequential(
+            nn.Conv2d(channels, 16, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3),
+            nn.MaxPool2d(2),
+            nn.ReLU(),
+        )
+        rows, columns = (((side - 2) // 2 - 2) // 2 for side in (height + above, width + left))
+        self.classifier = nn.Sequential(
+            nn.Linear(32 * rows * columns, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.border(x)
+        if self.training and self.joins_layers:
+            x = self.features[3:](relu_of_max_pool_of_conv(self.features[0], x))
+        else:
+            x = self.features(x)
+        return self.classifier(x.flatten(1))
+
+
+class DenseLIF(SpikingChain):
+    """Twice {Linear → hidden, batch norm, neurons}, Linear → K."""
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, neuron: MakeNeuron, hidden: int = 256
+    ) -> None:
+        super().__init__()
+        # Batch norm has a bias.
+        inputs = nn.Linear(math.prod(image_shape), hidden, bias=False)
+        self.block1 = nn.Sequential(inputs, nn.BatchNorm1d(hidden))
+        self.block2 = nn.Sequential(nn.Linear(hidden, hidden, bias=False), nn.BatchNorm1d(hidden))
+        self.linear = nn.Linear(hidden, num_classes)
+        self.lif1, self.lif2 = neuron(), neuron()
+
+    def layers(self) -> list[nn.Module]:
+        first = nn.Sequential(nn.Flatten(), self.block1)
+        return [first, self.lif1, self.block2, self.lif2, self.linear]
+
+
+class DenseReLU(WithoutTime, DenseLIF):
+    """`DenseLIF` with ReLU, without time."""
+
+    family: Family = "ann"
+
+    def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 256) -> None:
+        super().__init__(image_shape, num_classes, nn.ReLU, hidden)
+
+
+class ConvLIF(SpikingChain):
+    """Twice {Conv 3×3, batch norm, neurons, pooling 2×2}, Linear → hidden, neurons, Linear → K."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        neuron: MakeNeuron,
+        hidden: int = 256,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
+        self.block1 = nn.Sequential(
+            nn.ZeroPad2d((0, right, 0, below)),
+            nn.Conv2d(channels, 32, 3, padding=1, bias=False),
+            nn.BatchNorm2d(32),
+        )
+        self.block2 = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64))
+        self.linear1 = nn.Linear(64 * ((height + below) // 4) * ((width + right) // 4), hidden)
+        self.linear2 = nn.Linear(hidden, num_classes)
+        self.pool, self.flatten = POOLINGS[pooling](2), ChannelsLastFlatten()
+        self.lif1, self.lif2, self.lif3 = neuron(), neuron(), neuron()
+
+    def layers(self) -> list[nn.Module]:
+        convolutions = [self.block1, self.lif1, self.pool, self.block2, self.lif2, self.pool]
+        return [*convolutions, nn.Sequential(self.flatten, self.linear1), self.lif3, self.linear2]
+
+
+class ConvReLU(WithoutTime, ConvLIF):
+    """`ConvLIF` with ReLU, without time."""
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, hidden: int = 256, pooling: str = "max"
+    ) -> None:
+        super().__init__(image_shape, num_classes, nn.ReLU, hidden, pooling)
+
+    def layers(self) -> list[nn.Module]:
+        layers = super().layers()
+        if isinstance(self.pool, nn.MaxPool2d):
+            # max(ReLU(x)) = ReLU(max(x)), for a quarter of the work
+            layers[1:3], layers[4:6] = [self.pool, self.lif1], [self.pool, self.lif2]
+        return layers
+
+
+def first_layers(
+    image_shape: Shape, width: int, largest: int
+) -> tuple[list[tuple[nn.Conv2d, bool]], list[int]]:
+    """Return convolutions that halve images to about `largest` pixels a side, with True where
+    pooling follows, and the sides after them.
+    """
+    channels, *sides = image_shape
+    halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
+    pooled = min(halvings, MOST_POOLED)
+    stride = 2 ** (halvings - pooled)
+    first = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
+    further = [(nn.Conv2d(width, width, 3, padding=1, bias=False), True) for _ in range(pooled - 1)]
+    return [(first, halvings > 0), *further], [-(-side // stride) // 2**pooled for side in sides]
+
+
+class VGGLIF(SpikingChain):
+    """Layers of {conv 3×3, pooling, batch norm} until maps are small, stages of {conv, batch norm,
+    conv, pooling, batch norm}, the mean over all places, a linear layer.
+
+    Neurons follow each batch norm, so that all layers but the first get spikes. After Simonyan and
+    Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition".
+    """
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        neuron: MakeNeuron,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__()
+        layers, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+        before = width
+        for growth in GROWTH:
+            if min(sides) // 2 < SMALLEST_MAP:
+                break
+            # Usual widths give channels that fill vector instructions.
+            after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
+            layers += [
+                (nn.Conv2d(channels, after, 3, padding=1, bias=False), halved)
+                for channels, halved in ((before, False), (after, True))
+            ]
+            before, sides = after, [side // 2 for side in sides]
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                convolution,
+                *([POOLINGS[pooling](2)] if halved else []),
+                nn.BatchNorm2d(convolution.out_channels),
+            )
+            for convolution, halved in layers
+        )
+        self.linear = nn.Sequential(
+            nn.AvgPool2d((sides[0], sides[1])),
+            nn.Flatten(),
+            nn.Dropout(dropout or 0.0),
+            nn.Linear(before, num_classes),
+        )
+        self.neurons = nn.ModuleList(neuron() for _ in self.blocks)
+
+    def layers(self) -> list[nn.Module]:
+        pairs = zip(self.blocks, self.neurons, strict=True)
+        return [*(layer for pair in pairs for layer in pair), self.linear]
+
+
+class VGGReLU(WithoutTime, VGGLIF):
+    """`VGGLIF` with ReLU, without time."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(image_shape, num_classes, nn.ReLU, width, dropout, pooling)
+
+
+class VGGSum(VGGReLU):
+    """`VGGReLU` on the mean of a recording's frames, blind to time."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        num_frames: int = 1,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        frame_shape = max(image_shape[0] // num_frames, 1), *image_shape[1:]
+        super().__init__(frame_shape, num_classes, width, dropout, pooling)
+        self.num_frames = num_frames
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.unflatten(1, (self.num_frames, -1)).mean(1))
+
+
+class VGGGRU(VGGSum):
+    """`VGGReLU` frame by frame, with a `torch.nn.GRU` over the features."""
+
+    def __init__(
+        self,
+        image_shape: Shape,
+        num_classes: int,
+        num_frames: int = 1,
+        width: int = 24,
+        dropout: float | None = None,
+        pooling: str = "max",
+    ) -> None:
+        super().__init__(image_shape, num_classes, num_frames, width, dropout, pooling)
+        # The GRU goes between pooling and dropout of the parent's head, and keeps its width.
+        pool, flatten, dropout_layer, linear = self.linear
+        self.gru = nn.GRU(linear.in_features, linear.in_features)
+        self.features = nn.Sequential(pool, flatten)
+        self.linear = nn.Sequential(dropout_layer, linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the last frame's logits `[B, K]` for `[B, T·C, H, W]`."""
+        frames = x.unflatten(1, (self.num_frames, -1)).transpose(0, 1)
+        features = frames.flatten(0, 1)
+        for layer in self.layers()[:-1]:
+            features = layer(features)
+        states, _ = self.gru(self.features(features).unflatten(0, frames.shape[:2]))
+        return self.linear(states[-1])
+
+
+class ResNetSiLU(nn.Module):
+    """The strong CNN without a twin: {conv 3×3, batch norm, SiLU}, max-pooled until maps are small;
+    stages of {conv, max-pooling, batch norm, SiLU, residual block}, the mean over all places, a
+    linear layer.
+
+    After He et al. 2016, "Deep Residual Learning for Image Recognition".
+    """
+
+    family: Family = "cnn"
+    readout = LogitReadout()
+
+    def __init__(
+        self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
+    ) -> None:
+        super().__init__()
+        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP_OF_RESNET)
+        layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
+        stage, widest = 0, RESNET_GROWTH * width
+        while stage < RESNET_STAGES or min(sides) // 2 >= LAST_MAP:
+            halved, after = min(sides) // 2 >= SMALLEST_MAP, min(2 * width, widest)
+            layers += _normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved)
+            layers.append(_Block(after))
+            width, stage = after, stage + 1
+            sides = [side // 2 for side in sides] if halved else sides
+        self.features = nn.Sequential(*layers)
+        self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.features(x).mean((2, 3)))
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        first, second = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.inner = nn.Sequential(*_normed(first, False), *_normed(second, False)[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.silu(x + self.inner(x))
+
+
+def _normed(convolution: nn.Conv2d, halved: bool) -> list[nn.Module]:
+    pooled = [nn.MaxPool2d(2)] if halved else []
+    return [convolution, *pooled, nn.BatchNorm2d(convolution.out_channels), nn.SiLU()]
+
+
+class Sequential(SpikingChain):
+    """Plain `layers` (`plain.made`), of which the last may spike. Raises `InputError`."""
+
+    def __init__(self, image_shape: Shape, num_classes: int, layers: Any = None) -> None:
+        super().__init__()
+        chain, self.inputs, self.largest = plain.made(layers, image_shape, num_classes)
+        self.chain = nn.ModuleList(chain)
+        if isinstance(chain[-1], Neuron):
+            self.readout = SpikeCountReadout()
+
+    def layers(self) -> list[nn.Module]:
+        """Return the layers. Raises `InputError` if they are no chain."""
+        if self.inputs != plain.in_order(len(self.chain)):
+            raise InputError(
+                "its layers are no chain: some take the outputs of others than the one before."
+            )
+        return list(self.chain)
+
+    def forward(self, x: Tensor | ConstantInput) -> Tensor | tuple[Tensor, Tensor]:
+        output, mem = plain.run(list(self.chain), self.inputs, x)
+        return as_sequence(output) if mem is None else (as_sequence(output), mem)
+
+
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "vgg-lif": VGGLIF,
+    "vgg-relu": VGGReLU,
+    "resnet-silu": ResNetSiLU,
+    "vgg-sum": VGGSum,
+    "vgg-gru": VGGGRU,
+    "dense-snn": DenseSNN,
+    "small-cnn": SmallCNN,
+    "conv-lif": ConvLIF,
+    "conv-relu": ConvReLU,
+    "dense-lif": DenseLIF,
+    "dense-relu": DenseReLU,
+    "sequential": Sequential,
+}

@@ -1,0 +1,296 @@
+"""Spiking neurons: layers without weights, from currents to spikes."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import torch
+from torch import Tensor, nn
+
+from spikeduel.engine import ConstantInput, as_sequence, kernels
+from spikeduel.engine.kernels import Dynamics, reference
+from spikeduel.engine.kernels.reference import resolve_alpha
+from spikeduel.system.errors import InputError, unknown
+
+State = dict[str, Tensor]
+_STATE_NAMES = ("mem", "adaptation")
+
+# Names of the layers, states before and after by name.
+_Carry = tuple[dict[nn.Module, str], dict[str, State], dict[str, State]]
+_CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
+
+
+class Neuron(nn.Module):
+    """Base class of neurons: `spk, mem = neuron(current)`, all `[T, B, …]`.
+
+    A subclass has `step` or `over_time`, and `initial_state` if its state is more than a membrane.
+    Nothing is kept between calls, but for `carried_state`.
+    """
+
+    def initial_state(self, current: Tensor) -> State:
+        """Return the state at rest for `current` `[B, …]`; `state["mem"]` is the membrane."""
+        return {"mem": torch.zeros_like(current)}
+
+    def step(self, current: Tensor, state: State) -> tuple[Tensor, State]:
+        """Return spikes `[B, …]` and the next state for `current` `[B, …]`."""
+        if type(self).over_time is Neuron.over_time:
+            raise TypeError(f"{type(self).__name__} must define step(current, state).")
+        spk, _, last = self.over_time(current.unsqueeze(0), state, with_mem=False)
+        return spk[0], last
+
+    def forward(
+        self, current: Tensor | ConstantInput, *, with_mem: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Return spikes and membranes `[T, B, …]`; without `with_mem`, membranes may be `[0, B,
+        …]`.
+        """
+        # Dynamo cannot trace a ContextVar.
+        carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
+        if carry is None:
+            return self.over_time(current, None, with_mem)[:2]
+        names, before, after = carry
+        name = names.get(self)
+        if name is None or name in after:
+            raise InputError(
+                "a layer of neurons is used twice in one pass, or is no submodule of its network, "
+                "so that its state cannot be carried: make a layer of its own for each place."
+            )
+        spk, mem, after[name] = self.over_time(current, before.get(name), with_mem)
+        return spk, mem
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        """Run `step` from `state`, or a fresh one; return `(spk, mem, last state)`."""
+        sequence = as_sequence(current)
+        if state is None:
+            state = self.initial_state(sequence[0])
+        spikes, membranes = [], []
+        for now in sequence.unbind(0):
+            spk, state = self.step(now, state)
+            spikes.append(spk)
+            if with_mem:
+                membranes.append(state["mem"])
+        mem = torch.stack(membranes) if with_mem else state["mem"].unsqueeze(0)[:0]
+        return torch.stack(spikes), mem, state
+
+
+class LIF(Neuron):
+    """Leaky integrate-and-fire, as snnTorch's `Leaky` (`kernels/reference.py` has the equations).
+
+    `beta` (clamped to [0, 1]) is the decay per step; a membrane above `threshold` (> 0) spikes;
+    `reset_mechanism` is `subtract`, `zero` or `none`; `surrogate` (of `SURROGATES`, or
+    `module:function`) has the width `surrogate_alpha`. Membranes are float32 under any precision,
+    spikes have the current's type. Raises `InputError`.
+    """
+
+    beta: float | Tensor
+
+    def __init__(
+        self,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__()
+        if reset_mechanism not in reference.RESET_MECHANISMS:
+            raise unknown("reset_mechanism", reset_mechanism, reference.RESET_MECHANISMS)
+        if not threshold > 0:
+            raise InputError(f"threshold must be greater than 0, not {threshold}.")
+        self._keep_beta(beta)
+        self.threshold = float(threshold)
+        self.reset_mechanism = reset_mechanism
+        self.surrogate = surrogate
+        self.surrogate_alpha = resolve_alpha(surrogate, surrogate_alpha)
+
+    def _keep_beta(self, beta: float) -> None:
+        self.beta = min(max(float(beta), 0.0), 1.0)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        return Dynamics(self.threshold, self.reset_mechanism, self.surrogate, self.surrogate_alpha)
+
+    def initial_state(self, current: Tensor) -> State:
+        return {
+            name: torch.zeros_like(current, dtype=_wide(current))
+            for name in _STATE_NAMES[: self.dynamics.state_size]
+        }
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        before = (
+            None
+            if state is None
+            else torch.stack([state[name] for name in _STATE_NAMES[: self.dynamics.state_size]])
+        )
+        spk, mem, last = kernels.scan(current, self.beta, self.dynamics, before, with_mem=with_mem)
+        return spk, mem, dict(zip(_STATE_NAMES, last.unbind(0), strict=False))
+
+    def extra_repr(self) -> str:
+        beta = torch.as_tensor(self.beta).item()
+        return (
+            f"beta={beta:g}, threshold={self.threshold}, reset_mechanism={self.reset_mechanism!r}, "
+            f"surrogate={self.surrogate!r}, surrogate_alpha={self.surrogate_alpha}"
+        )
+
+
+class IF(LIF):
+    """A `LIF` without a leak."""
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(1.0, threshold, reset_mechanism, surrogate, surrogate_alpha)
+
+
+class PLIF(LIF):
+    """A `LIF` with a learned decay, one for the layer: beta = sigmoid(`beta_logit`), at first
+    `beta` in (0, 1).
+
+    Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking
+    neural networks", with the current unscaled.
+    """
+
+    def _keep_beta(self, beta: float) -> None:
+        if not 0 < beta < 1:
+            raise InputError(f"a learned beta starts between 0 and 1, not at {beta}.")
+        self.beta_logit = nn.Parameter(torch.tensor(math.log(beta / (1 - beta))))
+
+    @property
+    def beta(self) -> Tensor:  # type: ignore[override]
+        """Decay per step, a scalar."""
+        return torch.sigmoid(self.beta_logit)
+
+
+class ALIF(LIF):
+    """Adaptive LIF: a spike raises the level that the membrane has to pass for the next one.
+
+    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]
+    (`adaptation_gain`, `adaptation_decay` in [0, 1]). The state has `mem` and `adaptation`. Source:
+    `kernels/reference.py`. Raises `InputError`.
+    """
+
+    def __init__(
+        self,
+        beta: float = 0.95,
+        threshold: float = 1.0,
+        reset_mechanism: str = "subtract",
+        surrogate: str = "atan",
+        surrogate_alpha: float | None = None,
+        adaptation_decay: float = 0.9,
+        adaptation_gain: float = 0.1,
+    ) -> None:
+        super().__init__(beta, threshold, reset_mechanism, surrogate, surrogate_alpha)
+        if not 0 <= adaptation_decay <= 1:
+            raise InputError(f"adaptation_decay must be between 0 and 1, not {adaptation_decay}.")
+        self.adaptation_decay = float(adaptation_decay)
+        self.adaptation_gain = float(adaptation_gain)
+
+    @property
+    def dynamics(self) -> Dynamics:
+        return super().dynamics._replace(adaptation=(self.adaptation_decay, self.adaptation_gain))
+
+    def extra_repr(self) -> str:
+        adaptation = (
+            f"adaptation_decay={self.adaptation_decay}, adaptation_gain={self.adaptation_gain}"
+        )
+        return f"{super().extra_repr()}, {adaptation}"
+
+
+class LeakyReadout(nn.Module):
+    """Output layer that integrates and never spikes: `mem = readout(current)`, both `[T, B, K]`."""
+
+    def __init__(self, beta: float = 0.95) -> None:
+        super().__init__()
+        self.integrator = LIF(beta, threshold=math.inf, reset_mechanism="none")
+
+    def forward(self, current: Tensor | ConstantInput) -> Tensor:
+        """Return membranes in float32."""
+        return self.integrator(current)[1]
+
+
+class ReLU(Neuron):
+    """Positive part of the current, in place of a neuron; `mem` is the current."""
+
+    def activation(self, current: Tensor) -> Tensor:
+        return current.relu()
+
+    def over_time(
+        self, current: Tensor | ConstantInput, state: State | None, with_mem: bool
+    ) -> tuple[Tensor, Tensor, State]:
+        sequence = as_sequence(current)
+        mem = sequence.to(_wide(sequence))
+        return self.activation(sequence), mem, {"mem": mem[-1]}
+
+
+def quantised(x: Tensor, step: Tensor, bits: int) -> Tensor:
+    """Round `x` to the 2^`bits` levels 0, `step`, 2·`step`, …, clamped to their range.
+
+    The gradient passes the rounding; that of `step` is equation 3 of Esser et al. 2020, "Learned
+    step size quantization", unscaled, since Adam would undo a scale.
+    """
+    level = (x / step).clamp(0, 2**bits - 1)
+    return (level + (level.round() - level).detach()) * step
+
+
+class QuantisedReLU(ReLU):
+    """A `ReLU` with 2^`activation_bits` levels (`quantised`), at first up to `threshold`, of a
+    learned step. Raises `InputError`.
+    """
+
+    def __init__(self, threshold: float = 1.0, activation_bits: int = 3) -> None:
+        super().__init__()
+        if activation_bits < 1:
+            raise InputError(f"activation_bits must be at least 1, not {activation_bits}.")
+        self.activation_bits = activation_bits
+        self.level_step = nn.Parameter(torch.tensor(threshold / (2**activation_bits - 1)))
+
+    def activation(self, current: Tensor) -> Tensor:
+        step = self.level_step.abs().clamp(min=1e-30)  # training can push it below 0
+        return quantised(current.to(_wide(current)), step, self.activation_bits).to(current.dtype)
+
+
+NEURONS: dict[str, Callable[..., Neuron]] = {
+    "lif": LIF,
+    "if": IF,
+    "plif": PLIF,
+    "alif": ALIF,
+    "relu": ReLU,
+    "quantised-relu": QuantisedReLU,
+}
+
+
+@contextmanager
+def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
+    """Let neurons in `module` continue from the states `before` (none: fresh ones); yield the
+    states after, by layer name. Raises `InputError`.
+    """
+    names: dict[nn.Module, str] = {
+        neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)
+    }
+    after: dict[str, State] = {}
+    token = _CARRY.set((names, before, after))
+    try:
+        yield after
+    finally:
+        _CARRY.reset(token)
+    if names and not after:
+        raise InputError(
+            "no layer of neurons has left a state: a compiled network cannot go on from one."
+        )
+
+
+def is_carried() -> bool:
+    return not torch.compiler.is_dynamo_compiling() and _CARRY.get() is not None
+
+
+def _wide(current: Tensor) -> torch.dtype:
+    return torch.float64 if current.dtype == torch.float64 else torch.float32

@@ -1,0 +1,397 @@
+"""Measure correctness: scores by class, random encodings, shuffled spikes, calibration, answers
+after each step, leaving early.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import scipy
+import torch
+from msgspec import structs
+from msgspec.structs import asdict
+from torch import Tensor
+
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.engine import ConstantInput
+from spikeduel.engine.counting.operations import Operations
+from spikeduel.engine.networks.cards import COLDEST, HOTTEST
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.neurons import Neuron
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.evaluation.predictions_of_model import Asked, Counting, Running, answers_of, ask
+from spikeduel.results.accuracy import classified
+from spikeduel.results.cost_results import Counted
+from spikeduel.results.trials import (
+    Anytime,
+    Calibrated,
+    Calibration,
+    CalibrationBin,
+    Classification,
+    Confidences,
+    EarlyExit,
+    EncodingSpread,
+    ExitChoice,
+    InTime,
+    LabelConfidences,
+    Received,
+    UntilSure,
+    WeightShapes,
+    WholeNumbers,
+)
+from spikeduel.system.errors import InputError
+from spikeduel.system.negligible import MAX_EXIT_LOSS
+
+NUM_DRAWS = 5
+NUM_BINS = 15
+NUM_PERFECT = 1000
+"""Draws of the answers of a perfectly calibrated model."""
+CONFIDENCE = 0.95
+"""Confidence that early exits lose no more accuracy than `MAX_EXIT_LOSS`."""
+NUM_THRESHOLDS = 64
+
+
+def classification(model: Model, batches: Iterable[Any]) -> Classification:
+    """Return accuracy, macro and class scores, the confusion matrix and the share of ties."""
+    answers = answers_of(model, batches)
+    scores = classified(model.card.classes, answers.truth, answers.predicted)
+    return structs.replace(
+        scores,
+        loss=answers.loss,
+        tie_share=float(answers.tied.mean()),
+        computed_in=model.precision,
+    )
+
+
+def label_confidences(
+    model: Model, batches: Iterable[Any], validation: Iterable[Any]
+) -> LabelConfidences:
+    """Return the calibrated probability of each label, and of the most probable class."""
+
+    def confidences(part: Iterable[Any]) -> Confidences:
+        answers = answers_of(model, part)
+        probabilities = model.probabilities(answers.scores).numpy()
+        of_label = probabilities[np.arange(len(answers.truth)), answers.truth]
+        return Confidences(
+            given=of_label.round(4).tolist(),
+            best=answers.predicted.tolist(),
+            highest=model.confidence(answers.scores).tolist(),
+        )
+
+    return LabelConfidences(validation=confidences(validation), test=confidences(batches))
+
+
+def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
+    """Return the accuracies of `NUM_DRAWS` more encodings, and their spread; None unless encoding
+    is random.
+    """
+    if model.encoder is None or not model.encoder.random:
+        return EncodingSpread()
+    accuracies = [ask(model, batches, repeat).accuracy for repeat in range(1, NUM_DRAWS + 1)]
+    return EncodingSpread(
+        accuracies=accuracies, standard_deviation=float(np.std(accuracies, ddof=1))
+    )
+
+
+def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
+    """Return the shapes of weights and statistics, which twins share, without the activation's
+    single numbers.
+    """
+    shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
+    return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
+
+
+def in_whole_numbers(
+    model: Model, examples: Iterable[Any], batches: Iterable[Any]
+) -> tuple[Classification, WholeNumbers]:
+    """Return the `classification` of `model` in whole numbers, fitted to `examples`, and its cost.
+    Raises `InputError`.
+    """
+    from spikeduel.export import c
+    from spikeduel.export.integers import integer_network
+
+    network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
+    answers = [
+        (labels, *network.answers(images.numpy(), RandomKeys.for_evaluation(indices)))
+        for images, labels, indices in batches
+    ]
+    truth, scores, operations = map(np.concatenate, zip(*answers, strict=True))
+    cost = WholeNumbers(**c.memory(network), operations=float(operations.mean()))
+    return classified(model.card.classes, truth, scores.argmax(1)), cost
+
+
+def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
+    """Return the `classification` with each neuron's spikes permuted over time, drawn by image
+    index and layer.
+
+    Counts stay, so that the loss of accuracy is what the timing carried. `SpikeCountReadout` does
+    not see the last layer permuted.
+    """
+    from spikeduel.engine.kernels.cpu import permuted_over_time
+
+    layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
+    draw = RandomKeys(np.empty(0))
+
+    def followed() -> Iterator[Any]:
+        nonlocal draw
+        for images, labels, indices in batches:
+            draw = RandomKeys.for_evaluation(indices)
+            yield images, labels, indices
+
+    def permute(neuron: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        keys = draw
+        # Each layer has its own stream, apart from that of random encodings.
+        for _ in range(layers.index(neuron) + 1):
+            keys = keys.another()
+        return permuted_over_time(output[0], keys.values), output[1]
+
+    with ExitStack() as stack:
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(permute).remove)
+        return classification(model, followed())
+
+
+def calibrated(model: Model, validation: Iterable[Any]) -> Model:
+    """Return `model` in float32 with the temperature that fits `validation` best."""
+    answering = model if model.precision == "32" else Model(model.module, model.card)
+    answers = answers_of(answering, validation)
+    temperature = best_temperature(answers.scores, torch.from_numpy(answers.truth))
+    return Model(model.module, replace(model.card, temperature=temperature))
+
+
+def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
+    """Return the calibration of `Model.predict`, raw and `scaled` by the temperature."""
+    answers, temperature = answers_of(model, batches), model.card.temperature
+    truth = torch.from_numpy(answers.truth)
+    return Calibration(
+        **asdict(judged(answers.scores, truth)),
+        temperature=temperature,
+        scaled=None if temperature is None else judged(answers.scores / temperature, truth),
+    )
+
+
+def judged(scores: Tensor, truth: Tensor) -> Calibrated:
+    """Judge the probabilities softmax(`scores`) `[N, K]` by the classes `truth` `[N]`.
+
+    `bins` of confidence exclude their low end. `ece` is the mean over images of the bin's |accuracy
+    − confidence| (Guo et al. 2017, equation 3), `ece_of_perfect` and `ece_of_perfect_95` the mean
+    and 95th percentile of a perfectly calibrated model; `nll` the negative log-likelihood, `brier`
+    the mean of Σₖ (pₖ − yₖ)² (Brier 1950).
+    """
+    logarithms = scores.log_softmax(1)
+    probabilities = logarithms.exp()
+    confidence, answer = (part.numpy() for part in probabilities.max(1))
+    number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
+    right = answer == truth.numpy()
+    bins, ece = [], 0.0
+    for k in range(NUM_BINS):
+        inside = number == k
+        count, mean, accuracy = int(inside.sum()), None, None
+        if count:
+            mean, accuracy = float(confidence[inside].mean()), float(right[inside].mean())
+            ece += count / len(right) * abs(accuracy - mean)
+        low, high = k / NUM_BINS, (k + 1) / NUM_BINS
+        bins.append(
+            CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy)
+        )
+    wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
+    perfect = eces_of_perfect(confidence, number)
+    return Calibrated(
+        ece=ece,
+        ece_of_perfect=float(perfect.mean()),
+        ece_of_perfect_95=float(np.quantile(perfect, 0.95)),
+        nll=float(-logarithms.gather(1, truth[:, None]).mean()),
+        brier=float((probabilities - wanted).square().sum(1).mean()),
+        bins=bins,
+    )
+
+
+def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Return `[NUM_PERFECT]` calibration errors of answers right as often as `confidence` `[N]`
+    says, in bins `number` `[N]`.
+
+    Few images put this error above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in
+    Calibration Error Estimation", figure 1).
+    """
+    order = np.argsort(number, kind="stable")
+    sure = confidence[order]
+    starts = np.unique(number[order], return_index=True)[1]
+    random, errors = np.random.default_rng(0), []
+    at_once = max(1, 4_000_000 // len(sure))
+    for done in range(0, NUM_PERFECT, at_once):
+        right = random.random((min(at_once, NUM_PERFECT - done), len(sure))) < sure
+        errors.append(np.abs(np.add.reduceat(right - sure, starts, axis=1)).sum(1) / len(sure))
+    return np.concatenate(errors)
+
+
+def best_temperature(scores: Tensor, truth: Tensor) -> float:
+    """Return the t for which softmax(`scores` / t) has the lowest negative log-likelihood (Guo et
+    al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
+
+    Another image, labelled with all classes equally, keeps the network from being sure of
+    everything.
+    """
+
+    def nll(log_temperature: float) -> float:
+        logarithms = (scores / math.exp(log_temperature)).log_softmax(1)
+        return -float(logarithms.gather(1, truth[:, None]).sum() + logarithms.mean())
+
+    limits = (math.log(COLDEST), math.log(HOTTEST))
+    return math.exp(
+        scipy.optimize.minimize_scalar(
+            nll, bounds=limits, method="bounded", options={"xatol": 1e-6}
+        ).x
+    )
+
+
+def anytime(
+    model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None
+) -> Anytime:
+    """Return the answers of a spiking network after t = 1 … T steps; `early_exit` has a threshold
+    chosen on `validation`. All None without steps, or if the readout needs all at once.
+    """
+    test = answers_of(model, batches).over_time
+    if test is None:
+        return Anytime()
+    chosen_on = None if validation is None else answers_of(model, validation).over_time
+    return Anytime(
+        num_steps=test.num_steps,
+        n=test.right.shape[1],
+        accuracies=test.right.mean(1).tolist(),
+        early_exit=None if chosen_on is None else early_exit(test, chosen_on),
+        received=received(batches),
+    )
+
+
+def received(batches: Iterable[Any]) -> Received | None:
+    """Return the events until the end of each frame of recordings; None for images."""
+    batches = batches.batches if isinstance(batches, Asked) else batches
+    if not isinstance(batches, EvaluationBatches) or not isinstance(batches.images, Recordings):
+        return None
+    images = batches.images
+    received = images.binning.received(images.packed, images.offsets, batches.indices)
+    ends, counts = (part.mean(0) for part in received)
+    return Received(milliseconds=(ends / 1e3).tolist(), events=counts.tolist())
+
+
+def early_exit(test: Running, validation: Running) -> EarlyExit:
+    """Leave at the first step whose confidence reaches `chosen_threshold`, else after T; `curve`
+    has every threshold. A second network is the second of two steps.
+
+    BranchyNet (Teerapittayanon et al. 2016) leaves between layers; SEENN (Li et al. 2023) between
+    time steps.
+    """
+    threshold, bound = chosen_threshold(validation)
+    chosen, after_all = validation.leaving(threshold), validation.right[-1]
+    return EarlyExit(
+        **asdict(test.leaving(threshold)),
+        tolerance=MAX_EXIT_LOSS,
+        confidence=CONFIDENCE,
+        validation=ExitChoice(
+            n=len(after_all),
+            mean_steps=chosen.mean_steps,
+            accuracy=chosen.accuracy,
+            most_lost=bound,
+            fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-MAX_EXIT_LOSS)),
+        ),
+        curve=[test.leaving(candidate) for candidate in thresholds(validation)],
+    )
+
+
+class _Shorter(Model):
+    """A model that stops after the first `num_steps` of its time steps."""
+
+    def __init__(self, model: Model, num_steps: int) -> None:
+        vars(self).update(vars(model))
+        self.whole, self.card = model, replace(model.card, num_steps=num_steps)
+
+    def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
+        x, num_steps = self.whole.encode(images, keys), self.card.num_steps or 1
+        return ConstantInput(x.value, num_steps) if isinstance(x, ConstantInput) else x[:num_steps]
+
+
+def until_sure(model: Model, source: str, threshold: float, test: EvaluationBatches) -> UntilSure:
+    """Return the predictions of the member `source` with an early exit at `threshold`, and the
+    operations of the images that leave after each step. Raises `InputError` if an operation is
+    unknown.
+    """
+    predictions = answers_of(model, test)
+    running = predictions.over_time
+    assert running is not None
+    steps, _ = running.exits(threshold)
+    operations: list[Operations | None] = []
+    for num_steps in range(1, running.num_steps + 1):
+        counted = Counted(operations=None)
+        if len(leaving := test.indices[steps == num_steps]):
+            counting = Counting(_Shorter(model, num_steps))
+            of_leaving = EvaluationBatches(test.images, test.labels, leaving)
+            ask(counting.model, of_leaving, counting=counting)
+            counted = counting.found()
+        if counted.reason:
+            raise InputError(counted.reason)
+        operations.append(counted.operations)
+    return UntilSure(
+        answers=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
+        found=InTime(
+            source=source,
+            threshold=threshold,
+            shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
+            operations=operations,
+        ),
+    )
+
+
+def chosen_threshold(validation: Running) -> tuple[float | None, float]:
+    """Return the lowest threshold that validation images show to cost at most `MAX_EXIT_LOSS` of
+    accuracy, with `CONFIDENCE`, and the limit of this loss; None and 0 if they show it for none.
+
+    Thresholds are tested from the highest down until one fails. Tests in a fixed order need no
+    correction (Angelopoulos et al. 2021, "Learn then Test").
+    """
+    after_all, chosen, loss = validation.right[-1], None, 0.0
+    for threshold in reversed(thresholds(validation)[:-1]):
+        right = validation.exits(threshold)[1]
+        lost, gained = int((after_all & ~right).sum()), int((right & ~after_all).sum())
+        limit = most_lost(lost, gained, len(right))
+        if limit > MAX_EXIT_LOSS:
+            break
+        chosen, loss = threshold, limit
+    return chosen, loss
+
+
+def most_lost(lost: int, gained: int, n: int) -> float:
+    """Return the upper confidence limit of the lost share of `n` images: `lost` became wrong and
+    `gained` right.
+
+    The score test of paired proportions (Tango 1998), but at least Clopper and Pearson's exact
+    limit for the net loss: the score's is too low where hardly any image changes.
+    """
+    quantile, net = float(scipy.special.ndtri(CONFIDENCE)), max(lost - gained, 0)
+    exact = 1.0 if net == n else float(scipy.special.betaincinv(net + 1, n - net, CONFIDENCE))
+
+    def beyond(share: float) -> float:
+        linear = (2 * n - lost + gained) * share - lost - gained
+        product = 8 * n * gained * share * (1 - share)
+        # The likeliest share gained, if `share` is lost.
+        gains = (math.sqrt(linear * linear + product) - linear) / (4 * n)
+        deviation = math.sqrt(n * (2 * gains + share * (1 - share)))
+        return lost - gained - n * share + quantile * deviation
+
+    if beyond(exact) <= 0 or exact == 1:
+        return exact
+    return float(scipy.optimize.brentq(beyond, exact, 1.0))
+
+
+def thresholds(validation: Running) -> list[float | None]:
+    """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence before the last step, and
+    None: nobody leaves early.
+    """
+    if validation.num_steps == 1:
+        return [None]
+    levels = np.linspace(0, 1, NUM_THRESHOLDS)
+    quantiles = np.quantile(validation.confidence[:-1], levels, method="closest_observation")
+    return [*np.unique(quantiles).tolist(), None]

@@ -1,0 +1,1 @@
+"""Export to ONNX, NIR and C, and import of NIR."""

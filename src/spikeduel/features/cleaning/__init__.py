@@ -1,0 +1,1 @@
+"""Delete what no run needs from the store and the cache."""

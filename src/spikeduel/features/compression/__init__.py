@@ -1,0 +1,1 @@
+"""Cheaper variants of every contender, compared at equal accuracy."""

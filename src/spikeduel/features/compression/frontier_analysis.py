@@ -1,0 +1,562 @@
+"""Compare families of cheaper networks at equal accuracy, along their curves.
+
+A family's curve consists of the members that no cheaper one beats on validation images. Between two
+of them, images are shared out: cost and accuracy are those of the shares. Bytes of weights are
+those of one stored network: the smallest on the curve that reaches the accuracy. Accuracies are of
+test images. Seeds, and images or groups of them, are drawn again (Efron and Tibshirani 1993, "An
+Introduction to the Bootstrap"), the same for all members: for the uncertainty of accuracies, and
+by seeds that of costs.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel.analysis.predicted import Answers
+from spikeduel.energy import accounting
+from spikeduel.energy.accounting import CountedPair, bounds
+from spikeduel.features.compression.frontier_results import (
+    BreakEven,
+    CostKind,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
+from spikeduel.results import means
+from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
+from spikeduel.results.cost_results import Accounting, Family, Range, Side
+from spikeduel.results.pareto import front
+from spikeduel.results.trials import ControlResult, InTime, Trial
+from spikeduel.statistics import (
+    MIN_SEEDS,
+    accuracy,
+    clusters,
+    mean_accuracy,
+    student,
+    wilson,
+)
+from spikeduel.system.grouping import grouped
+from spikeduel.system.negligible import MAX_COST_RATIO, MAX_ROUNDING
+
+DRAWS = 1000
+STEP = 0.005
+"""Accuracies that are compared at are multiples of it."""
+BELOW = (0, 1, 2, 4, 8)
+"""Multiples of `STEP` below the highest accuracy that is compared."""
+BIT_MATCHED = "quantised_twin"
+MEASURED = {
+    "weights": CostKind(label="bytes of weights", family="size"),
+    "time": CostKind(label="inference time", family="measured"),
+}
+"""Costs besides accountings: bytes of weights, and seconds of an inference."""
+Costs = dict[str, np.ndarray]
+"""Costs `[corners, seeds]` by accounting, or name in `MEASURED`; of a network `[corners, 1 +
+DRAWS]`, as measured and by draw.
+"""
+
+
+class Draws:
+    """Seeds and images, or groups of them, drawn again.
+
+    `seeds` `[1 + DRAWS, S]`: shares; in the first row all seeds count alike. `images` `[DRAWS, N]`:
+    how often each is drawn. Shares of seeds are spread so that 95 % of a mean's draws span its
+    interval by Student's t; fewer than `MIN_SEEDS` are not drawn: what they show holds for these
+    trainings alone.
+    """
+
+    def __init__(self, answers: Answers, seeds: Sequence[int]) -> None:
+        self.answers, self.names = answers, seeds
+        generator, size, number = np.random.default_rng(0), len(answers.truth), len(seeds)
+        cluster = clusters(answers.groups)
+        cluster = np.arange(size) if cluster is None else cluster
+        num_groups, wider = int(cluster.max()) + 1, 0.0
+        times = generator.multinomial(number, np.full(number, 1 / number), DRAWS)
+        groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
+        self.images = groups[:, cluster].astype(np.float32)
+        classes = np.zeros(size, int) if answers.classes is None else answers.classes
+        self.in_class = np.eye(classes.max() + 1, dtype=np.float32)[classes]
+        if number >= MIN_SEEDS:
+            quantiles = student(0.025, np.array([number - 1, math.inf]))
+            wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
+        self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
+        # Draws of right answers alone would all be right: Jeffreys's interval stands for them.
+        self.of_all_right = generator.beta(num_groups + 0.5, 0.5, DRAWS)
+
+    def accuracies(self, contender: str, member: str) -> np.ndarray:
+        """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
+        right = self.answers.right(self.names, contender, member)
+        classes = self.answers.classes
+        measured = mean_accuracy(right, classes)
+        counts = np.stack([self.images @ (row[:, None] * self.in_class) for row in right], 1)
+        images = (self.images @ self.in_class)[:, None]
+        drawn = accuracy(images, counts, balanced=classes is not None) * self.seeds[1:]
+        return np.append(measured, self.of_all_right if right.all() else drawn.sum(1).clip(0, 1))
+
+    def costs(self, by_seed: np.ndarray) -> np.ndarray:
+        """Return costs `[corners, 1 + DRAWS]` from `[corners, S]`. Drawn wider, a mean can lie
+        below the cheapest seed: that one is the least.
+        """
+        return np.maximum(by_seed @ self.seeds.T, by_seed.min(1, keepdims=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A member: entry, accuracies `[1 + DRAWS]` as measured and by draw, and costs."""
+
+    entry: Member
+    accuracies: np.ndarray
+    costs: Costs
+
+
+def frontier(
+    trials: Sequence[Trial], answers: Answers, definitions: Sequence[Accounting]
+) -> Frontier | None:
+    """Compare every spiking family with every other one; None without networks of common seeds.
+    Contenders and networks at chance are left out.
+    """
+    tested = grouped((trial.contender, trial) for trial in trials if trial.test)
+    learned = {name for name, of_name in tested.items() if not no_better_than_chance(of_name)}
+    done = [trial for trial in trials if trial.test and trial.contender in learned]
+    names = dict.fromkeys(
+        trial.contender for trial in done if any(one.member for one in trial.controls.values())
+    )
+    seeds = answers.common
+    if not names or not seeds:
+        return None
+    by_contender = {
+        name: [trial for trial in done if trial.contender == name and trial.seed in seeds]
+        for name in names
+    }
+    spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
+    num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
+    drawn = Draws(answers, seeds)
+    families = {
+        name: _family(of_name, drawn, definitions, num_steps)
+        for name, of_name in by_contender.items()
+    }
+    every = [network for family in families.values() for network in family]
+    if not every:
+        return None
+    kinds = {
+        definition.name: CostKind(label=definition.label, family=definition.family)
+        for definition in definitions
+    }
+    known = {
+        name: kind
+        for name, kind in {**kinds, **MEASURED}.items()
+        if all(_is_priced(network, name) for network in every)
+    }
+    return Frontier(
+        seeds=len(seeds),
+        accountings=known,
+        members=[network.entry for network in every],
+        pairs=[
+            FrontierPair(
+                spiking=name,
+                other=other,
+                at=at_equal_accuracy(families[name], families[other], known),
+                break_even=list(break_even(by_contender[name], definitions)),
+            )
+            for name in spiking
+            for other in names
+            if other not in spiking and families[name] and families[other]
+        ],
+        left_out={name: gaps for name in names if (gaps := _left_out(by_contender[name]))},
+    )
+
+
+def _family(
+    trials: Sequence[Trial], drawn: Draws, definitions: Sequence[Accounting], num_steps: int
+) -> list[Network]:
+    """Return the members of a contender that all of its trials have."""
+    family, costs, times = dict[str, Network](), dict[str, Costs](), _times(trials)
+    for member, results in _members(trials).items():
+        if not costs.keys() >= set(results[0].asks):
+            continue
+        by_seed = [
+            [one for trial, one in zip(trials, results, strict=True) if trial.seed == seed]
+            for seed in drawn.names
+        ]
+        if results[0].early is not None:
+            costs[member] = _costs_of_early(by_seed, costs)
+        elif results[0].in_time is not None:
+            costs[member] = _costs_in_time(by_seed, definitions, costs)
+        else:
+            seconds = times.get(_shape(results[0]), math.nan)
+            costs[member] = _costs(by_seed, definitions, num_steps, seconds)
+        accuracies = drawn.accuracies(trials[0].contender, member)
+        of_draws = {name: drawn.costs(cost) for name, cost in costs[member].items()}
+        entry = _entry(trials[0], member, results, accuracies, of_draws, len(drawn.answers.truth))
+        if results[0].asks:
+            whole = family[results[0].asks[-1]].entry.accuracy
+            entry = structs.replace(entry, accuracy_lost=whole - entry.accuracy)
+        family[member] = Network(entry, accuracies, of_draws)
+    return list(family.values())
+
+
+def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
+    """Return the counted members that all trials have and that have learned, by name."""
+    at_chance = unlearned_controls(trials, members=True)
+    by_name = {
+        name: [trial.controls[name] for trial in trials if name in trial.controls]
+        for name, result in trials[0].controls.items()
+        if result.member and name not in at_chance
+    }
+    return {
+        name: results
+        for name, results in by_name.items()
+        if len(results) == len(trials)
+        and all(result.operations or result.asks for result in results)
+    }
+
+
+def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
+    gaps = [gap for trial in trials for gap in trial.missing_controls.values()]
+    at_chance = unlearned_controls(trials, members=True).values()
+    return {gap.title: gap.reason for gap in gaps if gap.member} | dict.fromkeys(
+        at_chance, "it has not learned."
+    )
+
+
+def _costs(
+    by_seed: Sequence[Sequence[ControlResult]],
+    definitions: Sequence[Accounting],
+    num_steps: int,
+    seconds: float,
+) -> Costs:
+    """Return a member's costs. Accountings of conventional networks know the spiking ones'
+    `num_steps`.
+    """
+    counted = [[result.operations for result in seed if result.operations] for seed in by_seed]
+    rate = counted[0][0].totals.spikes_per_neuron_and_step
+    side: Side = "other" if rate is None else "spiking"
+    own_steps = num_steps if rate is None else counted[0][0].num_steps
+    return {
+        "weights": np.full((1, len(by_seed)), _bytes(by_seed[0][0])),
+        "time": np.full((1, len(by_seed)), seconds),
+        **{
+            definition.name: np.stack(
+                [accounting.weighed(seed, definition, side, own_steps) for seed in counted], 1
+            )
+            for definition in definitions
+        },
+    }
+
+
+def _bytes(result: ControlResult) -> float:
+    """Return the bytes of a network's numbers: weights in the bits that they were trained in,
+    others in 32.
+    """
+    weights = sum(layer.weights for layer in result.operations.layers) if result.operations else 0
+    others = max(0, (result.parameters or 0) - weights)
+    return (weights * (result.weight_bits or 32) + others * 32) / 8
+
+
+def _costs_of_early(
+    by_seed: Sequence[Sequence[ControlResult]], costs: Mapping[str, Costs]
+) -> Costs:
+    """Return the costs of the first network, and of the second where it is asked; the weights of
+    both.
+    """
+    exits = [[result.early for result in seed if result.early] for seed in by_seed]
+    first, then = costs[exits[0][0].first], costs[exits[0][0].then]
+    shares = np.array([statistics.fmean(early.share for early in seed) for seed in exits])
+    return {
+        name: amounts + (1.0 if name == "weights" else shares) * then[name]
+        for name, amounts in first.items()
+    }
+
+
+def _costs_in_time(
+    by_seed: Sequence[Sequence[ControlResult]],
+    definitions: Sequence[Accounting],
+    costs: Mapping[str, Costs],
+) -> Costs:
+    """Return the costs of answers after few steps, each as of a network of so many; the time is
+    measured.
+    """
+    exits = [[result.in_time for result in seed if result.in_time] for seed in by_seed]
+    times = [[result.one_image_ms or math.nan for result in seed] for seed in by_seed]
+    return {
+        "weights": costs[exits[0][0].source]["weights"],
+        "time": np.array([[statistics.fmean(of_seed) / 1e3 for of_seed in times]]),
+        **{
+            definition.name: np.stack(
+                [
+                    np.mean([_after_few_steps(early, definition) for early in seed], axis=0)
+                    for seed in exits
+                ],
+                1,
+            )
+            for definition in definitions
+        },
+    }
+
+
+def _after_few_steps(early: InTime, definition: Accounting) -> np.ndarray:
+    return np.sum(
+        [
+            share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
+            for share, counted in zip(early.shares, early.operations, strict=True)
+            if counted
+        ],
+        axis=0,
+    )
+
+
+def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float]:
+    """Return the measured seconds of an answer by shape: the least, for the bits of weights change
+    nothing on this machine, and other work only adds.
+    """
+    times = grouped(
+        (_shape(result), result.one_image_ms / 1e3)
+        for trial in trials
+        for result in trial.controls.values()
+        if result.member and result.operations and result.one_image_ms
+    )
+    return {shape: min(seconds) for shape, seconds in times.items()}
+
+
+def _shape(result: ControlResult) -> tuple[int | None, int | None]:
+    return result.parameters, result.num_steps
+
+
+def _entry(
+    trial: Trial,
+    member: str,
+    results: Sequence[ControlResult],
+    accuracies: np.ndarray,
+    costs: Costs,
+    num_images: int,
+) -> Member:
+    low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
+    # Few images are drawn too much alike.
+    least, most = wilson(float(accuracies[0]), num_images)
+    counted = [result.operations.totals for result in results if result.operations]
+    rates = [totals.spikes_per_neuron_and_step for totals in counted]
+    steps = [result.in_time.mean_steps for result in results if result.in_time]
+    if means.mean(rates) is not None:
+        steps = [results[0].num_steps or 1]
+    return Member(
+        contender=trial.contender,
+        member=member,
+        title=results[0].title,
+        spiking=trial.spiking,
+        val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
+        accuracy=float(accuracies[0]),
+        ci95=Range(low=min(low, least), high=max(high, most)),
+        rate=means.mean(rates),
+        num_steps=means.mean(steps),
+        seconds=statistics.fmean(sum(result.epoch_seconds) for result in results),
+        amounts={
+            name: bounds(cost[:, 0]) for name, cost in costs.items() if np.isfinite(cost).all()
+        },
+    )
+
+
+def at_equal_accuracy(
+    spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
+) -> list[EqualAccuracy]:
+    """Compare the least costs at accuracies that both sides reach in 97.5 of 100 draws by all
+    accountings; by a family of accountings where all of its curves begin at the accuracy or below.
+    Families of accountings whose curves begin above all of these follow, at the highest accuracy
+    that is reached so often, or at the lowest that both sides have.
+
+    Where one side misses the accuracy more often, the interval of a ratio has no end, and that side
+    could never take less.
+    """
+    ends = grouped(
+        (kind.family, _ends(side, name))
+        for name, kind in accountings.items()
+        for side in (spiking, others)
+    )
+    starts = {kind: max(start for start, _, _ in curves) for kind, curves in ends.items()}
+    tops = {
+        kind: min(
+            *(best for _, _, best in curves),
+            max(starts[kind], min(often for _, often, _ in curves)),
+        )
+        for kind, curves in ends.items()
+    }
+    highest = math.floor(min(tops.values()) / STEP + MAX_ROUNDING)
+    levels = [round(STEP * (highest - below), 3) for below in BELOW]
+    late = {family for family, start in starts.items() if levels[0] < start <= tops[family]}
+    begun = {
+        level: [name for name, kind in accountings.items() if starts[kind.family] <= level]
+        for level in levels
+    } | {
+        level: [
+            name
+            for name, kind in accountings.items()
+            if kind.family in late and tops[kind.family] == level
+        ]
+        for level in sorted({tops[family] for family in late}, reverse=True)
+    }
+    return [
+        EqualAccuracy(
+            accuracy=level,
+            cheapest={
+                family[0].entry.contender: _cheapest(level, family, names)
+                for family in (spiking, others)
+            },
+            ratios=[
+                _ratio(name, accountings[name].family, level, spiking, others) for name in names
+            ],
+        )
+        for level, names in begun.items()
+        if names
+    ]
+
+
+def _ends(family: Sequence[Network], accounting_name: str) -> tuple[float, float, float]:
+    """Return the accuracy at which a family's curves begin, over the ranges of an accounting, the
+    one that 97.5 of 100 draws reach, and the one reached as measured.
+    """
+    curves = [
+        np.stack([family[index].accuracies for index in _curve(family, corner)])
+        for corner in _corners(family, accounting_name)
+    ]
+    best = np.min([curve.max(0) for curve in curves], 0)
+    often = min(best[0], np.quantile(best[1:], 0.025, method="lower"))
+    return max(float(curve[0, 0]) for curve in curves), float(often), float(best[0])
+
+
+def _corners(family: Sequence[Network], accounting_name: str) -> np.ndarray:
+    """Return the costs of all members as measured `[corners, members]`."""
+    return np.stack([network.costs[accounting_name][:, 0] for network in family], 1)
+
+
+def _cheapest(level: float, family: Sequence[Network], accountings: Iterable[str]) -> str:
+    """Return the title of the network that is the cheapest of this accuracy by most accountings."""
+    found = Counter(
+        next(
+            index
+            for index in _curve(family, corner)
+            if family[index].entry.accuracy >= level - MAX_ROUNDING
+        )
+        for name in accountings
+        for corner in _corners(family, name)
+    )
+    return family[found.most_common(1)[0][0]].entry.title
+
+
+def _is_priced(network: Network, accounting_name: str) -> bool:
+    costs = network.costs[accounting_name][:, 0]
+    return bool(np.isfinite(costs).all() and (costs > 0).all())
+
+
+def costs_at(
+    level: float, family: Sequence[Network], accounting_name: str, stored: bool = False
+) -> np.ndarray:
+    """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a family's curve: infinity
+    where the curve ends below, and the least cost where it begins above. A `stored` cost is that of
+    one network.
+    """
+    costs = np.stack([network.costs[accounting_name] for network in family], 1)
+    return np.stack([_on_curve(level, family, corner, stored) for corner in costs])
+
+
+def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
+    """Return the indices of the members that no cheaper one beats on validation images, by cost."""
+    return front(costs.tolist(), [network.entry.val_accuracy for network in family])
+
+
+def _on_curve(
+    level: float, family: Sequence[Network], costs: np.ndarray, stored: bool
+) -> np.ndarray:
+    """Return the costs `[1 + DRAWS]` of an accuracy from those of all members `[members, 1 +
+    DRAWS]`.
+    """
+    curve = _curve(family, costs[:, 0])
+    # A dearer network is not taken where it is worse.
+    reached = np.maximum.accumulate([family[index].accuracies for index in curve])
+    of_curve = costs[curve]
+    level -= MAX_ROUNDING
+    at = np.argmax(reached >= level, axis=0)
+    before, draws = np.maximum(at - 1, 0), np.arange(reached.shape[1])
+    low, high = reached[before, draws], reached[at, draws]
+    share = 1.0 if stored else (level - low) / np.where(high > low, high - low, np.inf)
+    start, end = of_curve[before, draws], of_curve[at, draws]
+    return np.where(reached[-1] >= level, start + share * (end - start), np.inf)
+
+
+def _ratio(
+    name: str, family: Family, level: float, spiking: Sequence[Network], others: Sequence[Network]
+) -> RatioAt:
+    """Return the ratio of the costs of the accuracy `level`; a side that does not reach it takes
+    more. Bootstrap samples in which neither reaches it are discarded; if these are most, the
+    interval has no ends.
+    """
+    ours, theirs = (
+        costs_at(level, side, name, stored=family == "size") for side in (spiking, others)
+    )
+    with np.errstate(invalid="ignore"):
+        ratio = ours / theirs
+    drawn = ratio[:, 1:]
+    known = drawn[:, ~np.isnan(drawn).any(0)]
+    if known.shape[1] < DRAWS / 2:
+        known = np.array([[0.0], [np.inf]])
+    low, high = (
+        float(np.quantile(ends, share, method="nearest"))
+        for ends, share in ((known.min(0), 0.025), (known.max(0), 0.975))
+    )
+    spiking_reaches, other_reaches = (
+        float(np.isfinite(costs[:, 1:]).all(0).mean()) for costs in (ours, theirs)
+    )
+    return RatioAt(
+        accounting=name,
+        family=family,
+        ratio=bounds(ratio[:, 0]),
+        low=low or None,
+        high=high if math.isfinite(high) else None,
+        cheaper="spiking"
+        if high < 1 / MAX_COST_RATIO
+        else "other"
+        if low > MAX_COST_RATIO
+        else None,
+        reached={"spiking": spiking_reaches, "other": other_reaches},
+    )
+
+
+def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> Iterator[BreakEven]:
+    """Yield by accounting the rates of spikes that make both sides even; nothing for networks
+    without spikes, or without a quantised twin.
+    """
+    both: dict[int, list[CountedPair]] = {}
+    measured: list[float] = []
+    for trial in trials:
+        other = trial.controls[BIT_MATCHED].operations if BIT_MATCHED in trial.controls else None
+        rate = trial.operations and trial.operations.totals.spikes_per_neuron_and_step
+        if not trial.operations or not other or not rate:
+            return
+        both.setdefault(trial.seed, []).append(CountedPair([trial.operations], [other]))
+        measured.append(rate)
+    for definition in definitions:
+        # Folds of a seed share most of their training images: they count as one.
+        ends = np.array(
+            [
+                np.mean([accounting.even_rates(pair, definition) for pair in pairs], 0)
+                for pairs in both.values()
+            ]
+        )
+        if np.isnan(ends).any():
+            continue
+        interval, mean = None, ends.mean(0)
+        if len(ends) > 1:
+            half = student(0.025, len(ends) - 1) * ends.std(0, ddof=1) / math.sqrt(len(ends))
+            low, high = float(mean[0] - half[0]), float(mean[1] + half[1])
+            interval = Range(low=max(0.0, low), high=min(accounting.MAX_RATE, high))
+        yield BreakEven(
+            accounting=definition.name,
+            family=definition.family,
+            measured=statistics.fmean(measured),
+            rate=bounds(mean),
+            ci95=interval,
+        )

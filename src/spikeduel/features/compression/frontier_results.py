@@ -1,0 +1,118 @@
+"""Types of the frontier: families of cheaper networks, and their costs at equal accuracy."""
+
+from typing import Literal
+
+from spikeduel.results.cost_results import Family, Range, Side
+from spikeduel.system.typed import Amount, Count, Frozen, Share
+
+
+class Member(Frozen):
+    """A network of a contender's family; means over seeds.
+
+    `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
+    step. `num_steps`: their mean, if it answers once it is sure. `seconds`: of training. `amounts`:
+    by accounting, in its unit; "weights": bytes of them, "time": measured seconds of an answer.
+    `accuracy_lost`: by an early exit on test images, against the network whose validation accuracy
+    it keeps.
+    """
+
+    contender: str
+    member: str
+    title: str
+    spiking: bool
+    val_accuracy: Share
+    accuracy: Share
+    ci95: Range
+    rate: Amount | None
+    num_steps: Amount | None
+    seconds: Amount
+    amounts: dict[str, Range]
+    accuracy_lost: float | None = None
+
+
+RatioResult = Literal["less", "more", "open", "not testable", "no interval"]
+"""Cost of the spiking family at equal accuracy, by the 95 % interval of a ratio."""
+
+
+class RatioAt(Frozen):
+    """The spiking family's amount over the other's at equal accuracy, by one accounting.
+
+    `ratio`: over the accounting's own ranges. `low`, `high`: 95 % interval over seeds and images of
+    both its ends, without bootstrap samples in which neither family reaches the accuracy; None
+    where a family misses the accuracy in more than 2.5 % of the samples, or most samples are
+    discarded. `cheaper`: by the interval. `reached`: share of all samples in which a family reaches
+    the accuracy; empty if there are no samples.
+    """
+
+    accounting: str
+    family: Family
+    ratio: Range
+    low: float | None
+    high: float | None
+    cheaper: Side | None
+    reached: dict[Side, Share] = {}
+
+    @property
+    def result(self) -> RatioResult:
+        """Return "not testable" if the interval has no end and shows nothing."""
+        if self.cheaper is not None:
+            return "less" if self.cheaper == "spiking" else "more"
+        if self.low is not None and self.high is not None:
+            return "open"
+        return "not testable" if self.reached or self.low or self.high else "no interval"
+
+
+class EqualAccuracy(Frozen):
+    """Ratios of the least costs of a test accuracy that lies on the curves of both families.
+
+    `cheapest`: titles of the networks that cost least by most accountings, by contender.
+    """
+
+    accuracy: Share
+    ratios: list[RatioAt]
+    cheapest: dict[str, str] = {}
+
+
+class BreakEven(Frozen):
+    """Spikes per neuron and step at which a spiking contender takes as much as its quantised
+    twin, by one accounting.
+
+    `rate`: over the accounting's own ranges, mean over seeds; below its low end the contender takes
+    less, above its high end more: 0 where more at any rate, 1 where less at any. `ci95`: from two
+    seeds on, of both ends.
+    """
+
+    accounting: str
+    family: Family
+    measured: Amount
+    rate: Range
+    ci95: Range | None
+
+
+class FrontierPair(Frozen):
+    """A spiking family beside another one."""
+
+    spiking: str
+    other: str
+    at: list[EqualAccuracy]
+    break_even: list[BreakEven] = []
+
+
+class CostKind(Frozen):
+    """Name of a cost in tables, and its family."""
+
+    label: str
+    family: Family
+
+
+class Frontier(Frozen):
+    """Families of cheaper networks with common `seeds`. `accountings`: names in `amounts` that all
+    members have; `left_out`: reasons by contender and member.
+    """
+
+    seeds: Count
+    accountings: dict[str, CostKind]
+    members: list[Member]
+    pairs: list[FrontierPair]
+    left_out: dict[str, dict[str, str]] = {}
+    text: str = ""

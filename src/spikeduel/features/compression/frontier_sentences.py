@@ -1,0 +1,313 @@
+"""Sentences and tables on costs at equal accuracy."""
+
+from collections import Counter
+from dataclasses import replace
+
+from spikeduel.features.compression.frontier_results import (
+    BreakEven,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
+from spikeduel.results.cost_results import FAMILIES, Family, Range
+from spikeduel.results.run import Results
+from spikeduel.results.significance import Measure
+from spikeduel.sentences.columns import Column, Row, tenths, thousands
+from spikeduel.sentences.cost_sentences import ratio
+from spikeduel.statistics import MIN_SEEDS
+from spikeduel.system.grouping import grouped
+from spikeduel.system.numbers import (
+    counted,
+    duration,
+    hundredths,
+    listed,
+    named,
+    per_cent,
+    signed,
+)
+
+FEW_VALIDATION = 300
+"""Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
+TITLES: dict[Family, str] = {
+    "memory": "energy with memory on both sides",
+    "arithmetic": "energy by arithmetic alone",
+    "chip": "energy on named chips against a GPU, CPU or arithmetic alone",
+    "operations": "operations or bits",
+    "size": "bytes of weights",
+    "measured": "CPU time",
+}
+"""Names of costs."""
+FRONTIER: list[Column[Member]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column("network", lambda row: row.title, is_text=True),
+    Column(
+        "accuracy %",
+        lambda row: (
+            f"{hundredths(row.accuracy)} "
+            f"({hundredths(row.ci95.low)} to {hundredths(row.ci95.high)})"
+        ),
+        definition="on test images, with a 95 % interval over seeds and images",
+    ),
+    Column("validation %", lambda row: row.val_accuracy, hundredths, "which the curves follow"),
+    Column("weights, bytes", lambda row: row.amounts["weights"].low, thousands),
+    Column(
+        "ms",
+        lambda row: 1e3 * row.amounts["time"].low if "time" in row.amounts else None,
+        "{:.2f}".format,
+        "inference time of one image, measured on this machine",
+        unknown="–",
+    ),
+    Column("steps", lambda row: row.num_steps, "{:.3g}".format, unknown="–"),
+    Column("spikes per neuron and step", lambda row: row.rate, "{:.3f}".format, unknown="–"),
+    Column("training, s", lambda row: row.seconds, "{:.3g}".format),
+    Column(
+        "lost, points",
+        lambda row: row.accuracy_lost,
+        signed,
+        "by an early exit: accuracy of the network without it, less its own, on test images",
+        unknown="–",
+    ),
+]
+RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
+    Column("networks", lambda row: f"{row[0].spiking} / {row[0].other}", is_text=True),
+    Column("at accuracy %", lambda row: row[1].accuracy, tenths),
+    Column("accounting", lambda row: row[3], is_text=True),
+    Column("counts", lambda row: row[2].family, is_text=True),
+    Column("ratio", lambda row: row[2].ratio, ratio),
+    Column("95 % from", lambda row: end_of(row[2], row[2].low, row[0].other), is_text=True),
+    Column("to", lambda row: end_of(row[2], row[2].high, row[0].spiking), is_text=True),
+    Column(
+        "cheaper",
+        lambda row: {"less": row[0].spiking, "more": row[0].other}.get(
+            row[2].result, row[2].result
+        ),
+        is_text=True,
+    ),
+]
+BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven, str]]] = [
+    Column("network", lambda row: row[0].spiking, is_text=True),
+    Column("accounting", lambda row: row[2], is_text=True),
+    Column("counts", lambda row: row[1].family, is_text=True),
+    Column("measured rate", lambda row: row[1].measured, "{:.3f}".format),
+    Column("break-even rate", lambda row: even_rate(row[1]), is_text=True),
+    Column("95 %", lambda row: row[1].ci95, ratio, "over seeds, from two on", unknown="–"),
+]
+
+
+def end_of(ratio_at: RatioAt, interval_end: float | None, contender: str) -> str:
+    """Return an end of the interval of a ratio; it has none if networks of `contender` do not reach
+    the accuracy in too many bootstrap samples.
+    """
+    if ratio_at.result == "no interval":
+        return "–"
+    return f"{contender} not reached" if interval_end is None else f"{interval_end:.3g}"
+
+
+def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
+    """Return the ratios of each family of accountings."""
+    return {
+        family: found
+        for family in FAMILIES
+        if (found := [one for one in at.ratios if one.family == family])
+    }
+
+
+def highest(pair: FrontierPair) -> dict[Family, tuple[EqualAccuracy, list[RatioAt]]]:
+    """Return the ratios of each family of accountings at the highest accuracy that has any."""
+    told = grouped(
+        (family, (at, ratios)) for at in pair.at for family, ratios in by_family(at).items()
+    )
+    return {family: at_all[0] for family, at_all in told.items()}
+
+
+def whole(ratios: list[RatioAt]) -> Range:
+    """Return the range over accountings."""
+    return Range(
+        low=min(one.ratio.low for one in ratios), high=max(one.ratio.high for one in ratios)
+    )
+
+
+def label(ratios: list[RatioAt], pair: FrontierPair) -> str:
+    """Return "less" or "more" if some accountings show it and none the opposite; else
+    "contradict", "open", or why all are "not testable".
+    """
+    results, number = Counter(one.result for one in ratios), len(ratios)
+    less, more, untestable = results["less"], results["more"], results["not testable"]
+    if less and more:
+        return f"contradict ({less} less, {more} more)"
+    if untestable == number:
+        names = {"spiking": pair.spiking, "other": pair.other}
+        reached = [(share, names[side]) for one in ratios for side, share in one.reached.items()]
+        share, name = min(reached, default=(0.0, ""))
+        why = f" ({name} reaches it in {100 * share:.0f} of 100 bootstrap samples)"
+        return f"not testable{why if reached else ''}"
+    details = [f"{less + more} of {number}"] if number > 1 else []
+    details += [f"{untestable} not testable"] if untestable else []
+    unclear = "no interval" if results["no interval"] else "open"
+    word = "less" if less else "more" if more else unclear
+    return f"{word} ({', '.join(details)})" if details else word
+
+
+def even_rate(found: BreakEven) -> str:
+    """Return the break-even rate, over the accounting's ranges."""
+    at_any: dict[tuple[float, float], str] = {
+        (1, 1): "less at any",
+        (0, 0): "more at any",
+        (0, 1): "open at any",
+    }
+    low, high = f"{found.rate.low:.3f}", f"{found.rate.high:.3f}"
+    shown = low if low == high else f"{low} to {high}"
+    return at_any.get((found.rate.low, found.rate.high), shown)
+
+
+def times(bounds: Range) -> str:
+    """Return a range of ratios in two digits."""
+    low, high = (f"{end:,.0f}" if end >= 100 else f"{end:.2g}" for end in (bounds.low, bounds.high))
+    return low if low == high else f"{low} to {high}"
+
+
+def titles(results: Results) -> dict[Family, str]:
+    """Return the names of costs, with the time of the device that was timed."""
+    is_cpu = (results.environment or {}).get("device", "cpu") == "cpu"
+    return TITLES if is_cpu else TITLES | {"measured": "GPU time"}
+
+
+def of_measure(columns: list[Column[Row]], measure: Measure) -> list[Column[Row]]:
+    """Return the columns with the measure of accuracy in their titles."""
+    return [
+        replace(column, title=column.title.replace("accuracy", named(measure)))
+        for column in columns
+    ]
+
+
+def at_equal_accuracy(
+    pair: FrontierPair, titles: dict[Family, str] = TITLES, measure: Measure = "accuracy"
+) -> str:
+    """Return the ratios of each family of accountings at the highest accuracy where it has any."""
+    if not pair.at:
+        return (
+            f"No accuracy lies on the curves of both {pair.spiking} and {pair.other}: where one "
+            "begins, the other has ended. More images to choose by, and to test on (--folds 5), "
+            "make curves longer."
+        )
+    at = pair.at[0]
+    costs = [
+        f"{titles[family]} {times(whole(ratios))}, {label(ratios, pair)}"
+        f"{'' if there is at else f', at {per_cent(there.accuracy)}'}"
+        for family, (there, ratios) in highest(pair).items()
+    ]
+    cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
+    by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
+    multiples = (
+        f"At {per_cent(at.accuracy)} {named(measure)}, the costs of {pair.spiking} are these "
+        f"multiples of the costs of {pair.other}: {'; '.join(costs)}."
+    )
+    return multiples + (by_most if cheapest else "")
+
+
+def frontier(results: Results) -> str:
+    """Return a sentence for each pair of families, and their times of training; empty without
+    families.
+    """
+    if (found := results.comparison.frontier) is None:
+        return ""
+    seconds = grouped((member.contender, member.seconds) for member in found.members)
+    trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
+    took = f"The cheaper networks trained for {listed(trained)} a seed."
+    num_val = results.dataset.counts.val
+    few = (
+        f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much"
+        f"{'' if results.experiment.folds else ' (--folds 5 and --seeds 4 show more)'}."
+    )
+    alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
+    rule = (
+        "More: the whole 95 % interval is above 1.1, by so many accountings, and by none below "
+        "1/1.1 (less). Contradict: some show less and others more. Open: none shows either. Not "
+        "testable: a family misses the accuracy in more than 2.5 % of bootstrap samples."
+    )
+    untimed = (
+        "Times of the cheaper networks' answers are missing: the same command takes them on an "
+        "idle machine."
+    )
+    is_compared = any(pair.at and not hardly_cheaper(found, pair) for pair in found.pairs)
+    reservations = [
+        *([rule] if is_compared else []),
+        *([alone] if is_compared and found.seeds < MIN_SEEDS else []),
+        *([untimed] if "time" not in found.accountings else []),
+        *([few] if num_val < FEW_VALIDATION else []),
+    ]
+    told = [
+        hardly_cheaper(found, pair) or at_equal_accuracy(pair, titles(results), results.measure)
+        for pair in found.pairs
+    ]
+    return " ".join(filter(None, [*told, *reservations, took]))
+
+
+def hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
+    """Return why a pair is not judged: a family that lacks most of its networks; else ""."""
+    for name in (pair.spiking, pair.other):
+        gaps = len(found.left_out.get(name, ()))
+        made = sum(member.contender == name for member in found.members)
+        if gaps > made:
+            return (
+                f"{pair.spiking} beside {pair.other} is not judged: {name} was hardly made "
+                f"cheaper, for its family lacks {gaps} of {gaps + made} networks."
+            )
+    return ""
+
+
+def left_out(found: Frontier) -> list[str]:
+    """Return a sentence for each contender and reason of networks that its family lacks."""
+    by_reason = grouped(
+        ((name, reason), title)
+        for name, gaps in found.left_out.items()
+        for title, reason in gaps.items()
+    )
+    return [
+        f"{name} lacks {counted(len(titles), 'network')} ({'; '.join(titles)}): {reason}"
+        for (name, reason), titles in by_reason.items()
+    ]
+
+
+def early_exits(results: Results) -> list[tuple[str, str, str]]:
+    """Return title, command and lost points of test accuracy of each network of the first seed and
+    fold that exits early, for models that are there.
+    """
+    commands = []
+    for trial in (trial for trial in results.trials if not (trial.seed or trial.fold)):
+        files = {name: one.model for name, one in trial.controls.items() if one.model}
+        for control in trial.controls.values():
+            early = control.early or control.in_time
+            if early is not None and files.keys() >= set(control.asks):
+                first, *then = [files[name] for name in control.asks]
+                command = [
+                    f"spikeduel predict {first} IMAGE --sure {early.threshold}",
+                    *(f"--then {file}" for file in then),
+                    *(f"--own-code {code}" for code in results.experiment.own_code),
+                ]
+                title = f"{trial.contender}, {control.title}"
+                lost = trial.controls[control.asks[-1]].accuracy - control.accuracy
+                commands.append((title, " ".join(command), signed(lost)))
+    return commands
+
+
+def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
+    return [
+        (pair, at, one, found.accountings[one.accounting].label)
+        for pair in found.pairs
+        for at in pair.at
+        for one in at.ratios
+    ]
+
+
+def break_even_rows(found: Frontier) -> list[tuple[FrontierPair, BreakEven, str]]:
+    """Return the rates of each spiking contender once."""
+    pairs = {pair.spiking: pair for pair in found.pairs}.values()
+    return [
+        (pair, one, found.accountings[one.accounting].label)
+        for pair in pairs
+        for one in pair.break_even
+        if one.accounting in found.accountings
+    ]

@@ -1,0 +1,1 @@
+"""Convert trained ReLU networks to spiking ones."""

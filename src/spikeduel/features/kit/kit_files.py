@@ -1,0 +1,144 @@
+"""Files of a kit that follow from a run's results: README, checklist, tables, prices of energy."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from spikeduel import energy
+from spikeduel.analysis import hashes
+from spikeduel.energy import accounting
+from spikeduel.features.kit.checklist import checklist, is_done
+from spikeduel.results.findings import sentence
+from spikeduel.results.run import Results
+from spikeduel.sentences.columns import (
+    EQUAL_PRECISION,
+    PAIRS,
+    Column,
+    contender_columns,
+    contender_rows,
+    control_columns,
+    holm_column,
+    text_rows,
+)
+from spikeduel.sentences.comparison import Comparison
+
+CHECKLIST = "checklist.md"
+PARTS = (*(part for part in hashes.PARTS if not part.startswith("models/")), "figures/*.svg")
+"""Patterns of the run's files that a kit holds; models stay with the run."""
+LICENSE = "LICENSE"
+"""File that whoever publishes a kit may add to it."""
+HEAD = """\
+# Checklist
+
+Filled in from results.json. L1.1 to L3.3 are kinds of leakage in the taxonomy of Kapoor and
+Narayanan (Patterns 4(9), 2023).
+"""
+README = """\
+# {title}
+
+{headline}
+
+## Caveats
+
+{caveats}
+
+## Files
+
+| file | holds |
+|---|---|
+| results.json | all numbers and conclusions, counts of operations, uses of the test images |
+| predictions.json | the answer of every network to every test image, with the image's hash |
+| split.csv | the side of every image, by file name or index, and its hash |
+| experiment.toml | all settings, with the seeds |
+| tuning.json | the trials of tuning, if there were any |
+| checklist.md | what was done against the usual faults, and what was not |
+| tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |
+| tables/pairs.csv | every two networks: the first minus the second |
+| tables/controls-*.csv | a network beside its controls: the network minus the control |
+{precision}| figures/ | the charts as SVG |
+| energy/ | the prices and formulas that energies assume |
+| labels.csv | labels that may be wrong |
+| report.html | the report |
+| sha256sums.txt | the hash of each file, for `sha256sum --check sha256sums.txt` |
+
+## To check it
+
+Without training and without PyTorch, in a folder with the source of spikeduel:
+
+    pip install '.[verify]'
+    spikeduel verify kit.zip
+
+results.json was written by spikeduel {version}. Neither a commit nor an address of its source is
+known. Another source of the same version may differ; `verify` then says where.
+
+## Author and licence
+
+Neither is stated here, and no setting states them: whoever publishes this kit does so there, or
+adds a file LICENSE, which `verify` lets pass. Images in report.html have the licence of the data
+set.
+"""
+
+
+def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
+    """Yield the path and content of each file."""
+    results = comparison.results
+    yield (
+        "README.md",
+        README.format(
+            title=f"{' against '.join(results.contenders)} on {results.dataset.name}",
+            headline=comparison.headline(),
+            caveats="\n".join(f"- {caveat}" for caveat in comparison.caveats()) or "None.",
+            precision="| tables/equal-precision.csv | the networks in whole numbers |\n"
+            * bool(results.comparison.equal_precision),
+            version=results.spikeduel,
+        ).encode(errors="replace"),
+    )
+    yield CHECKLIST, _checklist(results).encode(errors="replace")
+    yield (
+        "tables/scores.tex",
+        b"% \\usepackage{booktabs}\n" + comparison.to_latex().encode(errors="replace"),
+    )
+    yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
+    pairs = results.comparison.pairs
+    yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], [pair.led for pair in pairs])
+    if whole := results.comparison.equal_precision:
+        yield "tables/equal-precision.csv", _csv(EQUAL_PRECISION, whole.rows)
+    for controlled in results.comparison.controls:
+        corrected = holm_column([row.found for row in controlled.rows])
+        table = f"tables/controls-{controlled.contender.replace(':', '.')}.csv"
+        yield table, _csv([*control_columns(controlled), corrected], controlled.rows)
+    for folder, names in ((".", energy.NAMES), ("accountings", accounting.NAMES)):
+        for table in names:
+            source = accounting.FOLDER.joinpath(folder, f"{table}.toml")
+            yield f"energy/{table}.toml", source.read_bytes()
+
+
+def _checklist(results: Results) -> str:
+    lines = [
+        f"- [{'x' if is_done(finding) else ' '}] {sentence(finding, results.dataset.noun)}"
+        for finding in checklist(results)
+    ]
+    return "\n".join([HEAD, *lines, ""])
+
+
+def _csv(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> bytes:
+    text = io.StringIO()
+    cells = [
+        {part: number for title in row for part, number in _numbers(title, row[title])}
+        for row in text_rows(columns, rows)
+    ]
+    titles = list(dict.fromkeys(title for row in cells for title in row)) or [
+        column.title for column in columns
+    ]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([titles, *([row.get(title, "") for title in titles] for row in cells)])
+    return text.getvalue().encode(errors="replace")
+
+
+def _numbers(title: str, cell: str) -> list[tuple[str, str]]:
+    """Return a cell as spreadsheets read it: signs of ASCII, and two columns for two numbers."""
+    plain = re.sub(r"(?<=\d),(?=\d{3})", "", cell.replace("−", "-").removeprefix("–"))
+    both = re.fullmatch(r"(\S+) (±|to) (\S+)", plain)
+    return [(title, both[1]), (f"{title} {both[2]}", both[3])] if both else [(title, plain)]

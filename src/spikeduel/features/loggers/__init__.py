@@ -1,0 +1,1 @@
+"""Progress for TensorBoard, MLflow or a CSV file."""

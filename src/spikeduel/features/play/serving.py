@@ -1,0 +1,188 @@
+"""Serve the page."""
+
+import socket
+import threading
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from importlib import resources
+from typing import Any
+
+import anyio
+import msgspec
+import uvicorn
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from spikeduel.features.inspection.inside_measurement import look_inside
+from spikeduel.features.play.table import Table
+from spikeduel.system.errors import InputError
+
+ADDRESS = "127.0.0.1"
+MOST_BYTES = 16 << 20
+"""Larger bodies are refused."""
+MOST_BYTES_READ = 4 * MOST_BYTES
+"""Bytes of a refused body that are read: a browser that is still sending when the connection closes
+never shows the refusal."""
+SLOWEST = 30
+"""Seconds in which a body has to arrive."""
+MOST_WAITING = 8
+"""Requests that wait for their turn; more are asked to come again."""
+POINTS = 8
+"""Integration steps of the attribution; few, because it dominates the answer's time."""
+BODY = "application/octet-stream"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_FILES = {
+    "/": ("features.play", "play.html", "text/html"),
+    "/play.js": ("features.play", "play.js", "text/javascript"),
+    "/play.css": ("features.play", "play.css", "text/css"),
+    "/inside.js": ("reporting", "inside.js", "text/javascript"),
+    "/inside.css": ("reporting", "inside.css", "text/css"),
+}
+"""Room, file and media type of each address."""
+
+
+def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
+    """See `playing.play`."""
+    try:
+        listening = socket.create_server((ADDRESS, port))
+    except OSError as error:
+        why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
+        raise InputError(
+            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by "
+            f"--port 0."
+        ) from None
+    with listening:
+        address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"
+        ready(address)
+        if browser:
+            # A browser in the terminal would not return.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        with suppress(KeyboardInterrupt):
+            server(table).run(sockets=[listening])
+
+
+def server(table: Table) -> uvicorn.Server:
+    """Return the server of the page of `table`, with `HEADERS` in all that the page answers."""
+    # Proxies' headers are ignored, and requests are not logged.
+    config = uvicorn.Config(
+        application(table),
+        log_level="error",
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        headers=list(HEADERS.items()),
+        limit_concurrency=64,
+        timeout_graceful_shutdown=2,
+    )
+    return uvicorn.Server(config)
+
+
+def application(table: Table) -> Starlette:
+    """Return the page of `table` as an ASGI application; `server` adds `HEADERS`."""
+    pages = {
+        path: Response(
+            resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind
+        )
+        for path, (room, name, kind) in _FILES.items()
+    }
+    pages["/about"] = Response(msgspec.json.encode(table.about()), media_type="application/json")
+
+    async def page(request: Request) -> Response:
+        return pages[request.url.path]
+
+    return Starlette(
+        routes=[
+            *(Route(path, page) for path in pages),
+            Route("/answer", partial(_answer, table, anyio.CapacityLimiter(1)), methods=["POST"]),
+        ],
+        middleware=[
+            Middleware(
+                TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False
+            )
+        ],
+        exception_handlers={HTTPException: _refused},
+    )
+
+
+async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -> Response:
+    _require_own(request)
+    try:
+        settings = table.settings(dict(request.query_params))
+        with anyio.fail_after(SLOWEST):
+            content = await _body(request)
+        if turn.statistics().tasks_waiting >= MOST_WAITING:
+            raise HTTPException(503, "Others are asking too: this page asks again in a moment.")
+        async with turn:
+            if await request.is_disconnected():
+                return Response(status_code=499)
+            answer = await run_sync(_answered, table, content, settings)
+    except InputError as error:
+        raise HTTPException(422, str(error)) from None
+    except TimeoutError:
+        raise HTTPException(408, "The image took too long to arrive: send it again.") from None
+    except HTTPException:
+        raise
+    # Networks may be user code, which can raise anything.
+    except Exception as error:
+        kind = type(error).__name__
+        raise HTTPException(
+            500, f"The models could not answer ({kind}): choose another setting or image."
+        ) from error
+    return Response(answer, media_type="application/json")
+
+
+async def _refused(request: Request, error: Any) -> Response:
+    # The rest of the body is not read: this connection has to close.
+    said = msgspec.json.encode({"error": error.detail})
+    return Response(said, error.status_code, {"Connection": "close"}, "application/json")
+
+
+def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
+    sample = settings.get("sample")
+    truth = None if content or sample is None else table.card.classes[table.labels[sample]]
+    image = table.image(content, settings)
+    return msgspec.json.encode(look_inside(table.players(settings), image, truth, points=POINTS))
+
+
+def _require_own(request: Request) -> None:
+    """Raise `HTTPException` for requests that another site's page can make a browser send."""
+    origin = f"http://{request.headers.get('host')}"
+    site = request.headers.get("sec-fetch-site", "none")
+    if request.headers.get("origin", origin) != origin or site not in ("same-origin", "none"):
+        raise HTTPException(403, "Only the page itself may ask.")
+    if request.headers.get("content-type") != BODY:
+        raise HTTPException(415, f"Send an image as {BODY}.")
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, of at most `MOST_BYTES`. Raises `HTTPException`."""
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > MOST_BYTES_READ:
+            break
+    if len(content) > MOST_BYTES:
+        raise HTTPException(
+            413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one."
+        )
+    return bytes(content)

@@ -1,0 +1,1 @@
+"""Many comparisons over data sets and settings, with one verdict."""

@@ -1,0 +1,182 @@
+"""A study's TOML file: each combination of a grid of settings is a duel."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from spikeduel.experiment.fields import checked, shown
+from spikeduel.experiment.recipes import asked
+from spikeduel.experiment.settings import SETTINGS, Experiment, unknown_setting
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, naming
+
+SAME_IN_ALL = ("robustness", "optimism", "answer_for", "tolerance", "data_dir")
+"""Settings that cannot vary: duels share measured trials, and names tell data sets apart."""
+
+
+class Tuned(typed.Frozen, forbid_unknown_fields=True):
+    """Section `[tuning]`: trials of each contender in each duel, and a file of ranges."""
+
+    trials: int
+    ranges: str | None = None
+
+
+class StudyFile(typed.Frozen, forbid_unknown_fields=True):
+    grid: dict[str, Any] = {}
+    name: str = ""
+    settings: dict[str, Any] = {}
+    exclude: list[dict[str, Any]] = []
+    families: dict[str, list[str]] = {}
+    tuning: Tuned | None = None
+
+
+@dataclass(frozen=True)
+class PlannedDuel:
+    """A duel with its `values` of the grid, and the family of its data set if it has one."""
+
+    values: dict[str, Any]
+    experiment: Experiment
+    family: str | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Duels in grid order; `varied` settings have several values."""
+
+    name: str
+    duels: tuple[PlannedDuel, ...]
+    varied: tuple[str, ...]
+    tuning: Tuned | None = None
+
+    def dataset_of(self, duel: PlannedDuel) -> str:
+        """Return a unique name of the data set: the fewest last parts of its path."""
+        path = Path(duel.experiment.dataset)
+        others = {Path(other.experiment.dataset) for other in self.duels} - {path}
+        unique = (
+            "/".join(path.parts[-number:])
+            for number in range(1, len(path.parts))
+            if all(other.parts[-number:] != path.parts[-number:] for other in others)
+        )
+        return next(unique, duel.experiment.dataset)
+
+    def label(self, duel: PlannedDuel) -> str:
+        """Return a duel's name: data set, and other varied settings."""
+        values = (f"{name} {shown(duel.values[name])}" for name in self.varied if name != "dataset")
+        return ", ".join([self.dataset_of(duel), *values])
+
+    @property
+    def own_code(self) -> tuple[str, ...]:
+        return tuple(
+            dict.fromkeys(name for duel in self.duels for name in duel.experiment.own_code)
+        )
+
+
+def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str], bool]) -> Study:
+    """Read a study's TOML file.
+
+    `is_recorded(dataset)`: the recipe for recordings is the default. Folders are looked for beside
+    the file, then in the current one, unless `is_known(dataset)`. Raises `InputError` naming file
+    and mistake.
+    """
+    content = typed.read_toml(path, StudyFile)
+    with naming(path):
+        _check(content)
+        duels, unused = [], content.exclude
+        # No data set is called so.
+        family_of = {
+            dataset: f"family {family}"
+            for family, datasets in content.families.items()
+            for dataset in datasets
+        }
+        for combination in itertools.product(*content.grid.values()):
+            values = dict(zip(content.grid, combination, strict=True))
+            with naming(_said(values)):
+                settings = {
+                    name: checked(name, value, SETTINGS[name].type)
+                    for name, value in {**content.settings, **values}.items()
+                }
+                settings = _located(settings, path.parent, is_known)
+                experiment = asked(settings, is_recorded(settings.get("dataset", "")))
+            applied = [
+                exclusion
+                for exclusion in content.exclude
+                if _applies(exclusion, values, experiment)
+            ]
+            unused = [exclusion for exclusion in unused if exclusion not in applied]
+            if not applied:
+                family = family_of.get(values.get("dataset", ""))
+                duels.append(PlannedDuel(values, experiment, family))
+        if unused:
+            raise InputError(
+                f"[[exclude]] {_said(unused[0])}: no duel is like that. Check its names and values."
+            )
+        if not duels:
+            raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+        tuning = content.tuning
+        if tuning and tuning.ranges and (path.parent / tuning.ranges).exists():
+            tuning = structs.replace(tuning, ranges=str((path.parent / tuning.ranges).resolve()))
+        varied = tuple(name for name, values in content.grid.items() if len(values) > 1)
+        return Study(content.name or path.stem, tuple(duels), varied, tuning)
+
+
+def _check(content: StudyFile) -> None:
+    """Raise `InputError` for unknown, repeated or fixed settings."""
+    if not content.grid:
+        raise InputError(
+            'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'
+        )
+    tables = [content.settings, content.grid, *content.exclude]
+    for name in itertools.chain(*tables):
+        if name not in SETTINGS:
+            raise unknown_setting("setting", name)
+    for name, values in content.grid.items():
+        if name in content.settings:
+            raise InputError(f"{name} stands in [settings] and in [grid]. Take it out of one.")
+        if not isinstance(values, list) or not values:
+            raise InputError(
+                f"[grid] {name}: must be a list of values, such as {name} = [first, second]."
+            )
+        if name in SAME_IN_ALL:
+            raise InputError(f"[grid] {name}: is the same in all duels. Set it in [settings].")
+        if len({typed.digest(value) for value in values}) < len(values):
+            raise InputError(f"[grid] {name}: names a value twice.")
+    related = list(itertools.chain(*content.families.values()))
+    for dataset in related:
+        if dataset not in content.grid.get("dataset", []) or related.count(dataset) > 1:
+            raise InputError(
+                f"[families]: {dataset} must be one of the data sets in [grid], and in one family."
+            )
+
+
+def _located(
+    settings: dict[str, Any], home: Path, is_known: Callable[[str], bool]
+) -> dict[str, Any]:
+    """Return `settings` with absolute paths of data beside the study's file."""
+    for name in ("dataset", "data_dir", "group_by"):
+        text = settings.get(name)
+        if text and not (name == "dataset" and is_known(text)) and (home / text).exists():
+            settings[name] = str((home / text).resolve())
+    return settings
+
+
+def _applies(
+    exclusion: Mapping[str, Any], values: Mapping[str, Any], experiment: Experiment
+) -> bool:
+    """Return True if a duel has an exclusion's values; a list means any of them, unless the setting
+    is a list.
+    """
+    held = {name: typed.plain(values.get(name, getattr(experiment, name))) for name in exclusion}
+    return all(
+        held[name] in wanted
+        if isinstance(wanted, list) and not isinstance(held[name], list)
+        else held[name] == wanted
+        for name, wanted in exclusion.items()
+    )
+
+
+def _said(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = {shown(value)}" for name, value in values.items())

@@ -1,0 +1,172 @@
+"""Build study.html, the page above a study's duels."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel.features.study import study_sentences as words
+from spikeduel.features.study.study_results import StudyResults, VariantScore
+from spikeduel.reporting import charts
+from spikeduel.reporting.accuracies import CONCLUSION_COLOURS, intervals, with_intervals
+from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Row
+from spikeduel.reporting.rendering import write
+from spikeduel.results.pareto import front
+from spikeduel.results.run import Quantity
+
+SHAPES = ("circle", "square", "triangle", "diamond")
+"""Shapes of the first four variants of a kind, of the next four, and so on."""
+LEAST_SHADED = 0.01
+"""Difference of a cell of full shade at least: chance should not look like a difference."""
+MOST_SHOWN = 12
+MOST_NAMED = 6
+"""Variants that all have their names beside them."""
+MOST_REACH = 3
+"""Length of a chart of differences, in largest differences."""
+_COSTS: dict[Quantity, str] = {
+    "energy": "energy, times the least",
+    "answer": "time, times the least",
+}
+
+
+def report_study(study: StudyResults, folder: Path) -> Path:
+    """Write `folder`/study.html and return its path. Raises `InputError`."""
+    looks = looks_of(study)
+    made = [against_cost(study), headline_differences(study)]
+    drawn = {chart.name: chart for chart in made if chart and len(study.variants) > 1}
+    page = {
+        "title": words.title(study),
+        "study": study,
+        "said": words,
+        "definitions": words.DEFINITIONS,
+        "variants": [{"of": variant, "look": looks[variant.name]} for variant in study.variants],
+        "drawn": drawn,
+        "overview": overview(study),
+        "costs_known": [
+            cost for cost in words.COSTS if any(cost in variant.costs for variant in study.variants)
+        ],
+        "most_shown": MOST_SHOWN,
+        "most_named": MOST_NAMED,
+    }
+    return write(folder / "study.html", "study.html.j2", page, study.noun)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Score of a variant on a data set; `shade` 1 is farthest behind. `is_behind`: None if
+    untested.
+    """
+
+    score: VariantScore
+    shade: float
+    is_behind: bool | None
+    said: str
+
+
+def looks_of(study: StudyResults) -> dict[str, Look]:
+    """Return a look for each variant: warm colours if it spikes, else cool ones, then other
+    shapes.
+    """
+    palettes = {True: charts.SPIKING_COLOURS, False: charts.OTHER_COLOURS}
+    every = {kind: itertools.cycle(itertools.product(SHAPES, palettes[kind])) for kind in palettes}
+    drawn = {variant.name: next(every[variant.spiking]) for variant in study.variants}
+    return {name: Look(colour, shape) for name, (shape, colour) in drawn.items()}  # type: ignore[arg-type]
+
+
+def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
+    """Return the cells by data set, the most accurate first, and by variant."""
+    best: dict[str, VariantScore] = {}
+    for score in study.scores:
+        if score.dataset not in best or score.mean > best[score.dataset].mean + 1e-12:
+            best[score.dataset] = score
+    behind = [best[score.dataset].mean - score.mean for score in study.scores]
+    darkest = max(LEAST_SHADED, float(np.quantile(behind, 0.9))) if behind else LEAST_SHADED
+    cells: dict[str, dict[str, Cell]] = {
+        dataset: {} for dataset in sorted(best, key=lambda dataset: -best[dataset].mean)
+    }
+    for score in study.scores:
+        first = best[score.dataset]
+        away = max(0.0, round(first.mean - score.mean, 12))
+        tested = study.test(score.variant, first.variant, score.dataset)
+        is_behind = None if tested is None else bool(tested.conclusion.better)
+        is_behind = is_behind if away else False
+        said = "the best here"
+        if score.variant != first.variant:
+            said = f"{100 * away:.2f} points behind {first.variant}: {words.sure(tested)}"
+        shade = min(1.0, away / darkest)
+        cells[score.dataset][score.variant] = Cell(score, shade, is_behind, said)
+    return cells
+
+
+def against_cost(study: StudyResults) -> Chart | None:
+    """Return the mean points behind the best against energy, or else time; of many variants only
+    the best are named.
+    """
+    known = [cost for cost in _COSTS if all(cost in variant.costs for variant in study.variants)]
+    if not known or not study.variants:
+        return None
+    quantity, drawn = known[0], looks_of(study)
+    x = Axis("times the least", _COSTS[quantity], "log")
+    y = Axis("behind the best, points", falling=True)
+    spent = [variant.costs[quantity] for variant in study.variants]
+    named = {variant.name for variant in study.variants}
+    if len(study.variants) > MOST_NAMED:
+        pair = study.across.headline
+        best = front([cost.low for cost in spent], [-variant.behind for variant in study.variants])
+        named = {study.variants[index].name for index in best}
+        named |= {pair.a, pair.b} if pair else set()
+    marks = []
+    for variant, cost in zip(study.variants, spent, strict=True):
+        look = drawn[variant.name]
+        row: Row = {
+            "variant": variant.name,
+            y.column: 100 * variant.behind,
+            x.column: cost.low,
+            "times the least, at most": cost.high if cost.high > cost.low else None,
+            f"mean {words.measured(study)}, %": 100 * variant.accuracy,
+            "data sets": len(variant.datasets),
+        }
+        bar = Look(look.colour, width=2.5, opacity=0.3)
+        label = variant.name if variant.name in named else ""
+        ends = (x.column, "times the least, at most")
+        marks += [
+            Marks("spans", [row], bar, ends, told=False),
+            Marks("points", [row], look, label=label),
+        ]
+    height = 2.8 + 0.1 * max(0, len(study.variants) - 4)
+    return Chart("study-cost", [Panel(x, y, marks, height=height)])
+
+
+def headline_differences(study: StudyResults) -> Chart | None:
+    """Return the headline's two variants on each data set, and over all."""
+    pair = study.across.headline
+    if pair is None or len(pair.differences) < 2:
+        return None
+    rows = [_interval("all data sets", pair, pair.difference, words.conclusion(pair), 1)]
+    for dataset, difference in sorted(pair.differences.items(), key=lambda item: -item[1]):
+        tested = study.test(pair.a, pair.b, dataset)
+        concluded = words.sure(tested)
+        if tested and tested.conclusion.better:
+            concluded = f"{charts.shortened(pair.a if difference > 0 else pair.b, 24)} better"
+        sign = -1 if tested and tested.a != pair.a else 1
+        rows.append(_interval(dataset, tested, difference, concluded, sign))
+    # A few test images give intervals that dwarf everything else.
+    bounds = [*pair.differences.values(), *(pair.ci95 or ())]
+    reach = MOST_REACH * max(study.margin, *map(abs, bounds))
+    return intervals("study-differences", rows, study.margin, reach)
+
+
+def _interval(
+    dataset: str, tested: Any, difference: float, concluded: str, sign: int
+) -> tuple[Name, Row]:
+    colour, ci95, ci90 = charts.QUIET, None, None
+    if tested is not None:
+        colour = CONCLUSION_COLOURS.get(tested.conclusion, charts.INK)
+        ci95, ci90 = (
+            bounds and tuple(sorted(sign * bound for bound in bounds))
+            for bounds in (tested.ci95, tested.ci90)
+        )
+    row = {"data set": dataset, **with_intervals(difference, ci95, ci90, concluded)}
+    return Name(charts.shortened(dataset, 30), concluded, colour), row

@@ -1,0 +1,486 @@
+"""Types and findings of a study and its plan."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from spikeduel.analysis.answer import was_busy
+from spikeduel.auditing.audit_results import Counts
+from spikeduel.features.study import across
+from spikeduel.features.study.across import Across
+from spikeduel.results.accuracy import of_seeds
+from spikeduel.results.cost_results import Range
+from spikeduel.results.findings import Finding, Values, find, finds, is_leak, with_id
+from spikeduel.results.run import Quantity, Reason, Results
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import Trial, times_as_long
+from spikeduel.system.grouping import grouped
+from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
+
+OF_SPIKES = ("encoding", "num_steps")
+"""Settings of spiking networks alone."""
+
+
+@dataclass(frozen=True)
+class Duel:
+    """A finished run of a study: `folder` (relative), a unique label of its data set, values of the
+    grid's other axes, the data set's `family` if it has one.
+    """
+
+    folder: str
+    dataset: str
+    settings: dict[str, str]
+    results: Results
+    family: str | None = None
+
+
+@dataclass(frozen=True)
+class VariantInDuel:
+    duel: Duel
+    contender: str
+    trials: list[Trial]
+    variant: str
+
+
+COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
+
+
+class DuelSummary(Frozen):
+    """A duel in study.json: the contender to `take`, and `why`; `lead` is the difference to
+    `rival`.
+    """
+
+    folder: str
+    dataset: str
+    settings: dict[str, str]
+    counts: Counts
+    seeds: Count
+    failed: list[str]
+    take: str | None
+    why: Reason
+    rival: str | None
+    lead: float | None
+    ci95: tuple[float, float] | None
+    conclusion: Conclusion | None
+
+
+class Variant(Frozen):
+    """A contender under the varied settings that concern it, over its `datasets`.
+
+    `accuracy` and `behind`, the distance to the best variant of a data set, are means; on `best`
+    data sets no variant is more accurate. `costs`: geometric mean of times the cheapest variant's,
+    on data sets where all are known.
+    """
+
+    name: str
+    spiking: bool
+    datasets: list[str]
+    accuracy: Share
+    behind: Share
+    best: Count
+    costs: dict[Quantity, Range]
+
+
+class VariantScore(Frozen):
+    """A variant on a data set: accuracies of the seeds that all variants finished there, and mean
+    costs (`run.Lead`).
+    """
+
+    dataset: str
+    variant: str
+    accuracies: list[Share]
+    costs: dict[Quantity, Range]
+
+    @property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+
+class OnDataset(Frozen):
+    """Variants `a` and `b` on one data set, by a duel: a − b."""
+
+    dataset: str
+    a: str
+    b: str
+    difference: float
+    ci95: tuple[float, float]
+    ci90: tuple[float, float]
+    conclusion: Conclusion
+
+
+class StudyResults(Frozen):
+    """The content of study.json.
+
+    `noun`: "recording" if all duels are about recordings, else "image". `trainings` counts a shared
+    one once. `families` by data set, of related ones. `per_dataset`: the duels' own tests, on the
+    trainings of `scores`. `variants`: the least behind first. On data sets that are
+    `unbalanced`, accuracies are balanced ones.
+    """
+
+    schema: Literal[2]
+    name: str
+    noun: str
+    margin: Share
+    datasets: list[str]
+    families: dict[str, str]
+    trainings: Count
+    duels: list[DuelSummary]
+    variants: list[Variant]
+    scores: list[VariantScore]
+    per_dataset: list[OnDataset]
+    across: Across
+    caveats: list[Finding]
+    unbalanced: list[str] = []
+
+    def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
+        tests = (test for test in self.per_dataset if test.dataset == dataset)
+        return next((test for test in tests if {test.a, test.b} == {one, other}), None)
+
+
+def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
+    """Return the verdict over the data sets; differences inside `±margin` count as none."""
+    entries = variants_of(duels)
+    scores = list(_scores(entries))
+    by_variant = grouped((score.variant, (score.dataset, score.accuracies)) for score in scores)
+    accuracies = {variant: dict(of_datasets) for variant, of_datasets in by_variant.items()}
+    spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
+    families = {duel.dataset: duel.family for duel in duels if duel.family}
+    verdict = across.over(accuracies, spiking, margin, families)
+    behind = across.behind(accuracies)
+    nouns = {duel.results.dataset.noun for duel in duels}
+    return StudyResults(
+        schema=2,
+        name=name,
+        noun="recording" if nouns == {"recording"} else "image",
+        margin=margin,
+        datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
+        families=families,
+        trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
+        duels=[_summary(duel) for duel in duels],
+        variants=[
+            _variant(variant, spiking[variant], scores, behind[variant])
+            for variant in sorted(behind, key=behind.__getitem__)
+        ],
+        scores=scores,
+        per_dataset=list(_per_dataset(entries, scores)),
+        across=verdict,
+        unbalanced=list(
+            dict.fromkeys(
+                duel.dataset for duel in duels if duel.results.measure == "balanced_accuracy"
+            )
+        ),
+        caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin, families)),
+    )
+
+
+def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
+    """Yield the score of each variant and data set, by the duel with the most seeds, over the seeds
+    that all variants of the data set have.
+    """
+    by_seed: dict[tuple[str, str], dict[int, float]] = {}
+    duels: dict[tuple[str, str], VariantInDuel] = {}
+    for entry in entries:
+        place = (entry.variant, entry.duel.dataset)
+        seeds = of_seeds(entry.duel.results.of(entry.contender))
+        if len(seeds) > len(by_seed.get(place, ())):
+            by_seed[place], duels[place] = seeds, entry
+    for (variant, dataset), entry in duels.items():
+        of_dataset = [set(seeds) for place, seeds in by_seed.items() if place[1] == dataset]
+        seeds = by_seed[variant, dataset]
+        common = set.intersection(*of_dataset) or seeds
+        accuracies = [accuracy for seed, accuracy in seeds.items() if seed in common]
+        costs = {
+            lead.quantity: lead.values[entry.contender]
+            for lead in entry.duel.results.answer.leads
+            if lead.quantity in COSTS and entry.contender in lead.values
+        }
+        if was_busy(entry.duel.results):
+            costs.pop("answer", None)
+        yield VariantScore(dataset=dataset, variant=variant, accuracies=accuracies, costs=costs)
+
+
+def _variant(name: str, spiking: bool, scores: Sequence[VariantScore], behind: float) -> Variant:
+    means = {score.dataset: score.mean for score in scores if score.variant == name}
+    best = {
+        dataset: max(score.mean for score in scores if score.dataset == dataset)
+        for dataset in means
+    }
+    costs = {quantity: _relative(quantity, name, scores) for quantity in COSTS}
+    return Variant(
+        name=name,
+        spiking=spiking,
+        datasets=list(means),
+        accuracy=statistics.fmean(means.values()),
+        behind=behind,
+        best=sum(best[dataset] <= mean + 1e-12 for dataset, mean in means.items()),
+        costs={quantity: cost for quantity, cost in costs.items() if cost},
+    )
+
+
+def _relative(quantity: Quantity, variant: str, scores: Sequence[VariantScore]) -> Range | None:
+    """Return a variant's mean cost, times the cheapest variant's, where all are known."""
+    ratios: list[tuple[float, float]] = []
+    for score in scores:
+        if score.variant == variant:
+            all_costs = [other.costs for other in scores if other.dataset == score.dataset]
+            known = [costs[quantity].low for costs in all_costs if quantity in costs]
+            if len(known) == len(all_costs) and (least := min(known)) > 0:
+                cost = score.costs[quantity]
+                ratios.append((cost.low / least, cost.high / least))
+    if not ratios:
+        return None
+    low, high = (statistics.geometric_mean(ends) for ends in zip(*ratios, strict=True))
+    return Range(low=low, high=high)
+
+
+def _summary(duel: Duel) -> DuelSummary:
+    results, answer = duel.results, duel.results.answer
+    pair = answer.pair and answer.pair.ordered(answer.take or answer.pair.a)
+    return DuelSummary(
+        folder=duel.folder,
+        dataset=duel.dataset,
+        settings=duel.settings,
+        counts=results.dataset.counts,
+        seeds=_num_seeds(duel),
+        failed=[trial.title for trial in results.trials if trial.status == "failed"],
+        take=answer.take,
+        why=answer.reason,
+        rival=answer.rival,
+        lead=pair.difference if pair else None,
+        ci95=pair.ci95 if pair else None,
+        conclusion=pair.conclusion if pair else None,
+    )
+
+
+def _num_seeds(duel: Duel) -> int:
+    return len({trial.seed for trial in duel.results.trials})
+
+
+def _per_dataset(
+    entries: Sequence[VariantInDuel], scores: Sequence[VariantScore]
+) -> Iterator[OnDataset]:
+    """Yield each pair on each data set, by the duel with the most seeds; none whose test is of
+    other trainings than `scores`, since one of them failed.
+    """
+    means = {(score.variant, score.dataset): score.mean for score in scores}
+    names = {(id(entry.duel), entry.contender): entry.variant for entry in entries}
+    seen = set()
+    duels = {id(entry.duel): entry.duel for entry in entries}.values()
+    for duel in sorted(duels, key=lambda duel: -_num_seeds(duel)):
+        for pair in duel.results.comparison.pairs:
+            a, b = names[id(duel), pair.a], names[id(duel), pair.b]
+            place = (duel.dataset, frozenset((a, b)))
+            shown = means[a, duel.dataset] - means[b, duel.dataset]
+            if place not in seen and math.isclose(pair.difference, shown, abs_tol=1e-9):
+                seen.add(place)
+                yield OnDataset(
+                    dataset=duel.dataset,
+                    a=a,
+                    b=b,
+                    difference=pair.difference,
+                    ci95=pair.ci95,
+                    ci90=pair.ci90,
+                    conclusion=pair.conclusion,
+                )
+
+
+@dataclass(frozen=True)
+class StudyContext:
+    """A study as finders see it; `accuracies` by variant, data set and seed."""
+
+    duels: Sequence[Duel]
+    entries: Sequence[VariantInDuel]
+    accuracies: Mapping[str, Mapping[str, Sequence[float]]]
+    verdict: Across
+    margin: float
+    families: Mapping[str, str]
+
+    @property
+    def datasets(self) -> list[str]:
+        return list(dict.fromkeys(duel.dataset for duel in self.duels))
+
+
+@finds("leaking_datasets")
+def leaking_datasets(study: StudyContext) -> Iterator[Values]:
+    leaking = dict.fromkeys(
+        duel.dataset for duel in study.duels if any(map(is_leak, duel.results.comparison.caveats))
+    )
+    if leaking:
+        kept = {
+            variant: {name: seeds for name, seeds in on.items() if name not in leaking}
+            for variant, on in study.accuracies.items()
+        }
+        pairs = across.compare(kept, study.margin, study.families)
+        main = set(study.verdict.main or ())
+        left = (pair.conclusion.value for pair in pairs if {pair.a, pair.b} == main)
+        yield {"datasets": list(leaking), "without": next(left, "nothing")}
+
+
+@finds("single_trainings")
+def single_trainings(study: StudyContext) -> Iterator[Values]:
+    scores = study.accuracies.values()
+    trained = {name: [len(on.get(name, ())) for on in scores] for name in study.datasets}
+    if once := [name for name, seeds in trained.items() if 1 in seeds]:
+        yield {"datasets": once}
+
+
+@finds("datasets_at_chance")
+def datasets_at_chance(study: StudyContext) -> Iterator[Values]:
+    unlearned = grouped(
+        (entry.variant, entry.duel.dataset)
+        for entry in study.entries
+        for finding in with_id(entry.duel.results.comparison.caveats, "at_chance")
+        if entry.contender in finding.values["contenders"]
+    )
+    if unlearned:
+        yield {"contenders": {name: list(dict.fromkeys(on)) for name, on in unlearned.items()}}
+
+
+@finds("failed_trainings")
+def failed_trainings(study: StudyContext) -> Iterator[Values]:
+    if trials := {duel.folder: duel.failed for duel in map(_summary, study.duels) if duel.failed}:
+        yield {"trials": trials}
+
+
+@finds("longer_trainings")
+def longer_trainings(study: StudyContext) -> Iterator[Values]:
+    if (pair := study.verdict.headline) is None or not pair.difference:
+        return
+    by_time = all(duel.results.budget is not None for duel in study.duels)
+    trained = {(entry.variant, entry.duel.dataset): entry.trials for entry in study.entries}
+    times = {
+        dataset: times_as_long(trained[pair.a, dataset], trained[pair.b, dataset], by_time)
+        for dataset in pair.differences
+    }
+    if longer := {dataset: number for dataset, number in times.items() if number}:
+        yield {"contender": pair.a, "other": pair.b, "times": longer}
+
+
+@finds("missing_scores")
+def missing_scores(study: StudyContext) -> Iterator[Values]:
+    for variant, on in study.accuracies.items():
+        if absent := [name for name in study.datasets if name not in on]:
+            yield {"variant": variant, "datasets": absent}
+
+
+@finds("busy_datasets")
+def busy_datasets(study: StudyContext) -> Iterator[Values]:
+    if busy := dict.fromkeys(duel.dataset for duel in study.duels if was_busy(duel.results)):
+        yield {"datasets": list(busy)}
+
+
+class TrialPlan(Frozen):
+    """A trial before training: `seconds` of training (None: unknown), `bytes` on the disk."""
+
+    contender: str
+    title: str
+    key: str
+    stored: bool
+    seconds: Amount | None
+    bytes: Count
+
+
+class DuelPlan(Frozen):
+    """A duel before training; controls train up to `controls` more networks."""
+
+    label: str
+    dataset: str
+    test_images: Positive
+    trials: list[TrialPlan]
+    controls: Count = 0
+    family: str | None = None
+
+
+class StudyPlan(Frozen):
+    """A study before training, `at_once` trials at a time."""
+
+    name: str
+    at_once: Positive
+    duels: list[DuelPlan]
+    tuning_trials: Count = 0
+
+    @property
+    def trials(self) -> dict[str, tuple[DuelPlan, TrialPlan]]:
+        """Trials once each, by key, with their first duel."""
+        places = [(duel, trial) for duel in self.duels for trial in duel.trials]
+        firsts = {trial.key: (duel, trial) for duel, trial in reversed(places)}
+        return {trial.key: firsts[trial.key] for _, trial in places}
+
+    @property
+    def missing(self) -> list[TrialPlan]:
+        return [trial for _, trial in self.trials.values() if not trial.stored]
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of variants on the data set with the most; contenders with the same first
+        trial are one.
+        """
+        firsts = grouped(
+            (duel.dataset, key)
+            for duel in self.duels
+            for key in {trial.contender: trial.key for trial in reversed(duel.trials)}.values()
+        )
+        return math.comb(max(len(set(keys)) for keys in firsts.values()), 2)
+
+
+def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
+    seconds = [trial.seconds for trial in trials if trial.seconds is not None]
+    return sum(seconds) if len(seconds) == len(trials) else None
+
+
+def variants_of(duels: Sequence[Duel]) -> list[VariantInDuel]:
+    """Return an entry for each contender of each duel, named with the settings in which its duels
+    differ: "cnn (width 24)".
+    """
+    variants = []
+    for contender in dict.fromkeys(name for duel in duels for name in duel.results.contenders):
+        with_trials = [
+            (duel, trials) for duel in duels if (trials := duel.results.of(contender, tested=False))
+        ]
+        varied = [
+            axis
+            for axis in dict.fromkeys(axis for duel, _ in with_trials for axis in duel.settings)
+            if _concerns(axis, with_trials)
+            and len({duel.settings.get(axis) for duel, _ in with_trials}) > 1
+        ]
+        for duel, trials in with_trials:
+            differences = ", ".join(
+                said(axis, duel.settings[axis]) for axis in varied if axis in duel.settings
+            )
+            variant = f"{contender} ({differences})" if differences else contender
+            variants.append(VariantInDuel(duel, contender, trials, variant))
+    return variants
+
+
+def said(axis: str, value: str) -> str:
+    """Return a varied setting in words: "rate", "T = 8", "recipe strong"."""
+    if axis == "encoding":
+        return value
+    return f"T = {value}" if axis == "num_steps" else f"{axis.replace('_', ' ')} {value}"
+
+
+def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
+    """Return True if trials differ between duels that differ in `axis` alone; without such duels,
+    unless the setting is of spikes and no trial has it.
+    """
+    keys = [
+        (
+            {"dataset": duel.dataset, **duel.settings},
+            {(trial.seed, trial.fold): trial.key for trial in trials},
+        )
+        for duel, trials in of_duels
+    ]
+    same = [
+        first[place] == second[place]
+        for (one, first), (other, second) in itertools.combinations(keys, 2)
+        if {name for name in {*one, *other} if one.get(name) != other.get(name)} == {axis}
+        for place in first.keys() & second.keys()
+    ]
+    if same:
+        return not all(same)
+    return axis not in OF_SPIKES or any(
+        getattr(trial, axis) is not None for _, trials in of_duels for trial in trials
+    )

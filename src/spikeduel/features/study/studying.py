@@ -1,0 +1,231 @@
+"""A whole study: prepare every duel, train, conclude each duel, then the study."""
+
+import itertools
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from spikeduel.comparing import PreparedComparison, conclude, prepare, tune
+from spikeduel.data import Prepared, catalogue
+from spikeduel.experiment import effects
+from spikeduel.experiment.fields import shown
+from spikeduel.features.loggers.loggers import Logged
+from spikeduel.features.study import study_files as studies, study_results as results
+from spikeduel.features.study.study_files import PlannedDuel, Study
+from spikeduel.features.study.study_results import Duel, StudyPlan, StudyResults
+from spikeduel.features.study.study_sentences import plan_sentences
+from spikeduel.features.tuning.tuning import Tuning, read_ranges
+from spikeduel.reporting import report_study
+from spikeduel.sentences.comparison import DUELS
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError, naming
+from spikeduel.system.negligible import MAX_MARGIN
+from spikeduel.system.progress import Labelled, Once, Progress
+from spikeduel.training import contenders, run_folder
+from spikeduel.training.jobs import Workers
+from spikeduel.training.plan import duel_plan
+from spikeduel.training.store import Place, Store, opened
+
+FILE = "study.json"
+SHARED = 0.01
+"""Share of the smaller data set's images in another one from which both are related."""
+MOST_LETTERS = 60
+"""Longest name of a folder."""
+
+
+@dataclass(frozen=True)
+class PreparedDuel:
+    """A prepared duel, named by `label`."""
+
+    label: str
+    planned: PlannedDuel
+    ready: PreparedComparison
+    tuned: Tuning | None
+    progress: Logged
+
+
+def read_study(path: Path | str) -> Study:
+    """Read a study's TOML file (docs/studies.md). Runs nothing. Raises `InputError`."""
+    return studies.read(Path(path), catalogue.is_recorded, catalogue.DATASETS.__contains__)
+
+
+def study(
+    planned: Study,
+    out: Path | str | None = None,
+    store: Place = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    strict: bool = False,
+    loggers: Collection[str] = (),
+) -> tuple[StudyResults, Path]:
+    """Train missing trials of all duels; write a folder for each run, study.html and study.json.
+
+    `out` defaults to `runs/study-<name>`. All duels are checked before training; `workers` train
+    their trials as one list. The same call resumes after an interruption, and leaves finished runs
+    alone. `strict` and `loggers` as in `compare`. Returns results and page. Raises `InputError`,
+    `AuditFailed`.
+    """
+    progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
+    folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
+    run_folder.require_own(folder, FILE, {DUELS}, "study")
+    duels = prepare_all(planned, folder, store, progress, workers, strict, loggers)
+    outlook = study_plan(replace(planned, tuning=None), duels, workers)  # tuning is done
+    for text in plan_sentences(outlook):
+        progress.say(text)
+    for duel in duels:
+        duel.progress.begins(duel.ready.folder)
+    expected = {
+        f"{duel.label}: {trial.title}": trial.seconds
+        for duel, trial in outlook.trials.values()
+        if not trial.stored
+    }
+    jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
+    with progress.trials(expected):
+        records = {record.key: record for record in workers.run(jobs, store)}
+    finished = []
+    for duel in progress.track(duels, "measuring, and writing reports", len(duels)):
+        trained = [records[trial.key] for trial in duel.ready.plan.trials]
+        run = conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers)
+        duel.ready.prepared.let_go()
+        duel.progress.ends(run, store)
+        values = {
+            name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
+        }
+        place = run.out.relative_to(folder).as_posix()
+        dataset, family = planned.dataset_of(duel.planned), duel.planned.family
+        finished.append(Duel(place, dataset, values, run.results, family))
+    verdict = results.conclude(planned.name, finished, MAX_MARGIN)
+    waiting = f"another process is writing {folder}; waiting"
+    with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
+        typed.write_json(folder / FILE, verdict)
+        return verdict, report_study(verdict, folder)
+
+
+def plan(
+    planned: Study,
+    store: Place = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    strict: bool = False,
+) -> StudyPlan:
+    """Return a study's trials and times: trains nothing, but loads data and times training steps.
+    Raises as `study`.
+    """
+    progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
+    duels = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
+    return study_plan(planned, duels, workers)
+
+
+def prepare_all(
+    planned: Study,
+    out: Path,
+    store: Store,
+    progress: Progress,
+    workers: Workers,
+    strict: bool = False,
+    loggers: Collection[str] = (),
+) -> list[PreparedDuel]:
+    """Check names, load and audit data, and tune if asked, for every duel.
+
+    Runs go below `out`; duels on the same images share them in memory. Raises as `study`, naming
+    the duel.
+    """
+    for duel in planned.duels:
+        with naming(planned.label(duel)):
+            contenders.check(duel.experiment)
+    data_of: dict[str, Prepared] = {}
+    progress_of: dict[str, Once] = {}
+    timed: dict[str, float] = {}
+    duels = []
+    for planned_duel in progress.track(planned.duels, "looking at the data", len(planned.duels)):
+        label, dataset = planned.label(planned_duel), planned.dataset_of(planned_duel)
+        digest = typed.digest(typed.plain(planned_duel.experiment))[:8]
+        # The label changes when the study grows; an earlier run's folder stays.
+        folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
+        with naming(label):
+            shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
+            # A setting of all duels need not concern each of them.
+            tolerated = effects.given(planned_duel.experiment) - set(planned.varied)
+            ready = prepare(
+                *(planned_duel.experiment, folder, store, shown_once, strict, timed),
+                tolerated=tolerated,
+                replace_run=True,
+            )
+        prepared = ready.prepared
+        images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
+        ready = replace(ready, prepared=data_of.setdefault(images, prepared))
+        ready.prepared.let_go()
+        duels.append(
+            PreparedDuel(
+                label, planned_duel, ready, None, Logged(Labelled(progress, label), loggers)
+            )
+        )
+    _require_unrelated(duels)
+    effects.refuse(effects.common(duel.ready.plan.idle for duel in duels))
+    if planned.tuning is None:
+        return duels
+    tuned = progress.track(duels, "tuning", len(duels))
+    return [_tuned(duel, planned.tuning, store, workers, strict, timed) for duel in tuned]
+
+
+def _require_unrelated(duels: Sequence[PreparedDuel]) -> None:
+    """Raise `InputError` if two data sets share images and are not of one family."""
+    duel_of = {str(duel.planned.values.get("dataset")): duel for duel in duels}
+    content = {
+        dataset: np.unique(duel.ready.prepared.content_of(np.arange(len(duel.ready.prepared))))
+        for dataset, duel in duel_of.items()
+    }
+    for one, other in itertools.combinations(content, 2):
+        shared = np.intersect1d(content[one], content[other]).size
+        smaller = min(content[one].size, content[other].size)
+        family = duel_of[one].planned.family
+        is_family = family is not None and family == duel_of[other].planned.family
+        if shared >= SHARED * smaller and not is_family:
+            raise InputError(
+                f"{one} and {other} share {shared:,} images, and related data sets count once. "
+                f"Take one out of [grid] dataset, or name both as a family in the study's file: "
+                f'[families] {_slug(one)} = ["{one}", "{other}"].'
+            )
+
+
+def _tuned(
+    duel: PreparedDuel,
+    tuning: studies.Tuned,
+    store: Store,
+    workers: Workers,
+    strict: bool,
+    timed: dict[str, float],
+) -> PreparedDuel:
+    with naming(duel.label):
+        ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
+        experiment, progress = duel.ready.plan.asked, duel.progress
+        tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
+        ready = prepare(
+            *(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed),
+            replace_run=True,
+        )
+    return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)
+
+
+def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> StudyPlan:
+    plans = [
+        duel_plan(
+            duel.label,
+            planned.dataset_of(duel.planned),
+            duel.ready.plan,
+            duel.ready.prepared,
+            duel.ready.splits,
+            duel.planned.family,
+        )
+        for duel in duels
+    ]
+    num_tuned = sum(len(duel.ready.plan.contenders) for duel in duels)
+    trials = planned.tuning.trials * num_tuned if planned.tuning else 0
+    return StudyPlan(name=planned.name, duels=plans, at_once=workers.at_once, tuning_trials=trials)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^\w.]+", "-", name)[:MOST_LETTERS].strip("-") or "study"

@@ -1,0 +1,1 @@
+"""Tune the settings of each contender on validation images."""

@@ -1,0 +1,321 @@
+"""Equal tuning by random search (Bergstra and Bengio 2012), judged on validation images. Expected
+best: Dodge et al. 2019, "Show your work".
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel.data import Prepared, Split
+from spikeduel.data.cache import digest_of
+from spikeduel.experiment.fields import checked
+from spikeduel.experiment.settings import SETTINGS, TUNABLE, Experiment, without_epochs
+from spikeduel.features.tuning.tuning_results import (
+    ExpectedBest,
+    Range,
+    TunedContender,
+    TunedOn,
+    TuningRecord,
+    TuningTrial,
+)
+from spikeduel.sentences.columns import render, tuning_rows
+from spikeduel.system import __version__, typed
+from spikeduel.system.errors import InputError, naming, unknown
+from spikeduel.system.progress import Labelled, Progress
+from spikeduel.training.auto_settings import ResolvedExperiment
+from spikeduel.training.contenders import Contender, effective, trials_of
+from spikeduel.training.jobs import Job, Workers
+from spikeduel.training.store import Store, TrialRecord
+
+SEED = 0
+"""Seed of the draws."""
+TRAINING_SEED = 10_000
+"""Seed of every training: above those of comparisons, which test the chosen settings by trainings
+that no choice has seen.
+"""
+DIGITS = 3
+"""Significant digits of a drawn setting, so that tables show exactly what was trained."""
+
+
+RANGES: dict[str, Range] = {
+    "learning_rate": Range(1e-5, 1e-1, log=True),
+    "threshold": Range(0.5, 2.0),
+    "beta": Range(0.5, 0.99),
+    "surrogate_alpha": Range(0.5, 50.0, log=True),
+    "num_steps": Range(choices=(4, 8, 16, 25)),
+}
+"""Ranges that are tuned by default; every surrogate's usual width lies within."""
+
+
+def read_ranges(path: Path) -> dict[str, Range]:
+    """Read ranges from a TOML file, a table for each setting. Raises `InputError`."""
+    content = typed.read_toml(Path(path), dict[str, Any])
+    ranges = {}
+    with naming(path):
+        if not content:
+            raise InputError("names no setting to tune, such as [learning_rate] with low and high.")
+        for name, table in content.items():
+            if name not in TUNABLE:
+                common = "All others are common to all contenders."
+                raise unknown("setting to tune", name, TUNABLE, common)
+            with naming(f"[{name}]"):
+                asked = typed.converted(table, Range)
+            # The setting's own limits decide what the ends may be.
+            ends: list[Any] = [
+                end if end is None else checked(name, end, SETTINGS[name].type)
+                for end in (asked.low, asked.high, *asked.choices)
+            ]
+            ranges[name] = Range(ends[0], ends[1], asked.log, tuple(ends[2:]))
+    return ranges
+
+
+def draw(ranges: Mapping[str, Range], number: int) -> dict[str, Any]:
+    """Draw the settings of trial `number`, common ones first: contenders try the same learning
+    rate.
+    """
+    # NumPy keeps its old generator's numbers for good: a tuning is found again.
+    random = np.random.RandomState(np.random.SeedSequence([SEED, number]).generate_state(1)[0])
+    order = sorted(ranges, key=lambda name: (TUNABLE[name] != "any", name))
+    drawn = {name: _drawn(ranges[name], random) for name in order}
+    return {name: drawn[name] for name in ranges}
+
+
+def _drawn(within: Range, random: np.random.RandomState) -> Any:
+    low, high = within.low, within.high
+    if low is None or high is None:
+        return within.choices[random.uniform(size=len(within.choices)).argmax()]
+    is_whole = isinstance(low, int) and isinstance(high, int)
+    # Half a step more makes both ends as likely as the numbers between.
+    half = 0.5 if is_whole else 0.0
+    if within.log:
+        value = math.exp(random.uniform(math.log(low - half), math.log(high + half)))
+    else:
+        value = random.uniform(low - half, high + half)
+    value = math.floor(value + 0.5) if is_whole else float(f"{value:.{DIGITS}g}")
+    return min(max(value, low), high)
+
+
+def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
+    """Return mean and standard deviation of the best accuracy of 1, 2, … trials; `low` and `high`
+    are one deviation away, within the accuracies seen. The first accuracy is always included.
+    """
+    first, drawn = accuracies[0], np.maximum(accuracies[1:], accuracies[0])
+    curve = []
+    for num_trials in range(1, len(accuracies) + 1):
+        mean, spread = expected_maximum(drawn, num_trials - 1) if num_trials > 1 else (first, 0.0)
+        curve.append(
+            ExpectedBest(
+                trials=num_trials,
+                mean=mean,
+                standard_deviation=spread,
+                low=max(mean - spread, first),
+                high=min(mean + spread, max(accuracies)),
+            )
+        )
+    return curve
+
+
+def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[float, float]:
+    """Return mean and standard deviation of the largest of `n` independent draws from `values`.
+
+    Dodge et al. 2019, equations 5 to 7: P(max ≤ v) = P̂(v)ⁿ; somewhat too low for `n` near the
+    number of values (Tang et al. 2020, "Showing your work doesn't always work").
+    """
+    ordered = np.sort(np.asarray(values, dtype=float))
+    share = np.arange(len(ordered) + 1) / len(ordered)
+    probability = np.diff(share**n)
+    mean = float(probability @ ordered)
+    return mean, float(probability @ (ordered - mean) ** 2) ** 0.5
+
+
+_FREE = {
+    *("recipe", "seeds", "epochs", "minutes", "limit", "dataset", "data_dir"),
+    *("device", "per_contender", "controls", "convert", "answer_for"),
+    *("tolerance", "robustness", "optimism", "skip_unreadable"),
+}
+"""Settings that may change after tuning; data are compared by content."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Result of `tune`: the experiment with tuned settings, and the content of tuning.json."""
+
+    experiment: Experiment
+    record: TuningRecord
+
+    def table(self) -> str:
+        """Return every trial as text."""
+        return render(tuning_rows(self.record))
+
+
+def search(
+    resolved: ResolvedExperiment,
+    prepared: Prepared,
+    split: Split,
+    num_trials: int,
+    ranges: Mapping[str, Range] | None,
+    store: Store,
+    progress: Progress,
+    workers: Workers,
+) -> Tuning:
+    """Train `num_trials` trials of each contender and choose the best by validation accuracy.
+
+    The first has the settings of `resolved`; the others draw from `ranges`. Raises `InputError`.
+    """
+    experiment, contenders = resolved.experiment, resolved.contenders
+    tuned = ranges_by_contender(contenders, num_trials, ranges)
+    own = experiment.per_contender or {}
+    settings: dict[str, list[dict[str, Any]]] = {name: [] for name in tuned}
+    jobs = []
+    # Trial by trial, so that contenders are equally far if interrupted.
+    for number, name in itertools.product(range(num_trials), tuned):
+        first = experiment.for_contender(name)
+        drawn = {setting: getattr(first, setting) for setting in tuned[name]}
+        if number:
+            drawn = draw(tuned[name], number)
+        settings[name].append(drawn)
+        alone = replace(
+            experiment,
+            contenders=(name,),
+            seeds=1,
+            per_contender={name: {**own.get(name, {}), **drawn}},
+            optimism=False,
+        )
+        labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
+        (trial,) = trials_of(alone, prepared, split)
+        trial = replace(
+            trial,
+            card=replace(trial.card, seed=TRAINING_SEED),
+            settings={**trial.settings, "seed": TRAINING_SEED},
+        )
+        jobs.append(Job(trial, prepared, labelled, test=False))
+    records = workers.run(jobs, store)
+    entries = [
+        _entry(contender, settings[contender.name], records[first :: len(contenders)])
+        for first, contender in enumerate(contenders)
+    ]
+    chosen = dict(own)
+    for entry in entries:
+        if entry.best is not None:
+            name = entry.contender
+            chosen[name] = {**chosen.get(name, {}), **entry.trials[entry.best].settings}
+    best_settings = replace(experiment, per_contender=chosen or None)
+    record = TuningRecord(
+        schema=1,
+        spikeduel=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=records[-1].environment,
+        dataset=TunedOn(
+            name=prepared.name,
+            fingerprint=prepared.fingerprint,
+            test=digest_of(np.sort(split.test)),
+            val=len(split.val),
+        ),
+        experiment=typed.plain(experiment),
+        num_trials=num_trials,
+        seed=TRAINING_SEED,
+        ranges=dict(RANGES if ranges is None else ranges),
+        contenders=entries,
+        per_contender=best_settings.per_contender,
+    )
+    return Tuning(best_settings, record)
+
+
+def _entry(
+    contender: Contender, settings: Sequence[dict[str, Any]], records: Sequence[TrialRecord]
+) -> TunedContender:
+    trials = [
+        TuningTrial(
+            number=number,
+            settings=settings[number],
+            key=record.key,
+            status=record.status,
+            error=record.error,
+            best_epoch=record.best_epoch,
+            stopped=record.stopped,
+            epochs=len(record.history),
+            training_seconds=sum(record.epoch_seconds),
+            validation=record.best.validation if record.best and record.status == "done" else None,
+        )
+        for number, record in enumerate(records)
+    ]
+    # A failed trial counts as an accuracy of 0.
+    accuracies = [trial.validation.accuracy if trial.validation else 0.0 for trial in trials]
+    expected = expected_best(accuracies)
+    done = [trial.number for trial in trials if trial.validation]
+    return TunedContender(
+        contender=contender.name,
+        family=contender.card.family,
+        tuned=list(settings[0]),
+        trials=trials,
+        best=max(done, key=accuracies.__getitem__) if done else None,
+        expected_best=expected,
+        gain_of_last_doubling=expected[-1].mean - expected[len(expected) // 2 - 1].mean,
+    )
+
+
+def ranges_by_contender(
+    contenders: Sequence[Contender], num_trials: int, ranges: Mapping[str, Range] | None
+) -> dict[str, dict[str, Range]]:
+    """Return the `ranges` (default: `RANGES`) that affect each contender. Raises `InputError`."""
+    if num_trials < 2:
+        raise InputError(
+            f"tuning takes at least 2 trials, the first with the given settings, not {num_trials}."
+        )
+    asked = RANGES if ranges is None else ranges
+    by_contender = {}
+    for contender in contenders:
+        tunable = effective(contender.card)
+        taken = {name: limits for name, limits in asked.items() if name in tunable}
+        by_contender[contender.name] = taken
+        if not taken:
+            raise InputError(
+                f"the ranges leave {contender.name} nothing to tune. Add one that concerns it, as "
+                f"learning_rate does."
+            )
+    idle = asked.keys() - {name for taken in by_contender.values() for name in taken}
+    if ranges is not None and idle:
+        raise InputError(
+            f"the ranges name {min(idle)}, which has no effect on any contender here. Take it out."
+        )
+    return by_contender
+
+
+def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
+    """Read a tuning.json, None if absent. Raises `InputError` if it is broken."""
+    if not Path(path).is_file():
+        return None
+    try:
+        return Tuning(experiment, typed.read_json(path, TuningRecord))
+    except InputError as error:
+        raise InputError(
+            f"{error} Not a tuning, or a damaged one: tune again, or remove the file."
+        ) from None
+
+
+def record_for(
+    tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
+) -> TuningRecord | None:
+    """Return the tuning's record if it made the settings of `experiment`: same settings but
+    `_FREE`, same data, no image of this test set.
+    """
+    if tuning is None or tuning.record.per_contender is None:
+        return None
+    record, now = tuning.record, typed.plain(experiment)
+    is_same = (
+        all(
+            now[name] == value
+            for name, value in record.experiment.items()
+            if name in now.keys() - _FREE
+        )
+        and record.dataset.fingerprint == prepared.fingerprint
+        and record.dataset.test == digest_of(np.sort(split.test))
+        and without_epochs(record.per_contender or {}) == experiment.own_settings
+    )
+    return record if is_same else None

@@ -1,0 +1,1 @@
+"""Preprocessing of images and binning of events, stored in model files."""

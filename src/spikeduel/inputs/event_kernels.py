@@ -1,0 +1,123 @@
+# mypy: disable-error-code="no-untyped-def"
+"""Compiled loops over the events of recordings."""
+
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+
+from spikeduel.inputs.preprocessing import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
+from spikeduel.system.parallel import UNCOUNTED
+
+COLLAPSED, REDRAWN, MERGED = 1, 4, 5
+"""Positions in `binning.Change`."""
+
+
+@register_jitable(**UNCOUNTED)
+def drawn(key, event):
+    """Return an event's random 64-bit number under `key`, by SplitMix64's finaliser."""
+    z = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(event) * np.uint64(
+        0xD1342543DE82EF95
+    )
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
+
+
+@register_jitable(**UNCOUNTED)
+def _first_from(packed, begin, end, microseconds):
+    while begin < end:
+        middle = (begin + end) // 2
+        if np.int64(packed[middle] >> np.uint64(TIME_SHIFT)) < microseconds:
+            begin = middle + 1
+        else:
+            end = middle
+    return begin
+
+
+@register_jitable(**UNCOUNTED)
+def _add(packed, begin, end, frame, sensor, factor, merged):
+    for place in range(begin, end):
+        word = np.int64(packed[place])
+        y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
+        if y >= sensor[0] or x >= sensor[1]:
+            continue
+        if factor > 1:
+            y, x = y // factor, x // factor
+        polarity = 0 if merged else word & 1
+        seen = frame[polarity, y, x]
+        frame[polarity, y, x] = seen + (seen < 255)
+
+
+@njit(**UNCOUNTED)
+def bin_recordings(
+    packed, begins, ends, lasts, rows, out, sensor, frame_us, factor, change, orders, first, last
+):
+    """Fill `out[first:last]`; see `Binning`. `frame_us` 0 stands for None."""
+    num_frames = out.shape[1] // 2
+    for row in range(first, last):
+        # Events are sorted by time: each frame is a slice.
+        begin, end, length = begins[row], ends[row], lasts[row] + 1
+        if frame_us > 0:
+            length = frame_us * num_frames
+            end = _first_from(packed, begin, end, length)
+        if change == REDRAWN:
+            for place in range(begin, end):
+                chosen = (
+                    np.int64(drawn(rows[row], place - begins[row]) >> np.uint64(33)) % num_frames
+                )
+                frame = out[row, 2 * chosen : 2 * chosen + 2]
+                _add(packed, place, place + 1, frame, sensor, factor, False)
+            continue
+        place = begin
+        for number in range(num_frames):
+            stop = _first_from(packed, place, end, -((number + 1) * -length // num_frames))
+            into = 2 * orders[row, number]
+            if change == COLLAPSED:
+                place, stop = begin, end
+            frame = out[row, into : into + 2]
+            _add(packed, place, stop, frame, sensor, factor, change == MERGED)
+            place = stop
+
+
+@njit(**UNCOUNTED)
+def alter(
+    packed,
+    begins,
+    ends,
+    lasts,
+    keys,
+    hidden,
+    place,
+    left_out,
+    moved,
+    kept,
+    starts,
+    stops,
+    first,
+    last,
+):
+    """Write the altered recordings `first` to `last` to `kept`, from `starts` to `stops`, which is
+    filled. `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of
+    2¹⁶. Events moved beyond an end are reflected.
+    """
+    for row in range(first, last):
+        to = starts[row]
+        for event in range(begins[row], ends[row]):
+            word = np.int64(packed[event])
+            time = word >> TIME_SHIFT
+            if hidden[row, 0] <= time < hidden[row, 1]:
+                continue
+            y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
+            if place[row, 0] <= y < place[row, 1] and place[row, 2] <= x < place[row, 3]:
+                continue
+            chance = drawn(keys[row], event - begins[row])
+            if np.int64(chance & np.uint64(0xFFFF)) < left_out[row]:
+                continue
+            if moved[row] > 0:
+                by = np.int64(chance >> np.uint64(20)) % (2 * moved[row] + 1) - moved[row]
+                time = abs(time + by)
+                time = time if time <= lasts[row] else 2 * lasts[row] - time
+                word = (word & ((1 << TIME_SHIFT) - 1)) | (time << TIME_SHIFT)
+            kept[to] = np.uint64(word)
+            to += 1
+        stops[row] = to

@@ -1,1 +1,0 @@
-"""Networks: their shapes, models, model files, and networks of other libraries."""

@@ -1,1 +1,0 @@
-"""Results in words: sentences and tables of text."""

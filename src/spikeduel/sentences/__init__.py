@@ -1,0 +1,1 @@
+"""Tables and sentences over results, for the terminal, the report and the docs."""

@@ -1,0 +1,436 @@
+"""The answer in words."""
+
+from collections.abc import Callable
+
+from spikeduel.analysis.answer import cheaper, running, timed_elsewhere, was_busy
+from spikeduel.experiment.settings import Experiment
+from spikeduel.results.accuracy import constant_accuracy
+from spikeduel.results.findings import ADVICE, sentence, with_id
+from spikeduel.results.run import Answer, Evidence, Lead, Pair, Quantity, Reason, Results
+from spikeduel.results.significance import Conclusion, Measure
+from spikeduel.sentences import verdict
+from spikeduel.sentences.columns import BALANCED, SCORES, Averaged, score, span
+from spikeduel.sentences.cost_sentences import amount, families, range_in_words
+from spikeduel.system.negligible import MAX_COST_RATIO
+from spikeduel.system.numbers import duration, hundredths, named, per_cent, points
+from spikeduel.system.sentences import counted, listed
+
+RULE = (
+    "The rule: the most accurate contender is taken, unless another one is level with it and "
+    "answers at least 1.1 times faster on this machine. A contender is level if its deficit does "
+    "not matter, by a tolerance of one point, or of a quarter of the better one's errors and two "
+    "test images if that is less. Then the 90 % interval of the deficit ends within the tolerance, "
+    "or the deficit lies within it and the interval ends within three times as much. With --for "
+    "speed, energy or size, the contender that leads in that is taken, unless its deficit is above "
+    "the tolerance; by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, "
+    "timed there. With --for cortex-m, it is operations in whole numbers, and a contender that "
+    "export --to c cannot write is not taken. With --for loihi, it is energy by the published "
+    "prices of that chip, and a network that does not spike is not taken. In energy, somebody "
+    "leads where all accountings that count the memory of both agree. --tolerance sets the "
+    "tolerance. If several would be taken in place of the most accurate, the most accurate of these"
+    " is compared with the others of them, and so on. Between exactly equal accuracies the lower "
+    "cost decides, however little lower; else times of a busy machine decide nothing. There is no "
+    "recommendation if test images leak into training, if no seed was finished by every contender, "
+    "if the more accurate contender was trained longer, or if no difference between the kinds is "
+    "significant and the test images are too few to show one of five points: fewer than 117, or "
+    "more if the networks often disagree. A 90 % interval of the difference within a given "
+    "--tolerance is enough."
+)
+TITLES: dict[Quantity | Measure, str] = {
+    "accuracy": "accuracy, %",
+    "balanced_accuracy": "balanced accuracy, %",
+    "training": "training",
+    "answer": "answer",
+    "energy": "energy",
+    "memory": "memory",
+    "size": "size",
+    "operations": "int8 operations",
+    "flash": "flash",
+    "ram": "RAM",
+}
+MEANINGS: dict[Quantity | Measure, str] = {
+    "accuracy": SCORES[0].definition,
+    "balanced_accuracy": BALANCED.definition,
+    "training": "Time of one training on this machine, with its epochs with ReLU.",
+    "answer": (
+        "Time of one answer to one image on this machine: median, the lower one of two sittings."
+    ),
+    "energy": (
+        "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
+        "cheapest to the dearest way to compute it. The star follows the published accountings "
+        "with memory on both sides, if all agree. With --for loihi: by published prices of Loihi, "
+        "and for networks that do not spike of a GPU (lowest) and a CPU (highest)."
+    ),
+    "memory": "Memory of a process at its first answer, Python and PyTorch included.",
+    "size": "Size of the weights.",
+    "operations": (
+        "Operations of one answer in whole numbers: weights that a value above 0 multiplies, or a "
+        "spike adds."
+    ),
+    "flash": "Constants of the network in whole numbers, without the code around them.",
+    "ram": "Variables of the network in whole numbers, without the stack.",
+}
+LONGEST_NAME = 14
+LEGEND = "* best, compared with the best network of the other kind (spiking or not)."
+_WHY_NOT: dict[Reason, str] = {
+    "leakage": "test images, or copies of them, are in the training data, so these scores measure "
+    "memory",
+    "longer_training": "the more accurate network was trained longer, so its lead does not count",
+    "no_common_seed": "no seed was finished by every contender, and accuracies of different seeds "
+    "cannot be compared",
+    "not_finished": "no contender finished a seed",
+    "too_few_images": "there are too few test images",
+}
+_ACCOUNTINGS: dict[Evidence, str] = {
+    "shown": " by all accountings",
+    "with memory": " by all accountings with memory on both sides",
+}
+_AGREEMENT: dict[Evidence, str] = {
+    "shown": "all agree",
+    "not shown": "disputed",
+    "one accounting": "at all prices",
+    "not measured": "not compared",
+}
+"""Agreement of accountings on which of two networks needs less energy."""
+_COSTS: dict[Quantity, tuple[str, str, str]] = {
+    "answer": (
+        "It is {} faster on this machine",
+        "It is as fast on this machine",
+        "It is {} slower on this machine",
+    ),
+    "operations": (
+        "It needs {} fewer int8 operations",
+        "It needs as many int8 operations",
+        "It needs {} more int8 operations",
+    ),
+    "size": (
+        "Its weights are {} smaller",
+        "Its weights are as large",
+        "Its weights are {} larger",
+    ),
+}
+"""Sentences on a quantity that is lower, as large or higher than the rival's."""
+_NEITHER = {
+    True: "Published accountings do not agree on which of the two needs less energy",
+    False: "Neither clearly needs less energy",
+}
+"""Sentences on two energies without a lower one, by whether accountings disagree."""
+_DEVICES: dict[str, str] = {
+    "cortex-m": "in int8 on a Cortex-M, as vgg-lif and vgg-relu do",
+    "loihi": "on Loihi, which runs spiking networks only",
+}
+DISTANCE = {
+    "cpu": "Times are those of this machine's processor, measured.",
+    "gpu": "Times are those of this machine's GPU, measured.",
+    "cortex-m": (
+        "Int8 operations are counted, not measured. Finding spikes and updating neurons at every "
+        "step is not among them: of the instructions of an emulated Cortex-M4 it was 37 % in "
+        "vgg-lif, 19 % in vgg-relu. Cycles and energy were not measured."
+    ),
+    "loihi": (
+        "Energies are estimates from counted operations and published prices of Loihi's parts; no "
+        "chip was measured."
+    ),
+}
+"""Distance of an answer for a device from a measurement on it."""
+_ELSEWHERE = {
+    "cpu": "Inference was timed on a GPU, so times do not count here: use --device cpu.",
+    "gpu": "Inference was timed on a CPU, so times do not count here: use --device cuda on a "
+    "machine with a GPU.",
+}
+_SETTLES = {
+    "longer_training": "trains all networks for the same number of epochs",
+    "--minutes": "trains longer, so that all networks can learn something",
+    "--epochs": "trains longer, so that all networks can learn something",
+    "--folds": "tests every image once",
+    "--seeds": "measures how much results vary over seeds",
+    "--tune": "finds the best settings for each network",
+}
+
+
+def headline(results: Results) -> str:
+    return " ".join(sentences(results))
+
+
+def sentences(results: Results) -> list[str]:
+    """Return which contenders have not learned; the recommended network, the reason that decides,
+    and what is uncertain; or why there is no recommendation.
+    """
+    at_chance = _at_chance(results)
+    if results.answer.reason == "nothing_learned":
+        return [f"No recommendation{_asked(results.experiment)}: {at_chance}"]
+    return list(filter(None, [at_chance, *_recommendation(results)]))
+
+
+def _at_chance(results: Results) -> str:
+    """Return the contenders that have not learned, with their scores and that of chance; "" if
+    none.
+    """
+    values = results.answer.lead("accuracy").values
+    if not (names := [name for name in results.unlearned if name in values]):
+        return ""
+    chance = constant_accuracy([trial for trial in results.trials if trial.test], results.measure)
+    shares = [values[name].low for name in names]
+    what = "not learned" if max(shares) <= chance else "not become significantly better than chance"
+    label = "" if results.measure == "accuracy" else f" {named(results.measure)}"
+    return (
+        f"{listed(names)} {'have' if len(names) > 1 else 'has'} {what}: "
+        f"{listed([*map(per_cent, shares)])}{label}, chance {per_cent(chance)}."
+    )
+
+
+def _recommendation(results: Results) -> list[str]:
+    answer = results.answer
+    if answer.take is None:
+        return [f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."]
+    take = _with_kind(results, answer.take)
+    if answer.rival is None:
+        did = "has learned" if results.unlearned else "finished a seed"
+        return [f"Only {take} {did}: there is nothing to compare it with."]
+    told = [f"Recommended: {take} rather than {_with_kind(results, answer.rival)}."]
+    reasons = [_accuracy(answer, results), _cost(answer, results)]
+    if answer.reason == "runs_alone":
+        where = _DEVICES[results.experiment.answer_for]
+        told.append(f"It is the only network here that runs {where}.")
+    if answer.reason == "runs_alone" or (answer.reason == "cheaper" and reasons[1][0] > 0):
+        reasons.reverse()
+    (_, deciding), (advantage, other) = reasons
+    if deciding and other and advantage < 0:
+        other = f"But {other[0].lower()}{other[1:]}"
+    unbalanced = map(sentence, with_id(results.comparison.caveats, "unbalanced"))
+    told += [deciding, other, *unbalanced, _level(answer, results), _untrained(answer, results)]
+    return [*told, _distance(results)]
+
+
+def _distance(results: Results) -> str:
+    """Return how far an answer for a device is from a measurement on it; "" of other questions."""
+    device = results.experiment.answer_for
+    if timed_elsewhere(results):
+        return _ELSEWHERE[device]
+    distance, there = DISTANCE.get(device, ""), running(results, results.answer.lead("energy"))
+    left_out = [name for name in results.contenders if name not in there]
+    if device == "loihi" and left_out and results.answer.reason != "runs_alone":
+        return f"Left out, as Loihi runs spiking networks only: {listed(left_out)}. {distance}"
+    return distance
+
+
+def _asked(experiment: Experiment) -> str:
+    """Return the question, unless it is the default."""
+    question = f" for {experiment.answer_for}" if experiment.answer_for != "accuracy" else ""
+    if experiment.tolerance is not None:
+        question += f" with --tolerance {experiment.tolerance:g}"
+    return question
+
+
+def _why_not(answer: Answer, results: Results) -> str:
+    if answer.reason == "none_runs":
+        return f"no network that learned anything runs {_DEVICES[results.experiment.answer_for]}"
+    if (pair := answer.pair) is None:
+        return _WHY_NOT[answer.reason]
+    tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
+    measure = "" if pair.measure == "accuracy" else f" of {named(pair.measure)}"
+    apart = f"{points(abs(pair.difference))}{measure} apart"
+    return f"{tested} are too few to tell {pair.led.a} from {pair.led.b}, {apart}"
+
+
+def _level(answer: Answer, results: Results) -> str:
+    """Name the others of its kind that so few test images do not tell apart; "" if none."""
+    if not answer.level:
+        return ""
+    kind = results.of(answer.take or "", tested=False)[0].family.upper()
+    names = listed([answer.take or "", *answer.level])
+    return f"Any {kind} will do: so few test images do not tell {names} apart."
+
+
+def _with_kind(results: Results, name: str) -> str:
+    return f"{name} ({results.of(name, tested=False)[0].family.upper()})"
+
+
+def _accuracy(answer: Answer, results: Results) -> tuple[float, str]:
+    """Return the lead of `take` in accuracy, 0 if negligible, and a sentence on it with what is
+    uncertain.
+    """
+    if answer.pair is None:
+        rival = _with_kind(results, answer.rival or "")
+        highest = f"It has the highest {named(results.measure)}"
+        return 0.0, f"{highest}, but it has no seed in common with {rival}."
+    pair = answer.pair.ordered(answer.take or "")
+    text, uncertain = _difference(pair)
+    measure = "" if pair.measure == "accuracy" else named(pair.measure)
+    tested = [uncertain, measure, counted(pair.n, "test image"), counted(pair.seeds, "seed")]
+    for name in (pair.a, pair.b):
+        trainings = results.of(name, tested=False)
+        if failed := sum(trial.status == "failed" for trial in trainings):
+            tested.append(f"{failed} of {counted(len(trainings), 'training')} of {name} failed")
+    lead = 0.0 if pair.negligible else pair.difference
+    return lead, f"{text} ({', '.join(filter(None, tested))})."
+
+
+def _difference(pair: Pair) -> tuple[str, str]:
+    """Return the lead of `a` in accuracy, and the uncertainty that belongs to it."""
+    ahead, interval = pair.difference, f"95 % interval {verdict.interval(pair)} points"
+    text = f"It is {points(abs(ahead))} {'more' if ahead > 0 else 'less'} accurate"
+    if pair.conclusion is Conclusion.EQUIVALENT or pair.negligible:
+        return f"It is as accurate within {100 * pair.margin:.2g} points", ""
+    if pair.conclusion.better:
+        only = "" if pair.seeds > 1 else " for these two networks only"
+        return f"{text}, which is significant{only}", ""
+    if ahead < 0:
+        return text, f"at most {points(-pair.ci90[0])} by the 90 % interval"
+    if ahead > 0:
+        return f"{text}, which is not significant", verdict.reserved(pair) or interval
+    return "It is as accurate on these test images, but a difference is possible", interval
+
+
+def _cost(answer: Answer, results: Results) -> tuple[float, str]:
+    """Return the advantage of `take` in the quantity that decides, below 0 if it costs more than
+    its rival, and a sentence on it; "" if not known.
+    """
+    lead, take, rival = answer.lead(answer.decided_by), answer.take or "", answer.rival or ""
+    if not {take, rival} <= lead.values.keys():
+        return 0.0, ""
+    ours, theirs = lead.values[take], lead.values[rival]
+    if lead.quantity == "energy":
+        return _energies(answer, results, *map(range_in_words, (ours, theirs)))
+    low, high = sorted((ours.low, theirs.low))
+    times = _times(high / low) if low else "infinitely many times"
+    is_same = low == high or high < MAX_COST_RATIO * low
+    advantage = 0.0 if is_same else theirs.low - ours.low
+    less, same, more = _COSTS[lead.quantity]
+    text = less if advantage > 0 else more if advantage else same
+    is_disturbed = lead.quantity == "answer" and was_busy(results)
+    disturbed = " (timed while other work ran)" if is_disturbed else ""
+    return advantage, f"{text.format(times)}{disturbed}."
+
+
+def _energies(answer: Answer, results: Results, ours: str, theirs: str) -> tuple[float, str]:
+    """Return the advantage of `take` in energy over its rival, and a sentence on the two."""
+    if answer.reason == "runs_alone":
+        text = f"Its energy there is {ours} per image, and that of {answer.rival} is {theirs}"
+        return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
+    found = cheaper(answer.lead("energy"), answer.take or "", answer.rival or "", results)
+    advantage = (found.leader == answer.take) - (found.leader == answer.rival)
+    by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
+    text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
+    if not found.leader:
+        text = _NEITHER[found.evidence == "not shown"]
+    where = "Loihi" if results.experiment.answer_for == "loihi" else "45 nm"
+    return advantage, f"{text} ({where}: {ours} against {theirs})."
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
+
+
+def _untrained(answer: Answer, results: Results) -> str:
+    better = [
+        per_cent(finding.values["accuracy"])
+        for finding in with_id(results.comparison.caveats, "below_nearest_neighbour")
+        if answer.take in finding.values["contenders"]
+    ]
+    return f"But an untrained nearest neighbour is better: {better[0]}." if better else ""
+
+
+def rows(results: Results) -> list[dict[str, str]]:
+    """Return the short answer's rows: contenders, differences, and whether they are significant."""
+    names = results.contenders
+    of_leads: dict[str, Callable[[Lead], str]] = {
+        "difference": by,
+        "from": lambda lead: _short(lead.over or "") if lead.leader else "",
+        "significant": lambda lead: significance(lead, "yes", "no"),
+    }
+    about = {title: told for title, told in of_leads.items() if len(names) > 1 + (title == "from")}
+    table = {"": [*map(_short, names), *about]}
+    for lead in results.answer.leads:
+        table[TITLES[measured(results, lead)]] = [
+            *(f"{cell(results, name, lead)}{' *' * (name == lead.leader)}" for name in names),
+            *(told(lead) for told in about.values()),
+        ]
+        for measure in results.measures[1:] if lead.quantity == "accuracy" else []:
+            scores = [str(score(results.of(name), measure) or "failed") for name in names]
+            table[TITLES[measure]] = [*scores, *("" for _ in about)]
+    return [dict(zip(table, line, strict=True)) for line in zip(*table.values(), strict=True)]
+
+
+def measured(results: Results, lead: Lead) -> Quantity | Measure:
+    """Return the quantity of a lead, or the measure of accuracy that it is about."""
+    return results.measure if lead.quantity == "accuracy" else lead.quantity
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def cell(results: Results, name: str, lead: Lead) -> Averaged:
+    """Return a contender's mean as text, with the spread of accuracies."""
+    if name not in lead.values:
+        return Averaged("failed" if lead.quantity == "accuracy" else "–")
+    value = lead.values[name]
+    match lead.quantity:
+        case "accuracy":
+            return score(results.of(name), results.measure) or Averaged("failed")
+        case "training":
+            return Averaged(duration(value.low))
+        case "answer":
+            return Averaged(f"{1000 * value.low:.3g} ms")
+        case "energy":
+            device = "Loihi " if name in running(results, lead) else "GPU/CPU "
+            of_device = device if results.experiment.answer_for == "loihi" else ""
+            return Averaged(of_device + range_in_words(value).replace(" to ", "–"))
+        case "operations":
+            return Averaged(f"{value.low / 1e6:.3g} M")
+    number = amount(value.low)
+    return Averaged(f"{number}{'' if number[-1].isalpha() else ' '}B")
+
+
+def training(results: Results) -> str:
+    """Return the epochs of the contenders' trainings, and which had not converged."""
+    trials = {name: results.of(name, tested=False) for name in results.contenders}
+    epochs = {name: span([trial.epochs for trial in trials[name]]) for name in trials}
+    text = f"Epochs trained: {listed([f'{name} {number}' for name, number in epochs.items()])}."
+    unfinished = [
+        name for name in trials if any(trial.converged is False for trial in trials[name])
+    ]
+    return f"{text} Not converged: {listed(unfinished)}." if unfinished else text
+
+
+def by(lead: Lead) -> str:
+    """Return the lead; "" without a leader."""
+    if lead.leader is None:
+        return ""
+    if lead.quantity == "accuracy":
+        return f"{hundredths(lead.by or 0.0)} points"
+    return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
+
+
+def significance(lead: Lead, yes: str = "significant", no: str = "not significant") -> str:
+    """Return whether a lead is significant, or why that cannot be said."""
+    if lead.quantity == "energy" and lead.values:
+        return _AGREEMENT.get(lead.evidence, lead.evidence)
+    return {"shown": yes, "not shown": no}.get(lead.evidence, lead.evidence)
+
+
+def energy(results: Results, briefly: bool = False) -> str:
+    """Return which network needs less energy by each family of accountings; `briefly` by the
+    family that decides, "" if all of it is undecided.
+    """
+    by_family = results.answer.lead("energy").by_family
+    if briefly:
+        by_family = {name: by for name, by in by_family.items() if name == "memory" and any(by)}
+    said = families(by_family)
+    return f"Energy by published accountings: {said}." if said else ""
+
+
+def settling(results: Results) -> list[tuple[str, str, str]]:
+    return [
+        (
+            " ".join(step.options),
+            "" if step.minutes is None else f"{duration(60 * step.minutes)} of training",
+            _SETTLES.get(step.answers.id)
+            or (
+                _SETTLES[step.options[0]] if step.options else ADVICE.get(step.answers.remedy or "")
+            )
+            or sentence(step.answers),
+        )
+        for step in results.answer.steps
+    ]

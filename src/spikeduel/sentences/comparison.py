@@ -1,0 +1,201 @@
+"""A finished comparison."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from msgspec import structs
+
+from spikeduel.auditing import audit_sentences as audit
+from spikeduel.experiment.settings import Experiment, read_experiment
+from spikeduel.features.compression.frontier_sentences import frontier
+from spikeduel.results.control_results import claims
+from spikeduel.results.findings import caveat, is_leak
+from spikeduel.results.predictions import remedied
+from spikeduel.results.run import SCHEMA, Results
+from spikeduel.sentences.answer_sentences import LEGEND, headline, rows
+from spikeduel.sentences.columns import (
+    CONTENDER,
+    contender_columns,
+    contender_rows,
+    render,
+    score_columns,
+    spread_note,
+    text_rows,
+    to_latex,
+)
+from spikeduel.sentences.verdict import (
+    asked,
+    in_whole_numbers,
+    on_time,
+    verdict,
+    what_it_means,
+)
+from spikeduel.system import typed
+from spikeduel.system.errors import InputError, unknown, visible
+from spikeduel.system.notebook import page
+from spikeduel.system.numbers import said_of
+from spikeduel.system.sentences import listed
+
+DUELS = "duels"
+"""Folder of the duels' runs, in the study's."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Outcome of `compare`: `results` is the content of results.json, `out` the run's folder."""
+
+    experiment: Experiment
+    results: Results
+    out: Path
+
+    def __repr__(self) -> str:
+        contenders, name = listed(self.results.contenders), self.results.dataset.name
+        title = f"<Comparison of {contenders} on {name}, in {self.out}>"
+        return f"{visible(title)}\n{visible(self.headline())}"
+
+    def _repr_html_(self) -> str:
+        """Return the answer and its table as HTML."""
+        table = rows(self.results)
+        parts = (table, LEGEND if len(table) > 1 else "")
+        return page(
+            self.headline(), *parts, *self.leaks(), f"Full report: {self.out / 'report.html'}"
+        )
+
+    @property
+    def failed(self) -> bool:
+        """True if a trial or measure failed."""
+        return any(
+            trial.status == "failed" or trial.failed_measures for trial in self.results.trials
+        )
+
+    def table(self) -> str:
+        """Return scores and seconds of a training as text, mean ± standard deviation."""
+        rows = text_rows(contender_columns(self.results), contender_rows(self.results))
+        note = spread_note(self.results.trials)
+        return f"{render(rows)}\n{note}" if note else render(rows)
+
+    def headline(self) -> str:
+        """Return the answer in one or two sentences."""
+        return self.said(headline(self.results))
+
+    def verdict(self) -> str:
+        """Return the conclusion in sentences."""
+        return self.said(verdict(self.results))
+
+    def caveats(self) -> list[str]:
+        """Return a sentence for each caveat."""
+        noun = self.results.dataset.noun
+        return [caveat(finding, noun) for finding in self.results.comparison.caveats]
+
+    def said(self, text: str) -> str:
+        """Return `text` with the noun of this comparison's data."""
+        return said_of(text, self.results.dataset.noun)
+
+    def leaks(self) -> list[str]:
+        """Return the caveats that test images leak into training."""
+        both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
+        return [text for finding, text in both if is_leak(finding)]
+
+    def controls(self) -> list[str]:
+        """Return the conclusions on controls, a text for each contender."""
+        return [
+            f"{asked(contender)}: {what_it_means(contender)}"
+            for contender in self.results.comparison.controls
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Return results.json with its sentences."""
+        content = typed.plain(self.worded())
+        if content["dataset"]["audit"]:
+            del content["dataset"]["audit"]["details"]
+        return content
+
+    def worded(self) -> Results:
+        """Return the results with every `text` filled in."""
+        conclusions = self.results.comparison
+        controls = [
+            structs.replace(contender, claims=claims(contender), text=text)
+            for contender, text in zip(conclusions.controls, self.controls(), strict=True)
+        ]
+        told = [
+            structs.replace(finding, text=text)
+            for finding, text in zip(conclusions.caveats, self.caveats(), strict=True)
+        ]
+        without_time = conclusions.without_time and structs.replace(
+            conclusions.without_time, text=on_time(self.results)
+        )
+        curves = conclusions.frontier and structs.replace(
+            conclusions.frontier, text=frontier(self.results)
+        )
+        equal_precision = conclusions.equal_precision and structs.replace(
+            conclusions.equal_precision, text=in_whole_numbers(self.results)
+        )
+        conclusions = structs.replace(
+            conclusions,
+            equal_precision=equal_precision,
+            frontier=curves,
+            controls=controls,
+            caveats=told,
+            without_time=without_time,
+            answer=structs.replace(conclusions.answer, text=self.headline()),
+            verdict=self.verdict(),
+        )
+        dataset = self.results.dataset
+        if dataset.audit:
+            dataset = structs.replace(dataset, audit=audit.worded(dataset.audit))
+        return structs.replace(self.results, dataset=dataset, comparison=conclusions)
+
+    def best(self, name: str) -> Path:
+        """Return the model file of contender or family `name` that is best on validation. Raises
+        `InputError`.
+        """
+        known = {part for trial in self.results.trials for part in (trial.contender, trial.family)}
+        if name not in known:
+            raise unknown("contender", name, known)
+        done = {
+            trial.model: trial.validation.accuracy
+            for trial in self.results.trials
+            if name in (trial.contender, trial.family)
+            and trial.model
+            and trial.validation
+            and trial.status == "done"
+        }
+        if done:
+            return self.out / max(done, key=done.__getitem__)
+        raise InputError(f"no trial of {name} was finished, so there is no model of it.")
+
+    def to_latex(self) -> str:
+        """Return the scores in per cent as a LaTeX table (booktabs)."""
+        rows = contender_rows(self.results)
+        columns = [CONTENDER, *score_columns(self.results)]
+        return to_latex(columns, rows, spread_note(self.results.trials))
+
+
+def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
+    """Return the folders with `file` in `folder`, and in the duels of its studies."""
+    places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")
+    return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))
+
+
+def load_run(run: Path | str) -> Comparison:
+    """Read the comparison of a run. Raises `InputError` if there is none."""
+    run = Path(run)
+    path = run / "results.json"
+    if not path.is_file():
+        there = "no run here (no results.json)" if run.is_dir() else "no run here (no such folder)"
+        raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
+    with remedied(run):
+        content = typed.read_json(path, dict)
+        version = content.get("schema")
+        if version != SCHEMA:
+            raise InputError(
+                f"{path}: results of schema {version}, and this version reads {SCHEMA}."
+                if version
+                else f"{path}: not results of spikeduel."
+            )
+        try:
+            results = typed.converted(content, Results)
+        except InputError as error:
+            raise InputError(f"{path}: damaged, or not results of spikeduel: {error}") from None
+    return Comparison(read_experiment(run / "experiment.toml"), results, run)

@@ -1,0 +1,200 @@
+"""The verdict and controls in sentences that claim no more than the trials can bear."""
+
+from spikeduel.results.control_results import ControlledContender, ControlRow, TemporalLoss, claims
+from spikeduel.results.findings import TABLE, finding, is_leak, sentence
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.results.trials import ControlResult
+from spikeduel.statistics import MIN_PAIRED_SEEDS
+from spikeduel.system.grouping import grouped
+from spikeduel.system.numbers import (
+    counted,
+    listed,
+    named,
+    p_value,
+    per_cent,
+    points,
+    signed,
+)
+
+LEAKAGE = (
+    "Leakage: training holds relatives or copies of test images (see the caveats). The following "
+    "scores measure memory as much as recognition."
+)
+
+
+def verdict(results: Results) -> str:
+    """Return the most accurate contender, and conclusions against the others."""
+    pairs, num_folds = results.comparison.pairs, len(results.dataset.folds or [])
+    sentences = [LEAKAGE] if any(map(is_leak, results.comparison.caveats)) else []
+    if not pairs:
+        tested = [(trial.title, trial.test) for trial in results.trials if trial.test]
+        sentences += [
+            f"Accuracy {per_cent(test.accuracy, 2)} on {counted(test.n, 'test image')}: {title}."
+            for title, test in tested
+        ] or ["No trial was finished: there is nothing to compare."]
+        return " ".join(sentences)
+    accuracies = {name: pair.accuracy(name) for pair in pairs for name in (pair.a, pair.b)}
+    best = max(accuracies, key=accuracies.__getitem__)
+    highest = [name for name in accuracies if accuracies[name] == accuracies[best]]
+    models = f"these {len(accuracies)} trained models only"
+    trained = _trainings(max(pair.seeds for pair in pairs), num_folds, models)
+    by_conclusion = grouped(
+        (
+            conclusion(pair, pair.a, pair.b),
+            f"{pair.b} ({signed(pair.difference)}; {interval(pair)}; {p_value(pair.p_value)})",
+        )
+        for pair in [pair.ordered(best) for pair in pairs if best in (pair.a, pair.b)]
+    )
+    sentences += [
+        f"{named(pairs[0].measure).capitalize()} on {counted(pairs[0].n, 'test image')}: "
+        f"{listed(highest)} {'have' if len(highest) > 1 else 'has'} the highest, "
+        f"{per_cent(accuracies[best], 2)}, of {len(accuracies)} contenders ({trained}).",
+        *(f"Against {listed(names)}: {text}." for text, names in by_conclusion.items()),
+        "Brackets: points, 95 % interval.",
+    ]
+    return " ".join(sentences)
+
+
+def interval(difference: Difference) -> str:
+    """Return the 95 % interval in points: "−2.00 to +0.10"."""
+    low, high = difference.ci95
+    return f"{signed(low)} to {signed(high)}"
+
+
+def difference_line(
+    difference: Difference, a: str = "a", b: str = "b", num_folds: int | None = None
+) -> str:
+    """Return a line on a difference; `num_folds` if each fold was trained once."""
+    trained = _trainings(difference.seeds, num_folds or 0, "these two trained models")
+    return (
+        f"{a} − {b}: {signed(difference.difference)} points of {named(difference.measure)}, "
+        f"95 % interval {interval(difference)}, p = {difference.p_value:.3g} ({difference.test}), "
+        f"{counted(difference.n, 'test image')}, {trained}: {conclusion(difference, a, b)}."
+    )
+
+
+def conclusion(difference: Difference, a: str, b: str, brief: bool = False) -> str:
+    """Return the conclusion in a few words, with its reservation."""
+    better = {Conclusion.A_BETTER: a, Conclusion.B_BETTER: b}.get(difference.conclusion)
+    text = f"{better} is better" if better else difference.conclusion.value
+    if difference.reservation:
+        return f"{text}: {reserved(difference) if brief else because(difference)}"
+    if better and difference.negligible:
+        text += f", by less than the {margin(difference)} that count"
+    return text
+
+
+def pair_conclusion(pair: Pair) -> str:
+    text = conclusion(pair, pair.a, pair.b, brief=True)
+    return text if pair.seeds > 1 else f"of these trained models: {text}"
+
+
+def margin(difference: Difference) -> str:
+    """Return the margin: "±0.5 points"."""
+    return f"±{100 * difference.margin:.2g} points"
+
+
+def reserved(difference: Difference) -> str:
+    """Return the reservation in a few words; "" without one."""
+    return TABLE[f"but_{difference.reservation}"].brief if difference.reservation else ""
+
+
+def because(difference: Difference) -> str:
+    groups = difference.effective_groups or difference.groups
+    values = {
+        "seeds": difference.seeds,
+        "smallest_p": difference.smallest_p,
+        "groups": groups,
+        "failed": difference.failed,
+    }
+    id = f"but_{difference.reservation}"
+    return sentence(finding(id, **{name: values[name] for name in TABLE[id].example})).rstrip(".")
+
+
+def _trainings(seeds: int, num_folds: int, models: str) -> str:
+    if seeds == 1:
+        return f"one seed in each of {num_folds} folds" if num_folds else models
+    return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
+
+
+def titled(control: ControlRow | ControlResult) -> str:
+    """Return a control's title, with the bits of its activations if few."""
+    return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
+
+
+_LOST: dict[TemporalLoss, str] = {
+    "everything": "everything is lost without time",
+    "some": "{points} are lost without time",
+    "nothing": "nothing is lost without time",
+    "not shown": "it stays open whether anything is lost without time",
+}
+
+
+def asked(contender: ControlledContender) -> str:
+    """Return the controls' question, and the number of seeds."""
+    seeds = max((row.found.seeds for row in contender.rows if row.found), default=0)
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    what = "time and polarity add" if contender.of_recordings else "spiking adds"
+    steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
+    return f"What {what} to {contender.contender} ({steps}{over})"
+
+
+def what_it_means(contender: ControlledContender) -> str:
+    """Return the left-out controls, and the joint conclusion."""
+    shown = claims(contender)
+    reasons = list(dict.fromkeys(row.reason for row in contender.rows if row.reason))
+    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
+    return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])
+
+
+def on_time(results: Results) -> str:
+    """Return the loss of recordings without time; empty if not tried."""
+    if (ablation := results.comparison.without_time) is None:
+        return ""
+    difference = ablation.found
+    lost = _LOST[ablation.lost].format(points=points(difference.difference))
+    if not ablation.found.enough_seeds:
+        lost = f"in these trainings {lost}"
+    label = "" if difference.measure == "accuracy" else f" {named(difference.measure)}"
+    best = f"{ablation.contender} ({per_cent(ablation.accuracy)}{label})"
+    if ablation.without == ablation.contender and not ablation.trained_without:
+        return f"On {results.dataset.name} {lost}: the best on validation, {best}, sees none."
+    how = "trained on frames that each hold all events"
+    if not ablation.trained_without:
+        how = "which sees no time"
+    low, high = difference.ci95
+    text = (
+        f"On {results.dataset.name} {lost}: {best} beside {ablation.without} "
+        f"({per_cent(ablation.accuracy_without)}), {how}: {signed(-difference.difference)} points, "
+        f"95 % interval {signed(-high)} to {signed(-low)}. Both are the best on validation images."
+    )
+    if ablation.found.enough_seeds:
+        return text
+    few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
+    return f"{text} These are {few}; --seeds {MIN_PAIRED_SEEDS} shows what others would get."
+
+
+def in_whole_numbers(results: Results) -> str:
+    """Return accuracy, memory and operations of the networks in int8, and their differences; ""
+    if not asked.
+    """
+    if (found := results.comparison.equal_precision) is None:
+        return ""
+    num_folds, measure = len(results.dataset.folds or []), named(results.measure)
+    return " ".join(
+        [
+            *(
+                f"{row.contender} in int8: {measure} {per_cent(row.accuracy)} "
+                f"({signed(-row.lost.difference)} points from float32), "
+                f"{row.flash / 1e3:,.0f} kB of constants, {row.operations / 1e6:,.2f} million "
+                "operations per image."
+                for row in found.rows
+            ),
+            *(
+                f"In int8, {difference_line(pair, pair.a, pair.b, num_folds)}"
+                for pair in found.pairs
+            ),
+            *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
+        ]
+    )

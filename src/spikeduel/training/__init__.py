@@ -1,0 +1,1 @@
+"""Plan, train, measure and store trials."""

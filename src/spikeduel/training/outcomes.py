@@ -1,0 +1,399 @@
+"""Outcomes of trials: gather measures, compare contenders and controls, and assemble
+results.json.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel import data
+from spikeduel.analysis.conclusions import concluded, of_split
+from spikeduel.analysis.predicted import REARRANGED
+from spikeduel.auditing import labels as judging
+from spikeduel.auditing.audit_results import SIDES, Audit, AuditedImage, LabelCheck, SuspectLabel
+from spikeduel.data import Prepared, Split
+from spikeduel.data.audited import indices_of
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.engine.networks.cards import Calling
+from spikeduel.evaluation.costing import cost_entry
+from spikeduel.evaluation.measures import MEASURES
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features.robustness import corruptions as robustness
+from spikeduel.features.tuning.tuning_results import TuningRecord
+from spikeduel.results.accuracy import optimism_of
+from spikeduel.results.predictions import PredictionsFile, SeedAnswers
+from spikeduel.results.run import (
+    SCHEMA,
+    Budget,
+    Conclusions,
+    Dataset,
+    Results,
+    SetRules,
+)
+from spikeduel.results.trials import (
+    AddedMeasure,
+    Classification,
+    Latency,
+    Test,
+    Trial as TrialEntry,
+)
+from spikeduel.system import __version__, typed
+from spikeduel.system.grouping import grouped
+from spikeduel.system.progress import Progress
+from spikeduel.training import trial as trial_run
+from spikeduel.training.contenders import Trial
+from spikeduel.training.controls import Controlled
+from spikeduel.training.store import Store, TrialRecord, images_digest
+from spikeduel.training.timing import time_answers
+
+MOST_SUSPECT_LABELS = 200
+"""Suspect labels in results.json; labels.csv has all."""
+
+
+@dataclass(frozen=True)
+class TrialOutcome:
+    """A trained or failed trial: its record, and measures by name."""
+
+    record: TrialRecord
+    measured: Mapping[str, Any]
+    failed_measures: Mapping[str, str] = field(default_factory=dict)
+    latency: Latency | None = None
+    controlled: Controlled | None = None
+
+    @property
+    def contender(self) -> str:
+        return self.record.settings["contender"]
+
+    @property
+    def seed(self) -> int:
+        return self.record.settings["seed"]
+
+    @property
+    def fold(self) -> int:
+        """Fold that the trial was tested on, -1 without folds."""
+        return -1 if self.record.fold is None else self.record.fold
+
+    @property
+    def training(self) -> str:
+        """Key of the training that made the weights (a converted network's source)."""
+        return self.record.settings.get("converted", {}).get("key", self.record.key)
+
+    @property
+    def answers(self) -> Classification | None:
+        return self.measured.get("classification")
+
+    @property
+    def sees_no_time(self) -> bool:
+        """True if rearranging events in time changes no answer; False if not asked."""
+        if self.answers is None or self.controlled is None:
+            return False
+        of_controls = self.controlled.answers
+        rearranged = [of_controls[name] for name in REARRANGED if name in of_controls]
+        return bool(rearranged) and all(
+            answers.predicted == self.answers.predicted for answers in rearranged
+        )
+
+
+def gather(
+    trials: Sequence[Trial],
+    records: Sequence[TrialRecord],
+    controlled: Mapping[str, Controlled],
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+) -> list[TrialOutcome]:
+    """Time the answers of trials and gather all results. `controlled` is by key."""
+    done = grouped(
+        (trial.card.contender, (trial, prepared))
+        for trial, record in zip(trials, records, strict=True)
+        if record.status == "done"
+    )
+    timed = time_answers([first for first, *_ in done.values()], store, progress)
+    return [
+        TrialOutcome(
+            record=record,
+            measured=trial_run.measured(trial, store) if record.status == "done" else {},
+            failed_measures=store.failed_measures(record.key),
+            latency=timed.get(record.key),
+            controlled=controlled.get(record.key),
+        )
+        for trial, record in zip(trials, records, strict=True)
+    ]
+
+
+def test_uses(
+    store: Store, prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
+) -> dict[str, int]:
+    """Return the uses of the test images as fields of `Dataset`, with folds in the fold that other
+    runs used most.
+    """
+    uses, every_epoch = [], 0
+    for split in splits:
+        in_fold = [outcome for outcome in outcomes if outcome.record.fold == split.fold]
+        keys = {outcome.record.key for outcome in in_fold if outcome.record.status == "done"}
+        for controlled in filter(None, (outcome.controlled for outcome in in_fold)):
+            keys |= {result.key for result in controlled.results.values() if result.key}
+        images = images_digest(prepared, split.test)
+        uses.append((store.test_uses(images, keys), len(keys)))
+        every_epoch += store.tested_every_epoch(images)
+    models, here = max(uses, key=lambda use: use[0] - use[1])
+    return {"test_uses": models, "test_uses_here": here, "tested_every_epoch": every_epoch}
+
+
+def tested(splits: Sequence[Split]) -> np.ndarray:
+    """Return the indices of all test images, fold by fold, int64 `[N]`."""
+    return np.concatenate([split.test for split in splits])
+
+
+def pooled(
+    outcomes: Sequence[TrialOutcome], contender: str, control: str | None = None
+) -> dict[int, np.ndarray]:
+    """Return true and predicted classes of a contender or control on `tested` images, int64 `[2,
+    N]` by seed, without unfinished seeds.
+    """
+    folds = sorted({outcome.fold for outcome in outcomes})
+    by_seed: dict[int, dict[int, np.ndarray]] = {}
+    for outcome in outcomes:
+        if outcome.contender == contender:
+            answers = outcome.answers
+            if control is not None:
+                answers = outcome.controlled.answers.get(control) if outcome.controlled else None
+            if answers:
+                both = np.array([answers.truth, answers.predicted])
+                by_seed.setdefault(outcome.seed, {})[outcome.fold] = both
+    return {
+        seed: np.concatenate([parts[fold] for fold in folds], axis=1)
+        for seed, parts in by_seed.items()
+        if len(parts) == len(folds)
+    }
+
+
+def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
+    """Return the keys of a contender's trainings, one for each fold, by seed."""
+    by_fold = sorted(outcomes, key=lambda outcome: outcome.fold)
+    own = [outcome for outcome in by_fold if outcome.contender == contender]
+    return grouped((outcome.seed, outcome.training) for outcome in own)
+
+
+def doubted_labels(
+    prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
+) -> tuple[LabelCheck | None, list[SuspectLabel]]:
+    """Count suspect labels by their mean probability over all trainings, and list them, surest
+    first: with folds of all images, else of validation and test. Nearest neighbours of the
+    `audit` count as much as all networks; networks blind to time in recordings do not count.
+    None if nothing was measured.
+    """
+    labels = np.asarray(prepared.labels)
+    answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))
+    suggested = labels.copy()
+    for outcome in outcomes:
+        confidences = outcome.measured.get("label_confidences")
+        is_converted = outcome.record.settings.get("converted")
+        if confidences is None or is_converted or outcome.sees_no_time:
+            continue
+        split = splits[outcome.record.fold or 0]
+        sides = [(split.test, confidences.test)]
+        if outcome.record.fold is None:
+            sides.append((split.val, confidences.validation))
+        for images, side in sides:
+            best, highest, of_label = map(np.array, (side.best, side.highest, side.given))
+            answers[images] += 1
+            agreeing[images] += best == labels[images]
+            probability[images] += of_label
+            # The suggested label comes from the training surest of another class.
+            is_surer = (best != labels[images]) & (highest > surest[images])
+            rows = images[is_surer]
+            suggested[rows], surest[rows] = best[is_surer], highest[is_surer]
+            probability_there[rows] = of_label[is_surer]
+    examined = np.flatnonzero(answers)
+    if not len(examined):
+        return None, []
+    mean = probability[examined] / answers[examined]
+    if audit.details.label_shares:
+        # NaN where --limit left the image out of the audited split.
+        shares = np.array(audit.details.label_shares, dtype=float)[examined]
+        mean = np.where(np.isnan(shares), mean, (mean + shares) / 2)
+    side = indices_of(splits[0]).codes(len(prepared))
+    judged = labels[examined], mean, suggested[examined], surest[examined]
+    rows = judging.suspects(*judged, judging.MOST_BY_NETWORKS)
+    listed = [
+        SuspectLabel(
+            image=AuditedImage(
+                index=image,
+                side="test" if len(splits) > 1 else SIDES[side[image]],
+                label=prepared.classes[labels[image]],
+                file=prepared.names[image] if prepared.names else None,
+            ),
+            suggested=prepared.classes[suggested[image]],
+            given_probability=float(probability_there[image]),
+            suggested_probability=float(surest[image]),
+        )
+        for image in examined[rows].tolist()
+    ]
+    agreement = float(agreeing.sum() / answers.sum())
+    return LabelCheck(examined=len(examined), agreement=agreement, suspects=len(listed)), listed
+
+
+def assemble(
+    experiment: Experiment,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    outcomes: Sequence[TrialOutcome],
+    *,
+    uses: Mapping[str, Any] | None = None,
+    labels: tuple[LabelCheck | None, Sequence[SuspectLabel]] = (None, ()),
+    audit: Audit | None = None,
+    tuning: TuningRecord | None = None,
+    rules: SetRules | None = None,
+    budget: Budget | None = None,
+    not_converted: Mapping[str, str] | None = None,
+) -> Results:
+    """Return the content of results.json. `not_converted` gives reasons by contender."""
+    dataset = describe_dataset(
+        *(prepared, splits),
+        can_fold=data.can_fold(prepared, experiment, 5),
+        audit=audit,
+        labels=labels[0],
+        suspect_labels=list(labels[1][:MOST_SUSPECT_LABELS]),
+        **(uses or {}),
+    )
+    results = Results(
+        schema=SCHEMA,
+        spikeduel=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        environment=outcomes[0].record.environment,
+        dataset=dataset,
+        experiment=experiment,
+        tuning=tuning,
+        rules=rules,
+        budget=budget,
+        trials=[trial_entry(outcome) for outcome in outcomes],
+        comparison=Conclusions(),
+        not_converted=dict(not_converted or {}),
+    )
+    return concluded(results, predictions_of(prepared, splits, outcomes))
+
+
+def predictions_of(
+    prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
+) -> PredictionsFile:
+    """Return the answers of finished seeds, each before its controls, in the order of
+    `outcomes`.
+    """
+    test = tested(splits)
+    keys = {outcome.contender: trainings(outcomes, outcome.contender) for outcome in outcomes}
+    controlled = dict.fromkeys(
+        name for outcome in outcomes if outcome.controlled for name in outcome.controlled.answers
+    )
+    order = list(dict.fromkeys((outcome.contender, outcome.seed) for outcome in outcomes))
+    answers = [
+        SeedAnswers(
+            contender=contender,
+            seed=seed,
+            predicted=both[1].tolist(),
+            trainings=keys[contender][seed],
+            control=control,
+        )
+        for contender in keys
+        for control in (None, *controlled)
+        for seed, both in pooled(outcomes, contender, control).items()
+    ]
+    return PredictionsFile(
+        schema=2,
+        dataset=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        indices=test.tolist(),
+        labels=np.asarray(prepared.labels)[test].tolist(),
+        images=prepared.hashes_of(test),
+        groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
+        trials=sorted(answers, key=lambda one: order.index((one.contender, one.seed))),
+    )
+
+
+def trial_entry(outcome: TrialOutcome) -> TrialEntry:
+    record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
+    settings, answers = record.settings, outcome.answers
+    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
+    test = Test(**structs.asdict(answers.scores()), **more) if answers else None
+    # A converted network has its source's epochs and its own validation score.
+    converted = settings.get("converted")
+    training = settings.get("training", {})
+    anytime, shapes = measured.get("by_step"), measured.get("weight_shapes")
+    file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
+    file += "" if record.fold is None else f"-fold{record.fold}"
+    tested_after = None
+    if answers and record.test_right and record.best_epoch is not None:
+        tested_after = optimism_of(record.test_right, answers.n, record.best_epoch)
+    return TrialEntry(
+        **{
+            name: settings[name]
+            for name in ("contender", "family", "seed", "encoding", "num_steps")
+        },
+        **{
+            name: getattr(record, name)
+            for name in ("key", "fold", "parameters", "status", "error", "stopped")
+        },
+        precision=settings.get("precision"),
+        threads=record.environment.get("threads"),
+        foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
+        converted_from=converted and converted["contender"],
+        pretrained=settings.get("network", {}).get("weights"),
+        weight_shapes=shapes and shapes.shapes,
+        epochs=converted["epochs"] if converted else len(record.history),
+        relu_epochs=training.get("relu_epochs", 0),
+        best_epoch=None if converted else record.best_epoch,
+        epoch_seconds=record.epoch_seconds,
+        history=[] if converted else record.history,
+        validation=record.best.validation if record.best else None,
+        test=test,
+        **cost_entry(measured.get("operations")),
+        latency=outcome.latency,
+        anytime=anytime if anytime and anytime.num_steps else None,
+        robustness=robustness.summary(test.accuracy, measured) if test else None,
+        optimism=tested_after,
+        # Measures with a title, as tables and report show them.
+        measures={
+            name: AddedMeasure(
+                title=measure.title,
+                meaning=measure.meaning,
+                value=measure.value(measured[name]) if measure.value else None,
+                form=measure.form,
+                found=typed.plain(measured[name]),
+            )
+            for name, measure in MEASURES.items()
+            if measure.title and name in measured
+        },
+        failed_measures=dict(outcome.failed_measures),
+        model=f"models/{file}.safetensors" if record.status == "done" else None,
+        controls={
+            name: structs.replace(control, model=f"models/{file}-{name}.safetensors")
+            if control.member and control.key
+            else control
+            for name, control in (controlled.results if controlled else {}).items()
+        },
+        missing_controls=controlled.missing if controlled else {},
+    )
+
+
+def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
+    sides = [{side: getattr(split, side).tolist() for side in SIDES} for split in splits]
+    groups = None if prepared.groups is None else dict(enumerate(prepared.groups.tolist()))
+    return Dataset(
+        name=prepared.name,
+        fingerprint=prepared.fingerprint,
+        classes=list(prepared.classes),
+        image_shape=prepared.image_shape,
+        split=splits[0].kind,
+        notes=list(prepared.notes),
+        own_validation=prepared.own_validation,
+        events=prepared.images.rates(tested(splits))
+        if isinstance(prepared.images, Recordings)
+        else None,
+        **of_split(sides, groups),
+        **more,
+    )

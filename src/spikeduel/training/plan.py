@@ -1,0 +1,367 @@
+"""Plan of a comparison: trials, stored results, time, and chance to find a difference."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from spikeduel import data
+from spikeduel.data import NO_TEST_SET, Prepared, Split
+from spikeduel.engine.encoders import EVENTS
+from spikeduel.engine.networks import building, libraries
+from spikeduel.engine.networks.cards import ModelCard
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features.study.study_results import DuelPlan, TrialPlan
+from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source
+from spikeduel.results.trials import Classification
+from spikeduel.statistics import (
+    ASSUMED_SPREADS,
+    Variability,
+    assumed_variability,
+    balanced_classes,
+    clusters,
+    detection_power,
+    effective_groups,
+    seeds_needed,
+    variability_of,
+    weights_of,
+)
+from spikeduel.system import registry
+from spikeduel.system.errors import InputError
+from spikeduel.system.negligible import MAX_DEFICIT
+from spikeduel.system.numbers import duration
+from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted, listed
+from spikeduel.training import auto_settings, controls, timing
+from spikeduel.training.auto_settings import ResolvedExperiment
+from spikeduel.training.contenders import Trial, check, trials_of
+from spikeduel.training.outcomes import TrialOutcome, pooled, tested
+from spikeduel.training.run_folder import located
+from spikeduel.training.store import Place, Store, TrialRecord, opened
+
+BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
+"""Bytes on disk of the answer to one test image, and of a trial without weights."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan(ResolvedExperiment):
+    """All that a comparison trains. `records` has None for the `trials` to be trained."""
+
+    trials: tuple[Trial, ...]
+    records: tuple[TrialRecord | None, ...]
+    times: tuple[ContenderTime, ...]
+
+    @property
+    def missing(self) -> list[Trial]:
+        both = zip(self.trials, self.records, strict=True)
+        return [trial for trial, record in both if record is None]
+
+    @property
+    def seconds(self) -> dict[str, float | None]:
+        """Training time of each missing trial by its title, None if unknown."""
+        known = self.seconds_by_contender
+        return {trial.card.title: known.get(trial.card.contender) for trial in self.missing}
+
+    @property
+    def seconds_by_contender(self) -> dict[str, float]:
+        """Training time of a trial of each contender, if known."""
+        return {time.contender: time.epochs * time.epoch_seconds for time in self.times}
+
+
+def loaded(
+    experiment: Experiment, progress: Progress
+) -> tuple[Experiment, Prepared, tuple[Split, ...]]:
+    """Check names, make paths absolute, load and split the data. Raises `InputError`."""
+    check(experiment)
+    experiment = located(experiment)
+    prepared = data.load(experiment, progress.track, say=progress.say)
+    return experiment, prepared, data.splits(prepared, experiment)
+
+
+def make(
+    resolved: ResolvedExperiment,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    store: Store,
+    progress: Progress,
+    timed: dict[str, float] | None = None,
+) -> Plan:
+    """Plan a trial for each contender, seed and fold, and time the contenders without trials in the
+    store. `timed` as in `timing.epoch_seconds`; without it, a short training is not timed.
+    """
+    trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
+    plan = Plan(
+        **vars(resolved),
+        trials=tuple(trials),
+        records=tuple(store.record(trial.key) for trial in trials),
+        times=(),
+    )
+    seconds_of = dict(resolved.budget.epoch_seconds) if resolved.budget else {}
+    if (
+        timed is None
+        and not seconds_of
+        and sum(map(timing.num_steps, plan.missing)) <= timing.FEW_STEPS
+    ):
+        return plan
+    first = {trial.card.contender: trial for trial in reversed(trials)}
+    known: dict[str, list[TrialRecord]] = {contender.name: [] for contender in plan.contenders}
+    for record in filter(None, plan.records):
+        known[record.settings["contender"]].append(record)
+    new = [first[name] for name in known if not known[name] and name not in seconds_of]
+    seconds_of |= timing.epoch_seconds(new, prepared, store, progress, timed)
+    times = []
+    for name, records in known.items():
+        epochs: float = first[name].experiment.num_epochs
+        if records:
+            epochs = statistics.fmean(len(record.history) for record in records)
+            seconds = [second for record in records for second in record.epoch_seconds]
+            seconds_of[name] = statistics.fmean(seconds or [0.0])
+        if name in seconds_of:
+            times.append(
+                ContenderTime(
+                    contender=name,
+                    epochs=epochs,
+                    epoch_seconds=seconds_of[name],
+                    seed_seconds=epochs * seconds_of[name] * len(splits),
+                    from_store=bool(records),
+                )
+            )
+    return replace(plan, times=tuple(times))
+
+
+def forecast(
+    experiment: Experiment,
+    lead: float = MAX_DEFICIT,
+    spread: float | None = None,
+    store: Place = None,
+    progress: Progress | None = None,
+    given: Collection[str] = (),
+) -> Forecast:
+    """Return the chance to find a true `lead` (a fraction) and the training time, by the number of
+    seeds, without training. The variation over seeds is `spread` (a fraction), that of stored
+    trials, or assumed. `given` as in `comparing.compare`. Raises `InputError`.
+    """
+    progress, store = progress or Progress(), opened(store)
+    if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
+        raise InputError(
+            "the difference must lie between 0 and 100 points, the spread between 0 and 50."
+        )
+    if len(experiment.contenders) < 2:
+        raise InputError("a difference takes two contenders: name another --contender.")
+    experiment, prepared, splits = loaded(experiment, progress)
+    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress, given)
+    resolved = replace(resolved, experiment=replace(resolved.experiment, seeds=max(SEEDS)))
+    plan = make(resolved, prepared, splits, store, progress, timed={})
+    source, known = _variability(plan, prepared, splits, store, spread)
+    comparisons = math.comb(len(experiment.contenders), 2)
+    cases = [
+        Case(
+            **case,
+            variability=variability,
+            chances=[detection_power(variability, lead, seeds, comparisons) for seeds in SEEDS],
+            seeds_needed=seeds_needed(variability, lead, comparisons),
+        )
+        for case, variability in known
+    ]
+    return Forecast(
+        dataset=prepared.name,
+        test_images=len(tested(splits)),
+        lead=lead,
+        comparisons=comparisons,
+        source=source,
+        cases=cases,
+        folds=experiment.folds,
+        times=list(plan.times),
+        trained=min((trial.card.seed for trial in plan.missing), default=max(SEEDS)),
+    )
+
+
+def duel_plan(
+    label: str,
+    dataset: str,
+    plan: Plan,
+    prepared: Prepared,
+    splits: Sequence[Split],
+    family: str | None = None,
+) -> DuelPlan:
+    parameters = {
+        contender.name: building.num_parameters(contender.outline) for contender in plan.contenders
+    }
+    return DuelPlan(
+        label=label,
+        dataset=dataset,
+        test_images=len(tested(splits)),
+        trials=[
+            TrialPlan(
+                contender=trial.card.contender,
+                title=trial.card.title,
+                key=trial.key,
+                stored=record is not None,
+                seconds=plan.seconds_by_contender.get(trial.card.contender),
+                bytes=4 * parameters[trial.card.contender]
+                + BYTES_OF_AN_ANSWER * len(trial.split.test)
+                + BYTES_OF_A_TRIAL,
+            )
+            for trial, record in zip(plan.trials, plan.records, strict=True)
+        ],
+        controls=sum(len(controls.titles(trial, prepared)) for trial in plan.trials),
+        family=family,
+    )
+
+
+def _variability(
+    plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, spread: float | None
+) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
+    """Return the source of the variability, and that of every two contenders or spread."""
+    test, names = tested(splits), plan.experiment.contenders
+    groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
+    outcomes = [
+        TrialOutcome(record, {"classification": answers})
+        for record in plan.records
+        if record and (answers := store.measure(record.key, "classification", Classification))
+    ]
+    right = {
+        name: {seed: np.equal(*both) for seed, both in pooled(outcomes, name).items()}
+        for name in names
+    }
+    classes = balanced_classes(np.asarray(prepared.labels)[test])
+    if spread is None and (known := _by_pair(right, groups, classes)):
+        return "store", known
+    cluster = clusters(groups)
+    weigh = (
+        None if cluster is None else effective_groups(cluster, weights_of(classes, len(cluster)))
+    )
+    return "assumed" if spread is None else "given", [
+        ({"spread": over_seeds}, assumed_variability(over_seeds, len(test), weigh))
+        for over_seeds in (ASSUMED_SPREADS if spread is None else (spread,))
+    ]
+
+
+def _by_pair(
+    right: Mapping[str, Mapping[int, np.ndarray]],
+    groups: np.ndarray | None,
+    classes: np.ndarray | None,
+) -> list[tuple[dict[str, Any], Variability]]:
+    pairs = []
+    for a, b in itertools.combinations(right, 2):
+        if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
+            right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
+            variability = variability_of(right_a, right_b, groups, classes)
+            pairs.append(({"a": a, "b": b}, variability))
+    return pairs
+
+
+def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
+    """Return a sentence on the data and their split, and one on a missing test set."""
+    split, folds = splits[0], f", in the first of {len(splits)} folds" if len(splits) > 1 else ""
+    channels, height, width = prepared.image_shape
+    noun, look = "images", "grey" if channels == 1 else "colour"
+    if binning := prepared.preprocessing.binning:
+        noun, look = "recordings", f"pixels in {counted(binning.num_frames, 'frame')}"
+    return (
+        f"{prepared.name}: {len(split.train):,} training, {len(split.val):,} validation and "
+        f"{len(split.test):,} test {noun}{folds}, {height}×{width} {look}, "
+        f"{len(prepared.classes)} classes." + f" {NO_TEST_SET}" * prepared.own_validation
+    )
+
+
+def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
+    """Return sentences on the contenders, their training time and its end."""
+    experiment, cards = plan.experiment, [contender.card for contender in plan.contenders]
+    text = f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}"
+    if steps := sorted({card.num_steps for card in cards if card.num_steps}):
+        encodings = sorted({card.encoding for card in cards if card.encoding})
+        seen = "events in frames" if encodings == [EVENTS] else f"{' or '.join(encodings)} encoding"
+        over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
+        text += f"; {seen} over {over}"
+    lines = [f"{text}.", *filter(None, (_of_foreign(card, experiment) for card in cards))]
+    lines.append(_of_time(plan))
+    if (at_once := min(at_once, len(plan.missing))) > 1:
+        lines.append(f"{at_once} train at a time, so that it is done sooner.")
+    return lines
+
+
+def _of_time(plan: Plan) -> str:
+    trials, missing, budget = plan.trials, plan.missing, plan.budget
+    if not missing:
+        later = " Cheaper networks follow if it lacks some." if plan.experiment.frontier else ""
+        return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{later}"
+    num_stored = len(trials) - len(missing)
+    stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
+    known = [seconds for seconds in plan.seconds.values() if seconds is not None]
+    if len(known) < len(missing):
+        family = ", then families of cheaper networks" if plan.experiment.frontier else ""
+        to_train = f"{counted(len(missing), 'trial')} to train{stored}"
+        return f"{to_train}, at most {_most_epochs(plan)}{family}."
+    names = {trial.card.contender for trial in missing}
+    epochs = [
+        f"{time.contender} {counted(round(time.epochs), 'epoch')}"
+        for time in plan.times
+        if time.contender in names
+    ]
+    minutes = ""
+    if budget is not None:
+        unit = "seed and fold" if plan.experiment.folds else "seed"
+        why = "" if budget.given else ", by the size of the set; --minutes changes that"
+        fitting = f"planned for {budget.minutes:g} min a {unit} by a short timing"
+        minutes = f" ({fitting}, at least one epoch{why})"
+    later = "controls, measuring" if plan.experiment.controls else "measuring"
+    if plan.experiment.frontier:
+        seconds = f"about {duration(controls.FAMILY_TIME * sum(known))}"
+        more = f"{seconds}, and more if the store lacks others" if num_stored else seconds
+        later = f"cheaper networks ({more}), {later}"
+    return (
+        f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
+        f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {later} and the report "
+        "come after it."
+    )
+
+
+def of_tuning(plan: Plan, num_trials: int) -> str:
+    """Return a sentence on the longest time that tuning takes."""
+    num_contenders = counted(len(plan.contenders), "contender")
+    text = f"Tuning: {counted(num_trials, 'trial')} of each of {num_contenders}, at most"
+    if len(plan.times) < len(plan.contenders):
+        return f"{text} {_most_epochs(plan)}."
+    seconds = num_trials * sum(plan.seconds_by_contender.values())
+    return (
+        f"{text} {duration(seconds)}. It is done by {_clock(seconds)}; what the store has takes no "
+        "time."
+    )
+
+
+def _most_epochs(plan: Plan) -> str:
+    return f"{counted(max(trial.experiment.num_epochs for trial in plan.trials), 'epoch')} each"
+
+
+def _clock(seconds: float) -> str:
+    """Return the time of day in `seconds` seconds, with the date unless today."""
+    now = datetime.now()
+    then = now + timedelta(seconds=seconds)
+    return f"{then:%H:%M}" if then.date() == now.date() else f"{then:%Y-%m-%d %H:%M}"
+
+
+def _of_foreign(card: ModelCard, experiment: Experiment) -> str | None:
+    if registry.library_of(card.contender):
+        size, weights = card.network["size"], card.network["weights"]
+        start = f"from the pretrained weights {weights}"
+        if not weights:
+            why = libraries.why_not_pretrained(card.contender, experiment.pretrained) or ""
+            start = f"from nothing ({why.rstrip('.')})"
+        side = f"of {size}×{size}" if size else "as they are prepared"
+        return f"{card.contender}: starts {start}; it sees images {side}."
+    if card.foreign is None:
+        return None
+    if card.family != "snn":
+        return f"{card.contender}: called as any other network that does not spike."
+    how = f"called over {card.num_steps} time steps with {card.encoding} encoding"
+    if card.foreign.way == "loop":
+        how = f"makes its own {card.num_steps} time steps of the analogue image"
+    if card.precision == "32" and experiment.precision == "auto":
+        how += "; in float32, as in its own library"
+    return f"{card.contender}: {how}."

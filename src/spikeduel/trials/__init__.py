@@ -1,1 +1,0 @@
-"""Train, store, measure, control, convert and tune trials."""

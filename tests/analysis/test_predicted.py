@@ -1,0 +1,44 @@
+import pytest
+
+from factories import predictions_file
+from spikeduel.analysis.predicted import Answers
+
+#          row: 0  1  2  3  4  5
+TRUTH = [0, 0, 1, 1, 2, 2]
+ANSWERS = {
+    ("snn", 0): [0, 1, 1, 0, 2, 0],
+    ("snn", 1): [0, 1, 1, 1, 2, 1],
+    ("cnn", 0): [0, 0, 2, 0, 2, 0],
+    ("cnn", 1): [0, 1, 2, 0, 2, 2],
+}
+
+
+@pytest.fixture
+def looked_into():
+    return Answers(predictions_file(TRUTH, ANSWERS))
+
+
+def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
+    # Row 2 twice, row 3 in seed 1 alone.
+    only_snn = [2, 3]
+    # Row 1 in seed 0, row 5 in seed 1, both wrong three times over all.
+    only_cnn = [1, 5]
+    # Row 1 in seed 1, row 3 in seed 0, row 5 in seed 0.
+    neither = [1, 3, 5]
+    for a, b, only_a, only_b in (
+        ("snn", "cnn", only_snn, only_cnn),
+        ("cnn", "snn", only_cnn, only_snn),
+    ):
+        rows = looked_into.between(a, b)
+        assert rows == {"only_a": only_a, "only_b": only_b, "neither": neither}
+
+
+def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first(looked_into):
+    cells = looked_into.cells("cnn")
+
+    assert cells[1, 2] == [2]
+    assert cells[0, 0] == [0, 1]  # row 0 in both seeds, row 1 in one
+    assert cells[2, 0] == [5]
+    assert sum(len(rows) for (truth, _), rows in cells.items() if truth == 2) == 3
+    assert looked_into.said("cnn", 5) == [(0, 1), (2, 1)]
+    assert looked_into.said("snn", 1) == [(1, 2)]

@@ -1,0 +1,114 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import made_recordings as made
+from made_models import SENSOR, of_recordings
+from spikeduel.data.events.formats import of_lines
+from spikeduel.engine.networks.models import answers_to_recording, answers_to_stream
+from spikeduel.inputs.preprocessing import Events
+from spikeduel.system.errors import InputError
+
+pytestmark = pytest.mark.numeric
+
+
+def chunks(events, size):
+    """The events, so many at a time."""
+    order = np.argsort(events.t, kind="stable")
+    for start in range(0, len(order), size):
+        part = order[start : start + size]
+        yield Events(events.x[part], events.y[part], events.t[part], events.p[part])
+
+
+@pytest.mark.parametrize("by", [{}, {"frame_us": None}])
+def test_the_last_answer_to_a_recording_is_its_prediction(by):
+    model, packed = of_recordings(**by), made.some_events(300, SENSOR, 50_000).packed()
+    answers = list(answers_to_recording(model, packed))
+    binning = model.card.preprocessing.binning
+    frames = binning.frames(packed, np.array([0, len(packed)]), np.array([0]))
+    assert answers[-1].probabilities == pytest.approx(model.predict(frames)[1][0], abs=1e-6)
+    assert [answer.events for answer in answers] == frames.reshape(5, -1).sum(1).cumsum().tolist()
+    assert np.ptp([answer.probabilities[0] for answer in answers]) > 0
+
+
+@pytest.mark.parametrize("temperature", [None, 0.5])
+def test_a_recording_is_answered_at_the_first_frame_at_which_the_network_is_sure(temperature):
+    # Of a hundred events, it becomes surer with the frames.
+    model, packed = of_recordings(), made.some_events(100, SENSOR, 50_000).packed()
+    model.card = replace(model.card, temperature=temperature)
+    frames = model.card.preprocessing.binning.frames(
+        packed, np.array([0, len(packed)]), np.array([0])
+    )
+    answers = [one.probabilities for one in answers_to_recording(model, packed)]
+    raw = [one.probabilities for one in answers_to_recording(model, packed, calibrated=False)]
+    highest = [float(probabilities.max()) for probabilities in answers]
+    stops = set()
+    for threshold in (0.0, *(reached - 1e-4 for reached in highest), 1.0):
+        sure = [step for step, reached in enumerate(highest) if reached >= threshold]
+        step = sure[0] if sure else len(answers) - 1
+        probabilities, num_steps = model.predict_until_sure(frames[0], threshold)
+        assert num_steps == step + 1
+        assert probabilities == pytest.approx(answers[step], abs=1e-6)
+        # The threshold is a calibrated probability, whichever ones are returned.
+        probabilities, num_steps = model.predict_until_sure(frames[0], threshold, calibrated=False)
+        assert num_steps == step + 1
+        assert probabilities == pytest.approx(raw[step], abs=1e-6)
+        stops.add(num_steps)
+    assert {1, 3, 5} <= stops
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_events_that_come_in_are_answered_as_a_recording_of_them_and_after_it_anew(size):
+    model, events = of_recordings(), made.some_events(300, SENSOR, 49_000)
+    wanted = list(answers_to_recording(model, events.packed()))
+    twice = [
+        *chunks(events, size),
+        *chunks(Events(events.x, events.y, events.t + 50_000, events.p), size),
+    ]
+    answers = list(answers_to_stream(model, twice))
+    assert len(answers) == 10
+    for one, other in zip(answers, [*wanted, *wanted], strict=True):
+        assert (one.milliseconds, one.events) == (other.milliseconds, other.events)
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-6)
+
+
+def test_a_pause_is_frames_without_events():
+    early, late = (
+        Events(*np.array([[1], [2], [0], [1]])),
+        Events(*np.array([[1], [2], [35_000], [1]])),
+    )
+    assert [answer.events for answer in answers_to_stream(of_recordings(), [early, late])] == [
+        1,
+        1,
+        1,
+        2,
+    ]
+
+
+def test_a_network_without_spikes_is_refused():
+    with pytest.raises(InputError, match="does not spike"):
+        list(answers_to_recording(of_recordings("vgg-gru"), made.some_events(10, SENSOR).packed()))
+
+
+@pytest.mark.parametrize(
+    ("by", "events", "problem"),
+    [
+        ({"frame_us": None}, [[0], [0], [0], [0]], "Train with --bin-ms"),
+        ({}, [[0, 1], [0, 1], [2000, 500], [0, 1]], "runs backwards, from 2,000 to 500"),
+        ({}, [[12], [0], [0], [0]], r"\(12, 0\), outside the sensor's 12×12"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(by, events, problem):
+    with pytest.raises(InputError, match=problem):
+        list(answers_to_stream(of_recordings(**by), [Events(*np.array(events))]))
+
+
+def test_lines_are_events_a_millisecond_at_a_time():
+    parts = list(of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
+    assert [made.rows(events) for events in parts] == [
+        [(3, 4, 10, 1), (5, 6, 900, 0)],
+        [(7, 8, 1010, 1)],
+    ]
+    with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
+        list(of_lines(["1 2 3 0", "1 2 3"]))

@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from made_models import card
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.neurons import IF, LIF
+from spikeduel.engine.readouts import MeanReadout, SpikeCountReadout
+from spikeduel.evaluation.correctness import classification, shuffled_classification
+
+NUM_IMAGES = 200
+
+
+class FirstSpikeDecides(nn.Module):
+    """Class 1 where the neuron has fired by the first step, class 0 where it has not: it lives by
+    timing alone.
+    """
+
+    family = "snn"
+    readout = MeanReadout()
+
+    def __init__(self):
+        super().__init__()
+        self.lif = IF(threshold=0.5)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        spk, _ = self.lif(x.flatten(2) * self.scale, with_mem=False)
+        first = spk[0, :, 0]
+        return torch.stack([1 - first, first], 1).expand(len(x), -1, -1)
+
+
+class CountDecides(FirstSpikeDecides):
+    """The same images told apart by how often the neuron fires."""
+
+    def forward(self, x):
+        spk, _ = self.lif(x.flatten(2) * self.scale, with_mem=False)
+        count = spk[:, :, 0].sum(0)
+        return torch.stack([count * 0 + 0.5, count], 1).expand(len(x), -1, -1)
+
+
+def model(module):
+    return Model(module, card("planted", (1, 1, 1), ("late", "early"), 8, encoding="latency"))
+
+
+def batches(bright, size=64):
+    """Dark images fire late, bright ones at once; the class is the brightness."""
+    labels = torch.arange(NUM_IMAGES) % 2
+    images = torch.where(labels == 1, bright, 1).to(torch.uint8).view(-1, 1, 1, 1)
+    indices = np.arange(NUM_IMAGES)
+    return [
+        (images[s : s + size], labels[s : s + size], indices[s : s + size])
+        for s in range(0, NUM_IMAGES, size)
+    ]
+
+
+def test_a_network_that_lives_by_timing_loses_it():
+    planted, seen = model(FirstSpikeDecides()), batches(255)
+    assert classification(planted, seen).accuracy == 1
+    # One spike in eight steps: whoever is early is taken for late in seven of eight cases, and the
+    # reverse in one.
+    shuffled = shuffled_classification(planted, seen)
+    assert shuffled.accuracy == pytest.approx(0.5, abs=0.12)
+    truth, predicted = np.array(shuffled.truth), np.array(shuffled.predicted)
+    assert predicted[truth == 1].mean() == pytest.approx(1 / 8, abs=0.11)
+    # Nothing stays behind in the network.
+    assert classification(planted, seen).accuracy == 1
+
+
+def test_a_network_that_counts_loses_nothing():
+    planted, seen = model(CountDecides()), batches(0)
+    assert shuffled_classification(planted, seen) == classification(planted, seen)
+
+
+def test_each_layer_is_shuffled_in_its_own_way():
+    class Two(FirstSpikeDecides):
+        def __init__(self):
+            super().__init__()
+            self.other = IF(threshold=0.5)
+            self.seen = []
+
+        def forward(self, x):
+            current = x.flatten(2) * self.scale
+            both = self.lif(current, with_mem=False)[0], self.other(current, with_mem=False)[0]
+            self.seen.append(both)
+            return both[0].expand(-1, -1, 2)
+
+    module = Two()
+    shuffled_classification(model(module), batches(255))
+    one, other = (torch.cat(parts, 1) for parts in zip(*module.seen, strict=True))
+    assert torch.equal(one.sum(0), other.sum(0))
+    assert 0.02 < (one == other).all(0).float().mean() < 0.5
+
+
+def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(generator):
+    class OutputOnly(nn.Module):
+        family = "snn"
+        readout = SpikeCountReadout()
+
+        def __init__(self):
+            super().__init__()
+            self.linear, self.lif = nn.Linear(1, 2), LIF(threshold=0.1)
+
+        def forward(self, x):
+            return self.lif(self.linear(x.flatten(2)))
+
+    torch.manual_seed(0)
+    planted = model(OutputOnly())
+    assert shuffled_classification(planted, batches(255)) == classification(planted, batches(255))

@@ -1,0 +1,249 @@
+import copy
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from made_models import make
+from spikeduel import predicting as evaluating
+from spikeduel.data import Preprocessing
+from spikeduel.experiment.settings import Experiment
+from spikeduel.export import exporting
+from spikeduel.export.exporting import (
+    Agreement,
+    Run,
+    as_int8,
+    folded,
+    reference_run,
+    rounded_to_int8,
+)
+from spikeduel.system import files, typed
+from spikeduel.system.errors import InputError
+from telling import Telling
+
+pytestmark = pytest.mark.numeric
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
+LABELS = np.arange(60) % 3
+
+
+def answering(changed):
+    """An exporter whose file would be run with the answers of the model, `changed`."""
+
+    def write(model, path, weights, examples):
+        (path / "made" if path.is_dir() else path).write_text(weights)
+        run = torch.inference_mode()(lambda images, encoded: changed(reference_run(model, encoded)))
+        return exporting.Exported({"images": "uint8"}, {"program 1.0": run})
+
+    return write
+
+
+@pytest.fixture
+def export(tmp_path, monkeypatch):
+    """Export a model to `tmp_path`/a, checked on IMAGES by an exporter that gives changed answers."""
+
+    def run(changed, model=None, **settings):
+        monkeypatch.setitem(exporting.EXPORTERS, "onnx-made", answering(changed))
+        monkeypatch.setitem(exporting.WEIGHTS, "onnx-made", exporting.WEIGHTS["onnx"])
+        settings = {"images": IMAGES, "labels": LABELS, **settings}
+        return evaluating.export(model or make(), tmp_path / "a", "onnx-made", **settings)
+
+    return run
+
+
+def same(run):
+    return run
+
+
+def test_what_agrees_is_kept_with_its_check(export, tmp_path):
+    model = make()
+    check = export(same, model)
+    assert (tmp_path / "a").read_text() == "float32"
+    assert typed.read_json(tmp_path / "a.check.json", exporting.ExportCheck) == check
+    assert (check.n, check.sha256) == (60, files.checksum(tmp_path / "a"))
+    predicted, _ = model.predict(IMAGES)
+    assert check.accuracy == check.accuracy_float32 == pytest.approx((predicted == LABELS).mean())
+    assert check.programs["program 1.0"] == Agreement(
+        ok=True,
+        same_label=1.0,
+        largest_score_difference=0.0,
+        spikes_flipped=0,
+        spikes_compared=60 * 6 * (12 + 3),
+        images_with_flips=0,
+        accuracy=check.accuracy,
+    )
+
+
+def one_flip(run):
+    flipped = {name: spk.copy() for name, spk in run.spikes.items()}
+    flipped["lif1"][2, 0, 5] = 1 - flipped["lif1"][2, 0, 5]
+    scores = run.scores.copy()
+    scores[0, scores[0].argmax()] += 0.01
+    return Run(scores, flipped)
+
+
+def test_a_spike_that_flips_is_counted_and_its_image_may_have_other_scores(export):
+    program = export(one_flip).programs["program 1.0"]
+    # One in each of two batches.
+    assert (program.spikes_flipped, program.images_with_flips) == (2, 2)
+    assert program.largest_score_difference == 0.0
+
+
+FAULTS = {
+    "the right answers by another way": lambda run: Run(
+        run.scores, {name: 1 - spk for name, spk in run.spikes.items()}
+    ),
+    "another label": lambda run: Run(-run.scores, run.spikes),
+    "scores that differ without a flip": lambda run: Run(run.scores + 2e-4, run.spikes),
+    "scores that are not numbers": lambda run: Run(np.full_like(run.scores, np.nan), run.spikes),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_disagrees_is_not_kept(fault, export, tmp_path):
+    (tmp_path / "a").write_text("what was there before")
+    with pytest.raises(
+        exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
+    ):
+        export(FAULTS[fault])
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["a"]
+    assert (tmp_path / "a").read_text() == "what was there before"
+
+
+def test_of_two_exports_to_one_folder_the_first_stays(export, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "FOLDERS", ("onnx-made",))
+
+    def while_another_ends(run):
+        (tmp_path / "a").mkdir(exist_ok=True)
+        (tmp_path / "a" / "b").write_text("another's")
+        return run
+
+    with pytest.raises(InputError, match="Name a new folder"):
+        export(while_another_ends)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
+
+
+def test_the_model_itself_stays_as_it_was(export):
+    model = make(precision="bf16")
+    model.precision = "bf16"
+    before = copy.deepcopy(model.module.state_dict())
+    check = export(same, model, weights="int8")
+    assert model.precision == check.model.precision == "bf16"
+    torch.testing.assert_close(model.module.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"to": "onx"}, "did you mean 'onnx'"),
+        ({"weights": "int4"}, "unknown weights"),
+        ({"to": "nir", "weights": "int8"}, "nir holds float32: leave --weights out"),
+        ({"images": IMAGES}, "give both"),
+    ],
+)
+def test_what_cannot_be_is_said_at_once(settings, problem, tmp_path):
+    with pytest.raises(InputError, match=problem):
+        evaluating.export(make(), tmp_path / "a", **settings)
+    with pytest.raises(InputError, match="a folder"):
+        evaluating.export(make(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("to", "package"), [("onnx", "onnxscript"), ("onnx-step", "onnxruntime"), ("nir", "nir")]
+)
+def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    told, about = Telling(), {"images": IMAGES, "labels": LABELS}
+    with pytest.raises(
+        InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"
+    ):
+        evaluating.export(make(), tmp_path / "a", to, **about, progress=told)
+    assert told.lines == []
+
+
+def test_a_model_file_that_names_code_as_its_data_does_not_run_it(export, tmp_path):
+    (tmp_path / "evil_data.py").write_text("raise SystemExit('it has run')")
+    with pytest.raises(InputError, match=r"evil_data:load.*--dataset"):
+        export(same, make(dataset="evil_data:load"), images=None, labels=None)
+    assert not (tmp_path / "a").exists()
+
+
+def test_test_images_of_the_data_it_was_trained_on(export, tmp_path):
+    images = {"image_shape": (1, 8, 8), "preprocessing": Preprocessing(1, 8, 8)}
+    model = make(dataset="digits", classes=tuple("0123456789"), num_steps=4, **images)
+    settings = {"images": None, "labels": None, "store": tmp_path / "store"}
+    check = export(same, model, num_images=20, **settings)
+    assert (check.n, check.dataset) == (20, "digits")
+    assert (tmp_path / "store" / "ledger.jsonl").exists()
+    model.card = dataclasses.replace(model.card, dataset="made up")
+    check = export(same, model, experiment=Experiment(dataset="digits"), **settings)
+    assert (check.n, check.dataset) == (179, "digits")
+
+
+# ---- batch norms folded, weights rounded
+
+
+@pytest.mark.parametrize(
+    ("pooling", "folds"),
+    [
+        (nn.AvgPool2d(2), True),
+        (nn.AvgPool2d(3, 2), True),
+        (nn.AvgPool2d(2, padding=1), False),
+        (nn.MaxPool2d(2), False),
+    ],
+    ids=str,
+)
+def test_a_norm_is_folded_over_averages_and_over_nothing_else(pooling, folds):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, bias=False), pooling, nn.BatchNorm2d(3))
+    for _ in range(3):
+        network(torch.randn(8, 2, 9, 9) * 2 + 1)
+    images = torch.randn(4, 2, 9, 9)
+    expected = network.eval()(images)
+    result = folded(network)
+    torch.testing.assert_close(result(images), expected)
+    assert isinstance(result[2], nn.Identity) == folds
+
+
+def test_a_folded_network_computes_the_same():
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3)),
+        nn.Flatten(),
+        nn.Sequential(nn.Linear(48, 5), nn.BatchNorm1d(5)),
+    )
+    x = torch.rand(6, 2, 4, 4)
+    for norm in (network[0][2], network[2][1]):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 3)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    expected, result = network.eval()(x), folded(network)
+    torch.testing.assert_close(result(x), expected)
+    assert not any("BatchNorm" in type(layer).__name__ for layer in result.modules())
+
+
+def test_weights_by_hand():
+    layer = nn.Linear(2, 3)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[1.27, -0.504], [0.0, 0.0], [-2.54, 0.021]]))
+    bias = layer.bias.clone()
+    rounded_to_int8(layer)
+    # Scales 0.01, none, 0.02: values 127 and −50, 0 and 0, −127 and 1.
+    torch.testing.assert_close(
+        layer.weight, torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.02]])
+    )
+    assert torch.equal(layer.bias, bias)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scales_have_the_type_of_the_weights(dtype):
+    weight = np.random.default_rng(0).normal(size=(3, 2, 2, 2)).astype(dtype)
+    weight[1] = 0
+    values, scale = as_int8(weight)
+    assert (values.dtype, scale.dtype, scale.shape) == (np.int8, dtype, (3, 1, 1, 1))
+    assert np.abs(values).max(axis=(1, 2, 3)).tolist() == [127, 0, 127]
+    assert (np.abs(values * scale - weight) <= 0.5000001 * scale).all()

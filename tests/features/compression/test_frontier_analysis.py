@@ -1,0 +1,454 @@
+"""Families of made networks, whose curves are computed by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from factories import predictions_file, scored, trial
+from made_controls import control
+from made_operations import plain, spiking
+from spikeduel.analysis.predicted import Answers
+from spikeduel.energy import accounting
+from spikeduel.energy.rescaling import scaled
+from spikeduel.features.compression.frontier_analysis import (
+    DRAWS,
+    Draws,
+    Network,
+    at_equal_accuracy,
+    break_even,
+    costs_at,
+    frontier,
+)
+from spikeduel.features.compression.frontier_results import CostKind, Member
+from spikeduel.results.cost_results import Range
+from spikeduel.results.trials import EarlyAnswers
+
+OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
+
+
+def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0, **costs):
+    """A network that one accounting prices, or more; its draws lie `spread` around its accuracy."""
+    drawn = accuracy + spread * np.random.default_rng(number).standard_normal(DRAWS)
+    entry = Member(
+        contender="net",
+        member=str(cost),
+        title=str(cost),
+        spiking=False,
+        val_accuracy=accuracy if val_accuracy is None else val_accuracy,
+        accuracy=accuracy,
+        ci95=Range(low=0.0, high=1.0),
+        rate=None,
+        num_steps=None,
+        seconds=1.0,
+        amounts={},
+    )
+    priced = {
+        name: np.full((1, 1 + DRAWS), float(value))
+        for name, value in {"operations": cost, **costs}.items()
+    }
+    return Network(entry, np.append(accuracy, drawn), priced)
+
+
+def measured(level, *networks):
+    return costs_at(level, networks, "operations")[0, 0]
+
+
+def test_between_two_networks_images_are_shared_out():
+    family = network(0.8, 10), network(0.9, 1000)
+    assert measured(0.85, *family) == pytest.approx(505)
+    assert measured(0.9, *family) == pytest.approx(1000)
+    assert measured(0.5, *family) == pytest.approx(10)  # no cheaper one was made
+    assert measured(0.91, *family) == np.inf
+
+
+def test_bytes_are_those_of_one_stored_network():
+    """The smallest on the curve that reaches the accuracy: 25 and 13, not a mixture."""
+    kinds = {"weights": CostKind(label="bytes of weights", family="size")}
+    ours = [network(0.8, 1, weights=7), network(0.95, 2, weights=25), network(0.96, 3, weights=50)]
+    theirs = [network(0.8, 1, weights=4), network(0.95, 2, weights=13)]
+    for at in at_equal_accuracy(ours, theirs, kinds):
+        (ratio,) = at.ratios
+        assert (ratio.ratio.low, ratio.low, ratio.high) == pytest.approx(3 * (25 / 13,))
+    mixed = at_equal_accuracy(ours, theirs, {"weights": replace(kinds["weights"], family="chip")})
+    share = (0.91 - 0.8) / (0.95 - 0.8)
+    assert mixed[-1].ratios[0].ratio.low == pytest.approx((7 + 18 * share) / (4 + 9 * share))
+
+
+def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
+    """Whatever its accuracy on test images."""
+    family = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
+    assert measured(0.85, *family) == pytest.approx(505)
+    assert measured(0.93, *family) == np.inf
+
+
+def test_a_dearer_network_is_not_taken_where_it_is_worse_on_test_images():
+    family = network(0.8, 10), network(0.7, 100, val_accuracy=0.85), network(0.9, 1000)
+    assert measured(0.8, *family) == pytest.approx(10)
+    assert 10 < measured(0.85, *family) <= 1000
+
+
+def pair(cheaper_by, spread):
+    ours = [
+        network(accuracy, cost / cheaper_by, spread=spread, number=index)
+        for index, (accuracy, cost) in enumerate([(0.8, 10), (0.9, 100), (0.95, 1000)])
+    ]
+    theirs = [
+        network(accuracy, cost, spread=spread, number=10 + index)
+        for index, (accuracy, cost) in enumerate([(0.8, 10), (0.9, 100), (0.95, 1000)])
+    ]
+    return at_equal_accuracy(ours, theirs, OPERATIONS)
+
+
+@pytest.mark.parametrize(
+    ("cheaper_by", "spread", "cheaper"),
+    [(10, 0.001, "spiking"), (0.1, 0.001, "other"), (1, 0.001, None), (1.5, 0.02, None)],
+)
+def test_who_takes_less_is_shown_by_the_interval(cheaper_by, spread, cheaper):
+    found = pair(cheaper_by, spread)
+    # 97.5 of 100 draws reach the highest.
+    assert found[0].accuracy == pytest.approx(0.95 - 2 * spread, abs=0.005)
+    for at in found:
+        (ratio,) = at.ratios
+        assert ratio.ratio.low == ratio.ratio.high == pytest.approx(1 / cheaper_by)
+        assert ratio.low < 1 / cheaper_by < ratio.high
+        assert ratio.cheaper == cheaper
+
+
+def test_an_end_beyond_all_networks_is_open():
+    """Half of the draws of one side miss the lowest accuracy on both curves."""
+    ours = [network(0.9, 0.25), network(0.95, 1)]
+    theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
+    (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert ratio.ratio.low == pytest.approx(0.25 / 100)
+    assert ratio.low is None
+    assert (ratio.cheaper, ratio.result) == ("spiking", "less")
+    assert ratio.reached == {"spiking": 1.0, "other": pytest.approx(0.5, abs=0.1)}
+    (ratio,) = at_equal_accuracy(theirs, ours, OPERATIONS)[0].ratios
+    assert ratio.high is None
+    assert (ratio.cheaper, ratio.result) == ("other", "more")
+
+
+@pytest.mark.parametrize(("misses", "result"), [(0.02, "less"), (0.03, "not testable")])
+def test_without_an_upper_end_less_is_not_testable(misses, result):
+    """The same ratio of 0.1: what differs is how often the spiking family misses the accuracy."""
+    ours, theirs = network(0.9, 1), network(0.9, 10)
+    ours.accuracies[1 : 1 + int(misses * DRAWS)] = 0.89
+    (ratio,) = at_equal_accuracy([ours], [theirs], OPERATIONS)[0].ratios
+    assert ratio.ratio.high == pytest.approx(0.1)
+    assert ratio.result == result
+    assert ratio.reached == {"spiking": pytest.approx(1 - misses), "other": 1}
+
+
+@pytest.mark.parametrize(("start", "accuracy"), [(0.88, 0.88), (0.8805, 0.8808), (0.885, 0.885)])
+def test_the_highest_accuracy_is_one_that_97_of_100_draws_reach(start, accuracy):
+    """Or the lowest that both have, where curves begin above that."""
+    ours = [network(start, 1), network(0.95, 2)]
+    theirs = [network(0.8, 10), network(0.9, 100, spread=0.01)]
+    found = at_equal_accuracy(ours, theirs, OPERATIONS)
+    assert found[0].accuracy == pytest.approx(accuracy, abs=1e-4)
+
+
+def test_an_accounting_with_ranges_reaches_what_it_reaches_at_both_ends():
+    """Each end has a network of its own on the curve, and one of them fails in 4 of 100 draws."""
+    cheapest, one, other = network(0.8, 0.1), network(0.9, 1), network(0.9, 2)
+    for member, costs in ((cheapest, (0.1, 0.1)), (one, (1.0, 3.0)), (other, (2.0, 2.0))):
+        member.costs["operations"] = np.repeat(np.array([costs]).T, 1 + DRAWS, 1)
+    one.accuracies[1 : 1 + DRAWS // 50] = 0.85
+    other.accuracies[-DRAWS // 50 :] = 0.85
+    theirs = [network(0.8, 1), network(0.95, 5)]
+    assert at_equal_accuracy([cheapest, one, other], theirs, OPERATIONS)[0].accuracy == 0.85
+    one.accuracies[:] = 0.9
+    assert at_equal_accuracy([cheapest, one, other], theirs, OPERATIONS)[0].accuracy == 0.9
+
+
+@pytest.mark.parametrize(("share", "ends"), [(0.75, (0.1, 0.1)), (0.25, (None, None))])
+def test_draws_that_neither_reaches_say_nothing(share, ends):
+    """Both reach the accuracy in the same `share` of the draws: few have no interval."""
+    ours, theirs = network(0.9, 1), network(0.9, 10)
+    for one in (ours, theirs):
+        one.accuracies[1 + int(share * DRAWS) :] = 0.89
+    (ratio,) = at_equal_accuracy([ours], [theirs], OPERATIONS)[0].ratios
+    assert ratio.ratio.low == pytest.approx(0.1)
+    assert (ratio.low, ratio.high) == pytest.approx(ends)
+    assert ratio.cheaper == ("spiking" if ends[0] else None)
+
+
+def test_nothing_is_compared_below_the_start_of_a_curve():
+    """No cheaper network of the one side was made: its least cost there is not known."""
+    ours, theirs = [network(0.8, 4), network(0.95, 8)], [network(0.9, 2), network(0.96, 9)]
+    found = at_equal_accuracy(ours, theirs, OPERATIONS)
+    assert [at.accuracy for at in found] == [0.95, 0.945, 0.94, 0.93, 0.91]
+    assert found[0].cheapest == {"net": "9"}
+    assert at_equal_accuracy(ours[:1], theirs, OPERATIONS) == []
+    near = [network(0.9005, 4), network(0.9049, 8)], [network(0.901, 2), network(0.9045, 9)]
+    (found,) = at_equal_accuracy(*near, OPERATIONS)  # no multiple of half a point
+    assert (found.accuracy, found.ratios[0].ratio.low) == (0.9045, pytest.approx(7.64 / 9, 0.01))
+    assert at_equal_accuracy(theirs, ours[:1], OPERATIONS) == []
+
+
+def test_of_two_networks_of_one_cost_the_worse_is_on_no_curve():
+    """It does not show what a lower accuracy costs: nothing is compared below the better one."""
+    ours = [network(0.8, 1), network(0.94, 1), network(0.95, 2)]
+    theirs = [network(0.8, 1), network(0.95, 2)]
+    found = at_equal_accuracy(ours, theirs, OPERATIONS)
+    assert [at.accuracy for at in found] == [0.95, 0.945, 0.94]
+
+
+def test_each_family_of_accountings_has_its_own_start():
+    both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
+    ours = [network(0.8, 4, bytes=8), network(0.95, 8, bytes=4)]
+    theirs = [network(0.8, 4, bytes=4), network(0.96, 9, bytes=9)]
+    found = at_equal_accuracy(ours, theirs, both)
+    named = {at.accuracy: [one.accounting for one in at.ratios] for at in found}
+    assert named.pop(0.95) == ["operations", "bytes"]
+    assert named == {level: ["operations"] for level in (0.945, 0.94, 0.93, 0.91)}
+    # A family of accountings is told whole.
+    one = {name: replace(kind, family="size") for name, kind in both.items()}
+    assert [at.accuracy for at in at_equal_accuracy(ours, theirs, one)] == [0.95]
+
+
+def test_without_a_common_accuracy_each_family_of_accountings_has_its_own():
+    both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
+    # A tie on validation images ends the one curve of operations before the other begins.
+    ours = [network(0.96, 3, val_accuracy=1.0, bytes=9), network(1.0, 4, bytes=8)]
+    theirs = [network(1.0, 2, bytes=1)]
+    (found,) = at_equal_accuracy(ours, theirs, both)
+    assert (found.accuracy, [one.accounting for one in found.ratios]) == (1.0, ["bytes"])
+    assert found.ratios[0].ratio.low == 8
+
+
+def test_a_family_of_accountings_that_begins_above_follows_at_its_own_highest():
+    both = {**OPERATIONS, "time": CostKind(label="time", family="measured")}
+    ours = [
+        network(0.8, 2, time=9),
+        network(0.94, 4, val_accuracy=0.96, time=8),
+        network(0.97, 8, val_accuracy=0.96, time=4),
+    ]
+    theirs = [network(0.8, 2, time=1), network(0.98, 4, time=2)]
+    found = at_equal_accuracy(ours, theirs, both)
+    named = [(at.accuracy, [one.accounting for one in at.ratios]) for at in found]
+    assert named[0] == (0.94, ["operations"])
+    assert named[-1] == (0.97, ["time"])
+    assert [one for _, one in named].count(["time"]) == 1
+
+
+def test_the_cheapest_of_an_accuracy_is_named():
+    ours, theirs = [network(0.8, 4), network(0.95, 8)], [network(0.8, 2), network(0.96, 9)]
+    assert at_equal_accuracy(ours, theirs, OPERATIONS)[-1].cheapest == {"net": "9"}
+
+
+def test_seeds_that_cost_differently_widen_the_interval():
+    ours = [network(0.8, 10), network(0.9, 100)]
+    theirs = [network(0.8, 10), network(0.9, 100)]
+    (alike,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert (alike.low, alike.high) == (1, 1)
+    for one in ours:
+        one.costs["operations"][:, 1:] *= np.linspace(0.5, 1.5, DRAWS)
+    (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert ratio.ratio.low == 1
+    assert (ratio.low, ratio.high) == (pytest.approx(0.525, 0.01), pytest.approx(1.475, 0.01))
+
+
+@pytest.mark.parametrize(("num_seeds", "student"), [(4, 3.182), (6, 2.571), (10, 2.262)])
+def test_drawn_means_have_the_interval_of_student(num_seeds, student):
+    answers = SimpleNamespace(truth=np.arange(20), groups=None, classes=None)
+    drawn = Draws(answers, range(num_seeds))
+    costs = np.random.default_rng(1).normal(loc=100, size=(1, num_seeds))
+    means = drawn.costs(costs)[0]
+    assert means[0] == pytest.approx(costs.mean())
+    expected = student / 1.96 * costs.std(ddof=1) / np.sqrt(num_seeds)
+    assert (drawn.seeds[1:] @ costs[0]).std() == pytest.approx(expected, rel=0.1)
+    assert means.min() >= costs.min()
+    assert drawn.seeds.sum(1) == pytest.approx(1)
+    assert drawn.images.sum(1) == pytest.approx(20)
+    # Of few seeds, nothing is said but of these trainings.
+    assert Draws(answers, range(3)).seeds == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(("number", "least"), [(18, 0.8), (300, 0.99)])
+def test_right_answers_alone_are_not_always_right(number, least):
+    """Few images show less: of 18, a network that errs in a tenth gets all right in 15 of 100."""
+    right = np.ones((1, number), bool)
+    answers = SimpleNamespace(
+        truth=np.arange(number), groups=None, classes=None, right=lambda *_: right
+    )
+    accuracies = Draws(answers, range(1)).accuracies("net", "8_bits")
+    assert accuracies[0] == 1
+    assert accuracies[1:].max() < 1
+    assert np.quantile(accuracies[1:], 0.025) == pytest.approx(least, abs=0.08)
+    assert np.quantile(accuracies[1:], 0.025) > least
+    right[0, 0] = False
+    assert Draws(answers, range(1)).accuracies("net", "8_bits")[1:].max() == 1
+
+
+SEEDS, FOLDS = (3, 0, 2, 1), (0, 1)
+SHARES = {(seed, fold): 0.1 * (1 + seed + 5 * fold) for seed in SEEDS for fold in FOLDS}
+"""Shares of images that the second network is asked for, by seed and fold."""
+
+
+def counted(seed, fold, times):
+    """Operations of which no two trainings and members have as many."""
+    layers = scaled(spiking(), times * (1 + 9 * seed**3 + fold / 2), 2).layers
+    return replace(spiking(), layers=layers)
+
+
+def member(seed, fold, operations, **more):
+    about = {"member": True, "val_accuracy": 0.9, "parameters": 100, "weight_bits": 8}
+    return replace(control("made", 0.9), operations=operations, **{**about, **more})
+
+
+def made_trial(contender, seed, fold):
+    members = {
+        "8_bits": member(seed, fold, counted(seed, fold, 1)),
+        "half_channels": member(seed, fold, counted(seed, fold, 0.1), val_accuracy=0.8),
+    }
+    if contender == "cnn":
+        members = {name: replace(one, operations=plain()) for name, one in members.items()}
+    early = EarlyAnswers(
+        first="half_channels", then="8_bits", threshold=0.5, share=SHARES[seed, fold]
+    )
+    members["early_exit"] = member(seed, fold, None, early=early)
+    return replace(trial(contender, 0.9, seed=seed, fold=fold), controls=members)
+
+
+def made_answers():
+    truth = [0, 1] * 20
+    wrong = {None: 4, "8_bits": 4, "half_channels": 4, "early_exit": 6}
+    return Answers(
+        predictions_file(
+            truth,
+            {
+                (name, seed, one): [1 - label for label in truth[:number]] + truth[number:]
+                for name in ("snn", "cnn")
+                for seed in SEEDS
+                for one, number in wrong.items()
+            },
+        )
+    )
+
+
+def test_costs_are_means_over_folds_and_seeds():
+    trials = [
+        made_trial(name, seed, fold) for name in ("snn", "cnn") for seed in SEEDS for fold in FOLDS
+    ]
+    definition = accounting.read("operations")
+    found = frontier(trials, made_answers(), [definition])
+    assert (found.seeds, len(found.members)) == (4, 6)
+
+    def cost(seed, times):
+        of_folds = [counted(seed, fold, times) for fold in FOLDS]
+        return accounting.weighed(of_folds, definition, "spiking", 2)[0]
+
+    amounts = {one.member: one.amounts for one in found.members if one.contender == "snn"}
+    for name, times in (("8_bits", 1), ("half_channels", 0.1)):
+        expected = np.mean([cost(seed, times) for seed in SEEDS])
+        assert amounts[name]["operations"].low == pytest.approx(expected)
+    by_seed = [
+        cost(seed, 0.1) + np.mean([SHARES[seed, fold] for fold in FOLDS]) * cost(seed, 1)
+        for seed in SEEDS
+    ]
+    lost = {one.member: one.accuracy_lost for one in found.members if one.contender == "snn"}
+    assert lost == {"8_bits": None, "half_channels": None, "early_exit": pytest.approx(0.05)}
+    early = amounts["early_exit"]
+    assert early["operations"].low == pytest.approx(np.mean(by_seed))
+    weights = sum(layer.weights for layer in spiking().layers)
+    assert amounts["8_bits"]["weights"].low == weights + 4 * (100 - weights)
+    assert early["weights"].low == 2 * amounts["8_bits"]["weights"].low
+
+
+def test_networks_that_have_not_learned_are_on_no_curve():
+    at_chance = control("made", 0.1, key="k")
+    trials = [made_trial(name, seed, 0) for name in ("snn", "cnn") for seed in SEEDS]
+    definitions = [accounting.read("operations")]
+    unlearned = [
+        replace(
+            one,
+            controls={
+                **one.controls,
+                "8_bits": replace(
+                    one.controls["8_bits"],
+                    key="k",
+                    accuracy=0.1,
+                    by_class=at_chance.by_class,
+                    title="8 bits",
+                ),
+            },
+        )
+        if one.contender == "snn"
+        else one
+        for one in trials
+    ]
+    found = frontier(unlearned, made_answers(), definitions)
+    # The pair of the two asks the one of 8 bits.
+    assert [one.member for one in found.members if one.contender == "snn"] == ["half_channels"]
+    assert found.left_out["snn"] == {"8 bits": "it has not learned."}
+    none_of_snn = [
+        replace(one, test=scored(0.1)) if one.contender == "snn" else one for one in trials
+    ]
+    found = frontier(none_of_snn, made_answers(), definitions)
+    assert {one.contender for one in found.members} == {"cnn"}
+    assert found.pairs == []
+    nobody = [replace(one, test=scored(0.1)) for one in trials]
+    assert frontier(nobody, made_answers(), definitions) is None
+
+
+def test_costs_stay_above_those_of_the_cheapest_seed():
+    """However wide two seeds are drawn."""
+    trials = [
+        made_trial(name, seed, fold) for name in ("snn", "cnn") for seed in SEEDS for fold in FOLDS
+    ]
+    (pair,) = frontier(trials, made_answers(), [accounting.read("operations")]).pairs
+    for at in pair.at:
+        for one in at.ratios:
+            assert one.low is None or one.low > 0
+
+
+def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
+    ours = [network(0.8, 10 / 1.05), network(0.9, 100 / 1.05)]
+    theirs = [network(0.8, 10), network(0.9, 100)]
+    (ratio,) = at_equal_accuracy(ours, theirs, OPERATIONS)[0].ratios
+    assert ratio.high < 1
+    assert ratio.cheaper is None
+
+
+def rates(monkeypatch, by_trial):
+    """The break-even rates of trials, by seed and fold: least and most."""
+    values = iter(by_trial.values())
+    monkeypatch.setattr(accounting, "even_rates", lambda *_: next(values))
+    twin = replace(control("twin", 0.9), operations=plain())
+    trials = [
+        replace(
+            trial("snn", seed=seed, fold=fold),
+            operations=spiking(),
+            controls={"quantised_twin": twin},
+        )
+        for seed, fold in by_trial
+    ]
+    (found,) = break_even(trials, [accounting.read("yan")])
+    assert found.measured == spiking().totals.spikes_per_neuron_and_step
+    return found
+
+
+def test_folds_of_a_seed_count_as_one_for_the_break_even_rate(monkeypatch):
+    by_trial = {(0, 0): (0.1, 0.2), (0, 1): (0.3, 0.3), (1, 0): (0.2, 0.4), (1, 1): (0.4, 0.5)}
+    found = rates(monkeypatch, by_trial)
+    assert (found.rate.low, found.rate.high) == (pytest.approx(0.25), pytest.approx(0.35))
+    # Of 0.2 and 0.3, and of 0.25 and 0.45: Student's t for one degree of freedom is 12.706.
+    assert (found.ci95.low, found.ci95.high) == (0, 1)
+    near = {(0, 0): (0.25, 0.35), (1, 0): (0.252, 0.352)}
+    interval = rates(monkeypatch, near).ci95
+    assert interval.low == pytest.approx(0.251 - 12.706 * 0.001, abs=1e-4)
+    assert interval.high == pytest.approx(0.351 + 12.706 * 0.001, abs=1e-4)
+
+
+def test_one_seed_has_a_break_even_rate_without_an_interval(monkeypatch):
+    found = rates(monkeypatch, {(0, 0): (0.1, 0.1), (0, 1): (0.3, 0.3)})
+    assert (found.rate.low, found.rate.high) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert found.ci95 is None
+
+
+def test_without_a_bit_matched_network_there_is_no_break_even_rate():
+    trials = [replace(trial("snn"), operations=spiking())]
+    assert list(break_even(trials, [accounting.read("yan")])) == []

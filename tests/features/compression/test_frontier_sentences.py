@@ -1,0 +1,206 @@
+"""Words for what families of accountings show."""
+
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+import made_compression
+import made_controls
+from factories import results, trial
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.compression.frontier_results import (
+    BreakEven,
+    EqualAccuracy,
+    Frontier,
+    FrontierPair,
+    RatioAt,
+)
+from spikeduel.features.compression.frontier_sentences import (
+    FRONTIER,
+    RATIOS,
+    at_equal_accuracy,
+    early_exits,
+    even_rate,
+    frontier,
+    label,
+    of_measure,
+    titles,
+)
+from spikeduel.results.cost_results import Range
+from spikeduel.results.trials import EarlyAnswers, InTime
+from spikeduel.sentences.columns import text_rows
+
+PAIR = FrontierPair(spiking="lif", other="relu", at=[])
+
+
+def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
+    return RatioAt(
+        accounting="some",
+        family=family,
+        ratio=Range(low=low, high=high),
+        low=0.1,
+        high=9.0,
+        cheaper=cheaper,
+        reached={"spiking": 1.0, "other": 1.0},
+    )
+
+
+def missed(spiking=0.9, other=1.0, cheaper=None):
+    """A ratio whose interval has no end, because a side misses the accuracy."""
+    ends = {"low": 0.1 if other > 0.975 else None, "high": 9.0 if spiking > 0.975 else None}
+    return structs.replace(ratio(cheaper), reached={"spiking": spiking, "other": other}, **ends)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "said"),
+    [
+        ([ratio("spiking"), ratio("spiking")], "less (2 of 2)"),
+        ([ratio("other")], "more"),
+        ([ratio("other"), ratio("other"), ratio(None)], "more (2 of 3)"),
+        ([ratio("spiking"), ratio(None)], "less (1 of 2)"),
+        ([ratio(None), ratio(None)], "open (0 of 2)"),
+        ([ratio(None)], "open"),
+        ([ratio("spiking"), ratio("other")], "contradict (1 less, 1 more)"),
+        ([ratio("other"), ratio(None), ratio("spiking")], "contradict (1 less, 1 more)"),
+        (
+            [missed(0.96), missed(0.9)],
+            "not testable (lif reaches it in 90 of 100 bootstrap samples)",
+        ),
+        ([missed(1, 0.5)], "not testable (relu reaches it in 50 of 100 bootstrap samples)"),
+        # The other end of the interval can still show that the spiking family takes more.
+        ([missed(cheaper="other"), missed()], "more (1 of 2, 1 not testable)"),
+        ([ratio(None), missed()], "open (0 of 2, 1 not testable)"),
+        # An earlier version did not keep the share of samples, or an interval.
+        ([structs.replace(missed(), reached={})], "not testable"),
+        ([structs.replace(missed(0.9, 0.9), reached={})], "no interval"),
+    ],
+)
+def test_a_label_counts_the_accountings_that_show_it(ratios, said):
+    assert str(label(ratios, PAIR)) == said
+
+
+EXITS = {
+    "wide": {"model": "models/wide.safetensors"},
+    "narrow": {"model": "models/narrow.safetensors"},
+    "gone": {"model": None},
+    "pair": {"early": EarlyAnswers(first="narrow", then="wide", threshold=0.25, share=0.5)},
+    "of_gone": {"early": EarlyAnswers(first="gone", then="wide", threshold=0.25, share=0.5)},
+    "of_nothing": {"early": EarlyAnswers(first="narrow", then="none", threshold=0.25, share=0.5)},
+    "stops": {"in_time": InTime(source="wide", threshold=0.1234, shares=[1.0], operations=[None])},
+}
+
+
+@pytest.mark.parametrize(
+    ("neuron", "options"), [("lif", ""), ("my_neurons:Fast", " --own-code my_neurons:Fast")]
+)
+def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
+    """Only the first seed and fold are told, and models that are there."""
+    accuracies = {"wide": 0.95, "pair": 0.93}
+    members = {
+        name: structs.replace(
+            made_controls.control(name, accuracies.get(name, 0.96)), member=True, **more
+        )
+        for name, more in EXITS.items()
+    }
+    trials = [
+        trial("lif", 0.9, seed=seed, fold=fold, controls=members)
+        for seed in (1, 0)
+        for fold in (0, 1)
+    ]
+    experiment = replace(baseline(), neuron=neuron)
+    ask = "spikeduel predict models/"
+    assert early_exits(results(trials, experiment=experiment)) == [
+        (
+            "lif, pair",
+            f"{ask}narrow.safetensors IMAGE --sure 0.25 --then models/wide.safetensors{options}",
+            "+2.00",
+        ),
+        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234{options}", "−1.00"),
+    ]
+
+
+def test_the_costs_at_equal_accuracy(golden):
+    several = [
+        ratio("other", "memory", 1.98, 15.8),
+        ratio("spiking", low=0.53, high=0.6),
+        ratio("other", low=4.2, high=4.21),
+        ratio("spiking", "chip", 0.01, 0.02),
+        ratio("other", "operations", 3, 3),
+        ratio("other", "size", 5.95, 5.95),
+    ]
+    cheapest = {"lif": "4 bits", "relu": "half the channels"}
+    pairs = {
+        "several families": [EqualAccuracy(accuracy=0.99, ratios=several, cheapest=cheapest)],
+        "one begins above": [
+            EqualAccuracy(accuracy=0.94, ratios=[ratio("other", low=2, high=2)]),
+            EqualAccuracy(accuracy=0.97, ratios=[ratio("other", "measured", 4, 4)]),
+        ],
+        "they meet nowhere": [],
+    }
+    golden({name: at_equal_accuracy(structs.replace(PAIR, at=at)) for name, at in pairs.items()})
+
+
+def test_balanced_accuracy_is_named():
+    at = [EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])]
+    pair = FrontierPair(spiking="lif", other="relu", at=at)
+    assert at_equal_accuracy(pair, measure="balanced_accuracy").startswith(
+        "At 90.0 % balanced accuracy, the costs of lif"
+    )
+    for columns, title in ((FRONTIER, "balanced accuracy %"), (RATIOS, "at balanced accuracy %")):
+        assert title in [one.title for one in of_measure(columns, "balanced_accuracy")]
+        assert of_measure(columns, "accuracy") == columns
+
+
+@pytest.mark.parametrize(("device", "title"), [("cpu", "CPU time"), ("cuda", "GPU time")])
+def test_time_is_that_of_the_device(results, device, title):
+    there = structs.replace(results, environment={"device": device})
+    assert titles(there)["measured"] == title
+
+
+def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, golden):
+    at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
+    found = Frontier(
+        seeds=4,
+        accountings={},
+        members=[made_compression.member(name) for name in ("lif", "relu", "net")],
+        pairs=[FrontierPair(spiking="lif", other=other, at=[at]) for other in ("relu", "net")],
+        left_out={"net": {"4 bits": "why", "2 bits": "why"}, "relu": {"2 bits": "why"}},
+    )
+    compared = structs.replace(results.comparison, frontier=found)
+    said = frontier(structs.replace(results, comparison=compared))
+    golden(said)
+    alone = structs.replace(compared, frontier=structs.replace(found, pairs=found.pairs[1:]))
+    assert "More:" not in frontier(structs.replace(results, comparison=alone))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.2, 0.2, "0.200"),
+        (0.03, 0.35, "0.030 to 0.350"),
+        (1, 1, "less at any"),
+        (0, 0, "more at any"),
+        (0, 1, "open at any"),
+        (0, 0.4, "0.000 to 0.400"),
+    ],
+)
+def test_break_even_rates_over_ranges(low, high, said):
+    rate = Range(low=low, high=high)
+    found = BreakEven(accounting="a", family="chip", measured=0.1, rate=rate, ci95=None)
+    assert even_rate(found) == said
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (ratio(None), ["0.1", "9", "open"]),
+        (ratio("other"), ["0.1", "9", "relu"]),
+        (missed(), ["0.1", "lif not reached", "not testable"]),
+        (structs.replace(missed(0.9, 0.9), reached={}), ["–", "–", "no interval"]),
+    ],
+)
+def test_an_interval_without_an_end_says_why(found, said):
+    at = EqualAccuracy(accuracy=0.9, ratios=[found])
+    (row,) = text_rows(RATIOS, [(PAIR, at, found, "some")])
+    assert [row["95 % from"], row["to"], row["cheaper"]] == said

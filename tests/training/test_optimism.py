@@ -1,0 +1,125 @@
+"""Test scores after every epoch: whole after any interruption, and without effect on anything
+else.
+"""
+
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+
+from factories import planned
+from spikeduel.comparing import compare, tune
+from spikeduel.results.findings import finding
+from spikeduel.results.trials import Classification
+from spikeduel.system.progress import Progress
+from spikeduel.training import training, trial
+from spikeduel.training.store import Store
+from telling import Interrupting, Telling
+
+pytestmark = pytest.mark.usefixtures("known_data")
+
+OWN = """
+import torch
+from torch import nn
+
+
+class Counting(nn.Module):
+    '''Keeps, in its state, how often it was asked: what evaluation changes.'''
+
+    def __init__(self, image_shape, num_classes):
+        super().__init__()
+        self.linear = nn.Linear(64, num_classes)
+        self.register_buffer("asked", torch.zeros(1))
+
+    def forward(self, x):
+        self.asked += 1
+        return self.linear(x.flatten(1))
+"""
+
+
+@pytest.fixture
+def measured(small):
+    return replace(small, contenders=("dense-snn",), limit=300, epochs=4, optimism=True)
+
+
+def run(experiment, store, progress=None):
+    prepared, (training,) = planned(experiment)
+    return trial.run(training, prepared, store, progress or Progress())
+
+
+def training_of(record):
+    return record.history, record.best_epoch, record.model_digest
+
+
+@pytest.mark.parametrize("contender", ["dense-snn", "small-cnn", "own_counting:Counting"])
+def test_training_is_the_same_with_and_without(contender, measured, tmp_path, monkeypatch):
+    (tmp_path / "own_counting.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    measured = replace(measured, contenders=(contender,), encoding="rate")
+    store = Store("s")
+    without = run(replace(measured, optimism=False), store)
+    tested = run(measured, store)
+    assert training_of(tested) == training_of(without)
+    assert (tested.key == without.key, without.test_right) == (False, [])
+    assert len(tested.test_right) == len(tested.history) == 4
+    # The same evaluation as at the end.
+    answers = store.measure(tested.key, "classification", Classification)
+    assert tested.test_right[tested.best_epoch] / answers.n == answers.accuracy
+    # Every score is that of other weights.
+    assert len(set(tested.test_right)) > 1
+
+
+def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
+    whole = run(measured, Store("whole"))
+    steps = -(-270 // measured.batch_size)
+    with pytest.raises(KeyboardInterrupt):
+        run(measured, Store("s"), Interrupting(2 * steps + 1))
+    resumed = run(measured, Store("s"), told := Telling())
+    assert any("goes on after epoch 2" in line for line in told.lines)
+    assert training_of(resumed) == training_of(whole)
+    assert resumed.test_right == whole.test_right
+
+
+def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unreported):
+    measured = replace(
+        measured, contenders=("dense-snn", "small-cnn"), controls=True, epochs=2, hidden=16
+    )
+    honest = compare(measured, store="honest").results
+    # Scores that would move every choice, if anything read them.
+    monkeypatch.setattr(training.Loop, "_num_right_of_test", lambda loop: 0)
+    lied_to = compare(measured, store="lied-to").results
+    assert [entry.optimism.best for entry in lied_to.trials] == [0.0, 0.0]
+    assert [entry.optimism.best > 0 for entry in honest.trials] == [True, True]
+
+    def rest(results):
+        return [
+            structs.replace(t, optimism=None, epoch_seconds=[], latency=None, controls={})
+            for t in results.trials
+        ]
+
+    assert rest(lied_to) == rest(honest)
+    assert lied_to.comparison.pairs == honest.comparison.pairs
+    assert lied_to.comparison.controls == honest.comparison.controls
+
+
+def test_trials_of_a_tuning_are_not_tested(measured, unreported):
+    tuned = tune(measured, 2, store="s")
+    store = Store("s")
+    assert not any(store.record(key).test_right for key in store.trials())
+    results = compare(tuned.experiment, store="s", tuned=tuned).results
+    (entry,) = results.trials
+    assert len(store.record(entry.key).test_right) == len(entry.optimism.accuracies) == 4
+    assert results.tuning is not None
+
+
+def test_every_training_that_was_tested_so_is_told(measured, unreported):
+    results = compare(replace(measured, seeds=2, folds=2, epochs=1), store="s").results
+    assert finding("tested_every_epoch", trainings=4) in results.comparison.caveats
+    assert len(results.trials) == results.dataset.tested_every_epoch == 4
+
+
+def test_a_failed_training_has_no_meter(measured, unreported):
+    failing = replace(measured, contenders=("dense-snn", "small-cnn"), learning_rate=1e30)
+    results = compare(failing, store="s").results
+    failed = [entry.optimism for entry in results.trials if entry.status == "failed"]
+    assert set(failed) == {None}
