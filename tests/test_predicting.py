@@ -19,8 +19,8 @@ from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, load_model
+from spikeduel.evaluation.corruptions import CORRUPTIONS, corrupt
 from spikeduel.experiment.settings import Experiment, write_experiment
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, corrupt
 from spikeduel.predicting import (
     Evaluation,
     evaluate,

@@ -16,9 +16,9 @@ from pathlib import Path
 from benchmarks import shared
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks import models
+from spikeduel.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from spikeduel.evaluation.predictions_of_model import ask
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from spikeduel.system import hardware
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.training import trial

@@ -62,7 +62,8 @@ def experiment(rerun: Rerun, places: dict[str, str]) -> Experiment:
 
 def document(rerun: Rerun, results: Results) -> dict[str, Any]:
     """Return what is kept of a re-run: its settings, and by contender the accuracies by seed."""
-    chosen = {row.contender: row for row in results.comparison.optimism}
+    optimism = results.features.get("optimism")
+    chosen = {row.contender: row for row in optimism.contenders} if optimism else {}
     contenders = {}
     for name in results.contenders:
         trials = [trial for trial in results.of(name) if trial.test]

@@ -257,7 +257,7 @@ def tune(
     experiment, prepared, (split,) = plan.loaded(experiment, progress)
     tuning.ranges_by_contender(describe_all(experiment, prepared), num_trials, ranges)
     resolved = auto_settings.resolve(experiment, prepared, split, store, progress, given)
-    first = replace(resolved, experiment=replace(resolved.experiment, seeds=1, optimism=False))
+    first = replace(resolved, experiment=replace(resolved.experiment.without_features(), seeds=1))
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(plan.of_tuning(planned, num_trials))
     return tuning.search(

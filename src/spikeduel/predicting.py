@@ -27,7 +27,8 @@ from spikeduel.experiment import effects
 from spikeduel.experiment.settings import Experiment, read_experiment
 from spikeduel.export import exporting
 from spikeduel.export.exporting import ExportCheck
-from spikeduel.results.trials import Robustness, Test
+from spikeduel.features import providing
+from spikeduel.results.trials import Test
 from spikeduel.system.errors import InputError, needing_extra, unknown, visible
 from spikeduel.system.progress import Progress
 from spikeduel.training.store import Place, images_digest, opened
@@ -45,11 +46,12 @@ _NAME_IT = (
 class Evaluation(Test):
     """Measures of a model on images; `seen` counts them by the side on which its training had them.
 
-    It is None if nothing says on which side an image was.
+    It is None if nothing says on which side an image was. `features`: the conclusion of each
+    feature that measured the model.
     """
 
-    robustness: Robustness | None = None
     seen: Counts | None = None
+    features: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
 
 
 def evaluate(
@@ -66,8 +68,8 @@ def evaluate(
     """
     # To label one image, none of this is loaded.
     from spikeduel.evaluation import correctness
+    from spikeduel.evaluation.measures import MEASURES, measures_of
     from spikeduel.evaluation.predictions_of_model import Asked
-    from spikeduel.features.robustness import corruptions as robustness
 
     progress, card = progress or Progress(), model.card
     if part not in PARTS:
@@ -92,14 +94,23 @@ def evaluate(
         calibrated = correctness.calibration(model, tracked)
     with seeded(card.seed):
         spread = correctness.encoding_spread(model, batches)
-    measures = robustness.measures(progress, card.contender) if experiment.robustness else {}
-    corrupted = {name: measure(model, batches) for name, measure in measures.items()}
+    measured = {
+        name: measure.take(model, batches)
+        for name, measure in measures_of(experiment, progress, card.contender).items()
+        if name not in MEASURES
+    }
+    scores = answers.scores()
+    features = {
+        name: conclusion
+        for name, conclude in providing("conclude_model").items()
+        if (conclusion := conclude(card.contender, scores, measured)) is not None
+    }
     return Evaluation(
-        **structs.asdict(answers.scores()),
+        **structs.asdict(scores),
         encoding_spread=spread,
         calibration=calibrated,
-        robustness=robustness.summary(answers.accuracy, corrupted),
         seen=seen,
+        features=features,
     )
 
 
@@ -207,7 +218,7 @@ def trained_on(model: Model, settings: Mapping[str, Any] | None = None) -> Exper
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
         # The card says how images are grouped.
-        experiment = replace(read_experiment(of_run), group_by=None, robustness=False)
+        experiment = replace(read_experiment(of_run).without_features(), group_by=None)
         said_by = f" ({of_run} says so)"
     experiment = replace(experiment, **(settings or {}))
     name, place = experiment.dataset, experiment.data_dir

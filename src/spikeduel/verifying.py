@@ -42,10 +42,10 @@ from spikeduel.system.negligible import MAX_RETRAINING_DIFFERENCE
 
 RESULTS, SPLIT, STUDY = "results.json", "split.csv", "study.json"
 COMPUTED = re.compile(
-    r"comparison|energy_accountings|rules\.chosen|dataset\.(counts|folds|group|effective|shared)"
+    r"comparison|features|energy_accountings|rules\.chosen|dataset\.(counts|folds|group|effective|shared)"
     r"|dataset\.audit\.(dataset|fingerprint|split|counts)"
     r"|trials\.key|dataset\.audit\.exact_duplicates\.(across|test_in_training)"
-    r"|trials\[\d+\]\.(energy|validation|converged|optimism|robustness\.(area|mean)"
+    r"|trials\[\d+\]\.(energy|validation|converged"
     r"|num_steps|parameters|epochs|operations\.(num_steps|totals)|anytime\.(n\b|num_steps)"
     r"|test\.(n|accuracy|precision|recall|f1|per_class|confusion)"
     r"|controls\.\w+\.(energy|accuracy|by_class|n)\b)"

@@ -11,7 +11,7 @@ from msgspec import structs
 from factories import failed, replaced, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
 from spikeduel.evaluation.correctness import judged
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, summary
+from spikeduel.evaluation.corruptions import CORRUPTIONS, summary
 from spikeduel.reporting import rendering, report, report_again
 from spikeduel.results import findings, power
 from spikeduel.results.accuracy import contender_optimism, optimism_of

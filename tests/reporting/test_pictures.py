@@ -11,8 +11,8 @@ from PIL import Image
 from made_pages import SPLIT
 from spikeduel.auditing.audit_results import AuditedImage, SuspectLabel
 from spikeduel.data.audited import examine
+from spikeduel.evaluation.corruptions import CORRUPTIONS, corrupt
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, corrupt
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import as_picture, encoded_animation
 

@@ -14,8 +14,8 @@ from spikeduel.auditing.audit_sentences import document, problems
 from spikeduel.data import Split
 from spikeduel.data.audited import examine
 from spikeduel.evaluation.correctness import judged
+from spikeduel.evaluation.corruptions import CORRUPTIONS, summary
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, summary
 from spikeduel.reporting import accuracies, audit_page, charts, report
 from spikeduel.results.trials import Calibration, CalibrationBin, CorruptedAccuracies
 from spikeduel.system.errors import InputError

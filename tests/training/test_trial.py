@@ -16,10 +16,10 @@ from spikeduel import data
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.engine.networks import building, models
 from spikeduel.evaluation.correctness import best_temperature
+from spikeduel.evaluation.corruptions import CORRUPTIONS
 from spikeduel.evaluation.measures import Measure
 from spikeduel.evaluation.predictions_of_model import answers_of
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.robustness.corruptions import CORRUPTIONS
 from spikeduel.predicting import export
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (

@@ -19,13 +19,12 @@ from spikeduel.analysis.predicted import Answers
 from spikeduel.analysis.run_findings import RunContext, find_caveats
 from spikeduel.auditing.audit_results import SIDES, Counts, Side
 from spikeduel.energy import accounting
+from spikeduel.features import providing
 from spikeduel.features.compression import frontier_analysis as frontier
 from spikeduel.results import power, significance
 from spikeduel.results.accuracy import (
     classified,
-    contender_optimism,
     no_better_than_chance,
-    optimism_of,
 )
 from spikeduel.results.control_results import (
     INT8,
@@ -46,7 +45,7 @@ from spikeduel.results.run import (
     Results,
 )
 from spikeduel.results.significance import Conclusion, Difference, Reservation
-from spikeduel.results.trials import ControlAbout, Trial, has_converged, summarised
+from spikeduel.results.trials import ControlAbout, Trial, has_converged
 from spikeduel.statistics import (
     accuracies,
     effective_groups,
@@ -82,12 +81,17 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         pairs=list(run.pairs),
         controls=[without_unlearned(contender, trials) for contender in controlled if contender],
         caveats=find_caveats(run),
-        optimism=contender_optimism(trials),
         without_time=without_time(trials, answers),
         equal_precision=equal_precision(run, answers),
         frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
     )
-    return priced(structs.replace(results, trials=trials, comparison=conclusions))
+    results = priced(structs.replace(results, trials=trials, comparison=conclusions))
+    features = {
+        name: conclusion
+        for name, conclude in providing("conclude").items()
+        if (conclusion := conclude(results, predictions)) is not None
+    }
+    return structs.replace(results, features=features)
 
 
 def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
@@ -114,15 +118,7 @@ def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
                 control, n=found.n, accuracy=found.accuracy, by_class=found.by_class
             )
         controls[name] = control
-    tested_after, robustness = trial.optimism, trial.robustness
-    if tested_after and trial.best_epoch is not None:
-        right = [round(accuracy * test.n) for accuracy in tested_after.accuracies]
-        tested_after = optimism_of(right, test.n, trial.best_epoch)
-    if robustness:
-        robustness = summarised(test.accuracy, robustness.corruptions, robustness.images)
-    trial = structs.replace(
-        trial, test=test, controls=controls, optimism=tested_after, robustness=robustness
-    )
+    trial = structs.replace(trial, test=test, controls=controls)
     return structs.replace(trial, converged=trial.converged and not no_better_than_chance([trial]))
 
 

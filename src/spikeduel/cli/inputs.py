@@ -30,7 +30,7 @@ from spikeduel.experiment.fields import (
     shown,
 )
 from spikeduel.experiment.recipes import RECIPES, asked, changed
-from spikeduel.experiment.settings import SETTINGS, Experiment, read_experiment
+from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, read_experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, needing_extra, visible
 from spikeduel.system.signals import Stopped, heard
@@ -209,6 +209,8 @@ _NOT_DONE = {
     "testing": "this command tests nothing",
     "comparing": "this command compares no results",
 }
+OF_TESTS = [name for name in FEATURE_SETTINGS if "testing" in setting_of(SETTINGS[name].type).needs]
+"""Settings of features that measure trained models."""
 EVERYTHING = (*_NOT_DONE,)
 """Work of commands that all settings concern."""
 _PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}

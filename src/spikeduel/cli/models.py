@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import spikeduel as sd
-from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
+from spikeduel.cli.inputs import OF_TESTS, CommandInput, command, option, print_bullets, wrapped
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, visible
 from spikeduel.system.sentences import counted
@@ -40,7 +40,7 @@ def models(inputs: CommandInput) -> None:
 
 
 @command(
-    *("model", "dataset", "part", "robustness", "store", "as_json", "quiet", "own_code"),
+    *("model", "dataset", "part", *OF_TESTS, "store", "as_json", "quiet", "own_code"),
     works_on=("splitting", "testing"),
     examples=(
         "spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors",
@@ -73,6 +73,7 @@ def evaluate(
     Each test evaluation is logged in the store; choosing models by test score inflates it.
     """
     from spikeduel import predicting as evaluating
+    from spikeduel.cli.printing import feature_tables
     from spikeduel.sentences import columns
 
     loaded, progress = inputs.opened(model), inputs.progress()
@@ -87,10 +88,8 @@ def evaluate(
         what = "recordings" if loaded.card.preprocessing.binning else "images"
         typer.echo(f"{model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
         typer.echo(columns.render(columns.class_rows(test)))
-        if test.robustness:
-            rows = [(str(model), [test.robustness])]
-            corrupted = columns.text_rows(columns.robustness_columns(rows), rows)
-            typer.echo(f"\n{columns.render(corrupted)}")
+        for text in feature_tables(test.features):
+            typer.echo(f"\n{text}")
 
 
 @command(

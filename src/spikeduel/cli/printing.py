@@ -1,11 +1,14 @@
 """Print answers of `compare` and `study`; with `--verbose` everything that the report says."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from spikeduel.cli.inputs import print_bullets, wrapped
+from spikeduel.features import providing
 from spikeduel.features.compression import frontier_sentences as frontier
 from spikeduel.features.study import study_sentences as study
 from spikeduel.features.study.study_results import StudyPlan, StudyResults
@@ -16,11 +19,8 @@ from spikeduel.sentences import (
     verdict,
 )
 from spikeduel.sentences.columns import (
-    OPTIMISM,
     control_columns,
     render,
-    robustness_columns,
-    robustness_of,
     text_rows,
 )
 from spikeduel.sentences.comparison import Comparison
@@ -101,12 +101,8 @@ def _everything(comparison: Comparison) -> None:
     for text in words:
         if text:
             typer.echo(f"{wrapped(comparison.said(text))}\n")
-    measured = robustness_of(comparison.results).items()
-    if measured:
-        corrupted = render(text_rows(robustness_columns(measured), measured))
-        typer.echo(f"Accuracy on corrupted images, %\n{corrupted}\n")
-    if optimism := comparison.results.comparison.optimism:
-        typer.echo(f"Test accuracy, %\n{render(text_rows(OPTIMISM, optimism))}\n")
+    for text in feature_tables(comparison.results.features):
+        typer.echo(f"{text}\n")
     leaks = comparison.leaks()
     print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
     for contender in comparison.results.comparison.controls:
@@ -114,3 +110,13 @@ def _everything(comparison: Comparison) -> None:
         text = f"{verdict.asked(contender)}: {verdict.what_it_means(contender)}"
         typer.echo(f"\n{wrapped(text)}\n{render(text_rows(columns, contender.rows))}")
     typer.echo(f"\nmodels: {comparison.out / 'models'}/")
+
+
+def feature_tables(conclusions: Mapping[str, Any]) -> list[str]:
+    """Return the tables of features with a conclusion, each below its title."""
+    return [
+        f"{title}\n{render(text_rows(columns, rows))}"
+        for feature, tables in providing("tables").items()
+        if feature in conclusions
+        for title, (columns, rows) in tables(conclusions[feature]).items()
+    ]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.correctness import (
     anytime,
     calibration,
@@ -17,6 +18,8 @@ from spikeduel.evaluation.correctness import (
     weight_shapes,
 )
 from spikeduel.evaluation.costing import operations
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Anytime,
@@ -26,6 +29,7 @@ from spikeduel.results.trials import (
     LabelConfidences,
     WeightShapes,
 )
+from spikeduel.system.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,22 @@ MEASURES: dict[str, Measure] = {
     "operations": Measure(operations, Counted),
     "by_step": Measure(anytime, Anytime, on_validation=True),
 }
+
+
+def measures_of(experiment: Experiment, progress: Progress, title: str) -> dict[str, Measure]:
+    """Return the measures of a trained model by name, those of features last; `title` names the
+    model in the progress.
+    """
+    measures = dict(MEASURES)
+    for of_feature in providing("measures").values():
+        measures |= of_feature(experiment, progress, title)
+    return measures
+
+
+def measured_after_epochs(experiment: Experiment) -> dict[str, Callable[[Model, Any], Any]]:
+    """Return the functions with which features measure on test images after every epoch."""
+    return {
+        name: measure
+        for name, after_epoch in providing("after_epoch").items()
+        if (measure := after_epoch(experiment)) is not None
+    }

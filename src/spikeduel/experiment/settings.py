@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tomli_w
 from msgspec import Meta
@@ -23,6 +23,7 @@ from spikeduel.experiment.fields import (
     setting,
     setting_of,
 )
+from spikeduel.features import providing
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.registry import is_own_code
@@ -32,8 +33,8 @@ NUMERICS_VERSION = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """A whole comparison: contenders, data, training. `--name value` sets a field.
+class CoreExperiment:
+    """The settings of an `Experiment` that are not a feature's.
 
     Types hold limits and help (`fields.Setting`). Raises `InputError` for a value out of them.
     """
@@ -156,24 +157,6 @@ class Experiment:
             needs=("comparing",),
         ),
     ] = None
-    robustness: Annotated[
-        bool,
-        setting(
-            "Test on corrupted images too: seven corruptions at five severities.",
-            "Noise, blur, contrast, occlusion, rotation, translation and JPEG. Takes as long as 46 "
-            "evaluations of each model.",
-            needs=("testing", "images"),
-        ),
-    ] = False
-    optimism: Annotated[
-        bool,
-        setting(
-            "Also report the best test accuracy over all epochs, as many papers do.",
-            "Evaluates the test images after every epoch. No choice depends on these scores. "
-            "Trials that were trained without are trained again, to the same numbers.",
-        ),
-    ] = False
-
     encoding: Annotated[
         Text,
         setting(
@@ -415,6 +398,11 @@ class Experiment:
             settings = self._settings_by_contender(self.per_contender)
             object.__setattr__(self, "per_contender", settings or None)
 
+    def without_features(self) -> "Experiment":
+        """Return the experiment with every feature at its default."""
+        defaults: dict[str, Any] = {name: SETTINGS[name].default for name in FEATURE_SETTINGS}
+        return replace(self, **defaults)
+
     def for_contender(self, contender: str) -> "Experiment":
         """Return the experiment with the contender's `per_contender` settings."""
         return replace(self, per_contender=None, **(self.per_contender or {}).get(contender, {}))
@@ -485,8 +473,23 @@ class Experiment:
         return by_contender
 
 
+if TYPE_CHECKING:
+    Experiment = CoreExperiment
+else:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Experiment(*reversed(providing("Settings").values()), CoreExperiment):
+        """A whole comparison: contenders, data, training. `--name value` sets a field.
+
+        Types hold limits and help (`fields.Setting`). Raises `InputError` for a value out of them.
+        """
+
+
 SETTINGS = {member.name: member for member in dataclasses.fields(Experiment)}
 """Fields of an experiment by name."""
+_CORE = {member.name for member in dataclasses.fields(CoreExperiment)}
+FEATURE_SETTINGS = tuple(name for name in SETTINGS if name not in _CORE)
+"""Names of the settings of features."""
 COMMAND_OPTIONS = ("jobs", "out", "quiet", "ray", "store", "threads", "verbose")
 """Options of commands that are no settings, as they change no result."""
 TUNABLE: dict[str, str] = {

@@ -1,1 +1,46 @@
-"""Optional parts of a comparison: each is a folder that can be deleted."""
+"""Optional parts of a comparison: each is a folder here that can be deleted, with its line below.
+
+A feature is a package with some of these names. The rest of spikeduel asks for a name, and never
+imports a feature.
+
+| name | meaning |
+|---|---|
+| `Settings` | frozen dataclass; its fields are settings of `Experiment`, with options and help |
+| `measures(experiment, progress, title)` | measures of every trained model, by name |
+| `after_epoch(experiment)` | function of a model and test batches, called after each epoch |
+| `Conclusion` | struct: the feature's entry of `features` in results.json |
+| `conclude(results, predictions)` | a `Conclusion` or None, from stored values, without torch |
+| `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
+| `tables(conclusion)` | tables for the terminal, by title |
+| `section(page, conclusion)` | a `Section` of the report, with its charts |
+
+Beside them lie `findings.toml` and the templates of the section, `<name>_section.html.j2`.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+FEATURES = {
+    "robustness": "spikeduel.features.robustness",
+    "optimism": "spikeduel.features.optimism",
+}
+"""Package of each feature, in the order of options, tables and sections."""
+
+
+def providing(name: str) -> dict[str, Any]:
+    """Return what the features that have `name` call so, by feature."""
+    packages = {feature: import_module(package) for feature, package in FEATURES.items()}
+    return {
+        feature: getattr(package, name)
+        for feature, package in packages.items()
+        if hasattr(package, name)
+    }
+
+
+def folders() -> dict[str, Path]:
+    """Return the folder of each feature."""
+    return {
+        feature: Path(str(import_module(package).__file__)).parent
+        for feature, package in FEATURES.items()
+    }

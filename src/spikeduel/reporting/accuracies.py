@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from spikeduel.features.robustness.corruptions import CORRUPTIONS
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
@@ -25,11 +24,10 @@ from spikeduel.reporting.charts import (
     Rule,
     rows_of,
 )
-from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Measure
-from spikeduel.results.trials import Calibrated, Calibration, Robustness, Trial
-from spikeduel.sentences.columns import robustness_of, scaled
+from spikeduel.results.trials import Calibrated, Calibration, Trial
+from spikeduel.sentences.columns import scaled
 from spikeduel.sentences.verdict import reserved
 from spikeduel.system.numbers import named
 
@@ -198,41 +196,6 @@ def _curve(trial: Trial, images: str, quantity: str) -> list[float]:
     return (size * np.array(known, dtype=float)).tolist()
 
 
-def optimism(results: Results) -> Chart:
-    """Return test accuracy after each epoch; a dot marks the chosen epoch, a ring the best for the
-    test.
-    """
-    meters = [(trial, trial.optimism) for trial in results.trials if trial.test and trial.optimism]
-    gains = [100 * (meter.best - meter.chosen) for _, meter in meters]
-    y = Axis(_TEST, most=4 * max(*gains, charts.LEAST_RANGE))
-    marks: dict[str, list[Marks]] = {}
-    colours = charts.contender_colours(results.trials)
-    for trial, meter in meters:
-        epochs, colour = range(1, len(meter.accuracies) + 1), colours[trial.contender]
-        columns = {
-            "epoch": epochs,
-            _TEST: [100 * share for share in meter.accuracies],
-            "chosen": ["chosen" if k == meter.chosen_epoch + 1 else None for k in epochs],
-        }
-        told: dict[str, charts.Value] = {"contender": trial.contender, "seed": trial.seed}
-        rows = rows_of(columns, told if trial.fold is None else told | {"fold": trial.fold})
-        line = Look(colour, "none", width=1.2, opacity=0.5)
-        marks.setdefault(trial.contender, []).extend(
-            [
-                Marks("line", rows, line),
-                Marks("points", [rows[meter.best_epoch]], _BEST, told=False),
-                Marks("points", [rows[meter.chosen_epoch]], Look(colour, size=5), told=False),
-            ]
-        )
-    panels = [
-        Panel(_EPOCHS, y, marks[name], charts.shortened(name, 30))
-        for name in colours
-        if name in marks
-    ]
-    keys = [Key("chosen", "points", Look(size=5)), Key("best for the test", "points", _BEST)]
-    return Chart("optimism", panels, keys)
-
-
 def tuning_trials(record: TuningRecord) -> Chart:
     """Return every trial's validation accuracy, and the expected best of so many; a ring marks the
     chosen one.
@@ -325,41 +288,3 @@ def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) ->
             }
         )
     return rows
-
-
-def robustness(results: Results) -> Chart:
-    """Return accuracy against severity for each corruption and their mean; the band is a standard
-    deviation over seeds.
-    """
-    measured, colours = robustness_of(results), charts.contender_colours(results.trials)
-    rules = []
-    if tested := [trial for trial in results.trials if trial.test]:
-        share = 100 * constant_accuracy(tested)
-        row: Row = {"contender": "the most frequent class alone", ACCURACY: share}
-        rules = [Rule(share, "y", look=Look(width=0.9, dashes=(1.5, 1.5)), row=row)]
-    panels = []
-    for corruption in [*CORRUPTIONS, "mean of all"]:
-        marks = []
-        for place, (name, of_seeds) in enumerate(measured.items()):
-            # Lines that lie on one another are all seen: the first ones are wider.
-            wider = (len(measured) - 1 - place) / max(len(measured) - 1, 2)
-            look = Look(colours[name], size=3 + 4 * wider, width=1.6 + 2.8 * wider)
-            at = _at_severities(of_seeds, corruption)
-            told: Row = {"contender": name, "corruption": corruption}
-            marks += charts.averaged("severity", range(at.shape[1]), ACCURACY, at, look, told)
-        x, y = Axis("severity", ticks="whole"), Axis(ACCURACY, low=0, high=100)
-        panels.append(Panel(x, y, marks, corruption, rules, height=1.6))
-    keys = charts.contender_keys({name: colours[name] for name in measured})
-    return Chart("robustness", panels, keys, abreast=4)
-
-
-def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarray:
-    """Return accuracies in per cent `[S, 6]` at severities 0 to 5 under `corruption`, or the mean
-    over all.
-    """
-    curves = []
-    for robust in of_seeds:
-        known = {name: robust.corruptions.get(name, [np.nan] * 5) for name in CORRUPTIONS}
-        shown = [known[corruption]] if corruption in known else list(known.values())
-        curves.append([robust.clean, *np.nanmean(shown, axis=0)])
-    return 100 * np.array(curves)

@@ -1,7 +1,7 @@
 """Build the pages of a comparison, a tuning and an audit."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -15,24 +15,24 @@ from spikeduel.analysis.predicted import Answers
 from spikeduel.auditing import audit_sentences as audit_words
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.auditing.labels import write_csv
-from spikeduel.data import Prepared, Split
+from spikeduel.data import Prepared
 from spikeduel.data.audited import examine
 from spikeduel.energy import Prices
 from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import SpikeCountReadout
+from spikeduel.features import providing
 from spikeduel.features.inspection.inside_measurement import Inside, look_inside
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import accuracies, cost_figures as costs, drawing, pictures
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
+from spikeduel.reporting.sections import Page, RunData, Section
 from spikeduel.results import means, predictions
 from spikeduel.results.findings import is_leak
-from spikeduel.results.predictions import PredictionsFile
-from spikeduel.results.run import Results
 from spikeduel.sentences import cost_sentences as cost_words
-from spikeduel.sentences.columns import calibrations, robustness_of
+from spikeduel.sentences.columns import calibrations
 from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -41,36 +41,6 @@ from spikeduel.system.sentences import listed
 
 MOST_INSIDE = 4
 NO_PRICES = Prices()
-
-
-@dataclass(frozen=True)
-class RunData:
-    """Prepared images, their split (or each fold's), and the audit of the first split."""
-
-    prepared: Prepared
-    splits: Sequence[Split]
-    audit: Audit | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Content of a run's page, and what is `missing`."""
-
-    comparison: Comparison
-    table: energy.Table
-    models: dict[str, Model]
-    held: RunData | None
-    kept: PredictionsFile | None
-    missing: list[str]
-
-    @property
-    def results(self) -> Results:
-        return self.comparison.results
-
-    @property
-    def audit(self) -> Audit | None:
-        """The audit, with all details if the data is at hand."""
-        return self.held.audit if self.held else self.results.dataset.audit
 
 
 SECTIONS = {
@@ -86,9 +56,7 @@ SECTIONS = {
     "frontier": "At equal accuracy",
     "precision": "At equal precision",
     "curves": "Learning curves",
-    "optimism": "Optimism meter",
     "calibration": "Calibration",
-    "robustness": "Corrupted images",
     "audit": "Data audit",
     "tuning": "Tuning",
     "looking": "Looking inside",
@@ -96,7 +64,7 @@ SECTIONS = {
     "reproduce": "Reproduce",
     "spikes": "What spikes and encodings are",
 }
-"""Headings of the sections by id: each is `id`_section.html.j2."""
+"""Headings of the sections by id, without those of features; each is `id`_section.html.j2."""
 
 
 def report(
@@ -125,11 +93,17 @@ def report(
         missing.append(f"The answers to single images are missing: {error}")
     table = next(iter(prices.tables), energy.read(energy.HEADLINE))
     page = Page(comparison, table, models, held, kept, missing)
-    drawn = {chart.name: chart for chart in _charts(page) if chart}
+    sections = {
+        name: section(page, page.results.features[name])
+        for name, section in providing("section").items()
+        if name in page.results.features
+    }
+    charts = [*_charts(page), *(chart for section in sections.values() for chart in section.charts)]
+    drawn = {chart.name: chart for chart in charts if chart}
     path = Path(path or comparison.out / hashes.PAGE)
     # Of single images, which are shown sooner than kernels for them are compiled.
     with unfused():
-        content = _context(page, drawn)
+        content = _context(page, drawn, sections)
     write(path, "report.html.j2", content, comparison.results.dataset.noun)
     if figures:
         for chart in drawn.values():
@@ -230,17 +204,16 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     # A single epoch is no curve.
     if any(len(trial.history) > 1 for trial in results.trials):
         yield accuracies.learning_curves(results)
-    if any(trial.test and trial.optimism for trial in results.trials):
-        yield accuracies.optimism(results)
     if measured := calibrations(results):
         yield accuracies.calibration(measured, colours)
-    if robustness_of(results):
-        yield accuracies.robustness(results)
     if results.tuning:
         yield accuracies.tuning_trials(results.tuning)
 
 
-def _sections(page: Page, drawn: Collection[str]) -> dict[str, str]:
+def _sections(
+    page: Page, drawn: Collection[str], of_features: Mapping[str, Section]
+) -> dict[str, Section]:
+    """Return the sections in order, those of features after the ones that they name."""
     compared = page.results.comparison
     of_recordings = any(contender.of_recordings for contender in compared.controls)
     there = {
@@ -253,17 +226,22 @@ def _sections(page: Page, drawn: Collection[str]) -> dict[str, str]:
         "frontier": compared.frontier,
         "precision": compared.equal_precision,
         "curves": "learning-curves" in drawn,
-        "optimism": compared.optimism,
         "calibration": "reliability" in drawn,
-        "robustness": "robustness" in drawn,
         "audit": page.audit,
         "tuning": page.results.tuning,
         "looking": page.held,
     }
-    return {id: heading for id, heading in SECTIONS.items() if there.get(id, True)}
+    order = list(SECTIONS)
+    for name, section in reversed(list(of_features.items())):
+        order.insert(order.index(section.after) + 1, name)
+    core = {id: Section(heading) for id, heading in SECTIONS.items() if there.get(id, True)}
+    sections = {**core, **of_features}
+    return {id: sections[id] for id in order if id in sections}
 
 
-def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
+def _context(
+    page: Page, drawn: dict[str, Chart], of_features: Mapping[str, Section]
+) -> dict[str, Any]:
     results, comparison = page.results, page.comparison
     prepared = page.held.prepared if page.held else None
     sentences = zip(results.comparison.caveats, comparison.caveats(), strict=True)
@@ -300,24 +278,21 @@ def _context(page: Page, drawn: dict[str, Chart]) -> dict[str, Any]:
         ],
         "tuning": results.tuning,
         "missing": page.missing,
-        "sections": _sections(page, drawn),
+        "sections": _sections(page, drawn, of_features),
         **_of_images(page, prepared),
     }
 
 
 def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
     galleries = _audited(page.audit, prepared)
-    shown: dict[str, Any] = {"inside": None, "encoded": None, "corruptions": None}
+    shown: dict[str, Any] = {"inside": None, "encoded": None}
     if page.held and prepared:
         galleries["samples"] = pictures.samples(prepared)
         if suspect := page.results.dataset.suspect_labels:
             galleries["labels"] = pictures.labels(suspect, prepared)
         shown["inside"] = _look_inside(page, page.held)
-    if page.held and prepared and page.results.dataset.noun == "image":
-        index = pictures.telling_image(prepared, page.held.splits[0].test)
-        image = np.asarray(prepared.images[index])
-        if robustness_of(page.results):
-            shown["corruptions"] = pictures.corruptions(image, index)
+    if prepared and (typical := page.typical_image()):
+        image, index = typical
         encodings = [model.card.encoding for model in page.models.values() if model.card.encoding]
         if encodings:
             animation, still = pictures.rate_encoding(image)

@@ -19,7 +19,6 @@ from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
 from spikeduel.engine.encoders import rate
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.results import run
 from spikeduel.results.predictions import PredictionsFile, shown_pairs
 from spikeduel.results.run import Results
@@ -128,20 +127,6 @@ def telling_image(prepared: Prepared, test: np.ndarray) -> int:
     """
     brightness = np.asarray(prepared.images[test[:64]]) / 255
     return int(test[(brightness * (1 - brightness)).mean((1, 2, 3)).argmax()])
-
-
-def corruptions(image: np.ndarray, index: int) -> dict[str, list[str]]:
-    """Return the sources of a test image uint8 `[C, H, W]` under each corruption: clean, then each
-    severity.
-    """
-    batch, number = torch.from_numpy(np.array(image))[None], np.array([index])
-    return {
-        name: [
-            source(image),
-            *(source(corrupt(name, batch, severity, number)[0].numpy()) for severity in SEVERITIES),
-        ]
-        for name in CORRUPTIONS
-    }
 
 
 def gif(frames: Sequence[Image.Image], step_ms: int) -> bytes:

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import jinja2
 import msgspec
 from markupsafe import Markup, escape
 
+from spikeduel import features
 from spikeduel.analysis.run_findings import tuning_limits
 from spikeduel.auditing import audit_sentences as audit_words
 from spikeduel.features.compression import frontier_sentences as frontiers
@@ -70,6 +70,7 @@ MOST_ERRORS = 50
 SCRIPTS = ("page.js", "charts.js", "inside.js")
 """Scripts at the end of every page. The content policy allows no other."""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
+_FOLDER = Path(__file__).parent
 
 
 def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = "image") -> Path:
@@ -88,7 +89,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
 @cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("spikeduel", "reporting"),
+        loader=jinja2.FileSystemLoader([_FOLDER, *features.folders().values()]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -143,8 +144,7 @@ def unbroken(text: str) -> Markup:
 
 
 def scripts() -> list[str]:
-    folder = resources.files("spikeduel") / "reporting"
-    return [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return [(_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS]
 
 
 def policy_of(script: str) -> str:

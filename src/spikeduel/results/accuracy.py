@@ -15,13 +15,11 @@ from spikeduel.results.trials import (
     Classification,
     ClassScores,
     ControlResult,
-    Optimism,
     Scores,
     Trial,
 )
 from spikeduel.statistics import accuracy, are_unbalanced, count_alike
 from spikeduel.system.grouping import grouped
-from spikeduel.system.typed import Count, Frozen, Share
 
 SURE = 2
 """Standard deviations above chance from which a network has learned something."""
@@ -200,58 +198,3 @@ def unlearned_controls(trials: Sequence[Trial], members: bool = False) -> dict[s
         if 2 * at_chance >= len(seeds) or no_better_than_chance(controlled, name):
             unlearned[name] = title
     return unlearned
-
-
-class ContenderOptimism(Frozen):
-    """Accuracies by seed, folds pooled: at the chosen epochs, and at the best for the test."""
-
-    contender: str
-    seeds: list[Count]
-    chosen: list[Share]
-    best: list[Share]
-
-    @property
-    def gains(self) -> list[float]:
-        """Gains of the best epoch by seed."""
-        return [best - chosen for best, chosen in zip(self.best, self.chosen, strict=True)]
-
-
-def optimism_of(right: Sequence[int], n: int, chosen_epoch: int) -> Optimism:
-    """Return the `Optimism` of a training, `right` of `n` images after each epoch."""
-    accuracies = [count / n for count in right]
-    best = max(accuracies)
-    return Optimism(
-        n=n,
-        accuracies=accuracies,
-        chosen_epoch=chosen_epoch,
-        chosen=accuracies[chosen_epoch],
-        best_epoch=accuracies.index(best),
-        best=best,
-    )
-
-
-def contender_optimism(trials: Sequence[Trial]) -> list[ContenderOptimism]:
-    """Return the optimism of contenders tested after every epoch, without seeds that lack a
-    fold.
-    """
-    num_folds = len({trial.fold for trial in trials})
-    optimisms = grouped(
-        (trial.contender, (trial.seed, trial.optimism)) for trial in trials if trial.optimism
-    )
-    contenders = []
-    for name, of_folds in optimisms.items():
-        by_seed = grouped(of_folds)
-        whole = {seed: folds for seed, folds in by_seed.items() if len(folds) == num_folds}
-        if whole:
-            chosen, best = (
-                [
-                    sum(getattr(fold, epoch) * fold.n for fold in folds)
-                    / sum(fold.n for fold in folds)
-                    for folds in whole.values()
-                ]
-                for epoch in ("chosen", "best")
-            )
-            contenders.append(
-                ContenderOptimism(contender=name, seeds=list(whole), chosen=chosen, best=best)
-            )
-    return contenders

@@ -10,15 +10,17 @@ from msgspec import Meta, structs
 from spikeduel.auditing.audit_results import Audit, Counts, LabelCheck, SuspectLabel
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.features.compression.frontier_results import Frontier
 from spikeduel.features.tuning.tuning_results import TuningRecord
-from spikeduel.results.accuracy import ContenderOptimism, common_seeds, counted_seeds, measures
+from spikeduel.results.accuracy import common_seeds, counted_seeds, measures
 from spikeduel.results.control_results import ControlledContender, WithoutTime
 from spikeduel.results.cost_results import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
 from spikeduel.results.trials import Trial, WholeNumbers
+from spikeduel.system import typed
 from spikeduel.system.grouping import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
@@ -266,7 +268,6 @@ class Conclusions(Frozen):
     pairs: list[Pair] = []
     controls: list[ControlledContender] = []
     caveats: list[Finding] = []
-    optimism: list[ContenderOptimism] = []
     without_time: WithoutTime | None = None
     equal_precision: EqualPrecision | None = None
     frontier: Frontier | None = None
@@ -309,7 +310,11 @@ class Budget(Frozen):
 
 
 class Results(Frozen):
-    """The content of results.json; `not_converted`: reasons by contender."""
+    """The content of results.json.
+
+    `not_converted`: reasons by contender. `features`: the conclusion of each feature, of the type
+    that the feature names, or as it was read if the feature is not installed.
+    """
 
     schema: Literal[3]
     spikeduel: str
@@ -324,8 +329,15 @@ class Results(Frozen):
     rules: SetRules | None = None
     budget: Budget | None = None
     not_converted: dict[str, str] = {}
+    features: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
+        types = providing("Conclusion")
+        typed_values = {
+            name: typed.converted(value, types[name]) if name in types else value
+            for name, value in self.features.items()
+        }
+        structs.force_setattr(self, "features", typed_values)
         answer = self.answer
         named = {answer.take, answer.rival}
         named |= {name for lead in answer.leads for name in (*lead.values, lead.leader, lead.over)}
@@ -394,6 +406,11 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **msgspec.json.schema(Results),
     }
+    for name, kind in providing("Conclusion").items():
+        of_feature = msgspec.json.schema(kind)
+        schema["$defs"] |= of_feature.pop("$defs")
+        features = schema["$defs"]["Results"]["properties"]["features"]
+        features.setdefault("properties", {})[name] = of_feature
     for described in schema["$defs"].values():
         if "description" in described:
             described["description"] = inspect.cleandoc(described["description"])

@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
@@ -165,44 +165,6 @@ class Test(Scores):
     calibration: Calibration | None = None
 
 
-class CorruptedAccuracies(Frozen):
-    """Accuracies on `n` corrupted images, by severity."""
-
-    n: Count
-    accuracies: list[Share]
-
-
-class Robustness(Frozen):
-    """Accuracies on corrupted images, by severity; `area`: their mean.
-
-    `mean`: over the seven corruptions, None if one was not measured.
-    """
-
-    clean: Share
-    corruptions: dict[str, list[Share]]
-    area: dict[str, Share]
-    mean: Share | None
-    images: dict[str, Count]
-
-
-ALL_CORRUPTIONS = 7
-"""Corruptions of `measuring.robustness`."""
-
-
-def summarised(
-    clean: float, corruptions: Mapping[str, Sequence[float]], images: Mapping[str, int]
-) -> Robustness:
-    """Return the `Robustness` of accuracies on corrupted images."""
-    area = {name: statistics.fmean(accuracies) for name, accuracies in corruptions.items()}
-    return Robustness(
-        clean=clean,
-        corruptions={name: list(accuracies) for name, accuracies in corruptions.items()},
-        area=area,
-        mean=statistics.fmean(area.values()) if len(area) == ALL_CORRUPTIONS else None,
-        images=dict(images),
-    )
-
-
 class Confidences(Frozen):
     """Probabilities of N images: of the `given` label, and the `highest`, of class `best`."""
 
@@ -270,20 +232,6 @@ class Anytime(Frozen):
     accuracies: list[Share] | None = None
     early_exit: EarlyExit | None = None
     received: Received | None = None
-
-
-class Optimism(Frozen):
-    """Test accuracies on `n` images after each epoch; nothing was chosen by them.
-
-    `chosen`: of the epoch whose weights were kept; `best`: the highest.
-    """
-
-    n: Count
-    accuracies: list[Share]
-    chosen_epoch: Count
-    chosen: Share
-    best_epoch: Count
-    best: Share
 
 
 class Times(Frozen):
@@ -462,7 +410,8 @@ class Trial(Frozen):
     the run's folder. `relu_epochs`: first `epochs` of a spiking contender with ReLU for its
     neurons; `converged`: as
     `has_converged` says, and the predictions are better than chance; `pretrained`: foreign weights
-    it starts from. A converted contender has the `epochs` and `epoch_seconds` of its source.
+    it starts from; `measured`: values that features measured, by name. A converted contender has
+    the `epochs` and `epoch_seconds` of its source.
     """
 
     contender: str
@@ -496,8 +445,7 @@ class Trial(Frozen):
     not_counted: str | None = None
     latency: Latency | None = None
     anytime: Anytime | None = None
-    robustness: Robustness | None = None
-    optimism: Optimism | None = None
+    measured: dict[str, Any] = {}
     measures: dict[str, AddedMeasure] = {}
     failed_measures: dict[str, str] = {}
     controls: dict[str, ControlResult] = {}

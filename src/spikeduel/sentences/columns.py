@@ -12,7 +12,7 @@ import numpy as np
 from spikeduel.engine.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.engine.networks.shipped import Origin
 from spikeduel.features.tuning.tuning_results import TunedContender, TuningRecord, TuningTrial
-from spikeduel.results.accuracy import ContenderOptimism, pooled
+from spikeduel.results.accuracy import pooled
 from spikeduel.results.control_results import ControlledContender, ControlRow
 from spikeduel.results.run import IntegerRow, Pair, Results
 from spikeduel.results.significance import Difference
@@ -21,7 +21,6 @@ from spikeduel.results.trials import (
     Calibrated,
     Calibration,
     ClassScores,
-    Robustness,
     Score,
     Scores,
     Trial,
@@ -399,38 +398,6 @@ def num_tested(tested: Sequence[Trial]) -> str:
     return span([sum(of_folds) for of_folds in counts.values()])
 
 
-Robust = tuple[str, Sequence[Robustness]]
-"""A contender and the robustness of its trials."""
-
-
-def robustness_of(results: Results) -> dict[str, list[Robustness]]:
-    measured = {
-        name: [trial.robustness for trial in results.of(name) if trial.robustness]
-        for name in results.contenders
-    }
-    return {name: known for name, known in measured.items() if known}
-
-
-def robustness_columns(measured: Iterable[Robust]) -> list[Column[Robust]]:
-    def column(title: str, value: Callable[[Robustness], float | None]) -> Column[Robust]:
-        def cell(row: Robust) -> Averaged | None:
-            shares = [share for robust in row[1] if (share := value(robust)) is not None]
-            return averaged(shares, tenths)
-
-        return Column(title, cell, unknown="–")
-
-    def of_kind(name: str) -> Column[Robust]:
-        return column(name, lambda robust: robust.area.get(name))
-
-    names = dict.fromkeys(name for _, known in measured for robust in known for name in robust.area)
-    return [
-        Column("contender", lambda row: row[0], is_text=True),
-        column("clean", lambda robust: robust.clean),
-        *map(of_kind, names),
-        column("mean of seven", lambda robust: robust.mean),
-    ]
-
-
 class TuningRow(NamedTuple):
     contender: TunedContender
     trial: TuningTrial
@@ -539,13 +506,6 @@ EQUAL_PRECISION: list[Column[IntegerRow]] = [
     Column("flash, bytes", lambda row: row.flash, thousands),
     Column("RAM, bytes", lambda row: row.ram, thousands),
     Column("operations of an answer", lambda row: row.operations, thousands),
-]
-OPTIMISM: list[Column[ContenderOptimism]] = [
-    Column("contender", lambda row: row.contender, is_text=True),
-    Column("chosen epoch, %", lambda row: averaged(row.chosen)),
-    Column("best epoch, %", lambda row: averaged(row.best)),
-    Column("optimism, points", lambda row: averaged(row.gains)),
-    Column("best seed, %", lambda row: averaged([max(row.best)])),
 ]
 
 

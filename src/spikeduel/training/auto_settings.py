@@ -18,6 +18,7 @@ from spikeduel.auditing.neighbours import gradients
 from spikeduel.data import Prepared, Split, cache
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.engine.networks import building
+from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.experiment import effects
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.run import Budget, Results, SetRules
@@ -85,8 +86,8 @@ def replanned(
     kept budget changes, and trainings are thrown away: none of them may have been tested.
     """
     asked, budget = resolved.asked, resolved.budget
-    if budget is None or resolved.kept is None or budget.revised or asked.optimism:
-        return None  # with optimism, each training has been tested
+    if budget is None or resolved.kept is None or budget.revised or measured_after_epochs(asked):
+        return None  # each training has been tested
     taken = grouped(
         (record.settings["contender"], seconds)
         for record in records
@@ -292,7 +293,7 @@ def _kept_budget(
 
     A busy machine's budget is measured again on an idle one, unless all trials used it.
     """
-    one_epoch = replace(experiment, epochs=1, seeds=1, optimism=False)
+    one_epoch = replace(experiment.without_features(), epochs=1, seeds=1)
     trials = trials_of(one_epoch, prepared, split, contenders=contenders)
     key = typed.digest([experiment.minutes, [trial.settings for trial in trials]])[:16]
     path = store.root / "budgets" / f"{key}.json"

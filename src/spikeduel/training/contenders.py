@@ -23,6 +23,7 @@ from spikeduel.engine.networks.chains import spiking_chains
 from spikeduel.engine.networks.models import neuron_places
 from spikeduel.engine.networks.training_step import batch_norms
 from spikeduel.engine.neurons import NEURONS
+from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.experiment.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
@@ -152,8 +153,8 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
         settings["training"]["spike_penalty"] = experiment.spike_penalty
     if card.foreign is None:
         del settings["foreign"]
-    if experiment.optimism:
-        settings["optimism"] = True
+    # The test images are used after every epoch, which the store records.
+    settings |= dict.fromkeys(measured_after_epochs(experiment), True)
     return settings
 
 

@@ -108,7 +108,7 @@ class Control:
         # Whoever loses channels has more to learn again.
         share *= 2 if self.fewer_channels > (source.fewer_channels if source else 1) else 1
         epochs = math.ceil(share * context.trial.experiment.num_epochs)
-        trained |= {"epochs": epochs, "start": "fresh", "robustness": False}
+        trained |= {"epochs": epochs, "start": "fresh"}
         if self.steps != 1:
             trained["num_steps"] = int(context.num_steps * self.steps)
             if not 1 <= trained["num_steps"] <= MOST_STEPS:
@@ -732,7 +732,8 @@ def _job(context: ControlContext, described: dict[tuple[str, str], Contender]) -
 def _changed(context: ControlContext) -> tuple[Experiment, Prepared]:
     """Return the experiment and the data of a control's training."""
     settings, own = context.control.settings(context), (context.trial.card.contender,)
-    changed = replace(context.trial.experiment, contenders=own, optimism=False, **settings)
+    experiment = context.trial.experiment.without_features()
+    changed = replace(experiment, contenders=own, **settings)
     return changed, binned(context.prepared, changed, None, context.control.change)
 
 

@@ -22,9 +22,7 @@ from spikeduel.engine.networks.cards import Calling
 from spikeduel.evaluation.costing import cost_entry
 from spikeduel.evaluation.measures import MEASURES
 from spikeduel.experiment.settings import Experiment
-from spikeduel.features.robustness import corruptions as robustness
 from spikeduel.features.tuning.tuning_results import TuningRecord
-from spikeduel.results.accuracy import optimism_of
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import (
     SCHEMA,
@@ -326,9 +324,6 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     anytime, shapes = measured.get("by_step"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
-    tested_after = None
-    if answers and record.test_right and record.best_epoch is not None:
-        tested_after = optimism_of(record.test_right, answers.n, record.best_epoch)
     return TrialEntry(
         **{
             name: settings[name]
@@ -354,8 +349,12 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         **cost_entry(measured.get("operations")),
         latency=outcome.latency,
         anytime=anytime if anytime and anytime.num_steps else None,
-        robustness=robustness.summary(test.accuracy, measured) if test else None,
-        optimism=tested_after,
+        measured={
+            **{
+                name: typed.plain(value) for name, value in measured.items() if name not in MEASURES
+            },
+            **record.after_epochs,
+        },
         # Measures with a title, as tables and report show them.
         measures={
             name: AddedMeasure(

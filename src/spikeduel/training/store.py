@@ -28,8 +28,8 @@ RECORD = "trial.json"
 class TrialRecord(typed.Frozen):
     """A trained contender: its `settings`, hashed into `key`, and the course of training.
 
-    `stopped` is "limit", "early" or "nan"; `error` is the reason of a failure; `test_right` counts
-    right test images after each epoch (`optimism`).
+    `stopped` is "limit", "early" or "nan"; `error` is the reason of a failure;
+    `after_epochs` has what features measured after each epoch.
     """
 
     key: str
@@ -43,7 +43,7 @@ class TrialRecord(typed.Frozen):
     history: list[Epoch]
     environment: dict[str, Any]
     model_digest: str | None = None
-    test_right: list[Count] = []  # noqa: RUF012 (msgspec copies it)
+    after_epochs: dict[str, list[Any]] = {}  # noqa: RUF012 (msgspec copies it)
 
     @property
     def best(self) -> Epoch | None:

@@ -19,7 +19,8 @@ from spikeduel.data.loader import EvaluationBatches, Held
 from spikeduel.engine.networks.models import Model, WithoutSpikes
 from spikeduel.engine.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.engine.random_keys import RandomKeys, seeded
-from spikeduel.evaluation.predictions_of_model import answers_of, ask
+from spikeduel.evaluation.measures import measured_after_epochs
+from spikeduel.evaluation.predictions_of_model import ask
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, hardware
 from spikeduel.system.negligible import MAX_EPOCH_RATIO
@@ -48,8 +49,8 @@ class Training:
     stopped: str | None = None
     keeps_last: bool = False
     """True if the last epoch's weights are kept, since the learning rate falls to 0."""
-    test_right: list[int] = field(default_factory=list)
-    """Right test images after each epoch, not read in training."""
+    after_epochs: dict[str, list[Any]] = field(default_factory=dict)
+    """Values that features measured on test images after each epoch, not read in training."""
     threads: int = field(default_factory=torch.get_num_threads)
     """Threads of the training; on a CPU their number changes how sums are rounded."""
     relu_epochs: int = 0
@@ -197,25 +198,32 @@ class Loop:
         scores = {"train_loss": loss, "train_accuracy": accuracy}
         scores |= {"val_loss": seen.loss, "val_accuracy": seen.accuracy}
         history = [*training.history, scores]
-        right = [self._num_right_of_test()] if self.experiment.optimism else []
+        tested = self._tested_after_epoch()
         return replace(
             training,
             history=history,
             epoch_seconds=[*training.epoch_seconds, seconds],
             stopped=stopped(history, self.experiment, training.relu_epochs),
-            test_right=[*training.test_right, *right],
+            after_epochs={
+                name: [*training.after_epochs.get(name, ()), value]
+                for name, value in tested.items()
+            },
         )
 
-    def _num_right_of_test(self) -> int:
-        """Count the right test images, with network and random generators restored."""
-        before = _copied(self.model.module.state_dict())
-        # In the precision of the final answers, not that of the training.
-        model = Model(self.model.module, self.model.card)
-        with seeded(self.model.card.seed):
-            test = EvaluationBatches(self.images, self.labels, self.split.test)
-            answers = answers_of(model, test)
-        self.model.module.load_state_dict(before)
-        return int((answers.truth == answers.predicted).sum())
+    def _tested_after_epoch(self) -> dict[str, Any]:
+        """Return what features measure on test images after an epoch, with network and random
+        generators restored.
+        """
+        values = {}
+        for name, measure in measured_after_epochs(self.experiment).items():
+            before = _copied(self.model.module.state_dict())
+            # In the precision of the final predictions, not that of the training.
+            model = Model(self.model.module, self.model.card)
+            with seeded(self.model.card.seed):
+                test = EvaluationBatches(self.images, self.labels, self.split.test)
+                values[name] = measure(model, test)
+            self.model.module.load_state_dict(before)
+        return values
 
     def _tell_if_slow(self, training: Training) -> None:
         """Say once if an epoch took far longer than the fastest one of the same kind."""

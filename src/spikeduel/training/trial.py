@@ -15,10 +15,9 @@ from spikeduel.engine.networks.building import MOST_IMAGES, whiten
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import seeded
 from spikeduel.evaluation.correctness import calibrated
-from spikeduel.evaluation.measures import MEASURES, Measure
+from spikeduel.evaluation.measures import Measure, measured_after_epochs, measures_of
 from spikeduel.evaluation.predictions_of_model import Asked
-from spikeduel.features.robustness import corruptions as robustness
-from spikeduel.results.trials import CorruptedAccuracies, Epoch
+from spikeduel.results.trials import Epoch
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.hardware import Compute
@@ -83,7 +82,7 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
         elif experiment.whitening and not trial.card.network.get("weights"):
             some = np.sort(split.train[:MOST_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
-        if experiment.optimism:
+        if measured_after_epochs(experiment):
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
         training = Loop(model, *prepared.held, split, experiment, checkpoint, progress).run()
         if training.stopped == "nan":
@@ -131,7 +130,7 @@ def keep(
         history=typed.converted(training.history, list[Epoch]),
         environment=hardware.environment(Compute(trial.device, trial.card.precision)),
         model_digest=checksum,
-        test_right=training.test_right,
+        after_epochs=training.after_epochs,
     )
     store.save(record)
     return record
@@ -199,10 +198,7 @@ def measured(trial: Trial, store: Store) -> dict[str, Any]:
 
 
 def _measures(trial: Trial, progress: Progress = Progress()) -> dict[str, Measure]:
-    if not trial.experiment.robustness:
-        return MEASURES
-    taken = robustness.measures(progress, trial.card.title).items()
-    return MEASURES | {name: Measure(take, CorruptedAccuracies) for name, take in taken}
+    return measures_of(trial.experiment, progress, trial.card.title)
 
 
 _OUT_OF_MEMORY = ("allocate memory", "enough memory", "out of memory", "alloc_failed")

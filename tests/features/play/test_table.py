@@ -8,9 +8,9 @@ import made_models
 from spikeduel import data
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model, load_model, save_model
+from spikeduel.evaluation.corruptions import corrupt
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.features.play.table import MOST_STEPS, lay, takes
-from spikeduel.features.robustness.corruptions import corrupt
 from spikeduel.system.errors import InputError
 
 pytestmark = pytest.mark.numeric

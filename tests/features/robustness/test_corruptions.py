@@ -8,7 +8,7 @@ from torch import nn
 from made_models import card
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.features.robustness.corruptions import (
+from spikeduel.evaluation.corruptions import (
     CORRUPTIONS,
     OCCLUDER,
     SEVERITIES,

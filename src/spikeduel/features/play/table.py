@@ -16,8 +16,8 @@ from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, alike
 from spikeduel.engine.neurons import Neuron
+from spikeduel.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.experiment.fields import Fraction, parsed
-from spikeduel.features.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.reporting.pictures import source
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress

@@ -10,11 +10,11 @@ from msgspec import structs
 
 from spikeduel.experiment.fields import checked, shown
 from spikeduel.experiment.recipes import asked
-from spikeduel.experiment.settings import SETTINGS, Experiment, unknown_setting
+from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, unknown_setting
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming
 
-SAME_IN_ALL = ("robustness", "optimism", "answer_for", "tolerance", "data_dir")
+SAME_IN_ALL = (*FEATURE_SETTINGS, "answer_for", "tolerance", "data_dir")
 """Settings that cannot vary: duels share measured trials, and names tell data sets apart."""
 
 

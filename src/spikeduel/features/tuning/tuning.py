@@ -15,7 +15,13 @@ import numpy as np
 from spikeduel.data import Prepared, Split
 from spikeduel.data.cache import digest_of
 from spikeduel.experiment.fields import checked
-from spikeduel.experiment.settings import SETTINGS, TUNABLE, Experiment, without_epochs
+from spikeduel.experiment.settings import (
+    FEATURE_SETTINGS,
+    SETTINGS,
+    TUNABLE,
+    Experiment,
+    without_epochs,
+)
 from spikeduel.features.tuning.tuning_results import (
     ExpectedBest,
     Range,
@@ -137,7 +143,7 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 _FREE = {
     *("recipe", "seeds", "epochs", "minutes", "limit", "dataset", "data_dir"),
     *("device", "per_contender", "controls", "convert", "answer_for"),
-    *("tolerance", "robustness", "optimism", "skip_unreadable"),
+    *("tolerance", "skip_unreadable", *FEATURE_SETTINGS),
 }
 """Settings that may change after tuning; data are compared by content."""
 
@@ -181,11 +187,10 @@ def search(
             drawn = draw(tuned[name], number)
         settings[name].append(drawn)
         alone = replace(
-            experiment,
+            experiment.without_features(),
             contenders=(name,),
             seeds=1,
             per_contender={name: {**own.get(name, {}), **drawn}},
-            optimism=False,
         )
         labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
         (trial,) = trials_of(alone, prepared, split)

@@ -1,4 +1,4 @@
-"""Accuracy on corrupted images: seven corruptions at five severities.
+"""Seven corruptions of images at five severities.
 
 Draws come from `RandomKeys`, by image index, the same at every severity. After Hendrycks and
 Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (2019).
@@ -6,8 +6,7 @@ Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Pe
 
 import io
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -17,12 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.evaluation.predictions_of_model import ask
-from spikeduel.results.trials import CorruptedAccuracies, Robustness, summarised
-from spikeduel.system.hardware import keep_freed_memory
-from spikeduel.system.progress import Progress
 
 OCCLUDER = 128
 """Grey level that shows on dark images and on bright ones."""
@@ -150,8 +144,6 @@ CORRUPTIONS: dict[str, Corruption] = {
     "translation": Corruption(translation, (0.04, 0.08, 0.12, 0.17, 0.22)),
     "jpeg": Corruption(jpeg, (30, 18, 12, 8, 5)),
 }
-_STORED = {name: f"robustness-{name}" for name in CORRUPTIONS}
-"""Names of these measures in the store; an interruption costs one corruption."""
 
 
 def corrupt(name: str, images: Tensor, severity: int, indices: np.ndarray) -> Tensor:
@@ -166,34 +158,3 @@ def corrupted(batches: Iterable[Any], name: str, severity: int) -> Iterator[Any]
     """Yield `batches` with every image corrupted."""
     for images, labels, indices in batches:
         yield corrupt(name, images, severity, indices), labels, indices
-
-
-def measures(
-    progress: Progress, label: str
-) -> dict[str, Callable[[Model, Iterable[Any]], CorruptedAccuracies]]:
-    """Return a measure for each corruption, by name in the store; `label` names the model in the
-    progress.
-    """
-
-    def measure(name: str, model: Model, batches: Iterable[Any]) -> CorruptedAccuracies:
-        # New memory for the images of each batch took half of the time.
-        keep_freed_memory()
-        description = f"  {label}, {name} 1 to {SEVERITIES[-1]}"
-        answers = [
-            ask(model, corrupted(batches, name, severity))
-            for severity in progress.track(SEVERITIES, description, len(SEVERITIES))
-        ]
-        return CorruptedAccuracies(
-            n=len(answers[0].truth), accuracies=[answer.accuracy for answer in answers]
-        )
-
-    return {_STORED[name]: partial(measure, name) for name in CORRUPTIONS}
-
-
-def summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
-    """Return the accuracies by name in the store, None where there are none."""
-    entries = {name: measured[key] for name, key in _STORED.items() if key in measured}
-    if not entries:
-        return None
-    accuracies = {name: entry.accuracies for name, entry in entries.items()}
-    return summarised(clean, accuracies, {name: entry.n for name, entry in entries.items()})

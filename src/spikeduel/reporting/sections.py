@@ -1,0 +1,68 @@
+"""Parts of a run's page: what it shows, and its sections."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spikeduel import energy
+from spikeduel.auditing.audit_results import Audit
+from spikeduel.data import Prepared, Split
+from spikeduel.engine.networks.models import Model
+from spikeduel.reporting import pictures
+from spikeduel.reporting.charts import Chart
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import Results
+from spikeduel.sentences.comparison import Comparison
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Prepared images, their split (or each fold's), and the audit of the first split."""
+
+    prepared: Prepared
+    splits: Sequence[Split]
+    audit: Audit | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Content of a run's page, and what is `missing`."""
+
+    comparison: Comparison
+    table: energy.Table
+    models: dict[str, Model]
+    held: RunData | None
+    kept: PredictionsFile | None
+    missing: list[str]
+
+    @property
+    def results(self) -> Results:
+        return self.comparison.results
+
+    @property
+    def audit(self) -> Audit | None:
+        """The audit, with all details if the data is at hand."""
+        return self.held.audit if self.held else self.results.dataset.audit
+
+    def typical_image(self) -> tuple[np.ndarray, int] | None:
+        """Return a test image uint8 `[C, H, W]` and its index; None for recordings, and if the data
+        are missing.
+        """
+        if self.held is None or self.results.dataset.noun != "image":
+            return None
+        index = pictures.telling_image(self.held.prepared, self.held.splits[0].test)
+        return np.asarray(self.held.prepared.images[index]), index
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page. A feature's follows the section `after`, and its template finds
+    `content` as `feature`.
+    """
+
+    heading: str
+    after: str = ""
+    charts: Sequence[Chart] = ()
+    content: Mapping[str, Any] = field(default_factory=dict)
