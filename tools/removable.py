@@ -1,0 +1,92 @@
+"""Delete each feature in a copy of the project, and check that everything else still works.
+
+    python tools/removable.py [FEATURE ...]      default: every feature
+    python tools/removable.py --one              the feature that the current commit chooses
+
+Of a feature, `src/spikeduel/features/NAME`, its tests, its page of the documentation and its line
+of `FEATURES` are deleted. Then import contracts, types, the other tests, and a comparison must pass.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+REGISTRY = "src/spikeduel/features/__init__.py"
+PARTS = ("src/spikeduel/features/{}", "tests/features/{}", "docs/features/{}.md")
+
+
+def names() -> list[str]:
+    """Return the features in the registry."""
+    return re.findall(r'^    "(\w+)": "spikeduel\.features\.', (ROOT / REGISTRY).read_text(), re.M)
+
+
+def copied(folder: Path) -> None:
+    """Copy all files that git does not ignore into `folder`."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
+        if name and (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+def remove(folder: Path, feature: str) -> None:
+    """Delete `feature` from the copy in `folder`."""
+    for part in PARTS:
+        path = folder / part.format(feature)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    registry = folder / REGISTRY
+    lines = registry.read_text().splitlines(keepends=True)
+    registry.write_text("".join(line for line in lines if f'"{feature}": ' not in line))
+
+
+def check(folder: Path) -> list[str]:
+    """Run all checks in `folder`; return those that failed."""
+    python = [sys.executable, "-m"]
+    checks = {
+        "import contracts": [str(Path(sys.executable).with_name("lint-imports"))],
+        "types": [*python, "mypy"],
+        "comparison": [*python, *"spikeduel compare digits --epochs 1".split()],
+        "tests": [*python, *"pytest -q -n 2 --dist loadfile -p no:cacheprovider".split()],
+    }
+    environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
+    failed = []
+    for name, command in checks.items():
+        print(f"  {name}", flush=True)
+        if subprocess.run(command, cwd=folder, env=environment).returncode:
+            failed.append(name)
+    return failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("features", nargs="*", choices=[[], *names()], metavar="FEATURE")
+    parser.add_argument("--one", action="store_true", help="only the one the commit chooses")
+    arguments = parser.parse_args()
+    features = arguments.features or names()
+    if arguments.one:
+        commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
+        features = [features[int(commit, 16) % len(features)]]
+    failed = {}
+    for feature in features:
+        print(f"without {feature}:", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            copied(Path(folder))
+            remove(Path(folder), feature)
+            if found := check(Path(folder)):
+                failed[feature] = found
+    for feature, found in failed.items():
+        print(f"{feature} cannot be removed: {', '.join(found)} failed.")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
