@@ -33,10 +33,7 @@ def amount(name, side="spiking", steps=1.0, **amounts):
     """Return an accounting's values, one a corner, of a layer of these amounts alone."""
     known = {**{key: np.zeros((1, 1)) for key in AMOUNTS}, STEPS: np.array([[steps]])}
     known |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
-    networks = pair(spiking().layers, 2, plain().layers)
-    networks.other = known
-    weighed = accounting._weighed(networks, law(name), known)
-    return weighed[side == "other"][0].tolist()
+    return accounting.energy_of(law(name), side, known)[0].tolist()
 
 
 def dense(fan_in, fan_out, rate, num_steps, **more):
@@ -171,7 +168,7 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
 
 def even(name, layers, num_steps, others):
     """The least and most rate at which both sides are even."""
-    return accounting.even_rates(pair(layers, num_steps, others), law(name))
+    return accounting.break_even_rates(pair(layers, num_steps, others), law(name))
 
 
 def test_rates_that_make_both_sides_even():
@@ -384,7 +381,7 @@ def test_amounts_are_linear_in_the_rate_and_in_the_steps(rate, steps):
     counted = spiking()
     expected = scaled(counted, rate, steps)
     axis, value = ("rate", rate * NETWORKS.rate) if steps == 2 else ("steps", steps)
-    moved = NETWORKS.moved(axis, np.array([[value]]))
+    moved = NETWORKS.amounts_at(axis, np.array([[value]]))
     for name, values in CountedPair([expected], [plain()]).spiking.items():
         assert moved[name][0] == pytest.approx(values), name
 
@@ -423,18 +420,9 @@ def test_the_answer_is_another_at_a_flip_and_the_same_before(name, threshold):
     before = threshold.value - step if threshold.value > threshold.now else threshold.value + step
 
     def cheaper(value):
-        column = np.array([[value]])
-        changed = {
-            key: column
-            for key, constant in law(name).constants.items()
-            if constant.axis == threshold.axis
-        }
-        sides = accounting._cheaper(
-            *accounting._weighed(
-                NETWORKS, law(name), NETWORKS.moved(threshold.axis, column), changed
-            )
-        )
-        return accounting._SIDES[int(sides[0])]
+        spiking, other = NETWORKS.energies(law(name), threshold.axis, [value])
+        is_less, is_more = (spiking < other).all(), (spiking > other).all()
+        return "spiking" if is_less else "other" if is_more else None
 
     assert threshold.becomes != now
     assert (cheaper(threshold.value), cheaper(before)) == (threshold.becomes, now)

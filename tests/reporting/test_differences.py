@@ -207,9 +207,9 @@ def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_
     ]
     changed = structs.replace(accounted, by_accounting=by_accounting)
     colours = charts.contender_colours(duel.trials)
-    _, arithmetic, *_ = panels = costs.energy_accountings(changed, accountings, colours).panels
+    memory, *_ = panels = costs.energy_accountings(changed, accountings, colours).panels
     assert sum(len(panel.names) for panel in panels) == len(by_accounting) - 1
-    row, seen = (marks.rows[0]["snn / cnn from"] for marks in arithmetic.marks[-2:])
+    row, seen = (marks.rows[0]["snn / cnn from"] for marks in memory.marks[-2:])
     assert (row, seen) == (1e9, 1000)
     assert all(panel.x.high > 1000 for panel in panels)
 

@@ -17,8 +17,8 @@ from msgspec.structs import replace
 from spikeduel.energy.accounting import (
     AmountsOfLayer,
     CountedPair,
+    break_even_rates,
     energy_of,
-    even_rates,
     mean_amounts,
     named_or_file,
 )
@@ -270,4 +270,5 @@ def break_even_rate(
     if not operations.totals.spikes_per_neuron_and_step:
         return math.nan
     longer = scaled(operations, 1.0, num_steps)
-    return even_rates(CountedPair([longer], [other], table.amounts(memory)), table.accounting())[0]
+    pair = CountedPair([longer], [other], table.amounts(memory))
+    return break_even_rates(pair, table.accounting())[0]

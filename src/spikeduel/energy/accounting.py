@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, cached_property, partial
 from importlib import resources
 from pathlib import Path
-from types import CodeType
+from types import CodeType, MappingProxyType
 from typing import Any, TypeVar, get_args
 
 import numpy as np
@@ -218,7 +218,7 @@ class CountedPair:
     def _longer(self) -> Amounts:
         return self._scaled(1.0, 2)
 
-    def moved(self, axis: Axis | None, values: np.ndarray) -> Amounts:
+    def amounts_at(self, axis: Axis | None, values: np.ndarray) -> Amounts:
         """Return the spiking network's amounts with `axis` at `values` `[V, 1]`, `[V, layers]`, and
         its steps.
         """
@@ -229,6 +229,26 @@ class CountedPair:
             amounts, steps = _between(self.spiking, self._longer, values / self.steps - 1), values
         return {**amounts, STEPS: steps}
 
+    def energies(
+        self,
+        definition: Accounting,
+        axis: Axis | None = None,
+        values: Sequence[float] | np.ndarray = (0.0,),
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the energies of both networks, `[V, corners]` each, with `axis` at `values`."""
+        column = np.array(values)[:, None]
+        spiking = self.amounts_at(axis, column)
+        varied = {
+            name: column
+            for name, constant in definition.constants.items()
+            if axis and constant.axis == axis
+        }
+        other = {**self.other, STEPS: spiking[STEPS]}
+        return (
+            energy_of(definition, "spiking", spiking, varied),
+            energy_of(definition, "other", other, varied),
+        )
+
 
 def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
     """Return the amounts `[V, layers]` at `shares` `[V, 1]` of the way from `start` to `end`."""
@@ -238,7 +258,7 @@ def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
 def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
     result = partial(AccountingResult, accounting=definition.name, family=definition.family)
-    spiking, other = _weighed(pair, definition, pair.moved(None, np.zeros((1, 1))))
+    spiking, other = pair.energies(definition)
     for network, amounts in (("spiking", spiking), ("other", other)):
         if not _are_amounts(amounts):
             return result(
@@ -336,32 +356,18 @@ def _compared(
     )
 
 
-def _weighed(
-    pair: CountedPair,
-    definition: Accounting,
-    spiking: Amounts,
-    changed: Mapping[str, np.ndarray] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the energies of both networks, `[V, corners]` each: at every combination of the ends
-    of constants' ranges, but for those `changed`.
-    """
-    other = {**pair.other, STEPS: spiking[STEPS]}
-    return (
-        energy_of(definition, "spiking", spiking, changed),
-        energy_of(definition, "other", other, changed),
-    )
-
-
 def energy_of(
     definition: Accounting,
     side: Side,
     amounts: Amounts,
-    changed: Mapping[str, np.ndarray] | None = None,
+    varied: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> np.ndarray:
-    """Return the energy `[V, corners]` of a network."""
+    """Return the energy `[V, corners]` of a network: at every combination of the ends of constants'
+    ranges, but for those `varied`.
+    """
     ends = [constant.ends for constant in definition.constants.values()]
     corners: list[dict[str, Any]] = [
-        {**dict(zip(definition.constants, values, strict=True)), **(changed or {})}
+        {**dict(zip(definition.constants, values, strict=True)), **varied}
         for values in itertools.product(*ends)
     ]
     for corner in corners:
@@ -384,20 +390,19 @@ def weighed(
     return energy_of(definition, side, {**amounts, STEPS: np.full((1, 1), float(num_steps))})[0]
 
 
-def even_rates(pair: CountedPair, definition: Accounting) -> tuple[float, float]:
+def break_even_rates(pair: CountedPair, definition: Accounting) -> tuple[float, float]:
     """Return the least and most spikes per neuron and step at which both networks take the same, by
     the ends of constants' ranges: 0 where the spiking one takes more at any rate, 1 where it takes
     less at any; NaN for a formula that gives no amounts.
     """
-    ends = pair.moved("rate", np.array([[MIN_RATE], [MAX_RATE]]))
-    ours, others = _weighed(pair, definition, ends)
+    ours, others = pair.energies(definition, "rate", (MIN_RATE, MAX_RATE))
     if not (np.isfinite(ours).all() and np.isfinite(others).all() and others.all()):
         return math.nan, math.nan
-    least, side = _first(pair, definition, "rate", (0, 1), MIN_RATE, MAX_RATE) or (MAX_RATE, 1)
-    most = least
-    if side == 0:
-        most, _ = _first(pair, definition, "rate", (1,), least, MAX_RATE) or (MAX_RATE, 1)
-    return least if least > MIN_RATE else 0.0, most if most > MIN_RATE else 0.0
+    least, most = (
+        _first(pair, definition, "rate", sides, MIN_RATE, MAX_RATE) or (MAX_RATE, 1)
+        for sides in ((0, 1), (1,))
+    )
+    return least[0] * (least[0] > MIN_RATE), most[0] * (most[0] > MIN_RATE)
 
 
 def _cheaper(spiking: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -424,14 +429,11 @@ def _first(
     """Return the first value of `axis` from `start` to `end` at which `_cheaper` gives one of
     `sides`, and which; None without one.
     """
-    varied = [name for name, constant in definition.constants.items() if constant.axis == axis]
     values, whole = np.geomspace(start, end, _TRIED), axis in ("steps", "bits")
     if whole:
         values = np.append(np.arange(start, end, np.sign(end - start)), end)
     for _ in range(1 if whole else _ZOOMS):
-        column = values[:, None]
-        changed = dict.fromkeys(varied, column)
-        found = _cheaper(*_weighed(pair, definition, pair.moved(axis, column), changed))
+        found = _cheaper(*pair.energies(definition, axis, values))
         is_reached = np.equal.outer(found, [*sides]).any(1)
         if not is_reached.any():
             return None

@@ -416,7 +416,7 @@ def test_a_ratio_that_measurements_of_one_thing_could_have_shows_nothing():
 def rates(monkeypatch, by_trial):
     """The break-even rates of trials, by seed and fold: least and most."""
     values = iter(by_trial.values())
-    monkeypatch.setattr(accounting, "even_rates", lambda *_: next(values))
+    monkeypatch.setattr(accounting, "break_even_rates", lambda *_: next(values))
     twin = replace(control("twin", 0.9), operations=plain())
     trials = [
         replace(

@@ -542,7 +542,7 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
         # Folds of a seed share most of their training images: they count as one.
         ends = np.array(
             [
-                np.mean([accounting.even_rates(pair, definition) for pair in pairs], 0)
+                np.mean([accounting.break_even_rates(pair, definition) for pair in pairs], 0)
                 for pairs in both.values()
             ]
         )
