@@ -162,3 +162,33 @@ def small():
     from factories import small_experiment
 
     return small_experiment()
+
+
+@pytest.fixture(scope="session")
+def make_prepared():
+    """Makes a data set of random images, whose classes differ in brightness."""
+
+    import factories
+    from spikeduel.data import Preprocessing
+
+    def make(num_classes=3, shape=(1, 8, 8), num_images=60, classes=None, samples=True):
+        random = np.random.default_rng(7)
+        labels = np.arange(num_images) % num_classes
+        brightest = (labels + 1) * 255 // num_classes
+        images = (random.random((num_images, *shape)) * brightest.reshape(-1, 1, 1, 1)).astype(
+            np.uint8
+        )
+        channels, height, width = shape
+        original = random.integers(
+            0, 256, (height + 4, width + 2) + ((3,) if channels == 3 else ()), dtype=np.uint8
+        )
+        return factories.prepared(
+            images,
+            labels,
+            name="made-up",
+            classes=tuple(classes or (f"class {k}" for k in range(num_classes))),
+            preprocessing=Preprocessing(channels, height, width, crop=(1, 2, 1, 2), invert=True),
+            samples=[(k, original) for k in range(num_classes)] if samples else [],
+        )
+
+    return make

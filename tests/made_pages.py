@@ -1,10 +1,13 @@
 """Pages and drawings in place of those that take seconds, and what declared charts hold."""
 
+import base64
+import io
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from markupsafe import Markup
+from PIL import Image
 
 from spikeduel.analysis import hashes
 from spikeduel.data import Split
@@ -48,3 +51,9 @@ def places(panel, marks):
     rows = marks.rows
     ys = [row[panel.y.column] for row in rows] if marks.place is None else [marks.place] * len(rows)
     return [row[panel.x.column] for row in rows], ys
+
+
+def pixels(source):
+    kind, content = source.split(",")
+    assert kind == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))

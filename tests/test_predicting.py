@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from msgspec import structs
 from PIL import Image
 
@@ -19,7 +18,6 @@ from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, load_model
-from spikeduel.evaluation.corruptions import CORRUPTIONS, corrupt
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.predicting import (
     Evaluation,
@@ -76,18 +74,6 @@ def test_the_trials_numbers_are_found_again(contender, trained):
     assert evaluated.calibration.temperature == load_model(path).card.temperature
     assert evaluated.calibration.scaled.nll < evaluated.calibration.nll
     assert (evaluated.encoding_spread.accuracies is not None) == (contender == "dense-snn")
-
-
-def test_corrupted_images_where_they_are_asked_for(trained):
-    path, measured = trained["small-cnn"]
-    robustness = evaluate(load_model(path), replace(EXPERIMENT, robustness=True)).robustness
-    assert robustness.clean == measured["classification"].accuracy
-    assert set(robustness.corruptions) == set(CORRUPTIONS)
-    prepared = data.load(EXPERIMENT)
-    test = data.split(prepared, EXPERIMENT).test
-    corrupted = corrupt("rotation", torch.from_numpy(prepared.images[test]), 4, test)
-    labels, _ = load_model(path).predict(corrupted)
-    assert robustness.corruptions["rotation"][3] == float((labels == prepared.labels[test]).mean())
 
 
 def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
@@ -439,7 +425,6 @@ def test_own_data_that_have_changed_or_gone_are_refused(run_on_own_digits, tmp_p
 def test_data_that_were_moved_are_found_where_it_is_said(run_on_own_digits, tmp_path):
     path, _ = run_on_own_digits
     model, moved = load_model(path), tmp_path / "elsewhere"
-    assert evaluating.trained_on(model).robustness is False
     (tmp_path / "mine" / "digits").rename(moved)
     experiment = evaluating.trained_on(model, {"dataset": str(moved)})
     evaluating.require_the_same(model.card, experiment, Progress())

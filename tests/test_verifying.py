@@ -51,7 +51,7 @@ PAGE = "report.html"
 def whole(tmp_path_factory):
     """A run with its page and controls, which no test changes."""
     folder = tmp_path_factory.mktemp("verified")
-    experiment = replace(EXPERIMENT, controls=True, int8=True, encoding="direct", optimism=True)
+    experiment = replace(EXPERIMENT, controls=True, int8=True, encoding="direct")
     return compare(experiment, folder / "run", folder / "store").out
 
 
@@ -110,7 +110,6 @@ def set_at(*path, by):
         (set_at("trials", 0, "test", "f1", by=lambda f: f / 2), "trials[0].test.f1"),
         (set_at("trials", 0, "test", "confusion", 0, 0, by=lambda n: n + 1), "confusion[0][0]"),
         (set_at("trials", 1, "validation", "accuracy", by=lambda a: a / 2), "validation"),
-        (set_at("trials", 0, "optimism", "best", by=lambda a: a / 2), "optimism.best"),
         (
             set_at("trials", 0, "controls", "relu_twin", "accuracy", by=lambda a: a / 2),
             "trials[0].controls.relu_twin.accuracy",

@@ -1,8 +1,8 @@
 import subprocess
 import sys
 
-from factories import example
 from made_audits import CLEAN, audit_with
+from made_findings import example
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.auditing.audit_sentences import document
 from spikeduel.system import typed

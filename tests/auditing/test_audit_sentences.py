@@ -2,8 +2,8 @@ import json
 
 from msgspec import structs
 
-from factories import example
 from made_audits import STATISTICS, audit_with
+from made_findings import example
 from spikeduel.auditing.audit_results import AuditedImage, Copies, Details, FileProperty, Pair
 from spikeduel.auditing.audit_sentences import document, examples, rows
 from spikeduel.system import typed

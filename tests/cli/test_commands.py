@@ -193,20 +193,6 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert "both epochs (3) and minutes (0.1)" in line
 
 
-def test_worse_images_for_those_who_ask(desk, unpainted):
-    arguments = ["compare", "digits", "--contender", "dense-snn", *QUICKEST, "-q"]
-    said = printed(*arguments, "--robustness", "--out", "run", "--verbose")
-    assert "Accuracy on corrupted images" in said
-    trial = json.loads((desk / "run" / "results.json").read_text())["trials"][0]
-    assert 'data-name="robustness"' in (desk / "run" / "report.html").read_text()
-    said = printed("evaluate", model(desk / "run"), "digits", "--robustness", "-q")
-    assert "blur" in said
-    assert f"{100 * trial['robustness']['area']['blur']:.1f}" in said
-    # The same trial, asked for less.
-    (less,) = document(*arguments, "--out", "less")["trials"]
-    assert less == {**trial, "robustness": None}
-
-
 def test_a_single_contender_is_trained_and_kept_and_a_logger_is_told(desk, unreported):
     arguments = ["--contender", "small-cnn", *OF_A_CNN, *ONE_EPOCH, "-q", "--store", "kept"]
     done = spikeduel("compare", "digits", *arguments, "--out", "run", "--logger", "csv")
@@ -225,7 +211,7 @@ def test_evaluate(finished):
     test = json.loads((run / "results.json").read_text())["trials"][0]["test"]
     # Which images lie near training images is the audit's to say.
     seen = {"train": 0, "val": 0, "test": 179}
-    added = {"robustness": None, "seen": seen}
+    added = {"seen": seen, "features": {}}
     assert document("evaluate", model(run), "digits") == {**test, **added}
     said = printed("evaluate", model(run), "digits")
     assert "179 images" in said

@@ -9,42 +9,14 @@ import torch
 import factories
 from browser import browser
 from made_models import card
-from spikeduel.data import Preprocessing, Split
+from spikeduel.data import Split
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model, save_model
 from spikeduel.experiment.recipes import baseline
 from spikeduel.experiment.settings import write_experiment
 from spikeduel.reporting import RunData, report
-from spikeduel.results.accuracy import optimism_of
 from spikeduel.sentences.comparison import Comparison
 from spikeduel.system import typed
-
-
-@pytest.fixture(scope="session")
-def make_prepared():
-    """Makes a data set of random images, whose classes differ in brightness."""
-
-    def make(num_classes=3, shape=(1, 8, 8), num_images=60, classes=None, samples=True):
-        random = np.random.default_rng(7)
-        labels = np.arange(num_images) % num_classes
-        brightest = (labels + 1) * 255 // num_classes
-        images = (random.random((num_images, *shape)) * brightest.reshape(-1, 1, 1, 1)).astype(
-            np.uint8
-        )
-        channels, height, width = shape
-        original = random.integers(
-            0, 256, (height + 4, width + 2) + ((3,) if channels == 3 else ()), dtype=np.uint8
-        )
-        return factories.prepared(
-            images,
-            labels,
-            name="made-up",
-            classes=tuple(classes or (f"class {k}" for k in range(num_classes))),
-            preprocessing=Preprocessing(channels, height, width, crop=(1, 2, 1, 2), invert=True),
-            samples=[(k, original) for k in range(num_classes)] if samples else [],
-        )
-
-    return make
 
 
 @pytest.fixture
@@ -115,17 +87,14 @@ def running():
 
 @pytest.fixture(scope="session")
 def page_and_answers(tmp_path_factory, make_prepared):
-    """The page of a run with two seeds, tested after every epoch, and the answers that it kept."""
+    """The page of a run with two seeds, and the answers that it kept."""
     prepared = make_prepared(
         num_classes=4, num_images=100, classes=("T-shirt", "bag", "boot", "a coat, long")
     )
     experiment = replace(
         baseline("digits", num_steps=6, epochs=5), contenders=("dense-snn", "small-cnn"), seeds=2
     )
-    results = factories.with_trials(
-        factories.run_results(prepared, experiment, num_test=60),
-        optimism=optimism_of([10, 30, 20, 25, 28], 100, 3),
-    )
+    results = factories.run_results(prepared, experiment, num_test=60)
     out, numbers = tmp_path_factory.mktemp("run"), np.arange(100)
     kept = factories.run_predictions(prepared, results, numbers[40:])
     typed.write_json(out / "predictions.json", kept)

@@ -5,10 +5,9 @@ import pytest
 from msgspec import structs
 
 from factories import failed, run_results, with_trials
-from made_pages import places, told, told_in
+from made_pages import told_in
 from spikeduel.experiment.recipes import baseline
-from spikeduel.reporting import accuracies, charts, learning_curves
-from spikeduel.results.accuracy import optimism_of
+from spikeduel.reporting import charts, learning_curves
 from spikeduel.results.trials import Epoch
 
 SPIKING = charts.SPIKING_COLOURS[0]
@@ -62,19 +61,3 @@ def test_a_failed_trial_is_no_part_of_the_mean(make_prepared):
     results = structs.replace(made, trials=[broken, failed(second), *others])
     whole = [100 * epoch.val_accuracy for epoch in results.trials[2].history]
     assert [row["accuracy, %"] for row in validation(results)[0].rows] == pytest.approx(whole)
-
-
-def test_the_optimism_meter_marks_the_chosen_and_the_best_epoch_of_every_training(make_prepared):
-    meters = iter(
-        [optimism_of([10, 30, 20, 25, 28], 100, 3), optimism_of([50, 60, 70, 80, 90], 100, 4)]
-    )
-    made = run_results(make_prepared(), baseline(seeds=1))
-    chart = accuracies.optimism(with_trials(made, optimism=lambda trial: next(meters)))
-    left, right = chart.panels
-    assert [left.title, right.title] == ["dense-snn", "small-cnn"]
-    line, best, chosen = (places(left, marks) for marks in left.marks)
-    assert line == ([1, 2, 3, 4, 5], pytest.approx([10, 30, 20, 25, 28]))
-    assert (best, chosen) == (([2], [30]), ([4], [25]))
-    _, best, chosen = (places(right, marks) for marks in right.marks)
-    assert best == chosen == ([5], [90])
-    assert [row["epoch"] for row in told(chart) if row["chosen"]] == [4, 5]

@@ -11,14 +11,12 @@ from msgspec import structs
 from factories import failed, replaced, with_dataset, with_pair, with_tests, with_trials
 from spikeduel import data
 from spikeduel.evaluation.correctness import judged
-from spikeduel.evaluation.corruptions import CORRUPTIONS, summary
 from spikeduel.reporting import rendering, report, report_again
 from spikeduel.results import findings, power
-from spikeduel.results.accuracy import contender_optimism, optimism_of
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import AddedMeasure, Calibration, CorruptedAccuracies
+from spikeduel.results.trials import AddedMeasure, Calibration
 from spikeduel.sentences import power_sentences as power_words
 from spikeduel.statistics import assumed_variability
 from spikeduel.system import typed
@@ -106,25 +104,13 @@ def test_the_page_stands_alone(comparison):
     assert path.stat().st_size < 3_000_000
 
 
-def test_the_optimism_meter_and_power_have_their_place(comparison, unpainted):
-    assert "Optimism meter" not in Page(report(comparison)).text
-    results = with_trials(
-        comparison.results, optimism=lambda trial: optimism_of([10, 12, 15, 13, 14], 20, 3)
-    )
+def test_power_has_its_place(comparison, unpainted):
     (pair,) = with_pair(
-        results, power=power.power(assumed_variability(0.003, 20), 0.01, 6)
+        comparison.results, power=power.power(assumed_variability(0.003, 20), 0.01, 6)
     ).comparison.pairs
-    measured = with_comparison(
-        replace(comparison, results=results),
-        pairs=[pair],
-        optimism=contender_optimism(results.trials),
-    )
-
+    measured = with_comparison(comparison, pairs=[pair])
     shown = Page(report(measured))
-
-    assert "Optimism meter" in shown.text
     assert power_words.of_pairs(measured.results) in shown.text
-    assert "optimism" in charts_of(shown)
 
 
 def test_numbers_and_words_are_those_of_the_results(comparison, unpainted):
@@ -299,23 +285,18 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     assert sorted(order, key=shown.source.index) == order
 
 
-def test_what_was_measured_besides_has_its_sections(comparison):
-    assert not {"reliability", "robustness"} & charts_of(Page(report(comparison)))
+def test_calibration_has_its_section(comparison):
+    assert "reliability" not in charts_of(Page(report(comparison)))
     scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     calibration = Calibration(**structs.asdict(judged(scores, torch.arange(30) % 3)))
-    accuracies = CorruptedAccuracies(n=20, accuracies=[0.6, 0.5, 0.4, 0.3, 0.2])
-    results = with_trials(
-        with_tests(comparison.results, calibration=calibration),
-        robustness=summary(0.7, {f"robustness-{name}": accuracies for name in CORRUPTIONS}),
-    )
+    results = with_tests(comparison.results, calibration=calibration)
 
     shown = Page(report(replace(comparison, results=results)))
 
     # Scores of small-cnn are no spike counts.
     assert "Probabilities of dense-snn are a softmax of spike counts" in shown.text
     assert "pooled" not in shown.text
-    assert {"reliability", "robustness"} <= charts_of(shown)
-    assert "The seven corruptions" in shown.text
+    assert "reliability" in charts_of(shown)
     assert "None" not in shown.text
 
 

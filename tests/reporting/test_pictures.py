@@ -1,26 +1,17 @@
 """Pictures of a page: samples, pairs, labels, corruptions."""
 
-import base64
 import io
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from made_pages import SPLIT
+from made_pages import SPLIT, pixels
 from spikeduel.auditing.audit_results import AuditedImage, SuspectLabel
 from spikeduel.data.audited import examine
-from spikeduel.evaluation.corruptions import CORRUPTIONS, corrupt
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import pictures
 from spikeduel.reporting.pictures import as_picture, encoded_animation
-
-
-def pixels(source):
-    kind, content = source.split(",")
-    assert kind == "data:image/png;base64"
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
 
 
 @pytest.mark.parametrize(
@@ -63,17 +54,6 @@ def test_a_doubtful_label_stands_beside_the_suggested_one(planted):
 
 def test_a_large_picture_is_made_small():
     assert max(pixels(pictures.source(np.zeros((1, 400, 200), np.uint8))).shape) == 160
-
-
-def test_corruptions_are_those_that_the_measure_drew(make_prepared):
-    image = np.asarray(make_prepared(shape=(3, 12, 10)).images[4])
-    shown = pictures.corruptions(image, 4)
-    assert list(shown) == list(CORRUPTIONS)
-    assert {len(sources) for sources in shown.values()} == {6}
-    expected = corrupt("translation", torch.from_numpy(image.copy())[None], 5, np.array([4]))[0]
-    drawn = shown["translation"]
-    np.testing.assert_array_equal(pixels(drawn[5]), np.moveaxis(expected.numpy(), 0, -1))
-    np.testing.assert_array_equal(pixels(drawn[0]), np.moveaxis(image, 0, -1))
 
 
 @pytest.mark.parametrize("shape", [(8, 6), (1, 8, 6), (3, 8, 6), (8, 6, 3), (2, 8, 6)])

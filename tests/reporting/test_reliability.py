@@ -7,17 +7,16 @@ import torch
 from markupsafe import escape
 from msgspec import structs
 
-from factories import run_results, with_dataset, with_trials
+from factories import with_dataset
 from made_pages import SPLIT, places
 from spikeduel.auditing.audit_results import Counts, Details
 from spikeduel.auditing.audit_sentences import document, problems
 from spikeduel.data import Split
 from spikeduel.data.audited import examine
 from spikeduel.evaluation.correctness import judged
-from spikeduel.evaluation.corruptions import CORRUPTIONS, summary
 from spikeduel.experiment.recipes import baseline
-from spikeduel.reporting import accuracies, audit_page, charts, report
-from spikeduel.results.trials import Calibration, CalibrationBin, CorruptedAccuracies
+from spikeduel.reporting import accuracies, audit_page, report
+from spikeduel.results.trials import Calibration, CalibrationBin
 from spikeduel.system.errors import InputError
 
 
@@ -62,56 +61,6 @@ def test_bars_are_the_accuracies_and_rings_those_after_temperature():
             pytest.approx([100 * part.accuracy for part in scaled]),
         )
         assert places(panel, diagonal) == ([0, 100], [0, 100])
-
-
-def robustness(clean, last):
-    """Accuracies that fall evenly from `clean` to `last`; under noise, to 0."""
-    ends = {name: 0.0 if name == "noise" else last for name in CORRUPTIONS}
-    measured = {
-        f"robustness-{name}": CorruptedAccuracies(
-            n=20, accuracies=np.linspace(clean, end, 6)[1:].tolist()
-        )
-        for name, end in ends.items()
-    }
-    return summary(clean, measured)
-
-
-def of_trials(results, *measured):
-    """`results` with the robustness of each trial, in their order."""
-    values = iter(measured)
-    return with_trials(results, robustness=lambda _: next(values))
-
-
-@pytest.fixture
-def corrupted(make_prepared):
-    """Two contenders; the CNN is better on clean images and worse on corrupted ones, but under
-    noise.
-    """
-    return of_trials(
-        run_results(make_prepared(), baseline()), robustness(0.8, 0.6), robustness(0.9, 0.3)
-    )
-
-
-def test_curves_start_at_the_clean_accuracy(corrupted):
-    panels = {panel.title: panel for panel in accuracies.robustness(corrupted).panels}
-    assert list(panels) == [*CORRUPTIONS, "mean of all"]
-    snn, cnn = panels["noise"].marks
-    assert snn.look.colour == charts.SPIKING_COLOURS[0]
-    assert places(panels["noise"], snn)[1] == pytest.approx([80, 64, 48, 32, 16, 0])
-    assert places(panels["noise"], cnn)[1][:2] == pytest.approx([90, 72])
-    # Of 20 test images, 7 are of the most frequent class.
-    assert [rule.at for rule in panels["noise"].rules] == [35]
-    mean = panels["mean of all"]
-    assert places(mean, mean.marks[0])[1][-1] == pytest.approx(60 * 6 / 7)
-
-
-def test_seeds_make_a_band(make_prepared):
-    measured = [robustness(0.8, last) for last in (0.6, 0.3, 0.4, 0.5)]
-    results = of_trials(run_results(make_prepared(), baseline(seeds=2)), *measured)
-    band = accuracies.robustness(results).panels[1].marks[1]
-    deviation = 100 * np.std([0.6, 0.4], ddof=1)
-    last = band.rows[-1]
-    assert (last["low"], last["high"]) == pytest.approx((50 - deviation, 50 + deviation))
 
 
 def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):

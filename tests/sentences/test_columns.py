@@ -7,9 +7,8 @@ from msgspec import structs
 
 from factories import pair, results, scored, trial
 from made_tunings import tuning
-from spikeduel.results.accuracy import contender_optimism, optimism_of
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, ClassScores, Robustness
+from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, ClassScores
 from spikeduel.sentences import columns
 from spikeduel.sentences.columns import text_rows
 
@@ -136,23 +135,6 @@ def test_classes():
     ]
 
 
-def test_corrupted_images():
-    one = Robustness(
-        clean=0.9,
-        corruptions={"blur": [0.5, 0.5, 0.5, 0.25, 0.25], "altered-hard": [0.125]},
-        area={"blur": 0.4, "altered-hard": 0.125},
-        mean=None,
-        images={"blur": 6, "altered-hard": 1200},
-    )
-    other = structs.replace(one, area={"blur": 0.5}, mean=0.5)
-    measured = {"a": [one, other], "b": [one]}.items()
-    shown = text_rows(columns.robustness_columns(measured), measured)
-    assert [list(row.values()) for row in shown] == [
-        ["a", "90.0 ± 0.0", "45.0 ± 7.1", "12.5", "50.0"],
-        ["b", "90.0", "40.0", "12.5", "–"],
-    ]
-
-
 def test_every_trial_of_a_tuning():
     record = tuning(2, snn=0.0, cnn=None)
     snn, cnn = record.contenders
@@ -195,25 +177,6 @@ def test_calibration_is_averaged_over_trials():
     ]
     alone = structs.replace(calibration(1), temperature=None, scaled=None)
     assert len(columns.calibration_rows({"snn": [alone, calibration(2)]})) == 1
-
-
-def test_chosen_and_best_epochs():
-    trainings = (
-        ("snn", 0, [800, 840], 0),
-        ("cnn", 0, [820, 820], 1),
-        ("snn", 1, [700, 900], 1),
-        ("cnn", 1, [880, 800], 1),
-    )
-    trials = [
-        trial(name, 0.5, seed=seed, epochs=2, optimism=optimism_of(right, 1000, chosen))
-        for name, seed, right, chosen in trainings
-    ]
-    assert [
-        list(row.values()) for row in text_rows(columns.OPTIMISM, contender_optimism(trials))
-    ] == [
-        ["snn", "85.00 ± 7.07", "87.00 ± 4.24", "2.00 ± 2.83", "90.00"],
-        ["cnn", "81.00 ± 1.41", "85.00 ± 4.24", "4.00 ± 5.66", "88.00"],
-    ]
 
 
 def test_pairs_say_what_they_are_about():

@@ -166,7 +166,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     monkeypatch.setattr("spikeduel.system.load.load_average", lambda own_threads: 0.1)
     monkeypatch.setattr("spikeduel.evaluation.latency.latency", made)
     # So few validation images show no early exit to cost less.
-    monkeypatch.setattr("spikeduel.evaluation.correctness.TOLERANCE", 0.5)
+    monkeypatch.setattr("spikeduel.evaluation.correctness.MAX_EXIT_LOSS", 0.5)
     told, awaited = Telling(), []
     monkeypatch.setattr(told, "trials", lambda seconds: awaited.extend(seconds) or nullcontext())
     results = compare(FAMILIES, tmp_path / "out", tmp_path / "store", told).results

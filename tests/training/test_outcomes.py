@@ -25,7 +25,6 @@ from spikeduel.results.trials import (
     Calibrated,
     Calibration,
     ControlResult,
-    CorruptedAccuracies,
     EarlyExit,
     EncodingSpread,
     ExitChoice,
@@ -134,7 +133,7 @@ def test_results_are_json_and_what_was_not_measured_is_null():
     assert document["schema"] == 3
     assert typed.converted(document, Results) == results
     done, broken = document["trials"]
-    unmeasured = ("operations", "energy", "latency", "anytime", "robustness", "error")
+    unmeasured = ("operations", "energy", "latency", "anytime", "error")
     unfinished = ("test", "validation", "model", "best_epoch", "encoding", "num_steps", "stopped")
     assert {done[name] for name in unmeasured} == {done["test"]["calibration"]} == {None}
     assert {broken[name] for name in unfinished} == {None}
@@ -181,18 +180,18 @@ def test_every_measure_reaches_the_results():
         "weight_shapes": WeightShapes(shapes={"w": [2, 3]}),
         "operations": Counted(operations=spiking()),
         "by_step": ANYTIME,
-        "robustness-blur": CorruptedAccuracies(n=6, accuracies=[0.5, 0.5, 0.5, 0.25, 0.25]),
+        "own": {"value": 5},
     }
     broken = {"own:measure": "it broke"}
     trial = outcomes.trial_entry(
         TrialOutcome(record("snn"), measured(SNN, **measures), broken, latency)
     )
-    known = {*measures, "classification", "label_confidences"} - {"robustness-blur"}
+    known = {*measures, "classification", "label_confidences"} - {"own"}
     assert set(MEASURES) == known
     assert (trial.test.encoding_spread, trial.test.calibration) == (spread, calibration)
     assert (trial.anytime, trial.weight_shapes) == (ANYTIME, {"w": [2, 3]})
     assert (trial.operations, trial.latency) == (spiking(), latency)
-    assert (trial.robustness.clean, trial.robustness.area) == (4 / 6, {"blur": 0.4})
+    assert trial.measured == {"own": {"value": 5}}
     assert trial.failed_measures == broken
     # A network without time steps has answers after the last one only.
     assert entry(record("cnn"), measured(CNN, anytime=Anytime())).anytime is None

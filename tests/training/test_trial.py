@@ -16,7 +16,6 @@ from spikeduel import data
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.engine.networks import building, models
 from spikeduel.evaluation.correctness import best_temperature
-from spikeduel.evaluation.corruptions import CORRUPTIONS
 from spikeduel.evaluation.measures import Measure
 from spikeduel.evaluation.predictions_of_model import answers_of
 from spikeduel.experiment.recipes import baseline
@@ -25,7 +24,6 @@ from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Calibration,
     Classification,
-    CorruptedAccuracies,
     EncodingSpread,
 )
 from spikeduel.system import hardware, typed
@@ -240,30 +238,6 @@ def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
     (alone,) = plan(quick)
     assert alone.card.title == "dense-snn, seed 0"
     assert set(alone.settings["data"]) == {"fingerprint", "split"}
-
-
-def test_robustness_is_measured_where_it_is_asked_for_and_goes_on_where_it_stopped(quick, tmp_path):
-    store = Store(tmp_path / "s")
-    (record,) = run(quick, store)
-    measures = store.folder(record.key) / "measures"
-    assert not list(measures.glob("robustness-*"))
-    (again,) = run(replace(quick, robustness=True), store)
-    assert again.key == record.key
-    assert {path.stem for path in measures.glob("robustness-*")} == {
-        f"robustness-{name}" for name in CORRUPTIONS
-    }
-    by_name = {
-        name: store.measure(record.key, f"robustness-{name}", CorruptedAccuracies)
-        for name in CORRUPTIONS
-    }
-    assert all(entry.n == 179 and len(entry.accuracies) == 5 for entry in by_name.values())
-    # Interrupted after some of them: what is there stays, what is missing comes out the same.
-    (measures / "robustness-noise.json").unlink()
-    made_up = CorruptedAccuracies(n=1, accuracies=[1.0])
-    store.save_measure(record.key, "robustness-blur", made_up)
-    run(replace(quick, robustness=True), store)
-    assert store.measure(record.key, "robustness-noise", CorruptedAccuracies) == by_name["noise"]
-    assert store.measure(record.key, "robustness-blur", CorruptedAccuracies) == made_up
 
 
 def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tmp_path):

@@ -37,7 +37,7 @@ from spikeduel.engine.networks.models import load_model
 gc.freeze()
 gc.enable()
 imported = time.perf_counter()
-from spikeduel.evaluation.measures import latency
+from spikeduel.evaluation import latency
 latency.main(imported - begun)
 os._exit(0)
 """

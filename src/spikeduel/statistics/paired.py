@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spikeduel.statistics.exact_tests import (
-    DECIMALS,
     MIN_GROUPS,
     PermutationTest,
     mcnemar,
@@ -237,7 +236,7 @@ def paired_test(
             "seeds_for_difference": uncertainty.seeds_needed(abs(difference), min_seeds(paired)),
         }
     return PairedTest(
-        difference=round(difference, DECIMALS),
+        difference=difference,
         margin=float(margin),
         n=num_images,
         seeds=num_seeds,

@@ -153,7 +153,7 @@ def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_a
         ({"temperature": 0.0}, "temperature: "),
         ({"temperature": 1e-300}, "temperature: "),
         ({"temperature": "2"}, "temperature: "),
-        ({"trained_on": {"fingerprint": "f"}}, "trained_on: .*split"),
+        ({"trained_on": {"fingerprint": "f"}}, "trained_on: .*limit"),
         ({"format": 99}, "written by another version"),
     ],
 )

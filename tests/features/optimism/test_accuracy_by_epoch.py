@@ -8,11 +8,12 @@ import pytest
 from msgspec import structs
 
 from factories import planned
-from spikeduel.comparing import compare, tune
+from spikeduel.comparing import compare
+from spikeduel.features.optimism import accuracy_by_epoch
 from spikeduel.results.findings import finding
 from spikeduel.results.trials import Classification
 from spikeduel.system.progress import Progress
-from spikeduel.training import training, trial
+from spikeduel.training import trial
 from spikeduel.training.store import Store
 from telling import Interrupting, Telling
 
@@ -47,6 +48,10 @@ def run(experiment, store, progress=None):
     return trial.run(training, prepared, store, progress or Progress())
 
 
+def right_after(record):
+    return record.after_epochs["optimism"]
+
+
 def training_of(record):
     return record.history, record.best_epoch, record.model_digest
 
@@ -60,13 +65,13 @@ def test_training_is_the_same_with_and_without(contender, measured, tmp_path, mo
     without = run(replace(measured, optimism=False), store)
     tested = run(measured, store)
     assert training_of(tested) == training_of(without)
-    assert (tested.key == without.key, without.test_right) == (False, [])
-    assert len(tested.test_right) == len(tested.history) == 4
+    assert (tested.key == without.key, without.after_epochs) == (False, {})
+    assert len(right_after(tested)) == len(tested.history) == 4
     # The same evaluation as at the end.
     answers = store.measure(tested.key, "classification", Classification)
-    assert tested.test_right[tested.best_epoch] / answers.n == answers.accuracy
+    assert right_after(tested)[tested.best_epoch] / answers.n == answers.accuracy
     # Every score is that of other weights.
-    assert len(set(tested.test_right)) > 1
+    assert len(set(right_after(tested))) > 1
 
 
 def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
@@ -77,7 +82,7 @@ def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
     resumed = run(measured, Store("s"), told := Telling())
     assert any("goes on after epoch 2" in line for line in told.lines)
     assert training_of(resumed) == training_of(whole)
-    assert resumed.test_right == whole.test_right
+    assert right_after(resumed) == right_after(whole)
 
 
 def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unreported):
@@ -86,14 +91,14 @@ def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unre
     )
     honest = compare(measured, store="honest").results
     # Scores that would move every choice, if anything read them.
-    monkeypatch.setattr(training.Loop, "_num_right_of_test", lambda loop: 0)
+    monkeypatch.setattr(accuracy_by_epoch, "_num_right", lambda model, test: 0)
     lied_to = compare(measured, store="lied-to").results
-    assert [entry.optimism.best for entry in lied_to.trials] == [0.0, 0.0]
-    assert [entry.optimism.best > 0 for entry in honest.trials] == [True, True]
+    assert [each.best for each in lied_to.features["optimism"].trainings] == [0.0, 0.0]
+    assert [each.best > 0 for each in honest.features["optimism"].trainings] == [True, True]
 
     def rest(results):
         return [
-            structs.replace(t, optimism=None, epoch_seconds=[], latency=None, controls={})
+            structs.replace(t, measured={}, epoch_seconds=[], latency=None, controls={})
             for t in results.trials
         ]
 
@@ -102,24 +107,17 @@ def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unre
     assert lied_to.comparison.controls == honest.comparison.controls
 
 
-def test_trials_of_a_tuning_are_not_tested(measured, unreported):
-    tuned = tune(measured, 2, store="s")
-    store = Store("s")
-    assert not any(store.record(key).test_right for key in store.trials())
-    results = compare(tuned.experiment, store="s", tuned=tuned).results
-    (entry,) = results.trials
-    assert len(store.record(entry.key).test_right) == len(entry.optimism.accuracies) == 4
-    assert results.tuning is not None
-
-
 def test_every_training_that_was_tested_so_is_told(measured, unreported):
     results = compare(replace(measured, seeds=2, folds=2, epochs=1), store="s").results
     assert finding("tested_every_epoch", trainings=4) in results.comparison.caveats
     assert len(results.trials) == results.dataset.tested_every_epoch == 4
 
 
-def test_a_failed_training_has_no_meter(measured, unreported):
+def test_a_failed_training_has_no_accuracies(measured, unreported):
     failing = replace(measured, contenders=("dense-snn", "small-cnn"), learning_rate=1e30)
     results = compare(failing, store="s").results
-    failed = [entry.optimism for entry in results.trials if entry.status == "failed"]
-    assert set(failed) == {None}
+    failed = {entry.title for entry in results.trials if entry.status == "failed"}
+    optimism = results.features.get("optimism")
+    tested = optimism.trainings if optimism else []
+    assert failed
+    assert len(tested) == len(results.trials) - len(failed)

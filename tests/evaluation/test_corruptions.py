@@ -5,8 +5,6 @@ from hypothesis import given, settings, strategies as st
 from scipy.fft import dctn, idctn
 from torch import nn
 
-from made_models import card
-from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.corruptions import (
     CORRUPTIONS,
@@ -14,25 +12,7 @@ from spikeduel.evaluation.corruptions import (
     SEVERITIES,
     corrupt,
     corrupted,
-    measures,
-    summary,
 )
-from spikeduel.results.trials import CorruptedAccuracies
-from spikeduel.system.progress import Progress
-
-CARD = card("by-brightness", (1, 20, 20), ("dark", "bright"))
-
-
-class ByBrightness(nn.Module):
-    """Answers by the brightest pixel: more than 0.8 or not."""
-
-    def __init__(self):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x):
-        brightest = x.flatten(1).amax(1)
-        return torch.stack((torch.full_like(brightest, 0.8), brightest), 1)
 
 
 @pytest.fixture
@@ -47,42 +27,12 @@ def squares():
     return [(images[part], labels[part], index[part]) for part in (slice(0, 15), slice(15, 40))]
 
 
-def test_a_planted_model_breaks_where_it_must(squares):
-    model = Model(ByBrightness(), CARD)
-    asked = measures(Progress(), "planted")
-    measured = {name: measure(model, squares) for name, measure in asked.items()}
-    accuracies = {name: measured[f"robustness-{name}"].accuracies for name in CORRUPTIONS}
-    # A square that only moves or turns stays as bright as it was.
-    assert accuracies["translation"] == [1.0] * 5
-    assert accuracies["rotation"] == [1.0] * 5
-    # Without contrast, no image is bright any more: half of the answers are right.
-    assert accuracies["contrast"][-1] == 0.5
-    # With noise, every image has a pixel that is.
-    assert accuracies["noise"][-1] == 0.5
-    assert all(len(by_severity) == 5 for by_severity in accuracies.values())
-    assert all(entry.n == 40 for entry in measured.values())
-    assert summary(1.0, measured).area["contrast"] < 0.8
-
-
 def test_corrupted_batches_keep_labels(squares):
     batches = corrupted(squares, "noise", 3)
     for (images, labels, index), (before, expected, rows) in zip(batches, squares, strict=True):
         assert torch.equal(images, corrupt("noise", before, 3, rows))
         assert torch.equal(labels, expected)
         assert np.array_equal(index, rows)
-
-
-def test_summary_by_hand():
-    measured = {
-        f"robustness-{name}": CorruptedAccuracies(n=10, accuracies=[0.8, 0.7, 0.6, 0.5, 0.4])
-        for name in CORRUPTIONS
-    }
-    measured["robustness-noise"] = CorruptedAccuracies(n=10, accuracies=[0.1] * 5)
-    whole = summary(0.8, {**measured, "classification": {"accuracy": 0.8}})
-    assert whole.clean == 0.8
-    assert whole.area["blur"] == pytest.approx(0.6)
-    assert whole.mean == pytest.approx((0.1 + 6 * 0.6) / 7)
-    assert whole.images == dict.fromkeys(CORRUPTIONS, 10)
 
 
 # ---- the corruptions
