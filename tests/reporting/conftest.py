@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import factories
-from browser import browser
 from made_models import card
 from spikeduel.data import Split
 from spikeduel.engine.networks.building import build
@@ -76,13 +75,6 @@ def make_run(tmp_path, make_prepared, make_model, monkeypatch):
         return Comparison(experiment, results, run)
 
     return make
-
-
-@pytest.fixture(scope="module")
-def running():
-    """A browser."""
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="session")
