@@ -1,10 +1,10 @@
 # make compare: the main job, on the embedded data. make test: everything that is checked. make docs: the site.
-# make numeric: tests of numbers once more, as other processors round.
+# make numeric: tests of numbers once more, as other processors round. make removable: delete each feature in a copy.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: compare test checks pytest numeric docs clean
+.PHONY: compare test checks pytest numeric removable docs clean
 
 compare: $(VENV)/.installed
 	$(BIN)/spikeduel compare
@@ -23,6 +23,9 @@ numeric: $(VENV)/.installed-dev
 	ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 MKL_CBWR=COMPATIBLE NUMBA_CPU_NAME=generic \
 		NUMBA_CPU_FEATURES= $(PYTEST)
 	$(PYTEST) --rounding
+
+removable: $(VENV)/.installed-dev
+	$(BIN)/python tools/removable.py
 
 checks: $(VENV)/.installed-dev
 	$(BIN)/mypy

@@ -33,7 +33,7 @@ from spikeduel.sentences import answer_sentences as answer
 ROOT = Path(__file__).parent.parent
 PAGES = {
     path.stem: path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 }
 BLOCK = re.compile(
     r"(?:<!-- (run|not run: [^>]+) -->\n\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL

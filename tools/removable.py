@@ -3,8 +3,9 @@
     python tools/removable.py [FEATURE ...]      default: every feature
     python tools/removable.py --one              the feature that the current commit chooses
 
-Of a feature, `src/spikeduel/features/NAME`, its tests, its page of the documentation and its line
-of `FEATURES` are deleted. Then import contracts, types, the other tests, and a comparison must pass.
+Of a feature, `src/spikeduel/features/NAME`, `tests/features/NAME`, `docs/features/NAME.md` and its
+line of `FEATURES` are deleted. Then import contracts, types, a comparison and the other tests must
+pass.
 """
 
 import argparse
@@ -54,8 +55,11 @@ def check(folder: Path) -> list[str]:
     checks = {
         "import contracts": [str(Path(sys.executable).with_name("lint-imports"))],
         "types": [*python, "mypy"],
-        "comparison": [*python, *"spikeduel compare digits --epochs 1".split()],
-        "tests": [*python, *"pytest -q -n 2 --dist loadfile -p no:cacheprovider".split()],
+        "comparison": [*python, *["spikeduel", "compare", "digits", "--epochs", "1"]],
+        "tests": [
+            *python,
+            *["pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"],
+        ],
     }
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     failed = []

@@ -147,7 +147,6 @@ BELOW_NEIGHBOUR = finding(
         # Controls are models too.
         ({"test_uses": 5, "test_uses_here": 5}, []),
         ({"test_uses": 5, "test_uses_here": 4}, [finding("test_uses", uses=5, here=4)]),
-        ({"tested_every_epoch": 3}, [finding("tested_every_epoch", trainings=3)]),
     ],
     ids=str,
 )

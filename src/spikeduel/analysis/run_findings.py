@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.accuracy import (
     constant_accuracy,
@@ -150,7 +151,8 @@ class RunContext:
 
 
 def find_caveats(run: RunContext) -> list[Finding]:
-    """Return the caveats of a run, the gravest first."""
+    """Return the caveats of a run, the gravest first, those of features included."""
+    providing("conclude")  # their modules register what finds caveats
     tuning = tuning_limits(run.tuning) if run.tuning else []
     audit = run.dataset.audit.problems if run.dataset.audit else []
     return ranked([*find("run", run), *tuning, *audit])
@@ -210,12 +212,6 @@ def test_uses(run: RunContext) -> Iterator[Values]:
     here = run.dataset.test_uses_here or sum(trial.status == "done" for trial in run.trials)
     if (run.dataset.test_uses or 0) > here:
         yield {"uses": run.dataset.test_uses, "here": here}
-
-
-@finds("tested_every_epoch")
-def tested_every_epoch(run: RunContext) -> Iterator[Values]:
-    if run.dataset.tested_every_epoch:
-        yield {"trainings": run.dataset.tested_every_epoch}
 
 
 @finds("doubted_labels")

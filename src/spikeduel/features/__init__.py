@@ -14,7 +14,8 @@ imports a feature.
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts |
 
-Beside them lie `findings.toml` and the templates of the section, `<name>_section.html.j2`.
+Beside them lie `findings.toml`, whose finders (`results.findings.finds`) stand in the module of
+`conclude`, and the template of the section, `<name>_section.html.j2`.
 """
 
 from importlib import import_module

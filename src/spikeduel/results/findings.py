@@ -1,7 +1,10 @@
-"""Findings about runs, studies, ablations and tests: `findings.toml` declares them."""
+"""Findings about runs, studies, ablations and tests: `findings.toml` here and those of features
+declare them.
+"""
 
 from pathlib import Path
 
+from spikeduel.features import folders
 from spikeduel.system.finding_tables import (
     ADVICE as ADVICE,
     TABLE as TABLE,
@@ -17,7 +20,9 @@ from spikeduel.system.finding_tables import (
     with_id as with_id,
 )
 
-declare(Path(__file__).with_name("findings.toml"))
+for folder in (Path(__file__).parent, *folders().values()):
+    if (declared := folder / "findings.toml").exists():
+        declare(declared)
 
 
 def caveat(finding: Finding, noun: str = "image") -> str:

@@ -1,7 +1,9 @@
 """Compare the test accuracy of the chosen epoch with that of the best epoch for the test."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from spikeduel.analysis.run_findings import RunContext
+from spikeduel.results.findings import Values, finds
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
@@ -49,6 +51,12 @@ class Conclusion(Frozen):
 
     trainings: list[TrainingOptimism]
     contenders: list[ContenderOptimism]
+
+
+@finds("tested_every_epoch")
+def tested_every_epoch(run: RunContext) -> Iterator[Values]:
+    if run.dataset.tested_every_epoch:
+        yield {"trainings": run.dataset.tested_every_epoch}
 
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
