@@ -1,5 +1,6 @@
 # make compare: the main job, on the embedded data. make test: everything that is checked. make docs: the site.
-# make numeric: tests of numbers once more, as other processors round. make removable: delete each feature in a copy.
+# make numeric: tests of numbers once more, as other processors round.
+# make removable: everything else works without each feature. Takes long.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

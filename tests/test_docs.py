@@ -108,7 +108,7 @@ def write_modules(page, folder):
             if named := re.match(r"# (\w+\.(?:py|toml))", code):
                 with (folder / named[1]).open(mode, encoding="utf-8") as file:
                     file.write(code.replace("[settings]", QUICK_STUDY, 1))
-            elif language == "python":
+            elif language == "python" and not code.startswith("# src/"):  # a file of the package
                 others.append(code)
     return others
 
@@ -202,6 +202,25 @@ def test_the_api_page_has_every_public_name():
     named = set(re.findall(r"(?:auto\w+::|entries\}) (?:spikeduel\.)?(\w+)", PAGES["api"]))
     named |= set(re.findall(r"`sd\.(\w+)", PAGES["api"]))
     assert set(sd.__all__) - named == {"__version__"}
+
+
+def test_the_page_on_the_design_names_every_package_and_files_that_exist():
+    package, rows = ROOT / "src" / "spikeduel", {}
+    for place, files in re.findall(
+        r"^\|[^|]+\| `([\w/.]+)`[^|]*\| ([^|]+) \|$", PAGES["design"], re.M
+    ):
+        rows[place] = re.findall(r"`([\w.]+\.\w+)`", files)
+        assert (package / place).exists(), place
+        assert all((package / place / name).is_file() for name in rows[place]), place
+    named = {place.partition("/")[0].removesuffix(".py") for place in rows}
+    figure = (ROOT / "docs/figures/packages.svg").read_text(encoding="utf-8")
+    drawn = " ".join(re.findall(r'<text class="in"[^>]*>([^<]+)<', figure)).split()
+    modules = (
+        path.stem
+        for path in package.iterdir()
+        if (path / "__init__.py").exists() or path.suffix == ".py"
+    )
+    assert set(modules) - {"__init__", "__main__"} == named == set(drawn)
 
 
 def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():

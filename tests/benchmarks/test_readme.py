@@ -33,8 +33,6 @@ def test_results_files_follow_from_a_docstring():
 def test_scripts_that_pages_name_exist(page):
     path = shared.ROOT / page
     for file in [path] if path.is_file() else [*path.glob("*.md"), *path.glob("*.toml")]:
-        if file.name == "design.md":
-            continue
         text = " ".join(file.read_text(encoding="utf-8").split())
         named = {f"{name.replace('.', '/')}" for name in re.findall(r"-m (benchmarks[.\w]+)", text)}
         named |= set(re.findall(r"(benchmarks/[\w/]+)\.py", text))

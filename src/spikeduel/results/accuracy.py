@@ -1,8 +1,7 @@
-"""Accuracy of a contender, chance, and optimism.
+"""Accuracy of a contender, and of constant predictions.
 
 The accuracy of a seed is `statistics.accuracy` over all test images, in all folds. A contender's
-accuracy is the mean over its `counted_seeds`. Optimism is what choosing the epoch on test images
-would add.
+accuracy is the mean over its `counted_seeds`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
