@@ -199,8 +199,10 @@ def test_the_names_in_its_python_and_text_exist():
 
 
 def test_the_api_page_has_every_public_name():
-    named = set(re.findall(r"(?:auto\w+::|entries\}) (?:spikeduel\.)?(\w+)", PAGES["api"]))
-    named |= set(re.findall(r"`sd\.(\w+)", PAGES["api"]))
+    pages = [PAGES["api"], *map(Path.read_text, (ROOT / "docs" / "features").glob("*.md"))]
+    text = "\n".join(pages)
+    named = set(re.findall(r"(?:auto\w+::|entries\}) (?:spikeduel\.)?(\w+)", text))
+    named |= set(re.findall(r"`sd\.(\w+)", text))
     assert set(sd.__all__) - named == {"__version__"}
 
 

@@ -60,12 +60,25 @@ def planned(tmp_path_factory):
 @pytest.fixture(scope="module")
 def done(planned, tmp_path_factory):
     """A finished study: what it found, its page, its folder and what was told."""
-    folder, told = tmp_path_factory.mktemp("done"), Telling()
+    folder, told = tmp_path_factory.mktemp("done"), Watching()
     with without_pages():
-        results, page = studying.study(
-            planned, folder / "out", folder / "store", told, loggers=["csv"]
-        )
+        results, page = studying.study(planned, folder / "out", folder / "store", told)
     return results, page, folder, told
+
+
+class Watching(Telling):
+    """Progress that notes the runs that begin (folder, label) and end."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.over = [], []
+
+    def of_run(self, folder, label=""):
+        self.begun.append((folder, label))
+        return super().of_run(folder, label)
+
+    def ends(self, comparison, store):
+        self.over.append((comparison.out, store.root))
 
 
 def test_trials_that_duels_share_are_trained_once(done):
@@ -95,12 +108,12 @@ def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
     assert json.loads((folder / "out" / "study.json").read_text())["name"] == "two sets"
 
 
-def test_each_duel_logs_what_another_one_trained(done):
-    results, _, folder, _ = done
-    for run in (load_run(folder / "out" / duel.folder) for duel in results.duels):
-        _, *lines = (run.out / "logs" / "epochs.csv").read_text().splitlines()
-        titles = [f'"{trial.title}"' for trial in run.results.trials]
-        assert sorted(line.rsplit(",", 6)[0] for line in lines) == sorted(titles)
+def test_progress_learns_of_each_run_when_it_begins_and_ends(done):
+    results, _, folder, told = done
+    runs = [folder / "out" / duel.folder for duel in results.duels]
+    labels = ["digits, encoding direct", "digits, encoding rate", "shapes, encoding direct"]
+    assert told.begun == list(zip(runs, labels, strict=True))
+    assert told.over == [(run, folder / "store") for run in runs]
 
 
 def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):

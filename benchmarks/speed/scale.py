@@ -143,7 +143,7 @@ class Nodes(Workers):
     def __enter__(self) -> "Nodes":
         from ray.cluster_utils import Cluster as Local
 
-        from spikeduel.features.cluster.ray_cluster import Cluster
+        from spikeduel import Cluster
 
         node: Any = {"num_cpus": 1, "object_store_memory": 200_000_000}
         self.local = Local(

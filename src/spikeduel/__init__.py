@@ -1,7 +1,7 @@
 """spikeduel: should I use a spiking neural network or a CNN for my images?
 
-Public names, listed in `__init__.pyi`, are loaded when first used: importing spikeduel costs next
-to nothing.
+Public names are those in `__init__.pyi` and those of features (`PUBLIC`). They are loaded when
+first used: importing spikeduel costs next to nothing.
 """
 
 import os
@@ -15,10 +15,27 @@ import lazy_loader
 # The number is read when torch is loaded.
 os.environ.setdefault("GOMP_SPINCOUNT", "30000")
 
-_public, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_of_core, _, _CORE = lazy_loader.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> Any:
     # Modules inside packages, which lazy_loader does not load.
     inner = {"kernels": "engine.kernels", "recipes": "experiment.recipes"}
-    return import_module(f"spikeduel.{inner[name]}") if name in inner else _public(name)
+    if name in inner:
+        return import_module(f"spikeduel.{inner[name]}")
+    if name == "__all__":
+        return sorted([*_CORE, *_names_of_features()])
+    if name not in _CORE and not name.startswith("_") and name in _names_of_features():
+        (found,) = import_module("spikeduel.features").providing(name).values()
+        return found
+    return _of_core(name)
+
+
+def __dir__() -> list[str]:
+    names: list[str] = __getattr__("__all__")
+    return names
+
+
+def _names_of_features() -> list[str]:
+    features = import_module("spikeduel.features")
+    return [name for names in features.providing("PUBLIC").values() for name in names]

@@ -1,4 +1,6 @@
-"""Public names, and the modules that they come from."""
+"""Public names of the core, and the modules that they come from."""
+
+import typing
 
 from . import data as data
 from .auditing.audit_results import Audit as Audit
@@ -45,7 +47,6 @@ from .experiment.settings import (
     read_experiment as read_experiment,
 )
 from .export.exporting import EXPORTERS as EXPORTERS
-from .features.cluster.ray_cluster import Cluster as Cluster
 from .features.study.study_files import Study as Study
 from .features.study.studying import read_study as read_study, study as study
 from .features.tuning.tuning import RANGES as RANGES, Tuning as Tuning, read_ranges as read_ranges
@@ -65,3 +66,5 @@ from .training.augmenting import AUGMENTATIONS as AUGMENTATIONS
 from .training.controls import CONTROLS as CONTROLS, Control as Control
 from .training.jobs import Processes as Processes, Workers as Workers
 from .training.plan import forecast as forecast
+
+def __getattr__(name: str) -> typing.Any: ...  # names of features

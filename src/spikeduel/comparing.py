@@ -17,7 +17,6 @@ from spikeduel.data import Prepared, Split
 from spikeduel.data.audited import examine
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.features.conversion import conversion
-from spikeduel.features.loggers.loggers import Logged
 from spikeduel.features.tuning import tuning
 from spikeduel.features.tuning.tuning import Tuning
 from spikeduel.features.tuning.tuning_results import Range
@@ -61,7 +60,6 @@ def compare(
     strict: bool = False,
     tuned: Tuning | None = None,
     workers: Workers | None = None,
-    loggers: Collection[str] = (),
     answered: Callable[[Comparison], None] | None = None,
     given: Collection[str] = (),
     replace_run: bool = False,
@@ -72,17 +70,15 @@ def compare(
     `runs/store`. The same call twice trains once. A different run in `out` is an `InputError`,
     unless `replace_run`. With `strict`, problems found by the audit end
     the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train, by
-    default this process. `loggers` ("tensorboard", "mlflow", "csv") receive all progress.
-    `answered` is called with the comparison before the report is drawn. Raises `InputError` for
-    what the user can mend, such as a setting without effect (among those that differ from the
-    recipe's or are `given`), and `AuditFailed`; a failed trial is recorded.
+    default this process. `answered` is called with the comparison before the report is drawn.
+    Raises `InputError` for what the user can mend, such as a setting without effect (among those
+    that differ from the recipe's or are `given`), and `AuditFailed`; a failed trial is recorded.
     """
-    progress, workers = Logged(progress or Progress(), loggers), workers or Workers()
-    store = opened(store)
+    progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     ready = prepare(experiment, out, store, progress, strict, given=given, replace_run=replace_run)
     for sentence in plan.of_plan(ready.plan, workers.at_once):
         progress.say(sentence)
-    progress.begins(ready.folder)
+    progress = progress.of_run(ready.folder)
     if workers.at_once > 1:
         ready.prepared.let_go()  # other processes train
     with progress.trials(ready.plan.seconds):

@@ -193,9 +193,9 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert "both epochs (3) and minutes (0.1)" in line
 
 
-def test_a_single_contender_is_trained_and_kept_and_a_logger_is_told(desk, unreported):
+def test_a_single_contender_is_trained_and_kept(desk, unreported):
     arguments = ["--contender", "small-cnn", *OF_A_CNN, *ONE_EPOCH, "-q", "--store", "kept"]
-    done = spikeduel("compare", "digits", *arguments, "--out", "run", "--logger", "csv")
+    done = spikeduel("compare", "digits", *arguments, "--out", "run")
     assert (done.exit_code, done.stderr) == (0, "")
     assert "epoch 1/1" not in done.stdout
     assert " ".join(load_run("run").headline().split()) in " ".join(done.stdout.split())
@@ -203,7 +203,6 @@ def test_a_single_contender_is_trained_and_kept_and_a_logger_is_told(desk, unrep
         "small-cnn-seed0.safetensors"
     ]
     assert sorted(path.name for path in desk.iterdir()) == ["kept", "run"]
-    assert len((desk / "run" / "logs" / "epochs.csv").read_text().splitlines()) == 2
 
 
 def test_evaluate(finished):
@@ -577,7 +576,6 @@ def test_bad_names_and_values(desk, golden):
     golden({text: refused(desk, "compare", *text.split()) for text in REFUSED})
     for option, value, problem in (
         ("--for", "fast", "unknown --for 'fast': choose from accuracy"),
-        ("--logger", "wandb", "unknown logger 'wandb'"),
         ("--device", "xpu:7", "no Intel GPU here"),
     ):
         assert problem in refused(desk, "compare", "digits", option, value)
@@ -704,7 +702,7 @@ def test_a_second_ctrl_c_ends_at_once():
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_what_ray_prints_is_no_part_of_a_json_document(as_json, capsys):
+def test_what_workers_print_is_no_part_of_a_json_document(as_json, capsys):
     with duels._workers(CommandInput(settings={}, as_json=as_json)):
         print("raylet")
     assert (capsys.readouterr().out == "") == as_json

@@ -17,7 +17,7 @@ from spikeduel.sentences.comparison import load_run
 
 SOURCE = Path(spikeduel.__file__).parent
 OF_OTHERS = {"--head", "--num-gpus", "--check", "--name", "--no"}
-"""Options of Ray and sha256sum, and what stands for any option."""
+"""Options of other programs, and what stands for any option."""
 
 
 def commands():

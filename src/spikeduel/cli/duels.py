@@ -18,19 +18,21 @@ from spikeduel.cli.inputs import (
     CommandInput,
     command,
     option,
+    options_with,
     print_bullets,
     print_json,
     wrapped,
 )
+from spikeduel.features import providing
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError
 
-WORKERS = ("jobs", "ray", "threads")
+WORKERS = ("jobs", *options_with("workers"), "threads")
 EXPERIMENT = (
     *("dataset", "contenders", "recipe", "epochs", "minutes", "experiment_file"),
     *("own_code", "limit", "group_by", "device"),
 )
 RESULTS = ("out", "store", "as_json", "quiet", "verbose")
+OF_RUNS = options_with("progress")
 SHORT = ("contenders", "minutes", "epochs", "seeds", "jobs", "out")
 STRICT = option(
     "--strict", "Train nothing and exit with 1 if the audit finds an invalidating problem.", DATA
@@ -40,7 +42,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 @command(
     *(*EXPERIMENT, "seeds", "controls", "frontier", "int8", "tune", "strict"),
-    *(*WORKERS, *RESULTS, "loggers"),
+    *(*WORKERS, *RESULTS, *OF_RUNS),
     works_on=EVERYTHING,
     short=(*SHORT, "frontier", "answer_for", "group_by"),
     examples=(
@@ -95,7 +97,6 @@ def compare(
             strict,
             tuned,
             workers,
-            inputs.loggers or (),
             None if inputs.as_json else partial(answers.told, verbose=inputs.verbose),
             inputs.settings,
             replace,
@@ -166,7 +167,7 @@ def tune(
 
 
 @command(
-    *("strict", *WORKERS, *RESULTS, "loggers", "own_code"),
+    *("strict", *WORKERS, *RESULTS, *OF_RUNS, "own_code"),
     examples=(
         "spikeduel study study.toml --dry-run",
         "spikeduel study study.toml --jobs 8",
@@ -230,9 +231,8 @@ def study(
             outlook = studying.plan(planned, inputs.store, progress, workers, strict)
             print_json(outlook) if inputs.as_json else answers.print_study_plan(outlook)
             return
-        results, page = sd.study(
-            planned, out, inputs.store, inputs.progress(), workers, strict, inputs.loggers or ()
-        )
+        progress = inputs.progress()
+        results, page = sd.study(planned, out, inputs.store, progress, workers, strict)
     print_json(results) if inputs.as_json else answers.print_study(results, page)
     if any(duel.failed for duel in results.duels):
         raise typer.Exit(3)
@@ -410,15 +410,14 @@ def test(
 
 @contextmanager
 def _workers(inputs: CommandInput) -> "Iterator[sd.Workers]":
-    """Yield what trains: this process, several, or a cluster."""
-    if inputs.ray is not None and inputs.jobs is not None:
-        raise InputError(
-            "--jobs is for this machine, and --ray for a cluster, which says itself how many train "
-            "at once."
-        )
-    if inputs.ray is not None:
-        threads = 1 if inputs.threads is None else inputs.threads
-        workers: sd.Workers = sd.Cluster(inputs.ray, threads)
+    """Yield what trains: this process, several, or the workers of a feature."""
+    of_features = [
+        found
+        for feature, workers_of in providing("workers").items()
+        if (found := workers_of(inputs.options[feature], inputs.jobs, inputs.threads))
+    ]
+    if of_features:
+        workers: sd.Workers = of_features[0]
     elif inputs.jobs is not None:
         workers = sd.Processes(inputs.jobs, inputs.threads)
     else:

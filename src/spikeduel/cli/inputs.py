@@ -31,14 +31,12 @@ from spikeduel.experiment.fields import (
 )
 from spikeduel.experiment.recipes import RECIPES, asked, changed
 from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, read_experiment
+from spikeduel.features import providing
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, needing_extra, visible
 from spikeduel.system.signals import Stopped, heard
 
-EPOCHS_ARE_SAVED, TRIALS_ARE_SAVED = (
-    f"Finished {parts} are saved: the same command goes on from there."
-    for parts in ("epochs", "trials")
-)
+EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from there."
 DUEL, DATA, MACHINE, OUTPUT = "Duel", "Data", "Machine", "Output"
 """Panels of a command's help."""
 
@@ -55,11 +53,12 @@ def option(written: str, help: str, panel: str = "", **more: Any) -> ParameterIn
 
 @dataclass(frozen=True, kw_only=True)
 class CommandInput:
-    """Settings that the user gave, by field of `Experiment`, and options that several commands
-    share.
+    """Settings that the user gave, by field of `Experiment`; options that several commands share;
+    `Options` of features, by feature.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=lambda: _options({}))
     experiment_file: Annotated[
         Path | None,
         option(
@@ -102,31 +101,13 @@ class CommandInput:
             MACHINE,
         ),
     ] = None
-    ray: Annotated[
-        str | None,
-        option(
-            "--ray auto|ADDRESS|local",
-            "Train on a Ray cluster: auto finds the one that runs here, local starts one. Data go "
-            "there, and trained models come back (pip install 'spikeduel[cluster]').",
-            MACHINE,
-        ),
-    ] = None
     threads: Annotated[
         int | None,
         option(
             "--threads N",
             "Threads of a training. (Default: as many as cores are free when it begins; with "
-            "--jobs its share; with --ray 1)",
+            "--jobs its share)",
             MACHINE,
-        ),
-    ] = None
-    loggers: Annotated[
-        list[str] | None,
-        option(
-            "--logger tensorboard|mlflow|csv",
-            "Log curves, settings and results: tensorboard and csv in the run's folder logs/, "
-            "mlflow where MLFLOW_TRACKING_URI says; repeatable.",
-            OUTPUT,
         ),
     ] = None
     as_json: Annotated[
@@ -194,12 +175,25 @@ class CommandInput:
 
     def progress(self, on_stderr: bool = False) -> "sd.Progress":
         """Return progress on stdout, or on stderr with `--json`; none with `--quiet`."""
-        if self.quiet:
-            return sd.Progress()
-        return sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
+        shown = sd.Progress()
+        if not self.quiet:
+            shown = sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
+        for feature, wrapped in providing("progress").items():
+            shown = wrapped(self.options[feature], shown)
+        return shown
 
 
-_SHARED = {member.name: member for member in fields(CommandInput) if member.name != "settings"}
+_SHARED = {
+    member.name: member
+    for member in fields(CommandInput)
+    if member.name not in ("settings", "options")
+}
+_OF_FEATURES = {
+    member.name: (feature, member.type)
+    for feature, kind in providing("Options").items()
+    for member in fields(kind)
+}
+"""Feature and type of each feature's option, by name."""
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
 _NOT_DONE = {
     "preparing": "this command prepares images as the model says",
@@ -226,10 +220,10 @@ def command(
 ) -> Callable[[Callable[..., None]], CommandInfo]:
     """Make a function a command with an option for each of `names` and of its own parameters.
 
-    A name is a field of `Experiment` or of `CommandInput`. A command that `works_on` something
-    takes every other setting as an option that the help does not list, and refuses those without
-    effect. With `short`, `--help` shows these options, and `--help-all` all. Raises `KeyError` for
-    an unknown name.
+    A name is a field of `Experiment`, of `CommandInput` or of a feature's `Options`. A command that
+    `works_on` something takes every other setting as an option that the help does not list, and
+    refuses those without effect. With `short`, `--help` shows these options, and `--help-all` all.
+    Raises `KeyError` for an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -247,8 +241,11 @@ def command(
         not_done = {need: why for need, why in _NOT_DONE.items() if need not in works_on}
 
         def run(**values: Any) -> None:
-            of_ray = when_stopped == EPOCHS_ARE_SAVED and values.get("ray")
-            with for_people(TRIALS_ARE_SAVED if of_ray else when_stopped):
+            given = {feature for name, (feature, _) in _OF_FEATURES.items() if values.get(name)}
+            saved = [
+                text for feature, text in providing("WHEN_STOPPED").items() if feature in given
+            ]
+            with for_people(*saved[:1] or [when_stopped]):
                 chosen = {
                     name: _value(name, value)
                     for name, value in values.items()
@@ -256,7 +253,7 @@ def command(
                 }
                 shared = {name: values[name] for name in listed if name in _SHARED.keys() - own}
                 effects.refuse(effects.idle(chosen, not_done))
-                inputs = CommandInput(settings=chosen, **shared)
+                inputs = CommandInput(settings=chosen, options=_options(values), **shared)
                 if "torch" not in sys.modules and (works_on or "own_code" in listed):
                     # Loaded modules are no garbage. To search them for some takes a quarter of the
                     # time, while torch is loaded and when the program ends.
@@ -322,14 +319,18 @@ _HELP_ALL = inspect.Parameter(
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
     """Return the option of a setting (default: None) or a shared option as a parameter."""
     if name in SETTINGS:
-        default, kind = None, _setting_option(name, hidden)
+        panel = _PANELS.get(name, DUEL)
+        default, kind = None, _declared_option(name, SETTINGS[name].type, panel, hidden)
+    elif name in _OF_FEATURES:
+        feature, kind = _OF_FEATURES[name]
+        panel = MACHINE if feature in providing("workers") else OUTPUT
+        default, kind = None, _declared_option(name, kind, panel)
     else:
         default, kind = _SHARED[name].default, _SHARED[name].type
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
-def _setting_option(name: str, hidden: bool) -> Any:
-    kind = SETTINGS[name].type
+def _declared_option(name: str, kind: Any, panel: str, hidden: bool = False) -> Any:
     setting = setting_of(kind)
     written = setting.option or f"--{name.replace('_', '-')}"
     value_type: Any = str
@@ -340,10 +341,28 @@ def _setting_option(name: str, hidden: bool) -> Any:
             value_type = list[str]
     metavar = setting.metavar or "|".join(choices(kind))
     written = "DATASET" if name == "dataset" else f"{written} {metavar}"
-    default = "" if hidden else default_of(name)
+    default = "" if hidden or name not in SETTINGS else default_of(name)
     text = f"{setting.help} (Default: {default})" if default else setting.help
-    panel = _PANELS.get(name, DUEL)
     return Annotated[value_type | None, option(written, text, panel, hidden=hidden)]
+
+
+def options_with(part: str) -> list[str]:
+    """Return the options of the features that have `part`."""
+    return [name for name, (feature, _) in _OF_FEATURES.items() if feature in providing(part)]
+
+
+def _options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `Options` of each feature, with those of `values` that the user gave."""
+    return {
+        feature: kind(
+            **{
+                member.name: checked(member.name, values[member.name], member.type)
+                for member in fields(kind)
+                if values.get(member.name) not in (None, [])
+            }
+        )
+        for feature, kind in providing("Options").items()
+    }
 
 
 def _value(name: str, value: bool | str | list[str]) -> Any:

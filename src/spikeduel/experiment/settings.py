@@ -490,7 +490,10 @@ SETTINGS = {member.name: member for member in dataclasses.fields(Experiment)}
 _CORE = {member.name for member in dataclasses.fields(CoreExperiment)}
 FEATURE_SETTINGS = tuple(name for name in SETTINGS if name not in _CORE)
 """Names of the settings of features."""
-COMMAND_OPTIONS = ("jobs", "out", "quiet", "ray", "store", "threads", "verbose")
+COMMAND_OPTIONS = (
+    *("jobs", "out", "quiet", "store", "threads", "verbose"),
+    *(member.name for kind in providing("Options").values() for member in dataclasses.fields(kind)),
+)
 """Options of commands that are no settings, as they change no result."""
 TUNABLE: dict[str, str] = {
     name: whose for name, member in SETTINGS.items() if (whose := setting_of(member.type).tunable)

@@ -13,6 +13,11 @@ imports a feature.
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts |
+| `Options` | frozen dataclass; its fields are options of commands that train, and no settings |
+| `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
+| `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
+| `WHEN_STOPPED` | what is saved after Ctrl-C if an option of the feature is given |
+| `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
 Beside them lie `findings.toml`, whose finders (`results.findings.finds`) stand in the module of
 `conclude`, and the template of the section, `<name>_section.html.j2`.
@@ -25,6 +30,8 @@ from typing import Any
 FEATURES = {
     "robustness": "spikeduel.features.robustness",
     "optimism": "spikeduel.features.optimism",
+    "loggers": "spikeduel.features.loggers",
+    "cluster": "spikeduel.features.cluster",
 }
 """Package of each feature, in the order of options, tables and sections."""
 

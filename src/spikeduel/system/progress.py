@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
@@ -57,6 +58,13 @@ class Progress:
     def event(self, name: str, *arguments: Any) -> None:
         """Take an event: a method's name, and its arguments."""
 
+    def of_run(self, folder: Path, label: str = "") -> "Progress":
+        """Return the progress of the run in `folder`, with `label` before lines and titles."""
+        return Labelled(self, label) if label else self
+
+    def ends(self, comparison: Any, store: Any) -> None:
+        """Take a finished run as `Comparison`, and the `Store` with its trials."""
+
 
 class Relayed(Progress):
     """Send each event to `send`."""
@@ -86,6 +94,9 @@ class Forwarding(Progress):
 
     def event(self, name: str, *arguments: Any) -> None:
         getattr(self.inner, name)(*arguments)
+
+    def ends(self, comparison: Any, store: Any) -> None:
+        self.inner.ends(comparison, store)
 
 
 class Labelled(Forwarding):

@@ -50,7 +50,7 @@ def heard() -> Iterator[None]:
     except Stopped:
         raise
     except KeyboardInterrupt:
-        # Libraries such as Ray replace `Stopped`.
+        # Some libraries replace `Stopped`.
         raise Stopped(last) from None
     finally:
         for number, handler in before.items():

@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
+from typer.testing import CliRunner
 
 from factories import planned
 from forked import Forked
 from made_jobs import EXPERIMENT, numbers, run
+from spikeduel.cli import app
 from spikeduel.features.cluster import ray_cluster
 from spikeduel.features.cluster.ray_cluster import Cluster, PackedTrial, keeping_sigterm_handler
 from spikeduel.system import files, signals
@@ -29,6 +31,29 @@ NODES = [
     {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
 ]
 """Ray's account of two nodes that live and one that does not."""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--ray", "local"], 143, "Finished trials are saved: the same command goes on"),
+        (["--ray", "local", "--threads", "3"], 143, "Finished trials are saved"),
+        ([], 143, "Finished epochs are saved"),
+        (["--ray", "local", "--jobs", "1"], 2, "--jobs is for this machine, and --ray for a"),
+    ],
+)
+def test_the_command_trains_on_the_cluster_and_says_what_is_saved(
+    options, code, text, monkeypatch, tmp_path
+):
+    made = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ray_cluster, "Cluster", lambda *given: made.append(given) or Workers())
+    stopped = MagicMock(side_effect=signals.Stopped(signal.SIGTERM))
+    monkeypatch.setattr("spikeduel.comparing.prepare", stopped)
+    done = CliRunner().invoke(app, ["compare", "digits", "-q", *options])
+    assert (done.exit_code, text in done.stderr) == (code, True), done.stderr
+    threads = 3 if "--threads" in options else 1
+    assert made == ([("local", threads)] if "local" in options and code == 143 else [])
 
 
 @pytest.mark.parametrize(("threads", "device"), [(3, "cpu"), (2, "cuda")])

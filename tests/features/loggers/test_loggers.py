@@ -4,13 +4,15 @@ import csv
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from factories import small_experiment
 from lazily import Lazily
 from made_pages import without_pages
+from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.features.loggers.loggers import LOGGERS, SCALARS, Logged
-from spikeduel.system.errors import InputError, MissingExtra
+from spikeduel.system.errors import MissingExtra
 from spikeduel.system.progress import Progress
 from telling import Telling
 
@@ -45,7 +47,7 @@ def client(home, monkeypatch):
 @pytest.fixture(scope="module")
 def run(home, _common_cache):
     with without_pages():
-        return compare(SMALL, home / "run", home / "store", loggers=list(LOGGERS))
+        return compare(SMALL, home / "run", home / "store", Logged(Progress(), LOGGERS))
 
 
 def curves(run):
@@ -124,9 +126,9 @@ def test_trials_of_the_store_are_logged_and_a_logger_that_fails_costs_nothing(
 ):
     monkeypatch.setitem(LOGGERS, "failing", (Failing, "csv"))
     progress, again = Telling(), home / "again"
+    logged = Logged(progress, ["failing", "csv", "tensorboard"])
     for _ in range(2):  # the second time into the same folder
-        loggers = ["failing", "csv", "tensorboard"]
-        comparison = compare(SMALL, again, home / "store", progress, loggers=loggers)
+        comparison = compare(SMALL, again, home / "store", logged)
         assert not comparison.failed
         epochs = (again / "logs" / "epochs.csv").read_text()
         assert epochs == (run.out / "logs" / "epochs.csv").read_text()
@@ -140,8 +142,7 @@ def test_trials_of_the_store_are_logged_and_a_logger_that_fails_costs_nothing(
 def test_a_server_that_is_away_is_not_waited_for(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     progress = Telling()
-    logged = Logged(progress, ["mlflow"])
-    logged.begins(tmp_path)
+    logged = Logged(progress, ["mlflow"]).of_run(tmp_path)
     logged.epoch("a, seed 0", [dict.fromkeys(SCALARS, 0.5)], 2)
     (line,) = progress.said
     assert line.startswith("--logger mlflow failed (MlflowException")
@@ -155,18 +156,36 @@ def test_a_package_that_is_missing_is_said_before_anything_runs(
 ):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=rf"pip install 'spikeduel\[{name}\]'"):
-        compare(SMALL, tmp_path / "run", tmp_path / "store", loggers=[name])
+        Logged(Progress(), [name])
+
+
+def test_runs_of_a_study_are_logged_apart_and_without_their_labels(tmp_path):
+    progress = Telling()
+    logged = Logged(progress, ["csv"])
+    for name in ("one", "two"):
+        run = logged.of_run(tmp_path / name, label=name)
+        run.epoch("a, seed 0", [dict.fromkeys(SCALARS, 0.5)], 1)
+        text = (tmp_path / name / "logs" / "epochs.csv").read_text()
+        assert text.splitlines()[1:] == ['"a, seed 0",1,0.5,0.5,0.5,0.5,0.5']
+    assert [title for title, *_ in progress.epochs] == ["one: a, seed 0", "two: a, seed 0"]
+
+
+def test_the_command_logs_and_refuses_an_unknown_logger_before_it_does_anything(
+    tmp_path, monkeypatch, unreported
+):
+    monkeypatch.chdir(tmp_path)
+    words = "compare digits --contender dense-relu --hidden 8 --epochs 1 --limit 100 -q --out run"
+    refused = CliRunner().invoke(app, [*words.split(), "--logger", "tensorbord"])
+    assert refused.exit_code == 2
+    assert "unknown logger 'tensorbord': did you mean 'tensorboard'" in refused.stderr
     assert not (tmp_path / "run").exists()
-
-
-def test_an_unknown_logger_is_refused():
-    with pytest.raises(InputError, match="unknown logger 'tensorbord': did you mean 'tensorboard'"):
-        Logged(Progress(), ["tensorbord"])
+    done = CliRunner().invoke(app, [*words.split(), "--logger", "csv"])
+    assert done.exit_code == 0, done.output
+    assert len((tmp_path / "run" / "logs" / "epochs.csv").read_text().splitlines()) == 2
 
 
 def test_long_curves_go_to_mlflow_in_few_requests(client, tmp_path):
-    logged = Logged(Progress(), ["mlflow"])
-    logged.begins(tmp_path / "long")
+    logged = Logged(Progress(), ["mlflow"]).of_run(tmp_path / "long")
     curve = [dict.fromkeys(SCALARS, float(number)) for number in range(1, 411)]
     logged.epoch("a, seed 0", curve[:400], 500)
     logged.epoch("a, seed 0", curve, 500)

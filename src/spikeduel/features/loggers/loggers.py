@@ -130,14 +130,14 @@ LOGGERS = {
 
 
 class Logged(Forwarding):
-    """Forward progress, and log it; a failed logger is told nothing more.
+    """Forward progress, and log every run to the loggers `names` ("tensorboard", "mlflow", "csv").
 
     Raises `InputError` for an unknown name, `MissingExtra` for a missing package.
     """
 
-    def __init__(self, inner: Progress, names: Iterable[str] = ()) -> None:
+    def __init__(self, inner: Progress, names: Iterable[str]) -> None:
         super().__init__(inner)
-        self._names, self._loggers, self._logged = list(names), dict[str, Any](), dict[str, int]()
+        self._names = list(names)
         # MLflow asks an absent server for four minutes by default.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -149,13 +149,22 @@ class Logged(Forwarding):
             except ImportError:
                 raise MissingExtra(name, name) from None
 
-    def begins(self, folder: Path) -> None:
-        self._loggers, self._logged = {}, {}
-        for name in self._names:
+    def of_run(self, folder: Path, label: str = "") -> "RunLogs":
+        return RunLogs(self.inner.of_run(folder, label), self._names, folder)
+
+
+class RunLogs(Forwarding):
+    """Forward the progress of one run, and log it; a logger that fails receives nothing more."""
+
+    def __init__(self, inner: Progress, names: Iterable[str], folder: Path) -> None:
+        super().__init__(inner)
+        self._loggers, self._logged = dict[str, Any](), dict[str, int]()
+        for name in names:
             with self._costs_nothing_else(name):
                 self._loggers[name] = LOGGERS[name][0](folder)
 
     def ends(self, comparison: Comparison, store: Store) -> None:
+        super().ends(comparison, store)
         for trial in comparison.results.trials:
             settings: dict[str, Any] = {"contender": trial.contender, "seed": trial.seed}
             if trial.key and (record := store.record(trial.key)):

@@ -336,7 +336,7 @@ def plan_sentences(plan: StudyPlan) -> list[str]:
     if (seconds := total_seconds(missing)) is None:
         texts.append("Training time unknown: a training step of some contender failed.")
     elif missing:
-        at_once = " --jobs N or --ray trains several at a time."
+        at_once = " --jobs N trains several at a time."
         if plan.at_once > 1:
             at_once = f" {plan.at_once} at a time, at best {duration(seconds / plan.at_once)}."
         texts.append(f"Training takes about {duration(seconds)}, one trial after another.{at_once}")

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,6 @@ from spikeduel.comparing import PreparedComparison, conclude, prepare, tune
 from spikeduel.data import Prepared, catalogue
 from spikeduel.experiment import effects
 from spikeduel.experiment.fields import shown
-from spikeduel.features.loggers.loggers import Logged
 from spikeduel.features.study import study_files as studies, study_results as results
 from spikeduel.features.study.study_files import PlannedDuel, Study
 from spikeduel.features.study.study_results import Duel, StudyPlan, StudyResults
@@ -44,7 +43,7 @@ class PreparedDuel:
     planned: PlannedDuel
     ready: PreparedComparison
     tuned: Tuning | None
-    progress: Logged
+    progress: Progress
 
 
 def read_study(path: Path | str) -> Study:
@@ -59,24 +58,24 @@ def study(
     progress: Progress | None = None,
     workers: Workers | None = None,
     strict: bool = False,
-    loggers: Collection[str] = (),
 ) -> tuple[StudyResults, Path]:
     """Train missing trials of all duels; write a folder for each run, study.html and study.json.
 
     `out` defaults to `runs/study-<name>`. All duels are checked before training; `workers` train
     their trials as one list. The same call resumes after an interruption, and leaves finished runs
-    alone. `strict` and `loggers` as in `compare`. Returns results and page. Raises `InputError`,
+    alone. `strict` as in `compare`. Returns results and page. Raises `InputError`,
     `AuditFailed`.
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
     run_folder.require_own(folder, FILE, {DUELS}, "study")
-    duels = prepare_all(planned, folder, store, progress, workers, strict, loggers)
+    duels = prepare_all(planned, folder, store, progress, workers, strict)
     outlook = study_plan(replace(planned, tuning=None), duels, workers)  # tuning is done
     for text in plan_sentences(outlook):
         progress.say(text)
-    for duel in duels:
-        duel.progress.begins(duel.ready.folder)
+    duels = [
+        replace(duel, progress=progress.of_run(duel.ready.folder, duel.label)) for duel in duels
+    ]
     expected = {
         f"{duel.label}: {trial.title}": trial.seconds
         for duel, trial in outlook.trials.values()
@@ -126,7 +125,6 @@ def prepare_all(
     progress: Progress,
     workers: Workers,
     strict: bool = False,
-    loggers: Collection[str] = (),
 ) -> list[PreparedDuel]:
     """Check names, load and audit data, and tune if asked, for every duel.
 
@@ -158,11 +156,7 @@ def prepare_all(
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
         ready = replace(ready, prepared=data_of.setdefault(images, prepared))
         ready.prepared.let_go()
-        duels.append(
-            PreparedDuel(
-                label, planned_duel, ready, None, Logged(Labelled(progress, label), loggers)
-            )
-        )
+        duels.append(PreparedDuel(label, planned_duel, ready, None, Labelled(progress, label)))
     _require_unrelated(duels)
     effects.refuse(effects.common(duel.ready.plan.idle for duel in duels))
     if planned.tuning is None:
