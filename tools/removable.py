@@ -55,11 +55,8 @@ def check(folder: Path) -> list[str]:
     checks = {
         "import contracts": [str(Path(sys.executable).with_name("lint-imports"))],
         "types": [*python, "mypy"],
-        "comparison": [*python, *["spikeduel", "compare", "digits", "--epochs", "1"]],
-        "tests": [
-            *python,
-            *["pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"],
-        ],
+        "comparison": [*python, "spikeduel", "compare", "digits", "--epochs", "1"],
+        "tests": [*python, "pytest", "-q", "-n", "2", "--dist", "loadfile"],
     }
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     failed = []
