@@ -52,7 +52,7 @@ from .features.study.studying import read_study as read_study, study as study
 from .features.tuning.tuning import RANGES as RANGES, Tuning as Tuning, read_ranges as read_ranges
 from .features.tuning.tuning_results import Range as Range
 from .predicting import export as export, import_model as import_model
-from .reporting import inspect as inspect, report as report
+from .reporting import report as report
 from .results.predictions import compare_runs as compare_runs
 from .results.significance import (
     Difference as Difference,

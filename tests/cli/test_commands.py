@@ -285,17 +285,6 @@ def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, pictu
     assert "text.png" in one_line(done)
 
 
-def test_inspect(finished, picture, desk):
-    both = [model(finished[0], contender) for contender in ("dense-snn", "small-cnn")]
-    said = printed("inspect", *both, picture, "--out", "inside", "--formats", "svg,png")
-    paths = [desk / "inside" / name for name in ("inside.html", "inside.png", "inside.svg")]
-    assert [desk / line for line in said.splitlines()] == paths
-    assert all(path.is_file() for path in paths)
-    assert "the image is missing" in refused(desk, "inspect", both[0])
-    line = refused(desk, "inspect", both[0], picture, "--formats", "jpeg")
-    assert "unknown format 'jpeg'" in line
-
-
 def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
     assert "nowhere.safetensors" in refused(desk, "play", "nowhere.safetensors")
     assert "prepares images in another way" in refused(
@@ -592,15 +581,14 @@ def test_a_broken_experiment_file(content, problem, desk):
     assert problem in line
 
 
-@pytest.mark.parametrize("command", ["predict", "inspect"])
-def test_a_broken_model_or_no_readable_image(command, desk, finished, picture):
+def test_a_broken_model_or_no_readable_image(desk, finished, picture):
     broken = desk / "m.safetensors"
     broken.write_bytes(model(finished[0]).read_bytes()[:-50])
-    assert "m.safetensors" in refused(desk, command, broken, picture)
+    assert "m.safetensors" in refused(desk, "predict", broken, picture)
     (desk / "text.png").write_text("not an image")
-    line = refused(desk, command, model(finished[0]), "text.png")
+    line = refused(desk, "predict", model(finished[0]), "text.png")
     assert "text.png: cannot be read as an image" in line
-    assert "nowhere.png" in refused(desk, command, model(finished[0]), "nowhere.png")
+    assert "nowhere.png" in refused(desk, "predict", model(finished[0]), "nowhere.png")
 
 
 def test_report_of_what_is_no_run(desk):

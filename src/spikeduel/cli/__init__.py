@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,7 @@ from spikeduel.cli.inputs import (
 )
 from spikeduel.experiment.fields import setting_of
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.system import __version__
 
 app = typer.Typer(
@@ -183,11 +185,11 @@ app.registered_commands += [
         models.models,
         models.evaluate,
         models.predict,
-        models.inspect,
         models.play,
         models.export,
         models.import_,
     ),
+    *chain.from_iterable(providing("commands").values()),
     *(
         audit,
         duels.report,

@@ -12,15 +12,17 @@ imports a feature.
 | `conclude(results, predictions)` | a `Conclusion` or None, from stored values, without torch |
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
-| `section(page, conclusion)` | a `Section` of the report, with its charts |
+| `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
+| `commands` | commands of the program, as `cli.inputs.command` makes them |
 | `Options` | frozen dataclass; its fields are options of commands that train, and no settings |
 | `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
 | `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
 | `WHEN_STOPPED` | what is saved after Ctrl-C if an option of the feature is given |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
-Beside them lie `findings.toml`, whose finders (`results.findings.finds`) stand in the module of
-`conclude`, and the template of the section, `<name>_section.html.j2`.
+Without a `Conclusion` in the package, `section` gets None for it. Beside them lie `findings.toml`,
+whose finders (`results.findings.finds`) stand in the module of `conclude`, and the template of the
+section, `<name>_section.html.j2`.
 """
 
 from importlib import import_module
@@ -28,8 +30,9 @@ from pathlib import Path
 from typing import Any
 
 FEATURES = {
-    "robustness": "spikeduel.features.robustness",
     "optimism": "spikeduel.features.optimism",
+    "robustness": "spikeduel.features.robustness",
+    "inspection": "spikeduel.features.inspection",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
 }

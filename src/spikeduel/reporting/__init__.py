@@ -1,6 +1,5 @@
-"""Pages, charts, and the look inside models."""
+"""Pages and charts."""
 
-from spikeduel.features.inspection.inside_page import at_step, inspect
 from spikeduel.features.study.study_page import report_study
 from spikeduel.reporting.accuracies import learning_curves, tuning_trials
 from spikeduel.reporting.drawing import figure
@@ -10,11 +9,9 @@ from spikeduel.reporting.sections import RunData
 
 __all__ = [
     "RunData",
-    "at_step",
     "audit_page",
     "encoded_animation",
     "figure",
-    "inspect",
     "learning_curves",
     "report",
     "report_again",

@@ -1,5 +1,5 @@
 // spikeduelInside(element, data, { step }) shows what happens inside networks while they answer one image, in place of
-// what `element` showed: `data` is the JSON of features/inspection/inside_measurement.py, `step` the time step to begin with, from 1 (or last).
+// what `element` showed: `data` is the JSON of evaluation/inside_measurement.py, `step` the time step to begin with, from 1 (or last).
 globalThis.spikeduelInside = (() => {
   "use strict";
   const WIDTH = 300, RIGHT = 6, WHITE = [255, 255, 255], WARM = [213, 94, 0], COLD = [0, 114, 178];

@@ -2,16 +2,12 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from spikeduel import data, energy
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import priced
-from spikeduel.analysis.predicted import Answers
 from spikeduel.auditing import audit_sentences as audit_words
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.auditing.labels import write_csv
@@ -20,10 +16,8 @@ from spikeduel.data.audited import examine
 from spikeduel.energy import Prices
 from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks.models import Model, load_model
-from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import SpikeCountReadout
 from spikeduel.features import providing
-from spikeduel.features.inspection.inside_measurement import Inside, look_inside
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import accuracies, cost_figures as costs, drawing, pictures
 from spikeduel.reporting.charts import Chart, contender_colours
@@ -39,7 +33,6 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import listed
 
-MOST_INSIDE = 4
 NO_PRICES = Prices()
 
 
@@ -59,7 +52,7 @@ SECTIONS = {
     "calibration": "Calibration",
     "audit": "Data audit",
     "tuning": "Tuning",
-    "looking": "Looking inside",
+    "data": "The data",
     "method": "Method",
     "reproduce": "Reproduce",
     "spikes": "What spikes and encodings are",
@@ -93,16 +86,12 @@ def report(
         missing.append(f"The answers to single images are missing: {error}")
     table = next(iter(prices.tables), energy.read(energy.HEADLINE))
     page = Page(comparison, table, models, held, kept, missing)
-    sections = {
-        name: section(page, page.results.features[name])
-        for name, section in providing("section").items()
-        if name in page.results.features
-    }
-    charts = [*_charts(page), *(chart for section in sections.values() for chart in section.charts)]
-    drawn = {chart.name: chart for chart in charts if chart}
     path = Path(path or comparison.out / hashes.PAGE)
     # Of single images, which are shown sooner than kernels for them are compiled.
     with unfused():
+        sections = _of_features(page)
+        of_sections = [chart for section in sections.values() for chart in section.charts]
+        drawn = {chart.name: chart for chart in (*_charts(page), *of_sections) if chart}
         content = _context(page, drawn, sections)
     write(path, "report.html.j2", content, comparison.results.dataset.noun)
     if figures:
@@ -210,10 +199,21 @@ def _charts(page: Page) -> Iterator[Chart | None]:
         yield accuracies.tuning_trials(results.tuning)
 
 
+def _of_features(page: Page) -> dict[str, Section]:
+    """Return the sections of features, without those whose feature concluded nothing."""
+    concluded, concluding = page.results.features, providing("Conclusion")
+    sections = {
+        name: section(page, concluded.get(name))
+        for name, section in providing("section").items()
+        if name in concluded or name not in concluding
+    }
+    return {name: section for name, section in sections.items() if section}
+
+
 def _sections(
     page: Page, drawn: Collection[str], of_features: Mapping[str, Section]
 ) -> dict[str, Section]:
-    """Return the sections in order, those of features after the ones that they name."""
+    """Return the sections in order: those of features after the ones of the core that they name."""
     compared = page.results.comparison
     of_recordings = any(contender.of_recordings for contender in compared.controls)
     there = {
@@ -229,11 +229,14 @@ def _sections(
         "calibration": "reliability" in drawn,
         "audit": page.audit,
         "tuning": page.results.tuning,
-        "looking": page.held,
+        "data": page.held,
     }
     order = list(SECTIONS)
-    for name, section in reversed(list(of_features.items())):
-        order.insert(order.index(section.after) + 1, name)
+    for name, section in of_features.items():
+        place = order.index(section.after if section.after in SECTIONS else "data") + 1
+        while order[place] in of_features:
+            place += 1
+        order.insert(place, name)
     core = {id: Section(heading) for id, heading in SECTIONS.items() if there.get(id, True)}
     sections = {**core, **of_features}
     return {id: sections[id] for id in order if id in sections}
@@ -285,46 +288,23 @@ def _context(
 
 def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
     galleries = _audited(page.audit, prepared)
-    shown: dict[str, Any] = {"inside": None, "encoded": None}
+    encoded = None
     if page.held and prepared:
         galleries["samples"] = pictures.samples(prepared)
         if suspect := page.results.dataset.suspect_labels:
             galleries["labels"] = pictures.labels(suspect, prepared)
-        shown["inside"] = _look_inside(page, page.held)
     if prepared and (typical := page.typical_image()):
         image, index = typical
         encodings = [model.card.encoding for model in page.models.values() if model.card.encoding]
         if encodings:
             animation, still = pictures.rate_encoding(image)
-            shown["encoded"] = {
+            encoded = {
                 "animation": animation,
                 "still": still,
                 "label": prepared.classes[int(prepared.labels[index])],
                 "encoding": encodings[0],
             }
-    return {**shown, "galleries": galleries}
-
-
-def _look_inside(page: Page, held: RunData) -> Inside | None:
-    """Return the inside of the first `MOST_INSIDE` models for one test image, disputed if
-    possible.
-    """
-    shown = dict(list(page.models.items())[:MOST_INSIDE])
-    folds = [model.card.trained_on.get("fold") or 0 for model in shown.values()]
-    if not shown:
-        return None
-    common = reduce(np.intersect1d, [held.splits[fold].test for fold in folds]).tolist()
-    if page.kept and len(shown) > 1:
-        a, b = list(shown)[:2]
-        rows = Answers(page.kept).between(a, b)
-        disputed = [page.kept.indices[row] for row in (*rows["only_a"], *rows["only_b"])]
-        common = [*(index for index in disputed if index in common), *common]
-    if not common:
-        return None
-    truth = held.prepared.classes[int(held.prepared.labels[common[0]])]
-    keys = RandomKeys.for_evaluation(np.array(common[:1]))
-    image = np.asarray(held.prepared.images[common[0]])
-    return look_inside(shown, image, truth, keys, table=page.table)
+    return {"encoded": encoded, "galleries": galleries}
 
 
 def _load_models(

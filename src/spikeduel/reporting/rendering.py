@@ -128,6 +128,7 @@ def _environment() -> jinja2.Environment:
         "charts": charts,
         "drawing": drawing,
         "galleries": {},
+        "sections": {},
         "pictured": None,
     }
     return environment

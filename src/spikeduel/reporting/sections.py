@@ -58,11 +58,12 @@ class Page:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. A feature's follows the section `after`, and its template finds
-    `content` as `feature`.
+    """A section of the page. A feature's follows the section `after` of the core and earlier
+    features there. Its template finds `content` as `feature`; the page includes the file `style`.
     """
 
     heading: str
     after: str = ""
     charts: Sequence[Chart] = ()
     content: Mapping[str, Any] = field(default_factory=dict)
+    style: str = ""

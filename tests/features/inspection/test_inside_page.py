@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser import opened
+from browser import browser, opened
 from made_models import SENSOR, make, of_recordings
-from spikeduel.features.inspection.inside_page import look_inside
-from spikeduel.reporting import at_step, inspect
+from spikeduel.evaluation.inside_measurement import look_inside
+from spikeduel.features.inspection.inside_page import at_step, inspect
 
 
 @pytest.fixture
 def image(random):
     return random.integers(0, 256, (1, 10, 10), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module")
+def running():
+    with browser() as started:
+        yield started
 
 
 def models(**changes):

@@ -1,1 +1,11 @@
 """Look inside trained networks, for one image."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "inspect_command": ["commands"],
+        "inside_section": ["section"],
+    },
+)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.engine.networks.models import Model
-from spikeduel.features.inspection.inside_measurement import Inside, Seen, look_inside
+from spikeduel.evaluation.inside_measurement import Inside, Seen, look_inside
 from spikeduel.reporting import charts, drawing, rendering
 from spikeduel.reporting.charts import (
     DASHES,

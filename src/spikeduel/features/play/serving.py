@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spikeduel.features.inspection.inside_measurement import look_inside
+from spikeduel.evaluation.inside_measurement import look_inside
 from spikeduel.features.play.table import Table
 from spikeduel.system.errors import InputError
 

@@ -22,7 +22,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
     measured = [trial for trial in page.results.trials if trial.test and trial.measured]
     return Section(
         heading="Corrupted images",
-        after="calibration",
+        after="curves",
         charts=[chart(page.results, conclusion)],
         content={
             "columns": columns(conclusion),

@@ -1,0 +1,75 @@
+"""The command `inspect`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikeduel.cli.inputs import CommandInput, command, option
+from spikeduel.system.errors import InputError
+
+
+@command(
+    *("given_files", "out", "raw", "own_code"),
+    examples=(
+        "spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
+    ),
+    when_stopped="The files written so far are kept.",
+)
+def inspect(
+    inputs: CommandInput,
+    given_files: Annotated[
+        list[Path],
+        option(
+            "MODEL… IMAGE",
+            "One or several .safetensors files from a run's models/ folder, or names of "
+            "networks that come with the package (`spikeduel models`). All must know the "
+            "same classes. Last, one image file, or a recording.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        option(
+            "--out DIR",
+            "The folder for the files. (Default: inspect/MODEL-IMAGE)",
+        ),
+    ] = None,
+    formats: Annotated[
+        str,
+        option(
+            "--formats png,svg,gif",
+            "Figures beside the page, for papers and slides: png and svg show the last "
+            "step, gif all steps.",
+        ),
+    ] = "png",
+) -> None:
+    """Show what happens inside one model, or several side by side, for one image: inside.html, and
+    figures.
+
+    The page has a time slider: what the network sees, the spikes of its layers, membranes,
+    evidence, spikes and energy so far; of a model that does not spike its activations; and for each
+    which pixels spoke for its answer. A recording is shown frame by frame.
+    """
+    from spikeduel.data import prepared_picture
+    from spikeduel.engine.networks.models import by_name
+    from spikeduel.features.inspection import inside_page
+
+    *models, image = given_files
+    if not models:
+        raise InputError(
+            f"the image is missing, or the model: spikeduel inspect MODEL IMAGE. Only {image} was "
+            f"given."
+        )
+    named = by_name([inputs.opened(path) for path in models])
+    images = {
+        name: prepared_picture(image, model.card.preprocessing) for name, model in named.items()
+    }
+    folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    for path in inside_page.inspect(
+        named, images, folder, calibrated=not inputs.raw, formats=wanted
+    ):
+        typer.echo(path)
+
+
+commands = (inspect,)

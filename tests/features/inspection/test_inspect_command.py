@@ -1,0 +1,44 @@
+import pytest
+from typer.testing import CliRunner
+
+from made_models import make
+from spikeduel.cli import app
+from spikeduel.engine.networks.models import save_model
+from synthetic_files import write_pictures
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """Two model files and an image."""
+    models = [tmp_path / f"{name}.safetensors" for name in ("dense-snn", "small-cnn")]
+    for path in models:
+        save_model(path, make(path.stem))
+    return [*models, *write_pictures(tmp_path, 1, size=(30, 20), mode="RGB")]
+
+
+def inspected(*arguments):
+    return CliRunner().invoke(app, ["inspect", *map(str, arguments)])
+
+
+def refused(*arguments):
+    done = inspected(*arguments)
+    assert done.exit_code == 2
+    return done.stderr
+
+
+def test_a_page_and_figures_of_all_models_are_written(paths, tmp_path):
+    out = tmp_path / "inside"
+    done = inspected(*paths, "--out", out, "--formats", "svg,png")
+    written = [out / name for name in ("inside.html", "inside.png", "inside.svg")]
+    assert done.stdout.split() == list(map(str, written))
+    assert all(path.is_file() for path in written)
+
+
+def test_what_cannot_be_shown_is_refused(paths, tmp_path):
+    assert "the image is missing" in refused(paths[0])
+    assert "unknown format 'jpeg'" in refused(paths[0], paths[2], "--formats", "jpeg")
+    assert "nowhere.png" in refused(paths[0], tmp_path / "nowhere.png")
+    (tmp_path / "text.png").write_text("not an image")
+    assert "text.png: cannot be read as an image" in refused(paths[0], tmp_path / "text.png")
+    paths[0].write_bytes(paths[0].read_bytes()[:-50])
+    assert paths[0].name in refused(paths[0], paths[2])
