@@ -8,9 +8,13 @@ from msgspec import structs
 
 from forked import run_program
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED
+from spikeduel.evaluation.measures import MEASURES, measures_of
+from spikeduel.experiment.settings import Experiment
 from spikeduel.results.run import Results
 from spikeduel.system import typed
+from spikeduel.system.progress import Progress
 
+OF_FEATURES = measures_of(Experiment(), Progress(), "").keys() - MEASURES.keys()
 WRITTEN = [
     "checkpoint.pt",
     "checkpoint.pt",
@@ -18,11 +22,11 @@ WRITTEN = [
     "trial.json",
     "classification.json",
     "encoding_spread.json",
-    "calibration.json",
     "label_confidences.json",
     "weight_shapes.json",
     "operations.json",
     "by_step.json",
+    *(f"{name}.json" for name in OF_FEATURES),
     "latency.json",
     "experiment.toml",
     "dense-snn-seed0.safetensors",

@@ -67,12 +67,9 @@ def test_the_trials_numbers_are_found_again(contender, trained):
     assert evaluated == Evaluation(
         **structs.asdict(measured["classification"].scores()),
         encoding_spread=measured["encoding_spread"],
-        calibration=measured["calibration"],
         seen=Counts(train=0, val=0, test=evaluated.n),
     )
     assert evaluated.computed_in == "32"
-    assert evaluated.calibration.temperature == load_model(path).card.temperature
-    assert evaluated.calibration.scaled.nll < evaluated.calibration.nll
     assert (evaluated.encoding_spread.accuracies is not None) == (contender == "dense-snn")
 
 

@@ -21,6 +21,7 @@ import pytest
 import torch
 
 from spikeduel.comparing import compare
+from spikeduel.engine.networks.models import load_model
 from spikeduel.experiment.recipes import baseline, matched, strong
 from spikeduel.experiment.settings import NUMERICS_VERSION
 from spikeduel.results import predictions
@@ -81,7 +82,7 @@ def numbers(name: str, folder: Path) -> dict:
                     name: getattr(trial.test, name) for name in ("n", "accuracy", "loss", "f1")
                 },
                 "predicted": "".join(map(str, answers[trial.contender, trial.seed].predicted)),
-                "calibration": [trial.test.calibration.ece, trial.test.calibration.temperature],
+                "temperature": load_model(folder / name / trial.model).card.temperature,
                 "macs": trial.operations.totals.macs.dense.hoisted,
                 "work": [
                     trial.operations.totals.macs.effective.hoisted,

@@ -91,14 +91,13 @@ def evaluate(
     with seeded(card.seed):
         answers = correctness.classification(model, tracked)
     with seeded(card.seed):
-        calibrated = correctness.calibration(model, tracked)
-    with seeded(card.seed):
         spread = correctness.encoding_spread(model, batches)
-    measured = {
-        name: measure.take(model, batches)
-        for name, measure in measures_of(experiment, progress, card.contender).items()
-        if name not in MEASURES
-    }
+    # Further passes are shown by the measures that take them.
+    tracked.batches, measured = batches, {}
+    for name, measure in measures_of(experiment, progress, card.contender).items():
+        if name not in MEASURES:
+            with seeded(card.seed):
+                measured[name] = measure.take(model, tracked)
     scores = answers.scores()
     features = {
         name: conclusion
@@ -108,7 +107,6 @@ def evaluate(
     return Evaluation(
         **structs.asdict(scores),
         encoding_spread=spread,
-        calibration=calibrated,
         seen=seen,
         features=features,
     )

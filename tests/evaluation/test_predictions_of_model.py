@@ -9,7 +9,7 @@ from made_oracle import CARD, Oracle, batches
 from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.evaluation.correctness import anytime, calibration, classification
+from spikeduel.evaluation.correctness import anytime, classification
 from spikeduel.evaluation.costing import operations
 from spikeduel.evaluation.predictions_of_model import Asked, Counting as CountingOf, ask
 
@@ -83,14 +83,14 @@ class Counting:
 @pytest.mark.parametrize(
     ("contender", "encoding"), [("dense-snn", "rate"), ("dense-snn", "direct"), ("small-cnn", None)]
 )
-def test_one_pass_serves_four_measures_and_gives_what_four_passes_give(contender, encoding):
-    measures = (classification, calibration, anytime, operations)
+def test_one_pass_serves_three_measures_and_gives_what_three_passes_give(contender, encoding):
+    measures = (classification, anytime, operations)
     model, alone = make(contender, **({"encoding": encoding} if encoding else {})), Counting()
     expected = [measure(model, alone) for measure in measures]
     images_in_batches = Counting()
     asked = Asked(images_in_batches, count=True)
     assert [measure(model, asked) for measure in measures] == expected
-    assert (images_in_batches.passes, alone.passes) == (1, 4)
+    assert (images_in_batches.passes, alone.passes) == (1, 3)
 
 
 def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():

@@ -5,18 +5,16 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-import torch
 from msgspec import structs
 
-from factories import failed, replaced, with_dataset, with_pair, with_tests, with_trials
+from factories import failed, replaced, with_dataset, with_pair, with_trials
 from spikeduel import data
-from spikeduel.evaluation.correctness import judged
 from spikeduel.reporting import rendering, report, report_again
 from spikeduel.results import findings, power
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import AddedMeasure, Calibration
+from spikeduel.results.trials import AddedMeasure
 from spikeduel.sentences import power_sentences as power_words
 from spikeduel.statistics import assumed_variability
 from spikeduel.system import typed
@@ -248,27 +246,6 @@ def test_data_that_has_changed_is_not_shown(comparison, unpainted):
     assert "no longer what these models were trained on" in Page(report(changed)).text
 
 
-def looked_into(page):
-    """The document that the part "Looking inside" shows."""
-    return json.loads(re.search(r'id="inside-data">(.*?)</script>', page.source)[1])
-
-
-def test_it_looks_inside_an_image_that_all_networks_were_tested_on(comparison, unpainted):
-    shown = looked_into(Page(report(comparison)))
-
-    assert [model["name"] for model in shown["models"]] == ["dense-snn", "small-cnn"]
-    assert shown["classes"][shown["truth"]].startswith("class")
-
-
-def test_without_a_model_the_others_are_looked_into(comparison, unpainted):
-    (comparison.out / comparison.results.trials[0].model).unlink()
-
-    shown = Page(report(comparison))
-
-    assert "The model of dense-snn could not be loaded" in shown.text
-    assert [model["name"] for model in looked_into(shown)["models"]] == ["small-cnn"]
-
-
 def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     assert "Do not trust these scores" not in Page(report(comparison)).text
     leak, seed = finding("leakage", shared=0.25, official=True), finding("one_seed")
@@ -283,21 +260,6 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
         findings.sentence(seed),
     ]
     assert sorted(order, key=shown.source.index) == order
-
-
-def test_calibration_has_its_section(comparison):
-    assert "reliability" not in charts_of(Page(report(comparison)))
-    scores = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
-    calibration = Calibration(**structs.asdict(judged(scores, torch.arange(30) % 3)))
-    results = with_tests(comparison.results, calibration=calibration)
-
-    shown = Page(report(replace(comparison, results=results)))
-
-    # Scores of small-cnn are no spike counts.
-    assert "Probabilities of dense-snn are a softmax of spike counts" in shown.text
-    assert "pooled" not in shown.text
-    assert "reliability" in charts_of(shown)
-    assert "None" not in shown.text
 
 
 def test_measures_from_outside_have_a_table(comparison, no_data, unpainted):

@@ -8,7 +8,7 @@ from msgspec import structs
 from factories import pair, results, scored, trial
 from made_tunings import tuning
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import AddedMeasure, Calibrated, Calibration, ClassScores
+from spikeduel.results.trials import AddedMeasure, ClassScores
 from spikeduel.sentences import columns
 from spikeduel.sentences.columns import text_rows
 
@@ -159,24 +159,6 @@ def test_every_definition_is_of_a_column():
     for title, definition in columns.definitions().items():
         assert title in titles
         assert f"| **{title}** | {definition} |" in glossary
-
-
-def test_calibration_is_averaged_over_trials():
-    def calibration(n):
-        after = Calibrated(
-            ece=0.01 * n, nll=n / 10, brier=n / 20, bins=[], ece_of_perfect=0.005 * n
-        )
-        return Calibration(
-            ece=0.02 * n, nll=n / 5, brier=n / 10, bins=[], temperature=1.0 + n, scaled=after
-        )
-
-    made = columns.calibration_rows({"snn": [calibration(1), calibration(2)]})
-    assert [list(row.values()) for row in text_rows(columns.CALIBRATION, made)] == [
-        ["snn", "none", "3.0 ± 1.4", "–", "0.300 ± 0.141", "0.150 ± 0.071"],
-        *[["snn", "2.50 ± 0.71", "1.5 ± 0.7", "0.8 ± 0.4", "0.150 ± 0.071", "0.075 ± 0.035"]],
-    ]
-    alone = structs.replace(calibration(1), temperature=None, scaled=None)
-    assert len(columns.calibration_rows({"snn": [alone, calibration(2)]})) == 1
 
 
 def test_pairs_say_what_they_are_about():

@@ -22,8 +22,6 @@ from spikeduel.results.run import GroupSizes, Results
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import (
     Anytime,
-    Calibrated,
-    Calibration,
     ControlResult,
     EarlyExit,
     EncodingSpread,
@@ -135,7 +133,7 @@ def test_results_are_json_and_what_was_not_measured_is_null():
     done, broken = document["trials"]
     unmeasured = ("operations", "energy", "latency", "anytime", "error")
     unfinished = ("test", "validation", "model", "best_epoch", "encoding", "num_steps", "stopped")
-    assert {done[name] for name in unmeasured} == {done["test"]["calibration"]} == {None}
+    assert {done[name] for name in unmeasured} == {None}
     assert {broken[name] for name in unfinished} == {None}
     assert (broken["status"], broken["error"], broken["epochs"]) == ("failed", "it broke", 0)
     unknown = ("audit", "groups", "shared_groups")
@@ -168,15 +166,10 @@ ANYTIME = Anytime(
 
 
 def test_every_measure_reaches_the_results():
-    scores = {"nll": 1.0, "brier": 0.5, "bins": []}
-    calibration = Calibration(
-        ece=0.125, **scores, temperature=2.0, scaled=Calibrated(ece=0.1, **scores)
-    )
     spread = EncodingSpread(accuracies=[0.5, 0.25], standard_deviation=0.1)
     latency = untimed(None, None, "cpu")
     measures = {
         "encoding_spread": spread,
-        "calibration": calibration,
         "weight_shapes": WeightShapes(shapes={"w": [2, 3]}),
         "operations": Counted(operations=spiking()),
         "by_step": ANYTIME,
@@ -188,7 +181,7 @@ def test_every_measure_reaches_the_results():
     )
     known = {*measures, "classification", "label_confidences"} - {"own"}
     assert set(MEASURES) == known
-    assert (trial.test.encoding_spread, trial.test.calibration) == (spread, calibration)
+    assert trial.test.encoding_spread == spread
     assert (trial.anytime, trial.weight_shapes) == (ANYTIME, {"w": [2, 3]})
     assert (trial.operations, trial.latency) == (spiking(), latency)
     assert trial.measured == {"own": {"value": 5}}

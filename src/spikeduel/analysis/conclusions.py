@@ -86,11 +86,12 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
     )
     results = priced(structs.replace(results, trials=trials, comparison=conclusions))
-    features = {
-        name: conclusion
-        for name, conclude in providing("conclude").items()
-        if (conclusion := conclude(results, predictions)) is not None
-    }
+    of_features = providing("conclude")
+    # What a feature concluded that is not there cannot be computed: it stays.
+    features = {name: each for name, each in results.features.items() if name not in of_features}
+    for name, conclude in of_features.items():
+        if (conclusion := conclude(results, predictions)) is not None:
+            features[name] = conclusion
     return structs.replace(results, features=features)
 
 

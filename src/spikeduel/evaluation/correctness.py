@@ -1,4 +1,4 @@
-"""Measure correctness: scores by class, random encodings, shuffled spikes, calibration, answers
+"""Measure correctness: scores by class, random encodings, shuffled spikes, the temperature, answers
 after each step, leaving early.
 """
 
@@ -12,7 +12,6 @@ import numpy as np
 import scipy
 import torch
 from msgspec import structs
-from msgspec.structs import asdict
 from torch import Tensor
 
 from spikeduel.data.events.recordings import Recordings
@@ -28,9 +27,6 @@ from spikeduel.results.accuracy import classified
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Anytime,
-    Calibrated,
-    Calibration,
-    CalibrationBin,
     Classification,
     Confidences,
     EarlyExit,
@@ -47,9 +43,6 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.negligible import MAX_EXIT_LOSS
 
 NUM_DRAWS = 5
-NUM_BINS = 15
-NUM_PERFECT = 1000
-"""Draws of the answers of a perfectly calibrated model."""
 CONFIDENCE = 0.95
 """Confidence that early exits lose no more accuracy than `MAX_EXIT_LOSS`."""
 NUM_THRESHOLDS = 64
@@ -163,71 +156,6 @@ def calibrated(model: Model, validation: Iterable[Any]) -> Model:
     return Model(model.module, replace(model.card, temperature=temperature))
 
 
-def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
-    """Return the calibration of `Model.predict`, raw and `scaled` by the temperature."""
-    answers, temperature = answers_of(model, batches), model.card.temperature
-    truth = torch.from_numpy(answers.truth)
-    return Calibration(
-        **asdict(judged(answers.scores, truth)),
-        temperature=temperature,
-        scaled=None if temperature is None else judged(answers.scores / temperature, truth),
-    )
-
-
-def judged(scores: Tensor, truth: Tensor) -> Calibrated:
-    """Judge the probabilities softmax(`scores`) `[N, K]` by the classes `truth` `[N]`.
-
-    `bins` of confidence exclude their low end. `ece` is the mean over images of the bin's |accuracy
-    − confidence| (Guo et al. 2017, equation 3), `ece_of_perfect` and `ece_of_perfect_95` the mean
-    and 95th percentile of a perfectly calibrated model; `nll` the negative log-likelihood, `brier`
-    the mean of Σₖ (pₖ − yₖ)² (Brier 1950).
-    """
-    logarithms = scores.log_softmax(1)
-    probabilities = logarithms.exp()
-    confidence, answer = (part.numpy() for part in probabilities.max(1))
-    number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    right = answer == truth.numpy()
-    bins, ece = [], 0.0
-    for k in range(NUM_BINS):
-        inside = number == k
-        count, mean, accuracy = int(inside.sum()), None, None
-        if count:
-            mean, accuracy = float(confidence[inside].mean()), float(right[inside].mean())
-            ece += count / len(right) * abs(accuracy - mean)
-        low, high = k / NUM_BINS, (k + 1) / NUM_BINS
-        bins.append(
-            CalibrationBin(low=low, high=high, count=count, confidence=mean, accuracy=accuracy)
-        )
-    wanted = torch.nn.functional.one_hot(truth, scores.shape[1])
-    perfect = eces_of_perfect(confidence, number)
-    return Calibrated(
-        ece=ece,
-        ece_of_perfect=float(perfect.mean()),
-        ece_of_perfect_95=float(np.quantile(perfect, 0.95)),
-        nll=float(-logarithms.gather(1, truth[:, None]).mean()),
-        brier=float((probabilities - wanted).square().sum(1).mean()),
-        bins=bins,
-    )
-
-
-def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Return `[NUM_PERFECT]` calibration errors of answers right as often as `confidence` `[N]`
-    says, in bins `number` `[N]`.
-
-    Few images put this error above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in
-    Calibration Error Estimation", figure 1).
-    """
-    order = np.argsort(number, kind="stable")
-    sure = confidence[order]
-    starts = np.unique(number[order], return_index=True)[1]
-    random, errors = np.random.default_rng(0), []
-    at_once = max(1, 4_000_000 // len(sure))
-    for done in range(0, NUM_PERFECT, at_once):
-        right = random.random((min(at_once, NUM_PERFECT - done), len(sure))) < sure
-        errors.append(np.abs(np.add.reduceat(right - sure, starts, axis=1)).sum(1) / len(sure))
-    return np.concatenate(errors)
-
-
 def best_temperature(scores: Tensor, truth: Tensor) -> float:
     """Return the t for which softmax(`scores` / t) has the lowest negative log-likelihood (Guo et
     al. 2017, "On Calibration of Modern Neural Networks", section 4.2).
@@ -288,7 +216,7 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
     threshold, bound = chosen_threshold(validation)
     chosen, after_all = validation.leaving(threshold), validation.right[-1]
     return EarlyExit(
-        **asdict(test.leaving(threshold)),
+        **structs.asdict(test.leaving(threshold)),
         tolerance=MAX_EXIT_LOSS,
         confidence=CONFIDENCE,
         validation=ExitChoice(

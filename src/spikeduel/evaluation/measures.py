@@ -11,7 +11,6 @@ from typing import Any
 from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.correctness import (
     anytime,
-    calibration,
     classification,
     encoding_spread,
     label_confidences,
@@ -23,7 +22,6 @@ from spikeduel.features import providing
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Anytime,
-    Calibration,
     Classification,
     EncodingSpread,
     LabelConfidences,
@@ -53,7 +51,6 @@ class Measure:
 MEASURES: dict[str, Measure] = {
     "classification": Measure(classification, Classification),
     "encoding_spread": Measure(encoding_spread, EncodingSpread),
-    "calibration": Measure(calibration, Calibration),
     "label_confidences": Measure(label_confidences, LabelConfidences, on_validation=True),
     "weight_shapes": Measure(weight_shapes, WeightShapes),
     "operations": Measure(operations, Counted),

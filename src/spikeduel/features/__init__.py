@@ -13,6 +13,7 @@ imports a feature.
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
+| `DEFINITIONS` | explanations of words of the report, by word |
 | `commands` | commands of the program, as `cli.inputs.command` makes them |
 | `Options` | frozen dataclass; its fields are options of commands that train, and no settings |
 | `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
@@ -31,6 +32,7 @@ from typing import Any
 
 FEATURES = {
     "optimism": "spikeduel.features.optimism",
+    "calibration": "spikeduel.features.calibration",
     "robustness": "spikeduel.features.robustness",
     "inspection": "spikeduel.features.inspection",
     "loggers": "spikeduel.features.loggers",

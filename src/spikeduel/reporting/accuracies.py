@@ -1,6 +1,6 @@
-"""Charts of accuracy: differences, controls, trainings, tuning, calibration, corruptions."""
+"""Charts of accuracy: differences, controls, trainings, tuning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,24 +22,20 @@ from spikeduel.reporting.charts import (
     Panel,
     Row,
     Rule,
-    rows_of,
 )
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Measure
-from spikeduel.results.trials import Calibrated, Calibration, Trial
-from spikeduel.sentences.columns import scaled
+from spikeduel.results.trials import Trial
 from spikeduel.sentences.verdict import reserved
 from spikeduel.system.numbers import named
 
 CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: RIGHT, Conclusion.INCONCLUSIVE: QUIET}
-_DIFFERENCE, _CONFIDENCE, _TEST = "difference, points", "confidence, %", "test accuracy, %"
+_DIFFERENCE = "difference, points"
 _CI95 = ("95 % interval from, points", "95 % interval to, points")
 _CI90 = ("90 % interval from, points", "90 % interval to, points")
 _THIN, _THICK = Look(width=1.2), Look(width=3.4)
 _DOTTED = Look(width=0.8, dashes=(2.0, 2.0))
 _BEST = Look(INK, size=8, width=1.1, filled=False)
-_SCALED = Look(INK, size=4, width=0.9, filled=False)
-_EQUAL = Look(QUIET, "none", width=0.9, dashes=DASHES)
 _EPOCHS = Axis("epoch", ticks="whole")
 _VALIDATION = Axis(ACCURACY, "validation accuracy, %")
 Ends = tuple[float, float] | None
@@ -239,52 +235,3 @@ def tuning_trials(record: TuningRecord) -> Chart:
         Panel(number, best, expected, "Expected best"),
     ]
     return Chart("tuning", panels, charts.contender_keys(colours, "points"))
-
-
-def calibration(measured: Mapping[str, Sequence[Calibration]], colours: Mapping[str, str]) -> Chart:
-    """Return a reliability diagram for each contender."""
-    panels = []
-    x, y = Axis(_CONFIDENCE, low=0, high=100), Axis(ACCURACY, low=0, high=100)
-    ends = rows_of({_CONFIDENCE: (0, 100), ACCURACY: (0, 100)})
-    for name, calibrations in measured.items():
-        raw = _by_bin(name, "raw", calibrations)
-        marks = [Marks("bars", raw, Look(colours[name], opacity=0.75))]
-        if after := scaled(calibrations):
-            rows = _by_bin(name, "after temperature", after)
-            filled = [{**row, _CONFIDENCE: row["mean confidence, %"]} for row in rows]
-            marks.append(Marks("line", [row for row in filled if row["number"]], _SCALED))
-        marks.append(Marks("line", ends, _EQUAL, told=False))
-        panels.append(Panel(x, y, marks, charts.shortened(name, 30)))
-    keys = [
-        Key("accuracy = confidence", "line", _EQUAL),
-        Key("raw", "bars", Look(opacity=0.75)),
-        Key("after temperature", "points", _SCALED),
-    ]
-    return Chart("reliability", panels, keys)
-
-
-def _by_bin(contender: str, answers: str, calibrations: Sequence[Calibrated]) -> list[Row]:
-    """Return a row for each bin over all trials' images."""
-    rows: list[Row] = []
-    for bins in zip(*[calibrated.bins for calibrated in calibrations], strict=True):
-        weights = np.array([part.count for part in bins])
-        count = int(weights.sum())
-        confidence, accuracy = (
-            100 * float(weights @ [getattr(part, name) or 0.0 for part in bins]) / count
-            if count
-            else None
-            for name in ("confidence", "accuracy")
-        )
-        rows.append(
-            {
-                "contender": contender,
-                "answers": answers,
-                _CONFIDENCE: 50 * (bins[0].low + bins[0].high),
-                "confidence from, %": 100 * bins[0].low,
-                "confidence to, %": 100 * bins[0].high,
-                "mean confidence, %": confidence,
-                ACCURACY: accuracy,
-                "number": count,
-            }
-        )
-    return rows

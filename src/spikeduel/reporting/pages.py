@@ -16,7 +16,6 @@ from spikeduel.data.audited import examine
 from spikeduel.energy import Prices
 from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks.models import Model, load_model
-from spikeduel.engine.readouts import SpikeCountReadout
 from spikeduel.features import providing
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import accuracies, cost_figures as costs, drawing, pictures
@@ -26,7 +25,6 @@ from spikeduel.reporting.sections import Page, RunData, Section
 from spikeduel.results import means, predictions
 from spikeduel.results.findings import is_leak
 from spikeduel.sentences import cost_sentences as cost_words
-from spikeduel.sentences.columns import calibrations
 from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -49,7 +47,6 @@ SECTIONS = {
     "frontier": "At equal accuracy",
     "precision": "At equal precision",
     "curves": "Learning curves",
-    "calibration": "Calibration",
     "audit": "Data audit",
     "tuning": "Tuning",
     "data": "The data",
@@ -193,8 +190,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     # A single epoch is no curve.
     if any(len(trial.history) > 1 for trial in results.trials):
         yield accuracies.learning_curves(results)
-    if measured := calibrations(results):
-        yield accuracies.calibration(measured, colours)
     if results.tuning:
         yield accuracies.tuning_trials(results.tuning)
 
@@ -226,7 +221,6 @@ def _sections(
         "frontier": compared.frontier,
         "precision": compared.equal_precision,
         "curves": "learning-curves" in drawn,
-        "calibration": "reliability" in drawn,
         "audit": page.audit,
         "tuning": page.results.tuning,
         "data": page.held,
@@ -248,7 +242,6 @@ def _context(
     results, comparison = page.results, page.comparison
     prepared = page.held.prepared if page.held else None
     sentences = zip(results.comparison.caveats, comparison.caveats(), strict=True)
-    readouts = {name: model.readout for name, model in page.models.items()}
     colours = contender_colours(results.trials)
     names = results.contenders
     against = " against ".join(names) if len(names) < 3 else listed(names)
@@ -276,9 +269,6 @@ def _context(
         "pictured": pictures.thumbnails(results, page.kept, prepared) if page.kept else None,
         "most_of_one": pictures.MOST_OF_ONE,
         "audit": page.audit,
-        "counting": [
-            n for n, readout in readouts.items() if isinstance(readout, SpikeCountReadout)
-        ],
         "tuning": results.tuning,
         "missing": page.missing,
         "sections": _sections(page, drawn, of_features),

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import ChainMap
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -118,7 +119,7 @@ def _environment() -> jinja2.Environment:
         "frontiers": frontiers,
         "audits": audit_words,
         "answers": answers,
-        "definitions": DEFINITIONS,
+        "definitions": {**DEFINITIONS, **ChainMap(*features.providing("DEFINITIONS").values())},
         "colours": charts.contender_colours,
         "script_hashes": [policy_of(script) for script in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,

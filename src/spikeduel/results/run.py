@@ -402,16 +402,17 @@ class Results(Frozen):
 
 
 def json_schema() -> dict[str, Any]:
+    of_features = providing("Conclusion")
+    # One call: types of different features may have the same name.
+    (results, *references), types = msgspec.json.schema_components([Results, *of_features.values()])
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **msgspec.json.schema(Results),
+        **results,
+        "$defs": types,
     }
-    for name, kind in providing("Conclusion").items():
-        of_feature = msgspec.json.schema(kind)
-        schema["$defs"] |= of_feature.pop("$defs")
-        features = schema["$defs"]["Results"]["properties"]["features"]
-        features.setdefault("properties", {})[name] = of_feature
-    for described in schema["$defs"].values():
+    features = dict(zip(of_features, references, strict=True))
+    types["Results"]["properties"]["features"]["properties"] = features
+    for described in types.values():
         if "description" in described:
             described["description"] = inspect.cleandoc(described["description"])
         if "properties" in described:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from spikeduel.engine.counting.operations import Operations
-from spikeduel.engine.networks.cards import Calling, Temperature
+from spikeduel.engine.networks.cards import Calling
 from spikeduel.results.cost_results import Energy
 from spikeduel.statistics import accuracy
 from spikeduel.system.load import is_busy
@@ -126,43 +126,10 @@ class EncodingSpread(Frozen):
     standard_deviation: Amount | None = None
 
 
-class CalibrationBin(Frozen):
-    """Images whose confidence lies between `low` and `high`, with their mean `confidence`."""
-
-    low: Share
-    high: Share
-    count: Count
-    confidence: Share | None
-    accuracy: Share | None
-
-
-class Calibrated(Frozen):
-    """Expected calibration error, negative log-likelihood, Brier score, bins.
-
-    `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
-    calibrated model on as many images.
-    """
-
-    ece: Share
-    nll: Amount
-    brier: Amount
-    bins: list[CalibrationBin]
-    ece_of_perfect: Share | None = None
-    ece_of_perfect_95: Share | None = None
-
-
-class Calibration(Calibrated):
-    """Calibration of raw probabilities, and `scaled` by the best `temperature` on validation."""
-
-    temperature: Temperature | None = None
-    scaled: Calibrated | None = None
-
-
 class Test(Scores):
     """Scores and further measures on test images."""
 
     encoding_spread: EncodingSpread | None = None
-    calibration: Calibration | None = None
 
 
 class Confidences(Frozen):

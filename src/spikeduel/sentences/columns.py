@@ -18,8 +18,6 @@ from spikeduel.results.run import IntegerRow, Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import (
     AddedMeasure,
-    Calibrated,
-    Calibration,
     ClassScores,
     Score,
     Scores,
@@ -422,83 +420,6 @@ def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
     return text_rows(TUNING_TRIALS, rows)
 
 
-class CalibrationRow(NamedTuple):
-    """Calibration of a contender: raw, or after its `temperatures`."""
-
-    contender: str
-    temperatures: Sequence[float]
-    calibrated: Sequence[Calibrated]
-
-    def mean(self, name: str, form: Callable[[float], str]) -> Averaged | None:
-        values = [getattr(measured, name) for measured in self.calibrated]
-        return averaged([value for value in values if value is not None], form)
-
-
-CALIBRATION: list[Column[CalibrationRow]] = [
-    Column("contender", lambda row: row.contender, is_text=True),
-    Column(
-        "temperature",
-        lambda row: averaged(row.temperatures, "{:.2f}".format),
-        definition="Divides all scores before the softmax. It is chosen on validation images and "
-        "changes no answer; predict, the API and ONNX exports use it.",
-        is_text=True,
-        unknown="none",
-    ),
-    Column(
-        "ECE, points",
-        lambda row: row.mean("ece", tenths),
-        definition="Expected calibration error: the gap between confidence and accuracy, averaged "
-        "over the images in 15 bins of equal width (Guo et al. 2017).",
-    ),
-    Column(
-        "by chance",
-        lambda row: row.mean("ece_of_perfect", tenths),
-        definition="The ECE that a perfectly calibrated network with the same confidences has on "
-        "as many images, on average.",
-        unknown="–",
-    ),
-    Column(
-        "NLL",
-        lambda row: row.mean("nll", "{:.3f}".format),
-        definition="Negative log-likelihood: the mean of −log of the true class's probability.",
-    ),
-    Column(
-        "Brier",
-        lambda row: row.mean("brier", "{:.3f}".format),
-        definition="The mean squared distance of the probabilities from the truth, 0 to 2.",
-    ),
-]
-
-
-def calibrations(results: Results) -> dict[str, list[Calibration]]:
-    measured = {
-        name: [
-            trial.test.calibration
-            for trial in results.of(name)
-            if trial.test and trial.test.calibration
-        ]
-        for name in results.contenders
-    }
-    return {name: known for name, known in measured.items() if known}
-
-
-def scaled(measured: Sequence[Calibration]) -> list[Calibrated]:
-    """Return calibrations after their temperatures; empty if one has none."""
-    known = [calibration.scaled for calibration in measured if calibration.scaled]
-    return known if len(known) == len(measured) else []
-
-
-def calibration_rows(measured: Mapping[str, Sequence[Calibration]]) -> list[CalibrationRow]:
-    """Return each contender's raw row, and one after the temperature."""
-    rows = []
-    for name, calibrations in measured.items():
-        rows.append(CalibrationRow(name, [], calibrations))
-        if after := scaled(calibrations):
-            temperatures = [known.temperature for known in calibrations if known.temperature]
-            rows.append(CalibrationRow(name, temperatures, after))
-    return rows
-
-
 EQUAL_PRECISION: list[Column[IntegerRow]] = [
     Column("contender", lambda row: row.contender, is_text=True),
     Column("accuracy %", lambda row: row.accuracy, hundredths),
@@ -573,11 +494,11 @@ def both_ways(amounts: Ways) -> str:
     return per_step if per_step == hoisted else f"{per_step} ({hoisted})"
 
 
-TABLES: list[Sequence[Column[Any]]] = [SCORES, [BALANCED], TRAINING, PAIRS, CALIBRATION]
+TABLES: list[Sequence[Column[Any]]] = [SCORES, [BALANCED], TRAINING, PAIRS]
 """Tables whose definitions the report and the glossary give."""
 
 
-def definitions() -> dict[str, str]:
+def definitions(tables: Iterable[Sequence[Column[Any]]] = TABLES) -> dict[str, str]:
     return {
-        column.title: column.definition for table in TABLES for column in table if column.definition
+        column.title: column.definition for table in tables for column in table if column.definition
     }

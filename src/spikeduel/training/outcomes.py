@@ -316,8 +316,8 @@ def predictions_of(
 def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
     settings, answers = record.settings, outcome.answers
-    more: dict[str, Any] = {name: measured.get(name) for name in ("encoding_spread", "calibration")}
-    test = Test(**structs.asdict(answers.scores()), **more) if answers else None
+    spread = measured.get("encoding_spread")
+    test = Test(**structs.asdict(answers.scores()), encoding_spread=spread) if answers else None
     # A converted network has its source's epochs and its own validation score.
     converted = settings.get("converted")
     training = settings.get("training", {})

@@ -1,0 +1,12 @@
+"""How well the probabilities of a trained model are calibrated."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "calibration_error": ["measures"],
+        "calibration_conclusion": ["DEFINITIONS", "Conclusion", "conclude", "conclude_model"],
+        "calibration_section": ["section"],
+    },
+)

@@ -1,0 +1,188 @@
+"""Summarise the calibration of trained models over trials."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from spikeduel.engine.networks.cards import Temperature
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import Results
+from spikeduel.results.trials import Scores
+from spikeduel.sentences.columns import Column, averaged, definitions, tenths
+from spikeduel.system import typed
+from spikeduel.system.typed import Amount, Count, Frozen, Share
+
+MEASURE = "calibration"
+"""Name under which a trial stores its `Calibration`."""
+
+
+class CalibrationBin(Frozen):
+    """Images whose confidence lies between `low` and `high`, with their mean `confidence`."""
+
+    low: Share
+    high: Share
+    count: Count
+    confidence: Share | None
+    accuracy: Share | None
+
+
+class Calibrated(Frozen):
+    """Expected calibration error, negative log-likelihood, Brier score, bins.
+
+    `ece_of_perfect`, `ece_of_perfect_95`: mean and 95th percentile of the error of a perfectly
+    calibrated model on as many images.
+    """
+
+    ece: Share
+    ece_of_perfect: Share
+    ece_of_perfect_95: Share
+    nll: Amount
+    brier: Amount
+    bins: list[CalibrationBin]
+
+
+class Calibration(Calibrated):
+    """Calibration of raw probabilities, and `scaled` by the best `temperature` on validation."""
+
+    temperature: Temperature | None = None
+    scaled: Calibrated | None = None
+
+
+class PooledCalibration(Frozen):
+    """Errors and scores of one model after the other, and `bins` with the images of all.
+
+    The fields are those of `Calibrated`.
+    """
+
+    ece: list[Share]
+    ece_of_perfect: list[Share]
+    ece_of_perfect_95: list[Share]
+    nll: list[Amount]
+    brier: list[Amount]
+    bins: list[CalibrationBin]
+
+
+class ContenderCalibration(Frozen):
+    """Calibration of raw probabilities, and `scaled` by the `temperatures`: None without one."""
+
+    raw: PooledCalibration
+    temperatures: list[Temperature]
+    scaled: PooledCalibration | None
+
+
+class Conclusion(Frozen):
+    """The calibration of every tested model, by contender."""
+
+    contenders: dict[str, ContenderCalibration]
+
+
+def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
+    """Return the calibration of the trials behind the contenders' accuracies; None without any."""
+    contenders = {
+        name: summary([trial.measured for trial in results.of(name)]) for name in results.contenders
+    }
+    measured = {name: found for name, found in contenders.items() if found}
+    return Conclusion(contenders=measured) if measured else None
+
+
+def conclude_model(name: str, test: Scores, measured: Mapping[str, Any]) -> Conclusion | None:
+    """Return the calibration of one model; None if it was not measured."""
+    found = summary([measured])
+    return Conclusion(contenders={name: found}) if found else None
+
+
+def summary(measured: Sequence[Mapping[str, Any]]) -> ContenderCalibration | None:
+    """Return the calibration of models with these measures; None without any."""
+    known = [
+        typed.converted(values[MEASURE], Calibration) for values in measured if MEASURE in values
+    ]
+    if not known:
+        return None
+    scaled = [calibration.scaled for calibration in known if calibration.scaled]
+    return ContenderCalibration(
+        raw=_pooled(known),
+        temperatures=[model.temperature for model in known if model.temperature],
+        scaled=_pooled(scaled) if len(scaled) == len(known) else None,
+    )
+
+
+def _pooled(known: Sequence[Calibrated]) -> PooledCalibration:
+    return PooledCalibration(
+        ece=[model.ece for model in known],
+        ece_of_perfect=[model.ece_of_perfect for model in known],
+        ece_of_perfect_95=[model.ece_of_perfect_95 for model in known],
+        nll=[model.nll for model in known],
+        brier=[model.brier for model in known],
+        bins=[_bin_of_all(bins) for bins in zip(*(model.bins for model in known), strict=True)],
+    )
+
+
+def _bin_of_all(bins: Sequence[CalibrationBin]) -> CalibrationBin:
+    """Return one bin with the images of `bins`, which have the same ends."""
+    count = sum(part.count for part in bins)
+
+    def mean(name: str) -> float | None:
+        total = sum(part.count * (getattr(part, name) or 0.0) for part in bins)
+        return min(total / count, 1.0) if count else None
+
+    return CalibrationBin(
+        low=bins[0].low,
+        high=bins[0].high,
+        count=count,
+        confidence=mean("confidence"),
+        accuracy=mean("accuracy"),
+    )
+
+
+class Row(NamedTuple):
+    """Calibration of a contender: raw, or after its `temperatures`."""
+
+    contender: str
+    temperatures: Sequence[float]
+    calibration: PooledCalibration
+
+
+COLUMNS: list[Column[Row]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column(
+        "temperature",
+        lambda row: averaged(row.temperatures, "{:.2f}".format),
+        definition="Divides all scores before the softmax. It is chosen on validation images and "
+        "changes no answer; predict, the API and ONNX exports use it.",
+        is_text=True,
+        unknown="none",
+    ),
+    Column(
+        "ECE, points",
+        lambda row: averaged(row.calibration.ece, tenths),
+        definition="Expected calibration error: the gap between confidence and accuracy, averaged "
+        "over the images in 15 bins of equal width (Guo et al. 2017).",
+    ),
+    Column(
+        "by chance",
+        lambda row: averaged(row.calibration.ece_of_perfect, tenths),
+        definition="The ECE that a perfectly calibrated network with the same confidences has on "
+        "as many images, on average.",
+        unknown="–",
+    ),
+    Column(
+        "NLL",
+        lambda row: averaged(row.calibration.nll, "{:.3f}".format),
+        definition="Negative log-likelihood: the mean of −log of the true class's probability.",
+    ),
+    Column(
+        "Brier",
+        lambda row: averaged(row.calibration.brier, "{:.3f}".format),
+        definition="The mean squared distance of the probabilities from the truth, 0 to 2.",
+    ),
+]
+DEFINITIONS = definitions([COLUMNS])
+
+
+def rows(conclusion: Conclusion) -> list[Row]:
+    """Return each contender's raw row, and one after the temperatures."""
+    made = []
+    for name, found in conclusion.contenders.items():
+        made.append(Row(name, [], found.raw))
+        if found.scaled:
+            made.append(Row(name, found.temperatures, found.scaled))
+    return made
