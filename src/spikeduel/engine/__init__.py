@@ -1,46 +1,9 @@
-"""Spiking layers, and an input that is the same at every time step."""
+"""Spiking networks: neurons, encoders, readouts, architectures, kernels, counts of operations.
 
-from collections.abc import Callable
-from typing import overload
+Public names, listed in `__init__.pyi`, are loaded when first used: the types of counts are read
+without torch.
+"""
 
-import torch
-from torch import Tensor
+import lazy_loader
 
-
-class ConstantInput:
-    """An input `value` `[B, …]` for all `num_steps` steps, stored and computed once."""
-
-    __slots__ = ("num_steps", "value")
-
-    def __init__(self, value: Tensor, num_steps: int) -> None:
-        self.value = value
-        self.num_steps = num_steps
-
-    @property
-    def shape(self) -> torch.Size:
-        """Shape `[T, B, …]` of the sequence."""
-        return torch.Size((self.num_steps, *self.value.shape))
-
-    def expand(self) -> Tensor:
-        return self.value.unsqueeze(0).expand(self.num_steps, *self.value.shape)
-
-    def __repr__(self) -> str:
-        return f"ConstantInput(value={list(self.value.shape)}, num_steps={self.num_steps})"
-
-
-def as_sequence(x: Tensor | ConstantInput) -> Tensor:
-    """Return `[T, B, …]`; of a `ConstantInput` a view."""
-    return x.expand() if isinstance(x, ConstantInput) else x
-
-
-@overload
-def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor: ...
-@overload
-def over_time(layer: Callable[[Tensor], Tensor], x: ConstantInput) -> ConstantInput: ...
-def over_time(
-    layer: Callable[[Tensor], Tensor], x: Tensor | ConstantInput
-) -> Tensor | ConstantInput:
-    """Apply a stateless `layer` to all steps of `x` `[T, B, …]` at once, to a constant one once."""
-    if isinstance(x, ConstantInput):
-        return ConstantInput(layer(x.value), x.num_steps)
-    return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
