@@ -9,12 +9,12 @@ import torch
 import spikeduel as sd
 
 PAGE = Path(__file__).parent.parent / "docs" / "scripting.md"
-ENGINE = {"spiking", "networks", "counting", "exchange", "system"}
-"""`lint-imports` holds that these rooms import no other."""
+ENGINE = {"engine", "export", "inputs", "system"}
+"""`lint-imports` checks that these packages import no other."""
 
 
-def room_of(name):
-    """Return the room that the package's stub loads `name` from."""
+def package_of(name):
+    """Return the package that the stub loads `name` from."""
     stub = Path(sd.__file__).with_suffix(".pyi").read_text("utf-8")
     return next(
         line.module.partition(".")[0]
@@ -25,7 +25,7 @@ def room_of(name):
 
 def test_a_training_loop_of_ones_own_needs_the_engine_alone(capsys):
     loop = re.search(r"^# engine_alone\.py\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)[1]
-    used = {room_of(name) for name in re.findall(r"\bsd\.(\w+)", loop)}
+    used = {package_of(name) for name in re.findall(r"\bsd\.(\w+)", loop)}
     assert used
     assert used <= ENGINE
     torch.manual_seed(0)
