@@ -34,7 +34,7 @@ from spikeduel.features.compression.frontier_sentences import (
 )
 from spikeduel.results.cost_results import Family, Range
 from spikeduel.sentences.columns import tenths
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
 

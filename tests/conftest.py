@@ -122,7 +122,7 @@ def unpainted(monkeypatch):
 
     drawn = ("data:image/gif;base64,", "data:image/png;base64,")
     monkeypatch.setattr("spikeduel.reporting.drawing.panels", made_pages.unpainted)
-    monkeypatch.setattr("spikeduel.reporting.pictures.rate_encoding", lambda image: drawn)
+    monkeypatch.setattr("spikeduel.reporting.images.rate_encoding", lambda image: drawn)
 
 
 @pytest.fixture

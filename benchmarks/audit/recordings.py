@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import shared
 from spikeduel import data
-from spikeduel.auditing import examining, recordings, stretches
+from spikeduel.auditing import examining, recording_checks as recordings, stretches
 from spikeduel.auditing.arrays import EventRecordings
 from spikeduel.auditing.neighbours import NEAR, blurred, closest, small_grey
 from spikeduel.data import Prepared, Split

@@ -50,7 +50,7 @@ from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.cost_results import Family, Range
 from spikeduel.sentences.columns import tenths, text_rows
 from spikeduel.system import numbers
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed

@@ -41,7 +41,7 @@ from spikeduel.engine.neurons import ALIF, LIF, Neuron
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import MeanReadout
 from spikeduel.evaluation.predictions_of_model import Counting
-from spikeduel.export.exporting import as_written, folded
+from spikeduel.exporters.exporting import as_written, folded
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain, write_json

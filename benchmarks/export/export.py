@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import shared
 from spikeduel import predicting as evaluating
 from spikeduel.engine.networks import models
-from spikeduel.export import exporting
+from spikeduel.exporters import exporting
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute

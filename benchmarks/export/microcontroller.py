@@ -27,8 +27,8 @@ from spikeduel import predicting as evaluating
 from spikeduel.engine.networks.models import load_model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.settings import Experiment
-from spikeduel.export import c
-from spikeduel.export.integers import integer_network
+from spikeduel.exporters import c
+from spikeduel.exporters.integers import integer_network
 from spikeduel.system.progress import Progress
 
 RESULT = "microcontroller.json"

@@ -35,7 +35,7 @@ from benchmarks import shared
 from spikeduel import data, predicting as evaluating
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.recipes import events
-from spikeduel.export import exporting
+from spikeduel.exporters import exporting
 from spikeduel.inputs.preprocessing import unpacked
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute, compute_on

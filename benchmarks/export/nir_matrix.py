@@ -30,7 +30,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.recipes import EMBEDDED, chip
 from spikeduel.experiment.settings import Experiment
-from spikeduel.export import exporting
+from spikeduel.exporters import exporting
 from spikeduel.system.hardware import compute_on
 from spikeduel.training import contenders
 

@@ -46,7 +46,7 @@ from .experiment.settings import (
     Experiment as Experiment,
     read_experiment as read_experiment,
 )
-from .export.exporting import EXPORTERS as EXPORTERS
+from .exporters.exporting import EXPORTERS as EXPORTERS
 from .features.study.study_files import Study as Study
 from .features.study.studying import read_study as read_study, study as study
 from .features.tuning.tuning import RANGES as RANGES, Tuning as Tuning, read_ranges as read_ranges

@@ -25,8 +25,8 @@ from spikeduel.engine.networks.models import Model, alike
 from spikeduel.engine.random_keys import seeded
 from spikeduel.experiment import effects
 from spikeduel.experiment.settings import Experiment, read_experiment
-from spikeduel.export import exporting
-from spikeduel.export.exporting import ExportCheck
+from spikeduel.exporters import exporting
+from spikeduel.exporters.exporting import ExportCheck
 from spikeduel.features import providing
 from spikeduel.results.trials import Test
 from spikeduel.system.errors import InputError, needing_extra, unknown, visible
@@ -469,7 +469,7 @@ def import_model(
     """
     progress = progress or Progress()
     with needing_extra(("h5py", "nir"), "export"):
-        from spikeduel.export import nir
+        from spikeduel.exporters import nir
 
     def trained_on() -> nir.TrainedOn:
         assert experiment is not None

@@ -37,7 +37,7 @@ from spikeduel.sentences.comparison import load_run
 from spikeduel.statistics import numbered
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, visible
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.negligible import MAX_RETRAINING_DIFFERENCE
 
 RESULTS, SPLIT, STUDY = "results.json", "split.csv", "study.json"

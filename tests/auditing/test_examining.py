@@ -4,7 +4,7 @@ from scipy.stats.contingency import association
 
 from spikeduel.auditing import FileFormat, SplitIndices, examine
 from spikeduel.auditing.audit_results import AuditedImage, Copies
-from spikeduel.auditing.files import ASSOCIATION, beyond_luck, cramers_v, file_properties
+from spikeduel.auditing.file_checks import ASSOCIATION, beyond_luck, cramers_v, file_properties
 from spikeduel.auditing.labels import check
 from spikeduel.system.finding_tables import finding
 

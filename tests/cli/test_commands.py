@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from forked import Forked
 from made_pages import without_pages
-from spikeduel.cli import app, duels
+from spikeduel.cli import app, comparison_commands as duels
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
 from spikeduel.data import prepared_picture
 from spikeduel.engine.networks.models import load_model

@@ -17,7 +17,7 @@ from spikeduel.auditing.arrays import EventRecordings, SplitIndices
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.auditing.copies import EDITED, LIMITS
 from spikeduel.auditing.drawings import is_plain
-from spikeduel.auditing.files import skipped_files, unreadable_files
+from spikeduel.auditing.file_checks import skipped_files, unreadable_files
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split, audited
 from spikeduel.data.audited import examine, file_formats

@@ -9,8 +9,8 @@ from PIL import Image
 from factories import run_predictions, run_results
 from spikeduel.analysis.predicted import Answers
 from spikeduel.experiment.recipes import baseline
-from spikeduel.reporting import pictures
-from spikeduel.reporting.pictures import thumbnails
+from spikeduel.reporting import images as pictures
+from spikeduel.reporting.images import thumbnails
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from spikeduel.results.accuracy import common_seeds, counted_seeds
 from spikeduel.results.control_results import INT8
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.statistics import balanced_classes, mean_accuracy
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change only when events come."""

@@ -32,7 +32,7 @@ from spikeduel.statistics import (
     detectable as detectable_on,
     smallest_p,
 )
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.negligible import (
     MAX_DETECTABLE,
     MAX_EPOCHS_RATIO,

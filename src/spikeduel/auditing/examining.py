@@ -4,7 +4,12 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from spikeduel.auditing import copies, files as files_behind, labels, recordings
+from spikeduel.auditing import (
+    copies,
+    file_checks as files_behind,
+    labels,
+    recording_checks as recordings,
+)
 from spikeduel.auditing.audit_results import Audit, Details
 from spikeduel.auditing.context import AuditInput, Fields
 from spikeduel.system import hardware

@@ -12,7 +12,11 @@ from typing import Annotated
 import typer
 
 import spikeduel as sd
-from spikeduel.cli import duels, keeping, models
+from spikeduel.cli import (
+    comparison_commands as duels,
+    model_commands as models,
+    run_commands as keeping,
+)
 from spikeduel.cli.inputs import (
     OUTPUT,
     CommandInput,

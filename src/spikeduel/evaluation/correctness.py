@@ -104,8 +104,8 @@ def in_whole_numbers(
     """Return the `classification` of `model` in whole numbers, fitted to `examples`, and its cost.
     Raises `InputError`.
     """
-    from spikeduel.export import c
-    from spikeduel.export.integers import integer_network
+    from spikeduel.exporters import c
+    from spikeduel.exporters.integers import integer_network
 
     network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
     answers = [

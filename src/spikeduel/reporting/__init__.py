@@ -3,8 +3,8 @@
 from spikeduel.features.study.study_page import report_study
 from spikeduel.reporting.accuracies import learning_curves, tuning_trials
 from spikeduel.reporting.drawing import figure
+from spikeduel.reporting.images import encoded_animation
 from spikeduel.reporting.pages import audit_page, report, report_again, report_tuning
-from spikeduel.reporting.pictures import encoded_animation
 from spikeduel.reporting.sections import RunData
 
 __all__ = [

@@ -51,7 +51,7 @@ from spikeduel.sentences.cost_sentences import (
     in_order,
 )
 from spikeduel.sentences.verdict import titled
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 
 KINDS = {
     "spiking": Look(size=6.5),

@@ -18,7 +18,7 @@ from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.features import providing
 from spikeduel.features.tuning.tuning_results import TuningRecord
-from spikeduel.reporting import accuracies, cost_figures as costs, drawing, pictures
+from spikeduel.reporting import accuracies, cost_figures as costs, drawing, images as pictures
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
 from spikeduel.reporting.sections import Page, RunData, Section

@@ -10,7 +10,7 @@ from spikeduel import energy
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.data import Prepared, Split
 from spikeduel.engine.networks.models import Model
-from spikeduel.reporting import pictures
+from spikeduel.reporting import images as pictures
 from spikeduel.reporting.charts import Chart
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results

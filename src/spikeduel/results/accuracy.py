@@ -18,7 +18,7 @@ from spikeduel.results.trials import (
     Trial,
 )
 from spikeduel.statistics import accuracy, are_unbalanced, count_alike
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 
 SURE = 2
 """Standard deviations above chance from which a network has learned something."""

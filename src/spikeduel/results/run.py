@@ -21,7 +21,7 @@ from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
 from spikeduel.results.trials import Trial, WholeNumbers
 from spikeduel.system import typed
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 SCHEMA: Final = 3

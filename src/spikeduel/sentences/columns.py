@@ -25,7 +25,7 @@ from spikeduel.results.trials import (
 )
 from spikeduel.sentences.verdict import conclusion, interval, pair_conclusion, titled
 from spikeduel.system.errors import visible
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import assigned, hundredths, p_number, signed
 from spikeduel.system.sentences import counted
 

@@ -6,7 +6,7 @@ from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference
 from spikeduel.results.trials import ControlResult
 from spikeduel.statistics import MIN_PAIRED_SEEDS
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import (
     counted,
     listed,

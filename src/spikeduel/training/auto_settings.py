@@ -25,7 +25,7 @@ from spikeduel.results.run import Budget, Results, SetRules
 from spikeduel.statistics import wilson
 from spikeduel.system import files, load, typed
 from spikeduel.system.errors import InputError
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.negligible import MAX_EPOCHS_RATIO
 from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Progress

@@ -32,7 +32,7 @@ from spikeduel.evaluation.correctness import (
 from spikeduel.evaluation.costing import cost_entry
 from spikeduel.evaluation.predictions_of_model import Running
 from spikeduel.experiment.settings import Experiment
-from spikeduel.export.exporting import NUM_EXAMPLES
+from spikeduel.exporters.exporting import NUM_EXAMPLES
 from spikeduel.features.compression.frontier_analysis import BIT_MATCHED
 from spikeduel.inputs.preprocessing import Change
 from spikeduel.results.control_results import INT8

@@ -40,7 +40,7 @@ from spikeduel.results.trials import (
     Trial as TrialEntry,
 )
 from spikeduel.system import __version__, typed
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.progress import Progress
 from spikeduel.training import trial as trial_run
 from spikeduel.training.contenders import Trial

@@ -42,7 +42,7 @@ from spikeduel.statistics import (
     student,
     wilson,
 )
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.negligible import MAX_COST_RATIO, MAX_ROUNDING
 
 DRAWS = 1000

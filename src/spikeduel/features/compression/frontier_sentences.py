@@ -17,7 +17,7 @@ from spikeduel.results.significance import Measure
 from spikeduel.sentences.columns import Column, Row, tenths, thousands
 from spikeduel.sentences.cost_sentences import ratio
 from spikeduel.statistics import MIN_SEEDS
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import (
     counted,
     duration,

@@ -29,7 +29,7 @@ from spikeduel.reporting.charts import (
     Panel,
     Row,
 )
-from spikeduel.reporting.pictures import as_picture, gif
+from spikeduel.reporting.images import as_picture, gif
 from spikeduel.system import files
 from spikeduel.system.errors import unknown
 from spikeduel.system.sentences import listed

@@ -8,7 +8,7 @@ from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
 from spikeduel.sentences.columns import Column, averaged
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Count, Frozen, Share
 
 MEASURE = "optimism"

@@ -18,7 +18,7 @@ from spikeduel.engine.networks.models import Model, alike
 from spikeduel.engine.neurons import Neuron
 from spikeduel.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.experiment.fields import Fraction, parsed
-from spikeduel.reporting.pictures import source
+from spikeduel.reporting.images import source
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
 

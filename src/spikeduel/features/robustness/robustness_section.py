@@ -7,7 +7,7 @@ import torch
 
 from spikeduel.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.features.robustness.robustness_conclusion import Conclusion, Robustness, columns
-from spikeduel.reporting import charts, pictures
+from spikeduel.reporting import charts, images as pictures
 from spikeduel.reporting.accuracies import ACCURACY
 from spikeduel.reporting.charts import Axis, Chart, Look, Panel, Row, Rule
 from spikeduel.reporting.sections import Page, Section

@@ -14,7 +14,7 @@ from spikeduel.statistics import (
     min_datasets,
 )
 from spikeduel.statistics.rank_tests import centre
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Count, Frozen
 
 Accuracies = Mapping[str, Mapping[str, Sequence[float]]]

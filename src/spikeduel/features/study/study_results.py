@@ -17,7 +17,7 @@ from spikeduel.results.findings import Finding, Values, find, finds, is_leak, wi
 from spikeduel.results.run import Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, times_as_long
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 OF_SPIKES = ("encoding", "num_steps")

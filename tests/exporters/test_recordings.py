@@ -5,7 +5,7 @@ import pytest
 
 from made_models import make_recorded
 from spikeduel import predicting as evaluating
-from spikeduel.export import exporting
+from spikeduel.exporters import exporting
 from spikeduel.predicting import import_model
 
 onnx = pytest.importorskip("onnx")

@@ -3,7 +3,7 @@ import pytest
 
 from made_events import Events, recordings_of, some_events
 from spikeduel.auditing import SplitIndices
-from spikeduel.auditing.recordings import examine
+from spikeduel.auditing.recording_checks import examine
 from spikeduel.system.progress import Progress
 
 SENSOR = (10, 20)

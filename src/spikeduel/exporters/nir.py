@@ -36,7 +36,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.plain import ChannelsLastFlatten
 from spikeduel.engine.neurons import ALIF, IF, LIF, Neuron
 from spikeduel.engine.readouts import MeanReadout
-from spikeduel.export.exporting import (
+from spikeduel.exporters.exporting import (
     Encoded,
     Examples,
     Exported,

@@ -26,7 +26,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.plain import Affine, ChannelsLastFlatten, EachItsOwnLIF, Scale
 from spikeduel.engine.neurons import ALIF, LIF, Neuron, QuantisedReLU, ReLU
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.export.exporting import as_int8, flat
+from spikeduel.exporters.exporting import as_int8, flat
 from spikeduel.system.errors import InputError, naming
 
 LEVELS = 255

@@ -1,4 +1,4 @@
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 
 
 def test_values_by_key_keep_the_order_of_the_pairs():

@@ -22,8 +22,8 @@ from torch import Tensor
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.export.exporting import Encoded, Examples, Exported, Run, preparation_of
-from spikeduel.export.integers import (
+from spikeduel.exporters.exporting import Encoded, Examples, Exported, Run, preparation_of
+from spikeduel.exporters.integers import (
     MOST_CURRENT,
     MOST_LISTED,
     IntegerLayer,
@@ -40,7 +40,7 @@ FEW = 128
 """Training images of which one of each class goes into the folder, of those answered right."""
 COMPILERS = ("cc", "gcc", "clang")
 _TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("spikeduel.export", "c"),
+    loader=jinja2.PackageLoader("spikeduel.exporters", "c"),
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
     autoescape=False,

@@ -17,7 +17,7 @@ from damage import FUZZED
 from spikeduel.engine.networks.models import load_model, save_model
 from spikeduel.engine.networks.plain import CubaLIF
 from spikeduel.experiment.recipes import events, strong
-from spikeduel.export.nir import METADATA
+from spikeduel.exporters.nir import METADATA
 from spikeduel.inputs.preprocessing import Binning
 from spikeduel.predicting import evaluate, import_model
 from spikeduel.system.errors import InputError

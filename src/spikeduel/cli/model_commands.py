@@ -304,7 +304,7 @@ def export(
     FILE.check.json. ONNX and NIR need: pip install 'spikeduel[export]'; C a compiler of C.
     """
     from spikeduel import predicting as evaluating
-    from spikeduel.export import exporting
+    from spikeduel.exporters import exporting
 
     files.require_writable(out.parent)
     loaded, progress = inputs.opened(model), inputs.progress()

@@ -11,8 +11,8 @@ from made_models import make
 from spikeduel import predicting as evaluating
 from spikeduel.data import Preprocessing
 from spikeduel.experiment.settings import Experiment
-from spikeduel.export import exporting
-from spikeduel.export.exporting import (
+from spikeduel.exporters import exporting
+from spikeduel.exporters.exporting import (
     Agreement,
     Run,
     as_int8,

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from spikeduel.auditing.files import suggested
+from spikeduel.auditing.file_checks import suggested
 
 CLASSES = ("cat", "dog")
 

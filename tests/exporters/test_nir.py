@@ -11,7 +11,7 @@ from spikeduel import data, predicting as evaluating
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model
 from spikeduel.experiment.recipes import chip
-from spikeduel.export import exporting, nir as nir_files
+from spikeduel.exporters import exporting, nir as nir_files
 from spikeduel.predicting import import_model
 from spikeduel.system.errors import InputError
 from spikeduel.training import contenders

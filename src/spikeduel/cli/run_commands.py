@@ -9,7 +9,7 @@ from rich.filesize import decimal
 import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, print_json, wrapped
 from spikeduel.system.errors import InputError
-from spikeduel.system.grouping import grouped
+from spikeduel.system.grouped import grouped
 from spikeduel.system.sentences import listed
 
 RUNS = Path("runs")

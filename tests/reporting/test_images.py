@@ -10,8 +10,8 @@ from made_pages import SPLIT, pixels
 from spikeduel.auditing.audit_results import AuditedImage, SuspectLabel
 from spikeduel.data.audited import examine
 from spikeduel.experiment.recipes import baseline
-from spikeduel.reporting import pictures
-from spikeduel.reporting.pictures import as_picture, encoded_animation
+from spikeduel.reporting import images as pictures
+from spikeduel.reporting.images import as_picture, encoded_animation
 
 
 @pytest.mark.parametrize(

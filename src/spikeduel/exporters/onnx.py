@@ -18,7 +18,7 @@ from spikeduel.engine.encoders import EVENTS, analogue, events, latency
 from spikeduel.engine.networks.models import Model, neurons_watched
 from spikeduel.engine.neurons import carried_state
 from spikeduel.engine.readouts import SpikingReadout
-from spikeduel.export.exporting import (
+from spikeduel.exporters.exporting import (
     Encoded,
     Examples,
     Exported,
@@ -27,7 +27,7 @@ from spikeduel.export.exporting import (
     frames_of,
     probabilities_of,
 )
-from spikeduel.export.preparing import OPSET, PREPARED, preparing, unprepared
+from spikeduel.exporters.preparing import OPSET, PREPARED, preparing, unprepared
 from spikeduel.system import __version__
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain

@@ -13,8 +13,8 @@ from made_models import make, make_recorded
 from spikeduel.data import Preprocessing
 from spikeduel.engine.networks.models import Model, save_model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.export import c, exporting
-from spikeduel.export.integers import (
+from spikeduel.exporters import c, exporting
+from spikeduel.exporters.integers import (
     MOST_MEMBRANE,
     IntegerLayer,
     IntegerNetwork,

@@ -4,7 +4,7 @@ import torch
 from hypothesis import example, given, settings, strategies as st
 from PIL import Image
 
-from spikeduel.export.preparing import PREPARED, preparing, unprepared
+from spikeduel.exporters.preparing import PREPARED, preparing, unprepared
 from spikeduel.inputs.preprocessing import Preprocessing
 
 sides, crops = st.integers(4, 40), st.tuples(*[st.integers(0, 3)] * 4)

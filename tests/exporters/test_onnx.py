@@ -15,10 +15,10 @@ from PIL import Image
 from made_models import make
 from spikeduel import predicting as evaluating
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.export import exporting
-from spikeduel.export.exporting import as_written
-from spikeduel.export.onnx import store_as_int8
-from spikeduel.export.preparing import unprepared
+from spikeduel.exporters import exporting
+from spikeduel.exporters.exporting import as_written
+from spikeduel.exporters.onnx import store_as_int8
+from spikeduel.exporters.preparing import unprepared
 from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 

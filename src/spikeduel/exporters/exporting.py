@@ -72,7 +72,7 @@ def _of_module(name: str, function: str, about: str) -> Exporter:
     """Return an exporter whose module, which needs the extra, is imported when called."""
 
     def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
-        exporter: Exporter = getattr(import_module(f"spikeduel.export.{name}"), function)
+        exporter: Exporter = getattr(import_module(f"spikeduel.exporters.{name}"), function)
         return exporter(model, path, weights, examples)
 
     write.__doc__ = about
