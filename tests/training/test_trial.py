@@ -16,7 +16,7 @@ from spikeduel import data
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.engine.networks import building, models
 from spikeduel.evaluation.correctness import best_temperature
-from spikeduel.evaluation.measures import Measure
+from spikeduel.evaluation.measures import MEASURES, Measure
 from spikeduel.evaluation.predictions_of_model import answers_of
 from spikeduel.experiment.recipes import baseline
 from spikeduel.predicting import export
@@ -577,8 +577,8 @@ def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path,
         return {"value": float("nan")}
 
     store, told = Store(tmp_path / "s"), Telling()
-    monkeypatch.setitem(trial.MEASURES, "broken", Measure(broken))
-    monkeypatch.setitem(trial.MEASURES, "nan", Measure(not_a_number))
+    monkeypatch.setitem(MEASURES, "broken", Measure(broken))
+    monkeypatch.setitem(MEASURES, "nan", Measure(not_a_number))
     (record,) = run(quick, store, told)
     assert record.status == "done"
     assert answered(store, record).n == 179
@@ -586,8 +586,8 @@ def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path,
     assert failures["broken"] == "RuntimeError: no luck"
     assert "JSON" in failures["nan"]
     assert "  dense-snn, seed 0: measure broken failed: RuntimeError: no luck" in told.lines
-    monkeypatch.setitem(trial.MEASURES, "broken", Measure(lambda model, batches: {"value": 1}))
-    monkeypatch.delitem(trial.MEASURES, "nan")
+    monkeypatch.setitem(MEASURES, "broken", Measure(lambda model, batches: {"value": 1}))
+    monkeypatch.delitem(MEASURES, "nan")
     (training,) = plan(quick)
     run(quick, store)
     assert trial.measured(training, store)["broken"] == {"value": 1}
@@ -602,7 +602,7 @@ def test_a_measure_draws_from_a_seed_of_its_own_and_may_choose_by_the_validation
         return {"counts": counts, "drawn": torch.rand(1).item()}
 
     store = Store(tmp_path / "s")
-    monkeypatch.setitem(trial.MEASURES, "own", Measure(measure, on_validation=True))
+    monkeypatch.setitem(MEASURES, "own", Measure(measure, on_validation=True))
     (record,) = run(quick, store)
     first = store.measure(record.key, "own", dict)
     assert first["counts"] == [179, 33]
