@@ -68,6 +68,7 @@ def test_the_trials_numbers_are_found_again(contender, trained):
         **structs.asdict(measured["classification"].scores()),
         encoding_spread=measured["encoding_spread"],
         seen=Counts(train=0, val=0, test=evaluated.n),
+        features=evaluated.features,
     )
     assert evaluated.computed_in == "32"
     assert (evaluated.encoding_spread.accuracies is not None) == (contender == "dense-snn")

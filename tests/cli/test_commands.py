@@ -704,7 +704,7 @@ from spikeduel.cli import main
 try:
     main()
 finally:
-    loaded = {"numba", "spikeduel.auditing", "spikeduel.evaluation.measures"}
+    loaded = {"numba", "spikeduel.auditing.examining", "spikeduel.evaluation.measures"}
     print(loaded & set(sys.modules), gc.isenabled(), gc.get_freeze_count() > 100_000)
 """
 

@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.data import Split
-from spikeduel.experiment.settings import Experiment
+from spikeduel.experiment.settings import SETTINGS
 from spikeduel.features.tuning.tuning import RANGES, TRAINING_SEED, draw, read_tuning, record_for
 from spikeduel.features.tuning.tuning_results import Range
 from spikeduel.system import typed
@@ -56,7 +56,7 @@ def test_no_comparison_tests_a_training_that_was_chosen(experiment, made_up):
     others = {"seed": None, "data": None}
     settings = [{**trial.settings, **others} for trial in trained]
     assert all({**trial.settings, **others} in settings for trial in tested)
-    most = max(Experiment.__annotations__["seeds"].__metadata__[0].le, compared.seeds)
+    most = max(SETTINGS["seeds"].type.__metadata__[0].le, compared.seeds)
     assert tuning.record.seed == TRAINING_SEED >= most
 
 

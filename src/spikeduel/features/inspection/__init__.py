@@ -5,7 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "inside_page": ["inspect"],
         "inspect_command": ["commands"],
         "inside_section": ["section"],
     },
 )
+PUBLIC = ("inspect",)

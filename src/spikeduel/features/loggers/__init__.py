@@ -28,6 +28,8 @@ class Options:
 
 def progress(options: Options, inner: Progress) -> Progress:
     """Return `inner`, logged if the user names loggers."""
+    if not options.logger:
+        return inner
     from spikeduel.features.loggers.loggers import Logged
 
-    return Logged(inner, options.logger) if options.logger else inner
+    return Logged(inner, options.logger)
