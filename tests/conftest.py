@@ -44,7 +44,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Files that take longest first: processes that share the tests shall end together."""
     here = Path(__file__).parent
-    first = [here / "trials", here, here / "cli"]
+    first = [here / "training", here, here / "cli"]
     items.sort(key=lambda item: [*first, item.path.parent].index(item.path.parent))
 
 
@@ -78,7 +78,7 @@ def known_data(_own_folders, _common_cache, monkeypatch):
 
 @pytest.fixture(scope="session", autouse=True)
 def _untimed():
-    """Comparisons take made-up times, on a machine that is idle; `tests/measuring/test_latency.py`
+    """Comparisons take made-up times, on a machine that is idle; `tests/evaluation/test_latency.py`
     starts real processes.
     """
     from factories import untimed
