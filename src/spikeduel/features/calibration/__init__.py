@@ -1,4 +1,4 @@
-"""How well the probabilities of a trained model are calibrated."""
+"""Calibration of the probabilities of trained models."""
 
 import lazy_loader
 

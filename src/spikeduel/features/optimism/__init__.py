@@ -1,4 +1,4 @@
-"""How much the best test accuracy over all epochs would have flattered each contender."""
+"""Gain that choosing the epoch by test accuracy would have added to each contender."""
 
 from dataclasses import dataclass
 from typing import Annotated
