@@ -10,7 +10,7 @@ import made_recordings
 from spikeduel.experiment import effects
 from spikeduel.experiment.fields import Need, setting_of
 from spikeduel.experiment.recipes import asked, baseline, events, strong
-from spikeduel.experiment.settings import SETTINGS
+from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS
 from spikeduel.features.conversion import conversion
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
@@ -25,8 +25,6 @@ OTHER = {
     "int8": True,
     "answer_for": "energy",
     "tolerance": 2.0,
-    "robustness": True,
-    "optimism": True,
     "encoding": "rate",
     "num_steps": 3,
     "neuron": "if",
@@ -56,6 +54,7 @@ OTHER = {
     "group_by": "_(.)",
     "image_size": 6,
     "bin_ms": 10.0,
+    **{name: not SETTINGS[name].default for name in FEATURE_SETTINGS},
 }
 """Another value of each setting; of those that are not here, the test says why."""
 NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}

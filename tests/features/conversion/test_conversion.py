@@ -9,6 +9,7 @@ from spikeduel.comparing import compare
 from spikeduel.engine.networks import models
 from spikeduel.engine.networks.plain import PooledCounts
 from spikeduel.experiment.recipes import matched
+from spikeduel.features import FEATURES
 from spikeduel.features.conversion import conversion
 from spikeduel.results.findings import finding
 from spikeduel.system.errors import InputError
@@ -55,6 +56,7 @@ def root(tmp_path_factory):
     return tmp_path_factory.mktemp("store")
 
 
+@pytest.mark.skipif("optimism" not in FEATURES, reason="the feature is deleted")
 def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
     experiment, tmp_path, unreported
 ):
