@@ -9,12 +9,11 @@ from spikeduel.system.errors import InputError
 from spikeduel.training.augmenting import (
     AUGMENTATIONS,
     affine,
-    augment,
+    augmenter_of,
     cutout,
     farthest,
     flip,
     moved,
-    of_events,
     translate,
 )
 
@@ -37,7 +36,7 @@ def draw(images, seed=0, epoch=0):
 def test_type_shape_and_the_images_themselves_stay(name, shape):
     images = noise(*shape)
     before = images.clone()
-    changed = augment(name, images, draw(images))
+    changed = augmenter_of(name)(images, draw(images))
     assert changed.dtype == torch.uint8
     assert changed.shape == shape
     assert changed.is_contiguous()
@@ -47,9 +46,9 @@ def test_type_shape_and_the_images_themselves_stay(name, shape):
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_what_an_image_becomes_depends_on_neither_batch_nor_order(name):
     images, order = noise(50, 1, 8, 8), np.array([40, 3, 17])
-    whole = augment(name, images, RandomKeys.for_augmentation(2, 3, np.arange(50)))
+    whole = augmenter_of(name)(images, RandomKeys.for_augmentation(2, 3, np.arange(50)))
     assert torch.equal(
-        augment(name, images[order], RandomKeys.for_augmentation(2, 3, order)), whole[order]
+        augmenter_of(name)(images[order], RandomKeys.for_augmentation(2, 3, order)), whole[order]
     )
 
 
@@ -57,10 +56,10 @@ def test_what_an_image_becomes_depends_on_neither_batch_nor_order(name):
 def test_every_seed_and_epoch_changes_images_anew(name):
     images = noise(64, 1, 8, 8)
     results = [
-        augment(name, images, draw(images, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)
+        augmenter_of(name)(images, draw(images, seed, epoch)) for seed in (0, 1) for epoch in (0, 1)
     ]
     assert not any(torch.equal(results[i], results[j]) for i in range(4) for j in range(i))
-    assert torch.equal(augment(name, images, draw(images, 1, 1)), results[3])
+    assert torch.equal(augmenter_of(name)(images, draw(images, 1, 1)), results[3])
 
 
 def test_affine_leaves_a_quarter_of_images_as_sharp_as_they_are():
@@ -88,7 +87,7 @@ def test_an_image_is_flipped_in_every_second_epoch():
     assert torch.equal(flipped[0], ~flipped[1])
     assert torch.equal(flipped[0], flipped[2])
     # Also where it is the second of several.
-    later = [augment("translate-flip", images, draw(images, epoch=epoch)) for epoch in (0, 1)]
+    later = [augmenter_of("translate-flip")(images, draw(images, epoch=epoch)) for epoch in (0, 1)]
     assert not torch.equal(later[0], later[1])
 
 
@@ -120,7 +119,7 @@ def test_translation_and_flip_are_drawn_independently():
     images = torch.zeros(20_000, 1, 5, 6, dtype=torch.uint8)
     images[:, 0, 2, 2] = 1
     images[:, 0, 2, 3] = 2
-    changed = augment("translate-flip", images, draw(images))
+    changed = augmenter_of("translate-flip")(images, draw(images))
     mirrored = (changed == 2).flatten(1).int().argmax(1) < (changed == 1).flatten(1).int().argmax(1)
     up = (changed[:, 0, :2] > 0).flatten(1).any(1)
     down = (changed[:, 0, 3:] > 0).flatten(1).any(1)
@@ -133,31 +132,34 @@ def test_translation_and_flip_are_drawn_independently():
 def test_counts_of_events_are_moved_whole_and_hidden_under_nothing():
     counts = torch.zeros(400, 4, 12, 12, dtype=torch.uint8)
     counts[:, :, 3:9, 4:10] = torch.randint(0, 2, (400, 4, 6, 6), dtype=torch.uint8) * 7
-    turned = augment("affine", counts, draw(counts), of_recordings=True)
+    turned = augmenter_of("affine", of_recordings=True)(counts, draw(counts))
     assert set(turned.unique().tolist()) == {0, 7}
     # Stretched by up to 12 %, at the most.
     assert float(turned.sum()) == pytest.approx(float(counts.sum()), rel=0.05)
     assert (turned != counts).flatten(1).any(1).sum() > 200
     full = torch.full((100, 4, 12, 12), 9, dtype=torch.uint8)
-    assert set(augment("cutout", full, draw(full), of_recordings=True).unique().tolist()) == {0, 9}
+    assert set(augmenter_of("cutout", of_recordings=True)(full, draw(full)).unique().tolist()) == {
+        0,
+        9,
+    }
 
 
 @pytest.mark.parametrize("name", ["translate", "flip", "affine", "cutout"])
 def test_all_frames_and_polarities_are_changed_alike(name):
     frames = noise(50, 1, 12, 12).expand(50, 6, 12, 12).contiguous()
-    changed = augment(name, frames, draw(frames), of_recordings=True)
+    changed = augmenter_of(name, of_recordings=True)(frames, draw(frames))
     assert torch.equal(changed, changed[:, :1].expand_as(changed))
     assert not torch.equal(changed, frames)
 
 
 def test_those_of_events_are_done_before_and_leave_frames_alone():
     frames = noise(50, 4, 12, 12)
-    assert of_events("eventdrop-flip-jitter") == ["eventdrop", "jitter"]
-    assert of_events("auto") == []
-    joined = augment("eventdrop-flip", frames, draw(frames), of_recordings=True)
-    assert torch.equal(joined, augment("flip", frames, draw(frames)))
+    assert augmenter_of("eventdrop-flip-jitter").events == ("eventdrop", "jitter")
+    assert augmenter_of("auto").events == ()
+    joined = augmenter_of("eventdrop-flip", of_recordings=True)(frames, draw(frames))
+    assert torch.equal(joined, augmenter_of("flip")(frames, draw(frames)))
     with pytest.raises(InputError, match=r"eventdrops.*eventdrop"):
-        augment("eventdrops", frames, draw(frames))
+        augmenter_of("eventdrops")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,7 @@ def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
     with pytest.raises(
         InputError, match=rf"'broken' must return .*uint8 \[2, 1, 4, 4\], not {re.escape(got)}"
     ):
-        augment("broken", noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))
+        augmenter_of("broken")(noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])

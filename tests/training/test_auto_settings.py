@@ -17,7 +17,7 @@ from spikeduel.inputs.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.training import auto_settings, contenders, timing
+from spikeduel.training import auto_settings, contenders, plan, timing
 from spikeduel.training.auto_settings import epochs_within
 from spikeduel.training.plan import forecast
 from spikeduel.training.store import Store
@@ -77,10 +77,10 @@ def split_of(num_train, num_others=4):
 def test_batch_size_and_dropout_follow_from_the_number_of_training_images(
     num_train, batch_size, dropout, monkeypatch
 ):
-    monkeypatch.setattr(auto_settings, "describe_all", lambda experiment, prepared: [])
     monkeypatch.setattr(auto_settings, "missing", lambda experiment, contenders, prepared: {})
-    given = strong("pets", epochs=1, augmentation="none")
-    resolved = auto_settings.resolve(given, None, split_of(num_train), None, None)
+    given = strong("digits", epochs=1, augmentation="none")
+    _, prepared, _ = plan.loaded(given, Progress())
+    resolved = auto_settings.resolve(given, prepared, split_of(num_train), None, None)
     assert resolved.rules == SetRules(
         num_train=num_train, chosen={"batch_size": batch_size, "dropout": dropout}
     )

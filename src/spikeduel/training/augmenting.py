@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -121,44 +122,48 @@ OF_COUNTS = {"affine": partial(affine, mode="nearest"), "cutout": partial(cutout
 """Augmentations that differ for frames of recordings: events stay whole."""
 
 
-def resolve(name: str, of_recordings: bool = False) -> list[Augmentation]:
-    """Return the augmentations that `name` joins, without `EVENT_AUGMENTATIONS`. Raises
-    `InputError`.
+@dataclass(frozen=True)
+class Augmenter:
+    """The augmentations that a name joins: `functions` of batches, and names of `events`, which
+    change recordings before they are binned.
     """
+
+    name: str
+    functions: tuple[Augmentation, ...]
+    events: tuple[str, ...]
+
+    def altered(self, images: Held, seed: int, epoch: int) -> Held:
+        """Return an epoch's images: those of recordings with changed events."""
+        if isinstance(images, Recordings) and self.events:
+            return images.altered(self.events, seed, epoch)
+        return images
+
+    def __call__(self, images: Tensor, keys: RandomKeys) -> Tensor:
+        """Augment `images` or frames, uint8 `[B, C, H, W]`. Raises `InputError` if a user's
+        augmentation changes type or shape.
+        """
+        for function in self.functions:
+            changed = function(images, keys)
+            shape = (getattr(changed, "dtype", type(changed)), getattr(changed, "shape", None))
+            if shape != (images.dtype, images.shape):
+                raise InputError(
+                    f"augmentation '{self.name}' must return images of uint8 "
+                    f"{list(images.shape)}, not {shape[0]} {list(shape[1] or [])}."
+                )
+            images, keys = changed, keys.another()
+        return images
+
+
+def augmenter_of(name: str, of_recordings: bool = False) -> Augmenter:
+    """Return the augmentations that `name` joins by hyphens. Raises `InputError`."""
     known: dict[str, Any] = {**AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
-    functions = [
-        (part, registry.resolve("augmentation", part, {**known, **EVENT_AUGMENTATIONS}))
-        for part in _parts(name)
-    ]
-    return [function for part, function in functions if part not in EVENT_AUGMENTATIONS]
-
-
-def of_events(name: str) -> list[str]:
-    return [part for part in _parts(name) if part in EVENT_AUGMENTATIONS]
-
-
-def _parts(name: str) -> list[str]:
-    return [] if name == AUTO else [name] if ":" in name else name.split("-")
-
-
-def altered(name: str, images: Held, seed: int, epoch: int) -> Held:
-    """Return an epoch's images: recordings are changed by `of_events(name)`."""
-    if isinstance(images, Recordings) and (names := of_events(name)):
-        return images.altered(names, seed, epoch)
-    return images
-
-
-def augment(name: str, images: Tensor, keys: RandomKeys, of_recordings: bool = False) -> Tensor:
-    """Augment `images` or frames, uint8 `[B, C, H, W]`. Raises `InputError` if a user's
-    augmentation changes type or shape.
-    """
-    for function in resolve(name, of_recordings):
-        changed = function(images, keys)
-        shape = (getattr(changed, "dtype", type(changed)), getattr(changed, "shape", None))
-        if shape != (images.dtype, images.shape):
-            raise InputError(
-                f"augmentation '{name}' must return images of uint8 {list(images.shape)}, not "
-                f"{shape[0]} {list(shape[1] or [])}."
-            )
-        images, keys = changed, keys.another()
-    return images
+    parts = [] if name == AUTO else [name] if ":" in name else name.split("-")
+    functions = {
+        part: registry.resolve("augmentation", part, {**known, **EVENT_AUGMENTATIONS})
+        for part in parts
+    }
+    return Augmenter(
+        name,
+        tuple(functions[part] for part in parts if part not in EVENT_AUGMENTATIONS),
+        tuple(part for part in parts if part in EVENT_AUGMENTATIONS),
+    )

@@ -17,7 +17,6 @@ from torch import Tensor
 from spikeduel.auditing.neighbours import gradients
 from spikeduel.data import Prepared, Split, cache
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.engine.networks import building
 from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.experiment import effects
 from spikeduel.experiment.settings import Experiment
@@ -140,12 +139,13 @@ def resolve(
     num_train, chosen, budget, kept = len(split.train), dict[str, Any](), None, None
     if asked.batch_size is None:
         chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
-    if asked.dropout is None and _taking("dropout", asked):
-        chosen["dropout"] = DROPOUT if num_train < LARGE else 0.0
-    experiment = replace(asked, **chosen)
-    if asked.width is None and _taking("width", asked):
-        experiment = replace(experiment, width=USUAL_WIDTH)
-    contenders = describe_all(experiment, prepared)
+    usual: dict[str, Any] = {"dropout": DROPOUT if num_train < LARGE else 0.0, "width": USUAL_WIDTH}
+    usual = {name: value for name, value in usual.items() if getattr(asked, name) is None}
+    contenders = describe_all(replace(asked, **chosen, **usual), prepared)
+    taken = {name: usual[name] for name in usual if any(one.takes(name) for one in contenders)}
+    experiment = replace(asked, **chosen, **taken)
+    if "dropout" in taken:
+        chosen["dropout"] = taken["dropout"]
     names = effects.given(asked) | set(given)
     if idle := effects.idle(names, missing(asked, contenders, prepared)):
         effects.refuse({name: idle[name] for name in idle if name not in tolerated}, asked)
@@ -155,7 +155,7 @@ def resolve(
         # An earlier budget's epochs of single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
         budget, kept = _kept_budget(experiment, contenders, prepared, split, store, progress)
-        width = _wider(budget, experiment, num_train) if asked.width is None else None
+        width = _wider(budget, contenders, num_train) if asked.width is None else None
         if width is not None:
             chosen["width"] = width
             experiment = replace(experiment, width=width)
@@ -176,26 +176,15 @@ def resolve(
     )
 
 
-def _wider(budget: Budget, experiment: Experiment, num_train: int) -> int | None:
+def _wider(budget: Budget, contenders: Sequence[Contender], num_train: int) -> int | None:
     """Return the width at which the slowest network trains for `FEW` epochs on a large set, None if
     at most `USUAL_WIDTH`. Time grows with the width's square.
     """
-    of_networks = [
-        budget.epochs[name] for name in _taking("width", experiment) if name in budget.epochs
-    ]
-    epochs = min(of_networks, default=0)
+    with_width = [contender.name for contender in contenders if contender.takes("width")]
+    epochs = min((budget.epochs[name] for name in with_width if name in budget.epochs), default=0)
     if num_train < LARGE or epochs < 2 * FEW:
         return None
     return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
-
-
-def _taking(setting: str, experiment: Experiment) -> list[str]:
-    """Return the contenders that take a setting of the network's shape."""
-    return [
-        name
-        for name in experiment.contenders
-        if setting in (building.names_taken(building.architecture_of(name)) or ())
-    ]
 
 
 def _by_looks(

@@ -18,6 +18,7 @@ from spikeduel.engine.encoders import ENCODERS, EVENTS, encoder_of
 from spikeduel.engine.kernels.reference import SURROGATES, resolve_alpha
 from spikeduel.engine.networks import building, foreign, libraries
 from spikeduel.engine.networks.architectures import ARCHITECTURES
+from spikeduel.engine.networks.building import Architecture
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.chains import spiking_chains
 from spikeduel.engine.networks.models import neuron_places
@@ -27,8 +28,7 @@ from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.experiment.settings import NUMERICS_VERSION, TUNABLE, Experiment
 from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
-from spikeduel.training import augmenting
-from spikeduel.training.augmenting import AUGMENTATIONS
+from spikeduel.training.augmenting import AUGMENTATIONS, augmenter_of
 
 TRAINING_SETTINGS = (
     "epochs",
@@ -77,16 +77,35 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A contender on one data set: its `card` (seed 0) and `outline`, the network on the meta
-    device where possible.
+    """A contender on one data set: its `card` (seed 0), its architecture, and `outline`, the
+    network on the meta device where possible.
     """
 
     card: ModelCard
+    architecture: Architecture
     outline: nn.Module
 
     @property
     def name(self) -> str:
         return self.card.contender
+
+    @property
+    def effective(self) -> set[str]:
+        """The `settings.TUNABLE` that affect it."""
+        card, arguments = self.card, self.architecture.arguments
+        if card.family != "snn":
+            return {name for name, whose in TUNABLE.items() if whose == "any"}
+        idle = set(building.NEURON_SETTINGS) - set(card.network)
+        makes_its_steps = card.foreign is not None and card.foreign.way not in ("step", "sequence")
+        if makes_its_steps and arguments is not None and "num_steps" not in arguments:
+            idle.add("num_steps")
+        if card.network.get("surrogate") == "straight_through_estimator":
+            idle.add("surrogate_alpha")
+        return set(TUNABLE) - idle
+
+    def takes(self, setting: str) -> bool:
+        """Return True if it takes this setting of a network's shape."""
+        return setting in (self.architecture.arguments or ())
 
 
 def trials_of(
@@ -171,20 +190,6 @@ def _settings_of_data(prepared: Prepared, split: Split) -> dict[str, Any]:
     return settings
 
 
-def effective(card: ModelCard) -> set[str]:
-    """Return the `settings.TUNABLE` that affect the contender."""
-    if card.family != "snn":
-        return {name for name, whose in TUNABLE.items() if whose == "any"}
-    idle = set(building.NEURON_SETTINGS) - set(card.network)
-    named = building.names_taken(building.architecture_of(card.contender))
-    makes_its_steps = card.foreign is not None and card.foreign.way not in ("step", "sequence")
-    if makes_its_steps and named is not None and "num_steps" not in named:
-        idle.add("num_steps")
-    if card.network.get("surrogate") == "straight_through_estimator":
-        idle.add("surrogate_alpha")
-    return set(TUNABLE) - idle
-
-
 def check(experiment: Experiment) -> None:
     """Check names and contradictions before anything is loaded. Raises `InputError`."""
     if experiment.epochs is not None and experiment.minutes is not None:
@@ -198,7 +203,7 @@ def check(experiment: Experiment) -> None:
         building.architecture_of(contender)
     encoder_of(experiment.encoding)
     registry.resolve("neuron", experiment.neuron, NEURONS)
-    augmenting.resolve(experiment.augmentation)
+    augmenter_of(experiment.augmentation)
     resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
     hardware.resolve(experiment.device)
 
@@ -213,7 +218,7 @@ def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
     for contender in described:
         card, name = contender.card, contender.name
         # Recipes bring settings that another neuron may not have.
-        idle = experiment.own_settings.get(name, {}).keys() - effective(card)
+        idle = experiment.own_settings.get(name, {}).keys() - contender.effective
         if idle and (card.family != "snn" or card.foreign is not None):
             why = "does not spike" if card.family != "snn" else "what builds it does not take"
             raise InputError(
@@ -230,7 +235,11 @@ def missing(
     """
     cards = [contender.card for contender in contenders]
     of_networks = {"neuron", *building.NEURON_SETTINGS, *building.SHAPE_SETTINGS}
-    taken = {name for card in cards for name in effective(card) | (card.network.keys() - TUNABLE)}
+    taken = {
+        name
+        for contender in contenders
+        for name in contender.effective | (contender.card.network.keys() - TUNABLE)
+    }
     binning, spikes = prepared.preprocessing.binning, "num_steps" in taken
     is_recorded, size = binning is not None, experiment.image_size
     sides = binning.sensor if binning else prepared.image_shape[1:]
@@ -244,7 +253,7 @@ def missing(
         ("recordings", is_recorded, for_others),
         (
             "augmentation",
-            is_recorded or not augmenting.of_events(experiment.augmentation),
+            is_recorded or not augmenter_of(experiment.augmentation).events,
             for_others,
         ),
         *((name, name in taken, concerns_none) for name in of_networks),
@@ -309,7 +318,8 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
             if hasattr(experiment, setting)
         },
     }
-    taken = building.names_taken(building.architecture_of(name)) or ("hidden",)
+    architecture = building.architecture_of(name)
+    taken = architecture.arguments or ("hidden",)
     network: dict[str, Any] = {
         setting: value
         for setting in building.SHAPE_SETTINGS
@@ -336,7 +346,7 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
     )
     module = outline(card)
     if registry.is_own_code(name) and not foreign.is_own(module):
-        card = _foreign(card)
+        card = _foreign(card, architecture)
         module = outline(card)
     elif (family := foreign.family_of(module)) != "snn":
         card = replace(card, family=family, network=network, encoding=None, num_steps=None)
@@ -346,13 +356,12 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
     # A foreign spiking network answers as in its own library, unless bf16 is asked for.
     if card.foreign and card.family == "snn" and experiment.precision == "auto":
         precision = "32"
-    return Contender(replace(card, precision=precision), module)
+    return Contender(replace(card, precision=precision), architecture, module)
 
 
-def _foreign(card: ModelCard) -> ModelCard:
+def _foreign(card: ModelCard, architecture: Architecture) -> ModelCard:
     """Complete the `card` of a foreign network by running it on some images."""
-    build = building.architecture_of(card.contender)
-    named = building.names_taken(build)
+    named = architecture.arguments
     # The neuron's settings do not concern a network without it.
     taken = {
         name: value
@@ -363,7 +372,7 @@ def _foreign(card: ModelCard) -> ModelCard:
     with naming(f"contender '{card.contender}'"):
         with torch.random.fork_rng():
             module = building.build(card)
-        spikes = foreign.declared(build)
+        spikes = foreign.declared(architecture.build)
         calling = foreign.calling_of(module, card.image_shape, len(card.classes), spikes)
         family = foreign.family_of(module, spikes)
         if family != "snn" and calling.way in ("step", "sequence"):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from spikeduel.system.negligible import MAX_EPOCH_RATIO
 from spikeduel.system.numbers import duration, per_cent
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
-from spikeduel.training.augmenting import altered, augment
+from spikeduel.training.augmenting import Augmenter, augmenter_of
 from spikeduel.training.contenders import (
     relu_epochs,
     renews_statistics,
@@ -88,6 +89,10 @@ class Loop:
     experiment: Experiment
     checkpoint: Path
     progress: Progress
+
+    @cached_property
+    def augmenter(self) -> Augmenter:
+        return augmenter_of(self.experiment.augmentation, isinstance(self.images, Recordings))
 
     def run(self) -> Training:
         """Train to the end, or on from the checkpoint; the model gets the weights of
@@ -274,17 +279,15 @@ class Loop:
         seed, device = self.model.card.seed, self.model.device
         train, batch_size = self.split.train, self.experiment.decided_batch_size
         total_loss = torch.zeros((), dtype=hardware.widest(device), device=device)
-        name, is_recorded = self.experiment.augmentation, isinstance(self.images, Recordings)
-        taken = altered(name, self.images, seed, epoch)
-        num_images = 0
-        batches = training_batches(taken, self.labels, train, batch_size, seed, epoch)
+        num_images, altered = 0, self.augmenter.altered(self.images, seed, epoch)
+        batches = training_batches(altered, self.labels, train, batch_size, seed, epoch)
         step.module.train()
         with closing(batches), seeded(seed * 1_000_003 + epoch):
             for (images, labels, indices), _ in zip(
                 on_device(batches, device), ticks, strict=False
             ):
                 keys = RandomKeys.for_augmentation(seed, epoch, indices)
-                images = augment(name, images, keys, is_recorded)
+                images = self.augmenter(images, keys)
                 training_keys = RandomKeys.for_training(seed, epoch, indices)
                 loss = step(images, labels, training_keys)
                 total_loss += loss * len(labels)

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter
 from typing import Any
@@ -39,14 +40,14 @@ def build(card: ModelCard) -> nn.Module:
     if (neuron := settings.pop("neuron", None)) is not None:
         of_neuron = {name: settings.pop(name) for name in NEURON_SETTINGS if name in settings}
         settings["neuron"] = partial(registry.resolve("neuron", neuron, NEURONS), **of_neuron)
-    if (named := names_taken(architecture)) is None:
-        module = architecture(*list(where.values())[:3], **settings)
+    if (named := architecture.arguments) is None:
+        module = architecture.build(*list(where.values())[:3], **settings)
     else:
         for name in settings:
             if name not in named and name not in BUILT_WITH:
                 raise unknown(f"setting of {card.contender}", visible(name), named)
         taken = {name: value for name, value in {**where, **settings}.items() if name in named}
-        module = architecture(**taken)
+        module = architecture.build(**taken)
     return module if card.foreign is None else Foreign(module, card.foreign, card.family)
 
 
@@ -58,12 +59,23 @@ def started(card: ModelCard) -> nn.Module:
     return module
 
 
-def architecture_of(contender: str) -> Callable[..., nn.Module]:
-    """Return the builder of a contender. Raises `InputError`."""
+@dataclass(frozen=True)
+class Architecture:
+    """A function that builds a network, and the `arguments` that it names; None if it requires
+    others than `BUILT_WITH`.
+    """
+
+    build: Callable[..., nn.Module]
+    arguments: Collection[str] | None
+
+
+def architecture_of(contender: str) -> Architecture:
+    """Return the architecture of a contender. Raises `InputError`."""
     if registry.library_of(contender):
-        return libraries.architecture(contender)
-    built: Callable[..., nn.Module] = registry.resolve("contender", contender, ARCHITECTURES)
-    return built
+        build = libraries.architecture(contender)
+    else:
+        build = registry.resolve("contender", contender, ARCHITECTURES)
+    return Architecture(build, _names_taken(build))
 
 
 SHAPE_SETTINGS = ("hidden", "width", "pooling", "dropout")
@@ -71,7 +83,7 @@ BUILT_WITH = ("image_shape", "num_classes", "num_steps", "num_frames", "neuron",
 """Arguments of architectures."""
 
 
-def names_taken(build: Callable[..., Any]) -> Collection[str] | None:
+def _names_taken(build: Callable[..., Any]) -> Collection[str] | None:
     """Return the arguments that an architecture names; None if it requires others."""
     if (parameters := _parameters(build)) is None:
         return None

@@ -35,7 +35,7 @@ from spikeduel.system import __version__, typed
 from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.training.auto_settings import ResolvedExperiment
-from spikeduel.training.contenders import Contender, effective, trials_of
+from spikeduel.training.contenders import Contender, trials_of
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.store import Store, TrialRecord
 
@@ -276,7 +276,7 @@ def ranges_by_contender(
     asked = RANGES if ranges is None else ranges
     by_contender = {}
     for contender in contenders:
-        tunable = effective(contender.card)
+        tunable = contender.effective
         taken = {name: limits for name, limits in asked.items() if name in tunable}
         by_contender[contender.name] = taken
         if not taken:
