@@ -15,8 +15,11 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(MAKE) -j 2 pytest checks
 
+# The tests of independent packages run in copies without the rest.
 pytest: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q \
+		--ignore tests/statistics --ignore tests/auditing --ignore tests/engine
+	$(BIN)/python tools/alone.py
 
 # With the instructions of an old processor, and with last bits that depend on the size of a batch.
 numeric: PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile -q -m numeric `grep -rl mark.numeric tests --include '*.py'`

@@ -3,26 +3,17 @@ user's cache.
 """
 
 import os
-import signal
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Begun in the background of a shell, or by nohup: tests of Ctrl-C would wait for ever.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# First, for it sets the number of threads.
+from engine_fixtures import _own_folders, generator, numpy_generator  # noqa: F401
 
-# Numba, BLAS and torch share two cores with the other test processes.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import torch
-
-if not torch.cuda.is_available():
-    # The kernels for CUDA run on the CPU, in Triton's interpreter, where Triton is installed.
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
+# isort: split
 import numpy as np
 import pytest
+import torch
 
 
 def pytest_addoption(parser):
@@ -60,16 +51,8 @@ def _common_cache(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(autouse=True)
-def _own_folders(tmp_path, monkeypatch):
-    """Cache, store and runs go to the test's own folder."""
-    monkeypatch.setenv("SPIKEDUEL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SPIKEDUEL_STORE", str(tmp_path / "store"))
-    monkeypatch.chdir(tmp_path)
-
-
 @pytest.fixture
-def known_data(_own_folders, _common_cache, monkeypatch):
+def known_data(_own_folders, _common_cache, monkeypatch):  # noqa: F811
     """Data that another test has prepared and audited is found in the cache, for its audit takes
     seconds.
     """
@@ -123,18 +106,6 @@ def unpainted(monkeypatch):
     drawn = ("data:image/gif;base64,", "data:image/png;base64,")
     monkeypatch.setattr("spikeduel.reporting.drawing.panels", made_pages.unpainted)
     monkeypatch.setattr("spikeduel.reporting.images.rate_encoding", lambda image: drawn)
-
-
-@pytest.fixture
-def generator():
-    """A seeded torch generator."""
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def random():
-    """A seeded numpy generator."""
-    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope="session")

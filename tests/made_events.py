@@ -4,8 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spikeduel.auditing import EventRecordings
-
 
 class Events(NamedTuple):
     """Pixels, microseconds and polarity (0 or 1) of events, `[N]` each."""
@@ -48,6 +46,8 @@ def part(events, first, last):
 
 def recordings_of(recorded, sensor):
     """`EventRecordings` of events, each from time 0 on."""
+    from spikeduel.auditing import EventRecordings
+
     packed = [
         np.sort((events.t - events.t.min()) << 27 | events.y << 14 | events.x << 1 | events.p)
         for events in recorded

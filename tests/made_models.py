@@ -3,12 +3,11 @@
 import torch
 from torch import nn
 
-from spikeduel.data import Preprocessing
 from spikeduel.engine.encoders import EVENTS
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model
-from spikeduel.inputs.preprocessing import Binning
+from spikeduel.inputs.preprocessing import Binning, Preprocessing
 
 SENSOR = (12, 12)
 

@@ -5,7 +5,6 @@ import struct
 import numpy as np
 
 import made_events
-from spikeduel.data.events.recordings import Recordings
 from spikeduel.inputs.preprocessing import Binning, Events
 
 DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
@@ -168,6 +167,8 @@ def directions(folder, count=60, side=12, seed=0):
 
 def kept(recorded, sensor, num_frames=4):
     """`Recordings` of events."""
+    from spikeduel.data.events.recordings import Recordings
+
     packed = [events.packed() for events in recorded]
     return Recordings(
         np.concatenate(packed), np.cumsum([0, *map(len, packed)]), Binning(num_frames, sensor)

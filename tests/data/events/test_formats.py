@@ -296,3 +296,13 @@ def test_an_event_of_aedat_2_may_begin_like_a_line_of_its_header(tmp_path):
     assert content.count(b"#") == 3
     (tmp_path / "a.aedat").write_bytes(content)
     assert made.rows(formats.read(tmp_path / "a.aedat")) == made.rows(events)
+
+
+def test_lines_are_events_a_millisecond_at_a_time():
+    parts = list(formats.of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
+    assert [made.rows(events) for events in parts] == [
+        [(3, 4, 10, 1), (5, 6, 900, 0)],
+        [(7, 8, 1010, 1)],
+    ]
+    with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
+        list(formats.of_lines(["1 2 3 0", "1 2 3"]))

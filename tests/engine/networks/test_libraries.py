@@ -9,14 +9,14 @@ import torch
 from torch.nn import functional as F
 from torchvision import models
 
-from spikeduel.data import Preprocessing
+from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.networks import libraries
 from spikeduel.engine.networks.building import build, started
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.libraries import settings_of
 from spikeduel.engine.networks.models import Model, load_model, save_model
 from spikeduel.engine.networks.plain import AsPretrained
-from spikeduel.evaluation.predictions_of_model import Counting
+from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 NAME, FILE = "torchvision:squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"
@@ -147,10 +147,9 @@ def test_a_file_of_it_is_a_model_like_any_other(tmp_path):
 def test_its_operations_are_counted(name):
     made = card(f"torchvision:{name}", (3, 33, 33))
     model = Model(build(made).eval(), made)
-    counting = Counting(model)
-    counting.run(torch.rand(2, 3, 64, 64), 2)
-    assert counting.found().reason is None
-    assert counting.found().operations.totals
+    counter, images = Counter(model.module), torch.rand(2, 3, 64, 64)
+    counter.run(lambda: model.module(images), images, len(images))
+    assert counter.operations().totals
 
 
 @pytest.mark.parametrize("network", [{"size": 10**6}, {"size": 32, "mean": [0.5]}, {"depth": 3}])

@@ -5,7 +5,6 @@ import pytest
 
 import made_recordings as made
 from made_models import SENSOR, of_recordings
-from spikeduel.data.events.formats import of_lines
 from spikeduel.engine.networks.models import answers_to_recording, answers_to_stream
 from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError
@@ -102,13 +101,3 @@ def test_a_network_without_spikes_is_refused():
 def test_what_cannot_be_answered_is_refused(by, events, problem):
     with pytest.raises(InputError, match=problem):
         list(answers_to_stream(of_recordings(**by), [Events(*np.array(events))]))
-
-
-def test_lines_are_events_a_millisecond_at_a_time():
-    parts = list(of_lines(["# t x y p", "10 3 4 1", "", "900,5,6,0", "1010 7 8 1"]))
-    assert [made.rows(events) for events in parts] == [
-        [(3, 4, 10, 1), (5, 6, 900, 0)],
-        [(7, 8, 1010, 1)],
-    ]
-    with pytest.raises(InputError, match=r"line 2: .* not '1 2 3'"):
-        list(of_lines(["1 2 3 0", "1 2 3"]))
