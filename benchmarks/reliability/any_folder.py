@@ -223,7 +223,16 @@ def _options(recorded: bool, rng: random.Random, jobs: bool) -> list[str]:
     else:
         maybe += [(0.08, ["--robustness"]), (0.12, ["--convert", rng.choice(("1", "4"))])]
         maybe += [(0.1, ["--encoding", rng.choice(("rate", "latency"))])]
-    return [*options, *(word for share, words in maybe if rng.random() < share for word in words)]
+    chosen = [words for share, words in maybe if rng.random() < share]
+    return [*options, *(word for words in chosen if _is_known(words[0]) for word in words)]
+
+
+def _is_known(option: str) -> bool:
+    """Return False for an option of a feature that is not installed."""
+    from spikeduel.experiment.settings import COMMAND_OPTIONS, SETTINGS
+
+    name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
+    return name in (*SETTINGS, *COMMAND_OPTIONS, "contender", "tune")
 
 
 class TooSlow(BaseException):

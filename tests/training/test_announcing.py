@@ -57,7 +57,7 @@ def plan_of(experiment, contenders, trials=(), num_stored=0, times=TIMES, budget
 
 
 def of_cards(*cards):
-    first, *_ = of_plan(plan_of(EXPERIMENT, [Contender(card, None) for card in cards]))
+    first, *_ = of_plan(plan_of(EXPERIMENT, [Contender(card, None, None) for card in cards]))
     return first
 
 
@@ -77,7 +77,7 @@ def test_the_data_and_the_contenders(golden):
         },
         {
             f"of another library, {name}": of_plan(
-                plan_of(EXPERIMENT, [Contender(replace(SNN, **changes), None)])
+                plan_of(EXPERIMENT, [Contender(replace(SNN, **changes), None, None)])
             )[1]
             for name, changes in called.items()
         },

@@ -534,8 +534,12 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write `experiment` as TOML, without unset settings."""
-    content = dataclasses.asdict(experiment).items()
-    files.write_text(
-        path, tomli_w.dumps({name: value for name, value in content if value is not None})
-    )
+    """Write `experiment` as TOML, without unset settings and without features that are off, so that
+    it can be read where these are not installed.
+    """
+    content = {
+        name: value
+        for name, value in dataclasses.asdict(experiment).items()
+        if value is not None and not (name in FEATURE_SETTINGS and value == SETTINGS[name].default)
+    }
+    files.write_text(path, tomli_w.dumps(content))
