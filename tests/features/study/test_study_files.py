@@ -131,7 +131,6 @@ WRONG = {
         "[grid]\nencoding = ['rate']\n[settings]\ncontenders = 3\n",
         "contenders must be",
     ),
-    "what is measured of a trial": ("[grid]\nrobustness = [true, false]\n", "[grid] robustness"),
     "what is concluded": ("[grid]\ntolerance = [1.0, 2.0]\n", "[grid] tolerance"),
     "two places of one set": ("[grid]\ndata_dir = ['a', 'b']\n", "[grid] data_dir"),
     "an exclusion of what is no setting": (f"{GRID}[[exclude]]\ngrid = []\n", "grid"),
