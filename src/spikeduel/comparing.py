@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from msgspec import structs
 
@@ -16,7 +17,7 @@ from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.data.audited import examine
 from spikeduel.experiment.settings import Experiment, write_experiment
-from spikeduel.features.conversion import conversion
+from spikeduel.features import providing
 from spikeduel.features.tuning import tuning
 from spikeduel.features.tuning.tuning import Tuning
 from spikeduel.features.tuning.tuning_results import Range
@@ -121,7 +122,8 @@ def prepare(
     experiment = resolved.asked
     if out is not None and not replace_run:
         run_folder.require_same(out, resolved.experiment, prepared)
-    conversion.refusals(resolved.experiment, resolved.contenders)
+    for check in providing("check").values():
+        check(resolved.experiment, resolved.contenders)
     audit = examine(experiment, prepared, splits[0], progress)
     if strict and not audit.ok:
         raise AuditFailed(
@@ -143,19 +145,21 @@ def conclude(
     workers: Workers | None = None,
     answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Convert and control the trained `records`, measure, compare, and write the run's folder,
-    unless it holds just this run.
+    """Control the trained `records` and what features make from them, measure, compare, and write
+    the run's folder, unless it holds just this run.
     """
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
-    trials, refused = list(planned.trials), conversion.refusals(experiment, planned.contenders)
+    trials, features = list(planned.trials), dict[str, Any]()
     awaited = [title for trial in trials for title in controls.titles(trial, prepared)]
     with progress.trials(dict.fromkeys(awaited)):
-        if experiment.convert:
-            converted = conversion.run(trials, refused, prepared, store, progress)
-            trials += converted
-            jobs = [Job(trial, prepared, progress) for trial in converted]
+        for feature, further_trials in providing("further_trials").items():
+            further, conclusion = further_trials(planned, prepared, store, progress)
+            trials += further
+            jobs = [Job(trial, prepared, progress) for trial in further]
             records = [*records, *workers.run(jobs, store)]
+            if conclusion is not None:
+                features[feature] = conclusion
         controlled = controls.run(trials, prepared, store, progress, workers)
     outcomes = gather(trials, records, controlled, prepared, store, progress)
     labels = doubted_labels(prepared, splits, outcomes, ready.audit)
@@ -167,7 +171,7 @@ def conclude(
         tuning=tuning.record_for(tuned, planned.asked, prepared, splits[0]),
         rules=planned.rules,
         budget=planned.budget,
-        not_converted=refused,
+        features=features,
     )
     comparison, folder = Comparison(experiment, results, ready.folder), ready.folder
     waiting = f"another process is writing {folder}; waiting"
@@ -204,7 +208,7 @@ def train_again(
     if prepared.fingerprint != results.dataset.fingerprint:
         raise InputError(f"{experiment.dataset}: other images, or other labels, than the run's.")
     trials = {trial.card.title: trial for trial in trials_of(experiment, prepared, *splits)}
-    entries = {entry.title: entry for entry in results.trials if entry.converted_from is None}
+    entries = {entry.title: entry for entry in results.trials if entry.derived_from is None}
     stored = {title: entry.key for title, entry in entries.items()}
     keys = {title: trial.key for title, trial in trials.items()}
     if not set(stored.values()) & set(keys.values()):

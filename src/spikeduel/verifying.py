@@ -25,6 +25,7 @@ from spikeduel.auditing.audit_results import SIDES, Audit
 from spikeduel.data.splits import PlacedImage, read_splits
 from spikeduel.engine.counting.operations import totals
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.features.kit import kit_files as kit
 from spikeduel.features.study import study_results as study
 from spikeduel.features.study.study_results import Duel, StudyResults
@@ -177,7 +178,7 @@ def _of_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
     )
     contenders = {
         *results.experiment.contenders,
-        *(trial.contender for trial in results.trials if trial.converted_from),
+        *(trial.contender for trial in results.trials if trial.derived_from),
     }
     folds = range(results.experiment.folds) if results.experiment.folds else [None]
     planned = itertools.product(sorted(contenders), range(results.experiment.seeds), folds)
@@ -224,8 +225,9 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
     num_steps, parameters = trial.num_steps, trial.parameters
     operations, anytime = trial.operations, trial.anytime
     is_own = trial.contender in experiment.own_code or trial.foreign is not None
-    if trial.converted_from is not None:
-        num_steps = experiment.convert
+    if trial.derived_from is not None:
+        for adds in providing("adds").values():
+            num_steps = adds(experiment).get(trial.family, num_steps)
     elif not is_own:
         if trial.spiking or num_steps is not None:
             num_steps = experiment.for_contender(trial.contender).num_steps
@@ -251,7 +253,7 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
         trial,
         num_steps=num_steps,
         parameters=parameters,
-        epochs=len(trial.history) if trial.converted_from is None else trial.epochs,
+        epochs=len(trial.history) if trial.derived_from is None else trial.epochs,
         operations=operations,
         anytime=anytime,
     )
@@ -265,7 +267,7 @@ def _compare_trainings(check: Check, kept: PredictionsFile, trials: Sequence[Tri
     of_seeds = grouped(((trial.contender, trial.seed), trial) for trial in by_fold)
     keys, tested = {}, []
     for (contender, seed), of_seed in of_seeds.items():
-        source = of_seed[0].converted_from or contender
+        source = of_seed[0].derived_from or contender
         keys[contender, seed] = [trial.key for trial in of_seeds.get((source, seed), ())]
         if all(trial.test for trial in of_seed):
             tested += [(contender, seed, name) for name in (None, *of_seed[0].controls)]

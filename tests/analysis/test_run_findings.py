@@ -194,11 +194,6 @@ def test_what_the_data_gives_to_object(about, expected):
             {},
             [finding("not_counted", contender="snn2", reason="it is odd.")],
         ),
-        (
-            [trial("snn2", 0.9, converted_from="cnn", seed=seed) for seed in (0, 1)],
-            {},
-            [finding("not_trained", sources={"snn2": "cnn"}, num_steps=4)],
-        ),
         ([], {"experiment": replace(EXPERIMENT, seeds=1)}, [finding("one_seed")]),
         (
             [],
@@ -275,7 +270,7 @@ def test_pretrained_weights_and_their_lack_are_said():
     asked = caveats([b, cnn], replace(EXPERIMENT, pretrained="no"))
     assert with_id(asked, "from_nothing", "pretrained") == []
     # What a converted network started from is its source's to say.
-    converted = structs.replace(b, converted_from="timm:b", contender="timm:b-converted")
+    converted = structs.replace(b, derived_from="timm:b", contender="timm:b-converted")
     assert finding("from_nothing", contenders=["timm:b"]) in caveats([b, converted])
 
 
@@ -474,7 +469,7 @@ def test_minutes_are_compared_by_seconds():
     (caveat,) = with_id(find_caveats(planned), "longer_training")
     assert caveat.remedy == "--epochs 9"
     # A converted network was trained for as long as its source.
-    converted = replace(run, trials=[structs.replace(trials[0], converted_from="relu"), trials[1]])
+    converted = replace(run, trials=[structs.replace(trials[0], derived_from="relu"), trials[1]])
     assert with_id(find_caveats(converted), "longer_training") == [
         finding("longer_training", contender="snn", other="cnn", times=2.0, by_time=True)
     ]

@@ -11,7 +11,7 @@ from spikeduel.experiment import effects
 from spikeduel.experiment.fields import setting_of
 from spikeduel.experiment.recipes import asked, baseline, events, strong
 from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS
-from spikeduel.features.conversion import conversion
+from spikeduel.features import providing
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.training import auto_settings, controls, plan
@@ -21,7 +21,6 @@ from spikeduel.training.store import Store
 OTHER = {
     "pretrained": "no",
     "seeds": 2,
-    "convert": 8,
     "int8": True,
     "answer_for": "energy",
     "tolerance": 2.0,
@@ -54,7 +53,10 @@ OTHER = {
     "group_by": "_(.)",
     "image_size": 6,
     "bin_ms": 10.0,
-    **{name: not SETTINGS[name].default for name in FEATURE_SETTINGS},
+    **{
+        name: 8 if SETTINGS[name].default is None else not SETTINGS[name].default
+        for name in FEATURE_SETTINGS
+    },
 }
 """Another value of each setting; of those that are not here, the test says why."""
 NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
@@ -67,8 +69,9 @@ LATER = {
     "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "robustness": lambda resolved, trials: trials[0].card.preprocessing.binning is None,
-    "convert": lambda resolved, trials: (
-        conversion.refusals(resolved.experiment, resolved.contenders) is not None
+    "convert": lambda resolved, trials: all(
+        check(resolved.experiment, resolved.contenders) is None
+        for check in providing("check").values()
     ),
 }
 """Settings of the work after training, and whether they do something there."""

@@ -28,7 +28,7 @@ DATA = prepared(
 
 
 def converted(source, seed):
-    return {"converted": {"contender": source, "key": f"{source}-{seed}-None"}} if source else {}
+    return {"derived": {"contender": source, "key": f"{source}-{seed}-None"}} if source else {}
 
 
 def predicted(num_wrong):

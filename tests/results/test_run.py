@@ -45,7 +45,7 @@ def test_a_finished_trial_has_a_model_and_a_validation_score(missing):
         # converted has its source's.
         ([FOUR[0], structs.replace(FOUR[0], contender="other-snn")], []),
         ([structs.replace(twin, weight_shapes=None) for twin in FOUR], []),
-        ([structs.replace(FOUR[0], converted_from="dense-cnn"), FOUR[1]], []),
+        ([structs.replace(FOUR[0], derived_from="dense-cnn"), FOUR[1]], []),
         ([FOUR[0], structs.replace(FOUR[1], weight_shapes={"linear.weight": [10, 65]})], []),
     ],
     ids=["two pairs", "strangers", "one family", "unknown", "converted", "other shape"],

@@ -60,7 +60,7 @@ def test_a_failed_contender_stays_and_a_converted_one_took_the_time_of_its_sourc
     assert [failed[title] for title in ("accuracy %", "F1 %", "training s", "epochs")] == [
         *("failed", "failed", "–", "0")
     ]
-    (converted,) = rows(structs.replace(SNN, converted_from="cnn", epoch_seconds=[1.0, 2.5]))
+    (converted,) = rows(structs.replace(SNN, derived_from="cnn", epoch_seconds=[1.0, 2.5]))
     assert converted["training s"] == "3.5"
 
 

@@ -214,10 +214,10 @@ def test_a_network_that_cannot_be_counted_is_a_caveat_and_no_failure():
 
 def test_a_converted_network_has_its_sources_epochs_and_no_training():
     made = record("cnn")
-    settings = {**made.settings, "converted": {"contender": "relu", "epochs": 7}}
+    settings = {**made.settings, "derived": {"contender": "relu", "epochs": 7}}
     converted = structs.replace(made, best_epoch=0, stopped=None, settings=settings)
     trial = entry(converted, measured(CNN))
-    about = (trial.converted_from, trial.epochs, trial.best_epoch, trial.history)
+    about = (trial.derived_from, trial.epochs, trial.best_epoch, trial.history)
     assert about == ("relu", 7, None, [])
     assert trial.validation == made.history[0].validation
 

@@ -71,7 +71,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     run = RunContext(
         *(results.experiment, results.dataset, trials, compare_pairs(done, answers)),
-        *(results.tuning, results.not_converted, results.budget),
+        *(results.tuning, results.features, results.budget),
     )
     run = replace(run, pairs=run.reserved())
     # A family brings a control of its own.
@@ -97,7 +97,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
 
 def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
     """Return `trial` with all that follows from its history and predictions."""
-    if trial.converted_from is None:
+    if trial.derived_from is None:
         with_spikes = trial.history[trial.relu_epochs :]
         ended = trial.stopped in ("early", "limit")
         converged = trial.stopped == "early" or has_converged(with_spikes, len(answers.names))

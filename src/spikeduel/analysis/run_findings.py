@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
@@ -55,14 +56,14 @@ does not learn more from longer training.
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run as finders see it; `not_converted`: reasons by contender."""
+    """A run as finders see it; `features` as in results.json."""
 
     experiment: Experiment
     dataset: Dataset
     trials: Sequence[Trial]
     pairs: Sequence[Pair] = ()
     tuning: TuningRecord | None = None
-    not_converted: Mapping[str, str] = field(default_factory=dict)
+    features: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget | None = None
 
     @cached_property
@@ -77,7 +78,7 @@ class RunContext:
     @cached_property
     def pretrained(self) -> dict[str, str | None]:
         """Pretrained weights, by trained contender."""
-        trained = [trial for trial in self.trials if trial.converted_from is None]
+        trained = [trial for trial in self.trials if trial.derived_from is None]
         return {trial.contender: trial.pretrained for trial in trained}
 
     def times_as_long(self, pair: Pair) -> float | None:
@@ -152,7 +153,7 @@ class RunContext:
 
 def find_caveats(run: RunContext) -> list[Finding]:
     """Return the caveats of a run, the gravest first, those of features included."""
-    providing("conclude")  # their modules register what finds caveats
+    providing("Conclusion")  # their modules register what finds caveats
     tuning = tuning_limits(run.tuning) if run.tuning else []
     audit = run.dataset.audit.problems if run.dataset.audit else []
     return ranked([*find("run", run), *tuning, *audit])
@@ -445,19 +446,6 @@ def from_nothing(run: RunContext) -> Iterator[Values]:
     bare = [name for name, origin in run.pretrained.items() if library_of(name) and not origin]
     if bare and run.experiment.pretrained == "auto":
         yield {"contenders": bare}
-
-
-@finds("not_trained")
-def not_trained(run: RunContext) -> Iterator[Values]:
-    if sources := {t.contender: t.converted_from for t in run.trials if t.converted_from}:
-        num_steps = max(t.num_steps or 1 for t in run.trials if t.converted_from)
-        yield {"sources": sources, "num_steps": num_steps}
-
-
-@finds("not_converted")
-def not_converted(run: RunContext) -> Iterator[Values]:
-    for name, reason in run.not_converted.items():
-        yield {"contender": name, "reason": reason}
 
 
 @finds("epoch_limit")

@@ -122,17 +122,6 @@ class CoreExperiment:
             needs=("comparing",),
         ),
     ] = False
-    convert: Annotated[
-        Steps | None,
-        setting(
-            "Convert each trained ReLU contender to a spiking network of T time steps, without "
-            "training.",
-            "32 is usual; more steps come nearer to the source. The weights stay, and "
-            "integrate-and-fire neurons replace ReLU.",
-            metavar="T",
-            needs=("comparing", "images"),
-        ),
-    ] = None
     answer_for: Annotated[
         Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
         setting(

@@ -8,6 +8,9 @@ imports a feature.
 | `Settings` | frozen dataclass; its fields are settings of `Experiment`, with options and help |
 | `measures(experiment, progress, title)` | measures of every trained model, by name |
 | `after_epoch(experiment)` | function of a model and test batches, called after each epoch |
+| `adds(experiment)` | time steps of the networks that `further_trials` adds, by kind |
+| `check(experiment, contenders)` | raises `InputError`, before training, for what cannot be done |
+| `further_trials(plan, prepared, store, progress)` | trials of trained ones, a `Conclusion` |
 | `Conclusion` | struct: the feature's entry of `features` in results.json |
 | `conclude(results, predictions)` | a `Conclusion` or None, from stored values, without torch |
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
@@ -22,8 +25,8 @@ imports a feature.
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
 Without a `Conclusion` in the package, `section` gets None for it. Beside them lie `findings.toml`,
-whose finders (`results.findings.finds`) stand in the module of `conclude`, and the template of the
-section, `<name>_section.html.j2`.
+whose finders (`results.findings.finds`) stand in the module of `Conclusion`, and the template of
+the section, `<name>_section.html.j2`.
 """
 
 from importlib import import_module
@@ -35,6 +38,7 @@ FEATURES = {
     "calibration": "spikeduel.features.calibration",
     "robustness": "spikeduel.features.robustness",
     "inspection": "spikeduel.features.inspection",
+    "conversion": "spikeduel.features.conversion",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
 }

@@ -312,8 +312,8 @@ class Budget(Frozen):
 class Results(Frozen):
     """The content of results.json.
 
-    `not_converted`: reasons by contender. `features`: the conclusion of each feature, of the type
-    that the feature names, or as it was read if the feature is not installed.
+    `features`: the conclusion of each feature, of the type that the feature names, or as it was
+    read if the feature is not installed.
     """
 
     schema: Literal[3]
@@ -328,7 +328,6 @@ class Results(Frozen):
     energy_accountings: EnergyAccountings | None = None
     rules: SetRules | None = None
     budget: Budget | None = None
-    not_converted: dict[str, str] = {}
     features: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -425,7 +424,7 @@ def twins(trials: Sequence[Trial]) -> list[tuple[str, str]]:
     weights = {
         trial.contender: trial
         for trial in trials
-        if trial.weight_shapes and trial.converted_from is None
+        if trial.weight_shapes and trial.derived_from is None
     }
     return [
         (a, b)

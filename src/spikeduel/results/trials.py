@@ -402,7 +402,7 @@ class Trial(Frozen):
     precision: str | None = None
     threads: Positive | None = None
     foreign: Calling | None = None
-    converted_from: str | None = None
+    derived_from: str | None = None
     relu_epochs: Count = 0
     converged: bool | None = None
     pretrained: str | None = None
@@ -481,7 +481,7 @@ def minutes_a_seed(trials: Sequence[Trial]) -> float:
     seconds: dict[int, float] = {}
     for trial in trials:
         controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())
-        trained = 0.0 if trial.converted_from else sum(trial.epoch_seconds)
+        trained = 0.0 if trial.derived_from else sum(trial.epoch_seconds)
         seconds[trial.seed] = seconds.get(trial.seed, 0.0) + trained + controls
     return statistics.fmean(seconds.values()) / 60
 

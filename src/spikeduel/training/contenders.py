@@ -26,6 +26,7 @@ from spikeduel.engine.networks.training_step import batch_norms
 from spikeduel.engine.neurons import NEURONS
 from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.experiment.settings import NUMERICS_VERSION, TUNABLE, Experiment
+from spikeduel.features import providing
 from spikeduel.system import hardware, registry, typed
 from spikeduel.system.errors import InputError, SpikeduelError, naming
 from spikeduel.training.augmenting import AUGMENTATIONS, augmenter_of
@@ -234,6 +235,7 @@ def missing(
     (`effects.Reasons`).
     """
     cards = [contender.card for contender in contenders]
+    added = {kind for adds in providing("adds").values() for kind in adds(experiment)}
     of_networks = {"neuron", *building.NEURON_SETTINGS, *building.SHAPE_SETTINGS}
     taken = {
         name
@@ -282,11 +284,11 @@ def missing(
             {card.family == "snn" for card in cards} == {True, False},
             "it compares spiking contenders with others, and one kind is missing",
         ),
-        ("answer_for", len(cards) > 1 or experiment.convert, no_rival),
+        ("answer_for", len(cards) > 1 or added, no_rival),
         (
             "answer_for",
             experiment.answer_for != "loihi"
-            or bool(experiment.convert)
+            or "snn" in added
             or any(card.family == "snn" for card in cards),
             "Loihi runs spiking networks only, and no contender spikes",
         ),
@@ -296,7 +298,7 @@ def missing(
             f"answers are timed on the device that trains, {device}, which is no "
             f"{experiment.answer_for.upper()}: take --device {other}",
         ),
-        ("tolerance", len(cards) > 1 or experiment.convert, no_rival),
+        ("tolerance", len(cards) > 1 or added, no_rival),
         (
             "image_size",
             size is None or (max(sides) >= size if is_recorded else size in sides),

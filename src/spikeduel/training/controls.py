@@ -450,10 +450,10 @@ def members_of(is_spiking: bool) -> dict[str, Control]:
 
 
 def of(trial: Trial, prepared: Prepared) -> dict[str, Control]:
-    """Return the controls and members of a trial, none of a converted network: its twin is its
+    """Return the controls and members of a trial, none of a derived network: its twin is its
     source.
     """
-    if "converted" in trial.settings:
+    if "derived" in trial.settings:
         return {}
     is_recorded, experiment = isinstance(prepared.images, Recordings), trial.experiment
     is_spiking = trial.card.family == "snn"

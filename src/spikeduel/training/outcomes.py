@@ -77,8 +77,8 @@ class TrialOutcome:
 
     @property
     def training(self) -> str:
-        """Key of the training that made the weights (a converted network's source)."""
-        return self.record.settings.get("converted", {}).get("key", self.record.key)
+        """Key of the training that made the weights (another's, if derived from it)."""
+        return self.record.settings.get("derived", {}).get("key", self.record.key)
 
     @property
     def answers(self) -> Classification | None:
@@ -190,8 +190,8 @@ def doubted_labels(
     suggested = labels.copy()
     for outcome in outcomes:
         confidences = outcome.measured.get("label_confidences")
-        is_converted = outcome.record.settings.get("converted")
-        if confidences is None or is_converted or outcome.sees_no_time:
+        is_derived = outcome.record.settings.get("derived")
+        if confidences is None or is_derived or outcome.sees_no_time:
             continue
         split = splits[outcome.record.fold or 0]
         sides = [(split.test, confidences.test)]
@@ -248,9 +248,10 @@ def assemble(
     tuning: TuningRecord | None = None,
     rules: SetRules | None = None,
     budget: Budget | None = None,
-    not_converted: Mapping[str, str] | None = None,
+    features: Mapping[str, Any] | None = None,
 ) -> Results:
-    """Return the content of results.json. `not_converted` gives reasons by contender."""
+    """Return the content of results.json. `features`: what they concluded while it was
+    made."""
     dataset = describe_dataset(
         *(prepared, splits),
         can_fold=data.can_fold(prepared, experiment, 5),
@@ -271,7 +272,7 @@ def assemble(
         budget=budget,
         trials=[trial_entry(outcome) for outcome in outcomes],
         comparison=Conclusions(),
-        not_converted=dict(not_converted or {}),
+        features=dict(features or {}),
     )
     return concluded(results, predictions_of(prepared, splits, outcomes))
 
@@ -318,8 +319,8 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     settings, answers = record.settings, outcome.answers
     spread = measured.get("encoding_spread")
     test = Test(**structs.asdict(answers.scores()), encoding_spread=spread) if answers else None
-    # A converted network has its source's epochs and its own validation score.
-    converted = settings.get("converted")
+    # A derived network has its source's epochs and its own validation score.
+    derived = settings.get("derived")
     training = settings.get("training", {})
     anytime, shapes = measured.get("by_step"), measured.get("weight_shapes")
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
@@ -336,14 +337,14 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         precision=settings.get("precision"),
         threads=record.environment.get("threads"),
         foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
-        converted_from=converted and converted["contender"],
+        derived_from=derived and derived["contender"],
         pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
-        epochs=converted["epochs"] if converted else len(record.history),
+        epochs=derived["epochs"] if derived else len(record.history),
         relu_epochs=training.get("relu_epochs", 0),
-        best_epoch=None if converted else record.best_epoch,
+        best_epoch=None if derived else record.best_epoch,
         epoch_seconds=record.epoch_seconds,
-        history=[] if converted else record.history,
+        history=[] if derived else record.history,
         validation=record.best.validation if record.best else None,
         test=test,
         **cost_entry(measured.get("operations")),

@@ -4,8 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from factories import planned
-from spikeduel.comparing import compare
+from spikeduel.comparing import compare, prepare
 from spikeduel.engine.networks import models
 from spikeduel.engine.networks.plain import PooledCounts
 from spikeduel.experiment.recipes import matched
@@ -62,8 +61,8 @@ def test_there_is_nothing_of_its_training_to_test_after_every_epoch(
 ):
     store, asked = Store(tmp_path / "s"), replace(experiment, optimism=True)
     compare(asked, tmp_path / "out", store)
-    prepared, plans = planned(asked)
-    made = conversion.run(plans, {}, prepared, store, Progress())
+    ready = prepare(asked, None, store, Progress())
+    made, _ = conversion.further_trials(ready.plan, ready.prepared, store, Progress())
     assert made
     assert all(trial.is_whole(converted, store) for converted in made)
 
@@ -73,12 +72,12 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, root, tmp_path, unre
     source, _, one, two = results.trials
     names = ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
     assert [entry.contender for entry in results.trials] == names
-    assert (one.converted_from, one.family, one.num_steps, one.seed) == ("dense-relu", "snn", 6, 0)
+    assert (one.derived_from, one.family, one.num_steps, one.seed) == ("dense-relu", "snn", 6, 0)
     # It was trained for as long as its source.
     assert (one.epochs, one.epoch_seconds) == (source.epochs, source.epoch_seconds)
     assert len(one.epoch_seconds) == 2
     assert one.history == []
-    assert source.converted_from is None
+    assert source.derived_from is None
     assert one.test.n == source.test.n
     assert one.model == "models/dense-relu-converted-seed0.safetensors"
     assert (tmp_path / "out" / two.model).is_file()
@@ -88,7 +87,7 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, root, tmp_path, unre
     assert caveat in results.comparison.caveats
     # What the validation images say is measured, not taken from its source.
     model = models.load_model(tmp_path / "out" / one.model)
-    assert model.card.trained_on["converted_from"] == "dense-relu"
+    assert model.card.trained_on["derived_from"] == "dense-relu"
     # It has a temperature of its own, and so has its source.
     before = models.load_model(tmp_path / "out" / source.model)
     assert model.card.temperature != before.card.temperature

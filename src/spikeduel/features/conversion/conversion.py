@@ -13,10 +13,13 @@ from spikeduel.engine.networks.converting import converted, require_convertible
 from spikeduel.evaluation.correctness import calibrated
 from spikeduel.evaluation.predictions_of_model import Asked
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features.conversion import adds
+from spikeduel.features.conversion.conversion_conclusion import Conclusion
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.training.contenders import Contender, Trial
+from spikeduel.training.plan import Plan
 from spikeduel.training.store import Store, TrialRecord
 from spikeduel.training.training import Training
 from spikeduel.training.trial import keep, load_of
@@ -27,11 +30,16 @@ PERCENTILE = 99.9
 """Percentile of a ReLU layer's activations that spikes can represent."""
 
 
-def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
+def check(experiment: Experiment, contenders: Sequence[Contender]) -> None:
+    """Raise `InputError` if contenders are to be converted and none can be."""
+    _refusals(experiment, contenders)
+
+
+def _refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
     """Return the reasons, by name, why contenders without spikes cannot be converted. Raises
     `InputError` if none can be.
     """
-    if not experiment.convert:
+    if not adds(experiment):
         return {}
     sources = [contender for contender in contenders if contender.card.family != "snn"]
     reasons = {}
@@ -49,16 +57,15 @@ def refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[st
     return reasons
 
 
-def run(
-    trials: Sequence[Trial],
-    refused: dict[str, str],
-    prepared: Prepared,
-    store: Store,
-    progress: Progress,
-) -> list[Trial]:
-    """Convert finished trials into stored trials; failures add a reason to `refused`."""
+def further_trials(
+    plan: Plan, prepared: Prepared, store: Store, progress: Progress
+) -> tuple[list[Trial], Conclusion | None]:
+    """Convert finished trials into stored trials, and record why others could not be."""
+    if not adds(plan.experiment):
+        return [], None
+    refused = _refusals(plan.experiment, plan.contenders)
     converted_trials = []
-    for trial in trials:
+    for trial in plan.trials:
         name, record = trial.card.contender, store.record(trial.key)
         if trial.card.family == "snn" or name in refused or record is None:
             continue
@@ -67,14 +74,13 @@ def run(
         except InputError as error:
             refused[name] = str(error)
             progress.say(f"  {trial.card.title}: not converted, {error}")
-    return converted_trials
+    return converted_trials, Conclusion(not_converted=refused) if refused else None
 
 
 def _converted(
     source: Trial, record: TrialRecord, prepared: Prepared, store: Store, progress: Progress
 ) -> Trial:
-    split, name, num_steps = source.split, source.card.contender, source.experiment.convert
-    assert num_steps is not None
+    split, name, num_steps = source.split, source.card.contender, adds(source.experiment)["snn"]
     how = {
         "contender": name,
         "key": source.key,
@@ -85,7 +91,7 @@ def _converted(
     }
     spiking: dict[str, Any] = {"family": "snn", "encoding": "direct", "num_steps": num_steps}
     card = replace(source.card, contender=f"{name}-converted", foreign=None, **spiking)
-    settings = {**source.settings, **spiking, "contender": card.contender, "converted": how}
+    settings = {**source.settings, **spiking, "contender": card.contender, "derived": how}
     settings.pop("foreign", None)
     trial = Trial(source.experiment, card, settings, split)
     with store.locked(trial.key):
@@ -96,7 +102,7 @@ def _converted(
             )
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
             model = converted(load_of(source.key, source, store), sample, num_steps, PERCENTILE)
-            model.card = replace(model.card, trained_on={**card.trained_on, "converted_from": name})
+            model.card = replace(model.card, trained_on={**card.trained_on, "derived_from": name})
             val = Asked(EvaluationBatches(*prepared.held, split.val))
             seen = val.answers(model)
             validation = Training(
