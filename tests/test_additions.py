@@ -66,7 +66,10 @@ def brightness_of_hits(model, batches):
 def always_the_first(asked):
     truth = np.asarray(asked.prepared.labels)[asked.trial.split.test]
     answers, classes = np.zeros(len(truth), dtype=np.int64), asked.prepared.classes
-    return asked.kept(asked.trial.key, "first-class", lambda: classified(classes, truth, answers))
+    found = asked.cached(
+        asked.trial.key, "first-class", lambda: classified(classes, truth, answers)
+    )
+    return found, {}
 
 
 @pytest.fixture(scope="module")
@@ -83,15 +86,13 @@ def added(tmp_path_factory):
         form="{:.1f}",
         value=lambda found: found["mean"],
     )
-    control = sd.Control(
-        "first class", "an answer that never changes", spikes=False, ask=always_the_first
-    )
+    ablation = sd.Variant("first class", "an answer that never changes", predict=always_the_first)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.syspath_prepend(str(folder))
         patch.setattr("spikeduel.reporting.drawing.panels", unpainted)
         patch.setitem(sd.MEASURES, "hits", measure)
-        patch.setitem(sd.CONTROLS, "first_class", control)
+        patch.setitem(sd.ABLATIONS, "first_class", ablation)
         experiment = sd.recipes.baseline(
             "digits", device="cpu", limit=200, epochs=1, hidden=16, num_steps=3, controls=True
         )

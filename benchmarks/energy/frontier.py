@@ -25,6 +25,7 @@ from benchmarks import shared
 from benchmarks.tables import KINDS, TEMPLATES, at_equal, mean
 from spikeduel.comparing import compare
 from spikeduel.data.catalogue import DATASETS
+from spikeduel.features.compression.compression_variants import FAMILIES
 from spikeduel.features.compression.frontier_analysis import Network, costs_at
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
@@ -55,7 +56,6 @@ from spikeduel.system.hardware import compute_on
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.system.sentences import listed
 from spikeduel.system.typed import plain
-from spikeduel.training.controls import MEMBERS
 from spikeduel.training.jobs import Processes, Workers
 
 RESULT = "frontier.json"
@@ -152,7 +152,7 @@ def cost_as_measured(
     accounting: str,
     stored: bool = False,
     end: str = "low",
-    members: Collection[str] = MEMBERS,
+    members: Collection[str] = FAMILIES,
 ) -> float:
     """Return the least cost of an accuracy on a contender's curve of `members`, without bootstrap
     samples, at the `end` of the accounting's range.

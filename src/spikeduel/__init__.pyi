@@ -63,8 +63,8 @@ from .system import __version__ as __version__
 from .system.errors import InputError as InputError, SpikeduelError as SpikeduelError
 from .system.progress import Progress as Progress, TerminalProgress as TerminalProgress
 from .training.augmenting import AUGMENTATIONS as AUGMENTATIONS
-from .training.controls import CONTROLS as CONTROLS, Control as Control
 from .training.jobs import Processes as Processes, Workers as Workers
 from .training.plan import forecast as forecast
+from .training.variants import Variant as Variant
 
 def __getattr__(name: str) -> typing.Any: ...  # names of features

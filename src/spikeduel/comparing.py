@@ -29,7 +29,7 @@ from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
-from spikeduel.training import auto_settings, controls, plan, run_folder
+from spikeduel.training import auto_settings, plan, run_folder, variants
 from spikeduel.training.contenders import describe_all, trials_of
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.outcomes import assemble, doubted_labels, gather, predictions_of, test_uses
@@ -145,13 +145,13 @@ def conclude(
     workers: Workers | None = None,
     answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
-    """Control the trained `records` and what features make from them, measure, compare, and write
-    the run's folder, unless it holds just this run.
+    """Add what features make from the trained `records`, train variants, measure, compare, and
+    write the run's folder, unless it holds just this run.
     """
     workers, planned = workers or Workers(), ready.plan
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, features = list(planned.trials), dict[str, Any]()
-    awaited = [title for trial in trials for title in controls.titles(trial, prepared)]
+    awaited = [title for trial in trials for title in variants.titles(trial, prepared)]
     with progress.trials(dict.fromkeys(awaited)):
         for feature, further_trials in providing("further_trials").items():
             further, conclusion = further_trials(planned, prepared, store, progress)
@@ -160,8 +160,8 @@ def conclude(
             records = [*records, *workers.run(jobs, store)]
             if conclusion is not None:
                 features[feature] = conclusion
-        controlled = controls.run(trials, prepared, store, progress, workers)
-    outcomes = gather(trials, records, controlled, prepared, store, progress)
+        found = variants.run(trials, prepared, store, progress, workers)
+    outcomes = gather(trials, records, found, prepared, store, progress)
     labels = doubted_labels(prepared, splits, outcomes, ready.audit)
     results = assemble(
         *(experiment, prepared, splits, outcomes),

@@ -14,9 +14,10 @@ from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS
 from spikeduel.features import providing
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
-from spikeduel.training import auto_settings, controls, plan
+from spikeduel.training import auto_settings, plan
 from spikeduel.training.contenders import describe_all, missing, trials_of
 from spikeduel.training.store import Store
+from spikeduel.training.variants import variants_of
 
 OTHER = {
     "pretrained": "no",
@@ -107,7 +108,7 @@ def planned(experiment, changed, store):
     later = LATER.get(changed)
     return (
         sorted(trial.key for trial in trials),
-        [sorted(controls.of(trial, prepared)) * trial.experiment.controls for trial in trials],
+        [sorted(variants_of(trial, prepared)) * trial.experiment.controls for trial in trials],
         later is not None and later(resolved, trials),
     )
 

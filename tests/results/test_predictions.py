@@ -12,9 +12,9 @@ from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.results import predictions
 from spikeduel.results.predictions import shown_pairs
 from spikeduel.system.errors import InputError
-from spikeduel.training.controls import Controlled
 from spikeduel.training.outcomes import TrialOutcome, predictions_of
 from spikeduel.training.run_folder import write_predictions
+from spikeduel.training.variants import TrialVariants
 
 LABELS = np.arange(60) % 3
 TEST = np.arange(20, 60)
@@ -100,12 +100,12 @@ def test_what_is_written_is_read_again(make_run):
 
 
 def test_they_are_in_the_order_of_the_trials_and_controls_follow_their_contender():
-    controlled = Controlled({}, {"shuffled": answered(2)}, {})
+    controlled = TrialVariants({}, {"shuffled": answered(2)}, {})
     outcomes = [
         TrialOutcome(
             record(contender, seed),
             {"classification": answered(1)},
-            controlled=controlled if contender == "snn" else None,
+            variants=controlled if contender == "snn" else None,
         )
         for seed in (0, 1)
         for contender in ("snn", "cnn")

@@ -33,8 +33,8 @@ from spikeduel.results.trials import (
 from spikeduel.statistics import variability_of
 from spikeduel.system import typed
 from spikeduel.training import outcomes
-from spikeduel.training.controls import Controlled
 from spikeduel.training.outcomes import TrialOutcome, pooled
+from spikeduel.training.variants import TrialVariants
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 # Right on images 0, 1, 3 and 5, and on 1, 2 and 3.
@@ -108,9 +108,9 @@ def test_a_control_that_learned_nothing_is_inconclusive():
         name: ControlResult(title=name, accuracy=scores.accuracy, by_class=scores.by_class, **about)
         for name, scores in answers.items()
     }
-    controlled = Controlled(made, answers, {})
+    controlled = TrialVariants(made, answers, {})
     trials = [
-        TrialOutcome(record("snn", seed), measured(truth, truth), controlled=controlled)
+        TrialOutcome(record("snn", seed), measured(truth, truth), variants=controlled)
         for seed in range(4)
     ]
     comparison = put_together(trials).comparison

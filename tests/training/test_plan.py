@@ -7,7 +7,7 @@ from spikeduel import data
 from spikeduel.engine.networks import building
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
-from spikeduel.training import auto_settings, controls, plan, timing
+from spikeduel.training import auto_settings, plan, timing, variants
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.store import Store
 
@@ -45,7 +45,7 @@ def test_every_contender_is_built_once_however_many_seeds_and_folds(experiment, 
     made = planned(replace(experiment, seeds=3, folds=2, controls=True))
     assert built == ["vgg-lif", "vgg-relu"]
     assert len(made.trials) == len({trial.key for trial in made.trials}) == 12
-    awaited = [controls.titles(trial, data.load(experiment)) for trial in made.trials]
+    awaited = [variants.titles(trial, data.load(experiment)) for trial in made.trials]
     assert sum(map(len, awaited)) == 3 * 6
     assert [(trial.split.fold, trial.card.seed) for trial in made.trials[::2]] == [
         (fold, seed) for fold in range(2) for seed in range(3)

@@ -3,8 +3,7 @@ after each step, leaving early.
 """
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,15 +15,10 @@ from torch import Tensor
 
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
-from spikeduel.engine import ConstantInput
-from spikeduel.engine.counting.operations import Operations
 from spikeduel.engine.networks.cards import COLDEST, HOTTEST
 from spikeduel.engine.networks.models import Model
-from spikeduel.engine.neurons import Neuron
-from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.evaluation.predictions_of_model import Asked, Counting, Running, answers_of, ask
+from spikeduel.evaluation.predictions_of_model import Asked, Running, answers_of, ask
 from spikeduel.results.accuracy import classified
-from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Anytime,
     Classification,
@@ -32,14 +26,10 @@ from spikeduel.results.trials import (
     EarlyExit,
     EncodingSpread,
     ExitChoice,
-    InTime,
     LabelConfidences,
     Received,
-    UntilSure,
     WeightShapes,
-    WholeNumbers,
 )
-from spikeduel.system.errors import InputError
 from spikeduel.system.negligible import MAX_EXIT_LOSS
 
 NUM_DRAWS = 5
@@ -96,56 +86,6 @@ def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
     """
     shapes = {name: list(value.shape) for name, value in model.module.state_dict().items()}
     return WeightShapes(shapes={name: shape for name, shape in shapes.items() if shape})
-
-
-def in_whole_numbers(
-    model: Model, examples: Iterable[Any], batches: Iterable[Any]
-) -> tuple[Classification, WholeNumbers]:
-    """Return the `classification` of `model` in whole numbers, fitted to `examples`, and its cost.
-    Raises `InputError`.
-    """
-    from spikeduel.exporters import c
-    from spikeduel.exporters.integers import integer_network
-
-    network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
-    answers = [
-        (labels, *network.answers(images.numpy(), RandomKeys.for_evaluation(indices)))
-        for images, labels, indices in batches
-    ]
-    truth, scores, operations = map(np.concatenate, zip(*answers, strict=True))
-    cost = WholeNumbers(**c.memory(network), operations=float(operations.mean()))
-    return classified(model.card.classes, truth, scores.argmax(1)), cost
-
-
-def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classification:
-    """Return the `classification` with each neuron's spikes permuted over time, drawn by image
-    index and layer.
-
-    Counts stay, so that the loss of accuracy is what the timing carried. `SpikeCountReadout` does
-    not see the last layer permuted.
-    """
-    from spikeduel.engine.kernels.cpu import permuted_over_time
-
-    layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
-    draw = RandomKeys(np.empty(0))
-
-    def followed() -> Iterator[Any]:
-        nonlocal draw
-        for images, labels, indices in batches:
-            draw = RandomKeys.for_evaluation(indices)
-            yield images, labels, indices
-
-    def permute(neuron: Any, inputs: Any, output: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        keys = draw
-        # Each layer has its own stream, apart from that of random encodings.
-        for _ in range(layers.index(neuron) + 1):
-            keys = keys.another()
-        return permuted_over_time(output[0], keys.values), output[1]
-
-    with ExitStack() as stack:
-        for layer in layers:
-            stack.callback(layer.register_forward_hook(permute).remove)
-        return classification(model, followed())
 
 
 def calibrated(model: Model, validation: Iterable[Any]) -> Model:
@@ -227,49 +167,6 @@ def early_exit(test: Running, validation: Running) -> EarlyExit:
             fewest=math.ceil(math.log1p(-CONFIDENCE) / math.log1p(-MAX_EXIT_LOSS)),
         ),
         curve=[test.leaving(candidate) for candidate in thresholds(validation)],
-    )
-
-
-class _Shorter(Model):
-    """A model that stops after the first `num_steps` of its time steps."""
-
-    def __init__(self, model: Model, num_steps: int) -> None:
-        vars(self).update(vars(model))
-        self.whole, self.card = model, replace(model.card, num_steps=num_steps)
-
-    def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
-        x, num_steps = self.whole.encode(images, keys), self.card.num_steps or 1
-        return ConstantInput(x.value, num_steps) if isinstance(x, ConstantInput) else x[:num_steps]
-
-
-def until_sure(model: Model, source: str, threshold: float, test: EvaluationBatches) -> UntilSure:
-    """Return the predictions of the member `source` with an early exit at `threshold`, and the
-    operations of the images that leave after each step. Raises `InputError` if an operation is
-    unknown.
-    """
-    predictions = answers_of(model, test)
-    running = predictions.over_time
-    assert running is not None
-    steps, _ = running.exits(threshold)
-    operations: list[Operations | None] = []
-    for num_steps in range(1, running.num_steps + 1):
-        counted = Counted(operations=None)
-        if len(leaving := test.indices[steps == num_steps]):
-            counting = Counting(_Shorter(model, num_steps))
-            of_leaving = EvaluationBatches(test.images, test.labels, leaving)
-            ask(counting.model, of_leaving, counting=counting)
-            counted = counting.found()
-        if counted.reason:
-            raise InputError(counted.reason)
-        operations.append(counted.operations)
-    return UntilSure(
-        answers=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
-        found=InTime(
-            source=source,
-            threshold=threshold,
-            shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
-            operations=operations,
-        ),
     )
 
 

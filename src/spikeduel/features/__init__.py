@@ -6,6 +6,7 @@ imports a feature.
 | name | meaning |
 |---|---|
 | `Settings` | frozen dataclass; its fields are settings of `Experiment`, with options and help |
+| `variants(trial, prepared)` | variants of a finished trial to train or test, by name |
 | `measures(experiment, progress, title)` | measures of every trained model, by name |
 | `after_epoch(experiment)` | function of a model and test batches, called after each epoch |
 | `adds(experiment)` | time steps of the networks that `further_trials` adds, by kind |
@@ -37,6 +38,9 @@ FEATURES = {
     "optimism": "spikeduel.features.optimism",
     "calibration": "spikeduel.features.calibration",
     "robustness": "spikeduel.features.robustness",
+    "ablations": "spikeduel.features.ablations",
+    "int8": "spikeduel.features.int8",
+    "compression": "spikeduel.features.compression",
     "inspection": "spikeduel.features.inspection",
     "conversion": "spikeduel.features.conversion",
     "loggers": "spikeduel.features.loggers",

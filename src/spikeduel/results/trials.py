@@ -269,8 +269,9 @@ class AddedMeasure(Frozen):
 
 
 class ControlAbout(Frozen):
-    """Description of a control; `paired`: it asks the trial's own network, seed by seed;
-    `of_recordings`: it changed the recordings; `member`: it is of the family of cheaper networks.
+    """Description of a variant of a trial; `paired`: predictions of the trial's own network, seed
+    by seed; `of_recordings`: it changed the recordings; `member`: it is of the family of cheaper
+    networks; `feature`: the one that it belongs to.
     """
 
     title: str
@@ -279,6 +280,7 @@ class ControlAbout(Frozen):
     paired: bool = False
     of_recordings: bool = False
     member: bool = False
+    feature: str = ""
 
 
 class MissingControl(ControlAbout, kw_only=True):
@@ -324,13 +326,6 @@ class InTime(Frozen):
     @property
     def mean_steps(self) -> float:
         return sum(step * share for step, share in enumerate(self.shares, 1))
-
-
-class UntilSure(Frozen):
-    """Predictions of a network with an early exit."""
-
-    answers: Classification
-    found: InTime
 
 
 class ControlResult(ControlAbout, kw_only=True):

@@ -1,4 +1,4 @@
-"""Outcomes of trials: gather measures, compare contenders and controls, and assemble
+"""Outcomes of trials: gather measures, compare contenders and variants, and assemble
 results.json.
 """
 
@@ -44,9 +44,9 @@ from spikeduel.system.grouped import grouped
 from spikeduel.system.progress import Progress
 from spikeduel.training import trial as trial_run
 from spikeduel.training.contenders import Trial
-from spikeduel.training.controls import Controlled
 from spikeduel.training.store import Store, TrialRecord, images_digest
 from spikeduel.training.timing import time_answers
+from spikeduel.training.variants import TrialVariants
 
 MOST_SUSPECT_LABELS = 200
 """Suspect labels in results.json; labels.csv has all."""
@@ -60,7 +60,7 @@ class TrialOutcome:
     measured: Mapping[str, Any]
     failed_measures: Mapping[str, str] = field(default_factory=dict)
     latency: Latency | None = None
-    controlled: Controlled | None = None
+    variants: TrialVariants | None = None
 
     @property
     def contender(self) -> str:
@@ -87,10 +87,10 @@ class TrialOutcome:
     @property
     def sees_no_time(self) -> bool:
         """True if rearranging events in time changes no answer; False if not asked."""
-        if self.answers is None or self.controlled is None:
+        if self.answers is None or self.variants is None:
             return False
-        of_controls = self.controlled.answers
-        rearranged = [of_controls[name] for name in REARRANGED if name in of_controls]
+        predictions = self.variants.predictions
+        rearranged = [predictions[name] for name in REARRANGED if name in predictions]
         return bool(rearranged) and all(
             answers.predicted == self.answers.predicted for answers in rearranged
         )
@@ -99,12 +99,12 @@ class TrialOutcome:
 def gather(
     trials: Sequence[Trial],
     records: Sequence[TrialRecord],
-    controlled: Mapping[str, Controlled],
+    variants: Mapping[str, TrialVariants],
     prepared: Prepared,
     store: Store,
     progress: Progress,
 ) -> list[TrialOutcome]:
-    """Time the answers of trials and gather all results. `controlled` is by key."""
+    """Time the answers of trials and gather all results. `variants` is by key."""
     done = grouped(
         (trial.card.contender, (trial, prepared))
         for trial, record in zip(trials, records, strict=True)
@@ -117,7 +117,7 @@ def gather(
             measured=trial_run.measured(trial, store) if record.status == "done" else {},
             failed_measures=store.failed_measures(record.key),
             latency=timed.get(record.key),
-            controlled=controlled.get(record.key),
+            variants=variants.get(record.key),
         )
         for trial, record in zip(trials, records, strict=True)
     ]
@@ -133,8 +133,8 @@ def test_uses(
     for split in splits:
         in_fold = [outcome for outcome in outcomes if outcome.record.fold == split.fold]
         keys = {outcome.record.key for outcome in in_fold if outcome.record.status == "done"}
-        for controlled in filter(None, (outcome.controlled for outcome in in_fold)):
-            keys |= {result.key for result in controlled.results.values() if result.key}
+        for variants in filter(None, (outcome.variants for outcome in in_fold)):
+            keys |= {result.key for result in variants.results.values() if result.key}
         images = images_digest(prepared, split.test)
         uses.append((store.test_uses(images, keys), len(keys)))
         every_epoch += store.tested_every_epoch(images)
@@ -148,9 +148,9 @@ def tested(splits: Sequence[Split]) -> np.ndarray:
 
 
 def pooled(
-    outcomes: Sequence[TrialOutcome], contender: str, control: str | None = None
+    outcomes: Sequence[TrialOutcome], contender: str, variant: str | None = None
 ) -> dict[int, np.ndarray]:
-    """Return true and predicted classes of a contender or control on `tested` images, int64 `[2,
+    """Return true and predicted classes of a contender or variant on `tested` images, int64 `[2,
     N]` by seed, without unfinished seeds.
     """
     folds = sorted({outcome.fold for outcome in outcomes})
@@ -158,8 +158,8 @@ def pooled(
     for outcome in outcomes:
         if outcome.contender == contender:
             answers = outcome.answers
-            if control is not None:
-                answers = outcome.controlled.answers.get(control) if outcome.controlled else None
+            if variant is not None:
+                answers = outcome.variants.predictions.get(variant) if outcome.variants else None
             if answers:
                 both = np.array([answers.truth, answers.predicted])
                 by_seed.setdefault(outcome.seed, {})[outcome.fold] = both
@@ -280,13 +280,13 @@ def assemble(
 def predictions_of(
     prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> PredictionsFile:
-    """Return the answers of finished seeds, each before its controls, in the order of
+    """Return the answers of finished seeds, each before its variants, in the order of
     `outcomes`.
     """
     test = tested(splits)
     keys = {outcome.contender: trainings(outcomes, outcome.contender) for outcome in outcomes}
-    controlled = dict.fromkeys(
-        name for outcome in outcomes if outcome.controlled for name in outcome.controlled.answers
+    variants = dict.fromkeys(
+        name for outcome in outcomes if outcome.variants for name in outcome.variants.predictions
     )
     order = list(dict.fromkeys((outcome.contender, outcome.seed) for outcome in outcomes))
     answers = [
@@ -295,11 +295,11 @@ def predictions_of(
             seed=seed,
             predicted=both[1].tolist(),
             trainings=keys[contender][seed],
-            control=control,
+            control=variant,
         )
         for contender in keys
-        for control in (None, *controlled)
-        for seed, both in pooled(outcomes, contender, control).items()
+        for variant in (None, *variants)
+        for seed, both in pooled(outcomes, contender, variant).items()
     ]
     return PredictionsFile(
         schema=2,
@@ -315,7 +315,7 @@ def predictions_of(
 
 
 def trial_entry(outcome: TrialOutcome) -> TrialEntry:
-    record, measured, controlled = outcome.record, outcome.measured, outcome.controlled
+    record, measured, variants = outcome.record, outcome.measured, outcome.variants
     settings, answers = record.settings, outcome.answers
     spread = measured.get("encoding_spread")
     test = Test(**structs.asdict(answers.scores()), encoding_spread=spread) if answers else None
@@ -371,12 +371,12 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         failed_measures=dict(outcome.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
         controls={
-            name: structs.replace(control, model=f"models/{file}-{name}.safetensors")
-            if control.member and control.key
-            else control
-            for name, control in (controlled.results if controlled else {}).items()
+            name: structs.replace(result, model=f"models/{file}-{name}.safetensors")
+            if result.member and result.key
+            else result
+            for name, result in (variants.results if variants else {}).items()
         },
-        missing_controls=controlled.missing if controlled else {},
+        missing_controls=variants.missing if variants else {},
     )
 
 

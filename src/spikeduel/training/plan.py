@@ -37,13 +37,15 @@ from spikeduel.system.negligible import MAX_DEFICIT
 from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted, listed
-from spikeduel.training import auto_settings, controls, timing
+from spikeduel.training import auto_settings, timing, variants
 from spikeduel.training.auto_settings import ResolvedExperiment
 from spikeduel.training.contenders import Trial, check, trials_of
 from spikeduel.training.outcomes import TrialOutcome, pooled, tested
 from spikeduel.training.run_folder import located
 from spikeduel.training.store import Place, Store, TrialRecord, opened
 
+FAMILY_TIME = 2.5
+"""Training of a family of cheaper networks, in that of its contender."""
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
 """Bytes on disk of the answer to one test image, and of a trial without weights."""
 
@@ -209,7 +211,7 @@ def duel_plan(
             )
             for trial, record in zip(plan.trials, plan.records, strict=True)
         ],
-        controls=sum(len(controls.titles(trial, prepared)) for trial in plan.trials),
+        controls=sum(len(variants.titles(trial, prepared)) for trial in plan.trials),
         family=family,
     )
 
@@ -312,7 +314,7 @@ def _of_time(plan: Plan) -> str:
         minutes = f" ({fitting}, at least one epoch{why})"
     later = "controls, measuring" if plan.experiment.controls else "measuring"
     if plan.experiment.frontier:
-        seconds = f"about {duration(controls.FAMILY_TIME * sum(known))}"
+        seconds = f"about {duration(FAMILY_TIME * sum(known))}"
         more = f"{seconds}, and more if the store lacks others" if num_stored else seconds
         later = f"cheaper networks ({more}), {later}"
     return (

@@ -7,7 +7,8 @@ from made_models import card
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.neurons import IF, LIF
 from spikeduel.engine.readouts import MeanReadout, SpikeCountReadout
-from spikeduel.evaluation.correctness import classification, shuffled_classification
+from spikeduel.evaluation.correctness import classification
+from spikeduel.features.ablations.ablation_variants import shuffled_classification
 
 NUM_IMAGES = 200
 

@@ -1,0 +1,385 @@
+"""Train and test the families of cheaper networks: fewer bits, channels, steps, spikes, and early
+exits.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from msgspec import structs
+from torch import Tensor
+
+from spikeduel.data import Prepared
+from spikeduel.data.events.recordings import Recordings
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.engine import ConstantInput
+from spikeduel.engine.counting.operations import Operations
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.networks.narrowing import can_narrow
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.evaluation.correctness import early_exit
+from spikeduel.evaluation.costing import cost_entry
+from spikeduel.evaluation.predictions_of_model import Counting, Running, answers_of, ask
+from spikeduel.results.accuracy import classified
+from spikeduel.results.cost_results import Counted
+from spikeduel.results.trials import (
+    Anytime,
+    Classification,
+    Confidences,
+    EarlyAnswers,
+    EarlyExit,
+    InTime,
+    LabelConfidences,
+)
+from spikeduel.system.errors import InputError
+from spikeduel.system.typed import Frozen
+from spikeduel.training.contenders import Trial, outline
+from spikeduel.training.trial import load_of
+from spikeduel.training.twins import QUANTISED, QUANTISED_TWIN
+from spikeduel.training.variants import TRIAL, Predicted, Variant, VariantContext
+
+FEWER, FEW = 1.0, 4.0
+"""Penalties on spikes in training."""
+SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
+"""Epochs of a variant, in those of its contender: so that a family with spikes and one without
+train for about as long.
+"""
+MAX_STEPS = 8
+"""Most time steps of a variant."""
+OF_BOTH = "8_bits", "4_bits", "half_channels", "quarter_channels", "early_exit"
+"""Variants of both families."""
+
+
+def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
+    """Return the family of a trial, and the quantised twin of a spiking network on images."""
+    if not trial.experiment.frontier:
+        return {}
+    is_spiking = trial.card.family == "snn"
+    has_twin = is_spiking and not isinstance(prepared.images, Recordings)
+    return ({QUANTISED: QUANTISED_TWIN} if has_twin else {}) | family(is_spiking)
+
+
+def family(is_spiking: bool) -> dict[str, Variant]:
+    """Return a family with spikes, or one without: ten variants that are trained, and five that
+    exit early.
+    """
+    of_spiking = ("steps", "spikes", "until_sure")
+    return {
+        name: variant
+        for name, variant in FAMILIES.items()
+        if name in OF_BOTH or is_spiking == any(part in name for part in of_spiking)
+    }
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A cheaper network, trained from the weights of `source`: the trial's width divided by
+    `fewer_channels`, its time steps times `steps`, with `weight_bits` and other `settings`.
+    """
+
+    title: str
+    meaning: str
+    source: str = "8_bits"
+    fewer_channels: int = 1
+    steps: float = 1
+    weight_bits: int = 8
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def changes(self, context: VariantContext) -> dict[str, Any]:
+        """Return the settings in which its training differs. Raises `InputError`."""
+        trial, others = context.trial, 1
+        if self.source != TRIAL:
+            others = COMPRESSED[self.source].fewer_channels
+        share = SPIKING_EPOCHS if trial.card.family == "snn" else OTHER_EPOCHS
+        # Whoever loses channels has more to learn again.
+        share *= 2 if self.fewer_channels > others else 1
+        changed = {
+            "weight_bits": self.weight_bits,
+            **self.settings,
+            "epochs": math.ceil(share * trial.experiment.num_epochs),
+            "start": "fresh",
+        }
+        if self.steps != 1:
+            changed["num_steps"] = int(context.num_steps * self.steps)
+            if not 1 <= changed["num_steps"] <= MAX_STEPS:
+                raise InputError(
+                    f"it would have {context.num_steps * self.steps:g} time steps, and a family "
+                    f"has 1 to {MAX_STEPS}."
+                )
+        if self.fewer_channels > 1:
+            width = trial.card.network.get("width")
+            if not width or not can_narrow(outline(trial.card)):
+                raise InputError(
+                    "channels can be taken only from a chain of layers with the setting width, "
+                    "such as vgg-lif and vgg-relu."
+                )
+            changed["width"] = max(1, width // self.fewer_channels)
+        return changed
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(
+            self.title,
+            self.meaning,
+            settings=self.changes,
+            member=True,
+            source=self.source,
+            fields=_validated_in_float32,
+            timed=True,
+        )
+
+
+COMPRESSED: dict[str, Compressed] = {
+    "8_bits": Compressed("8 bits", "weights of 8 bits", TRIAL),
+    "4_bits": Compressed("4 bits", "weights of 4 bits", weight_bits=4),
+    "2_bits": Compressed("2 bits", "weights of 2 bits", "4_bits", weight_bits=2),
+    "half_channels": Compressed("half the channels", "half as wide", fewer_channels=2),
+    "half_channels_4_bits": Compressed(
+        "half the channels, 4 bits",
+        "half as wide, weights of 4 bits",
+        "half_channels",
+        weight_bits=4,
+        fewer_channels=2,
+    ),
+    "quarter_channels": Compressed(
+        "a quarter of the channels", "a quarter as wide", "half_channels", fewer_channels=4
+    ),
+    "quarter_channels_4_bits": Compressed(
+        "a quarter of the channels, 4 bits",
+        "a quarter as wide, weights of 4 bits",
+        "quarter_channels",
+        weight_bits=4,
+        fewer_channels=4,
+    ),
+    "eighth_channels": Compressed(
+        "an eighth of the channels", "an eighth as wide", "quarter_channels", fewer_channels=8
+    ),
+    "eighth_channels_4_bits": Compressed(
+        "an eighth of the channels, 4 bits",
+        "an eighth as wide, weights of 4 bits",
+        "eighth_channels",
+        weight_bits=4,
+        fewer_channels=8,
+    ),
+    "half_channels_2_bits": Compressed(
+        "half the channels, 2 bits",
+        "half as wide, weights of 2 bits",
+        "half_channels_4_bits",
+        weight_bits=2,
+        fewer_channels=2,
+    ),
+    "twice_steps": Compressed("twice the steps", "twice as many time steps", steps=2),
+    "half_steps": Compressed(
+        "half the steps, 4 bits", "half as many time steps", steps=0.5, weight_bits=4
+    ),
+    "quarter_steps": Compressed(
+        "a quarter of the steps, 4 bits",
+        "a quarter as many time steps",
+        "half_steps",
+        steps=0.25,
+        weight_bits=4,
+    ),
+    "fewer_spikes": Compressed(
+        "fewer spikes, 4 bits",
+        "spikes cost loss in training",
+        settings={"spike_penalty": FEWER},
+        weight_bits=4,
+    ),
+    "few_spikes": Compressed(
+        "few spikes, 4 bits",
+        "spikes cost four times as much loss",
+        "fewer_spikes",
+        settings={"spike_penalty": FEW},
+        weight_bits=4,
+    ),
+    "few_spikes_half_channels": Compressed(
+        "few spikes, half the channels, 4 bits",
+        "spikes cost as much, half as wide",
+        "few_spikes",
+        settings={"spike_penalty": FEW},
+        fewer_channels=2,
+        weight_bits=4,
+    ),
+}
+"""Trained variants by name, each after the one that it begins with."""
+
+
+def _validated_in_float32(context: VariantContext, key: str) -> dict[str, Any]:
+    """Return the validation accuracy in float32, by which early exits are ranked, too. Training may
+    validate in bfloat16.
+    """
+    best = _confidences(context, key).validation.best
+    labels = np.asarray(context.prepared.labels)[context.trial.split.val]
+    return {"val_accuracy": float((best == labels).mean())}
+
+
+def _confidences(context: VariantContext, key: str) -> LabelConfidences:
+    """Return the confidences of a network, in float32. Raises `InputError` if not measured."""
+    confidences = context.store.measure(key, "label_confidences", LabelConfidences)
+    if confidences is None:
+        raise InputError("its confidences were not measured.")
+    return confidences
+
+
+def _cascade(first: str, then: str) -> Variant:
+    title = f"{COMPRESSED[first].title}; if not sure, {COMPRESSED[then].title}"
+    meaning = "the cheaper of two networks predicts, and the dearer where that one is not sure"
+
+    def predict(context: VariantContext) -> Predicted:
+        return predict_in_turn(context, first, then)
+
+    return Variant(title, meaning, predict=predict, member=True)
+
+
+def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted:
+    """Return the predictions of two variants, of the second where the first has less confidence
+    than the threshold of its early exit.
+    """
+    labels = np.asarray(context.prepared.labels)
+    both = [_confidences(context, context.key_of(name)) for name in (first, then)]
+    split = context.trial.split
+    val = _running([one.validation for one in both], labels[split.val])
+    test = _running([one.test for one in both], labels[split.test])
+    threshold, val_accuracy = _required(early_exit(test, val))
+    steps, _ = test.exits(threshold)
+    predictions = classified(context.prepared.classes, labels[split.test], test.at_exit(steps))
+    return predictions, {
+        "early": EarlyAnswers(
+            first=first, then=then, threshold=threshold, share=float((steps - 1).mean())
+        ),
+        "val_accuracy": val_accuracy,
+    }
+
+
+def _required(chosen: EarlyExit | None) -> tuple[float, float]:
+    """Return the threshold of an early exit, and the validation accuracy with it. Raises
+    `InputError` if there is none.
+    """
+    if chosen is None:
+        raise InputError("its readout needs all time steps at once.")
+    if chosen.threshold is None:
+        raise InputError(
+            f"no early exit was shown to cost at most {100 * chosen.tolerance:g} points of "
+            f"accuracy, by {chosen.validation.n:,} validation images. At least "
+            f"{chosen.validation.fewest:,} are needed."
+        )
+    return chosen.threshold, chosen.validation.accuracy
+
+
+def _running(confidences: Sequence[Confidences], labels: np.ndarray) -> Running:
+    """Return the predictions of two networks as steps: the second predicts after the first."""
+    predicted = np.array([one.best for one in confidences])
+    highest = np.array([one.highest for one in confidences])
+    return Running(predicted, predicted == labels, highest)
+
+
+class ExitedEarly(Frozen):
+    """Predictions of a network with an early exit."""
+
+    answers: Classification
+    found: InTime
+
+
+class _Shorter(Model):
+    """A model that stops after the first `num_steps` of its time steps."""
+
+    def __init__(self, model: Model, num_steps: int) -> None:
+        vars(self).update(vars(model))
+        self.whole, self.card = model, replace(model.card, num_steps=num_steps)
+
+    def encode(self, images: Tensor, keys: RandomKeys) -> Tensor | ConstantInput:
+        x, num_steps = self.whole.encode(images, keys), self.card.num_steps or 1
+        return ConstantInput(x.value, num_steps) if isinstance(x, ConstantInput) else x[:num_steps]
+
+
+def exited_early(
+    model: Model, source: str, threshold: float, test: EvaluationBatches
+) -> ExitedEarly:
+    """Return the predictions of the variant `source` with an early exit at `threshold`, and the
+    operations of the images that leave after each step. Raises `InputError` if an operation is
+    unknown.
+    """
+    predictions = answers_of(model, test)
+    running = predictions.over_time
+    assert running is not None
+    steps, _ = running.exits(threshold)
+    operations: list[Operations | None] = []
+    for num_steps in range(1, running.num_steps + 1):
+        counted = Counted(operations=None)
+        if len(leaving := test.indices[steps == num_steps]):
+            counting = Counting(_Shorter(model, num_steps))
+            of_leaving = EvaluationBatches(test.images, test.labels, leaving)
+            ask(counting.model, of_leaving, counting=counting)
+            counted = counting.found()
+        if counted.reason:
+            raise InputError(counted.reason)
+        operations.append(counted.operations)
+    return ExitedEarly(
+        answers=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
+        found=InTime(
+            source=source,
+            threshold=threshold,
+            shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
+            operations=operations,
+        ),
+    )
+
+
+def _in_time(source: str) -> Variant:
+    title, meaning = f"{COMPRESSED[source].title}, until sure", "it answers once it is sure"
+    return Variant(title, meaning, predict=_predict_until_exit(source), member=True)
+
+
+def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
+    """Return the function of the predictions of a variant with the early exit that was chosen when
+    it was trained. Their mean time is by the steps of the network that was timed: each step's
+    scores are known before the next one.
+    """
+
+    def predict(context: VariantContext) -> Predicted:
+        key, record = context.key_of(source), context.records[context.trial.key, source]
+        by_step = context.store.measure(key, "by_step", Anytime) or Anytime()
+        threshold, val_accuracy = _required(by_step.early_exit)
+
+        def exit_early() -> ExitedEarly:
+            _, prepared = context.changed(FAMILIES[source])
+            test = EvaluationBatches(*prepared.held, context.trial.split.test)
+            model = load_of(key, context.trial, context.store)
+            return exited_early(model, source, threshold, test)
+
+        exited = context.cached(key, "temporal-early-exit", exit_early, ExitedEarly)
+        bits = record.settings["training"].get("weight_bits")
+        counts = [
+            one and cost_entry(Counted(operations=one), bits)["operations"]
+            for one in exited.found.operations
+        ]
+        alike = (
+            context.latencies.get(other.key)
+            for (_, name), other in context.records.items()
+            if name == source and other.settings["contender"] == context.trial.card.contender
+        )
+        until_step = next((latency.stream_ms for latency in alike if latency), None)
+        return exited.answers, {
+            "in_time": structs.replace(exited.found, operations=counts),
+            "val_accuracy": val_accuracy,
+            "one_image_ms": until_step and float(np.dot(exited.found.shares, until_step)),
+        }
+
+    return predict
+
+
+FAMILIES: dict[str, Variant] = {
+    **{name: compressed.variant for name, compressed in COMPRESSED.items()},
+    "early_exit": _cascade("quarter_channels", "8_bits"),
+    "early_exit_narrow": _cascade("eighth_channels", "half_channels"),
+    "early_exit_4_bits": _cascade("quarter_channels_4_bits", "4_bits"),
+    "early_exit_half_4_bits": _cascade("quarter_channels_4_bits", "half_channels_4_bits"),
+    "early_exit_narrow_4_bits": _cascade("eighth_channels_4_bits", "half_channels_4_bits"),
+    "twice_steps_until_sure": _in_time("twice_steps"),
+    "fewer_spikes_until_sure": _in_time("fewer_spikes"),
+    "half_channels_until_sure": _in_time("half_channels"),
+    "quarter_channels_until_sure": _in_time("quarter_channels"),
+}
+"""Variants of all families by name."""

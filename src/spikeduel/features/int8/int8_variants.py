@@ -1,0 +1,65 @@
+"""Test trained networks in int8, as C code for a microcontroller computes them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from spikeduel.data import Prepared
+from spikeduel.data.loader import EvaluationBatches
+from spikeduel.data.splits import evenly
+from spikeduel.engine.networks.models import Model
+from spikeduel.engine.random_keys import RandomKeys
+from spikeduel.exporters.exporting import NUM_EXAMPLES
+from spikeduel.results.accuracy import classified
+from spikeduel.results.control_results import INT8
+from spikeduel.results.trials import Classification, WholeNumbers
+from spikeduel.training.contenders import Trial
+from spikeduel.training.trial import load_of
+from spikeduel.training.variants import Predicted, Variant, VariantContext
+
+COST = "int8-cost"
+
+
+def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
+    """Return the network in int8, of every contender on any data."""
+    if not trial.experiment.asks_in_whole_numbers:
+        return {}
+    meaning = "the trained network with int8 weights, int32 sums, ReLUs of 8 bits, membranes of 16"
+    return {INT8: Variant("in whole numbers", meaning, predict=_predict, paired=True)}
+
+
+def _predict(context: VariantContext) -> Predicted:
+    trial, held = context.trial, context.prepared.held
+
+    def predict() -> Classification:
+        examples = EvaluationBatches(*held, evenly(trial.split.train, NUM_EXAMPLES))
+        batches = EvaluationBatches(*held, trial.split.test)
+        model = load_of(trial.key, trial, context.store)
+        predictions, cost = int8_classification(model, examples, batches)
+        context.store.save_measure(trial.key, COST, cost)
+        return predictions
+
+    predictions = context.cached(trial.key, INT8, predict)
+    return predictions, {
+        "whole_numbers": context.store.measure(trial.key, COST, WholeNumbers),
+    }
+
+
+def int8_classification(
+    model: Model, examples: Iterable[Any], batches: Iterable[Any]
+) -> tuple[Classification, WholeNumbers]:
+    """Return the predictions of `model` in int8, fitted to `examples`, and its cost. Raises
+    `InputError`.
+    """
+    from spikeduel.exporters import c
+    from spikeduel.exporters.integers import integer_network
+
+    network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
+    predictions = [
+        (labels, *network.answers(images.numpy(), RandomKeys.for_evaluation(indices)))
+        for images, labels, indices in batches
+    ]
+    truth, scores, operations = map(np.concatenate, zip(*predictions, strict=True))
+    cost = WholeNumbers(**c.memory(network), operations=float(operations.mean()))
+    return classified(model.card.classes, truth, scores.argmax(1)), cost

@@ -1,0 +1,290 @@
+"""Train and test variants of finished trials: networks beside them, or other predictions."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from spikeduel.data import Prepared
+from spikeduel.data.catalogue import binned
+from spikeduel.evaluation.costing import cost_entry
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
+from spikeduel.inputs.preprocessing import Change
+from spikeduel.results.cost_results import Counted
+from spikeduel.results.trials import (
+    Classification,
+    ControlAbout,
+    ControlResult,
+    Latency,
+    MissingControl,
+)
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Labelled, Progress
+from spikeduel.training.contenders import Contender, Trial, describe, trials_of
+from spikeduel.training.jobs import Job, Workers
+from spikeduel.training.store import Store, TrialRecord
+from spikeduel.training.timing import time_answers
+
+TRIAL = "trial"
+"""Name of the trial itself as a `source`."""
+Predicted = tuple[Classification, Mapping[str, Any]]
+"""Predictions of the test images, and fields of `ControlResult`."""
+Stored = TypeVar("Stored")
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """A variant of a trial: a network that is trained with other `settings`, or a function
+    `predict` that returns predictions of the test images. Both raise `InputError` if impossible.
+    """
+
+    title: str
+    meaning: str
+    spikes: bool = False
+    settings: "Callable[[VariantContext], Mapping[str, Any]] | None" = None
+    """Return the settings of `Experiment` that its training changes."""
+    predict: "Callable[[VariantContext], Predicted] | None" = None
+    paired: bool = False
+    """True for predictions of the trial's own network, which are compared seed by seed."""
+    of_recordings: bool = False
+    """True if it changes recordings."""
+    member: bool = False
+    """True if its model is written into the run's folder."""
+    change: Change = "none"
+    """Change of the recordings."""
+    source: str | None = None
+    """Variant, or `TRIAL`, whose weights its training begins with; None: it begins anew."""
+    network: "Callable[[VariantContext, Contender], Contender] | None" = None
+    """Change or refuse the network before training, beyond what settings can."""
+    fields: "Callable[[VariantContext, str], Mapping[str, Any]] | None" = None
+    """Return fields of `ControlResult` that replace those of every training, by its key."""
+    timed: bool = False
+    """True if an inference of the first seed and fold is timed, on an idle machine."""
+    feature: str = ""
+    """Feature that it belongs to, entered by `variants_of`."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Fields of a `ControlResult` that describe the variant."""
+        return {name: getattr(self, name) for name in ControlAbout.__struct_fields__}
+
+    @property
+    def label(self) -> str:
+        return f"{self.feature}, {self.title}"
+
+
+@dataclass(frozen=True, eq=False)
+class VariantContext:
+    """A variant of a finished trial, with its data, store and progress."""
+
+    variant: Variant
+    trial: Trial
+    prepared: Prepared
+    store: Store
+    progress: Progress
+    records: Mapping[tuple[str, str], TrialRecord]
+    """Trained variants of all trials, by the trial's key and name."""
+    latencies: Mapping[str, Latency]
+    """Inference times of `timed` variants, by key, after all trainings."""
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a trained variant or of `TRIAL`. Raises `InputError` if missing."""
+        if name == TRIAL:
+            return self.trial.key
+        record = self.records.get((self.trial.key, name))
+        if record is None or record.status == "failed":
+            raise InputError("the network that it builds on is missing.")
+        return record.key
+
+    @property
+    def num_steps(self) -> int:
+        return self.trial.card.num_steps or self.trial.experiment.num_steps
+
+    def cached(
+        self, key: str, name: str, make: Callable[[], Stored], kind: type[Any] = Classification
+    ) -> Stored:
+        """Return the store's measure `name` of `kind`, else make and store it."""
+        with self.store.locked(key):
+            found: Stored | None = self.store.measure(key, name, kind)
+            if found is None:
+                test = len(self.trial.split.test)
+                self.progress.detail(f"  {self.trial.card.title}: asked about {test:,} test images")
+                found = make()
+                self.store.save_measure(key, name, found)
+        return found
+
+    def changed(self, variant: Variant | None = None) -> tuple[Experiment, Prepared]:
+        """Return the experiment and the data of the training of `variant`, default: its own."""
+        variant = variant or self.variant
+        assert variant.settings is not None
+        settings = {"num_steps": self.num_steps, **variant.settings(self)}
+        experiment = self.trial.experiment.without_features()
+        experiment = replace(experiment, contenders=(self.trial.card.contender,), **settings)
+        return experiment, binned(self.prepared, experiment, None, variant.change)
+
+
+@dataclass(frozen=True)
+class TrialVariants:
+    """Results and predictions of one trial's variants, and the `missing` ones, by name."""
+
+    results: dict[str, ControlResult]
+    predictions: dict[str, Classification]
+    missing: dict[str, MissingControl]
+
+
+def variants_of(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
+    """Return the variants of a trial by name, none of a converted network.
+
+    Features may name the same variant. It then belongs to the first one.
+    """
+    if "converted" in trial.settings:
+        return {}
+    found: dict[str, Variant] = {}
+    for feature, variants in providing("variants").items():
+        for name, variant in variants(trial, prepared).items():
+            found.setdefault(name, replace(variant, feature=feature))
+    return found
+
+
+def titles(trial: Trial, prepared: Prepared) -> list[str]:
+    """Return the titles of the trainings of a planned trial's variants."""
+    return [
+        f"{variant.label}: {trial.card.title}"
+        for variant in variants_of(trial, prepared).values()
+        if variant.settings is not None
+    ]
+
+
+def run(
+    trials: Sequence[Trial], prepared: Prepared, store: Store, progress: Progress, workers: Workers
+) -> dict[str, TrialVariants]:
+    """Train and test the variants of finished trials, and return them by the trial's key.
+
+    Variants that begin with the weights of others are trained after these.
+    """
+    described: dict[tuple[str, str], Contender] = {}
+    found: dict[str, TrialVariants] = {}
+    contexts: dict[tuple[str, str], VariantContext] = {}
+    records: dict[tuple[str, str], TrialRecord] = {}
+    latencies: dict[str, Latency] = {}
+    waves: dict[int, list[tuple[str, str]]] = {}
+    for trial in trials:
+        if (variants := variants_of(trial, prepared)) and store.record(trial.key):
+            found[trial.key] = TrialVariants({}, {}, {})
+            for name, variant in variants.items():
+                labelled = Labelled(progress, variant.label)
+                contexts[trial.key, name] = VariantContext(
+                    variant, trial, prepared, store, labelled, records, latencies
+                )
+                if variant.settings is not None:
+                    waves.setdefault(_depth(variant, variants), []).append((trial.key, name))
+    jobs: dict[tuple[str, str], Job] = {}
+    for _, places in sorted(waves.items()):
+        wave: dict[tuple[str, str], Job] = {}
+        for key, name in places:
+            with _left_out(found, key, name, contexts[key, name]):
+                wave[key, name] = _job(contexts[key, name], described)
+        records |= zip(wave, workers.run(list(wave.values()), store), strict=True)
+        jobs |= wave
+    first = [
+        (job.trial, job.prepared)
+        for place, job in jobs.items()
+        if contexts[place].variant.timed
+        and records[place].status == "done"
+        and not (job.trial.card.seed or job.trial.split.fold)
+    ]
+    latencies |= {
+        key: latency
+        for key, latency in time_answers(first, store, progress, when_idle=True).items()
+        if latency.one_image and not latency.machine.busy
+    }
+    for (key, name), context in progress.track(contexts.items(), "testing variants", len(contexts)):
+        if name not in found[key].missing:
+            with _left_out(found, key, name, context):
+                predictions, fields = _result(context, records.get((key, name)))
+                found[key].predictions[name] = predictions
+                found[key].results[name] = ControlResult(
+                    **context.variant.about,
+                    n=predictions.n,
+                    accuracy=predictions.accuracy,
+                    by_class=predictions.by_class,
+                    **fields,
+                )
+    return found
+
+
+def _depth(variant: Variant, variants: Mapping[str, Variant]) -> int:
+    """Return the number of variants that must be trained before it."""
+    source = variants.get(variant.source or TRIAL)
+    return 1 + _depth(source, variants) if source else 0
+
+
+@contextmanager
+def _left_out(
+    found: Mapping[str, TrialVariants], key: str, name: str, context: VariantContext
+) -> Iterator[None]:
+    """Note an `InputError` as the reason for a missing variant of the trial `key`, and say each
+    reason once.
+    """
+    try:
+        yield
+    except InputError as error:
+        known = {gap.reason for each in found.values() for gap in each.missing.values()}
+        said = context.progress.detail if str(error) in known else context.progress.say
+        said(f"  {context.trial.card.title}: left out, {error}")
+        found[key].missing[name] = MissingControl(**context.variant.about, reason=str(error))
+
+
+def _job(context: VariantContext, described: dict[tuple[str, str], Contender]) -> Job:
+    """Return the job of a variant. All seeds and folds share the network in `described`."""
+    trial, variant, name = context.trial, context.variant, context.trial.card.contender
+    experiment, prepared = context.changed()
+    if (name, variant.title) not in described:
+        contender = describe(name, experiment, prepared)
+        if contender.card.num_steps not in (None, experiment.num_steps):
+            raise InputError(
+                f"{name} makes its own {contender.card.num_steps} time steps, whatever it is told."
+            )
+        if variant.network is not None:
+            contender = variant.network(context, contender)
+        described[name, variant.title] = contender
+    contenders = [described[name, variant.title]]
+    planned = trials_of(experiment, prepared, trial.split, contenders=contenders)[trial.card.seed]
+    if variant.source is not None:
+        source = {"source": context.key_of(variant.source)}
+        planned = replace(planned, settings={**planned.settings, **source})
+    return Job(planned, prepared, context.progress)
+
+
+def _result(context: VariantContext, record: TrialRecord | None) -> Predicted:
+    """Return the predictions of a variant, trained if it has a `record`. Raises `InputError`."""
+    variant = context.variant
+    if record is None:
+        assert variant.predict is not None
+        predictions, fields = variant.predict(context)
+        return predictions, {"num_steps": context.num_steps if variant.spikes else None, **fields}
+    tested: Classification | None = context.store.measure(
+        record.key, "classification", Classification
+    )
+    if record.status == "failed" or tested is None:
+        raise InputError(f"its training failed: {record.error}")
+    # The cost of a network on changed recordings means nothing.
+    cost, weight_bits = {}, record.settings["training"].get("weight_bits")
+    if not variant.of_recordings:
+        counted = context.store.measure(record.key, "operations", Counted)
+        cost = cost_entry(counted, weight_bits)
+    latency = context.latencies.get(record.key)
+    return tested, {
+        **cost,
+        "num_steps": record.settings["num_steps"],
+        "bits": record.settings["network"].get("activation_bits"),
+        "weight_bits": weight_bits,
+        "parameters": record.parameters,
+        "epochs": len(record.history),
+        "epoch_seconds": record.epoch_seconds,
+        "key": record.key,
+        "val_accuracy": record.best.validation.accuracy if record.best else None,
+        "one_image_ms": latency.one_image.median_ms if latency and latency.one_image else None,
+        **(variant.fields(context, record.key) if variant.fields else {}),
+    }

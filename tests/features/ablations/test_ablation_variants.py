@@ -1,0 +1,351 @@
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.neighbors import KNeighborsClassifier
+
+from factories import planned, prepared, record, small_experiment
+from made_pages import without_pages
+from spikeduel import data, energy
+from spikeduel.analysis.conclusions import compare_with_controls
+from spikeduel.analysis.predicted import Answers
+from spikeduel.comparing import compare
+from spikeduel.data import Split
+from spikeduel.energy.rescaling import relu_twin
+from spikeduel.engine.counting.operations import Ways
+from spikeduel.evaluation.correctness import classified
+from spikeduel.features.ablations import ABLATIONS
+from spikeduel.results import significance
+from spikeduel.results.significance import Conclusion
+from spikeduel.results.trials import (
+    ControlResult,
+    MissingControl,
+)
+from spikeduel.sentences.comparison import load_run
+from spikeduel.system.progress import Progress
+from spikeduel.training import variants
+from spikeduel.training.jobs import Job, Workers
+from spikeduel.training.outcomes import TrialOutcome, predictions_of, trial_entry
+from spikeduel.training.store import Store
+from spikeduel.training.variants import TrialVariants
+from telling import Telling
+
+pytestmark = pytest.mark.usefixtures("known_data")
+
+EXPERIMENT = small_experiment(
+    encoding="direct",
+    limit=300,
+    contenders=("dense-snn", "small-cnn"),
+    controls=True,
+)
+
+
+ON_IMAGES = {name: control for name, control in ABLATIONS.items() if not control.of_recordings}
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory):
+    """A comparison with controls, without figures, which take seconds."""
+    folder = tmp_path_factory.mktemp("controlled")
+    with without_pages():
+        return compare(EXPERIMENT, folder / "out", folder / "store")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def module(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+
+    yield module
+    for name in [name for name in sys.modules if name.startswith("own_")]:
+        del sys.modules[name]
+
+
+def run(experiment, root, progress=None):
+    """The results of the controls of each trial, by contender."""
+    prepared, trials = planned(experiment)
+    store, progress = Store(root), progress or Progress()
+    Workers().run([Job(trial, prepared, progress) for trial in trials], store)
+    by_key = variants.run(trials, prepared, store, progress, Workers())
+    return {trial.card.contender: by_key.get(trial.key) for trial in trials}
+
+
+def test_every_control_is_in_the_results(controlled):
+    spiking, other = controlled.results.trials
+    assert other.controls == {}
+    assert list(spiking.controls) == list(ON_IMAGES)
+    for name, result in spiking.controls.items():
+        about, control = (result.title, result.meaning, result.spikes), ABLATIONS[name]
+        assert about == (control.title, control.meaning, control.spikes)
+        assert result.n == spiking.test.n
+        # With one step, hardly any neuron reaches its threshold so early.
+        assert (0.05 if name == "one_step" else 0.3) < result.accuracy <= 1
+    assert [result.num_steps for result in spiking.controls.values()] == [1, 1, 1, 4, None]
+    assert spiking.controls["quantised_twin"].bits == 3
+    (about,) = controlled.results.comparison.controls
+    assert [row.control for row in about.rows] == list(ON_IMAGES)
+    for row in about.rows:
+        assert row.accuracy == spiking.controls[row.control].accuracy
+        assert row.found.difference == pytest.approx(spiking.test.accuracy - row.accuracy)
+    # Controls are no rows of the main table.
+    assert controlled.results.contenders == list(EXPERIMENT.contenders)
+
+
+def test_energy_stands_beside_the_accuracy_of_twins(controlled):
+    spiking, plain = controlled.results.trials
+    first = spiking.operations.layers[0].macs.dense
+    assert first == Ways(per_step=4 * 64 * 32, hoisted=64 * 32)
+    assert plain.energy.tables["45nm-fp32"].of().dense > 0
+    for name in ("relu_twin", "quantised_twin"):
+        twin = spiking.controls[name]
+        assert twin.operations.num_steps == 1
+        assert twin.operations.totals.macs.dense.hoisted == 64 * 32 + 32 * 10
+        # From its shape alone it is the same.
+        alone = energy.estimate(relu_twin(spiking.operations).layers, energy.read("45nm-int8"))
+        for memory in ("compute", "off_chip"):
+            dense = twin.energy.tables["45nm-int8"].of(memory).dense
+            assert dense <= alone.of(memory).dense
+            assert (dense == pytest.approx(alone.of(memory).dense)) or name == "quantised_twin"
+    # Activations of 3 bits are moved in 3.
+    bits = [layer.input_bits for layer in spiking.controls["quantised_twin"].operations.layers]
+    assert bits == [None, 3]
+    assert spiking.controls["nearest_neighbour"].energy is None
+
+
+def test_the_nearest_neighbour_is_scikit_learns(controlled):
+    prepared = data.load(EXPERIMENT)
+    split = data.split(prepared, EXPERIMENT)
+    images = np.asarray(prepared.images, dtype=float).reshape(len(prepared), -1)
+    known = KNeighborsClassifier(1, algorithm="brute").fit(
+        images[split.train], prepared.labels[split.train]
+    )
+    expected = known.score(images[split.test], prepared.labels[split.test])
+    accuracy = controlled.results.trials[0].controls["nearest_neighbour"].accuracy
+    # Images that are equally far may be told apart otherwise.
+    assert accuracy == pytest.approx(expected, abs=2 / len(split.test))
+
+
+def test_controls_are_read_again_and_found_again(controlled, unreported):
+    read, made = load_run(controlled.out).results.comparison, controlled.results.comparison
+    assert read.pairs == made.pairs
+    # The sentences are added when they are written.
+    assert [about.rows for about in read.controls] == [about.rows for about in made.controls]
+    document = json.loads((controlled.out / "results.json").read_text())
+    assert [about["text"] for about in document["comparison"]["controls"]] == controlled.controls()
+    store, told = controlled.out.parent / "store", Telling()
+    again = compare(EXPERIMENT, controlled.out.parent / "again", store, told)
+    assert not any(", epoch " in line for line in told.lines)
+    assert sum("ablations, " in line and "not trained again" in line for line in told.lines) == 3
+    assert again.results.comparison == controlled.results.comparison
+
+
+TAKES = """
+from torch import nn
+import spikeduel as sd
+from spikeduel.engine import over_time
+class Net(nn.Module):
+    family = "snn"
+    readout = sd.MeanReadout()
+    def __init__(self, num_classes, neuron):
+        super().__init__()
+        self.one, self.two, self.lif = nn.Linear(64, 24), nn.Linear(24, num_classes), neuron()
+        self.end = sd.LeakyReadout(0.9)
+    def forward(self, x):
+        spk, _ = self.lif(over_time(lambda images: self.one(images.flatten(1)), x))
+        return self.end(over_time(self.two, spk))
+def build(image_shape, num_classes, num_steps, *, neuron, **settings):
+    return Net(num_classes, neuron)
+def stubborn(image_shape, num_classes, num_steps, **settings):
+    return Net(num_classes, lambda: sd.LIF(0.9))
+class Foreign(nn.Module):
+    family = "snn"
+    readout = sd.MeanReadout()
+    def __init__(self, num_classes):
+        super().__init__()
+        self.one, self.two = nn.Linear(64, 24), nn.Linear(24, num_classes)
+    def forward(self, x):
+        x = x.expand() if isinstance(x, sd.ConstantInput) else x
+        return self.two((self.one(x.flatten(2)).cumsum(0) > 0.5).float())
+def foreign(image_shape, num_classes, num_steps, **settings):
+    return Foreign(num_classes)
+"""
+
+
+def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
+    write("own_takes", TAKES)
+    own = replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1)
+    (made,) = run(own, tmp_path / "store").values()
+    assert made.missing == {}
+    assert all(made.results[name].accuracy > 0 for name in ON_IMAGES)
+    assert sum(bool(result.key) for result in made.results.values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "left_out", "says"),
+    [
+        (
+            "stubborn",
+            {"relu_twin", "quantised_twin"},
+            "has layers of LIF whatever neuron it is given",
+        ),
+        ("foreign", {"relu_twin", "quantised_twin", "shuffled"}, "no layer of spikeduel's neurons"),
+    ],
+)
+def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
+    name, left_out, says, write, tmp_path
+):
+    write("own_stubborn", TAKES)
+    experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1, seeds=2)
+    told = Telling()
+    (made,) = run(experiment, tmp_path / "store", told).values()
+    assert set(made.missing) == left_out == set(ON_IMAGES) - set(made.results)
+    assert set(made.predictions) == set(made.results)
+    assert says in made.missing["relu_twin"].reason
+    reasons = [line.partition("left out, ")[2] for line in told.said if "left out" in line]
+    assert any(says in reason for reason in reasons)
+    assert len(reasons) == len({*reasons})
+
+
+def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
+    failing = replace(
+        ABLATIONS["one_step"], settings=lambda context: {"num_steps": 1, "learning_rate": 1e36}
+    )
+    monkeypatch.setitem(ABLATIONS, "one_step", failing)
+    made, none = run(replace(EXPERIMENT, epochs=1), tmp_path / "store").values()
+    assert none is None
+    assert "one_step" not in made.results
+    assert "its training failed: loss or weights became NaN" in made.missing["one_step"].reason
+    assert made.results["relu_twin"].accuracy > 0
+
+
+# ---- what is concluded
+
+
+SPIKING = {"family": "snn", "num_steps": 4}
+
+
+def answered(num_right, n=1000, start=0):
+    """Right on `num_right` of `n` images, from image `start` on."""
+    predicted = (np.roll(np.arange(n), start) >= num_right).astype(int)
+    return classified(("a", "b"), np.zeros(n, int), predicted)
+
+
+def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
+    """A contender with the answers `own` beside its controls, a seed for each answer; None is a
+    failure.
+
+    With `folds`, each seed has as many, one after the other.
+    """
+    outcomes = []
+    for place, answers in enumerate(own):
+        beside = {name: row[place] for name, row in by_control.items() if row[place] is not None}
+        results = {
+            name: ControlResult(
+                title="",
+                meaning="",
+                spikes=False,
+                paired=ABLATIONS[name].paired,
+                n=scores.n,
+                accuracy=scores.accuracy,
+                by_class=scores.by_class,
+                bits=bits if name == "quantised_twin" else None,
+            )
+            for name, scores in beside.items()
+        }
+        fold = None if folds == 1 else place % folds
+        own = record("conv-lif", place // folds, fold=fold, settings=SPIKING)
+        if answers is None:
+            outcomes.append(TrialOutcome(own, {}))
+        else:
+            missing = {
+                name: MissingControl(title="", meaning="", reason=reason)
+                for name, reason in (reasons or {}).items()
+            }
+            controlled = TrialVariants(results, beside, missing)
+            outcomes.append(TrialOutcome(own, {"classification": answers}, variants=controlled))
+    nothing = np.arange(0)
+    splits = [
+        Split(nothing, nothing, np.arange(1000 * fold, 1000 * (fold + 1)), "stratified", fold)
+        for fold in range(folds)
+    ]
+    answers = Answers(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
+    trials = [trial_entry(outcome) for outcome in outcomes]
+    about = compare_with_controls("conv-lif", trials, answers, margin)
+    return about, {row.control: row for row in about.rows}
+
+
+def right(answers):
+    return np.array([np.equal(scores.truth, scores.predicted) for scores in answers])
+
+
+def test_differences_are_those_of_contenders():
+    own, other = [answered(800), answered(820)], [answered(700, start=50), answered(760, start=50)]
+    _, rows = concluded(own, relu_twin=other)
+    row = rows["relu_twin"]
+    assert row.found == significance.difference(right(own), right(other))
+    # Of two controls, the smaller p-value counts twice (Holm).
+    _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
+    smaller, larger = sorted(
+        (row.found for row in both.values() if row.found), key=lambda found: found.p_value_raw
+    )
+    assert smaller.p_value == 2 * smaller.p_value_raw
+    assert larger.p_value == max(larger.p_value_raw, 2 * smaller.p_value_raw)
+    # Images that belong together say less than as many single ones.
+    _, rows = concluded(own, groups=np.arange(1000) // 50, margin=0.2, relu_twin=other)
+    grouped = rows["relu_twin"].found
+    assert (grouped.margin, grouped.groups) == (0.2, 20)
+    assert grouped.ci95[1] - grouped.ci95[0] > row.found.ci95[1] - row.found.ci95[0]
+
+
+def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
+    own = [answered(800 + 10 * seed) for seed in range(6)]
+    less = [answered(780 + 10 * seed) for seed in range(6)]
+    _, rows = concluded(own, shuffled=less, one_step=less)
+    assert rows["shuffled"].found.p_permutation == pytest.approx(2 / 64)
+    assert rows["shuffled"].found.conclusion is Conclusion.A_BETTER
+    # As many right answers of other trainings say less.
+    assert not rows["one_step"].found.paired
+    assert rows["one_step"].found.conclusion is Conclusion.INCONCLUSIVE
+    assert [name for name, control in ON_IMAGES.items() if control.paired] == ["shuffled"]
+
+
+def test_rows_are_pairs_of_the_contender_and_a_control():
+    about, rows = concluded(
+        [answered(800), answered(820)],
+        reasons={"one_step": "its training failed: NaN"},
+        bits=3,
+        relu_twin=[answered(900), answered(900)],
+        quantised_twin=[answered(700), None],
+    )
+    assert list(rows) == ["relu_twin", "quantised_twin", "one_step"]
+    assert (about.contender, about.num_steps, about.seeds) == ("conv-lif", 4, 2)
+    assert about.accuracy == pytest.approx(0.81)
+    relu, quantised, one_step = (rows[name] for name in ("relu_twin", "quantised_twin", "one_step"))
+    assert relu.found.difference == pytest.approx(-0.09)
+    assert relu.spread == pytest.approx(np.std([0.1, 0.08], ddof=1))
+    assert (relu.found.seeds, relu.found.n, relu.bits) == (2, 1000, None)
+    # Only the seed that both have.
+    assert quantised.found.difference == pytest.approx(0.1)
+    assert (quantised.found.seeds, quantised.bits, quantised.spread) == (1, 3, None)
+    assert (one_step.accuracy, one_step.found, one_step.reason) == (
+        None,
+        None,
+        "its training failed: NaN",
+    )
+
+
+def test_folds_are_pooled_by_seed_and_an_unfinished_seed_is_left_out():
+    # Two seeds of two folds of 1,000 images; the last fold of the second seed has no twin.
+    own = [answered(800), answered(600), answered(700), answered(900)]
+    about, rows = concluded(
+        own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None]
+    )
+    assert about.accuracy == pytest.approx((0.7 + 0.8) / 2)
+    difference = rows["relu_twin"].found
+    assert (difference.seeds, difference.n) == (1, 2000)
+    assert difference.difference == pytest.approx(0.7 - 0.65)
+    # A seed with an unfinished fold of its own is no seed.
+    about, _ = concluded([*own[:3], None], folds=2, relu_twin=[answered(700)] * 4)
+    assert (about.seeds, about.accuracy) == (1, pytest.approx(0.7))
