@@ -8,32 +8,15 @@ import json
 import math
 import statistics
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import jinja2
-import msgspec
 
 from benchmarks import shared
 from benchmarks.speed.step import Benchmark
 from spikeduel.energy import accounting
-from spikeduel.features.compression.frontier_results import (
-    EqualAccuracy,
-    Frontier,
-    FrontierPair,
-    RatioResult,
-)
-from spikeduel.features.compression.frontier_sentences import (
-    by_family,
-    highest,
-    label,
-    times,
-    whole,
-)
-from spikeduel.results.cost_results import Family, Range
-from spikeduel.sentences.columns import tenths
+from spikeduel.features import FEATURES
 from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import hundredths, signed
 from spikeduel.system.typed import read_json
@@ -94,8 +77,6 @@ def table(section: str) -> str:
     return MADE[section][1]()
 
 
-KINDS: tuple[Family, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
-"""Columns of costs at equal accuracy."""
 PROGRAMS = {
     "snntorch": "snnTorch",
     "norse": "Norse",
@@ -105,82 +86,11 @@ PROGRAMS = {
 }
 
 
-@dataclass(frozen=True)
-class EqualCost:
-    """Cost of the spiking family as a multiple of the other's, by all accountings of one kind.
-
-    `counts`: accountings by result.
-    """
-
-    accuracy: float
-    ratio: Range
-    label: str
-    counts: dict[RatioResult, int]
-
-
-def costs_at_equal_accuracy() -> dict[str, dict[Family, EqualCost]]:
-    """Return the costs by data set and kind, each at the highest accuracy that is compared by it.
-
-    Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
-    """
-    costs: dict[str, dict[Family, EqualCost]] = {}
-    for name, entry in shared.read("frontier.json").items():
-        (pair,) = msgspec.convert(entry["frontier"], Frontier).pairs
-        costs[name] = {
-            family: EqualCost(
-                at.accuracy,
-                whole(ratios),
-                label(ratios, pair),
-                Counter(ratio.result for ratio in ratios),
-            )
-            for family, (at, ratios) in highest(pair).items()
-        }
-    return costs
-
-
-COST_ROWS: dict[Family, str] = {
-    "measured": "CPU time",
-    "memory": "energy, memory access included",
-    "arithmetic": "energy, arithmetic only",
-    "chip": "energy, SNN on a neuromorphic chip",
-    "operations": "operations or bits",
-}
-"""Rows of the README's table. Bytes of weights have no interval, and are on the page."""
-COST_COLUMNS = {
-    "fashion-mnist": "Fashion-MNIST",
-    "mnist": "MNIST",
-    "socofing": "fingerprints",
-    "photos-ants-bees": "398 photographs",
-    "n-mnist-800": "800 event recordings",
-}
-
-
 def frontier() -> str:
-    """Return the cost of spiking networks at the highest accuracy that is compared; bold where all
-    accountings agree.
-    """
-    costs = costs_at_equal_accuracy()
+    """Return the table of costs at equal accuracy."""
+    from benchmarks.energy.frontier import readme_table
 
-    def heading(name: str) -> str:
-        accuracies = sorted(costs[name][kind].accuracy for kind in COST_ROWS)
-        ends = dict.fromkeys(tenths(accuracy) for accuracy in (accuracies[0], accuracies[-1]))
-        return f"{COST_COLUMNS[name]}<br>at {' to '.join(ends)} %"
-
-    def cell(cost: EqualCost) -> str:
-        bold = "**" if cost.counts.keys() in ({"less"}, {"more"}) else ""
-        return f"{bold}{times(cost.ratio)}{bold}<br>{cost.label}"
-
-    rows = [
-        [title, *(cell(by_kind[kind]) for by_kind in costs.values())]
-        for kind, title in COST_ROWS.items()
-    ]
-    return written(["SNN / CNN", *map(heading, costs)], rows)
-
-
-def at_equal(at: EqualAccuracy, family: Family, pair: FrontierPair) -> str:
-    """Return the range of ratios, and what they show."""
-    ratios = by_family(at).get(family)
-    return f"{times(whole(ratios))}: {label(ratios, pair)}" if ratios else "–"
+    return readme_table()
 
 
 def equal_precision() -> str:
@@ -896,7 +806,6 @@ def _as_measured(words: str, name: str, encoding: str) -> str:
 
 
 MADE: dict[str, tuple[str, Callable[[], str]]] = {
-    "frontier": ("README.md", frontier),
     "records": ("README.md", records),
     "events": ("docs/events.md", events),
     "study": ("docs/claims.md", study),
@@ -916,6 +825,8 @@ MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "nir_conformity": ("docs/export.md", nir_conformity),
 }
 """Each table: the page that has it, and what makes it."""
+if "compression" in FEATURES:
+    MADE["frontier"] = ("README.md", frontier)
 
 
 def main() -> None:

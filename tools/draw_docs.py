@@ -19,9 +19,9 @@ import spikeduel as sd
 from spikeduel import reporting
 from spikeduel.engine.encoders import rate
 from spikeduel.engine.neurons import IF
-from spikeduel.features.compression.frontier_results import Frontier
+from spikeduel.features.compression.compression_section import chart as drawn
+from spikeduel.features.compression.frontier_results import Conclusion
 from spikeduel.features.compression.frontier_sentences import by_family, times, whole
-from spikeduel.reporting import cost_figures as costs
 from spikeduel.reporting.charts import ACCURACY, FAINT, INK, OTHER_COLOURS, QUIET, SPIKING_COLOURS
 from spikeduel.results.cost_results import Family
 from spikeduel.system.typed import read_json
@@ -59,7 +59,7 @@ def finding() -> None:
     """Accuracy against inference time and energy on Fashion-MNIST; an arrow leads from the CNN to
     the SNN at the highest accuracy that both reach.
     """
-    found = msgspec.convert(read_json(FRONTIER, dict)["fashion-mnist"]["frontier"], Frontier)
+    found = msgspec.convert(read_json(FRONTIER, dict)["fashion-mnist"]["frontier"], Conclusion)
     at, kinds = found.pairs[0].at[0], found.accountings
     colours = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
     titles: dict[Family, str] = {
@@ -72,7 +72,7 @@ def finding() -> None:
         figure.subplots(1, 2, sharey=True), titles.items(), strict=True
     ):
         of_family = {name: kind for name, kind in kinds.items() if kind.family == family}
-        chart = costs.frontier(msgspec.structs.replace(found, accountings=of_family), colours)
+        chart = drawn(msgspec.structs.replace(found, accountings=of_family), colours)
         quiet(axes, title, x="cost relative to the full-size 8-bit CNN")
         axes.set(xscale="log", ylim=(87, 95))
         axes.xaxis.set_major_formatter("{x:g}×")

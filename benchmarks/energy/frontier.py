@@ -13,23 +13,28 @@ by data set; `--write` makes docs/frontier.md and its figures of them.
 import shutil
 import statistics
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from benchmarks import shared
-from benchmarks.tables import KINDS, TEMPLATES, at_equal, mean
+from benchmarks import shared, tables
+from benchmarks.tables import TEMPLATES, mean
 from spikeduel.comparing import compare
 from spikeduel.data.catalogue import DATASETS
+from spikeduel.features.compression.compression_section import chart
 from spikeduel.features.compression.compression_variants import FAMILIES
 from spikeduel.features.compression.frontier_analysis import Network, costs_at
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
-    Frontier,
+    Conclusion,
+    EqualAccuracy,
+    FrontierPair,
+    RatioResult,
 )
 from spikeduel.features.compression.frontier_sentences import (
     FRONTIER,
@@ -46,7 +51,7 @@ from spikeduel.features.compression.frontier_sentences import (
     whole,
 )
 from spikeduel.features.study import study_files as studies
-from spikeduel.reporting import cost_figures as costs, drawing
+from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.cost_results import Family, Range
 from spikeduel.sentences.columns import tenths, text_rows
@@ -140,13 +145,95 @@ def main() -> None:
                 ),
             },
             "validation_precision": "32",
-            "frontier": plain(results.comparison.frontier),
+            "frontier": plain(results.features["compression"]),
         }
         shared.write(RESULT, {**known, name: entry}, as_it_is=True)
 
 
+KINDS: tuple[Family, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
+"""Columns of costs at equal accuracy."""
+
+
+@dataclass(frozen=True)
+class EqualCost:
+    """Cost of the spiking family as a multiple of the other's, by all accountings of one kind.
+
+    `counts`: accountings by result.
+    """
+
+    accuracy: float
+    ratio: Range
+    label: str
+    counts: dict[RatioResult, int]
+
+
+def costs_at_equal_accuracy() -> dict[str, dict[Family, EqualCost]]:
+    """Return the costs by data set and kind, each at the highest accuracy that is compared by it.
+
+    Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
+    """
+    costs: dict[str, dict[Family, EqualCost]] = {}
+    for name, entry in shared.read(RESULT).items():
+        (pair,) = msgspec.convert(entry["frontier"], Conclusion).pairs
+        costs[name] = {
+            family: EqualCost(
+                at.accuracy,
+                whole(ratios),
+                label(ratios, pair),
+                Counter(ratio.result for ratio in ratios),
+            )
+            for family, (at, ratios) in highest(pair).items()
+        }
+    return costs
+
+
+COST_ROWS: dict[Family, str] = {
+    "measured": "CPU time",
+    "memory": "energy, memory access included",
+    "arithmetic": "energy, arithmetic only",
+    "chip": "energy, SNN on a neuromorphic chip",
+    "operations": "operations or bits",
+}
+"""Rows of the README's table. Bytes of weights have no interval, and are on the page."""
+COST_COLUMNS = {
+    "fashion-mnist": "Fashion-MNIST",
+    "mnist": "MNIST",
+    "socofing": "fingerprints",
+    "photos-ants-bees": "398 photographs",
+    "n-mnist-800": "800 event recordings",
+}
+
+
+def readme_table() -> str:
+    """Return the cost of spiking networks at the highest accuracy that is compared; bold where all
+    accountings agree.
+    """
+    costs = costs_at_equal_accuracy()
+
+    def heading(name: str) -> str:
+        accuracies = sorted(costs[name][kind].accuracy for kind in COST_ROWS)
+        ends = dict.fromkeys(tenths(accuracy) for accuracy in (accuracies[0], accuracies[-1]))
+        return f"{COST_COLUMNS[name]}<br>at {' to '.join(ends)} %"
+
+    def cell(cost: EqualCost) -> str:
+        bold = "**" if cost.counts.keys() in ({"less"}, {"more"}) else ""
+        return f"{bold}{times(cost.ratio)}{bold}<br>{cost.label}"
+
+    rows = [
+        [title, *(cell(by_kind[kind]) for by_kind in costs.values())]
+        for kind, title in COST_ROWS.items()
+    ]
+    return tables.written(["SNN / CNN", *map(heading, costs)], rows)
+
+
+def at_equal(at: EqualAccuracy, family: Family, pair: FrontierPair) -> str:
+    """Return the range of ratios, and what they show."""
+    ratios = by_family(at).get(family)
+    return f"{times(whole(ratios))}: {label(ratios, pair)}" if ratios else "–"
+
+
 def cost_as_measured(
-    found: Frontier,
+    found: Conclusion,
     contender: str,
     accuracy: float,
     accounting: str,
@@ -169,7 +256,7 @@ def cost_as_measured(
     return float(costs_at(accuracy, family, accounting, stored)[0, 0])
 
 
-def loss_of_exits(found: Frontier, num_val: int) -> str:
+def loss_of_exits(found: Conclusion, num_val: int) -> str:
     """Return what early exits lose on test images, chosen on `num_val` validation images by the
     rule of an earlier version, without a bound.
     """
@@ -212,7 +299,7 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
 def write() -> None:
     """Write the page and its figures."""
     for name, entry in shared.read(RESULT).items():
-        drawn = costs.frontier(msgspec.convert(entry["frontier"], Frontier), COLOURS)
+        drawn = chart(msgspec.convert(entry["frontier"], Conclusion), COLOURS)
         with tempfile.TemporaryDirectory() as folder:
             drawing.save(replace(drawn, name=f"frontier-{name}"), Path(folder))
             made = f"frontier-{name}.png"
@@ -224,7 +311,7 @@ def page() -> str:
     """Return docs/frontier.md."""
     sets = shared.read(RESULT)
     for entry in sets.values():
-        entry["found"] = msgspec.convert(entry["frontier"], Frontier)
+        entry["found"] = msgspec.convert(entry["frontier"], Conclusion)
     return TEMPLATES.get_template("energy/frontier.md.j2").render(
         sets=sets,
         mean=mean,
@@ -328,12 +415,12 @@ def break_even_cell(found: BreakEven | None) -> str:
     return f"{bold}{rate}{bold} ({interval.low:.3f} to {interval.high:.3f})"
 
 
-def ratios(found: Frontier) -> list[list[str]]:
+def ratios(found: Conclusion) -> list[list[str]]:
     """Return the cells of all ratios, without the networks' names."""
     return [list(row.values())[1:] for row in text_rows(RATIOS, ratio_rows(found))]
 
 
-def networks(found: Frontier) -> list[list[str]]:
+def networks(found: Conclusion) -> list[list[str]]:
     """Return the cells of all networks, with their heading."""
     rows = [list(row.values()) for row in text_rows(FRONTIER, found.members)]
     return [[column.title for column in FRONTIER], ["---"] * len(FRONTIER), *rows]

@@ -10,7 +10,6 @@ from hypothesis import given, settings, strategies as st
 
 from factories import dataset, latency, predictions_file, results, scored, trial
 from made_controls import control
-from made_operations import spiking
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
@@ -23,7 +22,6 @@ ABOUT = {
     "shuffled": {"paired": True},
     "int8": {"whole_numbers": WholeNumbers(flash=1, ram=1, operations=1.0), "paired": True},
     "collapsed": {"of_recordings": True, "val_accuracy": 0.5},
-    "8_bits": {"member": True, "val_accuracy": 0.5, "operations": spiking()},
 }
 
 
@@ -63,7 +61,7 @@ def conclude(labels, predicted, folds=1, controls=None):
         folds=[Counts(train=1, val=1, test=size)] * folds if folds > 1 else None,
     )
     seeds = len({seed for _, seed in predicted})
-    experiment = replace(baseline(), contenders=tuple(names), seeds=seeds)
+    experiment = replace(baseline(), contenders=tuple(names), seeds=seeds, controls=True)
     return concluded(results(trials, about=about, experiment=experiment), predictions)
 
 
@@ -184,8 +182,6 @@ def shown_accuracies(found, name):
     }
     of_controls = in_pairs | {row.control: row.accuracy for row in beside.rows}
     (of_controls["int8"],) = [one.accuracy for one in whole_numbers.rows if one.contender == name]
-    members = conclusions.frontier.members if conclusions.frontier else []
-    of_controls |= {one.member: one.accuracy for one in members if one.contender == name}
     if conclusions.without_time and conclusions.without_time.contender == name:
         own["with time"] = conclusions.without_time.accuracy
         of_controls["without time"] = conclusions.without_time.accuracy_without
@@ -201,7 +197,7 @@ def shown_accuracies(found, name):
     ],
     ids=["one failed", "two failed", "no common seed"],
 )
-def test_ablations_int8_and_compressed_networks_are_of_the_seeds_of_the_table(finished):
+def test_ablations_and_int8_are_of_the_seeds_of_the_table(finished):
     labels, predicted, controls = controlled(finished)
     found = conclude(labels, predicted, controls=controls)
     accuracies, common, _ = oracle((labels.tolist(), predicted), found.contenders)
@@ -215,7 +211,6 @@ def test_ablations_int8_and_compressed_networks_are_of_the_seeds_of_the_table(fi
     # Without a common seed, contenders are compared by nothing.
     compared = (found.comparison.pairs, found.comparison.equal_precision.pairs)
     assert [bool(pairs) for pairs in compared] == [bool(common)] * 2
-    assert (found.comparison.frontier is None) == (not common)
     assert (found.comparison.without_time is None) == (not common)
 
 
@@ -235,8 +230,6 @@ def test_another_definition_of_accuracy_reaches_all_places_and_not_the_oracle(mo
         assert after.of(name)[0].test.accuracy == before.of(name)[0].test.accuracy / 2
     halves = before.comparison.pairs[0].difference / 2
     assert after.comparison.pairs[0].difference == pytest.approx(halves)
-    (was, *_), (now, *_) = (found.comparison.frontier.members for found in (before, after))
-    assert now.ci95.low < was.accuracy / 2 < now.ci95.high < was.ci95.low
     with pytest.raises(AssertionError):
         test_table_pairs_and_headline_have_the_accuracy_of_the_predictions()
 

@@ -2,13 +2,17 @@
 
 import re
 
+import pytest
+
 from benchmarks import shared
-from benchmarks.energy import frontier
 from spikeduel.data.catalogue import DATASETS
-from spikeduel.features.compression.frontier_results import Frontier
 from spikeduel.features.study import study_files as studies
 from spikeduel.sentences.columns import tenths
 from spikeduel.system import typed
+
+pytest.importorskip("spikeduel.features.compression")
+from benchmarks.energy import frontier
+from spikeduel.features.compression.frontier_results import Conclusion
 
 
 def test_the_page_is_made_of_the_results():
@@ -21,7 +25,7 @@ def test_the_summary_has_every_accuracy_with_its_label():
     """Arithmetic on MNIST is open at the highest accuracy and less at the next one."""
     sets = shared.read(frontier.RESULT)
     for entry in sets.values():
-        entry["found"] = typed.converted(entry["frontier"], Frontier)
+        entry["found"] = typed.converted(entry["frontier"], Conclusion)
     lines = dict(zip(frontier.TITLES, frontier.summary(sets), strict=True))
     parts = dict(part.split(": ") for part in lines["arithmetic"].split(": ", 1)[1].split("; "))
     assert "mnist at 98.5 %" in parts["less (4 of 4)"]
@@ -37,7 +41,7 @@ def test_the_summary_has_every_accuracy_with_its_label():
 
 def test_bytes_are_those_of_networks_that_can_be_stored():
     for entry in shared.read(frontier.RESULT).values():
-        found = typed.converted(entry["frontier"], Frontier)
+        found = typed.converted(entry["frontier"], Conclusion)
         stored = {
             side: {one.amounts["weights"].low for one in found.members if one.spiking == side}
             for side in (True, False)

@@ -45,7 +45,6 @@ OTHER = {
     "weight_decay": 0.01,
     "weight_bits": 4,
     "spike_penalty": 1.0,
-    "frontier": True,
     "whitening": True,
     "patience": 2,
     "folds": 3,
@@ -66,7 +65,6 @@ OF_THE_MACHINE = {"device", "precision"}
 OF_BROKEN_FILES = {"skip_unreadable"}
 LATER = {
     "int8": lambda resolved, trials: True,
-    "frontier": lambda resolved, trials: len(resolved.contenders) > 1,
     "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "robustness": lambda resolved, trials: trials[0].card.preprocessing.binning is None,
@@ -105,11 +103,12 @@ def planned(experiment, changed, store):
     experiment, prepared, splits = plan.loaded(experiment, Progress())
     resolved = auto_settings.resolve(experiment, prepared, splits[0], store, Progress())
     trials = trials_of(resolved.experiment, prepared, *splits, contenders=resolved.contenders)
-    later = LATER.get(changed)
+    # Features measure or train something later, if they are not refused.
+    later = LATER.get(changed, lambda resolved, trials: changed in FEATURE_SETTINGS)
     return (
         sorted(trial.key for trial in trials),
         [sorted(variants_of(trial, prepared)) * trial.experiment.controls for trial in trials],
-        later is not None and later(resolved, trials),
+        later(resolved, trials),
     )
 
 
@@ -133,7 +132,6 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
     assert silent == []
     assert {"minutes", "data_dir"} < refused
     assert ("bin_ms" in refused) == ("recordings" not in case)
-    assert ("frontier" in refused) == ("twins" not in case and case != "recordings")
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,6 @@ from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.networks.architectures import DenseSNN
 from spikeduel.engine.neurons import LIF
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.compression.frontier_results import CostKind, Frontier, Member
 from spikeduel.reporting import charts, cost_figures as costs, drawing
 from spikeduel.reporting.cost_figures import POWERS, break_even
 from spikeduel.results.cost_results import MEMORIES, Range
@@ -329,51 +328,3 @@ def test_accuracy_is_told_by_what_had_come(recorded):
         # Three of four leave after the first frame.
         assert (star["accuracy, %"], star[column]) == (pytest.approx(70), on_leaving)
         assert [rule.at for rule in drawn[column].rules] == [pytest.approx(60)]
-
-
-def member(contender, accuracy, energy):
-    return Member(
-        contender=contender,
-        member="8_bits",
-        title="8 bits",
-        spiking=contender == "vgg-lif",
-        val_accuracy=accuracy,
-        accuracy=accuracy,
-        ci95=Range(low=accuracy - 0.02, high=accuracy + 0.02),
-        rate=None,
-        num_steps=None,
-        seconds=1.0,
-        amounts={"mac-ac": Range(low=energy, high=2 * energy)},
-    )
-
-
-def test_the_line_is_the_curve_of_the_ratios():
-    """Between two networks images are shared out, and it never falls."""
-    kind = CostKind(label="MACs and ACs", family="arithmetic")
-    accuracies = [(0.8, 1.0), (0.78, 2.0), (0.9, 4.0)]
-    members = [
-        structs.replace(member("vgg-lif", accuracy, energy), val_accuracy=0.5 + energy / 10)
-        for accuracy, energy in accuracies
-    ]
-    found = Frontier(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
-    (panel,) = costs.frontier(found, {"vgg-lif": "#a00"}).panels
-    (line,) = [marks.rows for marks in panel.marks if marks.kind == "line"]
-    places = [(row[panel.x.column], row[costs.ACCURACY]) for row in line]
-    first = places[0][0]
-    assert places[8] == pytest.approx((2 * first, 80))
-    assert places[12] == pytest.approx((3 * first, 85))
-    assert places[-1] == pytest.approx((4 * first, 90))
-
-
-@pytest.mark.parametrize("worst", [0.85, 0.4])
-def test_the_best_network_of_each_family_is_seen(worst):
-    kind = CostKind(label="MACs and ACs", family="arithmetic")
-    members = [member("vgg-lif", worst, 2.0), member("vgg-relu", 0.9, 1.0)]
-    found = Frontier(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
-    (panel,) = costs.frontier(found, {"vgg-lif": "#a00", "vgg-relu": "#00a"}).panels
-    points = [row for marks in panel.marks if marks.kind == "points" for row in marks.rows]
-    assert {row["contender"]: row[costs.ACCURACY] for row in points} == {
-        "vgg-lif": pytest.approx(100 * worst),
-        "vgg-relu": pytest.approx(90),
-    }
-    assert 92 - panel.y.most < 100 * worst

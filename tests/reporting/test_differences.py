@@ -1,24 +1,15 @@
 """Charts with a row for each difference: pairs, controls, accountings."""
 
-import re
 from dataclasses import replace
 
 import pytest
 from msgspec import structs
 
 import factories
-import made_compression
 import made_controls
 from made_operations import plain, spiking
 from made_pages import told_in
 from spikeduel.energy.accounting import compare_run
-from spikeduel.features.compression.frontier_results import (
-    CostKind,
-    EqualAccuracy,
-    Frontier,
-    FrontierPair,
-    RatioAt,
-)
 from spikeduel.reporting import accuracies, charts, cost_figures as costs, report
 from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
 from spikeduel.reporting.charts import Name
@@ -212,41 +203,3 @@ def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_
     row, seen = (marks.rows[0]["snn / cnn from"] for marks in memory.marks[-2:])
     assert (row, seen) == (1e9, 1000)
     assert all(panel.x.high > 1000 for panel in panels)
-
-
-# ---- at equal accuracy
-
-
-def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(comparison, unpainted):
-    def ratio(accounting, family, low, high, cheaper):
-        found = Range(low=low, high=high)
-        return RatioAt(
-            accounting=accounting,
-            family=family,
-            ratio=found,
-            low=low,
-            high=high,
-            cheaper=cheaper,
-        )
-
-    ratios = [ratio("yan", "memory", 2.0, 3.0, "other"), ratio("weights", "size", 0.5, 0.5, None)]
-    at = EqualAccuracy(accuracy=0.9, ratios=ratios)
-    found = Frontier(
-        seeds=4,
-        accountings={
-            "yan": CostKind(label="Yan", family="memory"),
-            "weights": CostKind(label="bytes of weights", family="size"),
-        },
-        members=[
-            made_compression.member("dense-snn", spiking=True),
-            made_compression.member("small-cnn"),
-        ],
-        pairs=[FrontierPair(spiking="dense-snn", other="small-cnn", at=[at])],
-    )
-    results = comparison.results
-    concluded = structs.replace(results.comparison, frontier=found)
-    compared = replace(comparison, results=structs.replace(results, comparison=concluded))
-    rows = re.findall(r"<tr><th scope=\"row\">([^<]*)</th>(.*?)</tr>", report(compared).read_text())
-    cells = {name: re.findall(r"<td[^>]*>([^<]*)</td>", row) for name, row in rows}
-    assert cells["energy with memory on both sides"] == ["90.0 %", "2 to 3", "more"]
-    assert cells["bytes of weights"] == ["90.0 %", "0.5", "open"]

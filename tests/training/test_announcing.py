@@ -119,14 +119,24 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(golden):
             "four at once": of_plan(planned(controls=True), at_once=4)[1:],
             "two seeds in three folds": of_plan(planned(seeds=2, folds=3))[1:],
             "until the next day": of_plan(planned(times=slow))[1:],
-            "cheaper networks": of_plan(planned(frontier=True))[1:],
-            "cheaper networks, one of two stored": of_plan(planned(1, frontier=True))[1:],
-            "cheaper networks, all stored": of_plan(planned(2, frontier=True))[1:],
             "all stored": of_plan(planned(2))[1:],
             "one of two stored": of_plan(planned(1), at_once=4)[1:],
             "unknown times": of_plan(planned(times=(), budget=None))[1:],
             "tuning": of_tuning(planned(), 4),
             "tuning, unknown times": of_tuning(planned(times=()), 4),
+        }
+    )
+
+
+def test_what_a_feature_trains_later_is_announced(golden, monkeypatch):
+    made = {"some": lambda experiment: {"cheaper networks": 2.5}}
+    monkeypatch.setattr(planning, "providing", lambda name: made)
+    golden(
+        {
+            "cheaper networks": of_plan(planned())[1:],
+            "cheaper networks, one of two stored": of_plan(planned(1))[1:],
+            "cheaper networks, all stored": of_plan(planned(2))[1:],
+            "cheaper networks, unknown times": of_plan(planned(times=(), budget=None))[1:],
         }
     )
 

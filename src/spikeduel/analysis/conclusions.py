@@ -20,7 +20,6 @@ from spikeduel.analysis.run_findings import RunContext, find_caveats
 from spikeduel.auditing.audit_results import SIDES, Counts, Side
 from spikeduel.energy import accounting
 from spikeduel.features import providing
-from spikeduel.features.compression import frontier_analysis as frontier
 from spikeduel.results import power, significance
 from spikeduel.results.accuracy import (
     classified,
@@ -74,8 +73,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         *(results.tuning, results.features, results.budget),
     )
     run = replace(run, pairs=run.reserved())
-    # A family brings a control of its own.
-    asked = [] if results.experiment.frontier and not results.experiment.controls else done
+    asked = done if results.experiment.controls else []
     controlled = [compare_with_controls(name, trials, answers) for name in asked]
     conclusions = Conclusions(
         pairs=list(run.pairs),
@@ -83,7 +81,6 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         caveats=find_caveats(run),
         without_time=without_time(trials, answers),
         equal_precision=equal_precision(run, answers),
-        frontier=frontier.frontier(trials, answers, accounting.all_accountings()),
     )
     results = priced(structs.replace(results, trials=trials, comparison=conclusions))
     of_features = providing("conclude")

@@ -14,6 +14,7 @@ from spikeduel.cli.inputs import (
     DATA,
     DUEL,
     EVERYTHING,
+    LISTED,
     OUTPUT,
     CommandInput,
     command,
@@ -41,10 +42,10 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 
 @command(
-    *(*EXPERIMENT, "seeds", "controls", "frontier", "int8", "tune", "strict"),
+    *(*EXPERIMENT, "seeds", "controls", *LISTED, "int8", "tune", "strict"),
     *(*WORKERS, *RESULTS, *OF_RUNS),
     works_on=EVERYTHING,
-    short=(*SHORT, "frontier", "answer_for", "group_by"),
+    short=(*SHORT, *LISTED, "answer_for", "group_by"),
     examples=(
         "spikeduel compare",
         "spikeduel compare my_images/ --seeds 6 --jobs 2",

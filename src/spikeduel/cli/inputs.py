@@ -205,6 +205,8 @@ _NOT_DONE = {
 }
 OF_TESTS = [name for name in FEATURE_SETTINGS if "testing" in setting_of(SETTINGS[name].type).needs]
 """Settings of features that measure trained models."""
+LISTED = [name for name in FEATURE_SETTINGS if setting_of(SETTINGS[name].type).listed]
+"""Settings of features in the help of `compare`."""
 EVERYTHING = (*_NOT_DONE,)
 """Work of commands that all settings concern."""
 _PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}

@@ -125,9 +125,7 @@ def predict(
         option(
             "--sure P",
             "Early exit: a spiking network stops at the first time step at which its highest "
-            "calibrated probability reaches P. The report of `compare --frontier` has commands "
-            "with a P that costs at most 0.2 points of accuracy, as validation images show with "
-            "95 % confidence, and what it costs on test images.",
+            "calibrated probability reaches P.",
             min=0,
             max=1,
         ),

@@ -9,7 +9,6 @@ import typer
 
 from spikeduel.cli.inputs import print_bullets, wrapped
 from spikeduel.features import providing
-from spikeduel.features.compression import frontier_sentences as frontier
 from spikeduel.features.study import study_sentences as study
 from spikeduel.features.study.study_results import StudyPlan, StudyResults
 from spikeduel.sentences import (
@@ -38,7 +37,7 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
     shown = [verdict.on_time(comparison.results), verdict.in_whole_numbers(comparison.results)]
-    shown += [frontier.frontier(comparison.results)]
+    shown += comparison.summaries().values()
     shown += [answer.energy(comparison.results, not verbose)]
     shown += [
         sentence(claim)

@@ -43,9 +43,17 @@ NotNegative = Annotated[float, Meta(ge=0.0, le=sys.float_info.max)]
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 
 Need = Literal[
-    "preparing", "splitting", "framing", "training", "testing", "comparing", "images", "recordings"
+    "preparing",
+    "splitting",
+    "framing",
+    "training",
+    "testing",
+    "comparing",
+    "images",
+    "recordings",
+    "both kinds",
 ]
-"""Part of a command's work, or kind of data, that a setting concerns."""
+"""Part of a command's work, kind of data, or contenders of both kinds, that a setting concerns."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class Setting:
 
     `details` follow `help` in docs/api.md. `option` and `default` (in words) replace the field's.
     `tunable`: contenders with settings of their own: any, or spiking ones. `needs`: what a command
-    and the data must have for an effect (`effects`).
+    and the data must have for an effect (`effects`). `listed`: True if `compare --help` has it.
     """
 
     help: str
@@ -64,6 +72,7 @@ class Setting:
     default: str = ""
     tunable: Literal["", "any", "snn"] = ""
     needs: tuple[Need, ...] = ("training",)
+    listed: bool = False
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:

@@ -110,18 +110,6 @@ class CoreExperiment:
             needs=("comparing",),
         ),
     ] = False
-    frontier: Annotated[
-        bool,
-        setting(
-            "Make every contender cheaper in steps, and compare the costs at equal accuracy.",
-            "A family of fifteen networks for each contender, with weights of 8 bits or fewer. "
-            "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
-            "channels and bits; both exit early. Ten are trained, each from the weights of a "
-            "dearer one: all takes three to four times as long as the contenders alone. With "
-            "--seeds 4 the answer holds beyond these trainings.",
-            needs=("comparing",),
-        ),
-    ] = False
     answer_for: Annotated[
         Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
         setting(

@@ -17,6 +17,8 @@ imports a feature.
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
+| `summary(results, conclusion)` | sentences for the terminal and the conclusion's field `text` |
+| `later_trainings(experiment)` | what it trains after the contenders: its time in theirs, by name |
 | `DEFINITIONS` | explanations of words of the report, by word |
 | `commands` | commands of the program, as `cli.inputs.command` makes them |
 | `Options` | frozen dataclass; its fields are options of commands that train, and no settings |

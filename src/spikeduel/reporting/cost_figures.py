@@ -12,7 +12,6 @@ from spikeduel.analysis.answer import ACCOUNTING_OF
 from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine.counting.operations import Operations
-from spikeduel.features.compression.frontier_results import Frontier, Member
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -51,7 +50,6 @@ from spikeduel.sentences.cost_sentences import (
     in_order,
 )
 from spikeduel.sentences.verdict import titled
-from spikeduel.system.grouped import grouped
 
 KINDS = {
     "spiking": Look(size=6.5),
@@ -65,16 +63,15 @@ POWERS = tuple(2**power for power in range(8))
 LOWEST_RATE, HIGHEST_RATE = 1e-4, accounting.MAX_RATE
 WIDEST_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
-_SHOWN_BELOW_BEST = 25.0
+SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
 _STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
-_TITLES: dict[Measure, str] = {
+TEST_ACCURACY: dict[Measure, str] = {
     "accuracy": "test accuracy, %",
     "balanced_accuracy": "balanced accuracy, %",
 }
-_COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
-_RANGE = Look(width=2.5, opacity=0.3)
+RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
@@ -171,7 +168,7 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
     ]
     there = {_kind(row) for row in known}
     keys = [Key(kind, "points", look) for kind, look in KINDS.items() if kind in there]
-    keys += [Key("to the dearest way", "line", _RANGE), Key("Pareto front", "line", _FRONT)]
+    keys += [Key("to the dearest way", "line", RANGE), Key("Pareto front", "line", _FRONT)]
     return Chart("pareto", shown, keys) if shown else None
 
 
@@ -189,7 +186,7 @@ def at_a_glance(results: Results) -> Chart | None:
         if (trials := results.of(name))  # a contender whose scores failed has costs alone
     ]
     colours = charts.contender_colours(results.trials)
-    y = _TITLES[results.measure]
+    y = TEST_ACCURACY[results.measure]
     return Chart("answer", [_panel(shown, axis, colours, y=y)]) if shown else None
 
 
@@ -220,7 +217,7 @@ def _panel(
             ends = {**row, "low": middle - deviation, "high": middle + deviation}
             marks.append(Marks("intervals", [ends], thin, ("low", "high"), told=False))
         if x.column == "energy, J" and row["energy at most, J"]:
-            bar = replace(_RANGE, colour=look.colour)
+            bar = replace(RANGE, colour=look.colour)
             marks.append(Marks("spans", [row], bar, (x.column, "energy at most, J"), told=False))
         label = name if kind in ("spiking", "without spikes") else str(row["network"])
         marks.append(Marks("points", [row], look, label=label))
@@ -292,7 +289,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
             marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
         if whole:
             waits.append(Rule(whole, "y", look=dotted, row=told))
-    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=_SHOWN_BELOW_BEST)
+    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=SHOWN_BELOW_BEST)
     panels = [
         Panel(axis, accuracy, marks[axis.column], title, () if axis.scale == "log" else rules)
         for axis, title in axes
@@ -387,81 +384,6 @@ def break_even(
     ]
     keys.append(Key(f"{charts.shortened(name, 26)} as trained", "points", Look(colour, size=7)))
     return Chart(f"break-even-{charts.file_name(name)}", panels, keys, abreast=3)
-
-
-def frontier(found: Frontier, colours: dict[str, str], measure: Measure = "accuracy") -> Chart:
-    """Return accuracy against the cost of the networks of families, a panel for each family of
-    accountings; 1 is the cost of the first network, without spikes if there is one.
-    """
-    usual = min(found.members, key=lambda member: member.spiking)
-    accuracies = grouped((member.contender, member.accuracy) for member in found.members)
-    # The best of each family is seen.
-    highest = max(member.ci95.high for member in found.members)
-    below_best = max(_SHOWN_BELOW_BEST, 110 * (highest - min(map(max, accuracies.values()))))
-    panels = []
-    for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
-        kinds = {name: kind for name, kind in found.accountings.items() if kind.family == family}
-        title, *others = [kind.label for kind in kinds.values()]
-        marks: list[Marks] = []
-        for contender in dict.fromkeys(member.contender for member in found.members):
-            members = [member for member in found.members if member.contender == contender]
-            rows = [_relative(member, usual, list(kinds)) for member in members]
-            look = Look(colours[contender], size=5)
-            shaped = look if members[0].spiking else replace(look, shape="square")
-            marks += _curve(rows, shaped, stored=family == "size")
-        x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
-        y = Axis(ACCURACY, _TITLES[measure], least=charts.LEAST_RANGE, most=below_best)
-        title = FAMILY_TITLES[family] if others else title
-        panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
-    keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})
-    keys.append(Key("range over accountings", "line", _RANGE))
-    return Chart("frontier", panels, keys)
-
-
-def _relative(member: Member, usual: Member, accountings: Sequence[str]) -> Row:
-    """Return a row with the cost of `member` as a multiple of that of `usual`."""
-    multiples = [
-        getattr(member.amounts[name], end) / getattr(usual.amounts[name], end)
-        for name in accountings
-        for end in ("low", "high")
-    ]
-    return {
-        "contender": member.contender,
-        "network": member.title,
-        _COST: float(np.exp(np.log(multiples).mean())),
-        "cost at least": min(multiples),
-        "cost at most": max(multiples),
-        ACCURACY: 100 * member.accuracy,
-        _VALIDATION: 100 * member.val_accuracy,
-        "from, %": 100 * member.ci95.low,
-        "to, %": 100 * member.ci95.high,
-    }
-
-
-def _curve(rows: Sequence[Row], look: Look, stored: bool) -> list[Marks]:
-    """Return the marks of a family: points, bars, and a line through those that no cheaper one
-    beats on validation images; of `stored` networks a staircase.
-    """
-    places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
-    best = [rows[index] for index in front(*zip(*places, strict=True))]
-    costs = [float(row[_COST] or 0) for row in best]
-    # A dearer network is not taken where it is worse on test images.
-    reached = np.maximum.accumulate([float(row[ACCURACY] or 0) for row in best])
-    if stored:
-        ends = np.repeat([costs, reached], 2, axis=1)
-        mixed = [ends[0, 1:].tolist(), ends[1, :-1].tolist()]
-    else:
-        # Between two networks, images are shared out.
-        shares = np.linspace(0, len(best) - 1, 8 * (len(best) - 1) + 1)
-        mixed = [np.interp(shares, range(len(best)), ends).tolist() for ends in (costs, reached)]
-    line = [{_COST: cost, ACCURACY: accuracy} for cost, accuracy in zip(*mixed, strict=True)]
-    bar, thin = replace(_RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
-    return [
-        Marks("spans", rows, bar, ("cost at least", "cost at most"), told=False),
-        Marks("intervals", rows, thin, ("from, %", "to, %"), told=False),
-        Marks("line", line, Look(look.colour, "none", width=1.4), told=False),
-        Marks("points", rows, look),
-    ]
 
 
 def energy_accountings(

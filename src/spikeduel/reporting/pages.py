@@ -44,7 +44,6 @@ SECTIONS = {
     "accountings": "Energy accountings",
     "controls": "What spiking adds",
     "time": "What time adds",
-    "frontier": "At equal accuracy",
     "precision": "At equal precision",
     "curves": "Learning curves",
     "audit": "Data audit",
@@ -183,8 +182,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     if accountings := results.energy_accountings:
         for accounted in cost_words.shown(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)
-    if results.comparison.frontier:
-        yield costs.frontier(results.comparison.frontier, colours, results.measure)
     if results.comparison.controls:
         yield accuracies.controls(results)
     # A single epoch is no curve.
@@ -218,7 +215,6 @@ def _sections(
         "accountings": page.results.energy_accountings,
         "controls": compared.controls and not of_recordings,
         "time": compared.without_time or of_recordings,
-        "frontier": compared.frontier,
         "precision": compared.equal_precision,
         "curves": "learning-curves" in drawn,
         "audit": page.audit,

@@ -15,7 +15,6 @@ from markupsafe import Markup, escape
 from spikeduel import features
 from spikeduel.analysis.run_findings import tuning_limits
 from spikeduel.auditing import audit_sentences as audit_words
-from spikeduel.features.compression import frontier_sentences as frontiers
 from spikeduel.reporting import charts, drawing
 from spikeduel.results import findings, means
 from spikeduel.sentences import (
@@ -116,7 +115,6 @@ def _environment() -> jinja2.Environment:
         "means": means,
         "power": power,
         "verdicts": verdict,
-        "frontiers": frontiers,
         "audits": audit_words,
         "answers": answers,
         "definitions": {**DEFINITIONS, **ChainMap(*features.providing("DEFINITIONS").values())},

@@ -11,7 +11,6 @@ from spikeduel.auditing.audit_results import Audit, Counts, LabelCheck, SuspectL
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.features.compression.frontier_results import Frontier
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.accuracy import common_seeds, counted_seeds, measures
 from spikeduel.results.control_results import ControlledContender, WithoutTime
@@ -270,7 +269,6 @@ class Conclusions(Frozen):
     caveats: list[Finding] = []
     without_time: WithoutTime | None = None
     equal_precision: EqualPrecision | None = None
-    frontier: Frontier | None = None
     answer: Answer = Answer(take=None, reason="not_finished")
     verdict: str = ""
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from spikeduel.auditing import audit_sentences as audit
 from spikeduel.experiment.settings import Experiment, read_experiment
-from spikeduel.features.compression.frontier_sentences import frontier
+from spikeduel.features import providing
 from spikeduel.results.control_results import claims
 from spikeduel.results.findings import caveat, is_leak
 from spikeduel.results.predictions import remedied
@@ -104,6 +104,15 @@ class Comparison:
             for contender in self.results.comparison.controls
         ]
 
+    def summaries(self) -> dict[str, str]:
+        """Return the conclusions of features in sentences, by feature."""
+        concluded = self.results.features
+        return {
+            feature: summary(self.results, concluded[feature])
+            for feature, summary in providing("summary").items()
+            if feature in concluded
+        }
+
     def document(self) -> dict[str, Any]:
         """Return results.json with its sentences."""
         content = typed.plain(self.worded())
@@ -125,16 +134,12 @@ class Comparison:
         without_time = conclusions.without_time and structs.replace(
             conclusions.without_time, text=on_time(self.results)
         )
-        curves = conclusions.frontier and structs.replace(
-            conclusions.frontier, text=frontier(self.results)
-        )
         equal_precision = conclusions.equal_precision and structs.replace(
             conclusions.equal_precision, text=in_whole_numbers(self.results)
         )
         conclusions = structs.replace(
             conclusions,
             equal_precision=equal_precision,
-            frontier=curves,
             controls=controls,
             caveats=told,
             without_time=without_time,
@@ -144,7 +149,13 @@ class Comparison:
         dataset = self.results.dataset
         if dataset.audit:
             dataset = structs.replace(dataset, audit=audit.worded(dataset.audit))
-        return structs.replace(self.results, dataset=dataset, comparison=conclusions)
+        features = self.results.features | {
+            name: structs.replace(self.results.features[name], text=text)
+            for name, text in self.summaries().items()
+        }
+        return structs.replace(
+            self.results, dataset=dataset, comparison=conclusions, features=features
+        )
 
     def best(self, name: str) -> Path:
         """Return the model file of contender or family `name` that is best on validation. Raises

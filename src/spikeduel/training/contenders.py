@@ -280,7 +280,7 @@ def missing(
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
         (
-            "frontier",
+            "both kinds",
             {card.family == "snn" for card in cards} == {True, False},
             "it compares spiking contenders with others, and one kind is missing",
         ),

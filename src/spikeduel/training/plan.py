@@ -16,6 +16,7 @@ from spikeduel.engine.encoders import EVENTS
 from spikeduel.engine.networks import building, libraries
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.features.study.study_results import DuelPlan, TrialPlan
 from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.trials import Classification
@@ -44,8 +45,6 @@ from spikeduel.training.outcomes import TrialOutcome, pooled, tested
 from spikeduel.training.run_folder import located
 from spikeduel.training.store import Place, Store, TrialRecord, opened
 
-FAMILY_TIME = 2.5
-"""Training of a family of cheaper networks, in that of its contender."""
 BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
 """Bytes on disk of the answer to one test image, and of a trial without weights."""
 
@@ -290,16 +289,19 @@ def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
 
 def _of_time(plan: Plan) -> str:
     trials, missing, budget = plan.trials, plan.missing, plan.budget
+    later = dict[str, float]()
+    for of_feature in providing("later_trainings").values():
+        later |= of_feature(plan.experiment)
     if not missing:
-        later = " Cheaper networks follow if it lacks some." if plan.experiment.frontier else ""
-        return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{later}"
+        then = f" {listed([*later]).capitalize()} follow if it lacks some." if later else ""
+        return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{then}"
     num_stored = len(trials) - len(missing)
     stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
     known = [seconds for seconds in plan.seconds.values() if seconds is not None]
     if len(known) < len(missing):
-        family = ", then families of cheaper networks" if plan.experiment.frontier else ""
+        then = f", then {listed([*later])}" if later else ""
         to_train = f"{counted(len(missing), 'trial')} to train{stored}"
-        return f"{to_train}, at most {_most_epochs(plan)}{family}."
+        return f"{to_train}, at most {_most_epochs(plan)}{then}."
     names = {trial.card.contender for trial in missing}
     epochs = [
         f"{time.contender} {counted(round(time.epochs), 'epoch')}"
@@ -312,15 +314,13 @@ def _of_time(plan: Plan) -> str:
         why = "" if budget.given else ", by the size of the set; --minutes changes that"
         fitting = f"planned for {budget.minutes:g} min a {unit} by a short timing"
         minutes = f" ({fitting}, at least one epoch{why})"
-    later = "controls, measuring" if plan.experiment.controls else "measuring"
-    if plan.experiment.frontier:
-        seconds = f"about {duration(FAMILY_TIME * sum(known))}"
-        more = f"{seconds}, and more if the store lacks others" if num_stored else seconds
-        later = f"cheaper networks ({more}), {later}"
+    more = ", and more if the store lacks others" if num_stored else ""
+    after = [f"{name} (about {duration(k * sum(known))}{more})" for name, k in later.items()]
+    after += ["controls"] * plan.experiment.controls + ["measuring"]
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
-        f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {later} and the report "
-        "come after it."
+        f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {', '.join(after)} and "
+        "the report come after it."
     )
 
 

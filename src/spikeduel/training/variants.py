@@ -138,7 +138,7 @@ def variants_of(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
 
     Features may name the same variant. It then belongs to the first one.
     """
-    if "converted" in trial.settings:
+    if "derived" in trial.settings:
         return {}
     found: dict[str, Variant] = {}
     for feature, variants in providing("variants").items():

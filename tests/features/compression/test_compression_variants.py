@@ -22,7 +22,8 @@ from spikeduel.evaluation.correctness import chosen_threshold, classified
 from spikeduel.evaluation.costing import cost, cost_entry
 from spikeduel.evaluation.predictions_of_model import ask
 from spikeduel.experiment.recipes import strong
-from spikeduel.features.compression import compression_variants, frontier_sentences as frontier
+from spikeduel.features.compression import compression_variants
+from spikeduel.features.compression.frontier_sentences import early_exits
 from spikeduel.results import predictions
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
@@ -97,7 +98,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     keys = {name: result.key for name, result in spiking.controls.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
     _assert_predict_gives_their_answers(tmp_path / "out", monkeypatch)
-    _assert_steps_are_those_until_sure(store, spiking, results.comparison.frontier)
+    _assert_steps_are_those_until_sure(store, spiking, results.features["compression"])
     _assert_later_seeds_take_as_long_a_step(results)
     times = {
         result.key: result.one_image_ms
@@ -116,8 +117,8 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     assert 1.5 * cost["8_bits"] < cost["twice_steps"] < 3 * cost["8_bits"]
     assert cost["few_spikes_half_channels"] < cost["few_spikes"] < cost["8_bits"]
     assert cost["quarter_channels"] < cost["half_channels"] < cost["8_bits"]
-    _assert_bytes_are_of_weights_and_the_rest(other, results.comparison.frontier)
-    _assert_times_are_the_least_of_a_shape(other, results.comparison.frontier)
+    _assert_bytes_are_of_weights_and_the_rest(other, results.features["compression"])
+    _assert_times_are_the_least_of_a_shape(other, results.features["compression"])
     weights = {name: one.parameters or 0 for name, one in other.controls.items()}
     assert weights["eighth_channels"] < weights["quarter_channels"] < weights["half_channels"]
     for name in ("4_bits", "2_bits"):
@@ -126,10 +127,10 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     assert other.controls["half_channels"].epochs == 2 * other.controls["8_bits"].epochs
     # Other conclusions are of the contenders alone.
     assert results.comparison.controls == []
-    assert results.comparison.frontier.pairs[0].break_even
+    assert results.features["compression"].pairs[0].break_even
     kept = load_model(tmp_path / "out" / other.controls["half_channels"].model)
     assert kept.card.network["width"] == 4
-    found = results.comparison.frontier
+    found = results.features["compression"]
     assert [(pair.spiking, pair.other) for pair in found.pairs] == [
         ("vgg-lif", "vgg-relu"),
         ("vgg-lif", "dense-relu"),
@@ -276,7 +277,7 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
         for trial in results.of("vgg-lif")[:1] + results.of("vgg-relu")[:1]
         for name, control in trial.controls.items()
     }
-    commands = frontier.early_exits(results)
+    commands = early_exits(results)
     assert {title for title, *_ in commands} <= members.keys()
     exits = [members[title][2] for title, *_ in commands]
     assert any(control.early for control in exits)
@@ -304,7 +305,7 @@ def _assert_later_seeds_take_as_long_a_step(results):
     times = [np.dot(trial.controls[name].in_time.shares, until_step) for trial in (first, *others)]
     assert len(set(times)) == 2
     assert [trial.controls[name].one_image_ms for trial in (first, *others)] == pytest.approx(times)
-    (entry,) = [one for one in results.comparison.frontier.members if one.member == name]
+    (entry,) = [one for one in results.features["compression"].members if one.member == name]
     assert entry.amounts["time"].low == pytest.approx(np.mean(times) / 1e3)
     steps = [np.dot(t.controls[name].in_time.shares, range(1, 9)) for t in (first, *others)]
     assert entry.num_steps == pytest.approx(np.mean(steps))

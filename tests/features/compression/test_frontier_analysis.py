@@ -24,6 +24,7 @@ from spikeduel.features.compression.frontier_analysis import (
 from spikeduel.features.compression.frontier_results import CostKind, Member
 from spikeduel.results.cost_results import Range
 from spikeduel.results.trials import EarlyAnswers
+from spikeduel.statistics import accuracy
 
 OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
 
@@ -313,7 +314,7 @@ def made_trial(contender, seed, fold):
     return replace(trial(contender, 0.9, seed=seed, fold=fold), controls=members)
 
 
-def made_answers():
+def made_answers(seeds=None):
     truth = [0, 1] * 20
     wrong = {None: 4, "8_bits": 4, "half_channels": 4, "early_exit": 6}
     return Answers(
@@ -322,7 +323,7 @@ def made_answers():
             {
                 (name, seed, one): [1 - label for label in truth[:number]] + truth[number:]
                 for name in ("snn", "cnn")
-                for seed in SEEDS
+                for seed in (seeds or {}).get(name, SEEDS)
                 for one, number in wrong.items()
             },
         )
@@ -356,6 +357,26 @@ def test_costs_are_means_over_folds_and_seeds():
     weights = sum(layer.weights for layer in spiking().layers)
     assert amounts["8_bits"]["weights"].low == weights + 4 * (100 - weights)
     assert early["weights"].low == 2 * amounts["8_bits"]["weights"].low
+
+
+def test_another_definition_of_accuracy_reaches_the_networks(monkeypatch):
+    def less(images, right, balanced=False):
+        return np.asarray(right).sum(-1) / np.asarray(images).sum(-1) / 2
+
+    trials = [made_trial(name, seed, 0) for name in ("snn", "cnn") for seed in SEEDS]
+    made = (trials, made_answers(), [accounting.read("operations")])
+    before = frontier(*made)
+    monkeypatch.setattr(accuracy, "__code__", less.__code__)
+    for was, now in zip(before.members, frontier(*made).members, strict=True):
+        assert now.accuracy == pytest.approx(was.accuracy / 2)
+        assert now.ci95.low < was.accuracy / 2 < now.ci95.high < was.ci95.low
+
+
+def test_only_common_seeds_count():
+    done = {"snn": SEEDS[:2], "cnn": SEEDS[1:]}
+    trials = [made_trial(name, seed, 0) for name, seeds in done.items() for seed in seeds]
+    assert frontier(trials, made_answers(done), [accounting.read("operations")]).seeds == 1
+    assert frontier(trials, made_answers(done | {"cnn": SEEDS[2:]}), []) is None
 
 
 def test_networks_that_have_not_learned_are_on_no_curve():

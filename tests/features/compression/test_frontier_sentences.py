@@ -5,15 +5,16 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-import made_compression
 import made_controls
 from factories import results, trial
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
+    Conclusion,
+    CostKind,
     EqualAccuracy,
-    Frontier,
     FrontierPair,
+    Member,
     RatioAt,
 )
 from spikeduel.features.compression.frontier_sentences import (
@@ -22,9 +23,10 @@ from spikeduel.features.compression.frontier_sentences import (
     at_equal_accuracy,
     early_exits,
     even_rate,
-    frontier,
     label,
     of_measure,
+    summary,
+    tables,
     titles,
 )
 from spikeduel.results.cost_results import Range
@@ -158,20 +160,49 @@ def test_time_is_that_of_the_device(results, device, title):
     assert titles(there)["measured"] == title
 
 
+def cheaper(contender):
+    one = Range(low=1.0, high=1.0)
+    return Member(
+        contender=contender,
+        member="8_bits",
+        title="8 bits",
+        spiking=False,
+        val_accuracy=0.9,
+        accuracy=0.9,
+        ci95=one,
+        rate=None,
+        num_steps=None,
+        seconds=1.0,
+        amounts={"weights": one},
+    )
+
+
 def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, golden):
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
-    found = Frontier(
+    found = Conclusion(
         seeds=4,
         accountings={},
-        members=[made_compression.member(name) for name in ("lif", "relu", "net")],
+        members=[cheaper(name) for name in ("lif", "relu", "net")],
         pairs=[FrontierPair(spiking="lif", other=other, at=[at]) for other in ("relu", "net")],
         left_out={"net": {"4 bits": "why", "2 bits": "why"}, "relu": {"2 bits": "why"}},
     )
-    compared = structs.replace(results.comparison, frontier=found)
-    said = frontier(structs.replace(results, comparison=compared))
-    golden(said)
-    alone = structs.replace(compared, frontier=structs.replace(found, pairs=found.pairs[1:]))
-    assert "More:" not in frontier(structs.replace(results, comparison=alone))
+    golden(summary(results, found))
+    assert "More:" not in summary(results, structs.replace(found, pairs=found.pairs[1:]))
+
+
+def test_the_terminal_has_the_tables_that_have_rows():
+    at = EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])
+    found = Conclusion(
+        seeds=4,
+        accountings={"some": CostKind(label="Some", family="arithmetic")},
+        members=[cheaper("relu")],
+        pairs=[structs.replace(PAIR, at=[at])],
+    )
+    made = {title: text_rows(*table) for title, table in tables(found).items()}
+    (network,) = made.pop("The families of networks")
+    assert (network["contender"], network["validation %"]) == ("relu", "90.00")
+    ((row,),) = made.values()
+    assert (row["accounting"], row["ratio"], row["cheaper"]) == ("Some", "2", "relu")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import early_exit
 from spikeduel.evaluation.costing import cost_entry
 from spikeduel.evaluation.predictions_of_model import Counting, Running, answers_of, ask
+from spikeduel.features.compression import Settings
 from spikeduel.results.accuracy import classified
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
@@ -54,7 +55,8 @@ OF_BOTH = "8_bits", "4_bits", "half_channels", "quarter_channels", "early_exit"
 
 def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     """Return the family of a trial, and the quantised twin of a spiking network on images."""
-    if not trial.experiment.frontier:
+    experiment = trial.experiment
+    if not (isinstance(experiment, Settings) and experiment.frontier):
         return {}
     is_spiking = trial.card.family == "snn"
     has_twin = is_spiking and not isinstance(prepared.images, Recordings)

@@ -22,9 +22,9 @@ from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, bounds
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
+    Conclusion,
     CostKind,
     EqualAccuracy,
-    Frontier,
     FrontierPair,
     Member,
     RatioAt,
@@ -33,6 +33,8 @@ from spikeduel.results import means
 from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
 from spikeduel.results.cost_results import Accounting, Family, Range, Side
 from spikeduel.results.pareto import front
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, InTime, Trial
 from spikeduel.statistics import (
     MIN_SEEDS,
@@ -115,9 +117,14 @@ class Network:
     costs: Costs
 
 
+def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
+    """Compare the families by all accountings."""
+    return frontier(results.trials, Answers(predictions), accounting.all_accountings())
+
+
 def frontier(
     trials: Sequence[Trial], answers: Answers, definitions: Sequence[Accounting]
-) -> Frontier | None:
+) -> Conclusion | None:
     """Compare every spiking family with every other one; None without networks of common seeds.
     Contenders and networks at chance are left out.
     """
@@ -153,7 +160,7 @@ def frontier(
         for name, kind in {**kinds, **MEASURED}.items()
         if all(_is_priced(network, name) for network in every)
     }
-    return Frontier(
+    return Conclusion(
         seeds=len(seeds),
         accountings=known,
         members=[network.entry for network in every],

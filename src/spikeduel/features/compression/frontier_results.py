@@ -105,7 +105,7 @@ class CostKind(Frozen):
     family: Family
 
 
-class Frontier(Frozen):
+class Conclusion(Frozen):
     """Families of cheaper networks with common `seeds`. `accountings`: names in `amounts` that all
     members have; `left_out`: reasons by contender and member.
     """

@@ -1,12 +1,14 @@
 """Sentences and tables on costs at equal accuracy."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
+    Conclusion,
     EqualAccuracy,
-    Frontier,
     FrontierPair,
     Member,
     RatioAt,
@@ -207,12 +209,8 @@ def at_equal_accuracy(
     return multiples + (by_most if cheapest else "")
 
 
-def frontier(results: Results) -> str:
-    """Return a sentence for each pair of families, and their times of training; empty without
-    families.
-    """
-    if (found := results.comparison.frontier) is None:
-        return ""
+def summary(results: Results, found: Conclusion) -> str:
+    """Return a sentence for each pair of families, and their times of training."""
     seconds = grouped((member.contender, member.seconds) for member in found.members)
     trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
@@ -245,7 +243,7 @@ def frontier(results: Results) -> str:
     return " ".join(filter(None, [*told, *reservations, took]))
 
 
-def hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
+def hardly_cheaper(found: Conclusion, pair: FrontierPair) -> str:
     """Return why a pair is not judged: a family that lacks most of its networks; else ""."""
     for name in (pair.spiking, pair.other):
         gaps = len(found.left_out.get(name, ()))
@@ -258,7 +256,7 @@ def hardly_cheaper(found: Frontier, pair: FrontierPair) -> str:
     return ""
 
 
-def left_out(found: Frontier) -> list[str]:
+def left_out(found: Conclusion) -> list[str]:
     """Return a sentence for each contender and reason of networks that its family lacks."""
     by_reason = grouped(
         ((name, reason), title)
@@ -293,7 +291,17 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
     return commands
 
 
-def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
+def tables(found: Conclusion) -> dict[str, Any]:
+    """Return the tables of networks, ratios and break-even rates, by title."""
+    made: dict[str, tuple[Any, Sequence[Any]]] = {
+        "The families of networks": (FRONTIER, found.members),
+        "Ratios at equal accuracy": (RATIOS, ratio_rows(found)),
+        "Break-even rates of spikes": (BREAK_EVEN, break_even_rows(found)),
+    }
+    return {title: table for title, table in made.items() if table[1]}
+
+
+def ratio_rows(found: Conclusion) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
     return [
         (pair, at, one, found.accountings[one.accounting].label)
         for pair in found.pairs
@@ -302,7 +310,7 @@ def ratio_rows(found: Frontier) -> list[tuple[FrontierPair, EqualAccuracy, Ratio
     ]
 
 
-def break_even_rows(found: Frontier) -> list[tuple[FrontierPair, BreakEven, str]]:
+def break_even_rows(found: Conclusion) -> list[tuple[FrontierPair, BreakEven, str]]:
     """Return the rates of each spiking contender once."""
     pairs = {pair.spiking: pair for pair in found.pairs}.values()
     return [

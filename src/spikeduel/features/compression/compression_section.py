@@ -1,0 +1,137 @@
+"""Section of the report on costs at equal accuracy."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spikeduel.features.compression.frontier_results import Conclusion, Member
+from spikeduel.features.compression.frontier_sentences import (
+    BREAK_EVEN,
+    FRONTIER,
+    RATIOS,
+    break_even_rows,
+    early_exits,
+    hardly_cheaper,
+    highest,
+    label,
+    left_out,
+    of_measure,
+    ratio_rows,
+    summary,
+    times,
+    titles,
+    whole,
+)
+from spikeduel.reporting import charts
+from spikeduel.reporting.charts import ACCURACY, Axis, Chart, Key, Look, Marks, Panel, Row
+from spikeduel.reporting.cost_figures import RANGE, SHOWN_BELOW_BEST, TEST_ACCURACY
+from spikeduel.reporting.sections import Page, Section
+from spikeduel.results.pareto import front
+from spikeduel.results.significance import Measure
+from spikeduel.sentences.cost_sentences import FAMILY_TITLES
+from spikeduel.system.grouped import grouped
+
+_COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
+
+
+def section(page: Page, conclusion: Conclusion) -> Section:
+    """Return the ratios at equal accuracy, the chart of the families, and their tables."""
+    results, of_kind = page.results, titles(page.results)
+    colours = charts.contender_colours(results.trials)
+    content = {
+        "text": summary(results, conclusion),
+        "pairs": {
+            (pair.spiking, pair.other): [
+                (of_kind[family], at.accuracy, times(whole(ratios)), label(ratios, pair))
+                for family, (at, ratios) in highest(pair).items()
+            ]
+            for pair in conclusion.pairs
+            if pair.at and not hardly_cheaper(conclusion, pair)
+        },
+        "columns": of_measure(FRONTIER, results.measure),
+        "members": conclusion.members,
+        "early_exits": early_exits(results),
+        "left_out": left_out(conclusion),
+        "ratio_columns": of_measure(RATIOS, results.measure),
+        "ratios": ratio_rows(conclusion),
+        "break_even_columns": BREAK_EVEN,
+        "break_even": break_even_rows(conclusion),
+    }
+    drawn = [chart(conclusion, colours, results.measure)]
+    return Section(heading="At equal accuracy", after="time", charts=drawn, content=content)
+
+
+def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accuracy") -> Chart:
+    """Return accuracy against the cost of the networks of families, a panel for each family of
+    accountings; 1 is the cost of the first network, without spikes if there is one.
+    """
+    usual = min(found.members, key=lambda member: member.spiking)
+    accuracies = grouped((member.contender, member.accuracy) for member in found.members)
+    # The best of each family is seen.
+    highest = max(member.ci95.high for member in found.members)
+    below_best = max(SHOWN_BELOW_BEST, 110 * (highest - min(map(max, accuracies.values()))))
+    panels = []
+    for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
+        kinds = {name: kind for name, kind in found.accountings.items() if kind.family == family}
+        title, *others = [kind.label for kind in kinds.values()]
+        marks: list[Marks] = []
+        for contender in dict.fromkeys(member.contender for member in found.members):
+            members = [member for member in found.members if member.contender == contender]
+            rows = [_relative(member, usual, list(kinds)) for member in members]
+            look = Look(colours[contender], size=5)
+            shaped = look if members[0].spiking else replace(look, shape="square")
+            marks += _curve(rows, shaped, stored=family == "size")
+        x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
+        y = Axis(ACCURACY, TEST_ACCURACY[measure], least=charts.LEAST_RANGE, most=below_best)
+        title = FAMILY_TITLES[family] if others else title
+        panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
+    keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})
+    keys.append(Key("range over accountings", "line", RANGE))
+    return Chart("frontier", panels, keys)
+
+
+def _relative(member: Member, usual: Member, accountings: Sequence[str]) -> Row:
+    """Return a row with the cost of `member` as a multiple of that of `usual`."""
+    multiples = [
+        getattr(member.amounts[name], end) / getattr(usual.amounts[name], end)
+        for name in accountings
+        for end in ("low", "high")
+    ]
+    return {
+        "contender": member.contender,
+        "network": member.title,
+        _COST: float(np.exp(np.log(multiples).mean())),
+        "cost at least": min(multiples),
+        "cost at most": max(multiples),
+        ACCURACY: 100 * member.accuracy,
+        _VALIDATION: 100 * member.val_accuracy,
+        "from, %": 100 * member.ci95.low,
+        "to, %": 100 * member.ci95.high,
+    }
+
+
+def _curve(rows: Sequence[Row], look: Look, stored: bool) -> list[Marks]:
+    """Return the marks of a family: points, bars, and a line through those that no cheaper one
+    beats on validation images; of `stored` networks a staircase.
+    """
+    places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
+    best = [rows[index] for index in front(*zip(*places, strict=True))]
+    costs = [float(row[_COST] or 0) for row in best]
+    # A dearer network is not taken where it is worse on test images.
+    reached = np.maximum.accumulate([float(row[ACCURACY] or 0) for row in best])
+    if stored:
+        ends = np.repeat([costs, reached], 2, axis=1)
+        mixed = [ends[0, 1:].tolist(), ends[1, :-1].tolist()]
+    else:
+        # Between two networks, images are shared out.
+        shares = np.linspace(0, len(best) - 1, 8 * (len(best) - 1) + 1)
+        mixed = [np.interp(shares, range(len(best)), ends).tolist() for ends in (costs, reached)]
+    line = [{_COST: cost, ACCURACY: accuracy} for cost, accuracy in zip(*mixed, strict=True)]
+    bar, thin = replace(RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
+    return [
+        Marks("spans", rows, bar, ("cost at least", "cost at most"), told=False),
+        Marks("intervals", rows, thin, ("from, %", "to, %"), told=False),
+        Marks("line", line, Look(look.colour, "none", width=1.4), told=False),
+        Marks("points", rows, look),
+    ]

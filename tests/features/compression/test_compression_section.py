@@ -1,0 +1,107 @@
+"""Section of the report on costs at equal accuracy."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+from msgspec import structs
+
+from spikeduel.features.compression.compression_section import chart, section
+from spikeduel.features.compression.frontier_results import (
+    Conclusion,
+    CostKind,
+    EqualAccuracy,
+    FrontierPair,
+    Member,
+    RatioAt,
+)
+from spikeduel.reporting.charts import ACCURACY
+from spikeduel.reporting.rendering import write
+from spikeduel.results.cost_results import Range
+
+
+def cheaper(contender, accuracy=0.9, energy=9.0, spiking=False):
+    """A cheaper network of which everything is made up."""
+    amount = Range(low=energy, high=2 * energy)
+    return Member(
+        contender=contender,
+        member="8_bits",
+        title="8 bits",
+        spiking=spiking,
+        val_accuracy=accuracy,
+        accuracy=accuracy,
+        ci95=Range(low=accuracy - 0.02, high=accuracy + 0.02),
+        rate=None,
+        num_steps=None,
+        seconds=1.0,
+        amounts={"mac-ac": amount, "weights": amount, "yan": amount},
+    )
+
+
+def test_the_line_is_the_curve_of_the_ratios():
+    """Between two networks images are shared out, and it never falls."""
+    kind = CostKind(label="MACs and ACs", family="arithmetic")
+    accuracies = [(0.8, 1.0), (0.78, 2.0), (0.9, 4.0)]
+    members = [
+        structs.replace(cheaper("vgg-lif", accuracy, energy), val_accuracy=0.5 + energy / 10)
+        for accuracy, energy in accuracies
+    ]
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
+    (panel,) = chart(found, {"vgg-lif": "#a00"}).panels
+    (line,) = [marks.rows for marks in panel.marks if marks.kind == "line"]
+    places = [(row[panel.x.column], row[ACCURACY]) for row in line]
+    first = places[0][0]
+    assert places[8] == pytest.approx((2 * first, 80))
+    assert places[12] == pytest.approx((3 * first, 85))
+    assert places[-1] == pytest.approx((4 * first, 90))
+
+
+@pytest.mark.parametrize("worst", [0.85, 0.4])
+def test_the_best_network_of_each_family_is_seen(worst):
+    kind = CostKind(label="MACs and ACs", family="arithmetic")
+    members = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
+    (panel,) = chart(found, {"vgg-lif": "#a00", "vgg-relu": "#00a"}).panels
+    points = [row for marks in panel.marks if marks.kind == "points" for row in marks.rows]
+    assert {row["contender"]: row[ACCURACY] for row in points} == {
+        "vgg-lif": pytest.approx(100 * worst),
+        "vgg-relu": pytest.approx(90),
+    }
+    assert 92 - panel.y.most < 100 * worst
+
+
+def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(results, tmp_path, unpainted):
+    def ratio(accounting, family, low, high, cheaper):
+        found = Range(low=low, high=high)
+        return RatioAt(
+            accounting=accounting,
+            family=family,
+            ratio=found,
+            low=low,
+            high=high,
+            cheaper=cheaper,
+        )
+
+    ratios = [ratio("yan", "memory", 2.0, 3.0, "other"), ratio("weights", "size", 0.5, 0.5, None)]
+    at = EqualAccuracy(accuracy=0.9, ratios=ratios)
+    found = Conclusion(
+        seeds=4,
+        accountings={
+            "yan": CostKind(label="Yan", family="memory"),
+            "weights": CostKind(label="bytes of weights", family="size"),
+        },
+        members=[
+            cheaper("dense-snn", spiking=True),
+            cheaper("small-cnn"),
+        ],
+        pairs=[FrontierPair(spiking="dense-snn", other="small-cnn", at=[at])],
+    )
+    made = section(SimpleNamespace(results=results), found)
+    drawn = {chart.name: chart for chart in made.charts}
+    content = {"feature": made.content, "results": results, "drawn": drawn}
+    page = write(tmp_path / "page.html", "compression_section.html.j2", content).read_text()
+    rows = re.findall(r"<tr><th scope=\"row\">([^<]*)</th>(.*?)</tr>", page)
+    cells = {name: re.findall(r"<td[^>]*>([^<]*)</td>", row) for name, row in rows}
+    assert cells["energy with memory on both sides"] == ["90.0 %", "2 to 3", "more"]
+    assert cells["bytes of weights"] == ["90.0 %", "0.5", "open"]
+    assert "At 90.0 % accuracy, the costs of dense-snn" in page
