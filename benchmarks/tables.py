@@ -818,7 +818,7 @@ MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "microcontroller": ("docs/export.md", microcontroller),
     "equal_precision": ("docs/export.md", equal_precision),
     "speed": ("docs/speed.md", speed),
-    "across": ("docs/studies.md", across),
+    "across": ("docs/features/study.md", across),
     "scale": ("docs/scale.md", scale),
     "limits": ("docs/scale.md", limits),
     "nir_matrix": ("docs/export.md", nir_matrix),

@@ -27,7 +27,6 @@ from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
 from spikeduel.features.kit import checklist, kit_files as kit
 from spikeduel.features.kit.kit_writing import write_kit
-from spikeduel.features.study.studying import read_study, study
 from spikeduel.reporting import report_again
 from spikeduel.results import predictions
 from spikeduel.results.control_results import INT8
@@ -490,23 +489,6 @@ def test_doubtful_labels_bound_how_much_right_ones_would_change(whole):
     }
 
 
-def test_a_study_is_verified_with_its_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr(comparing, "report", lambda *_, **__: None)
-    (tmp_path / "study.toml").write_text(
-        'name = "two"\n[grid]\ndataset = ["digits"]\nencoding = ["direct", "rate"]\n[settings]\n'
-        'contenders = ["dense-lif", "dense-relu"]\nhidden = 16\nnum_steps = 2\nepochs = 1\n'
-        "seeds = 2\nlimit = 200\n"
-    )
-    _, page = study(read_study(tmp_path / "study.toml"), tmp_path / "out", tmp_path / "store")
-    folder = page.parent
-    assert all(verification.holds for verification in verify(folder))
-    assert len(verify(folder)) == 3
-    content = json.loads((folder / "study.json").read_text())
-    content["scores"][0]["accuracies"][0] /= 2
-    (folder / "study.json").write_text(json.dumps(content))
-    assert {found.place for found in discrepancies(folder)} == {"scores[0].accuracies[0]"}
-
-
 def test_trained_again_every_prediction_is_the_same(whole, run):
     of_data, again = train_again(whole, 2)
     assert of_data.holds
@@ -583,7 +565,7 @@ def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
     assert trained["same"]
 
 
-def test_a_study_is_not_trained_again(tmp_path, monkeypatch):
+def test_what_is_no_run_is_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr("spikeduel.verifying.verify", lambda _: [])
     ended = CliRunner().invoke(app, ["verify", str(tmp_path), "--rerun", "1"])
     assert ended.exit_code == 2

@@ -13,6 +13,7 @@ by data set; `--write` makes docs/frontier.md and its figures of them.
 import shutil
 import statistics
 import tempfile
+import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +27,9 @@ from benchmarks import shared, tables
 from benchmarks.tables import TEMPLATES, mean
 from spikeduel.comparing import compare
 from spikeduel.data.catalogue import DATASETS
+from spikeduel.experiment.fields import checked
+from spikeduel.experiment.recipes import asked
+from spikeduel.experiment.settings import SETTINGS, Experiment
 from spikeduel.features.compression.compression_section import chart
 from spikeduel.features.compression.compression_variants import FAMILIES
 from spikeduel.features.compression.frontier_analysis import Network, costs_at
@@ -50,7 +54,6 @@ from spikeduel.features.compression.frontier_sentences import (
     times,
     whole,
 )
-from spikeduel.features.study import study_files as studies
 from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
 from spikeduel.results.cost_results import Family, Range
@@ -84,6 +87,18 @@ WITH_EQUAL_GRIDS: tuple[Family, ...] = ("memory", "arithmetic", "operations", "s
 """Kinds of cost whose ratios follow from the ends of the accountings' ranges."""
 
 
+def experiments() -> dict[str, Experiment]:
+    """Return the experiment of each data set in `STUDY`."""
+    study = tomllib.loads(STUDY.read_text(encoding="utf-8"))
+    settings = {
+        name: checked(name, value, SETTINGS[name].type) for name, value in study["settings"].items()
+    }
+    return {
+        name: asked({**settings, "dataset": name}, name.startswith("n-mnist"))
+        for name in study["grid"]["dataset"]
+    }
+
+
 def main() -> None:
     parser = shared.parser(
         __doc__,
@@ -105,9 +120,7 @@ def main() -> None:
     if options.threads:
         compute_on(options.threads)
     paths = shared.pairs(options.data)
-    study = studies.read(STUDY, lambda name: name.startswith("n-mnist"), DATASETS.__contains__)
-    for duel in study.duels:
-        experiment, name = duel.experiment, study.label(duel)
+    for name, experiment in experiments().items():
         if options.only and name not in options.only:
             continue
         where = {"data_dir": paths.get(name)} if name in DATASETS else {"dataset": paths[name]}

@@ -47,8 +47,6 @@ from .experiment.settings import (
     read_experiment as read_experiment,
 )
 from .exporters.exporting import EXPORTERS as EXPORTERS
-from .features.study.study_files import Study as Study
-from .features.study.studying import read_study as read_study, study as study
 from .features.tuning.tuning import RANGES as RANGES, Tuning as Tuning, read_ranges as read_ranges
 from .features.tuning.tuning_results import Range as Range
 from .predicting import export as export, import_model as import_model

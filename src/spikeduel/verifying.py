@@ -27,8 +27,6 @@ from spikeduel.engine.counting.operations import totals
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
 from spikeduel.features.kit import kit_files as kit
-from spikeduel.features.study import study_results as study
-from spikeduel.features.study.study_results import Duel, StudyResults
 from spikeduel.results import predictions
 from spikeduel.results.predictions import FILE, PredictionsFile
 from spikeduel.results.run import Dataset, Results
@@ -41,7 +39,7 @@ from spikeduel.system.errors import InputError, naming, visible
 from spikeduel.system.grouped import grouped
 from spikeduel.system.negligible import MAX_RETRAINING_DIFFERENCE
 
-RESULTS, SPLIT, STUDY = "results.json", "split.csv", "study.json"
+RESULTS, SPLIT = "results.json", "split.csv"
 COMPUTED = re.compile(
     r"comparison|features|energy_accountings|rules\.chosen|dataset\.(counts|folds|group|effective|shared)"
     r"|dataset\.audit\.(dataset|fingerprint|split|counts)"
@@ -110,16 +108,18 @@ def _are_equal(stored: Any, computed: Any) -> bool:
 
 
 def verify(place: Path | str) -> list[Verification]:
-    """Verify a run's folder, a kit (a zip file) or a study's folder, whose runs come first.
+    """Verify a run's folder, a kit (a zip file), or what a feature made of several runs, which come
+    first.
 
     Nothing is trained, and torch is not needed. Raises `InputError` if a file is missing or cannot
     be read.
     """
     is_kit = files.is_file(place)
     with unpacked(Path(place)) as folder:
-        if not is_kit and files.is_file(folder / STUDY):
-            return [*_of_study(folder, folder.name)]
-        return [_of_run(folder, Path(place).name, is_kit)]
+        for verify_folder in () if is_kit else providing("verify").values():
+            if (verified := verify_folder(folder)) is not None:
+                return list(verified)
+        return [verify_run(folder, Path(place).name, is_kit)]
 
 
 @contextmanager
@@ -156,21 +156,7 @@ def _require_harmless(members: Sequence[zipfile.ZipInfo]) -> None:
             raise InputError(f"{visible(name)[:80]!r} occurs twice there: no kit has that.")
 
 
-def _of_study(folder: Path, name: str) -> Iterator[Verification]:
-    stored = typed.read_json(folder / STUDY, StudyResults)
-    duels = []
-    for duel in stored.duels:
-        yield _of_run(folder / duel.folder, f"{name}/{duel.folder}")
-        results = load_run(folder / duel.folder).results
-        family = stored.families.get(duel.dataset)
-        duels.append(Duel(duel.folder, duel.dataset, duel.settings, results, family))
-    computed = study.conclude(stored.name, duels, stored.margin)
-    check = Check()
-    check.compare(STUDY, typed.read_json(folder / STUDY, dict), typed.plain(computed))
-    yield check.verification(name)
-
-
-def _of_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
+def verify_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
     comparison, kept = load_run(folder), predictions.read(folder)
     results, check = comparison.results, Check()
     check.compare(

@@ -5,8 +5,6 @@ import re
 import pytest
 
 from benchmarks import shared
-from spikeduel.data.catalogue import DATASETS
-from spikeduel.features.study import study_files as studies
 from spikeduel.sentences.columns import tenths
 from spikeduel.system import typed
 
@@ -53,10 +51,7 @@ def test_bytes_are_those_of_networks_that_can_be_stored():
 
 
 def test_the_study_has_a_family_for_each_contender():
-    study = studies.read(
-        frontier.STUDY, lambda name: name.startswith("n-mnist"), DATASETS.__contains__
-    )
-    assert len(study.duels) == 5
-    assert all(duel.experiment.frontier for duel in study.duels)
-    labels = {study.label(duel) for duel in study.duels}
-    assert set(shared.read(frontier.RESULT)) <= labels
+    experiments = frontier.experiments()
+    assert len(experiments) == 5
+    assert all(experiment.frontier for experiment in experiments.values())
+    assert set(shared.read(frontier.RESULT)) <= set(experiments)

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from forked import Forked
 from made_pages import without_pages
-from spikeduel.cli import app, comparison_commands as duels
+from spikeduel.cli import app
 from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
 from spikeduel.data import prepared_picture
 from spikeduel.engine.networks.models import load_model
@@ -692,7 +692,7 @@ def test_a_second_ctrl_c_ends_at_once():
 
 @pytest.mark.parametrize("as_json", [True, False])
 def test_what_workers_print_is_no_part_of_a_json_document(as_json, capsys):
-    with duels._workers(CommandInput(settings={}, as_json=as_json)):
+    with CommandInput(settings={}, as_json=as_json).workers():
         print("raylet")
     assert (capsys.readouterr().out == "") == as_json
 

@@ -187,8 +187,3 @@ def test_the_first_reason_is_told_and_what_the_recipe_has():
         "num_steps: has no effect: nothing spikes. Leave it out, or give the recipe's (25)."
     )
     assert effects.without(experiment, reasons) == baseline("digits")
-
-
-def test_in_a_study_what_one_duel_uses_may_stay():
-    assert effects.common([{"bin_ms": "images", "beta": "x"}, {"beta": "y"}]) == {"beta": "x"}
-    assert effects.common([{"bin_ms": "images"}, {}]) == {}

@@ -2,23 +2,26 @@
 
 import json
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from factories import example
+from spikeduel import features
 from spikeduel.analysis import run_findings
 from spikeduel.auditing import examining
 from spikeduel.features.kit import checklist
-from spikeduel.features.study import study_results as study
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
 from spikeduel.statistics import MIN_PAIRED_SEEDS
 from spikeduel.system import finding_tables, typed
 from spikeduel.system.errors import InputError
 
-MODULES = (checklist, examining, run_findings, study)
-"""Every module that has finders."""
+MODULES = (checklist, examining, run_findings)
+"""Modules of the core that have finders."""
+for path in Path(features.__file__).parent.glob("*/*_results.py"):
+    import_module(f"spikeduel.features.{path.parent.name}.{path.stem}")
 
 
 def changed(values):

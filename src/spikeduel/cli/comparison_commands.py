@@ -1,8 +1,5 @@
-"""Commands compare, tune, study, plan, report and test."""
+"""Commands compare, tune, plan, report and test."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +21,6 @@ from spikeduel.cli.inputs import (
     print_json,
     wrapped,
 )
-from spikeduel.features import providing
 from spikeduel.system import typed
 
 WORKERS = ("jobs", *options_with("workers"), "threads")
@@ -89,7 +85,7 @@ def compare(
         if out is None and is_run and experiment == sd.read_experiment(folder):
             out = folder  # the same run again
 
-    with _workers(inputs) as workers:
+    with inputs.workers() as workers:
         comparison = sd.compare(
             experiment,
             out,
@@ -165,78 +161,6 @@ def tune(
         f"\nreport: {folder / 'tuning.html'}\ncompare them at their best: "
         f"spikeduel compare --experiment {folder / 'experiment.toml'}"
     )
-
-
-@command(
-    *("strict", *WORKERS, *RESULTS, *OF_RUNS, "own_code"),
-    examples=(
-        "spikeduel study study.toml --dry-run",
-        "spikeduel study study.toml --jobs 8",
-    ),
-)
-def study(
-    inputs: CommandInput,
-    file: Annotated[
-        Path,
-        option(
-            "FILE.toml",
-            "The study.",
-        ),
-    ],
-    dry_run: Annotated[
-        bool,
-        option(
-            "--dry-run",
-            "Train nothing: say how many trials there are, how long they take, how much of "
-            "the disk, and how many data sets they ask for.",
-        ),
-    ] = False,
-    out: Annotated[
-        Path | None,
-        option(
-            "--out DIR",
-            "The study's folder: study.html, study.json, and the duels' runs. (Default: "
-            "runs/study-NAME)",
-            OUTPUT,
-        ),
-    ] = None,
-    strict: Annotated[bool, STRICT] = False,
-) -> None:
-    """Run every duel of a grid (data sets, contenders, any setting), and say what holds over all
-    data sets.
-
-    FILE.toml has the values of the [grid], the [settings] that all duels share, and what to
-    [[exclude]]. For example:
-
-    ```toml
-    name = "encodings"
-    [grid]
-    dataset = ["digits", "my_images/"]
-    encoding = ["direct", "rate"]
-    [settings]
-    contenders = ["vgg-lif", "vgg-relu"]
-    ```
-
-    Every name is checked and all data are looked at before anything is trained. What the store has
-    is not trained again: the same command continues where it stopped. Writes a report above the
-    duels, and one for each.
-    """
-    from spikeduel.cli import printing as answers
-    from spikeduel.features.study import studying
-
-    planned = sd.read_study(file)
-    inputs.require_trusted(planned.own_code, file)
-    with _workers(inputs) as workers:
-        if dry_run:
-            progress = inputs.progress(on_stderr=True)
-            outlook = studying.plan(planned, inputs.store, progress, workers, strict)
-            print_json(outlook) if inputs.as_json else answers.print_study_plan(outlook)
-            return
-        progress = inputs.progress()
-        results, page = sd.study(planned, out, inputs.store, progress, workers, strict)
-    print_json(results) if inputs.as_json else answers.print_study(results, page)
-    if any(duel.failed for duel in results.duels):
-        raise typer.Exit(3)
 
 
 @command(
@@ -409,24 +333,6 @@ def test(
         typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))
 
 
-@contextmanager
-def _workers(inputs: CommandInput) -> "Iterator[sd.Workers]":
-    """Yield what trains: this process, several, or the workers of a feature."""
-    of_features = [
-        found
-        for feature, workers_of in providing("workers").items()
-        if (found := workers_of(inputs.options[feature], inputs.jobs, inputs.threads))
-    ]
-    if of_features:
-        workers: sd.Workers = of_features[0]
-    elif inputs.jobs is not None:
-        workers = sd.Processes(inputs.jobs, inputs.threads)
-    else:
-        workers = sd.Workers(inputs.threads)
-    with redirect_stdout(sys.stderr) if inputs.as_json else nullcontext(), workers:
-        yield workers
-
-
 def _tune(
     start: sd.Experiment,
     num_trials: int,
@@ -438,7 +344,7 @@ def _tune(
 
     run_folder.require_writable(out)  # before the trials, which may take hours
     known = sd.read_ranges(ranges) if ranges else None
-    with _workers(inputs) as workers:
+    with inputs.workers() as workers:
         return sd.tune(
             *(start, num_trials, known, inputs.store, inputs.progress(), workers, inputs.settings)
         )

@@ -8,7 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -181,6 +181,23 @@ class CommandInput:
         for feature, wrapped in providing("progress").items():
             shown = wrapped(self.options[feature], shown)
         return shown
+
+    @contextmanager
+    def workers(self) -> "Iterator[sd.Workers]":
+        """Yield what trains: this process, several, or the workers of a feature."""
+        of_features = [
+            found
+            for feature, workers_of in providing("workers").items()
+            if (found := workers_of(self.options[feature], self.jobs, self.threads))
+        ]
+        if of_features:
+            workers: sd.Workers = of_features[0]
+        elif self.jobs is not None:
+            workers = sd.Processes(self.jobs, self.threads)
+        else:
+            workers = sd.Workers(self.threads)
+        with redirect_stdout(sys.stderr) if self.as_json else nullcontext(), workers:
+            yield workers
 
 
 _SHARED = {

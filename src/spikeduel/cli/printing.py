@@ -1,16 +1,13 @@
-"""Print answers of `compare` and `study`; with `--verbose` everything that the report says."""
+"""Print the answer of `compare`; with `--verbose` everything that the report says."""
 
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import typer
 
 from spikeduel.cli.inputs import print_bullets, wrapped
 from spikeduel.features import providing
-from spikeduel.features.study import study_sentences as study
-from spikeduel.features.study.study_results import StudyPlan, StudyResults
 from spikeduel.sentences import (
     answer_sentences as answer,
     cost_sentences as costs,
@@ -67,21 +64,6 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
     more = counted(len(comparison.results.comparison.caveats), "caveat")
     where = "" if verbose else "; --verbose prints them"
     typer.echo(f"{more} and all numbers are in the report{where}.")
-
-
-def print_study_plan(plan: StudyPlan) -> None:
-    typer.echo(f"\n{render(study.plan_rows(plan), gap=2)}\n")
-    print_bullets(study.plan_sentences(plan))
-
-
-def print_study(results: StudyResults, page: Path) -> None:
-    """Print the verdict over the data sets, what would settle an open question, and the page."""
-    for leak in study.leaks(results):
-        typer.secho(wrapped(f"Do not trust all of these scores. {leak}"), fg="red")
-    verdict, *rest = study.sentences(results)
-    typer.echo(f"\n{wrapped(verdict)}\n")
-    print_bullets(rest)
-    typer.echo(f"\nreport: {page}")
 
 
 def _everything(comparison: Comparison) -> None:

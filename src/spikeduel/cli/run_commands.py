@@ -76,7 +76,9 @@ def runs(
 )
 def verify(
     inputs: CommandInput,
-    place: Annotated[Path, option("RUN | KIT.zip | STUDY", "The run, kit or study to verify.")],
+    place: Annotated[
+        Path, option("RUN | KIT.zip", "The run or kit to verify, or a folder above runs.")
+    ],
     rerun: Annotated[
         int, option("--rerun N", "Also train N of the run's trials again, and compare.", min=0)
     ] = 0,

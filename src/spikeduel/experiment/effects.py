@@ -49,9 +49,3 @@ def without(experiment: Experiment, names: Iterable[str]) -> Experiment:
     """Return `experiment` with the recipe's values for `names`."""
     recipe = usual(experiment)
     return replace(experiment, **{name: getattr(recipe, name) for name in names})
-
-
-def common(reasons: Iterable[Reasons]) -> dict[str, str]:
-    """Return the settings without effect in every duel, with the reasons of the first."""
-    first, *others = reasons
-    return {name: why for name, why in first.items() if all(name in other for other in others)}

@@ -25,6 +25,8 @@ imports a feature.
 | `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
 | `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
 | `WHEN_STOPPED` | what is saved after Ctrl-C if an option of the feature is given |
+| `verify(folder)` | verifications of a folder of its own kind, or None for another |
+| `RUNS_IN` | name of the folder of runs inside a folder that the feature writes |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
 Without a `Conclusion` in the package, `section` gets None for it. Beside them lie `findings.toml`,
@@ -47,6 +49,7 @@ FEATURES = {
     "conversion": "spikeduel.features.conversion",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
+    "study": "spikeduel.features.study",
 }
 """Package of each feature, in the order of options, tables and sections."""
 

@@ -1,6 +1,5 @@
 """Pages and charts."""
 
-from spikeduel.features.study.study_page import report_study
 from spikeduel.reporting.accuracies import learning_curves, tuning_trials
 from spikeduel.reporting.drawing import figure
 from spikeduel.reporting.images import encoded_animation
@@ -15,7 +14,6 @@ __all__ = [
     "learning_curves",
     "report",
     "report_again",
-    "report_study",
     "report_tuning",
     "tuning_trials",
 ]

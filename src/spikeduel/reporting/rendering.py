@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 import msgspec
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from spikeduel import features
 from spikeduel.analysis.run_findings import tuning_limits
@@ -105,7 +105,6 @@ def _environment() -> jinja2.Environment:
         "sentence": findings.sentence,
         "shortened": charts.shortened,
         "embedded": embedded,
-        "unbroken": unbroken,
     }
     environment.globals |= {
         "numbers": numbers,
@@ -136,11 +135,6 @@ def _environment() -> jinja2.Environment:
 def embedded(value: Any) -> Markup:
     """Return a struct as JSON within a page."""
     return Markup(msgspec.json.encode(value).decode().replace("<", r"\u003c"))
-
-
-def unbroken(text: str) -> Markup:
-    """Return a variant's name that a page does not break within "T = 4"."""
-    return Markup(str(escape(visible(text))).replace(" = ", "&nbsp;=&nbsp;"))
 
 
 def scripts() -> list[str]:

@@ -37,9 +37,6 @@ from spikeduel.system.notebook import page
 from spikeduel.system.numbers import said_of
 from spikeduel.system.sentences import listed
 
-DUELS = "duels"
-"""Folder of the duels' runs, in the study's."""
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -184,8 +181,9 @@ class Comparison:
 
 
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
-    """Return the folders with `file` in `folder`, and in the duels of its studies."""
-    places = ("*", f"{DUELS}/*", f"*/{DUELS}/*")
+    """Return the folders with `file` in `folder`, and those that features made of several runs."""
+    inner = providing("RUNS_IN").values()
+    places = ("*", *(f"{above}{name}/*" for name in inner for above in ("", "*/")))
     return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.results import accuracy, predictions, significance
 from spikeduel.results.findings import with_id
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference, Measure
 from spikeduel.sentences.columns import averaged, render
-from spikeduel.sentences.comparison import DUELS, load_run, runs_in
+from spikeduel.sentences.comparison import load_run, runs_in
 from spikeduel.sentences.verdict import difference_line
 from spikeduel.statistics import PairedTest
 from spikeduel.system.errors import InputError
@@ -158,7 +159,8 @@ def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str,
     for run in runs:
         values = {title(name): as_text(run.settings[name]) for name in settings}
         path = Path(run.run)
-        place = f", in {path.parent.parent.name}/{DUELS}" if path.parent.name == DUELS else ""
+        is_inner = path.parent.name in providing("RUNS_IN").values()
+        place = f", in {path.parent.parent.name}/{path.parent.name}" if is_inner else ""
         moment = run.created.replace("T", " ")[:16]
         beginnings = [path.name, f"  {moment}{place}"]
         for number, (beginning, name) in enumerate(zip_longest(beginnings, run.accuracy)):

@@ -123,19 +123,6 @@ class Labelled(Forwarding):
         super().event(name, indent + labelled, *others)
 
 
-class Once(Forwarding):
-    """Forward to `inner`, but no line twice."""
-
-    def __init__(self, inner: Progress) -> None:
-        super().__init__(inner)
-        self._said: set[str] = set()
-
-    def say(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            super().say(text)
-
-
 class TerminalProgress(Progress):
     """Print lines, and below them bars that vanish when done.
 

@@ -13,11 +13,10 @@ import numpy as np
 from spikeduel import data
 from spikeduel.data import NO_TEST_SET, Prepared, Split
 from spikeduel.engine.encoders import EVENTS
-from spikeduel.engine.networks import building, libraries
+from spikeduel.engine.networks import libraries
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.features.study.study_results import DuelPlan, TrialPlan
 from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.trials import Classification
 from spikeduel.statistics import (
@@ -38,15 +37,12 @@ from spikeduel.system.negligible import MAX_DEFICIT
 from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted, listed
-from spikeduel.training import auto_settings, timing, variants
+from spikeduel.training import auto_settings, timing
 from spikeduel.training.auto_settings import ResolvedExperiment
 from spikeduel.training.contenders import Trial, check, trials_of
 from spikeduel.training.outcomes import TrialOutcome, pooled, tested
 from spikeduel.training.run_folder import located
 from spikeduel.training.store import Place, Store, TrialRecord, opened
-
-BYTES_OF_AN_ANSWER, BYTES_OF_A_TRIAL = 24, 100_000
-"""Bytes on disk of the answer to one test image, and of a trial without weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,39 +175,6 @@ def forecast(
         folds=experiment.folds,
         times=list(plan.times),
         trained=min((trial.card.seed for trial in plan.missing), default=max(SEEDS)),
-    )
-
-
-def duel_plan(
-    label: str,
-    dataset: str,
-    plan: Plan,
-    prepared: Prepared,
-    splits: Sequence[Split],
-    family: str | None = None,
-) -> DuelPlan:
-    parameters = {
-        contender.name: building.num_parameters(contender.outline) for contender in plan.contenders
-    }
-    return DuelPlan(
-        label=label,
-        dataset=dataset,
-        test_images=len(tested(splits)),
-        trials=[
-            TrialPlan(
-                contender=trial.card.contender,
-                title=trial.card.title,
-                key=trial.key,
-                stored=record is not None,
-                seconds=plan.seconds_by_contender.get(trial.card.contender),
-                bytes=4 * parameters[trial.card.contender]
-                + BYTES_OF_AN_ANSWER * len(trial.split.test)
-                + BYTES_OF_A_TRIAL,
-            )
-            for trial, record in zip(plan.trials, plan.records, strict=True)
-        ],
-        controls=sum(len(variants.titles(trial, prepared)) for trial in plan.trials),
-        family=family,
     )
 
 

@@ -15,6 +15,7 @@ from spikeduel.data.prepared import RawDataset
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.features.cleaning import cleaning
 from spikeduel.inputs.preprocessing import Preprocessing
+from spikeduel.sentences import comparison
 from spikeduel.sentences.comparison import Comparison
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -133,11 +134,12 @@ def test_tunings_need_their_trials(runs):
     assert kinds(unneeded(runs)) == {BEGUN: "unfinished"}
 
 
-@pytest.mark.parametrize("duel", ["runs/study-x/duels/made-up", "runs/duels/made-up"])
-def test_the_duels_of_a_study_need_their_trials(runs, duel):
-    Path(duel).parent.mkdir(parents=True)
-    (runs / "made-up").rename(duel)
-    part = Path(duel) / ".a.abcdefgh.part"
+@pytest.mark.parametrize("inner", ["runs/several/parts/made-up", "runs/parts/made-up"])
+def test_runs_inside_what_a_feature_made_need_their_trials(runs, inner, monkeypatch):
+    monkeypatch.setattr(comparison, "providing", lambda name: {"several": "parts"})
+    Path(inner).parent.mkdir(parents=True)
+    (runs / "made-up").rename(inner)
+    part = Path(inner) / ".a.abcdefgh.part"
     part.write_bytes(b"half")
     os.utime(part, (time.time() - 2 * DAY,) * 2)
     assert kinds(clean(runs)) == {OTHER: "trained", BEGUN: "unfinished", part.name: "left_behind"}

@@ -7,11 +7,10 @@ import re
 import pytest
 
 from browser import opened, violations
-from made_studies import OTHER, SPIKING, make_duel, make_study
+from features.study.made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.features.study import study_sentences as words
-from spikeduel.features.study.study_page import overview
+from spikeduel.features.study.study_page import overview, report_study
 from spikeduel.features.study.study_results import conclude
-from spikeduel.reporting import report_study
 from spikeduel.results.findings import finding
 
 LEADS = [0.03, 0.012, -0.04, 0.009, 0.1, 0.011]

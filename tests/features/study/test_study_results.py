@@ -9,8 +9,8 @@ from msgspec import structs
 
 import factories
 from factories import example, scored, with_dataset
+from features.study.made_studies import OTHER, SPIKING, make_duel, make_study
 from made_audits import audit_with
-from made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.features.study import study_sentences as words
 from spikeduel.features.study.study_results import StudyResults, conclude
 from spikeduel.results.cost_results import Range

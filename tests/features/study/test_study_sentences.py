@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from made_studies import OTHER, SPIKING, make_duel, make_study
-from spikeduel.features.study import study_sentences as words
-from spikeduel.features.study.study_results import DuelPlan, StudyPlan, TrialPlan, conclude
+from features.study.made_studies import OTHER, SPIKING, make_duel, make_study
+from spikeduel.features.study import study_plan, study_sentences as words
+from spikeduel.features.study.study_plan import DuelPlan, StudyPlan, TrialPlan
+from spikeduel.features.study.study_results import conclude
 from spikeduel.results.cost_results import Range
 from spikeduel.statistics import Outcome
 
@@ -139,17 +140,17 @@ def planned(label, *keys, stored=False, seconds=20.0, dataset=None, controls=0):
 def test_a_plan_counts_shared_trials_once_in_the_whole_and_in_each_row(golden):
     study = plan(planned("a", "x", "y"), planned("b", "x", "z", controls=3), at_once=2)
     assert list(study.trials) == ["x", "y", "z"]
-    assert [row["trials"] for row in words.plan_rows(study)] == ["2", "2"]
-    golden(words.plan_sentences(study))
+    assert [row["trials"] for row in study_plan.rows(study)] == ["2", "2"]
+    golden(study_plan.sentences(study))
 
 
 def test_a_plan_of_what_is_stored_takes_nothing_and_an_unknown_time_is_no_short_one():
     stored = plan(planned("a", "x", stored=True, seconds=None))
     assert stored.missing == []
-    assert words.plan_rows(stored)[0]["training"] == "–"
+    assert study_plan.rows(stored)[0]["training"] == "–"
     unknown = plan(planned("a", "x", "y", seconds=None))
-    assert words.plan_rows(unknown)[0]["training"] == "?"
-    assert "unknown" in " ".join(words.plan_sentences(unknown))
+    assert study_plan.rows(unknown)[0]["training"] == "?"
+    assert "unknown" in " ".join(study_plan.sentences(unknown))
 
 
 def test_a_plan_says_how_many_data_sets_its_pairs_take():
@@ -159,8 +160,8 @@ def test_a_plan_says_how_many_data_sets_its_pairs_take():
     )
     more_seeds = [planned(f"{n}, 8 seeds", "x", "y", "x1", "y1", dataset=str(n)) for n in range(6)]
     assert [plan(*duels).pairs for duels in (one, one + more_seeds, one + other)] == [1, 1, 3]
-    assert "at least" not in " ".join(words.plan_sentences(plan(*one)))
-    assert "at least 7 data sets" in " ".join(words.plan_sentences(plan(*one, *other)))
-    assert "at least" not in " ".join(words.plan_sentences(plan(planned("a", "x"))))
+    assert "at least" not in " ".join(study_plan.sentences(plan(*one)))
+    assert "at least 7 data sets" in " ".join(study_plan.sentences(plan(*one, *other)))
+    assert "at least" not in " ".join(study_plan.sentences(plan(planned("a", "x"))))
     related = [structs.replace(duel, family="family x") for duel in one[:2]] + one[2:]
-    assert "at least 6 data sets" in " ".join(words.plan_sentences(plan(*related)))
+    assert "at least 6 data sets" in " ".join(study_plan.sentences(plan(*related)))

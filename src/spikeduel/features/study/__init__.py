@@ -1,1 +1,15 @@
 """Many comparisons over data sets and settings, with one verdict."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "study_command": ["commands"],
+        "study_files": ["Study"],
+        "study_verifying": ["verify"],
+        "studying": ["read_study", "study"],
+    },
+)
+PUBLIC = ("Study", "read_study", "study")
+RUNS_IN = "duels"

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import structs
 
+import spikeduel as sd
 from spikeduel.experiment.fields import checked, shown
 from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, unknown_setting
@@ -125,6 +126,8 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
 
 def _check(content: StudyFile) -> None:
     """Raise `InputError` for unknown, repeated or fixed settings."""
+    if content.tuning and not hasattr(sd, "tune"):
+        raise InputError("[tuning]: tuning is not installed. Leave the section out.")
     if not content.grid:
         raise InputError(
             'has no [grid] of values to combine, such as dataset = ["digits", "my_images/"].'

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup, escape
 
 from spikeduel.features.study import study_sentences as words
 from spikeduel.features.study.study_results import StudyResults, VariantScore
@@ -15,6 +16,7 @@ from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Ro
 from spikeduel.reporting.rendering import write
 from spikeduel.results.pareto import front
 from spikeduel.results.run import Quantity
+from spikeduel.system.errors import visible
 
 SHAPES = ("circle", "square", "triangle", "diamond")
 """Shapes of the first four variants of a kind, of the next four, and so on."""
@@ -49,6 +51,7 @@ def report_study(study: StudyResults, folder: Path) -> Path:
         ],
         "most_shown": MOST_SHOWN,
         "most_named": MOST_NAMED,
+        "unbroken": unbroken,
     }
     return write(folder / "study.html", "study.html.j2", page, study.noun)
 
@@ -63,6 +66,11 @@ class Cell:
     shade: float
     is_behind: bool | None
     said: str
+
+
+def unbroken(text: str) -> Markup:
+    """Return a variant's name that a page does not break within "T = 4"."""
+    return Markup(str(escape(visible(text))).replace(" = ", "&nbsp;=&nbsp;"))
 
 
 def looks_of(study: StudyResults) -> dict[str, Look]:

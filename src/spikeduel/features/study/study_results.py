@@ -18,8 +18,9 @@ from spikeduel.results.run import Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, times_as_long
 from spikeduel.system.grouped import grouped
-from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
+from spikeduel.system.typed import Count, Frozen, Share
 
+FILE = "study.json"
 OF_SPIKES = ("encoding", "num_steps")
 """Settings of spiking networks alone."""
 
@@ -370,65 +371,6 @@ def missing_scores(study: StudyContext) -> Iterator[Values]:
 def busy_datasets(study: StudyContext) -> Iterator[Values]:
     if busy := dict.fromkeys(duel.dataset for duel in study.duels if was_busy(duel.results)):
         yield {"datasets": list(busy)}
-
-
-class TrialPlan(Frozen):
-    """A trial before training: `seconds` of training (None: unknown), `bytes` on the disk."""
-
-    contender: str
-    title: str
-    key: str
-    stored: bool
-    seconds: Amount | None
-    bytes: Count
-
-
-class DuelPlan(Frozen):
-    """A duel before training; controls train up to `controls` more networks."""
-
-    label: str
-    dataset: str
-    test_images: Positive
-    trials: list[TrialPlan]
-    controls: Count = 0
-    family: str | None = None
-
-
-class StudyPlan(Frozen):
-    """A study before training, `at_once` trials at a time."""
-
-    name: str
-    at_once: Positive
-    duels: list[DuelPlan]
-    tuning_trials: Count = 0
-
-    @property
-    def trials(self) -> dict[str, tuple[DuelPlan, TrialPlan]]:
-        """Trials once each, by key, with their first duel."""
-        places = [(duel, trial) for duel in self.duels for trial in duel.trials]
-        firsts = {trial.key: (duel, trial) for duel, trial in reversed(places)}
-        return {trial.key: firsts[trial.key] for _, trial in places}
-
-    @property
-    def missing(self) -> list[TrialPlan]:
-        return [trial for _, trial in self.trials.values() if not trial.stored]
-
-    @property
-    def pairs(self) -> int:
-        """Number of pairs of variants on the data set with the most; contenders with the same first
-        trial are one.
-        """
-        firsts = grouped(
-            (duel.dataset, key)
-            for duel in self.duels
-            for key in {trial.contender: trial.key for trial in reversed(duel.trials)}.values()
-        )
-        return math.comb(max(len(set(keys)) for keys in firsts.values()), 2)
-
-
-def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
-    seconds = [trial.seconds for trial in trials if trial.seconds is not None]
-    return sum(seconds) if len(seconds) == len(trials) else None
 
 
 def variants_of(duels: Sequence[Duel]) -> list[VariantInDuel]:

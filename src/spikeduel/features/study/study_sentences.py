@@ -6,10 +6,8 @@ from spikeduel.features.study.across import PairAcross
 from spikeduel.features.study.study_results import (
     DuelSummary,
     OnDataset,
-    StudyPlan,
     StudyResults,
     said,
-    total_seconds,
 )
 from spikeduel.results.cost_results import Range
 from spikeduel.results.findings import is_leak, sentence, with_id
@@ -17,7 +15,7 @@ from spikeduel.results.run import Quantity
 from spikeduel.results.significance import Conclusion
 from spikeduel.statistics import MIN_SHARE_INSIDE, Outcome, min_datasets
 from spikeduel.system.negligible import MAX_COST_RATIO
-from spikeduel.system.numbers import duration, hundredths, per_cent, points, said_of, signed
+from spikeduel.system.numbers import hundredths, per_cent, points, said_of, signed
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -298,56 +296,3 @@ def sentences(study: StudyResults) -> list[str]:
         *caveats,
     ]
     return [said_of(part, study.noun) for part in parts if part]
-
-
-def plan_rows(plan: StudyPlan) -> list[dict[str, str]]:
-    rows = []
-    for duel in plan.duels:
-        missing = [trial for trial in duel.trials if not trial.stored]
-        seconds = total_seconds(missing)
-        training = "?" if seconds is None else duration(seconds) if missing else "–"
-        rows.append(
-            {
-                "duel": duel.label,
-                "test images": f"{duel.test_images:,}",
-                "trials": f"{len(duel.trials)}",
-                "to train": f"{len(missing)}",
-                "training": training,
-            }
-        )
-    return rows
-
-
-def plan_sentences(plan: StudyPlan) -> list[str]:
-    datasets = {duel.dataset for duel in plan.duels}
-    trials, missing = plan.trials, plan.missing
-    texts = [
-        f"{counted(len(trials), 'trial')} of {counted(len(plan.duels), 'duel')} on "
-        f"{counted(len(datasets), 'data set')}; {len(missing):,} are to be trained."
-    ]
-    if sum(len(duel.trials) for duel in plan.duels) > len(trials):
-        texts.append("Duels share trials: a shared trial is counted once here, and in each row.")
-    if plan.tuning_trials:
-        texts.append(
-            f"Before that, {counted(plan.tuning_trials, 'trial')} of tuning, not counted here."
-        )
-    if controls := sum(duel.controls for duel in plan.duels):
-        texts.append(f"Controls may train {counted(controls, 'network')} more, not counted here.")
-    if (seconds := total_seconds(missing)) is None:
-        texts.append("Training time unknown: a training step of some contender failed.")
-    elif missing:
-        at_once = " --jobs N trains several at a time."
-        if plan.at_once > 1:
-            at_once = f" {plan.at_once} at a time, at best {duration(seconds / plan.at_once)}."
-        texts.append(f"Training takes about {duration(seconds)}, one trial after another.{at_once}")
-    if missing:
-        megabytes = sum(trial.bytes for trial in missing) / 1e6
-        texts.append(f"Models and answers take about {megabytes:,.0f} MB, reports not counted.")
-    families = {duel.family or duel.dataset for duel in plan.duels}
-    if plan.pairs and len(families) < min_datasets(plan.pairs):
-        texts.append(
-            f"Nothing can be shown over all data sets: it takes at least "
-            f"{min_datasets(plan.pairs)} data sets, related ones counted once, to test "
-            f"{counted(plan.pairs, 'pair')} of variants."
-        )
-    return texts

@@ -2,52 +2,56 @@
 
 import itertools
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from spikeduel.comparing import PreparedComparison, conclude, prepare, tune
+import spikeduel as sd
+from spikeduel.comparing import conclude, prepare
 from spikeduel.data import Prepared, catalogue
 from spikeduel.experiment import effects
 from spikeduel.experiment.fields import shown
-from spikeduel.features.study import study_files as studies, study_results as results
-from spikeduel.features.study.study_files import PlannedDuel, Study
-from spikeduel.features.study.study_results import Duel, StudyPlan, StudyResults
-from spikeduel.features.study.study_sentences import plan_sentences
-from spikeduel.features.tuning.tuning import Tuning, read_ranges
-from spikeduel.reporting import report_study
-from spikeduel.sentences.comparison import DUELS
+from spikeduel.features.study import RUNS_IN, study_files as studies, study_plan
+from spikeduel.features.study.study_files import Study
+from spikeduel.features.study.study_page import report_study
+from spikeduel.features.study.study_plan import PreparedDuel, StudyPlan, plan_of
+from spikeduel.features.study.study_results import (
+    FILE,
+    Duel,
+    StudyResults,
+    conclude as conclude_study,
+)
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming
 from spikeduel.system.negligible import MAX_MARGIN
-from spikeduel.system.progress import Labelled, Once, Progress
+from spikeduel.system.progress import Forwarding, Labelled, Progress
 from spikeduel.training import contenders, run_folder
 from spikeduel.training.jobs import Workers
-from spikeduel.training.plan import duel_plan
 from spikeduel.training.store import Place, Store, opened
 
-FILE = "study.json"
 SHARED = 0.01
 """Share of the smaller data set's images in another one from which both are related."""
 MOST_LETTERS = 60
 """Longest name of a folder."""
 
 
-@dataclass(frozen=True)
-class PreparedDuel:
-    """A prepared duel, named by `label`."""
+class Once(Forwarding):
+    """Forward to `inner`, but no line twice."""
 
-    label: str
-    planned: PlannedDuel
-    ready: PreparedComparison
-    tuned: Tuning | None
-    progress: Progress
+    def __init__(self, inner: Progress) -> None:
+        super().__init__(inner)
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            super().say(text)
 
 
 def read_study(path: Path | str) -> Study:
-    """Read a study's TOML file (docs/studies.md). Runs nothing. Raises `InputError`."""
+    """Read a study's TOML file (docs/features/study.md). Runs nothing. Raises `InputError`."""
     return studies.read(Path(path), catalogue.is_recorded, catalogue.DATASETS.__contains__)
 
 
@@ -68,10 +72,10 @@ def study(
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
-    run_folder.require_own(folder, FILE, {DUELS}, "study")
+    run_folder.require_own(folder, FILE, {RUNS_IN}, "study")
     duels = prepare_all(planned, folder, store, progress, workers, strict)
-    outlook = study_plan(replace(planned, tuning=None), duels, workers)  # tuning is done
-    for text in plan_sentences(outlook):
+    outlook = plan_of(replace(planned, tuning=None), duels, workers)  # tuning is done
+    for text in study_plan.sentences(outlook):
         progress.say(text)
     duels = [
         replace(duel, progress=progress.of_run(duel.ready.folder, duel.label)) for duel in duels
@@ -96,7 +100,7 @@ def study(
         place = run.out.relative_to(folder).as_posix()
         dataset, family = planned.dataset_of(duel.planned), duel.planned.family
         finished.append(Duel(place, dataset, values, run.results, family))
-    verdict = results.conclude(planned.name, finished, MAX_MARGIN)
+    verdict = conclude_study(planned.name, finished, MAX_MARGIN)
     waiting = f"another process is writing {folder}; waiting"
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         typed.write_json(folder / FILE, verdict)
@@ -115,7 +119,7 @@ def plan(
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     duels = prepare_all(replace(planned, tuning=None), Path(), store, progress, workers, strict)
-    return study_plan(planned, duels, workers)
+    return plan_of(planned, duels, workers)
 
 
 def prepare_all(
@@ -142,7 +146,9 @@ def prepare_all(
         label, dataset = planned.label(planned_duel), planned.dataset_of(planned_duel)
         digest = typed.digest(typed.plain(planned_duel.experiment))[:8]
         # The label changes when the study grows; an earlier run's folder stays.
-        folder = next((out / DUELS).glob(f"*-{digest}"), out / DUELS / f"{_slug(label)}-{digest}")
+        folder = next(
+            (out / RUNS_IN).glob(f"*-{digest}"), out / RUNS_IN / f"{_slug(label)}-{digest}"
+        )
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
             # A setting of all duels need not concern each of them.
@@ -158,11 +164,17 @@ def prepare_all(
         ready.prepared.let_go()
         duels.append(PreparedDuel(label, planned_duel, ready, None, Labelled(progress, label)))
     _require_unrelated(duels)
-    effects.refuse(effects.common(duel.ready.plan.idle for duel in duels))
+    effects.refuse(_common(duel.ready.plan.idle for duel in duels))
     if planned.tuning is None:
         return duels
     tuned = progress.track(duels, "tuning", len(duels))
     return [_tuned(duel, planned.tuning, store, workers, strict, timed) for duel in tuned]
+
+
+def _common(reasons: Iterable[effects.Reasons]) -> dict[str, str]:
+    """Return the settings without effect in every duel, with the reasons of the first."""
+    first, *others = reasons
+    return {name: why for name, why in first.items() if all(name in other for other in others)}
 
 
 def _require_unrelated(duels: Sequence[PreparedDuel]) -> None:
@@ -194,31 +206,14 @@ def _tuned(
     timed: dict[str, float],
 ) -> PreparedDuel:
     with naming(duel.label):
-        ranges = read_ranges(Path(tuning.ranges)) if tuning.ranges else None
+        ranges = sd.read_ranges(Path(tuning.ranges)) if tuning.ranges else None
         experiment, progress = duel.ready.plan.asked, duel.progress
-        tuned = tune(experiment, tuning.trials, ranges, store, progress, workers)
+        tuned = sd.tune(experiment, tuning.trials, ranges, store, progress, workers)
         ready = prepare(
             *(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed),
             replace_run=True,
         )
     return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)
-
-
-def study_plan(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> StudyPlan:
-    plans = [
-        duel_plan(
-            duel.label,
-            planned.dataset_of(duel.planned),
-            duel.ready.plan,
-            duel.ready.prepared,
-            duel.ready.splits,
-            duel.planned.family,
-        )
-        for duel in duels
-    ]
-    num_tuned = sum(len(duel.ready.plan.contenders) for duel in duels)
-    trials = planned.tuning.trials * num_tuned if planned.tuning else 0
-    return StudyPlan(name=planned.name, duels=plans, at_once=workers.at_once, tuning_trials=trials)
 
 
 def _slug(name: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from msgspec import structs
 
 from factories import with_trials
-from made_studies import OTHER, SPIKING, make_duel
+from features.study.made_studies import OTHER, SPIKING, make_duel
 from spikeduel.features.study.study_results import variants_of
 
 SCORES = {SPIKING: [0.8, 0.81], OTHER: [0.9, 0.91]}

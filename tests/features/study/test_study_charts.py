@@ -3,8 +3,8 @@
 import pytest
 from msgspec import structs
 
+from features.study.made_studies import OTHER, SPIKING, make_duel, make_study
 from made_pages import told
-from made_studies import OTHER, SPIKING, make_duel, make_study
 from spikeduel.features.study import study_page
 from spikeduel.features.study.study_results import conclude
 from spikeduel.reporting import charts

@@ -1,6 +1,7 @@
 """A study from its file to its page: what is trained, how often, and what is left behind."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
 from spikeduel.training.jobs import Workers
 from spikeduel.training.store import Store
+from spikeduel.verifying import verify
 from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data", "unreported")
@@ -231,6 +233,23 @@ def test_data_sets_that_share_images_are_a_family_or_refused(tmp_path):
     study = study_of(tmp_path, text)
     with pytest.raises(InputError, match=r"one and two share 40 images.*families. one = "):
         studying.plan(study, tmp_path / "store")
+
+
+def test_a_setting_may_stay_that_one_duel_uses():
+    assert studying._common([{"bin_ms": "images", "beta": "x"}, {"beta": "y"}]) == {"beta": "x"}
+    assert studying._common([{"bin_ms": "images"}, {}]) == {}
+
+
+def test_a_study_is_verified_with_its_runs(planned, done, tmp_path):
+    folder = tmp_path / "out"
+    shutil.copytree(done[2] / "out", folder)
+    verifications = verify(folder)
+    assert [verification.holds for verification in verifications] == [True] * 4
+    content = json.loads((folder / "study.json").read_text())
+    content["scores"][0]["accuracies"][0] /= 2
+    (folder / "study.json").write_text(json.dumps(content))
+    (found,) = verify(folder)[-1].discrepancies
+    assert found.place == "scores[0].accuracies[0]"
 
 
 def test_a_folder_with_other_things_is_refused(planned, tmp_path):

@@ -1,0 +1,182 @@
+"""Plan of a study: trials, time and space, before training."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from spikeduel.comparing import PreparedComparison
+from spikeduel.engine.networks.building import num_parameters
+from spikeduel.features.study.study_files import PlannedDuel, Study
+from spikeduel.statistics import min_datasets
+from spikeduel.system.grouped import grouped
+from spikeduel.system.numbers import duration
+from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import counted
+from spikeduel.system.typed import Amount, Count, Frozen, Positive
+from spikeduel.training import variants
+from spikeduel.training.jobs import Workers
+from spikeduel.training.outcomes import tested
+
+BYTES_OF_A_PREDICTION, BYTES_OF_A_TRIAL = 24, 100_000
+"""Bytes on disk of the prediction of one test image, and of a trial without weights."""
+
+
+@dataclass(frozen=True)
+class PreparedDuel:
+    """A prepared duel, named by `label`."""
+
+    label: str
+    planned: PlannedDuel
+    ready: PreparedComparison
+    tuned: Any
+    progress: Progress
+
+
+class TrialPlan(Frozen):
+    """A trial before training: `seconds` of training (None: unknown), `bytes` on the disk."""
+
+    contender: str
+    title: str
+    key: str
+    stored: bool
+    seconds: Amount | None
+    bytes: Count
+
+
+class DuelPlan(Frozen):
+    """A duel before training; controls train up to `controls` more networks."""
+
+    label: str
+    dataset: str
+    test_images: Positive
+    trials: list[TrialPlan]
+    controls: Count = 0
+    family: str | None = None
+
+
+class StudyPlan(Frozen):
+    """A study before training, `at_once` trials at a time."""
+
+    name: str
+    at_once: Positive
+    duels: list[DuelPlan]
+    tuning_trials: Count = 0
+
+    @property
+    def trials(self) -> dict[str, tuple[DuelPlan, TrialPlan]]:
+        """Trials once each, by key, with their first duel."""
+        places = [(duel, trial) for duel in self.duels for trial in duel.trials]
+        firsts = {trial.key: (duel, trial) for duel, trial in reversed(places)}
+        return {trial.key: firsts[trial.key] for _, trial in places}
+
+    @property
+    def missing(self) -> list[TrialPlan]:
+        return [trial for _, trial in self.trials.values() if not trial.stored]
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of variants on the data set with the most; contenders with the same first
+        trial are one.
+        """
+        firsts = grouped(
+            (duel.dataset, key)
+            for duel in self.duels
+            for key in {trial.contender: trial.key for trial in reversed(duel.trials)}.values()
+        )
+        return math.comb(max(len(set(keys)) for keys in firsts.values()), 2)
+
+
+def plan_of(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> StudyPlan:
+    num_tuned = sum(len(duel.ready.plan.contenders) for duel in duels)
+    return StudyPlan(
+        name=planned.name,
+        duels=[_duel_plan(duel, planned.dataset_of(duel.planned)) for duel in duels],
+        at_once=workers.at_once,
+        tuning_trials=planned.tuning.trials * num_tuned if planned.tuning else 0,
+    )
+
+
+def _duel_plan(duel: PreparedDuel, dataset: str) -> DuelPlan:
+    plan = duel.ready.plan
+    weight_bytes = {
+        contender.name: 4 * num_parameters(contender.outline) for contender in plan.contenders
+    }
+    return DuelPlan(
+        label=duel.label,
+        dataset=dataset,
+        test_images=len(tested(duel.ready.splits)),
+        trials=[
+            TrialPlan(
+                contender=trial.card.contender,
+                title=trial.card.title,
+                key=trial.key,
+                stored=record is not None,
+                seconds=plan.seconds_by_contender.get(trial.card.contender),
+                bytes=weight_bytes[trial.card.contender]
+                + BYTES_OF_A_PREDICTION * len(trial.split.test)
+                + BYTES_OF_A_TRIAL,
+            )
+            for trial, record in zip(plan.trials, plan.records, strict=True)
+        ],
+        controls=sum(len(variants.titles(trial, duel.ready.prepared)) for trial in plan.trials),
+        family=duel.planned.family,
+    )
+
+
+def rows(plan: StudyPlan) -> list[dict[str, str]]:
+    rows = []
+    for duel in plan.duels:
+        missing = [trial for trial in duel.trials if not trial.stored]
+        seconds = total_seconds(missing)
+        training = "?" if seconds is None else duration(seconds) if missing else "–"
+        rows.append(
+            {
+                "duel": duel.label,
+                "test images": f"{duel.test_images:,}",
+                "trials": f"{len(duel.trials)}",
+                "to train": f"{len(missing)}",
+                "training": training,
+            }
+        )
+    return rows
+
+
+def sentences(plan: StudyPlan) -> list[str]:
+    datasets = {duel.dataset for duel in plan.duels}
+    trials, missing = plan.trials, plan.missing
+    texts = [
+        f"{counted(len(trials), 'trial')} of {counted(len(plan.duels), 'duel')} on "
+        f"{counted(len(datasets), 'data set')}; {len(missing):,} are to be trained."
+    ]
+    if sum(len(duel.trials) for duel in plan.duels) > len(trials):
+        texts.append("Duels share trials: a shared trial is counted once here, and in each row.")
+    if plan.tuning_trials:
+        texts.append(
+            f"Before that, {counted(plan.tuning_trials, 'trial')} of tuning, not counted here."
+        )
+    if controls := sum(duel.controls for duel in plan.duels):
+        texts.append(f"Controls may train {counted(controls, 'network')} more, not counted here.")
+    if (seconds := total_seconds(missing)) is None:
+        texts.append("Training time unknown: a training step of some contender failed.")
+    elif missing:
+        at_once = " --jobs N trains several at a time."
+        if plan.at_once > 1:
+            at_once = f" {plan.at_once} at a time, at best {duration(seconds / plan.at_once)}."
+        texts.append(f"Training takes about {duration(seconds)}, one trial after another.{at_once}")
+    if missing:
+        megabytes = sum(trial.bytes for trial in missing) / 1e6
+        texts.append(f"Models and answers take about {megabytes:,.0f} MB, reports not counted.")
+    families = {duel.family or duel.dataset for duel in plan.duels}
+    if plan.pairs and len(families) < min_datasets(plan.pairs):
+        texts.append(
+            f"Nothing can be shown over all data sets: it takes at least "
+            f"{min_datasets(plan.pairs)} data sets, related ones counted once, to test "
+            f"{counted(plan.pairs, 'pair')} of variants."
+        )
+    return texts
+
+
+def total_seconds(trials: Sequence[TrialPlan]) -> float | None:
+    seconds = [trial.seconds for trial in trials if trial.seconds is not None]
+    return sum(seconds) if len(seconds) == len(trials) else None
