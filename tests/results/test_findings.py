@@ -20,8 +20,9 @@ from spikeduel.system.errors import InputError
 
 MODULES = (checklist, examining, run_findings)
 """Modules of the core that have finders."""
-for path in Path(features.__file__).parent.glob("*/*_results.py"):
-    import_module(f"spikeduel.features.{path.parent.name}.{path.stem}")
+for path in Path(features.__file__).parent.glob("*/*.py"):
+    if "@finds(" in path.read_text("utf-8"):
+        import_module(f"spikeduel.features.{path.parent.name}.{path.stem}")
 
 
 def changed(values):
@@ -130,8 +131,6 @@ CASES = {
     "mappings": example("own_settings", settings={"a": {"x": 0.5, "y": None}, "b": {"z": "on"}}),
     "braces in names": example("unreadable_files", names=["{a}", *"bcdefgh"]),
     "many trials": example("failed_trials", titles=[f"a, seed {n}" for n in range(8)]),
-    "a case": example("leaking_datasets", without="nothing"),
-    "names on names": example("datasets_at_chance"),
     "a small share": example("labels_to_check", share=0.0004),
 }
 

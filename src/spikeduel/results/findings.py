@@ -1,4 +1,4 @@
-"""Findings about runs, studies, ablations and tests: `findings.toml` here and those of features
+"""Findings about runs, ablations and tests: `findings.toml` here and those of features
 declare them.
 """
 

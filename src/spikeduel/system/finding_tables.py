@@ -1,4 +1,4 @@
-"""Findings: what a reader should know about an audit, a run, a study and so on.
+"""Findings: what a reader should know about an audit, a run and so on.
 
 A TOML file beside the code that finds them declares findings (`declare`), the gravest first; a
 function yields the values of each:
