@@ -112,7 +112,7 @@ def readable(signature: str) -> str:
 
 def _look_inside(app: Sphinx, failed: Exception | None) -> None:
     """Write the page that docs/spiking.md shows: the shipped twins, and a test image."""
-    if failed or app.builder.format != "html":
+    if failed or app.builder.format != "html" or not hasattr(spikeduel, "inspect"):
         return
     prepared = spikeduel.data.load(spikeduel.recipes.strong())
     image, label = np.array(prepared.images[SHOWN]), prepared.labels[SHOWN]

@@ -29,7 +29,6 @@ from spikeduel.results.predictions import compare_runs
 from spikeduel.sentences.comparison import load_run
 from spikeduel.sentences.verdict import difference_line
 from spikeduel.system import __version__
-from spikeduel.training.store import RECORD, Store
 from synthetic_files import write_pictures
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -286,13 +285,6 @@ def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, pictu
     assert "text.png" in one_line(done)
 
 
-def test_play_refuses_what_it_cannot_serve_before_it_serves(desk, finished):
-    assert "nowhere.safetensors" in refused(desk, "play", "nowhere.safetensors")
-    assert "prepares images in another way" in refused(
-        desk, "play", model(finished[0]), "fashion-mnist-vgg-relu"
-    )
-
-
 def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     said = " ".join(printed("plan", "digits", *QUICKEST, "--difference", 20).split())
     assert "SD 0.30 points SD 0.55 points training" in said
@@ -429,27 +421,6 @@ def test_two_runs_side_by_side(finished):
     assert "All settings are the same." in printed("runs", run, run)
     assert "name two runs" in one_line(spikeduel("runs", "nowhere"))
     assert "nowhere: no run here" in one_line(spikeduel("runs", run, "nowhere"))
-
-
-def test_clean_says_what_would_go_and_asks(desk):
-    store = Store("runs/store")
-    store.folder("a" * 16).mkdir(parents=True)
-    store.checkpoint_path("a" * 16).write_bytes(bytes(2_000_000))
-    assert "--yes" in one_line(spikeduel("clean", "--json"))
-    assert "--runs names" in one_line(spikeduel("clean", "--runs", "nowhere"))
-    for done in (spikeduel("clean", "--dry-run"), spikeduel("clean", answer="n")):
-        assert re.search(r"not finished +1 +2\.0 MB", done.stdout)
-        assert store.folder("a" * 16).exists()
-    (entry,) = document("clean", "--dry-run")["removed"]
-    assert entry["kind"] == "unfinished"
-    done = spikeduel("clean", answer="y")
-    assert done.exit_code == 0
-    assert re.search(r"Freed 2(\.\d+)? MB", done.stdout)
-    assert not store.folder("a" * 16).exists()
-    assert "Nothing to remove" in spikeduel("clean").stdout
-    store.folder("b" * 16).mkdir(parents=True)
-    (store.folder("b" * 16) / RECORD).write_bytes(b"{}")
-    assert "networks that no run in runs refers to" in spikeduel("clean", "--dry-run").stdout
 
 
 def test_settings_lists_every_setting():

@@ -189,60 +189,6 @@ def predict(
 
 
 @command(
-    *("own_code", "quiet"),
-    examples=(
-        "spikeduel play",
-        "spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",
-    ),
-    when_stopped="Nothing was changed.",
-)
-def play(
-    inputs: CommandInput,
-    models: Annotated[
-        list[Path] | None,
-        option(
-            "MODEL…",
-            "One to four model files or names of networks that come with the package, of "
-            "the same classes. (Default: fashion-mnist-vgg-lif fashion-mnist-vgg-relu)",
-        ),
-    ] = None,
-    port: Annotated[
-        int,
-        option(
-            "--port N",
-            "Where on 127.0.0.1 the page is; 0 for any that is free.",
-            min=0,
-            max=65535,
-        ),
-    ] = 8470,
-    no_browser: Annotated[
-        bool,
-        option(
-            "--no-browser",
-            "Print the page's address only.",
-        ),
-    ] = False,
-) -> None:
-    """Open a page where a sample, an image of yours or a drawing is answered by several models side
-    by side.
-
-    It shows spikes, membranes and probabilities step by step, and what other time steps, thresholds
-    or corrupted images change. Images stay on this machine: the page can be reached from it alone,
-    and nothing is kept. Ctrl-C ends it. Needs: pip install 'spikeduel[play]'
-    """
-    from spikeduel.features import play as playing
-
-    named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
-    opened = [inputs.opened(path) for path in named]
-
-    def ready(address: str) -> None:
-        typer.echo(f"{address}\nThis machine alone can open it. Ctrl-C ends it.")
-
-    playing.play(opened, port, ready, not no_browser, inputs.progress())
-    typer.echo("\nstopped.")
-
-
-@command(
     *("model", "out", "to", "weights", "images", "dataset", "store", "as_json", "quiet"),
     "own_code",
     works_on=("splitting",),
@@ -387,7 +333,7 @@ def import_(
         ),
     ] = None,
 ) -> None:
-    """Make a model file of a network from elsewhere: for predict, evaluate, inspect and export.
+    """Make a model file of a network from elsewhere: for the other commands on models.
 
     A NIR graph has layers one after the other. Neither opening nor using it runs code of the file.
     """

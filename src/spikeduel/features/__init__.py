@@ -47,6 +47,8 @@ FEATURES = {
     "compression": "spikeduel.features.compression",
     "inspection": "spikeduel.features.inspection",
     "conversion": "spikeduel.features.conversion",
+    "play": "spikeduel.features.play",
+    "cleaning": "spikeduel.features.cleaning",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
     "study": "spikeduel.features.study",

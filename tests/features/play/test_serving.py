@@ -15,8 +15,7 @@ from PIL import Image, ImageDraw
 from forked import Forked
 from spikeduel import predicting as evaluating
 from spikeduel.cli import app
-from spikeduel.features import play as playing
-from spikeduel.features.play import serving
+from spikeduel.features.play import play, serving
 from spikeduel.features.play.serving import application
 from spikeduel.system.errors import InputError, MissingExtra
 from synthetic_files import png_that_claims
@@ -306,15 +305,14 @@ def test_a_port_in_use_is_an_error_with_the_remedy(table):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(InputError, match="--port"):
-            playing.play(list(table.models.values()), taken.getsockname()[1])
+            play(list(table.models.values()), taken.getsockname()[1])
 
 
 def test_without_the_extra_it_says_what_to_install(table, monkeypatch):
     monkeypatch.delitem(sys.modules, "spikeduel.features.play.serving")
-    monkeypatch.delattr(playing, "serving")
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     with pytest.raises(MissingExtra, match=r"spikeduel\[play\]"):
-        playing.play(list(table.models.values()))
+        play(list(table.models.values()))
 
 
 def test_the_command_serves_on_loopback_alone_and_ends_with_ctrl_c():

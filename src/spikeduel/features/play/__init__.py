@@ -7,27 +7,9 @@ limited to 16 MB, 20 million pixels and `MOST_STEPS`; one is computed at a time,
 refused.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import lazy_loader
 
-from spikeduel.engine.networks.models import Model
-from spikeduel.features.play.table import lay
-from spikeduel.system.errors import needing_extra
-from spikeduel.system.progress import Progress
-
-
-def play(
-    models: Sequence[Model],
-    port: int = 0,
-    ready: Callable[[str], Any] = print,
-    browser: bool = False,
-    progress: Progress | None = None,
-) -> None:
-    """Serve the page of `models` on 127.0.0.1 until Ctrl-C; call `ready` with the address.
-
-    `port` 0 is any free one. Raises `InputError`, also for a port in use and without the extra
-    `play`.
-    """
-    with needing_extra(("anyio", "starlette", "uvicorn"), "play"):
-        from spikeduel.features.play.serving import serve
-    serve(lay(models, progress), port, ready, browser)
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"playing": ["play"], "play_command": ["commands"]}
+)
+PUBLIC = ("play",)

@@ -60,7 +60,7 @@ _FILES = {
 
 
 def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
-    """See `playing.play`."""
+    """Serve the page of `table`; see `playing.play`."""
     try:
         listening = socket.create_server((ADDRESS, port))
     except OSError as error:

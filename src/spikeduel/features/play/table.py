@@ -146,8 +146,7 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
     first = models[0].card
     if first.preprocessing.binning is not None:
         raise InputError(
-            f"{first.contender} takes recordings, which `spikeduel inspect` shows; play is for "
-            f"images."
+            f"{first.contender} takes recordings; `spikeduel play` shows images alone."
         )
     return Table(alike(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
 
