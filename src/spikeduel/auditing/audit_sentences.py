@@ -93,21 +93,22 @@ def rows(audit: Audit) -> list[dict[str, str]]:
     """Return the measured numbers."""
     exact, near, moved = audit.exact_duplicates, audit.near_duplicates, audit.moved_copies
     edited, probe, counts, files = audit.edited_copies, audit.probe, audit.counts, audit.files
+    split, groups = audit.split, "none known"
+    if audit.own_validation:
+        split += " (no test set: a tenth of training is tested; rename val to test to test on val)"
+    if audit.groups is not None:
+        groups = f"{audit.groups:,}, {audit.groups_cut:,} cut"
+        groups += " (exact copies not counted)" if exact.across else ""
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.class_sides)}",
-        "split": audit.split
-        + " (no test set: a tenth of training is tested; rename val to test to test on val)"
-        * audit.own_validation,
+        "split": split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
         "near duplicates": f"{near.across:,} across sides",
         "moved copies": f"{moved.across:,} across sides",
         "edited copies": f"{edited.across:,} across sides" if edited else "",
-        "groups": "none known"
-        if audit.groups is None
-        else f"{audit.groups:,}, {audit.groups_cut:,} cut"
-        + " (exact copies not counted)" * bool(exact.across),
+        "groups": groups,
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(files.read) if files else "",
         "files ignored": ", ".join(f"{kind.count:,} {kind.rule}" for kind in files.ignored)

@@ -9,7 +9,6 @@ from torch import Tensor
 from spikeduel.engine import ConstantInput, kernels
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.system import registry
-from spikeduel.system.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,4 @@ def encoder_of(name: str) -> Encoder:
     """Return the encoder `name`, or `module:attribute`; a plain function gives numbers and draws
     nothing. Raises `InputError`.
     """
-    named = registry.resolve("encoding", name, ENCODERS)
-    if isinstance(named, Encoder):
-        return named
-    if not callable(named):
-        raise InputError(
-            f"encoding '{name}' must be an Encoder or a function, not {type(named).__name__}."
-        )
-    return Encoder(named)
+    return registry.resolve_as(Encoder, "encoding", name, ENCODERS, "an Encoder or a function")

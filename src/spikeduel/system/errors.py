@@ -36,13 +36,11 @@ class UnreadableFiles(InputError):
         name, reason = next(iter(files.items()))
         text = f"{name}: {reason}. Remove or replace it, or leave it out by --skip-unreadable."
         if len(files) > 1:
-            lists = (
-                f"`spikeduel audit{f' {shlex.quote(visible(of)[:300])}' * bool(of)} --json` lists "
-                f"all."
-            )
+            named = f" {shlex.quote(visible(of)[:300])}" if of else ""
             text = (
-                f"{len(files):,} files cannot be used. The first is {name}: {reason}. {lists} "
-                f"Remove or replace them, or leave them out by --skip-unreadable."
+                f"{len(files):,} files cannot be used. The first is {name}: {reason}. "
+                f"`spikeduel audit{named} --json` lists all. Remove or replace them, or leave them "
+                "out by --skip-unreadable."
             )
         super().__init__(text)
 

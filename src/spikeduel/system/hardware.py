@@ -18,6 +18,7 @@ import torch
 from spikeduel.system import load
 from spikeduel.system.errors import InputError
 from spikeduel.system.registry import GPUS, Precision
+from spikeduel.system.sentences import counted
 
 FAST_INSTRUCTIONS = frozenset({"avx2", "avx512_f", "avx512_bf16", "amx_bf16"})
 """Instruction sets that matter for speed, as PyTorch names them."""
@@ -65,12 +66,10 @@ def resolve(device: str = "auto", precision: str = "auto") -> Compute:
         device = "cuda" if num_gpus("cuda") else "cpu"
     kind, _, number = device.partition(":")
     if kind in GPUS and int(number or 0) >= (found := num_gpus(kind)):
-        names = ", ".join(f"{kind}:{index}" for index in range(found))
-        listed = (
-            f"{found} {GPUS[kind]}{'s' * (found > 1)} here: {names}"
-            if found
-            else f"no {GPUS[kind]} here"
-        )
+        listed = f"no {GPUS[kind]} here"
+        if found:
+            names = ", ".join(f"{kind}:{index}" for index in range(found))
+            listed = f"{counted(found, GPUS[kind])} here: {names}"
         raise InputError(
             f"--device {device}: torch {torch.__version__} finds {listed}. Use --device cpu, or "
             f"auto."

@@ -70,22 +70,16 @@ def used_by_others(cores: Collection[int]) -> float:
 
 def _seconds_of_others(cores: Collection[int]) -> float:
     """Return seconds that `cores` worked for others, up to a constant; 0 if unknown."""
-    try:
-        return _busy_seconds(cores) - time.process_time()
-    except (OSError, ValueError, IndexError):
-        return 0.0
-
-
-def _busy_seconds(cores: Collection[int]) -> float:
-    """Return the summed busy seconds of `cores` since the machine started."""
     names = {f"cpu{core}" for core in cores}
     ticks = 0
-    for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
-        name, *counters = line.split()
-        if name in names:
-            user, nice, kernel, _idle, _waiting, *interrupts = map(int, counters[:8])
-            ticks += user + nice + kernel + sum(interrupts)
-    return ticks / os.sysconf("SC_CLK_TCK")
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
+            name, *counters = line.split()
+            if name in names:
+                user, nice, kernel, _idle, _waiting, *interrupts = map(int, counters[:8])
+                ticks += user + nice + kernel + sum(interrupts)
+        return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()
+    return 0.0
 
 
 def available_memory() -> int:

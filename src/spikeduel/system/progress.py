@@ -142,8 +142,11 @@ class TerminalProgress(Progress):
         self.console, self.verbose = Console(stderr=stderr, highlight=False), verbose
         self._bars = rich.Progress(
             rich.TextColumn("{task.description}", markup=False),
-            *(rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeElapsedColumn()),
-            *("left", rich.TimeRemainingColumn()),
+            rich.BarColumn(),
+            rich.MofNCompleteColumn(),
+            rich.TimeElapsedColumn(),
+            "left",
+            rich.TimeRemainingColumn(),
             console=self.console,
             transient=True,
             get_time=clock,
@@ -205,7 +208,7 @@ class TerminalProgress(Progress):
             return
         parts = [
             f"{bar.description.strip()}: {bar.completed:,.0f} of {bar.total:,.0f}"
-            + " epochs" * (bar.id in self._training.values())
+            + (" epochs" if bar.id in self._training.values() else "")
             for bar in self._bars.tasks
             # A training's steps are within its epochs.
             if bar.visible and bar.total and bar.description.strip() not in self._training
@@ -252,7 +255,8 @@ class TerminalProgress(Progress):
     def finished(self, title: str, text: str) -> None:
         curve = self._curves.pop(title, "")
         if text:
-            self.say(f"  {title}: {text}" + f"  {curve}" * bool(curve and self.console.is_terminal))
+            shown = f"  {curve}" if curve and self.console.is_terminal else ""
+            self.say(f"  {title}: {text}{shown}")
         if title in self._training:
             self._bars.remove_task(self._training.pop(title))
         if title in self._awaited:

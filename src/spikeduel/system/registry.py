@@ -6,9 +6,11 @@ import inspect
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from spikeduel.system.errors import InputError, unknown
+
+T = TypeVar("T")
 
 Family = Literal["snn", "cnn", "ann"]
 """Kind of network: "snn" spikes; "cnn" convolves without spikes; "ann" does neither."""
@@ -66,6 +68,21 @@ def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -
             )
         thing = getattr(thing, part)
     return thing
+
+
+def resolve_as(
+    wrapper: type[T], kind: str, name: str, registry: Mapping[str, T], expected: str
+) -> T:
+    """Return what `resolve` finds, or a plain function as a `wrapper`.
+
+    Raises `InputError` also for something else, with what is `expected`.
+    """
+    named = resolve(kind, name, registry)
+    if isinstance(named, wrapper):
+        return named
+    if not callable(named):
+        raise InputError(f"{kind} '{name}' must be {expected}, not {type(named).__name__}.")
+    return wrapper(named)  # type: ignore[call-arg]
 
 
 def source_hash(thing: Any, name: str = "") -> str:

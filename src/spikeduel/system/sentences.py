@@ -59,7 +59,9 @@ def assigned(settings: Mapping[str, float | str | None]) -> str:
     """Return settings as text; None is the customary value."""
 
     def text(value: float | str | None) -> str:
-        return value if isinstance(value, str) else "customary" if value is None else f"{value:g}"
+        if value is None:
+            return "customary"
+        return value if isinstance(value, str) else f"{value:g}"
 
     return ", ".join(f"{name} {text(value)}" for name, value in settings.items())
 

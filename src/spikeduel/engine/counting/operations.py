@@ -143,11 +143,9 @@ class Layer(Counts):
     def passes_of(self, way: Way) -> tuple[float, float]:
         """Return the passes with numbers and the passes with spikes."""
         passes, dense = getattr(self.passes, way), getattr(self.macs.dense, way)
-        numbers = (
-            min(dense / self.macs_a_pass, passes)
-            if self.macs_a_pass and dense
-            else passes * (dense > 0)
-        )
+        numbers = passes if dense else 0.0
+        if self.macs_a_pass and dense:
+            numbers = min(dense / self.macs_a_pass, passes)
         return numbers, passes - numbers
 
     def done(self, way: Way, flow: Flow) -> tuple[float, float]:

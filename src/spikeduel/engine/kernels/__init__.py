@@ -184,8 +184,13 @@ def normalised_scan(
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
     spk, mean, var = _kernels(value).Normalised.apply(
         value.permute(0, 1, 3, 4, 2).contiguous(),
-        *(norm.weight, norm.bias, decay, norm.eps),
-        *(dynamics, current.shape[0], side),
+        norm.weight,
+        norm.bias,
+        decay,
+        norm.eps,
+        dynamics,
+        current.shape[0],
+        side,
     )
     count = value.numel() // norm.num_features
     with torch.no_grad():

@@ -70,15 +70,8 @@ def surrogate_of(name: str) -> Surrogate:
     """Return the surrogate `name`, or `module:attribute`: a `Surrogate`, or its function. Raises
     `InputError`.
     """
-    named = registry.resolve("surrogate", name, SURROGATES)
-    if isinstance(named, Surrogate):
-        return named
-    if not callable(named):
-        raise InputError(
-            f"surrogate '{name}' must be a function (u, alpha) -> gradient, not "
-            f"{type(named).__name__}."
-        )
-    return Surrogate(named)
+    expected = "a function (u, alpha) -> gradient"
+    return registry.resolve_as(Surrogate, "surrogate", name, SURROGATES, expected)
 
 
 def resolve_alpha(name: str, alpha: float | None = None) -> float:

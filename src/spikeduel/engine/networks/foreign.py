@@ -259,7 +259,9 @@ def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> An
     over_time = calling.way == "sequence"
     if isinstance(x, ConstantInput):
         x = x.expand() if over_time else x.value
-    output = module(x.flatten(2 if over_time else 1) if calling.flat else x)
+    if calling.flat:
+        x = x.flatten(2 if over_time else 1)
+    output = module(x)
     # Readouts know tuples.
     return tuple(output) if isinstance(output, list) else output
 

@@ -137,9 +137,8 @@ def _require(library: str, name: str, names: Collection[str]) -> None:
     if name in names:
         return
     if near := difflib.get_close_matches(name.lower(), names, n=3):
-        raise unknown(
-            f"classifier of {library}", name, names, f"Or: {', '.join(near[1:])}." * bool(near[1:])
-        )
+        others = f"Or: {', '.join(near[1:])}." if near[1:] else ""
+        raise unknown(f"classifier of {library}", name, names, others)
     raise InputError(
         f"unknown classifier of {library} '{name}'. Its documentation lists {len(names)}, such as "
         f"{', '.join(sorted(names)[:: max(1, len(names) // 4)][:4])}."

@@ -537,7 +537,8 @@ def _card(text: str | None) -> ModelCard:
             )
         if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
             raise InputError("it names fewer than two classes, or one twice.")
-        if (card.encoding is None, card.num_steps is None) != ((card.family != "snn"),) * 2:
+        is_spiking = card.family == "snn"
+        if (card.encoding is not None, card.num_steps is not None) != (is_spiking, is_spiking):
             raise InputError(
                 "a spiking network has an encoding and a number of steps, and no other has."
             )

@@ -169,9 +169,23 @@ class CubaLIF(Neuron):
 LAYERS: dict[str, type[nn.Module]] = {
     kind.__name__: kind
     for kind in (
-        *(nn.Flatten, nn.Linear, nn.Conv2d, nn.ZeroPad2d, nn.MaxPool2d),
-        *(nn.AvgPool2d, nn.AdaptiveAvgPool2d, ChannelsLastFlatten, Affine, Scale),
-        *(AsPretrained, Add, Concat, PooledCounts, LIF, EachItsOwnLIF, CubaLIF),
+        nn.Flatten,
+        nn.Linear,
+        nn.Conv2d,
+        nn.ZeroPad2d,
+        nn.MaxPool2d,
+        nn.AvgPool2d,
+        nn.AdaptiveAvgPool2d,
+        ChannelsLastFlatten,
+        Affine,
+        Scale,
+        AsPretrained,
+        Add,
+        Concat,
+        PooledCounts,
+        LIF,
+        EachItsOwnLIF,
+        CubaLIF,
     )
 }
 

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import weakref
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,14 +183,55 @@ def sources(network: IntegerNetwork) -> dict[str, str]:
 def memory(network: IntegerNetwork) -> dict[str, int]:
     """Return the bytes of constants, `flash`, and of variables, `ram`."""
     layout = _layout(network)
-    return {name: layout[name] for name in ("flash", "ram")}
+    return {"flash": layout.flash, "ram": layout.ram}
 
 
-def _layout(network: IntegerNetwork) -> dict[str, Any]:
-    """Return `layers`, types of numbers, elements of arrays (`sizes`), bytes of `flash` and `ram`.
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Layers and arrays of the program.
 
     Layers `by_event` list values above 0 before they multiply; `with_values`: the values too.
+    `sizes` are the elements of each array; `value_bits`, `channel_bits` and `end_bits` are those of
+    the types that depend on the network.
     """
+
+    layers: list[IntegerLayer]
+    by_event: list[bool]
+    is_spiking: bool
+    with_values: bool
+    sizes: dict[str, int]
+    value_bits: int
+    channel_bits: int
+    end_bits: int
+
+    @property
+    def flash(self) -> int:
+        """Bytes of constants: a weight has one; a channel has a multiplier and an offset."""
+        return sum(layer.weight.size + 12 * len(layer.weight) for layer in self.layers)
+
+    @property
+    def ram(self) -> int:
+        """Bytes of variables."""
+        bits_of_event = self.channel_bits + (self.value_bits if self.with_values else 0)
+        bits = {
+            "map": 2 * 8,  # two maps
+            "window": self.value_bits,
+            "events": bits_of_event,
+            "places": self.end_bits,
+            "sums": 32,
+            "membranes": 16 if self.is_spiking else 0,
+        }
+        # The ends of the events of all places begin with a 0.
+        total = self.end_bits + sum(bits[name] * size for name, size in self.sizes.items())
+        return total // 8
+
+
+def _fewest_bits(largest: int) -> int:
+    """Return the bits of the smallest unsigned type of C that holds `largest`."""
+    return next(bits for bits in (8, 16, 32) if largest < 2**bits)
+
+
+def _layout(network: IntegerNetwork) -> Layout:
     layers = [_flattened(layer, layer is network.layers[0]) for layer in network.layers]
     spiking = any(isinstance(layer.activation, Spiking) for layer in layers)
     planes = -(-network.num_steps // 8) if spiking else 1
@@ -215,48 +256,31 @@ def _layout(network: IntegerNetwork) -> dict[str, Any]:
         ),
         "membranes": max(layer.out[0] * layer.out[2] for layer in layers),
     }
-    value, channel, end = (
-        next(bits for bits in (8, 16, 32) if most < 2**bits)
-        for most in (
-            max(layer.most_value for layer in layers),
-            max(layer.shape[0] for layer in layers) - 1,
-            sizes["events"],
-        )
+    return Layout(
+        layers=layers,
+        by_event=by_event,
+        is_spiking=spiking,
+        with_values=with_values,
+        sizes=sizes,
+        value_bits=_fewest_bits(max(layer.most_value for layer in layers)),
+        channel_bits=_fewest_bits(max(layer.shape[0] for layer in layers) - 1),
+        end_bits=_fewest_bits(sizes["events"]),
     )
-    bits = (
-        16 * sizes["map"]
-        + value * sizes["window"]
-        + (channel + with_values * value) * sizes["events"]
-        + end * (sizes["places"] + 1)
-        + 32 * sizes["sums"]
-        + 16 * spiking * sizes["membranes"]
-    )
-    return {
-        "layers": layers,
-        "spiking": spiking,
-        "by_event": by_event,
-        "with_values": with_values,
-        "value_type": f"uint{value}_t",
-        "channel_type": f"uint{channel}_t",
-        "end_type": f"uint{end}_t",
-        "sizes": sizes,
-        "flash": sum(layer.weight.size + 12 * len(layer.weight) for layer in layers),
-        "ram": bits // 8,
-    }
 
 
 def _about(network: IntegerNetwork) -> dict[str, Any]:
     """Return the values of the templates."""
     card, layout = network.card, _layout(network)
-    layers: list[IntegerLayer] = layout["layers"]
     channels, height, width = card.image_shape
     wholes = [
         (1, 1) if layer.shape[1:] == layer.pool_before[1:] == (1, 1) else whole
         for layer, whole in zip(
-            layers, [(height, width), *(layer.out[1:] for layer in layers[:-1])], strict=True
+            layout.layers,
+            [(height, width), *(layer.out[1:] for layer in layout.layers[:-1])],
+            strict=True,
         )
     ]
-    return layout | {
+    return {
         "name": identifier(card.contender),
         "title": card.title,
         "version": __version__,
@@ -272,7 +296,15 @@ def _about(network: IntegerNetwork) -> dict[str, Any]:
         "changes": card.encoding in ("rate", "latency", "events"),
         "num_steps": network.num_steps,
         "most_current": MOST_CURRENT,
-        "layers": list(map(_described, layers, wholes, layout["by_event"])),
+        "layers": list(map(_described, layout.layers, wholes, layout.by_event)),
+        "flash": layout.flash,
+        "ram": layout.ram,
+        "spiking": layout.is_spiking,
+        "with_values": layout.with_values,
+        "sizes": layout.sizes,
+        "value_type": f"uint{layout.value_bits}_t",
+        "channel_type": f"uint{layout.channel_bits}_t",
+        "end_type": f"uint{layout.end_bits}_t",
     }
 
 
