@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import re
 import shutil
@@ -46,14 +45,6 @@ def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path):
     assert list(tmp_path.rglob("*")) == [folder, folder / "newer"]
 
 
-def test_json_round_trip_refuses_nan(tmp_path):
-    typed.write_json(tmp_path / "a.json", {"x": [1, None, 0.5]})
-    assert typed.read_json(tmp_path / "a.json", dict) == {"x": [1, None, 0.5]}
-    with pytest.raises(ValueError):
-        typed.write_json(tmp_path / "a.json", float("nan"))
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": [1, None, 0.5]}
-
-
 def test_a_csv_keeps_names_that_are_no_unicode(tmp_path):
     name = os.fsdecode(b"a\xff.png")
     files.write_csv(tmp_path / "a.csv", [["path", "label"], [name, 1]])
@@ -87,24 +78,6 @@ def test_locks_exclude_other_processes(tmp_path):
     workers = [Forked(count) for _ in range(2)]
     assert [worker.ended() for worker in workers] == [(0, []), (0, [])]
     assert path.read_text() == "100"
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"{", "not JSON"),
-        (b'{"a": NaN}', "the number NaN is not possible"),
-        (b"[-Infinity]", "not possible"),
-        (b"[1e999]", "the number 1e999 is not possible"),
-        (b"[" * 200_000, "nested too deeply"),
-        (b"9" * 5000, "not JSON"),
-        (b"\xff\xfe\x00", "not JSON"),
-    ],
-)
-def test_json_beyond_reason_is_named(content, said, tmp_path):
-    (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(InputError, match=rf"a\.json: not JSON.*{said}|a\.json: {said}"):
-        typed.read_json(tmp_path / "a.json", dict)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")

@@ -35,14 +35,23 @@ class Outer(typed.Frozen):
         ),
         ('{"inner": []}', "Object missing required field name."),
         ('{"name": "x"', "not JSON"),
-        ('{"name": NaN}', "not JSON"),
+        ('{"name": NaN}', "not JSON (the number NaN is not possible)."),
+        (b"[-Infinity]", "not possible"),
+        (b"[1e999]", "the number 1e999 is not possible"),
+        (b"9" * 5000, "not JSON"),
+        (b"\xff\xfe\x00", "not JSON"),
         ('{"other": ' + "[" * 100_000, "nested too deeply."),
     ],
 )
-def test_what_is_wrong_and_where(content, says):
+def test_what_is_wrong_and_where(content, says, tmp_path):
     with pytest.raises(InputError) as caught:
         typed.parse_json(content, Outer)
     assert says in str(caught.value)
+    path = tmp_path / "a.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError) as of_file:
+        typed.read_json(path, Outer)
+    assert str(of_file.value) == f"{path}: {caught.value}"
 
 
 def test_texts_of_json_may_be_no_unicode():

@@ -1,190 +1,16 @@
-"""The Triton scans against the reference: to the last bit forward, to 1e-4 backward."""
+"""The Triton kernels: what is compiled for CUDA, and their surrogate gradients. `test_scans.py` compares
+them with the reference.
+"""
 
 import re
 
 import pytest
 import torch
 
-from spikeduel.engine.kernels import gpu, reference
+from spikeduel.engine.kernels import gpu
 from spikeduel.engine.kernels.gpu import surrogate_gradient
-from spikeduel.engine.kernels.reference import SURROGATES, Dynamics, resolve_alpha
+from spikeduel.engine.kernels.reference import SURROGATES, Dynamics
 from triton_device import DEVICE, compiled, tl, triton
-
-ADAPTATIONS = {"lif": None, "alif": (0.9, 0.3)}
-
-adaptations = pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=ADAPTATIONS)
-constants = pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
-
-
-@pytest.fixture(autouse=True)
-def buffers_full_of_nan(monkeypatch):
-    """Values that a kernel fails to write show."""
-    monkeypatch.setattr(
-        gpu,
-        "empty",
-        lambda shape, dtype, device: torch.full(shape, torch.nan, dtype=dtype).to(device),
-    )
-
-
-def normal(*shape, seed=0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 0.3
-
-
-def dynamics(adaptation=None, reset_mechanism="subtract", surrogate="atan", threshold=0.7):
-    return Dynamics(threshold, reset_mechanism, surrogate, resolve_alpha(surrogate), adaptation)
-
-
-def some_state(neurons, num_neurons):
-    """Some membranes above the threshold; adaptations that are not negative."""
-    state = normal(1 if neurons.adaptation is None else 2, num_neurons, seed=7)
-    state[1:].abs_()
-    return state
-
-
-def by_reference(current, state, beta, neurons, num_steps):
-    """`(spk, mem, last)` of plain PyTorch, in `current`'s dtype."""
-    sequence = current.expand(num_steps, -1) if len(current) == 1 else current
-    return reference.scan(sequence, beta, neurons, state)
-
-
-def by_autograd(current, state, beta, neurons, num_steps, gradients):
-    """The gradients of `current`, `state` and `beta`, by autograd of the reference in float64."""
-    if state is None:
-        state = torch.zeros(1 if neurons.adaptation is None else 2, current.shape[1])
-    leaves = [x.double().requires_grad_() for x in (current, state, beta)]
-    results = by_reference(*leaves, neurons, num_steps)
-    incoming = [torch.zeros(()) if gradient is None else gradient for gradient in gradients]
-    incoming = [
-        gradient.double().expand_as(result)
-        for result, gradient in zip(results, incoming, strict=True)
-    ]
-    return torch.autograd.grad(results, leaves, incoming, allow_unused=True, materialize_grads=True)
-
-
-def on_device(*tensors):
-    return [None if x is None else x.to(DEVICE) for x in tensors]
-
-
-def forward(current, state, beta, neurons, num_steps, with_mem=True):
-    arguments = *on_device(current, state, beta), neurons, num_steps, with_mem
-    return [x.cpu() for x in gpu.scan_forward(*arguments)]
-
-
-def backward(gradients, current, state, beta, neurons, num_steps, needs_beta=True):
-    arguments = (
-        on_device(*gradients),
-        *on_device(current, state, beta),
-        neurons,
-        num_steps,
-        needs_beta,
-    )
-    return [x.cpu() for x in gpu.scan_backward(*arguments)]
-
-
-def some_gradients(results):
-    return [normal(*result.shape, seed=seed) for seed, result in enumerate(results, start=1)]
-
-
-def assert_same(ours, expected):
-    for mine, theirs in zip(ours, expected, strict=True):
-        assert mine.dtype == torch.float32
-        assert torch.equal(mine, theirs)
-
-
-def assert_close(ours, expected, rtol=1e-4):
-    for mine, theirs in zip(ours, expected, strict=True):
-        # Relative to the size of the gradients: single elements can cancel.
-        scale = theirs.abs().max().item() if theirs.numel() else 1.0
-        torch.testing.assert_close(mine.double(), theirs, rtol=rtol, atol=1e-6 * max(scale, 1.0))
-
-
-def assert_agree(current, state, neurons, num_steps, beta=0.95):
-    beta = torch.tensor(beta)
-    exactly = by_reference(
-        current.double(), None if state is None else state.double(), beta, neurons, num_steps
-    )
-    spk, *others = forward(current, state, beta, neurons, num_steps)
-    assert spk.dtype == current.dtype
-    results = [spk.float(), *others]
-    assert_same(results, by_reference(current.float(), state, beta, neurons, num_steps))
-    # Or else the gradients of float64 would be those of other spikes.
-    assert torch.equal(results[0].double(), exactly[0])
-    gradients = some_gradients(results)
-    ours = backward(gradients, current, state, beta, neurons, num_steps)
-    assert ours[0].dtype == current.dtype
-    # A gradient in bfloat16 is right to its 8 bits.
-    rtol = max(1e-4, torch.finfo(current.dtype).eps)
-    assert_close(ours, by_autograd(current, state, beta, neurons, num_steps, gradients), rtol)
-
-
-@pytest.mark.parametrize("surrogate", reference.SURROGATE_KERNELS)
-@adaptations
-def test_agrees_with_the_reference(adaptation, surrogate):
-    neurons = dynamics(adaptation, "subtract", surrogate)
-    assert_agree(normal(8, 37), some_state(neurons, 37), neurons, 8)
-
-
-@pytest.mark.parametrize(
-    ("num_neurons", "num_steps", "with_state"),
-    [(1, 5, False), (7, 1, True), (128, 1, False), (129, 5, True)],
-)
-@constants
-@adaptations
-def test_any_size(adaptation, constant, num_neurons, num_steps, with_state):
-    neurons = dynamics(adaptation, "zero", "triangular")
-    current = normal(1 if constant else num_steps, num_neurons)
-    assert_agree(
-        current, some_state(neurons, num_neurons) if with_state else None, neurons, num_steps
-    )
-
-
-@pytest.mark.parametrize(
-    ("reset_mechanism", "beta"), [("subtract", 0.5), ("zero", 1.0), ("none", 0.0)]
-)
-@constants
-@pytest.mark.parametrize("adaptation", [None, (0.5, 0.25)], ids=ADAPTATIONS)
-def test_to_the_last_bit_where_floats_are_exact(adaptation, constant, reset_mechanism, beta):
-    neurons = dynamics(adaptation, reset_mechanism, "straight_through_estimator", threshold=1.0)
-    generator = torch.Generator().manual_seed(3)
-    current = torch.randint(-16, 112, (1 if constant else 4, 50), generator=generator) / 64
-    state = torch.randint(0, 160, (1 if adaptation is None else 2, 50), generator=generator) / 64
-    beta = torch.tensor(beta)
-    results = forward(current, state, beta, neurons, 4)
-    assert 0 < results[0].mean() < 1
-    expected = by_reference(current.double(), state.double(), beta.double(), neurons, 4)
-    assert_same(results, [x.float() for x in expected])
-    gradients = [torch.randint(-8, 9, x.shape, generator=generator) / 8 for x in results]
-    ours = backward(gradients, current, state, beta, neurons, 4)
-    assert_same(ours, [x.float() for x in by_autograd(current, state, beta, neurons, 4, gradients)])
-
-
-@pytest.mark.parametrize("used", [(0,), (1,), (2,), (0, 1), ()], ids=str)
-@adaptations
-def test_gradients_of_some_results_only(adaptation, used):
-    neurons = dynamics(adaptation, "zero")
-    current, state, beta = normal(5, 19), some_state(neurons, 19), torch.tensor(0.8)
-    gradients = some_gradients(forward(current, state, beta, neurons, 5))
-    gradients = [gradient if i in used else None for i, gradient in enumerate(gradients)]
-    ours = backward(gradients, current, state, beta, neurons, 5)
-    assert_close(ours, by_autograd(current, state, beta, neurons, 5, gradients))
-    assert used or not any(gradient.any() for gradient in ours)
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@constants
-@adaptations
-def test_currents_of_two_bytes(adaptation, constant, dtype):
-    neurons = dynamics(adaptation)
-    assert_agree(normal(1 if constant else 5, 33).to(dtype), some_state(neurons, 33), neurons, 5)
-
-
-def test_nan_is_passed_on():
-    current = normal(4, 3)
-    current[1, 2] = float("nan")
-    spk, mem, _ = forward(current, None, torch.tensor(0.9), dynamics(), 4)
-    assert mem[1:, 2].isnan().all()
-    assert not mem[:, :2].isnan().any()
-    assert (spk[1:, 2] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -207,8 +33,9 @@ def test_going_back_keeps_the_membranes_where_the_gradient_will_be(
         return torch.empty(shape, dtype=dtype, device=device)
 
     monkeypatch.setattr(gpu, "empty", recorded)
-    current = normal(num_rows, 40).to(dtype)
-    backward([normal(6, 40), None, None], current, None, torch.tensor(0.9), dynamics(adaptation), 6)
+    current = torch.zeros(num_rows, 40, dtype=dtype, device=DEVICE)
+    gradients, beta = [torch.ones(6, 40, device=DEVICE), None, None], torch.tensor(0.9).to(DEVICE)
+    gpu.scan_backward(gradients, current, None, beta, Dynamics(0.7, adaptation=adaptation), 6, True)
     assert shapes.count((6, 40)) == traces + (num_rows == 6)
 
 
@@ -224,7 +51,7 @@ SCANS = {
 
 
 def a_scan(kernel, pointer, adaptation, left_out):
-    launch = gpu.launch_options(torch.empty(2, 0), dynamics(adaptation, "zero"))
+    launch = gpu.launch_options(torch.empty(2, 0), Dynamics(0.7, "zero", adaptation=adaptation))
     assert launch["BLOCK"] == 32 * launch["num_warps"]
     if kernel == "_backward":
         launch["SURROGATE"] = "atan"

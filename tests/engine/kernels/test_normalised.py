@@ -8,7 +8,7 @@ from torch import nn
 
 import made_normalised
 from spikeduel.engine import ConstantInput, kernels
-from spikeduel.engine.kernels import RESET_MECHANISMS, Dynamics, cpu, reference
+from spikeduel.engine.kernels import RESET_MECHANISMS, Dynamics, reference
 from spikeduel.engine.kernels.reference import SURROGATES
 from spikeduel.system import parallel
 
@@ -27,13 +27,7 @@ CASES = [
 ]
 BETA = 0.9
 
-
-@pytest.fixture(autouse=True)
-def buffers_full_of_nan(monkeypatch):
-    """Values that a kernel fails to write show."""
-    monkeypatch.setattr(
-        cpu, "empty", lambda shape, dtype=torch.float32: torch.full(shape, torch.nan, dtype=dtype)
-    )
+pytestmark = pytest.mark.usefixtures("buffers_full_of_nan")
 
 
 def norm_of(channels, **settings):

@@ -103,8 +103,9 @@ def activation_scales(
         seen[index].append(kept[kept > 0].float().cpu().numpy())
 
     modules, inputs = [layer.module for layer in layers], tuple(layer.inputs for layer in layers)
-    hooks = [modules[index].register_forward_hook(partial(note, index)) for index in seen]
-    with torch.inference_mode():
+    with ExitStack() as hooks, torch.inference_mode():
+        for index in seen:
+            hooks.enter_context(modules[index].register_forward_hook(partial(note, index)))
         for start in range(0, len(images), _BATCH):
             x = analogue(images[start : start + _BATCH].to(model.device))
             output, _ = plain.run(modules, inputs, ConstantInput(x, 1))
@@ -113,8 +114,6 @@ def activation_scales(
             # A final log-softmax was left out.
             if not torch.allclose(output.value.log_softmax(1), expected, rtol=1e-2, atol=1e-3):
                 raise InputError("it answers otherwise than its layers do, one by one.")
-    for hook in hooks:
-        hook.remove()
     # A layer without activations has no scale.
     return {
         index: float(np.percentile(positive, percentile))

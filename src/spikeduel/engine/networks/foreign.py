@@ -349,7 +349,7 @@ def inputs_watched(layers: Iterable[nn.Module]) -> Iterator[dict[nn.Module, list
 
     with ExitStack() as stack:
         for layer in layers:
-            stack.callback(layer.register_forward_pre_hook(note).remove)
+            stack.enter_context(layer.register_forward_pre_hook(note))
         yield taken
 
 

@@ -5,7 +5,7 @@ running code.
 import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -383,14 +383,12 @@ def neurons_watched(
         return inputs, {**settings, "with_mem": True}
 
     neurons = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, Neuron)]
-    hooks = [neuron.register_forward_hook(partial(note, name)) for name, neuron in neurons]
-    if with_mem:
-        hooks += [neuron.register_forward_pre_hook(ask, with_kwargs=True) for _, neuron in neurons]
-    try:
+    with ExitStack() as hooks:
+        for name, neuron in neurons:
+            hooks.enter_context(neuron.register_forward_hook(partial(note, name)))
+            if with_mem:
+                hooks.enter_context(neuron.register_forward_pre_hook(ask, with_kwargs=True))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 FORMAT = 1
