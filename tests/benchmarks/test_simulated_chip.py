@@ -13,11 +13,7 @@ from scipy.sparse import csr_array
 
 import made_models
 from benchmarks.energy import simulated_chip as chip
-from spikeduel.engine.networks.building import build
-from spikeduel.engine.networks.cards import ModelCard
-from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 
 STEPS = 3
@@ -25,24 +21,13 @@ STEPS = 3
 
 def made(contender="dense-lif", encoding="direct", **network):
     """A model of 8×8 grey images and three classes, with random weights and batch norms."""
-    card = ModelCard(
-        contender=contender,
-        family="snn",
-        image_shape=(1, 8, 8),
-        classes=("a", "b", "c"),
-        preprocessing=Preprocessing(1, 8, 8),
-        network={"neuron": "lif", "beta": 0.8, "threshold": 0.5, "reset_mechanism": "zero"}
-        | network,
-        encoding=encoding,
-        num_steps=STEPS,
+    neuron = {"neuron": "lif", "beta": 0.8, "threshold": 0.5, "reset_mechanism": "zero"}
+    card = made_models.card(
+        contender, (1, 8, 8), num_steps=STEPS, network=neuron | network, encoding=encoding
     )
-    torch.manual_seed(0)
-    module = build(card).eval()
-    for part in module.modules():
-        if isinstance(part, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            part.running_mean.uniform_(-0.1, 0.1)
-            part.bias.data.uniform_(0, 0.5)
-    return Model(module, card)
+    model = made_models.varied(made_models.built(card))
+    model.module.eval()
+    return model
 
 
 def reference(model, num_images=4):

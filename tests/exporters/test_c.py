@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from made_models import make, make_recorded
+from made_models import make, make_recorded, varied
 from spikeduel.data import Preprocessing
 from spikeduel.engine.networks.models import Model, save_model
 from spikeduel.engine.random_keys import RandomKeys
@@ -40,18 +40,6 @@ def images_of(model, number=12, seed=0):
     if model.card.preprocessing.binning:
         images //= 100
     return images
-
-
-def varied(model):
-    """Return the model with batch norms that scale, shift and turn around."""
-    torch.manual_seed(3)
-    for part in model.module.modules():
-        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d):
-            part.running_mean.uniform_(-0.3, 0.3)
-            part.running_var.uniform_(0.05, 0.5)
-            nn.init.uniform_(part.weight, -0.5, 1.5)
-            nn.init.uniform_(part.bias, -0.5, 0.5)
-    return model
 
 
 def written(model, path, labels=np.arange(12) % 3, **more):

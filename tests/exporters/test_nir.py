@@ -4,9 +4,8 @@ from dataclasses import replace
 import nir
 import numpy as np
 import pytest
-import torch
 
-from made_models import make
+from made_models import make, varied
 from spikeduel import data, predicting as evaluating
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model
@@ -28,12 +27,7 @@ def made(shape="dense-lif", **network):
         "num_steps": 4,
         "network": {**NETWORK, **network},
     }
-    model = make(shape, **card)
-    for module in model.module.modules():
-        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-            module.running_mean.uniform_(-0.3, 0.3)
-            module.running_var.uniform_(0.05, 0.5)
-    return model
+    return varied(make(shape, **card))
 
 
 def exported(model, path):

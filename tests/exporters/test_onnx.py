@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from made_models import make
+from made_models import make, varied
 from spikeduel import predicting as evaluating
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters import exporting
@@ -103,10 +103,7 @@ def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path, monke
 
 
 def test_random_encodings_are_the_callers_and_int8_weights_are_stored_so(tmp_path):
-    model, images = spiking("dense-lif", "rate"), torch.from_numpy(IMAGES[-5:])
-    with torch.no_grad():
-        model.module.block1[1].running_mean.uniform_(-0.2, 0.2)
-        model.module.block1[1].running_var.uniform_(0.5, 2)
+    model, images = varied(spiking("dense-lif", "rate")), torch.from_numpy(IMAGES[-5:])
     check, session = exported(model, tmp_path / "a.onnx", "onnx", weights="int8")
     assert check.weights == "int8"
     encoded = model.encode(images, RandomKeys.for_content(images))

@@ -7,6 +7,7 @@ from snntorch import utils
 from spikingjelly.activation_based import functional, layer, neuron
 from torch import nn
 
+import made_models
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.networks.cards import Calling
 from spikeduel.engine.networks.foreign import Foreign, called, calling_of, reset
@@ -17,22 +18,9 @@ SHAPE = (1, 8, 8)
 IMAGES = torch.rand(5, *SHAPE, generator=torch.Generator().manual_seed(1)) * 3
 
 
-class Tutorial(nn.Module):
-    """A network of snnTorch's tutorials: a loop of its own, flat images, spikes and membranes."""
-
+class Tutorial(made_models.Tutorial):
     def __init__(self, num_steps=6):
-        super().__init__()
-        self.steps = num_steps
-        self.fc1, self.lif1 = nn.Linear(64, 12), snntorch.Leaky(beta=0.9, threshold=0.2)
-        self.fc2, self.lif2 = nn.Linear(12, 3), snntorch.Leaky(beta=0.9, threshold=0.2)
-
-    def forward(self, x):
-        mem1, mem2, steps = self.lif1.init_leaky(), self.lif2.init_leaky(), []
-        for _ in range(self.steps):
-            spk1, mem1 = self.lif1(self.fc1(x), mem1)
-            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
-            steps.append((spk2, mem2))
-        return tuple(map(torch.stack, zip(*steps, strict=True)))
+        super().__init__(64, 12, num_steps=num_steps)
 
 
 class OverItsInput(Tutorial):
