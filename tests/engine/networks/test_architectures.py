@@ -17,15 +17,9 @@ from spikeduel.engine.networks.architectures import (
 )
 from spikeduel.engine.networks.building import num_parameters
 from spikeduel.engine.neurons import LIF, PLIF, QuantisedReLU, ReLU
-from spikeduel.system.errors import InputError
 
 SHAPES = [(1, 28, 28), (3, 10, 13), (1, 8, 8), (1, 1, 1), (3, 33, 20)]
 LARGER = [(3, 24, 70), (1, 97, 40), (3, 25, 224)]
-PLAIN = [
-    {"type": "Flatten"},
-    {"type": "Linear", "in_features": 16, "out_features": 3, "bias": False},
-    {"type": "LIF", "beta": 0.5, "threshold": 0.25, "reset_mechanism": "subtract"},
-]
 NAMES = [name for name in ARCHITECTURES if name != "sequential"]
 TWINS = [("conv-lif", "conv-relu"), ("dense-lif", "dense-relu"), ("vgg-lif", "vgg-relu")]
 
@@ -232,52 +226,3 @@ def test_without_its_convolutions_a_residual_block_still_passes_what_it_gets():
     torch.nn.init.zeros_(block.inner[-1].weight)
     x = torch.rand(2, 16, 4, 4)
     assert torch.equal(block(x), torch.nn.functional.silu(x))
-
-
-# ---- layers as plain data
-
-
-def sequential(layers, shape=(1, 4, 4), num_classes=3):
-    return ARCHITECTURES["sequential"](shape, num_classes, layers=layers)
-
-
-def test_layers_as_plain_data():
-    module = sequential(PLAIN)
-    assert (module.chain[2].beta, module.chain[2].threshold) == (0.5, 0.25)
-    assert type(module.readout).__name__ == "SpikeCountReadout"
-    assert type(sequential(PLAIN[:2]).readout).__name__ == "MeanReadout"
-    assert not list(module.chain[1].parameters())[1:]
-
-
-@pytest.mark.parametrize(
-    ("layers", "problem"),
-    [
-        (None, "a list of 1 to 2000"),
-        ([], "a list of 1 to 2000"),
-        (PLAIN * 800, "a list of 1 to 2000"),
-        ("Flatten", "a list of 1 to 2000"),
-        ([3], r"layers\[0\] must be an object with a type"),
-        ([{"type": "Linaer"}], "did you mean 'Linear'"),
-        ([{"type": "Linear"}], r"layers\[0\] \(Linear\) cannot be made"),
-        ([{"type": "Flatten", "device": "cpu"}], "unknown setting 'device'"),
-        ([{"type": "LIF", "beta": "x"}], r"layers\[0\] \(LIF\) cannot be made"),
-        ([{"type": "LIF", "threshold": -1}], "threshold must be greater than 0"),
-        ([PLAIN[1]], r"layers\[0\] \(Linear\) .*does not fit"),
-        (PLAIN[:1], "not a score for each of 3 classes"),
-        ([*PLAIN[:2], {"type": "EachItsOwnLIF", "shape": [4]}], "for neurons"),
-    ],
-)
-def test_layers_that_make_no_network_are_named(layers, problem):
-    with pytest.raises(InputError, match=problem):
-        sequential(layers)
-
-
-def test_neurons_with_values_of_their_own():
-    layer = sequential([*PLAIN[:2], {"type": "EachItsOwnLIF", "shape": [3]}]).chain[2]
-    layer.load_state_dict(
-        {"beta": torch.tensor([0.0, 0.5, 1.0]), "thresholds": torch.tensor([0.5, 1.0, 2.6])}
-    )
-    spk, mem = layer(torch.ones(4, 1, 3))
-    # Each on its own: U = beta·U·(1 − R) + 1, spikes where U is above its own threshold.
-    assert spk[:, 0].T.tolist() == [[1, 1, 1, 1], [0, 1, 0, 1], [0, 0, 1, 0]]
-    assert mem[:, 0].T.tolist() == [[1, 1, 1, 1], [1, 1.5, 1, 1.5], [1, 2, 3, 1]]
