@@ -98,7 +98,7 @@ MODELS = {
         "dense-snn",
         **{**SPIKING, "encoding": "rate", "num_steps": 9},
         network={**LIF, "hidden": 8},
-        image_shape=(3, 5, 4),
+        image_shape=(3, 10, 10),  # more inputs than a byte numbers
     ),
     "linear over a map": lambda: Model(
         Chain(nn.Conv2d(2, 5, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(45, 3)).eval(),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,23 +61,6 @@ def test_a_machine_is_busy_if_others_use_more_than_a_quarter_of_the_cores(
     assert load.is_busy(used, cores, threads) is busy
 
 
-@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
-def test_what_other_processes_use_is_measured_and_the_own_is_left_out(monkeypatch):
-    one_core = load.cores()[:1]
-    monkeypatch.setattr(load.time, "sleep", busy_for)
-    idle = load.used_by_others(one_core)
-    with other_busy_processes(3):
-        assert load.used_by_others(load.cores()) > 0.25
-    assert 0 <= idle <= 1
-
-
-def busy_for(seconds):
-    """Keep a core busy, so that only its use by others may count."""
-    end = load.time.process_time() + seconds / 2
-    while load.time.process_time() < end:
-        pass
-
-
 @pytest.fixture
 def eight_threads(machine):
     machine.cores = 8
@@ -123,6 +107,30 @@ def write(root: Path, files: dict[str, str]) -> None:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content)
+
+
+def test_what_other_processes_use_is_measured_and_the_own_is_left_out(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = os.sysconf("SC_CLK_TCK")
+    # Of the first core user, nice, kernel, idle, waiting, two of interrupts, stolen, guests (in user).
+    before = f"cpu 9 9 9 9\ncpu0 {' '.join(['100'] * 10)}\ncpu1 7 7 7 7 7 7 7 7 7 7\n"
+    more = [second, 0, second, 5000, 5000, second, second, 0, 5000, 5000]
+    after = f"cpu0 {' '.join(str(100 + ticks) for ticks in more)}\ncpu1 9 9 9 9 9 9 9 9 9 9\n"
+    write(system, {"proc/stat": before})
+    # In ten seconds the core worked for four, of which one was this process's.
+    clock = SimpleNamespace(
+        sleep=lambda seconds: write(system, {"proc/stat": after}),
+        monotonic=iter([50.0, 60.0]).__next__,
+        process_time=iter([5.0, 6.0]).__next__,
+    )
+    monkeypatch.setattr(load, "time", clock)
+    assert load.used_by_others([0]) == pytest.approx(0.3)
+
+
+def test_without_a_table_of_cores_nothing_is_known(system: Path, monkeypatch) -> None:
+    monkeypatch.setattr(load.time, "sleep", lambda seconds: None)
+    assert load.used_by_others([0]) == 0
 
 
 def test_what_the_machine_has_available(system: Path) -> None:

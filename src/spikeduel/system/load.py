@@ -72,14 +72,12 @@ def _seconds_of_others(cores: Collection[int]) -> float:
     """Return seconds that `cores` worked for others, up to a constant; 0 if unknown."""
     names = {f"cpu{core}" for core in cores}
     ticks = 0
-    with suppress(OSError, ValueError, IndexError):
-        for line in Path("/proc/stat").read_text(encoding="utf-8").splitlines():
-            name, *counters = line.split()
-            if name in names:
-                user, nice, kernel, _idle, _waiting, *interrupts = map(int, counters[:8])
-                ticks += user + nice + kernel + sum(interrupts)
-        return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()
-    return 0.0
+    for line in _text(ROOT / "proc/stat").splitlines():
+        name, _, counters = line.partition(" ")
+        if name in names:
+            user, nice, kernel, _idle, _waiting, *interrupts = map(int, counters.split()[:8])
+            ticks += user + nice + kernel + sum(interrupts)
+    return ticks / os.sysconf("SC_CLK_TCK") - time.process_time() if ticks else 0.0
 
 
 def available_memory() -> int:
