@@ -306,9 +306,7 @@ def _layer(node: Any, dt: float) -> Part:
 
 
 def _neurons(node: Any, dt: float) -> Part:
-    beta: np.ndarray
-    threshold: np.ndarray
-    alpha: np.ndarray = np.zeros(1)
+    alpha = np.zeros(1)
     resistance = np.atleast_1d(np.array(node.r, np.float64))
     if isinstance(node, nir.IF):
         # Tools let a step of an IF add r times its current, whatever a step lasts.
@@ -336,9 +334,8 @@ def _neurons(node: Any, dt: float) -> Part:
     ):
         if not np.all(is_right):
             raise InputError(f"its {problem}")
-    alpha, beta, threshold = (
-        np.array(values, np.float32) for values in np.broadcast_arrays(alpha, beta, threshold)
-    )
+    values = np.broadcast_arrays(alpha, beta, threshold)
+    alpha, beta, threshold = np.stack(values).astype(np.float32)
     is_alike = all(np.unique(values).size == 1 for values in (alpha, beta, threshold))
     numbers = {"beta": float(beta.flat[0]), "threshold": float(threshold.flat[0])}
     if isinstance(node, nir.CubaLIF):

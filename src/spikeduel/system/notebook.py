@@ -16,14 +16,12 @@ def page(title: str, *parts: Part) -> str:
 
 
 def _html(part: Part) -> str:
-    match part:
-        case str():
-            return f"<p>{html_text(part)}</p>"
-        case _:
-            head = "".join(map(_cell, part[0], ["th"] * len(part[0])))
-            body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in part)
-            table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            return f'<div style="overflow-x:auto">{table}</div>'
+    if isinstance(part, str):
+        return f"<p>{html_text(part)}</p>"
+    head = "".join(_cell(name, "th") for name in part[0])
+    body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in part)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div>'
 
 
 def _cell(text: str, kind: str = "td") -> str:

@@ -43,7 +43,9 @@ SCANS = {
     "forward lif": ("_forward", "*fp32", None, ("state", "mem_out")),
     "forward alif": ("_forward", "*bf16", (0.9, 0.3), ()),
     "backward lif": (
-        *("_backward", "*bf16", None),
+        "_backward",
+        "*bf16",
+        None,
         ("state", "grad_spk", "adaptation_trace", "grad_beta_parts"),
     ),
     "backward alif": ("_backward", "*fp32", (0.9, 0.3), ()),
