@@ -19,10 +19,10 @@ epochs = 2
 def read(tmp_path):
     """Reads a study of this text."""
 
-    def of(text, recorded=(), known=()):
+    def of(text):
         path = tmp_path / "mine.toml"
         path.write_text(text)
-        return studies.read(path, recorded.__contains__, known.__contains__)
+        return studies.read_study(path)
 
     return of
 
@@ -99,12 +99,12 @@ def test_folders_beside_the_file_are_found_from_everywhere(read, tmp_path, monke
 
 def test_a_folder_beside_the_file_hides_no_set_of_its_name(read, tmp_path):
     (tmp_path / "digits").mkdir()
-    (duel,) = read('[grid]\ndataset = ["digits"]\n', known=["digits"]).duels
+    (duel,) = read('[grid]\ndataset = ["digits"]\n').duels
     assert duel.experiment.dataset == "digits"
 
 
 def test_recordings_get_their_recipe(read):
-    (duel,) = read('[grid]\ndataset = ["gestures"]\n', recorded=["gestures"]).duels
+    (duel,) = read('[grid]\ndataset = ["n-mnist"]\n').duels
     assert duel.experiment.recipe == "events"
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from made_pages import without_pages
 from spikeduel.features.study import studying
-from spikeduel.features.study.studying import read_study
+from spikeduel.features.study.study_files import read_study
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
 from spikeduel.training.jobs import Workers

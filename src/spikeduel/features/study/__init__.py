@@ -6,9 +6,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "study_command": ["commands"],
-        "study_files": ["Study"],
+        "study_files": ["Study", "read_study"],
         "study_verifying": ["verify"],
-        "studying": ["read_study", "study"],
+        "studying": ["study"],
     },
 )
 PUBLIC = ("Study", "read_study", "study")

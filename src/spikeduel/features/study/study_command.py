@@ -71,10 +71,10 @@ def study(
     is not trained again: the same command continues where it stopped. Writes a report above the
     duels, and one for each.
     """
-    from spikeduel.features.study import study_plan, study_sentences, studying
+    from spikeduel.features.study import study_files, study_plan, study_sentences, studying
     from spikeduel.sentences.columns import render
 
-    planned = studying.read_study(file)
+    planned = study_files.read_study(file)
     inputs.require_trusted(planned.own_code, file)
     with inputs.workers() as workers:
         if dry_run:

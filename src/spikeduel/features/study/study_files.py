@@ -1,7 +1,7 @@
 """A study's TOML file: each combination of a grid of settings is a duel."""
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import structs
 
 import spikeduel as sd
+from spikeduel.data import catalogue
 from spikeduel.experiment.fields import checked, shown
 from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, unknown_setting
@@ -76,13 +77,13 @@ class Study:
         )
 
 
-def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str], bool]) -> Study:
-    """Read a study's TOML file.
+def read_study(path: Path | str) -> Study:
+    """Read a study's TOML file (docs/features/study.md). Runs nothing.
 
-    `is_recorded(dataset)`: the recipe for recordings is the default. Folders are looked for beside
-    the file, then in the current one, unless `is_known(dataset)`. Raises `InputError` naming file
+    Folders are looked for beside the file, then in the current one. Raises `InputError` naming file
     and mistake.
     """
+    path = Path(path)
     content = typed.read_toml(path, StudyFile)
     with naming(path):
         _check(content)
@@ -100,8 +101,8 @@ def read(path: Path, is_recorded: Callable[[str], bool], is_known: Callable[[str
                     name: checked(name, value, SETTINGS[name].type)
                     for name, value in {**content.settings, **values}.items()
                 }
-                settings = _located(settings, path.parent, is_known)
-                experiment = asked(settings, is_recorded(settings.get("dataset", "")))
+                settings = _located(settings, path.parent)
+                experiment = asked(settings, catalogue.is_recorded(settings.get("dataset", "")))
             applied = [
                 exclusion
                 for exclusion in content.exclude
@@ -155,13 +156,12 @@ def _check(content: StudyFile) -> None:
             )
 
 
-def _located(
-    settings: dict[str, Any], home: Path, is_known: Callable[[str], bool]
-) -> dict[str, Any]:
+def _located(settings: dict[str, Any], home: Path) -> dict[str, Any]:
     """Return `settings` with absolute paths of data beside the study's file."""
     for name in ("dataset", "data_dir", "group_by"):
         text = settings.get(name)
-        if text and not (name == "dataset" and is_known(text)) and (home / text).exists():
+        is_known = name == "dataset" and text in catalogue.DATASETS
+        if text and not is_known and (home / text).exists():
             settings[name] = str((home / text).resolve())
     return settings
 

@@ -10,11 +10,11 @@ import numpy as np
 
 import spikeduel as sd
 from spikeduel.comparing import conclude, prepare
-from spikeduel.data import Prepared, catalogue
+from spikeduel.data import Prepared
 from spikeduel.experiment import effects
 from spikeduel.experiment.fields import shown
-from spikeduel.features.study import RUNS_IN, study_files as studies, study_plan
-from spikeduel.features.study.study_files import Study
+from spikeduel.features.study import RUNS_IN, study_plan
+from spikeduel.features.study.study_files import Study, Tuned
 from spikeduel.features.study.study_page import report_study
 from spikeduel.features.study.study_plan import PreparedDuel, StudyPlan, plan_of
 from spikeduel.features.study.study_results import (
@@ -48,11 +48,6 @@ class Once(Forwarding):
         if text not in self._said:
             self._said.add(text)
             super().say(text)
-
-
-def read_study(path: Path | str) -> Study:
-    """Read a study's TOML file (docs/features/study.md). Runs nothing. Raises `InputError`."""
-    return studies.read(Path(path), catalogue.is_recorded, catalogue.DATASETS.__contains__)
 
 
 def study(
@@ -199,7 +194,7 @@ def _require_unrelated(duels: Sequence[PreparedDuel]) -> None:
 
 def _tuned(
     duel: PreparedDuel,
-    tuning: studies.Tuned,
+    tuning: Tuned,
     store: Store,
     workers: Workers,
     strict: bool,
