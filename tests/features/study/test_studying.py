@@ -6,11 +6,15 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from made_pages import without_pages
+from spikeduel.cli import app
 from spikeduel.features.study import studying
 from spikeduel.features.study.study_files import read_study
+from spikeduel.features.study.study_sentences import headline
 from spikeduel.sentences.comparison import load_run
+from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.training.jobs import Workers
 from spikeduel.training.store import Store
@@ -250,6 +254,19 @@ def test_a_study_is_verified_with_its_runs(planned, done, tmp_path):
     (folder / "study.json").write_text(json.dumps(content))
     (found,) = verify(folder)[-1].discrepancies
     assert found.place == "scores[0].accuracies[0]"
+
+
+def test_the_command_prints_the_verdict_and_where_the_page_lies(planned, done, tmp_path):
+    file = tmp_path / "study.toml"
+    file.write_text(FILE.replace("shapes", planned.duels[-1].experiment.dataset))
+    folder = done[2]
+    words = ["study", file, "--out", folder / "out", "--store", folder / "store", "--quiet"]
+    ended = CliRunner().invoke(app, [*map(str, words)])
+    assert ended.exit_code == 0, ended.output
+    assert headline(done[0]) in " ".join(ended.stdout.split())
+    assert ended.stdout.endswith(f"report: {folder / 'out' / 'study.html'}\n")
+    ended = CliRunner().invoke(app, [*map(str, words), "--json"])
+    assert typed.plain(done[0]) == json.loads(ended.stdout)
 
 
 def test_a_folder_with_other_things_is_refused(planned, tmp_path):
