@@ -152,12 +152,13 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     verdict = across.over(accuracies, spiking, margin, families)
     behind = across.behind(accuracies)
     nouns = {duel.results.dataset.noun for duel in duels}
+    datasets = list(dict.fromkeys(duel.dataset for duel in duels))
     return StudyResults(
         schema=2,
         name=name,
         noun="recording" if nouns == {"recording"} else "image",
         margin=margin,
-        datasets=list(dict.fromkeys(duel.dataset for duel in duels)),
+        datasets=datasets,
         families=families,
         trainings=len({trial.key or id(trial) for duel in duels for trial in duel.results.trials}),
         duels=[_summary(duel) for duel in duels],
@@ -173,7 +174,9 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
                 duel.dataset for duel in duels if duel.results.measure == "balanced_accuracy"
             )
         ),
-        caveats=find("study", StudyContext(duels, entries, accuracies, verdict, margin, families)),
+        caveats=find(
+            "study", StudyContext(duels, datasets, entries, accuracies, verdict, margin, families)
+        ),
     )
 
 
@@ -293,15 +296,12 @@ class StudyContext:
     """A study as finders see it; `accuracies` by variant, data set and seed."""
 
     duels: Sequence[Duel]
+    datasets: Sequence[str]
     entries: Sequence[VariantInDuel]
     accuracies: Mapping[str, Mapping[str, Sequence[float]]]
     verdict: Across
     margin: float
     families: Mapping[str, str]
-
-    @property
-    def datasets(self) -> list[str]:
-        return list(dict.fromkeys(duel.dataset for duel in self.duels))
 
 
 @finds("leaking_datasets")
