@@ -2,6 +2,7 @@
 
     python tools/removable.py [FEATURE ...]      default: every feature
     python tools/removable.py --one              the feature that the current commit chooses
+    python tools/removable.py --together         all features at once: what is left is the core
 
 Of a feature, `src/spikeduel/features/NAME`, `tests/features/NAME`, `docs/features/NAME.md` and its
 line of `FEATURES` are deleted. Then import contracts, types, a comparison and the other tests must
@@ -67,25 +68,30 @@ def check(folder: Path) -> list[str]:
     return failed
 
 
+def failed_without(features: list[str]) -> list[str]:
+    """Delete `features` in a copy; return the checks that failed there."""
+    print(f"without {', '.join(features)}:", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        copied(Path(folder))
+        for feature in features:
+            remove(Path(folder), feature)
+        return check(Path(folder))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("features", nargs="*", choices=[[], *names()], metavar="FEATURE")
     parser.add_argument("--one", action="store_true", help="only the one the commit chooses")
+    parser.add_argument("--together", action="store_true", help="delete all of them at once")
     arguments = parser.parse_args()
     features = arguments.features or names()
     if arguments.one:
         commit = subprocess.check_output(["git", "rev-parse", "HEAD"], cwd=ROOT, text=True)
         features = [features[int(commit, 16) % len(features)]]
-    failed = {}
-    for feature in features:
-        print(f"without {feature}:", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
-            copied(Path(folder))
-            remove(Path(folder), feature)
-            if found := check(Path(folder)):
-                failed[feature] = found
-    for feature, found in failed.items():
-        print(f"{feature} cannot be removed: {', '.join(found)} failed.")
+    groups = [features] if arguments.together else [[feature] for feature in features]
+    failed = {", ".join(group): found for group in groups if (found := failed_without(group))}
+    for group, found in failed.items():
+        print(f"{group} cannot be removed: {', '.join(found)} failed.")
     sys.exit(bool(failed))
 
 
