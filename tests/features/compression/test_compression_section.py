@@ -12,7 +12,6 @@ from spikeduel.features.compression.frontier_results import (
     CostKind,
     EqualAccuracy,
     FrontierPair,
-    Member,
     RatioAt,
 )
 from spikeduel.reporting.charts import ACCURACY
@@ -20,25 +19,7 @@ from spikeduel.reporting.rendering import write
 from spikeduel.results.cost_results import Range
 
 
-def cheaper(contender, accuracy=0.9, energy=9.0, spiking=False):
-    """A cheaper network of which everything is made up."""
-    amount = Range(low=energy, high=2 * energy)
-    return Member(
-        contender=contender,
-        member="8_bits",
-        title="8 bits",
-        spiking=spiking,
-        val_accuracy=accuracy,
-        accuracy=accuracy,
-        ci95=Range(low=accuracy - 0.02, high=accuracy + 0.02),
-        rate=None,
-        num_steps=None,
-        seconds=1.0,
-        amounts={"mac-ac": amount, "weights": amount, "yan": amount},
-    )
-
-
-def test_the_line_is_the_curve_of_the_ratios():
+def test_the_line_is_the_curve_of_the_ratios(cheaper):
     """Between two networks images are shared out, and it never falls."""
     kind = CostKind(label="MACs and ACs", family="arithmetic")
     accuracies = [(0.8, 1.0), (0.78, 2.0), (0.9, 4.0)]
@@ -57,7 +38,7 @@ def test_the_line_is_the_curve_of_the_ratios():
 
 
 @pytest.mark.parametrize("worst", [0.85, 0.4])
-def test_the_best_network_of_each_family_is_seen(worst):
+def test_the_best_network_of_each_family_is_seen(worst, cheaper):
     kind = CostKind(label="MACs and ACs", family="arithmetic")
     members = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
     found = Conclusion(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
@@ -70,7 +51,9 @@ def test_the_best_network_of_each_family_is_seen(worst):
     assert 92 - panel.y.most < 100 * worst
 
 
-def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(results, tmp_path, unpainted):
+def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(
+    results, cheaper, tmp_path, unpainted
+):
     def ratio(accounting, family, low, high, cheaper):
         found = Range(low=low, high=high)
         return RatioAt(

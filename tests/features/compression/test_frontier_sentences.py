@@ -14,7 +14,6 @@ from spikeduel.features.compression.frontier_results import (
     CostKind,
     EqualAccuracy,
     FrontierPair,
-    Member,
     RatioAt,
 )
 from spikeduel.features.compression.frontier_sentences import (
@@ -160,24 +159,7 @@ def test_time_is_that_of_the_device(results, device, title):
     assert titles(there)["measured"] == title
 
 
-def cheaper(contender):
-    one = Range(low=1.0, high=1.0)
-    return Member(
-        contender=contender,
-        member="8_bits",
-        title="8 bits",
-        spiking=False,
-        val_accuracy=0.9,
-        accuracy=0.9,
-        ci95=one,
-        rate=None,
-        num_steps=None,
-        seconds=1.0,
-        amounts={"weights": one},
-    )
-
-
-def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, golden):
+def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, cheaper, golden):
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
     found = Conclusion(
         seeds=4,
@@ -190,7 +172,7 @@ def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, golden):
     assert "More:" not in summary(results, structs.replace(found, pairs=found.pairs[1:]))
 
 
-def test_the_terminal_has_the_tables_that_have_rows():
+def test_the_terminal_has_the_tables_that_have_rows(cheaper):
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])
     found = Conclusion(
         seeds=4,
