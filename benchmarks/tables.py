@@ -181,18 +181,18 @@ def nir_conformity() -> str:
 
 def events() -> str:
     """Accuracy on recordings, what each control on time takes or gives, and the conclusion."""
-    document = shared.read("events-n-mnist-800.json")["comparison"]
-    titles = [row["title"] for row in document["controls"][0]["rows"]]
+    document = shared.read("events-n-mnist-800.json")["features"]["ablations"]
+    titles = [row["title"] for row in document["contenders"][0]["rows"]]
     rows = [
         [
             each["contender"],
             hundredths(each["accuracy"]),
             *(signed(-row["found"]["difference"]) for row in each["rows"]),
         ]
-        for each in document["controls"]
+        for each in document["contenders"]
     ]
     table = written(["points of accuracy", "itself, %", *titles], rows)
-    return f"{table}\n> {document['without_time']['text']}\n"
+    return f"{table}\n> {document['text']}\n"
 
 
 PLANTED = {

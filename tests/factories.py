@@ -19,6 +19,7 @@ from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
     ClassScores,
+    ControlResult,
     Epoch,
     Latency,
     Machine,
@@ -322,7 +323,6 @@ def results(
     about=None,
     experiment=None,
     tuning=None,
-    controls=(),
     caveats=(),
     **changes,
 ):
@@ -335,12 +335,18 @@ def results(
         "dataset": about or dataset(),
         "experiment": experiment or baseline(),
         "trials": list(trials),
-        "comparison": Conclusions(
-            pairs=list(pairs), controls=list(controls), caveats=list(caveats)
-        ),
+        "comparison": Conclusions(pairs=list(pairs), caveats=list(caveats)),
         "tuning": tuning,
     }
     return answered(Results(**{**made, **changes}))
+
+
+def control(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
+    """The result of a variant."""
+    about = {"meaning": "m", "spikes": spikes, "n": 20, "accuracy": accuracy}
+    return ControlResult(
+        title=title, by_class=scored(accuracy, supports).by_class, **about, **changes
+    )
 
 
 FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn", "wide-cnn": "cnn"}

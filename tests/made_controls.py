@@ -1,9 +1,10 @@
 """Controls of a contender, made up: what may be concluded from each, and the rest customary."""
 
-from factories import pair, scored
-from spikeduel.results.control_results import ControlledContender, ControlRow
+from msgspec import structs
+
+from factories import pair
+from spikeduel.features.ablations.ablation_results import ControlledContender, ControlRow, claims
 from spikeduel.results.significance import Conclusion, Difference
-from spikeduel.results.trials import ControlResult
 
 BETTER, WORSE = Conclusion.A_BETTER, Conclusion.B_BETTER
 EQUAL, UNKNOWN = Conclusion.EQUIVALENT, Conclusion.INCONCLUSIVE
@@ -15,14 +16,6 @@ TITLES = {
     "nearest_neighbour": ("nearest neighbour", None),
     "collapsed": ("without time", None),
 }
-
-
-def control(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
-    """What was measured of a control."""
-    about = {"meaning": "m", "spikes": spikes, "n": 20, "accuracy": accuracy}
-    return ControlResult(
-        title=title, by_class=scored(accuracy, supports).by_class, **about, **changes
-    )
 
 
 def row(control, conclusion, difference=0.02, seeds=6, **changes):
@@ -46,6 +39,7 @@ def row(control, conclusion, difference=0.02, seeds=6, **changes):
 def controlled(num_steps=4, seeds=6, **conclusions):
     """conv-lif and its controls, by name."""
     rows = [row(name, conclusion, seeds=seeds) for name, conclusion in conclusions.items()]
-    return ControlledContender(
+    contender = ControlledContender(
         contender="conv-lif", num_steps=num_steps, seeds=seeds, accuracy=0.9, rows=rows
     )
+    return structs.replace(contender, claims=claims(contender))

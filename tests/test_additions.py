@@ -119,7 +119,7 @@ def test_a_measure_is_in_the_results_the_table_and_the_report(added):
 
 def test_a_control_is_in_the_results_and_the_report(added):
     run, _ = added
-    (controlled,) = run.results.comparison.controls
+    (controlled,) = run.results.features["ablations"].contenders
     row = next(row for row in controlled.rows if row.control == "first_class")
     assert (row.spikes, bool(row.found.conclusion)) == (False, True)
     assert row.accuracy == run.results.trials[0].controls["first_class"].accuracy < 0.5

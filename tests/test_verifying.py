@@ -29,9 +29,9 @@ from spikeduel.features.kit import checklist, kit_files as kit
 from spikeduel.features.kit.kit_writing import write_kit
 from spikeduel.reporting import report_again
 from spikeduel.results import predictions
-from spikeduel.results.control_results import INT8
 from spikeduel.results.findings import with_id
 from spikeduel.results.significance import Reservation
+from spikeduel.results.trials import INT8
 from spikeduel.results.verification import TrainedAgain
 from spikeduel.sentences import verified
 from spikeduel.sentences.comparison import load_run
@@ -105,6 +105,10 @@ def set_at(*path, by):
         (set_at("comparison", "pairs", 0, "p_value", by=lambda p: p / 2), "pairs[0].p_value"),
         (set_at("comparison", "verdict", by=str.upper), "comparison.verdict"),
         (set_at("comparison", "answer", "text", by=lambda t: t + "!"), "comparison.answer.text"),
+        (
+            set_at("features", "ablations", "text", by=lambda t: t + "!"),
+            "features.ablations.text",
+        ),
         (set_at("comparison", "caveats", by=lambda c: c[1:]), "comparison.caveats"),
         (set_at("trials", 0, "test", "f1", by=lambda f: f / 2), "trials[0].test.f1"),
         (set_at("trials", 0, "test", "confusion", 0, 0, by=lambda n: n + 1), "confusion[0][0]"),
@@ -130,7 +134,7 @@ def test_an_edit_of_the_results_is_named_whatever_the_hashes_say(run, change, pl
 
 def test_a_run_from_before_a_setting_holds(run):
     def older(content):
-        del content["experiment"]["whitening"], content["comparison"]["without_time"]
+        del content["experiment"]["whitening"], content["features"]["ablations"]["without_time"]
 
     edit_results(run, older)
     put_hashes_right(run)
@@ -234,7 +238,7 @@ def test_a_lead_in_whole_numbers_after_longer_training_is_withheld(whole, times)
         if entry.seed == 0
     ]
     changed = structs.replace(results, trials=trials)
-    found = concluded(changed, structs.replace(kept, trials=answers)).comparison.equal_precision
+    found = concluded(changed, structs.replace(kept, trials=answers)).features["int8"]
     (pair,) = found.pairs
     withheld = times > 1
     assert pair.ordered(ahead).difference == 1
@@ -364,10 +368,10 @@ def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
 
 
 def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
-    compared, tables = load_run(whole).results.comparison, dict(kit.made(load_run(whole)))
-    numbers = {"tables/pairs.csv": len(compared.pairs)}
-    for controlled in compared.controls:
-        name = f"tables/controls-{controlled.contender}.csv"
+    results, tables = load_run(whole).results, dict(kit.made(load_run(whole)))
+    numbers = {"tables/pairs.csv": len(results.comparison.pairs)}
+    for number, controlled in enumerate(results.features["ablations"].contenders, 1):
+        name = f"tables/ablations-{number}.csv"
         numbers[name] = sum(row.found is not None for row in controlled.rows)
     assert len(set(numbers.values())) > 1
     for name, number in numbers.items():
@@ -390,8 +394,8 @@ def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
     assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
         pytest.approx(100 * share, abs=0.005) for share in shares
     ]
-    precise = comparison.results.comparison.equal_precision.rows
-    for row, told in zip(precise, tables["tables/equal-precision.csv"], strict=True):
+    precise = comparison.results.features["int8"].rows
+    for row, told in zip(precise, tables["tables/int8-1.csv"], strict=True):
         assert told["contender"] == row.contender
         assert (int(told["flash, bytes"]), int(told["RAM, bytes"])) == (row.flash, row.ram)
     for row in tables["tables/scores.csv"]:

@@ -37,7 +37,7 @@ def main() -> None:
     document = Comparison(named, shown, comparison.out).document()
     results = {
         name: document[name]
-        for name in ("created", "environment", "dataset", "experiment", "comparison")
+        for name in ("created", "environment", "dataset", "experiment", "comparison", "features")
     }
     results["accuracies"] = {
         name: [trial.test.accuracy for trial in shown.of(name) if trial.test]

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from factories import dataset, latency, predictions_file, results, scored, trial
-from made_controls import control
+from factories import control, dataset, latency, predictions_file, results, scored, trial
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
@@ -19,9 +18,9 @@ from spikeduel.statistics import accuracy
 from spikeduel.system.numbers import hundredths
 
 ABOUT = {
-    "shuffled": {"paired": True},
+    "shuffled": {"paired": True, "feature": "ablations"},
     "int8": {"whole_numbers": WholeNumbers(flash=1, ram=1, operations=1.0), "paired": True},
-    "collapsed": {"of_recordings": True, "val_accuracy": 0.5},
+    "collapsed": {"of_recordings": True, "val_accuracy": 0.5, "feature": "ablations"},
 }
 
 
@@ -162,9 +161,10 @@ def controlled(finished):
 def shown_accuracies(found, name):
     """The accuracies of a contender, and of its controls, at each place that shows them."""
     conclusions, place = found.comparison, found.contenders.index(name)
-    (beside,) = (one for one in conclusions.controls if one.contender == name)
+    ablations = found.features["ablations"]
+    (beside,) = (one for one in ablations.contenders if one.contender == name)
     pairs = [pair for pair in conclusions.pairs if name in (pair.a, pair.b)]
-    whole_numbers = conclusions.equal_precision
+    whole_numbers = found.features["int8"]
     own = {
         "table": float(rows(found)[place]["accuracy, %"].split(" ")[0]) / 100,
         "recommendation": found.answer.lead("accuracy").values[name].low,
@@ -182,9 +182,9 @@ def shown_accuracies(found, name):
     }
     of_controls = in_pairs | {row.control: row.accuracy for row in beside.rows}
     (of_controls["int8"],) = [one.accuracy for one in whole_numbers.rows if one.contender == name]
-    if conclusions.without_time and conclusions.without_time.contender == name:
-        own["with time"] = conclusions.without_time.accuracy
-        of_controls["without time"] = conclusions.without_time.accuracy_without
+    if ablations.without_time and ablations.without_time.contender == name:
+        own["with time"] = ablations.without_time.accuracy
+        of_controls["without time"] = ablations.without_time.accuracy_without
     return own, of_controls
 
 
@@ -209,9 +209,9 @@ def test_ablations_and_int8_are_of_the_seeds_of_the_table(finished):
         for place, shown in of_controls.items():
             assert shown == pytest.approx(accuracies[name] - lost[place.split(" pair")[0]]), place
     # Without a common seed, contenders are compared by nothing.
-    compared = (found.comparison.pairs, found.comparison.equal_precision.pairs)
+    compared = (found.comparison.pairs, found.features["int8"].pairs)
     assert [bool(pairs) for pairs in compared] == [bool(common)] * 2
-    assert (found.comparison.without_time is None) == (not common)
+    assert (found.features["ablations"].without_time is None) == (not common)
 
 
 def test_another_definition_of_accuracy_reaches_all_places_and_not_the_oracle(monkeypatch):

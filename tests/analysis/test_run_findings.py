@@ -3,9 +3,8 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from factories import FOUR, MACHINE, dataset, latency, pair, results, scored, trial
+from factories import FOUR, MACHINE, control, dataset, latency, pair, results, scored, trial
 from made_audits import audit_with
-from made_controls import control
 from made_tunings import tuning
 from spikeduel.analysis.answer import decide
 from spikeduel.analysis.run_findings import (
@@ -358,13 +357,6 @@ def test_cheaper_networks_that_learned_nothing_have_one_caveat():
     }
     named = finding("family_at_chance", contender="snn", members=["4 bits", "few spikes"])
     assert caveats([trial("snn", 0.9, controls=members)]) == [named]
-
-
-def test_a_control_that_learned_nothing_is_named():
-    named = finding("control_at_chance", contender="snn", control="one time step")
-    for accuracy, expected in ((0.1, [named]), (0.9, [])):
-        one_step = control("one time step", accuracy, key="k")
-        assert caveats([trial("snn", 0.9, controls={"one_step": one_step})]) == expected
 
 
 @pytest.mark.parametrize(

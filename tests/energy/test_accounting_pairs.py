@@ -7,8 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 import made_operations
-from factories import example, results, trial
-from made_controls import control
+from factories import control, example, results, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.analysis.conclusions import priced

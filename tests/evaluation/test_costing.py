@@ -7,8 +7,7 @@ from msgspec import structs
 from torch import nn
 
 import spikeduel as sd
-from factories import results, trial
-from made_controls import control
+from factories import control, results, trial
 from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
 from spikeduel import energy

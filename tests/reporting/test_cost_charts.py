@@ -7,8 +7,15 @@ from msgspec import structs
 from msgspec.structs import replace
 
 import made_operations
-from factories import energy_of, latency, run_results, with_accuracy, with_trial, with_trials
-from made_controls import control
+from factories import (
+    control,
+    energy_of,
+    latency,
+    run_results,
+    with_accuracy,
+    with_trial,
+    with_trials,
+)
 from made_exits import followed, leaving
 from made_operations import both, layer, macs, plain, spiking
 from made_pages import places, told, told_in

@@ -7,8 +7,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from factories import fully_timed, latency, run_results, with_trial
-from made_controls import control
+from factories import control, fully_timed, latency, run_results, with_trial
 from spikeduel import energy
 from spikeduel.analysis.conclusions import priced
 from spikeduel.evaluation.costing import cost_entry, operations

@@ -1,21 +1,16 @@
 """Charts with a row for each difference: pairs, controls, accountings."""
 
-from dataclasses import replace
-
 import pytest
 from msgspec import structs
 
 import factories
-import made_controls
 from made_operations import plain, spiking
-from made_pages import told_in
 from spikeduel.energy.accounting import compare_run
-from spikeduel.reporting import accuracies, charts, cost_figures as costs, report
+from spikeduel.reporting import charts, cost_figures as costs
 from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
 from spikeduel.reporting.charts import Name
-from spikeduel.results.control_results import ControlledContender, ControlRow
 from spikeduel.results.cost_results import Range
-from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.sentences.cost_sentences import in_order
 
 # ---- pairs
@@ -77,76 +72,6 @@ def test_an_axis_ends_at_its_reach():
     limits = [intervals("x", rows, 0.005, reach).panels[0].x.high for reach in (0.3, 1.0)]
     assert limits == pytest.approx([32.4, 97.2])
     assert "95 % interval to, points" not in with_intervals(0.1, None, None, "not tested")
-
-
-# ---- controls
-
-
-MEASURED = {"relu_twin": 0.9, "shuffled": 0.6, "of <somebody>'s": 0.45}
-SPIKES = {"relu_twin": False, "one_step": True, "shuffled": True, "of <somebody>'s": False}
-
-
-def row(name):
-    pair = structs.asdict(factories.pair(-0.0123, seeds=2, half=0.013))
-    found = Difference(**{field: pair[field] for field in Difference.__struct_fields__})
-    return ControlRow(
-        control=name,
-        title=f"the {name}",
-        meaning=f"what {name} is",
-        spikes=SPIKES[name],
-        bits=3 if name == "relu_twin" else None,
-        **(
-            {"accuracy": MEASURED[name], "found": found}
-            if name in MEASURED
-            else {"reason": "of a <reason>"}
-        ),
-    )
-
-
-@pytest.fixture
-def comparison(make_run):
-    """A run whose spiking trials have `MEASURED`."""
-    made = make_run(seeds=2)
-    measured = {
-        name: made_controls.control(name, accuracy, spikes=SPIKES[name])
-        for name, accuracy in MEASURED.items()
-    }
-    trials = [
-        structs.replace(trial, controls=measured) if trial.spiking else trial
-        for trial in made.results.trials
-    ]
-    controlled = ControlledContender(
-        contender="dense-snn",
-        num_steps=6,
-        seeds=2,
-        accuracy=0.675,
-        rows=[row(name) for name in SPIKES],
-    )
-    concluded = structs.replace(made.results.comparison, controls=[controlled])
-    return replace(made, results=structs.replace(made.results, trials=trials, comparison=concluded))
-
-
-def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(comparison):
-    (panel,) = accuracies.controls(comparison.results).panels
-    assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
-    difference = comparison.results.comparison.controls[0].rows[0].found
-    rows = told_in(panel)
-    assert [row["control"] for row in rows] == [f"the {name}" for name in MEASURED]
-    assert rows[0]["change, points"] == pytest.approx(-100 * difference.difference)
-    bounds = [rows[0][f"95 % interval {end}, points"] for end in ("from", "to")]
-    assert bounds == pytest.approx([-100 * bound for bound in reversed(difference.ci95)])
-    dots = [marks for marks in panel.marks if marks.kind == "points"]
-    assert [marks.place for marks in dots] == [0, 2, 3]
-    assert {marks.look.colour for marks in dots} == {charts.SPIKING_COLOURS[0]}
-
-
-def test_the_page_has_every_control_from_the_results_alone(comparison, unpainted):
-    page = report(comparison).read_text()
-    for name in ("relu_twin (3 bits)", "one_step", "shuffled", "of &lt;somebody&gt;&#39;s"):
-        assert f"the {name}" in page
-    assert page.count("of a &lt;reason&gt;") == 2  # in the sentences and in the table
-    assert "−2.53 to +0.07" in page
-    assert 'data-name="controls"' in page
 
 
 # ---- energy accountings

@@ -321,9 +321,8 @@ def test_the_page_is_made_from_the_folder_alone(comparison, no_data):
             measures={"x": {"title": "", "meaning": "", "value": 1.0, "form": "{:q}"}}
         ),
         lambda run: run["experiment"].update(per_contender={"dense-snn": "fast"}),
-        lambda run: run["comparison"].update(controls=[{"contender": "dense-snn"}]),
     ],
-    ids=["loss", "measure", "settings", "controls"],
+    ids=["loss", "measure", "settings"],
 )
 def test_what_only_a_figure_stumbles_over_is_an_error_for_people(comparison, no_data, damage):
     document = json.loads(json.dumps(comparison.document()))

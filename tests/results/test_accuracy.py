@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from factories import scored, trial
-from made_controls import control
+from factories import control, scored, trial
 from spikeduel.results.accuracy import (
     classified,
     no_better_than_chance,

@@ -1,7 +1,6 @@
 """Means over trials."""
 
-from factories import latency, with_trial
-from made_controls import control
+from factories import control, latency, with_trial
 from made_operations import plain, spiking
 from spikeduel.results import means
 from spikeduel.results.cost_results import Range

@@ -6,14 +6,12 @@ from hypothesis import given
 from msgspec import structs
 
 from damage import FUZZED, changed, problem
-from factories import dataset, example, pair, results, scored, trial, untimed
+from factories import control, dataset, example, pair, results, scored, trial, untimed
 from made_audits import audit_with
-from made_controls import control
 from made_operations import plain, spiking
 from made_tunings import tuning
 from spikeduel.auditing.audit_sentences import problems
 from spikeduel.experiment.settings import Experiment, write_experiment
-from spikeduel.results.control_results import ControlledContender, ControlRow
 from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Score
@@ -34,7 +32,6 @@ SNN = trial(
     controls={"shuffled": control("shuffled", 0.5, spikes=True)},
 )
 CNN = trial("cnn", 0.8, parameters=1234, operations=plain())
-ROW = ControlRow(control="shuffled", title="shuffled", meaning="", spikes=True, reason="it broke.")
 FINDING = example("conflicting_labels")
 ALL = results(
     [SNN, CNN],
@@ -42,7 +39,6 @@ ALL = results(
     experiment=EXPERIMENT,
     about=dataset(audit=audit_with(conclusions=(FINDING,))),
     tuning=tuning(2, snn=0.0),
-    controls=[ControlledContender(contender="snn", num_steps=4, seeds=1, accuracy=0.9, rows=[ROW])],
     caveats=[finding("one_seed"), FINDING],
 )
 
@@ -65,8 +61,6 @@ def test_the_document_is_the_data_with_its_sentences():
     assert [(caveat["id"], caveat["text"]) for caveat in document["caveats"]] == list(
         zip(("one_seed", "conflicting_labels"), shown.caveats(), strict=True)
     )
-    (controlled,) = document["controls"]
-    assert ([controlled["text"]], controlled["claims"]) == (shown.controls(), [])
     audited = shown.document()["dataset"]["audit"]
     assert (audited["ok"], audited["problems"]) == (False, problems(ALL.dataset.audit))
     json.dumps(shown.document(), allow_nan=False)
@@ -80,15 +74,6 @@ def test_leaks_are_told_apart_from_other_caveats():
     shown = comparison(results([SNN], about=about, caveats=caveats))
     told = shown.caveats()
     assert shown.leaks() == [told[1], told[-1]]
-
-
-def test_what_controls_claim_together_is_data():
-    one_seed = structs.replace(
-        ROW, found=structs.replace(ALL.comparison.pairs[0], seeds=1), accuracy=0.8
-    )
-    contender = structs.replace(ALL.comparison.controls[0], rows=[one_seed])
-    (told,) = comparison(results([SNN], controls=[contender])).document()["comparison"]["controls"]
-    assert [claim["id"] for claim in told["claims"]] == ["few_seeds_for_causes"]
 
 
 def test_the_table_has_a_note_where_there_is_a_spread():

@@ -1,8 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from factories import results, trial
-from made_controls import control
+from factories import control, results, trial
 from made_operations import plain, spiking
 from spikeduel.energy.accounting import compare_run
 from spikeduel.results.cost_results import AccountedPair, AccountingResult, Range, Threshold

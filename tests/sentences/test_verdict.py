@@ -5,14 +5,12 @@ from msgspec import structs
 
 from factories import dataset, example, pair, results, trial
 from spikeduel.auditing.audit_results import Counts
-from spikeduel.results.control_results import WithoutTime
 from spikeduel.results.findings import finding
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.sentences.verdict import (
     LEAKAGE,
     because,
     conclusion,
-    on_time,
     reserved,
     verdict,
 )
@@ -95,25 +93,6 @@ def test_every_reservation_is_worded(reservation):
     assert f": {reserved(held_back)}" in conclusion(held_back, "snn", "cnn", brief=True)
     assert because(held_back) in said(held_back)
     assert conclusion(held_back, "snn", "cnn") == f"inconclusive: {because(held_back)}"
-
-
-def test_few_trainings_say_nothing_of_the_data_set(golden):
-    def told(seeds):
-        found = pair(0.02, seeds=seeds)
-        without = WithoutTime(
-            contender="snn",
-            accuracy=0.9,
-            without="cnn",
-            accuracy_without=0.88,
-            trained_without=True,
-            found=found,
-            lost="some",
-        )
-        made = results(DUEL, [found])
-        compared = structs.replace(made.comparison, without_time=without)
-        return on_time(structs.replace(made, comparison=compared))
-
-    golden({f"seeds: {seeds}": told(seeds) for seeds in (1, 3, 6)})
 
 
 # ---- intervals that exclude 0, and nobody better

@@ -19,10 +19,9 @@ from spikeduel.results import power
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, Results
-from spikeduel.results.significance import Conclusion, Reservation
+from spikeduel.results.significance import Reservation
 from spikeduel.results.trials import (
     Anytime,
-    ControlResult,
     EarlyExit,
     EncodingSpread,
     ExitChoice,
@@ -34,7 +33,6 @@ from spikeduel.statistics import variability_of
 from spikeduel.system import typed
 from spikeduel.training import outcomes
 from spikeduel.training.outcomes import TrialOutcome, pooled
-from spikeduel.training.variants import TrialVariants
 
 TRUTH = np.array([0, 0, 0, 1, 1, 2])
 # Right on images 0, 1, 3 and 5, and on 1, 2 and 3.
@@ -95,31 +93,6 @@ def put_together(ours, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **ot
 def pair_of(*given, **settings):
     (pair,) = assembled(*given, **settings).comparison.pairs
     return pair
-
-
-def test_a_control_that_learned_nothing_is_inconclusive():
-    truth = np.repeat([0, 1, 2], 20)
-    answers = {
-        name: measured(predicted, truth)["classification"]
-        for name, predicted in (("relu_twin", truth), ("one_step", np.zeros(60, int)))
-    }
-    about = {"meaning": "", "spikes": False, "n": 60, "key": "k"}
-    made = {
-        name: ControlResult(title=name, accuracy=scores.accuracy, by_class=scores.by_class, **about)
-        for name, scores in answers.items()
-    }
-    controlled = TrialVariants(made, answers, {})
-    trials = [
-        TrialOutcome(record("snn", seed), measured(truth, truth), variants=controlled)
-        for seed in range(4)
-    ]
-    comparison = put_together(trials).comparison
-    rows = {row.control: row.found for row in comparison.controls[0].rows if row.found}
-    assert rows["relu_twin"].reservation is None
-    assert rows["one_step"].p_value < 0.05
-    assert rows["one_step"].conclusion is Conclusion.INCONCLUSIVE
-    assert rows["one_step"].reservation is Reservation.CONTROL_AT_CHANCE
-    assert finding("control_at_chance", contender="snn", control="one_step") in comparison.caveats
 
 
 # ---- results.json

@@ -10,7 +10,6 @@ from statistics import fmean
 from msgspec import structs
 
 from spikeduel.results import accuracy
-from spikeduel.results.control_results import INT8
 from spikeduel.results.cost_results import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
@@ -26,7 +25,7 @@ from spikeduel.results.run import (
     Step,
 )
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import Trial, minutes_a_seed
+from spikeduel.results.trials import INT8, Trial, minutes_a_seed
 from spikeduel.system.negligible import (
     MAX_COST_RATIO,
     MAX_DEFICIT_RATIO,

@@ -7,10 +7,9 @@ import itertools
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from msgspec import structs
 
 from spikeduel import energy
@@ -25,37 +24,22 @@ from spikeduel.results.accuracy import (
     classified,
     no_better_than_chance,
 )
-from spikeduel.results.control_results import (
-    INT8,
-    ControlledContender,
-    ControlRow,
-    TemporalLoss,
-    WithoutTime,
-    without_unlearned,
-)
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import (
     Conclusions,
     Dataset,
-    EqualPrecision,
     GroupSizes,
-    IntegerRow,
     Pair,
     Results,
 )
-from spikeduel.results.significance import Conclusion, Difference, Reservation
-from spikeduel.results.trials import ControlAbout, Trial, has_converged
+from spikeduel.results.trials import Trial, has_converged
 from spikeduel.statistics import (
-    accuracies,
     effective_groups,
-    mean_accuracy,
     numbered,
     variability_of,
 )
 from spikeduel.system.negligible import MAX_DEFICIT
 
-COLLAPSED = "collapsed"
-"""Name of the control that is trained on recordings without time."""
 COUNTED = ("n", "accuracy", "precision", "recall", "f1", "per_class", "confusion")
 """Scores that predictions alone determine."""
 
@@ -73,14 +57,9 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         *(results.tuning, results.features, results.budget),
     )
     run = replace(run, pairs=run.reserved())
-    asked = done if results.experiment.controls else []
-    controlled = [compare_with_controls(name, trials, answers) for name in asked]
     conclusions = Conclusions(
         pairs=list(run.pairs),
-        controls=[without_unlearned(contender, trials) for contender in controlled if contender],
         caveats=find_caveats(run),
-        without_time=without_time(trials, answers),
-        equal_precision=equal_precision(run, answers),
     )
     results = priced(structs.replace(results, trials=trials, comparison=conclusions))
     of_features = providing("conclude")
@@ -225,172 +204,3 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
             )
         )
     return pairs
-
-
-def compare_with_controls(
-    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None = None
-) -> ControlledContender | None:
-    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
-    counted = answers.seeds(contender)
-    controlled = [
-        trial for trial in trials if trial.contender == contender and trial.seed in counted
-    ]
-    missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
-    measured = {name: result for trial in controlled for name, result in trial.controls.items()}
-    asked = {
-        name: about
-        for name, about in (measured | missing).items()
-        if name != INT8 and not about.member
-    }
-    if not asked:
-        return None
-    rows, tests = [], {}
-    for name, about in asked.items():
-        row = ControlRow(
-            control=name,
-            **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
-            reason=missing[name].reason if name in missing else None,
-        )
-        if seeds := answers.seeds(contender, name):
-            both = answers.right(seeds, contender), answers.right(seeds, contender, name)
-            a, b = (accuracies(right, answers.classes) for right in both)
-            bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
-            row = structs.replace(
-                row,
-                accuracy=answers.accuracy(seeds, contender, name),
-                bits=bits[0],
-                spread=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
-            )
-            tests[name] = significance.tested(
-                *both, answers.groups, margin, about.paired, answers.classes
-            )
-        rows.append(row)
-    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
-    return ControlledContender(
-        contender=contender,
-        num_steps=controlled[0].num_steps,
-        seeds=len(counted),
-        accuracy=answers.accuracy(counted, contender),
-        rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
-    )
-
-
-def equal_precision(run: RunContext, answers: Answers) -> EqualPrecision | None:
-    """Compare the contenders in whole numbers, with themselves in float32 and with one another, as
-    equally trained as those of the run; None if not asked.
-    """
-    integers, trials = answers.in_whole_numbers(), run.trials
-    rows = []
-    for name in dict.fromkeys(contender for contender, _ in integers.predicted):
-        costs = [
-            cost
-            for trial in trials
-            if trial.contender == name and INT8 in trial.controls
-            if (cost := trial.controls[INT8].whole_numbers)
-        ]
-        seeds = integers.seeds(name)
-        before, after = answers.right(seeds, name), integers.right(seeds, name)
-        tested = significance.tested(before, after, answers.groups, None, True, answers.classes)
-        if costs:
-            rows.append(
-                IntegerRow(
-                    contender=name,
-                    accuracy=integers.accuracy(seeds, name),
-                    lost=significance.adjusted([tested])[0],
-                    flash=costs[0].flash,
-                    ram=costs[0].ram,
-                    operations=statistics.fmean(cost.operations for cost in costs),
-                )
-            )
-    pairs = compare_pairs([row.contender for row in rows], integers)
-    left_out = {
-        trial.contender: trial.missing_controls[INT8].reason
-        for trial in trials
-        if INT8 in trial.missing_controls
-    }
-    pairs = replace(run, pairs=pairs).reserved()
-    made = EqualPrecision(rows=rows, pairs=pairs, left_out=left_out)
-    return made if rows or left_out else None
-
-
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
-    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
-    """
-
-    contender: str
-    validation: float
-    right: np.ndarray
-    at_chance: bool
-    trained_without: bool = False
-
-
-def without_time(trials: Sequence[Trial], answers: Answers) -> WithoutTime | None:
-    """Return the accuracy that recordings lose without time; None if not tried."""
-    contenders, timeless = [], []
-    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
-        seeds = answers.common
-        entries = [
-            trial
-            for trial in trials
-            if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.controls
-        ]
-        if not seeds or seeds != answers.seeds(name, COLLAPSED):
-            continue
-        validated = [entry.validation.accuracy for entry in entries if entry.validation]
-        candidate = Candidate(
-            name,
-            statistics.fmean(validated),
-            answers.right(seeds, name),
-            no_better_than_chance(entries),
-        )
-        contenders.append(candidate)
-        if answers.sees_no_time(name):
-            timeless.append(candidate)
-        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
-        at_chance = no_better_than_chance(entries, COLLAPSED)
-        right = answers.right(seeds, name, COLLAPSED)
-        timeless.append(
-            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
-        )
-    if not contenders:
-        return None
-    return compare_best(contenders, timeless, answers.groups, None, answers.classes)
-
-
-def compare_best(
-    contenders: Sequence[Candidate],
-    timeless: Sequence[Candidate],
-    groups: np.ndarray | None,
-    margin: float | None,
-    classes: np.ndarray | None = None,
-) -> WithoutTime:
-    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
-    time. A contender that learned nothing shows nothing of time.
-    """
-    best = max(contenders, key=lambda candidate: candidate.validation)
-    sees_no_time = any(candidate is best for candidate in timeless)
-    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
-    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
-    lost = "nothing" if other is best else _lost(difference, other.at_chance)
-    return WithoutTime(
-        contender=best.contender,
-        accuracy=mean_accuracy(best.right, classes),
-        without=other.contender,
-        accuracy_without=mean_accuracy(other.right, classes),
-        trained_without=other.trained_without,
-        found=difference,
-        lost="not shown" if best.at_chance else lost,
-    )
-
-
-def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
-    """Return the loss without the order of time; a is with it, b without it."""
-    if difference.ci90[1] <= difference.margin:
-        return "nothing"
-    # With few seeds, a loss of these trainings still counts.
-    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
-    if difference.conclusion is not Conclusion.A_BETTER and not lost_here:
-        return "not shown"
-    return "everything" if at_chance else "some"

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from spikeduel.results.accuracy import common_seeds, counted_seeds
-from spikeduel.results.control_results import INT8
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.statistics import balanced_classes, mean_accuracy
 from spikeduel.system.grouped import grouped
@@ -112,13 +111,13 @@ class Answers:
         times = Counter(rows)
         return sorted(times, key=lambda row: (-times[row], -self._wrong[row], row))
 
-    def in_whole_numbers(self) -> "Answers":
-        """Return the counted answers in whole numbers, as if they were the contenders' own."""
+    def of_variant(self, variant: str) -> "Answers":
+        """Return the counted predictions of a variant, as if they were the contenders' own."""
         other = copy.copy(self)
         other.predicted = {
-            (name, None): {seed: self.of(name, INT8)[seed] for seed in seeds}
+            (name, None): {seed: self.of(name, variant)[seed] for seed in seeds}
             for name in self.counted
-            if (seeds := self.seeds(name, INT8))
+            if (seeds := self.seeds(name, variant))
         }
         other._count_seeds()
         return other

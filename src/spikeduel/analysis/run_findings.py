@@ -338,13 +338,6 @@ def sometimes_at_chance(run: RunContext) -> Iterator[Values]:
             yield {"contender": name, "num": number, "of": len(trials)}
 
 
-@finds("control_at_chance")
-def control_at_chance(run: RunContext) -> Iterator[Values]:
-    for name, trials in run.tested.items():
-        for title in unlearned_controls(trials).values():
-            yield {"contender": name, "control": title}
-
-
 @finds("family_at_chance")
 def family_at_chance(run: RunContext) -> Iterator[Values]:
     for name, trials in run.tested.items():

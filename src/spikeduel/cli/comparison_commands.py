@@ -38,7 +38,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 
 @command(
-    *(*EXPERIMENT, "seeds", "controls", *LISTED, "int8", "tune", "strict"),
+    *(*EXPERIMENT, "seeds", *LISTED, "tune", "strict"),
     *(*WORKERS, *RESULTS, *OF_RUNS),
     works_on=EVERYTHING,
     short=(*SHORT, *LISTED, "answer_for", "group_by"),

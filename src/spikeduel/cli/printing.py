@@ -12,10 +12,8 @@ from spikeduel.sentences import (
     answer_sentences as answer,
     cost_sentences as costs,
     power_sentences as power,
-    verdict,
 )
 from spikeduel.sentences.columns import (
-    control_columns,
     render,
     text_rows,
 )
@@ -25,22 +23,13 @@ from spikeduel.system.sentences import counted
 
 def told(comparison: Comparison, verbose: bool = False) -> None:
     """Print the recommendation, a small table, what would settle it, and where the rest is."""
-    from spikeduel.results.control_results import claims
-    from spikeduel.results.findings import sentence
-
     for leak in comparison.leaks():
         typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
     if verbose:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
-    shown = [verdict.on_time(comparison.results), verdict.in_whole_numbers(comparison.results)]
-    shown += comparison.summaries().values()
+    shown = [*comparison.summaries().values()]
     shown += [answer.energy(comparison.results, not verbose)]
-    shown += [
-        sentence(claim)
-        for contender in comparison.results.comparison.controls
-        for claim in claims(contender)
-    ]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
         typer.echo(wrapped(comparison.said(text)))
     table = render(answer.rows(comparison.results), gap=2)
@@ -86,10 +75,6 @@ def _everything(comparison: Comparison) -> None:
         typer.echo(f"{text}\n")
     leaks = comparison.leaks()
     print_bullets([caveat for caveat in comparison.caveats() if caveat not in leaks])
-    for contender in comparison.results.comparison.controls:
-        columns = [column for column in control_columns(contender) if column.title != "meaning"]
-        text = f"{verdict.asked(contender)}: {verdict.what_it_means(contender)}"
-        typer.echo(f"\n{wrapped(text)}\n{render(text_rows(columns, contender.rows))}")
     typer.echo(f"\nmodels: {comparison.out / 'models'}/")
 
 

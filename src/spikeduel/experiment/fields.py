@@ -52,6 +52,7 @@ Need = Literal[
     "images",
     "recordings",
     "both kinds",
+    "time",
 ]
 """Part of a command's work, kind of data, or contenders of both kinds, that a setting concerns."""
 

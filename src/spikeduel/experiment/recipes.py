@@ -1,10 +1,12 @@
 """Recipes: functions from a data set to an `Experiment`."""
 
+from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from spikeduel.experiment.settings import TUNABLE, Experiment
+from spikeduel.features import providing
 from spikeduel.system import registry
 from spikeduel.system.errors import unknown
 
@@ -41,7 +43,10 @@ def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     that say whether time mattered
     """
     contenders = ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru")
-    settings = {"contenders": contenders, "num_steps": 8, "controls": True, **changes}
+    of_features = ChainMap(
+        *(by_recipe.get("events", {}) for by_recipe in providing("RECIPE_SETTINGS").values())
+    )
+    settings = {"contenders": contenders, "num_steps": 8, **of_features, **changes}
     return Experiment(dataset=dataset, recipe="events", **settings)
 
 

@@ -91,25 +91,6 @@ class CoreExperiment:
             "Train every contender with N seeds.", metavar="N", needs=("training", "comparing")
         ),
     ] = 1
-    controls: Annotated[
-        bool,
-        setting(
-            "Add controls that show what spiking adds, or what time adds on recordings.",
-            "Images: the ReLU twin, a quantised twin, one time step, spikes shuffled in time, a "
-            "nearest neighbour; three more trainings for each spiking contender. Recordings: "
-            "without time, shuffled, reversed; two more trainings for each contender.",
-            needs=("comparing",),
-        ),
-    ] = False
-    int8: Annotated[
-        bool,
-        setting(
-            "Compare the trained networks in whole numbers too, as a microcontroller has them.",
-            "Weights of 8 bits, sums of 32, ReLUs of 8, membranes of 16, as export --to c writes "
-            "them; ranges are measured on training images. Says accuracy, bytes and operations.",
-            needs=("comparing",),
-        ),
-    ] = False
     answer_for: Annotated[
         Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
         setting(
@@ -388,10 +369,6 @@ class CoreExperiment:
     def own_settings(self) -> dict[str, dict[str, Any]]:
         """`per_contender` without epochs, which equal times decide."""
         return without_epochs(self.per_contender or {})
-
-    @property
-    def asks_in_whole_numbers(self) -> bool:
-        return self.int8 or self.answer_for == "cortex-m"
 
     @property
     def num_epochs(self) -> int:

@@ -17,7 +17,8 @@ imports a feature.
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
-| `summary(results, conclusion)` | sentences for the terminal and the conclusion's field `text` |
+| `summary(results, conclusion)` | sentences: the conclusion's `text`, on the terminal too |
+| `RECIPE_SETTINGS` | settings of the feature by recipe |
 | `later_trainings(experiment)` | what it trains after the contenders: its time in theirs, by name |
 | `DEFINITIONS` | explanations of words of the report, by word |
 | `commands` | commands of the program, as `cli.inputs.command` makes them |

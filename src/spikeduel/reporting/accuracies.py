@@ -1,4 +1,4 @@
-"""Charts of accuracy: differences, controls, trainings, tuning."""
+"""Charts of accuracy: differences, trainings, tuning."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ from spikeduel.system.numbers import named
 
 CONCLUSION_COLOURS = {Conclusion.EQUIVALENT: RIGHT, Conclusion.INCONCLUSIVE: QUIET}
 _DIFFERENCE = "difference, points"
-_CI95 = ("95 % interval from, points", "95 % interval to, points")
+CI95 = ("95 % interval from, points", "95 % interval to, points")
 _CI90 = ("90 % interval from, points", "90 % interval to, points")
 _THIN, _THICK = Look(width=1.2), Look(width=3.4)
 _DOTTED = Look(width=0.8, dashes=(2.0, 2.0))
@@ -44,7 +44,7 @@ Ends = tuple[float, float] | None
 def with_intervals(difference: float, ci95: Ends, ci90: Ends, conclusion: str, **said: str) -> Row:
     """Return a row, in points, of a difference (a fraction) and its known intervals."""
     row: dict[str, charts.Value] = {**said, _DIFFERENCE: 100 * difference}
-    for columns, ends in ((_CI95, ci95), (_CI90, ci90)):
+    for columns, ends in ((CI95, ci95), (_CI90, ci90)):
         row |= {column: 100 * end for column, end in zip(columns, ends or (), strict=False)}
     return row | {"conclusion": conclusion}
 
@@ -80,21 +80,21 @@ def intervals(
     marks = []
     for place, (name, row) in enumerate(rows):
         marks += [
-            Marks("spans", [row], Look(name.colour, width=_THIN.width), _CI95, place),
+            Marks("spans", [row], Look(name.colour, width=_THIN.width), CI95, place),
             Marks("spans", [row], Look(name.colour, width=_THICK.width), _CI90, place, told=False),
             Marks("points", [row], Look(name.colour), place=place),
         ]
     bounds = [
-        abs(float(row.get(column) or 0)) for _, row in rows for column in (_DIFFERENCE, *_CI95)
+        abs(float(row.get(column) or 0)) for _, row in rows for column in (_DIFFERENCE, *CI95)
     ]
     farthest = 1.08 * min(100 * reach, max(100 * margin, *bounds))
     title = f"{named(measure)} difference, points"
     x = Axis(_DIFFERENCE, title, ticks="signed", low=-farthest, high=farthest)
     lines = [Key("95 % interval", "line", _THIN), Key("90 % interval", "line", _THICK)]
-    return _beside_margin(chart, x, marks, [name for name, _ in rows], margin, lines)
+    return beside_margin(chart, x, marks, [name for name, _ in rows], margin, lines)
 
 
-def _beside_margin(
+def beside_margin(
     chart: str,
     x: Axis,
     marks: Sequence[Marks],
@@ -108,41 +108,6 @@ def _beside_margin(
     rules = [zone, Rule(-points, look=_DOTTED), Rule(points, look=_DOTTED), Rule(0.0)]
     panel = Panel(x, Axis(""), marks, rules=rules, names=names, row_height=row_height)
     return Chart(chart, [panel], [Key(f"margin, ±{points:.2g} points", "line", _DOTTED), *keys])
-
-
-def controls(results: Results) -> Chart:
-    """Return the points of accuracy that each control (a row) took or gave each contender (a
-    dot).
-    """
-    controlled, every = results.comparison.controls, charts.contender_colours(results.trials)
-    colours = {control.contender: every[control.contender] for control in controlled}
-    titles = list(dict.fromkeys(row.title for control in controlled for row in control.rows))
-    title = f"change in {named(results.measure)}, points"
-    x, marks = Axis("change, points", title, ticks="signed"), []
-    for number, control in enumerate(controlled):
-        colour = colours[control.contender]
-        for row in control.rows:
-            if row.found is None:
-                continue
-            high, low = (-100 * bound for bound in row.found.ci95)
-            told: Row = {
-                "contender": control.contender,
-                "control": row.title,
-                x.column: -100 * row.found.difference,
-                _CI95[0]: low,
-                _CI95[1]: high,
-            }
-            place = titles.index(row.title) + 0.55 / len(controlled) * number
-            marks += [
-                Marks("spans", [told], Look(colour), _CI95, place, told=False),
-                Marks("points", [told], Look(colour, size=5), place=place),
-            ]
-    names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
-    height = 0.26 + 0.1 * len(controlled)
-    margin = min(
-        row.found.margin for contender in controlled for row in contender.rows if row.found
-    )
-    return _beside_margin("controls", x, marks, names, margin, keys, height)
 
 
 def learning_curves(results: Results) -> Chart:

@@ -31,9 +31,9 @@ from spikeduel.reporting.charts import (
     Rule,
 )
 from spikeduel.results.accuracy import pooled
-from spikeduel.results.control_results import TWINS
 from spikeduel.results.cost_results import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
 from spikeduel.results.means import (
+    TWINS,
     control_results,
     joules_of,
     mean_range,

@@ -42,9 +42,6 @@ SECTIONS = {
     "classes": "By class",
     "costs": "Cost of an answer",
     "accountings": "Energy accountings",
-    "controls": "What spiking adds",
-    "time": "What time adds",
-    "precision": "At equal precision",
     "curves": "Learning curves",
     "audit": "Data audit",
     "tuning": "Tuning",
@@ -182,8 +179,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     if accountings := results.energy_accountings:
         for accounted in cost_words.shown(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)
-    if results.comparison.controls:
-        yield accuracies.controls(results)
     # A single epoch is no curve.
     if any(len(trial.history) > 1 for trial in results.trials):
         yield accuracies.learning_curves(results)
@@ -207,15 +202,11 @@ def _sections(
 ) -> dict[str, Section]:
     """Return the sections in order: those of features after the ones of the core that they name."""
     compared = page.results.comparison
-    of_recordings = any(contender.of_recordings for contender in compared.controls)
     there = {
         "caveats": compared.caveats or page.missing,
         "disagreement": compared.pairs,
         "costs": cost_words.rows(page.results),
         "accountings": page.results.energy_accountings,
-        "controls": compared.controls and not of_recordings,
-        "time": compared.without_time or of_recordings,
-        "precision": compared.equal_precision,
         "curves": "learning-curves" in drawn,
         "audit": page.audit,
         "tuning": page.results.tuning,

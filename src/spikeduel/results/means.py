@@ -8,6 +8,8 @@ from spikeduel.results.cost_results import Memory, Range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import ControlResult, Latency, Trial
 
+TWINS = ("relu_twin", "quantised_twin")
+"""Variants with ReLU for a spiking network's neurons."""
 Entry = Trial | ControlResult
 Entries = Sequence[Trial] | Sequence[ControlResult]
 

@@ -13,12 +13,11 @@ from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
 from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.accuracy import common_seeds, counted_seeds, measures
-from spikeduel.results.control_results import ControlledContender, WithoutTime
 from spikeduel.results.cost_results import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
-from spikeduel.results.trials import Trial, WholeNumbers
+from spikeduel.results.trials import Trial
 from spikeduel.system import typed
 from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Amount, Count, Frozen, Share
@@ -244,31 +243,11 @@ class Answer(Frozen):
         )
 
 
-class IntegerRow(WholeNumbers, kw_only=True):
-    """A contender in whole numbers: its mean `accuracy`, and what was `lost`, float32 minus it."""
-
-    contender: str
-    accuracy: Share
-    lost: Difference
-
-
-class EqualPrecision(Frozen):
-    """Contenders in whole numbers, every two of them compared, and reasons of those `left_out`."""
-
-    rows: list[IntegerRow]
-    pairs: list[Pair]
-    left_out: dict[str, str] = {}
-    text: str = ""
-
-
 class Conclusions(Frozen):
     """Conclusions of a run; `pairs`: every two contenders, if all have a seed in common."""
 
     pairs: list[Pair] = []
-    controls: list[ControlledContender] = []
     caveats: list[Finding] = []
-    without_time: WithoutTime | None = None
-    equal_precision: EqualPrecision | None = None
     answer: Answer = Answer(take=None, reason="not_finished")
     verdict: str = ""
 

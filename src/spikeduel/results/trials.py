@@ -289,6 +289,10 @@ class MissingControl(ControlAbout, kw_only=True):
     reason: str
 
 
+INT8 = "int8"
+"""Variant: the trained network in int8."""
+
+
 class WholeNumbers(Frozen):
     """Cost of a network in whole numbers: bytes of constants (`flash`) and variables (`ram`), and
     mean `operations` of an answer: weights that a value above 0 multiplies, or a spike adds.

@@ -13,8 +13,7 @@ from spikeduel.engine.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.engine.networks.shipped import Origin
 from spikeduel.features.tuning.tuning_results import TunedContender, TuningRecord, TuningTrial
 from spikeduel.results.accuracy import pooled
-from spikeduel.results.control_results import ControlledContender, ControlRow
-from spikeduel.results.run import IntegerRow, Pair, Results
+from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
 from spikeduel.results.trials import (
     AddedMeasure,
@@ -23,7 +22,7 @@ from spikeduel.results.trials import (
     Scores,
     Trial,
 )
-from spikeduel.sentences.verdict import conclusion, interval, pair_conclusion, titled
+from spikeduel.sentences.verdict import interval, pair_conclusion
 from spikeduel.system.errors import visible
 from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import assigned, hundredths, p_number, signed
@@ -315,26 +314,6 @@ def holm_column(differences: Sequence[Difference | None]) -> Column[Any]:
     return Column("tests corrected for", lambda _: sum(map(bool, differences)))
 
 
-def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
-    return [
-        Column("control", titled, is_text=True),
-        Column("meaning", lambda row: row.meaning, is_text=True),
-        Column("accuracy %", lambda row: row.accuracy, hundredths, unknown="–"),
-        Column("points", lambda row: row.found and row.found.difference, signed, unknown="–"),
-        Column("95 % interval", lambda row: row.found and interval(row.found), unknown="–"),
-        Column("conclusion", lambda row: _concluded(row, contender.contender), is_text=True),
-    ]
-
-
-def _concluded(row: ControlRow, contender: str) -> str:
-    if row.found is None:
-        return row.reason or "not measured"
-    if row.conclusive:
-        return conclusion(row.found, contender, "the control", brief=True)
-    by_seed = ", compared seed by seed" if row.found.paired else ""
-    return f"takes {row.found.fewest_seeds} seeds{by_seed}"
-
-
 CLASSES: list[Column[ClassScores]] = [
     Column("class", lambda row: row.name, is_text=True),
     Column("precision %", lambda row: row.precision, hundredths),
@@ -418,16 +397,6 @@ def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
         TuningRow(contender, trial) for contender in record.contenders for trial in contender.trials
     ]
     return text_rows(TUNING_TRIALS, rows)
-
-
-EQUAL_PRECISION: list[Column[IntegerRow]] = [
-    Column("contender", lambda row: row.contender, is_text=True),
-    Column("accuracy %", lambda row: row.accuracy, hundredths),
-    Column("points to float32", lambda row: -row.lost.difference, signed),
-    Column("flash, bytes", lambda row: row.flash, thousands),
-    Column("RAM, bytes", lambda row: row.ram, thousands),
-    Column("operations of an answer", lambda row: row.operations, thousands),
-]
 
 
 SHIPPED: list[Column[Origin]] = [

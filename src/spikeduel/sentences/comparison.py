@@ -9,7 +9,6 @@ from msgspec import structs
 from spikeduel.auditing import audit_sentences as audit
 from spikeduel.experiment.settings import Experiment, read_experiment
 from spikeduel.features import providing
-from spikeduel.results.control_results import claims
 from spikeduel.results.findings import caveat, is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Results
@@ -24,13 +23,7 @@ from spikeduel.sentences.columns import (
     text_rows,
     to_latex,
 )
-from spikeduel.sentences.verdict import (
-    asked,
-    in_whole_numbers,
-    on_time,
-    verdict,
-    what_it_means,
-)
+from spikeduel.sentences.verdict import verdict
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.notebook import page
@@ -94,13 +87,6 @@ class Comparison:
         both = zip(self.results.comparison.caveats, self.caveats(), strict=True)
         return [text for finding, text in both if is_leak(finding)]
 
-    def controls(self) -> list[str]:
-        """Return the conclusions on controls, a text for each contender."""
-        return [
-            f"{asked(contender)}: {what_it_means(contender)}"
-            for contender in self.results.comparison.controls
-        ]
-
     def summaries(self) -> dict[str, str]:
         """Return the conclusions of features in sentences, by feature."""
         concluded = self.results.features
@@ -120,26 +106,13 @@ class Comparison:
     def worded(self) -> Results:
         """Return the results with every `text` filled in."""
         conclusions = self.results.comparison
-        controls = [
-            structs.replace(contender, claims=claims(contender), text=text)
-            for contender, text in zip(conclusions.controls, self.controls(), strict=True)
-        ]
         told = [
             structs.replace(finding, text=text)
             for finding, text in zip(conclusions.caveats, self.caveats(), strict=True)
         ]
-        without_time = conclusions.without_time and structs.replace(
-            conclusions.without_time, text=on_time(self.results)
-        )
-        equal_precision = conclusions.equal_precision and structs.replace(
-            conclusions.equal_precision, text=in_whole_numbers(self.results)
-        )
         conclusions = structs.replace(
             conclusions,
-            equal_precision=equal_precision,
-            controls=controls,
             caveats=told,
-            without_time=without_time,
             answer=structs.replace(conclusions.answer, text=self.headline()),
             verdict=self.verdict(),
         )

@@ -1,11 +1,10 @@
 """The verdict and controls in sentences that claim no more than the trials can bear."""
 
-from spikeduel.results.control_results import ControlledContender, ControlRow, TemporalLoss, claims
+from typing import Any
+
 from spikeduel.results.findings import TABLE, finding, is_leak, sentence
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference
-from spikeduel.results.trials import ControlResult
-from spikeduel.statistics import MIN_PAIRED_SEEDS
 from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import (
     counted,
@@ -13,7 +12,6 @@ from spikeduel.system.numbers import (
     named,
     p_value,
     per_cent,
-    points,
     signed,
 )
 
@@ -118,83 +116,6 @@ def _trainings(seeds: int, num_folds: int, models: str) -> str:
     return f"{seeds} seeds" + (f" and {num_folds} folds" if num_folds else "")
 
 
-def titled(control: ControlRow | ControlResult) -> str:
-    """Return a control's title, with the bits of its activations if few."""
-    return f"{control.title} ({counted(control.bits, 'bit')})" if control.bits else control.title
-
-
-_LOST: dict[TemporalLoss, str] = {
-    "everything": "everything is lost without time",
-    "some": "{points} are lost without time",
-    "nothing": "nothing is lost without time",
-    "not shown": "it stays open whether anything is lost without time",
-}
-
-
-def asked(contender: ControlledContender) -> str:
-    """Return the controls' question, and the number of seeds."""
-    seeds = max((row.found.seeds for row in contender.rows if row.found), default=0)
-    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    what = "time and polarity add" if contender.of_recordings else "spiking adds"
-    steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
-    return f"What {what} to {contender.contender} ({steps}{over})"
-
-
-def what_it_means(contender: ControlledContender) -> str:
-    """Return the left-out controls, and the joint conclusion."""
-    shown = claims(contender)
-    reasons = list(dict.fromkeys(row.reason for row in contender.rows if row.reason))
-    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
-    return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])
-
-
-def on_time(results: Results) -> str:
-    """Return the loss of recordings without time; empty if not tried."""
-    if (ablation := results.comparison.without_time) is None:
-        return ""
-    difference = ablation.found
-    lost = _LOST[ablation.lost].format(points=points(difference.difference))
-    if not ablation.found.enough_seeds:
-        lost = f"in these trainings {lost}"
-    label = "" if difference.measure == "accuracy" else f" {named(difference.measure)}"
-    best = f"{ablation.contender} ({per_cent(ablation.accuracy)}{label})"
-    if ablation.without == ablation.contender and not ablation.trained_without:
-        return f"On {results.dataset.name} {lost}: the best on validation, {best}, sees none."
-    how = "trained on frames that each hold all events"
-    if not ablation.trained_without:
-        how = "which sees no time"
-    low, high = difference.ci95
-    text = (
-        f"On {results.dataset.name} {lost}: {best} beside {ablation.without} "
-        f"({per_cent(ablation.accuracy_without)}), {how}: {signed(-difference.difference)} points, "
-        f"95 % interval {signed(-high)} to {signed(-low)}. Both are the best on validation images."
-    )
-    if ablation.found.enough_seeds:
-        return text
-    few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
-    return f"{text} These are {few}; --seeds {MIN_PAIRED_SEEDS} shows what others would get."
-
-
-def in_whole_numbers(results: Results) -> str:
-    """Return accuracy, memory and operations of the networks in int8, and their differences; ""
-    if not asked.
-    """
-    if (found := results.comparison.equal_precision) is None:
-        return ""
-    num_folds, measure = len(results.dataset.folds or []), named(results.measure)
-    return " ".join(
-        [
-            *(
-                f"{row.contender} in int8: {measure} {per_cent(row.accuracy)} "
-                f"({signed(-row.lost.difference)} points from float32), "
-                f"{row.flash / 1e3:,.0f} kB of constants, {row.operations / 1e6:,.2f} million "
-                "operations per image."
-                for row in found.rows
-            ),
-            *(
-                f"In int8, {difference_line(pair, pair.a, pair.b, num_folds)}"
-                for pair in found.pairs
-            ),
-            *(f"{name} is left out: {reason}" for name, reason in found.left_out.items()),
-        ]
-    )
+def titled(variant: Any) -> str:
+    """Return a variant's title, with the bits of its activations if few."""
+    return f"{variant.title} ({counted(variant.bits, 'bit')})" if variant.bits else variant.title

@@ -261,7 +261,7 @@ def missing(
         *((name, name in taken, concerns_none) for name in of_networks),
         ("num_steps", is_recorded or spikes, concerns_none),
         ("encoding", any(card.encoding == experiment.encoding for card in cards), concerns_none),
-        ("controls", is_recorded or spikes, concerns_none),
+        ("time", is_recorded or spikes, concerns_none),
         (
             "spike_penalty",
             any(spiking_chains(each.outline) for each in contenders),

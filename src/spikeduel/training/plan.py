@@ -279,7 +279,7 @@ def _of_time(plan: Plan) -> str:
         minutes = f" ({fitting}, at least one epoch{why})"
     more = ", and more if the store lacks others" if num_stored else ""
     after = [f"{name} (about {duration(k * sum(known))}{more})" for name, k in later.items()]
-    after += ["controls"] * plan.experiment.controls + ["measuring"]
+    after += ["measuring"]
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
         f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {', '.join(after)} and "

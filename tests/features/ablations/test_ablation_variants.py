@@ -1,4 +1,3 @@
-import json
 import sys
 from dataclasses import replace
 
@@ -9,7 +8,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from factories import planned, prepared, record, small_experiment
 from made_pages import without_pages
 from spikeduel import data, energy
-from spikeduel.analysis.conclusions import compare_with_controls
 from spikeduel.analysis.predicted import Answers
 from spikeduel.comparing import compare
 from spikeduel.data import Split
@@ -17,6 +15,7 @@ from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.evaluation.correctness import classified
 from spikeduel.features.ablations import ABLATIONS
+from spikeduel.features.ablations.ablation_conclusion import compare_with_controls
 from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
@@ -84,7 +83,7 @@ def test_every_control_is_in_the_results(controlled):
         assert (0.05 if name == "one_step" else 0.3) < result.accuracy <= 1
     assert [result.num_steps for result in spiking.controls.values()] == [1, 1, 1, 4, None]
     assert spiking.controls["quantised_twin"].bits == 3
-    (about,) = controlled.results.comparison.controls
+    (about,) = controlled.results.features["ablations"].contenders
     assert [row.control for row in about.rows] == list(ON_IMAGES)
     for row in about.rows:
         assert row.accuracy == spiking.controls[row.control].accuracy
@@ -128,12 +127,10 @@ def test_the_nearest_neighbour_is_scikit_learns(controlled):
 
 
 def test_controls_are_read_again_and_found_again(controlled, unreported):
-    read, made = load_run(controlled.out).results.comparison, controlled.results.comparison
-    assert read.pairs == made.pairs
+    read = load_run(controlled.out).results.features["ablations"]
+    assert read.contenders == controlled.results.features["ablations"].contenders
     # The sentences are added when they are written.
-    assert [about.rows for about in read.controls] == [about.rows for about in made.controls]
-    document = json.loads((controlled.out / "results.json").read_text())
-    assert [about["text"] for about in document["comparison"]["controls"]] == controlled.controls()
+    assert read.text == controlled.summaries()["ablations"] != ""
     store, told = controlled.out.parent / "store", Telling()
     again = compare(EXPERIMENT, controlled.out.parent / "again", store, told)
     assert not any(", epoch " in line for line in told.lines)
@@ -251,6 +248,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
                 accuracy=scores.accuracy,
                 by_class=scores.by_class,
                 bits=bits if name == "quantised_twin" else None,
+                feature="ablations",
             )
             for name, scores in beside.items()
         }
@@ -260,7 +258,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
             outcomes.append(TrialOutcome(own, {}))
         else:
             missing = {
-                name: MissingControl(title="", meaning="", reason=reason)
+                name: MissingControl(title="", meaning="", reason=reason, feature="ablations")
                 for name, reason in (reasons or {}).items()
             }
             controlled = TrialVariants(results, beside, missing)

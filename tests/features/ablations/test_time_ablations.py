@@ -55,7 +55,7 @@ def test_without_time_nobody_tells_them_apart_and_polarity_is_not_needed(trials)
 
 
 def test_that_everything_is_lost_is_concluded(comparison):
-    found = comparison.results.comparison.without_time
+    found = comparison.results.features["ablations"].without_time
     assert found.lost == "everything"
     assert found.contender != "vgg-sum"
     assert found.found.difference == pytest.approx(found.accuracy - found.accuracy_without)

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from factories import record, results, trial
-from made_controls import control
+from factories import control, record, results, trial
 from made_tunings import tuning
 from spikeduel.data import cache
 from spikeduel.data.prepared import RawDataset

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from factories import predictions_file, scored, trial
-from made_controls import control
+from factories import control, predictions_file, scored, trial
 from made_operations import plain, spiking
 from spikeduel.analysis.predicted import Answers
 from spikeduel.energy import accounting

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-import made_controls
-from factories import results, trial
+from factories import control, results, trial
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
@@ -99,9 +98,7 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
     """Only the first seed and fold are told, and models that are there."""
     accuracies = {"wide": 0.95, "pair": 0.93}
     members = {
-        name: structs.replace(
-            made_controls.control(name, accuracies.get(name, 0.96)), member=True, **more
-        )
+        name: structs.replace(control(name, accuracies.get(name, 0.96)), member=True, **more)
         for name, more in EXITS.items()
     }
     trials = [

@@ -19,7 +19,7 @@ EXPERIMENT = small_experiment(
 
 def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
     results = compare(EXPERIMENT, tmp_path / "out", tmp_path / "store").results
-    found = results.comparison.equal_precision
+    found = results.features["int8"]
     assert [row.contender for row in found.rows] == results.contenders
     for row in found.rows:
         trials = [trial.controls["int8"] for trial in results.of(row.contender)]
@@ -33,8 +33,8 @@ def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
     (pair,) = found.pairs
     assert {pair.a, pair.b} == set(results.contenders)
     assert pair.difference == pytest.approx(pair.accuracy_a - pair.accuracy_b)
-    assert results.comparison.controls == []
-    assert load_run(tmp_path / "out").results.comparison.equal_precision.rows == found.rows
+    assert "ablations" not in results.features
+    assert load_run(tmp_path / "out").results.features["int8"].rows == found.rows
 
 
 def test_a_network_without_a_form_in_whole_numbers_is_left_out_with_the_reason(
@@ -44,7 +44,7 @@ def test_a_network_without_a_form_in_whole_numbers_is_left_out_with_the_reason(
         dataset="digits", contenders=("resnet-silu",), epochs=1, limit=60, int8=True, device="cpu"
     )
     results = compare(experiment, tmp_path / "out", tmp_path / "store").results
-    found = results.comparison.equal_precision
+    found = results.features["int8"]
     assert found.rows == found.pairs == []
     assert "SiLU" in found.left_out["resnet-silu"]
     assert "resnet-silu" not in found.left_out["resnet-silu"]

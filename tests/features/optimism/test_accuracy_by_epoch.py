@@ -86,9 +86,7 @@ def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
 
 
 def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unreported):
-    measured = replace(
-        measured, contenders=("dense-snn", "small-cnn"), controls=True, epochs=2, hidden=16
-    )
+    measured = replace(measured, contenders=("dense-snn", "small-cnn"), epochs=2, hidden=16)
     honest = compare(measured, store="honest").results
     # Scores that would move every choice, if anything read them.
     monkeypatch.setattr(accuracy_by_epoch, "_num_right", lambda model, test: 0)
@@ -104,7 +102,6 @@ def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unre
 
     assert rest(lied_to) == rest(honest)
     assert lied_to.comparison.pairs == honest.comparison.pairs
-    assert lied_to.comparison.controls == honest.comparison.controls
 
 
 def test_every_training_that_was_tested_so_is_told(measured, unreported):

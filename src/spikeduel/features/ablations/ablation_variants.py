@@ -16,6 +16,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.neurons import Neuron
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import classification
+from spikeduel.features.ablations import Settings
 from spikeduel.inputs.preprocessing import Change
 from spikeduel.results.accuracy import classified
 from spikeduel.results.trials import Classification
@@ -29,8 +30,9 @@ from spikeduel.training.variants import Predicted, Variant, VariantContext
 
 def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     """Return the ablations of a trial: of spiking networks on images, of all on recordings."""
-    is_recorded = isinstance(prepared.images, Recordings)
-    if not (trial.experiment.controls and (is_recorded or trial.card.num_steps)):
+    experiment, is_recorded = trial.experiment, isinstance(prepared.images, Recordings)
+    is_asked = isinstance(experiment, Settings) and experiment.controls
+    if not (is_asked and (is_recorded or trial.card.num_steps)):
         return {}
     return {
         name: ablation

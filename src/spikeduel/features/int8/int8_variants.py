@@ -11,9 +11,9 @@ from spikeduel.data.splits import evenly
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters.exporting import NUM_EXAMPLES
+from spikeduel.features.int8 import Settings
 from spikeduel.results.accuracy import classified
-from spikeduel.results.control_results import INT8
-from spikeduel.results.trials import Classification, WholeNumbers
+from spikeduel.results.trials import INT8, Classification, WholeNumbers
 from spikeduel.training.contenders import Trial
 from spikeduel.training.trial import load_of
 from spikeduel.training.variants import Predicted, Variant, VariantContext
@@ -23,7 +23,9 @@ COST = "int8-cost"
 
 def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     """Return the network in int8, of every contender on any data."""
-    if not trial.experiment.asks_in_whole_numbers:
+    experiment = trial.experiment
+    is_asked = isinstance(experiment, Settings) and experiment.int8
+    if not is_asked and experiment.answer_for != "cortex-m":
         return {}
     meaning = "the trained network with int8 weights, int32 sums, ReLUs of 8 bits, membranes of 16"
     return {INT8: Variant("in whole numbers", meaning, predict=_predict, paired=True)}

@@ -8,8 +8,8 @@ A. Narayanan, "Leakage and the reproducibility crisis in machine-learning-based 
 from collections.abc import Iterator
 
 from spikeduel.auditing.audit_results import LabelCheck
-from spikeduel.results.control_results import TWINS
 from spikeduel.results.findings import Finding, Values, find, finds, with_id
+from spikeduel.results.means import TWINS
 from spikeduel.results.run import Results
 
 COPIES = (
@@ -160,10 +160,10 @@ def twin_without_spikes(results: Results) -> Iterator[Values]:
 @finds("quantised_control")
 def quantised_control(results: Results) -> Iterator[Values]:
     measured = dict.fromkeys(
-        row.title
-        for contender in results.comparison.controls
-        for row in contender.rows
-        if row.control in TWINS and row.found
+        variant.title
+        for trial in results.trials
+        for name, variant in trial.controls.items()
+        if name in TWINS
     )
     yield {"done": any("quantised" in title for title in measured), "controls": list(measured)}
 

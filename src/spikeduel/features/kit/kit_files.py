@@ -9,16 +9,15 @@ from typing import Any
 from spikeduel import energy
 from spikeduel.analysis import hashes
 from spikeduel.energy import accounting
+from spikeduel.features import providing
 from spikeduel.features.kit.checklist import checklist, is_done
 from spikeduel.results.findings import sentence
 from spikeduel.results.run import Results
 from spikeduel.sentences.columns import (
-    EQUAL_PRECISION,
     PAIRS,
     Column,
     contender_columns,
     contender_rows,
-    control_columns,
     holm_column,
     text_rows,
 )
@@ -56,8 +55,7 @@ README = """\
 | checklist.md | what was done against the usual faults, and what was not |
 | tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |
 | tables/pairs.csv | every two networks: the first minus the second |
-| tables/controls-*.csv | a network beside its controls: the network minus the control |
-{precision}| figures/ | the charts as SVG |
+{features}| figures/ | the charts as SVG |
 | energy/ | the prices and formulas that energies assume |
 | labels.csv | labels that may be wrong |
 | report.html | the report |
@@ -90,8 +88,9 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
             title=f"{' against '.join(results.contenders)} on {results.dataset.name}",
             headline=comparison.headline(),
             caveats="\n".join(f"- {caveat}" for caveat in comparison.caveats()) or "None.",
-            precision="| tables/equal-precision.csv | the networks in whole numbers |\n"
-            * bool(results.comparison.equal_precision),
+            features="".join(
+                f"| {name} | {title} |\n" for name, title, *_ in _feature_tables(results)
+            ),
             version=results.spikeduel,
         ).encode(errors="replace"),
     )
@@ -103,12 +102,8 @@ def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
     pairs = results.comparison.pairs
     yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], [pair.led for pair in pairs])
-    if whole := results.comparison.equal_precision:
-        yield "tables/equal-precision.csv", _csv(EQUAL_PRECISION, whole.rows)
-    for controlled in results.comparison.controls:
-        corrected = holm_column([row.found for row in controlled.rows])
-        table = f"tables/controls-{controlled.contender.replace(':', '.')}.csv"
-        yield table, _csv([*control_columns(controlled), corrected], controlled.rows)
+    for name, _, columns, rows in _feature_tables(results):
+        yield name, _csv(columns, rows)
     for folder, names in ((".", energy.NAMES), ("accountings", accounting.NAMES)):
         for table in names:
             source = accounting.FOLDER.joinpath(folder, f"{table}.toml")
@@ -121,6 +116,15 @@ def _checklist(results: Results) -> str:
         for finding in checklist(results)
     ]
     return "\n".join([HEAD, *lines, ""])
+
+
+def _feature_tables(results: Results) -> Iterator[tuple[str, str, Sequence[Column[Any]], Any]]:
+    """Yield the file name, title, columns and rows of each table of a feature."""
+    for feature, tables in providing("tables").items():
+        if feature in results.features:
+            by_title = tables(results.features[feature]).items()
+            for number, (title, (columns, rows)) in enumerate(by_title, 1):
+                yield f"tables/{feature}-{number}.csv", title, columns, rows
 
 
 def _csv(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> bytes:

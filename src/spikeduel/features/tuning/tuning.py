@@ -142,7 +142,7 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 
 _FREE = {
     *("recipe", "seeds", "epochs", "minutes", "limit", "dataset", "data_dir"),
-    *("device", "per_contender", "controls", "answer_for"),
+    *("device", "per_contender", "answer_for"),
     *("tolerance", "skip_unreadable", *FEATURE_SETTINGS),
 }
 """Settings that may change after tuning; data are compared by content."""

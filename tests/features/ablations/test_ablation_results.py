@@ -3,10 +3,16 @@ import itertools
 import pytest
 from msgspec import structs
 
-import made_controls
-from factories import trial
+from factories import control, dataset, trial
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
-from spikeduel.results.control_results import ControlledContender, claims, without_unlearned
+from spikeduel.analysis.run_findings import RunContext
+from spikeduel.experiment.recipes import baseline
+from spikeduel.features.ablations.ablation_conclusion import control_at_chance
+from spikeduel.features.ablations.ablation_results import (
+    ControlledContender,
+    claims,
+    without_unlearned,
+)
 from spikeduel.results.significance import Reservation
 
 
@@ -61,10 +67,8 @@ def test_no_claim_contradicts_a_control_of_the_same_page(num_steps):
         shown = shown_by(controlled(num_steps, **conclusions))
         made |= set(shown)
         for claim in shown:
-            for control, allowed in SAYS[claim].items():
-                assert conclusions[control] in allowed or (
-                    num_steps == 1 and control == "one_step"
-                ), (
+            for name, allowed in SAYS[claim].items():
+                assert conclusions[name] in allowed or (num_steps == 1 and name == "one_step"), (
                     claim,
                     conclusions,
                 )
@@ -107,9 +111,7 @@ def test_a_control_that_learned_nothing_shows_no_cause():
 
     def trials(**accuracies):
         every = {"relu_twin": 0.8, "quantised_twin": 0.8, "one_step": 0.8} | accuracies
-        made = {
-            name: made_controls.control(name, accuracy, key="k") for name, accuracy in every.items()
-        }
+        made = {name: control(name, accuracy, key="k") for name, accuracy in every.items()}
         return [
             trial("conv-lif", 0.9, controls=made),
             trial("other", 0.9, controls={"one_step": made["relu_twin"]}),
@@ -122,6 +124,9 @@ def test_a_control_that_learned_nothing_shows_no_cause():
         None,
         Reservation.CONTROL_AT_CHANCE,
     ]
+    run = RunContext(baseline(), dataset(), trials(one_step=0.1)[:1])
+    (named,) = control_at_chance(run)
+    assert (named["contender"], bool(named["control"])) == ("conv-lif", True)
     # What was measured stays.
     assert failed.rows[2].found.difference == contender.rows[2].found.difference
     assert shown_by(failed) == ["better_than_twins", "steps_not_shown"]
@@ -136,9 +141,9 @@ def test_of_recordings_nothing_is_claimed_of_spikes_and_nothing_to_learn_is_no_f
     contender = ControlledContender(
         contender="vgg-lif", num_steps=None, seeds=6, accuracy=0.9, rows=[control_row]
     )
-    control = made_controls.control("collapsed", 0.1, key="k", of_recordings=True)
+    collapsed = control("collapsed", 0.1, key="k", of_recordings=True)
     assert shown_by(contender) == []
     assert (
-        without_unlearned(contender, [trial("vgg-lif", 0.9, controls={"collapsed": control})])
+        without_unlearned(contender, [trial("vgg-lif", 0.9, controls={"collapsed": collapsed})])
         == contender
     )

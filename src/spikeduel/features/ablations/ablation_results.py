@@ -7,6 +7,7 @@ from msgspec import structs
 
 from spikeduel.results.accuracy import unlearned_controls
 from spikeduel.results.findings import TABLE, Finding, finding
+from spikeduel.results.means import TWINS
 from spikeduel.results.significance import Conclusion, Difference, Reservation
 from spikeduel.results.trials import ControlAbout, Trial
 from spikeduel.system.typed import Count, Frozen, Share
@@ -39,7 +40,6 @@ class ControlledContender(Frozen):
     accuracy: Share
     rows: list[ControlRow]
     claims: list[Finding] = []
-    text: str = ""
 
     @property
     def of_recordings(self) -> bool:
@@ -66,14 +66,8 @@ class WithoutTime(Frozen):
     trained_without: bool
     found: Difference
     lost: TemporalLoss
-    text: str = ""
 
 
-INT8 = "int8"
-"""Control: the trained network in whole numbers."""
-
-
-TWINS = ("relu_twin", "quantised_twin")
 WITHOUT_TIME = ("one_step", "shuffled")
 """Controls that tell nothing of a network with a single time step."""
 STEPS = {

@@ -1,6 +1,14 @@
+from factories import pair, results, trial
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
-from spikeduel.sentences.columns import control_columns, text_rows
-from spikeduel.sentences.verdict import asked, what_it_means
+from spikeduel.features.ablations.ablation_conclusion import Conclusion
+from spikeduel.features.ablations.ablation_results import WithoutTime
+from spikeduel.features.ablations.ablation_sentences import (
+    asked,
+    control_columns,
+    on_time,
+    what_it_means,
+)
+from spikeduel.sentences.columns import text_rows
 
 
 def conclusions(contender):
@@ -51,3 +59,20 @@ def test_a_control_that_takes_more_seeds_than_the_others_says_so():
     assert text_rows(control_columns(contender), [paired])[0]["conclusion"] == (
         "takes 6 seeds, compared seed by seed"
     )
+
+
+def test_few_trainings_say_nothing_of_the_data_set(golden):
+    def told(seeds):
+        found = pair(0.02, seeds=seeds)
+        without = WithoutTime(
+            contender="snn",
+            accuracy=0.9,
+            without="cnn",
+            accuracy_without=0.88,
+            trained_without=True,
+            found=found,
+            lost="some",
+        )
+        return on_time(results([trial("snn")]), Conclusion(without_time=without))
+
+    golden({f"seeds: {seeds}": told(seeds) for seeds in (1, 3, 6)})

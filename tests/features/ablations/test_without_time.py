@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from spikeduel.analysis.conclusions import Candidate, compare_best
+from spikeduel.features.ablations.ablation_conclusion import Candidate, compare_best
 
 
 def candidate(

@@ -1,0 +1,190 @@
+"""Compare contenders with their ablations, and the best contender with the best without time."""
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from msgspec import structs
+
+from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.run_findings import RunContext
+from spikeduel.features.ablations.ablation_results import (
+    ControlledContender,
+    ControlRow,
+    TemporalLoss,
+    WithoutTime,
+    claims,
+    without_unlearned,
+)
+from spikeduel.results import significance
+from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
+from spikeduel.results.findings import Values, finds
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import Results
+from spikeduel.results.significance import Difference, Reservation
+from spikeduel.results.trials import ControlAbout, Trial
+from spikeduel.statistics import accuracies, mean_accuracy
+from spikeduel.system.typed import Frozen
+
+FEATURE = "ablations"
+COLLAPSED = "collapsed"
+"""The ablation that is trained on recordings without time."""
+
+
+class Conclusion(Frozen):
+    """Contenders beside their ablations, and the loss of recordings without time."""
+
+    contenders: list[ControlledContender] = []
+    without_time: WithoutTime | None = None
+    text: str = ""
+
+
+@finds("control_at_chance")
+def control_at_chance(run: RunContext) -> Iterator[Values]:
+    for name, trials in run.tested.items():
+        for title in unlearned_controls(trials).values():
+            yield {"contender": name, "control": title}
+
+
+def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
+    """Return the comparisons of contenders with their ablations; None without any."""
+    answers, trials = Answers(predictions), results.trials
+    done = dict.fromkeys(trial.contender for trial in trials if trial.status == "done")
+    found = [compare_with_controls(name, trials, answers) for name in done]
+    contenders = [without_unlearned(contender, trials) for contender in found if contender]
+    if not contenders:
+        return None
+    return Conclusion(
+        contenders=[structs.replace(each, claims=claims(each)) for each in contenders],
+        without_time=without_time(trials, answers),
+    )
+
+
+def compare_with_controls(
+    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None = None
+) -> ControlledContender | None:
+    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
+    counted = answers.seeds(contender)
+    controlled = [
+        trial for trial in trials if trial.contender == contender and trial.seed in counted
+    ]
+    missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
+    measured = {name: result for trial in controlled for name, result in trial.controls.items()}
+    asked = {
+        name: about for name, about in (measured | missing).items() if about.feature == FEATURE
+    }
+    if not asked:
+        return None
+    rows, tests = [], {}
+    for name, about in asked.items():
+        row = ControlRow(
+            control=name,
+            **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
+            reason=missing[name].reason if name in missing else None,
+        )
+        if seeds := answers.seeds(contender, name):
+            both = answers.right(seeds, contender), answers.right(seeds, contender, name)
+            a, b = (accuracies(right, answers.classes) for right in both)
+            bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
+            row = structs.replace(
+                row,
+                accuracy=answers.accuracy(seeds, contender, name),
+                bits=bits[0],
+                spread=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
+            )
+            tests[name] = significance.tested(
+                *both, answers.groups, margin, about.paired, answers.classes
+            )
+        rows.append(row)
+    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
+    return ControlledContender(
+        contender=contender,
+        num_steps=controlled[0].num_steps,
+        seeds=len(counted),
+        accuracy=answers.accuracy(counted, contender),
+        rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
+    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
+    """
+
+    contender: str
+    validation: float
+    right: np.ndarray
+    at_chance: bool
+    trained_without: bool = False
+
+
+def without_time(trials: Sequence[Trial], answers: Answers) -> WithoutTime | None:
+    """Return the accuracy that recordings lose without time; None if not tried."""
+    contenders, timeless = [], []
+    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+        seeds = answers.common
+        entries = [
+            trial
+            for trial in trials
+            if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.controls
+        ]
+        if not seeds or seeds != answers.seeds(name, COLLAPSED):
+            continue
+        validated = [entry.validation.accuracy for entry in entries if entry.validation]
+        candidate = Candidate(
+            name,
+            statistics.fmean(validated),
+            answers.right(seeds, name),
+            no_better_than_chance(entries),
+        )
+        contenders.append(candidate)
+        if answers.sees_no_time(name):
+            timeless.append(candidate)
+        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
+        at_chance = no_better_than_chance(entries, COLLAPSED)
+        right = answers.right(seeds, name, COLLAPSED)
+        timeless.append(
+            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
+        )
+    if not contenders:
+        return None
+    return compare_best(contenders, timeless, answers.groups, None, answers.classes)
+
+
+def compare_best(
+    contenders: Sequence[Candidate],
+    timeless: Sequence[Candidate],
+    groups: np.ndarray | None,
+    margin: float | None,
+    classes: np.ndarray | None = None,
+) -> WithoutTime:
+    """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
+    time. A contender that learned nothing shows nothing of time.
+    """
+    best = max(contenders, key=lambda candidate: candidate.validation)
+    sees_no_time = any(candidate is best for candidate in timeless)
+    other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
+    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
+    lost = "nothing" if other is best else _lost(difference, other.at_chance)
+    return WithoutTime(
+        contender=best.contender,
+        accuracy=mean_accuracy(best.right, classes),
+        without=other.contender,
+        accuracy_without=mean_accuracy(other.right, classes),
+        trained_without=other.trained_without,
+        found=difference,
+        lost="not shown" if best.at_chance else lost,
+    )
+
+
+def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
+    """Return the loss without the order of time; a is with it, b without it."""
+    if difference.ci90[1] <= difference.margin:
+        return "nothing"
+    # With few seeds, a loss of these trainings still counts.
+    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    if difference.conclusion is not significance.Conclusion.A_BETTER and not lost_here:
+        return "not shown"
+    return "everything" if at_chance else "some"

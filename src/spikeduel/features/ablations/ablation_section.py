@@ -1,0 +1,68 @@
+"""Section of the report on what spikes, or time, add."""
+
+from spikeduel.features.ablations.ablation_conclusion import Conclusion
+from spikeduel.features.ablations.ablation_sentences import (
+    asked,
+    control_columns,
+    on_time,
+    what_it_means,
+)
+from spikeduel.reporting import charts
+from spikeduel.reporting.accuracies import CI95, beside_margin
+from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Row
+from spikeduel.reporting.sections import Page, Section
+from spikeduel.results.run import Results
+from spikeduel.system.numbers import named
+
+
+def section(page: Page, conclusion: Conclusion) -> Section:
+    """Return the chart of all ablations, and a table and sentences for each contender."""
+    of_recordings = any(contender.of_recordings for contender in conclusion.contenders)
+    return Section(
+        heading="What time adds" if of_recordings else "What spiking adds",
+        after="accountings",
+        charts=[chart(page.results, conclusion)],
+        content={
+            "of_recordings": of_recordings,
+            "on_time": on_time(page.results, conclusion),
+            "contenders": [
+                (contender, control_columns(contender), asked(contender), what_it_means(contender))
+                for contender in conclusion.contenders
+            ],
+        },
+    )
+
+
+def chart(results: Results, conclusion: Conclusion) -> Chart:
+    """Return the points of accuracy that each control (a row) took or gave each contender (a
+    dot).
+    """
+    controlled, every = conclusion.contenders, charts.contender_colours(results.trials)
+    colours = {control.contender: every[control.contender] for control in controlled}
+    titles = list(dict.fromkeys(row.title for control in controlled for row in control.rows))
+    title = f"change in {named(results.measure)}, points"
+    x, marks = Axis("change, points", title, ticks="signed"), []
+    for number, control in enumerate(controlled):
+        colour = colours[control.contender]
+        for row in control.rows:
+            if row.found is None:
+                continue
+            high, low = (-100 * bound for bound in row.found.ci95)
+            told: Row = {
+                "contender": control.contender,
+                "control": row.title,
+                x.column: -100 * row.found.difference,
+                CI95[0]: low,
+                CI95[1]: high,
+            }
+            place = titles.index(row.title) + 0.55 / len(controlled) * number
+            marks += [
+                Marks("spans", [told], Look(colour), CI95, place, told=False),
+                Marks("points", [told], Look(colour, size=5), place=place),
+            ]
+    names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
+    height = 0.26 + 0.1 * len(controlled)
+    margin = min(
+        row.found.margin for contender in controlled for row in contender.rows if row.found
+    )
+    return beside_margin("ablations", x, marks, names, margin, keys, height)

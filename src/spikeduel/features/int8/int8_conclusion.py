@@ -1,0 +1,113 @@
+"""Compare contenders in int8 with themselves in float32, and with one another."""
+
+import statistics
+from typing import Any
+
+from spikeduel.analysis.conclusions import compare_pairs
+from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.run_findings import RunContext
+from spikeduel.results import significance
+from spikeduel.results.predictions import PredictionsFile
+from spikeduel.results.run import Pair, Results
+from spikeduel.results.significance import Difference
+from spikeduel.results.trials import INT8, WholeNumbers
+from spikeduel.sentences.columns import Column, hundredths, signed, thousands
+from spikeduel.sentences.verdict import difference_line
+from spikeduel.system.numbers import named, per_cent
+from spikeduel.system.typed import Frozen, Share
+
+
+class IntegerRow(WholeNumbers, kw_only=True):
+    """A contender in int8: its mean `accuracy`, and what was `lost`, float32 minus it."""
+
+    contender: str
+    accuracy: Share
+    lost: Difference
+
+
+class Conclusion(Frozen):
+    """Contenders in int8, every two of them compared, and reasons of those `left_out`."""
+
+    rows: list[IntegerRow]
+    pairs: list[Pair]
+    left_out: dict[str, str] = {}
+    text: str = ""
+
+
+def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
+    """Compare the contenders in int8, with themselves in float32 and with one another, as equally
+    trained as those of the run; None if not asked.
+    """
+    answers, trials = Answers(predictions), results.trials
+    integers = answers.of_variant(INT8)
+    rows = []
+    for name in dict.fromkeys(contender for contender, _ in integers.predicted):
+        costs = [
+            cost
+            for trial in trials
+            if trial.contender == name and INT8 in trial.controls
+            if (cost := trial.controls[INT8].whole_numbers)
+        ]
+        seeds = integers.seeds(name)
+        before, after = answers.right(seeds, name), integers.right(seeds, name)
+        tested = significance.tested(before, after, answers.groups, None, True, answers.classes)
+        if costs:
+            rows.append(
+                IntegerRow(
+                    contender=name,
+                    accuracy=integers.accuracy(seeds, name),
+                    lost=significance.adjusted([tested])[0],
+                    flash=costs[0].flash,
+                    ram=costs[0].ram,
+                    operations=statistics.fmean(cost.operations for cost in costs),
+                )
+            )
+    pairs = compare_pairs([row.contender for row in rows], integers)
+    left_out = {
+        trial.contender: trial.missing_controls[INT8].reason
+        for trial in trials
+        if INT8 in trial.missing_controls
+    }
+    if not rows and not left_out:
+        return None
+    run = RunContext(
+        *(results.experiment, results.dataset, trials, pairs),
+        *(results.tuning, results.not_converted, results.budget),
+    )
+    return Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
+
+
+def summary(results: Results, conclusion: Conclusion) -> str:
+    """Return accuracy, memory and operations of the networks in int8, and their differences."""
+    num_folds, measure = len(results.dataset.folds or []), named(results.measure)
+    return " ".join(
+        [
+            *(
+                f"{row.contender} in int8: {measure} {per_cent(row.accuracy)} "
+                f"({signed(-row.lost.difference)} points from float32), "
+                f"{row.flash / 1e3:,.0f} kB of constants, {row.operations / 1e6:,.2f} million "
+                "operations per image."
+                for row in conclusion.rows
+            ),
+            *(
+                f"In int8, {difference_line(pair, pair.a, pair.b, num_folds)}"
+                for pair in conclusion.pairs
+            ),
+            *(f"{name} is left out: {reason}" for name, reason in conclusion.left_out.items()),
+        ]
+    )
+
+
+def tables(conclusion: Conclusion) -> dict[str, Any]:
+    """Return the table of contenders in int8, by title."""
+    return {"The networks in whole numbers": (COLUMNS, conclusion.rows)}
+
+
+COLUMNS: list[Column[IntegerRow]] = [
+    Column("contender", lambda row: row.contender, is_text=True),
+    Column("accuracy %", lambda row: row.accuracy, hundredths),
+    Column("points to float32", lambda row: -row.lost.difference, signed),
+    Column("flash, bytes", lambda row: row.flash, thousands),
+    Column("RAM, bytes", lambda row: row.ram, thousands),
+    Column("operations of an answer", lambda row: row.operations, thousands),
+]
