@@ -25,6 +25,12 @@ PLAIN: dict[str, Any] = {
 """Adam at a constant rate, without augmentation or regularisation."""
 
 
+def _of_features(recipe: str) -> dict[str, Any]:
+    """Return the settings of features in `recipe`."""
+    of_features = providing("RECIPE_SETTINGS").values()
+    return dict(ChainMap(*(by_recipe.get(recipe, {}) for by_recipe in of_features)))
+
+
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """a convolutional network as good as the time allows, with spiking neurons and with ReLU, and
     weights of the same shapes; beside them a residual one without spikes, but for the embedded set;
@@ -43,10 +49,7 @@ def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     that say whether time mattered
     """
     contenders = ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru")
-    of_features = ChainMap(
-        *(by_recipe.get("events", {}) for by_recipe in providing("RECIPE_SETTINGS").values())
-    )
-    settings = {"contenders": contenders, "num_steps": 8, **of_features, **changes}
+    settings = {"contenders": contenders, "num_steps": 8, **_of_features("events"), **changes}
     return Experiment(dataset=dataset, recipe="events", **settings)
 
 
@@ -92,7 +95,12 @@ def int8(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """the recipe strong with weights that are whole numbers of 8 bits, in training and after; the
     twins are compared in whole numbers alone, as microcontrollers have them (`export --to c`)
     """
-    settings = {"weight_bits": 8, "int8": True, "contenders": ("vgg-lif", "vgg-relu"), **changes}
+    settings = {
+        "weight_bits": 8,
+        **_of_features("int8"),
+        "contenders": ("vgg-lif", "vgg-relu"),
+        **changes,
+    }
     return replace(strong(dataset, **settings), recipe="int8")
 
 

@@ -16,6 +16,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     },
 )
 
+RECIPE_SETTINGS = {"int8": {"int8": True}}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
