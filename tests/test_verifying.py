@@ -2,14 +2,11 @@
 right, too, where it follows from other files.
 """
 
-import csv
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
-import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -18,24 +15,19 @@ from msgspec import structs
 from PIL import Image
 from typer.testing import CliRunner
 
-from factories import example, small_experiment
+from factories import small_experiment
 from spikeduel import comparing, energy
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import concluded
-from spikeduel.auditing.audit_results import AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
-from spikeduel.features.kit import checklist, kit_files as kit
-from spikeduel.features.kit.kit_writing import write_kit
 from spikeduel.reporting import report_again
 from spikeduel.results import predictions
-from spikeduel.results.findings import with_id
 from spikeduel.results.significance import Reservation
 from spikeduel.results.trials import INT8
 from spikeduel.results.verification import TrainedAgain
 from spikeduel.sentences import verified
 from spikeduel.sentences.comparison import load_run
-from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.training import run_folder
 from spikeduel.verifying import Check, verify
@@ -258,8 +250,6 @@ def test_a_page_with_other_prices_has_its_hash(run, tmp_path):
     page = report_again(run, prices=energy.Prices(tables=(dear,))).read_text()
     assert "my chip" in page
     assert discrepancies(run) == []
-    (verification,) = verify(write_kit(run, tmp_path / "kit.zip"))
-    assert verification.holds
     report_again(run, tmp_path / "other.html")
     assert "my chip" in (run / PAGE).read_text()
     assert discrepancies(run) == []
@@ -298,19 +288,10 @@ def test_discrepancies_come_in_the_order_of_the_file():
 
 
 @pytest.mark.parametrize("file", ["predictions.json", "split.csv"])
-def test_the_remedy_for_a_missing_file_is_that_of_a_run_or_of_a_kit(run, tmp_path, file):
-    written = write_kit(run, tmp_path / "kit.zip")
+def test_the_remedy_for_a_missing_file_of_a_run(run, file):
     (run / file).unlink()
     with pytest.raises(InputError, match=rf"{file}.*`spikeduel compare --experiment \S*run/exp"):
         verify(run)
-    with zipfile.ZipFile(written) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist() if name != file}
-    with zipfile.ZipFile(written, "w") as archive:
-        for name, content in parts.items():
-            archive.writestr(name, content)
-    with pytest.raises(InputError, match=rf"kit\.zip.*{file}.*`spikeduel report RUN --kit") as told:
-        verify(written)
-    assert "spikeduel compare" not in str(told.value)
 
 
 @pytest.mark.parametrize("file", ["results.json", "predictions.json", "split.csv", hashes.FILE])
@@ -341,156 +322,6 @@ def test_folds_and_groups_are_verified_too(tmp_path, monkeypatch):
     edit(run, "split.csv", ",test,0,", ",test,0,another ")
     put_hashes_right(run)
     assert any(found.place.startswith("groups[") for found in discrepancies(run))
-
-
-def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
-    written = write_kit(whole, tmp_path / "kit.zip")
-    (verification,) = verify(written)
-    assert verification.holds
-    with zipfile.ZipFile(written) as archive:
-        names = archive.namelist()
-        lines = archive.read("checklist.md").decode().splitlines()
-        tasks = [line for line in lines if line.startswith("- [")]
-        readme = archive.read("README.md").decode()
-        scores = archive.read("tables/scores.csv").decode()
-    for name in ("README.md", "split.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
-        assert name in names
-    assert not any(name.startswith("models/") for name in names)
-    for contender in load_run(whole).results.contenders:
-        assert contender in scores
-    assert [line[2:] for line in readme.splitlines() if line.startswith("- ")] == (
-        load_run(whole).caveats()
-    )
-    done = [checklist.is_done(task) for task in checklist.checklist(load_run(whole).results)]
-    assert [line.startswith("- [x]") for line in tasks] == done
-    # The same run makes the same kit.
-    assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == written.read_bytes()
-
-
-def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
-    results, tables = load_run(whole).results, dict(kit.made(load_run(whole)))
-    numbers = {"tables/pairs.csv": len(results.comparison.pairs)}
-    for number, controlled in enumerate(results.features["ablations"].contenders, 1):
-        name = f"tables/ablations-{number}.csv"
-        numbers[name] = sum(row.found is not None for row in controlled.rows)
-    assert len(set(numbers.values())) > 1
-    for name, number in numbers.items():
-        rows = [*csv.DictReader(tables[name].decode().splitlines())]
-        assert {row["tests corrected for"] for row in rows} == {str(number)}
-        assert {row["95 % interval"] for row in rows} != {""}
-
-
-def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
-    comparison = load_run(whole)
-    tables = {
-        name: [*csv.DictReader(content.decode().splitlines())]
-        for name, content in kit.made(comparison)
-        if name.endswith(".csv")
-    }
-    (pair,) = tables["tables/pairs.csv"]
-    led = comparison.results.comparison.pairs[0].led
-    assert pair["pair"] == f"{led.a} - {led.b}"
-    shares = (led.difference, *led.ci95)
-    assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
-        pytest.approx(100 * share, abs=0.005) for share in shares
-    ]
-    precise = comparison.results.features["int8"].rows
-    for row, told in zip(precise, tables["tables/int8-1.csv"], strict=True):
-        assert told["contender"] == row.contender
-        assert (int(told["flash, bytes"]), int(told["RAM, bytes"])) == (row.flash, row.ram)
-    for row in tables["tables/scores.csv"]:
-        trials = comparison.results.of(row["contender"])
-        accuracies = [trial.test.accuracy for trial in trials]
-        spread = 100 * statistics.stdev(accuracies)
-        assert float(row["accuracy % ±"]) == pytest.approx(spread, abs=0.005)
-        assert int(row["parameters"]) == trials[0].parameters
-
-
-@pytest.mark.parametrize("name", ["README.md", "checklist.md", "tables/scores.csv"])
-def test_what_a_reviewer_reads_first_follows_from_the_results(whole, tmp_path, name):
-    with zipfile.ZipFile(write_kit(whole, tmp_path / "kit.zip")) as archive:
-        archive.extractall(tmp_path / "kit")
-    path = tmp_path / "kit" / name
-    edit(tmp_path / "kit", hashes.FILE, files.checksum(path), "0" * 64)
-    path.write_text(path.read_text() + "measured on a chip\n")
-    edit(tmp_path / "kit", hashes.FILE, "0" * 64, files.checksum(path))
-    assert [found.file for found in discrepancies(tmp_path / "kit")] == [name]
-    path.unlink()
-    assert [found.file for found in discrepancies(tmp_path / "kit") if found.missing] == [name]
-
-
-def test_a_run_that_does_not_hold_makes_no_kit(run, tmp_path):
-    edit_results(run, set_at("comparison", "verdict", by=str.upper))
-    with pytest.raises(InputError, match="does not hold"):
-        write_kit(run, tmp_path / "kit.zip")
-
-
-def test_an_archive_that_is_cut_short_is_named(whole, tmp_path):
-    written = write_kit(whole, tmp_path / "kit.zip")
-    written.write_bytes(written.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"kit\.zip: not a whole zip file"):
-        verify(written)
-
-
-def test_a_checklist_says_what_was_not_done(whole):
-    tasks = {task.id: task for task in checklist.checklist(load_run(whole).results)}
-    done = {id for id, task in tasks.items() if checklist.is_done(task)}
-    assert tasks["seeds_tried"].values == {"done": True, "seeds": 2, "failed": 0}
-    assert done >= {"selected_on_validation", "copies_sought", "quantised_control", "first_layer"}
-    assert done.isdisjoint({"tuning_of_each_side", "order_in_time", "on_hardware", "groups_apart"})
-
-
-@pytest.mark.parametrize(
-    ("caveat", "line"),
-    [
-        ("longer_training", "equal_training"),
-        ("epoch_limit", "trained_to_convergence"),
-        ("busy_machine", "machine_idle"),
-        ("busy_budget", "machine_idle"),
-    ],
-)
-def test_a_caveat_of_the_run_leaves_its_line_open(whole, caveat, line):
-    results = load_run(whole).results
-
-    def is_done(*caveats):
-        conclusions = structs.replace(results.comparison, caveats=[*map(example, caveats)])
-        tasks = checklist.checklist(structs.replace(results, comparison=conclusions))
-        (task,) = with_id(tasks, line)
-        return checklist.is_done(task)
-
-    assert (is_done("untuned"), is_done("untuned", caveat)) == (True, False)
-
-
-def test_doubtful_labels_bound_how_much_right_ones_would_change(whole):
-    results = load_run(whole).results
-
-    def doubted(audited=None, trained=None, sides=()):
-        suspects = [
-            SuspectLabel(
-                image=AuditedImage(index=0, side=side, label="1", file=None),
-                suggested="7",
-                given_probability=0.1,
-                suggested_probability=0.9,
-            )
-            for side in sides
-        ]
-        audit = structs.replace(results.dataset.audit, labels=audited)
-        dataset = structs.replace(
-            results.dataset, audit=audit, labels=trained, suspect_labels=suspects
-        )
-        tasks = checklist.checklist(structs.replace(results, dataset=dataset))
-        return with_id(tasks, "labels_doubted")[0].values
-
-    num_test = results.dataset.counts.test
-    by_neighbours = LabelCheck(examined=900, agreement=0.9, suspects=num_test + 1)
-    by_networks = LabelCheck(examined=400, agreement=0.9, suspects=6)
-    assert doubted()["done"] is False
-    assert doubted(by_neighbours)["share"] == 1
-    # A listed label of validation cannot change a score; two of the six are not listed.
-    assert doubted(by_neighbours, by_networks, ["test", "val", "test", "test"]) == {
-        **{"done": True, "suspects": 6, "examined": 400},
-        **{"most": 5, "share": 5 / num_test},
-    }
 
 
 def test_trained_again_every_prediction_is_the_same(whole, run):
@@ -561,16 +392,8 @@ def test_the_command_needs_no_torch_and_says_what_differs(run):
     assert "comparison.verdict" in [found["place"] for found in verification["discrepancies"]]
 
 
-def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
-    written = write_kit(whole, tmp_path / "kit.zip")
-    ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1", "--json"])
-    assert ended.exit_code == 0, ended.output
-    (trained,) = json.loads(ended.stdout)["trained_again"]
-    assert trained["same"]
-
-
 def test_what_is_no_run_is_not_trained_again(tmp_path, monkeypatch):
     monkeypatch.setattr("spikeduel.verifying.verify", lambda _: [])
     ended = CliRunner().invoke(app, ["verify", str(tmp_path), "--rerun", "1"])
     assert ended.exit_code == 2
-    assert "--rerun takes a run or its kit" in ended.output
+    assert "--rerun takes a run or its zip file" in ended.output

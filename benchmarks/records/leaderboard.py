@@ -2,8 +2,7 @@
 
     python -m benchmarks.records.leaderboard [--write]
 
-An entry is a file `records/NAME.toml` with a kit `records/NAME.zip` beside it (`spikeduel report RUN
---kit`). Nothing is trained, and torch is not needed. An entry that does not hold is listed as
+An entry is a file `records/NAME.toml` with a kit `records/NAME.zip` beside it (`spikeduel kit`). Nothing is trained, and torch is not needed. An entry that does not hold is listed as
 failing, with the first place that differs; the exit code is then 1.
 """
 

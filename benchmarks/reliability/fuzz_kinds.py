@@ -294,14 +294,14 @@ RECORDINGS: dict[str, Callable[[Any], bytes]] = {
 
 def kit(part: str | None) -> Kind:
     """A kit as a zip file, or a `part` of it, beside the others and with right hashes."""
+    import spikeduel as sd
     from spikeduel.analysis import hashes
     from spikeduel.comparing import compare
-    from spikeduel.features.kit.kit_writing import write_kit
     from spikeduel.verifying import verify
 
     with TemporaryDirectory() as folder:
         run = compare(EXPERIMENT, Path(folder, "run"), Path(folder, "store")).out
-        content = write_kit(run, Path(folder, "kit.zip")).read_bytes()
+        content = sd.write_kit(run, Path(folder, "kit.zip")).read_bytes()
     if part is None:
         return Kind(content, "kit.zip", verify)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

@@ -1,7 +1,6 @@
 """Verify a run: recompute what follows from its predictions, split, counts and settings."""
 
 import glob
-import itertools
 import lzma
 import math
 import operator
@@ -14,6 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from spikeduel.data.splits import PlacedImage, read_splits
 from spikeduel.engine.counting.operations import totals
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.features.kit import kit_files as kit
 from spikeduel.results import predictions
 from spikeduel.results.predictions import FILE, PredictionsFile
 from spikeduel.results.run import Dataset, Results
@@ -108,18 +107,18 @@ def _are_equal(stored: Any, computed: Any) -> bool:
 
 
 def verify(place: Path | str) -> list[Verification]:
-    """Verify a run's folder, a kit (a zip file), or what a feature made of several runs, which come
+    """Verify a run's folder, a run's zip file, or what a feature made of several runs, which come
     first.
 
     Nothing is trained, and torch is not needed. Raises `InputError` if a file is missing or cannot
     be read.
     """
-    is_kit = files.is_file(place)
+    is_archive = files.is_file(place)
     with unpacked(Path(place)) as folder:
-        for verify_folder in () if is_kit else providing("verify").values():
+        for verify_folder in () if is_archive else providing("verify").values():
             if (verified := verify_folder(folder)) is not None:
                 return list(verified)
-        return [verify_run(folder, Path(place).name, is_kit)]
+        return [verify_run(folder, Path(place).name, is_archive)]
 
 
 @contextmanager
@@ -144,19 +143,19 @@ def unpacked(place: Path) -> Iterator[Path]:
 
 
 def _require_harmless(members: Sequence[zipfile.ZipInfo]) -> None:
-    """Raise `InputError` for an archive that no kit is."""
+    """Raise `InputError` for an archive that holds no run."""
     if len(members) > MOST_FILES or sum(member.file_size for member in members) > MOST_BYTES:
-        raise InputError(f"more than {MOST_FILES:,} files, or than a gigabyte, which no kit has.")
+        raise InputError(f"more than {MOST_FILES:,} files, or than a gigabyte, which no run has.")
     # A system that ignores case has one file for "A" and "a".
     times = Counter(member.filename.casefold() for member in members)
     for name in (member.filename for member in members):
         if not is_inside(name):
-            raise InputError(f"{visible(name)[:80]!r} leads out of its folder: no kit has that.")
+            raise InputError(f"{visible(name)[:80]!r} leads out of its folder: no run has that.")
         if times[name.casefold()] > 1:
-            raise InputError(f"{visible(name)[:80]!r} occurs twice there: no kit has that.")
+            raise InputError(f"{visible(name)[:80]!r} occurs twice there: no run has that.")
 
 
-def verify_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
+def verify_run(folder: Path, name: str, is_archive: bool = False) -> Verification:
     comparison, kept = load_run(folder), predictions.read(folder)
     results, check = comparison.results, Check()
     check.compare(
@@ -167,7 +166,7 @@ def verify_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
         *(trial.contender for trial in results.trials if trial.derived_from),
     }
     folds = range(results.experiment.folds) if results.experiment.folds else [None]
-    planned = itertools.product(sorted(contenders), range(results.experiment.seeds), folds)
+    planned = product(sorted(contenders), range(results.experiment.seeds), folds)
     trained = [(trial.contender, trial.seed, trial.fold) for trial in results.trials]
     check.compare(RESULTS, sorted(trained, key=str), sorted(planned, key=str), "trials")
     with predictions.remedied(folder):
@@ -190,11 +189,11 @@ def verify_run(folder: Path, name: str, is_kit: bool = False) -> Verification:
             typed.read_json(folder / "tuning.json", dict),
             typed.plain(results.tuning),
         )
-    made = dict(kit.made(computed))
-    is_kit = is_kit or any((folder / part).exists() for part in made if part != "README.md")
-    if is_kit:
+    made = dict(chain.from_iterable(of(computed) for of in providing("derived_files").values()))
+    is_archive = is_archive or any((folder / part).exists() for part in made if part != "README.md")
+    if is_archive:
         needed = {*made, hashes.PAGE}
-        _compare_kit(check, folder, made)
+        _compare_archive(check, folder, made)
     else:
         needed = {
             model
@@ -330,12 +329,14 @@ def _with_copies(audit: Audit, placed: Sequence[PlacedImage]) -> Audit:
     )
 
 
-def _compare_kit(check: Check, folder: Path, made: Mapping[str, bytes]) -> None:
-    """Compare the files that spikeduel makes for a kit, and name files that no kit has."""
+def _compare_archive(check: Check, folder: Path, made: Mapping[str, bytes]) -> None:
+    """Compare the files `made` of the results, and name files that spikeduel does not write."""
     for name, content in made.items():
         if (folder / name).is_file():
             check.compare(name, lines_of(folder / name), content.decode().splitlines())
-    known = {*made, *hashes.found(folder, [*kit.PARTS, hashes.FILE, kit.LICENSE])}
+    if not made:
+        return
+    known = {*made, *hashes.found(folder, [*hashes.ARCHIVED, hashes.FILE, hashes.LICENSE])}
     for path in sorted(folder.rglob("*")):
         if not path.is_dir() and (name := path.relative_to(folder).as_posix()) not in known:
             check.discrepancies.append(

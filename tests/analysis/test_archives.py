@@ -126,4 +126,4 @@ def test_a_kit_of_own_code_says_how_to_train_it_again(tmp_path, monkeypatch):
     ended = CliRunner().invoke(app, ["verify", str(path), "--rerun", "1"])
     said = " ".join(ended.output.split())
     assert ended.exit_code == 2
-    assert "Unzip a kit; `spikeduel compare --experiment FOLDER --store NEW`" in said
+    assert "Unzip a file; `spikeduel compare --experiment FOLDER --store NEW`" in said

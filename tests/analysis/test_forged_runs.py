@@ -1,10 +1,9 @@
-"""Forged runs and kits: each edit is followed by new conclusions and right hashes, as a forger would
+"""Forged runs: each edit is followed by new conclusions and right hashes, as a forger would
 make them, and must be named by `verify`, or by `train_again` where only the data can tell.
 """
 
 import json
 import shutil
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from spikeduel import comparing
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.comparing import compare, train_again
-from spikeduel.features.kit import kit_files as kit
-from spikeduel.features.kit.kit_writing import write_kit
 from spikeduel.results import predictions
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import typed
@@ -43,14 +40,6 @@ def run(honest, tmp_path):
     return shutil.copytree(honest, tmp_path / "run")
 
 
-@pytest.fixture
-def opened(honest, tmp_path):
-    """An unzipped kit."""
-    with zipfile.ZipFile(write_kit(honest, tmp_path / "kit.zip")) as archive:
-        archive.extractall(tmp_path / "kit")
-    return tmp_path / "kit"
-
-
 def forge(run, file, change):
     """Change the content of a JSON file, conclude again, and put the hashes right."""
     content = json.loads((run / file).read_text())
@@ -64,18 +53,6 @@ def forge(run, file, change):
             entry["anytime"]["accuracies"][-1] = entry["test"]["accuracy"]
     typed.write_json(run / "results.json", document)
     hashes.write(run)
-
-
-def zipped(folder, path):
-    """Put the hashes of an unzipped kit right, and zip it."""
-    names = [part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file()]
-    (folder / hashes.FILE).unlink(missing_ok=True)
-    listed = hashes.found(folder, sorted({*names} - {hashes.FILE}))
-    (folder / hashes.FILE).write_text(hashes.text(listed))
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in sorted({*listed, hashes.FILE}):
-            archive.write(folder / name, name)
-    return path
 
 
 def differing(place):
@@ -183,32 +160,6 @@ def test_trials_are_drawn_anew_each_time(honest, monkeypatch):
     assert drawn.value.args == (sorted(titles), 3)
 
 
-def test_a_kit_without_its_checklist_is_still_checked(opened, tmp_path):
-    (opened / kit.CHECKLIST).unlink()
-    for name in ("README.md", "tables/scores.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
-        (opened / name).write_text("measured on a chip\n" + (opened / name).read_text())
-    named = differing(zipped(opened, tmp_path / "forged.zip"))
-    assert (kit.CHECKLIST, "missing") in named
-    assert {file for file, _ in named} == {
-        *(kit.CHECKLIST, "README.md"),
-        *("tables/scores.csv", "tables/scores.tex", "energy/45nm-fp32.toml"),
-    }
-    assert differing(opened) == named
-
-
-def test_a_kit_has_no_files_that_spikeduel_does_not_know(opened, tmp_path):
-    shutil.copyfile(opened / kit.CHECKLIST, opened / "CHECKLIST.md")
-    (opened / "report.html").rename(opened / "Report.html")
-    (opened / kit.LICENSE).write_text("CC BY 4.0\n")
-    expected = {("report.html", "missing"), ("Report.html", "unknown"), ("CHECKLIST.md", "unknown")}
-    assert differing(opened) >= expected
-    (opened / "CHECKLIST.md").rename(opened / "notes.md")
-    assert ("notes.md", "unknown") in differing(zipped(opened, tmp_path / "forged.zip"))
-    (opened / "notes.md").unlink()
-    (opened / "Report.html").rename(opened / "report.html")
-    assert differing(zipped(opened, tmp_path / "licensed.zip")) == set()
-
-
 def test_a_model_that_the_results_name_is_missing(run):
     model = load_run(run).results.trials[0].model
     (run / model).unlink()
@@ -263,8 +214,8 @@ def test_an_epoch_that_is_not_in_the_history_is_an_error(run):
     assert str(Path("run", "results.json")) in str(told.value)
 
 
-def test_half_of_a_character_in_a_text_is_no_crash(opened):
-    content = json.loads((opened / "results.json").read_text())
-    (opened / "results.json").write_text(json.dumps(content | {"spikeduel": "\ud800"}))
-    (told,) = verify(opened)
+def test_half_of_a_character_in_a_text_is_no_crash(run):
+    content = json.loads((run / "results.json").read_text())
+    (run / "results.json").write_text(json.dumps(content | {"spikeduel": "\ud800"}))
+    (told,) = verify(run)
     assert told.discrepancies

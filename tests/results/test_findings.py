@@ -12,13 +12,12 @@ from factories import example
 from spikeduel import features
 from spikeduel.analysis import run_findings
 from spikeduel.auditing import examining
-from spikeduel.features.kit import checklist
 from spikeduel.results.findings import TABLE, Finding, caveat, finding, is_leak, ranked, sentence
 from spikeduel.statistics import MIN_PAIRED_SEEDS
 from spikeduel.system import finding_tables, typed
 from spikeduel.system.errors import InputError
 
-MODULES = (checklist, examining, run_findings)
+MODULES = (examining, run_findings)
 """Modules of the core that have finders."""
 for path in Path(features.__file__).parent.glob("*/*.py"):
     if "@finds(" in path.read_text("utf-8"):

@@ -21,6 +21,10 @@ PARTS = (
     "models/*.safetensors",
 )
 """Patterns of a run's files that have a hash."""
+ARCHIVED = (*(part for part in PARTS if not part.startswith("models/")), "figures/*.svg")
+"""Patterns of the run's files in an archive; models stay with the run."""
+LICENSE = "LICENSE"
+"""File that whoever publishes an archive may add to it."""
 
 
 def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, str]:

@@ -247,19 +247,10 @@ def report(
             "Also write each chart as PNG and SVG into figures/ of the run.",
         ),
     ] = False,
-    kit: Annotated[
-        Path | None,
-        option(
-            "--kit FILE.zip",
-            "Also write all that a reviewer needs into one file: settings, split, predictions, "
-            "tables, figures, prices of energy and a checklist, for `spikeduel verify`.",
-        ),
-    ] = None,
 ) -> None:
     """Write a run's report again, without training anything."""
     from spikeduel import energy
     from spikeduel.energy import accounting as accountings
-    from spikeduel.features.kit.kit_writing import write_kit
     from spikeduel.reporting import report_again
 
     prices = energy.Prices(
@@ -267,9 +258,7 @@ def report(
         accountings=tuple(map(accountings.read, accounting or ())),
     )
     given = (run, out, inputs.progress(), inputs.own_code or (), prices)
-    typer.echo(report_again(*given, figures=figures or kit is not None))
-    if kit is not None:
-        typer.echo(write_kit(run, kit))
+    typer.echo(report_again(*given, figures=figures))
 
 
 @command(

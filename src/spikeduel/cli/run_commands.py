@@ -58,14 +58,17 @@ def runs(
     *("as_json", "quiet"),
     examples=(
         "spikeduel verify runs/my-images-strong-85",
-        "spikeduel verify kit.zip",
-        "spikeduel verify kit.zip --rerun 2",
+        "spikeduel verify run.zip",
+        "spikeduel verify run.zip --rerun 2",
     ),
 )
 def verify(
     inputs: CommandInput,
     place: Annotated[
-        Path, option("RUN | KIT.zip", "The run or kit to verify, or a folder above runs.")
+        Path,
+        option(
+            "RUN | FILE.zip", "The run, or zip file of a run, to verify, or a folder above runs."
+        ),
     ],
     rerun: Annotated[
         int, option("--rerun N", "Also train N of the run's trials again, and compare.", min=0)
@@ -75,7 +78,7 @@ def verify(
     differs.
 
     Every score, interval, test, energy and sentence of results.json is computed again, without
-    training and without torch, and so are the README, checklist and tables of a kit. Every file is
+    training and without torch, and so are the tables and texts in a run's zip file. Every file is
     compared with its hash. Predictions, labels and measured values (times, memory, counts of
     operations, calibration, the audit) are taken on trust, and report.html is checked by its hash
     only. With --rerun, labels, images and split are compared with the data set, and N trials, drawn
@@ -92,11 +95,11 @@ def verify(
 
         with unpacked(place) as run:
             if not (run / "experiment.toml").is_file():
-                raise InputError(f"{place}: --rerun takes a run or its kit.")
+                raise InputError(f"{place}: --rerun takes a run or its zip file.")
             if own_code := sd.read_experiment(run).own_code:
                 raise InputError(
                     f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does "
-                    f"not run. Unzip a kit; `spikeduel compare --experiment FOLDER --store NEW` "
+                    f"not run. Unzip a file; `spikeduel compare --experiment FOLDER --store NEW` "
                     f"trains all of it again, if the code is there."
                 )
             of_data, again = train_again(run, rerun, inputs.progress())

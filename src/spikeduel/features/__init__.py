@@ -20,6 +20,7 @@ imports a feature.
 | `summary(results, conclusion)` | sentences: the conclusion's `text`, on the terminal too |
 | `RECIPE_SETTINGS` | settings of the feature by recipe |
 | `later_trainings(experiment)` | what it trains after the contenders: its time in theirs, by name |
+| `derived_files(comparison)` | files of a run's zip file that follow, which `verify` compares |
 | `DEFINITIONS` | explanations of words of the report, by word |
 | `commands` | commands of the program, as `cli.inputs.command` makes them |
 | `Options` | frozen dataclass; its fields are options of commands that train, and no settings |
@@ -50,6 +51,7 @@ FEATURES = {
     "conversion": "spikeduel.features.conversion",
     "play": "spikeduel.features.play",
     "cleaning": "spikeduel.features.cleaning",
+    "kit": "spikeduel.features.kit",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
     "study": "spikeduel.features.study",

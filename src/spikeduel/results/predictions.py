@@ -92,16 +92,13 @@ def read(run: Path | str) -> PredictionsFile:
 
 @contextmanager
 def remedied(run: Path | str) -> Iterator[None]:
-    """Add to an `InputError` about a file of this run or kit how to get it."""
+    """Add to an `InputError` about a file of this run or of its zip file how to get it."""
     try:
         yield
     except InputError as error:
         again = Path(run) / "experiment.toml"
-        if (Path(run) / "tables").is_dir():  # of a kit, not of a run
-            raise InputError(
-                f"{error} Ask its author for the whole kit; `spikeduel report RUN --kit FILE.zip` "
-                f"writes it again."
-            ) from None
+        if (Path(run) / "tables").is_dir():  # of a zip file, not of a run
+            raise InputError(f"{error} Ask its author for the whole zip file.") from None
         if not again.is_file():
             raise
         raise InputError(

@@ -12,7 +12,7 @@ seeds of a network differ by up to 0.8 times that share in records/fashion-mnist
 
 class Discrepancy(Frozen):
     """A place of a file that does not follow from the others; None is nothing. `missing`: the whole
-    file is; `unknown`: it is no file of a kit.
+    file is; `unknown`: spikeduel writes no such file.
     """
 
     file: str

@@ -10,7 +10,7 @@ MOST = 20
 """Discrepancies that are named; the others are counted."""
 HOLDS = (
     "HOLDS: results.json follows from the predictions, the split, the counts of operations and the "
-    "settings; a kit has all its files, and its README, checklist and tables follow, too. Measured "
+    "settings; a zip file has all its files, and its tables and texts follow, too. Measured "
     "values (times, memory, counts of operations, calibration, the audit) are taken on trust. "
     "report.html and the figures are compared with their hashes only."
 )
@@ -48,7 +48,7 @@ def differing(discrepancy: Discrepancy) -> str:
     if discrepancy.missing:
         return f"{discrepancy.file} is missing."
     if discrepancy.unknown:
-        return f"{discrepancy.file} is no file of a kit."
+        return f"{discrepancy.file} is no file that spikeduel writes."
     place = f"{discrepancy.file}, {discrepancy.place}" if discrepancy.place else discrepancy.file
     stored, computed = _short(discrepancy.stored), _short(discrepancy.computed)
     return f"{place}: {stored} is written, {computed} follows."

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from spikeduel import energy
-from spikeduel.analysis import hashes
 from spikeduel.energy import accounting
 from spikeduel.features import providing
 from spikeduel.features.kit.checklist import checklist, is_done
@@ -24,10 +23,6 @@ from spikeduel.sentences.columns import (
 from spikeduel.sentences.comparison import Comparison
 
 CHECKLIST = "checklist.md"
-PARTS = (*(part for part in hashes.PARTS if not part.startswith("models/")), "figures/*.svg")
-"""Patterns of the run's files that a kit holds; models stay with the run."""
-LICENSE = "LICENSE"
-"""File that whoever publishes a kit may add to it."""
 HEAD = """\
 # Checklist
 
@@ -79,7 +74,7 @@ set.
 """
 
 
-def made(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
+def derived_files(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of each file."""
     results = comparison.results
     yield (

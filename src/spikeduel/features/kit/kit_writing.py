@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 from spikeduel.analysis import hashes
-from spikeduel.features.kit import kit_files as kit
+from spikeduel.features.kit.kit_files import derived_files
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -23,8 +23,8 @@ def write_kit(run: Path, path: Path) -> Path:
         )
     created = comparison.results.created
     moment = (int(created[:4]), int(created[5:7]), int(created[8:10]), 0, 0, 0)
-    content = {part: files.read_bytes(run / part) for part in hashes.found(run, kit.PARTS)}
-    content |= dict(kit.made(comparison))
+    content = {part: files.read_bytes(run / part) for part in hashes.found(run, hashes.ARCHIVED)}
+    content |= dict(derived_files(comparison))
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
     content[hashes.FILE] = hashes.text(sums).encode()
     with files.atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:

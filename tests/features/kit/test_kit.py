@@ -1,0 +1,267 @@
+"""Kits: what they hold, and that every edit of one is named."""
+
+import csv
+import json
+import shutil
+import statistics
+import zipfile
+from dataclasses import replace
+
+import pytest
+from msgspec import structs
+from typer.testing import CliRunner
+
+from factories import example, small_experiment
+from spikeduel.analysis import hashes
+from spikeduel.auditing.audit_results import AuditedImage, LabelCheck, SuspectLabel
+from spikeduel.cli import app
+from spikeduel.comparing import compare
+from spikeduel.features.kit import checklist, derived_files, write_kit
+from spikeduel.features.kit.kit_files import CHECKLIST
+from spikeduel.results.findings import with_id
+from spikeduel.sentences.comparison import load_run
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+from spikeduel.verifying import verify
+
+pytestmark = pytest.mark.usefixtures("known_data")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run with its page and controls, which no test changes."""
+    folder = tmp_path_factory.mktemp("kits")
+    experiment = small_experiment(limit=300, seeds=2)
+    experiment = replace(experiment, controls=True, int8=True, encoding="direct")
+    return compare(experiment, folder / "run", folder / "store").out
+
+
+@pytest.fixture
+def opened(whole, tmp_path):
+    """An unzipped kit."""
+    with zipfile.ZipFile(write_kit(whole, tmp_path / "kit.zip")) as archive:
+        archive.extractall(tmp_path / "kit")
+    return tmp_path / "kit"
+
+
+def zipped(folder, path):
+    """Put the hashes of an unzipped kit right, and zip it."""
+    names = [part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file()]
+    (folder / hashes.FILE).unlink(missing_ok=True)
+    listed = hashes.found(folder, sorted({*names} - {hashes.FILE}))
+    (folder / hashes.FILE).write_text(hashes.text(listed))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in sorted({*listed, hashes.FILE}):
+            archive.write(folder / name, name)
+    return path
+
+
+def discrepancies(place):
+    return [found for verification in verify(place) for found in verification.discrepancies]
+
+
+def differing(place):
+    """Return what `verify` names: files that are missing or unknown, and places of others."""
+    return {
+        (each.file, "missing" if each.missing else "unknown" if each.unknown else each.place)
+        for each in discrepancies(place)
+    }
+
+
+def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
+    written = write_kit(whole, tmp_path / "kit.zip")
+    (verification,) = verify(written)
+    assert verification.holds
+    with zipfile.ZipFile(written) as archive:
+        names = archive.namelist()
+        lines = archive.read("checklist.md").decode().splitlines()
+        tasks = [line for line in lines if line.startswith("- [")]
+        readme = archive.read("README.md").decode()
+        scores = archive.read("tables/scores.csv").decode()
+    for name in ("README.md", "split.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
+        assert name in names
+    assert not any(name.startswith("models/") for name in names)
+    for contender in load_run(whole).results.contenders:
+        assert contender in scores
+    assert [line[2:] for line in readme.splitlines() if line.startswith("- ")] == (
+        load_run(whole).caveats()
+    )
+    done = [checklist.is_done(task) for task in checklist.checklist(load_run(whole).results)]
+    assert [line.startswith("- [x]") for line in tasks] == done
+    # The same run makes the same kit.
+    assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == written.read_bytes()
+
+
+def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
+    results, tables = load_run(whole).results, dict(derived_files(load_run(whole)))
+    numbers = {"tables/pairs.csv": len(results.comparison.pairs)}
+    if ablations := results.features.get("ablations"):
+        for number, controlled in enumerate(ablations.contenders, 1):
+            rows = [row for row in controlled.rows if row.found is not None]
+            numbers[f"tables/ablations-{number}.csv"] = len(rows)
+        assert len(set(numbers.values())) > 1
+    for name, number in numbers.items():
+        rows = [*csv.DictReader(tables[name].decode().splitlines())]
+        assert {row["tests corrected for"] for row in rows} == {str(number)}
+        assert {row["95 % interval"] for row in rows} != {""}
+
+
+def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
+    comparison = load_run(whole)
+    tables = {
+        name: [*csv.DictReader(content.decode().splitlines())]
+        for name, content in derived_files(comparison)
+        if name.endswith(".csv")
+    }
+    (pair,) = tables["tables/pairs.csv"]
+    led = comparison.results.comparison.pairs[0].led
+    assert pair["pair"] == f"{led.a} - {led.b}"
+    shares = (led.difference, *led.ci95)
+    assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
+        pytest.approx(100 * share, abs=0.005) for share in shares
+    ]
+    in_int8 = comparison.results.features.get("int8")
+    table = tables.get("tables/int8-1.csv", [])
+    for row, told in zip(in_int8.rows if in_int8 else [], table, strict=True):
+        assert told["contender"] == row.contender
+        assert (int(told["flash, bytes"]), int(told["RAM, bytes"])) == (row.flash, row.ram)
+    for row in tables["tables/scores.csv"]:
+        trials = comparison.results.of(row["contender"])
+        accuracies = [trial.test.accuracy for trial in trials]
+        spread = 100 * statistics.stdev(accuracies)
+        assert float(row["accuracy % ±"]) == pytest.approx(spread, abs=0.005)
+        assert int(row["parameters"]) == trials[0].parameters
+
+
+@pytest.mark.parametrize("name", ["README.md", "checklist.md", "tables/scores.csv"])
+def test_what_a_reviewer_reads_first_follows_from_the_results(opened, name):
+    path, sums = opened / name, opened / hashes.FILE
+    before = files.checksum(path)
+    path.write_text(path.read_text() + "measured on a chip\n")
+    sums.write_text(sums.read_text().replace(before, files.checksum(path)))
+    assert [found.file for found in discrepancies(opened)] == [name]
+    path.unlink()
+    assert [found.file for found in discrepancies(opened) if found.missing] == [name]
+
+
+def test_a_run_that_does_not_hold_makes_no_kit(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    (run / "labels.csv").unlink()
+    with pytest.raises(InputError, match="does not hold"):
+        write_kit(run, tmp_path / "kit.zip")
+
+
+def test_a_checklist_says_what_was_not_done(whole):
+    tasks = {task.id: task for task in checklist.checklist(load_run(whole).results)}
+    done = {id for id, task in tasks.items() if checklist.is_done(task)}
+    assert tasks["seeds_tried"].values == {"done": True, "seeds": 2, "failed": 0}
+    assert done >= {"selected_on_validation", "copies_sought", "quantised_control", "first_layer"}
+    assert done.isdisjoint({"tuning_of_each_side", "order_in_time", "on_hardware", "groups_apart"})
+
+
+@pytest.mark.parametrize(
+    ("caveat", "line"),
+    [
+        ("longer_training", "equal_training"),
+        ("epoch_limit", "trained_to_convergence"),
+        ("busy_machine", "machine_idle"),
+        ("busy_budget", "machine_idle"),
+    ],
+)
+def test_a_caveat_of_the_run_leaves_its_line_open(whole, caveat, line):
+    results = load_run(whole).results
+
+    def is_done(*caveats):
+        conclusions = structs.replace(results.comparison, caveats=[*map(example, caveats)])
+        tasks = checklist.checklist(structs.replace(results, comparison=conclusions))
+        (task,) = with_id(tasks, line)
+        return checklist.is_done(task)
+
+    assert (is_done("untuned"), is_done("untuned", caveat)) == (True, False)
+
+
+def test_doubtful_labels_bound_how_much_right_ones_would_change(whole):
+    results = load_run(whole).results
+
+    def doubted(audited=None, trained=None, sides=()):
+        suspects = [
+            SuspectLabel(
+                image=AuditedImage(index=0, side=side, label="1", file=None),
+                suggested="7",
+                given_probability=0.1,
+                suggested_probability=0.9,
+            )
+            for side in sides
+        ]
+        audit = structs.replace(results.dataset.audit, labels=audited)
+        dataset = structs.replace(
+            results.dataset, audit=audit, labels=trained, suspect_labels=suspects
+        )
+        tasks = checklist.checklist(structs.replace(results, dataset=dataset))
+        return with_id(tasks, "labels_doubted")[0].values
+
+    num_test = results.dataset.counts.test
+    by_neighbours = LabelCheck(examined=900, agreement=0.9, suspects=num_test + 1)
+    by_networks = LabelCheck(examined=400, agreement=0.9, suspects=6)
+    assert doubted()["done"] is False
+    assert doubted(by_neighbours)["share"] == 1
+    # A listed label of validation cannot change a score; two of the six are not listed.
+    assert doubted(by_neighbours, by_networks, ["test", "val", "test", "test"]) == {
+        **{"done": True, "suspects": 6, "examined": 400},
+        **{"most": 5, "share": 5 / num_test},
+    }
+
+
+def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
+    written = write_kit(whole, tmp_path / "kit.zip")
+    ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1", "--json"])
+    assert ended.exit_code == 0, ended.output
+    (trained,) = json.loads(ended.stdout)["trained_again"]
+    assert trained["same"]
+
+
+def test_a_kit_without_its_checklist_is_still_checked(opened, tmp_path):
+    (opened / CHECKLIST).unlink()
+    for name in ("README.md", "tables/scores.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
+        (opened / name).write_text("measured on a chip\n" + (opened / name).read_text())
+    named = differing(zipped(opened, tmp_path / "forged.zip"))
+    assert (CHECKLIST, "missing") in named
+    assert {file for file, _ in named} == {
+        *(CHECKLIST, "README.md"),
+        *("tables/scores.csv", "tables/scores.tex", "energy/45nm-fp32.toml"),
+    }
+    assert differing(opened) == named
+
+
+def test_a_kit_has_no_files_that_spikeduel_does_not_know(opened, tmp_path):
+    shutil.copyfile(opened / CHECKLIST, opened / "CHECKLIST.md")
+    (opened / "report.html").rename(opened / "Report.html")
+    (opened / hashes.LICENSE).write_text("CC BY 4.0\n")
+    expected = {("report.html", "missing"), ("Report.html", "unknown"), ("CHECKLIST.md", "unknown")}
+    assert differing(opened) >= expected
+    (opened / "CHECKLIST.md").rename(opened / "notes.md")
+    assert ("notes.md", "unknown") in differing(zipped(opened, tmp_path / "forged.zip"))
+    (opened / "notes.md").unlink()
+    (opened / "Report.html").rename(opened / "report.html")
+    assert differing(zipped(opened, tmp_path / "licensed.zip")) == set()
+
+
+def test_the_command_writes_a_kit_and_leaves_a_report_with_figures_as_it_is(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "run")
+    ended = CliRunner().invoke(app, ["kit", str(run), str(tmp_path / "kit.zip")])
+    assert (ended.exit_code, ended.stdout.strip()) == (0, str(tmp_path / "kit.zip"))
+    with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
+        assert any(name.startswith("figures/") for name in archive.namelist())
+    (run / "report.html").write_text("with other prices")
+    hashes.renew_page(run)
+    CliRunner().invoke(app, ["kit", str(run), str(tmp_path / "kit.zip")])
+    with zipfile.ZipFile(tmp_path / "kit.zip") as archive:
+        assert archive.read("report.html") == b"with other prices"
+
+
+@pytest.mark.parametrize("file", ["predictions.json", "split.csv"])
+def test_a_missing_file_of_a_kit_is_to_be_asked_for(opened, file):
+    (opened / file).unlink()
+    with pytest.raises(InputError, match=rf"{file}.*Ask its author") as told:
+        verify(opened)
+    assert "spikeduel compare" not in str(told.value)
