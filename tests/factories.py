@@ -322,7 +322,6 @@ def results(
     *,
     about=None,
     experiment=None,
-    tuning=None,
     caveats=(),
     **changes,
 ):
@@ -336,7 +335,6 @@ def results(
         "experiment": experiment or baseline(),
         "trials": list(trials),
         "comparison": Conclusions(pairs=list(pairs), caveats=list(caveats)),
-        "tuning": tuning,
     }
     return answered(Results(**{**made, **changes}))
 

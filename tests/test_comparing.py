@@ -12,24 +12,21 @@ from PIL import Image
 from factories import small_experiment, untimed
 from forked import Forked
 from spikeduel import data
-from spikeduel.comparing import compare, tune, write_tuning
+from spikeduel.comparing import compare
 from spikeduel.engine.networks.models import load_model
 from spikeduel.evaluation.measures import MEASURES, Measure
 from spikeduel.experiment.recipes import baseline
 from spikeduel.experiment.settings import read_experiment, write_experiment
-from spikeduel.features.tuning.tuning import read_tuning
-from spikeduel.features.tuning.tuning_results import Range, TuningRecord
 from spikeduel.predicting import evaluate
 from spikeduel.results import predictions
 from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, json_schema
 from spikeduel.results.trials import Classification
 from spikeduel.sentences.comparison import load_run
-from spikeduel.system import files, load, typed
+from spikeduel.system import files, load
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.training.jobs import Processes, Workers
-from spikeduel.training.run_folder import default_name
 from spikeduel.training.store import Store
 from spikeduel.training.timing import SITTINGS
 from spikeduel.training.training import Loop
@@ -257,20 +254,12 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(
     assert without_date(again) == without_date(run)
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda experiment, tuning, folder: compare(experiment, folder),
-        lambda experiment, tuning, folder: write_tuning(tuning, folder),
-    ],
-    ids=["comparison", "tuning"],
-)
-def test_a_folder_with_other_things_is_not_written_to(write, small, tuned, tmp_path):
+def test_a_folder_with_other_things_is_not_written_to(small, tmp_path):
     precious = tmp_path / "mine" / "report.html"
     precious.parent.mkdir()
     precious.write_text("precious")
     with pytest.raises(InputError, match="mine: holds other things than a run"):
-        write(small, tuned[0], tmp_path / "mine")
+        compare(small, tmp_path / "mine")
     assert precious.read_text() == "precious"
 
 
@@ -280,60 +269,6 @@ def test_the_folder_of_a_run_on_other_data_is_not_written_to(duel):
     with pytest.raises(InputError, match=r"differs in dataset, .*images\). Choose another --out"):
         compare(other, duel.out)
     assert (duel.out / "results.json").read_bytes() == before
-
-
-# ---- tuning
-
-
-@pytest.fixture(scope="module")
-def tuned(tmp_path_factory):
-    """A tuning of the duel's experiment, its folder and its store."""
-    folder = tmp_path_factory.mktemp("tuned")
-    ranges = {"learning_rate": Range(4e-3, 2e-2), "num_steps": Range(choices=(2, 3))}
-    experiment = replace(EXPERIMENT, epochs=1, limit=200)
-    tuning = tune(experiment, 3, ranges, folder / "store")
-    return tuning, write_tuning(tuning, folder / "out"), folder / "store"
-
-
-def test_a_tunings_folder_leads_to_the_comparison(tuned):
-    tuning, folder, _ = tuned
-    names = {path.name for path in folder.iterdir()}
-    assert names == {"experiment.toml", "tuning.json", "tuning.html"}
-    assert read_experiment(folder / "experiment.toml") == tuning.experiment
-    assert typed.read_json(folder / "tuning.json", TuningRecord) == tuning.record
-
-
-def test_the_chosen_trials_are_compared_and_the_tuning_is_reported(tuned, tmp_path, unpainted):
-    tuning, _, store = tuned
-    told = Telling()
-    run = compare(tuning.experiment, tmp_path / "out", store, told, tuned=tuning)
-    # What was chosen was lucky, too: the compared trainings have other seeds.
-    assert (told.trained, told.found) == (2, 0)
-    assert run.results.tuning == tuning.record
-    best = [contender.trials[contender.best] for contender in tuning.record.contenders]
-    assert not {trial.key for trial in run.results.trials} & {trial.key for trial in best}
-    assert finding("tuned", num_trials=3, most_epochs=1) in run.results.comparison.caveats
-    assert '<section id="tuning"' in (tmp_path / "out" / "report.html").read_text()
-    # The run's folder leads to the same again.
-    written = read_experiment(tmp_path / "out" / "experiment.toml")
-    again = read_tuning(tmp_path / "out" / "tuning.json", written)
-    rerun = compare(again.experiment, tmp_path / "out", store, tuned=again)
-    assert rerun.results.tuning == again.record == tuning.record
-
-
-def test_without_its_record_tuning_is_not_claimed(tuned, tmp_path, unreported):
-    tuning, _, store = tuned
-    results = compare(tuning.experiment, tmp_path / "out", store).results
-    assert results.tuning is None
-    assert not (tmp_path / "out" / "tuning.json").exists()
-    caveat = finding("own_settings", settings=tuning.experiment.per_contender)
-    assert caveat in results.comparison.caveats
-
-
-def test_the_tunings_default_folder_is_beside_the_comparisons(tuned):
-    tuning, _, _ = tuned
-    name = default_name(tuning.experiment, tuning.record.dataset.fingerprint)
-    assert write_tuning(tuning) == Path("runs") / f"{name}-tuning"
 
 
 class Printing(Progress):

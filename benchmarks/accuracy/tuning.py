@@ -13,8 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import shared
-from spikeduel.comparing import compare, tune, write_tuning
+from spikeduel.comparing import compare
 from spikeduel.experiment.recipes import baseline
+from spikeduel.features.tuning.tuning import tune
+from spikeduel.features.tuning.tuning_section import write_tuning
 from spikeduel.system import typed
 from spikeduel.system.progress import TerminalProgress
 
@@ -40,7 +42,7 @@ def main() -> None:
     before = compare(
         replace(tuned.experiment, per_contender=None), options.runs / "before", store, progress
     )
-    after = compare(tuned.experiment, options.runs / "after", store, progress, tuned=tuned)
+    after = compare(tuned.experiment, options.runs / "after", store, progress, found_by=tuned)
     record = typed.plain(tuned.record)
     record["experiment"]["data_dir"] = None
     results = {

@@ -4,7 +4,7 @@ import typing
 
 from . import data as data
 from .auditing.audit_results import Audit as Audit
-from .comparing import compare as compare, tune as tune
+from .comparing import compare as compare
 from .data import DATASETS as DATASETS
 from .data.audited import audit as audit
 from .engine import ConstantInput as ConstantInput, kernels as kernels
@@ -47,8 +47,6 @@ from .experiment.settings import (
     read_experiment as read_experiment,
 )
 from .exporters.exporting import EXPORTERS as EXPORTERS
-from .features.tuning.tuning import RANGES as RANGES, Tuning as Tuning, read_ranges as read_ranges
-from .features.tuning.tuning_results import Range as Range
 from .predicting import export as export, import_model as import_model
 from .reporting import report as report
 from .results.predictions import compare_runs as compare_runs

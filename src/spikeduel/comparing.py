@@ -2,7 +2,7 @@
 
 import random
 import tempfile
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,9 @@ from spikeduel.auditing.audit_sentences import problems
 from spikeduel.auditing.labels import write_csv
 from spikeduel.data import Prepared, Split
 from spikeduel.data.audited import examine
-from spikeduel.experiment.settings import Experiment, write_experiment
+from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.features.tuning import tuning
-from spikeduel.features.tuning.tuning import Tuning
-from spikeduel.features.tuning.tuning_results import Range
-from spikeduel.reporting import RunData, report, report_tuning
+from spikeduel.reporting import RunData, report
 from spikeduel.results import predictions
 from spikeduel.results.trials import Classification
 from spikeduel.results.verification import TrainedAgain, Verification
@@ -30,7 +27,7 @@ from spikeduel.system import files, typed
 from spikeduel.system.errors import AuditFailed, InputError
 from spikeduel.system.progress import Progress
 from spikeduel.training import auto_settings, plan, run_folder, variants
-from spikeduel.training.contenders import describe_all, trials_of
+from spikeduel.training.contenders import trials_of
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.outcomes import assemble, doubted_labels, gather, predictions_of, test_uses
 from spikeduel.training.plan import Plan
@@ -59,7 +56,7 @@ def compare(
     store: Place = None,
     progress: Progress | None = None,
     strict: bool = False,
-    tuned: Tuning | None = None,
+    found_by: Any = None,
     workers: Workers | None = None,
     answered: Callable[[Comparison], None] | None = None,
     given: Collection[str] = (),
@@ -70,10 +67,11 @@ def compare(
     `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
     `runs/store`. The same call twice trains once. A different run in `out` is an `InputError`,
     unless `replace_run`. With `strict`, problems found by the audit end
-    the call. `tuned`, from `tune`: source of the contenders' own settings. `workers` train, by
-    default this process. `answered` is called with the comparison before the report is drawn.
-    Raises `InputError` for what the user can mend, such as a setting without effect (among those
-    that differ from the recipe's or are `given`), and `AuditFailed`; a failed trial is recorded.
+    the call. `found_by`: what found the contenders' own settings, as features return it.
+    `workers` train, by default this process. `answered` is called with the comparison before the
+    report is drawn. Raises `InputError` for what the user can mend, such as a setting without
+    effect (among those that differ from the recipe's or are `given`), and `AuditFailed`; a failed
+    trial is recorded.
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     ready = prepare(experiment, out, store, progress, strict, given=given, replace_run=replace_run)
@@ -92,7 +90,7 @@ def compare(
     both = zip(ready.jobs(progress), records, strict=True)
     trained = [job for job, record in both if record.status == "done"]
     workers.run([job for job in trained if not is_whole(job.trial, store)], store)
-    comparison = conclude(ready, records, store, progress, tuned, workers, answered=answered)
+    comparison = conclude(ready, records, store, progress, found_by, workers, answered=answered)
     progress.ends(comparison, store)
     return comparison
 
@@ -141,7 +139,7 @@ def conclude(
     records: list[TrialRecord],
     store: Store,
     progress: Progress,
-    tuned: Tuning | None = None,
+    found_by: Any = None,
     workers: Workers | None = None,
     answered: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
@@ -161,6 +159,9 @@ def conclude(
             if conclusion is not None:
                 features[feature] = conclusion
         found = variants.run(trials, prepared, store, progress, workers)
+    for feature, record_of in providing("settings_record").items():
+        if (record := record_of(found_by, planned.asked, prepared, splits[0])) is not None:
+            features[feature] = record
     outcomes = gather(trials, records, found, prepared, store, progress)
     labels = doubted_labels(prepared, splits, outcomes, ready.audit)
     results = assemble(
@@ -168,7 +169,6 @@ def conclude(
         uses=test_uses(store, prepared, splits, outcomes),
         labels=labels,
         audit=ready.audit,
-        tuning=tuning.record_for(tuned, planned.asked, prepared, splits[0]),
         rules=planned.rules,
         budget=planned.budget,
         features=features,
@@ -230,51 +230,3 @@ def train_again(
             answers = store.measure(trial.key, "classification", Classification)
             again.append(compare_again(results, kept, entry, record.environment, answers))
     return check.verification(f"{prepared.name}, loaded again"), again
-
-
-def tune(
-    experiment: Experiment,
-    num_trials: int,
-    ranges: Mapping[str, Range] | None = None,
-    store: Place = None,
-    progress: Progress | None = None,
-    workers: Workers | None = None,
-    given: Collection[str] = (),
-) -> Tuning:
-    """Tune every contender by `num_trials` trials over `ranges` (default: `RANGES`), on validation
-    accuracy.
-
-    The first trial has the settings of `experiment`; no test image is used. `compare` the returned
-    `experiment`. `given` as in `compare`. Raises `InputError`.
-    """
-    progress, store = progress or Progress(), opened(store)
-    if experiment.folds is not None:
-        raise InputError(
-            "folds: each image is a test image of some fold, so that there are none to tune on. "
-            "Tune without --folds, on other images than those that are to be tested."
-        )
-    files.require_writable(store.root)
-    experiment, prepared, (split,) = plan.loaded(experiment, progress)
-    tuning.ranges_by_contender(describe_all(experiment, prepared), num_trials, ranges)
-    resolved = auto_settings.resolve(experiment, prepared, split, store, progress, given)
-    first = replace(resolved, experiment=replace(resolved.experiment.without_features(), seeds=1))
-    planned = plan.make(first, prepared, [split], store, progress)
-    progress.say(plan.of_tuning(planned, num_trials))
-    return tuning.search(
-        *(resolved, prepared, split, num_trials, ranges, store, progress),
-        workers or Workers(),
-    )
-
-
-def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
-    """Write experiment.toml, tuning.json and tuning.html into `out`, and return it.
-
-    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
-    """
-    name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
-    folder = Path(out or f"runs/{name}-tuning")
-    run_folder.require_writable(folder)
-    write_experiment(folder / "experiment.toml", tuned.experiment)
-    typed.write_json(folder / "tuning.json", tuned.record)
-    report_tuning(tuned.record, folder)
-    return folder

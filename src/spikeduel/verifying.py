@@ -183,12 +183,6 @@ def verify_run(folder: Path, name: str, is_archive: bool = False) -> Verificatio
     chosen = results.rules.chosen if results.rules else {}
     settings = {name: getattr(results.experiment, name, None) for name in chosen}
     check.compare(RESULTS, chosen, settings, "rules.chosen")
-    if results.tuning:
-        check.compare(
-            "tuning.json",
-            typed.read_json(folder / "tuning.json", dict),
-            typed.plain(results.tuning),
-        )
     made = dict(chain.from_iterable(of(computed) for of in providing("derived_files").values()))
     is_archive = is_archive or any((folder / part).exists() for part in made if part != "README.md")
     if is_archive:

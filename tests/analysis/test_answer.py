@@ -487,10 +487,7 @@ def test_one_training_each_shows_nothing_of_others():
 @pytest.mark.parametrize(
     ("caveats", "expected"),
     [
-        (
-            [finding("one_seed"), finding("untuned")],
-            [(["--seeds", "6"], 10.0), (["--tune", "10"], 22.0)],
-        ),
+        ([finding("one_seed")], [(["--seeds", "6"], 10.0)]),
         # Folds for a small test set come once; more images have no command.
         ([example("few_test_images"), example("few_groups")], [(["--folds", "5"], 10.0)]),
         ([example("more_images", detectable=0.02)], [([], None)]),
@@ -513,7 +510,7 @@ def test_the_steps_and_their_minutes(caveats, expected):
 def test_the_caveat_that_is_the_reason_is_settled_first():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.8, seconds=[30.0, 30.0])]
     longer = example("longer_training", remedy="--epochs 2")
-    caveats = [finding("one_seed"), example("few_groups"), longer, finding("untuned")]
+    caveats = [finding("one_seed"), example("few_groups"), longer, example("untuned")]
     answer = decide(results(trials, [pair(0.1)], caveats=caveats))
     assert answer.reason == "longer_training"
     assert answer.steps[0] == Step(options=["--epochs", "2"], minutes=3.0, answers=longer)

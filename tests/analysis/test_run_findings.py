@@ -5,12 +5,11 @@ from msgspec import structs
 
 from factories import FOUR, MACHINE, control, dataset, latency, pair, results, scored, trial
 from made_audits import audit_with
-from made_tunings import tuning
 from spikeduel.analysis.answer import decide
 from spikeduel.analysis.run_findings import (
     RunContext,
     find_caveats,
-    tuning_limits,
+    settings_searches,
 )
 from spikeduel.auditing.audit_results import Counts, LabelCheck
 from spikeduel.engine.networks.cards import Calling
@@ -24,11 +23,12 @@ from spikeduel.sentences.verdict import conclusion
 from spikeduel.statistics import Variability
 
 EXPERIMENT = baseline(seeds=3)
-UNTUNED = finding("untuned")
+SEARCH = next((search.option for search in settings_searches().values()), None)
+UNTUNED = finding("untuned", remedy=SEARCH)
 
 
-def caveats_of(experiment, about, trials, tuning=None, budget=None):
-    return find_caveats(RunContext(experiment, about, trials, tuning=tuning, budget=budget))
+def caveats_of(experiment, about, trials, budget=None):
+    return find_caveats(RunContext(experiment, about, trials, budget=budget))
 
 
 def caveats(trials=(), experiment=EXPERIMENT, **about):
@@ -46,7 +46,7 @@ def at_chance(contenders, stopped_early, chance=0.2, remedy=None, balanced=False
         balanced=balanced,
         stopped_early=stopped_early,
         longer=not stopped_early and remedy != "add images",
-        remedy=remedy or "--tune 10",
+        remedy=remedy or SEARCH,
     )
 
 
@@ -551,57 +551,20 @@ def test_of_twins_the_difference_is_the_activations(trials, expected):
     assert with_id(told, "same_shapes", "confounded") == expected
 
 
-# ---- tuning
+# ---- settings
 
 
 OWN = {"dense-snn": {"beta": 0.5}}
-TUNED = finding("tuned", num_trials=8, most_epochs=6)
 
 
 @pytest.mark.parametrize(
-    ("settings", "record", "expected"),
-    [
-        (None, None, UNTUNED),
-        (OWN, None, finding("own_settings", settings=OWN)),
-        (OWN, tuning(a=0.0, b=0.0), TUNED),
-        # Where the experiment left the epochs open, those of the longest trial count.
-        (OWN, structs.replace(tuning(a=0.0), experiment={"epochs": None}), TUNED),
-    ],
-    ids=["nobody", "by hand", "tuned", "open epochs"],
+    ("settings", "expected"),
+    [(None, UNTUNED), (OWN, finding("own_settings", settings=OWN))],
+    ids=["common", "by hand"],
 )
-def test_what_was_tuned_for_whom(settings, record, expected):
+def test_whose_settings_were_searched(settings, expected):
     experiment = baseline(seeds=3, per_contender=settings)
-    assert caveats_of(experiment, dataset(), [trial("snn", 0.9)], record) == [expected]
-
-
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
-        (tuning(a=0.004, b=0.0), []),
-        (
-            tuning(a=0.012, b=0.004),
-            [finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8, more=16)],
-        ),
-        (
-            tuning(5, a=0.012, b=0.02),
-            [finding("still_rising", gains={"a": 0.012, "b": 0.02}, half=2, num_trials=5, more=10)],
-        ),
-        (
-            tuning(snn=0.0, cnn=None),
-            [finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False)],
-        ),
-    ],
-    ids=["enough", "one rises", "both rise", "failed"],
-)
-def test_where_more_trials_might_bring_more(record, expected):
-    assert tuning_limits(record) == expected
-
-
-@pytest.mark.parametrize(("rise", "is_luck"), [(0.004, True), (0.007, True), (0.013, False)])
-def test_a_rise_asks_for_more_epochs_exactly_if_it_asks_for_more_trials(rise, is_luck):
-    history = [epoch(accuracy, 0.9) for accuracy in (0.5, 0.6, 0.7, 0.7 + rise)]
-    assert has_converged(history, 3) is is_luck
-    assert (tuning_limits(tuning(a=rise)) == []) is is_luck
+    assert caveats_of(experiment, dataset(), [trial("snn", 0.9)]) == [expected]
 
 
 # ---- what seeds and images can show

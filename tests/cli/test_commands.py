@@ -24,7 +24,6 @@ from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people
 from spikeduel.data import prepared_picture
 from spikeduel.engine.networks.models import load_model
 from spikeduel.experiment.settings import Experiment
-from spikeduel.features.tuning.tuning import TRAINING_SEED
 from spikeduel.results.predictions import compare_runs
 from spikeduel.sentences.comparison import load_run
 from spikeduel.sentences.verdict import difference_line
@@ -303,30 +302,6 @@ def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     assert (plan["source"], plan["trained"]) == ("store", 2)
 
 
-def test_tune_then_compare(desk, unreported):
-    (desk / "ranges.toml").write_text("[learning_rate]\nlow = 4e-3\nhigh = 2e-2\n")
-    arguments = ["tune", "digits", *QUICKEST, "--ranges", "ranges.toml", "--trials", 2]
-    said = " ".join(printed(*arguments, "--out", "tuned").split())
-    assert f"trial 2 of 2: small-cnn, seed {TRAINING_SEED}: 1 epoch" in said
-    tuned = json.loads((desk / "tuned" / "tuning.json").read_text())["contenders"]
-    for trial in (trial for contender in tuned for trial in contender["trials"]):
-        assert f"{100 * trial['validation']['accuracy']:.2f}" in said
-    assert "spikeduel compare --experiment tuned/experiment.toml" in said
-    assert not list((desk / "runs" / "store").glob("*/measures"))
-
-    compared = spikeduel("compare", "--experiment", "tuned/experiment.toml", "--json", "--verbose")
-    assert json.loads(compared.stdout)["tuning"]["contenders"] == tuned
-    # Chosen for their luck, too: the compared trainings have other seeds.
-    assert compared.stderr.count("not trained again") == 0
-
-
-def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
-    (desk / "mine").mkdir()
-    (desk / "mine" / "notes.txt").write_text("precious")
-    line = refused(desk, "tune", "digits", *QUICKEST, "--out", "mine")
-    assert "mine: holds other things than a run" in line
-
-
 def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
     network = ["--contender", "dense-lif", "--reset-mechanism", "zero", "--encoding", "direct"]
     printed("compare", "digits", *network, *QUICKEST, "--out", "run")
@@ -526,7 +501,6 @@ REFUSED = (
     "socofing --group-by (a)",
     "digits --device gpu",
     "digits --precision 16",
-    "digits --tune 1",
     "fashion-mnist-mini --folds 3",
     "--experiment nowhere.toml",
 )

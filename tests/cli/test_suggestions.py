@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import spikeduel
+from spikeduel.analysis.run_findings import settings_searches
 from spikeduel.cli import app
 from spikeduel.results.findings import TABLE
 from spikeduel.sentences.comparison import load_run
@@ -93,7 +94,7 @@ QUICK = (
     ("more", "expected"),
     [
         ((), {"--epochs", "--seeds", "--folds"}),
-        (("--epochs", "30", "--batch-size", "4"), {"--seeds", "--folds", "--tune"}),
+        (("--epochs", "30", "--batch-size", "4"), {"--seeds", "--folds", *settings_searches()}),
     ],
     ids=["nothing learned", "few images"],
 )

@@ -6,7 +6,6 @@ import pytest
 from msgspec import structs
 
 from factories import pair, results, scored, trial
-from made_tunings import tuning
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import AddedMeasure, ClassScores
 from spikeduel.sentences import columns
@@ -132,23 +131,6 @@ def test_classes():
         ["a", "50.00", "25.00", "33.33", "6"],
         ["macro average", "50.00", "25.00", "33.33", "6"],
         ["accuracy", "", "", "66.67", ""],
-    ]
-
-
-def test_every_trial_of_a_tuning():
-    record = tuning(2, snn=0.0, cnn=None)
-    snn, cnn = record.contenders
-    tried = [
-        structs.replace(trial, settings={"beta": 0.5 + trial.number / 4}) for trial in snn.trials
-    ]
-    shown = columns.tuning_rows(
-        structs.replace(record, contenders=[structs.replace(snn, trials=tried), cnn])
-    )
-    assert [list(row.values()) for row in shown] == [
-        ["snn", "1", "50.00", "*", "6", "1.0", "beta 0.5"],
-        ["snn", "2", "25.00", "", "6", "1.0", "beta 0.75"],
-        ["cnn", "1", "failed", "", "6", "1.0", ""],
-        ["cnn", "2", "failed", "", "6", "1.0", ""],
     ]
 
 

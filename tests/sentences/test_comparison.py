@@ -9,7 +9,6 @@ from damage import FUZZED, changed, problem
 from factories import control, dataset, example, pair, results, scored, trial, untimed
 from made_audits import audit_with
 from made_operations import plain, spiking
-from made_tunings import tuning
 from spikeduel.auditing.audit_sentences import problems
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.results.findings import finding
@@ -38,7 +37,6 @@ ALL = results(
     [pair(0.1, conclusion=Conclusion.A_BETTER)],
     experiment=EXPERIMENT,
     about=dataset(audit=audit_with(conclusions=(FINDING,))),
-    tuning=tuning(2, snn=0.0),
     caveats=[finding("one_seed"), FINDING],
 )
 
@@ -223,15 +221,6 @@ def test_what_is_no_run_is_named(file, damage, is_advised, run):
         (
             lambda r: r["comparison"]["caveats"][0].update(id="doubt"),
             r"caveats\[0\].*: .*'doubt'",
-        ),
-        (
-            lambda r: r["tuning"]["contenders"][0].update(best=2),
-            r"tuning\.contenders\[0\]: there is no such best trial",
-        ),
-        (lambda r: r["tuning"].update(num_trials=3), "tuning: a contender has not 3 trials"),
-        (
-            lambda r: r["tuning"]["contenders"][0]["trials"].reverse(),
-            r"contenders\[0\]: the trials are not in order",
         ),
         (lambda r: r.update(created=5), "created: expected str, got int"),
     ],

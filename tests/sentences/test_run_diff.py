@@ -6,7 +6,6 @@ from msgspec import structs
 
 from factories import dataset, predictions_file, results, scored, trial, untimed
 from made_operations import plain, spiking
-from made_tunings import tuning
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.results import predictions
 from spikeduel.results.significance import Conclusion
@@ -72,7 +71,7 @@ def make_run(tmp_path):
 
 
 def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
-    older = make_run("older", {"snn": [40], "cnn": [80]}, tuning=tuning(4, snn=0.0))
+    older = make_run("older", {"snn": [40], "cnn": [80]})
     newer = make_run(
         "newer",
         {"snn": [40, 20]},
@@ -89,9 +88,9 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     ]
     # What the set decided counts, and not what was left open: the older run does not say how large
     # its images are.
-    apart = ["image_size", "tuned", "augmentation", "seeds"]
-    assert list(first.settings.items()) == list(zip(apart, (32, None, "threshold", 2), strict=True))
-    assert second.settings == dict(zip(apart, (None, 4, "auto", 1), strict=True))
+    apart = ["image_size", "augmentation", "seeds"]
+    assert list(first.settings.items()) == list(zip(apart, (32, "threshold", 2), strict=True))
+    assert second.settings == dict(zip(apart, (None, "auto", 1), strict=True))
 
 
 def test_runs_inside_what_a_feature_made_are_listed(make_run, monkeypatch):

@@ -15,7 +15,7 @@ from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.training import plan as planning
 from spikeduel.training.contenders import Contender, describe_all, trials_of
-from spikeduel.training.plan import Plan, of_data, of_plan, of_tuning
+from spikeduel.training.plan import Plan, of_data, of_plan
 
 EXPERIMENT = baseline(
     "pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4
@@ -122,8 +122,6 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(golden):
             "all stored": of_plan(planned(2))[1:],
             "one of two stored": of_plan(planned(1), at_once=4)[1:],
             "unknown times": of_plan(planned(times=(), budget=None))[1:],
-            "tuning": of_tuning(planned(), 4),
-            "tuning, unknown times": of_tuning(planned(times=()), 4),
         }
     )
 

@@ -7,12 +7,11 @@ import pytest
 import factories
 from factories import small_twins
 from spikeduel import data
-from spikeduel.comparing import compare, tune
+from spikeduel.comparing import compare
 from spikeduel.data import Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.experiment.recipes import strong
 from spikeduel.experiment.settings import read_experiment
-from spikeduel.features.tuning.tuning_results import Range
 from spikeduel.inputs.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.system.errors import InputError
@@ -405,37 +404,6 @@ def test_run_twice_it_trains_once(quick, timed, known_data, unreported):
     assert told.found == 2
     assert [trial.key for trial in reread.trials] == [trial.key for trial in first.trials]
     assert (reread.rules, reread.budget, timed) == (None, None, [])
-
-
-def test_tuned_with_epochs_by_the_minutes_it_is_compared_with_the_same(
-    quick, timed, known_data, unreported
-):
-    experiment = replace(quick, minutes=0.1)
-    tuned = tune(experiment, 2, {"learning_rate": Range(0.01, 0.02)}, "s")
-    assert tuned.experiment.own_settings.keys() == {"vgg-lif", "vgg-relu"}
-    epochs = {"vgg-lif": 1, "vgg-relu": 3}
-    for contender in tuned.record.contenders:
-        assert {trial.epochs for trial in contender.trials} == {epochs[contender.contender]}
-    results = compare(tuned.experiment, "run", "s", tuned=tuned).results
-    assert {trial.contender: trial.epochs for trial in results.trials} == epochs
-    assert results.tuning == tuned.record
-    assert timed == ["vgg-lif", "vgg-relu"]
-
-
-@pytest.mark.parametrize(
-    ("num_trials", "ranges", "problem"),
-    [
-        (1, None, "at least 2 trials"),
-        (2, {"beta": Range(0.1, 0.2)}, "leave vgg-relu nothing to tune"),
-    ],
-)
-def test_a_tuning_that_cannot_be_is_refused_before_anything_is_timed(
-    num_trials, ranges, problem, quick, timed
-):
-    with pytest.raises(InputError, match=problem):
-        tune(quick, num_trials, ranges, "s")
-    assert timed == []
-    assert not Store("s").root.exists()
 
 
 def test_a_forecast_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, known_data):

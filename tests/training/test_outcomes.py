@@ -9,7 +9,6 @@ from msgspec import structs
 
 from factories import prepared, record, untimed
 from made_operations import spiking
-from made_tunings import tuning
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.data import Split
 from spikeduel.evaluation.correctness import classified
@@ -215,11 +214,10 @@ def test_the_data_set():
 
 def test_what_is_handed_over_is_in_the_results():
     uses = {"test_uses": 5, "test_uses_here": 2, "tested_every_epoch": 1}
-    results = assembled(uses=uses, tuning=tuning(a=0.0))
+    results = assembled(uses=uses, features={"elsewhere": 1})
     assert uses.items() <= typed.plain(results.dataset).items()
     assert finding("test_uses", uses=5, here=2) in results.comparison.caveats
-    assert results.tuning == tuning(a=0.0)
-    assert finding("tuned", num_trials=8, most_epochs=6) in results.comparison.caveats
+    assert results.features["elsewhere"] == 1
     # Ten test images are far too few, also to show that anything was learned.
     first_two = [caveat.id for caveat in assembled().comparison.caveats[:2]]
     assert first_two == ["at_chance", "more_images"]

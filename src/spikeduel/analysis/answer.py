@@ -9,6 +9,7 @@ from statistics import fmean
 
 from msgspec import structs
 
+from spikeduel.analysis.run_findings import settings_searches
 from spikeduel.results import accuracy
 from spikeduel.results.cost_results import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
@@ -445,7 +446,6 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
             return a_seed * seeds * int(number) / folds
         case ["--seeds", number]:
             return a_seed * (int(number) - seeds)
-        case ["--tune", number]:
-            known = results.tuning.num_trials if results.tuning else 0
-            return a_seed * (int(number) - known + seeds)
+        case [name, number] if search := settings_searches().get(name):
+            return a_seed * (search.trials_left(results, int(number)) + seeds)
     return None

@@ -54,7 +54,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     run = RunContext(
         *(results.experiment, results.dataset, trials, compare_pairs(done, answers)),
-        *(results.tuning, results.features, results.budget),
+        *(results.features, results.budget),
     )
     run = replace(run, pairs=run.reserved())
     conclusions = Conclusions(

@@ -16,7 +16,6 @@ PARTS = (
     "split.csv",
     "predictions.json",
     "labels.csv",
-    "tuning.json",
     PAGE,
     "models/*.safetensors",
 )

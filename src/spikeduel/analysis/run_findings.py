@@ -1,15 +1,14 @@
-"""Conditions of findings on a run and on tuning; `findings.toml` has the texts."""
+"""Conditions of findings on a run; `findings.toml` has the texts."""
 
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.accuracy import (
     constant_accuracy,
     effective_images,
@@ -20,7 +19,7 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
-from spikeduel.results.run import Budget, Dataset, Pair, twins
+from spikeduel.results.run import Budget, Dataset, Pair, Results, twins
 from spikeduel.results.significance import (
     Conclusion,
     Reservation,
@@ -37,7 +36,6 @@ from spikeduel.system.grouped import grouped
 from spikeduel.system.negligible import (
     MAX_DETECTABLE,
     MAX_EPOCHS_RATIO,
-    MAX_RISE,
     MAX_UNNAMED_DETECTABLE,
 )
 from spikeduel.system.registry import library_of
@@ -55,6 +53,24 @@ does not learn more from longer training.
 
 
 @dataclass(frozen=True)
+class SettingsSearch:
+    """An option that searches better settings, such as "--tune 10", and what it settles.
+
+    `trials_left` are the trials of each contender that it would add to a run, by its number.
+    """
+
+    option: str
+    settles: str
+    trials_left: Callable[[Results, int], int]
+
+
+def settings_searches() -> dict[str, SettingsSearch]:
+    """Return the searches of features, by the name of the option."""
+    searches = providing("SETTINGS_SEARCH").values()
+    return {search.option.split()[0]: search for search in searches}
+
+
+@dataclass(frozen=True)
 class RunContext:
     """A run as finders see it; `features` as in results.json."""
 
@@ -62,7 +78,6 @@ class RunContext:
     dataset: Dataset
     trials: Sequence[Trial]
     pairs: Sequence[Pair] = ()
-    tuning: TuningRecord | None = None
     features: Mapping[str, Any] = field(default_factory=dict)
     budget: Budget | None = None
 
@@ -110,6 +125,18 @@ class RunContext:
         return f"--epochs {MUCH_LONGER * self.experiment.num_epochs}"
 
     @property
+    def has_searched(self) -> bool:
+        """True if a feature found the contenders' own settings."""
+        return not self.features.keys().isdisjoint(providing("SETTINGS_SEARCH"))
+
+    @property
+    def search(self) -> str | None:
+        """The option that searches settings; None if none can."""
+        if self.has_searched or self.dataset.folds:
+            return None
+        return next((search.option for search in settings_searches().values()), None)
+
+    @property
     def equal_epochs(self) -> str | None:
         """The option that gives all contenders the most epochs of one; None if they are equal."""
         names = self.experiment.contenders
@@ -154,14 +181,8 @@ class RunContext:
 def find_caveats(run: RunContext) -> list[Finding]:
     """Return the caveats of a run, the gravest first, those of features included."""
     providing("Conclusion")  # their modules register what finds caveats
-    tuning = tuning_limits(run.tuning) if run.tuning else []
     audit = run.dataset.audit.problems if run.dataset.audit else []
-    return ranked([*find("run", run), *tuning, *audit])
-
-
-def tuning_limits(tuning: TuningRecord) -> list[Finding]:
-    """Return why a tuning may have found too little, or chosen by chance."""
-    return find("tuning", tuning)
+    return ranked([*find("run", run), *audit])
 
 
 @finds("leakage")
@@ -319,14 +340,13 @@ def at_chance(run: RunContext) -> Iterator[Values]:
         fitted = bool(last) and 1 - statistics.fmean(last) < NO_ERRORS * errors
         stopped_early = not fitted and all(trial.stopped == "early" for trial in trials)
         longer, measure = not (fitted or stopped_early), measures(run.trials)[0]
-        tune = None if run.tuning or run.dataset.folds else "--tune 10"
         yield {
             "contenders": contenders,
             "chance": constant_accuracy(trials, measure),
             "balanced": measure == "balanced_accuracy",
             "stopped_early": stopped_early,
             "longer": longer,
-            "remedy": run.longer_training if longer else "add images" if fitted else tune,
+            "remedy": run.longer_training if longer else "add images" if fitted else run.search,
         }
 
 
@@ -395,15 +415,9 @@ def starts_with_relu(run: RunContext) -> Iterator[Values]:
         yield {"epochs": epochs}
 
 
-@finds("tuned")
-def tuned(run: RunContext) -> Iterator[Values]:
-    if run.tuning:
-        yield {"num_trials": run.tuning.num_trials, "most_epochs": run.tuning.most_epochs}
-
-
 @finds("own_settings")
 def own_settings(run: RunContext) -> Iterator[Values]:
-    if not run.tuning and run.experiment.own_settings:
+    if not run.has_searched and run.experiment.own_settings:
         yield {"settings": run.experiment.own_settings}
 
 
@@ -415,8 +429,8 @@ def for_chips(run: RunContext) -> Iterator[Values]:
 
 @finds("untuned")
 def untuned(run: RunContext) -> Iterator[Values]:
-    if not run.tuning and not run.experiment.own_settings:
-        yield {"remedy": None if run.dataset.folds else "--tune 10"}
+    if not run.has_searched and not run.experiment.own_settings:
+        yield {"remedy": run.search}
 
 
 @finds("in_float32")
@@ -494,19 +508,3 @@ def not_counted(run: RunContext) -> Iterator[Values]:
     reasons = {trial.contender: trial.not_counted for trial in run.trials if trial.not_counted}
     for name, reason in reasons.items():
         yield {"contender": name, "reason": reason}
-
-
-@finds("still_rising")
-def still_rising(tuning: TuningRecord) -> Iterator[Values]:
-    gains = {tuned.contender: tuned.gain_of_last_doubling for tuned in tuning.contenders}
-    if rising := {name: gain for name, gain in gains.items() if gain >= MAX_RISE}:
-        number = tuning.num_trials
-        yield {"gains": rising, "half": number // 2, "num_trials": number, "more": 2 * number}
-
-
-@finds("failed_tuning")
-def failed_tuning(tuning: TuningRecord) -> Iterator[Values]:
-    for tuned in tuning.contenders:
-        if failed := sum(trial.status == "failed" for trial in tuned.trials):
-            values = {"failed": failed, "num_trials": tuning.num_trials}
-            yield {"contender": tuned.contender, "finished": tuned.best is not None, **values}

@@ -1,4 +1,4 @@
-"""Commands compare, tune, plan, report and test."""
+"""Commands compare, plan, report and test."""
 
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,10 @@ from spikeduel.cli.inputs import (
     command,
     option,
     options_with,
-    print_bullets,
     print_json,
     wrapped,
 )
+from spikeduel.features import providing
 from spikeduel.system import typed
 
 WORKERS = ("jobs", *options_with("workers"), "threads")
@@ -38,8 +38,8 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 
 
 @command(
-    *(*EXPERIMENT, "seeds", *LISTED, "tune", "strict"),
-    *(*WORKERS, *RESULTS, *OF_RUNS),
+    *(*EXPERIMENT, "seeds", *LISTED, *options_with("before_training")),
+    *("strict", *WORKERS, *RESULTS, *OF_RUNS),
     works_on=EVERYTHING,
     short=(*SHORT, *LISTED, "answer_for", "group_by"),
     examples=(
@@ -51,14 +51,6 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
 )
 def compare(
     inputs: CommandInput,
-    tune: Annotated[
-        int | None,
-        option(
-            "--tune N",
-            "First tune every contender with N trials, judged on validation images.",
-            DUEL,
-        ),
-    ] = None,
     strict: Annotated[bool, STRICT] = False,
     replace: Annotated[
         bool,
@@ -72,15 +64,14 @@ def compare(
     interruption continues where it stopped.
     """
     from spikeduel.cli import printing as answers
-    from spikeduel.features.tuning.tuning import read_tuning
 
-    experiment, out, file, tuned = inputs.experiment(), inputs.out, inputs.experiment_file, None
-    if tune is not None:
-        tuned = _tune(experiment, tune, None, inputs, out)
-        experiment = tuned.experiment
-    elif file is not None:
+    experiment, out, file = inputs.experiment(), inputs.out, inputs.experiment_file
+    found_by = None
+    for feature, before_training in providing("before_training").items():
+        experiment, found = before_training(inputs.options[feature], experiment, inputs)
+        found_by = found or found_by
+    if file is not None:
         folder = file if file.is_dir() else file.parent
-        tuned = read_tuning(folder / "tuning.json", experiment)
         is_run = (folder / "results.json").is_file()
         if out is None and is_run and experiment == sd.read_experiment(folder):
             out = folder  # the same run again
@@ -92,7 +83,7 @@ def compare(
             inputs.store,
             inputs.progress(),
             strict,
-            tuned,
+            found_by,
             workers,
             None if inputs.as_json else partial(answers.told, verbose=inputs.verbose),
             inputs.settings,
@@ -104,63 +95,6 @@ def compare(
         typer.echo(f"report: {comparison.out / 'report.html'}")
     if comparison.failed:
         raise typer.Exit(3)
-
-
-@command(
-    *(*EXPERIMENT, *WORKERS, *RESULTS),
-    works_on=EVERYTHING,
-    short=(*SHORT, "recipe", "trials", "ranges"),
-    examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
-)
-def tune(
-    inputs: CommandInput,
-    trials: Annotated[
-        int,
-        option(
-            "--trials N",
-            "Trials of each contender, the first at the given settings.",
-        ),
-    ] = 10,
-    ranges: Annotated[
-        Path | None,
-        option(
-            "--ranges FILE.toml",
-            "Settings to tune instead of learning rate, threshold, beta, surrogate width and "
-            "steps: a table for each, such as [learning_rate] with low, high and log = true.",
-            DUEL,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        option(
-            "--out DIR",
-            "The run's folder: experiment.toml, tuning.json, tuning.html. (Default: "
-            "runs/DATASET-RECIPE-…-tuning)",
-            OUTPUT,
-        ),
-    ] = None,
-) -> None:
-    """Find each contender's best learning rate and spiking settings, with equally many trials for
-    each.
-
-    Trials are judged on validation images; the test set is not touched. Prints every trial, and
-    writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is not
-    trained again.
-    """
-    from spikeduel.analysis.run_findings import tuning_limits
-    from spikeduel.comparing import write_tuning
-    from spikeduel.results.findings import sentence
-
-    tuned = _tune(inputs.experiment(), trials, ranges, inputs, out)
-    folder = write_tuning(tuned, out)
-    if inputs.printed_json(tuned.record):
-        return
-    typer.echo(f"\n{tuned.table()}\n")
-    print_bullets([sentence(caveat) for caveat in tuning_limits(tuned.record)])
-    typer.echo(
-        f"\nreport: {folder / 'tuning.html'}\ncompare them at their best: "
-        f"spikeduel compare --experiment {folder / 'experiment.toml'}"
-    )
 
 
 @command(
@@ -320,20 +254,3 @@ def test(
         names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
         folds = sd.read_experiment(run).folds
         typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))
-
-
-def _tune(
-    start: sd.Experiment,
-    num_trials: int,
-    ranges: Path | None,
-    inputs: CommandInput,
-    out: Path | None,
-) -> "sd.Tuning":
-    from spikeduel.training import run_folder
-
-    run_folder.require_writable(out)  # before the trials, which may take hours
-    known = sd.read_ranges(ranges) if ranges else None
-    with inputs.workers() as workers:
-        return sd.tune(
-            *(start, num_trials, known, inputs.store, inputs.progress(), workers, inputs.settings)
-        )

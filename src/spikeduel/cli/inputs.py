@@ -343,6 +343,7 @@ def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
     elif name in _OF_FEATURES:
         feature, kind = _OF_FEATURES[name]
         panel = MACHINE if feature in providing("workers") else OUTPUT
+        panel = DUEL if feature in providing("before_training") else panel
         default, kind = None, _declared_option(name, kind, panel)
     else:
         default, kind = _SHARED[name].default, _SHARED[name].type
@@ -375,7 +376,7 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         feature: kind(
             **{
-                member.name: checked(member.name, values[member.name], member.type)
+                member.name: _typed(member.name, values[member.name], member.type)
                 for member in fields(kind)
                 if values.get(member.name) not in (None, [])
             }
@@ -386,7 +387,10 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(name: str, value: bool | str | list[str]) -> Any:
     kind = SETTINGS[name].type
-    written = setting_of(kind).option or name
+    return _typed(setting_of(kind).option or name, value, kind)
+
+
+def _typed(written: str, value: bool | str | list[str], kind: Any) -> Any:
     return parsed(written, value, kind) if isinstance(value, str) else checked(written, value, kind)
 
 

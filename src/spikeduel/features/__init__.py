@@ -26,6 +26,10 @@ imports a feature.
 | `Options` | frozen dataclass; its fields are options of commands that train, and no settings |
 | `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
 | `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
+| `before_training(options, experiment, inputs)` | the experiment to compare, and what found it |
+| `settings_record(found_by, experiment, prepared, split)` | a `Conclusion` on own settings |
+| `SETTINGS_SEARCH` | `SettingsSearch`: option for networks whose settings may be poor |
+| `KEYS_IN` | name of files beside runs whose trials stay in the store |
 | `WHEN_STOPPED` | what is saved after Ctrl-C if an option of the feature is given |
 | `verify(folder)` | verifications of a folder of its own kind, or None for another |
 | `RUNS_IN` | name of the folder of runs inside a folder that the feature writes |
@@ -54,6 +58,7 @@ FEATURES = {
     "kit": "spikeduel.features.kit",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
+    "tuning": "spikeduel.features.tuning",
     "study": "spikeduel.features.study",
 }
 """Package of each feature, in the order of options, tables and sections."""

@@ -1,9 +1,9 @@
 """Pages and charts."""
 
-from spikeduel.reporting.accuracies import learning_curves, tuning_trials
+from spikeduel.reporting.accuracies import learning_curves
 from spikeduel.reporting.drawing import figure
 from spikeduel.reporting.images import encoded_animation
-from spikeduel.reporting.pages import audit_page, report, report_again, report_tuning
+from spikeduel.reporting.pages import audit_page, report, report_again
 from spikeduel.reporting.sections import RunData
 
 __all__ = [
@@ -14,6 +14,4 @@ __all__ = [
     "learning_curves",
     "report",
     "report_again",
-    "report_tuning",
-    "tuning_trials",
 ]

@@ -1,10 +1,9 @@
-"""Charts of accuracy: differences, trainings, tuning."""
+"""Charts of accuracy: differences and trainings."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -155,48 +154,3 @@ def _curve(trial: Trial, images: str, quantity: str) -> list[float]:
     name, size = ("loss", 1) if quantity == "loss" else ("accuracy", 100)
     known = [getattr(epoch, f"{part}_{name}") for epoch in trial.history]
     return (size * np.array(known, dtype=float)).tolist()
-
-
-def tuning_trials(record: TuningRecord) -> Chart:
-    """Return every trial's validation accuracy, and the expected best of so many; a ring marks the
-    chosen one.
-    """
-    colours = charts.contender_colours(record.contenders)
-    tried, expected = list[Marks](), list[Marks]()
-    for tuned, colour in zip(record.contenders, colours.values(), strict=True):
-        rows: dict[int, Row] = {
-            trial.number: {
-                "contender": tuned.contender,
-                "trial": trial.number + 1,
-                ACCURACY: 100 * trial.validation.accuracy,
-                **trial.settings,
-                "chosen": "chosen" if trial.number == tuned.best else None,
-            }
-            for trial in tuned.trials
-            if trial.validation
-        }
-        tried.append(Marks("points", list(rows.values()), Look(colour, size=5)))
-        if tuned.best is not None:
-            ring = Look(colour, size=9.5, width=1.4, filled=False)
-            tried.append(Marks("points", [rows[tuned.best]], ring, told=False))
-        curve: list[Row] = [
-            {
-                "contender": tuned.contender,
-                "trials": point.trials,
-                "expected best, %": 100 * point.mean,
-                "standard deviation, points": 100 * point.standard_deviation,
-                "low": 100 * point.low,
-                "high": 100 * point.high,
-            }
-            for point in tuned.expected_best
-        ]
-        expected += [
-            Marks("band", curve, Look(colour), ("low", "high"), told=False),
-            Marks("line", curve, Look(colour, size=3, width=2.0)),
-        ]
-    number, best = Axis("trials", "number of trials", ticks="whole"), Axis("expected best, %")
-    panels = [
-        Panel(Axis("trial", ticks="whole"), _VALIDATION, tried, "Every trial"),
-        Panel(number, best, expected, "Expected best"),
-    ]
-    return Chart("tuning", panels, charts.contender_keys(colours, "points"))

@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.ticker import EngFormatter
 
-from spikeduel.features.tuning.tuning_results import TunedContender
-from spikeduel.results.trials import Trial
 from spikeduel.system.errors import visible
 
 SPIKING_COLOURS = ("#D55E00", "#CC79A7", "#8C510A", "#C17F00")
@@ -176,7 +174,7 @@ class Chart:
         ]
 
 
-def contender_colours(trials: Sequence[Trial] | Sequence[TunedContender]) -> dict[str, str]:
+def contender_colours(trials: Iterable[Any]) -> dict[str, str]:
     """Return a colour for each contender, the same in every chart."""
     spiking = {trial.contender: trial.family == "snn" for trial in trials}
     palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}

@@ -1,4 +1,4 @@
-"""Build the pages of a comparison, a tuning and an audit."""
+"""Build the pages of a comparison and an audit."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -17,7 +17,6 @@ from spikeduel.energy import Prices
 from spikeduel.engine.kernels import unfused
 from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.features import providing
-from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.reporting import accuracies, cost_figures as costs, drawing, images as pictures
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import write
@@ -44,7 +43,6 @@ SECTIONS = {
     "accountings": "Energy accountings",
     "curves": "Learning curves",
     "audit": "Data audit",
-    "tuning": "Tuning",
     "data": "The data",
     "method": "Method",
     "reproduce": "Reproduce",
@@ -122,19 +120,6 @@ def report_again(
         ) from error
 
 
-def report_tuning(tuning: TuningRecord, folder: Path) -> Path:
-    """Write `folder`/tuning.html, and return its path. Raises `InputError`."""
-    names = " and ".join(tuned.contender for tuned in tuning.contenders)
-    page = {
-        "title": f"Tuning {names} on {tuning.dataset.name}",
-        "run": folder,
-        "results": tuning,
-        "drawn": {"tuning": accuracies.tuning_trials(tuning)},
-        "tuning": tuning,
-    }
-    return write(folder / "tuning.html", "tuning.html.j2", page)
-
-
 def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
     """Write audit.html, audit.json, labels.csv and groups.csv into `out`; return the page's path.
     Raises `InputError`.
@@ -182,8 +167,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     # A single epoch is no curve.
     if any(len(trial.history) > 1 for trial in results.trials):
         yield accuracies.learning_curves(results)
-    if results.tuning:
-        yield accuracies.tuning_trials(results.tuning)
 
 
 def _of_features(page: Page) -> dict[str, Section]:
@@ -209,7 +192,6 @@ def _sections(
         "accountings": page.results.energy_accountings,
         "curves": "learning-curves" in drawn,
         "audit": page.audit,
-        "tuning": page.results.tuning,
         "data": page.held,
     }
     order = list(SECTIONS)
@@ -256,7 +238,6 @@ def _context(
         "pictured": pictures.thumbnails(results, page.kept, prepared) if page.kept else None,
         "most_of_one": pictures.MOST_OF_ONE,
         "audit": page.audit,
-        "tuning": results.tuning,
         "missing": page.missing,
         "sections": _sections(page, drawn, of_features),
         **_of_images(page, prepared),

@@ -13,7 +13,6 @@ import msgspec
 from markupsafe import Markup
 
 from spikeduel import features
-from spikeduel.analysis.run_findings import tuning_limits
 from spikeduel.auditing import audit_sentences as audit_words
 from spikeduel.reporting import charts, drawing
 from spikeduel.results import findings, means
@@ -55,10 +54,6 @@ DEFINITIONS: dict[str, str] = {
     "siblings": (
         "Images of one group, equal ones and near duplicates; of recordings also those that share "
         "a stretch."
-    ),
-    "expected best": (
-        "The mean over all orders of the trials, ± standard deviation (Dodge et al. 2019, “Show "
-        "your work”)."
     ),
 }
 """Words of the report, explained where they are hovered over or tapped."""
@@ -120,7 +115,6 @@ def _environment() -> jinja2.Environment:
         "colours": charts.contender_colours,
         "script_hashes": [policy_of(script) for script in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,
-        "tuning_limits": tuning_limits,
         "most_crossed": MOST_CROSSED,
         "most_errors": MOST_ERRORS,
         "charts": charts,

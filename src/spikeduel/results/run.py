@@ -11,7 +11,6 @@ from spikeduel.auditing.audit_results import Audit, Counts, LabelCheck, SuspectL
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.accuracy import common_seeds, counted_seeds, measures
 from spikeduel.results.cost_results import EnergyAccountings, Family, Range
 from spikeduel.results.findings import Finding, with_id
@@ -301,7 +300,6 @@ class Results(Frozen):
     experiment: Experiment
     trials: Annotated[list[Trial], Meta(min_length=1)]
     comparison: Conclusions
-    tuning: TuningRecord | None = None
     energy_accountings: EnergyAccountings | None = None
     rules: SetRules | None = None
     budget: Budget | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from spikeduel.analysis.answer import cheaper, running, timed_elsewhere, was_busy
+from spikeduel.analysis.run_findings import settings_searches
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.findings import ADVICE, sentence, with_id
@@ -144,7 +145,6 @@ _SETTLES = {
     "--epochs": "trains longer, so that all networks can learn something",
     "--folds": "tests every image once",
     "--seeds": "measures how much results vary over seeds",
-    "--tune": "finds the best settings for each network",
 }
 
 
@@ -422,14 +422,13 @@ def energy(results: Results, briefly: bool = False) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
+    settles = _SETTLES | {name: search.settles for name, search in settings_searches().items()}
     return [
         (
             " ".join(step.options),
             "" if step.minutes is None else f"{duration(60 * step.minutes)} of training",
-            _SETTLES.get(step.answers.id)
-            or (
-                _SETTLES[step.options[0]] if step.options else ADVICE.get(step.answers.remedy or "")
-            )
+            settles.get(step.answers.id)
+            or (settles[step.options[0]] if step.options else ADVICE.get(step.answers.remedy or ""))
             or sentence(step.answers),
         )
         for step in results.answer.steps

@@ -11,7 +11,6 @@ import numpy as np
 
 from spikeduel.engine.counting.operations import Counts, Layer, Operations, Ways
 from spikeduel.engine.networks.shipped import Origin
-from spikeduel.features.tuning.tuning_results import TunedContender, TuningRecord, TuningTrial
 from spikeduel.results.accuracy import pooled
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
@@ -25,7 +24,7 @@ from spikeduel.results.trials import (
 from spikeduel.sentences.verdict import interval, pair_conclusion
 from spikeduel.system.errors import visible
 from spikeduel.system.grouped import grouped
-from spikeduel.system.numbers import assigned, hundredths, p_number, signed
+from spikeduel.system.numbers import hundredths, p_number, signed
 from spikeduel.system.sentences import counted
 
 Row = TypeVar("Row")
@@ -373,30 +372,6 @@ def num_tested(tested: Sequence[Trial]) -> str:
     """Return the number of test images of a seed, in all folds."""
     counts = grouped((trial.seed, trial.test.n if trial.test else 0) for trial in tested)
     return span([sum(of_folds) for of_folds in counts.values()])
-
-
-class TuningRow(NamedTuple):
-    contender: TunedContender
-    trial: TuningTrial
-
-
-TUNING_TRIALS: list[Column[TuningRow]] = [
-    Column("contender", lambda row: row.contender.contender, is_text=True),
-    Column("trial", lambda row: row.trial.number + 1),
-    Column("validation %", lambda row: validation_accuracy(row.trial.validation)),
-    Column("chosen", lambda row: "*" if row.trial.number == row.contender.best else ""),
-    Column("epochs", lambda row: row.trial.epochs),
-    Column("seconds", lambda row: row.trial.training_seconds, "{:.1f}".format),
-    Column("settings", lambda row: row.trial.settings, assigned, is_text=True),
-]
-
-
-def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
-    """Return all tuning trials; a star marks the chosen ones."""
-    rows = [
-        TuningRow(contender, trial) for contender in record.contenders for trial in contender.trials
-    ]
-    return text_rows(TUNING_TRIALS, rows)
 
 
 SHIPPED: list[Column[Origin]] = [

@@ -80,11 +80,12 @@ def settings_of(results: Results) -> dict[str, Any]:
     """
     experiment, shape = results.experiment, results.dataset.image_shape
     names = [field.name for field in dataclasses.fields(Experiment)]
+    tuned = with_id(results.comparison.caveats, "tuned")
     known = {name: getattr(experiment, name) for name in names if name not in _ELSEWHERE} | {
         "dataset": results.dataset.name,
         "image_size": max(shape[1:]) if shape else experiment.image_size,
         "minutes": results.budget.minutes if results.budget else experiment.minutes,
-        "tuned": results.tuning.num_trials if results.tuning else None,
+        "tuned": tuned[0].values["num_trials"] if tuned else None,
         "own_settings": experiment.own_settings or None,
     }
     return {name: known[name] for name in dict.fromkeys(("dataset", *TELLING, *known))}

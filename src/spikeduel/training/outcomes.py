@@ -22,7 +22,6 @@ from spikeduel.engine.networks.cards import Calling
 from spikeduel.evaluation.costing import cost_entry
 from spikeduel.evaluation.measures import MEASURES
 from spikeduel.experiment.settings import Experiment
-from spikeduel.features.tuning.tuning_results import TuningRecord
 from spikeduel.results.predictions import PredictionsFile, SeedAnswers
 from spikeduel.results.run import (
     SCHEMA,
@@ -245,7 +244,6 @@ def assemble(
     uses: Mapping[str, Any] | None = None,
     labels: tuple[LabelCheck | None, Sequence[SuspectLabel]] = (None, ()),
     audit: Audit | None = None,
-    tuning: TuningRecord | None = None,
     rules: SetRules | None = None,
     budget: Budget | None = None,
     features: Mapping[str, Any] | None = None,
@@ -267,7 +265,6 @@ def assemble(
         environment=outcomes[0].record.environment,
         dataset=dataset,
         experiment=experiment,
-        tuning=tuning,
         rules=rules,
         budget=budget,
         trials=[trial_entry(outcome) for outcome in outcomes],

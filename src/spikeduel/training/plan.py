@@ -264,7 +264,7 @@ def _of_time(plan: Plan) -> str:
     if len(known) < len(missing):
         then = f", then {listed([*later])}" if later else ""
         to_train = f"{counted(len(missing), 'trial')} to train{stored}"
-        return f"{to_train}, at most {_most_epochs(plan)}{then}."
+        return f"{to_train}, at most {most_epochs(plan)}{then}."
     names = {trial.card.contender for trial in missing}
     epochs = [
         f"{time.contender} {counted(round(time.epochs), 'epoch')}"
@@ -282,29 +282,16 @@ def _of_time(plan: Plan) -> str:
     after += ["measuring"]
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
-        f"{listed(epochs)}{minutes}. It is done at {_clock(sum(known))}; {', '.join(after)} and "
+        f"{listed(epochs)}{minutes}. It is done at {clock(sum(known))}; {', '.join(after)} and "
         "the report come after it."
     )
 
 
-def of_tuning(plan: Plan, num_trials: int) -> str:
-    """Return a sentence on the longest time that tuning takes."""
-    num_contenders = counted(len(plan.contenders), "contender")
-    text = f"Tuning: {counted(num_trials, 'trial')} of each of {num_contenders}, at most"
-    if len(plan.times) < len(plan.contenders):
-        return f"{text} {_most_epochs(plan)}."
-    seconds = num_trials * sum(plan.seconds_by_contender.values())
-    return (
-        f"{text} {duration(seconds)}. It is done by {_clock(seconds)}; what the store has takes no "
-        "time."
-    )
-
-
-def _most_epochs(plan: Plan) -> str:
+def most_epochs(plan: Plan) -> str:
     return f"{counted(max(trial.experiment.num_epochs for trial in plan.trials), 'epoch')} each"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Return the time of day in `seconds` seconds, with the date unless today."""
     now = datetime.now()
     then = now + timedelta(seconds=seconds)

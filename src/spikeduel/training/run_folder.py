@@ -97,8 +97,6 @@ def write(
     models |= {control.model: control.key for control in controls if control.key}
     for model in filter(None, models):
         files.link(store.model_path(models[model]), folder / model)
-    if results.tuning:
-        typed.write_json(folder / "tuning.json", results.tuning)
     typed.write_json(folder / "results.json", comparison.document())
     data.write_splits(folder / "split.csv", prepared, splits)
     write_predictions(folder, prepared, splits, outcomes)

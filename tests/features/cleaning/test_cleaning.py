@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from msgspec import structs
 
 from factories import control, record, results, trial
-from made_tunings import tuning
 from spikeduel.data import cache
 from spikeduel.data.prepared import RawDataset
 from spikeduel.experiment.settings import Experiment, write_experiment
@@ -124,12 +122,9 @@ def test_a_store_whose_runs_are_elsewhere_is_left_alone(runs, tmp_path):
     assert set(kinds(unneeded(runs))) == {OWN, CONTROL, OTHER, BEGUN}
 
 
-def test_tunings_need_their_trials(runs):
-    record = tuning(2, snn=0.0)
-    (tuned,) = record.contenders
-    with_key = [structs.replace(tried, key=OTHER) for tried in tuned.trials]
-    record = structs.replace(record, contenders=[structs.replace(tuned, trials=with_key)])
-    typed.write_json(runs / "tuned" / "tuning.json", record)
+def test_files_of_features_need_their_trials(runs, monkeypatch):
+    monkeypatch.setattr(cleaning, "providing", lambda name: {"other": f"{name}.json"})
+    typed.write_json(runs / "made" / "KEYS_IN.json", {"trials": [{"key": OTHER}]})
     assert kinds(unneeded(runs)) == {BEGUN: "unfinished"}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from spikeduel.data import cache
+from spikeduel.features import providing
 from spikeduel.sentences.comparison import runs_in
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -116,7 +117,7 @@ def _parts(folder: Path, seconds: float = files.LEFT_BEHIND_SECONDS) -> Iterator
 
 
 def _referred_to(folder: Path) -> Iterator[str]:
-    for file in ("results.json", "tuning.json"):
+    for file in ("results.json", *providing("KEYS_IN").values()):
         for run in runs_in(folder, file):
             try:
                 content = json.dumps(typed.read_json(run / file, dict))

@@ -72,7 +72,7 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
         return None
     run = RunContext(
         *(results.experiment, results.dataset, trials, pairs),
-        *(results.tuning, results.features, results.budget),
+        *(results.features, results.budget),
     )
     return Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
 

@@ -63,7 +63,8 @@ def test_asked(results: Results) -> Iterator[Values]:
 
 @finds("tuning_of_each_side")
 def tuning_of_each_side(results: Results) -> Iterator[Values]:
-    number = results.tuning.num_trials if results.tuning else 0
+    found = with_id(results.comparison.caveats, "tuned")
+    number = found[0].values["num_trials"] if found else 0
     own = results.experiment.own_settings
     yield {"done": number > 0, "num_trials": number, "own": list(own or ())}
 

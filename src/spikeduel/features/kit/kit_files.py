@@ -46,7 +46,6 @@ README = """\
 | predictions.json | the answer of every network to every test image, with the image's hash |
 | split.csv | the side of every image, by file name or index, and its hash |
 | experiment.toml | all settings, with the seeds |
-| tuning.json | the trials of tuning, if there were any |
 | checklist.md | what was done against the usual faults, and what was not |
 | tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |
 | tables/pairs.csv | every two networks: the first minus the second |

@@ -4,7 +4,8 @@ best: Dodge et al. 2019, "Show your work".
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,15 +30,21 @@ from spikeduel.features.tuning.tuning_results import (
     TunedOn,
     TuningRecord,
     TuningTrial,
+    tuning_rows,
 )
-from spikeduel.sentences.columns import render, tuning_rows
-from spikeduel.system import __version__, typed
+from spikeduel.sentences.columns import render
+from spikeduel.sentences.comparison import load_run
+from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, naming, unknown
+from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Labelled, Progress
+from spikeduel.system.sentences import counted
+from spikeduel.training import auto_settings, plan
 from spikeduel.training.auto_settings import ResolvedExperiment
-from spikeduel.training.contenders import Contender, trials_of
+from spikeduel.training.contenders import Contender, describe_all, trials_of
 from spikeduel.training.jobs import Job, Workers
-from spikeduel.training.store import Store, TrialRecord
+from spikeduel.training.plan import Plan
+from spikeduel.training.store import Place, Store, TrialRecord, opened
 
 SEED = 0
 """Seed of the draws."""
@@ -158,6 +165,53 @@ class Tuning:
     def table(self) -> str:
         """Return every trial as text."""
         return render(tuning_rows(self.record))
+
+
+def tune(
+    experiment: Experiment,
+    num_trials: int,
+    ranges: Mapping[str, Range] | None = None,
+    store: Place = None,
+    progress: Progress | None = None,
+    workers: Workers | None = None,
+    given: Collection[str] = (),
+) -> Tuning:
+    """Tune every contender by `num_trials` trials over `ranges` (default: `RANGES`), on validation
+    accuracy.
+
+    The first trial has the settings of `experiment`; no test image is used. `compare` the returned
+    `experiment`. `given` as in `compare`. Raises `InputError`.
+    """
+    progress, store = progress or Progress(), opened(store)
+    if experiment.folds is not None:
+        raise InputError(
+            "folds: each image is a test image of some fold, so that there are none to tune on. "
+            "Tune without --folds, on other images than those that are to be tested."
+        )
+    files.require_writable(store.root)
+    experiment, prepared, (split,) = plan.loaded(experiment, progress)
+    ranges_by_contender(describe_all(experiment, prepared), num_trials, ranges)
+    resolved = auto_settings.resolve(experiment, prepared, split, store, progress, given)
+    first = replace(resolved, experiment=replace(resolved.experiment.without_features(), seeds=1))
+    planned = plan.make(first, prepared, [split], store, progress)
+    progress.say(announcement(planned, num_trials))
+    return search(
+        *(resolved, prepared, split, num_trials, ranges, store, progress),
+        workers or Workers(),
+    )
+
+
+def announcement(planned: Plan, num_trials: int) -> str:
+    """Return a sentence on the longest time that tuning takes."""
+    num_contenders = counted(len(planned.contenders), "contender")
+    text = f"Tuning: {counted(num_trials, 'trial')} of each of {num_contenders}, at most"
+    if len(planned.times) < len(planned.contenders):
+        return f"{text} {plan.most_epochs(planned)}."
+    seconds = num_trials * sum(planned.seconds_by_contender.values())
+    return (
+        f"{text} {duration(seconds)}. It is done by {plan.clock(seconds)}; what the store has "
+        "takes no time."
+    )
 
 
 def search(
@@ -292,27 +346,33 @@ def ranges_by_contender(
     return by_contender
 
 
-def read_tuning(path: Path, experiment: Experiment) -> Tuning | None:
-    """Read a tuning.json, None if absent. Raises `InputError` if it is broken."""
-    if not Path(path).is_file():
-        return None
-    try:
-        return Tuning(experiment, typed.read_json(path, TuningRecord))
-    except InputError as error:
-        raise InputError(
-            f"{error} Not a tuning, or a damaged one: tune again, or remove the file."
-        ) from None
+def read_tuning(folder: Path, experiment: Experiment) -> Tuning | None:
+    """Read the tuning of a tuning's folder, or of a run; None if absent, and if the run is damaged,
+    which is then written again. Raises `InputError` if tuning.json is broken.
+    """
+    file = folder / "tuning.json"
+    if file.is_file():
+        try:
+            return Tuning(experiment, typed.read_json(file, TuningRecord))
+        except InputError as error:
+            raise InputError(
+                f"{error} Not a tuning, or a damaged one: tune again, or remove the file."
+            ) from None
+    with suppress(InputError):
+        if record := load_run(folder).results.features.get("tuning"):
+            return Tuning(experiment, record)
+    return None
 
 
-def record_for(
-    tuning: Tuning | None, experiment: Experiment, prepared: Prepared, split: Split
+def settings_record(
+    found_by: Any, experiment: Experiment, prepared: Prepared, split: Split
 ) -> TuningRecord | None:
-    """Return the tuning's record if it made the settings of `experiment`: same settings but
+    """Return the record of a `Tuning` that made the settings of `experiment`: same settings but
     `_FREE`, same data, no image of this test set.
     """
-    if tuning is None or tuning.record.per_contender is None:
+    if not isinstance(found_by, Tuning) or found_by.record.per_contender is None:
         return None
-    record, now = tuning.record, typed.plain(experiment)
+    record, now = found_by.record, typed.plain(experiment)
     is_same = (
         all(
             now[name] == value

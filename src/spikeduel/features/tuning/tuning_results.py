@@ -1,9 +1,16 @@
-"""Types of a tuning: tuning.json, and a part of results.json."""
+"""Types of a tuning: tuning.json, and the feature's part of results.json. Findings, table."""
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
+from spikeduel.analysis.run_findings import RunContext, SettingsSearch
+from spikeduel.results.findings import Finding, Values, finding, finds
+from spikeduel.results.run import Results
 from spikeduel.results.trials import Family, Score
+from spikeduel.sentences.columns import Column, text_rows, validation_accuracy
 from spikeduel.system.errors import InputError
+from spikeduel.system.negligible import MAX_RISE
+from spikeduel.system.sentences import assigned
 from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
@@ -108,3 +115,78 @@ class TuningRecord(Frozen):
         return self.experiment.get("epochs") or max(
             trial.epochs for contender in self.contenders for trial in contender.trials
         )
+
+
+Conclusion = TuningRecord
+
+
+def _trials_left(results: Results, number: int) -> int:
+    record = results.features.get("tuning")
+    return number - (record.num_trials if record else 0)
+
+
+SETTINGS_SEARCH = SettingsSearch(
+    option="--tune 10", settles="finds the best settings for each network", trials_left=_trials_left
+)
+
+
+def limits(record: TuningRecord) -> list[Finding]:
+    """Return why a tuning may have found too little, or chosen by chance."""
+    rising = [finding("still_rising", **values) for values in _still_rising(record)]
+    return rising + [finding("failed_tuning", **values) for values in _failed(record)]
+
+
+@finds("still_rising")
+def still_rising(run: RunContext) -> Iterator[Values]:
+    if record := run.features.get("tuning"):
+        yield from _still_rising(record)
+
+
+def _still_rising(record: TuningRecord) -> Iterator[Values]:
+    gains = {tuned.contender: tuned.gain_of_last_doubling for tuned in record.contenders}
+    if rising := {name: gain for name, gain in gains.items() if gain >= MAX_RISE}:
+        number = record.num_trials
+        yield {"gains": rising, "half": number // 2, "num_trials": number, "more": 2 * number}
+
+
+@finds("failed_tuning")
+def failed_tuning(run: RunContext) -> Iterator[Values]:
+    if record := run.features.get("tuning"):
+        yield from _failed(record)
+
+
+def _failed(record: TuningRecord) -> Iterator[Values]:
+    for tuned in record.contenders:
+        if failed := sum(trial.status == "failed" for trial in tuned.trials):
+            values = {"failed": failed, "num_trials": record.num_trials}
+            yield {"contender": tuned.contender, "finished": tuned.best is not None, **values}
+
+
+@finds("tuned")
+def tuned(run: RunContext) -> Iterator[Values]:
+    if record := run.features.get("tuning"):
+        yield {"num_trials": record.num_trials, "most_epochs": record.most_epochs}
+
+
+class TuningRow(NamedTuple):
+    contender: TunedContender
+    trial: TuningTrial
+
+
+TUNING_TRIALS: list[Column[TuningRow]] = [
+    Column("contender", lambda row: row.contender.contender, is_text=True),
+    Column("trial", lambda row: row.trial.number + 1),
+    Column("validation %", lambda row: validation_accuracy(row.trial.validation)),
+    Column("chosen", lambda row: "*" if row.trial.number == row.contender.best else ""),
+    Column("epochs", lambda row: row.trial.epochs),
+    Column("seconds", lambda row: row.trial.training_seconds, "{:.1f}".format),
+    Column("settings", lambda row: row.trial.settings, assigned, is_text=True),
+]
+
+
+def tuning_rows(record: TuningRecord) -> list[dict[str, str]]:
+    """Return all tuning trials; a star marks the chosen ones."""
+    rows = [
+        TuningRow(contender, trial) for contender in record.contenders for trial in contender.trials
+    ]
+    return text_rows(TUNING_TRIALS, rows)

@@ -9,7 +9,13 @@ from damage import FUZZED, changed, problem
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.experiment.settings import SETTINGS
-from spikeduel.features.tuning.tuning import RANGES, TRAINING_SEED, draw, read_tuning, record_for
+from spikeduel.features.tuning.tuning import (
+    RANGES,
+    TRAINING_SEED,
+    draw,
+    read_tuning,
+    settings_record,
+)
 from spikeduel.features.tuning.tuning_results import Range
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
@@ -177,7 +183,7 @@ def tuned(experiment, made_up, tmp_path):
     prepared = data.load(experiment)
     split = replace(data.split(prepared, experiment), test=np.array([10**9]))
     typed.write_json(tmp_path / "tuned" / "tuning.json", tuning.record)
-    again = read_tuning(tmp_path / "tuned" / "tuning.json", tuning.experiment)
+    again = read_tuning(tmp_path / "tuned", tuning.experiment)
     assert again == tuning
     return again, prepared, split
 
@@ -200,27 +206,27 @@ def tuned(experiment, made_up, tmp_path):
 )
 def test_a_record_goes_with_the_settings_that_it_chose(change, claimed, tuned):
     tuning, prepared, split = tuned
-    record = record_for(tuning, replace(tuning.experiment, **change), prepared, split)
+    record = settings_record(tuning, replace(tuning.experiment, **change), prepared, split)
     assert record == (tuning.record if claimed else None)
 
 
 def test_a_record_does_not_go_with_other_data_or_another_test_set(tuned):
     tuning, prepared, split = tuned
     assert (
-        record_for(tuning, tuning.experiment, replace(prepared, fingerprint="0" * 64), split)
+        settings_record(tuning, tuning.experiment, replace(prepared, fingerprint="0" * 64), split)
         is None
     )
     other = Split(split.train, split.val, split.train[:5], split.kind)
-    assert record_for(tuning, tuning.experiment, prepared, other) is None
-    assert record_for(None, tuning.experiment, prepared, split) is None
+    assert settings_record(tuning, tuning.experiment, prepared, other) is None
+    assert settings_record(None, tuning.experiment, prepared, split) is None
 
 
 def test_a_record_is_read_where_there_is_one(tuned, tmp_path):
     tuning, _, _ = tuned
-    assert read_tuning(tmp_path / "tuning.json", tuning.experiment) is None
+    assert read_tuning(tmp_path, tuning.experiment) is None
     path = tmp_path / "tuning.json"
     typed.write_json(path, tuning.record)
-    assert read_tuning(path, tuning.experiment) == tuning
+    assert read_tuning(tmp_path, tuning.experiment) == tuning
     whole = json.loads(path.read_text())
     for broken in (
         "[]",
@@ -231,7 +237,7 @@ def test_a_record_is_read_where_there_is_one(tuned, tmp_path):
     ):
         path.write_text(broken)
         with pytest.raises(InputError, match=r"tuning\.json: .*tune again"):
-            read_tuning(path, tuning.experiment)
+            read_tuning(tmp_path, tuning.experiment)
 
 
 @FUZZED
@@ -240,8 +246,8 @@ def test_a_changed_record_is_read_or_named(tuned, tmp_path, place):
     tuning, _, _ = tuned
     path = tmp_path / "tuning.json"
     path.write_text(json.dumps(place.draw(changed(typed.plain(tuning.record)))))
-    if (text := problem(read_tuning, path, tuning.experiment)) is None:
-        assert read_tuning(path, tuning.experiment).table()
+    if (text := problem(read_tuning, tmp_path, tuning.experiment)) is None:
+        assert read_tuning(tmp_path, tuning.experiment).table()
     else:
         assert "tuning.json" in text
 

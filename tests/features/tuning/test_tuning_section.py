@@ -1,12 +1,8 @@
-from dataclasses import replace
-
 import pytest
-from msgspec import structs
 
 from made_pages import places, told
-from spikeduel.analysis.run_findings import tuning_limits
-from spikeduel.features.tuning.tuning_results import TuningRecord
-from spikeduel.reporting import report, report_tuning, tuning_trials
+from spikeduel.features.tuning.tuning_results import TuningRecord, limits as limits_of
+from spikeduel.features.tuning.tuning_section import chart, report_tuning
 from spikeduel.results.findings import sentence
 from spikeduel.system.typed import converted
 
@@ -73,7 +69,7 @@ def tuning():
 
 
 def test_the_chart_shows_every_finished_trial_and_the_curves(tuning):
-    left, right = tuning_trials(tuning).panels
+    left, right = chart(tuning).panels
     # For each contender its trials, then a ring around the chosen one.
     assert [places(left, marks) for marks in left.marks] == [
         ([1, 2, 3], [50, 75, 62.5]),
@@ -84,13 +80,13 @@ def test_the_chart_shows_every_finished_trial_and_the_curves(tuning):
     lines = [marks for marks in right.marks if marks.kind == "line"]
     assert [places(right, marks)[1] for marks in lines] == [[50, 75, 75], [87.5, 87.5, 87.5]]
     assert len(right.marks) == 4
-    tried = [row for row in told(tuning_trials(tuning)) if "trial" in row]
+    tried = [row for row in told(chart(tuning)) if "trial" in row]
     assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
 
 
 def test_a_page_of_its_own(tuning, tmp_path):
     page = report_tuning(tuning, tmp_path / "run").read_text()
-    limits = tuning_limits(tuning)
+    limits = limits_of(tuning)
     for text in (
         "made-&lt;up&gt;",
         "a &lt;fast&gt; one",
@@ -110,14 +106,3 @@ def test_a_page_of_its_own(tuning, tmp_path):
     assert len(limits) == 2
     counted = ("<dt>beta</dt>", "<strong>(chosen)</strong>", 'data-name="tuning"')
     assert [page.count(text) for text in counted] == [0, 2, 1]
-
-
-def test_a_comparisons_page_has_the_section(make_run, tuning, unpainted):
-    comparison = make_run(per_contender={"dense-snn": {"learning_rate": 0.002}})
-    assert "made-&lt;up&gt;" not in report(comparison).read_text()
-    page = report(
-        replace(comparison, results=structs.replace(comparison.results, tuning=tuning))
-    ).read_text()
-    assert "loss became &lt;NaN&gt;" in page
-    assert "dense-snn: learning_rate 0.002" in page
-    assert 'data-name="tuning"' in page
