@@ -56,7 +56,7 @@ def test_plif_learns_its_decay():
         (ALIF, {"adaptation_decay": 1.5}, "adaptation_decay"),
         (QuantisedReLU, {"activation_bits": 0}, "activation_bits must be at least 1"),
         (LIF, {"threshold": 0.0}, "threshold"),
-        (LIF, {"reset_mechanism": "hard"}, "reset"),
+        (LIF, {"reset_mechanism": "substract"}, "did you mean 'subtract'"),
         (LIF, {"surrogate": "step"}, "surrogate"),
         (LIF, {"surrogate_alpha": -1.0}, "surrogate"),
     ],

@@ -99,17 +99,12 @@ CURRENT, KEYS = torch.zeros(2, 3), np.zeros(2, np.uint64)
 @pytest.mark.parametrize(
     ("function", "arguments", "problem"),
     [
-        (
-            kernels.scan,
-            (CURRENT, 0.9, Dynamics(1.0, reset_mechanism="substract")),
-            "did you mean 'subtract'",
-        ),
         (kernels.scan, (CURRENT, 0.9, Dynamics(1.0, surrogate="atann")), "did you mean 'atan'"),
         (kernels.scan, (ConstantInput(CURRENT, 0), 0.9, Dynamics(1.0)), "at least one time step"),
         (kernels.rate_spikes, (CURRENT, KEYS, 3), "uint8"),
         (kernels.rate_spikes, (CURRENT.byte(), KEYS[:1], 3), "a key for each of 2 images"),
     ],
-    ids=range(5),
+    ids=range(4),
 )
 def test_mistakes_are_named(function, arguments, problem):
     with pytest.raises(InputError, match=problem):

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import _len_torch_dispatch_stack
 from spikeduel.engine import ConstantInput, as_sequence
 from spikeduel.engine.kernels import reference
 from spikeduel.engine.kernels.reference import RESET_MECHANISMS, SURROGATE_KERNELS, Dynamics
-from spikeduel.system.errors import InputError, unknown
+from spikeduel.system.errors import InputError
 
 __all__ = [
     "RESET_MECHANISMS",
@@ -75,8 +75,6 @@ def scan(
     last state `[S, …]` are float32 (float64 for a float64 current). All have its memory layout. S
     is 1, or 2 for adaptive neurons. Raises `InputError`.
     """
-    if dynamics.reset_mechanism not in RESET_MECHANISMS:
-        raise unknown("reset_mechanism", dynamics.reset_mechanism, RESET_MECHANISMS)
     num_steps = current.shape[0]
     if num_steps < 1:
         raise InputError(
