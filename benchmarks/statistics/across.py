@@ -37,8 +37,15 @@ from typing import Literal
 import numpy as np
 
 from benchmarks import shared
-from spikeduel.features.study import across
-from spikeduel.statistics import ALPHA, BETWEEN, WITHIN, Outcome, rank_tests, sign_flips
+from spikeduel.statistics import (
+    ALPHA,
+    BETWEEN,
+    WITHIN,
+    Outcome,
+    compare_over_datasets,
+    rank_tests,
+    sign_flips,
+)
 from spikeduel.system.negligible import MAX_MARGIN
 from spikeduel.system.progress import TerminalProgress
 
@@ -227,21 +234,20 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
 
 def of_case(name: str) -> dict[str, object]:
     """The verdict on leads without luck."""
-    leads = {f"set {number}": lead for number, lead in enumerate(CASES[name])}
-    scores = {
-        "first": {dataset: [0.6 + lead] for dataset, lead in leads.items()},
-        "second": {dataset: [0.6] for dataset in leads},
-    }
-    (pair,) = across.compare(scores, MAX_MARGIN, {})
-    (verdict,) = verdicts([(0, 1)], [np.round(list(leads.values()), 12)], list(leads))
+    leads = np.array(CASES[name])
+    if (rank_tests.centre(leads), leads.mean()) < (0.0, 0.0):
+        leads = -leads
+    (test,) = compare_over_datasets([(leads, leads)], MAX_MARGIN)
+    (verdict,) = verdicts([(0, 1)], [leads], list(map(str, range(len(leads)))))
+    neither_leads = test.conclusion in (Outcome.EQUIVALENT, Outcome.BALANCED)
     return {
         "case": name,
         "before": verdict.before,
-        "outcome": pair.conclusion,
-        "inside": f"{pair.inside} of {len(leads)}",
-        "typical": pair.difference,
-        "mean": pair.mean,
-        "worst": pair.differences[pair.worst],
+        "outcome": test.conclusion,
+        "inside": f"{sum(abs(leads) < MAX_MARGIN)} of {len(leads)}",
+        "typical": test.difference,
+        "mean": test.mean,
+        "worst": float(max(leads, key=abs) if neither_leads else min(leads)),
     }
 
 
