@@ -19,7 +19,7 @@ imports a feature.
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
 | `summary(results, conclusion)` | sentences: the conclusion's `text`, on the terminal too |
 | `RECIPE_SETTINGS` | settings of the feature by recipe |
-| `later_trainings(experiment)` | what it trains after the contenders: its time in theirs, by name |
+| `later_trainings(experiment)` | time of what it trains later, in the contenders', by name |
 | `derived_files(comparison)` | files of a run's zip file that follow, which `verify` compares |
 | `DEFINITIONS` | explanations of words of the report, by word |
 | `commands` | commands of the program, as `cli.inputs.command` makes them |

@@ -252,7 +252,7 @@ def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
 
 def _of_time(plan: Plan) -> str:
     trials, missing, budget = plan.trials, plan.missing, plan.budget
-    later = dict[str, float]()
+    later = dict[str, float | None]()
     for of_feature in providing("later_trainings").values():
         later |= of_feature(plan.experiment)
     if not missing:
@@ -278,8 +278,11 @@ def _of_time(plan: Plan) -> str:
         fitting = f"planned for {budget.minutes:g} min a {unit} by a short timing"
         minutes = f" ({fitting}, at least one epoch{why})"
     more = ", and more if the store lacks others" if num_stored else ""
-    after = [f"{name} (about {duration(k * sum(known))}{more})" for name, k in later.items()]
-    after += ["measuring"]
+    after = [
+        name if times is None else f"{name} (about {duration(times * sum(known))}{more})"
+        for name, times in later.items()
+    ]
+    after.append("measuring")
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
         f"{listed(epochs)}{minutes}. It is done at {clock(sum(known))}; {', '.join(after)} and "

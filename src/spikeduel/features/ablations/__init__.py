@@ -34,3 +34,9 @@ class Settings:
             needs=("comparing", "time"),
         ),
     ] = False
+
+
+def later_trainings(experiment: object) -> dict[str, None]:
+    """Return what trains after the contenders: ablations, for an unknown time."""
+    is_asked = isinstance(experiment, Settings) and experiment.controls
+    return {"ablations": None} if is_asked else {}

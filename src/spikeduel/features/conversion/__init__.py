@@ -5,8 +5,7 @@ from typing import Annotated
 
 import lazy_loader
 
-from spikeduel.engine.networks.cards import Steps
-from spikeduel.experiment.fields import setting
+from spikeduel.experiment.fields import Steps, setting
 from spikeduel.system.registry import Family
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
