@@ -29,7 +29,7 @@ def main() -> None:
     comparison = compare(
         experiment, options.runs / options.name, options.runs / "store", TerminalProgress()
     )
-    dataset = structs.replace(comparison.results.dataset, name=options.name, suspect_labels=[])
+    dataset = structs.replace(comparison.results.dataset, name=options.name)
     named = replace(comparison.results.experiment, dataset=options.name)
     shown = structs.replace(
         comparison.results, dataset=dataset, experiment=named, energy_accountings=None
@@ -39,6 +39,7 @@ def main() -> None:
         name: document[name]
         for name in ("created", "environment", "dataset", "experiment", "comparison", "features")
     }
+    results["features"].pop("label_issues", None)
     results["accuracies"] = {
         name: [trial.test.accuracy for trial in shown.of(name) if trial.test]
         for name in shown.contenders

@@ -76,7 +76,7 @@ def main() -> None:
         results = comparison.document()
         # Results name neither the folder of the data nor a person's fingerprint.
         results["experiment"]["data_dir"] = None
-        results["dataset"]["suspect_labels"] = []
+        results["features"].pop("label_issues", None)
         results["energy_accountings"] = None
         results["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         shared.write(f"study-{name}.json", results, as_it_is=True)

@@ -37,8 +37,10 @@ from spikeduel.data import Prepared
 from spikeduel.data.audited import audit_input, examine
 from spikeduel.experiment.recipes import strong
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features.label_issues import conclude_outcomes
+from spikeduel.reporting import RunData
 from spikeduel.system.progress import Progress
-from spikeduel.training import contenders, outcomes, trial
+from spikeduel.training import contenders, trial
 from spikeduel.training.outcomes import TrialOutcome
 from spikeduel.training.store import Store
 
@@ -181,7 +183,7 @@ def main() -> None:
                 TrialOutcome(record, trial.measured(each, store))
                 for each, record in shared.finished(trials, prepared, store)
             ]
-        check, listed = outcomes.doubted_labels(prepared, splits, finished, audit)
+        judged = conclude_outcomes(finished, RunData(prepared, splits, audit))
         sides = [
             side
             for split in splits
@@ -196,8 +198,8 @@ def main() -> None:
                 "agreement": audit.labels and round(audit.labels.agreement, 4),
             },
             "networks": {
-                **scored(listed, np.concatenate(sides), is_changed),
-                "agreement": check and round(check.agreement, 4),
+                **scored(judged.suspects, np.concatenate(sides), is_changed),
+                "agreement": round(judged.check.agreement, 4),
             },
         }
         document["found"].append(found)

@@ -29,7 +29,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.training import auto_settings, plan, run_folder, variants
 from spikeduel.training.contenders import trials_of
 from spikeduel.training.jobs import Job, Workers
-from spikeduel.training.outcomes import assemble, doubted_labels, gather, predictions_of, test_uses
+from spikeduel.training.outcomes import assemble, gather, predictions_of, test_uses
 from spikeduel.training.plan import Plan
 from spikeduel.training.store import Place, Store, TrialRecord, opened
 from spikeduel.training.trial import is_whole
@@ -163,11 +163,13 @@ def conclude(
         if (record := record_of(found_by, planned.asked, prepared, splits[0])) is not None:
             features[feature] = record
     outcomes = gather(trials, records, found, prepared, store, progress)
-    labels = doubted_labels(prepared, splits, outcomes, ready.audit)
+    run_data = RunData(prepared, splits, ready.audit)
+    for feature, conclude_outcomes in providing("conclude_outcomes").items():
+        if (conclusion := conclude_outcomes(outcomes, run_data)) is not None:
+            features[feature] = conclusion
     results = assemble(
         *(experiment, prepared, splits, outcomes),
         uses=test_uses(store, prepared, splits, outcomes),
-        labels=labels,
         audit=ready.audit,
         rules=planned.rules,
         budget=planned.budget,
@@ -179,7 +181,8 @@ def conclude(
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
             run_folder.write(comparison, prepared, splits, outcomes, store)
-            write_csv(folder / "labels.csv", ready.audit.details.labels, labels[1])
+            suspects = ready.audit.details.labels, results.suspect_labels()[1]
+            write_csv(folder / "labels.csv", *suspects)
             hashes.write(folder)
         if answered:
             answered(comparison)
@@ -189,7 +192,7 @@ def conclude(
                     drawn,
                     progress=progress,
                     own_code=experiment.own_code,
-                    held=RunData(prepared, splits, ready.audit),
+                    held=run_data,
                 )
     return comparison
 

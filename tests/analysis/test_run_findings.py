@@ -11,7 +11,7 @@ from spikeduel.analysis.run_findings import (
     find_caveats,
     settings_searches,
 )
-from spikeduel.auditing.audit_results import Counts, LabelCheck
+from spikeduel.auditing.audit_results import Counts
 from spikeduel.engine.networks.cards import Calling
 from spikeduel.experiment.recipes import baseline, chip, strong
 from spikeduel.results.findings import finding, with_id
@@ -135,11 +135,6 @@ BELOW_NEIGHBOUR = finding(
             {"audit": audit_with(probe={"accuracy": 0.5}, conclusions=(PROBLEM, NOTE))},
             [PROBLEM],
         ),
-        (
-            {"labels": LabelCheck(examined=50, agreement=0.9, suspects=2)},
-            [finding("doubted_labels", suspects=2, examined=50)],
-        ),
-        ({"labels": LabelCheck(examined=50, agreement=0.9, suspects=0)}, []),
         ({"test_uses": 1}, []),
         ({"test_uses": 0}, []),
         ({"test_uses": 5}, [finding("test_uses", uses=5, here=1)]),

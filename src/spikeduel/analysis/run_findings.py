@@ -236,13 +236,6 @@ def test_uses(run: RunContext) -> Iterator[Values]:
         yield {"uses": run.dataset.test_uses, "here": here}
 
 
-@finds("doubted_labels")
-def doubted_labels(run: RunContext) -> Iterator[Values]:
-    labels = run.dataset.labels
-    if labels and labels.suspects:
-        yield {"suspects": labels.suspects, "examined": labels.examined}
-
-
 @finds("data_note")
 def data_notes(run: RunContext) -> Iterator[Values]:
     for text in run.dataset.notes:

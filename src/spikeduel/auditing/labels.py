@@ -1,5 +1,4 @@
-"""Check labels: sizes of classes, and labels that look wrong to nearest neighbours before training
-and to networks after it.
+"""Check labels: sizes of classes, and labels that look wrong to nearest neighbours.
 
 The threshold of a class is the mean probability that its images give it (confident learning:
 Northcutt, Jiang, Chuang 2021, JAIR 70). An image is suspect if another class fits better and its
@@ -31,7 +30,7 @@ NEIGHBOURS = 40
 FEWEST_NEIGHBOURS = 5
 TRUSTED = 0.5
 """Share of its best class's votes that a voting neighbour's label needs."""
-MOST_BY_NEIGHBOURS, MOST_BY_NETWORKS = 0.03, 0.08
+MOST_BY_NEIGHBOURS = 0.03
 """Part of its class's threshold below which a label looks wrong."""
 LEAST_AGREEMENT = 0.6
 """Share of labels confirmed by neighbours below which they cannot judge."""

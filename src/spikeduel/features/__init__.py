@@ -12,6 +12,8 @@ imports a feature.
 | `adds(experiment)` | time steps of the networks that `further_trials` adds, by kind |
 | `check(experiment, contenders)` | raises `InputError`, before training, for what cannot be done |
 | `further_trials(plan, prepared, store, progress)` | trials of trained ones, a `Conclusion` |
+| `conclude_outcomes(outcomes, run_data)` | a `Conclusion` or None, from measures and the data |
+| `suspect_labels(conclusion)` | a `LabelCheck` and a list of `SuspectLabel`, for labels.csv |
 | `Conclusion` | struct: the feature's entry of `features` in results.json |
 | `conclude(results, predictions)` | a `Conclusion` or None, from stored values, without torch |
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
@@ -58,6 +60,7 @@ FEATURES = {
     "kit": "spikeduel.features.kit",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",
+    "label_issues": "spikeduel.features.label_issues",
     "tuning": "spikeduel.features.tuning",
     "study": "spikeduel.features.study",
 }

@@ -249,8 +249,6 @@ def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
     encoded = None
     if page.held and prepared:
         galleries["samples"] = pictures.samples(prepared)
-        if suspect := page.results.dataset.suspect_labels:
-            galleries["labels"] = pictures.labels(suspect, prepared)
     if prepared and (typical := page.typical_image()):
         image, index = typical
         encodings = [model.card.encoding for model in page.models.values() if model.card.encoding]

@@ -41,8 +41,7 @@ class Dataset(Frozen):
     images whose group is in training; `effective_groups_tested`: equal groups that would weigh as
     much. `test_uses`: models of this store that answered these test images, `test_uses_here` in
     this run, `tested_every_epoch` after every epoch. `own_validation`: the data come with a
-    validation set, but no test set. `can_fold`: `--folds 5` would test more images. `labels`:
-    doubted by trained networks; `suspect_labels`: the most doubtful.
+    validation set, but no test set. `can_fold`: `--folds 5` would test more images.
     """
 
     name: str
@@ -65,8 +64,6 @@ class Dataset(Frozen):
     test_uses_here: Count | None = None
     tested_every_epoch: Count = 0
     events: EventRates | None = None
-    labels: LabelCheck | None = None
-    suspect_labels: list[SuspectLabel] = []
 
     @property
     def noun(self) -> str:
@@ -373,6 +370,14 @@ class Results(Frozen):
     @property
     def twins(self) -> list[tuple[str, str]]:
         return twins(self.trials)
+
+    def suspect_labels(self) -> tuple[LabelCheck | None, list[SuspectLabel]]:
+        """Return a feature's check of labels, and the suspect ones; None and [] without any."""
+        for feature, suspect_labels in providing("suspect_labels").items():
+            if feature in self.features:
+                check, suspects = suspect_labels(self.features[feature])
+                return check, suspects
+        return None, []
 
 
 def json_schema() -> dict[str, Any]:

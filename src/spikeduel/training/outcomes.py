@@ -13,10 +13,8 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.analysis.conclusions import concluded, of_split
 from spikeduel.analysis.predicted import REARRANGED
-from spikeduel.auditing import labels as judging
-from spikeduel.auditing.audit_results import SIDES, Audit, AuditedImage, LabelCheck, SuspectLabel
+from spikeduel.auditing.audit_results import SIDES, Audit
 from spikeduel.data import Prepared, Split
-from spikeduel.data.audited import indices_of
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.engine.networks.cards import Calling
 from spikeduel.evaluation.costing import cost_entry
@@ -46,9 +44,6 @@ from spikeduel.training.contenders import Trial
 from spikeduel.training.store import Store, TrialRecord, images_digest
 from spikeduel.training.timing import time_answers
 from spikeduel.training.variants import TrialVariants
-
-MOST_SUSPECT_LABELS = 200
-"""Suspect labels in results.json; labels.csv has all."""
 
 
 @dataclass(frozen=True)
@@ -176,65 +171,6 @@ def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, lis
     return grouped((outcome.seed, outcome.training) for outcome in own)
 
 
-def doubted_labels(
-    prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome], audit: Audit
-) -> tuple[LabelCheck | None, list[SuspectLabel]]:
-    """Count suspect labels by their mean probability over all trainings, and list them, surest
-    first: with folds of all images, else of validation and test. Nearest neighbours of the
-    `audit` count as much as all networks; networks blind to time in recordings do not count.
-    None if nothing was measured.
-    """
-    labels = np.asarray(prepared.labels)
-    answers, agreeing, probability, surest, probability_there = np.zeros((5, len(labels)))
-    suggested = labels.copy()
-    for outcome in outcomes:
-        confidences = outcome.measured.get("label_confidences")
-        is_derived = outcome.record.settings.get("derived")
-        if confidences is None or is_derived or outcome.sees_no_time:
-            continue
-        split = splits[outcome.record.fold or 0]
-        sides = [(split.test, confidences.test)]
-        if outcome.record.fold is None:
-            sides.append((split.val, confidences.validation))
-        for images, side in sides:
-            best, highest, of_label = map(np.array, (side.best, side.highest, side.given))
-            answers[images] += 1
-            agreeing[images] += best == labels[images]
-            probability[images] += of_label
-            # The suggested label comes from the training surest of another class.
-            is_surer = (best != labels[images]) & (highest > surest[images])
-            rows = images[is_surer]
-            suggested[rows], surest[rows] = best[is_surer], highest[is_surer]
-            probability_there[rows] = of_label[is_surer]
-    examined = np.flatnonzero(answers)
-    if not len(examined):
-        return None, []
-    mean = probability[examined] / answers[examined]
-    if audit.details.label_shares:
-        # NaN where --limit left the image out of the audited split.
-        shares = np.array(audit.details.label_shares, dtype=float)[examined]
-        mean = np.where(np.isnan(shares), mean, (mean + shares) / 2)
-    side = indices_of(splits[0]).codes(len(prepared))
-    judged = labels[examined], mean, suggested[examined], surest[examined]
-    rows = judging.suspects(*judged, judging.MOST_BY_NETWORKS)
-    listed = [
-        SuspectLabel(
-            image=AuditedImage(
-                index=image,
-                side="test" if len(splits) > 1 else SIDES[side[image]],
-                label=prepared.classes[labels[image]],
-                file=prepared.names[image] if prepared.names else None,
-            ),
-            suggested=prepared.classes[suggested[image]],
-            given_probability=float(probability_there[image]),
-            suggested_probability=float(surest[image]),
-        )
-        for image in examined[rows].tolist()
-    ]
-    agreement = float(agreeing.sum() / answers.sum())
-    return LabelCheck(examined=len(examined), agreement=agreement, suspects=len(listed)), listed
-
-
 def assemble(
     experiment: Experiment,
     prepared: Prepared,
@@ -242,7 +178,6 @@ def assemble(
     outcomes: Sequence[TrialOutcome],
     *,
     uses: Mapping[str, Any] | None = None,
-    labels: tuple[LabelCheck | None, Sequence[SuspectLabel]] = (None, ()),
     audit: Audit | None = None,
     rules: SetRules | None = None,
     budget: Budget | None = None,
@@ -254,8 +189,6 @@ def assemble(
         *(prepared, splits),
         can_fold=data.can_fold(prepared, experiment, 5),
         audit=audit,
-        labels=labels[0],
-        suspect_labels=list(labels[1][:MOST_SUSPECT_LABELS]),
         **(uses or {}),
     )
     results = Results(

@@ -19,6 +19,7 @@ from spikeduel.comparing import compare
 from spikeduel.features.kit import checklist, derived_files, write_kit
 from spikeduel.features.kit.kit_files import CHECKLIST
 from spikeduel.results.findings import with_id
+from spikeduel.results.run import Results
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -180,7 +181,7 @@ def test_a_caveat_of_the_run_leaves_its_line_open(whole, caveat, line):
     assert (is_done("untuned"), is_done("untuned", caveat)) == (True, False)
 
 
-def test_doubtful_labels_bound_how_much_right_ones_would_change(whole):
+def test_doubtful_labels_bound_how_much_right_ones_would_change(whole, monkeypatch):
     results = load_run(whole).results
 
     def doubted(audited=None, trained=None, sides=()):
@@ -194,9 +195,8 @@ def test_doubtful_labels_bound_how_much_right_ones_would_change(whole):
             for side in sides
         ]
         audit = structs.replace(results.dataset.audit, labels=audited)
-        dataset = structs.replace(
-            results.dataset, audit=audit, labels=trained, suspect_labels=suspects
-        )
+        dataset = structs.replace(results.dataset, audit=audit)
+        monkeypatch.setattr(Results, "suspect_labels", lambda _: (trained, suspects))
         tasks = checklist.checklist(structs.replace(results, dataset=dataset))
         return with_id(tasks, "labels_doubted")[0].values
 

@@ -120,13 +120,14 @@ def features_legitimate(results: Results) -> Iterator[Values]:
 @finds("labels_doubted")
 def labels_doubted(results: Results) -> Iterator[Values]:
     data = results.dataset
+    check, suspects = results.suspect_labels()
     labels = (
-        data.labels
+        check
         or (data.audit and data.audit.labels)
         or LabelCheck(examined=0, agreement=0.0, suspects=0)
     )
-    # Only the most doubtful are listed with their sides; the others may all be test images.
-    most = labels.suspects - sum(suspect.image.side != "test" for suspect in data.suspect_labels)
+    # Those that only neighbours doubt may all be test images.
+    most = labels.suspects - sum(suspect.image.side != "test" for suspect in suspects)
     yield {
         "done": labels.examined > 0,
         "suspects": labels.suspects,

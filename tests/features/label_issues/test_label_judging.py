@@ -4,8 +4,10 @@ import numpy as np
 
 from spikeduel.auditing.audit_results import Details
 from spikeduel.data import Split
+from spikeduel.features.label_issues import conclude_outcomes
+from spikeduel.reporting import RunData
 from spikeduel.results.trials import Confidences, LabelConfidences
-from spikeduel.training.outcomes import TrialOutcome, doubted_labels
+from spikeduel.training.outcomes import TrialOutcome
 
 LABELS = np.array([0, 1] * 10)
 SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")
@@ -42,19 +44,23 @@ def checked(
     shares: tuple[float | None, ...] = (),
 ):
     prepared = Set(labels=LABELS, classes=("cat", "dog"), names=None)
-    return doubted_labels(
-        prepared, splits, trainings, SimpleNamespace(details=Details(label_shares=shares))
-    )
+    audit = SimpleNamespace(details=Details(label_shares=shares))
+    return conclude_outcomes(trainings, RunData(prepared, splits, audit))
+
+
+def suspect_images(*trainings: TrialOutcome, **more) -> list[int]:
+    return [suspect.image.index for suspect in checked(*trainings, **more).suspects]
 
 
 def test_what_all_trainings_together_doubt_is_listed_the_surest_first():
     # By hand: beside the usual 0.9, a mean of 0.06 and 0.01 is little (0.035), and one of 0.2 and
     # 0.01 is not (0.105).
-    found, listed = checked(
+    judged = checked(
         training(SPLIT, 0, {11: 0.06, 15: 0.01, 16: 0.2}),
         training(SPLIT, 1, {11: 0.01, 15: 0.01, 16: 0.01}),
     )
-    assert (found.examined, found.suspects, found.agreement) == (10, 2, 1 - 6 / 20)
+    check, listed = judged.check, judged.suspects
+    assert (check.examined, check.suspects, check.agreement) == (10, 2, 1 - 6 / 20)
     suspects = [(s.image.index, s.image.side, s.image.label, s.suggested) for s in listed]
     assert suspects == [(15, "test", "dog", "cat"), (11, "val", "dog", "cat")]
     assert (listed[1].given_probability, listed[1].suggested_probability) == (0.01, 0.99)
@@ -62,19 +68,19 @@ def test_what_all_trainings_together_doubt_is_listed_the_surest_first():
 
 def test_one_training_that_is_sure_of_the_label_is_enough_to_leave_it():
     sure, unsure = training(SPLIT, 0, {}), [training(SPLIT, seed, {15: 0.0}) for seed in (1, 2)]
-    assert len(checked(*unsure)[1]) == 1
-    assert checked(sure, *unsure)[1] == []
+    assert suspect_images(*unsure) == [15]
+    assert suspect_images(sure, *unsure) == []
 
 
 def test_neighbours_count_as_much_as_all_networks():
     trainings = [training(SPLIT, seed, {15: 0.12, 16: 0.01}) for seed in range(3)]
-    assert [suspect.image.index for suspect in checked(*trainings)[1]] == [16]
+    assert suspect_images(*trainings) == [16]
     shares = [1.0] * 20
     shares[15], shares[16] = 0.0, 0.3
-    assert [suspect.image.index for suspect in checked(*trainings, shares=tuple(shares))[1]] == [15]
+    assert suspect_images(*trainings, shares=tuple(shares)) == [15]
     # Those of which no neighbours were asked are judged by the networks alone.
     shares[15] = shares[16] = None
-    assert [suspect.image.index for suspect in checked(*trainings, shares=tuple(shares))[1]] == [16]
+    assert suspect_images(*trainings, shares=tuple(shares)) == [16]
 
 
 def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
@@ -87,13 +93,13 @@ def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
         training(folds[0], 0, {3: 0.01, 18: 0.01}, 0),
         training(folds[1], 0, {12: 0.02}, 1),
     ]
-    found, listed = checked(*trainings, splits=folds)
-    assert found.examined == 20
-    assert [(suspect.image.index, suspect.image.side) for suspect in listed] == [
+    judged = checked(*trainings, splits=folds)
+    assert judged.check.examined == 20
+    assert [(suspect.image.index, suspect.image.side) for suspect in judged.suspects] == [
         (3, "test"),
         (12, "test"),
     ]
 
 
 def test_without_measures_nothing_is_said():
-    assert checked() == (None, [])
+    assert checked() is None
