@@ -4,12 +4,12 @@ from types import SimpleNamespace
 import pytest
 from msgspec import structs
 
-from factories import run_results, with_dataset, with_pair, with_tests, with_trials
+from factories import run_results, with_dataset, with_pair, with_tests
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import rendering
 from spikeduel.results.run import GroupSizes
-from spikeduel.results.trials import Anytime, EarlyExit, EncodingSpread, ExitChoice, Leaving
+from spikeduel.results.trials import EncodingSpread
 from spikeduel.sentences import columns
 
 DATA = SimpleNamespace(
@@ -78,43 +78,3 @@ def test_the_rules_name_data_encoding_seeds_folds_and_groups(results, golden):
         name: section("method", with_dataset(results, **about)) for name, about in cases.items()
     }
     golden({name: text.partition(" All rules ")[2] for name, text in rules.items()})
-
-
-def leaving(threshold, n=6000):
-    at = Leaving(threshold=threshold, mean_steps=1.7, accuracy=0.8, exit_steps=[3, 7])
-    choice = ExitChoice(n=n, mean_steps=1.7, accuracy=0.8, most_lost=0.001, fewest=1497)
-    return EarlyExit(
-        **structs.asdict(at), tolerance=0.002, validation=choice, curve=[at, at], confidence=0.95
-    )
-
-
-def of(results, *exits):
-    """`results` whose spiking trials leave early so."""
-    of_trials = iter(exits)
-    return with_trials(
-        results,
-        num_steps=lambda trial: 2 if trial.spiking else None,
-        anytime=lambda trial: (
-            Anytime(num_steps=2, n=10, accuracies=[0.195, 0.2], early_exit=next(of_trials))
-            if trial.spiking
-            else None
-        ),
-    )
-
-
-def test_what_early_exit_promises(results, golden):
-    macros = rendering._environment().get_template("macros.html.j2")
-    few = leaving(None, n=200)
-    cases = {
-        "all": (leaving(0.9), leaving(0.8)),
-        "one of two": (leaving(0.9), leaving(None)),
-        "none": (leaving(None), leaving(None)),
-        "too few images": (few, few),
-    }
-
-    def promised(exits):
-        tested = of(results, *exits).of("dense-snn")
-        made = macros.make_module({"contenders": [{"name": "dense-snn", "tested": tested}]})
-        return " ".join(made.early_exits().split())
-
-    golden({name: promised(exits) for name, exits in cases.items()})

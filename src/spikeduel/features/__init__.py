@@ -19,6 +19,7 @@ imports a feature.
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
+| `COST_POINT` | `CostPoint`: a further point of contenders in the chart of accuracy by cost |
 | `summary(results, conclusion)` | sentences: the conclusion's `text`, on the terminal too |
 | `RECIPE_SETTINGS` | settings of the feature by recipe |
 | `later_trainings(experiment)` | time of what it trains later, in the contenders', by name |
@@ -47,6 +48,7 @@ from pathlib import Path
 from typing import Any
 
 FEATURES = {
+    "early_exit": "spikeduel.features.early_exit",
     "optimism": "spikeduel.features.optimism",
     "calibration": "spikeduel.features.calibration",
     "robustness": "spikeduel.features.robustness",

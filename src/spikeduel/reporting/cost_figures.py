@@ -1,9 +1,8 @@
-"""Charts of an answer's cost: accuracy by energy, time and steps, and where spiking pays."""
+"""Charts of the cost of a prediction: accuracy by energy and time, and where spiking pays."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from statistics import fmean, stdev
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from spikeduel.analysis.answer import ACCOUNTING_OF
 from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine.counting.operations import Operations
+from spikeduel.features import providing
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -30,7 +30,6 @@ from spikeduel.reporting.charts import (
     Row,
     Rule,
 )
-from spikeduel.results.accuracy import pooled
 from spikeduel.results.cost_results import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
 from spikeduel.results.means import (
     TWINS,
@@ -38,12 +37,11 @@ from spikeduel.results.means import (
     joules_of,
     mean_range,
     one_image_ms,
-    stream_ms,
 )
 from spikeduel.results.pareto import front
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Measure
-from spikeduel.results.trials import EarlyExit, Trial
+from spikeduel.results.trials import Trial
 from spikeduel.sentences.cost_sentences import (
     FAMILY_TITLES,
     MEMORY_TITLES,
@@ -51,10 +49,8 @@ from spikeduel.sentences.cost_sentences import (
 )
 from spikeduel.sentences.verdict import titled
 
-KINDS = {
-    "spiking": Look(size=6.5),
-    "without spikes": Look(shape="square", size=6.5),
-    "early exit": Look(shape="star", size=10),
+_CONTENDERS = {"spiking": Look(size=6.5), "without spikes": Look(shape="square", size=6.5)}
+_TWINS = {
     "ReLU twin": Look(shape="triangle", size=6, width=1.3, filled=False),
     "quantised twin": Look(shape="diamond", size=5, width=1.3, filled=False),
 }
@@ -65,7 +61,7 @@ WIDEST_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
 SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
-_STEPS, _DEVIATION = "time steps", "standard deviation, points"
+STEPS, _DEVIATION = "time steps", "standard deviation, points"
 _TIME = Axis("time, s", "time of an answer (measured)", "log")
 TEST_ACCURACY: dict[Measure, str] = {
     "accuracy": "test accuracy, %",
@@ -76,19 +72,30 @@ _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
 
-def _energy(memory: Memory) -> Axis:
+@dataclass(frozen=True)
+class CostPoint:
+    """A further point of each contender in the chart of accuracy against cost.
+
+    `measured(trials, table)` returns accuracies by trial, joules and seconds; None without a point.
+    """
+
+    kind: str
+    look: Look
+    measured: Callable[
+        [Sequence[Trial], energy.Table],
+        tuple[Sequence[float], Range | None, float | None] | None,
+    ]
+
+
+def looks() -> dict[str, Look]:
+    """Return how points are drawn, by kind."""
+    of_features = {point.kind: point.look for point in providing("COST_POINT").values()}
+    return {**_CONTENDERS, **of_features, **_TWINS}
+
+
+def energy_axis(memory: Memory) -> Axis:
+    """Return the axis of estimated energy with these parts of memory."""
     return Axis("energy, J", f"energy, {MEMORY_TITLES[memory]} (estimate)", "log")
-
-
-def joules_over_time(trial: Trial, table: energy.Table) -> list[Range] | None:
-    """Return joules per image up to each step, `[T]`; None if unknown."""
-    return energy.over_time(trial.operations, table) if trial.operations else None
-
-
-def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
-    exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
-    known = [leaving for leaving in exits if leaving]
-    return known if len(known) == len(trials) else []
 
 
 def _row(
@@ -122,29 +129,19 @@ def _contender(
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
-    """Return a row for each contender, early exit and trained twin; energies go from the cheapest
-    to the dearest way to compute.
+    """Return a row for each contender, its points of features and its trained twins; energies go
+    from the cheapest to the dearest way to compute.
     """
     shown, memory = [], table.leading_memory
     for name in results.contenders:
         if not (trials := results.of(name)):
             continue
-        whole, stream = one_image_ms(trials), stream_ms(trials)
+        whole = one_image_ms(trials)
         joules = mean_range([joules_of(trial, table.name, memory) for trial in trials])
         shown.append(_contender(trials, joules, whole and whole / 1e3))
-        exits = _exits(trials)
-        if any(leaving.threshold is not None for leaving in exits):
-            early = mean_range(
-                [
-                    energy.mean_range_at(by_step, leaving.exit_steps) if by_step else None
-                    for leaving, by_step in zip(
-                        exits, (joules_over_time(trial, table) for trial in trials), strict=True
-                    )
-                ]
-            )
-            seconds = energy.mean_at(stream, exits[0].exit_steps) / 1e3 if stream else None
-            accuracies = [leaving.accuracy for leaving in exits]
-            shown.append(_row(name, "early exit", accuracies, early, seconds))
+        for point in providing("COST_POINT").values():
+            if measured := point.measured(trials, table):
+                shown.append(_row(name, point.kind, *measured))
         for control in TWINS:
             if twins := control_results(trials, control):
                 joules = mean_range([joules_of(twin, table.name, memory) for twin in twins])
@@ -157,17 +154,16 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
     """Return accuracy against an image's estimated energy and measured time; None if both are
     unknown.
 
-    A bar goes to the dearest way to compute; vertical lines are a standard deviation. Early exit is
-    timed as a stream.
+    A bar goes to the dearest way to compute; vertical lines are a standard deviation.
     """
     known, colours = points(results, table), charts.contender_colours(results.trials)
     shown = [
         panel
-        for axis, title in ((_energy(table.leading_memory), "Energy"), (_TIME, "Time"))
+        for axis, title in ((energy_axis(table.leading_memory), "Energy"), (_TIME, "Time"))
         if (panel := _panel(known, axis, colours, title)).marks
     ]
     there = {_kind(row) for row in known}
-    keys = [Key(kind, "points", look) for kind, look in KINDS.items() if kind in there]
+    keys = [Key(kind, "points", look) for kind, look in looks().items() if kind in there]
     keys += [Key("to the dearest way", "line", RANGE), Key("Pareto front", "line", _FRONT)]
     return Chart("pareto", shown, keys) if shown else None
 
@@ -177,7 +173,7 @@ def at_a_glance(results: Results) -> Chart | None:
     unknown.
     """
     energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
-    axis = _energy("on_chip") if energies else _TIME
+    axis = energy_axis("on_chip") if energies else _TIME
     if energies and results.experiment.answer_for in ACCOUNTING_OF:
         axis = replace(axis, title="energy on Loihi, or on a GPU or a CPU (estimate)")
     shown = [
@@ -206,9 +202,10 @@ def _panel(
     best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
     marks = [Marks("line", best, _FRONT, told=False)] if known else []
     itself = {row["contender"]: row for row in reversed(known)}
+    looks_by_kind = looks()
     for row in known:
         name, kind = str(row["contender"]), _kind(row)
-        look = replace(KINDS[kind], colour=colours[name])
+        look = replace(looks_by_kind[kind], colour=colours[name])
         if row is not itself[name]:
             joint = Look(look.colour, "none", width=0.7, opacity=0.45)
             marks.append(Marks("line", [itself[name], row], joint, told=False))
@@ -219,127 +216,10 @@ def _panel(
         if x.column == "energy, J" and row["energy at most, J"]:
             bar = replace(RANGE, colour=look.colour)
             marks.append(Marks("spans", [row], bar, (x.column, "energy at most, J"), told=False))
-        label = name if kind in ("spiking", "without spikes") else str(row["network"])
+        label = name if kind in _CONTENDERS else str(row["network"])
         marks.append(Marks("points", [row], look, label=label))
     accuracy = Axis(ACCURACY, y, least=charts.LEAST_RANGE)
     return Panel(x, accuracy, marks, title, height=2.6)
-
-
-def num_steps(trial: Trial) -> int:
-    """Return the number of steps with an accuracy."""
-    return (trial.anytime.num_steps or 0) if trial.anytime else 0
-
-
-def followed(results: Results) -> dict[str, list[Trial]]:
-    """Return tested trials with an accuracy after each step, by contender, over as many steps as
-    the first.
-    """
-    by_contender = {
-        name: [trial for trial in results.of(name) if num_steps(trial)]
-        for name in results.contenders
-    }
-    return {
-        name: [trial for trial in trials if num_steps(trial) == num_steps(trials[0])]
-        for name, trials in by_contender.items()
-        if trials
-    }
-
-
-def over_time(results: Results, table: energy.Table) -> Chart:
-    """Return accuracy by time steps, energy and received events, and the time until an answer.
-
-    A star lets images leave early. Dotted lines and squares have no time steps.
-    """
-    by_steps, colours = followed(results), charts.contender_colours(results.trials)
-    longest = max(num_steps(trials[0]) for trials in by_steps.values())
-    steps = Axis(_STEPS, ticks="whole")
-    if longest > POWERS[4]:
-        steps = Axis(_STEPS, scale="powers of two", high=1.1 * longest)
-    axes = (
-        (steps, "Accuracy by time steps"),
-        (_energy(table.leading_memory), "Accuracy by energy"),
-        (Axis("recording, ms", low=0), "Accuracy by milliseconds"),
-        (Axis("events", low=0), "Accuracy by events"),
-    )
-    marks: dict[str, list[Marks]] = {axis.column: [] for axis, _ in axes}
-    rules, times, waits = list[Rule](), list[Marks](), list[Rule]()
-    for name, colour in colours.items():
-        trials = results.of(name)
-        if not trials:
-            continue
-        whole, square = one_image_ms(trials), Look(colour, "square", 5)
-        dotted = Look(colour, width=1.1, dashes=(1.5, 1.5))
-        told: Row = {"contender": name, "time, ms": whole, "answered": "in one call"}
-        if name in by_steps:
-            for column, spent in _spent(by_steps[name], table).items():
-                marks[column] += _accuracy(by_steps[name], column, spent, colour)
-            if stream := stream_ms(trials):
-                by_step = {_STEPS: range(1, len(stream) + 1), "time, ms": stream}
-                rows = charts.rows_of(by_step, {"contender": name})
-                times.append(Marks("line", rows, Look(colour, "none")))
-            if whole:
-                row = {**told, _STEPS: num_steps(by_steps[name][0])}
-                times.append(Marks("points", [row], Look(colour, size=5)))
-            continue
-        right = 100 * pooled([trial.test for trial in trials if trial.test])
-        at: Row = {"contender": name, ACCURACY: right}
-        rules.append(Rule(right, "y", look=dotted, row=at))
-        memory = table.leading_memory
-        if joules := mean_range([joules_of(trial, table.name, memory) for trial in trials]):
-            marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
-        if whole:
-            waits.append(Rule(whole, "y", look=dotted, row=told))
-    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=SHOWN_BELOW_BEST)
-    panels = [
-        Panel(axis, accuracy, marks[axis.column], title, () if axis.scale == "log" else rules)
-        for axis, title in axes
-    ]
-    panels.append(Panel(steps, Axis("time, ms", low=0), times, "Time until the answer", waits))
-    keys = [
-        Key(name, "line", Look(colour, dashes=() if name in by_steps else (1.5, 1.5)))
-        for name, colour in colours.items()
-    ]
-    keys.append(Key("leaving early", "points", Look(shape="star", size=9)))
-    keys.append(Key("all steps in one call", "points", Look(size=5)))
-    shown = [panel for panel in panels if panel.marks]
-    return Chart("anytime", shown, keys, abreast=3 if len(shown) == 3 else 2)
-
-
-def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[float]]]:
-    """Return the cost of t steps, by column `[trials][T]`, as far as all trials know it."""
-    received = [trial.anytime.received for trial in trials if trial.anytime]
-    known: dict[str, list[Any]] = {
-        _STEPS: [list(range(1, num_steps(trial) + 1)) for trial in trials],
-        "energy, J": [
-            [joules.low for joules in joules_over_time(trial, table) or ()] for trial in trials
-        ],
-        "recording, ms": [amounts and amounts.milliseconds for amounts in received],
-        "events": [amounts and amounts.events for amounts in received],
-    }
-    return {
-        column: [values for values in spent if values]
-        for column, spent in known.items()
-        if all(spent)
-    }
-
-
-def _accuracy(
-    trials: Sequence[Trial], column: str, spent: Sequence[Sequence[float]], colour: str
-) -> list[Marks]:
-    curves = 100 * np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
-    row: Row = {"contender": trials[0].contender}
-    cost = np.mean(spent, axis=0).tolist()
-    marks = charts.averaged(column, cost, ACCURACY, curves, Look(colour, size=2.5), row)
-    exits = _exits(trials)
-    if any(leaving.threshold is not None for leaving in exits):
-        star: Row = {
-            **row,
-            "leaving": "early, threshold chosen on validation",
-            column: fmean(map(energy.mean_at, spent, [leaving.exit_steps for leaving in exits])),
-            ACCURACY: 100 * fmean(leaving.accuracy for leaving in exits),
-        }
-        marks.append(Marks("points", [star], Look(colour, "star", 10)))
-    return marks
 
 
 def break_even(
@@ -354,7 +234,7 @@ def break_even(
     twin = trained or relu_twin(operations)
     column = "spikes per neuron and step"
     rate = operations.totals.spikes_per_neuron_and_step or 0.0
-    itself: Row = {"table": f"{name} as trained", _STEPS: operations.num_steps, column: rate}
+    itself: Row = {"table": f"{name} as trained", STEPS: operations.num_steps, column: rate}
     looks = [Look(charts.OTHER_COLOURS[k % 4], dashes=_BORDERS[k % 4]) for k in range(len(tables))]
     panels = []
     for memory in MEMORIES:
@@ -366,7 +246,7 @@ def break_even(
             if np.isnan(rates).any():
                 continue
             columns = {
-                _STEPS: POWERS,
+                STEPS: POWERS,
                 column: np.maximum(rates, LOWEST_RATE / 10),
                 "break-even rate": [
                     {0.0: "never", HIGHEST_RATE: "any"}.get(rate, rate) for rate in rates
@@ -375,7 +255,7 @@ def break_even(
             rows = charts.rows_of(columns, {"table": table.title, "counted": MEMORY_TITLES[memory]})
             marks.append(Marks("line", rows, Look(look.colour, size=2, dashes=look.dashes)))
         marks.append(Marks("points", [itself], Look(colour, size=7)))
-        x = Axis(_STEPS, scale="powers of two", low=1, high=POWERS[-1])
+        x = Axis(STEPS, scale="powers of two", low=1, high=POWERS[-1])
         y = Axis(column, scale="log", low=LOWEST_RATE, high=HIGHEST_RATE)
         panels.append(Panel(x, y, marks, MEMORY_TITLES[memory]))
     keys = [

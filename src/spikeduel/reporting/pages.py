@@ -159,8 +159,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     for name, counted in means.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
             yield costs.break_even(counted, name, colours[name], means.trained_twin(results, name))
-    if costs.followed(results):
-        yield costs.over_time(results, page.table)
     if accountings := results.energy_accountings:
         for accounted in cost_words.shown(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)

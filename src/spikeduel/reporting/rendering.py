@@ -41,10 +41,6 @@ DEFINITIONS: dict[str, str] = {
     "hoisted": costs.TWO_WAYS,
     "range of energy": costs.ZEROS,
     "Pareto front": "No other network is better for less.",
-    "early exit": (
-        "An image leaves once the network is sure enough, by a threshold chosen on validation "
-        "images."
-    ),
     "confidence": "The probability that a network gives to its answer.",
     "as most count": (
         "Every multiplication, and of spikes only those that come, so that spiking networks alone "

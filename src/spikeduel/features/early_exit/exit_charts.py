@@ -1,0 +1,175 @@
+"""Charts of early exits, and of accuracy and cost after each time step."""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from spikeduel import energy
+from spikeduel.reporting import charts
+from spikeduel.reporting.charts import ACCURACY, Axis, Chart, Key, Look, Marks, Panel, Row, Rule
+from spikeduel.reporting.cost_figures import (
+    POWERS,
+    SHOWN_BELOW_BEST,
+    STEPS,
+    CostPoint,
+    energy_axis,
+)
+from spikeduel.results.accuracy import pooled
+from spikeduel.results.cost_results import Range
+from spikeduel.results.means import joules_of, mean_range, one_image_ms, stream_ms
+from spikeduel.results.run import Results
+from spikeduel.results.trials import EarlyExit, Trial
+
+
+def joules_over_time(trial: Trial, table: energy.Table) -> list[Range] | None:
+    """Return joules per image up to each step, `[T]`; None if unknown."""
+    return energy.over_time(trial.operations, table) if trial.operations else None
+
+
+def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
+    exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
+    known = [leaving for leaving in exits if leaving]
+    return known if len(known) == len(trials) else []
+
+
+def cost(
+    trials: Sequence[Trial], table: energy.Table
+) -> tuple[Sequence[float], Range | None, float | None] | None:
+    """Return accuracies, joules and seconds with early exits; None without one in all trials.
+
+    Seconds are those of a stream, step after step.
+    """
+    exits = _exits(trials)
+    if all(leaving.threshold is None for leaving in exits):
+        return None
+    exit_steps, stream = [leaving.exit_steps for leaving in exits], stream_ms(trials)
+    joules = [
+        energy.mean_range_at(by_step, steps) if by_step else None
+        for steps, by_step in zip(
+            exit_steps, (joules_over_time(trial, table) for trial in trials), strict=True
+        )
+    ]
+    seconds = energy.mean_at(stream, exit_steps[0]) / 1e3 if stream else None
+    return [leaving.accuracy for leaving in exits], mean_range(joules), seconds
+
+
+COST_POINT = CostPoint("early exit", Look(shape="star", size=10), cost)
+
+
+def num_steps(trial: Trial) -> int:
+    """Return the number of steps with an accuracy."""
+    return (trial.anytime.num_steps or 0) if trial.anytime else 0
+
+
+def followed(results: Results) -> dict[str, list[Trial]]:
+    """Return tested trials with an accuracy after each step, by contender, over as many steps as
+    the first.
+    """
+    by_contender = {
+        name: [trial for trial in results.of(name) if num_steps(trial)]
+        for name in results.contenders
+    }
+    return {
+        name: [trial for trial in trials if num_steps(trial) == num_steps(trials[0])]
+        for name, trials in by_contender.items()
+        if trials
+    }
+
+
+def over_time(results: Results, table: energy.Table) -> Chart:
+    """Return accuracy by time steps, energy and received events, and the time until an answer.
+
+    A star lets images leave early. Dotted lines and squares have no time steps.
+    """
+    by_steps, colours = followed(results), charts.contender_colours(results.trials)
+    longest = max(num_steps(trials[0]) for trials in by_steps.values())
+    steps = Axis(STEPS, ticks="whole")
+    if longest > POWERS[4]:
+        steps = Axis(STEPS, scale="powers of two", high=1.1 * longest)
+    axes = (
+        (steps, "Accuracy by time steps"),
+        (energy_axis(table.leading_memory), "Accuracy by energy"),
+        (Axis("recording, ms", low=0), "Accuracy by milliseconds"),
+        (Axis("events", low=0), "Accuracy by events"),
+    )
+    marks: dict[str, list[Marks]] = {axis.column: [] for axis, _ in axes}
+    rules, times, waits = list[Rule](), list[Marks](), list[Rule]()
+    for name, colour in colours.items():
+        trials = results.of(name)
+        if not trials:
+            continue
+        whole, square = one_image_ms(trials), Look(colour, "square", 5)
+        dotted = Look(colour, width=1.1, dashes=(1.5, 1.5))
+        told: Row = {"contender": name, "time, ms": whole, "answered": "in one call"}
+        if name in by_steps:
+            for column, spent in _spent(by_steps[name], table).items():
+                marks[column] += _accuracy(by_steps[name], column, spent, colour)
+            if stream := stream_ms(trials):
+                by_step = {STEPS: range(1, len(stream) + 1), "time, ms": stream}
+                rows = charts.rows_of(by_step, {"contender": name})
+                times.append(Marks("line", rows, Look(colour, "none")))
+            if whole:
+                row = {**told, STEPS: num_steps(by_steps[name][0])}
+                times.append(Marks("points", [row], Look(colour, size=5)))
+            continue
+        right = 100 * pooled([trial.test for trial in trials if trial.test])
+        at: Row = {"contender": name, ACCURACY: right}
+        rules.append(Rule(right, "y", look=dotted, row=at))
+        memory = table.leading_memory
+        if joules := mean_range([joules_of(trial, table.name, memory) for trial in trials]):
+            marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
+        if whole:
+            waits.append(Rule(whole, "y", look=dotted, row=told))
+    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=SHOWN_BELOW_BEST)
+    panels = [
+        Panel(axis, accuracy, marks[axis.column], title, () if axis.scale == "log" else rules)
+        for axis, title in axes
+    ]
+    panels.append(Panel(steps, Axis("time, ms", low=0), times, "Time until the answer", waits))
+    keys = [
+        Key(name, "line", Look(colour, dashes=() if name in by_steps else (1.5, 1.5)))
+        for name, colour in colours.items()
+    ]
+    keys.append(Key("leaving early", "points", Look(shape="star", size=9)))
+    keys.append(Key("all steps in one call", "points", Look(size=5)))
+    shown = [panel for panel in panels if panel.marks]
+    return Chart("anytime", shown, keys, abreast=3 if len(shown) == 3 else 2)
+
+
+def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[float]]]:
+    """Return the cost of t steps, by column `[trials][T]`, as far as all trials know it."""
+    received = [trial.anytime.received for trial in trials if trial.anytime]
+    known: dict[str, list[Any]] = {
+        STEPS: [list(range(1, num_steps(trial) + 1)) for trial in trials],
+        "energy, J": [
+            [joules.low for joules in joules_over_time(trial, table) or ()] for trial in trials
+        ],
+        "recording, ms": [amounts and amounts.milliseconds for amounts in received],
+        "events": [amounts and amounts.events for amounts in received],
+    }
+    return {
+        column: [values for values in spent if values]
+        for column, spent in known.items()
+        if all(spent)
+    }
+
+
+def _accuracy(
+    trials: Sequence[Trial], column: str, spent: Sequence[Sequence[float]], colour: str
+) -> list[Marks]:
+    curves = 100 * np.array([trial.anytime.accuracies for trial in trials if trial.anytime])
+    row: Row = {"contender": trials[0].contender}
+    cost = np.mean(spent, axis=0).tolist()
+    marks = charts.averaged(column, cost, ACCURACY, curves, Look(colour, size=2.5), row)
+    exits = _exits(trials)
+    if any(leaving.threshold is not None for leaving in exits):
+        star: Row = {
+            **row,
+            "leaving": "early, threshold chosen on validation",
+            column: fmean(map(energy.mean_at, spent, [leaving.exit_steps for leaving in exits])),
+            ACCURACY: 100 * fmean(leaving.accuracy for leaving in exits),
+        }
+        marks.append(Marks("points", [star], Look(colour, "star", 10)))
+    return marks
