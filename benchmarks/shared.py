@@ -200,7 +200,7 @@ def train(model: "Model", prepared: "Prepared", split: "Split", experiment: "Exp
 
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.pt"
-        return Loop(model, *prepared.held, split, experiment, checkpoint, Progress()).run()
+        return Loop(model, *prepared.arrays, split, experiment, checkpoint, Progress()).run()
 
 
 def fitted(experiment: "Experiment", prepared: "Prepared", split: "Split", store: Any) -> Any:

@@ -94,9 +94,9 @@ def frontier() -> str:
 
 
 def equal_precision() -> str:
-    """The twins in whole numbers over seeds, rounded after training and in training."""
+    """The twins in int8 over seeds, rounded after training and in training."""
     heads = [
-        *("data set", "weights", "network", "seeds", "as trained, %", "in whole numbers, %"),
+        *("data set", "weights", "network", "seeds", "as trained, %", "in int8, %"),
         *("points lost (95 %)", "flash, kB", "RAM, kB", "operations, million"),
     ]
     rounded = {"strong": "rounded after training", "int8": "of 8 bits in training"}

@@ -106,7 +106,7 @@ class Away(torch.Tensor):
             dtype=held.dtype,
             device=device,
         )
-        made.held = held
+        made.arrays = held
         return made
 
     __torch_function__ = torch._C._disabled_torch_function_impl
@@ -143,9 +143,9 @@ def computed(function, args, kwargs):
     contiguous = all(operand.is_contiguous() for operand in there)
     if away and "batch_norm_backward" in str(function) and not contiguous:
         refuse(f"{function}: wrong gradients on Apple's GPUs, of what is not contiguous")
-    wrapper = {id(operand.held): operand for operand in there}
+    wrapper = {id(operand.arrays): operand for operand in there}
     args, kwargs = tree_map(
-        lambda operand: operand.held if isinstance(operand, Away) else operand, (args, kwargs)
+        lambda operand: operand.arrays if isinstance(operand, Away) else operand, (args, kwargs)
     )
     results = function(*args, **(kwargs | {"device": HERE} if kwargs.get("device") else kwargs))
     if function is torch.ops.aten.convolution.default and not contiguous:
@@ -173,7 +173,7 @@ def trained(device, contender, **changes):
     card = contenders.describe(contender, experiment, prepared).card
     with seeded(0):
         model = Model(building.build(card).to(device), card)
-    step, images, labels = TrainingStep(model, rules_of(experiment), 2), *prepared.held
+    step, images, labels = TrainingStep(model, rules_of(experiment), 2), *prepared.arrays
     losses, gradients = [], []
     for rows in np.arange(8).reshape(2, 4):
         batch = images[rows].to(device), labels[rows].to(device)
@@ -198,7 +198,7 @@ def compared(folder, device, *contenders, **changes):
     """Return the trials of a whole comparison, trained and measured on `device`."""
     hardware.resolve = lambda *_: hardware.Compute(device)
     # In a process of its own, which does not know the device.
-    outcomes.time_answers = lambda *_: {}
+    outcomes.time_inference = lambda *_: {}
     comparing.report = unreported  # figures take seconds, and compute nothing
     small = {"width": 8} if "vgg-lif" in contenders else {}
     experiment = strong(

@@ -7,14 +7,14 @@ from msgspec import structs
 
 from made_findings import example as example
 from spikeduel import data
-from spikeduel.analysis.answer import answered
+from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.data import Preprocessing
 from spikeduel.data.prepared import Prepared
 from spikeduel.evaluation.latency import machine
 from spikeduel.experiment.recipes import baseline, strong
 from spikeduel.results.cost_results import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
+from spikeduel.results.predictions import PredictionsFile, SeedPredictions
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
@@ -211,7 +211,7 @@ def predictions_file(labels, predicted, folds=1, **changes):
     trials = []
     for (contender, seed, *control), classes in predicted.items():
         trials.append(
-            SeedAnswers(
+            SeedPredictions(
                 contender=contender,
                 seed=seed,
                 control=control[0] if control else None,
@@ -336,7 +336,7 @@ def results(
         "trials": list(trials),
         "comparison": Conclusions(pairs=list(pairs), caveats=list(caveats)),
     }
-    return answered(Results(**{**made, **changes}))
+    return with_recommendation(Results(**{**made, **changes}))
 
 
 def control(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
@@ -465,8 +465,8 @@ def run_predictions(prepared, results, test):
 def replaced(results, **changes):
     """`results` with other values, and the recommendation that follows from them."""
     comparison = changes.pop("comparison", results.comparison)
-    comparison = structs.replace(comparison, answer=Conclusions().answer)
-    return answered(structs.replace(results, comparison=comparison, **changes))
+    comparison = structs.replace(comparison, recommendation=Conclusions().recommendation)
+    return with_recommendation(structs.replace(results, comparison=comparison, **changes))
 
 
 def with_trials(results, **changes):

@@ -34,15 +34,15 @@ class Forked:
             os.close(reading)
             os._exit(_run(function, writing))
         os.close(writing)
-        self._said = os.fdopen(reading, encoding="utf-8")
+        self._reported = os.fdopen(reading, encoding="utf-8")
 
     def __iter__(self) -> Iterator[str]:
-        return (line.rstrip("\n") for line in self._said)
+        return (line.rstrip("\n") for line in self._reported)
 
     def ended(self) -> tuple[int, list[str]]:
         """Wait for the end; return the exit code and the lines that are left."""
         lines = list(self)
-        self._said.close()
+        self._reported.close()
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1]), lines
 
 

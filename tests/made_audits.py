@@ -33,8 +33,14 @@ CLEAN = Audit(
     groups_cut=0,
     groups_cut_test_images=0,
     unreadable=(),
-    probe=Probe(accuracy=0.97, accuracy_if_grouped=0.97, chance=0.5, siblings_in_train=0.0, n=1000),
-    class_sides={
+    probe=Probe(
+        accuracy=0.97,
+        accuracy_if_grouped=0.97,
+        chance_level=0.5,
+        near_duplicates_in_train=0.0,
+        n=1000,
+    ),
+    class_splits={
         "cat": Counts(train=400, val=50, test=500),
         "dog": Counts(train=400, val=50, test=500),
     },
@@ -44,24 +50,24 @@ STATISTICS = Statistics(
     statistics=(
         Statistic(
             name="length",
-            sides={"train": 300, "val": 300, "test": 310},
+            by_split={"train": 300, "val": 300, "test": 310},
             classes={"cat": 300, "dog": 310},
             class_accuracy=0.8,
-            side_accuracy=0.5,
+            split_accuracy=0.5,
         ),
         Statistic(
             name="at hot pixels",
-            sides={"train": 0, "val": 0, "test": 0},
+            by_split={"train": 0, "val": 0, "test": 0},
             classes={"cat": 0, "dog": 0},
             class_accuracy=None,
-            side_accuracy=None,
+            split_accuracy=None,
         ),
     ),
     hot_pixels=(),
     class_accuracy=0.5,
     class_chance=0.5,
     num_tested=1000,
-    side_accuracy=0.5,
+    split_accuracy=0.5,
     num_groups=1600,
 )
 """Statistics of recordings that differ in nothing that tells."""
@@ -72,6 +78,6 @@ def audit_with(**changes: Any) -> Audit:
     parts = {
         name: msgspec.structs.replace(getattr(CLEAN, name), **value)
         for name, value in changes.items()
-        if isinstance(value, dict) and name != "class_sides"
+        if isinstance(value, dict) and name != "class_splits"
     }
     return msgspec.structs.replace(CLEAN, **{**changes, **parts})

@@ -43,7 +43,7 @@ def told(chart):
 
 def told_in(panel):
     """Return all rows that marks of a panel tell."""
-    return [row for marks in panel.marks if marks.told for row in marks.rows]
+    return [row for marks in panel.marks if marks.listed for row in marks.rows]
 
 
 def places(panel, marks):

@@ -64,7 +64,7 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
 def test_the_predictions_are_those_that_were_measured(duel):
     kept, prepared = predictions.read(duel.out), data.load(EXPERIMENT)
     for trial in duel.results.trials:
-        right = np.equal(kept.answers[trial.contender, trial.seed].predicted, kept.labels)
+        right = np.equal(kept.predictions[trial.contender, trial.seed].predicted, kept.labels)
         assert right.mean() == trial.test.accuracy
     labels = np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test]
     assert np.array_equal(kept.labels, labels)
@@ -82,7 +82,7 @@ def test_the_results_on_disk_are_those_returned(duel):
 def test_every_key_on_disk_is_in_the_schema(duel):
     schema, document = json_schema(), json.loads((duel.out / "results.json").read_text())
     jsonschema.validate(document, schema)
-    for part in (document, document["comparison"]["answer"], document["trials"][0]["test"]):
+    for part in (document, document["comparison"]["recommendation"], document["trials"][0]["test"]):
         part["more"] = 1
         with pytest.raises(jsonschema.ValidationError, match="more"):
             jsonschema.validate(document, schema)
@@ -134,7 +134,7 @@ def test_the_answer_is_there_before_the_report_is_drawn(duel, tmp_path, unreport
         there.extend(name for name in names if (comparison.out / name).exists())
 
     names = ("results.json", "report.html")
-    compare(EXPERIMENT, tmp_path / "run", duel.out.parent / "store", answered=answered)
+    compare(EXPERIMENT, tmp_path / "run", duel.out.parent / "store", on_results=answered)
     assert there == ["results.json"]
     assert (tmp_path / "run" / "report.html").exists()
 

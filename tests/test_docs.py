@@ -25,10 +25,10 @@ from typer.testing import CliRunner
 import spikeduel as sd
 from benchmarks import tables
 from spikeduel import energy
-from spikeduel.auditing.neighbours import Relatives
+from spikeduel.auditing.neighbours import NearDuplicates
 from spikeduel.cli import app
 from spikeduel.energy import accounting
-from spikeduel.sentences import answer_sentences as answer
+from spikeduel.sentences import recommendation_sentences as answer
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -81,7 +81,7 @@ def unmoved(known_data, _common_cache, monkeypatch):
     """
 
     def none(images, *rest):
-        return Relatives(np.full(len(images), -1), np.full(len(images), np.inf, np.float32))
+        return NearDuplicates(np.full(len(images), -1), np.full(len(images), np.inf, np.float32))
 
     monkeypatch.setattr("spikeduel.auditing.moved.search", none)
     monkeypatch.setattr("spikeduel.data.cache.audits", lambda: _common_cache / "audits-unmoved")

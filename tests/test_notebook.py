@@ -11,7 +11,7 @@ import pytest
 from forked import Forked
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
-LARGEST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 
 QUICK = {
     "study": """%matplotlib inline
@@ -99,7 +99,7 @@ def test_it_runs(name, said, num_pictures, written, tmp_path):
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_what_is_committed_is_small_and_shows_no_fingerprint_and_no_error(path):
-    assert path.stat().st_size < LARGEST_BYTES
+    assert path.stat().st_size < MAX_BYTES
     committed = nbformat.read(path, as_version=4)
     assert any(cell.get("outputs") for cell in committed.cells)
     for cell in committed.cells:

@@ -21,7 +21,7 @@ WRITTEN = [
     "model.safetensors",
     "trial.json",
     "classification.json",
-    "encoding_spread.json",
+    "encoding_deviation.json",
     "label_confidences.json",
     "weight_shapes.json",
     "operations.json",
@@ -46,8 +46,8 @@ def numbers(document):
     results = typed.converted(document, Results)
     trials = [structs.replace(trial, epoch_seconds=[], latency=None) for trial in results.trials]
     caveats = [caveat for caveat in results.comparison.caveats if caveat.id != "busy_machine"]
-    answer = structs.replace(results.comparison.answer, leads=[], steps=[], text="")
-    comparison = structs.replace(results.comparison, caveats=caveats, answer=answer)
+    answer = structs.replace(results.comparison.recommendation, leads=[], steps=[], text="")
+    comparison = structs.replace(results.comparison, caveats=caveats, recommendation=answer)
     return structs.replace(results, created="", trials=trials, comparison=comparison)
 
 

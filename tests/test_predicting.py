@@ -66,12 +66,12 @@ def test_the_trials_numbers_are_found_again(contender, trained):
     evaluated = evaluate(load_model(path), EXPERIMENT)
     assert evaluated == Evaluation(
         **structs.asdict(measured["classification"].scores()),
-        encoding_spread=measured["encoding_spread"],
+        encoding_deviation=measured["encoding_deviation"],
         seen=Counts(train=0, val=0, test=evaluated.n),
         features=evaluated.features,
     )
     assert evaluated.computed_in == "32"
-    assert (evaluated.encoding_spread.accuracies is not None) == (contender == "dense-snn")
+    assert (evaluated.encoding_deviation.accuracies is not None) == (contender == "dense-snn")
 
 
 def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
@@ -282,7 +282,7 @@ def test_a_few_images_are_labelled_alike_without_compiled_kernels(tmp_path, rand
     Image.fromarray(random.integers(0, 256, (28, 28), dtype=np.uint8)).save(path)
     spiking = load_model(shipped.located(Path("fashion-mnist-vgg-lif")))
     few = predict_files(spiking, [path])
-    monkeypatch.setattr(evaluating, "FEW", 0)
+    monkeypatch.setattr(evaluating, "MAX_UNFUSED", 0)
     assert predict_files(spiking, [path]) == few
 
 

@@ -63,7 +63,7 @@ def numbers(name: str, folder: Path) -> dict:
         results = compare(EXPERIMENTS[name], folder / name, folder / "store").results
     finally:
         torch.set_num_threads(threads)
-    answers = predictions.read(folder / name).answers
+    answers = predictions.read(folder / name).predictions
     (pair,) = results.comparison.pairs
     return {
         "trials": [

@@ -96,7 +96,10 @@ def set_at(*path, by):
     [
         (set_at("comparison", "pairs", 0, "p_value", by=lambda p: p / 2), "pairs[0].p_value"),
         (set_at("comparison", "verdict", by=str.upper), "comparison.verdict"),
-        (set_at("comparison", "answer", "text", by=lambda t: t + "!"), "comparison.answer.text"),
+        (
+            set_at("comparison", "recommendation", "text", by=lambda t: t + "!"),
+            "comparison.recommendation.text",
+        ),
         (
             set_at("features", "ablations", "text", by=lambda t: t + "!"),
             "features.ablations.text",

@@ -94,7 +94,7 @@ def trained(
 
     def loop(model: Model, epochs: int, progress: Progress) -> Loop:
         asked = replace(experiment, epochs=epochs)
-        return Loop(model, *prepared.held, split, asked, path, progress)
+        return Loop(model, *prepared.arrays, split, asked, path, progress)
 
     with seeded(card.seed):
         relu = Model(building.build(with_relu(card)), with_relu(card), card.precision)

@@ -29,7 +29,7 @@ from spikeduel.training import contenders
 from spikeduel.training.store import opened
 
 RESULT = "few-steps.json"
-SIDES = {"train": 48, "val": 30, "test": 122}
+SPLITS = {"train": 48, "val": 30, "test": 122}
 """Images of a class."""
 NAMES = ("vgg-lif", "vgg-relu")
 LIMITS = (100, 200, 400, 800, None)
@@ -54,7 +54,7 @@ def texture(name: str, rng: np.random.Generator, side: int = 64, noise: float = 
 
 def make_textures(folder: Path) -> None:
     rng = np.random.default_rng(0)
-    for side, number in SIDES.items():
+    for side, number in SPLITS.items():
         for name in ("stripes", "checks", "spots"):
             for index in range(number):
                 shared.write_image(folder / side / name / f"{index}.png", texture(name, rng))
@@ -63,22 +63,22 @@ def make_textures(folder: Path) -> None:
 def trained(dataset: str, limit: int | None, epochs: int, seeds: int) -> dict[str, Any]:
     """Return the scores with renewed and with running statistics."""
     experiment = strong(dataset, contenders=NAMES, limit=limit, epochs=epochs, seeds=seeds)
-    usual, found = contenders.FEW_STEPS, dict[str, Any]()
+    usual, found = contenders.MIN_STEPS_IN_EPOCH, dict[str, Any]()
     with tempfile.TemporaryDirectory() as folder:
         ready = prepare(experiment, folder, opened(folder), Progress())
         for name, fewest in (("renewed", sys.maxsize), ("running", 0)):
-            contenders.FEW_STEPS = fewest
+            contenders.MIN_STEPS_IN_EPOCH = fewest
             found[name] = {contender: {"validation": [], "test": []} for contender in NAMES}
             for trial in ready.plan.trials:
                 with seeded(trial.card.seed):
                     model = shared.untrained(trial)
                 training = shared.train(model, ready.prepared, trial.split, trial.experiment)
-                test = EvaluationBatches(*ready.prepared.held, trial.split.test)
+                test = EvaluationBatches(*ready.prepared.arrays, trial.split.test)
                 answers = ask(Model(model.module, trial.card), test)
                 scores = found[name][trial.card.contender]
                 scores["validation"].append(fmean(e["val_accuracy"] for e in training.history))
                 scores["test"].append(answers.accuracy)
-    contenders.FEW_STEPS = usual
+    contenders.MIN_STEPS_IN_EPOCH = usual
     split = trial.split
     steps = -(-len(split.train) // trial.experiment.decided_batch_size)
     return {"steps": steps, "train": len(split.train), "test": len(split.test), **found}

@@ -63,7 +63,7 @@ def main() -> None:
     }
     prepared, split, trials = shared.trials_of(baseline(options.dataset, **settings))
     store, cost = Store(options.store), {}
-    batches = EvaluationBatches(*prepared.held, split.test[: options.timed])
+    batches = EvaluationBatches(*prepared.arrays, split.test[: options.timed])
     for planned in trials:
         record = trial.run(planned, prepared, store, TerminalProgress())
         model = models.load_model(store.model_path(record.key))

@@ -109,7 +109,7 @@ def with_rare(prepared: Prepared, rare: int, seed: int) -> Prepared:
 
 def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
     """Alarms about labels of rare classes, over every class and seed, before and now."""
-    least, rows = judging.LEAST_IN_RARE, {}
+    least, rows = judging.MIN_IN_RARE, {}
     for kind in ("clean", "symmetric"):
         counts = {
             name: dict.fromkeys(("right", "wrong"), 0) for name in ("labels", "before", "now")
@@ -122,7 +122,7 @@ def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int])
                 is_right = np.asarray(prepared.labels) == np.asarray(unchanged.labels)
                 is_rare = np.asarray(prepared.labels) == rare
                 images = {"labels": np.flatnonzero(is_rare)}
-                for name, judging.LEAST_IN_RARE in (("before", 0.0), ("now", least)):
+                for name, judging.MIN_IN_RARE in (("before", 0.0), ("now", least)):
                     split = data.split(prepared, experiment)
                     asked = audit_input(experiment, prepared, split, None, Progress())
                     fields = judging.check(asked)

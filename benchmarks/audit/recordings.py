@@ -156,7 +156,7 @@ def timed(prepared: Prepared) -> dict[str, Any]:
     assert events is not None
     seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
     for name, work in {
-        "shared_stretches": lambda: stretches.search(events, groups, asked.side, Progress()),
+        "shared_stretches": lambda: stretches.search(events, groups, asked.split_code, Progress()),
         "statistics": lambda: recordings.examine(
             events, asked.labels, prepared.classes, groups, asked.split, Progress()
         ),

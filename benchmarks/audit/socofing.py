@@ -78,7 +78,7 @@ def scores(audits: dict[str, Any]) -> Chart:
         Axis(""),
         marks,
         "The same networks, the same prints, another split",
-        [Rule(100 * audits["by-subject"]["probe"]["chance"], look=chance)],
+        [Rule(100 * audits["by-subject"]["probe"]["chance_level"], look=chance)],
         names,
         row_height=0.45,
     )

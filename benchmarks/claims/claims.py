@@ -59,7 +59,7 @@ class Flag(StrEnum):
     BEST_BESIDE_ANOTHER = "best test epoch, with another choice beside it"
     SELECTION_UNKNOWN = "selection not stated"
     ONE_SEED = "one seed"
-    FEW_SEEDS = f"fewer than {ENOUGH_SEEDS} seeds"
+    TOO_FEW_SEEDS = f"fewer than {ENOUGH_SEEDS} seeds"
     SEEDS_UNKNOWN = "seeds not stated"
     ONE_RUN = "one run"
     RUNS_UNKNOWN = "runs not stated"
@@ -371,7 +371,7 @@ def flags_of(claim: Claim, recomputed: list[Recomputed]) -> list[Flag]:
         Flag.SELECTION_UNKNOWN: trained and protocol.selection is None,
         Flag.BEST_BESIDE_ANOTHER: protocol.selection == Flag.BEST_BESIDE_ANOTHER,
         Flag.ONE_SEED: trained and protocol.seeds == 1,
-        Flag.FEW_SEEDS: trained and 1 < (protocol.seeds or 1) < ENOUGH_SEEDS,
+        Flag.TOO_FEW_SEEDS: trained and 1 < (protocol.seeds or 1) < ENOUGH_SEEDS,
         Flag.SEEDS_UNKNOWN: trained and protocol.seeds is None,
         Flag.ONE_RUN: timed and protocol.runs == 1,
         Flag.RUNS_UNKNOWN: timed and protocol.runs is None,

@@ -52,7 +52,7 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
     comparison = load_run(run)
     prepared = data.load(comparison.experiment)
     split = data.split(prepared, comparison.experiment)
-    batches = EvaluationBatches(*prepared.held, split.test)
+    batches = EvaluationBatches(*prepared.arrays, split.test)
     rows = []
     for trial in comparison.results.trials:
         if trial.seed != seed or not trial.model:

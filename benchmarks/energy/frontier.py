@@ -263,8 +263,8 @@ def cost_as_measured(
             np.array([one.accuracy]),
             {accounting: np.array([[getattr(one.amounts[accounting], end)]])},
         )
-        for one in found.members
-        if one.contender == contender and one.member in members
+        for one in found.variants
+        if one.contender == contender and one.name in members
     ]
     return float(costs_at(accuracy, family, accounting, stored)[0, 0])
 
@@ -275,7 +275,7 @@ def loss_of_exits(found: Conclusion, num_val: int) -> str:
     """
     lost = {
         f"{member.contender}, {member.title}": member.accuracy_lost
-        for member in found.members
+        for member in found.variants
         if member.accuracy_lost is not None
     }
     if not lost:
@@ -293,8 +293,8 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
     where the cheapest network of the limited family is more accurate than that.
     """
     (pair,) = entry["found"].pairs
-    others = [one for one in entry["found"].members if one.contender == pair.other]
-    limited_family = [one for one in others if one.member in OF_BOTH]
+    others = [one for one in entry["found"].variants if one.contender == pair.other]
+    limited_family = [one for one in others if one.name in OF_BOTH]
     for at, ratios in (highest(pair)[family] for family in WITH_EQUAL_GRIDS):
         limited, begins_above = [], False
         for ratio in ratios:
@@ -435,13 +435,13 @@ def ratios(found: Conclusion) -> list[list[str]]:
 
 def networks(found: Conclusion) -> list[list[str]]:
     """Return the cells of all networks, with their heading."""
-    rows = [list(row.values()) for row in text_rows(FRONTIER, found.members)]
+    rows = [list(row.values()) for row in text_rows(FRONTIER, found.variants)]
     return [[column.title for column in FRONTIER], ["---"] * len(FRONTIER), *rows]
 
 
 def best(entry: dict[str, Any], contender: str) -> str:
     """Return the highest accuracy of a network of a family, in per cent."""
-    members = [one.accuracy for one in entry["found"].members if one.contender == contender]
+    members = [one.accuracy for one in entry["found"].variants if one.contender == contender]
     return f"{100 * max(members):.2f}"
 
 
@@ -459,7 +459,7 @@ def times_as_long(entry: dict[str, Any]) -> str:
 
 def seconds(entry: dict[str, Any], contender: str) -> str:
     """Return the mean training time of a seed's family."""
-    members = (one for one in entry["found"].members if one.contender == contender)
+    members = (one for one in entry["found"].variants if one.contender == contender)
     return f"{sum(member.seconds for member in members):,.0f}"
 
 

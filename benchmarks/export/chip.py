@@ -52,7 +52,7 @@ def main() -> None:
         )
         record = trial.run(made, prepared, store, progress, test=False)
         model = trial.load_of(made.key, made, store)
-        test = EvaluationBatches(*prepared.held, split.test)
+        test = EvaluationBatches(*prepared.arrays, split.test)
         row: dict[str, Any] = {
             "recipe": name,
             "contender": contender,

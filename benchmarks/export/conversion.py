@@ -35,7 +35,7 @@ def main() -> None:
 
     experiment = load_run(options.run).experiment
     prepared, split = shared.loaded(experiment)
-    test = EvaluationBatches(*prepared.held, split.test)
+    test = EvaluationBatches(*prepared.arrays, split.test)
     sample = torch.as_tensor(
         np.asarray(prepared.images[np.sort(split.train[: conversion.NUM_IMAGES])])
     )

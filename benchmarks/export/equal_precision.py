@@ -1,11 +1,11 @@
-"""The twins at equal precision: accuracy in whole numbers over seeds, on the whole test set.
+"""The twins at equal precision: accuracy in int8 over seeds, on the whole test set.
 
     python -m benchmarks.export.equal_precision [--dataset fashion-mnist] [--data-dir PATH] [--seeds 4]
         [--epochs 3] [--threads N] [--runs DIR]
 
 Two comparisons of vgg-lif and vgg-relu, trained for the same epochs: by the recipe strong, whose
 networks are rounded after training, and by the recipe int8, whose weights are whole numbers in
-training. Each asks its networks in whole numbers of 8 bits (`--int8`). What the store holds is not
+training. Each asks its networks in int8 of 8 bits (`--int8`). What the store holds is not
 trained again. The result goes to benchmarks/results/equal-precision.json under the data set's name.
 """
 

@@ -2,10 +2,10 @@
 
     python -m benchmarks.export.microcontroller MODEL… [--images 200] [--data-dir DIR] [--board]
 
-Every model is written in whole numbers (`spikeduel export --to c`), compiled by arm-none-eabi-gcc
+Every model is written in int8 (`spikeduel export --to c`), compiled by arm-none-eabi-gcc
 -O2 with a start (`microcontroller/`), and run in QEMU's board mps2-an386 with -icount, which counts
 one nanosecond an instruction: SysTick ticks every 40. The images are evenly spread over the test
-part. Labels must be those of the network in whole numbers in Python. What QEMU counts are
+part. Labels must be those of the network in int8 in Python. What QEMU counts are
 instructions, emulated: no cycles, no waiting for memory, no energy. `--board` only leaves the
 programs in benchmarks/microcontroller/build: on a chip with a debugger that serves semihosting, the
 same program prints the cycles of each answer as well. Needs the Debian packages gcc-arm-none-eabi,
@@ -37,7 +37,7 @@ COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 FLAGS = ("-mcpu=cortex-m4", "-mthumb", "-O2", "-std=c99")
 BOARD = ("-M", "mps2-an386", "-icount", "shift=0,sleep=off", "-nographic")
 INSTRUCTIONS_A_TICK = 40
-MOST_TICKS = 2**24
+MAX_TICKS = 2**24
 """SysTick counts no further: longer answers cannot be told from shorter ones."""
 
 
@@ -53,7 +53,7 @@ def measured(
     images, labels, _ = evaluating.test_images(model, experiment, num_images, store=folder)
     network = integer_network(model, examples)
     keys = c.content_keys(images)
-    answers = network.answers(images, RandomKeys(keys))
+    answers = network.predict(images, RandomKeys(keys))
     program = built(network, images, keys, folder)
     text, data, bss = sizes(program)
     about = {
@@ -68,7 +68,7 @@ def measured(
         said = emulated(program)
         ticks = said[:, 1]
         assert (said[:, 0] == answers.scores.argmax(1)).all(), f"{name}: other labels on the board"
-        assert ticks.max() < 0.9 * MOST_TICKS, f"{name}: an answer is longer than SysTick counts"
+        assert ticks.max() < 0.9 * MAX_TICKS, f"{name}: an answer is longer than SysTick counts"
         about["instructions"] = (ticks * INSTRUCTIONS_A_TICK).tolist()
     return about
 

@@ -43,7 +43,7 @@ from spikeduel.system.progress import Progress, TerminalProgress
 
 RESULT = "nir-conformity.json"
 NUM_STEPS, BIN_MS, BATCH = 300, 1.0, 20
-LONGEST_STEPS = 340
+MAX_STEPS = 340
 """Frames of 1 ms that no recording of N-MNIST fills."""
 
 
@@ -83,7 +83,7 @@ RULES = {
     "subtracting reset": replace(NIRS, subtracts=True),
     "mean pooling": replace(NIRS, mean=True),
     "8 bits": replace(NIRS, bits=8),
-    "all frames": replace(NIRS, num_steps=LONGEST_STEPS),
+    "all frames": replace(NIRS, num_steps=MAX_STEPS),
     "frames of 0.25 ms": replace(NIRS, bin_ms=0.25, num_steps=4 * NUM_STEPS),
     "event by event": replace(NIRS, by_event=True),
     "event by event, subtracting reset": replace(NIRS, by_event=True, subtracts=True),
@@ -106,7 +106,7 @@ PUBLISHED = {
 """Accuracy in % on N-MNIST's 10,000 test recordings, and the rule in this file that is the nearest
 to the program's: as its importer, or the script of paper/02_cnn, has it. Lava's first layer gives
 the spikes of Norse's and Nengo's (cnn_plots.ipynb). Speck gets the recordings' events, not frames,
-and networks in whole numbers (speck_accuracy.py, and discretize.py of Sinabs)."""
+and networks in int8 (speck_accuracy.py, and discretize.py of Sinabs)."""
 
 
 def main() -> None:

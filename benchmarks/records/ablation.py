@@ -27,7 +27,7 @@ from spikeduel.experiment.settings import Experiment
 from spikeduel.training import contenders
 from spikeduel.training.store import Store, TrialRecord
 
-MOST_VALIDATION = 10_000
+MAX_VALIDATION = 10_000
 BOTH: dict[str, dict[str, Any]] = {
     "as it is": {},
     "Adam": {"optimizer": "adam", "learning_rate": 1e-3},
@@ -89,7 +89,7 @@ def main() -> None:
     prepared, split = shared.loaded(base)
     if options.images:
         order = np.random.default_rng(0).permutation(split.train)
-        train, val = order[: options.images], order[options.images :][:MOST_VALIDATION]
+        train, val = order[: options.images], order[options.images :][:MAX_VALIDATION]
         split = replace(split, train=np.sort(train), val=np.sort(val))
     store = Store(options.store)
     base = shared.fitted(base, prepared, split, store)

@@ -176,7 +176,7 @@ def trained_for(row: Row) -> str:
 
 def line(row: Row, among: Sequence[Row]) -> str:
     """Return the line of the table of a data set."""
-    joules = row.results.answer.lead("energy").values.get(row.name)
+    joules = row.results.recommendation.lead("energy").values.get(row.name)
     spread = f" ± {hundredths(statistics.stdev(row.scores))}" if len(row.scores) > 1 else ""
     low, high = (hundredths(end, 1) for end in row.interval)
     command = f"spikeduel verify records/{row.entry.name}.zip"
@@ -223,7 +223,7 @@ def described(entry: Entry) -> str:
         cpu = (entry.results.environment or {}).get("cpu")
         test = counted(entry.results.dataset.counts.test, f"test {entry.results.dataset.noun}")
         about[-1] += f" {test}; {cpu}; spikeduel {entry.results.spikeduel}."
-        about += ["", f"> {' '.join(entry.results.answer.text.split())}"]
+        about += ["", f"> {' '.join(entry.results.recommendation.text.split())}"]
     kit = f"records/{entry.name}.zip"
     state = f"FAILS: {entry.failing}" if entry.failing else "Holds:"
     state += f" `spikeduel verify {kit}` ([the kit](../{kit}))."

@@ -228,15 +228,15 @@ def trained(
     for each, record in shared.finished(own, prepared, store):
         finished = TrialOutcome(record, trial.measured(each, store))
         entry = trial_entry(finished)
-        priced = energy.energies(entry.operations, map(energy.read, energy.NAMES))
+        with_energy = energy.energies(entry.operations, map(energy.read, energy.NAMES))
         if (
-            finished.answers is None
+            finished.predictions is None
             or entry.test is None
             or entry.operations is None
-            or priced is None
+            or with_energy is None
         ):
             raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
-        joules = {name: table.of().range for name, table in priced.tables.items()}
+        joules = {name: table.of().range for name, table in with_energy.tables.items()}
         found[each.card.contender] = {
             "family": entry.family,
             "num_steps": entry.num_steps,
@@ -247,7 +247,7 @@ def trained(
             "joules": {name: [ends.low, ends.high] for name, ends in joules.items() if ends},
             "accuracies": entry.test.accuracy,
             "minutes": sum(record.epoch_seconds) / 60,
-            "of_parts": parts(finished.answers, prepared, split, row),
+            "of_parts": parts(finished.predictions, prepared, split, row),
         }
     return (
         hardware.environment(Compute("cpu", hardware.resolve().precision)),

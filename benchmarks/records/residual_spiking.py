@@ -19,7 +19,7 @@ from spikeduel.system.registry import Family
 
 MakeNeuron = Callable[[], Neuron]
 Current = Tensor | ConstantInput
-STAGES, LARGEST_FIRST_MAP = 2, 28
+STAGES, MAX_FIRST_MAP = 2, 28
 
 
 class ResNetLIF(nn.Module):
@@ -39,7 +39,7 @@ class ResNetLIF(nn.Module):
         dropout: float | None = None,
     ) -> None:
         super().__init__()
-        first, _ = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+        first, _ = first_layers(image_shape, width, MAX_FIRST_MAP)
         (convolution, halved), *further = first
         self.stem = _normed(convolution, halved)
         stages: list[nn.Module] = [_Layer(one, pooled, neuron) for one, pooled in further]

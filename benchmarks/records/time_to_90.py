@@ -91,7 +91,7 @@ def one(
         own = (trial for trial in trials if trial.card.seed == seed)
         *_, (_, record) = shared.finished(own, prepared, store, test=False)
         model = load_model(store.model_path(record.key))
-        answers = ask(model, EvaluationBatches(*prepared.held, split.test))
+        answers = ask(model, EvaluationBatches(*prepared.arrays, split.test))
     return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}
 
 

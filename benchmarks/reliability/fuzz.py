@@ -34,7 +34,7 @@ from benchmarks.reliability.fuzz_kinds import KINDS, Kind
 
 RESULT = "fuzz.json"
 SECONDS_A_FILE = 60
-MOST_MEMORY = 6 << 30
+MAX_MEMORY = 6 << 30
 EXTREMES: tuple[Any, ...] = (
     0,
     1,
@@ -158,7 +158,7 @@ def worker(name: str, seconds: float, seed: int, place: str) -> dict[str, Any]:
     signal.signal(signal.SIGALRM, too_slow)
     warnings.simplefilter("ignore")
     kind, rng = KINDS[name](), random.Random(f"{seed}-{name}")
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     counts: collections.Counter[str] = collections.Counter()
     bad: dict[str, str] = {}
     slowest = 0.0

@@ -66,7 +66,7 @@ def in_predictions(text: str, draw: random.Random) -> str:
 
 
 def in_split(text: str, draw: random.Random) -> str:
-    """Put an image on another side, or change a name or a hash."""
+    """Put an image in another split, or change a name or a hash."""
     lines = text.splitlines()
     at = draw.randrange(1, len(lines))
     cells = lines[at].split(",")

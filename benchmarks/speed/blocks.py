@@ -30,7 +30,7 @@ import torch
 from benchmarks import shared
 from spikeduel import data
 from spikeduel.data import loader
-from spikeduel.data.loader import EvaluationBatches, Held
+from spikeduel.data.loader import EvaluationBatches, ImageArrays
 from spikeduel.data.prepared import RawDataset, from_raw
 from spikeduel.engine.networks import building
 from spikeduel.engine.networks.models import Model
@@ -99,7 +99,7 @@ def _speed(images: np.memmap, num_batches: int) -> dict[str, Any]:
     for trial in contenders.trials_of(experiment, made, data.split(made, experiment)):
         step = TrainingStep(shared.untrained(trial), rules_of(experiment), 10**6)
 
-        def steps_of(held: Held, step: TrainingStep = step) -> None:
+        def steps_of(held: ImageArrays, step: TrainingStep = step) -> None:
             batches = loader.training_batches(
                 held, labels, np.arange(count), experiment.decided_batch_size, 0, 0
             )
@@ -151,7 +151,7 @@ def _accuracy(seeds: int, epochs: int, data_dir: str | None) -> dict[str, list[f
     }
     prepared = replace(given, **sorted_parts)
     split = data.split(prepared, experiment)
-    test = EvaluationBatches(*prepared.held, split.test)
+    test = EvaluationBatches(*prepared.arrays, split.test)
     found: dict[str, list[float]] = {name: [] for name in ORDERS}
     for planned in contenders.trials_of(experiment, prepared, split):
         for name, constants in ORDERS.items():

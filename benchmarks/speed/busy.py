@@ -44,7 +44,7 @@ def step_for(seconds: float) -> None:
     step = TrainingStep(model, rules_of(experiment), 10_000)
     model.module.train()
     numbers = torch.as_tensor(split.train[:64])
-    images, labels = prepared.held
+    images, labels = prepared.arrays
     batch = torch.as_tensor(images[numbers.numpy()]), labels[numbers]
     keys = RandomKeys.for_training(0, 0, numbers.numpy())
     for _ in range(5):

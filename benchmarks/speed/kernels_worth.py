@@ -60,7 +60,7 @@ def step_of(training: str, without: str | None = None) -> Callable[[], None]:
     experiment: Any = RECIPES[recipe.removesuffix("-direct")](contenders=(contender,), **changes)
     prepared, split, (trial, *_) = shared.trials_of(experiment)
     indices = split.train[: experiment.images_a_step]
-    images, labels = torch.as_tensor(prepared.held[0][indices]), prepared.held[1][indices]
+    images, labels = torch.as_tensor(prepared.arrays[0][indices]), prepared.arrays[1][indices]
     with seeded(0), removed(without):
         model = shared.untrained(trial)
         step = TrainingStep(model, rules_of(trial.experiment), 10_000)

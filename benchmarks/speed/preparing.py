@@ -35,7 +35,7 @@ def prepare(folder: str, cores: int, kind: str, flag: str, total: int) -> dict[s
     from spikeduel.data.prepared import DataOptions
 
     setattr(workers, "num_cores", lambda: cores)  # noqa: B010
-    workers.FEWEST = 1 if kind == "processes" else 1 << 60
+    workers.MIN_IMAGES = 1 if kind == "processes" else 1 << 60
     seconds: dict[str, float] = {}
 
     def track(items: Iterable[Any], description: str, count: int | None = None) -> Iterator[Any]:

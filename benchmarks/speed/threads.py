@@ -53,7 +53,9 @@ def main() -> None:
             timed = [timing.seconds_by_threads(trial, prepared, (most, 1)) for _ in range(rounds)]
             with_one, with_most = ([times[number] for times in timed] for number in (1, most))
             kept = [
-                timing.KeptThreads(most=most, seconds_with_one=one, seconds_with_most=many).threads
+                timing.CachedThreads(
+                    most=most, seconds_with_one=one, seconds_with_most=many
+                ).threads
                 for one, many in zip(with_one, with_most, strict=True)
             ]
             rows.append(

@@ -43,7 +43,7 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks import building
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import seeded
-from spikeduel.evaluation.predictions_of_model import answers_of
+from spikeduel.evaluation.predictions_of_model import predict_batches
 from spikeduel.experiment.recipes import baseline, matched, strong
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, typed
@@ -152,7 +152,7 @@ class KeepingAnswers(Loop):
         model = Model(self.model.module, self.model.card)
         with seeded(self.model.card.seed):
             test = EvaluationBatches(self.images, self.labels, self.split.test)
-            answers = answers_of(model, test)
+            answers = predict_batches(model, test)
         self.model.module.load_state_dict(before)
         self.kept.append(answers.truth == answers.predicted)
         return int(self.kept[-1].sum())
@@ -199,7 +199,7 @@ def trained(
             model = Model(module, trial.card, trial.card.precision)
         checkpoint, kept = Path(scratch, "checkpoint.pt"), list[np.ndarray]()
         loop = KeepingAnswers(
-            *(model, *prepared.held, split, trial.experiment, checkpoint, Progress()), kept=kept
+            *(model, *prepared.arrays, split, trial.experiment, checkpoint, Progress()), kept=kept
         )
         started = time.process_time()
         training = loop.run()
@@ -400,7 +400,7 @@ class Law:
         return np.maximum(most * gain, 0.25 / n)
 
 
-def said_of(law: Law, cells: list[Cell], against: str) -> np.ndarray:
+def with_noun(law: Law, cells: list[Cell], against: str) -> np.ndarray:
     """Return what a law says of each cell."""
     n, epochs, error, noise, validation = (
         np.array([getattr(cell, name) for cell in cells])
@@ -425,12 +425,12 @@ def fitted(cells: list[Cell], against: str, kind: str) -> Law:
         return Law(images, 0.0 if by_noise else amount, amount if by_noise else 0.0, share)
 
     def deviance(numbers: np.ndarray) -> float:
-        said = said_of(law_of(numbers), cells, against)
+        said = with_noun(law_of(numbers), cells, against)
         return float((weight * (said - seen * np.log(said))).sum())
 
     start = np.array([0.0, 0.0 if kind == "noise" else math.log(1e-4)])
     law = law_of(minimize(deviance, start, method="Nelder-Mead").x)
-    ratios = seen / said_of(law, cells, against)
+    ratios = seen / with_noun(law, cells, against)
     low, high = weighted_quantiles(ratios, weight, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return replace(law, low=low, high=high)
 
@@ -458,7 +458,7 @@ def left_out(cells: list[Cell], against: str, kind: str) -> dict[str, dict[str, 
         if not others:
             continue
         law = fitted(others, against, kind)
-        said = said_of(law, own, against)
+        said = with_noun(law, own, against)
         seen = np.array([getattr(cell, against) for cell in own])
         inside = (seen >= law.low * said - 1e-12) & (seen <= law.high * said + 1e-12)
         rows[dataset] = {

@@ -28,7 +28,7 @@ from msgspec import structs
 
 from benchmarks import shared
 from benchmarks.statistics.significance import Scenario, answers
-from spikeduel.analysis.answer import choose
+from spikeduel.analysis.recommending import choose
 from spikeduel.analysis.run_findings import RunContext, more_images
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline

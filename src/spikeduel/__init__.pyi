@@ -17,9 +17,9 @@ from .engine.networks.models import (
     Model as Model,
     StreamState as StreamState,
     Trace as Trace,
-    answers_to_recording as answers_to_recording,
-    answers_to_stream as answers_to_stream,
     load_model as load_model,
+    predict_recording as predict_recording,
+    predict_stream as predict_stream,
     save_model as save_model,
 )
 from .engine.neurons import (

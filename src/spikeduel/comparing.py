@@ -58,7 +58,7 @@ def compare(
     strict: bool = False,
     found_by: Any = None,
     workers: Workers | None = None,
-    answered: Callable[[Comparison], None] | None = None,
+    on_results: Callable[[Comparison], None] | None = None,
     given: Collection[str] = (),
     replace_run: bool = False,
 ) -> Comparison:
@@ -79,7 +79,7 @@ def compare(
         progress.say(sentence)
     progress = progress.of_run(ready.folder)
     if workers.at_once > 1:
-        ready.prepared.let_go()  # other processes train
+        ready.prepared.release()  # other processes train
     with progress.trials(ready.plan.seconds):
         records = workers.run(ready.jobs(progress, test=False), store)
     if resolved := auto_settings.replanned(ready.plan, records, progress):
@@ -90,7 +90,7 @@ def compare(
     both = zip(ready.jobs(progress), records, strict=True)
     trained = [job for job, record in both if record.status == "done"]
     workers.run([job for job in trained if not is_whole(job.trial, store)], store)
-    comparison = conclude(ready, records, store, progress, found_by, workers, answered=answered)
+    comparison = conclude(ready, records, store, progress, found_by, workers, on_results=on_results)
     progress.ends(comparison, store)
     return comparison
 
@@ -141,7 +141,7 @@ def conclude(
     progress: Progress,
     found_by: Any = None,
     workers: Workers | None = None,
-    answered: Callable[[Comparison], None] | None = None,
+    on_results: Callable[[Comparison], None] | None = None,
 ) -> Comparison:
     """Add what features make from the trained `records`, train variants, measure, compare, and
     write the run's folder, unless it holds just this run.
@@ -184,15 +184,15 @@ def conclude(
             suspects = ready.audit.details.labels, results.suspect_labels()[1]
             write_csv(folder / "labels.csv", *suspects)
             hashes.write(folder)
-        if answered:
-            answered(comparison)
+        if on_results:
+            on_results(comparison)
         if not is_written:
             for drawn in progress.track([comparison], "drawing the report"):
                 report(
                     drawn,
                     progress=progress,
                     own_code=experiment.own_code,
-                    held=run_data,
+                    run_data=run_data,
                 )
     return comparison
 
@@ -205,7 +205,7 @@ def train_again(
 
     Nothing is kept; own code that the run names runs. Raises `InputError`.
     """
-    comparison, kept = load_run(run), predictions.read(run)
+    comparison, predictions_file = load_run(run), predictions.read(run)
     results, progress = comparison.results, progress or Progress()
     experiment, prepared, splits = plan.loaded(auto_settings.decided(results), progress)
     if prepared.fingerprint != results.dataset.fingerprint:
@@ -218,9 +218,9 @@ def train_again(
         raise InputError(f"{run}: this version of spikeduel trains its trials in another way.")
     check, again = Check(), []
     check.compare(RESULTS, stored, keys, "trials.key")
-    answers_left_out = typed.plain(structs.replace(kept, trials=[]))
+    without_predictions = typed.plain(structs.replace(predictions_file, trials=[]))
     check.compare(
-        predictions.FILE, answers_left_out, typed.plain(predictions_of(prepared, splits, []))
+        predictions.FILE, without_predictions, typed.plain(predictions_of(prepared, splits, []))
     )
     with tempfile.TemporaryDirectory() as folder:
         data.write_splits(Path(folder, SPLIT), prepared, splits)
@@ -230,6 +230,8 @@ def train_again(
         for title in random.SystemRandom().sample(drawn, min(number, len(drawn))):
             trial, entry = trials[title], entries[title]
             (record,) = Workers(entry.threads).run([Job(trial, prepared, progress)], store)
-            answers = store.measure(trial.key, "classification", Classification)
-            again.append(compare_again(results, kept, entry, record.environment, answers))
+            classification = store.measure(trial.key, "classification", Classification)
+            again.append(
+                compare_again(results, predictions_file, entry, record.environment, classification)
+            )
     return check.verification(f"{prepared.name}, loaded again"), again

@@ -35,7 +35,7 @@ from spikeduel.training.store import Place, images_digest, opened
 
 PARTS = ("test", "all")
 NUM_EXPORTED = 1000
-FEW = 16
+MAX_UNFUSED = 16
 """Images that are labelled without compiled kernels."""
 _NAME_IT = (
     "Name the data, or where they are now: evaluate MODEL DATA, export … --dataset DATA (in "
@@ -69,7 +69,7 @@ def evaluate(
     # To label one image, none of this is loaded.
     from spikeduel.evaluation import correctness
     from spikeduel.evaluation.measures import MEASURES, measures_of
-    from spikeduel.evaluation.predictions_of_model import Asked
+    from spikeduel.evaluation.predictions_of_model import CachedPredictions
 
     progress, card = progress or Progress(), model.card
     if part not in PARTS:
@@ -86,19 +86,21 @@ def evaluate(
             _on_seen(seen, card.contender, len(split.test))
             + few * (len(split.test) < len(prepared))
         )
-    batches = EvaluationBatches(*prepared.held, split.test)
-    tracked = Asked(progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH)))
+    batches = EvaluationBatches(*prepared.arrays, split.test)
+    tracked = CachedPredictions(
+        progress.track(batches, "evaluating", -(-len(split.test) // EVALUATION_BATCH))
+    )
     with seeded(card.seed):
-        answers = correctness.classification(model, tracked)
+        predictions = correctness.classification(model, tracked)
     with seeded(card.seed):
-        spread = correctness.encoding_spread(model, batches)
+        deviation = correctness.encoding_deviation(model, batches)
     # Further passes are shown by the measures that take them.
     tracked.batches, measured = batches, {}
     for name, measure in measures_of(experiment, progress, card.contender).items():
         if name not in MEASURES:
             with seeded(card.seed):
                 measured[name] = measure.take(model, tracked)
-    scores = answers.scores()
+    scores = predictions.scores()
     features = {
         name: conclusion
         for name, conclude in providing("conclude_model").items()
@@ -106,7 +108,7 @@ def evaluate(
     }
     return Evaluation(
         **structs.asdict(scores),
-        encoding_spread=spread,
+        encoding_deviation=deviation,
         seen=seen,
         features=features,
     )
@@ -115,20 +117,24 @@ def evaluate(
 def _seen(
     model: Model, prepared: Prepared, experiment: Experiment, tested: np.ndarray
 ) -> Counts | None:
-    side_of: dict[str, str] | None = None
+    split_of: dict[str, str] | None = None
     with suppress(InputError):  # a file of groups may be gone
         if split := _split_as_then(model.card, prepared, experiment):
-            sides = ("test", split.test), ("val", split.val), ("train", split.train)
-            side_of = {image: side for side, part in sides for image in prepared.hashes_of(part)}
+            parts = ("test", split.test), ("val", split.val), ("train", split.train)
+            split_of = {
+                image: split_name
+                for split_name, part in parts
+                for image in prepared.hashes_of(part)
+            }
     with suppress(InputError):  # no split.csv, or not one of a run
-        if side_of is None and model.file:
+        if split_of is None and model.file:
             run, fold = model.file.resolve().parent.parent, model.card.trained_on.get("fold")
             # Of a copy, the first place counts.
             placed = reversed(data.read_splits(run / "split.csv"))
-            side_of = {row.image: row.split for row in placed if row.fold in (None, str(fold))}
-    if side_of is None:
+            split_of = {row.image: row.split for row in placed if row.fold in (None, str(fold))}
+    if split_of is None:
         return None
-    counts = Counter(map(side_of.get, prepared.hashes_of(tested)))
+    counts = Counter(map(split_of.get, prepared.hashes_of(tested)))
     return Counts(train=counts["train"], val=counts["val"], test=counts["test"])
 
 
@@ -212,21 +218,21 @@ def trained_on(model: Model, settings: Mapping[str, Any] | None = None) -> Exper
 
     Raises `InputError` for absent data or user code: opening a file must never run code.
     """
-    experiment, said_by = Experiment(dataset=model.card.dataset), ""
+    experiment, source_note = Experiment(dataset=model.card.dataset), ""
     of_run = model.file and model.file.resolve().parent.parent / "experiment.toml"
     if of_run and of_run.is_file():
         # The card says how images are grouped.
         experiment = replace(read_experiment(of_run).without_features(), group_by=None)
-        said_by = f" ({of_run} says so)"
+        source_note = f" ({of_run} says so)"
     experiment = replace(experiment, **(settings or {}))
     name, place = experiment.dataset, experiment.data_dir
     of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
     if name not in data.DATASETS and data.home(name) is None and not data.is_packed(name):
-        raise InputError(f"{of}, which cannot be found here{said_by}. {_NAME_IT}")
+        raise InputError(f"{of}, which cannot be found here{source_note}. {_NAME_IT}")
     if place is not None and not Path(place).expanduser().exists():
         raise InputError(
-            f"{of} from {visible(place)[:300]}, where nothing is now{said_by}. Say where its files "
-            f"are now: --data-dir."
+            f"{of} from {visible(place)[:300]}, where nothing is now{source_note}. Say where "
+            f"its files are now: --data-dir."
         )
     return experiment
 
@@ -322,7 +328,7 @@ def predict_files(
     """
     progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None
-    files, unreadable = data.files_to_answer(paths, is_recorded, progress.say)
+    files, unreadable = data.files_to_predict(paths, is_recorded, progress.say)
     named = alike([model, then] if then else [model])
     for name, one in named.items():
         if calibrated and one.card.temperature is None:
@@ -345,19 +351,21 @@ def predict_files(
                 unreadable.append(str(error))
         if images:
             # Equal bit for bit; to load or compile kernels takes longer than a few answers.
-            with unfused() if len(images) <= FEW else nullcontext():
-                answered = _answered(named, np.stack(images), calibrated, sure)
-            for name, label, shares, early in zip(names, *answered, strict=True):
-                answering = named.get(early.get("answered_by", ""), model).card
+            with unfused() if len(images) <= MAX_UNFUSED else nullcontext():
+                predicted = _predicted(named, np.stack(images), calibrated, sure)
+            for name, label, shares, early in zip(names, *predicted, strict=True):
+                predicting_model = named.get(early.get("answered_by", ""), model).card
                 how = {
-                    "calibrated": calibrated and answering.temperature is not None,
+                    "calibrated": calibrated and predicting_model.temperature is not None,
                     "computed_in": model.precision,
                 }
-                rows.append({"file": name, **_answer(card.classes, label, shares), **early, **how})
+                rows.append(
+                    {"file": name, **_prediction(card.classes, label, shares), **early, **how}
+                )
     return rows, unreadable
 
 
-def _answered(
+def _predicted(
     named: Mapping[str, Model], images: np.ndarray, calibrated: bool, sure: float | None
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
     """Return class indices `[N]`, probabilities `[N, K]`, and for each image what an early exit
@@ -365,7 +373,7 @@ def _answered(
     """
     (name, model), *second = named.items()
     if sure is not None and not second:
-        each = [model.predict_until_sure(image, sure, calibrated) for image in images]
+        each = [model.predict_with_early_exit(image, sure, calibrated) for image in images]
         shares = np.stack([probabilities for probabilities, _ in each])
         return shares.argmax(1), shares, [{"num_steps": steps} for _, steps in each]
     scores = model.scores(images)
@@ -378,7 +386,7 @@ def _answered(
     return labels, shares, took
 
 
-def _answer(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:
+def _prediction(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:
     probabilities = {name: float(share) for name, share in zip(classes, shares, strict=True)}
     best = classes[label]
     return {"label": best, "probability": probabilities[best], "probabilities": probabilities}
@@ -390,18 +398,20 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
     `path` "-" reads events "t x y p" from standard input, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
-        answers = models.answers_to_stream(
+        predictions = models.predict_stream(
             model, formats.of_lines(sys.stdin), calibrated=calibrated
         )
     else:
-        answers = models.answers_to_recording(model, pictures.events_in(path), calibrated)
-    for answer in answers:
+        predictions = models.predict_recording(model, pictures.events_in(path), calibrated)
+    for prediction in predictions:
         yield {
             "file": str(path),
-            "milliseconds": answer.milliseconds,
-            "events": answer.events,
-            **_answer(
-                model.card.classes, int(np.argmax(answer.probabilities)), answer.probabilities
+            "milliseconds": prediction.milliseconds,
+            "events": prediction.events,
+            **_prediction(
+                model.card.classes,
+                int(np.argmax(prediction.probabilities)),
+                prediction.probabilities,
             ),
         }
 

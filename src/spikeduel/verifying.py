@@ -20,8 +20,8 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.analysis import hashes
-from spikeduel.analysis.conclusions import Answers, concluded, of_split, rows_of
-from spikeduel.auditing.audit_results import SIDES, Audit
+from spikeduel.analysis.conclusions import Predictions, concluded, of_split, rows_of
+from spikeduel.auditing.audit_results import SPLITS, Audit
 from spikeduel.data.splits import PlacedImage, read_splits
 from spikeduel.engine.counting.operations import totals
 from spikeduel.experiment.settings import Experiment
@@ -53,9 +53,9 @@ CLOSE = 1e-9
 """Relative difference of numbers that other versions of libraries may make."""
 DECIDING = ("cpu", "torch", "device", "precision")
 """Parts of the environment that decide a training's last bits, with the threads."""
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """Limit of an unpacked archive."""
-MOST_FILES = 10_000
+MAX_FILES = 10_000
 """Limit of the files of an archive."""
 DAMAGED = (
     *(OSError, ValueError, LookupError, EOFError, RuntimeError, struct.error),
@@ -142,13 +142,13 @@ def unpacked(place: Path) -> Iterator[Path]:
             raise InputError(str(error).replace(folder, str(place))) from None
 
 
-def _require_harmless(members: Sequence[zipfile.ZipInfo]) -> None:
+def _require_harmless(entries: Sequence[zipfile.ZipInfo]) -> None:
     """Raise `InputError` for an archive that holds no run."""
-    if len(members) > MOST_FILES or sum(member.file_size for member in members) > MOST_BYTES:
-        raise InputError(f"more than {MOST_FILES:,} files, or than a gigabyte, which no run has.")
+    if len(entries) > MAX_FILES or sum(file_entry.file_size for file_entry in entries) > MAX_BYTES:
+        raise InputError(f"more than {MAX_FILES:,} files, or than a gigabyte, which no run has.")
     # A system that ignores case has one file for "A" and "a".
-    times = Counter(member.filename.casefold() for member in members)
-    for name in (member.filename for member in members):
+    times = Counter(file_entry.filename.casefold() for file_entry in entries)
+    for name in (file_entry.filename for file_entry in entries):
         if not is_inside(name):
             raise InputError(f"{visible(name)[:80]!r} leads out of its folder: no run has that.")
         if times[name.casefold()] > 1:
@@ -156,7 +156,7 @@ def _require_harmless(members: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def verify_run(folder: Path, name: str, is_archive: bool = False) -> Verification:
-    comparison, kept = load_run(folder), predictions.read(folder)
+    comparison, predictions_file = load_run(folder), predictions.read(folder)
     results, check = comparison.results, Check()
     check.compare(
         "experiment.toml", typed.plain(comparison.experiment), typed.plain(results.experiment)
@@ -171,14 +171,14 @@ def verify_run(folder: Path, name: str, is_archive: bool = False) -> Verificatio
     check.compare(RESULTS, sorted(trained, key=str), sorted(planned, key=str), "trials")
     with predictions.remedied(folder):
         placed = read_splits(folder / SPLIT)
-    dataset = _compare_split(check, placed, kept, results)
-    _compare_trainings(check, kept, results.trials)
+    dataset = _compare_split(check, placed, predictions_file, results)
+    _compare_trainings(check, predictions_file, results.trials)
     follows = structs.replace(
         results,
         dataset=dataset,
         trials=[_derived(trial, results.experiment) for trial in results.trials],
     )
-    computed = replace(comparison, results=concluded(follows, kept))
+    computed = replace(comparison, results=concluded(follows, predictions_file))
     check.compare(RESULTS, typed.read_json(folder / RESULTS, dict), computed.document())
     chosen = results.rules.chosen if results.rules else {}
     settings = {name: getattr(results.experiment, name, None) for name in chosen}
@@ -238,7 +238,9 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
     )
 
 
-def _compare_trainings(check: Check, kept: PredictionsFile, trials: Sequence[Trial]) -> None:
+def _compare_trainings(
+    check: Check, predictions_file: PredictionsFile, trials: Sequence[Trial]
+) -> None:
     """Compare whose predictions there are, and the keys of their trainings, with the trials. A
     converted network has its source's keys.
     """
@@ -250,11 +252,14 @@ def _compare_trainings(check: Check, kept: PredictionsFile, trials: Sequence[Tri
         keys[contender, seed] = [trial.key for trial in of_seeds.get((source, seed), ())]
         if all(trial.test for trial in of_seed):
             tested += [(contender, seed, name) for name in (None, *of_seed[0].controls)]
-    answered = [(answers.contender, answers.seed, answers.control) for answers in kept.trials]
-    check.compare(FILE, sorted(answered, key=str), sorted(tested, key=str), "trials")
-    for index, answers in enumerate(kept.trials):
-        follows = keys.get((answers.contender, answers.seed))
-        check.compare(FILE, answers.trainings, follows, f"trials[{index}].trainings")
+    listed = [
+        (seed_predictions.contender, seed_predictions.seed, seed_predictions.control)
+        for seed_predictions in predictions_file.trials
+    ]
+    check.compare(FILE, sorted(listed, key=str), sorted(tested, key=str), "trials")
+    for index, seed_predictions in enumerate(predictions_file.trials):
+        follows = keys.get((seed_predictions.contender, seed_predictions.seed))
+        check.compare(FILE, seed_predictions.trainings, follows, f"trials[{index}].trainings")
 
 
 def lines_of(path: Path) -> list[str]:
@@ -262,7 +267,7 @@ def lines_of(path: Path) -> list[str]:
 
 
 def _compare_split(
-    check: Check, placed: Sequence[PlacedImage], kept: PredictionsFile, results: Results
+    check: Check, placed: Sequence[PlacedImage], predictions_file: PredictionsFile, results: Results
 ) -> Dataset:
     """Compare the split with the predictions, and return the data set with what the split
     decides.
@@ -272,23 +277,28 @@ def _compare_split(
         [row for row in placed if row.fold == fold]
         for fold in dict.fromkeys(row.fold for row in placed)
     ]
-    sides = [
-        {side: [row.name for row in rows if row.split == side] for side in SIDES} for rows in folds
+    splits_of_folds = [
+        {split_name: [row.name for row in rows if row.split == split_name] for split_name in SPLITS}
+        for rows in folds
     ]
     tested = [row for rows in folds for row in rows if row.split == "test"]
-    check.compare(FILE, kept.images, [row.image for row in tested], "images")
+    check.compare(FILE, predictions_file.images, [row.image for row in tested], "images")
     groups = None
     if any(row.group is not None for row in placed):
         groups = {row.name: row.group for row in placed}
         check.compare(
             FILE,
-            kept.groups and numbered(kept.groups).tolist(),
+            predictions_file.groups and numbered(predictions_file.groups).tolist(),
             numbered([row.group for row in tested]).tolist(),
             "groups",
         )
     check.compare(
         FILE,
-        {"name": kept.dataset, "fingerprint": kept.fingerprint, "classes": kept.classes},
+        {
+            "name": predictions_file.dataset,
+            "fingerprint": predictions_file.fingerprint,
+            "classes": predictions_file.classes,
+        },
         {part: getattr(dataset, part) for part in ("name", "fingerprint", "classes")},
     )
     audit = dataset.audit and structs.replace(
@@ -296,19 +306,22 @@ def _compare_split(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         split=dataset.split,
-        counts=of_split(sides[:1], None)["counts"],
+        counts=of_split(splits_of_folds[:1], None)["counts"],
     )
     # Code of a user's own may give its images any hashes.
     if audit and experiment.dataset not in experiment.own_code:
         audit = _with_copies(audit, folds[0])
-    return structs.replace(dataset, **of_split(sides, groups), audit=audit)
+    return structs.replace(dataset, **of_split(splits_of_folds, groups), audit=audit)
 
 
 def _with_copies(audit: Audit, placed: Sequence[PlacedImage]) -> Audit:
     """Return `audit` with at least as many exact copies between sides as equal files are `placed`
     there; other files may hold the same pixels.
     """
-    images = {side: {row.image for row in placed if row.split == side} for side in SIDES}
+    images = {
+        split_name: {row.image for row in placed if row.split == split_name}
+        for split_name in SPLITS
+    }
     earlier = {"train": set(), "val": images["train"], "test": images["train"] | images["val"]}
     copies = [row for row in placed if row.image in earlier[row.split]]
     in_training = [row for row in copies if row.split == "test" and row.image in images["train"]]
@@ -353,22 +366,22 @@ def _compare_hashes(check: Check, folder: Path, needed: Collection[str]) -> None
 
 def compare_again(
     results: Results,
-    kept: PredictionsFile,
+    predictions_file: PredictionsFile,
     entry: Trial,
     environment: Mapping[str, Any],
-    answers: Classification | None,
+    seed_predictions: Classification | None,
 ) -> TrainedAgain:
     """Compare the `answers` of a trial that was trained again (None: it failed) with those kept."""
-    known = Answers(kept).of(entry.contender).get(entry.seed)
+    known = Predictions(predictions_file).of(entry.contender).get(entry.seed)
     rows, then = rows_of(entry, results.dataset), results.environment or {}
     before = [] if known is None else known[rows].tolist()
-    after = answers.predicted if answers else []
+    after = seed_predictions.predicted if seed_predictions else []
     equal = sum(map(operator.eq, before, after)) / max(1, len(before), len(after))
     alike = all(environment.get(name) == then.get(name) for name in DECIDING)
     return TrainedAgain(
         trial=entry.title,
         stored=entry.test.accuracy if entry.test else 0.0,
-        accuracy=answers.accuracy if answers else None,
+        accuracy=seed_predictions.accuracy if seed_predictions else None,
         equal=equal,
         same=equal == 1,
         alike=alike and environment.get("threads") == entry.threads,

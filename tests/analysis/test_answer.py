@@ -7,15 +7,15 @@ from msgspec import structs
 
 from factories import dataset, energy_of, example, latency, pair, results, scored, trial
 from made_operations import spiking
-from spikeduel.analysis.answer import answered, choose, decide
+from spikeduel.analysis.recommending import choose, decide, with_recommendation
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
 from spikeduel.results.cost_results import AccountedPair, AccountingResult, EnergyAccountings, Range
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Step
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import ByClass, ControlResult, WholeNumbers
-from spikeduel.sentences.answer_sentences import energy, headline, rows, settling
+from spikeduel.results.trials import ByClass, ControlResult, Int8Result
+from spikeduel.sentences.recommendation_sentences import energy, headline, rows, settling
 
 SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001, "seeds": 6}
 
@@ -29,8 +29,8 @@ def duel(snn=0.9, cnn=0.89, snn_ms=2.0, cnn_ms=1.0, made=None, **changes):
     return results([timed("snn", snn, snn_ms), timed("cnn", cnn, cnn_ms)], [made], **changes)
 
 
-def asked_for(answer_for, tolerance=None):
-    return {"experiment": replace(baseline(), answer_for=answer_for, tolerance=tolerance)}
+def asked_for(target, tolerance=None):
+    return {"experiment": replace(baseline(), target=target, tolerance=tolerance)}
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
     snn, cnn, made, take, why
 ):
     answer = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
-    assert (answer.take, answer.reason) == (take, why)
-    assert answer.rival == ("cnn" if take == "snn" else "snn")
+    assert (answer.recommended, answer.reason) == (take, why)
+    assert answer.runner_up == ("cnn" if take == "snn" else "snn")
 
 
 def test_two_seeds_that_lie_far_apart_are_not_level():
     far = duel(0.93, 0.81, made=pair(0.12, accuracy_a=0.93, half=0.3, seeds=2))
-    assert (decide(far).take, decide(far).reason) == ("snn", "higher")
+    assert (decide(far).recommended, decide(far).reason) == ("snn", "higher")
 
 
 def test_a_third_that_is_less_accurate_is_taken_or_changes_nothing():
@@ -74,10 +74,10 @@ def test_a_third_that_is_less_accurate_is_taken_or_changes_nothing():
     two = [timed("snn", 0.904, 1.08), timed("cnn", 0.903, 1.0)]
     level = {"half": 0.004, "accuracy_a": 0.904}
     pairs = [pair(0.001, **level)]
-    assert decide(results(two, pairs)).take == "snn"
+    assert decide(results(two, pairs)).recommended == "snn"
     pairs += [pair(0.002, b="other", **level), pair(0.001, a="cnn", b="other", **level)]
-    assert decide(results([*two, timed("other", 0.902, 1.0)], pairs)).take == "snn"
-    assert decide(results([*two, timed("other", 0.902, 0.95)], pairs)).take == "other"
+    assert decide(results([*two, timed("other", 0.902, 1.0)], pairs)).recommended == "snn"
+    assert decide(results([*two, timed("other", 0.902, 0.95)], pairs)).recommended == "other"
 
 
 @st.composite
@@ -134,16 +134,16 @@ def test_from_a_circle_the_one_that_is_level_with_the_most_accurate_is_taken():
             ("a", "c", 0.9, 0.018),
         )
     ]
-    assert decide(results(circle, pairs)).take == "b"
+    assert decide(results(circle, pairs)).recommended == "b"
     assert [
-        decide(results([circle[first], circle[second]], [made])).take
+        decide(results([circle[first], circle[second]], [made])).recommended
         for (first, second), made in zip(((0, 1), (1, 2), (0, 2)), pairs, strict=True)
     ] == ["b", "c", "a"]
 
 
 def test_of_equally_accurate_ones_the_faster_is_taken_however_unsure():
     equal = decide(duel(0.9, 0.9, made=pair(0.0, half=0.2)))
-    assert (equal.take, equal.reason) == ("cnn", "cheaper")
+    assert (equal.recommended, equal.reason) == ("cnn", "cheaper")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_the_question_and_the_tolerance_are_the_readers(asked, tolerance, defici
     ]
     made = pair(deficit, accuracy_a=0.9 + deficit, half=0.015)
     answer = decide(results(trials, [made], **asked_for(asked, tolerance)))
-    assert (answer.take, answer.reason) == (take, reason)
+    assert (answer.recommended, answer.reason) == (take, reason)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_for_energy_the_accountings_decide(joules, take):
         for name, ms, amount in zip(("snn", "cnn"), (2.0, 1.0), joules, strict=True)
     ]
     made = results(trials, [pair(0.0)], **asked_for("energy"))
-    assert (decide(made).take, decide(made).decided_by) == (take, "energy")
+    assert (decide(made).recommended, decide(made).decided_by) == (take, "energy")
 
 
 def test_where_energies_overlap_by_some_accountings_the_more_accurate_one_is_taken(golden):
@@ -202,13 +202,13 @@ def test_where_energies_overlap_by_some_accountings_the_more_accurate_one_is_tak
     accounted = AccountedPair(
         spiking="vgg-lif", other="vgg-cnn", num_steps=4, rate=0.1, by_accounting=relu_in_part
     )
-    made = answered(
+    made = with_recommendation(
         structs.replace(
-            results(trials, [made_pair], experiment=replace(baseline(), answer_for="energy")),
+            results(trials, [made_pair], experiment=replace(baseline(), target="energy")),
             energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
         )
     )
-    assert (made.answer.take, made.answer.reason) == ("vgg-cnn", "higher")
+    assert (made.recommendation.recommended, made.recommendation.reason) == ("vgg-cnn", "higher")
     assert [row["energy"] for row in rows(made)] == ["35.8–355 µJ", "40.5–165 µJ", "", "disputed"]
     golden(headline(made), energy(made))
 
@@ -222,7 +222,7 @@ def test_where_only_the_kind_is_decided_others_of_the_kind_are_named(golden):
         pair(0.01, a="cnn", b="other-cnn", half=0.1),
     ]
     made = results(three, pairs, caveats=[few])
-    assert (decide(made).take, decide(made).level) == ("cnn", ["other-cnn"])
+    assert (decide(made).recommended, decide(made).level) == ("cnn", ["other-cnn"])
     golden(headline(made))
     open_pairs = [structs.replace(pairs[0], ci95=(-0.41, 0.01)), *pairs[1:]]
     assert decide(results(three, open_pairs, caveats=[few])).reason == "too_few_images"
@@ -230,8 +230,8 @@ def test_where_only_the_kind_is_decided_others_of_the_kind_are_named(golden):
 
 def test_an_untimed_one_is_not_called_slower():
     untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
-    assert decide(untimed).take == "snn"
-    assert decide(untimed).lead("answer").evidence == "not measured"
+    assert decide(untimed).recommended == "snn"
+    assert decide(untimed).lead("latency").evidence == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ def test_an_untimed_one_is_not_called_slower():
 )
 def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
     answer = decide(duel(caveats=[objection]))
-    assert (answer.take, answer.reason) == (None, why)
+    assert (answer.recommended, answer.reason) == (None, why)
     assert headline(duel(caveats=[objection])).startswith("No recommendation: ")
 
 
@@ -254,9 +254,9 @@ def test_too_few_images_also_tell_nothing_of_who_learned_nothing():
         finding("more_images", detectable=0.5, assumed=True),
     ]
     made = duel(0.3, 0.4, made=pair(-0.1, half=0.3, n=32, accuracy_a=0.3), caveats=caveats)
-    assert (decide(made).take, decide(made).reason) == (None, "too_few_images")
+    assert (decide(made).recommended, decide(made).reason) == (None, "too_few_images")
     alone = duel(0.3, 0.4, made=pair(-0.1, half=0.3, accuracy_a=0.3), caveats=caveats[:1])
-    assert (decide(alone).take, decide(alone).reason) == ("cnn", "alone")
+    assert (decide(alone).recommended, decide(alone).reason) == ("cnn", "alone")
 
 
 SNN_AT_CHANCE = example("at_chance", contenders=["snn"], remedy="--epochs 40")
@@ -265,17 +265,19 @@ SNN_AT_CHANCE = example("at_chance", contenders=["snn"], remedy="--epochs 40")
 def test_a_network_at_chance_is_named_leads_in_nothing_and_is_trained_longer_first():
     made = duel(0.07, 0.9, 1.0, 4.0, made=pair(-0.83, accuracy_a=0.07), caveats=[SNN_AT_CHANCE])
     answer = decide(made)
-    assert (answer.take, answer.reason, answer.rival) == ("cnn", "alone", None)
+    assert (answer.recommended, answer.reason, answer.runner_up) == ("cnn", "alone", None)
     assert [lead.leader for lead in answer.leads] == [None] * len(answer.leads)
-    assert answer.lead("accuracy").evidence == answer.lead("answer").evidence == "not learned"
-    assert answer.lead("answer").values.keys() == {"snn", "cnn"}
-    assert "*" not in str(rows(answered(made)))
+    assert answer.lead("accuracy").evidence == answer.lead("latency").evidence == "not learned"
+    assert answer.lead("latency").values.keys() == {"snn", "cnn"}
+    assert "*" not in str(rows(with_recommendation(made)))
     assert answer.steps[0].options == ["--epochs", "40"]
 
 
 def test_a_contender_at_chance_without_an_accuracy_is_not_named():
     gone = example("at_chance", contenders=["gone"])
-    assert "gone" not in headline(answered(duel(0.5, 0.9, made=pair(-0.4), caveats=[gone])))
+    assert "gone" not in headline(
+        with_recommendation(duel(0.5, 0.9, made=pair(-0.4), caveats=[gone]))
+    )
 
 
 def test_others_are_compared_without_a_network_at_chance(golden):
@@ -285,9 +287,9 @@ def test_others_are_compared_without_a_network_at_chance(golden):
         pair(-0.68, accuracy_a=0.12),
         pair(0.1, a="snn-2", **SNN_BETTER),
     ]
-    made = answered(results(three, pairs, caveats=[SNN_AT_CHANCE]))
-    answer = made.answer
-    assert (answer.take, answer.reason, answer.rival) == ("snn-2", "better", "cnn")
+    made = with_recommendation(results(three, pairs, caveats=[SNN_AT_CHANCE]))
+    answer = made.recommendation
+    assert (answer.recommended, answer.reason, answer.runner_up) == ("snn-2", "better", "cnn")
     assert "snn" not in {lead.leader for lead in answer.leads} | {
         lead.over for lead in answer.leads
     }
@@ -301,7 +303,7 @@ def test_where_nobody_has_learned_the_answer_names_all_with_the_measure_of_accur
         for name in ("snn", "cnn")
     ]
     nobody = example("at_chance", contenders=["snn", "cnn"])
-    golden(headline(answered(results(unbalanced, [pair(0.0)], caveats=[nobody]))))
+    golden(headline(with_recommendation(results(unbalanced, [pair(0.0)], caveats=[nobody]))))
 
 
 def test_what_settles_a_leak_and_what_settles_it_for_networks_that_know_their_training_images(
@@ -309,7 +311,7 @@ def test_what_settles_a_leak_and_what_settles_it_for_networks_that_know_their_tr
 ):
     copies = finding("test_in_training", count=55, share=0.917, remedy="remove the copies")
     fitted = example("at_chance", contenders=["snn", "cnn"], longer=False, remedy="add images")
-    leaking = answered(duel(caveats=[copies, finding("one_seed")]))
+    leaking = with_recommendation(duel(caveats=[copies, finding("one_seed")]))
     cases = {"a leak": leaking, "no longer training": duel(0.1, 0.1, caveats=[fitted])}
     golden({name: list(map(" | ".join, settling(made))) for name, made in cases.items()})
 
@@ -322,7 +324,7 @@ def test_the_rival_is_the_best_of_the_other_kind():
         pair(0.01, a="cnn", b="other-cnn"),
     ]
     answer = decide(results(three, better))
-    assert (answer.take, answer.rival) == ("cnn", "snn")
+    assert (answer.recommended, answer.runner_up) == ("cnn", "snn")
     assert answer.pair == better[0]
 
 
@@ -331,7 +333,7 @@ def test_the_rival_is_the_best_of_the_other_kind():
 
 def test_by_how_much_and_how_sure():
     answer = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
-    accuracy, pace = answer.lead("accuracy"), answer.lead("answer")
+    accuracy, pace = answer.lead("accuracy"), answer.lead("latency")
     assert (accuracy.leader, accuracy.evidence, round(accuracy.by, 4)) == (
         "snn",
         "shown",
@@ -351,20 +353,20 @@ def test_by_how_much_and_how_sure():
 )
 def test_times_on_a_busy_machine_show_nothing(caveats, evidence, take, why):
     answer = decide(duel(0.901, 0.9, 4.0, 1.0, caveats=caveats))
-    assert answer.lead("answer").evidence == evidence
-    assert (answer.take, answer.reason) == (take, why)
+    assert answer.lead("latency").evidence == evidence
+    assert (answer.recommended, answer.reason) == (take, why)
 
 
 @pytest.mark.parametrize(("snn_ms", "take"), [(2.0, "cnn"), (0.5, "snn")])
 def test_of_equal_accuracies_the_lower_cost_decides_even_on_a_busy_machine(snn_ms, take):
     busy = [finding("busy_machine", load=4.0, cores=2)]
     found = decide(duel(0.9, 0.9, snn_ms, caveats=busy))
-    assert found.take == take
-    assert found.lead("answer").evidence == "not shown"
+    assert found.recommended == take
+    assert found.lead("latency").evidence == "not shown"
 
 
 def test_who_answers_as_fast_does_not_win_by_that():
-    assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).take == "snn"
+    assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).recommended == "snn"
 
 
 def test_by_less_than_a_tenth_nobody_leads():
@@ -373,7 +375,7 @@ def test_by_less_than_a_tenth_nobody_leads():
         for name, ms, seconds in (("snn", 18.2, 15.0), ("cnn", 18.9, 16.0))
     ]
     made = results(trials, [pair(0.0)])
-    for quantity in ("training", "answer"):
+    for quantity in ("training", "latency"):
         lead = decide(made).lead(quantity)
         assert (lead.leader, lead.by, lead.evidence) == (None, None, "the same")
     assert [row["training"] for row in rows(made)] == ["15 s", "16 s", "", "the same"]
@@ -513,12 +515,12 @@ def test_the_caveat_that_is_the_reason_is_settled_first():
     caveats = [finding("one_seed"), example("few_groups"), longer, example("untuned")]
     answer = decide(results(trials, [pair(0.1)], caveats=caveats))
     assert answer.reason == "longer_training"
-    assert answer.steps[0] == Step(options=["--epochs", "2"], minutes=3.0, answers=longer)
+    assert answer.steps[0] == Step(options=["--epochs", "2"], minutes=3.0, resolves=longer)
     assert [step.options[0] for step in answer.steps[1:]] == ["--seeds", "--folds"]
     # Where the other is to be taken, steps come in the order of caveats.
     trials[1] = trial("cnn", 0.95, seconds=[30.0, 30.0])
     answer = decide(results(trials, [pair(-0.05)], caveats=caveats))
-    assert answer.take == "cnn"
+    assert answer.recommended == "cnn"
     assert [step.options[0] for step in answer.steps] == ["--seeds", "--folds", "--epochs"]
 
 
@@ -542,7 +544,7 @@ def test_headlines(golden):
     at_chance = {"made": pair(-0.83, accuracy_a=0.07), "caveats": [SNN_AT_CHANCE]}
     of_pairs = {
         "one seed": {"conclusion": Conclusion.A_BETTER},
-        "few seeds": {"reservation": Reservation.FEW_SEEDS, "seeds": 2},
+        "few seeds": {"reservation": Reservation.TOO_FEW_SEEDS, "seeds": 2},
         "equivalent": {"conclusion": Conclusion.EQUIVALENT, "seeds": 6},
         "balanced accuracy": {"measure": "balanced_accuracy"},
         "significant": SNN_BETTER,
@@ -557,7 +559,7 @@ def test_headlines(golden):
         "busy machine, as fast": duel(0.9, 0.9, 1.05, **busy),
         "failed trainings": results(failed, [pair(0.04, accuracy_a=0.92, **SNN_BETTER)]),
         "energy": results(energies, [pair(0.0)], **asked_for("energy")),
-        "at chance": answered(duel(0.07, 0.9, 1.0, 4.0, **at_chance)),
+        "at chance": with_recommendation(duel(0.07, 0.9, 1.0, 4.0, **at_chance)),
         "few images": duel(0.92, 0.9, **few),
         "few images, energy": duel(0.92, 0.9, **few, **asked_for("energy")),
         "few images, tolerance": duel(0.92, 0.9, **few, **asked_for("accuracy", 0.5)),
@@ -569,9 +571,9 @@ def test_headlines(golden):
 def test_too_few_images_give_no_answer_unless_something_is_shown():
     few = finding("more_images", detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])
-    assert (decide(level).take, decide(level).reason) == (None, "too_few_images")
+    assert (decide(level).recommended, decide(level).reason) == (None, "too_few_images")
     apart = duel(0.9, 0.6, made=pair(0.3, n=24, accuracy_a=0.9, **SNN_BETTER), caveats=[few])
-    assert decide(apart).take == "snn"
+    assert decide(apart).recommended == "snn"
 
 
 def test_few_images_decide_where_the_interval_is_within_the_readers_tolerance():
@@ -582,9 +584,9 @@ def test_few_images_decide_where_the_interval_is_within_the_readers_tolerance():
         wide = structs.replace(made, ci95=(-0.01, 0.11))
         return decide(duel(0.9, 0.85, made=wide, caveats=[few], **asked_for("accuracy", tolerance)))
 
-    assert (asked(10.0).take, asked(10.0).reason) == ("cnn", "cheaper")
-    assert (asked(9.0).take, asked(9.0).reason) == (None, "too_few_images")
-    assert asked(None).take is None
+    assert (asked(10.0).recommended, asked(10.0).reason) == ("cnn", "cheaper")
+    assert (asked(9.0).recommended, asked(9.0).reason) == (None, "too_few_images")
+    assert asked(None).recommended is None
 
 
 def test_the_pair_that_few_images_do_not_tell_apart_is_that_of_the_lead():
@@ -596,9 +598,13 @@ def test_the_pair_that_few_images_do_not_tell_apart_is_that_of_the_lead():
         pair(-0.025, a="lif", b="b-cnn", accuracy_a=0.85, half=0.2),
     ]
     made = results(three, pairs, caveats=[few])
-    lead = made.answer.lead("accuracy")
-    assert {made.answer.pair.a, made.answer.pair.b} == {lead.leader, lead.over} == {"a-cnn", "lif"}
-    assert abs(made.answer.pair.difference) == pytest.approx(lead.by)
+    lead = made.recommendation.lead("accuracy")
+    assert (
+        {made.recommendation.pair.a, made.recommendation.pair.b}
+        == {lead.leader, lead.over}
+        == {"a-cnn", "lif"}
+    )
+    assert abs(made.recommendation.pair.difference) == pytest.approx(lead.by)
     assert headline(made).endswith("to tell a-cnn from lif, 5.00 points apart.")
 
 
@@ -606,14 +612,14 @@ def test_with_several_it_says_over_whom():
     three = [timed("snn", 0.9, 3.0), timed("cnn", 0.91, 1.0), timed("other-cnn", 0.92, 2.0)]
     answer = rows(results(three, [pair(-0.02, b="other-cnn")]))
     assert [row[""] for row in answer[3:]] == ["difference", "from", "significant"]
-    assert (answer[4]["accuracy, %"], answer[4]["answer"]) == ("snn", "snn")
+    assert (answer[4]["accuracy, %"], answer[4]["inference"]) == ("snn", "snn")
 
 
 def test_the_table_has_a_star_at_who_leads():
     table = rows(duel(0.92, 0.88, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
     assert [row[""] for row in table] == ["snn", "cnn", "difference", "significant"]
     assert [row["accuracy, %"] for row in table] == ["92.00 *", "88.00", "4.00 points", "yes"]
-    assert [row["answer"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "yes"]
+    assert [row["inference"] for row in table] == ["2 ms", "1 ms *", "2.0 ×", "yes"]
 
 
 def test_folds_and_failures_fit_the_form():
@@ -628,7 +634,7 @@ def test_a_contender_that_lacks_a_fold_has_no_accuracy():
     about = dataset(folds=[Counts(train=1, val=1, test=1)] * 2)
     trials = [timed("snn", 0.8, 2.0, fold=0), timed("snn", 0.8, 2.0, fold=1)]
     made = results([*trials, timed("cnn", 0.9, 1.0, fold=0), trial("cnn", fold=1)], about=about)
-    assert (made.answer.take, made.answer.reason) == ("snn", "alone")
+    assert (made.recommendation.recommended, made.recommendation.reason) == ("snn", "alone")
     assert rows(made)[1]["accuracy, %"] == "failed"
 
 
@@ -642,14 +648,10 @@ def test_a_network_that_takes_nothing_is_cheaper_without_a_number():
 
 
 def in_whole_numbers(operations, accuracy):
-    cost = WholeNumbers(flash=1000, ram=100, operations=operations)
-    about = {"title": "in whole numbers", "meaning": "", "paired": True}
-    by_class = ByClass(images=[1], answers=[1], right=[1])
-    return {
-        "int8": ControlResult(
-            n=1, accuracy=accuracy, by_class=by_class, whole_numbers=cost, **about
-        )
-    }
+    cost = Int8Result(flash=1000, ram=100, operations=operations)
+    about = {"title": "in int8", "meaning": "", "paired": True}
+    by_class = ByClass(images=[1], predictions=[1], right=[1])
+    return {"int8": ControlResult(n=1, accuracy=accuracy, by_class=by_class, int8=cost, **about)}
 
 
 @pytest.mark.parametrize(("ours", "take"), [(1e6, "snn"), (4e6, "cnn")])
@@ -658,16 +660,16 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
         timed(name, 0.9, 1.0, controls=in_whole_numbers(number, 0.9))
         for name, number in (("snn", ours), ("cnn", 2e6))
     ]
-    made = answered(results(trials, [pair(0.0)], **asked_for("cortex-m")))
-    assert (made.answer.take, made.answer.decided_by) == (take, "operations")
+    made = with_recommendation(results(trials, [pair(0.0)], **asked_for("cortex-m")))
+    assert (made.recommendation.recommended, made.recommendation.decided_by) == (take, "operations")
     assert "emulated Cortex-M4" in headline(made)
     assert "It needs 2.0 times fewer int8 operations" in headline(made)
     assert "int8 operations" in rows(made)[0]
     # Bytes on the device, in place of those of a computer.
-    assert {lead.quantity for lead in made.answer.leads} >= {"flash", "ram"}
-    assert made.answer.lead("flash").values["snn"].low == 1000
-    assert made.answer.lead("ram").values["cnn"].low == 100
-    assert not {"memory", "size"} & {lead.quantity for lead in made.answer.leads}
+    assert {lead.quantity for lead in made.recommendation.leads} >= {"flash", "ram"}
+    assert made.recommendation.lead("flash").values["snn"].low == 1000
+    assert made.recommendation.lead("ram").values["cnn"].low == 100
+    assert not {"memory", "size"} & {lead.quantity for lead in made.recommendation.leads}
     elsewhere = decide(results(trials, [pair(0.0)]))
     assert not {"flash", "ram"} & {lead.quantity for lead in elsewhere.leads}
 
@@ -678,14 +680,14 @@ def test_a_network_that_does_not_run_on_the_device_is_not_taken():
         timed("cnn", 0.9, 1.0),
     ]
     found = results(made, [pair(-0.1, accuracy_a=0.8)], **asked_for("cortex-m"))
-    assert (decide(found).take, decide(found).reason) == ("snn", "runs_alone")
+    assert (decide(found).recommended, decide(found).reason) == ("snn", "runs_alone")
     assert "It is the only network here that runs in int8" in headline(found)
 
 
 def test_nobody_is_taken_for_a_microcontroller_where_none_runs():
     found = results([timed("snn", 0.8, 1.0), timed("cnn", 0.9, 1.0)], **asked_for("cortex-m"))
-    made = answered(found)
-    assert (made.answer.take, made.answer.reason) == (None, "none_runs")
+    made = with_recommendation(found)
+    assert (made.recommendation.recommended, made.recommendation.reason) == (None, "none_runs")
     assert "runs in int8 on a Cortex-M" in headline(made)
     assert "int8 operations" not in rows(made)[0]
 
@@ -694,7 +696,7 @@ ON_LOIHI = {"snn": Range(low=1e-6, high=2e-6), "cnn": Range(low=5e-6, high=9e-5)
 
 
 def for_loihi(*trials, pairs, on_device=ON_LOIHI):
-    return answered(results(trials, pairs, **asked_for("loihi")), on_device)
+    return with_recommendation(results(trials, pairs, **asked_for("loihi")), on_device)
 
 
 def test_on_loihi_only_a_spiking_network_runs_however_accurate_the_other(golden):
@@ -703,8 +705,8 @@ def test_on_loihi_only_a_spiking_network_runs_however_accurate_the_other(golden)
         timed("cnn", 0.9, 1.0, energy=energy_of(1e-6)),
         pairs=[pair(-0.1, accuracy_a=0.8)],
     )
-    assert (made.answer.take, made.answer.reason) == ("snn", "runs_alone")
-    energies = made.answer.lead("energy")
+    assert (made.recommendation.recommended, made.recommendation.reason) == ("snn", "runs_alone")
+    energies = made.recommendation.lead("energy")
     # The numbers that the chip's prices give, and no star against a GPU.
     assert (energies.values, energies.leader, energies.by) == (ON_LOIHI, None, None)
     assert [row["energy"] for row in rows(made)] == [
@@ -729,8 +731,8 @@ def test_of_two_spiking_networks_the_prices_of_loihi_decide(other, leader, golde
         pairs=[pair(0.0), pair(0.0, b="other"), pair(0.0, a="other")],
         on_device=amounts,
     )
-    assert (made.answer.take, made.answer.rival) == ("snn", "other")
-    assert made.answer.lead("energy").leader == leader
+    assert (made.recommendation.recommended, made.recommendation.runner_up) == ("snn", "other")
+    assert made.recommendation.lead("energy").leader == leader
     golden(headline(made))
 
 
@@ -744,7 +746,7 @@ def test_nothing_is_recommended_for_loihi_where_no_spiking_network_learned(golde
 def test_times_of_another_device_than_the_answer_is_for_decide_nothing(asked, device):
     made = duel(0.904, 0.9, made=pair(0.004, accuracy_a=0.904, half=0.001))
     made = structs.replace(made, environment={"device": device})
-    made = structs.replace(made, experiment=replace(made.experiment, answer_for=asked))
-    made, is_there = answered(made), (asked == "gpu") == (device == "cuda")
-    assert made.answer.take == ("cnn" if is_there else "snn")
+    made = structs.replace(made, experiment=replace(made.experiment, target=asked))
+    made, is_there = with_recommendation(made), (asked == "gpu") == (device == "cuda")
+    assert made.recommendation.recommended == ("cnn" if is_there else "snn")
     assert ("times do not count here" in headline(made)) != is_there

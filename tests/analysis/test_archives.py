@@ -110,7 +110,7 @@ def test_a_name_that_leads_out_or_occurs_twice_is_refused(tmp_path, name, why):
 def test_an_archive_of_many_or_large_files_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "kit.zip"
     path.write_bytes(archive(CONTENT.items()))
-    for limit, value in (("MOST_FILES", 2), ("MOST_BYTES", 50)):
+    for limit, value in (("MAX_FILES", 2), ("MAX_BYTES", 50)):
         with monkeypatch.context() as patch:
             patch.setattr(verifying, limit, value)
             with pytest.raises(InputError, match=r"kit\.zip: more than"):

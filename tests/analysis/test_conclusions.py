@@ -12,14 +12,14 @@ from factories import control, dataset, latency, predictions_file, results, scor
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
-from spikeduel.results.trials import WholeNumbers
-from spikeduel.sentences.answer_sentences import headline, rows
+from spikeduel.results.trials import Int8Result
+from spikeduel.sentences.recommendation_sentences import headline, rows
 from spikeduel.statistics import accuracy
 from spikeduel.system.numbers import hundredths
 
 ABOUT = {
     "shuffled": {"paired": True, "feature": "ablations"},
-    "int8": {"whole_numbers": WholeNumbers(flash=1, ram=1, operations=1.0), "paired": True},
+    "int8": {"int8": Int8Result(flash=1, ram=1, operations=1.0), "paired": True},
     "collapsed": {"of_recordings": True, "val_accuracy": 0.5, "feature": "ablations"},
 }
 
@@ -124,7 +124,7 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
     assert found.measure == ("balanced_accuracy" if balanced else "accuracy")
     for row in rows(found)[: len(accuracies)]:
         assert row[title].split(" ")[0] == hundredths(accuracies[row[""]])
-    values = found.answer.lead("accuracy").values
+    values = found.recommendation.lead("accuracy").values
     assert {name: value.low for name, value in values.items()} == pytest.approx(accuracies)
     pairs = found.comparison.pairs
     number = len(accuracies)
@@ -135,9 +135,17 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
         )
         assert pair.difference == pytest.approx(accuracies[pair.a] - accuracies[pair.b])
     if not common:
-        assert (found.answer.take, found.answer.reason) == (None, "no_common_seed")
-    elif found.answer.take and found.answer.rival:  # without one, the other is at chance
-        taken, rival = accuracies[found.answer.take], accuracies[found.answer.rival]
+        assert (found.recommendation.recommended, found.recommendation.reason) == (
+            None,
+            "no_common_seed",
+        )
+    elif (
+        found.recommendation.recommended and found.recommendation.runner_up
+    ):  # without one, the other is at chance
+        taken, rival = (
+            accuracies[found.recommendation.recommended],
+            accuracies[found.recommendation.runner_up],
+        )
         if abs(taken - rival) > 0.01:
             told = f"{hundredths(abs(taken - rival))} points {'more' if taken > rival else 'less'}"
             assert told in headline(found)
@@ -167,7 +175,7 @@ def shown_accuracies(found, name):
     whole_numbers = found.features["int8"]
     own = {
         "table": float(rows(found)[place]["accuracy, %"].split(" ")[0]) / 100,
-        "recommendation": found.answer.lead("accuracy").values[name].low,
+        "recommendation": found.recommendation.lead("accuracy").values[name].low,
         "ablations": beside.accuracy,
     } | {
         f"pair of {pair.a} and {pair.b}": pair.accuracy_a if name == pair.a else pair.accuracy_b
@@ -249,10 +257,13 @@ def test_without_a_common_seed_there_is_no_recommendation():
         ("resnet-cnn", 0): 200,
     }
     found = conclude(labels, {key: wrong_in(labels, number) for key, number in errors.items()})
-    assert (found.answer.take, found.answer.reason) == (None, "no_common_seed")
+    assert (found.recommendation.recommended, found.recommendation.reason) == (
+        None,
+        "no_common_seed",
+    )
     assert found.comparison.pairs == []
     assert headline(found).startswith("No recommendation: no seed was finished by every contender")
-    lead = found.answer.lead("accuracy")
+    lead = found.recommendation.lead("accuracy")
     assert (lead.leader, lead.evidence) == (None, "not measured")
 
 
@@ -266,11 +277,11 @@ def test_fifty_images_give_no_recommendation_unless_a_difference_is_significant(
             for name, wrong in is_wrong.items()
             for seed in range(seeds)
         }
-        return conclude(labels, predicted).answer
+        return conclude(labels, predicted).recommendation
 
     few, others = np.arange(50) < 5, np.arange(50) > 43
     assert concluded_of(snn=few, cnn=others).reason == "too_few_images"
-    assert concluded_of(snn=few, cnn=np.arange(50) < 45).take == "snn"
+    assert concluded_of(snn=few, cnn=np.arange(50) < 45).recommended == "snn"
 
 
 def test_a_class_of_two_images_does_not_decide():
@@ -284,7 +295,7 @@ def test_a_class_of_two_images_does_not_decide():
         for seed in range(2)
     }
     found = conclude(labels, predicted)
-    assert (found.measure, found.answer.take) == ("accuracy", "fast-cnn")
+    assert (found.measure, found.recommendation.recommended) == ("accuracy", "fast-cnn")
     shown = [(row["accuracy, %"], row["balanced accuracy, %"]) for row in rows(found)[:2]]
     assert shown == [("95.00 ± 0.00", "90.91 ± 0.00"), ("95.00 ± 0.00", "95.45 ± 0.00")]
     assert headline(found).endswith(

@@ -5,7 +5,7 @@ from msgspec import structs
 
 from factories import dataset, predictions_file, trial
 from spikeduel.analysis.conclusions import _scored
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.results.trials import Epoch
 
 TRUTH = [0, 1, 2] * 20
@@ -22,7 +22,7 @@ def test_a_training_whose_predictions_are_at_chance_has_not_converged(
     made = structs.replace(trial("snn", 0.5, stopped=stopped), history=PLATEAU)
     assert (
         _scored(
-            made, Answers(predictions_file(TRUTH, {("snn", 0): predicted})), dataset()
+            made, Predictions(predictions_file(TRUTH, {("snn", 0): predicted})), dataset()
         ).converged
         is converged
     )

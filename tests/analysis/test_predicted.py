@@ -1,7 +1,7 @@
 import pytest
 
 from factories import predictions_file
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 
 #          row: 0  1  2  3  4  5
 TRUTH = [0, 0, 1, 1, 2, 2]
@@ -15,7 +15,7 @@ ANSWERS = {
 
 @pytest.fixture
 def looked_into():
-    return Answers(predictions_file(TRUTH, ANSWERS))
+    return Predictions(predictions_file(TRUTH, ANSWERS))
 
 
 def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
@@ -40,5 +40,5 @@ def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first(looked
     assert cells[0, 0] == [0, 1]  # row 0 in both seeds, row 1 in one
     assert cells[2, 0] == [5]
     assert sum(len(rows) for (truth, _), rows in cells.items() if truth == 2) == 3
-    assert looked_into.said("cnn", 5) == [(0, 1), (2, 1)]
-    assert looked_into.said("snn", 1) == [(1, 2)]
+    assert looked_into.predicted_counts("cnn", 5) == [(0, 1), (2, 1)]
+    assert looked_into.predicted_counts("snn", 1) == [(1, 2)]

@@ -5,14 +5,14 @@ from msgspec import structs
 
 from factories import FOUR, MACHINE, control, dataset, latency, pair, results, scored, trial
 from made_audits import audit_with
-from spikeduel.analysis.answer import decide
+from spikeduel.analysis.recommending import decide
 from spikeduel.analysis.run_findings import (
     RunContext,
     find_caveats,
     settings_searches,
 )
 from spikeduel.auditing.audit_results import Counts
-from spikeduel.engine.networks.cards import Calling
+from spikeduel.engine.networks.cards import CallConvention
 from spikeduel.experiment.recipes import baseline, chip, strong
 from spikeduel.results.findings import finding, with_id
 from spikeduel.results.power import power
@@ -206,9 +206,9 @@ def test_what_the_trials_give_to_object(trials, about, expected):
 
 def test_networks_of_other_libraries():
     looping = trial(
-        "net:Net", 0.9, foreign=Calling(way="loop", num_steps=7), num_steps=7, precision="32"
+        "net:Net", 0.9, foreign=CallConvention(way="loop", num_steps=7), num_steps=7, precision="32"
     )
-    stepping = trial("net:wide", 0.9, foreign=Calling(way="step"), precision="bf16")
+    stepping = trial("net:wide", 0.9, foreign=CallConvention(way="step"), precision="bf16")
     # Beside others in bf16, who computes in float32 is slower; alone, it is not.
     mixed = caveats_of(
         EXPERIMENT, dataset(), [looping, stepping, trial("snn", 0.9, precision="bf16")]
@@ -274,7 +274,7 @@ def test_pretrained_weights_and_their_lack_are_said():
         # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
         ([trial("snn", 0.112)], [at_chance(["snn"], chance=0.1, stopped_early=True)]),
         ([trial("snn", 0.115)], []),
-        # A constant answer, and one for every tenth image, are of no use, however frequent the
+        # A constant prediction, and one for every tenth image, are of no use, however frequent the
         # class is; nine in ten of the rare class, among as many answers, are.
         ([answered([[80, 0], [20, 0]])], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
         ([answered([[72, 8], [18, 2]])], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
@@ -347,7 +347,7 @@ def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, ex
 
 def test_cheaper_networks_that_learned_nothing_have_one_caveat():
     members = {
-        name: structs.replace(control(name, accuracy, key="k"), member=True)
+        name: structs.replace(control(name, accuracy, key="k"), compressed=True)
         for name, accuracy in (("4 bits", 0.1), ("few spikes", 0.1), ("half", 0.9))
     }
     named = finding("family_at_chance", contender="snn", members=["4 bits", "few spikes"])

@@ -18,11 +18,11 @@ SIZES = FileProperty(
 )
 
 
-COPY = AuditedImage(index=3, side="test", label="cat", file="test/cat/a.png")
+COPY = AuditedImage(index=3, split="test", label="cat", file="test/cat/a.png")
 PAIR = Pair(
     kind="moved on two sides",
     a=COPY,
-    b=AuditedImage(index=0, side="train", label="cat", file=None),
+    b=AuditedImage(index=0, split="train", label="cat", file=None),
     ratio=0.1,
 )
 
@@ -62,7 +62,7 @@ def table(**changes: object) -> dict[str, str]:
 def test_rows_are_text_with_short_labels() -> None:
     shown = table(formats=(SIZES,))
     assert shown["nearest neighbour"].startswith("97.0 % accuracy")
-    assert shown["constant answer"].startswith("50.0 %")
+    assert shown["constant prediction"].startswith("50.0 %")
     assert shown["size"] == "8×8 (3), 9×9 (2), 1×1 (1) and 2 more"
     assert all(len(label.split()) <= 3 and label == label.strip() for label in shown)
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from spikeduel.auditing.audit_results import ExactDuplicates
 from spikeduel.auditing.copies import MOVED, NEARLY, copied, cut, earliest, exact, pairs
-from spikeduel.auditing.neighbours import Relatives
+from spikeduel.auditing.neighbours import NearDuplicates
 
 SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
 
@@ -38,7 +38,7 @@ def test_cut_groups_leave_out_those_of_equal_images():
 def relatives(of_images):
     """Return the relatives of images from (other, ratio) or None."""
     pairs = [other or (-1, np.inf) for other in of_images]
-    return Relatives(*map(np.array, zip(*pairs, strict=True)))
+    return NearDuplicates(*map(np.array, zip(*pairs, strict=True)))
 
 
 def test_near_is_a_share_of_the_usual_distance_and_leaves_out_equal_ones():

@@ -40,7 +40,7 @@ def test_drawings_alike_are_told_and_are_no_copies(shapes, make_set):
     split = SplitIndices(order[:225], order[:0], order[225:])
     audit = examine(make_set(shapes, split=split))
     assert audit.near_duplicates == audit.moved_copies == audit.edited_copies == NONE
-    assert audit.probe.siblings_in_train == 0
+    assert audit.probe.near_duplicates_in_train == 0
     assert audit.plain_drawings > 10
     assert audit.ok
     assert [found.id for found in audit.conclusions] == ["plain_drawings"]

@@ -14,7 +14,7 @@ def test_clean_images_are_no_alarm(make_set):
     assert audit.ok
     assert audit.conclusions == audit.details.pairs == ()
     assert audit.groups is None
-    assert [counts.total for counts in audit.class_sides.values()] == [100, 100, 100]
+    assert [counts.total for counts in audit.class_splits.values()] == [100, 100, 100]
     assert "Nothing was found that would invalidate a result." in audit._repr_html_()
     assert repr(audit) == "<Audit of images, 300 images: 0 problems, 0 notes>"
 
@@ -37,8 +37,8 @@ def test_planted_faults_are_found(make_set):
     equal, near = audit.details.pairs
     assert (equal.kind, near.kind) == ("equal images on two sides", "near on two sides")
     label = data.classes[data.labels[17]]
-    assert equal.a == AuditedImage(index=250, side="test", label=label, file=None)
-    assert (equal.b.index, equal.b.side, near.a.index, near.b.index) == (17, "train", 255, 20)
+    assert equal.a == AuditedImage(index=250, split="test", label=label, file=None)
+    assert (equal.b.index, equal.b.split, near.a.index, near.b.index) == (17, "train", 255, 20)
 
 
 def test_planted_labels_are_listed(digits, make_set):

@@ -43,9 +43,9 @@ OWN = ("--group-by", "remove the copies")
             finding("cut_groups", count=1, share=0.001, remedy=ANEW),
         ),
         (
-            {"probe": {"accuracy_if_grouped": 0.9, "siblings_in_train": 0.1}},
+            {"probe": {"accuracy_if_grouped": 0.9, "near_duplicates_in_train": 0.1}},
             finding(
-                "leaking_siblings",
+                "leaking_near_duplicates",
                 share=0.1,
                 accuracy=0.97,
                 accuracy_if_grouped=0.9,
@@ -54,7 +54,7 @@ OWN = ("--group-by", "remove the copies")
             ),
         ),
         (
-            {"probe": {"siblings_in_train": 0.06}},
+            {"probe": {"near_duplicates_in_train": 0.06}},
             finding("near_test_in_training", share=0.06, above=0.05, remedy=ANEW),
         ),
         (
@@ -100,21 +100,21 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         ),
         (
             {"near_duplicates": {"across": 40, "test_in_training": 30}},
-            finding("near_across_sides", count=40, in_training=30, num_test=1000),
+            finding("near_across_splits", count=40, in_training=30, num_test=1000),
         ),
         (
             {"moved_copies": Copies(across=40, test_in_training=30)},
-            finding("moved_across_sides", count=40, in_training=30, num_test=1000),
+            finding("moved_across_splits", count=40, in_training=30, num_test=1000),
         ),
         (
             {"edited_copies": Copies(across=40, test_in_training=30)},
-            finding("moved_across_sides", count=40, in_training=30, num_test=1000),
+            finding("moved_across_splits", count=40, in_training=30, num_test=1000),
         ),
         ({"plain_drawings": 22}, finding("plain_drawings", count=22)),
         (
             {
                 "counts": Counts(train=80, val=10, test=58),
-                "class_sides": dict.fromkeys(["cat", "dog"], Counts(train=40, val=5, test=29)),
+                "class_splits": dict.fromkeys(["cat", "dog"], Counts(train=40, val=5, test=29)),
             },
             finding("too_few_to_audit", count=58, fewest=59, share=0.05),
         ),
@@ -138,20 +138,20 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
         ),
         (
             {"formats": (format_of(0.7, 0.5),)},
-            finding("format_tells_side", property="size", association=0.5),
+            finding("format_tells_split", property="size", association=0.5),
         ),
         (
-            {"class_sides": FEW_DOGS},
+            {"class_splits": FEW_DOGS},
             finding(
                 "unbalanced_classes", most="cat", most_images=950, least="dog", least_images=35
             ),
         ),
         (
-            {"class_sides": FEW_DOGS},
+            {"class_splits": FEW_DOGS},
             finding("classes_with_few_test_images", count=1, few=10, names=["dog"]),
         ),
         (
-            {"class_sides": FEW_CATS},
+            {"class_splits": FEW_CATS},
             finding("class_shares_differ", name="cat", train_share=0.5, test_share=0.05),
         ),
     ],
@@ -197,7 +197,7 @@ def test_many_moved_copies_are_a_problem():
     assert together[0] == expected
     # Where the split cuts groups, that is said instead.
     cut = audit_with(moved_copies=moved, groups_cut=1, groups_cut_test_images=1)
-    assert [finding.id for finding in findings(cut)] == ["cut_groups", "moved_across_sides"]
+    assert [finding.id for finding in findings(cut)] == ["cut_groups", "moved_across_splits"]
 
 
 def test_stretches_in_training_are_a_problem_as_exact_copies_are():
@@ -215,12 +215,14 @@ def test_stretches_in_training_are_a_problem_as_exact_copies_are():
 
 
 def test_statistics_that_tell_are_named_the_most_telling_first():
-    events = replace(STATISTICS.statistics[0], name="events", class_accuracy=0.9, side_accuracy=0.7)
+    events = replace(
+        STATISTICS.statistics[0], name="events", class_accuracy=0.9, split_accuracy=0.7
+    )
     statistics = replace(
         STATISTICS,
         statistics=(*STATISTICS.statistics, events),
         class_accuracy=0.95,
-        side_accuracy=0.72,
+        split_accuracy=0.72,
     )
     assert findings(audit_with(statistics=statistics)) == (
         finding(
@@ -230,7 +232,7 @@ def test_statistics_that_tell_are_named_the_most_telling_first():
             chance=STATISTICS.class_chance,
             remedy="--bin-ms N",
         ),
-        finding("statistics_tell_side", share=0.72, names=["events"]),
+        finding("statistics_tell_split", share=0.72, names=["events"]),
     )
     few = replace(statistics, num_tested=3, num_groups=10)
     assert findings(audit_with(statistics=few)) == ()
@@ -245,20 +247,20 @@ FEW = Counts(train=400, val=50, test=10)
     [
         # A high score alone is no leak.
         ({}, []),
-        ({"formats": (format_of(0.7, 0.5),)}, ["format_tells_class", "format_tells_side"]),
+        ({"formats": (format_of(0.7, 0.5),)}, ["format_tells_class", "format_tells_split"]),
         ({"formats": (format_of(0.51, 0.1),)}, []),
         # Of 20 test images, 0.7 is no more than chance would tell.
         (
             {
                 "formats": (format_of(0.7, 0.1),),
-                "class_sides": {"cat": FEW, "dog": FEW},
+                "class_splits": {"cat": FEW, "dog": FEW},
                 "counts": Counts(train=800, val=100, test=20),
             },
             ["too_few_to_audit"],
         ),
         # Nor are a few siblings of few images.
-        ({"probe": {"siblings_in_train": 0.08, "n": 25}}, []),
-        ({"probe": {"accuracy_if_grouped": 0.87, "siblings_in_train": 0.1, "n": 20}}, []),
+        ({"probe": {"near_duplicates_in_train": 0.08, "n": 25}}, []),
+        ({"probe": {"accuracy_if_grouped": 0.87, "near_duplicates_in_train": 0.1, "n": 20}}, []),
     ],
 )
 def test_more_than_chance_is_told(changes, told):
@@ -306,5 +308,5 @@ def test_shares_of_classes_differ_by_more_than_luck(images, is_told):
         "cat": Counts(train=100, val=0, test=images * 2 // 3),
         "dog": Counts(train=100, val=0, test=images // 3),
     }
-    audit = audit_with(class_sides=sides, counts=Counts(train=200, val=0, test=images))
+    audit = audit_with(class_splits=sides, counts=Counts(train=200, val=0, test=images))
     assert ("class_shares_differ" in {told.id for told in findings(audit)}) is is_told

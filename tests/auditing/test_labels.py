@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from spikeduel.auditing.labels import (
-    FEWEST_NEIGHBOURS,
+    MIN_NEIGHBOURS,
     NEIGHBOURS,
     TRUSTED,
     outvoted,
@@ -74,7 +74,7 @@ def test_votes_are_shares_of_the_nearest_by_brute_force():
     for image in used:
         distance = ((vectors[used] - vectors[image]) ** 2).sum(1).numpy()
         order = [other for other in used[np.argsort(distance)] if other != image]
-        nearest[image] = order[: np.clip(count[labels[image]] // 4, FEWEST_NEIGHBOURS, NEIGHBOURS)]
+        nearest[image] = order[: np.clip(count[labels[image]] // 4, MIN_NEIGHBOURS, NEIGHBOURS)]
     first = {image: np.bincount(labels[their], minlength=3) for image, their in nearest.items()}
     trusted = {
         image for image in used if first[image][labels[image]] >= TRUSTED * first[image].max()

@@ -67,7 +67,7 @@ def test_images_without_contrast_in_grey_are_near_to_none(random):
     split = SplitIndices(np.arange(30), np.arange(0), np.arange(30, 40))
     relatives = search(small_grey(red_on_blue), split, Progress())
     assert (relatives.earlier.ratio[30:] >= 1).all()
-    assert probed(red_on_blue, np.arange(40) % 2, None, split).siblings_in_train == 0
+    assert probed(red_on_blue, np.arange(40) % 2, None, split).near_duplicates_in_train == 0
 
 
 def probed(images, labels, groups, split):
@@ -93,11 +93,15 @@ def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(s
     split = SplitIndices(np.arange(40), np.array([], np.int64), np.arange(40, 80))
     for known in (groups, None):
         relatives = probed(images, labels, known, split)
-        assert (relatives.accuracy, relatives.siblings_in_train, relatives.n) == (1.0, 1.0, 40)
+        assert (relatives.accuracy, relatives.near_duplicates_in_train, relatives.n) == (
+            1.0,
+            1.0,
+            40,
+        )
         assert relatives.accuracy_if_grouped < 0.6
         assert relatives.balanced_accuracy == 1.0
         most_frequent = np.bincount(labels).max() / 80
-        assert relatives.chance == pytest.approx(most_frequent)
+        assert relatives.chance_level == pytest.approx(most_frequent)
 
 
 def test_a_clean_split_has_no_siblings(siblings):
@@ -106,7 +110,7 @@ def test_a_clean_split_has_no_siblings(siblings):
     test = np.concatenate([np.arange(30, 40), np.arange(70, 80)])
     clean = SplitIndices(both, np.array([], np.int64), test)
     relatives = probed(images, labels, groups, clean)
-    assert relatives.siblings_in_train == 0
+    assert relatives.near_duplicates_in_train == 0
     assert relatives.accuracy == relatives.accuracy_if_grouped < 0.6
 
 

@@ -42,8 +42,8 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
         "7.bs2",
         0,
     )
-    # Its relative is kept out of training where the nearest neighbour is asked without siblings.
-    assert audit.probe.siblings_in_train == pytest.approx(1 / 30)
+    # Its relative is kept out of training where the nearest neighbour is asked without near-duplicates.
+    assert audit.probe.near_duplicates_in_train == pytest.approx(1 / 30)
 
 
 def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events):
@@ -72,8 +72,8 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
             recording.p,
         )
     audit = examine(make_recorded(recorded_events))
-    assert kinds(audit) == {"hot_pixels", "statistics_tell_side"}
+    assert kinds(audit) == {"hot_pixels", "statistics_tell_split"}
     assert audit.statistics.hot_pixels == ((5, 3),)
-    told = next(finding for finding in audit.conclusions if finding.id == "statistics_tell_side")
+    told = next(finding for finding in audit.conclusions if finding.id == "statistics_tell_split")
     assert told.values["share"] > 0.9
     assert told.values["names"][0] == "at hot pixels"

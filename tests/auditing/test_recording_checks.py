@@ -18,7 +18,7 @@ def examined(recorded, labels, split, groups=None):
 def test_statistics_by_hand():
     one = Events(*map(np.array, ([0, 3, 3, 19], [0, 1, 1, 4], [0, 10, 20, 9_999], [1, 1, 0, 1])))
     told = examined([one] * 4, [0, 1, 0, 1], SplitIndices(*map(np.array, ([0, 1], [2], [3]))))
-    numbers = {statistic.name: statistic.sides["test"] for statistic in told.statistics}
+    numbers = {statistic.name: statistic.by_split["test"] for statistic in told.statistics}
     assert numbers == {
         "length": 10,
         "events": 4,
@@ -29,7 +29,7 @@ def test_statistics_by_hand():
         "rows": 5,
         "at hot pixels": 0,
     }
-    assert (told.class_accuracy, told.class_chance, told.side_accuracy) == (None, None, None)
+    assert (told.class_accuracy, told.class_chance, told.split_accuracy) == (None, None, None)
     assert (told.num_tested, told.num_groups) == (0, 0)
 
 
@@ -41,7 +41,7 @@ def test_numbers_without_a_leak_tell_as_much_as_chance():
         SplitIndices(np.arange(100), np.arange(0), np.arange(100, 200)),
     )
     assert abs(told.class_accuracy - 0.5) < 0.15
-    assert abs(told.side_accuracy - 0.5) < 0.1
+    assert abs(told.split_accuracy - 0.5) < 0.1
     assert (told.num_tested, told.num_groups) == (100, 200)
 
 
@@ -56,8 +56,8 @@ def test_people_are_never_both_learned_and_asked():
     split = SplitIndices(np.arange(100), np.arange(0), np.arange(100, 200))
     alone = examined(recorded, np.arange(200) % 2, split)
     together = examined(recorded, np.arange(200) % 2, split, person)
-    assert alone.side_accuracy > 0.75
-    assert together.side_accuracy < 0.6
+    assert alone.split_accuracy > 0.75
+    assert together.split_accuracy < 0.6
     assert together.num_groups == 20
 
 

@@ -201,7 +201,7 @@ def test_an_interval_needs_the_number_of_test_images():
         ({"selection": "no training"}, []),
         ({"counted": ["energy"]}, [Flag.MEMORY_LEFT_OUT]),
         ({"counted": ["energy", "memory traffic"]}, []),
-        ({"selection": "validation", "seeds": 3}, [Flag.FEW_SEEDS]),
+        ({"selection": "validation", "seeds": 3}, [Flag.TOO_FEW_SEEDS]),
         (
             {"selection": "best test epoch, with another choice beside it", "seeds": 4},
             [Flag.BEST_BESIDE_ANOTHER],

@@ -41,7 +41,7 @@ def test_bytes_are_those_of_networks_that_can_be_stored():
     for entry in shared.read(frontier.RESULT).values():
         found = typed.converted(entry["frontier"], Conclusion)
         stored = {
-            side: {one.amounts["weights"].low for one in found.members if one.spiking == side}
+            side: {one.amounts["weights"].low for one in found.variants if one.spiking == side}
             for side in (True, False)
         }
         possible = {ours / theirs for ours in stored[True] for theirs in stored[False]}

@@ -291,8 +291,8 @@ def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     assert not (desk / "runs").exists()
     plan = document("plan", "digits", *QUICKEST, "--spread", 3)
     (case,) = plan["cases"]
-    assert (plan["source"], plan["lead"], case["spread"]) == ("given", 0.01, 0.03)
-    assert len(plan["seeds"]) == len(case["chances"])
+    assert (plan["source"], plan["lead"], case["deviation"]) == ("given", 0.01, 0.03)
+    assert len(plan["seeds"]) == len(case["probabilities"])
 
     pilot = [*QUICKEST, "--seeds", 2, "--out", "pilot", "--optimism", "--verbose"]
     said = " ".join(printed("compare", "digits", *pilot).split())
@@ -580,8 +580,10 @@ def test_audit_of_clean_data(pets):
     assert [duplicates[key] for key in ("within", "across", "conflicting")] == [0, 0, 0]
     assert audit["near_duplicates"] == {"across": 0, "test_in_training": 0}
     assert audit["groups_cut"] == 0
-    assert {"accuracy", "accuracy_if_grouped", "chance", "siblings_in_train"} <= set(audit["probe"])
-    sides = {name: sum(counts.values()) for name, counts in audit["class_sides"].items()}
+    assert {"accuracy", "accuracy_if_grouped", "chance_level", "near_duplicates_in_train"} <= set(
+        audit["probe"]
+    )
+    sides = {name: sum(counts.values()) for name, counts in audit["class_splits"].items()}
     assert sides == {"cat": 32, "dog": 32}
 
 

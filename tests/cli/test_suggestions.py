@@ -101,7 +101,7 @@ QUICK = (
 def test_the_first_steps_of_a_run_work_on_it(more, expected, folder, unreported):
     done = CliRunner().invoke(app, ["compare", folder, *QUICK, *more, "--out", "first"])
     assert done.exit_code == 0, done.output
-    steps = load_run(Path("first")).results.answer.steps
+    steps = load_run(Path("first")).results.recommendation.steps
     suggested = {step.options[0]: step.options for step in steps if step.options}
     assert expected <= suggested.keys()
     for number, options in enumerate(suggested.values()):

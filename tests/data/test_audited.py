@@ -68,7 +68,7 @@ def test_all_unreadable_files_are_listed_and_the_others_audited(image_folder):
     first, second = audit.unreadable
     assert "cat/003.png: cannot be read as an image" in first
     assert "dog/005.png" in second
-    assert [counts.total for counts in audit.class_sides.values()] == [5, 5]
+    assert [counts.total for counts in audit.class_splits.values()] == [5, 5]
     strict = Experiment(dataset=str(image_folder))
     with pytest.raises(InputError, match=r"2 files .*003\.png.* --skip-unreadable"):
         data.load(strict)

@@ -53,7 +53,7 @@ def test_every_data_set_loads_splits_and_batches(name, tmp_path):
     assert load(experiment).fingerprint == prepared.fingerprint
     made = split(prepared, experiment)
     assert sorted(np.concatenate([made.train, made.val, made.test])) == list(range(len(prepared)))
-    images, labels = prepared.held
+    images, labels = prepared.arrays
     assert len(images) == len(labels) == len(prepared)
 
 

@@ -26,7 +26,7 @@ def prepared(
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
     cache.write(tmp_path / "set", made)
     mapped = cache.read(tmp_path / "set")
-    assert isinstance(mapped.held[0], np.memmap)
+    assert isinstance(mapped.arrays[0], np.memmap)
     return mapped
 
 
@@ -43,13 +43,13 @@ def producers():
 
 
 def order(prepared, seed, epoch, batch_size=8):
-    batches = training_batches(*prepared.held, INDICES, batch_size, seed, epoch)
+    batches = training_batches(*prepared.arrays, INDICES, batch_size, seed, epoch)
     return np.concatenate([indices for _, _, indices in batches]).tolist()
 
 
 def test_batches_hold_what_their_indices_say(prepared):
     sizes = []
-    for batch, truth, indices in training_batches(*prepared.held, INDICES, 8, 0, 0):
+    for batch, truth, indices in training_batches(*prepared.arrays, INDICES, 8, 0, 0):
         assert batch.dtype == torch.uint8
         assert truth.dtype == torch.int64
         assert indices.dtype == np.int64
@@ -122,7 +122,7 @@ def test_blocks_come_in_windows_whose_images_are_mixed(prepared):
 def test_blocks_are_asked_for_a_window_ahead(make_prepared, tmp_path, monkeypatch):
     cache.write(tmp_path / "set", make_prepared(np.arange(50) % 3))
     monkeypatch.setattr(loader, "available_memory", lambda: 0)
-    images, labels = cache.read(tmp_path / "set").held
+    images, labels = cache.read(tmp_path / "set").arrays
     told = []
     monkeypatch.setattr(
         os, "posix_fadvise", lambda _file, _at, length, _advice: told.append(length // 16)

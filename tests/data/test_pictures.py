@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from damage import FUZZED, damaged, problem
-from spikeduel.data import files_to_answer, open_picture, pictures, prepared_picture
+from spikeduel.data import files_to_predict, open_picture, pictures, prepared_picture
 from spikeduel.data.pictures import opened
 from spikeduel.inputs.preprocessing import Preprocessing, plain
 from spikeduel.system.errors import InputError
@@ -80,7 +80,7 @@ def test_bytes_that_are_no_picture_or_too_many_are_refused(monkeypatch):
     how = Preprocessing(channels=1, height=4, width=4)
     with pytest.raises(InputError, match="cannot be read as an image"):
         prepared_picture(b"text", how)
-    monkeypatch.setattr(pictures, "MOST_MEMBER_BYTES", 3)
+    monkeypatch.setattr(pictures, "MAX_MEMBER_BYTES", 3)
     with pytest.raises(InputError, match="larger than"):
         prepared_picture(b"text", how)
 
@@ -172,7 +172,7 @@ def test_files_to_answer_are_those_named_and_the_images_of_folders(tmp_path):
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe.png")
     wrong = [tmp_path / name for name in ("absent.png", "empty", "pipe.png", "x" * 300)]
-    paths, problems = files_to_answer([single, tmp_path / "folder", *wrong], False)
+    paths, problems = files_to_predict([single, tmp_path / "folder", *wrong], False)
     assert paths == [single, *inside]
     expected = ("no such file", "holds no images", "no such file", "no such file")
     for path, told, line in zip(wrong, expected, problems, strict=True):

@@ -93,7 +93,7 @@ def mapped(raw, tmp_path):
 def test_what_fits_is_copied_to_memory_without_a_warning(mapped, monkeypatch):
     monkeypatch.setattr(loader, "available_memory", lambda: 240)
     assert not mapped.images.flags.writeable
-    images, labels = mapped.held
+    images, labels = mapped.arrays
     assert (images.dtype, labels.dtype) == (torch.uint8, torch.int64)
     np.testing.assert_array_equal(images.numpy(), mapped.images)
     np.testing.assert_array_equal(labels.numpy(), mapped.labels)

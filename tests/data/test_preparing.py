@@ -99,7 +99,7 @@ def test_processes_make_the_same_images(image_folder, monkeypatch):
 
     broken = image_folder / "dog" / "004.png"
     expected = folder(options(image_folder))
-    monkeypatch.setattr(workers, "FEWEST", 1)
+    monkeypatch.setattr(workers, "MIN_IMAGES", 1)
     monkeypatch.setattr(workers.load, "cores", lambda: [0, 1])
     monkeypatch.setattr(pictures, "AT_ONCE", 3)
     try:

@@ -175,32 +175,32 @@ def check(side, labels, groups, share):
         assert set(side[labels == label]) == set(range(len(share)))
 
 
-def possible(labels, groups, num_sides):
+def possible(labels, groups, num_splits):
     """Return True if any assignment of groups to sides has every class on every side."""
     in_group = np.array(
         [np.bincount(labels[groups == group], minlength=3) > 0 for group in set(groups)]
     )
     classes = np.unique(labels)
     return any(
-        all(in_group[np.array(sides) == side].any(0)[classes].all() for side in range(num_sides))
-        for sides in itertools.product(range(num_sides), repeat=len(in_group))
+        all(in_group[np.array(sides) == side].any(0)[classes].all() for side in range(num_splits))
+        for sides in itertools.product(range(num_splits), repeat=len(in_group))
     )
 
 
 @settings(max_examples=60, deadline=None)
 @given(
     contents=st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=4), min_size=2, max_size=7),
-    num_sides=st.integers(2, 3),
+    num_splits=st.integers(2, 3),
     seed=st.integers(0, 100),
 )
 # Three classes that share their groups crosswise: placing one at a time leads into a corner.
-@example(contents=[[0, 1], [1, 2], [0, 2], [0], [1], [2]], num_sides=3, seed=0)
-def test_whatever_can_be_split_is_split_and_what_cannot_is_refused(contents, num_sides, seed):
+@example(contents=[[0, 1], [1, 2], [0, 2], [0], [1], [2]], num_splits=3, seed=0)
+def test_whatever_can_be_split_is_split_and_what_cannot_is_refused(contents, num_splits, seed):
     labels = np.concatenate([np.array(content) for content in contents])
     _, labels = np.unique(labels, return_inverse=True)
     groups = np.repeat(np.arange(len(contents)), [len(content) for content in contents])
-    share = [1 - 0.1 * (num_sides - 1)] + [0.1] * (num_sides - 1)
-    if possible(labels, groups, num_sides):
+    share = [1 - 0.1 * (num_splits - 1)] + [0.1] * (num_splits - 1)
+    if possible(labels, groups, num_splits):
         check(sides_of(labels, groups, share, seed), labels, groups, share)
     else:
         with pytest.raises(InputError, match="class"):

@@ -45,12 +45,12 @@ def test_large_arrays_lie_in_files_once_and_maps_where_they_are(tmp_path):
 
 def test_a_prepared_set_is_the_same_without_its_copy_in_memory(known_data, tmp_path):
     prepared = data.load(Experiment(dataset="digits"))
-    assert prepared.held is prepared.held
+    assert prepared.arrays is prepared.arrays
     received = pickle.loads(pickled(prepared, tmp_path))
     assert "held" not in vars(received)
     np.testing.assert_array_equal(received.images, prepared.images)
     assert (received.fingerprint, received.classes) == (prepared.fingerprint, prepared.classes)
-    np.testing.assert_array_equal(received.held[0], prepared.held[0])
-    held = prepared.held
-    prepared.let_go()
-    assert prepared.held is not held
+    np.testing.assert_array_equal(received.arrays[0], prepared.arrays[0])
+    held = prepared.arrays
+    prepared.release()
+    assert prepared.arrays is not held

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from spikeduel.data.workers import AHEAD, MOST_THREADS, over_files
+from spikeduel.data.workers import AHEAD, MAX_THREADS, over_files
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 
@@ -25,7 +25,7 @@ def test_results_come_in_order_and_threads_are_never_far_ahead(at_once):
         assert (row, result) == (len(furthest), 2 * row)
         furthest.append(begun[0] - row)
     assert len(furthest) == 400
-    assert max(furthest) <= at_once * (AHEAD * MOST_THREADS + 2)
+    assert max(furthest) <= at_once * (AHEAD * MAX_THREADS + 2)
 
 
 @pytest.mark.parametrize("at_once", [1, 4])

@@ -10,7 +10,7 @@ import made_operations
 from factories import control, example, results, trial
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
-from spikeduel.analysis.conclusions import priced
+from spikeduel.analysis.conclusions import with_energy
 from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
 from spikeduel.energy.rescaling import scaled
@@ -571,13 +571,15 @@ def test_for_loihi_the_answer_has_the_energies_of_its_accounting():
     run = results([counted("snn", spiking()), counted("cnn", plain())])
     (pair,) = compare_run(run).pairs
     (judged,) = [found for found in pair.by_accounting if found.accounting == "loihi-gpu"]
-    asked = replace(run, experiment=dataclasses.replace(run.experiment, answer_for="loihi"))
-    lead = priced(asked).answer.lead("energy")
+    asked = replace(run, experiment=dataclasses.replace(run.experiment, target="loihi"))
+    lead = with_energy(asked).recommendation.lead("energy")
     assert lead.values == {"snn": judged.spiking, "cnn": judged.other}
     assert lead.leader is None  # of the two, one runs there
     # Two spiking networks make no pair of accountings.
     two = results([run.trials[0], counted("other", spiking())])
     assert (
-        priced(replace(two, experiment=asked.experiment)).answer.lead("energy").values["snn"]
+        with_energy(replace(two, experiment=asked.experiment))
+        .recommendation.lead("energy")
+        .values["snn"]
         == judged.spiking
     )

@@ -19,7 +19,7 @@ from spikeduel.evaluation.correctness import (
     most_lost,
     thresholds,
 )
-from spikeduel.evaluation.predictions_of_model import Running, answers_of
+from spikeduel.evaluation.predictions_of_model import Running, predict_batches
 from spikeduel.results.trials import Anytime, ExitChoice
 from spikeduel.system.negligible import MAX_EXIT_LOSS
 
@@ -234,7 +234,7 @@ def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, enc
     for frame in model.frames(images, RandomKeys.for_evaluation(np.arange(40))):
         scores, state = model.step(frame, state)
         right.append((scores.argmax(1) == torch.arange(40) % 3).numpy())
-    np.testing.assert_array_equal(answers_of(model, images_in_batches).over_time.right, right)
+    np.testing.assert_array_equal(predict_batches(model, images_in_batches).over_time.right, right)
 
 
 def test_without_time_there_is_nothing_to_say():

@@ -9,9 +9,9 @@ from made_models import make
 from made_oracle import CARD, Oracle, batches
 from spikeduel.engine.encoders import ENCODERS, Encoder, rate
 from spikeduel.engine.networks.models import Model
-from spikeduel.evaluation.correctness import classification, encoding_spread, weight_shapes
+from spikeduel.evaluation.correctness import classification, encoding_deviation, weight_shapes
 from spikeduel.evaluation.measures import MEASURES
-from spikeduel.results.trials import ClassScores, EncodingSpread, WeightShapes
+from spikeduel.results.trials import ClassScores, EncodingDeviation, WeightShapes
 from spikeduel.system import typed
 
 
@@ -43,13 +43,13 @@ def test_other_draws_show_the_spread_of_a_random_encoding_and_nothing_else(monke
         0, 256, (60, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     images_in_batches = [(images, torch.arange(60) % 3, np.arange(60))]
-    spread = encoding_spread(make(), images_in_batches)
+    spread = encoding_deviation(make(), images_in_batches)
     assert len(spread.accuracies) == 5
     assert spread.standard_deviation == pytest.approx(np.std(spread.accuracies, ddof=1))
     assert spread.standard_deviation > 0
-    assert encoding_spread(make(encoding="direct"), images_in_batches) == EncodingSpread()
+    assert encoding_deviation(make(encoding="direct"), images_in_batches) == EncodingDeviation()
     monkeypatch.setitem(ENCODERS, "own", Encoder(rate, random=True))
-    assert encoding_spread(make(encoding="own"), images_in_batches) == spread
+    assert encoding_deviation(make(encoding="own"), images_in_batches) == spread
 
 
 @pytest.mark.parametrize("name", MEASURES)

@@ -11,7 +11,7 @@ from factories import control, results, trial
 from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
 from spikeduel import energy
-from spikeduel.analysis.conclusions import priced
+from spikeduel.analysis.conclusions import with_energy
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.engine.networks.architectures import DenseSNN
 from spikeduel.engine.neurons import LIF
@@ -181,7 +181,7 @@ def test_energies_of_trials_and_controls_by_other_tables():
         [trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))]
     )
     int8 = energy.read("45nm-int8")
-    (after,) = priced(
+    (after,) = with_energy(
         before, energy.Prices(tables=(structs.replace(int8, name="mine"), int8))
     ).trials
     others = [name for name in energy.NAMES if name != "45nm-int8"]

@@ -11,7 +11,7 @@ from torch import nn
 from made_models import Tutorial, louder, make, make_recorded
 from spikeduel import energy
 from spikeduel.engine import kernels
-from spikeduel.engine.networks.foreign import Foreign, calling_of
+from spikeduel.engine.networks.foreign import ExternalNetwork, calling_of
 from spikeduel.engine.networks.models import Model, neurons_watched
 from spikeduel.engine.neurons import LIF
 from spikeduel.engine.random_keys import RandomKeys
@@ -88,7 +88,7 @@ def test_probabilities_are_those_of_the_stream_and_the_last_those_of_predict(ima
     np.testing.assert_allclose(view.probabilities, expected, atol=2e-6)
     label, shares = model.predict(frames[None])
     np.testing.assert_allclose(view.probabilities[-1], shares[0], atol=2e-6)
-    assert view.answer == label[0]
+    assert view.prediction == label[0]
     answers = np.argmax(expected, 1)
     assert all(answers[view.decided - 1 :] == label[0])
     assert view.decided == 1 or answers[view.decided - 2] != label[0]
@@ -199,7 +199,7 @@ def test_maps_have_the_numbers_of_their_layers_and_say_what_they_are(image, monk
             assert one.maps.high == pytest.approx(float(output.max()))
             assert (one.maps.bits == 1) is of_spikes
     # Layers that are left out leave a gap.
-    monkeypatch.setattr(inside, "MOST_LAYERS", 2)
+    monkeypatch.setattr(inside, "MAX_LAYERS", 2)
     for view in look_inside({"spiking": spiking, "other": other}, image).models:
         assert [one.number for one in view.activations] == [1, len(spikes)]
         assert not view.layers or [layer.number for layer in view.layers] == [1, len(spikes)]
@@ -223,7 +223,7 @@ def test_of_another_librarys_neurons_there_is_what_can_be_had(image):
     module = louder(Tutorial(100, 8), 8)
     calling = calling_of(module, (1, 10, 10))
     card = replace(make().card, encoding="direct", num_steps=4, foreign=calling)
-    model = Model(Foreign(module, calling, "snn"), card)
+    model = Model(ExternalNetwork(module, calling, "snn"), card)
 
     view = seen(model, image)
 
@@ -266,7 +266,7 @@ def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
         shares[[names.index(name) for name in view.classes]],
         atol=1e-4,
     )
-    assert view.classes[view.models[0].answer] == names[shares.argmax()]
+    assert view.classes[view.models[0].prediction] == names[shares.argmax()]
 
 
 @pytest.mark.parametrize(

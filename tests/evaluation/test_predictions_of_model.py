@@ -11,7 +11,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import anytime, classification
 from spikeduel.evaluation.costing import operations
-from spikeduel.evaluation.predictions_of_model import Asked, Counting as CountingOf, ask
+from spikeduel.evaluation.predictions_of_model import CachedPredictions, Counting as CountingOf, ask
 
 pytestmark = pytest.mark.numeric
 
@@ -88,7 +88,7 @@ def test_one_pass_serves_three_measures_and_gives_what_three_passes_give(contend
     model, alone = make(contender, **({"encoding": encoding} if encoding else {})), Counting()
     expected = [measure(model, alone) for measure in measures]
     images_in_batches = Counting()
-    asked = Asked(images_in_batches, count=True)
+    asked = CachedPredictions(images_in_batches, count=True)
     assert [measure(model, asked) for measure in measures] == expected
     assert (images_in_batches.passes, alone.passes) == (1, 3)
 
@@ -108,7 +108,7 @@ def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
         Model(Attentive(), replace(CARD, family="cnn", encoding=None, num_steps=None)),
         Counting(),
     )
-    asked = Asked(images_in_batches, count=True)
+    asked = CachedPredictions(images_in_batches, count=True)
     counted = operations(model, asked)
     assert images_in_batches.passes == 2
     assert counted == operations(model, Counting())
@@ -123,7 +123,7 @@ def test_what_fails_in_the_counting_costs_nobody_else_the_answers(monkeypatch):
         raise RuntimeError("a fault of the counter's")
 
     monkeypatch.setattr(Counter, "__torch_dispatch__", broken)
-    asked = Asked(Counting(), count=True)
+    asked = CachedPredictions(Counting(), count=True)
     assert classification(model, asked) == expected
     with pytest.raises(RuntimeError, match="a fault"):
         operations(model, asked)

@@ -10,7 +10,7 @@ from made_oracle import CARD, batches
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import best_temperature, calibrated, label_confidences
-from spikeduel.evaluation.predictions_of_model import answers_of
+from spikeduel.evaluation.predictions_of_model import predict_batches
 
 pytestmark = pytest.mark.numeric
 
@@ -62,7 +62,7 @@ def test_the_probabilities_are_those_of_predict():
     images = torch.randint(0, 256, (40, 1, 10, 10), dtype=torch.uint8)
     index, labels = np.arange(40), torch.arange(40) % 3
     halves = [(images[part], labels[part], index[part]) for part in (slice(0, 13), slice(13, 40))]
-    answers = answers_of(model, halves)
+    answers = predict_batches(model, halves)
     scores, truth = answers.scores, torch.from_numpy(answers.truth)
     _, probabilities = model.predict(images, RandomKeys.for_evaluation(index))
     np.testing.assert_allclose(scores.softmax(1), probabilities, atol=1e-6)

@@ -23,7 +23,7 @@ OTHER = {
     "pretrained": "no",
     "seeds": 2,
     "int8": True,
-    "answer_for": "energy",
+    "target": "energy",
     "tolerance": 2.0,
     "encoding": "rate",
     "num_steps": 3,
@@ -65,7 +65,7 @@ OF_THE_MACHINE = {"device", "precision"}
 OF_BROKEN_FILES = {"skip_unreadable"}
 LATER = {
     "int8": lambda resolved, trials: True,
-    "answer_for": lambda resolved, trials: len(resolved.contenders) > 1,
+    "target": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "robustness": lambda resolved, trials: trials[0].card.preprocessing.binning is None,
     "convert": lambda resolved, trials: all(
@@ -141,18 +141,18 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
 def test_an_answer_for_a_device_needs_it(asked_for, device, is_idle, folders, monkeypatch):
     monkeypatch.setattr("spikeduel.system.hardware.num_gpus", lambda kind: 1)
     experiment = replace(CASES["images, twins"], dataset=str(folders / "pictures"))
-    experiment = replace(experiment, answer_for=asked_for, device=device, precision="32")
+    experiment = replace(experiment, target=asked_for, device=device, precision="32")
     experiment, prepared, _ = plan.loaded(replace(experiment, width=8, dropout=0.0), Progress())
     lacking = missing(experiment, describe_all(experiment, prepared), prepared)
-    assert ("answer_for" in effects.idle(["answer_for"], lacking)) is is_idle
+    assert ("target" in effects.idle(["target"], lacking)) is is_idle
 
 
 @pytest.mark.parametrize(("name", "is_idle"), [("vgg-lif", False), ("conv-relu", True)])
 def test_an_answer_for_loihi_needs_a_spiking_network(name, is_idle):
     experiment = replace(strong(), dataset="digits", contenders=("vgg-relu", name), minutes=1.0)
-    experiment, prepared, _ = plan.loaded(replace(experiment, answer_for="loihi"), Progress())
+    experiment, prepared, _ = plan.loaded(replace(experiment, target="loihi"), Progress())
     lacking = missing(experiment, describe_all(experiment, prepared), prepared)
-    assert ("answer_for" in effects.idle(["answer_for"], lacking)) is is_idle
+    assert ("target" in effects.idle(["target"], lacking)) is is_idle
 
 
 def test_the_cases_know_every_setting():

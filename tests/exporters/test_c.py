@@ -15,7 +15,7 @@ from spikeduel.engine.networks.models import Model, save_model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters import c, exporting
 from spikeduel.exporters.integers import (
-    MOST_MEMBRANE,
+    MAX_MEMBRANE,
     IntegerLayer,
     IntegerNetwork,
     Levels,
@@ -115,7 +115,7 @@ def test_c_gives_the_scores_of_whole_numbers_in_python_which_are_near_the_models
     images = images_of(model)
     network = integer_network(model, images)
     keys = RandomKeys(c.content_keys(images))
-    expected = network.answers(images, keys).scores
+    expected = network.predict(images, keys).scores
     assert (asked_in_c(network, images, tmp_path) == expected).all()
     in_floats, _ = model.predict(images, keys)
     assert (expected.argmax(1) == in_floats).mean() > 0.7
@@ -147,7 +147,7 @@ def by_hand(layer, image, num_steps):
             mem = (mem * layer.activation.beta + 2**14) // 2**15 + current
             if spiked and layer.activation.reset_mechanism == "subtract":
                 mem -= layer.activation.threshold
-            mem = min(max(mem, -MOST_MEMBRANE), MOST_MEMBRANE)
+            mem = min(max(mem, -MAX_MEMBRANE), MAX_MEMBRANE)
             score += (mem > layer.activation.threshold) * 2**32 + mem
         made.append(score)
     return made
@@ -178,7 +178,7 @@ def test_a_layer_is_what_whole_numbers_give_by_hand(kind, reset_mechanism, tmp_p
     network = IntegerNetwork(card, (layer,))
     images = drawn.integers(0, 256, (4, 2, 7, 8), np.uint8)
     expected = [by_hand(layer, image, 5) for image in images]
-    assert network.answers(images).scores.tolist() == expected
+    assert network.predict(images).scores.tolist() == expected
     assert asked_in_c(network, images, tmp_path).tolist() == expected
 
 
@@ -201,7 +201,7 @@ def test_levels_are_clamped_and_of_equal_scores_the_first_wins(tmp_path):
     last = IntegerLayer("b", (3, 1, 1), weight=last_weight, activation=None, is_last=True, **plain)
     network = IntegerNetwork(card, (first, last))
     images = np.array([[[[255, 101], [7, 0]]], [[[99, 100], [0, 0]]]], np.uint8)
-    assert network.answers(images).scores.tolist() == [[100, 100, 0], [99, 100, 0]]
+    assert network.predict(images).scores.tolist() == [[100, 100, 0], [99, 100, 0]]
     assert asked_in_c(network, images, tmp_path).argmax(1).tolist() == [0, 1]
 
 
@@ -252,7 +252,7 @@ def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
     model = varied(MODELS["vgg-lif"]())
     examples, images = images_of(model, seed=1), images_of(model)
     network = integer_network(model, examples)
-    scores, shown = (network.answers(some).scores for some in (images, examples))
+    scores, shown = (network.predict(some).scores for some in (images, examples))
     labels, folder = shown.argmax(1), tmp_path / "out"
     check = written(model, folder, labels)
     (program,) = check.programs.values()
@@ -307,7 +307,7 @@ def test_the_program_labels_a_picture_prepared_as_the_docs_say_grey_or_in_colour
         image = model.card.preprocessing(inverted)[None]
         with Image.open("shoe.pnm") as kept:
             assert np.array_equal(np.asarray(kept), image[0].transpose(1, 2, 0).squeeze())
-        label = integer_network(model, examples).answers(image).scores.argmax()
+        label = integer_network(model, examples).predict(image).scores.argmax()
         assert said == f"shoe.pnm: {model.card.classes[label]}\n"
 
 

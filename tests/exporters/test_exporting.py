@@ -30,7 +30,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (60, 1, 10, 10), np.uint8)
 LABELS = np.arange(60) % 3
 
 
-def answering(changed):
+def predicting_model(changed):
     """An exporter whose file would be run with the answers of the model, `changed`."""
 
     def write(model, path, weights, examples):
@@ -46,7 +46,7 @@ def export(tmp_path, monkeypatch):
     """Export a model to `tmp_path`/a, checked on IMAGES by an exporter that gives changed answers."""
 
     def run(changed, model=None, **settings):
-        monkeypatch.setitem(exporting.EXPORTERS, "onnx-made", answering(changed))
+        monkeypatch.setitem(exporting.EXPORTERS, "onnx-made", predicting_model(changed))
         monkeypatch.setitem(exporting.WEIGHTS, "onnx-made", exporting.WEIGHTS["onnx"])
         settings = {"images": IMAGES, "labels": LABELS, **settings}
         return evaluating.export(model or make(), tmp_path / "a", "onnx-made", **settings)

@@ -91,7 +91,7 @@ def page_and_answers(tmp_path_factory, make_prepared):
     kept = factories.run_predictions(prepared, results, numbers[40:])
     typed.write_json(out / "predictions.json", kept)
     split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
-    return report(Comparison(experiment, results, out), held=RunData(prepared, (split,))), kept
+    return report(Comparison(experiment, results, out), run_data=RunData(prepared, (split,))), kept
 
 
 @pytest.fixture

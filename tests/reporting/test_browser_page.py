@@ -6,7 +6,7 @@ import pytest
 
 import factories
 from browser import opened, violations
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import report
 from spikeduel.sentences.comparison import Comparison
@@ -26,7 +26,7 @@ def test_it_shuts_nobody_out(running, page_and_answers, width, scheme):
 
 def test_a_cell_of_a_matrix_shows_its_pictures(running, page_and_answers):
     path, kept = page_and_answers
-    cells = Answers(kept).cells("dense-snn")
+    cells = Predictions(kept).cells("dense-snn")
     (truth, answer), rows = next((cell, rows) for cell, rows in cells.items() if cell[0] != cell[1])
     title = f"{kept.classes[truth]}, answered {kept.classes[answer]} by dense-snn"
     with opened(running, path) as page:
@@ -130,5 +130,5 @@ def test_the_lead_among_three_networks_is_whole_on_a_phone(running, tmp_path, ma
         box = page.locator(".scroll:has(> .answer)")
         assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
         leads = page.locator(".answer tbody td:last-child")
-        assert leads.count() == len(results.answer.leads)
+        assert leads.count() == len(results.recommendation.leads)
         assert max(leads.evaluate_all(ends)) <= 390

@@ -21,7 +21,7 @@ def test_every_row_is_given_once_and_columns_are_those_of_all():
     assert made.columns == ["a", "b, %", "who"]
     assert made.table == [[1, 2, None], [1, None, "x"], [None, None, "all"]]
     assert made.worded == [False, False, True]
-    untold = Marks("line", [{"a": 5}], Look(), told=False)
+    untold = Marks("line", [{"a": 5}], Look(), listed=False)
     assert Chart("x", [Panel(Axis("a"), Axis("b"), [untold])]).rows == []
 
 
@@ -48,12 +48,12 @@ def test_numbers_of_rows_are_plain():
     ],
 )
 def test_values_as_people_read_them(column, value, text):
-    assert charts.said(column, value) == text
+    assert charts.value_text(column, value) == text
 
 
 def test_matplotlibs_settings_change_no_value():
     with matplotlib.rc_context({"axes.formatter.use_mathtext": True}):
-        assert charts.said("energy, J", 1.75e-6) == "1.75 µJ"
+        assert charts.value_text("energy, J", 1.75e-6) == "1.75 µJ"
 
 
 def test_a_tip_has_names_alone_and_numbers_after_their_column():

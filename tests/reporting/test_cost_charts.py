@@ -19,7 +19,7 @@ from factories import (
 from made_operations import both, layer, macs, plain
 from made_pages import places, told, told_in
 from spikeduel import energy
-from spikeduel.analysis.answer import answered
+from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.counting.counter import Counter
@@ -100,8 +100,8 @@ def test_a_report_has_one_scale_of_energy(results):
         replace(trial, controls={}, energy=energy_of(8e-6, with_memory=(20e-6, 90e-6)))
         for trial in results.trials
     ]
-    results = answered(replace(results, trials=trials))
-    answer = results.answer.lead("energy").values
+    results = with_recommendation(replace(results, trials=trials))
+    answer = results.recommendation.lead("energy").values
     glance, pareto = costs.at_a_glance(results).panels[0], costs.pareto(results, TABLE).panels[0]
     assert glance.x == pareto.x
     for panel in (glance, pareto):
@@ -182,7 +182,7 @@ def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
     with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
     for changes, expected in (
         ({"energy": with_memory}, {"energy, J": [20e-6] * 2, "energy at most, J": [90e-6] * 2}),
-        # Where no energy is known, it has the time of an answer.
+        # Where no energy is known, it has the inference time.
         ({"energy": None}, {"time, s": [2e-3, 5e-4]}),
     ):
         rows = told(costs.at_a_glance(with_trials(results, **changes)))

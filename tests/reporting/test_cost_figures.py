@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from factories import control, fully_timed, latency, run_results, with_trial
 from spikeduel import energy
-from spikeduel.analysis.conclusions import priced
+from spikeduel.analysis.conclusions import with_energy
 from spikeduel.evaluation.costing import cost_entry, operations
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import report
@@ -31,7 +31,7 @@ def results(make_prepared, make_model):
         made = with_trial(
             made, index, **cost_entry(operations(model, [(images, labels, np.arange(12))]))
         )
-    counted = priced(with_trial(made, 1, latency=fully_timed()))
+    counted = with_energy(with_trial(made, 1, latency=fully_timed()))
     return replace(counted, energy_accountings=None)
 
 
@@ -59,7 +59,7 @@ def test_the_table_by_hand(results):
     assert (snn[one_image], cnn[one_image], cnn["images/s"]) == ("", "0.50 ms (0.75)", "4,000")
     # Of few repetitions, there is no 95th percentile.
     few = cells(with_trial(results, 1, latency=latency(0.5)), "small-cnn")
-    assert (few[one_image], "first answer of a process" in few) == ("0.50 ms", False)
+    assert (few[one_image], "first inference of a process" in few) == ("0.50 ms", False)
 
 
 def test_the_energies_as_most_count(results):
@@ -73,7 +73,7 @@ def test_the_energies_as_most_count(results):
 
 def test_another_table_leads_where_it_is_asked_for(results):
     table = energy.read("45nm-int8")
-    recounted = priced(results, energy.Prices(tables=(table,)))
+    recounted = with_energy(results, energy.Prices(tables=(table,)))
     assert costs.leading(recounted).title == table.title
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
@@ -117,7 +117,7 @@ def test_the_page_shows_it_all(results, make_run, unpainted):
 
 
 def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, unpainted):
-    run, judged = make_run(encoding="direct"), priced(results)
+    run, judged = make_run(encoding="direct"), with_energy(results)
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert costs.summary(judged.energy_accountings.pairs[0]) in page
     for law in judged.energy_accountings.definitions:

@@ -51,7 +51,7 @@ def test_a_row_a_pair_with_both_intervals_and_what_was_concluded():
 
 
 def test_too_few_seeds_are_said_beside_an_interval_that_excludes_0():
-    few = (Reservation.FEW_SEEDS, Reservation.FEW_GROUPS)
+    few = (Reservation.TOO_FEW_SEEDS, Reservation.TOO_FEW_GROUPS)
     pairs = [of_pair(0.1, 0.01, "inconclusive", reservation=reason) for reason in few]
     names = pair_differences(pairs).panels[0].names
     assert [name.concluded for name in names] == ["too few seeds", "too few groups"]
@@ -102,7 +102,7 @@ def test_a_panel_for_each_family_and_a_row_for_each_accounting_in_the_cheaper_on
     assert len({panel.x for panel in chart.panels}) == 1
     expected = {"spiking": colours["snn"], "other": colours["cnn"], None: charts.QUIET}
     marked = [marks for panel in chart.panels for marks in panel.marks]
-    assert [marks.look.colour for marks in marked if marks.told] == [
+    assert [marks.look.colour for marks in marked if marks.listed] == [
         expected[result.cheaper] for result in by_accounting
     ]
     concluded = {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}

@@ -168,7 +168,7 @@ def test_no_label_covers_another_or_a_point_or_leaves_the_axes(name):
 
 def test_a_rule_and_a_zone_cross_the_whole_panel():
     rules = [Rule(1.5, "y", row={"who": "all"}), Rule(1.2, until=1.4, look=Look(charts.FAINT))]
-    marks = [Marks("line", charts.rows_of({"x": (1, 2), "y": (1.0, 2.0)}), Look(), told=False)]
+    marks = [Marks("line", charts.rows_of({"x": (1, 2), "y": (1.0, 2.0)}), Look(), listed=False)]
     chart = Chart("x", [Panel(Axis("x"), Axis("y"), marks, rules=rules)])
     (tip,) = tips(drawing.panels(chart, ""))
     assert tip.get("data-tip") == "all"

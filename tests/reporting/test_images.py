@@ -20,7 +20,7 @@ from spikeduel.reporting.images import as_picture, encoded_animation
 def test_samples_show_each_class_before_and_after(make_prepared, num_classes, shape):
     prepared = make_prepared(num_classes, shape)
     shown = pictures.samples(prepared)
-    number = min(num_classes, pictures.MOST_SAMPLES)
+    number = min(num_classes, pictures.MAX_SAMPLES)
     assert [picture.title for picture in shown] == [f"class {k}" for k in range(number)]
     assert [words for _, words in shown[1].images] == [
         f"original, {shape[2] + 2}×{shape[1] + 4}",
@@ -44,7 +44,7 @@ def test_pictures_of_a_pair_lie_side_by_side(planted):
 
 
 def test_a_doubtful_label_stands_beside_the_suggested_one(planted):
-    image = AuditedImage(index=4, side="train", label="two", file="dir/x.png")
+    image = AuditedImage(index=4, split="train", label="two", file="dir/x.png")
     suspect = SuspectLabel(
         image=image, suggested="three", given_probability=0.1, suggested_probability=0.75
     )

@@ -140,7 +140,7 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
     grey = "Where it excludes 0 and is grey"
     assert grey not in shown
     held_back = with_pair(
-        comparison.results, reservation=Reservation.FEW_SEEDS, ci95=(-0.02, -0.01), seeds=3
+        comparison.results, reservation=Reservation.TOO_FEW_SEEDS, ci95=(-0.02, -0.01), seeds=3
     )
     shown = Page(report(replace(comparison, results=held_back))).text
     assert grey in shown

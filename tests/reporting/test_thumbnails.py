@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from factories import run_predictions, run_results
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import images as pictures
 from spikeduel.reporting.images import thumbnails
@@ -57,15 +57,15 @@ def test_places_of_a_cell_are_images_of_that_cell(made):
             assert (told["said"], told["right"]) == (kept.classes[answer], truth == answer)
     wrong = {
         rows[0]
-        for cell, rows in Answers(kept).cells("small-cnn").items()
+        for cell, rows in Predictions(kept).cells("small-cnn").items()
         if cell[0] == 0 != cell[1]
     }
     assert shown.classes["small-cnn"][0].total >= len(wrong) > 0
 
 
 def test_there_are_never_more_than_the_limits_and_what_is_left_out_is_counted(made, monkeypatch):
-    monkeypatch.setattr(pictures, "MOST_OF_ONE", 2)
-    monkeypatch.setattr(pictures, "MOST_IN_ALL", 10)
+    monkeypatch.setattr(pictures, "MAX_OF_ONE_PAIR", 2)
+    monkeypatch.setattr(pictures, "MAX_THUMBNAILS", 10)
     prepared, results, kept = made(num_images=200)
 
     shown = thumbnails(results, kept, prepared)

@@ -7,7 +7,7 @@ from spikeduel.results.accuracy import (
     no_better_than_chance,
     unlearned_controls,
 )
-from spikeduel.results.trials import MOST_IN_MATRIX
+from spikeduel.results.trials import MAX_IN_MATRIX
 from spikeduel.sentences import columns
 
 FIVE = (12,) * 5
@@ -56,12 +56,12 @@ def test_a_contender_is_judged_by_its_own_accuracy():
     assert no_better_than_chance(seeds(0.2), "one_step")
 
 
-@pytest.mark.parametrize("num", [2, 3, MOST_IN_MATRIX, MOST_IN_MATRIX + 1, 4000])
+@pytest.mark.parametrize("num", [2, 3, MAX_IN_MATRIX, MAX_IN_MATRIX + 1, 4000])
 def test_a_confusion_matrix_of_any_size_counts_the_same_and_does_not_grow_with_the_square(num):
     truth, predicted = np.random.default_rng(0).integers(0, num, (2, 300))
     predicted[::2] = truth[::2]
     scores = classified([f"class {k}" for k in range(num)], truth, predicted)
-    is_square = num <= MOST_IN_MATRIX
+    is_square = num <= MAX_IN_MATRIX
     shape = (num, num) if is_square else (len(scores.cells), 3)
     assert np.shape(scores.confusion) == shape
     assert len(scores.cells) <= 300
@@ -70,7 +70,7 @@ def test_a_confusion_matrix_of_any_size_counts_the_same_and_does_not_grow_with_t
         (t, p): images[t, p] for t, p in np.argwhere(images).tolist()
     }
     assert scores.by_class.images == images.sum(1).tolist()
-    assert scores.by_class.answers == images.sum(0).tolist()
+    assert scores.by_class.predictions == images.sum(0).tolist()
     assert scores.by_class.right == images.diagonal().tolist()
     assert [row.support for row in scores.per_class] == images.sum(1).tolist()
     tested = [trial("snn", 0.9, seed=seed, test=scores.scores()) for seed in (0, 1)]

@@ -60,7 +60,7 @@ def test_every_value_of_a_row_counts(id):
 
 
 def test_every_row_has_a_finder_and_every_finder_a_row():
-    claimed = {id for id, row in TABLE.items() if row.subject in ("control", "reservation")}
+    claimed = {id for id, row in TABLE.items() if row.subject in ("control", "exit", "reservation")}
     assert {*finding_tables._FINDERS, *claimed} == set(TABLE)
     assert claimed.isdisjoint(finding_tables._FINDERS)
 
@@ -183,7 +183,7 @@ def test_a_sentence_holds_any_name_completely(id, name, noun):
 
 def test_a_caveat_names_the_audit_and_what_the_data_consists_of():
     assert caveat(example("limited")).startswith("Training")
-    text = caveat(example("near_across_sides"), "recording")
+    text = caveat(example("near_across_splits"), "recording")
     assert text.startswith("Data audit: 5 recordings")
     assert "image" not in text
     note = example("data_note", text="3 images are copies of others.")

@@ -72,10 +72,10 @@ def test_what_is_written_is_read_again(make_run):
     run = make_run({"snn": [3, 1], "cnn": [8, None]}, groups=np.arange(60) // 4)
     answered = predictions.read(run)
     assert answered.contenders == ["snn", "cnn"]
-    assert list(answered.answers) == [("snn", 0), ("snn", 1), ("cnn", 0)]
+    assert list(answered.predictions) == [("snn", 0), ("snn", 1), ("cnn", 0)]
     stacked = np.stack([answered.labels, answered.indices, answered.groups])
     np.testing.assert_array_equal(stacked, [LABELS[TEST], TEST, TEST // 4])
-    np.testing.assert_array_equal(answered.answers["snn", 1].predicted, predicted(1))
+    np.testing.assert_array_equal(answered.predictions["snn", 1].predicted, predicted(1))
     # What anybody may rely on who reads it without spikeduel.
     content = json.loads((run / "predictions.json").read_text())
     assert set(content) == {

@@ -73,7 +73,7 @@ def test_a_pair_is_led_by_the_more_accurate_one():
         -0.01, half=0.02, only_a_right=3.0, only_b_right=23.0, conclusion=Conclusion.B_BETTER
     )
 
-    led = behind.led
+    led = behind.leader_first
 
     assert (led.a, led.b, led.difference, led.conclusion) == (
         "cnn",
@@ -84,7 +84,7 @@ def test_a_pair_is_led_by_the_more_accurate_one():
     assert led.ci95 == pytest.approx((-0.01, 0.03))
     assert (led.only_a_right, led.only_b_right) == (23.0, 3.0)
     assert led.accuracy("snn") == behind.accuracy("snn")
-    assert (led.leader, led.led) == ("cnn", led)
+    assert (led.leader, led.leader_first) == ("cnn", led)
 
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "results.schema.json"

@@ -14,9 +14,9 @@ LABELS = [0, 1, 2, 0, 1, 2]
 @pytest.mark.parametrize(
     ("seeds", "groups", "reservation"),
     [
-        (3, None, Reservation.FEW_SEEDS),
-        (6, np.arange(800) // 200, Reservation.FEW_GROUPS),
-        (3, np.arange(800) // 200, Reservation.FEW_SEEDS),
+        (3, None, Reservation.TOO_FEW_SEEDS),
+        (6, np.arange(800) // 200, Reservation.TOO_FEW_GROUPS),
+        (3, np.arange(800) // 200, Reservation.TOO_FEW_SEEDS),
         (6, None, None),
     ],
 )

@@ -9,7 +9,7 @@ from spikeduel.statistics import Variability, assumed_variability
 
 VARIABILITY = Variability(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
 FOUND = Power(
-    lead=0.01, seeds=6, comparisons=1, chance=0.657, seeds_needed=9, variability=VARIABILITY
+    lead=0.01, seeds=6, comparisons=1, probability=0.657, seeds_needed=9, variability=VARIABILITY
 )
 
 
@@ -21,7 +21,7 @@ def run(*powers):
 
 
 def test_a_run_says_what_it_could_have_found(golden):
-    never = structs.replace(FOUND, chance=0.1, seeds_needed=None)
+    never = structs.replace(FOUND, probability=0.1, seeds_needed=None)
     golden({"one pair": power.of_pairs(run(FOUND)), "two": power.of_pairs(run(FOUND, never))})
     assert power.of_pairs(run(None)) == ""
 
@@ -50,7 +50,7 @@ def plan(*cases, **changes):
 CHANCES = [min(1.0, k / 10) for k in range(len(SEEDS))]
 OF_PAIR = Case(
     variability=VARIABILITY,
-    chances=CHANCES,
+    probabilities=CHANCES,
     seeds_needed=12,
     a="snn",
     b="cnn",
@@ -69,13 +69,13 @@ def test_the_sentences_of_a_plan(golden):
     assumed = [
         Case(
             variability=assumed_variability(spread, 10_000, 50.0),
-            chances=CHANCES,
+            probabilities=CHANCES,
             seeds_needed=needed,
-            spread=spread,
+            deviation=spread,
         )
         for spread, needed in ((0.0055, 9), (0.003, 5))
     ]
-    hopeless = structs.replace(OF_PAIR, seeds_needed=None, chances=[0.0] * len(SEEDS))
+    hopeless = structs.replace(OF_PAIR, seeds_needed=None, probabilities=[0.0] * len(SEEDS))
     few = structs.replace(hopeless, variability=replace(VARIABILITY, effective_groups=4.0))
     plans = {
         "known": plan(OF_PAIR),

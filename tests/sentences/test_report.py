@@ -9,7 +9,7 @@ from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import rendering
 from spikeduel.results.run import GroupSizes
-from spikeduel.results.trials import EncodingSpread
+from spikeduel.results.trials import EncodingDeviation
 from spikeduel.sentences import columns
 
 DATA = SimpleNamespace(
@@ -55,7 +55,7 @@ def test_the_note_says_what_was_tested_and_what_it_covers(results, golden):
         ),
         "random encoding": with_tests(
             results,
-            encoding_spread=EncodingSpread(accuracies=[0.5, 0.6], standard_deviation=0.0123),
+            encoding_deviation=EncodingDeviation(accuracies=[0.5, 0.6], standard_deviation=0.0123),
         ),
         "without ties": with_tests(results, tie_share=None),
     }

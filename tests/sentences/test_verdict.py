@@ -100,9 +100,9 @@ def test_every_reservation_is_worded(reservation):
 
 def test_few_seeds_say_what_p_they_can_reach():
     # With three seeds, 2 of 20 ways.
-    assert "below 0.1 " in because(pair(0.1, seeds=3, reservation=Reservation.FEW_SEEDS))
+    assert "below 0.1 " in because(pair(0.1, seeds=3, reservation=Reservation.TOO_FEW_SEEDS))
     assert "below 0.062 " in because(
-        pair(0.1, seeds=5, paired=True, reservation=Reservation.FEW_SEEDS)
+        pair(0.1, seeds=5, paired=True, reservation=Reservation.TOO_FEW_SEEDS)
     )
 
 

@@ -14,8 +14,8 @@ from spikeduel.system.numbers import (
     p_value,
     per_cent,
     points,
-    said_of,
     signed,
+    with_noun,
 )
 from spikeduel.system.sentences import counted, listed
 
@@ -114,8 +114,8 @@ def test_counts(number, noun, text):
     ],
 )
 def test_what_is_said_of_images_is_said_of_recordings_and_names_stay(text, said):
-    assert said_of(text, "recording") == (said or text)
-    assert said_of(text, "image") == text
+    assert with_noun(text, "recording") == (said or text)
+    assert with_noun(text, "image") == text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 
 from spikeduel.system import parallel
 
-LARGE = 1000 * parallel.SMALLEST_PART
+LARGE = 1000 * parallel.MIN_PART
 SPIKES = """
 import torch
 import spikeduel
@@ -40,7 +40,7 @@ def test_small_work_stays_in_the_calling_thread(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     used = []
     parallel.run_chunks(
-        lambda *_: used.append(threading.current_thread()), 100, work=2 * parallel.SMALLEST_PART - 1
+        lambda *_: used.append(threading.current_thread()), 100, work=2 * parallel.MIN_PART - 1
     )
     assert used == [threading.current_thread()]
 

@@ -75,7 +75,7 @@ def test_there_and_back(tmp_path, monkeypatch):
         'name = "x"\n[[inner]]\ncount = 3\nshare = 0.30000000000000004\n'
     )
     assert typed.read_toml(tmp_path / "b.toml", Outer) == made
-    monkeypatch.setattr(typed, "MOST_TOML_BYTES", 10)
+    monkeypatch.setattr(typed, "MAX_TOML_BYTES", 10)
     with pytest.raises(InputError, match=r"b\.toml: larger than"):
         typed.read_toml(tmp_path / "b.toml", Outer)
     with pytest.raises(ValueError, match="JSON compliant"):

@@ -9,7 +9,7 @@ from factories import prepared
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.data.prepared import TRAIN, VALIDATION
-from spikeduel.engine.networks.cards import Calling, ModelCard
+from spikeduel.engine.networks.cards import CallConvention, ModelCard
 from spikeduel.experiment.recipes import baseline, strong
 from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
@@ -64,8 +64,8 @@ def of_cards(*cards):
 def test_the_data_and_the_contenders(golden):
     official = np.repeat(np.array([TRAIN, VALIDATION], np.uint8), [1800, 200])
     called = {
-        "spiking": {"foreign": Calling("step", False, "over_time")},
-        "not spiking": {"foreign": Calling("once", False, "scores"), "family": "cnn"},
+        "spiking": {"foreign": CallConvention("step", False, "over_time")},
+        "not spiking": {"foreign": CallConvention("once", False, "scores"), "family": "cnn"},
     }
     golden(
         {

@@ -5,7 +5,7 @@ import pytest
 
 from spikeduel.comparing import compare
 from spikeduel.results.power import SEEDS
-from spikeduel.statistics import ASSUMED_SPREADS, assumed_variability, detection_power
+from spikeduel.statistics import ASSUMED_DEVIATIONS, assumed_variability, detection_power
 from spikeduel.system.errors import InputError
 from spikeduel.training.plan import forecast
 from spikeduel.training.store import Store
@@ -22,10 +22,12 @@ def test_where_nothing_is_known_a_range_is_assumed_and_steps_are_timed(two):
     outlook = forecast(two, store="s")
     about = (outlook.source, outlook.comparisons, outlook.trained, outlook.test_images)
     assert about == ("assumed", 1, 0, 179)
-    assert [case.spread for case in outlook.cases] == list(ASSUMED_SPREADS)
+    assert [case.deviation for case in outlook.cases] == list(ASSUMED_DEVIATIONS)
     for case in outlook.cases:
-        assert case.variability == assumed_variability(case.spread, 179)
-        assert case.chances == [detection_power(case.variability, 0.01, seeds) for seeds in SEEDS]
+        assert case.variability == assumed_variability(case.deviation, 179)
+        assert case.probabilities == [
+            detection_power(case.variability, 0.01, seeds) for seeds in SEEDS
+        ]
     times = [(time.contender, time.epochs, time.from_store) for time in outlook.times]
     assert times == [("dense-snn", 2, False), ("small-cnn", 2, False)]
     assert all(time.seed_seconds == 2 * time.epoch_seconds > 0 for time in outlook.times)

@@ -61,7 +61,7 @@ def limited():
     resource.setrlimit(resource.RLIMIT_DATA, (used + LEFT, used + LEFT))
     with pytest.raises(MemoryError):
         np.array(prepared.images)
-    assert isinstance(prepared.held[0], np.memmap)
+    assert isinstance(prepared.arrays[0], np.memmap)
     print(*trained(prepared, "limited"))
 
 

@@ -22,7 +22,7 @@ from spikeduel.results.significance import Reservation
 from spikeduel.results.trials import (
     Anytime,
     EarlyExit,
-    EncodingSpread,
+    EncodingDeviation,
     ExitChoice,
     Leaving,
     Score,
@@ -42,7 +42,7 @@ CLASSES = ("a", "b", "c")
 def measured(predicted, truth=TRUTH, **others):
     scores = classified(CLASSES, np.asarray(truth), np.asarray(predicted))
     answered = structs.replace(scores, tie_share=0.0, loss=1.5)
-    return {"classification": answered, "encoding_spread": EncodingSpread(), **others}
+    return {"classification": answered, "encoding_deviation": EncodingDeviation(), **others}
 
 
 SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
@@ -68,7 +68,7 @@ def assembled(
 def put_together(ours, experiment=EXPERIMENT, groups=None, splits=(SPLIT,), **others):
     """Results of outcomes on a data set that has their labels: further images, if not as many."""
     truths = [
-        next(o.answers.truth for o in ours if o.answers and o.fold in (-1, place))
+        next(o.predictions.truth for o in ours if o.predictions and o.fold in (-1, place))
         for place in range(len(splits))
     ]
     num = max(10, *(10 + sum(map(len, truths[: place + 1])) for place in range(len(splits))))
@@ -138,10 +138,10 @@ ANYTIME = Anytime(
 
 
 def test_every_measure_reaches_the_results():
-    spread = EncodingSpread(accuracies=[0.5, 0.25], standard_deviation=0.1)
+    spread = EncodingDeviation(accuracies=[0.5, 0.25], standard_deviation=0.1)
     latency = untimed(None, None, "cpu")
     measures = {
-        "encoding_spread": spread,
+        "encoding_deviation": spread,
         "weight_shapes": WeightShapes(shapes={"w": [2, 3]}),
         "operations": Counted(operations=spiking()),
         "by_step": ANYTIME,
@@ -153,7 +153,7 @@ def test_every_measure_reaches_the_results():
     )
     known = {*measures, "classification", "label_confidences"} - {"own"}
     assert set(MEASURES) == known
-    assert trial.test.encoding_spread == spread
+    assert trial.test.encoding_deviation == spread
     assert (trial.anytime, trial.weight_shapes) == (ANYTIME, {"w": [2, 3]})
     assert (trial.operations, trial.latency) == (spiking(), latency)
     assert trial.measured == {"own": {"value": 5}}
@@ -382,7 +382,7 @@ def test_a_pair_says_what_its_seeds_and_comparisons_could_have_found():
     for pair in pairs:
         variability = variability_of(right[pair.a], right[pair.b])
         assert pair.power == power.power(variability, 0.01, 5, comparisons=3)
-        assert 0 < pair.power.chance < 1
+        assert 0 < pair.power.probability < 1
     assert pair_of().power is None
 
 

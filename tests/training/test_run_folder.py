@@ -12,7 +12,7 @@ from spikeduel.results.trials import Latency, Times
 from spikeduel.system.errors import InputError
 from spikeduel.training.run_folder import default_name, located, require_writable
 from spikeduel.training.store import Store
-from spikeduel.training.timing import time_answers
+from spikeduel.training.timing import time_inference
 from telling import Telling
 
 EXPERIMENT = baseline(dataset="digits")
@@ -103,7 +103,7 @@ def planned(key, title):
 
 def take(trials, images, store, progress, **when):
     prepared = SimpleNamespace(images=images)
-    return time_answers([(trial, prepared) for trial in trials], store, progress, **when)
+    return time_inference([(trial, prepared) for trial in trials], store, progress, **when)
 
 
 def on(taken, **machine):

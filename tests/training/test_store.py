@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from factories import record
 from forked import Forked
 from spikeduel.evaluation.correctness import classified
-from spikeduel.results.trials import Classification, EncodingSpread
+from spikeduel.results.trials import Classification, EncodingDeviation
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 from spikeduel.training.store import Store, images_digest
@@ -48,21 +48,21 @@ def test_a_failed_trial_counts_as_absent(store):
 
 def test_measures_lie_beside_the_trial_one_file_each(store):
     keep(store)
-    assert store.measure("k1", "encoding_spread", EncodingSpread) is None
-    spread = EncodingSpread(accuracies=[0.25, 0.75], standard_deviation=0.5)
-    store.save_measure("k1", "encoding_spread", spread)
+    assert store.measure("k1", "encoding_deviation", EncodingDeviation) is None
+    spread = EncodingDeviation(accuracies=[0.25, 0.75], standard_deviation=0.5)
+    store.save_measure("k1", "encoding_deviation", spread)
     store.save_measure("k1", "own_code:speed", {"seconds": None})
-    assert store.measure("k1", "encoding_spread", EncodingSpread) == spread
+    assert store.measure("k1", "encoding_deviation", EncodingDeviation) == spread
     assert store.measure("k1", "own_code:speed", dict) == {"seconds": None}
     names = {path.name for path in (store.folder("k1") / "measures").iterdir()}
-    assert names == {"encoding_spread.json", "own_code.speed.json"}
+    assert names == {"encoding_deviation.json", "own_code.speed.json"}
     assert store.record("k1") == RECORD
 
 
 def test_what_another_measure_found_counts_as_absent(store):
-    store.save_measure("k1", "encoding_spread", {"standard_deviation": -1})
-    assert store.measure("k1", "encoding_spread", EncodingSpread) is None
-    store.save_measure("k1", "classification", EncodingSpread())
+    store.save_measure("k1", "encoding_deviation", {"standard_deviation": -1})
+    assert store.measure("k1", "encoding_deviation", EncodingDeviation) is None
+    store.save_measure("k1", "classification", EncodingDeviation())
     assert store.measure("k1", "classification", Classification) is None
 
 

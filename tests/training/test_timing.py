@@ -73,7 +73,7 @@ def test_two_threads_are_kept_where_a_step_is_faster_with_them(
 
 
 def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, monkeypatch):
-    monkeypatch.setattr(timing, "FEW_STEPS", 9)
+    monkeypatch.setattr(timing, "MAX_UNTIMED_STEPS", 9)
     seconds[2] = 9.0
     store = Store(tmp_path)
     for epochs, threads in ((1, 2), (2, 1)):
@@ -86,7 +86,7 @@ def test_a_training_has_the_threads_that_pay(two_threads, seconds, tmp_path, mon
 
 
 def test_threads_that_the_user_chose_are_not_timed(two_threads, seconds, tmp_path, monkeypatch):
-    monkeypatch.setattr(timing, "FEW_STEPS", 0)
+    monkeypatch.setattr(timing, "MAX_UNTIMED_STEPS", 0)
     hardware.compute_on(2)
     prepared, (_, plain) = trials()
     with timing.ready_to_train(plain, prepared, Store(tmp_path), print):
@@ -102,7 +102,7 @@ def test_a_network_that_takes_no_step_is_trained_with_all_threads(
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(timing, "seconds_by_threads", seconds_by_threads)
-    monkeypatch.setattr(timing, "FEW_STEPS", 0)
+    monkeypatch.setattr(timing, "MAX_UNTIMED_STEPS", 0)
     prepared, (_, plain) = trials()
     with timing.ready_to_train(plain, prepared, Store(tmp_path), print):
         assert torch.get_num_threads() == 2

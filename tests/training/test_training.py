@@ -50,7 +50,7 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = Model(building.build(card), card, precision)
-    images, labels = prepared.held
+    images, labels = prepared.arrays
     return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
 
 
@@ -124,8 +124,8 @@ def test_in_epochs_of_few_steps_batch_norm_gets_statistics_of_the_weights_that_a
     )
     experiment = replace(experiment, augmentation="translate", device="cpu", dropout=0.0)
     states, histories = [], []
-    for fewest in (contenders.FEW_STEPS, 0):
-        monkeypatch.setattr(contenders, "FEW_STEPS", fewest)
+    for fewest in (contenders.MIN_STEPS_IN_EPOCH, 0):
+        monkeypatch.setattr(contenders, "MIN_STEPS_IN_EPOCH", fewest)
         run = loop(experiment, tmp_path, contender, name=f"{fewest}.pt")
         histories.append(run.run().history)
         states.append(run.model.module.state_dict())

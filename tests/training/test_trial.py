@@ -17,13 +17,13 @@ from spikeduel.engine.counting.operations import Ways
 from spikeduel.engine.networks import building, models
 from spikeduel.evaluation.correctness import best_temperature
 from spikeduel.evaluation.measures import MEASURES, Measure
-from spikeduel.evaluation.predictions_of_model import answers_of
+from spikeduel.evaluation.predictions_of_model import predict_batches
 from spikeduel.experiment.recipes import baseline
 from spikeduel.predicting import export
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Classification,
-    EncodingSpread,
+    EncodingDeviation,
 )
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
@@ -225,7 +225,7 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     quality = answered(store, record)
     right = np.array(quality.truth) == np.array(quality.predicted)
     assert (quality.accuracy, len(right)) == (right.mean(), 179)
-    assert len(store.measure(record.key, "encoding_spread", EncodingSpread).accuracies) == 5
+    assert len(store.measure(record.key, "encoding_deviation", EncodingDeviation).accuracies) == 5
 
 
 def test_each_fold_is_a_trial_of_its_own_that_knows_its_fold(quick):
@@ -245,9 +245,9 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     prepared = data.load(quick)
     split = data.split(prepared, quick)
     model = models.load_model(store.model_path(record.key))
-    images, labels = prepared.held
+    images, labels = prepared.arrays
     validation = [(images[split.val], labels[split.val], split.val)]
-    answers = answers_of(model, validation)
+    answers = predict_batches(model, validation)
     best = best_temperature(answers.scores, torch.from_numpy(answers.truth))
     assert model.card.temperature == pytest.approx(best, rel=1e-4)
 
@@ -489,7 +489,7 @@ def test_all_trials_of_a_comparison_share_one_copy_of_the_data(quick, tmp_path, 
         monkeypatch.setattr(trial, name, noting(getattr(trial, name)))
     run(experiment, tmp_path / "s")
     assert len(used) >= 4 * 2
-    assert {id(array) for array in used} == {id(prepared.held[0])}
+    assert {id(array) for array in used} == {id(prepared.arrays[0])}
 
 
 # ---- a contender's own settings

@@ -13,10 +13,10 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel import energy
-from spikeduel.analysis.answer import ACCOUNTING_OF, answered
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
+from spikeduel.analysis.recommending import ACCOUNTING_OF, with_recommendation
 from spikeduel.analysis.run_findings import RunContext, find_caveats
-from spikeduel.auditing.audit_results import SIDES, Counts, Side
+from spikeduel.auditing.audit_results import SPLITS, Counts, SplitName
 from spikeduel.energy import accounting
 from spikeduel.features import providing
 from spikeduel.results import power, significance
@@ -49,11 +49,11 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
 
     Kept are settings, data, training histories, counts and times.
     """
-    answers = Answers(predictions)
-    trials = [_scored(trial, answers, results.dataset) for trial in results.trials]
+    all_predictions = Predictions(predictions)
+    trials = [_scored(trial, all_predictions, results.dataset) for trial in results.trials]
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     run = RunContext(
-        *(results.experiment, results.dataset, trials, compare_pairs(done, answers)),
+        *(results.experiment, results.dataset, trials, compare_pairs(done, all_predictions)),
         *(results.features, results.budget),
     )
     run = replace(run, pairs=run.reserved())
@@ -61,7 +61,7 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
         pairs=list(run.pairs),
         caveats=find_caveats(run),
     )
-    results = priced(structs.replace(results, trials=trials, comparison=conclusions))
+    results = with_energy(structs.replace(results, trials=trials, comparison=conclusions))
     of_features = providing("conclude")
     # What a feature concluded that is not there cannot be computed: it stays.
     features = {name: each for name, each in results.features.items() if name not in of_features}
@@ -71,26 +71,28 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     return structs.replace(results, features=features)
 
 
-def _scored(trial: Trial, answers: Answers, dataset: Dataset) -> Trial:
+def _scored(trial: Trial, all_predictions: Predictions, dataset: Dataset) -> Trial:
     """Return `trial` with all that follows from its history and predictions."""
     if trial.derived_from is None:
         with_spikes = trial.history[trial.relu_epochs :]
         ended = trial.stopped in ("early", "limit")
-        converged = trial.stopped == "early" or has_converged(with_spikes, len(answers.names))
+        converged = trial.stopped == "early" or has_converged(
+            with_spikes, len(all_predictions.names)
+        )
         trial = structs.replace(trial, converged=converged if ended else None)
     if trial.best_epoch is not None:
         trial = structs.replace(trial, validation=trial.history[trial.best_epoch].validation)
     rows = rows_of(trial, dataset)
-    predicted = answers.of(trial.contender).get(trial.seed)
+    predicted = all_predictions.of(trial.contender).get(trial.seed)
     if trial.test is None or predicted is None:
         return trial
-    found = classified(answers.names, answers.truth[rows], predicted[rows])
+    found = classified(all_predictions.names, all_predictions.truth[rows], predicted[rows])
     test = structs.replace(trial.test, **{name: getattr(found, name) for name in COUNTED})
     controls = {}
     for name, control in trial.controls.items():
-        of_control = answers.of(trial.contender, name).get(trial.seed)
+        of_control = all_predictions.of(trial.contender, name).get(trial.seed)
         if of_control is not None:
-            found = classified(answers.names, answers.truth[rows], of_control[rows])
+            found = classified(all_predictions.names, all_predictions.truth[rows], of_control[rows])
             control = structs.replace(
                 control, n=found.n, accuracy=found.accuracy, by_class=found.by_class
             )
@@ -108,12 +110,14 @@ def rows_of(trial: Trial, dataset: Dataset) -> slice:
 
 
 def of_split(
-    splits: Sequence[Mapping[Side, Sequence[Any]]], groups: Mapping[Any, Any] | None
+    splits: Sequence[Mapping[SplitName, Sequence[Any]]], groups: Mapping[Any, Any] | None
 ) -> dict[str, Any]:
     """Return the fields of `Dataset` that the images on the sides of each split decide: counts, and
     those of `groups` by image. Images and groups are any names; several splits are folds.
     """
-    counts = [Counts(**{side: len(split[side]) for side in SIDES}) for split in splits]
+    counts = [
+        Counts(**{split_name: len(split[split_name]) for split_name in SPLITS}) for split in splits
+    ]
     mean = Counts(
         train=round(statistics.fmean(fold.train for fold in counts)),
         val=round(statistics.fmean(fold.val for fold in counts)),
@@ -122,7 +126,7 @@ def of_split(
     fields: dict[str, Any] = {"counts": mean, "folds": counts if len(counts) > 1 else None}
     if groups is None:
         return fields
-    used = {image for split in splits for side in SIDES for image in split[side]}
+    used = {image for split in splits for split_name in SPLITS for image in split[split_name]}
     sizes = list(Counter(groups[image] for image in used).values())
     tests = [[groups[image] for image in split["test"]] for split in splits]
     trained = [{groups[image] for image in split["train"]} for split in splits]
@@ -139,7 +143,7 @@ def of_split(
     }
 
 
-def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results:
+def with_energy(results: Results, prices: energy.Prices = energy.Prices()) -> Results:
     """Return `results` with energies and accountings again, those of `prices` first, and the answer
     that follows.
     """
@@ -160,26 +164,36 @@ def priced(results: Results, prices: energy.Prices = energy.Prices()) -> Results
     results = structs.replace(results, trials=trials)
     accounted = accounting.compare_run(results, prices.accountings)
     results = structs.replace(results, energy_accountings=accounted)
-    if (of_device := ACCOUNTING_OF.get(results.experiment.answer_for)) is None:
-        return answered(results)
-    return answered(results, accounting.amounts(results, of_device, prices.accountings))
+    if (of_device := ACCOUNTING_OF.get(results.experiment.target)) is None:
+        return with_recommendation(results)
+    return with_recommendation(results, accounting.amounts(results, of_device, prices.accountings))
 
 
-def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
+def compare_pairs(contenders: Sequence[str], all_predictions: Predictions) -> list[Pair]:
     """Compare every two `contenders` on the seeds that all finished, with Holm's adjustment of
     p-values. A better one is so with its failed seeds at chance, too.
     """
-    groups, classes, keys = answers.groups, answers.classes, answers.trainings
+    groups, classes, keys = (
+        all_predictions.groups,
+        all_predictions.classes,
+        all_predictions.trainings,
+    )
     tests, with_failures = [], []
-    seeds = answers.common
-    right = {name: answers.right(seeds, name) for name in contenders if seeds and answers.of(name)}
+    seeds = all_predictions.common
+    right = {
+        name: all_predictions.right(seeds, name)
+        for name in contenders
+        if seeds and all_predictions.of(name)
+    }
     couples = list(itertools.combinations(right, 2))
     for a, b in couples:
         same = all(keys[a, seed] == keys[b, seed] for seed in seeds)
         tests.append(significance.tested(right[a], right[b], groups, None, same, classes))
         leader, other = (a, b) if tests[-1].difference > 0 else (b, a)
-        tried = sorted({*seeds, *(answers.of(other).keys() - answers.of(leader).keys())})
-        both = answers.right(tried, a), answers.right(tried, b)
+        tried = sorted(
+            {*seeds, *(all_predictions.of(other).keys() - all_predictions.of(leader).keys())}
+        )
+        both = all_predictions.right(tried, a), all_predictions.right(tried, b)
         with_failures.append(
             tests[-1] if tried == seeds else significance.tested(*both, groups, None, same, classes)
         )
@@ -194,8 +208,8 @@ def compare_pairs(contenders: Sequence[str], answers: Answers) -> list[Pair]:
                 **structs.asdict(difference),
                 a=a,
                 b=b,
-                accuracy_a=answers.accuracy(seeds, a),
-                accuracy_b=answers.accuracy(seeds, b),
+                accuracy_a=all_predictions.accuracy(seeds, a),
+                accuracy_b=all_predictions.accuracy(seeds, b),
                 only_a_right=float((right[a] & ~right[b]).sum(1).mean()),
                 only_b_right=float((right[b] & ~right[a]).sum(1).mean()),
                 power=power.power(several, MAX_DEFICIT, len(seeds), len(couples))

@@ -15,11 +15,11 @@ from spikeduel.system.grouped import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Controls that change only when events come."""
-Side = Literal["only_a", "only_b", "neither"]
+DisagreementCase = Literal["only_a", "only_b", "neither"]
 """Contenders that are right."""
 
 
-class Answers:
+class Predictions:
     """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
     (given if they count alike). Rows, places in these, are listed with most seeds first, then
     with most wrong answers.
@@ -32,11 +32,11 @@ class Answers:
         self.classes = balanced_classes(self.truth)
         self.predicted: dict[tuple[str, str | None], dict[int, np.ndarray]] = {}
         self.trainings: dict[tuple[str, int], list[str]] = {}
-        for answers in predictions.trials:
-            of_seeds = self.predicted.setdefault((answers.contender, answers.control), {})
-            of_seeds[answers.seed] = np.array(answers.predicted)
-            if answers.control is None:
-                self.trainings[answers.contender, answers.seed] = answers.trainings
+        for of_seed in predictions.trials:
+            of_seeds = self.predicted.setdefault((of_seed.contender, of_seed.control), {})
+            of_seeds[of_seed.seed] = np.array(of_seed.predicted)
+            if of_seed.control is None:
+                self.trainings[of_seed.contender, of_seed.seed] = of_seed.trainings
         self._count_seeds()
 
     def _count_seeds(self) -> None:
@@ -68,10 +68,10 @@ class Answers:
         """Return the mean accuracy over `seeds`, by the measure of comparisons."""
         return mean_accuracy(self.right(seeds, contender, control), self.classes)
 
-    def said(self, contender: str, row: int) -> list[tuple[int, int]]:
+    def predicted_counts(self, contender: str, row: int) -> list[tuple[int, int]]:
         """Return a contender's answers to a row as (class, seeds), the most frequent first."""
-        answers = self.of(contender)
-        return Counter(int(answers[seed][row]) for seed in self.seeds(contender)).most_common()
+        of_seed = self.of(contender)
+        return Counter(int(of_seed[seed][row]) for seed in self.seeds(contender)).most_common()
 
     def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
         """Return the rows of each (true class, answer) that a seed gave."""
@@ -84,15 +84,15 @@ class Answers:
         )
         return {cell: self._worst_first(of_cell) for cell, of_cell in rows.items()}
 
-    def between(self, a: str, b: str) -> dict[Side, list[int]]:
+    def between(self, a: str, b: str) -> dict[DisagreementCase, list[int]]:
         """Return the rows on which two contenders differ, or are both wrong, in a seed."""
         right_a, right_b = self.right(self.common, a), self.right(self.common, b)
-        sides: dict[Side, np.ndarray] = {
+        cases: dict[DisagreementCase, np.ndarray] = {
             "only_a": right_a & ~right_b,
             "only_b": right_b & ~right_a,
             "neither": ~right_a & ~right_b,
         }
-        return {side: self._worst_first(rows.nonzero()[1].tolist()) for side, rows in sides.items()}
+        return {case: self._worst_first(rows.nonzero()[1].tolist()) for case, rows in cases.items()}
 
     @cached_property
     def _wrong(self) -> np.ndarray:
@@ -111,7 +111,7 @@ class Answers:
         times = Counter(rows)
         return sorted(times, key=lambda row: (-times[row], -self._wrong[row], row))
 
-    def of_variant(self, variant: str) -> "Answers":
+    def of_variant(self, variant: str) -> "Predictions":
         """Return the counted predictions of a variant, as if they were the contenders' own."""
         other = copy.copy(self)
         other.predicted = {
@@ -124,10 +124,10 @@ class Answers:
 
     def sees_no_time(self, contender: str) -> bool:
         """Return True if rearranging events in time changes no answer; False if not asked."""
-        answers = self.of(contender)
+        of_seed = self.of(contender)
         asked = [of_seeds for name in REARRANGED if (of_seeds := self.of(contender, name))]
         return bool(asked) and all(
-            seed in answers and np.array_equal(predicted, answers[seed])
+            seed in of_seed and np.array_equal(predicted, of_seed[seed])
             for of_seeds in asked
             for seed, predicted in of_seeds.items()
         )

@@ -42,7 +42,7 @@ from spikeduel.system.registry import library_of
 
 SMALL_TEST_SET = 500
 """Test images below which one weighs enough to be named."""
-FEW_GROUPS = 10
+TOO_FEW_GROUPS = 10
 """Tested groups below which a trait of one can pass for a trait of a contender."""
 MUCH_LONGER = 4
 """Times as long that contenders are to train that have learned nothing."""
@@ -98,7 +98,9 @@ class RunContext:
 
     def times_as_long(self, pair: Pair) -> float | None:
         """Return how many times as long the leader was trained; None if not longer."""
-        leader, other = (self.tested.get(name, []) for name in (pair.led.a, pair.led.b))
+        leader, other = (
+            self.tested.get(name, []) for name in (pair.leader_first.a, pair.leader_first.b)
+        )
         return times_as_long(leader, other, self.budget is not None)
 
     def reserved(self) -> list[Pair]:
@@ -146,7 +148,7 @@ class RunContext:
     @property
     def has_few_groups(self) -> bool:
         effective = self.dataset.effective_groups_tested or self.dataset.groups_tested
-        return bool(effective and effective < FEW_GROUPS)
+        return bool(effective and effective < TOO_FEW_GROUPS)
 
     @cached_property
     def inconclusive(self) -> list[Pair]:
@@ -318,7 +320,7 @@ def _detectable_at_best(pairs: Sequence[Pair]) -> float:
 @finds("wide_margin")
 def wide_margin(run: RunContext) -> Iterator[Values]:
     for pair in run.pairs:
-        errors = 1 - pair.led.accuracy_a
+        errors = 1 - pair.leader_first.accuracy_a
         if pair.margin > errors:
             yield {"margin": pair.margin, "contender": pair.leader, "errors": errors}
             return
@@ -354,7 +356,7 @@ def sometimes_at_chance(run: RunContext) -> Iterator[Values]:
 @finds("family_at_chance")
 def family_at_chance(run: RunContext) -> Iterator[Values]:
     for name, trials in run.tested.items():
-        if titles := list(unlearned_controls(trials, members=True).values()):
+        if titles := list(unlearned_controls(trials, compressed=True).values()):
             yield {"contender": name, "members": titles}
 
 
@@ -394,8 +396,8 @@ def longer_training(run: RunContext) -> Iterator[Values]:
     for pair in run.pairs:
         if pair.difference and (times := run.times_as_long(pair)):
             yield {
-                "contender": pair.led.a,
-                "other": pair.led.b,
+                "contender": pair.leader_first.a,
+                "other": pair.leader_first.b,
                 "times": times,
                 "by_time": run.budget is not None,
                 "remedy": run.equal_epochs,

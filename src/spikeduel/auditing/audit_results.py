@@ -26,8 +26,8 @@ IgnoredBy = Literal[
 ]
 """Rule by which a file under a data folder is not read."""
 
-Side = Literal["train", "val", "test"]
-SIDES: tuple[Side, ...] = ("train", "val", "test")
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
 class IgnoredFiles(Frozen):
@@ -102,15 +102,16 @@ class ExactDuplicates(Copies):
 class Probe(Frozen):
     """Accuracies of the nearest neighbour on small grey versions of `n` test images.
 
-    `accuracy_if_grouped`: without siblings in training (one group, equal, or near duplicates);
-    `chance`: training's most frequent class. `balanced_accuracy` is of these test images, too.
+    `accuracy_if_grouped`: without near-duplicates and images of the same group in training;
+    `chance_level`: that of training's most frequent class. `balanced_accuracy` is of these test
+    images, too.
     """
 
     accuracy: Share | None = None
     balanced_accuracy: Share | None = None
     accuracy_if_grouped: Share | None = None
-    chance: Share | None = None
-    siblings_in_train: Share | None = None
+    chance_level: Share | None = None
+    near_duplicates_in_train: Share | None = None
     n: Count = 0
 
 
@@ -143,7 +144,7 @@ BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)
 
 class AuditedImage(Frozen):
     index: Count
-    side: Side
+    split: SplitName
     label: str
     file: str | None
 
@@ -226,10 +227,10 @@ class Statistic(Frozen):
     """
 
     name: StatisticName
-    sides: dict[str, float]
+    by_split: dict[str, float]
     classes: dict[str, float]
     class_accuracy: Share | None
-    side_accuracy: Share | None
+    split_accuracy: Share | None
 
 
 class Statistics(Frozen):
@@ -245,7 +246,7 @@ class Statistics(Frozen):
     class_accuracy: Share | None
     class_chance: Share | None
     num_tested: Count
-    side_accuracy: Share | None
+    split_accuracy: Share | None
     num_groups: Count
 
 
@@ -273,7 +274,7 @@ class Audit(Frozen):
     groups_cut_test_images: Count
     unreadable: tuple[str, ...]
     probe: Probe
-    class_sides: dict[str, Counts]
+    class_splits: dict[str, Counts]
     formats: tuple[FileProperty, ...]
     files: FileCounts | None = None
     labels: LabelCheck | None = None

@@ -14,7 +14,7 @@ from spikeduel.auditing.audit_results import (
 )
 from spikeduel.system import notebook, typed
 from spikeduel.system.finding_tables import sentence, with_id
-from spikeduel.system.sentences import counted, listed, per_cent, said_of
+from spikeduel.system.sentences import counted, listed, per_cent, with_noun
 
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
@@ -25,9 +25,9 @@ PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
     "stretch_test_in_training": ("a stretch on two sides",),
     "near_test_in_training": ("near on two sides",),
     "moved_test_in_training": ("moved on two sides", "edited on two sides"),
-    "leaking_siblings": ("equal images on two sides", "near on two sides"),
+    "leaking_near_duplicates": ("equal images on two sides", "near on two sides"),
 }
-SIDES = {"train": "training", "val": "validation", "test": "test"}
+SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def html(audit: Audit) -> str:
@@ -39,7 +39,7 @@ def html(audit: Audit) -> str:
 def not_all(audit: Audit) -> str:
     missed = f" Mostly missed are {listed(audit.blind_spots)}." if audit.blind_spots else ""
     unknown = "Two images of one person or object that look different are known by groups alone."
-    return said_of(f"Pixels cannot show every leak.{missed} {unknown}", audit.noun)
+    return with_noun(f"Pixels cannot show every leak.{missed} {unknown}", audit.noun)
 
 
 def all_clear(audit: Audit) -> str:
@@ -61,7 +61,7 @@ def examples(audit: Audit) -> list[str]:
     pairs = [pair for pair in audit.details.pairs if pair.kind in kinds]
     return [
         f"{pair.a.file or f'image {pair.a.index}'} and {pair.b.file or f'image {pair.b.index}'}"
-        f": {said_of(pair.kind, audit.noun)}"
+        f": {with_noun(pair.kind, audit.noun)}"
         for pair in pairs[:3]
     ]
 
@@ -101,7 +101,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         groups += " (exact copies not counted)" if exact.across else ""
     table = {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
-        "classes": f"{len(audit.class_sides)}",
+        "classes": f"{len(audit.class_splits)}",
         "split": split,
         "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
@@ -117,10 +117,14 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "nearest neighbour": _share(
             probe.accuracy, "accuracy (small grey images, nothing trained)"
         ),
-        "without siblings": _share(probe.accuracy_if_grouped, "accuracy (no sibling in training)"),
-        "constant answer": _share(probe.chance, "accuracy (always training's most frequent class)"),
-        "siblings in training": _share(
-            probe.siblings_in_train, "of the test images (same group, equal or near there)"
+        "without near-duplicates": _share(
+            probe.accuracy_if_grouped, "accuracy (no near-duplicate in training)"
+        ),
+        "constant prediction": _share(
+            probe.chance_level, "accuracy (always training's most frequent class)"
+        ),
+        "near-duplicates in training": _share(
+            probe.near_duplicates_in_train, "of the test images (same group, equal or near there)"
         ),
         "shared stretches": f"{audit.stretches.across:,} across sides" if audit.stretches else "",
     }
@@ -131,7 +135,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
                 statistics.class_accuracy, "accuracy (length, event rate and so on, no frame)"
             ),
             "sides told": _share(
-                statistics.side_accuracy, "of training and test recordings (a coin: 50 %)"
+                statistics.split_accuracy, "of training and test recordings (a coin: 50 %)"
             ),
         }
     for of_files in audit.formats:
@@ -139,7 +143,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
         table[of_files.property] = ", ".join(values[:3]) + more
     return [
-        {"what": said_of(what, audit.noun), "found": said_of(value, audit.noun)}
+        {"what": with_noun(what, audit.noun), "found": with_noun(value, audit.noun)}
         for what, value in table.items()
         if value
     ]
@@ -156,7 +160,7 @@ def amount(name: StatisticName, value: float) -> str:
     return f"{value:,.0f}{UNITS.get(name, '')}"
 
 
-def told(share: float | None) -> str:
+def formatted_share(share: float | None) -> str:
     """Return the share: "31.6 %"; "–" for None."""
     return "–" if share is None else per_cent(share)
 
@@ -167,11 +171,11 @@ def medians(statistics: Statistics) -> list[dict[str, str]]:
         {
             "median": statistic.name,
             **{
-                SIDES[side]: amount(statistic.name, value)
-                for side, value in statistic.sides.items()
+                SPLITS[split_name]: amount(statistic.name, value)
+                for split_name, value in statistic.by_split.items()
             },
-            "class told": told(statistic.class_accuracy),
-            "side told": told(statistic.side_accuracy),
+            "class told": formatted_share(statistic.class_accuracy),
+            "side told": formatted_share(statistic.split_accuracy),
         }
         for statistic in statistics.statistics
     ]

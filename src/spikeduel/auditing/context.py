@@ -10,12 +10,12 @@ from torch import Tensor
 
 from spikeduel.auditing import neighbours, stretches
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices, equal_ids
-from spikeduel.auditing.audit_results import SIDES, AuditedImage, Copies, Counts, FileCounts
-from spikeduel.auditing.neighbours import Relatives
+from spikeduel.auditing.audit_results import SPLITS, AuditedImage, Copies, Counts, FileCounts
+from spikeduel.auditing.neighbours import NearDuplicates
 from spikeduel.system.progress import Progress
 
 GAP = 0.05
-"""Accuracy above chance, or lost without siblings, that matters."""
+"""Accuracy above chance, or lost without near-duplicates, that matters."""
 SURE = 2.0
 """Standard deviations above chance that an accuracy needs."""
 
@@ -106,7 +106,7 @@ class AuditInput:
         return equal_ids(map(self.recordings.events_of, range(len(self.labels))))
 
     @cached_property
-    def side(self) -> np.ndarray:
+    def split_code(self) -> np.ndarray:
         """Part of the split of each image, int64 `[N]` (`SplitIndices.codes`)."""
         return self.split.codes(len(self.labels))
 
@@ -115,7 +115,7 @@ class AuditInput:
         """Recordings that share a stretch of events, None for images."""
         if self.recordings is None:
             return None
-        return stretches.search(self.recordings, self.same, self.side, self.progress)
+        return stretches.search(self.recordings, self.same, self.split_code, self.progress)
 
     @cached_property
     def joined(self) -> np.ndarray:
@@ -130,25 +130,34 @@ class AuditInput:
 
     def counts(self, chosen: np.ndarray) -> Counts:
         """Return the number of `chosen` images, bool `[N]`, in each part of the split."""
-        return Counts(**{side: int(chosen[getattr(self.split, side)].sum()) for side in SIDES})
+        return Counts(
+            **{
+                split_code: int(chosen[getattr(self.split, split_code)].sum())
+                for split_code in SPLITS
+            }
+        )
 
-    def copies(self, found: Relatives) -> Copies:
+    def copies(self, found: NearDuplicates) -> Copies:
         """Return the number of copies on earlier sides, and of test images' in training."""
         is_copy = found.nearest >= 0
-        in_training = is_copy & (self.side[found.nearest] == 0) & (self.side == 2)
+        in_training = is_copy & (self.split_code[found.nearest] == 0) & (self.split_code == 2)
         return Copies(across=int(is_copy.sum()), test_in_training=int(in_training.sum()))
 
     def described(self, image: int) -> AuditedImage:
         return AuditedImage(
             index=image,
-            side=SIDES[self.side[image]],
+            split=SPLITS[self.split_code[image]],
             label=self.classes[self.labels[image]],
             file=self.names[image] if self.names else None,
         )
 
 
-def is_above_chance(accuracy: float | None, chance: float, num: int, gap: float = GAP) -> bool:
+def is_above_chance(
+    accuracy: float | None, chance_level: float, num: int, gap: float = GAP
+) -> bool:
     """Return True if an accuracy on `num` images is above chance by more than luck."""
     if accuracy is None or not num:
         return False
-    return accuracy - chance > max(gap, SURE * (chance * (1 - chance) / num) ** 0.5)
+    return accuracy - chance_level > max(
+        gap, SURE * (chance_level * (1 - chance_level) / num) ** 0.5
+    )

@@ -23,12 +23,12 @@ from spikeduel.auditing.audit_results import (
     Probe,
 )
 from spikeduel.auditing.context import GAP, AuditInput, Fields
-from spikeduel.auditing.neighbours import MOST_SCORES, NEAR, Neighbourhood, Relatives, search
+from spikeduel.auditing.neighbours import MAX_SCORES, NEAR, NearDuplicates, Neighbourhood, search
 from spikeduel.system.finding_tables import Values, finds
 
 MIN_TEST_GROUPS = 6
 """Groups of test images below which an accuracy says little about images of other groups."""
-MOST_PAIRS = 200
+MAX_PAIRS = 200
 """Most pairs to look at in an audit."""
 SMALL_SHARE = 0.001
 """Share of images with a near duplicate elsewhere that changes results by less than 0.1 points."""
@@ -38,9 +38,9 @@ NEAR_PROBLEM = 0.05
 """Share of test images with a near duplicate or moved copy in training above which scores measure
 memory (Fashion-MNIST: 0.6 %).
 """
-FEWEST = 3
+MIN_COUNT = 3
 """Test images below which near duplicates and gaps are no problem."""
-FEWEST_TO_SHOW = math.ceil(math.log(0.05) / math.log(1 - NEAR_PROBLEM))
+MIN_IMAGES_TO_SHOW = math.ceil(math.log(0.05) / math.log(1 - NEAR_PROBLEM))
 """Test images that show at least one copy in 95 % of cases where `NEAR_PROBLEM` of such images are
 copies (59); a clean audit of fewer says little.
 """
@@ -54,34 +54,34 @@ LIMITS = {STRETCH: 1.0, NEARLY: NEAR, MOVED: NEAR, EDITED: 0.4}
 
 def check(data: AuditInput) -> Fields:
     """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
-    same, labels, side, split = data.same, data.labels, data.side, data.split
+    same, labels, split_code, split = data.same, data.labels, data.split_code, data.split
     groups, stretches, images = data.group_ids, data.stretches, data.images
     progress = data.progress
     shapes = np.array([(format.height, format.width) for format in data.formats])
     centres = moved.middles(images, shapes)
     neighbours = search(data.small, split, progress)
-    relatives = {
+    duplicates_by_kind = {
         NEARLY: neighbours.earlier,
         MOVED: moved.search(images, centres, same, split, progress),
     }
     if stretches is None:
-        relatives[EDITED] = edited.search(centres, same, split, progress)
+        duplicates_by_kind[EDITED] = edited.search(centres, same, split, progress)
     else:
-        relatives = {STRETCH: stretches.earlier} | relatives
-    copies = copied(relatives, same)
+        duplicates_by_kind = {STRETCH: stretches.earlier} | duplicates_by_kind
+    copies = copied(duplicates_by_kind, same)
     alike = np.flatnonzero(np.any([found.nearest >= 0 for found in copies.values()], 0))
     is_drawn = stretches is None and drawings.are_plain(images, alike)
     if is_drawn:
         # Nothing tells their copies from other drawings.
-        none = Relatives(np.full(len(same), -1), np.full(len(same), np.inf))
+        none = NearDuplicates(np.full(len(same), -1), np.full(len(same), np.inf))
         copies = dict.fromkeys(copies, none)
         training = neighbours.training._replace(ratio=none.ratio)
         neighbours = neighbours._replace(training=training)
     counted = {kind: data.copies(found) for kind, found in copies.items()}
-    groups_cut, groups_cut_test_images = cut(groups, same, side)
-    ranked = pairs(copies, same, labels, side)[:MOST_PAIRS]
+    groups_cut, groups_cut_test_images = cut(groups, same, split_code)
+    ranked = pairs(copies, same, labels, split_code)[:MAX_PAIRS]
     return {
-        "exact_duplicates": exact(same, labels, side, data.names),
+        "exact_duplicates": exact(same, labels, split_code, data.names),
         "near_duplicates": counted[NEARLY],
         "moved_copies": counted[MOVED],
         "edited_copies": counted.get(EDITED),
@@ -105,58 +105,66 @@ def check(data: AuditInput) -> Fields:
 
 
 def exact(
-    same: np.ndarray, labels: np.ndarray, side: np.ndarray, files: tuple[str, ...] | None = None
+    same: np.ndarray,
+    labels: np.ndarray,
+    split_code: np.ndarray,
+    files: tuple[str, ...] | None = None,
 ) -> ExactDuplicates:
     """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`."""
-    used = np.flatnonzero(side >= 0)
-    same, labels, side = same[used], labels[used], side[used]
-    first_side, is_conflicting = side[earliest(same, side)], several(same, labels)
+    used = np.flatnonzero(split_code >= 0)
+    same, labels, split_code = same[used], labels[used], split_code[used]
+    first_split, is_conflicting = split_code[earliest(same, split_code)], several(same, labels)
     by_set = np.argsort(same, kind="stable")
     conflicts = used[by_set[is_conflicting[same[by_set]]]]
     return ExactDuplicates(
-        across=int((side > first_side).sum()),
-        test_in_training=int(((side == 2) & (first_side == 0)).sum()),
-        within=len(same) - np.unique(np.stack([same, side]), axis=1).shape[1],
+        across=int((split_code > first_split).sum()),
+        test_in_training=int(((split_code == 2) & (first_split == 0)).sum()),
+        within=len(same) - np.unique(np.stack([same, split_code]), axis=1).shape[1],
         conflicting=int(is_conflicting.sum()),
         conflicting_images=len(conflicts),
         conflicting_files=None if files is None else tuple(files[image] for image in conflicts),
     )
 
 
-def earliest(same: np.ndarray, side: np.ndarray) -> np.ndarray:
+def earliest(same: np.ndarray, split_code: np.ndarray) -> np.ndarray:
     """Return the first equal image by side, then index, int64 `[N]`; left-out images equal none."""
-    same = np.where(side >= 0, same, -1 - np.arange(len(same)))
-    order = np.argsort(side, kind="stable")
+    same = np.where(split_code >= 0, same, -1 - np.arange(len(same)))
+    order = np.argsort(split_code, kind="stable")
     first = np.unique(same[order], return_index=True)[1]
     return order[first][np.unique(same, return_inverse=True)[1]]
 
 
-def copied(relatives: Mapping[PairKind, Relatives], same: np.ndarray) -> dict[PairKind, Relatives]:
+def copied(
+    duplicates_by_kind: Mapping[PairKind, NearDuplicates], same: np.ndarray
+) -> dict[PairKind, NearDuplicates]:
     """Return the relatives within `LIMITS`; −1 for others, equal images and copies of an earlier
     kind.
     """
     copies, is_known = {}, np.zeros(len(same), bool)
-    for kind, (index, ratio) in relatives.items():
+    for kind, (index, ratio) in duplicates_by_kind.items():
         is_copy = (index >= 0) & (ratio < LIMITS[kind]) & (same[index] != same) & ~is_known
-        copies[kind] = Relatives(np.where(is_copy, index, -1), ratio)
+        copies[kind] = NearDuplicates(np.where(is_copy, index, -1), ratio)
         is_known |= is_copy
     return copies
 
 
 def pairs(
-    copies: dict[PairKind, Relatives], same: np.ndarray, labels: np.ndarray, side: np.ndarray
+    copies: dict[PairKind, NearDuplicates],
+    same: np.ndarray,
+    labels: np.ndarray,
+    split_code: np.ndarray,
 ) -> list[tuple[PairKind, int, int, float]]:
     """Return pairs to look at with their ratio, the gravest kind first, then the nearest."""
-    first, ratio = earliest(same, side), np.zeros(len(same))
+    first, ratio = earliest(same, split_code), np.zeros(len(same))
     is_copy = first != np.arange(len(same))
-    differ, elsewhere = labels[first] != labels, side[first] != side
+    differ, elsewhere = labels[first] != labels, split_code[first] != split_code
     equal: dict[PairKind, np.ndarray] = {
         "equal images, different labels": differ,
         "equal images on two sides": ~differ & elsewhere,
         "equal images on one side": ~differ & ~elsewhere,
     }
     equals = {
-        kind: Relatives(np.where(is_copy & chosen, first, -1), ratio)
+        kind: NearDuplicates(np.where(is_copy & chosen, first, -1), ratio)
         for kind, chosen in equal.items()
     }
     ranked = sorted((equals | copies).items(), key=lambda item: get_args(PairKind).index(item[0]))
@@ -167,16 +175,16 @@ def pairs(
     ]
 
 
-def cut(groups: np.ndarray, same: np.ndarray, side: np.ndarray) -> tuple[int, int]:
+def cut(groups: np.ndarray, same: np.ndarray, split_code: np.ndarray) -> tuple[int, int]:
     """Return the number of groups on several sides, and of test images with their group in
     training; groups of equal images do not count.
     """
-    used = side >= 0
+    used = split_code >= 0
     _, groups = np.unique(groups[used], return_inverse=True)
-    side = side[used]
-    is_cut = several(groups, same[used]) & several(groups, side)
-    in_training = np.isin(groups, groups[side == 0])
-    return int(is_cut.sum()), int((is_cut[groups] & in_training & (side == 2)).sum())
+    split_code = split_code[used]
+    is_cut = several(groups, same[used]) & several(groups, split_code)
+    in_training = np.isin(groups, groups[split_code == 0])
+    return int(is_cut.sum()), int((is_cut[groups] & in_training & (split_code == 2)).sum())
 
 
 def several(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -192,7 +200,8 @@ def probe(
     neighbours: Neighbourhood,
     split: SplitIndices,
 ) -> Probe:
-    """Return the score of the nearest neighbour on small grey versions, with and without siblings.
+    """Return the scores of the nearest neighbour on small grey versions, with and without
+    near-duplicates.
 
     Siblings share a group of `groups` `[N]`, are equal (equal `same` `[N]`) or near duplicates.
     """
@@ -202,21 +211,21 @@ def probe(
         return Probe()
     right = labels[index[test]] == labels[test]
     recalls = [right[labels[test] == label].mean() for label in np.unique(labels[test])]
-    has_sibling = ratio[test] < NEAR
+    has_near_duplicate = ratio[test] < NEAR
     for numbers in (same, groups):
-        has_sibling |= np.isin(numbers[test], numbers[split.train])
+        has_near_duplicate |= np.isin(numbers[test], numbers[split.train])
     # True if the nearest training image that is no sibling has the label.
     without = right.copy()
-    at_once = max(1, min(256, MOST_SCORES // len(split.train)))
+    at_once = max(1, min(256, MAX_SCORES // len(split.train)))
     references = rows_of(small, split.train)
-    starts = range(at_once, int(has_sibling.sum()), at_once)
-    for rows in np.split(np.flatnonzero(has_sibling), starts):
+    starts = range(at_once, int(has_near_duplicate.sum()), at_once)
+    for rows in np.split(np.flatnonzero(has_near_duplicate), starts):
         images = test[rows]
         distances = torch.cdist(small[images], references)
-        sibling = distances < torch.from_numpy(NEAR * neighbours.usual[images])[:, None]
+        is_near_duplicate = distances < torch.from_numpy(NEAR * neighbours.usual[images])[:, None]
         for numbers in (same, groups):
-            sibling |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
-        nearest = distances.masked_fill(sibling, float("inf")).min(1)
+            is_near_duplicate |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
+        nearest = distances.masked_fill(is_near_duplicate, float("inf")).min(1)
         is_right = labels[split.train[nearest.indices.numpy()]] == labels[images]
         without[rows] = is_right & torch.isfinite(nearest.values).numpy()
     most_frequent = np.bincount(labels[split.train]).argmax()
@@ -224,8 +233,8 @@ def probe(
         accuracy=float(right.mean()),
         balanced_accuracy=float(np.mean(recalls)),
         accuracy_if_grouped=float(without.mean()),
-        chance=float((labels[test] == most_frequent).mean()),
-        siblings_in_train=float(has_sibling.mean()),
+        chance_level=float((labels[test] == most_frequent).mean()),
+        near_duplicates_in_train=float(has_near_duplicate.mean()),
         n=len(test),
     )
 
@@ -254,14 +263,14 @@ def stretch_test_in_training(audit: Audit) -> Iterator[Values]:
 
 @finds("near_test_in_training")
 def near_test_in_training(audit: Audit) -> Iterator[Values]:
-    siblings = audit.probe.siblings_in_train
-    if siblings is None or has_gap(audit) or audit.groups_cut_test_images:
+    near_duplicates_found = audit.probe.near_duplicates_in_train
+    if near_duplicates_found is None or has_gap(audit) or audit.groups_cut_test_images:
         return
     # Equal images and shared stretches are findings of their own.
     known = audit.exact_duplicates.test_in_training
     known += audit.stretches.test_in_training if audit.stretches else 0
-    share = siblings - known / audit.counts.test
-    if share > NEAR_PROBLEM and share * audit.probe.n >= FEWEST:
+    share = near_duplicates_found - known / audit.counts.test
+    if share > NEAR_PROBLEM and share * audit.probe.n >= MIN_COUNT:
         yield {"share": share, "above": NEAR_PROBLEM, "remedy": keep_together(audit)}
 
 
@@ -269,7 +278,7 @@ def near_test_in_training(audit: Audit) -> Iterator[Values]:
 def moved_test_in_training(audit: Audit) -> Iterator[Values]:
     count = sum(kind.test_in_training for kind in changed(audit))
     share = count / max(1, audit.counts.test)
-    if share > NEAR_PROBLEM and count >= FEWEST and not audit.groups_cut_test_images:
+    if share > NEAR_PROBLEM and count >= MIN_COUNT and not audit.groups_cut_test_images:
         remedy = keep_together(audit)
         yield {"count": count, "share": share, "above": NEAR_PROBLEM, "remedy": remedy}
 
@@ -293,10 +302,14 @@ def validation_copies(audit: Audit) -> Iterator[Values]:
         yield {"count": elsewhere, "remedy": "--group-by" if audit.files else None}
 
 
-@finds("near_across_sides")
-def near_across_sides(audit: Audit) -> Iterator[Values]:
-    near, counts, is_said = audit.near_duplicates, audit.counts, any(near_test_in_training(audit))
-    if near.across > SMALL_SHARE * (counts.test + counts.val) and not is_said:
+@finds("near_across_splits")
+def near_across_splits(audit: Audit) -> Iterator[Values]:
+    near, counts, is_reported = (
+        audit.near_duplicates,
+        audit.counts,
+        any(near_test_in_training(audit)),
+    )
+    if near.across > SMALL_SHARE * (counts.test + counts.val) and not is_reported:
         yield {
             "count": near.across,
             "in_training": near.test_in_training,
@@ -304,8 +317,8 @@ def near_across_sides(audit: Audit) -> Iterator[Values]:
         }
 
 
-@finds("moved_across_sides")
-def moved_across_sides(audit: Audit) -> Iterator[Values]:
+@finds("moved_across_splits")
+def moved_across_splits(audit: Audit) -> Iterator[Values]:
     count, counts = sum(kind.across for kind in changed(audit)), audit.counts
     if count > MOVED_SHARE * (counts.test + counts.val) and not any(moved_test_in_training(audit)):
         yield {
@@ -323,8 +336,8 @@ def plain_drawings(audit: Audit) -> Iterator[Values]:
 
 @finds("too_few_to_audit")
 def too_few_to_audit(audit: Audit) -> Iterator[Values]:
-    if audit.counts.test < FEWEST_TO_SHOW:
-        yield {"count": audit.counts.test, "fewest": FEWEST_TO_SHOW, "share": NEAR_PROBLEM}
+    if audit.counts.test < MIN_IMAGES_TO_SHOW:
+        yield {"count": audit.counts.test, "fewest": MIN_IMAGES_TO_SHOW, "share": NEAR_PROBLEM}
 
 
 @finds("cut_groups")
@@ -340,14 +353,14 @@ def groups_cut_at_validation(audit: Audit) -> Iterator[Values]:
         yield {"count": audit.groups_cut}
 
 
-@finds("leaking_siblings")
-def leaking_siblings(audit: Audit) -> Iterator[Values]:
+@finds("leaking_near_duplicates")
+def leaking_near_duplicates(audit: Audit) -> Iterator[Values]:
     if has_gap(audit):
         yield {
-            "share": audit.probe.siblings_in_train,
+            "share": audit.probe.near_duplicates_in_train,
             "accuracy": audit.probe.accuracy,
             "accuracy_if_grouped": audit.probe.accuracy_if_grouped,
-            "chance": audit.probe.chance,
+            "chance": audit.probe.chance_level,
             "remedy": keep_together(audit),
         }
 
@@ -372,9 +385,9 @@ def keep_together(audit: Audit) -> str:
 
 
 def has_gap(audit: Audit) -> bool:
-    """Return True if the probe is much worse without siblings."""
+    """Return True if the probe is much worse without near-duplicates."""
     probe = audit.probe
     if probe.accuracy is None or probe.accuracy_if_grouped is None:
         return False
     gap = probe.accuracy - probe.accuracy_if_grouped
-    return probe.siblings_in_train is not None and gap > GAP and gap * probe.n >= FEWEST
+    return probe.near_duplicates_in_train is not None and gap > GAP and gap * probe.n >= MIN_COUNT

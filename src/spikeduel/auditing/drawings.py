@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from spikeduel.auditing.moved import objects
 
-MOST_LOOKED_AT = 100
+MAX_DRAWINGS = 100
 """Alleged copies that are looked at."""
 SYMMETRIC = 0.2
 """Residual of an image laid over its own mirror image or turn below which it is symmetric (97.5 %
@@ -30,7 +30,7 @@ WAYS = np.array(
 
 def are_plain(images: np.ndarray, alike: np.ndarray) -> bool:
     """Return True if most of the images `alike`, int64 `[A]`, are flat and symmetric."""
-    chosen = np.sort(np.random.default_rng(0).permutation(alike)[:MOST_LOOKED_AT])
+    chosen = np.sort(np.random.default_rng(0).permutation(alike)[:MAX_DRAWINGS])
     return len(chosen) > 0 and bool(is_plain(images[chosen]).mean() > 0.5)
 
 

@@ -10,30 +10,30 @@ import torch
 from torch import Tensor
 
 from spikeduel.auditing.arrays import SplitIndices, in_parts, rows_of
-from spikeduel.auditing.neighbours import Relatives, compared, grey, lowest, oriented
+from spikeduel.auditing.neighbours import NearDuplicates, compared, grey, lowest, oriented
 from spikeduel.system.progress import Progress
 
 NEAREST = 10
 """Candidates of an image."""
-LONGEST_SIDE = 32
+MAX_LONG_EDGE = 32
 DIRECTIONS, TONES = 4, 12
 FLAT = 0.1
 """Gradients that are noise, as a share of those of the image's strongest cell."""
 BEST_CELLS = 0.3
 """Share of the cells that must agree; the others may be covered."""
-LEAST_TEXTURE = 0.5
+MIN_TEXTURE = 0.5
 """Length of two cells together above which there is something to compare."""
 
 
 def search(
     images: np.ndarray, same: np.ndarray, split: SplitIndices, progress: Progress
-) -> Relatives:
+) -> NearDuplicates:
     """Return the edited copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
     `same` `[N]`). A ratio is the best candidate's difference over the others' median.
     """
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
     cells = in_parts(images, _cells)
-    greys = in_parts(images, lambda part: grey(part, LONGEST_SIDE).flatten(1).round().byte())
+    greys = in_parts(images, lambda part: grey(part, MAX_LONG_EDGE).flatten(1).round().byte())
     for earlier, blocks in compared(split, progress, "looking for edited copies"):
         references = rows_of(cells, earlier).flatten(1)
         half_square = references.square().sum(1) / 2
@@ -51,7 +51,7 @@ def search(
             usual = np.nanmedian(ranked[rows, 1:], 1)
             index[block[rows]] = few[rows, np.nanargmin(remains[rows], 1)]
             ratio[block[rows]] = ranked[rows, 0] / usual
-    return Relatives(index, ratio)
+    return NearDuplicates(index, ratio)
 
 
 def _cells(images: np.ndarray) -> Tensor:
@@ -65,7 +65,7 @@ def _difference(asked: Tensor, others: Tensor) -> Tensor:
     """Return the largest difference among the `BEST_CELLS` of `asked` `[M, L, D]` to `others`
     `[M, K, L, D]`, float32 `[M, K]`; 2 without texture.
     """
-    is_flat = asked.norm(dim=2)[:, None] + others.norm(dim=3) <= LEAST_TEXTURE
+    is_flat = asked.norm(dim=2)[:, None] + others.norm(dim=3) <= MIN_TEXTURE
     ranked = (asked[:, None] - others).norm(dim=3).masked_fill(is_flat, 2.0).sort(2).values
     place = (BEST_CELLS * ((~is_flat).sum(2) - 1)).round().long().clamp_min(0)
     return ranked.gather(2, place[:, :, None])[:, :, 0]

@@ -18,7 +18,7 @@ from spikeduel.auditing.audit_results import (
 from spikeduel.auditing.context import AuditInput, Fields, is_above_chance
 from spikeduel.system.finding_tables import Finder, Values, finds
 
-MOST_LISTED = 8
+MAX_LISTED = 8
 """Values of a property counted apart."""
 ASSOCIATION = 0.3
 """Cramér's V above which a property of files differs between sides."""
@@ -44,13 +44,13 @@ def check(data: AuditInput) -> Fields:
         ),
         "is_skipped": data.is_skipped,
         "files": data.files,
-        "formats": file_properties(properties, data.labels, data.side),
+        "formats": file_properties(properties, data.labels, data.split_code),
         "suggested_groups": groups,
     }
 
 
 def file_properties(
-    properties: Mapping[str, Sequence[str]], labels: np.ndarray, side: np.ndarray
+    properties: Mapping[str, Sequence[str]], labels: np.ndarray, split_code: np.ndarray
 ) -> tuple[FileProperty, ...]:
     """Return the association of N files' properties with `labels` `[N]` and `side` `[N]`."""
     tied = []
@@ -58,12 +58,12 @@ def file_properties(
         values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
         if len(values) < 2:
             continue
-        train, test = side == 0, side == 2
+        train, test = split_code == 0, split_code == 2
         table = np.zeros((len(values), int(labels.max()) + 1))
         np.add.at(table, (code[train], labels[train]), 1)
         usual = int(table.sum(0).argmax())
         named = np.where(table.sum(1) > 0, table.argmax(1), usual)
-        order = np.argsort(-counts, kind="stable")[:MOST_LISTED]
+        order = np.argsort(-counts, kind="stable")[:MAX_LISTED]
         tied.append(
             FileProperty(
                 property=name,
@@ -73,7 +73,7 @@ def file_properties(
                 if test.any()
                 else None,
                 class_chance=float((labels[test] == usual).mean()) if test.any() else None,
-                split_association=beyond_luck(code[side >= 0], side[side >= 0]),
+                split_association=beyond_luck(code[split_code >= 0], split_code[split_code >= 0]),
             )
         )
     return tuple(tied)
@@ -140,8 +140,8 @@ finds("recordings_beside_images")(_left_out("recording beside images"))
 @finds("format_tells_class")
 def format_tells_class(audit: Audit) -> Iterator[Values]:
     for property in audit.formats:
-        chance = max(property.class_chance or 0, 1 / len(audit.class_sides))
-        if is_above_chance(property.class_accuracy, chance, audit.counts.test):
+        chance_level = max(property.class_chance or 0, 1 / len(audit.class_splits))
+        if is_above_chance(property.class_accuracy, chance_level, audit.counts.test):
             yield {
                 "property": property.property,
                 "accuracy": property.class_accuracy,
@@ -149,8 +149,8 @@ def format_tells_class(audit: Audit) -> Iterator[Values]:
             }
 
 
-@finds("format_tells_side")
-def format_tells_side(audit: Audit) -> Iterator[Values]:
+@finds("format_tells_split")
+def format_tells_split(audit: Audit) -> Iterator[Values]:
     for property in audit.formats:
         if property.split_association > ASSOCIATION:
             yield {"property": property.property, "association": property.split_association}
@@ -169,9 +169,9 @@ def names_tell_groups(audit: Audit) -> Iterator[Values]:
 
 
 SEPARATORS = r"[_\-. ]+"
-FEWEST_GROUPS, LARGEST_SHARE, IN_COMPANY = 3, 0.5, 0.9
+MIN_GROUPS, MAX_SHARE, IN_COMPANY = 3, 0.5, 0.9
 """Fewest groups, largest share of one group, least share of files in groups of several."""
-MOST_TOKENS = 4
+MAX_TOKENS = 4
 NO_ONE = set(
     re.findall(
         r"\w+",
@@ -204,7 +204,7 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
             return _checked(names, folders, r"([^/]+)/[^/]+$")
     stems = [PurePosixPath(file).stem for _, _, file in paths]
     tokens = [re.split(SEPARATORS, stem) for stem in stems]
-    for length in range(1, min(MOST_TOKENS, min(map(len, tokens)))):
+    for length in range(1, min(MAX_TOKENS, min(map(len, tokens)))):
         begins = ["\0".join(parts[:length]) for parts in tokens]
         rests = ["\0".join(parts[length:]) for parts in tokens]
         if not any(map(_DATE.search, stems)) and _look_like(begins, rests, labels):
@@ -226,8 +226,8 @@ def _look_like(
         return False
     in_company = sum(size for size in sizes.values() if size > 1)
     if (
-        len(sizes) < FEWEST_GROUPS
-        or max(sizes.values()) > LARGEST_SHARE * len(groups)
+        len(sizes) < MIN_GROUPS
+        or max(sizes.values()) > MAX_SHARE * len(groups)
         or in_company < IN_COMPANY * len(groups)
         # A value that each class has only one of is the class.
         or min(_different(groups, labels)) < 2

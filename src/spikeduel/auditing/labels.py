@@ -27,16 +27,16 @@ unbalanced.
 """
 NEIGHBOURS = 40
 """Neighbours that vote; at most a quarter of the label's class, at least `FEWEST_NEIGHBOURS`."""
-FEWEST_NEIGHBOURS = 5
+MIN_NEIGHBOURS = 5
 TRUSTED = 0.5
 """Share of its best class's votes that a voting neighbour's label needs."""
-MOST_BY_NEIGHBOURS = 0.03
+MAX_SHARE_BY_NEIGHBOURS = 0.03
 """Part of its class's threshold below which a label looks wrong."""
-LEAST_AGREEMENT = 0.6
+MIN_AGREEMENT = 0.6
 """Share of labels confirmed by neighbours below which they cannot judge."""
-LEAST_IN_RARE = 0.9
+MIN_IN_RARE = 0.9
 """The same share of a class with less than 1/`MAX_CLASS_RATIO` of the images of the largest."""
-MOST_PRODUCTS = 1e12
+MAX_PRODUCTS = 1e12
 """Multiplications of the search above which neighbours come from a sample."""
 QUERIES_AT_ONCE = 1024
 
@@ -46,17 +46,17 @@ def check(data: AuditInput) -> Fields:
     if these know too little, and none of recordings, whose pictures have no time.
     """
     labels, classes = data.labels, data.classes
-    used = np.flatnonzero(data.side >= 0)
+    used = np.flatnonzero(data.split_code >= 0)
     counts = {
         "counts": data.counts(np.ones(len(labels), dtype=bool)),
-        "class_sides": {name: data.counts(labels == k) for k, name in enumerate(classes)},
+        "class_splits": {name: data.counts(labels == k) for k, name in enumerate(classes)},
     }
     if len(used) < 2 or data.recordings:
         return counts
     vectors = gradients(data.images)
     given, best, highest = votes(vectors, labels, data.same, used, data.progress)
     agreement = float((best == labels[used]).mean())
-    if agreement < LEAST_AGREEMENT:
+    if agreement < MIN_AGREEMENT:
         return counts | {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
     is_unjudged = outvoted(labels[used], best == labels[used], len(classes))
     found = tuple(
@@ -66,7 +66,7 @@ def check(data: AuditInput) -> Fields:
             given_probability=round(float(given[row]), 4),
             suggested_probability=round(float(highest[row]), 4),
         )
-        for row in suspects(labels[used], given, best, highest, MOST_BY_NEIGHBOURS)
+        for row in suspects(labels[used], given, best, highest, MAX_SHARE_BY_NEIGHBOURS)
         if not is_unjudged[labels[used[row]]]
     )
     unjudged = tuple(classes[k] for k in np.flatnonzero(is_unjudged))
@@ -88,12 +88,12 @@ def outvoted(labels: np.ndarray, is_confirmed: np.ndarray, num_classes: int) -> 
     """
     count = np.bincount(labels, minlength=num_classes)
     confirmed = np.bincount(labels, is_confirmed, num_classes)
-    return (count * MAX_CLASS_RATIO < count.max()) & (confirmed < LEAST_IN_RARE * count)
+    return (count * MAX_CLASS_RATIO < count.max()) & (confirmed < MIN_IN_RARE * count)
 
 
 @finds("unbalanced_classes")
 def unbalanced_classes(audit: Audit) -> Iterator[Values]:
-    totals = {name: counts.total for name, counts in audit.class_sides.items()}
+    totals = {name: counts.total for name, counts in audit.class_splits.items()}
     most, least = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
     if totals[most] > MAX_CLASS_RATIO * totals[least]:
         yield {
@@ -106,17 +106,19 @@ def unbalanced_classes(audit: Audit) -> Iterator[Values]:
 
 @finds("classes_with_few_test_images")
 def classes_with_few_test_images(audit: Audit) -> Iterator[Values]:
-    sides = audit.class_sides
-    if names := [name for name in sides if sides[name].test < MIN_TEST_IMAGES]:
+    class_counts = audit.class_splits
+    if names := [name for name in class_counts if class_counts[name].test < MIN_TEST_IMAGES]:
         yield {"count": len(names), "few": MIN_TEST_IMAGES, "names": names}
 
 
 @finds("class_shares_differ")
 def class_shares_differ(audit: Audit) -> Iterator[Values]:
-    sides, counts = audit.class_sides, audit.counts
-    train = {name: side.train / max(1, counts.train) for name, side in sides.items()}
-    test = {name: side.test / max(1, counts.test) for name, side in sides.items()}
-    worst = max(sides, key=lambda name: abs(train[name] - test[name]))
+    class_counts, counts = audit.class_splits, audit.counts
+    train = {
+        name: counts_of.train / max(1, counts.train) for name, counts_of in class_counts.items()
+    }
+    test = {name: counts_of.test / max(1, counts.test) for name, counts_of in class_counts.items()}
+    worst = max(class_counts, key=lambda name: abs(train[name] - test[name]))
     apart = abs(train[worst] - test[worst])
     if is_above_chance(train[worst] + apart, train[worst], counts.test):
         yield {"name": worst, "train_share": train[worst], "test_share": test[worst]}
@@ -161,7 +163,7 @@ def votes(
     `[N]`) vote once, and not on their copies.
     """
 
-    most = max(NEIGHBOURS + 1, int(MOST_PRODUCTS // (len(used) * vectors.shape[1])))
+    most = max(NEIGHBOURS + 1, int(MAX_PRODUCTS // (len(used) * vectors.shape[1])))
     voters = np.unique(same[used], return_index=True)[1]
     if len(voters) > most:
         voters = np.sort(np.random.default_rng(0).choice(voters, most, replace=False))
@@ -172,7 +174,7 @@ def votes(
     places = torch.zeros(len(used), nearest, dtype=torch.int64)
     counts = torch.zeros(len(used), nearest)
     asked = label[voters].bincount(minlength=num_classes) // 4
-    asked = asked.clamp(FEWEST_NEIGHBOURS, NEIGHBOURS)[label]
+    asked = asked.clamp(MIN_NEIGHBOURS, NEIGHBOURS)[label]
     blocks = [slice(k, k + QUERIES_AT_ONCE) for k in range(0, len(used), QUERIES_AT_ONCE)]
     for rows in progress.track(blocks, "asking neighbours", len(blocks)):
         distance = torch.addmm(half_square, vectors[used[rows]], others.T, alpha=-1)
@@ -206,12 +208,12 @@ def write_csv(
     path: Path, by_neighbours: Iterable[SuspectLabel], by_networks: Iterable[SuspectLabel] = ()
 ) -> None:
     """Write suspect labels, a row each, with their source ("neighbours" or "networks")."""
-    names = ("index", "file", "side", "given", "suggested", "given_probability")
+    names = ("index", "file", "split", "given", "suggested", "given_probability")
     rows: list[Sequence[object]] = [(*names, "suggested_probability", "source")]
     for source, suspects in (("neighbours", by_neighbours), ("networks", by_networks)):
         for suspect in suspects:
             image = suspect.image
-            where = image.index, image.file or "", image.side, image.label, suspect.suggested
+            where = image.index, image.file or "", image.split, image.label, suspect.suggested
             shares = suspect.given_probability, suspect.suggested_probability
             rows.append((*where, *shares, source))
     files.write_csv(path, rows)

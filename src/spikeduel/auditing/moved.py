@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from spikeduel.auditing.arrays import SplitIndices, in_parts, rows_of
-from spikeduel.auditing.neighbours import Relatives, compared, lowest
+from spikeduel.auditing.neighbours import NearDuplicates, compared, lowest
 from spikeduel.system.large_arrays import empty_array
 from spikeduel.system.progress import Progress
 
@@ -30,7 +30,7 @@ def search(
     same: np.ndarray,
     split: SplitIndices,
     progress: Progress,
-) -> Relatives:
+) -> NearDuplicates:
     """Return the moved copies among `images` and, for bars hide copies, among their `centres` (of
     `middles`).
     """
@@ -39,7 +39,7 @@ def search(
         return whole
     inner = _search(centres, same, split, progress)
     index = np.where(inner.ratio < whole.ratio, inner.nearest, whole.nearest)
-    return Relatives(index, np.minimum(inner.ratio, whole.ratio))
+    return NearDuplicates(index, np.minimum(inner.ratio, whole.ratio))
 
 
 def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
@@ -50,9 +50,9 @@ def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
     """
     if not len(shapes) or images.shape[2] != images.shape[3] or (shapes.T[0] == shapes.T[1]).all():
         return images
-    centres, side = empty_array(images.shape), images.shape[-1]
+    centres, edge = empty_array(images.shape), images.shape[-1]
     margins = (
-        np.ceil((1 - shapes.min(1) / shapes.max(1)) / 2 * side).astype(int).clip(0, (side - 2) // 2)
+        np.ceil((1 - shapes.min(1) / shapes.max(1)) / 2 * edge).astype(int).clip(0, (edge - 2) // 2)
     )
     for start in range(0, len(images), BLOCK):
         block = slice(start, start + BLOCK)
@@ -60,14 +60,14 @@ def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
         for margin in np.unique(margins[block][margins[block] > 0]):
             indices = start + np.flatnonzero(margins[block] == margin)
             part = images[indices, :, margin:-margin, margin:-margin].astype(np.float32)
-            larger = interpolate(torch.from_numpy(part), size=side, mode="bilinear")
+            larger = interpolate(torch.from_numpy(part), size=edge, mode="bilinear")
             centres[indices] = larger.round().clamp(0, 255).byte().numpy()
     return centres
 
 
 def _search(
     images: np.ndarray, same: np.ndarray, split: SplitIndices, progress: Progress
-) -> Relatives:
+) -> NearDuplicates:
     """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
     `same` `[N]`). Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
     """
@@ -79,7 +79,7 @@ def _search(
     for earlier, blocks in compared(split, progress, "looking for moved copies"):
         if views is None:
             views = overlays.made_views(images)
-            chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:MOST_LEARNED])
+            chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:MAX_LEARNED])
             learned = views.whole[torch.from_numpy(chosen)].float()
             for measured in (invariant, upright):
                 descriptors.append(in_parts(views.whole, descriptor(learned, measured)))
@@ -90,7 +90,7 @@ def _search(
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
             index[block], ratio[block] = overlays.best(views, block, few)
-    return Relatives(index, ratio)
+    return NearDuplicates(index, ratio)
 
 
 def _candidates(queries: list[Tensor], references: list[Tensor]) -> np.ndarray:
@@ -107,7 +107,7 @@ def _candidates(queries: list[Tensor], references: list[Tensor]) -> np.ndarray:
 NUM_ANGLES = 32
 LENGTH = 96
 """Numbers in a descriptor."""
-MOST_LEARNED = 1000
+MAX_LEARNED = 1000
 COPIES = 4
 """Images for learning the metric, and moved copies of each."""
 HIGHEST, CENTRE = 9, 16
@@ -165,8 +165,8 @@ def descriptor(images: Tensor, measured: Measured) -> Measured:
 
     versions = [images, *(moved(images, seed, measured is upright) for seed in range(COPIES))]
     copies = torch.stack([in_parts(version, measured) for version in versions], 1)
-    mean, spread = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
-    copies = (copies - mean) / spread
+    mean, deviation = copies.mean((0, 1)), copies.std((0, 1)) + 1e-6
+    copies = (copies - mean) / deviation
     within = (copies - copies.mean(1, keepdim=True)).flatten(0, 1)
     within = (within.T @ within / (len(images) * COPIES)).double()
     within.diagonal().add_(1e-2 * within.diagonal().mean() + 1e-9)
@@ -174,7 +174,7 @@ def descriptor(images: Tensor, measured: Measured) -> Measured:
     whole = (whole.T @ whole / len(whole)).double()
     length = len(whole)
     _, axes = eigh(whole.numpy(), within.numpy(), subset_by_index=(length - LENGTH, length - 1))
-    project = torch.from_numpy(axes).float() / spread[:, None]
+    project = torch.from_numpy(axes).float() / deviation[:, None]
     return lambda others: measured(others.float()) @ project - mean @ project
 
 
@@ -240,10 +240,10 @@ def objects(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     seen = images - torch.cat(edges, 1).median(1).values[:, None, None]
     weight = seen.abs() / seen.abs().sum((1, 2), keepdim=True).clamp_min(1e-6)
     place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
-    sides = torch.stack([weight.sum(1), weight.sum(2)], 1)
-    middle = sides @ place
-    spread = (sides * (place - middle[:, :, None]).square()).sum((1, 2))
-    return seen, middle, 2 * spread.sqrt()[:, None]
+    profiles = torch.stack([weight.sum(1), weight.sum(2)], 1)
+    middle = profiles @ place
+    deviation = (profiles * (place - middle[:, :, None]).square()).sum((1, 2))
+    return seen, middle, 2 * deviation.sqrt()[:, None]
 
 
 def _circles(radius: Tensor, whole: float) -> Tensor:

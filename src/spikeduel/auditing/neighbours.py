@@ -14,28 +14,28 @@ from spikeduel.system.progress import Progress
 NEAR = 0.33
 """Share of the usual distance below which images are near-duplicates."""
 QUERIES_AT_ONCE, AT_ONCE = 4096, 256
-MOST_SCORES = 1 << 25
+MAX_SCORES = 1 << 25
 """Distances in memory at once."""
 TOGETHER = 64
 """Scores in a portion whose lowest is found first."""
-SMALL_SIDE = 25
+SMALL_SIZE = 25
 """Longest side of small versions: keeps ridges of fingers, drops single pixels."""
 BLUR = 0.75
 """Standard deviation of the blur, in pixels of the small version
 (`benchmarks/audit/recordings.py`).
 """
-GRADIENTS_SIDE, CELLS, ORIENTATIONS = 32, 7, 8
+GRADIENTS_SIZE, CELLS, ORIENTATIONS = 32, 7, 8
 """Longest side of images for gradients; cells a side; directions in each."""
-FEWEST_PORTIONS, MOST_PORTIONS, IMAGES_A_PORTION = 7, 72, 70
+MIN_PORTIONS, MAX_PORTIONS, IMAGES_A_PORTION = 7, 72, 70
 """Portions of the references whose median is the usual distance."""
 
-FEWEST_OTHERS = 4
+MIN_OTHERS = 4
 """Fewest other images that tell the usual difference."""
 Vectors: TypeAlias = Tensor | Rows
 """float32 `[N, D]`."""
 
 
-class Relatives(NamedTuple):
+class NearDuplicates(NamedTuple):
     """Closest relative of each of N images on an earlier side (training, validation, test).
 
     `nearest` int64 `[N]`, −1 for none; `ratio` float `[N]` of their distance to the usual one,
@@ -65,8 +65,8 @@ class Neighbourhood(NamedTuple):
     earlier sides. `usual` float32 `[N]` is `Closest.usual` in training, or NaN.
     """
 
-    training: Relatives
-    earlier: Relatives
+    training: NearDuplicates
+    earlier: NearDuplicates
     usual: np.ndarray
 
 
@@ -95,9 +95,9 @@ def closest(queries: Vectors, references: Vectors, progress: Progress | None = N
     if not len(references):
         raise ValueError("there is no image to be the neighbour")
     order = torch.randperm(len(references), generator=torch.Generator().manual_seed(0))
-    num_portions = int(np.clip(len(order) // IMAGES_A_PORTION, FEWEST_PORTIONS, MOST_PORTIONS))
+    num_portions = int(np.clip(len(order) // IMAGES_A_PORTION, MIN_PORTIONS, MAX_PORTIONS))
     portions = order.tensor_split(min(num_portions, len(order)))
-    at_once = max(1, min(QUERIES_AT_ONCE, MOST_SCORES // len(portions[0])))
+    at_once = max(1, min(QUERIES_AT_ONCE, MAX_SCORES // len(portions[0])))
     blocks = [slice(start, start + at_once) for start in range(0, len(queries), at_once)]
     # Half the squared distances, less half the query's square.
     scores = torch.empty(len(queries), len(portions))
@@ -127,7 +127,7 @@ def small_grey(images: np.ndarray) -> Tensor:
     """
 
     def unit_pictures(part: np.ndarray) -> Tensor:
-        small = grey(part, SMALL_SIDE).flatten(1)
+        small = grey(part, SMALL_SIZE).flatten(1)
         small -= small.mean(1, keepdim=True)
         # Only rounding errors are left of a uniform image; scaled up they would be a picture.
         length = small.norm(dim=1, keepdim=True)
@@ -140,7 +140,7 @@ def blurred(pictures: np.ndarray) -> np.ndarray:
     """Blur pictures of recordings, uint8 `[N, C, H, W]`: noise hides copies."""
     from scipy.ndimage import gaussian_filter
 
-    width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIDE)
+    width = BLUR * -(-max(pictures.shape[-2:]) // SMALL_SIZE)
     return in_parts(
         pictures, lambda part: torch.from_numpy(gaussian_filter(part, (0, 0, width, width)))
     ).numpy()
@@ -162,7 +162,7 @@ def oriented(images: np.ndarray, num: int, turn: float) -> Tensor:
     """Return the sums of gradients in `CELLS`² cells by `num` directions of a `turn` (π: opposite
     ones are one direction), float32 `[N, num, CELLS, CELLS]`.
     """
-    small = pad(grey(images, GRADIENTS_SIDE), (1, 1, 1, 1), mode="replicate")
+    small = pad(grey(images, GRADIENTS_SIZE), (1, 1, 1, 1), mode="replicate")
     down, right = (
         small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1],
         small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2],
@@ -212,8 +212,8 @@ def compared(
         (split.val, split.train),
         (split.test, np.concatenate([split.train, split.val])),
     ):
-        if len(asked) and len(earlier) >= FEWEST_OTHERS:
-            at_once = max(1, min(AT_ONCE, MOST_SCORES // len(earlier)))
+        if len(asked) and len(earlier) >= MIN_OTHERS:
+            at_once = max(1, min(AT_ONCE, MAX_SCORES // len(earlier)))
             blocks = np.split(asked, range(at_once, len(asked), at_once))
             yield earlier, progress.track(blocks, text, len(blocks))
 
@@ -224,7 +224,8 @@ def search(small: Tensor, split: SplitIndices, progress: Progress) -> Neighbourh
     """
     count, least = len(small), 1 - small.any(1).numpy()
     training, earlier = (
-        Relatives(np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(2)
+        NearDuplicates(np.full(count, -1), np.full(count, np.inf, dtype=np.float32))
+        for _ in range(2)
     )
     usual = np.full(count, np.nan, dtype=np.float32)
     for images, others, filled in (
@@ -238,8 +239,8 @@ def search(small: Tensor, split: SplitIndices, progress: Progress) -> Neighbourh
         if others is split.train:
             usual[images] = np.maximum(found.usual, 1e-9)
         ratio = np.maximum(found.distance / usual[images], least[images])
-        for relatives in filled:
-            nearer = ratio < relatives.ratio[images]
-            relatives.nearest[images[nearer]] = others[found.nearest[nearer]]
-            relatives.ratio[images[nearer]] = ratio[nearer]
+        for near_duplicates in filled:
+            nearer = ratio < near_duplicates.ratio[images]
+            near_duplicates.nearest[images[nearer]] = others[found.nearest[nearer]]
+            near_duplicates.ratio[images[nearer]] = ratio[nearer]
     return Neighbourhood(training, earlier, usual)

@@ -28,11 +28,11 @@ from spikeduel.auditing.arrays import in_parts
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.system.parallel import UNCOUNTED, run_chunks, with_scratch
 
-LONGEST_SIDE = 50
-SHORTEST_SIDE = 12
-SMALL_SIDE = 15
+MAX_LONG_EDGE = 50
+MIN_SIZE = 12
+SMALL_SIZE = 15
 """Width of small images, about; whole ones have at most `LONGEST_SIDE`."""
-LONGEST_LAST = 100
+MAX_LAST_SIDE = 100
 """Largest width of the last overlay: fewer pixels lose small ridges."""
 NUM_TURNS = 3
 """Turns by −7°, 0° and 7° that each orientation is tried with."""
@@ -70,7 +70,7 @@ PLAUSIBLE = 1.7
 `OTHERS`.
 """
 SMALL_STEPS, WHOLE_STEPS, LAST_STEPS = 4, 8, 30
-LEAST_OVERLAP = 0.5
+MIN_OVERLAP = 0.5
 """Share of the query's pixels that must lie on the reference."""
 UNRELATED = np.float32(2.0)
 """Residual of images that could not be laid over one another."""
@@ -91,7 +91,7 @@ class Registration(NamedTuple):
     placements: np.ndarray
     residuals: np.ndarray
     steps: int
-    side: int
+    edge: int
 
 
 class Views(NamedTuple):
@@ -102,27 +102,27 @@ class Views(NamedTuple):
     small: Tensor
 
 
-def made_views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
+def made_views(images: np.ndarray, longest: int = MAX_LONG_EDGE) -> Views:
     """Return grey, slightly blurred versions of `images` uint8 `[N, C, H, W]`, squared by repeating
     borders.
     """
     factor = -(-max(images.shape[-2:]) // longest)
     height, width = (max(1, round(length / factor)) for length in images.shape[-2:])
-    side = max(height, width)
-    left, top = (side - width) // 2, (side - height) // 2
+    edge = max(height, width)
+    left, top = (edge - width) // 2, (edge - height) // 2
 
     def whole(part: np.ndarray) -> Tensor:
         grey = torch.from_numpy(part.astype(np.float32)).mean(1, keepdim=True) / 255
         if factor > 1:  # pooling of single pixels copies them slowly
             grey = adaptive_avg_pool2d(grey, (height, width))
-        around = [left, side - width - left, top, side - height - top]
+        around = [left, edge - width - left, top, edge - height - top]
         grey = pad(grey, around, mode="replicate")
-        if side < SHORTEST_SIDE:
-            grey = interpolate(grey, scale_factor=-(-SHORTEST_SIDE // side), mode="bilinear")
+        if edge < MIN_SIZE:
+            grey = interpolate(grey, scale_factor=-(-MIN_SIZE // edge), mode="bilinear")
         return _blurred(grey[:, 0], 0.6).half()
 
     def small(part: Tensor) -> Tensor:
-        shrink = max(1, round(part.shape[-1] / SMALL_SIDE))
+        shrink = max(1, round(part.shape[-1] / SMALL_SIZE))
         blurred = _blurred(part.float(), 0.4 * shrink)
         return adaptive_avg_pool2d(blurred, -(-part.shape[-1] // shrink))
 
@@ -132,11 +132,11 @@ def made_views(images: np.ndarray, longest: int = LONGEST_SIDE) -> Views:
 
 def _blurred(images: Tensor, sigma: float) -> Tensor:
     """Return `images` `[N, S, S]` under a Gaussian of `sigma` pixels, borders repeated."""
-    side, reach = images.shape[-1], int(np.ceil(3 * sigma))
+    edge, reach = images.shape[-1], int(np.ceil(3 * sigma))
     away = torch.arange(-reach, reach + 1)
     kernel = torch.exp(-(away**2) / (2 * sigma**2))
-    places = (torch.arange(side)[:, None] + away).clamp(0, side - 1)
-    blur = torch.zeros(side, side).scatter_add_(1, places, (kernel / kernel.sum()).expand(side, -1))
+    places = (torch.arange(edge)[:, None] + away).clamp(0, edge - 1)
+    blur = torch.zeros(edge, edge).scatter_add_(1, places, (kernel / kernel.sum()).expand(edge, -1))
     return blur @ images @ blur.T
 
 
@@ -144,11 +144,11 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     """Return placements float32 `[B, O, K, 6]` of `queries` float32 `[B, s, s]` on `candidates`
     `[B, K, s, s]`: in the O = `BEST_ORIENTATIONS` each, turned and shifted in steps.
     """
-    count, num, side = candidates.shape[:3]
-    most = int(0.15 * side + 0.4)
-    width, shifts = side - 2 * most, 2 * most + 1
+    count, num, edge = candidates.shape[:3]
+    most = int(0.15 * edge + 0.4)
+    width, shifts = edge - 2 * most, 2 * most + 1
     back = torch.cat([torch.linalg.inv(TURNED[:, :, :2]), TURNED[:, :, 2:]], 2)
-    grid = affine_grid(back, [len(TURNED), 1, side, side], align_corners=False)
+    grid = affine_grid(back, [len(TURNED), 1, edge, edge], align_corners=False)
     turned = grid_sample(
         queries.expand(len(TURNED), -1, -1, -1), grid, padding_mode="border", align_corners=False
     )
@@ -164,7 +164,7 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     place = best.indices.gather(1, orientation) + orientation * alike.shape[2]
     placements = TURNED[place // shifts**2]
     moved = most - torch.stack([place % shifts, place // shifts % shifts], -1)
-    placements[..., 2] = moved * 2 / side
+    placements[..., 2] = moved * 2 / edge
     return placements.flatten(3)
 
 
@@ -207,7 +207,7 @@ def best(views: Views, images: np.ndarray, few: np.ndarray) -> tuple[np.ndarray,
     chosen = remains[rows].argmin(1)
     index[rows] = candidates[rows, chosen]
     pairs = np.concatenate([images[rows], index[rows]])
-    asked, references = made_views(views.images[pairs], LONGEST_LAST).whole.float().chunk(2)
+    asked, references = made_views(views.images[pairs], MAX_LAST_SIDE).whole.float().chunk(2)
     number = np.arange(len(rows))
     finished, _ = register(asked, references, (number, number), placed[rows, chosen], LAST_STEPS)
     lowest = np.minimum(remains[rows, chosen], finished)
@@ -256,10 +256,10 @@ def _updates(queries: Tensor) -> Tensor:
     """Return the Gauss-Newton update of scale, turn, shift right and shift down for each pixel's
     difference, float32 `[Q, 4, S·S]`.
     """
-    side = queries.shape[-1]
-    place = (2 * torch.arange(side) + 1) / side - 1
+    edge = queries.shape[-1]
+    place = (2 * torch.arange(edge) + 1) / edge - 1
     x, y = torch.meshgrid(place, place, indexing="xy")
-    down, right = torch.gradient(queries, spacing=2 / side, dim=(1, 2))
+    down, right = torch.gradient(queries, spacing=2 / edge, dim=(1, 2))
     changes = torch.stack([right * x + down * y, down * x - right * y, right, down], 1).flatten(2)
     query = queries.flatten(1)[:, None]
     unit = normalize(query - query.mean(2, keepdim=True), dim=2, eps=1e-6)
@@ -279,7 +279,7 @@ def _register(task, values, inside, placement, moved, first, last):
         reference = task.references[task.others[pair]]
         _copy(task.placements[pair], placement)
         for step in range(task.steps + 1):
-            _sample(reference, task.side, placement, values, inside)
+            _sample(reference, task.edge, placement, values, inside)
             remains = _compare(task.queries[row], values, inside)
             gained = task.residuals[pair] - remains
             if gained > 0:
@@ -300,24 +300,24 @@ def _copy(values, out):
 
 
 @register_jitable(**UNCOUNTED, fastmath=True)
-def _sample(reference, side, placement, values, inside):
+def _sample(reference, edge, placement, values, inside):
     """Write the reference's bilinear values under the query's pixels; `inside` is 1 there, else
     0.
     """
-    p, half, one = placement, np.float32(side / 2), np.float32(1)
-    last, middle = np.float32(side - 1), np.float32((side - 1) / 2)
-    for row in range(side):
-        for column in range(side):
+    p, half, one = placement, np.float32(edge / 2), np.float32(1)
+    last, middle = np.float32(edge - 1), np.float32((edge - 1) / 2)
+    for row in range(edge):
+        for column in range(edge):
             down, right = np.float32(row) - middle, np.float32(column) - middle
             x = p[0] * right + p[1] * down + p[2] * half + middle
             y = p[3] * right + p[4] * down + p[5] * half + middle
             near_x, near_y = min(max(x, np.float32(0)), last), min(max(y, np.float32(0)), last)
-            left = min(np.int32(near_x), np.int32(side - 2))
-            top = min(np.int32(near_y), np.int32(side - 2))
+            left = min(np.int32(near_x), np.int32(edge - 2))
+            top = min(np.int32(near_y), np.int32(edge - 2))
             beside, below = near_x - np.float32(left), near_y - np.float32(top)
-            at, here = top * np.int32(side) + left, row * side + column
+            at, here = top * np.int32(edge) + left, row * edge + column
             upper = reference[at] * (one - beside) + beside * reference[at + 1]
-            at += np.int32(side)
+            at += np.int32(edge)
             lower = reference[at] * (one - beside) + beside * reference[at + 1]
             values[here] = upper + below * (lower - upper)
             # Rounding must not lose the border of an image that lies where it was.
@@ -332,7 +332,7 @@ def _compare(query, values, inside):
         count += inside[k]
         mean += inside[k] * values[k]
         query_mean += inside[k] * query[k]
-    if count < LEAST_OVERLAP * len(values):
+    if count < MIN_OVERLAP * len(values):
         return UNRELATED
     mean /= count
     query_mean /= count

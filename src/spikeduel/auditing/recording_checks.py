@@ -14,16 +14,16 @@ from spikeduel.system.progress import Progress
 
 HOT = 8
 """Events of a hot pixel, as a multiple of the mean of used pixels."""
-FEWEST = 10
+MIN_RECORDINGS = 10
 """Fewest recordings of a side or class for hot pixels and usual numbers."""
 NUM_FOLDS = 5
 NUM_TREES = 10
-FEWEST_IN_LEAF = 3
-MOST_LEARNED = 10_000
+MIN_IN_LEAF = 3
+MAX_LEARNED = 10_000
 """Most recordings that the classifier learns from."""
-SIDE_GAP = 0.1
+SPLIT_GAP = 0.1
 """Share of sides told beyond a half that makes no other kind of recordings."""
-MOST_STATISTICS = 3
+MAX_STATISTICS = 3
 """Most named statistics."""
 NAMES: tuple[StatisticName, ...] = get_args(StatisticName)
 
@@ -52,29 +52,34 @@ def examine(
     from sklearn.ensemble import RandomForestClassifier
     from sklearn.model_selection import GroupKFold, cross_val_score
 
-    forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=FEWEST_IN_LEAF, random_state=0)
-    sides = {"train": split.train, "val": split.val, "test": split.test}
+    forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=MIN_IN_LEAF, random_state=0)
+    rows_by_split = {"train": split.train, "val": split.val, "test": split.test}
     of_class = {name: np.flatnonzero(labels == k) for k, name in enumerate(classes)}
-    numbers, hot = _measured(recordings, [*sides.values(), *of_class.values()], progress)
+    numbers, hot = _measured(recordings, [*rows_by_split.values(), *of_class.values()], progress)
     random = np.random.default_rng(0)
-    learned = random.permutation(split.train)[:MOST_LEARNED]
+    learned = random.permutation(split.train)[:MAX_LEARNED]
     # As many of both sides are told apart, whole groups together.
-    most = min(len(split.train), len(split.test), MOST_LEARNED // 2)
-    rows = np.concatenate([random.permutation(side)[:most] for side in (split.train, split.test)])
+    most = min(len(split.train), len(split.test), MAX_LEARNED // 2)
+    rows = np.concatenate(
+        [random.permutation(split_name)[:most] for split_name in (split.train, split.test)]
+    )
     is_test, group = np.repeat([False, True], most), groups[rows]
-    num_groups = min(len(np.unique(group[is_test == side])) for side in (False, True))
-    can_tell_class, can_tell_side = most >= FEWEST, most >= FEWEST and num_groups >= NUM_FOLDS
+    num_groups = min(len(np.unique(group[is_test == split_name])) for split_name in (False, True))
+    can_tell_class, can_tell_split = (
+        most >= MIN_RECORDINGS,
+        most >= MIN_RECORDINGS and num_groups >= NUM_FOLDS,
+    )
 
     def by_class(numbers: np.ndarray) -> float:
         forest.fit(numbers[learned], labels[learned])
         return float(forest.score(numbers[split.test], labels[split.test]))
 
-    def by_side(numbers: np.ndarray) -> float:
+    def by_split(numbers: np.ndarray) -> float:
         folds = GroupKFold(NUM_FOLDS)
         return float(cross_val_score(forest, numbers[rows], is_test, groups=group, cv=folds).mean())
 
     class_accuracy = by_class(numbers) if can_tell_class else None
-    side_accuracy = by_side(numbers) if can_tell_side else None
+    split_accuracy = by_split(numbers) if can_tell_split else None
     usual = int(np.bincount(labels[split.train]).argmax())
     statistics = Statistics(
         statistics=(),
@@ -82,24 +87,28 @@ def examine(
         class_accuracy=class_accuracy,
         class_chance=float((labels[split.test] == usual).mean()) if can_tell_class else None,
         num_tested=len(split.test) if can_tell_class else 0,
-        side_accuracy=side_accuracy,
-        num_groups=len(np.unique(group)) if can_tell_side else 0,
+        split_accuracy=split_accuracy,
+        num_groups=len(np.unique(group)) if can_tell_split else 0,
     )
     tells_class = _tells_class(statistics, class_accuracy, len(classes))
-    tells_side = _tells_side(statistics, side_accuracy)
-    told = []
+    tells_split = _tells_split(statistics, split_accuracy)
+    statistics_found = []
     for column, name in enumerate(progress.track(NAMES, "asking what statistics tell", len(NAMES))):
         alone = numbers[:, column : column + 1]
-        told.append(
+        statistics_found.append(
             Statistic(
                 name=name,
-                sides={side: _median(alone[rows]) for side, rows in sides.items() if len(rows)},
+                by_split={
+                    split_name: _median(alone[rows])
+                    for split_name, rows in rows_by_split.items()
+                    if len(rows)
+                },
                 classes={label: _median(alone[rows]) for label, rows in of_class.items()},
                 class_accuracy=by_class(alone) if tells_class else None,
-                side_accuracy=by_side(alone) if tells_side else None,
+                split_accuracy=by_split(alone) if tells_split else None,
             )
         )
-    return structs.replace(statistics, statistics=tuple(told))
+    return structs.replace(statistics, statistics=tuple(statistics_found))
 
 
 def _median(values: np.ndarray) -> float:
@@ -135,7 +144,7 @@ def _measured(
         hottest.append(np.flatnonzero(counts > HOT * counts.sum() / in_use))
     is_hot = np.zeros(height * width, bool)
     for part in parts:
-        if len(part) >= FEWEST:
+        if len(part) >= MIN_RECORDINGS:
             pixels = np.concatenate([hottest[row] for row in part.tolist()])
             is_hot |= np.bincount(pixels, minlength=height * width) > len(part) / 2
     if is_hot.any():
@@ -146,12 +155,16 @@ def _measured(
     return numbers, np.flatnonzero(is_hot)
 
 
-def _tells_class(told: Statistics, accuracy: float | None, num_classes: int) -> bool:
-    return is_above_chance(accuracy, max(told.class_chance or 0, 1 / num_classes), told.num_tested)
+def _tells_class(statistics_found: Statistics, accuracy: float | None, num_classes: int) -> bool:
+    return is_above_chance(
+        accuracy,
+        max(statistics_found.class_chance or 0, 1 / num_classes),
+        statistics_found.num_tested,
+    )
 
 
-def _tells_side(told: Statistics, accuracy: float | None) -> bool:
-    return is_above_chance(accuracy, 0.5, told.num_groups, SIDE_GAP)
+def _tells_split(statistics_found: Statistics, accuracy: float | None) -> bool:
+    return is_above_chance(accuracy, 0.5, statistics_found.num_groups, SPLIT_GAP)
 
 
 @finds("hot_pixels")
@@ -162,32 +175,36 @@ def hot_pixels(audit: Audit) -> Iterator[Values]:
 
 @finds("statistics_tell_class")
 def statistics_tell_class(audit: Audit) -> Iterator[Values]:
-    told, num_classes = audit.statistics, len(audit.class_sides)
-    if told and _tells_class(told, told.class_accuracy, num_classes):
+    statistics_found, num_classes = audit.statistics, len(audit.class_splits)
+    if statistics_found and _tells_class(
+        statistics_found, statistics_found.class_accuracy, num_classes
+    ):
         alone = {
             statistic.name: statistic.class_accuracy
-            for statistic in told.statistics
-            if _tells_class(told, statistic.class_accuracy, num_classes)
+            for statistic in statistics_found.statistics
+            if _tells_class(statistics_found, statistic.class_accuracy, num_classes)
         }
         names = _most_telling(alone)
         yield {
-            "share": told.class_accuracy,
+            "share": statistics_found.class_accuracy,
             "names": names,
-            "chance": told.class_chance,
+            "chance": statistics_found.class_chance,
             "remedy": "--bin-ms N" if "length" in names else None,
         }
 
 
-@finds("statistics_tell_side")
-def statistics_tell_side(audit: Audit) -> Iterator[Values]:
-    if (told := audit.statistics) and _tells_side(told, told.side_accuracy):
+@finds("statistics_tell_split")
+def statistics_tell_split(audit: Audit) -> Iterator[Values]:
+    if (statistics_found := audit.statistics) and _tells_split(
+        statistics_found, statistics_found.split_accuracy
+    ):
         alone = {
-            statistic.name: statistic.side_accuracy
-            for statistic in told.statistics
-            if _tells_side(told, statistic.side_accuracy)
+            statistic.name: statistic.split_accuracy
+            for statistic in statistics_found.statistics
+            if _tells_split(statistics_found, statistic.split_accuracy)
         }
-        yield {"share": told.side_accuracy, "names": _most_telling(alone)}
+        yield {"share": statistics_found.split_accuracy, "names": _most_telling(alone)}
 
 
 def _most_telling(accuracies: Mapping[StatisticName, float | None]) -> list[StatisticName]:
-    return sorted(accuracies, key=lambda name: -(accuracies[name] or 0))[:MOST_STATISTICS]
+    return sorted(accuracies, key=lambda name: -(accuracies[name] or 0))[:MAX_STATISTICS]

@@ -11,21 +11,21 @@ import numpy as np
 import scipy
 
 from spikeduel.auditing.arrays import TIME_SHIFT, EventRecordings
-from spikeduel.auditing.neighbours import Relatives
+from spikeduel.auditing.neighbours import NearDuplicates
 from spikeduel.system.progress import Progress
 
 LINKS = 16
 """Differences between successive events that must agree."""
 CHOSEN = 16
 """Rows of which one is compared; of very many events, one of twice, four times as many."""
-MOST_ROWS = 1 << 24
+MAX_ROWS = 1 << 24
 AT_ONCE = 1 << 20
 """Events whose differences are taken at once."""
-MOST_LAID = 1 << 17
+MAX_CANDIDATES = 1 << 17
 """Most pairs laid over one another, those with most rows in common."""
-LEAST_COMMON, LEAST_PIXELS = 48, 8
+MIN_COMMON_EVENTS, MIN_PIXELS = 48, 8
 """Events that must agree, and their pixels: a single flickering pixel repeats itself."""
-LEAST_SHARE = 0.05
+MIN_SHARE = 0.05
 """Share of the shorter recording's events that must agree."""
 
 
@@ -36,7 +36,7 @@ class Stretches(NamedTuple):
     events that it lacks. `pairs` int64 `[P, 2]` suffice to join all that share a stretch.
     """
 
-    earlier: Relatives
+    earlier: NearDuplicates
     pairs: np.ndarray
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
@@ -50,14 +50,14 @@ class Stretches(NamedTuple):
 
 
 def search(
-    recordings: EventRecordings, same: np.ndarray, side: np.ndarray, progress: Progress
+    recordings: EventRecordings, same: np.ndarray, split_code: np.ndarray, progress: Progress
 ) -> Stretches:
     """Return the shared stretches of unequal recordings (`same` `[N]`) on the sides `side` `[N]`
     (−1: left out). Stretches of 100 events are missed once in 200 times, of 200 events once in
     100,000 times.
     """
-    earlier = Relatives(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
-    pairs, shifts = _candidates(recordings, same, side, progress)
+    earlier = NearDuplicates(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
+    pairs, shifts = _candidates(recordings, same, split_code, progress)
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
     for number, (pair, shift) in progress.track(laid, "comparing recordings", len(pairs)):
@@ -66,7 +66,7 @@ def search(
         one, other = (recordings.events_of(row).view(np.int64) for row in pair)
         share = _share(one, other, shift)
         sharing[number] = share > 0
-        if side[image] != side[partner] and 0 < share > 1 - earlier.ratio[image]:
+        if split_code[image] != split_code[partner] and 0 < share > 1 - earlier.ratio[image]:
             earlier.nearest[image], earlier.ratio[image] = partner, 1 - share
     return Stretches(earlier, pairs[sharing])
 
@@ -78,25 +78,25 @@ def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
     common = one[np.isin(one, other + shift)]
     share = len(common) / min(len(one), len(other))
     pixels = np.unique(common & ((1 << TIME_SHIFT) - 2))
-    is_enough = len(common) >= LEAST_COMMON and len(pixels) >= LEAST_PIXELS
-    return share if is_enough and share >= LEAST_SHARE else 0.0
+    is_enough = len(common) >= MIN_COMMON_EVENTS and len(pixels) >= MIN_PIXELS
+    return share if is_enough and share >= MIN_SHARE else 0.0
 
 
 def _candidates(
-    recordings: EventRecordings, same: np.ndarray, side: np.ndarray, progress: Progress
+    recordings: EventRecordings, same: np.ndarray, split_code: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs with common rows, the later side first, int64 `[P, 2]`, and the shift of the
     second, int64 `[P]`.
     """
     rows, place = _chosen(recordings.packed, progress)
     image = np.searchsorted(recordings.offsets, place, side="right") - 1
-    whole = (place + LINKS < recordings.offsets[image + 1]) & (side[image] >= 0)
+    whole = (place + LINKS < recordings.offsets[image + 1]) & (split_code[image] >= 0)
     rows, place, image = rows[whole], place[whole], image[whole]
     order = np.argsort(rows, kind="stable")
     twice = np.flatnonzero(rows[order][1:] == rows[order][:-1])
     order = order[np.union1d(twice, twice + 1)]
     # Of equal recordings of one side one is compared, and that once for each row.
-    keys = np.stack([rows[order], side[image[order]], same[image[order]]])
+    keys = np.stack([rows[order], split_code[image[order]], same[image[order]]])
     order = order[np.unique(keys, axis=1, return_index=True)[1]]
     rows, place, image = rows[order], place[order], image[order]
     # Each is paired with the one before it, and with the first, which is of the earliest side.
@@ -114,14 +114,14 @@ def _candidates(
     # The way to lay a pair that most rows agree on.
     ways = ways[np.argsort(-votes, kind="stable")]
     _, best = np.unique(ways[:, :2], axis=0, return_index=True)
-    ways = ways[np.sort(best)[:MOST_LAID]]
+    ways = ways[np.sort(best)[:MAX_CANDIDATES]]
     return ways[:, :2], ways[:, 2]
 
 
 def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Return hashes int64 `[R]` of the compared rows, and the first event of each, int64 `[R]`."""
     step = CHOSEN
-    while len(packed) > step * MOST_ROWS:
+    while len(packed) > step * MAX_ROWS:
         step *= 2
     hashes, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     starts = range(0, len(packed), AT_ONCE)

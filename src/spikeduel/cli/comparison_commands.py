@@ -41,7 +41,7 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
     *(*EXPERIMENT, "seeds", *LISTED, *options_with("before_training")),
     *("strict", *WORKERS, *RESULTS, *OF_RUNS),
     works_on=EVERYTHING,
-    short=(*SHORT, *LISTED, "answer_for", "group_by"),
+    short=(*SHORT, *LISTED, "target", "group_by"),
     examples=(
         "spikeduel compare",
         "spikeduel compare my_images/ --seeds 6 --jobs 2",
@@ -63,7 +63,7 @@ def compare(
     trained models. What was trained before is not trained again: the same command after an
     interruption continues where it stopped.
     """
-    from spikeduel.cli import printing as answers
+    from spikeduel.cli import printing as printing
 
     experiment, out, file = inputs.experiment(), inputs.out, inputs.experiment_file
     found_by = None
@@ -85,7 +85,7 @@ def compare(
             strict,
             found_by,
             workers,
-            None if inputs.as_json else partial(answers.told, verbose=inputs.verbose),
+            None if inputs.as_json else partial(printing.print_comparison, verbose=inputs.verbose),
             inputs.settings,
             replace,
         )
@@ -113,7 +113,7 @@ def plan(
             DUEL,
         ),
     ] = 1.0,
-    spread: Annotated[
+    deviation: Annotated[
         float | None,
         option(
             "--spread POINTS",
@@ -131,7 +131,7 @@ def plan(
     from spikeduel.sentences import power_sentences as power
     from spikeduel.sentences.columns import render
 
-    share = None if spread is None else spread / 100
+    share = None if deviation is None else deviation / 100
     progress = inputs.progress(on_stderr=True)
     outlook = sd.forecast(
         *(inputs.experiment(), difference / 100, share, inputs.store, progress, inputs.settings)

@@ -24,10 +24,10 @@ from spikeduel.experiment.fields import (
     checked,
     choices,
     described,
-    members,
     parsed,
     setting_of,
     shown,
+    union_members,
 )
 from spikeduel.experiment.recipes import RECIPES, asked, changed
 from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, read_experiment
@@ -201,14 +201,14 @@ class CommandInput:
 
 
 _SHARED = {
-    member.name: member
-    for member in fields(CommandInput)
-    if member.name not in ("settings", "options")
+    field_of.name: field_of
+    for field_of in fields(CommandInput)
+    if field_of.name not in ("settings", "options")
 }
 _OF_FEATURES = {
-    member.name: (feature, member.type)
+    field_of.name: (feature, field_of.type)
     for feature, kind in providing("Options").items()
-    for member in fields(kind)
+    for field_of in fields(kind)
 }
 """Feature and type of each feature's option, by name."""
 _BY_RECIPE = {name: recipe(dataset="DATASET") for name, recipe in RECIPES.items()}
@@ -354,7 +354,7 @@ def _declared_option(name: str, kind: Any, panel: str, hidden: bool = False) -> 
     setting = setting_of(kind)
     written = setting.option or f"--{name.replace('_', '-')}"
     value_type: Any = str
-    match members(kind)[0]:
+    match union_members(kind)[0]:
         case kinds.BoolType():
             value_type, written = bool, f"{written}/--no{written[1:]}"
         case kinds.VarTupleType():
@@ -376,9 +376,9 @@ def _options(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
         feature: kind(
             **{
-                member.name: _typed(member.name, values[member.name], member.type)
-                for member in fields(kind)
-                if values.get(member.name) not in (None, [])
+                field_of.name: _typed(field_of.name, values[field_of.name], field_of.type)
+                for field_of in fields(kind)
+                if values.get(field_of.name) not in (None, [])
             }
         )
         for feature, kind in providing("Options").items()
@@ -412,11 +412,11 @@ def settings_rows() -> list[dict[str, str]]:
     return [
         {
             "setting": name,
-            "default": default_of(name) or shown(member.default),
-            "meaning": f"{setting_of(member.type).help} {setting_of(member.type).details}".strip(),
-            "values": described(member.type).partition(" of at most")[0],
+            "default": default_of(name) or shown(field.default),
+            "meaning": f"{setting_of(field.type).help} {setting_of(field.type).details}".strip(),
+            "values": described(field.type).partition(" of at most")[0],
         }
-        for name, member in SETTINGS.items()
+        for name, field in SETTINGS.items()
     ]
 
 

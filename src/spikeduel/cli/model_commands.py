@@ -214,7 +214,7 @@ def export(
             "--to onnx|onnx-step|nir|c",
             "onnx: all time steps in one graph; onnx-step: one step, with its state as "
             "input and output, for streams and small devices; nir: for neuromorphic tools, "
-            "if NIR can express the network; c: a folder of C99 in whole numbers, without "
+            "if NIR can express the network; c: a folder of C99 in int8, without "
             "dependencies, for microcontrollers.",
         ),
     ] = "onnx",

@@ -9,9 +9,9 @@ import typer
 from spikeduel.cli.inputs import print_bullets, wrapped
 from spikeduel.features import providing
 from spikeduel.sentences import (
-    answer_sentences as answer,
     cost_sentences as costs,
     power_sentences as power,
+    recommendation_sentences as recommendation,
 )
 from spikeduel.sentences.columns import (
     render,
@@ -21,7 +21,7 @@ from spikeduel.sentences.comparison import Comparison
 from spikeduel.system.sentences import counted
 
 
-def told(comparison: Comparison, verbose: bool = False) -> None:
+def print_comparison(comparison: Comparison, verbose: bool = False) -> None:
     """Print the recommendation, a small table, what would settle it, and where the rest is."""
     for leak in comparison.leaks():
         typer.secho(wrapped(f"Do not trust the following scores. {leak}"), fg="red")
@@ -29,24 +29,24 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
     shown = [*comparison.summaries().values()]
-    shown += [answer.energy(comparison.results, not verbose)]
+    shown += [recommendation.energy(comparison.results, not verbose)]
     if text := " ".join(filter(None, dict.fromkeys(shown))):
-        typer.echo(wrapped(comparison.said(text)))
-    table = render(answer.rows(comparison.results), gap=2)
+        typer.echo(wrapped(comparison.with_noun(text)))
+    table = render(recommendation.rows(comparison.results), gap=2)
     if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:
-        table = render(answer.rows(comparison.results), gap=1)
+        table = render(recommendation.rows(comparison.results), gap=1)
     typer.echo(f"\n{table}")
     if len(comparison.results.contenders) > 1:
-        typer.echo(answer.LEGEND)
-    typer.echo(wrapped(answer.training(comparison.results)))
-    if steps := answer.settling(comparison.results):
+        typer.echo(recommendation.LEGEND)
+    typer.echo(wrapped(recommendation.training(comparison.results)))
+    if steps := recommendation.settling(comparison.results):
         command = f"spikeduel compare --experiment {comparison.out}"
         typer.echo(f"\n{wrapped(f'What would settle it: {command}')}")
         widths = [max(len(step[column]) for step in steps) for column in (0, 1)]
         for options, minutes, shows in steps:
             typer.echo(
                 wrapped(
-                    comparison.said(shows),
+                    comparison.with_noun(shows),
                     f"  {options:<{widths[0]}}  {minutes:<{widths[1]}}  " if options else "  ",
                 )
             )
@@ -58,8 +58,8 @@ def told(comparison: Comparison, verbose: bool = False) -> None:
 def _everything(comparison: Comparison) -> None:
     typer.echo(f"\n{comparison.table()}\n\n{wrapped(comparison.verdict())}\n")
     if rows := costs.rows(comparison.results):
-        legend = wrapped(comparison.said(costs.LEGEND))
-        typer.echo(f"{comparison.said(render(rows))}\n{legend}\n")
+        legend = wrapped(comparison.with_noun(costs.LEGEND))
+        typer.echo(f"{comparison.with_noun(render(rows))}\n{legend}\n")
     words = (
         costs.events(comparison.results),
         *map(
@@ -70,7 +70,7 @@ def _everything(comparison: Comparison) -> None:
     )
     for text in words:
         if text:
-            typer.echo(f"{wrapped(comparison.said(text))}\n")
+            typer.echo(f"{wrapped(comparison.with_noun(text))}\n")
     for text in feature_tables(comparison.results.features):
         typer.echo(f"{text}\n")
     leaks = comparison.leaks()

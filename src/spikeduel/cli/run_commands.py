@@ -28,7 +28,7 @@ def runs(
     Of two runs it says in which settings they differ, what each contender got, and, where both were
     tested on the same images, what may be concluded.
     """
-    from spikeduel.sentences import answer_sentences as answer, run_diff
+    from spikeduel.sentences import recommendation_sentences as prediction, run_diff
     from spikeduel.sentences.columns import render
 
     folder, *others = places or [RUNS]
@@ -36,8 +36,10 @@ def runs(
         compared = run_diff.compare(folder, *others)
         if inputs.printed_json(compared):
             return
-        for side, run in zip("AB", (folder, *others), strict=True):
-            typer.echo(f"{side}: {run}\n\n{render(answer.rows(sd.load_run(run).results), gap=2)}\n")
+        for letter, run in zip("AB", (folder, *others), strict=True):
+            typer.echo(
+                f"{letter}: {run}\n\n{render(prediction.rows(sd.load_run(run).results), gap=2)}\n"
+            )
         differing = run_diff.setting_rows(compared)
         typer.echo(f"{render(differing) if differing else 'All settings are the same.'}\n")
         print_bullets(run_diff.sentences(compared))

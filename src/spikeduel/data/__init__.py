@@ -11,7 +11,7 @@ from spikeduel.data.catalogue import (
     prepare,
     resolve,
 )
-from spikeduel.data.folder import files_to_answer
+from spikeduel.data.folder import files_to_predict
 from spikeduel.data.loader import on_device, training_batches
 from spikeduel.data.pictures import open_picture, prepared_picture
 from spikeduel.data.prepared import (
@@ -40,7 +40,7 @@ __all__ = [
     "Split",
     "absolute",
     "can_fold",
-    "files_to_answer",
+    "files_to_predict",
     "home",
     "is_at_hand",
     "is_packed",

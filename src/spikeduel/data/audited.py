@@ -57,7 +57,7 @@ def examine(
     is_skipped = experiment.skip_unreadable
     source = [experiment.dataset, state, unreadable, is_skipped, typed.plain(counts)]
     key = typed.digest([VERSION, prepared.fingerprint, split.kind, parts, NEAR, source])[:24]
-    return cache.kept(
+    return cache.cached_or_made(
         cache.audits() / f"{key}.json",
         Audit,
         lambda: examined(audit_input(experiment, prepared, split, counts, progress)),

@@ -67,7 +67,7 @@ def digest_of(numbers: Any) -> str:
     return hashlib.sha256(np.asarray(numbers, np.int64).tobytes()).hexdigest()
 
 
-def kept(path: Path, kind: type[T], make: Callable[[], T], progress: Progress) -> T:
+def cached_or_made(path: Path, kind: type[T], make: Callable[[], T], progress: Progress) -> T:
     """Return the document at `path`, made and written there if it is missing or damaged."""
     try:
         document = typed.read_json(path, kind)

@@ -23,7 +23,7 @@ from spikeduel.data.prepared import (
     regrouped,
 )
 from spikeduel.experiment.settings import Experiment
-from spikeduel.inputs.preprocessing import MOST_FRAMES, Binning, Change, Preprocessing
+from spikeduel.inputs.preprocessing import MAX_FRAMES, Binning, Change, Preprocessing
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.progress import Progress, Track
@@ -43,7 +43,7 @@ DATASETS: dict[str, Source] = {
 }
 _OWN: tuple[Source, ...] = (folder.folder, hub.hub)
 """Users' own sets, named by their place."""
-MOST_LEFT_OUT = 0.05
+MAX_SHARE_LEFT_OUT = 0.05
 """Largest share of the events that binning leaves out without a warning."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets read faster than a cache."""
@@ -88,7 +88,7 @@ def load(
             say(f"{counted(len(unreadable), 'unreadable file')} left out")
     prepared = binned(replace(prepared, unreadable=unreadable), experiment, preprocessing)
     images = prepared.images
-    if isinstance(images, Recordings) and (share := images.left_out) > MOST_LEFT_OUT:
+    if isinstance(images, Recordings) and (share := images.left_out) > MAX_SHARE_LEFT_OUT:
         text = (
             f"{share:.1%} of the events come after the last frame and are left out: "
             f"{counted(images.binning.num_frames, 'frame')} of "
@@ -110,10 +110,10 @@ def covering(prepared: Prepared, experiment: Experiment) -> Prepared:
     if not isinstance(images, Recordings) or experiment.bin_ms is None:
         return prepared
     num_frames = math.ceil(images.longest / max(1, round(1000 * experiment.bin_ms)))
-    if num_frames > MOST_FRAMES:
+    if num_frames > MAX_FRAMES:
         raise InputError(
             f"bin_ms: the longest recording lasts {images.longest / 1000:,.0f} ms, which are "
-            f"{num_frames:,} frames of {experiment.bin_ms:g} ms, and at most {MOST_FRAMES:,} are "
+            f"{num_frames:,} frames of {experiment.bin_ms:g} ms, and at most {MAX_FRAMES:,} are "
             f"possible. Take longer frames, or say how many (--num-steps)."
         )
     return binned(prepared, replace(experiment, num_steps=num_frames), None)

@@ -67,9 +67,9 @@ def tree(
     pending = list(entries)
     for path in pending:
         if PurePosixPath(path).name.lower() in archives:
-            members = _opened(entries[path], stack, track)
-            entries |= {f"{path}/{member}": entry for member, entry in members.items()}
-            pending += [f"{path}/{member}" for member in members]
+            unpacked = _opened(entries[path], stack, track)
+            entries |= {f"{path}/{archived}": entry for archived, entry in unpacked.items()}
+            pending += [f"{path}/{archived}" for archived in unpacked]
     return {
         path: entry
         for path, entry in entries.items()
@@ -79,7 +79,7 @@ def tree(
 
 def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
     file, folder = archive.file, Path(stack.enter_context(files.scratch_folder()))
-    members: dict[str, Path | zipfile.Path] = {}
+    unpacked: dict[str, Path | zipfile.Path] = {}
     # zipfile and tarfile raise many errors for damaged files.
     damaged = refusing(
         lambda error: InputError(
@@ -88,7 +88,7 @@ def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
     )
     with damaged, files.writing_to(folder):
         if isinstance(file, Path) and tarfile.is_tarfile(file):
-            members |= _unpacked(archive, folder, track)
+            unpacked |= _unpacked(archive, folder, track)
         else:
             if isinstance(file, zipfile.Path):
                 # Going back within a packed zip would unpack it anew each time.
@@ -96,25 +96,25 @@ def _opened(archive: Entry, stack: ExitStack, track: Track) -> dict[str, Entry]:
                 file = folder / "inner.zip"
             opened = stack.enter_context(zipfile.ZipFile(file))
             names = [name for name in opened.namelist() if not name.endswith("/")]
-            members |= {name: zipfile.Path(opened, name) for name in names}
+            unpacked |= {name: zipfile.Path(opened, name) for name in names}
     return {
         path: Entry(file, f"{archive.name}/{path}")
-        for path, file in members.items()
+        for path, file in unpacked.items()
         if not any(part.startswith((".", "__")) for part in PurePosixPath(path).parts)
     }
 
 
 def _unpacked(archive: Entry, folder: Path, track: Track) -> dict[str, Path]:
     """Unpack a tar's members under numbers: names could lead out of `folder`."""
-    members: dict[str, Path] = {}
+    unpacked: dict[str, Path] = {}
     with tarfile.open(str(archive.file), tarinfo=Whole) as opened:
-        for member in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):
-            if member.isfile() and (packed := opened.extractfile(member)) is not None:
-                target = folder / f"{len(members)}{PurePosixPath(member.name).suffix}"
+        for archived in track(opened, f"unpacking {PurePosixPath(archive.name).name}", None):
+            if archived.isfile() and (packed := opened.extractfile(archived)) is not None:
+                target = folder / f"{len(unpacked)}{PurePosixPath(archived.name).suffix}"
                 with packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file)
-                members[member.name] = target
-    return members
+                unpacked[archived.name] = target
+    return unpacked
 
 
 CHUNK = 1 << 18

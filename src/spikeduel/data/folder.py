@@ -27,7 +27,7 @@ from spikeduel.system.sentences import counted, listed
 
 LABELS = ("file", "label")
 """Columns of a CSV of labels; it may also have `group` and `split`."""
-SIDES = {
+SPLITS = {
     "train": TRAIN,
     "val": VALIDATION,
     "valid": VALIDATION,
@@ -41,7 +41,7 @@ _RECORDINGS = frozenset(formats.READERS)
 class Item(NamedTuple):
     """A file of a data set."""
 
-    side: int
+    split_code: int
     label: str
     path: Path
     group: str | None = None
@@ -62,7 +62,7 @@ def folder(options: DataOptions) -> RawDataset:
     else:
         home = table.parent
         items, is_recorded = _listed(table)
-    items.sort(key=lambda item: (item.side, item.label, item.path.parts))
+    items.sort(key=lambda item: (item.split_code, item.label, item.path.parts))
     _require_same_classes(items, place, is_recorded)
     classes = sorted({item.label for item in items})
     items = [item for item in items if str(item.path) not in options.skip]
@@ -71,13 +71,13 @@ def folder(options: DataOptions) -> RawDataset:
     paths = [item.path for item in items]
     number = {name: code for code, name in enumerate(classes)}
     labels = np.array([number[item.label] for item in items], np.int64)
-    sides = np.array([item.side for item in items], np.uint8)
+    split_codes = np.array([item.split_code for item in items], np.uint8)
     groups = [item.group for item in items]
     more: dict[str, Any] = {
         "classes": tuple(classes),
         "groups": None if None in groups else numbered(groups),
         "group_names": None if None in groups else tuple(groups),
-        "official": sides if sides.any() else None,
+        "official": split_codes if split_codes.any() else None,
         "sources": _sources(place, paths),
         "names": tuple(Path(os.path.relpath(path, home)).as_posix() for path in paths),
     }
@@ -88,7 +88,7 @@ def folder(options: DataOptions) -> RawDataset:
     return RawDataset(recordings, labels, preprocessing=how, content=content, **more)
 
 
-def files_to_answer(
+def files_to_predict(
     paths: Sequence[Path], is_recorded: bool, say: Callable[[str], None] = lambda text: None
 ) -> tuple[list[Path], list[str]]:
     """Return the files among and below `paths`, and a sentence for each unusable path.
@@ -123,7 +123,7 @@ def labels_file(place: Path) -> Path | None:
     if not files.is_folder(place):
         return place
     _, folders, names = next(walk(place))
-    if len(folders) > 1 or any(name.lower() in SIDES for name in folders):
+    if len(folders) > 1 or any(name.lower() in SPLITS for name in folders):
         return None
     tables = [
         path
@@ -172,7 +172,10 @@ def _remedy(is_recorded: bool) -> str:
 
 
 def _require_same_classes(items: Sequence[Item], place: Path, is_recorded: bool) -> None:
-    classes = {side: {item.label for item in items if item.side == side} for side in SIDES.values()}
+    classes = {
+        split_code: {item.label for item in items if item.split_code == split_code}
+        for split_code in SPLITS.values()
+    }
     if len(set.union(*classes.values())) == 1:
         raise InputError(
             f"{place}: has one class only ({items[0].label}); two are needed. "
@@ -182,9 +185,9 @@ def _require_same_classes(items: Sequence[Item], place: Path, is_recorded: bool)
         raise InputError(
             f"{place}: no file is for training. Give some the split train, or leave the column out."
         )
-    for side, name in ((VALIDATION, "val"), (TEST, "test")):
-        lacks, adds = classes[TRAIN] - classes[side], classes[side] - classes[TRAIN]
-        if classes[side] and (lacks or adds):
+    for split_code, name in ((VALIDATION, "val"), (TEST, "test")):
+        lacks, adds = classes[TRAIN] - classes[split_code], classes[split_code] - classes[TRAIN]
+        if classes[split_code] and (lacks or adds):
             raise InputError(
                 f"{place}: the classes for {name} differ from those for train (lacks "
                 f"{', '.join(sorted(lacks)) or 'none'}; adds {', '.join(sorted(adds)) or 'none'}). "
@@ -199,7 +202,7 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
             "settings."
         )
     items: list[Item] = []
-    for side, parent in _sides(root):
+    for split_code, parent in _split_folders(root):
         _, folders, names = next(walk(parent))
         if not folders:
             problem = _none_in(parent, is_recorded)
@@ -217,17 +220,19 @@ def _scanned(root: Path, is_recorded: bool) -> list[Item]:
                     f"{folder}: {_none_in(folder, is_recorded)} Each sub-folder is a class: add "
                     f"some, or remove the folder."
                 )
-            items += [Item(side, name, path) for path in paths]
+            items += [Item(split_code, name, path) for path in paths]
     return items
 
 
-def _sides(root: Path) -> list[tuple[int, Path]]:
+def _split_folders(root: Path) -> list[tuple[int, Path]]:
     """Return sides and folders, training first; `root` alone without a split."""
     _, folders, _ = next(walk(root))
-    sides = sorted((SIDES[name.lower()], root / name) for name in folders if name.lower() in SIDES)
-    if sides and sides[0][0] == TRAIN:
-        return sides
-    if sides and len(sides) == len(folders):
+    split_codes = sorted(
+        (SPLITS[name.lower()], root / name) for name in folders if name.lower() in SPLITS
+    )
+    if split_codes and split_codes[0][0] == TRAIN:
+        return split_codes
+    if split_codes and len(split_codes) == len(folders):
         named = ", ".join(f"{name}/" for name in folders)
         raise InputError(
             f"{root}: has {named} but no train/. Add train/, or put class folders in {root} alone."
@@ -240,12 +245,12 @@ def _listed(table: Path) -> tuple[list[Item], bool]:
     items: dict[Path, tuple[str, Item]] = {}
     for line, row in rows_of(table, LABELS):
         path = Path(os.path.normpath(table.parent / row["file"]))
-        side, first = row.get("split", "train").lower(), next(iter(items), path)
+        split_code, first = row.get("split", "train").lower(), next(iter(items), path)
         problem = None
         if empty := [column for column in needed if not row[column]]:
             problem = f"has no {empty[0]}."
-        elif side not in SIDES:
-            problem = f"the split is '{side}'; train, val and test are known."
+        elif split_code not in SPLITS:
+            problem = f"the split is '{split_code}'; train, val and test are known."
         elif path in items:
             problem = f"{row['file']} is listed in {items[path][0].rpartition(', ')[2]}, too."
         elif path.suffix.lower() not in _RECORDINGS | endings():
@@ -259,7 +264,7 @@ def _listed(table: Path) -> tuple[list[Item], bool]:
             )
         if problem is not None:
             raise InputError(f"{line}: {problem}")
-        items[path] = line, Item(SIDES[side], row["label"], path, row.get("group"))
+        items[path] = line, Item(SPLITS[split_code], row["label"], path, row.get("group"))
     if not items:
         raise InputError(f"{table}: lists no files.")
     if absent := [path for path in items if not files.is_file(path)]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikeduel.data.fetching import Whole
-from spikeduel.data.folder import SIDES
+from spikeduel.data.folder import SPLITS
 from spikeduel.data.inventory import files_below
 from spikeduel.data.pictures import Blob, Source, picture_dataset
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
@@ -67,19 +67,19 @@ def hub(options: DataOptions) -> RawDataset:
     loaded = _loaded(place, path, asked["config"])
     from datasets import Image, concatenate_datasets
 
-    sides = {name: SIDES[name.lower()] for name in loaded if name.lower() in SIDES}
-    by_side = sorted(sides, key=sides.__getitem__)
-    if TRAIN not in sides.values():
+    splits = {name: SPLITS[name.lower()] for name in loaded if name.lower() in SPLITS}
+    by_split = sorted(splits, key=splits.__getitem__)
+    if TRAIN not in splits.values():
         raise InputError(f"{place}: has no split train; there are {', '.join(loaded)}.")
-    notes = [f"The split {name} is not used." for name in loaded if name not in sides]
-    first = loaded[by_side[0]]
+    notes = [f"The split {name} is not used." for name in loaded if name not in splits]
+    first = loaded[by_split[0]]
     column, label = _columns(place, first, asked["label"])
     classes = getattr(first.features[label], "names", None)
     if classes is None:
         classes = sorted(set(first[label][:]))
         loaded = {name: _numbered(place, table, label, classes) for name, table in loaded.items()}
     tables, labels, names, official = [], [], [], []
-    for name in by_side:
+    for name in by_split:
         table = loaded[name]
         codes = np.asarray(table[label][:], np.int64)
         if (codes < 0).all():  # as of a challenge
@@ -89,7 +89,7 @@ def hub(options: DataOptions) -> RawDataset:
         tables.append(table)
         labels.append(codes)
         names += [f"{name}/{key}" for key in keys]
-        official += [sides[name]] * len(codes)
+        official += [splits[name]] * len(codes)
     if TRAIN not in official:
         raise InputError(f"{place}: has no split train with labels.")
     # Pictures stay as they are in their files.
@@ -131,7 +131,7 @@ def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":
         import datasets
     before = datasets.config.HF_HUB_OFFLINE
     # Offline, the library looks in its cache at once; else it tries for half a minute.
-    is_there = files.is_folder(path) or _is_answered(path)
+    is_there = files.is_folder(path) or _is_reachable(path)
     datasets.config.HF_HUB_OFFLINE = before or not is_there
     try:
         return {str(split): table for split, table in datasets.load_dataset(path, name).items()}
@@ -150,7 +150,7 @@ def _loaded(place: str, path: str, name: str | None) -> "dict[str, Dataset]":
         datasets.config.HF_HUB_OFFLINE = before
 
 
-def _is_answered(path: str) -> bool:
+def _is_reachable(path: str) -> bool:
     from huggingface_hub import HfApi
     from huggingface_hub.utils import HfHubHTTPError
 
@@ -176,11 +176,11 @@ def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]
         labels = [asked]
     if len(images) == len(labels) == 1:
         return images[0], labels[0]
-    told = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
+    listed_columns = ", ".join(f"{name} ({kind})" for name, kind in kinds.items())
     raise InputError(
         f"{place}: one column of the type Image is needed, and one of the type ClassLabel, or "
-        f"called {', '.join(sorted(LABELS))}. Its columns: {told}. {HUB}NAME#COLUMN says which one "
-        f"is the class."
+        f"called {', '.join(sorted(LABELS))}. Its columns: {listed_columns}. "
+        f"{HUB}NAME#COLUMN says which one is the class."
     )
 
 

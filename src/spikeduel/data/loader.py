@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Batches = Generator[tuple[Tensor, Tensor, np.ndarray], None, None]
 
-Held: TypeAlias = "Tensor | np.memmap | Recordings"
+ImageArrays: TypeAlias = "Tensor | np.memmap | Recordings"
 """Source of batches, uint8 `[N, C, H, W]`."""
 Item = TypeVar("Item")
 
@@ -43,7 +43,7 @@ _sharing = 1
 
 
 def training_batches(
-    images: Held,
+    images: ImageArrays,
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
@@ -62,12 +62,12 @@ def training_batches(
     return _batches(images, labels, rng.permutation(indices), batch_size)
 
 
-def by_blocks(images: "Held | np.ndarray", count: int) -> bool:
+def by_blocks(images: "ImageArrays | np.ndarray", count: int) -> bool:
     """Return True if `count` images are shuffled by blocks; never recordings."""
     return not isinstance(images, Recordings) and count * _bytes_of_one(images) > WHOLE
 
 
-def _bytes_of_one(images: "Held | np.ndarray") -> int:
+def _bytes_of_one(images: "ImageArrays | np.ndarray") -> int:
     return max(1, images.nbytes // max(1, len(images)))
 
 
@@ -90,7 +90,7 @@ def _shuffled_blocks(
 class EvaluationBatches:
     """Batches of `indices` in order, iterable many times."""
 
-    images: Held
+    images: ImageArrays
     labels: "Tensor"
     indices: np.ndarray
 
@@ -100,7 +100,7 @@ class EvaluationBatches:
 
 
 def _batches(
-    images: Held,
+    images: ImageArrays,
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
@@ -126,7 +126,7 @@ def _batches(
 
 
 def _gathered(
-    images: Held,
+    images: ImageArrays,
     labels: "Tensor",
     indices: np.ndarray,
     batch_size: int,
@@ -135,15 +135,15 @@ def _gathered(
 ) -> "Batches":
     import torch
 
-    told = 0
+    announced_until = 0
     for start in range(0, len(indices), batch_size):
         batch = indices[start : start + batch_size]
         # A copy: torch warns about arrays that it could not write to.
         rows = torch.from_numpy(batch.copy())
         if isinstance(images, np.memmap):
             needed = start + batch_size + ahead
-            _announce(images, announced[told:needed])
-            told = needed
+            _announce(images, announced[announced_until:needed])
+            announced_until = needed
             picked = torch.from_numpy(np.take(np.asarray(images), batch, axis=0))
         elif isinstance(images, Recordings):
             picked = torch.from_numpy(images[batch])

@@ -41,7 +41,7 @@ MNIST_STEMS = (
 EMNIST_STEMS = tuple(f"emnist-digits-{stem.replace('t10k', 'test')}" for stem in MNIST_STEMS)
 EMNIST_ARCHIVE = "emnist-gzip.zip"
 EMBEDDED = "fashion_mnist_mini.npz"
-MOST_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 """Larger unpacked idx files are refused: EMNIST's have 188 MB."""
 _GZIP = b"\x1f\x8b"
 
@@ -67,8 +67,8 @@ class IdxSet:
             place = DEBIAN_FASHION_MNIST
         with ExitStack() as stack:
             there = self._files(place or self._downloaded(options.track), stack, options.track)
-            train, test = self._side(*there[:2]), self._side(*there[2:])
-        images, labels = (np.concatenate(sides) for sides in zip(train, test, strict=True))
+            train, test = self._part(*there[:2]), self._part(*there[2:])
+        images, labels = (np.concatenate(parts) for parts in zip(train, test, strict=True))
         raw = _grey(images, labels, self.classes, len(test[1]))
         if place is not None:
             sources = (
@@ -81,7 +81,7 @@ class IdxSet:
         notes = ("The raw images are transposed; they are turned upright.",)
         return replace(raw, images=images.transpose(0, 2, 1)[:, None], notes=notes)
 
-    def _side(self, images_file: IdxFile, labels_file: IdxFile) -> tuple[np.ndarray, np.ndarray]:
+    def _part(self, images_file: IdxFile, labels_file: IdxFile) -> tuple[np.ndarray, np.ndarray]:
         pixels, labels = read(images_file, 3), read(labels_file, 1)
         if pixels.shape[1:] != (28, 28):
             raise InputError(f"{images_file}: holds {pixels.shape}, 28×28 bytes each expected.")
@@ -105,8 +105,8 @@ class IdxSet:
             if folder.is_dir():
                 names = {path.name: path for path in folder.iterdir() if path.is_file()}
             elif folder.is_file():
-                members = tree(folder, frozenset({".gz"}), (), stack, track)
-                names = {Path(path).name: entry.file for path, entry in members.items()}
+                entries = tree(folder, frozenset({".gz"}), (), stack, track)
+                names = {Path(path).name: entry.file for path, entry in entries.items()}
             there: list[IdxFile] = []
             for stem in self.stems:
                 dotted = stem.replace("-idx", ".idx")
@@ -198,7 +198,7 @@ def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
     try:
         content = path.read_bytes()
         if content.startswith(_GZIP):
-            content = zlib.decompressobj(wbits=31).decompress(content, MOST_BYTES)
+            content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
     # zipfile and its decompressors raise many errors for damaged files.
     except Exception as error:
         raise InputError(f"{path}: cannot be read ({error}). Download it again.") from None

@@ -26,7 +26,7 @@ from PIL import Image
 from spikeduel.data.events import formats as formats_of_recordings
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.workers import over_files, reason
-from spikeduel.inputs.preprocessing import MOST_PIXELS, Preprocessing, plain, too_large
+from spikeduel.inputs.preprocessing import MAX_PIXELS, Preprocessing, plain, too_large
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.large_arrays import empty_npy
@@ -36,13 +36,13 @@ FORMATS = (
     *("PNG", "PPM", "PSD", "QOI", "SGI", "SUN", "TGA", "TIFF", "WEBP"),
 )
 """Formats decoded where Pillow can, but those that need programs (EPS) or hide their size (ICO)."""
-MOST_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 1 << 30
 """Larger files are refused."""
-MOST_MEMBER_BYTES = 16 << 20
+MAX_MEMBER_BYTES = 16 << 20
 """Larger pictures in zips, or in bytes, are refused: memory holds them whole."""
 DEFAULT_SIZE = 64
 """Pixels a side of images, and of the longest side of frames."""
-LARGE = MOST_PIXELS // 8
+LARGE = MAX_PIXELS // 8
 """Pictures of more pixels are decoded one at a time."""
 AT_ONCE = 128
 """Pictures that a worker makes at a time."""
@@ -100,7 +100,7 @@ def endings() -> frozenset[str]:
 def opened(
     source: Source | bytes,
     only: tuple[str, ...] | None = None,
-    most_pixels: int = MOST_PIXELS,
+    most_pixels: int = MAX_PIXELS,
 ) -> Iterator[Image.Image]:
     """Open a picture and read its header; of several frames, the first.
 
@@ -108,7 +108,7 @@ def opened(
     more than `most_pixels`, and Pillow's errors. Large pictures wait for one another, to bound
     memory.
     """
-    most = MOST_FILE_BYTES if isinstance(source, Path) else MOST_MEMBER_BYTES
+    most = MAX_FILE_BYTES if isinstance(source, Path) else MAX_MEMBER_BYTES
     if isinstance(source, Path) and not files.is_file(source):
         raise InputError("is not a regular file")
     if isinstance(source, Blob):
@@ -139,7 +139,7 @@ def open_picture(path: Path | str) -> Image.Image:
 
 
 def prepared_picture(
-    source: Path | str | bytes, preprocessing: Preprocessing, most_pixels: int = MOST_PIXELS
+    source: Path | str | bytes, preprocessing: Preprocessing, most_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
     """Return a picture or recording for a model: uint8 `[C, H, W]`.
 
@@ -164,7 +164,7 @@ def events_in(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _named(source: Path | str | bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Image.Image]:
+def _named(source: Path | str | bytes, most_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
     """Yield the `opened` picture; errors name the file."""
     file, name = (
         (source, "This file") if isinstance(source, bytes) else (Path(source), f"{source}:")
@@ -250,7 +250,7 @@ def _by_headers(pictures: Sequence[Source], options: DataOptions) -> tuple[Prepr
         # Named later, with the pictures that cannot be decoded.
         if not headers:
             raise
-    longest = max(side for side, _ in headers)
+    longest = max(edge for edge, _ in headers)
     size = options.image_size or min(DEFAULT_SIZE, longest)
     channels = 1 if all(is_grey for _, is_grey in headers) else 3
     return Preprocessing(channels, size, size), longest**2 > LARGE

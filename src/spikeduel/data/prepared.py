@@ -106,7 +106,7 @@ class Prepared(RawDataset):
         return self.images.pictures if isinstance(self.images, Recordings) else self.images
 
     @cached_property
-    def held(self) -> "tuple[loader.Held, Tensor]":
+    def arrays(self) -> "tuple[loader.ImageArrays, Tensor]":
         """(images uint8 `[N, C, H, W]`, labels int64 `[N]`) for batches: in memory if they fit,
         else mapped.
         """
@@ -123,16 +123,16 @@ class Prepared(RawDataset):
             return replace(images, **copies), labels
         return torch.from_numpy(np.array(images)), labels
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Free the memory of `held`."""
-        self.__dict__.pop("held", None)
+        self.__dict__.pop("arrays", None)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getstate__(self) -> dict[str, Any]:
         # Another process takes its batches from the arrays, not from copies.
-        return {name: value for name, value in self.__dict__.items() if name != "held"}
+        return {name: value for name, value in self.__dict__.items() if name != "arrays"}
 
 
 @dataclass(frozen=True)
@@ -213,9 +213,9 @@ def _demands(raw: RawDataset) -> Iterator[tuple[bool, str]]:
     for part in ("groups", "official", "names", "group_names", "content"):
         is_whole = getattr(raw, part) is None or np.shape(getattr(raw, part)) == (count,)
         yield is_whole, f"{part} must have one entry per image ({count})."
-    sides = {TRAIN} if raw.official is None else set(np.unique(raw.official).tolist())
-    yield sides <= {TRAIN, VALIDATION, TEST}, "official must hold TRAIN, VALIDATION and TEST only."
-    yield TRAIN in sides, "the official split has no training images."
+    splits = {TRAIN} if raw.official is None else set(np.unique(raw.official).tolist())
+    yield splits <= {TRAIN, VALIDATION, TEST}, "official must hold TRAIN, VALIDATION and TEST only."
+    yield TRAIN in splits, "the official split has no training images."
 
 
 def fingerprint(prepared: Prepared) -> str:

@@ -22,9 +22,9 @@ HELD_OUT = 0.1
 _STREAM = 0x5B117
 """Separates these random numbers from others drawn with the same seed."""
 
-MOST_NODES = 200
+MAX_NODES = 200
 """Most nodes of the exact search: seconds would depend on the machine."""
-MOST_NUMBERS = 200
+MAX_NUMBERS = 200
 """Most unknowns for which it seeks the best solution."""
 NEAR_ENOUGH = 0.05
 """Share of a class's target that the exact search may miss."""
@@ -64,10 +64,10 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
     """
     if experiment.folds is not None:
         return _folds(prepared, experiment, experiment.folds)
-    rng, sides = _generator(), np.full(len(prepared), TRAIN)
+    rng, codes = _generator(), np.full(len(prepared), TRAIN)
     if prepared.official is not None:
-        sides[:] = prepared.official
-    wanted = [side for side in (VALIDATION, TEST) if side not in sides]
+        codes[:] = prepared.official
+    wanted = [split_name for split_name in (VALIDATION, TEST) if split_name not in codes]
     kind = "stratified"
     if TEST not in wanted:
         kind = "official"
@@ -75,12 +75,14 @@ def splits(prepared: Prepared, experiment: Experiment) -> tuple[Split, ...]:
         kind = "published" if prepared.name == PUBLISHED else "grouped"
     groups = None if kind == "published" else prepared.groups
     if wanted:
-        rest = np.flatnonzero(sides == TRAIN)
+        rest = np.flatnonzero(codes == TRAIN)
         share = {TRAIN: 1 - HELD_OUT * len(wanted), **dict.fromkeys(wanted, HELD_OUT)}
-        sides[rest] = np.array(list(share))[
+        codes[rest] = np.array(list(share))[
             _drawn(prepared, rest, groups, list(share.values()), rng)
         ]
-    train, val, test = (np.flatnonzero(sides == side) for side in (TRAIN, VALIDATION, TEST))
+    train, val, test = (
+        np.flatnonzero(codes == split_name) for split_name in (TRAIN, VALIDATION, TEST)
+    )
     return (Split(*_limited(prepared, train, val, experiment.limit, rng), test, kind),)
 
 
@@ -102,11 +104,11 @@ def _folds(prepared: Prepared, experiment: Experiment, num_folds: int) -> tuple[
             f"folds: {PUBLISHED} has the study's one split. Leave folds unset, or take socofing."
         )
     if prepared.official is not None:
-        side = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"
+        split_name = "test" if (np.asarray(prepared.official) == TEST).any() else "validation"
         raise InputError(
-            f"folds: {prepared.name} has a {side} set of its own, which stays whole. Leave folds "
-            f"unset; a folder can "
-            "also have all its images in class folders with no train/, val/ or test/ above them."
+            f"folds: {prepared.name} has a {split_name} set of its own, which stays whole. Leave "
+            "folds unset; a folder can also have all its images in class folders with no train/, "
+            "val/ or test/ above them."
         )
     groups, kind = prepared.groups, "stratified" if prepared.groups is None else "grouped"
     everything, share = np.arange(len(prepared)), [1 / num_folds] * num_folds
@@ -189,12 +191,12 @@ def write_splits(path: Path, prepared: Prepared, splits: Sequence[Split]) -> Non
     more = ["fold"] * has_folds + ["group"] * (groups is not None) + ["image"]
     rows: list[list[object]] = [["index" if names is None else "path", "split", *more]]
     for split in splits:
-        for side in ("train", "val", "test"):
-            indices = getattr(split, side)
+        for split_name in ("train", "val", "test"):
+            indices = getattr(split, split_name)
             for index, image in zip(indices, prepared.hashes_of(indices), strict=True):
                 fold = [split.fold] * has_folds
                 group = [] if groups is None else [groups[index]]
-                rows.append([names[index] if names else index, side, *fold, *group, image])
+                rows.append([names[index] if names else index, split_name, *fold, *group, image])
     files.write_csv(path, rows)
 
 
@@ -241,25 +243,25 @@ def assign(
     group = np.arange(len(labels)) if groups is None else numbered(groups.tolist())
     content = np.zeros((int(group.max(initial=-1)) + 1, len(classes)), dtype=np.int64)
     np.add.at(content, (group, labels), 1)
-    groups_of, num_sides = (content > 0).sum(0), len(share)
+    groups_of, num_splits = (content > 0).sum(0), len(share)
     fewest = int(np.argmin(groups_of))
     name, num_groups = classes[fewest], int(groups_of[fewest])
-    if num_groups < num_sides:
+    if num_groups < num_splits:
         images = counted(int(content[:, fewest].sum()), "image")
         where = "" if groups is None else f" in {counted(num_groups, 'group')}, which are not cut"
         raise InputError(
-            f"class '{name}' has {images}{where}: too few for a split, whose {num_sides} sides "
+            f"class '{name}' has {images}{where}: too few for a split, whose {num_splits} sides "
             f"need one each. {_REMEDY}"
         )
     target = np.outer(share, content.sum(0))
-    side_of = _placed(content, target, rng)
-    is_lacking = (_filled(side_of, content, num_sides) == 0).any()
-    if is_lacking and not _mend(side_of, content, target, rng):
+    split_of = _placed(content, target, rng)
+    is_lacking = (_filled(split_of, content, num_splits) == 0).any()
+    if is_lacking and not _mend(split_of, content, target, rng):
         raise InputError(
-            f"no split into {num_sides} sides was found that has every class on each and cuts no "
+            f"no split into {num_splits} sides was found that has every class on each and cuts no "
             f"group. The class in fewest groups is '{name}', in {num_groups}. {_REMEDY}"
         )
-    return side_of[group]
+    return split_of[group]
 
 
 def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -267,7 +269,7 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
     classes]`, then single images.
     """
     size = content.sum(1)
-    side_of = np.full(len(size), -1, dtype=np.int64)
+    split_of = np.full(len(size), -1, dtype=np.int64)
     filled = np.zeros_like(target)
     if (size > 1).any():
         weight = 1 / np.maximum(target, 1e-9)
@@ -277,16 +279,16 @@ def _placed(content: np.ndarray, target: np.ndarray, rng: np.random.Generator) -
             images = content[group]
             # Growth of the squared distance to the target, relative to the target.
             growth = (images * (2 * (filled - target) + images) * weight).sum(axis=1)
-            side_of[group] = int(np.argmin(growth))
-            filled[side_of[group]] += images
+            split_of[group] = int(np.argmin(growth))
+            filled[split_of[group]] += images
     is_single, label = size == 1, content.argmax(1)
     for k in range(content.shape[1]):
         rows = rng.permutation(np.flatnonzero(is_single & (label == k)))
         behind = (target - filled)[:, :k].sum(1)
         quota = _quota(len(rows), target[:, k], filled[:, k], behind)
-        side_of[rows] = np.repeat(np.arange(len(target)), quota)
+        split_of[rows] = np.repeat(np.arange(len(target)), quota)
         filled[:, k] += quota
-    return side_of
+    return split_of
 
 
 def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarray) -> np.ndarray:
@@ -300,32 +302,32 @@ def _quota(count: int, target: np.ndarray, filled: np.ndarray, behind: np.ndarra
     first = np.lexsort((-behind.round(6), (quota - ideal).round(9)))
     quota[first[: count - quota.sum()]] += 1
     needs_one = filled == 0
-    for side in np.flatnonzero(needs_one & (quota == 0)):
+    for split_name in np.flatnonzero(needs_one & (quota == 0)):
         donor = int(np.argmax(quota - needs_one))
         if quota[donor] > needs_one[donor]:
             quota[donor] -= 1
-            quota[side] += 1
+            quota[split_name] += 1
     return quota
 
 
-def _filled(side_of: np.ndarray, content: np.ndarray, num_sides: int) -> np.ndarray:
-    counts = np.zeros((num_sides, content.shape[1]), dtype=np.int64)
-    np.add.at(counts, side_of, content)
+def _filled(split_of: np.ndarray, content: np.ndarray, num_splits: int) -> np.ndarray:
+    counts = np.zeros((num_splits, content.shape[1]), dtype=np.int64)
+    np.add.at(counts, split_of, content)
     return counts
 
 
 def _mend(
-    side_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
+    split_of: np.ndarray, content: np.ndarray, target: np.ndarray, rng: np.random.Generator
 ) -> bool:
     """Bring every class on every side, and return True if possible: place groups with a missing
     class anew, else all.
     """
-    lacking = (_filled(side_of, content, len(target)) == 0).any(0)
+    lacking = (_filled(split_of, content, len(target)) == 0).any(0)
     for free in ((content[:, lacking] > 0).any(1), np.ones(len(content), dtype=bool)):
-        others = _filled(side_of[~free], content[~free], len(target))
-        sides = _searched(content[free], target, others, rng)
-        if sides is not None:
-            side_of[free] = sides
+        others = _filled(split_of[~free], content[~free], len(target))
+        codes = _searched(content[free], target, others, rng)
+        if codes is not None:
+            split_of[free] = codes
             return True
     return False
 
@@ -340,11 +342,11 @@ def _searched(
     import scipy
 
     kinds, kind, count = np.unique(content, axis=0, return_inverse=True, return_counts=True)
-    num_sides, num_classes = target.shape
-    num_numbers, num_counts = num_sides * len(kinds), num_sides * num_classes
-    sides = scipy.sparse.eye_array(num_sides)
-    placed = scipy.sparse.kron(np.ones((1, num_sides)), scipy.sparse.eye_array(len(kinds)))
-    images, presence = scipy.sparse.kron(sides, kinds.T), scipy.sparse.kron(sides, (kinds > 0).T)
+    num_splits, num_classes = target.shape
+    num_numbers, num_counts = num_splits * len(kinds), num_splits * num_classes
+    codes = scipy.sparse.eye_array(num_splits)
+    placed = scipy.sparse.kron(np.ones((1, num_splits)), scipy.sparse.eye_array(len(kinds)))
+    images, presence = scipy.sparse.kron(codes, kinds.T), scipy.sparse.kron(codes, (kinds > 0).T)
     # Variables: the number of each kind on each side, then how far each class is from near enough.
     matrix = scipy.sparse.block_array(
         [
@@ -363,20 +365,20 @@ def _searched(
         constraints=scipy.optimize.LinearConstraint(matrix.tocsc(), lower, upper),
         integrality=np.repeat([1, 0], [num_numbers, num_counts]),
         bounds=scipy.optimize.Bounds(
-            0, np.concatenate([np.tile(count, num_sides), np.full(num_counts, np.inf)])
+            0, np.concatenate([np.tile(count, num_splits), np.full(num_counts, np.inf)])
         ),
         # For a large problem, the first solution has to do.
         options={
-            "node_limit": MOST_NODES,
-            "mip_rel_gap": 0.02 if num_numbers <= MOST_NUMBERS else 1.0,
+            "node_limit": MAX_NODES,
+            "mip_rel_gap": 0.02 if num_numbers <= MAX_NUMBERS else 1.0,
         },
     )
     if solution.x is None:
         return None
-    numbers = np.rint(solution.x[:num_numbers]).astype(np.int64).reshape(num_sides, len(kinds))
-    side_of = np.empty(len(content), dtype=np.int64)
+    numbers = np.rint(solution.x[:num_numbers]).astype(np.int64).reshape(num_splits, len(kinds))
+    split_of = np.empty(len(content), dtype=np.int64)
     for number in range(len(kinds)):
-        side_of[rng.permutation(np.flatnonzero(kind == number))] = np.repeat(
-            np.arange(num_sides), numbers[:, number]
+        split_of[rng.permutation(np.flatnonzero(kind == number))] = np.repeat(
+            np.arange(num_splits), numbers[:, number]
         )
-    return side_of
+    return split_of

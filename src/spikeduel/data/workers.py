@@ -18,8 +18,8 @@ from spikeduel.system.progress import Track
 
 AHEAD = 4
 """Chunks that wait for each worker, or for the consumer behind it."""
-MOST_THREADS = 8
-FEWEST = 5_000
+MAX_THREADS = 8
+MIN_IMAGES = 5_000
 """Fewest files for which starting processes (about a second) is worth it."""
 IDLE_SECONDS = 30
 """Seconds without work after which a process ends."""
@@ -51,7 +51,7 @@ def over_files(
     reasons: dict[int, str] = {}
     with (
         warnings.catch_warnings(action="ignore"),
-        _workers(processes and len(rows) >= FEWEST) as (executor, num_workers),
+        _workers(processes and len(rows) >= MIN_IMAGES) as (executor, num_workers),
         closing(in_turn(executor, AHEAD * num_workers, tasks)) as results,
     ):
         for row, result, problem in track(chain.from_iterable(results), description, len(rows)):
@@ -103,7 +103,7 @@ def _workers(processes: bool) -> Iterator[tuple[Executor, int]]:
             executor.shutdown(kill_workers=True)
             raise
     else:
-        num_workers = min(MOST_THREADS, num_workers)
+        num_workers = min(MAX_THREADS, num_workers)
         threads = ThreadPoolExecutor(num_workers)
         try:
             yield threads, num_workers

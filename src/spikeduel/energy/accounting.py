@@ -28,8 +28,8 @@ from spikeduel.results.cost_results import (
     AccountingResult,
     Axis,
     EnergyAccountings,
+    Kind,
     Range,
-    Side,
     Threshold,
 )
 from spikeduel.results.means import control_results, counted_trials, finished
@@ -60,7 +60,7 @@ _TRIED, _ZOOMS = 200, 4
 """Values of an axis that are tried, equally spaced in their logarithm, and the number of times that
 the search is repeated between two of them.
 """
-_SIDES: dict[int, Side | None] = {-1: "spiking", 0: None, 1: "other"}
+_SPLITS: dict[int, Kind | None] = {-1: "spiking", 0: None, 1: "other"}
 Amounts = dict[str, np.ndarray]
 AmountsOfLayer = Callable[[Layer], Mapping[Any, float]]
 _NODES = (
@@ -154,9 +154,9 @@ def _accounting(name: str, content: bytes) -> Accounting:
     if sum(len(constant.ends) > 1 for constant in constants.values()) > MAX_RANGES:
         raise InputError(f"constants: at most {MAX_RANGES} may have a range.")
     used, known = set[str](), frozenset({*MEANINGS, *constants})
-    for side in get_args(Side):
-        with naming(side):
-            used.update(parse(definition.formula(side), known).co_names)
+    for kind in get_args(Kind):
+        with naming(kind):
+            used.update(parse(definition.formula(kind), known).co_names)
     if unused := sorted(constants.keys() - used):
         raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
     return replace(definition, constants=constants)
@@ -272,7 +272,7 @@ def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
         spiking=bounds(spiking),
         other=bounds(other),
         ratio=bounds(spiking / other),
-        cheaper=_SIDES[cheaper],
+        cheaper=_SPLITS[cheaper],
         thresholds=[threshold for threshold in thresholds if threshold],
     )
 
@@ -309,7 +309,7 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
         for other in (other for other in networks if not spiking[other]):
             pairs.append(_compared(networks[name], networks[other], definitions, name, other))
         for control, about in trials[name][0].controls.items():
-            if about.member:
+            if about.compressed:
                 continue
             twins = control_results(trials[name], control)
             counted = [twin.operations for twin in twins if twin.operations and not twin.spikes]
@@ -324,8 +324,8 @@ def amounts(results: Results, name: str, more: Sequence[Accounting] = ()) -> dic
     definition = next(known for known in all_accountings(more) if known.name == name)
     of_contenders = {}
     for contender, operations in counted_trials(results).items():
-        side: Side = "spiking" if results.of(contender, tested=False)[0].spiking else "other"
-        values = weighed(operations, definition, side, operations[0].num_steps)
+        kind: Kind = "spiking" if results.of(contender, tested=False)[0].spiking else "other"
+        values = weighed(operations, definition, kind, operations[0].num_steps)
         if _are_amounts(values):
             of_contenders[contender] = bounds(values)
     return of_contenders
@@ -358,7 +358,7 @@ def _compared(
 
 def energy_of(
     definition: Accounting,
-    side: Side,
+    kind: Kind,
     amounts: Amounts,
     varied: Mapping[str, np.ndarray] = MappingProxyType({}),
 ) -> np.ndarray:
@@ -374,20 +374,20 @@ def energy_of(
         if WEIGHT_BITS in corner and (trained := amounts["trained_bits"]).any():
             corner[WEIGHT_BITS] = np.where(trained > 0, trained, corner[WEIGHT_BITS])
     shape = np.broadcast_shapes((1, 1), *(values.shape for values in amounts.values()))
-    formula = parse(definition.formula(side), frozenset({*amounts, *definition.constants}))
+    formula = parse(definition.formula(kind), frozenset({*amounts, *definition.constants}))
     values = [evaluate(formula, {**amounts, **constants}) for constants in corners]
     by_corner = [np.broadcast_to(value, shape).sum(-1) for value in values]
     return (1e-12 if definition.unit == "pJ" else 1.0) * np.stack(by_corner, axis=1)
 
 
 def weighed(
-    trials: Sequence[Operations], definition: Accounting, side: Side, num_steps: int
+    trials: Sequence[Operations], definition: Accounting, kind: Kind, num_steps: int
 ) -> np.ndarray:
     """Return the amount of a network, mean over its trials, at every combination of the ends of
     constants' ranges: `[corners]`. `num_steps` are those of the spiking network.
     """
     amounts = mean_amounts([trial.layers for trial in trials])
-    return energy_of(definition, side, {**amounts, STEPS: np.full((1, 1), float(num_steps))})[0]
+    return energy_of(definition, kind, {**amounts, STEPS: np.full((1, 1), float(num_steps))})[0]
 
 
 def break_even_rates(pair: CountedPair, definition: Accounting) -> tuple[float, float]:
@@ -399,8 +399,8 @@ def break_even_rates(pair: CountedPair, definition: Accounting) -> tuple[float, 
     if not (np.isfinite(ours).all() and np.isfinite(others).all() and others.all()):
         return math.nan, math.nan
     least, most = (
-        _first(pair, definition, "rate", sides, MIN_RATE, MAX_RATE) or (MAX_RATE, 1)
-        for sides in ((0, 1), (1,))
+        _first(pair, definition, "rate", kinds, MIN_RATE, MAX_RATE) or (MAX_RATE, 1)
+        for kinds in ((0, 1), (1,))
     )
     return least[0] * (least[0] > MIN_RATE), most[0] * (most[0] > MIN_RATE)
 
@@ -422,7 +422,7 @@ def _first(
     pair: CountedPair,
     definition: Accounting,
     axis: Axis,
-    sides: Collection[int],
+    kinds: Collection[int],
     start: float,
     end: float,
 ) -> tuple[float, int] | None:
@@ -434,7 +434,7 @@ def _first(
         values = np.append(np.arange(start, end, np.sign(end - start)), end)
     for _ in range(1 if whole else _ZOOMS):
         found = _cheaper(*pair.energies(definition, axis, values))
-        is_reached = np.equal.outer(found, [*sides]).any(1)
+        is_reached = np.equal.outer(found, [*kinds]).any(1)
         if not is_reached.any():
             return None
         index = int(np.argmax(is_reached))
@@ -458,7 +458,7 @@ def _threshold(
     now, least, most, unit = limits.get(axis, (0.0, 0.0, 0.0, ""))
     if now == 0:
         return None
-    others = _SIDES.keys() - {cheaper}
+    others = _SPLITS.keys() - {cheaper}
     changes = [
         change
         for end in {min(least, now), max(most, now)} - {now}
@@ -467,4 +467,4 @@ def _threshold(
     if not changes:
         return None
     value, becomes = min(changes, key=lambda change: (abs(math.log(change[0] / now)), *change))
-    return Threshold(axis=axis, value=value, now=now, becomes=_SIDES[becomes], unit=unit)
+    return Threshold(axis=axis, value=value, now=now, becomes=_SPLITS[becomes], unit=unit)

@@ -17,14 +17,19 @@ from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks.cards import COLDEST, HOTTEST
 from spikeduel.engine.networks.models import Model
-from spikeduel.evaluation.predictions_of_model import Asked, Running, answers_of, ask
+from spikeduel.evaluation.predictions_of_model import (
+    CachedPredictions,
+    Running,
+    ask,
+    predict_batches,
+)
 from spikeduel.results.accuracy import classified
 from spikeduel.results.trials import (
     Anytime,
     Classification,
     Confidences,
     EarlyExit,
-    EncodingSpread,
+    EncodingDeviation,
     ExitChoice,
     LabelConfidences,
     Received,
@@ -40,12 +45,12 @@ NUM_THRESHOLDS = 64
 
 def classification(model: Model, batches: Iterable[Any]) -> Classification:
     """Return accuracy, macro and class scores, the confusion matrix and the share of ties."""
-    answers = answers_of(model, batches)
-    scores = classified(model.card.classes, answers.truth, answers.predicted)
+    predictions = predict_batches(model, batches)
+    scores = classified(model.card.classes, predictions.truth, predictions.predicted)
     return structs.replace(
         scores,
-        loss=answers.loss,
-        tie_share=float(answers.tied.mean()),
+        loss=predictions.loss,
+        tie_share=float(predictions.tied.mean()),
         computed_in=model.precision,
     )
 
@@ -56,26 +61,26 @@ def label_confidences(
     """Return the calibrated probability of each label, and of the most probable class."""
 
     def confidences(part: Iterable[Any]) -> Confidences:
-        answers = answers_of(model, part)
-        probabilities = model.probabilities(answers.scores).numpy()
-        of_label = probabilities[np.arange(len(answers.truth)), answers.truth]
+        predictions = predict_batches(model, part)
+        probabilities = model.probabilities(predictions.scores).numpy()
+        of_label = probabilities[np.arange(len(predictions.truth)), predictions.truth]
         return Confidences(
             given=of_label.round(4).tolist(),
-            best=answers.predicted.tolist(),
-            highest=model.confidence(answers.scores).tolist(),
+            best=predictions.predicted.tolist(),
+            highest=model.confidence(predictions.scores).tolist(),
         )
 
     return LabelConfidences(validation=confidences(validation), test=confidences(batches))
 
 
-def encoding_spread(model: Model, batches: Iterable[Any]) -> EncodingSpread:
+def encoding_deviation(model: Model, batches: Iterable[Any]) -> EncodingDeviation:
     """Return the accuracies of `NUM_DRAWS` more encodings, and their spread; None unless encoding
     is random.
     """
     if model.encoder is None or not model.encoder.random:
-        return EncodingSpread()
+        return EncodingDeviation()
     accuracies = [ask(model, batches, repeat).accuracy for repeat in range(1, NUM_DRAWS + 1)]
-    return EncodingSpread(
+    return EncodingDeviation(
         accuracies=accuracies, standard_deviation=float(np.std(accuracies, ddof=1))
     )
 
@@ -90,9 +95,9 @@ def weight_shapes(model: Model, batches: Iterable[Any]) -> WeightShapes:
 
 def calibrated(model: Model, validation: Iterable[Any]) -> Model:
     """Return `model` in float32 with the temperature that fits `validation` best."""
-    answering = model if model.precision == "32" else Model(model.module, model.card)
-    answers = answers_of(answering, validation)
-    temperature = best_temperature(answers.scores, torch.from_numpy(answers.truth))
+    predicting_model = model if model.precision == "32" else Model(model.module, model.card)
+    predictions = predict_batches(predicting_model, validation)
+    temperature = best_temperature(predictions.scores, torch.from_numpy(predictions.truth))
     return Model(model.module, replace(model.card, temperature=temperature))
 
 
@@ -122,10 +127,10 @@ def anytime(
     """Return the answers of a spiking network after t = 1 … T steps; `early_exit` has a threshold
     chosen on `validation`. All None without steps, or if the readout needs all at once.
     """
-    test = answers_of(model, batches).over_time
+    test = predict_batches(model, batches).over_time
     if test is None:
         return Anytime()
-    chosen_on = None if validation is None else answers_of(model, validation).over_time
+    chosen_on = None if validation is None else predict_batches(model, validation).over_time
     return Anytime(
         num_steps=test.num_steps,
         n=test.right.shape[1],
@@ -137,7 +142,7 @@ def anytime(
 
 def received(batches: Iterable[Any]) -> Received | None:
     """Return the events until the end of each frame of recordings; None for images."""
-    batches = batches.batches if isinstance(batches, Asked) else batches
+    batches = batches.batches if isinstance(batches, CachedPredictions) else batches
     if not isinstance(batches, EvaluationBatches) or not isinstance(batches.images, Recordings):
         return None
     images = batches.images

@@ -59,10 +59,10 @@ def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
 
 
 def _covered(place: Tensor, length: int, share: float) -> Tensor:
-    side = max(1, round(share * length))
-    start = (place * (length - side + 1) // _UNIT)[:, None]
+    edge = max(1, round(share * length))
+    start = (place * (length - edge + 1) // _UNIT)[:, None]
     along = torch.arange(length)
-    return (along >= start) & (along < start + side)
+    return (along >= start) & (along < start + edge)
 
 
 def rotation(images: Tensor, degrees: float, draw: RandomKeys) -> Tensor:
@@ -82,8 +82,8 @@ def translation(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     directions = [math.radians(degree) for degree in draw.integers(360)[:, 0].tolist()]
     # Moving by parts of a pixel would blur as well.
     right, down = (
-        torch.tensor([round(max(1.0, share * side) * part(way)) for way in directions])
-        for side, part in ((width, math.cos), (height, math.sin))
+        torch.tensor([round(max(1.0, share * edge) * part(way)) for way in directions])
+        for edge, part in ((width, math.cos), (height, math.sin))
     )
     x, y = _places(images)
     return _sampled(images, x - right[:, None, None], y - down[:, None, None])
@@ -105,14 +105,14 @@ def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
 def _places(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pixels' places from the centre: x `[1, 1, W]` and y `[1, H, 1]`."""
     height, width = images.shape[2:]
-    x, y = (torch.arange(side, dtype=torch.float64) - (side - 1) / 2 for side in (width, height))
+    x, y = (torch.arange(edge, dtype=torch.float64) - (edge - 1) / 2 for edge in (width, height))
     return x[None, None, :], y[None, :, None]
 
 
 def _sampled(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
     height, width = images.shape[2:]
-    sides = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
-    border = torch.cat(sides, 2)
+    edges = (images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1])
+    border = torch.cat(edges, 2)
     # Black wedges on a white background would be more than a rotation.
     background = border.median(2).values[:, :, None, None].double()
     x, y = torch.broadcast_tensors(x, y)

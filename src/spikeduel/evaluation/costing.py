@@ -19,7 +19,7 @@ from spikeduel.engine.counting.operations import Layer, Operations
 from spikeduel.engine.encoders import analogue
 from spikeduel.engine.networks import foreign
 from spikeduel.engine.networks.models import Model
-from spikeduel.evaluation.predictions_of_model import Asked, Counting, ask
+from spikeduel.evaluation.predictions_of_model import CachedPredictions, Counting, ask
 from spikeduel.results.cost_results import AccountedPair, Counted, TableEnergy
 from spikeduel.sentences.columns import LAYERS, layers, text_rows
 from spikeduel.sentences.cost_sentences import accounting_text, amount, energy_text, network_text
@@ -43,8 +43,8 @@ class PrintedPair(AccountedPair):
 
 def operations(model: Model, batches: Iterable[Any]) -> Counted:
     """Return means per image of the operations over `batches`; `reason` names an unknown one."""
-    if isinstance(batches, Asked) and batches.count:
-        batches.answers(model)
+    if isinstance(batches, CachedPredictions) and batches.count:
+        batches.predictions(model)
         if batches.counted and batches.counted.operations:
             return batches.counted
     counting = Counting(model)
@@ -112,9 +112,9 @@ class Cost:
         return f"<Cost of {counted(len(self.layers), 'layer')}: {macs} MACs, {acs} ACs an image>"
 
     def _repr_html_(self) -> str:
-        told = energy_text(self.energy()).splitlines()
+        lines = energy_text(self.energy()).splitlines()
         rows = text_rows(LAYERS, layers(self.operations))
-        return notebook.page("What one image takes", rows, *told)
+        return notebook.page("What one image takes", rows, *lines)
 
 
 def cost(

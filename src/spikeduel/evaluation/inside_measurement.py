@@ -27,7 +27,7 @@ from spikeduel.system.errors import InputError, SpikeduelError, unknown, visible
 from spikeduel.system.typed import Frozen
 
 Item = TypeVar("Item")
-MOST_LAYERS, MOST_NEURONS, MOST_MEMBRANES, MOST_CHANNELS, MOST_CLASSES = 8, 40, 3, 6, 12
+MAX_LAYERS, MAX_NEURONS, MAX_MEMBRANES, MAX_CHANNELS, MAX_CLASSES = 8, 40, 3, 6, 12
 """Limits: layers of a model; neurons, membranes and channels of a layer; classes."""
 INPUT_BYTES, MAP_BYTES = 100_000, 9_216
 """Bytes above which pictures are made smaller: a whole input; a layer's maps or an attribution."""
@@ -116,7 +116,7 @@ class Seen(Frozen):
     encoding: str | None
     input: Pictures
     probabilities: list[list[float]]
-    answer: int
+    prediction: int
     decided: int | None
     layers: list[SpikingLayer]
     activations: list[Activations]
@@ -174,15 +174,15 @@ def look_inside(
             )
     if truth is not None and truth not in card.classes:
         raise unknown("class", truth, card.classes)
-    answers = {
-        name: _Answer(model, images[name], keys, calibrated) for name, model in models.items()
+    predictions = {
+        name: _Prediction(model, images[name], keys, calibrated) for name, model in models.items()
     }
     # The answers, the truth, and the most probable classes of any model and step.
-    highest = np.max([answer.probabilities.max(0) for answer in answers.values()], 0)
-    highest[[answer.answers[-1] for answer in answers.values()]] = np.inf
+    highest = np.max([prediction.probabilities.max(0) for prediction in predictions.values()], 0)
+    highest[[prediction.predictions[-1] for prediction in predictions.values()]] = np.inf
     if truth is not None:
         highest[card.classes.index(truth)] = np.inf
-    shown = sorted(np.argsort(-highest, kind="stable")[:MOST_CLASSES].tolist())
+    shown = sorted(np.argsort(-highest, kind="stable")[:MAX_CLASSES].tolist())
     table, picture = table or energy.read(energy.HEADLINE), next(iter(images.values()))
     as_picture = picture if len(picture) in (1, 3) else picture_of(picture.sum(0))[None]
     return Inside(
@@ -191,7 +191,9 @@ def look_inside(
         classes=[visible(card.classes[k]) for k in shown],
         truth=None if truth is None else shown.index(card.classes.index(truth)),
         energy=f"{table.title}, {MEMORY_TITLES[table.leading_memory]}",
-        models=[answer.seen(name, shown, table, points) for name, answer in answers.items()],
+        models=[
+            prediction.seen(name, shown, table, points) for name, prediction in predictions.items()
+        ],
     )
 
 
@@ -267,7 +269,7 @@ def _evenly(items: Sequence[Item], most: int) -> list[Item]:
     return [items[place] for place in np.unique(places)]
 
 
-class _Answer:
+class _Prediction:
     def __init__(
         self, model: Model, image: np.ndarray, keys: RandomKeys | None, calibrated: bool
     ) -> None:
@@ -293,15 +295,17 @@ class _Answer:
             scores = readout.scores(output)
         shares = model.probabilities(scores, calibrated, torch.arange(1, len(scores) + 1))
         self.probabilities = shares.float().cpu().numpy()
-        self.answers = scores.argmax(1).cpu().numpy()
+        self.predictions = scores.argmax(1).cpu().numpy()
 
     def seen(self, name: str, classes: list[int], table: energy.Table, points: int) -> Seen:
-        card, answer, operations = self.model.card, int(self.answers[-1]), self.operations
-        other = np.nonzero(self.answers != answer)[0]
+        card, prediction, operations = self.model.card, int(self.predictions[-1]), self.operations
+        other = np.nonzero(self.predictions != prediction)[0]
         layers = operations.layers if operations else []
         by_step = [layer.spikes.by_step for layer in layers if layer.spikes]
         try:
-            by_pixel = attribution(self.model, self.image, answer, self.keys, points)[None, None]
+            by_pixel = attribution(self.model, self.image, prediction, self.keys, points)[
+                None, None
+            ]
         except (RuntimeError, SpikeduelError):
             if card.foreign is None:
                 raise
@@ -314,8 +318,8 @@ class _Answer:
             input=pictures(self._input(), INPUT_BYTES),
             # Rounded to fewer digits, 67.247 % would be shown as 67.3 %.
             probabilities=np.round(self.probabilities[:, classes].astype(float), 7).tolist(),
-            answer=classes.index(answer),
-            decided=int(other[-1]) + 2 if len(other) else 1 if len(self.answers) > 1 else None,
+            prediction=classes.index(prediction),
+            decided=int(other[-1]) + 2 if len(other) else 1 if len(self.predictions) > 1 else None,
             layers=self._layers(classes),
             activations=self._activations(),
             attribution=None if by_pixel is None else pictures(by_pixel, MAP_BYTES, symmetric=True),
@@ -344,17 +348,17 @@ class _Answer:
 
     def _layers(self, classes: list[int]) -> list[SpikingLayer]:
         layers, spiking = [], [place for place in self._numbered if not isinstance(place[2], ReLU)]
-        for number, name, neuron in _evenly(spiking, MOST_LAYERS):
+        for number, name, neuron in _evenly(spiking, MAX_LAYERS):
             spk, mem = (
                 as_sequence(tensor)[:, 0].float().cpu().numpy() for tensor in self.neurons[name][1:]
             )
             shape, fired = list(spk.shape[1:]), spk.reshape(len(spk), -1) > 0
             if of_classes := self._is_of_classes(name):
                 shown = classes
-                watched = sorted(classes, key=lambda k: -self.probabilities[-1, k])[:MOST_MEMBRANES]
+                watched = sorted(classes, key=lambda k: -self.probabilities[-1, k])[:MAX_MEMBRANES]
             else:
-                shown = chosen(fired, MOST_NEURONS)
-                watched = _evenly(shown, MOST_MEMBRANES)
+                shown = chosen(fired, MAX_NEURONS)
+                watched = _evenly(shown, MAX_MEMBRANES)
             membranes = [
                 Membrane(
                     neuron=k,
@@ -384,23 +388,23 @@ class _Answer:
                 _strongest(
                     as_sequence(self.neurons[name][1])[:, 0], number, not isinstance(neuron, ReLU)
                 )
-                for number, name, neuron in _evenly(self._numbered, MOST_LAYERS)
+                for number, name, neuron in _evenly(self._numbered, MAX_LAYERS)
                 if not self._is_of_classes(name)
             ]
         num_steps = self.model.card.num_steps or len(self._input())
-        kept, seen, num_layers = dict[int, Tensor](), set[int](), 0
+        feature_maps, seen, num_layers = dict[int, Tensor](), set[int](), 0
         for layer, calls in self.inputs.items():
             # A foreign network is called for each step.
             by_step = len(calls) >= num_steps > 1 == len(calls[-1])
             x = torch.cat(calls[-num_steps:]) if by_step else calls[-1]
             fits = x.dim() in (2, 4) and len(x) in (1, num_steps) and id(calls[-1]) not in seen
             # Prefer maps to their means, and maps after a pooling to those before it.
-            if fits and (x.dim() == 4 or num_layers not in kept):
-                kept[num_layers] = x
+            if fits and (x.dim() == 4 or num_layers not in feature_maps):
+                feature_maps[num_layers] = x
             seen.add(id(calls[-1]))
             num_layers += isinstance(layer, nn.Conv2d | nn.Linear)
-        layers = list(enumerate(kept.values()))[1:]
-        return [_strongest(x, number, False) for number, x in _evenly(layers, MOST_LAYERS)]
+        layers = list(enumerate(feature_maps.values()))[1:]
+        return [_strongest(x, number, False) for number, x in _evenly(layers, MAX_LAYERS)]
 
 
 def _threshold(
@@ -428,11 +432,11 @@ def _strongest(x: Tensor, number: int, of_spikes: bool) -> Activations:
     x = x if x.dim() == 4 else x.flatten(1)
     count = x.shape[1]
     if x.dim() == 2:
-        side = math.isqrt(count - 1) + 1
-        x = nn.functional.pad(x, (0, -count % side)).unflatten(1, (1, -1, side))
+        edge = math.isqrt(count - 1) + 1
+        x = nn.functional.pad(x, (0, -count % edge)).unflatten(1, (1, -1, edge))
     maps = x.float()
     strength = maps.abs().mean((0, 2, 3))
-    best = strength.argsort(descending=True, stable=True)[:MOST_CHANNELS].sort().values
+    best = strength.argsort(descending=True, stable=True)[:MAX_CHANNELS].sort().values
     return Activations(
         number=number,
         of_spikes=of_spikes,

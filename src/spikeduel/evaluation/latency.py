@@ -21,13 +21,13 @@ from spikeduel.system.hardware import Compute, peak_memory_bytes
 
 BATCH_SIZES = (1, 32, 256)
 NUM_IMAGES = max(BATCH_SIZES)
-MOST_SECONDS = 120
+MAX_SECONDS = 120
 WARM_UP_SECONDS = 0.4
 """Seconds of answers that are not timed: a process's first ones take up to a quarter longer."""
 SECONDS = 0.3
 """Seconds for which each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
-FEWEST, MOST = 3, 1000
-FEWEST_FOR_P95 = 20
+MIN_CALLS, MAX_CALLS = 3, 1000
+MIN_FOR_P95 = 20
 """Fewest answers with a 95th percentile other than the slowest one."""
 _PROCESS = """
 import gc, os, time
@@ -49,7 +49,7 @@ def latency(
     images: np.ndarray,
     device: str,
     own_code: Collection[str] = (),
-    seconds: float = MOST_SECONDS,
+    seconds: float = MAX_SECONDS,
 ) -> Latency:
     """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
     W]`.
@@ -133,8 +133,8 @@ def timed(model: Model, images: np.ndarray) -> dict[str, Any]:
         stream = streamed(model, images)
     # A user's network may not go on from a state.
     except Exception as error:
-        told = isinstance(error, InputError)
-        reasons["stream_ms"] = str(error) if told else type(error).__name__
+        is_input_error = isinstance(error, InputError)
+        reasons["stream_ms"] = str(error) if is_input_error else type(error).__name__
     return {
         "one_image": times[1],
         "throughput": {
@@ -159,7 +159,7 @@ def repeated(
     times: list[float] = []
     limit = SECONDS if seconds is None else seconds
     # The first call makes room, and loads or compiles.
-    while len(times) <= FEWEST or (sum(times) < limit and len(times) <= MOST):
+    while len(times) <= MIN_CALLS or (sum(times) < limit and len(times) <= MAX_CALLS):
         started = time.perf_counter()
         work(inputs[len(times) % len(inputs)])
         times.append(time.perf_counter() - started)
@@ -168,7 +168,7 @@ def repeated(
 
 def summary(milliseconds: list[float]) -> dict[str, Any]:
     """Return `median_ms`, `p95_ms` (null for fewer than `FEWEST_FOR_P95`) and `n`."""
-    enough = len(milliseconds) >= FEWEST_FOR_P95
+    enough = len(milliseconds) >= MIN_FOR_P95
     return {
         "median_ms": float(np.median(milliseconds)),
         "p95_ms": float(np.percentile(milliseconds, 95)) if enough else None,

@@ -12,7 +12,7 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.correctness import (
     anytime,
     classification,
-    encoding_spread,
+    encoding_deviation,
     label_confidences,
     weight_shapes,
 )
@@ -23,7 +23,7 @@ from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Anytime,
     Classification,
-    EncodingSpread,
+    EncodingDeviation,
     LabelConfidences,
     WeightShapes,
 )
@@ -50,7 +50,7 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "classification": Measure(classification, Classification),
-    "encoding_spread": Measure(encoding_spread, EncodingSpread),
+    "encoding_deviation": Measure(encoding_deviation, EncodingDeviation),
     "label_confidences": Measure(label_confidences, LabelConfidences, on_validation=True),
     "weight_shapes": Measure(weight_shapes, WeightShapes),
     "operations": Measure(operations, Counted),

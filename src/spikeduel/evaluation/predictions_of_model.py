@@ -12,7 +12,7 @@ from torch import Tensor
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.counting.ledger import NotCounted
-from spikeduel.engine.networks.foreign import Foreign
+from spikeduel.engine.networks.foreign import ExternalNetwork
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import SpikingReadout
@@ -66,7 +66,7 @@ class Running:
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class Predictions:
     """Answers to N images of K classes.
 
     `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; the mean
@@ -95,7 +95,7 @@ class Counting:
         self.model, self.as_is, self.reason = model, as_is, ""
         self._failures = Exception if as_is else NotCounted
         # Names without the wrapper's prefix.
-        counted = model.module.module if isinstance(model.module, Foreign) else model.module
+        counted = model.module.module if isinstance(model.module, ExternalNetwork) else model.module
         self._counter = Counter(counted, model.card.num_steps)
 
     def run(self, x: Tensor | ConstantInput, num_images: int) -> Tensor:
@@ -137,7 +137,7 @@ class Counting:
         return Counted(operations=None, reason=self.reason)
 
 
-class Asked:
+class CachedPredictions:
     """Batches that remember a model's answers for several measures, and with `count` its
     operations.
     """
@@ -145,12 +145,12 @@ class Asked:
     def __init__(self, batches: Iterable[Any], count: bool = False) -> None:
         self.batches, self.count = batches, count
         self.counted: Counted | None = None
-        self._known: tuple[Model, Answers] | None = None
+        self._known: tuple[Model, Predictions] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.batches)
 
-    def answers(self, model: Model) -> Answers:
+    def predictions(self, model: Model) -> Predictions:
         """Return the answers of `model`, over time too."""
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
@@ -160,9 +160,11 @@ class Asked:
         return self._known[1]
 
 
-def answers_of(model: Model, batches: Iterable[Any]) -> Answers:
+def predict_batches(model: Model, batches: Iterable[Any]) -> Predictions:
     """Return the answers of `model`, remembered or from a pass, over time too."""
-    return (batches if isinstance(batches, Asked) else Asked(batches)).answers(model)
+    return (
+        batches if isinstance(batches, CachedPredictions) else CachedPredictions(batches)
+    ).predictions(model)
 
 
 def ask(
@@ -171,7 +173,7 @@ def ask(
     repeat: int = 0,
     over_time: bool = False,
     counting: Counting | None = None,
-) -> Answers:
+) -> Predictions:
     """Ask `model` about all images in one pass; `over_time` keeps the answers after each step.
 
     Random encodings draw by image index and `repeat`.
@@ -200,12 +202,12 @@ def ask(
                 continue
             running = stepwise.running_scores(output).cpu()
             scores.append(running[-1])
-            predicted.append(answer := running.argmax(2))
-            right.append(answer == labels)
+            predicted.append(prediction := running.argmax(2))
+            right.append(prediction == labels)
             highest = model.confidence(running, torch.arange(1, len(running) + 1)[:, None])
             confidence.append(highest.cummax(0).values)
         by_step = [torch.cat(part, 1).numpy() for part in (predicted, right, confidence) if part]
-        return Answers(
+        return Predictions(
             torch.cat(truth).numpy(),
             torch.cat([part.argmax(1) for part in scores]).numpy(),
             torch.cat(tied).numpy(),

@@ -27,8 +27,8 @@ def given(experiment: Experiment) -> set[str]:
 def idle(names: Collection[str], missing: Reasons) -> dict[str, str]:
     """Return those of `names` that have no effect, with the reasons."""
     lacking = {
-        name: [need for need in (*setting_of(member.type).needs, name) if need in missing]
-        for name, member in SETTINGS.items()
+        name: [need for need in (*setting_of(field_of.type).needs, name) if need in missing]
+        for name, field_of in SETTINGS.items()
         if name in names
     }
     return {name: missing[needs[0]] for name, needs in lacking.items() if needs}

@@ -11,19 +11,19 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.registry import GPUS
 
-LONGEST = 4096
+MAX_LENGTH = 4096
 """Most characters of a setting that is text."""
-MOST = 2**63 - 1
+MAX_COUNT = 2**63 - 1
 """Largest whole number in TOML."""
 
 # Writable in TOML, JSON and HTML, and as a path.
 Text = Annotated[
     str,
     Meta(
-        max_length=LONGEST,
+        max_length=MAX_LENGTH,
         pattern=r"^[^\x00-\x1f\x7f\ud800-\udfff]*\Z",
-        title=f"text of at most {LONGEST:,} characters, without control characters and bytes that "
-        "are not UTF-8",
+        title=f"text of at most {MAX_LENGTH:,} characters, without control characters and bytes "
+        "that are not UTF-8",
     ),
 ]
 DeviceName = Annotated[
@@ -33,8 +33,8 @@ DeviceName = Annotated[
         title="auto, cpu, cuda, cuda:N, mps or xpu",
     ),
 ]
-Count = Annotated[int, Meta(ge=1, le=MOST)]
-TwoOrMore = Annotated[int, Meta(ge=2, le=MOST)]
+Count = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+TwoOrMore = Annotated[int, Meta(ge=2, le=MAX_COUNT)]
 Steps = Annotated[int, Meta(ge=1, le=100_000)]
 Million = Annotated[int, Meta(ge=1, le=1_000_000)]
 # The limits refuse infinity, comparisons NaN.
@@ -86,7 +86,7 @@ def setting_of(kind: Any) -> Setting:
     return found
 
 
-def members(kind: Any) -> tuple[inspect.Type, ...]:
+def union_members(kind: Any) -> tuple[inspect.Type, ...]:
     """Return the types of a value of `kind`."""
 
     def bare(info: inspect.Type) -> inspect.Type:
@@ -113,7 +113,7 @@ def checked(name: str, value: Any, kind: Any) -> Any:
 
 def parsed(name: str, text: str, kind: Any) -> Any:
     """Return the setting in `text`; "none" unsets it. Raises `InputError`."""
-    types = {type(member) for member in members(kind)}
+    types = {type(field_of) for field_of in union_members(kind)}
     if inspect.NoneType in types and text.lower() in ("", "none"):
         return None
     written = text
@@ -132,12 +132,12 @@ def refusal(name: str, value: Any, kind: Any) -> InputError:
         if allowed and isinstance(part, str) and part not in allowed:
             return unknown(name, part, allowed)
     try:
-        said = visible(repr(value))
+        written_value = visible(repr(value))
     except ValueError:  # Python does not write out numbers of thousands of digits
-        said = "something with a number that is too large"
-    return InputError(
-        f"{name} must be {described(kind)}, not {said if len(said) <= 80 else f'{said[:80]}…'}."
-    )
+        written_value = "something with a number that is too large"
+    if len(written_value) > 80:
+        written_value = f"{written_value[:80]}…"
+    return InputError(f"{name} must be {described(kind)}, not {written_value}.")
 
 
 def shown(value: Any) -> str:
@@ -170,7 +170,11 @@ def described(kind: Any) -> str:
 def _bounds(info: inspect.IntType | inspect.FloatType) -> str:
     above, least, most = (
         f"{limit:,}" if isinstance(limit, int) else f"{limit:g}" if limit is not None else ""
-        for limit in (info.gt, info.ge, info.le if info.le is not None and info.le < MOST else None)
+        for limit in (
+            info.gt,
+            info.ge,
+            info.le if info.le is not None and info.le < MAX_COUNT else None,
+        )
     )
     if above:
         return f" above {above}" + (f" and at most {most}" if most else "")

@@ -93,7 +93,7 @@ def chip(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 def int8(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """the recipe strong with weights that are whole numbers of 8 bits, in training and after; the
-    twins are compared in whole numbers alone, as microcontrollers have them (`export --to c`)
+    twins are compared in int8 alone, as microcontrollers have them (`export --to c`)
     """
     settings = {
         "weight_bits": 8,
@@ -179,5 +179,5 @@ def changed(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
         by_contender = experiment.own_settings
         experiment = replace(experiment, epochs=None, minutes=None)
     contenders = changes.get("contenders", by_contender)
-    kept = {name: settings for name, settings in by_contender.items() if name in contenders}
-    return replace(experiment, **{"per_contender": kept, **changes})
+    remaining = {name: settings for name, settings in by_contender.items() if name in contenders}
+    return replace(experiment, **{"per_contender": remaining, **changes})

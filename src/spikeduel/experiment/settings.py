@@ -91,15 +91,15 @@ class CoreExperiment:
             "Train every contender with N seeds.", metavar="N", needs=("training", "comparing")
         ),
     ] = 1
-    answer_for: Annotated[
+    target: Annotated[
         Literal["accuracy", "speed", "energy", "size", "cpu", "gpu", "cortex-m", "loihi"],
         setting(
-            "Question that the answer is for: accuracy, the speed, energy or size of an answer, or "
-            "a device.",
+            "What the recommendation is for: accuracy, inference time, energy per inference, size, "
+            "or a device.",
             "accuracy: the most accurate network, or a faster one that is level with it. The "
             "others: the network that leads in speed on this machine, in estimated energy, or in "
             "bytes of weights, unless it loses more accuracy than the tolerance. cpu, gpu: speed "
-            "there, measured. cortex-m: operations in whole numbers, as --int8 counts. loihi: "
+            "there, measured. cortex-m: operations in int8, as --int8 counts. loihi: "
             "energy by the chip's published prices, of spiking networks only. Training is the same "
             "for all.",
             option="--for",
@@ -345,9 +345,9 @@ class CoreExperiment:
     ] = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        for member in dataclasses.fields(self):
-            value = checked(member.name, getattr(self, member.name), member.type)
-            object.__setattr__(self, member.name, value)
+        for field_of in dataclasses.fields(self):
+            value = checked(field_of.name, getattr(self, field_of.name), field_of.type)
+            object.__setattr__(self, field_of.name, value)
         if not self.contenders:
             raise InputError("contenders is empty: name at least one.")
         if len(set(self.contenders)) < len(self.contenders):
@@ -418,12 +418,12 @@ class CoreExperiment:
                     raise unknown(f"setting of a single contender ({contender})", name, TUNABLE)
             with naming(f"per_contender: {contender}"):
                 changed = replace(self, per_contender=None, **settings)
-            if kept := {
+            if cached := {
                 name: getattr(changed, name)
                 for name, value in settings.items()
                 if value is not None
             }:
-                by_contender[contender] = kept
+                by_contender[contender] = cached
         return by_contender
 
 
@@ -439,18 +439,24 @@ else:
         """
 
 
-SETTINGS = {member.name: member for member in dataclasses.fields(Experiment)}
+SETTINGS = {field_of.name: field_of for field_of in dataclasses.fields(Experiment)}
 """Fields of an experiment by name."""
-_CORE = {member.name for member in dataclasses.fields(CoreExperiment)}
+_CORE = {field_of.name for field_of in dataclasses.fields(CoreExperiment)}
 FEATURE_SETTINGS = tuple(name for name in SETTINGS if name not in _CORE)
 """Names of the settings of features."""
 COMMAND_OPTIONS = (
     *("jobs", "out", "quiet", "store", "threads", "verbose"),
-    *(member.name for kind in providing("Options").values() for member in dataclasses.fields(kind)),
+    *(
+        field_of.name
+        for kind in providing("Options").values()
+        for field_of in dataclasses.fields(kind)
+    ),
 )
 """Options of commands that are no settings, as they change no result."""
 TUNABLE: dict[str, str] = {
-    name: whose for name, member in SETTINGS.items() if (whose := setting_of(member.type).tunable)
+    name: whose
+    for name, field_of in SETTINGS.items()
+    if (whose := setting_of(field_of.type).tunable)
 }
 """Settings that `per_contender` may hold: "any" contender's, or "snn" (spiking). The others are
 common to all, which keeps the comparison fair.

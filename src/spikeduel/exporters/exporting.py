@@ -46,7 +46,7 @@ class Exported(NamedTuple):
     """A written file: descriptions of the `inputs` by name, the image first, and runners by
     program.
 
-    Programs answer as the model does; with a `reference`, in whole numbers, exactly as it does.
+    Programs answer as the model does; with a `reference`, in int8, exactly as it does.
     `flash` and `ram` are bytes of constants and variables.
     """
 
@@ -83,7 +83,7 @@ EXPORTERS: dict[str, Exporter] = {
     "onnx": _of_module("onnx", "unrolled", "ONNX with all time steps."),
     "onnx-step": _of_module("onnx", "step", "ONNX of one time step, for streams."),
     "nir": _of_module("nir", "write", "A NIR graph, for neuromorphic programs and chips."),
-    "c": _of_module("c", "write", "A folder of C99 in whole numbers, for microcontrollers."),
+    "c": _of_module("c", "write", "A folder of C99 in int8, for microcontrollers."),
 }
 FOLDERS = ("c",)
 """Formats of more than one file."""
@@ -339,7 +339,7 @@ def _by_image(
     """Return `[B, 5]`: label as expected, label right, flipped spikes, compared spikes, largest
     score difference.
     """
-    answers = run.scores.argmax(1)
+    predicted = run.scores.argmax(1)
     flips = spikes = np.zeros(len(labels), np.int64)
     for name, size in flip_sizes.items():
         flipped = np.abs(expected.spikes[name] - run.spikes[name]) > size
@@ -347,8 +347,8 @@ def _by_image(
         spikes = spikes + flipped.size // len(labels)
     # Scores that are not numbers differ beyond all tolerance.
     differences = np.nan_to_num(np.abs(expected.scores - run.scores), nan=np.inf).max(1)
-    same = answers == expected.scores.argmax(1)
-    return np.stack([same, answers == labels, flips, spikes, differences], 1)
+    same = predicted == expected.scores.argmax(1)
+    return np.stack([same, predicted == labels, flips, spikes, differences], 1)
 
 
 def _agreement(by_image: np.ndarray, has_spikes: bool, is_exact: bool) -> Agreement:

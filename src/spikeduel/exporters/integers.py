@@ -32,17 +32,17 @@ from spikeduel.system.errors import InputError, naming
 LEVELS = 255
 """Levels of a ReLU above 0, in 8 bits."""
 BETA_BITS, MEMBRANE_BITS = 15, 16
-MOST_MEMBRANE = 2 ** (MEMBRANE_BITS - 1) - 1
+MAX_MEMBRANE = 2 ** (MEMBRANE_BITS - 1) - 1
 FINEST_THRESHOLD = 4096
 """Threshold in units of a membrane, where membranes stay below eight thresholds."""
-MOST_CURRENT, MOST_SUM, MOST_VALUE = 2**30 - 1, 2**31 - 1, 2**16 - 1
-MOST_SHIFT = 40
-MOST_LISTED = 17
+MAX_CURRENT, MAX_SUM, MAX_VALUE = 2**30 - 1, 2**31 - 1, 2**16 - 1
+MAX_SHIFT = 40
+MAX_LISTED = 17
 """Spikes of a pooled place are added one by one if they are fewer; else their number multiplies."""
 SCORE_UNITS = 256
 """Units of a score in the weight that counts most."""
 NO_FORM = (
-    "it has no form in whole numbers. Linear layers, convolutions, pooling, batch norm, ReLU and "
+    "it has no form in int8. Linear layers, convolutions, pooling, batch norm, ReLU and "
     "LIF have one: take a network of these, as vgg-lif or vgg-relu."
 )
 KNOWN_ENCODINGS = ("direct", "rate", "latency", EVENTS)
@@ -124,7 +124,7 @@ class IntegerLayer:
     def reached(self, maps: Tensor) -> Tensor:
         """Return the weights that values above 0 reach, of spikes once for each: `[N]`."""
         pooled = _pooled(maps, self.pool_before)
-        counted = pooled if self.most_value < MOST_LISTED else (pooled > 0).float()
+        counted = pooled if self.most_value < MAX_LISTED else (pooled > 0).float()
         ones = torch.ones(1, 1, *self.weight.shape[2:])
         sums = _pooled(
             self._slid(counted.sum(1, keepdim=True), ones), self.pool_after._replace(kind="sum")
@@ -137,10 +137,10 @@ class IntegerLayer:
             torch.from_numpy(values).view(-1, 1, 1) for values in (self.multiplier, self.offset)
         )
         scaled = (self.sums(maps).long() * multiplier + offset) >> self.shift
-        return scaled.clamp(-MOST_CURRENT, MOST_CURRENT)
+        return scaled.clamp(-MAX_CURRENT, MAX_CURRENT)
 
 
-class Answers(NamedTuple):
+class Predictions(NamedTuple):
     """Scores int64 `[N, K]`, of which the highest is the answer, of equal ones the first, and
     `operations` int64 `[N]`: weights that a value above 0 multiplies, or a spike adds.
     """
@@ -153,7 +153,7 @@ class Answers(NamedTuple):
 class IntegerNetwork:
     """Layers, run over `num_steps` steps (1: without time); `card` is of the network in floats.
 
-    The network's scores are `score_unit` times those in whole numbers; None of last neurons.
+    The network's scores are `score_unit` times those in int8; None of last neurons.
     """
 
     card: ModelCard
@@ -170,7 +170,7 @@ class IntegerNetwork:
         return self.card.encoding in (None, "direct")
 
     @torch.inference_mode()
-    def answers(self, images: np.ndarray, keys: RandomKeys | None = None) -> Answers:
+    def predict(self, images: np.ndarray, keys: RandomKeys | None = None) -> Predictions:
         """Return the answers to prepared images uint8 `[N, C, H, W]`.
 
         Last neurons give the scores `count · 2³² + summed membrane`.
@@ -184,7 +184,7 @@ class IntegerNetwork:
             reached = layer.reached(given.flatten(0, 1)).unflatten(0, maps.shape[:2])
             operations = operations + reached.sum(0)
             maps = _over_time(layer, maps, self.num_steps)
-        return Answers(maps.flatten(1).long().numpy(), operations.long().numpy())
+        return Predictions(maps.flatten(1).long().numpy(), operations.long().numpy())
 
     def _encoded(self, images: Tensor, keys: RandomKeys) -> Tensor:
         """Return whole numbers, float32 `[T, N, C, H, W]`; T is 1 for the image at every step."""
@@ -221,25 +221,25 @@ def spiking(neuron: Spiking, currents: Tensor) -> tuple[Tensor, Tensor]:
         mem = ((mem * neuron.beta + (1 << (BETA_BITS - 1))) >> BETA_BITS) + current
         if neuron.reset_mechanism == "subtract":
             mem = mem - spiked * neuron.threshold
-        mem = mem.clamp(-MOST_MEMBRANE, MOST_MEMBRANE)
+        mem = mem.clamp(-MAX_MEMBRANE, MAX_MEMBRANE)
         spikes.append(mem > neuron.threshold)
         membranes.append(mem)
     return torch.stack(spikes), torch.stack(membranes)
 
 
 def _pooled(maps: Tensor, pooling: Pooling) -> Tensor:
-    sides = (pooling.rows, pooling.columns)
-    if sides == (1, 1):
+    window = (pooling.rows, pooling.columns)
+    if window == (1, 1):
         return maps
     return (
-        F.max_pool2d(maps, sides)
+        F.max_pool2d(maps, window)
         if pooling.kind == "max"
-        else F.avg_pool2d(maps, sides, divisor_override=1)
+        else F.avg_pool2d(maps, window, divisor_override=1)
     )
 
 
 def integer_network(model: Model, images: np.ndarray) -> IntegerNetwork:
-    """Return `model` in whole numbers; `images` uint8 `[N, C, H, W]`, of the training part, decide
+    """Return `model` in int8; `images` uint8 `[N, C, H, W]`, of the training part, decide
     the levels of ReLUs and the units of membranes.
 
     Raises `InputError` that names the layer and the remedy.
@@ -247,7 +247,7 @@ def integer_network(model: Model, images: np.ndarray) -> IntegerNetwork:
     card = model.card
     if card.encoding not in (None, *KNOWN_ENCODINGS):
         raise InputError(
-            f"the encoding {card.encoding} has no form in whole numbers: train with --encoding "
+            f"the encoding {card.encoding} has no form in int8: train with --encoding "
             f"{' or '.join(KNOWN_ENCODINGS[:-1])}."
         )
     made = Model(copy.deepcopy(model.module).cpu().float().eval(), card)
@@ -327,7 +327,7 @@ class _Maker:
             case nn.Flatten() | ChannelsLastFlatten():
                 self.order, self.shape = type(layer), self.shape or shape
             case nn.ZeroPad2d():
-                left, right, above, below = (int(side) for side in layer.padding)
+                left, right, above, below = (int(edge) for edge in layer.padding)
                 _require(self.weight is None, "borders must lie before a convolution.")
                 self.border = (above, left, below, right)
             case nn.MaxPool2d() | nn.AvgPool2d() | nn.AdaptiveAvgPool2d():
@@ -346,21 +346,21 @@ class _Maker:
     def _pool(self, layer: Any, shape: tuple[int, ...]) -> None:
         if isinstance(layer, nn.AdaptiveAvgPool2d):
             _require(layer.output_size in (1, (1, 1)), "only the mean over all places is known.")
-            sides = strides = shape[1:]
+            window = strides = shape[1:]
         else:
-            sides, strides = _pair(layer.kernel_size), _pair(layer.stride)
-        plain = _pair(getattr(layer, "padding", 0)) == (0, 0) and sides == strides
+            window, strides = _pair(layer.kernel_size), _pair(layer.stride)
+        plain = _pair(getattr(layer, "padding", 0)) == (0, 0) and window == strides
         _require(
             plain and not getattr(layer, "ceil_mode", False),
             "windows must not overlap or pass the border: take stride = kernel_size.",
         )
-        pooling = Pooling("max" if isinstance(layer, nn.MaxPool2d) else "sum", *sides)
+        pooling = Pooling("max" if isinstance(layer, nn.MaxPool2d) else "sum", *window)
         there = self.before if self.weight is None else self.after
         _require(there.rows * there.columns == 1, "two poolings follow each other: take one.")
         if self.weight is None:
             _require(bool(self.layers), "it pools the image itself: begin with a layer of weights.")
             self.before = pooling
-            self.shape = (shape[0], shape[1] // sides[0], shape[2] // sides[1])
+            self.shape = (shape[0], shape[1] // window[0], shape[2] // window[1])
         else:
             _require(
                 pooling.kind == "sum" or bool((self.gain == self.gain[0]).all()),
@@ -393,7 +393,7 @@ class _Maker:
             self.shape, self.stride = shape, layer.stride[0]
             (down, beside), border = layer.padding, self.border
             self.border = tuple(
-                side + more for side, more in zip(border, (down, beside) * 2, strict=True)
+                edge + more for edge, more in zip(border, (down, beside) * 2, strict=True)
             )
         self.name, self.weight = name, weight
         self.gain = np.ones(len(weight))
@@ -428,12 +428,12 @@ class _Maker:
             isinstance(layer, LIF)
             and not isinstance(layer, ALIF | EachItsOwnLIF)
             and math.isfinite(layer.threshold),
-            "these neurons have no form in whole numbers: train with --neuron lif.",
+            "these neurons have no form in int8: train with --neuron lif.",
         )
         assert isinstance(layer, LIF)
         largest = float(mem.abs().max()) / layer.threshold
         finest = FINEST_THRESHOLD
-        while finest * largest > MOST_MEMBRANE and finest > 1:
+        while finest * largest > MAX_MEMBRANE and finest > 1:
             finest //= 2
         beta = round(float(layer.beta) * 2**BETA_BITS)
         return Spiking(beta, finest, layer.reset_mechanism), layer.threshold / finest
@@ -448,17 +448,17 @@ class _Maker:
         )
         scale = self.gain * steps.ravel() * self.unit / (before * after)
         unit = np.abs(scale).max() / SCORE_UNITS if activation is None else activation[1]
-        shift = min(30 - math.frexp(np.abs(scale / unit).max())[1], MOST_SHIFT)
+        shift = min(30 - math.frexp(np.abs(scale / unit).max())[1], MAX_SHIFT)
         multiplier = np.rint(scale / unit * 2.0**shift).astype(np.int64)
         offset = np.rint(self.bias / unit * 2.0**shift).astype(np.int64) + (1 << shift - 1)
         most_value = self.most * before
         most_sum = np.abs(weight.astype(np.int64)).sum((1, 2, 3)).max() * most_value * after
         _require(
-            most_value <= MOST_VALUE and most_sum <= MOST_SUM,
+            most_value <= MAX_VALUE and most_sum <= MAX_SUM,
             "its sums can pass 32 bits: make it smaller.",
         )
-        sides = (self.stride, *self.border, *self.before[1:], *self.after[1:])
-        _require(max(sides) <= 127, "its stride, border or pooling is larger than 127: shrink it.")
+        window = (self.stride, *self.border, *self.before[1:], *self.after[1:])
+        _require(max(window) <= 127, "its stride, border or pooling is larger than 127: shrink it.")
         self.layers.append(
             IntegerLayer(
                 name=self.name,
@@ -481,8 +481,8 @@ class _Maker:
         self._begin()
 
 
-def _pair(sides: Any) -> tuple[int, int]:
-    return (sides, sides) if isinstance(sides, int) else tuple(sides)
+def _pair(window: Any) -> tuple[int, int]:
+    return (window, window) if isinstance(window, int) else tuple(window)
 
 
 def _require(is_right: bool, problem: str) -> None:

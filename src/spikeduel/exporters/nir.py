@@ -57,8 +57,8 @@ from spikeduel.system.typed import Frozen, parse_json, plain
 HDF5 = b"\x89HDF\r\n\x1a\n"
 STEP_SECONDS = 1e-4
 """Default seconds of a time step: snnTorch's convention."""
-MOST_BYTES, MOST_UNPACKED_BYTES = 1 << 28, 1 << 30
-MOST_NODES, MOST_ENTRIES = 1000, 50_000
+MAX_BYTES, MAX_UNPACKED_BYTES = 1 << 28, 1 << 30
+MAX_NODES, MAX_ENTRIES = 1000, 50_000
 NODES = ("Linear", "Affine", "Conv2d", "AvgPool2d", "SumPool2d", "Flatten", "LIF", "IF", "CubaLIF")
 ELSEWHERE = "Run the graph in the program that wrote it, or train a network without that."
 METADATA = "spikeduel"
@@ -100,7 +100,7 @@ def import_model(
     numbered and images grey and square. `encoding` (direct), `num_steps` (25) and `dt` are the
     file's, if it says so. Raises `InputError`.
     """
-    content = files.read_bytes(path, MOST_BYTES)
+    content = files.read_bytes(path, MAX_BYTES)
     with naming(path):
         if not content.startswith(HDF5):
             raise InputError("not a NIR graph (HDF5); .safetensors need no import.")
@@ -159,20 +159,20 @@ def _damaged(error: BaseException) -> InputError:
 
 
 def _assumed(note: Note, shape: tuple[int, ...], num_classes: int, name: str) -> TrainedOn:
-    sides = tuple(side for side in shape if side > 0)
+    lengths = tuple(length for length in shape if length > 0)
     if note.preprocessing is not None:
         preprocessing = Preprocessing.from_dict(note.preprocessing)
     else:
-        if len(sides) == 1 and (side := math.isqrt(sides[0])) ** 2 == sides[0]:
-            sides = (side, side)
-        if len(sides) == 2:
-            sides = (1, *sides)
-        if len(sides) != 3 or sides[0] not in (1, 3):
+        if len(lengths) == 1 and (length := math.isqrt(lengths[0])) ** 2 == lengths[0]:
+            lengths = (length, length)
+        if len(lengths) == 2:
+            lengths = (1, *lengths)
+        if len(lengths) != 3 or lengths[0] not in (1, 3):
             raise InputError(
-                f"its input {list(sides)} leaves the size of images open: name its data set with "
+                f"its input {list(lengths)} leaves the size of images open: name its data set with "
                 "--dataset."
             )
-        preprocessing = Preprocessing(*sides)
+        preprocessing = Preprocessing(*lengths)
     classes = note.classes or tuple(map(str, range(num_classes)))
     return TrainedOn(note.dataset or name, classes, preprocessing)
 
@@ -209,7 +209,7 @@ def _require_harmless(file: Any) -> None:
 
     def visit(name: str, link: Any) -> bool | None:
         links.append((name, link))
-        return len(links) > MOST_ENTRIES or None  # None goes on
+        return len(links) > MAX_ENTRIES or None  # None goes on
 
     if file.visititems_links(visit):
         raise InputError("it holds too many entries.")
@@ -223,9 +223,9 @@ def _require_harmless(file: Any) -> None:
             if entry.external or entry.is_virtual:
                 raise InputError(f"{where} lies in another file: such files are not opened.")
             num_bytes += entry.nbytes
-    if num_bytes > MOST_UNPACKED_BYTES:
+    if num_bytes > MAX_UNPACKED_BYTES:
         raise InputError(
-            f"it unpacks to more than {MOST_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right."
+            f"it unpacks to more than {MAX_UNPACKED_BYTES / 1e6:,.0f} MB, which cannot be right."
         )
 
 
@@ -233,8 +233,8 @@ def _chain(graph: Any) -> list[str]:
     """Return the nodes' names from input to output. Raises `InputError` naming a node of a circle,
     or the one at a branch.
     """
-    if len(graph.nodes) > MOST_NODES:
-        raise InputError(f"it has more than {MOST_NODES:,} nodes, which cannot be imported.")
+    if len(graph.nodes) > MAX_NODES:
+        raise InputError(f"it has more than {MAX_NODES:,} nodes, which cannot be imported.")
     following: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in sorted(set(map(tuple, graph.edges))):
         following[source].append(target)
@@ -290,9 +290,11 @@ def _layer(node: Any, dt: float) -> Part:
             "groups": int(node.groups),
         }, arrays
     if kind in ("AvgPool2d", "SumPool2d"):
-        sides = {name: _pair(getattr(node, name)) for name in ("kernel_size", "stride", "padding")}
+        lengths = {
+            name: _pair(getattr(node, name)) for name in ("kernel_size", "stride", "padding")
+        }
         summed = {"divisor_override": 1} if kind == "SumPool2d" else {}
-        return {"type": "AvgPool2d", **sides, **summed}, {}
+        return {"type": "AvgPool2d", **lengths, **summed}, {}
     if kind == "Flatten":
         # Tools differ in whether they count the batch; flat is flat.
         if int(node.start_dim) not in (0, 1) or int(node.end_dim) not in (-1, 2, 3):
@@ -352,10 +354,10 @@ def _neurons(node: Any, dt: float) -> Part:
 
 
 def _pair(value: Any) -> list[int]:
-    sides = [int(side) for side in np.ravel(value)]
-    if len(sides) not in (1, 2) or not all(0 <= side <= 10_000 for side in sides):
-        raise InputError(f"its sizes {sides[:4]} must be one or two numbers from 0 to 10,000.")
-    return sides * 2 if len(sides) == 1 else sides
+    lengths = [int(length) for length in np.ravel(value)]
+    if len(lengths) not in (1, 2) or not all(0 <= length <= 10_000 for length in lengths):
+        raise InputError(f"its sizes {lengths[:4]} must be one or two numbers from 0 to 10,000.")
+    return lengths * 2 if len(lengths) == 1 else lengths
 
 
 def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
@@ -483,8 +485,8 @@ def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | 
             shape[1:], weight, layer.stride, layer.padding, layer.dilation, layer.groups, bias
         )
     if isinstance(layer, nn.AvgPool2d) and layer.divisor_override is None:
-        sides = (layer.kernel_size, layer.stride, layer.padding)
-        return nir.AvgPool2d(*(np.broadcast_to(np.array(side), 2).copy() for side in sides))
+        lengths = (layer.kernel_size, layer.stride, layer.padding)
+        return nir.AvgPool2d(*(np.broadcast_to(np.array(length), 2).copy() for length in lengths))
     if isinstance(layer, nn.Flatten | ChannelsLastFlatten):
         return nir.Flatten(input_type={"input": np.array(shape)}, start_dim=0, end_dim=-1)
     raise InputError(f"NIR has no {type(layer).__name__}: export it with --to onnx.")

@@ -69,7 +69,7 @@ def unrolled(model: Model, path: Path, weights: str, examples: Examples) -> Expo
         if card.encoding == "rate":
             takes += " (each pixel fires at every step with probability pixel / 255)"
 
-    def answer(x: Tensor, states: list[Tensor]) -> list[Tensor]:
+    def predict(x: Tensor, states: list[Tensor]) -> list[Tensor]:
         encoded: Encoded = x
         if card.encoding == "direct":
             encoded = ConstantInput(x, num_steps)
@@ -87,7 +87,9 @@ def unrolled(model: Model, path: Path, weights: str, examples: Examples) -> Expo
     }
     preparation = preparing(card.preprocessing) if name == "images" else None
     inputs = {name: takes}
-    run_file = _written(model, answer, example, shapes, inputs, outputs, path, weights, preparation)
+    run_file = _written(
+        model, predict, example, shapes, inputs, outputs, path, weights, preparation
+    )
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         x = images.float() if recorded else as_sequence(encoded)
@@ -145,14 +147,14 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
     dim = torch.export.Dim("batch")
     shapes = ({0: dim}, [None if axis is None else {axis: dim} for _, axis in states.values()])
 
-    def answer(frame: Tensor, held: list[Tensor]) -> list[Tensor]:
+    def predict(frame: Tensor, carried: list[Tensor]) -> list[Tensor]:
         before: dict[str, dict[str, Tensor]] = {layer: {} for layer, _ in places}
-        for (layer, key), tensor in zip(places, held[:-2], strict=True):
+        for (layer, key), tensor in zip(places, carried[:-2], strict=True):
             before[layer][key] = tensor
         with carried_state(model.module, before) as after:
             x = analogue(frame) if is_direct else frame
-            total = held[-2] + readout.accumulate(model.module(x.unsqueeze(0)))
-        steps = held[-1] + 1
+            total = carried[-2] + readout.accumulate(model.module(x.unsqueeze(0)))
+        steps = carried[-1] + 1
         scores = readout.scores_of(total, steps)  # type: ignore[arg-type]
         neurons = [after[layer][key] for layer, key in places]
         return [scores, model.probabilities(scores, num_steps=steps), *neurons, total, steps]
@@ -160,12 +162,12 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
     if is_direct:
         example = example.to(torch.uint8)
     traced = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
-    run_file = _written(model, answer, traced, shapes, inputs, outputs, path, weights)
+    run_file = _written(model, predict, traced, shapes, inputs, outputs, path, weights)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         state = {
             name: np.zeros(
-                [len(images) if i == axis else side for i, side in enumerate(tensor.shape)],
+                [len(images) if i == axis else edge for i, edge in enumerate(tensor.shape)],
                 np.float32,
             )
             for name, (tensor, axis) in states.items()
@@ -185,21 +187,21 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
 
 class _Traced(nn.Module):
     def __init__(
-        self, model: Model, answer: Callable[[Tensor, list[Tensor]], list[Tensor]]
+        self, model: Model, predict: Callable[[Tensor, list[Tensor]], list[Tensor]]
     ) -> None:
         super().__init__()
-        self.network, self.answer = model.module, answer
+        self.network, self.recommendation = model.module, predict
 
     def forward(self, x: Tensor, states: Any = ()) -> tuple[Tensor, ...]:
         with neurons_watched(self.network) as seen:
-            outputs = self.answer(x, states)
+            outputs = self.recommendation(x, states)
         return (*outputs, *(spk for _, spk, _ in seen.values()))
 
 
 @torch.no_grad()
 def _written(
     model: Model,
-    answer: Any,
+    predict: Any,
     example: Any,
     shapes: Any,
     inputs: Words,
@@ -211,7 +213,7 @@ def _written(
     """Write the graph of `answer`, traced with `example`, behind that of `preparation`; one with
     spikes stays in memory.
     """
-    network = _Traced(model, answer).eval()
+    network = _Traced(model, predict).eval()
     with neurons_watched(model.module) as seen:
         network(*example)
     spikes = {layer: f"{layer}.spk" for layer in seen}  # in the order in which they run

@@ -5,7 +5,7 @@ import numpy as np
 from numba import njit
 from numba.extending import register_jitable
 
-from spikeduel.inputs.preprocessing import LARGEST_SIDE, TIME_SHIFT, X_SHIFT, Y_SHIFT
+from spikeduel.inputs.preprocessing import MAX_SIZE, TIME_SHIFT, X_SHIFT, Y_SHIFT
 from spikeduel.system.parallel import UNCOUNTED
 
 COLLAPSED, REDRAWN, MERGED = 1, 4, 5
@@ -38,7 +38,7 @@ def _first_from(packed, begin, end, microseconds):
 def _add(packed, begin, end, frame, sensor, factor, merged):
     for place in range(begin, end):
         word = np.int64(packed[place])
-        y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
+        y, x = (word >> Y_SHIFT) & (MAX_SIZE - 1), (word >> X_SHIFT) & (MAX_SIZE - 1)
         if y >= sensor[0] or x >= sensor[1]:
             continue
         if factor > 1:
@@ -90,7 +90,7 @@ def alter(
     place,
     left_out,
     moved,
-    kept,
+    remaining,
     starts,
     stops,
     first,
@@ -107,17 +107,17 @@ def alter(
             time = word >> TIME_SHIFT
             if hidden[row, 0] <= time < hidden[row, 1]:
                 continue
-            y, x = (word >> Y_SHIFT) & (LARGEST_SIDE - 1), (word >> X_SHIFT) & (LARGEST_SIDE - 1)
+            y, x = (word >> Y_SHIFT) & (MAX_SIZE - 1), (word >> X_SHIFT) & (MAX_SIZE - 1)
             if place[row, 0] <= y < place[row, 1] and place[row, 2] <= x < place[row, 3]:
                 continue
-            chance = drawn(keys[row], event - begins[row])
-            if np.int64(chance & np.uint64(0xFFFF)) < left_out[row]:
+            draw = drawn(keys[row], event - begins[row])
+            if np.int64(draw & np.uint64(0xFFFF)) < left_out[row]:
                 continue
             if moved[row] > 0:
-                by = np.int64(chance >> np.uint64(20)) % (2 * moved[row] + 1) - moved[row]
+                by = np.int64(draw >> np.uint64(20)) % (2 * moved[row] + 1) - moved[row]
                 time = abs(time + by)
                 time = time if time <= lasts[row] else 2 * lasts[row] - time
                 word = (word & ((1 << TIME_SHIFT) - 1)) | (time << TIME_SHIFT)
-            kept[to] = np.uint64(word)
+            remaining[to] = np.uint64(word)
             to += 1
         stops[row] = to

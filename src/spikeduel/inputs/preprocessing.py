@@ -15,9 +15,9 @@ from spikeduel.system.errors import InputError
 
 TIME_SHIFT, Y_SHIFT, X_SHIFT = 27, 14, 1
 """Bits of a packed event, from the right: 1 polarity, 13 x, 13 y, 36 microseconds (19 hours)."""
-LARGEST_SIDE, LONGEST = 1 << 13, 1 << 36
+MAX_SIZE, MAX_MICROSECONDS = 1 << 13, 1 << 36
 """Most pixels a side, and microseconds, in these bits."""
-MOST_FRAMES = 4096
+MAX_FRAMES = 4096
 """Most frames of a recording."""
 
 
@@ -49,10 +49,10 @@ class Events:
             raise InputError("holds no events")
         x, y, t = (np.asarray(values).astype(np.int64) for values in (self.x, self.y, self.t))
         p = np.asarray(self.p)
-        height, width = self.sensor or (LONGEST_SIDE, LONGEST_SIDE)
-        if max(height, width) > LONGEST_SIDE:
+        height, width = self.sensor or (MAX_LONG_EDGE, MAX_LONG_EDGE)
+        if max(height, width) > MAX_LONG_EDGE:
             raise InputError(
-                f"names a sensor of {width:,}×{height:,} pixels; at most {LONGEST_SIDE:,} a side "
+                f"names a sensor of {width:,}×{height:,} pixels; at most {MAX_LONG_EDGE:,} a side "
                 f"are possible"
             )
         outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
@@ -73,9 +73,9 @@ class Events:
                 f"time runs backwards at event {int(falls.argmax()):,}, by {fall:,} of {last:,} "
                 "microseconds. Sort its events by time, if their times are right"
             )
-        if last >= LONGEST:
+        if last >= MAX_MICROSECONDS:
             raise InputError(
-                f"lasts {last / 3.6e9:,.0f} hours; {LONGEST / 3.6e9:.0f} at most are taken"
+                f"lasts {last / 3.6e9:,.0f} hours; {MAX_MICROSECONDS / 3.6e9:.0f} at most are taken"
             )
         packed = (t << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | (p > 0)
         return np.sort(packed.astype(np.uint64))
@@ -83,7 +83,7 @@ class Events:
 
 def unpacked(packed: np.ndarray) -> Events:
     words = packed.astype(np.int64)
-    most = LARGEST_SIDE - 1
+    most = MAX_SIZE - 1
     return Events(
         (words >> X_SHIFT) & most, (words >> Y_SHIFT) & most, words >> TIME_SHIFT, words & 1
     )
@@ -112,7 +112,7 @@ class Binning:
     "shuffled": frames in another order; "redrawn": events in random frames; "merged": one polarity.
     """
 
-    num_frames: Annotated[int, Meta(ge=1, le=MOST_FRAMES)]
+    num_frames: Annotated[int, Meta(ge=1, le=MAX_FRAMES)]
     sensor: tuple[Pixels, Pixels]
     frame_us: Annotated[int, Meta(ge=1)] | None = None
     factor: Annotated[int, Meta(ge=1)] = 1
@@ -121,7 +121,7 @@ class Binning:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape (2·T, height, width) of the frames, darker before brighter."""
-        height, width = (-(-side // self.factor) for side in self.sensor)
+        height, width = (-(-edge // self.factor) for edge in self.sensor)
         return 2 * self.num_frames, height, width
 
     def frames(
@@ -188,9 +188,9 @@ class Binning:
         return np.tile(in_turn, (len(rows), 1))
 
 
-MOST_PIXELS = 80_000_000
+MAX_PIXELS = 80_000_000
 """Larger pictures are refused: a small file can hold any number of equal pixels."""
-LONGEST_SIDE = 4096
+MAX_LONG_EDGE = 4096
 """Pixels a side of a prepared image."""
 _Pixels = Annotated[int, Meta(ge=0)]
 
@@ -205,8 +205,8 @@ class Preprocessing:
     """
 
     channels: Annotated[int, Meta(ge=1, le=8192)]
-    height: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
-    width: Annotated[int, Meta(ge=1, le=LONGEST_SIDE)]
+    height: Annotated[int, Meta(ge=1, le=MAX_LONG_EDGE)]
+    width: Annotated[int, Meta(ge=1, le=MAX_LONG_EDGE)]
     crop: tuple[_Pixels, _Pixels, _Pixels, _Pixels] = (0, 0, 0, 0)
     invert: bool = False
     enlarge: bool = True
@@ -320,5 +320,5 @@ def too_large(most_pixels: int, padded: str = "") -> InputError:
 
 
 def _require_room(padded: tuple[int, int]) -> None:
-    if math.prod(padded) > MOST_PIXELS:
-        raise too_large(MOST_PIXELS, f", padded to {padded[0]:,}×{padded[1]:,}")
+    if math.prod(padded) > MAX_PIXELS:
+        raise too_large(MAX_PIXELS, f", padded to {padded[0]:,}×{padded[1]:,}")

@@ -40,9 +40,9 @@ _VALIDATION = Axis(ACCURACY, "validation accuracy, %")
 Ends = tuple[float, float] | None
 
 
-def with_intervals(difference: float, ci95: Ends, ci90: Ends, conclusion: str, **said: str) -> Row:
+def with_intervals(difference: float, ci95: Ends, ci90: Ends, conclusion: str, **text: str) -> Row:
     """Return a row, in points, of a difference (a fraction) and its known intervals."""
-    row: dict[str, charts.Value] = {**said, _DIFFERENCE: 100 * difference}
+    row: dict[str, charts.Value] = {**text, _DIFFERENCE: 100 * difference}
     for columns, ends in ((CI95, ci95), (_CI90, ci90)):
         row |= {column: 100 * end for column, end in zip(columns, ends or (), strict=False)}
     return row | {"conclusion": conclusion}
@@ -80,7 +80,9 @@ def intervals(
     for place, (name, row) in enumerate(rows):
         marks += [
             Marks("spans", [row], Look(name.colour, width=_THIN.width), CI95, place),
-            Marks("spans", [row], Look(name.colour, width=_THICK.width), _CI90, place, told=False),
+            Marks(
+                "spans", [row], Look(name.colour, width=_THICK.width), _CI90, place, listed=False
+            ),
             Marks("points", [row], Look(name.colour), place=place),
         ]
     bounds = [
@@ -129,14 +131,14 @@ def learning_curves(results: Results) -> Chart:
                 curves = [_curve(trial, images, quantity) for trial in trials]
                 epochs = range(1, min(map(len, curves)) + 1)
                 common = [curve[: len(epochs)] for curve in curves]
-                told: Row = {"contender": name, "images": images}
-                marks += charts.averaged("epoch", epochs, quantity, common, look, told)
-            kept = [
+                listed: Row = {"contender": name, "images": images}
+                marks += charts.averaged("epoch", epochs, quantity, common, look, listed)
+            cached = [
                 {"epoch": trial.best_epoch + 1, quantity: curve[trial.best_epoch]}
                 for curve, trial in zip(curves, trials, strict=True)
                 if trial.best_epoch is not None and trial.best_epoch < len(curve)
             ]
-            marks.append(Marks("points", kept, Look(colour, size=4), told=False))
+            marks.append(Marks("points", cached, Look(colour, size=4), listed=False))
         lowest = 0.0 if quantity == "loss" else None
         panels.append(Panel(_EPOCHS, Axis(quantity, low=lowest), marks))
     keys = [

@@ -36,9 +36,9 @@ IN_THE_DARK = {
     WRONG: "#FF8A80",
 }
 """Colours on a dark page."""
-MOST_LISTED = 100
+MAX_LISTED = 100
 """Rows in the table under a chart; the download has all rows."""
-LEAST_RANGE = 2.0
+MIN_RANGE = 2.0
 """Smallest range of an axis of accuracy, in points: chance should not look like a difference."""
 
 Value = str | float | None
@@ -78,7 +78,7 @@ class Marks:
     ends: tuple[str, str] = ("", "")
     place: float | None = None
     label: str = ""
-    told: bool = True
+    listed: bool = True
 
 
 @dataclass(frozen=True)
@@ -151,9 +151,9 @@ class Chart:
 
     @property
     def rows(self) -> list[Row]:
-        told = [marks.rows for panel in self.panels for marks in panel.marks if marks.told]
+        listed = [marks.rows for panel in self.panels for marks in panel.marks if marks.listed]
         ruled = [rule.row for panel in self.panels for rule in panel.rules if rule.row]
-        every = [row for rows in (*told, ruled) for row in rows]
+        every = [row for rows in (*listed, ruled) for row in rows]
         return [*{repr(row): row for row in map(plain, every)}.values()]
 
     @property
@@ -213,7 +213,7 @@ def averaged(
     rows = rows_of({**columns, "standard deviation, points": deviation}, common)
     return [
         Marks("line", rows, look),
-        Marks("band", ends, Look(look.colour), ("low", "high"), told=False),
+        Marks("band", ends, Look(look.colour), ("low", "high"), listed=False),
     ]
 
 
@@ -242,7 +242,7 @@ def engineering(value: float, unit: str, places: int | None = None) -> str:
     return EngFormatter(unit, places, usetex=False, useMathText=False)(value)
 
 
-def said(column: str, value: Value) -> str:
+def value_text(column: str, value: Value) -> str:
     """Return a value with its unit: "90.4 %", "1.75 µJ"."""
     if value is None or isinstance(value, str):
         return visible(value or "")
@@ -259,7 +259,9 @@ def tip(row: Row) -> str:
     """Return a row as lines: names alone, numbers after their column."""
     known = [(column, value) for column, value in plain(row).items() if value is not None]
     return "\n".join(
-        visible(value) if isinstance(value, str) else f"{title_of(column)}: {said(column, value)}"
+        visible(value)
+        if isinstance(value, str)
+        else f"{title_of(column)}: {value_text(column, value)}"
         for column, value in known
     )
 

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from spikeduel import energy
-from spikeduel.analysis.answer import ACCOUNTING_OF
+from spikeduel.analysis.recommending import ACCOUNTING_OF
 from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine.counting.operations import Operations
@@ -57,12 +57,12 @@ _TWINS = {
 POWERS = tuple(2**power for power in range(8))
 """Numbers of time steps on a break-even line."""
 LOWEST_RATE, HIGHEST_RATE = 1e-4, accounting.MAX_RATE
-WIDEST_RATIO = 1e3
+MAX_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
 SHOWN_BELOW_BEST = 25.0
 """Points below the best accuracy that a panel shows; first steps lie far below."""
 STEPS, _DEVIATION = "time steps", "standard deviation, points"
-_TIME = Axis("time, s", "time of an answer (measured)", "log")
+_TIME = Axis("time, s", "inference time (measured)", "log")
 TEST_ACCURACY: dict[Measure, str] = {
     "accuracy": "test accuracy, %",
     "balanced_accuracy": "balanced accuracy, %",
@@ -172,9 +172,11 @@ def at_a_glance(results: Results) -> Chart | None:
     """Return accuracy against an answer's energy with memory, else time; None if both are
     unknown.
     """
-    energies, times = (results.answer.lead(quantity).values for quantity in ("energy", "answer"))
+    energies, times = (
+        results.recommendation.lead(quantity).values for quantity in ("energy", "latency")
+    )
     axis = energy_axis("on_chip") if energies else _TIME
-    if energies and results.experiment.answer_for in ACCOUNTING_OF:
+    if energies and results.experiment.target in ACCOUNTING_OF:
         axis = replace(axis, title="energy on Loihi, or on a GPU or a CPU (estimate)")
     shown = [
         _contender(trials, energies.get(name), None if energies else spent.low, results.measure)
@@ -200,7 +202,7 @@ def _panel(
     known = [row for row in rows if row[x.column] is not None]
     places = [(float(row[x.column] or 0), float(row[ACCURACY] or 0)) for row in known]
     best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
-    marks = [Marks("line", best, _FRONT, told=False)] if known else []
+    marks = [Marks("line", best, _FRONT, listed=False)] if known else []
     itself = {row["contender"]: row for row in reversed(known)}
     looks_by_kind = looks()
     for row in known:
@@ -208,17 +210,17 @@ def _panel(
         look = replace(looks_by_kind[kind], colour=colours[name])
         if row is not itself[name]:
             joint = Look(look.colour, "none", width=0.7, opacity=0.45)
-            marks.append(Marks("line", [itself[name], row], joint, told=False))
+            marks.append(Marks("line", [itself[name], row], joint, listed=False))
         if deviation := float(row[_DEVIATION] or 0):
             middle, thin = float(row[ACCURACY] or 0), Look(look.colour, width=1.0)
             ends = {**row, "low": middle - deviation, "high": middle + deviation}
-            marks.append(Marks("intervals", [ends], thin, ("low", "high"), told=False))
+            marks.append(Marks("intervals", [ends], thin, ("low", "high"), listed=False))
         if x.column == "energy, J" and row["energy at most, J"]:
             bar = replace(RANGE, colour=look.colour)
-            marks.append(Marks("spans", [row], bar, (x.column, "energy at most, J"), told=False))
+            marks.append(Marks("spans", [row], bar, (x.column, "energy at most, J"), listed=False))
         label = name if kind in _CONTENDERS else str(row["network"])
         marks.append(Marks("points", [row], look, label=label))
-    accuracy = Axis(ACCURACY, y, least=charts.LEAST_RANGE)
+    accuracy = Axis(ACCURACY, y, least=charts.MIN_RANGE)
     return Panel(x, accuracy, marks, title, height=2.6)
 
 
@@ -273,21 +275,21 @@ def energy_accountings(
     panel a family.
     """
     known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
-    sides = {
+    kinds = {
         "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),
         "other": (accounted.other, colours.get(accounted.other, OTHER_COLOURS[0])),
         None: ("", QUIET),
     }
-    low = max(min([0.5, *(ratio.low for _, ratio in known)]), 1 / WIDEST_RATIO)
-    high = min(max([2.0, *(ratio.high for _, ratio in known)]), WIDEST_RATIO)
-    start, end = (f"{accounted.spiking} / {accounted.other} {side}" for side in ("from", "to"))
+    low = max(min([0.5, *(ratio.low for _, ratio in known)]), 1 / MAX_RATIO)
+    high = min(max([2.0, *(ratio.high for _, ratio in known)]), MAX_RATIO)
+    start, end = (f"{accounted.spiking} / {accounted.other} {bound}" for bound in ("from", "to"))
     title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
     x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
     rule, panels = Rule(1.0, look=Look(INK, width=0.9)), []
     for family in accounted.by_family:
         marks, names = [], []
         for place, (result, ratio) in enumerate(one for one in known if one[0].family == family):
-            cheaper, colour = sides[result.cheaper]
+            cheaper, colour = kinds[result.cheaper]
             label = accountings.accounting(result.accounting).label
             row: Row = {
                 "accounting": label,
@@ -300,7 +302,7 @@ def energy_accountings(
             marks.append(Marks("spans", [row], Look(colour, width=4.5), (start, end), place))
             if ratio.low == ratio.high:
                 seen: Row = {start: min(max(ratio.low, low), high)}
-                marks.append(Marks("points", [seen], Look(colour), place=place, told=False))
+                marks.append(Marks("points", [seen], Look(colour), place=place, listed=False))
         heading = FAMILY_TITLES[family].capitalize()
         panels.append(Panel(x, Axis(""), marks, heading, [rule], names))
     pair = charts.file_name(f"{accounted.spiking}-{accounted.other}")

@@ -185,7 +185,7 @@ def _height(panel: Panel) -> float:
 
 def _tips(axes: Axes, panel: Panel, height: float) -> Iterator[str]:
     limits = axes.get_window_extent().padded(REACH)
-    for row, corners, reach in _told(axes, panel):
+    for row, corners, reach in _listed(axes, panel):
         (x0, y0), (x1, y1) = np.sort(axes.transData.transform(corners), axis=0)
         if not np.isfinite(corners).all() or not limits.overlaps(Bbox([[x0, y0], [x1, y1]])):
             continue
@@ -198,7 +198,7 @@ def _tips(axes: Axes, panel: Panel, height: float) -> Iterator[str]:
         )
 
 
-def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
+def _listed(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
     """Yield rows with a tip, two corners of each, and the reach around them."""
     for rule in panel.rules:
         if rule.row:
@@ -213,7 +213,7 @@ def _told(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]:
         elif marks.kind == "bars":
             half, reach = (x[1] - x[0]) / 2, 0.0
             first, last = (x - half, np.zeros_like(y)), (x + half, y)
-        if marks.told:
+        if marks.listed:
             both = np.stack([np.column_stack(first), np.column_stack(last)], axis=1)
             yield from zip(marks.rows, both, repeat(reach), strict=False)
 
@@ -410,20 +410,23 @@ def add_labels(axes: Axes, panel: Panel) -> None:
         width, height = 0.62 * TEXT * len(text), 1.3 * TEXT
         best: tuple[float, Any] = (math.inf, None)
         for away in AWAY:
-            for side, up in _AROUND:
-                offset = np.array([side, up]) * away * (0.7 if side and up else 1.0)
-                left = x + offset[0] - width * (1 - side) / 2
+            for horizontal, up in _AROUND:
+                offset = np.array([horizontal, up]) * away * (0.7 if horizontal and up else 1.0)
+                left = x + offset[0] - width * (1 - horizontal) / 2
                 below = y + offset[1] - height * (1 - up) / 2
                 box = (left, below, left + width, below + height)
                 outside = width * height - _shared(box, (x0, y0, x1 + 8, y1 + 2))
                 covered = 3 * outside + sum(_shared(box, other) for other in taken) + away / 4
                 if covered < best[0]:
-                    best = covered, (box, offset, side, up)
-        box, offset, side, up = best[1]
+                    best = covered, (box, offset, horizontal, up)
+        box, offset, horizontal, up = best[1]
         taken.append(box)
-        sides = {"ha": ("center", "left", "right")[side], "va": ("center", "bottom", "top")[up]}
+        alignment = {
+            "ha": ("center", "left", "right")[horizontal],
+            "va": ("center", "bottom", "top")[up],
+        }
         at = tuple(axes.transData.inverted().transform((x, y)))
-        _text(axes, text, at, tuple(offset), axes.transData, color=INK, bbox=BEHIND, **sides)
+        _text(axes, text, at, tuple(offset), axes.transData, color=INK, bbox=BEHIND, **alignment)
 
 
 def _shared(box: Sequence[float], other: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from spikeduel.analysis.predicted import Answers, Side
+from spikeduel.analysis.predicted import DisagreementCase, Predictions
 from spikeduel.auditing.audit_results import AuditedImage, Pair, SuspectLabel
 from spikeduel.data.events.recordings import picture_of
 from spikeduel.data.prepared import Prepared
@@ -23,21 +23,21 @@ from spikeduel.results import run
 from spikeduel.results.predictions import PredictionsFile, shown_pairs
 from spikeduel.results.run import Results
 
-MOST_SAMPLES = 10
-MOST_PICTURED = 12
+MAX_SAMPLES = 10
+MAX_PICTURED = 12
 """Pairs of equal images, or doubtful labels, in pictures."""
-LARGEST_SIDE, ENCODED_SIDE = 160, 64
+MAX_SIZE, ENCODED_SIZE = 160, 64
 """Largest sides in pixels: of a picture, and of an image that is shown encoded."""
 ENCODED_STEPS, SPIKE_MS, LAST_MS = 40, 150, 2000
 """Time steps of a moving picture, and milliseconds of a frame and of the last one."""
 GAP = 4
-MOST_OF_ONE = 12
+MAX_OF_ONE_PAIR = 12
 """Pictures of one cell of a confusion matrix, or side of a disagreement."""
-MOST_IN_ALL = 480
-THUMBNAIL_SIDE = 64
-LOSSLESS_SIDE = 32
+MAX_THUMBNAILS = 480
+THUMBNAIL_SIZE = 64
+MAX_LOSSLESS_SIZE = 32
 """Side up to which pictures are kept pixel by pixel, and shown so."""
-_SIDES = {"train": "training", "val": "validation", "test": "test"}
+_SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ def as_picture(image: np.ndarray) -> np.ndarray:
     return image[0] if image.shape[0] == 1 else picture_of(image.sum(0))
 
 
-def small(image: np.ndarray, side: int) -> Image.Image:
+def small(image: np.ndarray, edge: int) -> Image.Image:
     """Return a uint8 image as a picture, at most `side` pixels wide and high."""
     picture = Image.fromarray(as_picture(image))
-    picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+    picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     return picture
 
 
@@ -69,21 +69,21 @@ def data_uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def source(picture: Image.Image | np.ndarray, side: int = LARGEST_SIDE) -> str:
+def source(picture: Image.Image | np.ndarray, edge: int = MAX_SIZE) -> str:
     """Return a picture, or a uint8 image made `small`, as a data URI."""
     content = io.BytesIO()
-    shown = small(picture, side) if isinstance(picture, np.ndarray) else picture
+    shown = small(picture, edge) if isinstance(picture, np.ndarray) else picture
     shown.save(content, "PNG")
     return data_uri(content.getvalue(), "png")
 
 
 def samples(prepared: Prepared) -> list[Picture]:
     """Return a prepared image of each class, beside the original if at hand."""
-    originals = dict(prepared.samples[:MOST_SAMPLES])
+    originals = dict(prepared.samples[:MAX_SAMPLES])
     firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
     _, height, width = prepared.image_shape
     shown = []
-    for index in list(originals) or firsts[:MOST_SAMPLES]:
+    for index in list(originals) or firsts[:MAX_SAMPLES]:
         images = [(source(np.asarray(prepared.pictures[index])), f"prepared, {width}×{height}")]
         if index in originals:
             high, wide = originals[index].shape[:2]
@@ -95,9 +95,9 @@ def samples(prepared: Prepared) -> list[Picture]:
 def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
     """Return both images of each pair; different labels are red."""
     shown = []
-    for pair in listed[:MOST_PICTURED]:
+    for pair in listed[:MAX_PICTURED]:
         both = (pair.a, pair.b)
-        images = tuple(_named(image, _SIDES[image.side], prepared) for image in both)
+        images = tuple(_named(image, _SPLITS[image.split], prepared) for image in both)
         title = " / ".join(dict.fromkeys(image.label for image in both))
         kind = pair.kind.removesuffix(" on two sides")
         shown.append(Picture(f"{title}: {kind}", images, pair.a.label != pair.b.label))
@@ -111,7 +111,7 @@ def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> list[Picture]:
             f"{suspect.image.label} → {suspect.suggested}",
             (_named(suspect.image, f"{suspect.suggested_probability:.0%}", prepared),),
         )
-        for suspect in listed[:MOST_PICTURED]
+        for suspect in listed[:MAX_PICTURED]
     ]
 
 
@@ -158,7 +158,7 @@ def _encoded_frames(encoded: np.ndarray, image: np.ndarray, scale: int) -> list[
 
 def rate_encoding(image: np.ndarray) -> tuple[str, str]:
     """Return the animation of a uint8 image `[C, H, W]` and its last frame, as data URIs."""
-    shown = np.asarray(small(image, ENCODED_SIDE))
+    shown = np.asarray(small(image, ENCODED_SIZE))
     batch = torch.from_numpy(shown.reshape(*shown.shape[:2], -1).copy()).permute(2, 0, 1)[None]
     encoded = rate(batch, ENCODED_STEPS, RandomKeys.for_content(batch))[:, 0].float().numpy()
     frames = _encoded_frames(encoded, batch[0].numpy(), 1)
@@ -184,34 +184,36 @@ class Thumbnails:
     listed: list[dict[str, Any]]
     cells: Mapping[str, Mapping[tuple[int, int], Group]]
     classes: Mapping[str, Mapping[int, Group]]
-    pairs: list[tuple[run.Pair, dict[Side, Group]]]
+    pairs: list[tuple[run.Pair, dict[DisagreementCase, Group]]]
 
     @property
     def rows(self) -> int:
         return max(1, math.ceil(len(self.listed) / self.columns))
 
 
-def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | None) -> Thumbnails:
+def thumbnails(
+    results: Results, predictions_file: PredictionsFile, prepared: Prepared | None
+) -> Thumbnails:
     """Return the test images behind a run's numbers, only counted without `prepared`."""
-    answered = Answers(kept)
-    led = [pair.led for pair in shown_pairs(results)]
-    pairs = [(pair, answered.between(pair.a, pair.b)) for pair in led]
-    cells = {name: answered.cells(name) for name in kept.contenders}
+    of_models = Predictions(predictions_file)
+    leader_first = [pair.leader_first for pair in shown_pairs(results)]
+    pairs = [(pair, of_models.between(pair.a, pair.b)) for pair in leader_first]
+    cells = {name: of_models.cells(name) for name in predictions_file.contenders}
     listed = [(cell, rows) for of_one in cells.values() for cell, rows in of_one.items()]
     # Errors first: readers of a matrix want to see them.
-    wanted = [rows for _, sides in pairs for rows in sides.values()]
+    wanted = [rows for _, cases in pairs for rows in cases.values()]
     wanted += [rows for (a, b), rows in listed if a != b] + [
         rows for (a, b), rows in listed if a == b
     ]
-    first = dict.fromkeys(_in_turn([rows[:MOST_OF_ONE] for rows in wanted]))
-    chosen = sorted(list(first)[:MOST_IN_ALL]) if prepared is not None else []
+    first = dict.fromkeys(_in_turn([rows[:MAX_OF_ONE_PAIR] for rows in wanted]))
+    chosen = sorted(list(first)[:MAX_THUMBNAILS]) if prepared is not None else []
     place = {row: number for number, row in enumerate(chosen)}
 
     def group(rows: Sequence[int]) -> Group:
-        return Group([place[row] for row in rows if row in place][:MOST_OF_ONE], len(rows))
+        return Group([place[row] for row in rows if row in place][:MAX_OF_ONE_PAIR], len(rows))
 
     shown = [
-        small(np.asarray(prepared.images[kept.indices[row]]), THUMBNAIL_SIDE)
+        small(np.asarray(prepared.images[predictions_file.indices[row]]), THUMBNAIL_SIZE)
         for row in chosen
         if prepared
     ]
@@ -219,8 +221,8 @@ def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | Non
     return Thumbnails(
         sprite=_sprite(shown, columns) if shown else None,
         columns=columns,
-        pixelated=all(max(picture.size) <= LOSSLESS_SIDE for picture in shown),
-        listed=[_answers_to(answered, row, kept, prepared) for row in chosen],
+        pixelated=all(max(picture.size) <= MAX_LOSSLESS_SIZE for picture in shown),
+        listed=[_predictions_for(of_models, row, predictions_file, prepared) for row in chosen],
         cells={
             name: {cell: group(rows) for cell, rows in of_one.items()}
             for name, of_one in cells.items()
@@ -230,14 +232,16 @@ def thumbnails(results: Results, kept: PredictionsFile, prepared: Prepared | Non
             for name, of_one in cells.items()
         },
         pairs=[
-            (pair, {side: group(rows) for side, rows in sides.items()}) for pair, sides in pairs
+            (pair, {edge: group(rows) for edge, rows in cases.items()}) for pair, cases in pairs
         ],
     )
 
 
 def _wrong(cells: Mapping[tuple[int, int], Sequence[int]], truth: int) -> list[int]:
     """Return the rows of all wrong answers to a class, the worst of every answer in turn."""
-    wrong = [rows for (true, answer), rows in cells.items() if true == truth != answer]
+    wrong = [
+        rows for (true, predicted_class), rows in cells.items() if true == truth != predicted_class
+    ]
     return list(dict.fromkeys(_in_turn(wrong)))
 
 
@@ -247,34 +251,36 @@ def _in_turn(lists: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _sprite(pictures: Sequence[Image.Image], columns: int) -> str:
-    side = max(max(picture.size) for picture in pictures)
+    edge = max(max(picture.size) for picture in pictures)
     mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
-    sheet = Image.new(mode, (columns * side, math.ceil(len(pictures) / columns) * side))
+    sheet = Image.new(mode, (columns * edge, math.ceil(len(pictures) / columns) * edge))
     for number, picture in enumerate(pictures):
         row, column = divmod(number, columns)
-        left, top = ((side - length) // 2 for length in picture.size)
-        sheet.paste(picture, (column * side + left, row * side + top))
+        left, top = ((edge - length) // 2 for length in picture.size)
+        sheet.paste(picture, (column * edge + left, row * edge + top))
     content = io.BytesIO()
-    sheet.save(content, "WEBP", lossless=side <= LOSSLESS_SIDE, quality=80)
+    sheet.save(content, "WEBP", lossless=edge <= MAX_LOSSLESS_SIZE, quality=80)
     return data_uri(content.getvalue(), "webp")
 
 
-def _answers_to(
-    answered: Answers, row: int, kept: PredictionsFile, prepared: Prepared | None
+def _predictions_for(
+    of_models: Predictions, row: int, predictions_file: PredictionsFile, prepared: Prepared | None
 ) -> dict[str, Any]:
-    index, truth = kept.indices[row], kept.labels[row]
+    index, truth = predictions_file.indices[row], predictions_file.labels[row]
     name = prepared.names[index] if prepared is not None and prepared.names else f"image {index}"
-    answers = []
-    for contender in kept.contenders:
-        chosen = answered.said(contender, row)
+    by_contender = []
+    for contender in predictions_file.contenders:
+        chosen = of_models.predicted_counts(contender, row)
         seeds = sum(times for _, times in chosen)
         times_of = {k: f" ({times} of {seeds})" if len(chosen) > 1 else "" for k, times in chosen}
-        answers.append(
+        by_contender.append(
             {
                 "who": contender,
-                "said": ", ".join(kept.classes[k] + times for k, times in times_of.items()),
-                "wrong": ", ".join(kept.classes[k] for k in times_of if k != truth),
+                "said": ", ".join(
+                    predictions_file.classes[k] + times for k, times in times_of.items()
+                ),
+                "wrong": ", ".join(predictions_file.classes[k] for k in times_of if k != truth),
                 "right": list(times_of) == [truth],
             }
         )
-    return {"name": name, "truth": kept.classes[truth], "answers": answers}
+    return {"name": name, "truth": predictions_file.classes[truth], "answers": by_contender}

@@ -125,7 +125,7 @@ globalThis.spikeduelInside = (() => {
     }
 
     function pictures(model) {
-      const input = opened(model.input), caption = make("p"), answer = data.classes[model.answer];
+      const input = opened(model.input), caption = make("p"), answer = data.classes[model.prediction];
       updates.push(() => {
         const once = model.spiking ? `The same at every ${word}.` : "Once, as numbers.";
         caption.textContent = input.count > 1 ? `${word} ${within(step, input.count) + 1} of ${input.count}` : once;
@@ -166,8 +166,8 @@ globalThis.spikeduelInside = (() => {
       });
       const settled = model.decided === null ? "" : ` Its answer stays the same from ${word} ${model.decided} on.`;
       const wrong = `, which is wrong: it is ${data.classes[data.truth]}`;
-      const truth = data.truth === null ? "" : model.answer === data.truth ? ", which is right" : wrong;
-      const caption = `It answers ${data.classes[model.answer]}${truth}.${settled}`;
+      const truth = data.truth === null ? "" : model.prediction === data.truth ? ", which is right" : wrong;
+      const caption = `It answers ${data.classes[model.prediction]}${truth}.${settled}`;
       return part("Probability of each class", caption, make("ul", { class: "sdi-bars" }, ...rows));
     }
 

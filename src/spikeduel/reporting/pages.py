@@ -7,7 +7,7 @@ from typing import Any
 
 from spikeduel import data, energy
 from spikeduel.analysis import hashes
-from spikeduel.analysis.conclusions import priced
+from spikeduel.analysis.conclusions import with_energy
 from spikeduel.auditing import audit_sentences as audit_words
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.auditing.labels import write_csv
@@ -34,12 +34,12 @@ NO_PRICES = Prices()
 
 
 SECTIONS = {
-    "answer": "Answer",
+    "answer": "Recommendation",
     "results": "Results",
     "caveats": "Caveats",
     "disagreement": "Where they disagree",
     "classes": "By class",
-    "costs": "Cost of an answer",
+    "costs": "Cost per inference",
     "accountings": "Energy accountings",
     "curves": "Learning curves",
     "audit": "Data audit",
@@ -57,7 +57,7 @@ def report(
     progress: Progress | None = None,
     own_code: Collection[str] = (),
     prices: Prices = NO_PRICES,
-    held: RunData | None = None,
+    run_data: RunData | None = None,
     figures: bool = False,
 ) -> Path:
     """Write the page to `path` (None: the run's report.html), and return `path`; with `figures`,
@@ -69,14 +69,14 @@ def report(
     """
     missing = list[str]()
     models = _load_models(comparison, missing, own_code)
-    held = held or _load_data(comparison, progress or Progress(), missing, own_code)
-    kept = None
+    run_data = run_data or _load_data(comparison, progress or Progress(), missing, own_code)
+    predictions_file = None
     try:
-        kept = predictions.read(comparison.out)
+        predictions_file = predictions.read(comparison.out)
     except InputError as error:
         missing.append(f"The answers to single images are missing: {error}")
     table = next(iter(prices.tables), energy.read(energy.HEADLINE))
-    page = Page(comparison, table, models, held, kept, missing)
+    page = Page(comparison, table, models, run_data, predictions_file, missing)
     path = Path(path or comparison.out / hashes.PAGE)
     # Of single images, which are shown sooner than kernels for them are compiled.
     with unfused():
@@ -106,7 +106,7 @@ def report_again(
     comparison = load_run(run)
     try:
         # Runs of earlier versions get this version's accountings.
-        comparison = replace(comparison, results=priced(comparison.results, prices))
+        comparison = replace(comparison, results=with_energy(comparison.results, prices))
         return report(comparison, path, progress, own_code, prices, figures=figures)
     except SpikeduelError:
         raise
@@ -154,7 +154,7 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     results, colours = page.results, contender_colours(page.results.trials)
     yield costs.at_a_glance(results)
     if results.comparison.pairs:
-        yield accuracies.pair_differences([pair.led for pair in results.comparison.pairs])
+        yield accuracies.pair_differences([pair.leader_first for pair in results.comparison.pairs])
     yield costs.pareto(results, page.table)
     for name, counted in means.counted_operations(results).items():
         if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
@@ -190,7 +190,7 @@ def _sections(
         "accountings": page.results.energy_accountings,
         "curves": "learning-curves" in drawn,
         "audit": page.audit,
-        "data": page.held,
+        "data": page.run_data,
     }
     order = list(SECTIONS)
     for name, section in of_features.items():
@@ -207,7 +207,7 @@ def _context(
     page: Page, drawn: dict[str, Chart], of_features: Mapping[str, Section]
 ) -> dict[str, Any]:
     results, comparison = page.results, page.comparison
-    prepared = page.held.prepared if page.held else None
+    prepared = page.run_data.prepared if page.run_data else None
     sentences = zip(results.comparison.caveats, comparison.caveats(), strict=True)
     colours = contender_colours(results.trials)
     names = results.contenders
@@ -233,8 +233,10 @@ def _context(
         "table": page.table.title,
         "counted": cost_words.MEMORY_TITLES[page.table.leading_memory],
         "prepared": prepared,
-        "pictured": pictures.thumbnails(results, page.kept, prepared) if page.kept else None,
-        "most_of_one": pictures.MOST_OF_ONE,
+        "pictured": pictures.thumbnails(results, page.predictions_file, prepared)
+        if page.predictions_file
+        else None,
+        "most_of_one": pictures.MAX_OF_ONE_PAIR,
         "audit": page.audit,
         "missing": page.missing,
         "sections": _sections(page, drawn, of_features),
@@ -245,7 +247,7 @@ def _context(
 def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
     galleries = _audited(page.audit, prepared)
     encoded = None
-    if page.held and prepared:
+    if page.run_data and prepared:
         galleries["samples"] = pictures.samples(prepared)
     if prepared and (typical := page.typical_image()):
         image, index = typical

@@ -17,20 +17,20 @@ from spikeduel.auditing import audit_sentences as audit_words
 from spikeduel.reporting import charts, drawing
 from spikeduel.results import findings, means
 from spikeduel.sentences import (
-    answer_sentences as answers,
     columns,
     cost_sentences as costs,
     power_sentences as power,
+    recommendation_sentences as recommendation_sentences,
     verdict,
 )
 from spikeduel.system import files, numbers, typed
 from spikeduel.system.errors import visible
-from spikeduel.system.numbers import said_of
+from spikeduel.system.numbers import with_noun
 
 DEFINITIONS: dict[str, str] = {
     **columns.definitions(),
-    **{str(quantity): text for quantity, text in answers.MEANINGS.items()},
-    "the rule": answers.RULE.removeprefix("The rule: "),
+    **{str(quantity): text for quantity, text in recommendation_sentences.MEANINGS.items()},
+    "the rule": recommendation_sentences.RULE.removeprefix("The rule: "),
     "confusion matrix": (
         "Rows: true classes. Columns: answers. Correct answers lie on the diagonal; a dark cell "
         "off it is a pair of classes that is often confused."
@@ -55,9 +55,9 @@ DEFINITIONS: dict[str, str] = {
 """Words of the report, explained where they are hovered over or tapped."""
 
 
-MOST_CROSSED = 30
+MAX_CROSSED_CELLS = 30
 """Classes in a confusion matrix; of more, the most frequent errors are listed."""
-MOST_ERRORS = 50
+MAX_ERRORS = 50
 SCRIPTS = ("page.js", "charts.js", "inside.js")
 """Scripts at the end of every page. The content policy allows no other."""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
@@ -68,7 +68,7 @@ def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = 
     """Render a template with `page` to `path`, and return `path`; `noun` is "image" or
     "recording".
     """
-    text = said_of(_environment().get_template(template).render(page), noun)
+    text = with_noun(_environment().get_template(template).render(page), noun)
     # Scripts come last: their hashes stand in the policy, so that no word may change.
     text = text.replace(
         PLACE_OF_SCRIPTS, "".join(f"<script>{script}</script>\n" for script in scripts())
@@ -106,13 +106,13 @@ def _environment() -> jinja2.Environment:
         "power": power,
         "verdicts": verdict,
         "audits": audit_words,
-        "answers": answers,
+        "recommendation": recommendation_sentences,
         "definitions": {**DEFINITIONS, **ChainMap(*features.providing("DEFINITIONS").values())},
         "colours": charts.contender_colours,
         "script_hashes": [policy_of(script) for script in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,
-        "most_crossed": MOST_CROSSED,
-        "most_errors": MOST_ERRORS,
+        "most_crossed": MAX_CROSSED_CELLS,
+        "most_errors": MAX_ERRORS,
         "charts": charts,
         "drawing": drawing,
         "galleries": {},

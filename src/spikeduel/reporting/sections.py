@@ -33,8 +33,8 @@ class Page:
     comparison: Comparison
     table: energy.Table
     models: dict[str, Model]
-    held: RunData | None
-    kept: PredictionsFile | None
+    run_data: RunData | None
+    predictions_file: PredictionsFile | None
     missing: list[str]
 
     @property
@@ -44,16 +44,16 @@ class Page:
     @property
     def audit(self) -> Audit | None:
         """The audit, with all details if the data is at hand."""
-        return self.held.audit if self.held else self.results.dataset.audit
+        return self.run_data.audit if self.run_data else self.results.dataset.audit
 
     def typical_image(self) -> tuple[np.ndarray, int] | None:
         """Return a test image uint8 `[C, H, W]` and its index; None for recordings, and if the data
         are missing.
         """
-        if self.held is None or self.results.dataset.noun != "image":
+        if self.run_data is None or self.results.dataset.noun != "image":
             return None
-        index = pictures.telling_image(self.held.prepared, self.held.splits[0].test)
-        return np.asarray(self.held.prepared.images[index]), index
+        index = pictures.telling_image(self.run_data.prepared, self.run_data.splits[0].test)
+        return np.asarray(self.run_data.prepared.images[index]), index
 
 
 @dataclass(frozen=True)

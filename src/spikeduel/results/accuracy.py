@@ -10,7 +10,7 @@ import numpy as np
 
 from spikeduel.results.significance import Measure
 from spikeduel.results.trials import (
-    MOST_IN_MATRIX,
+    MAX_IN_MATRIX,
     Classification,
     ClassScores,
     ControlResult,
@@ -88,7 +88,7 @@ def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np
     for trial in trials:
         if trial.test:
             counts = trial.controls[control].by_class if control else trial.test.by_class
-            table = np.array([counts.images, counts.answers, counts.right])
+            table = np.array([counts.images, counts.predictions, counts.right])
             tables[trial.seed] = tables.get(trial.seed, 0) + table
     return tables
 
@@ -129,7 +129,7 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
 def _confusion(truth: np.ndarray, predicted: np.ndarray, num: int) -> list[list[int]]:
     """Return the confusion matrix, or its cells (`Scores`)."""
     codes = num * truth + predicted
-    if num <= MOST_IN_MATRIX:
+    if num <= MAX_IN_MATRIX:
         return np.bincount(codes, minlength=num**2).reshape(num, num).tolist()
     cells, images = np.unique(codes, return_counts=True)
     return np.stack([*np.divmod(cells, num), images], 1).tolist()
@@ -163,16 +163,16 @@ def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
     """Return how far balanced accuracy is above its mean over all orders of the answers, less half
     an image of the rarest class (continuity), and its standard deviation (Hoeffding 1951).
     """
-    num_images, (images, answers, _) = table[0].sum(), table[:, table[0] > 0]
+    num_images, (images, predictions, _) = table[0].sum(), table[:, table[0] > 0]
     weights = 1 / len(images) / images
-    mean = weights @ (images * answers) / num_images
-    squares = weights**2 @ (images * answers * (num_images - images - answers))
+    mean = weights @ (images * predictions) / num_images
+    squares = weights**2 @ (images * predictions * (num_images - images - predictions))
     variance = (squares / num_images + mean**2) / max(num_images - 1, 1)
     above = float(accuracy(table[0], table[2], balanced=True)) - mean
     return above - weights.max() / 2, max(variance, 0.0) ** 0.5
 
 
-def unlearned_controls(trials: Sequence[Trial], members: bool = False) -> dict[str, str]:
+def unlearned_controls(trials: Sequence[Trial], compressed: bool = False) -> dict[str, str]:
     """Return the trained controls that learned nothing, or the `members` of the family of cheaper
     networks, with titles: at chance over all trainings, or in half of the seeds.
 
@@ -184,7 +184,7 @@ def unlearned_controls(trials: Sequence[Trial], members: bool = False) -> dict[s
         name: control.title
         for trial in tested
         for name, control in trial.controls.items()
-        if control.key and not control.of_recordings and control.member == members
+        if control.key and not control.of_recordings and control.compressed == compressed
     }
     unlearned = {}
     for name, title in titles.items():

@@ -1,4 +1,4 @@
-"""Types of costs of an answer: operations, energies by table, published accountings."""
+"""Types of costs per inference: operations, energies by table, published accountings."""
 
 from typing import Annotated, Literal, get_args
 
@@ -77,7 +77,7 @@ class Energy(Frozen):
 
 Text = Annotated[str, Meta(min_length=1, max_length=2000)]
 Label = Annotated[str, Meta(min_length=1, max_length=24)]
-Side = Literal["spiking", "other"]
+Kind = Literal["spiking", "other"]
 Axis = Literal["rate", "steps", "bits", "memory"]
 """Spikes per neuron and step | time steps | bits of a number | memory."""
 AXES: tuple[Axis, ...] = ("rate", "steps", "bits", "memory")
@@ -141,8 +141,8 @@ class Accounting(Frozen, forbid_unknown_fields=True):
     constants: dict[str, Constant] = {}
     name: str = ""
 
-    def formula(self, side: Side) -> str:
-        return (self.other if side == "other" else None) or self.spiking
+    def formula(self, kind: Kind) -> str:
+        return (self.other if kind == "other" else None) or self.spiking
 
 
 class Threshold(Frozen):
@@ -151,7 +151,7 @@ class Threshold(Frozen):
     axis: Axis
     value: float
     now: float
-    becomes: Side | None
+    becomes: Kind | None
     unit: str
 
 
@@ -166,7 +166,7 @@ class AccountingResult(Frozen):
     spiking: Range | None = None
     other: Range | None = None
     ratio: Range | None = None
-    cheaper: Side | None = None
+    cheaper: Kind | None = None
     thresholds: list[Threshold] = []
     reason: str | None = None
 

@@ -14,7 +14,7 @@ class Power(Frozen):
     lead: Probability
     seeds: Positive
     comparisons: Positive
-    chance: Probability
+    probability: Probability
     seeds_needed: Count | None
     variability: Variability
 
@@ -24,7 +24,7 @@ def power(variability: Variability, lead: float, num_seeds: int, comparisons: in
         lead=lead,
         seeds=num_seeds,
         comparisons=comparisons,
-        chance=detection_power(variability, lead, num_seeds, comparisons),
+        probability=detection_power(variability, lead, num_seeds, comparisons),
         seeds_needed=seeds_needed(variability, lead, comparisons),
         variability=variability,
     )
@@ -41,11 +41,11 @@ class Case(Frozen):
     """
 
     variability: Variability
-    chances: list[Probability]
+    probabilities: list[Probability]
     seeds_needed: Count | None
     a: str | None = None
     b: str | None = None
-    spread: Amount | None = None
+    deviation: Amount | None = None
 
 
 class ContenderTime(Frozen):

@@ -20,10 +20,10 @@ from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.typed import Count
 
 FILE = "predictions.json"
-MOST_PAIRS = 3
+MAX_PAIRS = 3
 
 
-class SeedAnswers(typed.Frozen):
+class SeedPredictions(typed.Frozen):
     """Predicted classes of a finished seed, or of its `control`, in the order of `indices`.
 
     `trainings`: keys of the trainings that answered, one a fold; a converted network has its
@@ -52,11 +52,11 @@ class PredictionsFile(typed.Frozen):
     indices: list[Count]
     labels: Annotated[list[Count], Meta(min_length=1)]
     groups: list[Count] | None
-    trials: list[SeedAnswers]
+    trials: list[SeedPredictions]
     images: list[str]
 
     def __post_init__(self) -> None:
-        predicted = [answers.predicted for answers in self.trials]
+        predicted = [predictions.predicted for predictions in self.trials]
         lengths = {len(self.indices), len(self.groups or self.labels), len(self.images)}
         lengths |= set(map(len, predicted))
         if lengths != {len(self.labels)}:
@@ -66,17 +66,17 @@ class PredictionsFile(typed.Frozen):
             raise ValueError("labels or answers are of no class")
 
     @property
-    def answers(self) -> dict[tuple[str, int], SeedAnswers]:
+    def predictions(self) -> dict[tuple[str, int], SeedPredictions]:
         """Answers of contenders by name and seed."""
         return {
-            (answers.contender, answers.seed): answers
-            for answers in self.trials
-            if answers.control is None
+            (predictions.contender, predictions.seed): predictions
+            for predictions in self.trials
+            if predictions.control is None
         }
 
     @property
     def contenders(self) -> list[str]:
-        return list(dict.fromkeys(answers.contender for answers in self.trials))
+        return list(dict.fromkeys(predictions.contender for predictions in self.trials))
 
 
 def read(run: Path | str) -> PredictionsFile:
@@ -170,7 +170,7 @@ def tested_runs(
             )
         if (first.classes, first.labels) != (second.classes, second.labels):
             raise InputError(f"{run} and {other_run} have different labels for the same images.")
-    of_a, of_b = first.answers, second.answers
+    of_a, of_b = first.predictions, second.predictions
     seeds = sorted(seed for name, seed in of_a if name == a and (b, seed) in of_b)
     if not seeds:
         raise InputError(f"{a} and {b} have no finished seed in common.")
@@ -201,8 +201,8 @@ def _in_one_order(file: PredictionsFile) -> PredictionsFile:
         labels=reordered(file.labels),
         groups=file.groups and [file.groups[row] for row in order],
         trials=[
-            structs.replace(answers, predicted=reordered(answers.predicted))
-            for answers in file.trials
+            structs.replace(predictions, predicted=reordered(predictions.predicted))
+            for predictions in file.trials
         ],
     )
 
@@ -214,4 +214,4 @@ def shown_pairs(results: Results) -> Sequence[Pair]:
     def place(pair: Pair) -> tuple[bool, float]:
         return spiking[pair.a] == spiking[pair.b], -(pair.accuracy_a + pair.accuracy_b)
 
-    return sorted(results.comparison.pairs, key=place)[:MOST_PAIRS]
+    return sorted(results.comparison.pairs, key=place)[:MAX_PAIRS]

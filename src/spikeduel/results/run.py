@@ -114,7 +114,7 @@ class Pair(Difference, kw_only=True):
         return self.conclusion.better and not self.negligible and self.seeds > 1
 
     @property
-    def led(self) -> "Pair":
+    def leader_first(self) -> "Pair":
         """The pair with the leader first."""
         return self.ordered(self.leader)
 
@@ -141,7 +141,7 @@ class Pair(Difference, kw_only=True):
 
 
 Quantity = Literal[
-    "accuracy", "training", "answer", "energy", "memory", "size", "operations", "flash", "ram"
+    "accuracy", "training", "latency", "energy", "memory", "size", "operations", "flash", "ram"
 ]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 Evidence = Literal[
@@ -191,7 +191,7 @@ class Lead(Frozen):
     `values`: a share, seconds of a training, seconds an answer, joules an answer (with memory on
     the chip; for Loihi by its accounting, of networks that do not run there on a GPU or a CPU,
     which do not lead), bytes of a process, bytes of weights; in int8 (left out if not asked)
-    operations of an answer, bytes of constants and of variables, which stand in place of the other
+    operations per inference, bytes of constants and of variables, which stand in place of the other
     bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_family`: the
     contender that each accounting of a family calls cheaper, None where ranges overlap.
     """
@@ -212,10 +212,10 @@ class Step(Frozen):
 
     options: list[str]
     minutes: float | None
-    answers: Finding
+    resolves: Finding
 
 
-class Answer(Frozen):
+class Recommendation(Frozen):
     """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`.
 
     `decided_by`: quantity that decides among contenders that are accurate enough. `level`: others
@@ -223,11 +223,11 @@ class Answer(Frozen):
     reason "too_few_images" the two that are not told apart.
     """
 
-    take: str | None
+    recommended: str | None
     reason: Reason
-    decided_by: Quantity = "answer"
+    decided_by: Quantity = "latency"
     level: list[str] = []
-    rival: str | None = None
+    runner_up: str | None = None
     pair: Pair | None = None
     leads: list[Lead] = []
     steps: list[Step] = []
@@ -244,7 +244,7 @@ class Conclusions(Frozen):
 
     pairs: list[Pair] = []
     caveats: list[Finding] = []
-    answer: Answer = Answer(take=None, reason="not_finished")
+    recommendation: Recommendation = Recommendation(recommended=None, reason="not_finished")
     verdict: str = ""
 
     def pair(self, one: str, other: str) -> Pair | None:
@@ -309,9 +309,11 @@ class Results(Frozen):
             for name, value in self.features.items()
         }
         structs.force_setattr(self, "features", typed_values)
-        answer = self.answer
-        named = {answer.take, answer.rival}
-        named |= {name for lead in answer.leads for name in (*lead.values, lead.leader, lead.over)}
+        recommendation = self.recommendation
+        named = {recommendation.recommended, recommendation.runner_up}
+        named |= {
+            name for lead in recommendation.leads for name in (*lead.values, lead.leader, lead.over)
+        }
         if not named <= {None, *self.contenders}:
             raise ValueError("the answer is about other contenders than those of the trials")
 
@@ -325,8 +327,8 @@ class Results(Frozen):
         return self.measures[0]
 
     @property
-    def answer(self) -> Answer:
-        return self.comparison.answer
+    def recommendation(self) -> Recommendation:
+        return self.comparison.recommendation
 
     @property
     def unlearned(self) -> list[str]:

@@ -23,8 +23,8 @@ class Reservation(StrEnum):
     control's conclusion.
     """
 
-    FEW_SEEDS = "few_seeds"
-    FEW_GROUPS = "few_groups"
+    TOO_FEW_SEEDS = "few_seeds"
+    TOO_FEW_GROUPS = "few_groups"
     FAILED_TRAININGS = "failed_trainings"
     CONTROL_AT_CHANCE = "control_at_chance"
     LONGER_TRAINING = "longer_training"
@@ -194,8 +194,8 @@ def _difference(test: PairedTest) -> Difference:
     difference = Difference(**{name: getattr(test, name) for name in computed})
     if difference.negligible or not difference.excludes_zero:
         return difference
-    few_groups = Reservation.FEW_GROUPS if test.few_groups else None
-    reservation = Reservation.FEW_SEEDS if test.few_seeds else few_groups
+    few_groups = Reservation.TOO_FEW_GROUPS if test.few_groups else None
+    reservation = Reservation.TOO_FEW_SEEDS if test.few_seeds else few_groups
     return structs.replace(difference, reservation=reservation)
 
 

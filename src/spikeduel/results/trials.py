@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import field
 
 from spikeduel.engine.counting.operations import Operations
-from spikeduel.engine.networks.cards import Calling
+from spikeduel.engine.networks.cards import CallConvention
 from spikeduel.results.cost_results import Energy
 from spikeduel.statistics import accuracy
 from spikeduel.system.load import is_busy
@@ -48,7 +48,7 @@ class ClassScores(Frozen):
     support: Count
 
 
-MOST_IN_MATRIX = 128
+MAX_IN_MATRIX = 128
 """Classes up to which a confusion matrix is kept whole: it grows with their square."""
 
 
@@ -58,7 +58,7 @@ class ByClass(Frozen):
     """
 
     images: list[Count]
-    answers: list[Count]
+    predictions: list[Count]
     right: list[Count]
 
 
@@ -84,7 +84,7 @@ class Scores(Frozen):
     @property
     def cells(self) -> list[tuple[int, int, int]]:
         """The confusion matrix as (true class, prediction, images), without zeros."""
-        if len(self.per_class) > MOST_IN_MATRIX:
+        if len(self.per_class) > MAX_IN_MATRIX:
             return [(truth, predicted, images) for truth, predicted, images in self.confusion]
         return [
             (truth, predicted, images)
@@ -95,12 +95,12 @@ class Scores(Frozen):
 
     @property
     def by_class(self) -> ByClass:
-        images, answers, right = ([0] * len(self.per_class) for _ in range(3))
+        images, predictions, right = ([0] * len(self.per_class) for _ in range(3))
         for truth, predicted, count in self.cells:
             images[truth] += count
-            answers[predicted] += count
+            predictions[predicted] += count
             right[truth] += count * (truth == predicted)
-        return ByClass(images=images, answers=answers, right=right)
+        return ByClass(images=images, predictions=predictions, right=right)
 
     @property
     def balanced_accuracy(self) -> float:
@@ -119,7 +119,7 @@ class Classification(Scores, kw_only=True):
         return Scores(**{name: getattr(self, name) for name in Scores.__struct_fields__})
 
 
-class EncodingSpread(Frozen):
+class EncodingDeviation(Frozen):
     """Accuracies under other draws of a random encoding."""
 
     accuracies: list[Share] | None = None
@@ -129,7 +129,7 @@ class EncodingSpread(Frozen):
 class Test(Scores):
     """Scores and further measures on test images."""
 
-    encoding_spread: EncodingSpread | None = None
+    encoding_deviation: EncodingDeviation | None = None
 
 
 class Confidences(Frozen):
@@ -279,7 +279,7 @@ class ControlAbout(Frozen):
     spikes: bool = False
     paired: bool = False
     of_recordings: bool = False
-    member: bool = False
+    compressed: bool = False
     feature: str = ""
 
 
@@ -293,8 +293,8 @@ INT8 = "int8"
 """Variant: the trained network in int8."""
 
 
-class WholeNumbers(Frozen):
-    """Cost of a network in whole numbers: bytes of constants (`flash`) and variables (`ram`), and
+class Int8Result(Frozen):
+    """Cost of a network in int8: bytes of constants (`flash`) and variables (`ram`), and
     mean `operations` of an answer: weights that a value above 0 multiplies, or a spike adds.
     """
 
@@ -303,7 +303,7 @@ class WholeNumbers(Frozen):
     operations: Amount
 
 
-class EarlyAnswers(Frozen):
+class CascadeExit(Frozen):
     """Two members of a family: `first` predicts, and where its highest calibrated probability is
     below `threshold`, `then` does, a `share` of the test images. Chosen on validation images.
     """
@@ -314,7 +314,7 @@ class EarlyAnswers(Frozen):
     share: Share
 
 
-class InTime(Frozen):
+class TemporalExit(Frozen):
     """A member with an early exit: at the first step after which its highest calibrated probability
     reaches `threshold`, chosen on validation images.
 
@@ -351,9 +351,9 @@ class ControlResult(ControlAbout, kw_only=True):
     operations: Operations | None = None
     energy: Energy | None = None
     not_counted: str | None = None
-    whole_numbers: WholeNumbers | None = None
-    early: EarlyAnswers | None = None
-    in_time: InTime | None = None
+    int8: Int8Result | None = None
+    early: CascadeExit | None = None
+    temporal_exit: TemporalExit | None = None
     one_image_ms: Amount | None = None
     model: str | None = None
 
@@ -366,7 +366,7 @@ class ControlResult(ControlAbout, kw_only=True):
         """Members whose answers it takes, in the order in which they are asked."""
         if self.early is not None:
             return [self.early.first, self.early.then]
-        return [] if self.in_time is None else [self.in_time.source]
+        return [] if self.temporal_exit is None else [self.temporal_exit.source]
 
 
 class Trial(Frozen):
@@ -400,7 +400,7 @@ class Trial(Frozen):
     fold: Count | None = None
     precision: str | None = None
     threads: Positive | None = None
-    foreign: Calling | None = None
+    foreign: CallConvention | None = None
     derived_from: str | None = None
     relu_epochs: Count = 0
     converged: bool | None = None
@@ -462,7 +462,7 @@ def times_as_long(trials: Sequence[Trial], others: Sequence[Trial], by_time: boo
     more.
     """
     epochs, seconds = (
-        [sum(map(amount, side)) / max(1, len(side)) for side in (trials, others)]
+        [sum(map(amount, split_name)) / max(1, len(split_name)) for split_name in (trials, others)]
         for amount in (lambda trial: trial.epochs, lambda trial: sum(trial.epoch_seconds))
     )
     leader, other = seconds if by_time and epochs[0] != epochs[1] else epochs

@@ -4,7 +4,7 @@ from typing import Any
 
 from spikeduel.system.typed import Count, Frozen, Share
 
-MOST_UNEQUAL = 1.0
+MAX_UNEQUAL = 1.0
 """Share of unequal predictions of a training elsewhere, as a multiple of its share of errors. Two
 seeds of a network differ by up to 0.8 times that share in records/fashion-mnist-mini.zip.
 """
@@ -53,7 +53,7 @@ class TrainedAgain(Frozen):
     @property
     def least_equal(self) -> float:
         """Smallest share of equal predictions of a training elsewhere."""
-        return max(0.0, 1 - MOST_UNEQUAL * (1 - (self.accuracy or 0.0)) - self.noise)
+        return max(0.0, 1 - MAX_UNEQUAL * (1 - (self.accuracy or 0.0)) - self.noise)
 
     @property
     def holds(self) -> bool:

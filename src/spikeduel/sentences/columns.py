@@ -99,10 +99,10 @@ class Averaged(NamedTuple):
     """A mean and standard deviation as text; "" for a single value."""
 
     mean: str
-    spread: str = ""
+    deviation: str = ""
 
     def __str__(self) -> str:
-        return f"{self.mean} ± {self.spread}" if self.spread else self.mean
+        return f"{self.mean} ± {self.deviation}" if self.deviation else self.mean
 
 
 def thousands(number: float) -> str:
@@ -125,8 +125,8 @@ def averaged(
     """Return the mean, or a given `mean`, and standard deviation; None without values."""
     if not values:
         return None
-    spread = form(statistics.stdev(values)) if len(values) > 1 else ""
-    return Averaged(form(statistics.fmean(values) if mean is None else mean), spread)
+    deviation = form(statistics.stdev(values)) if len(values) > 1 else ""
+    return Averaged(form(statistics.fmean(values) if mean is None else mean), deviation)
 
 
 ScoreName = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1"]
@@ -185,8 +185,8 @@ SCORES: list[Column[ContenderRow]] = [
     _score_column(
         "accuracy %",
         "accuracy",
-        "Share of the test images that are answered correctly, over the seeds that every contender "
-        "finished; ± standard deviation.",
+        "Share of the test images that are classified correctly, over the seeds that every "
+        "contender finished; ± standard deviation.",
     ),
     _score_column(
         "precision %",
@@ -196,7 +196,7 @@ SCORES: list[Column[ContenderRow]] = [
     _score_column(
         "recall %",
         "recall",
-        f"Share of a class's images that are answered correctly; {OVER_CLASSES}",
+        f"Share of a class's images that are classified correctly; {OVER_CLASSES}",
     ),
     _score_column("F1 %", "f1", f"The harmonic mean of precision and recall; {OVER_CLASSES}"),
 ]
@@ -361,8 +361,8 @@ def errors(tested: Sequence[Trial]) -> list[tuple[int, int, int]]:
     """Return (times, true class, answer) of the trials' errors, most frequent first."""
     times: Counter[tuple[int, int]] = Counter()
     for trial in tested:
-        for truth, answer, images in trial.test.cells if trial.test else ():
-            times[truth, answer] += images * (truth != answer)
+        for truth, prediction, images in trial.test.cells if trial.test else ():
+            times[truth, prediction] += images * (truth != prediction)
     return sorted(
         ((count, *cell) for cell, count in times.items() if count), key=lambda row: (-row[0], row)
     )

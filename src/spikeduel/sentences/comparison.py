@@ -12,7 +12,6 @@ from spikeduel.features import providing
 from spikeduel.results.findings import caveat, is_leak
 from spikeduel.results.predictions import remedied
 from spikeduel.results.run import SCHEMA, Results
-from spikeduel.sentences.answer_sentences import LEGEND, headline, rows
 from spikeduel.sentences.columns import (
     CONTENDER,
     contender_columns,
@@ -23,11 +22,12 @@ from spikeduel.sentences.columns import (
     text_rows,
     to_latex,
 )
+from spikeduel.sentences.recommendation_sentences import LEGEND, headline, rows
 from spikeduel.sentences.verdict import verdict
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.notebook import page
-from spikeduel.system.numbers import said_of
+from spikeduel.system.numbers import with_noun
 from spikeduel.system.sentences import listed
 
 
@@ -67,20 +67,20 @@ class Comparison:
 
     def headline(self) -> str:
         """Return the answer in one or two sentences."""
-        return self.said(headline(self.results))
+        return self.with_noun(headline(self.results))
 
     def verdict(self) -> str:
         """Return the conclusion in sentences."""
-        return self.said(verdict(self.results))
+        return self.with_noun(verdict(self.results))
 
     def caveats(self) -> list[str]:
         """Return a sentence for each caveat."""
         noun = self.results.dataset.noun
         return [caveat(finding, noun) for finding in self.results.comparison.caveats]
 
-    def said(self, text: str) -> str:
+    def with_noun(self, text: str) -> str:
         """Return `text` with the noun of this comparison's data."""
-        return said_of(text, self.results.dataset.noun)
+        return with_noun(text, self.results.dataset.noun)
 
     def leaks(self) -> list[str]:
         """Return the caveats that test images leak into training."""
@@ -106,14 +106,14 @@ class Comparison:
     def worded(self) -> Results:
         """Return the results with every `text` filled in."""
         conclusions = self.results.comparison
-        told = [
+        caveat_texts = [
             structs.replace(finding, text=text)
             for finding, text in zip(conclusions.caveats, self.caveats(), strict=True)
         ]
         conclusions = structs.replace(
             conclusions,
-            caveats=told,
-            answer=structs.replace(conclusions.answer, text=self.headline()),
+            caveats=caveat_texts,
+            recommendation=structs.replace(conclusions.recommendation, text=self.headline()),
             verdict=self.verdict(),
         )
         dataset = self.results.dataset

@@ -21,9 +21,9 @@ from spikeduel.results.cost_results import (
     AccountingResult,
     EnergyAccountings,
     Family,
+    Kind,
     Memory,
     Range,
-    Side,
     TableEnergy,
     Threshold,
 )
@@ -153,7 +153,7 @@ TIMED: list[Column[Network]] = [
     Column("one image (95 % within)", _one_image),
     Column("images/s", _throughput, "{:,.0f}".format),
     Column(
-        "first answer of a process",
+        "first inference of a process",
         lambda network: network.latency and network.latency.start_up_seconds,
         "{:.1f} s".format,
     ),
@@ -219,7 +219,7 @@ def beside_controls(results: Results) -> dict[str, list[Network]]:
         by_control = [
             control_results(trials, control)
             for control, about in controlled.items()
-            if not about.member
+            if not about.compressed
         ]
         counted_ones = [
             Network(titled(controls[0]), controls)
@@ -275,7 +275,7 @@ def energy_text(energy: TableEnergy, table: str | None = None) -> str:
     return "\n".join(lines)
 
 
-MOST_SHOWN = 6
+MAX_SHOWN = 6
 """Limit of pairs with a figure and a sentence; contenders against contenders come first."""
 FAMILY_TITLES: dict[Family, str] = {
     "memory": "with memory on both sides",
@@ -302,7 +302,7 @@ def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
     if accountings is None:
         return []
     contenders = [accounted for accounted in accountings.pairs if accounted.control is None]
-    return (contenders or accountings.pairs)[:MOST_SHOWN]
+    return (contenders or accountings.pairs)[:MAX_SHOWN]
 
 
 def summary(accounted: AccountedPair) -> str:
@@ -324,19 +324,19 @@ def _needs_less(names: Sequence[str | None]) -> str:
     if not counts:
         return f"undecided by {undecided} of {len(names)}"
     (name, most), *others = counts.most_common()
-    said = f"{name} needs less by {most} of {len(names)}"
-    said += "".join(f", {other} by {fewer}" for other, fewer in others)
-    return f"{said} ({undecided} undecided)" if undecided else said
+    text = f"{name} needs less by {most} of {len(names)}"
+    text += "".join(f", {other} by {fewer}" for other, fewer in others)
+    return f"{text} ({undecided} undecided)" if undecided else text
 
 
 def in_order(accounted: AccountedPair) -> list[AccountingResult]:
     """Sort by family, who is cheaper, and ratio; no number last."""
-    sides: list[Side | None] = ["spiking", None, "other"]
+    kinds: list[Kind | None] = ["spiking", None, "other"]
 
     def place(result: AccountingResult) -> tuple[bool, int, int, float]:
         middle = math.sqrt(result.ratio.low * result.ratio.high) if result.ratio else math.inf
-        family, side = FAMILIES.index(result.family), sides.index(result.cheaper)
-        return result.ratio is None, family, side, middle
+        family, kind = FAMILIES.index(result.family), kinds.index(result.cheaper)
+        return result.ratio is None, family, kind, middle
 
     return sorted(accounted.by_accounting, key=place)
 
@@ -345,7 +345,7 @@ def accounting_table(
     accounted: AccountedPair, accountings: EnergyAccountings | None = None
 ) -> list[Column[AccountingResult]]:
     """Return the columns of accountings; with definitions, amounts too."""
-    names: dict[Side | None, str] = {
+    names: dict[Kind | None, str] = {
         "spiking": accounted.spiking,
         "other": accounted.other,
         None: "open",
@@ -354,8 +354,8 @@ def accounting_table(
     def name(result: AccountingResult) -> str:
         return accountings.accounting(result.accounting).label if accountings else result.accounting
 
-    def amounts(result: AccountingResult, side: Side) -> str | None:
-        bounds = getattr(result, side)
+    def amounts(result: AccountingResult, kind: Kind) -> str | None:
+        bounds = getattr(result, kind)
         unit = accountings.accounting(result.accounting).unit if accountings else None
         return bounds and ratio(bounds, unit)
 
@@ -364,14 +364,14 @@ def accounting_table(
             f"{_axis(threshold)}: {names[threshold.becomes]}" for threshold in result.thresholds
         )
 
-    sides: list[Column[AccountingResult]] = [
-        Column(accounted.spiking, partial(amounts, side="spiking"), unknown="–"),
-        Column(accounted.other, partial(amounts, side="other"), unknown="–"),
+    kinds: list[Column[AccountingResult]] = [
+        Column(accounted.spiking, partial(amounts, kind="spiking"), unknown="–"),
+        Column(accounted.other, partial(amounts, kind="other"), unknown="–"),
     ]
     return [
         Column("accounting", name, is_text=True),
         Column("family", lambda result: result.family, is_text=True),
-        *(sides if accountings else []),
+        *(kinds if accountings else []),
         Column("ratio", lambda result: result.ratio, ratio, unknown="–"),
         Column("cheaper", lambda result: result.reason or names[result.cheaper], is_text=True),
         Column("changes at", changes, definition=CHANGES_AT, is_text=True),

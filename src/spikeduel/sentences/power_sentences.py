@@ -6,7 +6,7 @@ from spikeduel.statistics import BETWEEN, MAX_SEEDS, MIN_SEEDS, WITHIN
 from spikeduel.system.numbers import duration
 from spikeduel.system.sentences import counted, listed
 
-MOST_COLUMNS = 4
+MAX_COLUMNS = 4
 _SOURCES = {
     "given": "The standard deviation (SD) over seeds is the one given.",
     "store": (
@@ -28,18 +28,20 @@ def of_pairs(results: Results) -> str:
     known = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not known:
         return ""
-    pair, power = min(known, key=lambda of_pair: of_pair[1].chance)
+    pair, power = min(known, key=lambda of_pair: of_pair[1].probability)
     variability = power.variability
-    spreads = [f"{100 * spread:.2f}" for spread in (variability.seeds_a, variability.seeds_b)]
+    deviations = [
+        f"{100 * deviation:.2f}" for deviation in (variability.seeds_a, variability.seeds_b)
+    ]
     lead, number = _points(power.lead), power.seeds_needed
     needed = f"{number} seeds would find it in 80 %."
     if number is None:
         needed = f"More than {MAX_SEEDS} seeds would be needed to find it in 80 %: {_REMEDY}"
     return (
         f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
-        f"{100 * power.chance:.0f} % of cases for {pair.a} and {pair.b}"
+        f"{100 * power.probability:.0f} % of cases for {pair.a} and {pair.b}"
         f"{', less than for any other pair' if len(known) > 1 else ''} (accuracy varies by "
-        f"{listed(spreads)} points over seeds). {needed}"
+        f"{listed(deviations)} points over seeds). {needed}"
     )
 
 
@@ -49,11 +51,14 @@ def _points(lead: float) -> str:
 
 def rows(plan: Forecast) -> list[dict[str, str]]:
     """Return a row for each number of seeds: chance, and training time."""
-    shown = sorted(plan.cases, key=lambda case: (case.spread or 0, sum(case.chances)))
+    shown = sorted(plan.cases, key=lambda case: (case.deviation or 0, sum(case.probabilities)))
     return [
         {
             "seeds": str(seeds),
-            **{_title(case): f"{100 * case.chances[place]:.0f} %" for case in shown[:MOST_COLUMNS]},
+            **{
+                _title(case): f"{100 * case.probabilities[place]:.0f} %"
+                for case in shown[:MAX_COLUMNS]
+            },
             "training": "in the store" if seeds <= plan.trained else duration(plan.seconds(seeds)),
         }
         for place, seeds in enumerate(plan.seeds)
@@ -63,7 +68,7 @@ def rows(plan: Forecast) -> list[dict[str, str]]:
 def _title(case: Case) -> str:
     if case.a is not None and case.b is not None:
         return f"{case.a}, {case.b}"
-    return f"SD {100 * (case.spread or 0):.2f} points"
+    return f"SD {100 * (case.deviation or 0):.2f} points"
 
 
 def sentences(plan: Forecast) -> list[str]:
@@ -96,7 +101,7 @@ def sentences(plan: Forecast) -> list[str]:
                 "The test images come in groups. How alike those of a group are is not known "
                 "before a run, and makes these chances smaller."
             )
-    if in_groups and not any(any(case.chances) for case in plan.cases):
+    if in_groups and not any(any(case.probabilities) for case in plan.cases):
         texts.append(
             "The groups of test images are too few for anybody to be called better: --folds 5 "
             "tests them all."

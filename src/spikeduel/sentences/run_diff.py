@@ -28,7 +28,7 @@ TELLING = (
 """Settings that tell most of two runs of one data set, the most telling first."""
 _ELSEWHERE = ("dataset", "contenders", "per_contender")
 """Settings that a run shows beside its settings, or under another name."""
-LONGEST_VALUE = 24
+MAX_VALUE = 24
 """Characters of a setting in a column; longer ones are shown for two runs."""
 
 
@@ -146,7 +146,7 @@ def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
     """
     shown: list[str] = []
     for name in runs[0].settings:
-        is_short = all(len(as_text(run.settings[name])) <= LONGEST_VALUE for run in runs)
+        is_short = all(len(as_text(run.settings[name])) <= MAX_VALUE for run in runs)
         tried = render(_rows(runs, [*shown, name]))
         if is_short and max(map(len, tried.splitlines())) <= width:
             shown.append(name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
 from spikeduel.system.numbers import counted, per_cent, points
 
-MOST = 20
+MAX_SHOWN = 20
 """Discrepancies that are named; the others are counted."""
 HOLDS = (
     "HOLDS: results.json follows from the predictions, the split, the counts of operations and the "
@@ -36,9 +36,9 @@ def lines(verifications: Sequence[Verification], again: Sequence[TrainedAgain]) 
         parts = [f"{number:,} in {place}" for place, number in verification.checked.items()]
         total = counted(sum(verification.checked.values()), "place")
         yield f"{verification.name}: {total} compared ({', '.join(parts)})."
-        yield from map(differing, verification.discrepancies[:MOST])
-        if verification.discrepancies[MOST:]:
-            yield f"and {len(verification.discrepancies) - MOST:,} more."
+        yield from map(differing, verification.discrepancies[:MAX_SHOWN])
+        if verification.discrepancies[MAX_SHOWN:]:
+            yield f"and {len(verification.discrepancies) - MAX_SHOWN:,} more."
     yield from map(training, again)
     holds = HOLDS if again else f"{HOLDS} {NOT_TRAINED}"
     yield holds if hold(verifications, again) else DIFFERS

@@ -32,7 +32,7 @@ from spikeduel.statistics.paired import (
     paired_test as paired_test,
 )
 from spikeduel.statistics.power_analysis import (
-    ASSUMED_SPREADS as ASSUMED_SPREADS,
+    ASSUMED_DEVIATIONS as ASSUMED_DEVIATIONS,
     BETWEEN as BETWEEN,
     WITHIN as WITHIN,
     Variability as Variability,

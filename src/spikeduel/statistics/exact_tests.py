@@ -19,7 +19,7 @@ drawn.
 """
 MAX_SIGNS = 20_000_000
 """Most signs that are drawn for all ways together, which limits the memory."""
-SMALLEST_WEIGHT = 16
+MIN_WEIGHT = 16
 """Whole weight of an image of the largest class, where exact sums of weights are needed."""
 DECIMALS = 12
 """Decimals of a difference; the rest is rounding."""
@@ -81,7 +81,7 @@ def mcnemar(
     from scipy.special import bdtr
 
     if weights is not None and weights.min() < weights.max():
-        whole = np.rint(SMALLEST_WEIGHT * weights / weights.min()).astype(np.int64)
+        whole = np.rint(MIN_WEIGHT * weights / weights.min()).astype(np.int64)
         whole //= np.gcd.reduce(whole)
         return sign_flips(whole * (correct_a.astype(np.int64) - correct_b))
     only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())

@@ -26,7 +26,7 @@ BETWEEN, WITHIN = 0.083, 0.046
 """Shares of test images on which trainings of two networks, and two of one, disagree, if unknown:
 measured on Fashion-MNIST (`benchmarks/statistics/significance.py`).
 """
-ASSUMED_SPREADS = (0.003, 0.0055)
+ASSUMED_DEVIATIONS = (0.003, 0.0055)
 """Standard deviations over seeds that bracket what was measured there
 (`benchmarks/results/precision-*.json`).
 """
@@ -107,7 +107,7 @@ def variability_of(
 
 
 def assumed_variability(
-    spread: float, num_images: float, groups: float | None = None
+    deviation: float, num_images: float, groups: float | None = None
 ) -> Variability:
     """Return the variability that is assumed before an experiment.
 
@@ -131,7 +131,7 @@ def assumed_variability(
     0.00192
     """
     # Half of the disagreement is one training's, and adds to its variance.
-    of_training = math.sqrt(spread**2 + WITHIN / 2 / num_images)
+    of_training = math.sqrt(deviation**2 + WITHIN / 2 / num_images)
     return Variability(
         seeds_a=of_training,
         seeds_b=of_training,
@@ -252,8 +252,8 @@ def _power_of_few(
     """
     random = np.random.default_rng(0)
     a, b = (
-        spread * random.standard_normal((SAMPLES, num_seeds))
-        for spread in (variability.seeds_a, variability.seeds_b)
+        deviation * random.standard_normal((SAMPLES, num_seeds))
+        for deviation in (variability.seeds_a, variability.seeds_b)
     )
     ahead = difference + variability.images * random.standard_normal(SAMPLES)
     half = _half_width(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-MOST_LISTED = 8
+MAX_LISTED = 8
 """Choices that an error lists beside the nearest one."""
 
 
@@ -99,7 +99,7 @@ def unknown(kind: str, name: str, choices: Iterable[str], hint: str = "") -> Inp
     choices = sorted(choices)
     nearest = difflib.get_close_matches(name.lower(), choices, n=1)
     offers = [f"did you mean '{nearest[0]}'?"] if nearest else []
-    if not nearest or 2 < len(choices) <= MOST_LISTED:
+    if not nearest or 2 < len(choices) <= MAX_LISTED:
         offers.append(f"{'Choose' if nearest else 'choose'} from {', '.join(choices)}.")
     offer = " ".join(offers)
     return InputError(f"unknown {kind} '{name}': {offer}{' ' + hint if hint else ''}")

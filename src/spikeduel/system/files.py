@@ -20,7 +20,7 @@ import platformdirs
 
 from spikeduel.system.errors import InputError
 
-MOST_BYTES = 1 << 30
+MAX_BYTES = 1 << 30
 """Largest settings, results or manifest: they are read into memory whole."""
 LEFT_BEHIND_SECONDS = 24 * 60 * 60
 """Age from which an unused temporary file is a killed process's."""
@@ -161,7 +161,7 @@ def hash64(content: Any) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
 
 
-def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     """Return a regular file of at most `most` bytes. Raises `InputError`, also for a pipe or
     device, which might never end.
     """

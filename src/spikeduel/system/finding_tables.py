@@ -20,14 +20,14 @@ from msgspec import field
 
 from spikeduel.system import typed
 from spikeduel.system.sentences import (
-    MOST_NAMED,
+    MAX_NAMED,
     assigned,
     counted,
     in_minutes,
     listed,
     per_cent,
     points,
-    said_of,
+    with_noun,
 )
 from spikeduel.system.typed import Frozen
 
@@ -183,14 +183,14 @@ def _filled(template: str, values: Values, noun: str, text: str = "") -> str:
     | `{gains: by \\|points}` of a dict | "a by 0.65 points" |
     """
     for literal, name, spec, _ in Formatter().parse(template):
-        words = said_of(literal, noun)
+        words = with_noun(literal, noun)
         text += words.lstrip() if text.endswith(" ") else words
         if name is not None and spec is not None:
             value, cases = values[name], _BAR.split(spec)
             if spec == "prose":
-                text += said_of(value or "", noun)
+                text += with_noun(value or "", noun)
             elif isinstance(value, dict) or (len(cases) == 1 and "=" not in spec):
-                text += _formatted(value, said_of(spec, noun))
+                text += _formatted(value, with_noun(spec, noun))
             elif "=" in spec:
                 by_name = dict(case.split("=", 1) for case in cases)
                 text = _filled(by_name.get(value, ""), values, noun, text)
@@ -230,8 +230,8 @@ def _several(texts: list[str]) -> str:
     """List texts; semicolons part texts that hold commas or lists."""
     if not any(", " in text or " and " in text for text in texts):
         return listed(texts)
-    more = [f"{len(texts) - MOST_NAMED} more"] if len(texts) > MOST_NAMED else []
-    return "; ".join([*texts[:MOST_NAMED], *more])
+    more = [f"{len(texts) - MAX_NAMED} more"] if len(texts) > MAX_NAMED else []
+    return "; ".join([*texts[:MAX_NAMED], *more])
 
 
 def sentence(finding: Finding, noun: str = "image") -> str:
@@ -240,7 +240,7 @@ def sentence(finding: Finding, noun: str = "image") -> str:
     values = {
         **finding.values,
         "remedy": finding.remedy,
-        "advice": said_of(ADVICE.get(finding.remedy or "", ""), noun),
+        "advice": with_noun(ADVICE.get(finding.remedy or "", ""), noun),
         "problem_above": row.problem_above,
     }
     return _filled(" ".join(row.sentence.split()), values, noun).strip()

@@ -11,7 +11,7 @@ from spikeduel.system.sentences import (
     listed as listed,
     per_cent as per_cent,
     points as points,
-    said_of as said_of,
+    with_noun as with_noun,
 )
 
 

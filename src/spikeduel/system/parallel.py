@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numba import njit
 
-SMALLEST_PART = 1 << 15
+MIN_PART = 1 << 15
 """Fewest elements that a part writes."""
 _PARTS_PER_THREAD = 8
 _PROCESS_ID = os.getpid()
@@ -28,7 +28,7 @@ def run_chunks(
     `SMALLEST_PART` of the `work` elements. Threads and forked processes may call at once.
     """
     num_threads = torch.get_num_threads()
-    num_parts = min(_PARTS_PER_THREAD * num_threads, work // SMALLEST_PART, -(-length // grain))
+    num_parts = min(_PARTS_PER_THREAD * num_threads, work // MIN_PART, -(-length // grain))
     if num_threads == 1 or num_parts <= 1:
         kernel(0, length)
         return

@@ -151,7 +151,7 @@ class TerminalProgress(Progress):
             transient=True,
             get_time=clock,
         )
-        self._clock, self._said, self._begun = clock, clock(), clock()
+        self._clock, self._reported, self._begun = clock, clock(), clock()
         self._expected: dict[str, float | None] = {}
         if not self.console.is_terminal:
             threading.Thread(target=_beats, args=(ref(self),), daemon=True).start()
@@ -183,7 +183,7 @@ class TerminalProgress(Progress):
                 self._bars.advance(bar)
 
     def say(self, text: str) -> None:
-        self._said = self._clock()
+        self._reported = self._clock()
         self.console.print(visible(text), markup=False, soft_wrap=not self.console.is_terminal)
 
     def detail(self, text: str) -> None:
@@ -204,7 +204,7 @@ class TerminalProgress(Progress):
 
     def beat(self) -> None:
         """After `SILENCE` seconds without a line, say what is being done and how long it takes."""
-        if self._clock() - self._said < SILENCE:
+        if self._clock() - self._reported < SILENCE:
             return
         parts = [
             f"{bar.description.strip()}: {bar.completed:,.0f} of {bar.total:,.0f}"

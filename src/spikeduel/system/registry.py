@@ -64,7 +64,11 @@ def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -
             raise unknown(
                 f"attribute of {module_name}",
                 attribute,
-                [member for member in dir(thing) if not member.startswith("_")],
+                [
+                    attribute_name
+                    for attribute_name in dir(thing)
+                    if not attribute_name.startswith("_")
+                ],
             )
         thing = getattr(thing, part)
     return thing

@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 
-MOST_NAMED = 6
+MAX_NAMED = 6
 
 _IMAGE = re.compile(
     r"(?<![\w/.:<-])(?:(an|one|grey) )?(image)(s?)(?![\w-]|/png|/gif|/svg|[.:]\w)", re.IGNORECASE
 )
 
 
-def listed(names: Sequence[str], most: int = MOST_NAMED) -> str:
+def listed(names: Sequence[str], most: int = MAX_NAMED) -> str:
     """Return `names` as "a, b and c", cut short after `most`."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
@@ -66,7 +66,7 @@ def assigned(settings: Mapping[str, float | str | None]) -> str:
     return ", ".join(f"{name} {text(value)}" for name, value in settings.items())
 
 
-def said_of(text: str, noun: str) -> str:
+def with_noun(text: str, noun: str) -> str:
     """Return `text` with another `noun` in place of "image"."""
     if noun == "image":
         return text

@@ -19,7 +19,7 @@ Amount = Annotated[float, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Positive = Annotated[int, Meta(gt=0, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-MOST_TOML_BYTES = 1 << 20
+MAX_TOML_BYTES = 1 << 20
 
 _PLACE = re.compile(r" - at `(?:key in )?\$(.*?)`$")
 
@@ -43,7 +43,7 @@ def converted(value: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise InputError(said(error, kind)) from None
+        raise InputError(error_text(error, kind)) from None
     except UnicodeEncodeError:
         raise InputError("text that is not Unicode (half of a surrogate pair).") from None
     except RecursionError:
@@ -92,7 +92,7 @@ def read_json(path: Path, kind: type[T]) -> T:
 
 
 def read_toml(path: Path, kind: type[T]) -> T:
-    content = files.read_bytes(path, MOST_TOML_BYTES)
+    content = files.read_bytes(path, MAX_TOML_BYTES)
     with naming(path):
         return parse_toml(content, kind)
 
@@ -102,7 +102,7 @@ def write_json(path: Path, value: Any) -> None:
     files.write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
-def said(error: msgspec.ValidationError, kind: Any = None) -> str:
+def error_text(error: msgspec.ValidationError, kind: Any = None) -> str:
     """Return an error with its place: `trials[3].epochs: expected int, got str.`"""
     text = str(error)
     place = ""

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spikeduel.data.events.recordings import EVENT_AUGMENTATIONS, Recordings
-from spikeduel.data.loader import Held
+from spikeduel.data.loader import ImageArrays
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.system import registry
 from spikeduel.system.errors import InputError
 
 Augmentation = Callable[[Tensor, RandomKeys], Tensor]
-SMALLEST_SHIFT, SHIFT_SHARE = 2, 16
+MIN_SHIFT, SHIFT_SHARE = 2, 16
 """Images move by up to their side / `SHIFT_SHARE`, at least by `SMALLEST_SHIFT` pixels."""
 TURN, STRETCH, SHEAR, WAY = math.radians(12), 0.12, 0.1, 0.05
 """Limits of `affine`: radians, log of a factor, slope, share of the side."""
@@ -40,7 +40,7 @@ def translate(images: Tensor, keys: RandomKeys) -> Tensor:
     height, width = images.shape[2:]
     down, right = farthest(height), farthest(width)
     rows, columns = (
-        _reflected(-by, side + by, side) for side, by in ((height, down), (width, right))
+        _reflected(-by, edge + by, edge) for edge, by in ((height, down), (width, right))
     )
     # Views of one padded copy are all places of the image: a choice copies rows, not pixels.
     places = images[:, :, rows][..., columns].unfold(2, height, 1).unfold(3, width, 1)
@@ -54,7 +54,7 @@ def affine(images: Tensor, keys: RandomKeys, mode: str = "bilinear") -> Tensor:
     """
     # Seven numbers for each image, uniform from −1 to 1.
     drawn = keys.integers(*[1 << 24] * 7) / (1 << 23) - 1
-    turn, size, shape, shear, down, right, chance = drawn.to(images.device).unbind(1)
+    turn, size, shape, shear, down, right, draw = drawn.to(images.device).unbind(1)
     angle, scale, aspect = TURN * turn, torch.exp(STRETCH * size), torch.exp(STRETCH / 2 * shape)
     rows = [
         [angle.cos() * scale * aspect, SHEAR * shear - angle.sin() * scale, 2 * WAY * right],
@@ -63,7 +63,7 @@ def affine(images: Tensor, keys: RandomKeys, mode: str = "bilinear") -> Tensor:
     matrix = torch.stack([torch.stack(row, 1) for row in rows], 1)
     places = F.affine_grid(matrix, list(images.shape), False)
     moved = F.grid_sample(images.float(), places, mode, "reflection", align_corners=False)
-    unchanged = (chance < 2 * UNCHANGED - 1)[:, None, None, None]
+    unchanged = (draw < 2 * UNCHANGED - 1)[:, None, None, None]
     return torch.where(unchanged, images, moved.round().to(torch.uint8))
 
 
@@ -81,9 +81,9 @@ def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
     rows, columns = keys.integers(height, width).to(images.device).unbind(1)
     size = max(1, min(height, width) // CUT_SHARE)
 
-    def hidden(side: int, middle: Tensor) -> Tensor:
+    def hidden(edge: int, middle: Tensor) -> Tensor:
         first = (middle - size // 2)[:, None]
-        places = torch.arange(side, device=images.device)
+        places = torch.arange(edge, device=images.device)
         return (places >= first) & (places < first + size)
 
     mask = hidden(height, rows)[:, None, :, None] & hidden(width, columns)[:, None, None, :]
@@ -91,9 +91,9 @@ def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
     return torch.where(mask, shown.to(torch.uint8), images)
 
 
-def farthest(side: int) -> int:
+def farthest(edge: int) -> int:
     """Return the most pixels by which an image moves, less than its side."""
-    return min(side - 1, max(SMALLEST_SHIFT, side // SHIFT_SHARE))
+    return min(edge - 1, max(MIN_SHIFT, edge // SHIFT_SHARE))
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:
@@ -104,10 +104,10 @@ def moved(images: Tensor, down: int, right: int) -> Tensor:
     return images[:, :, rows][..., columns]
 
 
-def _reflected(first: int, end: int, side: int) -> Tensor:
+def _reflected(first: int, end: int, edge: int) -> Tensor:
     """Return the places from `first` to before `end`, reflected at a line's ends."""
     places = torch.arange(first, end).abs()
-    return torch.where(places < side, places, 2 * (side - 1) - places)
+    return torch.where(places < edge, places, 2 * (edge - 1) - places)
 
 
 AUGMENTATIONS: dict[str, Augmentation] = {
@@ -132,7 +132,7 @@ class Augmenter:
     functions: tuple[Augmentation, ...]
     events: tuple[str, ...]
 
-    def altered(self, images: Held, seed: int, epoch: int) -> Held:
+    def altered(self, images: ImageArrays, seed: int, epoch: int) -> ImageArrays:
         """Return an epoch's images: those of recordings with changed events."""
         if isinstance(images, Recordings) and self.events:
             return images.altered(self.events, seed, epoch)

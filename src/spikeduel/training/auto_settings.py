@@ -49,15 +49,15 @@ MOVED_FROM = (1, 6, 30)
 """Fewest epochs with moved images, for small, medium and large sets: fewer lose accuracy by it."""
 ALIKE = 0.1
 """Share of images like a flipped, or moved, other one above which training does the same."""
-MOST_COMPARED = 4_000
+MAX_COMPARED = 4_000
 ROUNDING = 1e-3
 """Difference between distances that rounding can make: an image is no nearer by less."""
-USUAL_WIDTH, WIDEST, FEW = 24, 64, 8
+USUAL_WIDTH, MAX_WIDTH, USUAL_EPOCHS = 24, 64, 8
 """Widths of networks. A large set gets the width, up to `WIDEST`, at which `FEW` epochs fit."""
 USUAL_NUMBERS, USUAL_MINUTES = 5e6, 3.0
 """Minutes of training without --minutes for a set of so many numbers; others by the square root."""
-FEWEST_MINUTES, MOST_MINUTES = 2.0, 30.0
-MOST_EPOCHS, MOST_POSSIBLE = 200, 1_000_000
+MIN_MINUTES, MAX_MINUTES = 2.0, 30.0
+MAX_EPOCHS, MAX_EPOCHS_IN_TIME = 200, 1_000_000
 """Epochs at most, without --minutes and with them."""
 
 
@@ -73,7 +73,7 @@ class ResolvedExperiment:
     rules: SetRules | None = None
     budget: Budget | None = None
     idle: Mapping[str, str] = field(default_factory=dict)
-    kept: Path | None = None
+    budget_file: Path | None = None
     """File of the budget in the store."""
 
 
@@ -85,7 +85,12 @@ def replanned(
     kept budget changes, and trainings are thrown away: none of them may have been tested.
     """
     asked, budget = resolved.asked, resolved.budget
-    if budget is None or resolved.kept is None or budget.revised or measured_after_epochs(asked):
+    if (
+        budget is None
+        or resolved.budget_file is None
+        or budget.revised
+        or measured_after_epochs(asked)
+    ):
         return None  # each training has been tested
     taken = grouped(
         (record.settings["contender"], seconds)
@@ -111,7 +116,7 @@ def replanned(
     budget = structs.replace(
         budget, epoch_seconds=seconds_of, epochs=epochs, busy=False, revised=True
     )
-    typed.write_json(resolved.kept, budget)
+    typed.write_json(resolved.budget_file, budget)
     return ResolvedExperiment(
         asked=asked,
         experiment=_with_epochs(resolved.experiment, budget),
@@ -136,7 +141,7 @@ def resolve(
     Raises `InputError`, also for a setting that is `given`, or not the recipe's, and has no effect;
     `tolerated` ones get the recipe's value.
     """
-    num_train, chosen, budget, kept = len(split.train), dict[str, Any](), None, None
+    num_train, chosen, budget, budget_file = len(split.train), dict[str, Any](), None, None
     if asked.batch_size is None:
         chosen["batch_size"] = BATCH_SIZES[_size(num_train)]
     usual: dict[str, Any] = {"dropout": DROPOUT if num_train < LARGE else 0.0, "width": USUAL_WIDTH}
@@ -154,13 +159,17 @@ def resolve(
     if experiment.epochs is None:
         # An earlier budget's epochs of single contenders do not count.
         experiment = replace(experiment, per_contender=experiment.own_settings)
-        budget, kept = _kept_budget(experiment, contenders, prepared, split, store, progress)
+        budget, budget_file = _cached_budget(
+            experiment, contenders, prepared, split, store, progress
+        )
         width = _wider(budget, contenders, num_train) if asked.width is None else None
         if width is not None:
             chosen["width"] = width
             experiment = replace(experiment, width=width)
             contenders = describe_all(experiment, prepared)
-            budget, kept = _kept_budget(experiment, contenders, prepared, split, store, progress)
+            budget, budget_file = _cached_budget(
+                experiment, contenders, prepared, split, store, progress
+            )
         experiment = _with_epochs(experiment, budget)
     rules = SetRules(num_train=num_train, chosen=chosen)
     if experiment.augmentation == AUTO:
@@ -172,7 +181,7 @@ def resolve(
         contenders=tuple(contenders),
         rules=rules if rules.chosen else None,
         budget=budget,
-        kept=kept,
+        budget_file=budget_file,
     )
 
 
@@ -182,9 +191,9 @@ def _wider(budget: Budget, contenders: Sequence[Contender], num_train: int) -> i
     """
     with_width = [contender.name for contender in contenders if contender.takes("width")]
     epochs = min((budget.epochs[name] for name in with_width if name in budget.epochs), default=0)
-    if num_train < LARGE or epochs < 2 * FEW:
+    if num_train < LARGE or epochs < 2 * USUAL_EPOCHS:
         return None
-    return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / FEW) / 8), WIDEST)
+    return min(8 * math.floor(USUAL_WIDTH * math.sqrt(epochs / USUAL_EPOCHS) / 8), MAX_WIDTH)
 
 
 def _by_looks(
@@ -198,9 +207,9 @@ def _by_looks(
     images = prepared.images.halves if isinstance(prepared.images, Recordings) else prepared.images
     compared = images, np.asarray(prepared.labels), split.train, prepared.groups
     numbers = split.train, () if prepared.groups is None else prepared.groups
-    key = typed.digest([MOST_COMPARED, prepared.fingerprint, *map(cache.digest_of, numbers)])[:24]
+    key = typed.digest([MAX_COMPARED, prepared.fingerprint, *map(cache.digest_of, numbers)])[:24]
     path = cache.audits() / f"alike-{key}.json"
-    shares = cache.kept(path, Alike, lambda: alike(*compared), progress)
+    shares = cache.cached_or_made(path, Alike, lambda: alike(*compared), progress)
     is_mirrored = _is_above(ALIKE, shares.mirrored, rules.num_train)
     is_moved = _is_above(ALIKE, shares.moved, rules.num_train)
     size = _size(rules.num_train)
@@ -238,7 +247,7 @@ def alike(
     `images` uint8 `[N, C, H, W]`, `train` `[M]` indices; two channels are the halves of a
     recording.
     """
-    chosen = np.sort(np.random.default_rng(0).permutation(train)[:MOST_COMPARED])
+    chosen = np.sort(np.random.default_rng(0).permutation(train)[:MAX_COMPARED])
     some, truth = torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
     numbers = torch.arange(len(some))
     if groups is not None:
@@ -266,11 +275,11 @@ def alike(
 
 def _is_above(limit: float, share: float, num_train: int) -> bool:
     """Return True if `share` is above `limit` with 99 % confidence."""
-    compared = min(num_train, MOST_COMPARED)
+    compared = min(num_train, MAX_COMPARED)
     return wilson(round(share * compared) / compared, compared, tail=0.01)[0] > limit
 
 
-def _kept_budget(
+def _cached_budget(
     experiment: Experiment,
     contenders: Sequence[Contender],
     prepared: Prepared,
@@ -305,7 +314,7 @@ def _kept_budget(
                 return known, path
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
-        minutes = experiment.minutes or min(max(usual, FEWEST_MINUTES), MOST_MINUTES)
+        minutes = experiment.minutes or min(max(usual, MIN_MINUTES), MAX_MINUTES)
         seconds_of = timing.epoch_seconds(trials, prepared, store, progress)
         budget = Budget(
             minutes=minutes,
@@ -326,7 +335,7 @@ def epochs_within(
     longer.
     """
     shares = {name: seconds * len(seconds_of) for name, seconds in seconds_of.items()}
-    most = MOST_EPOCHS if experiment.minutes is None else MOST_POSSIBLE
+    most = MAX_EPOCHS if experiment.minutes is None else MAX_EPOCHS_IN_TIME
     an_epoch = max(shares.values())
     whole = math.floor(60 * minutes / an_epoch) * an_epoch or 60 * minutes
     # Rounding must not take the last epoch.

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spikeduel import data
-from spikeduel.analysis.answer import is_elsewhere
+from spikeduel.analysis.recommending import is_elsewhere
 from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import by_blocks
 from spikeduel.engine.encoders import ENCODERS, EVENTS, encoder_of
@@ -44,7 +44,7 @@ TRAINING_SETTINGS = (
 )
 RELU_SHARE = 0.25
 """Share of a spiking contender's epochs with ReLU for its neurons, rounded down."""
-FEW_STEPS = 16
+MIN_STEPS_IN_EPOCH = 16
 """Training steps in an epoch below which the statistics of batch norm are renewed after it."""
 DATA_SETTINGS = ("limit", "folds", "group_by")
 
@@ -150,7 +150,7 @@ def renews_statistics(module: nn.Module, experiment: Experiment, num_train: int)
     of few steps, running ones are averages over networks that were much worse.
     """
     num_steps = math.ceil(num_train / experiment.decided_batch_size)
-    return num_steps < FEW_STEPS and bool(batch_norms(module))
+    return num_steps < MIN_STEPS_IN_EPOCH and bool(batch_norms(module))
 
 
 def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]:
@@ -179,10 +179,10 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
 
 
 def _settings_of_data(prepared: Prepared, split: Split) -> dict[str, Any]:
-    sides = (np.asarray(side, np.int64).tobytes() for side in (split.train, split.val, split.test))
+    edges = (np.asarray(part, np.int64).tobytes() for part in (split.train, split.val, split.test))
     settings: dict[str, Any] = {
         "fingerprint": prepared.fingerprint,
-        "split": hashlib.sha256(b"|".join(sides)).hexdigest(),
+        "split": hashlib.sha256(b"|".join(edges)).hexdigest(),
     }
     if split.fold is not None:
         settings["fold"] = split.fold
@@ -244,7 +244,7 @@ def missing(
     }
     binning, spikes = prepared.preprocessing.binning, "num_steps" in taken
     is_recorded, size = binning is not None, experiment.image_size
-    sides = binning.sensor if binning else prepared.image_shape[1:]
+    edges = binning.sensor if binning else prepared.image_shape[1:]
     kinds = ["still images", "recordings of an event camera"]
     for_others = f"it is for {kinds[not is_recorded]}, and {prepared.name} has {kinds[is_recorded]}"
     no_rival, device = "one contender has no rival", hardware.resolve(experiment.device).kind
@@ -284,25 +284,25 @@ def missing(
             {card.family == "snn" for card in cards} == {True, False},
             "it compares spiking contenders with others, and one kind is missing",
         ),
-        ("answer_for", len(cards) > 1 or added, no_rival),
+        ("target", len(cards) > 1 or added, no_rival),
         (
-            "answer_for",
-            experiment.answer_for != "loihi"
+            "target",
+            experiment.target != "loihi"
             or "snn" in added
             or any(card.family == "snn" for card in cards),
             "Loihi runs spiking networks only, and no contender spikes",
         ),
         (
-            "answer_for",
-            not is_elsewhere(experiment.answer_for, device),
+            "target",
+            not is_elsewhere(experiment.target, device),
             f"answers are timed on the device that trains, {device}, which is no "
-            f"{experiment.answer_for.upper()}: take --device {other}",
+            f"{experiment.target.upper()}: take --device {other}",
         ),
         ("tolerance", len(cards) > 1 or added, no_rival),
         (
             "image_size",
-            size is None or (max(sides) >= size if is_recorded else size in sides),
-            f"the images of {prepared.name} have {sides[0]}×{sides[1]} pixels",
+            size is None or (max(edges) >= size if is_recorded else size in edges),
+            f"the images of {prepared.name} have {edges[0]}×{edges[1]} pixels",
         ),
     ]
     return {need: reason for need, is_met, reason in conditions if not is_met}

@@ -72,7 +72,7 @@ class Workers(AbstractContextManager[Any]):
         records, before = {}, None
         for job in {job.key: job for job in jobs}.values():
             if before is not None and before is not job.prepared:
-                before.let_go()
+                before.release()
             before = job.prepared
             records[job.key] = trial.run(job.trial, job.prepared, store, job.progress, job.test)
         return [records[job.key] for job in jobs]

@@ -13,14 +13,14 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.analysis.conclusions import concluded, of_split
 from spikeduel.analysis.predicted import REARRANGED
-from spikeduel.auditing.audit_results import SIDES, Audit
+from spikeduel.auditing.audit_results import SPLITS, Audit
 from spikeduel.data import Prepared, Split
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.engine.networks.cards import Calling
+from spikeduel.engine.networks.cards import CallConvention
 from spikeduel.evaluation.costing import cost_entry
 from spikeduel.evaluation.measures import MEASURES
 from spikeduel.experiment.settings import Experiment
-from spikeduel.results.predictions import PredictionsFile, SeedAnswers
+from spikeduel.results.predictions import PredictionsFile, SeedPredictions
 from spikeduel.results.run import (
     SCHEMA,
     Budget,
@@ -42,7 +42,7 @@ from spikeduel.system.progress import Progress
 from spikeduel.training import trial as trial_run
 from spikeduel.training.contenders import Trial
 from spikeduel.training.store import Store, TrialRecord, images_digest
-from spikeduel.training.timing import time_answers
+from spikeduel.training.timing import time_inference
 from spikeduel.training.variants import TrialVariants
 
 
@@ -75,18 +75,18 @@ class TrialOutcome:
         return self.record.settings.get("derived", {}).get("key", self.record.key)
 
     @property
-    def answers(self) -> Classification | None:
+    def predictions(self) -> Classification | None:
         return self.measured.get("classification")
 
     @property
     def sees_no_time(self) -> bool:
         """True if rearranging events in time changes no answer; False if not asked."""
-        if self.answers is None or self.variants is None:
+        if self.predictions is None or self.variants is None:
             return False
         predictions = self.variants.predictions
         rearranged = [predictions[name] for name in REARRANGED if name in predictions]
         return bool(rearranged) and all(
-            answers.predicted == self.answers.predicted for answers in rearranged
+            predictions.predicted == self.predictions.predicted for predictions in rearranged
         )
 
 
@@ -104,7 +104,7 @@ def gather(
         for trial, record in zip(trials, records, strict=True)
         if record.status == "done"
     )
-    timed = time_answers([first for first, *_ in done.values()], store, progress)
+    timed = time_inference([first for first, *_ in done.values()], store, progress)
     return [
         TrialOutcome(
             record=record,
@@ -151,11 +151,13 @@ def pooled(
     by_seed: dict[int, dict[int, np.ndarray]] = {}
     for outcome in outcomes:
         if outcome.contender == contender:
-            answers = outcome.answers
+            predictions = outcome.predictions
             if variant is not None:
-                answers = outcome.variants.predictions.get(variant) if outcome.variants else None
-            if answers:
-                both = np.array([answers.truth, answers.predicted])
+                predictions = (
+                    outcome.variants.predictions.get(variant) if outcome.variants else None
+                )
+            if predictions:
+                both = np.array([predictions.truth, predictions.predicted])
                 by_seed.setdefault(outcome.seed, {})[outcome.fold] = both
     return {
         seed: np.concatenate([parts[fold] for fold in folds], axis=1)
@@ -219,8 +221,8 @@ def predictions_of(
         name for outcome in outcomes if outcome.variants for name in outcome.variants.predictions
     )
     order = list(dict.fromkeys((outcome.contender, outcome.seed) for outcome in outcomes))
-    answers = [
-        SeedAnswers(
+    predictions = [
+        SeedPredictions(
             contender=contender,
             seed=seed,
             predicted=both[1].tolist(),
@@ -240,15 +242,19 @@ def predictions_of(
         labels=np.asarray(prepared.labels)[test].tolist(),
         images=prepared.hashes_of(test),
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
-        trials=sorted(answers, key=lambda one: order.index((one.contender, one.seed))),
+        trials=sorted(predictions, key=lambda one: order.index((one.contender, one.seed))),
     )
 
 
 def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     record, measured, variants = outcome.record, outcome.measured, outcome.variants
-    settings, answers = record.settings, outcome.answers
-    spread = measured.get("encoding_spread")
-    test = Test(**structs.asdict(answers.scores()), encoding_spread=spread) if answers else None
+    settings, predictions = record.settings, outcome.predictions
+    deviation = measured.get("encoding_deviation")
+    test = (
+        Test(**structs.asdict(predictions.scores()), encoding_deviation=deviation)
+        if predictions
+        else None
+    )
     # A derived network has its source's epochs and its own validation score.
     derived = settings.get("derived")
     training = settings.get("training", {})
@@ -266,7 +272,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         },
         precision=settings.get("precision"),
         threads=record.environment.get("threads"),
-        foreign=settings.get("foreign") and typed.converted(settings["foreign"], Calling),
+        foreign=settings.get("foreign") and typed.converted(settings["foreign"], CallConvention),
         derived_from=derived and derived["contender"],
         pretrained=settings.get("network", {}).get("weights"),
         weight_shapes=shapes and shapes.shapes,
@@ -302,7 +308,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         model=f"models/{file}.safetensors" if record.status == "done" else None,
         controls={
             name: structs.replace(result, model=f"models/{file}-{name}.safetensors")
-            if result.member and result.key
+            if result.compressed and result.key
             else result
             for name, result in (variants.results if variants else {}).items()
         },
@@ -311,7 +317,10 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
 
 
 def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -> Dataset:
-    sides = [{side: getattr(split, side).tolist() for side in SIDES} for split in splits]
+    split_names = [
+        {split_name: getattr(split, split_name).tolist() for split_name in SPLITS}
+        for split in splits
+    ]
     groups = None if prepared.groups is None else dict(enumerate(prepared.groups.tolist()))
     return Dataset(
         name=prepared.name,
@@ -324,6 +333,6 @@ def describe_dataset(prepared: Prepared, splits: Sequence[Split], **more: Any) -
         events=prepared.images.rates(tested(splits))
         if isinstance(prepared.images, Recordings)
         else None,
-        **of_split(sides, groups),
+        **of_split(split_names, groups),
         **more,
     )

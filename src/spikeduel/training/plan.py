@@ -20,7 +20,7 @@ from spikeduel.features import providing
 from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source
 from spikeduel.results.trials import Classification
 from spikeduel.statistics import (
-    ASSUMED_SPREADS,
+    ASSUMED_DEVIATIONS,
     Variability,
     assumed_variability,
     balanced_classes,
@@ -102,7 +102,7 @@ def make(
     if (
         timed is None
         and not seconds_of
-        and sum(map(timing.num_steps, plan.missing)) <= timing.FEW_STEPS
+        and sum(map(timing.num_steps, plan.missing)) <= timing.MAX_UNTIMED_STEPS
     ):
         return plan
     first = {trial.card.contender: trial for trial in reversed(trials)}
@@ -134,7 +134,7 @@ def make(
 def forecast(
     experiment: Experiment,
     lead: float = MAX_DEFICIT,
-    spread: float | None = None,
+    deviation: float | None = None,
     store: Place = None,
     progress: Progress | None = None,
     given: Collection[str] = (),
@@ -144,7 +144,7 @@ def forecast(
     trials, or assumed. `given` as in `comparing.compare`. Raises `InputError`.
     """
     progress, store = progress or Progress(), opened(store)
-    if not 0 < lead < 1 or (spread is not None and not 0 <= spread < 0.5):
+    if not 0 < lead < 1 or (deviation is not None and not 0 <= deviation < 0.5):
         raise InputError(
             "the difference must lie between 0 and 100 points, the spread between 0 and 50."
         )
@@ -154,13 +154,15 @@ def forecast(
     resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress, given)
     resolved = replace(resolved, experiment=replace(resolved.experiment, seeds=max(SEEDS)))
     plan = make(resolved, prepared, splits, store, progress, timed={})
-    source, known = _variability(plan, prepared, splits, store, spread)
+    source, known = _variability(plan, prepared, splits, store, deviation)
     comparisons = math.comb(len(experiment.contenders), 2)
     cases = [
         Case(
             **case,
             variability=variability,
-            chances=[detection_power(variability, lead, seeds, comparisons) for seeds in SEEDS],
+            probabilities=[
+                detection_power(variability, lead, seeds, comparisons) for seeds in SEEDS
+            ],
             seeds_needed=seeds_needed(variability, lead, comparisons),
         )
         for case, variability in known
@@ -179,30 +181,30 @@ def forecast(
 
 
 def _variability(
-    plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, spread: float | None
+    plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, deviation: float | None
 ) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
     """Return the source of the variability, and that of every two contenders or spread."""
     test, names = tested(splits), plan.experiment.contenders
     groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
     outcomes = [
-        TrialOutcome(record, {"classification": answers})
+        TrialOutcome(record, {"classification": predictions})
         for record in plan.records
-        if record and (answers := store.measure(record.key, "classification", Classification))
+        if record and (predictions := store.measure(record.key, "classification", Classification))
     ]
     right = {
         name: {seed: np.equal(*both) for seed, both in pooled(outcomes, name).items()}
         for name in names
     }
     classes = balanced_classes(np.asarray(prepared.labels)[test])
-    if spread is None and (known := _by_pair(right, groups, classes)):
+    if deviation is None and (known := _by_pair(right, groups, classes)):
         return "store", known
     cluster = clusters(groups)
     weigh = (
         None if cluster is None else effective_groups(cluster, weights_of(classes, len(cluster)))
     )
-    return "assumed" if spread is None else "given", [
-        ({"spread": over_seeds}, assumed_variability(over_seeds, len(test), weigh))
-        for over_seeds in (ASSUMED_SPREADS if spread is None else (spread,))
+    return "assumed" if deviation is None else "given", [
+        ({"deviation": over_seeds}, assumed_variability(over_seeds, len(test), weigh))
+        for over_seeds in (ASSUMED_DEVIATIONS if deviation is None else (deviation,))
     ]
 
 
@@ -308,8 +310,8 @@ def _of_foreign(card: ModelCard, experiment: Experiment) -> str | None:
         if not weights:
             why = libraries.why_not_pretrained(card.contender, experiment.pretrained) or ""
             start = f"from nothing ({why.rstrip('.')})"
-        side = f"of {size}×{size}" if size else "as they are prepared"
-        return f"{card.contender}: starts {start}; it sees images {side}."
+        edge = f"of {size}×{size}" if size else "as they are prepared"
+        return f"{card.contender}: starts {start}; it sees images {edge}."
     if card.foreign is None:
         return None
     if card.family != "snn":

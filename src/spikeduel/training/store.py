@@ -90,11 +90,11 @@ class Store:
         """Keep others from removing trials (`alone`) while this object lives."""
         if self._used:
             return
-        user, held = self.root / "users" / f"{uuid.uuid4().hex}.lock", ExitStack()
+        user, locks = self.root / "users" / f"{uuid.uuid4().hex}.lock", ExitStack()
         with files.locked(self.root / "users.lock"):
-            held.enter_context(files.locked(user))
+            locks.enter_context(files.locked(user))
         self._used = True
-        weakref.finalize(self, _no_longer_used, held, user)
+        weakref.finalize(self, _no_longer_used, locks, user)
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -226,8 +226,8 @@ def opened(place: Place) -> Store:
     return place if isinstance(place, Store) else Store(place)
 
 
-def _no_longer_used(held: ExitStack, user: Path) -> None:
-    held.close()
+def _no_longer_used(locks: ExitStack, user: Path) -> None:
+    locks.close()
     # Another process may have the file open to see the store's users.
     with suppress(OSError):
         user.unlink()

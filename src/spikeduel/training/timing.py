@@ -35,9 +35,9 @@ from spikeduel.training.contenders import (
 from spikeduel.training.store import Store
 from spikeduel.training.training import rules_of
 
-FEW_STEPS = 500
+MAX_UNTIMED_STEPS = 500
 """Training steps in all that take no longer than timing them."""
-WARM_UP, TIMED_SECONDS, MOST_TIMED = 2, 1.0, 50
+WARM_UP, TIMED_SECONDS, MAX_TIMED = 2, 1.0, 50
 """Untimed training steps with each number of threads, seconds of timed ones, and the most timed
 steps.
 """
@@ -47,7 +47,7 @@ FORWARD_SHARE = 1 / 3
 """Inference time of an image as a share of its training step."""
 
 
-class KeptThreads(typed.Frozen, frozen=True):
+class CachedThreads(typed.Frozen, frozen=True):
     """Median seconds of a training step with one thread and with `most`; the faster is kept."""
 
     most: int
@@ -79,7 +79,7 @@ def ready_to_train(
         most = torch.get_num_threads()
         threads = _open_threads(trial, store)
         try:
-            if len(threads) > 1 and num_steps(trial) > FEW_STEPS:
+            if len(threads) > 1 and num_steps(trial) > MAX_UNTIMED_STEPS:
                 threads = _step_seconds(trial, prepared, store, threads)[:1]
             elif _step_key(trial) not in _WARM:
                 seconds_by_threads(trial, prepared, (most,), turns=1)
@@ -97,7 +97,7 @@ def _open_threads(trial: Trial, store: Store) -> tuple[int, ...]:
     if most == 1 or hardware.are_threads_fixed():
         return (most,)
     with suppress(InputError):
-        return (typed.read_json(_threads_file(trial, store, most), KeptThreads).threads,)
+        return (typed.read_json(_threads_file(trial, store, most), CachedThreads).threads,)
     return most, 1
 
 
@@ -115,9 +115,11 @@ def _step_seconds(
     if len(threads) == 1:
         return threads[0], seconds[threads[0]]
     most, one = threads
-    kept = KeptThreads(most=most, seconds_with_one=seconds[one], seconds_with_most=seconds[most])
-    typed.write_json(_threads_file(trial, store, most), kept)
-    return kept.threads, seconds[kept.threads]
+    cached = CachedThreads(
+        most=most, seconds_with_one=seconds[one], seconds_with_most=seconds[most]
+    )
+    typed.write_json(_threads_file(trial, store, most), cached)
+    return cached.threads, seconds[cached.threads]
 
 
 def num_steps(trial: Trial) -> int:
@@ -195,7 +197,7 @@ def seconds_by_threads(
     prepared: Prepared,
     threads: Sequence[int],
     kind: type[Model] = Model,
-    turns: int = WARM_UP + MOST_TIMED,
+    turns: int = WARM_UP + MAX_TIMED,
 ) -> dict[int, float]:
     """Return the median seconds of a fresh network's training step, with loading, by the number of
     `threads`, which take turns at each batch. The first `WARM_UP` of at most `turns` do not count,
@@ -210,7 +212,7 @@ def seconds_by_threads(
         seconds: dict[int, list[float]] = {number: [] for number in threads}
         epochs = (
             training_batches(
-                *(*prepared.held, trial.split.train, experiment.decided_batch_size),
+                *(*prepared.arrays, trial.split.train, experiment.decided_batch_size),
                 *(card.seed, epoch),
             )
             for epoch in itertools.count()
@@ -239,7 +241,7 @@ def _median(taken: Latency) -> float:
     return taken.one_image.median_ms if taken.one_image else math.inf
 
 
-def time_answers(
+def time_inference(
     timed: Sequence[tuple[Trial, Prepared]],
     store: Store,
     progress: Progress,
@@ -261,12 +263,12 @@ def time_answers(
         known = {trial.key: store.measure(trial.key, "latency", Latency) for trial, _ in timed}
         here = latency.machine(timed[0][0].device)
         if all(
-            kept
-            and structs.replace(kept.machine, load_average=here.load_average) == here
-            and (not kept.machine.busy or here.busy)
-            for kept in known.values()
+            cached
+            and structs.replace(cached.machine, load_average=here.load_average) == here
+            and (not cached.machine.busy or here.busy)
+            for cached in known.values()
         ):
-            return {key: kept for key, kept in known.items() if kept}
+            return {key: cached for key, cached in known.items() if cached}
         if when_idle and here.busy:
             return {}
         taken: dict[str, Latency] = {}

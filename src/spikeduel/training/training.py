@@ -16,7 +16,7 @@ from torch import Tensor
 
 from spikeduel.data import Split, on_device, training_batches
 from spikeduel.data.events.recordings import Recordings
-from spikeduel.data.loader import EvaluationBatches, Held
+from spikeduel.data.loader import EvaluationBatches, ImageArrays
 from spikeduel.engine.networks.models import Model, WithoutSpikes
 from spikeduel.engine.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.engine.random_keys import RandomKeys, seeded
@@ -83,7 +83,7 @@ class Loop:
     """
 
     model: Model
-    images: Held
+    images: ImageArrays
     labels: Tensor
     split: Split
     experiment: Experiment

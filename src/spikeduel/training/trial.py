@@ -11,12 +11,12 @@ import torch
 from spikeduel.data import Prepared
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks import building, models, narrowing
-from spikeduel.engine.networks.building import MOST_IMAGES, whiten
+from spikeduel.engine.networks.building import MAX_IMAGES, whiten
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import seeded
 from spikeduel.evaluation.correctness import calibrated
 from spikeduel.evaluation.measures import Measure, measured_after_epochs, measures_of
-from spikeduel.evaluation.predictions_of_model import Asked
+from spikeduel.evaluation.predictions_of_model import CachedPredictions
 from spikeduel.results.trials import Epoch
 from spikeduel.system import files, hardware, typed
 from spikeduel.system.errors import InputError, SpikeduelError
@@ -80,16 +80,16 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
             narrowing.inherit(module, source.module.to(trial.device))
         # Pretrained weights are better than whitened ones.
         elif experiment.whitening and not trial.card.network.get("weights"):
-            some = np.sort(split.train[:MOST_IMAGES])
+            some = np.sort(split.train[:MAX_IMAGES])
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         if measured_after_epochs(experiment):
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
-        training = Loop(model, *prepared.held, split, experiment, checkpoint, progress).run()
+        training = Loop(model, *prepared.arrays, split, experiment, checkpoint, progress).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:
             with seeded(trial.card.seed):
-                model = calibrated(model, EvaluationBatches(*prepared.held, split.val))
+                model = calibrated(model, EvaluationBatches(*prepared.arrays, split.val))
     except SpikeduelError:
         raise
     except Exception as failure:  # one contender's failure must not cost the others their results
@@ -146,19 +146,21 @@ def _measure(trial: Trial, prepared: Prepared, store: Store, progress: Progress)
         return
     store.note_test_use(images_digest(prepared, trial.split.test), trial.key)
     model = load_of(trial.key, trial, store)
-    test = Asked(EvaluationBatches(*prepared.held, trial.split.test), count="operations" in missing)
-    validation = Asked(EvaluationBatches(*prepared.held, trial.split.val))
+    test = CachedPredictions(
+        EvaluationBatches(*prepared.arrays, trial.split.test), count="operations" in missing
+    )
+    validation = CachedPredictions(EvaluationBatches(*prepared.arrays, trial.split.val))
     failed = {}
     for name, measure in progress.track(missing.items(), f"  {title}: testing"):
         if store.measure_path(trial.key, name).exists():
             progress.say(
                 f"  {title}: measure {name} is taken again: what the store holds of it is damaged"
             )
-        answers = (test, validation) if measure.on_validation else (test,)
+        predictions = (test, validation) if measure.on_validation else (test,)
         try:
             # With its own seed, a measure does not depend on those before it.
             with seeded(trial.card.seed):
-                store.save_measure(trial.key, name, measure.take(model, *answers))
+                store.save_measure(trial.key, name, measure.take(model, *predictions))
         except SpikeduelError:
             raise
         except Exception as failure:  # the trial is still good, and so are the other measures

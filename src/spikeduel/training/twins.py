@@ -32,10 +32,12 @@ def _without_spikes(context: VariantContext, contender: Contender) -> Contender:
     """Refuse a network with other neurons than the one that it is given."""
     others = sorted({type(neuron).__name__ for neuron in spiking_layers(contender.outline)})
     if others or not any(isinstance(layer, ReLU) for layer in contender.outline.modules()):
-        kept = f"layers of {' and '.join(others)}" if others else "no layer of spikeduel's neurons"
+        layers = (
+            f"layers of {' and '.join(others)}" if others else "no layer of spikeduel's neurons"
+        )
         raise InputError(
-            f"a twin cannot be built: {contender.name} has {kept} whatever neuron it is given. Let "
-            "its build function take `neuron` and make each layer of neurons by neuron()."
+            f"a twin cannot be built: {contender.name} has {layers} whatever neuron it is given. "
+            "Let its build function take `neuron` and make each layer of neurons by neuron()."
         )
     return contender
 

@@ -24,7 +24,7 @@ from spikeduel.system.progress import Labelled, Progress
 from spikeduel.training.contenders import Contender, Trial, describe, trials_of
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.store import Store, TrialRecord
-from spikeduel.training.timing import time_answers
+from spikeduel.training.timing import time_inference
 
 TRIAL = "trial"
 """Name of the trial itself as a `source`."""
@@ -49,7 +49,7 @@ class Variant:
     """True for predictions of the trial's own network, which are compared seed by seed."""
     of_recordings: bool = False
     """True if it changes recordings."""
-    member: bool = False
+    compressed: bool = False
     """True if its model is written into the run's folder."""
     change: Change = "none"
     """Change of the recordings."""
@@ -196,7 +196,7 @@ def run(
     ]
     latencies |= {
         key: latency
-        for key, latency in time_answers(first, store, progress, when_idle=True).items()
+        for key, latency in time_inference(first, store, progress, when_idle=True).items()
         if latency.one_image and not latency.machine.busy
     }
     for (key, name), context in progress.track(contexts.items(), "testing variants", len(contexts)):
@@ -231,8 +231,8 @@ def _left_out(
         yield
     except InputError as error:
         known = {gap.reason for each in found.values() for gap in each.missing.values()}
-        said = context.progress.detail if str(error) in known else context.progress.say
-        said(f"  {context.trial.card.title}: left out, {error}")
+        text = context.progress.detail if str(error) in known else context.progress.say
+        text(f"  {context.trial.card.title}: left out, {error}")
         found[key].missing[name] = MissingControl(**context.variant.about, reason=str(error))
 
 

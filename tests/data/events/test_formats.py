@@ -224,12 +224,12 @@ def declared_in_evt3(count):
         (
             "a.npz",
             declared_in_npz(1 << 20),
-            {"MOST_BYTES": 1 << 20},
+            {"MAX_BYTES": 1 << 20},
             "has 4 MB, unpacked; at most 1 MB",
         ),
-        ("a.raw", declared_in_evt3(1200), {"MOST_EVENTS": 1000}, "has 1,200 events"),
-        ("a.bs2", made.five_bytes(EVENTS), {"MOST_EVENTS": 100}, "and 100 events are read. Cut it"),
-        ("a.aedat4", made.aedat4(EVENTS), {"MOST_EVENTS": 100}, "has 200 events"),
+        ("a.raw", declared_in_evt3(1200), {"MAX_EVENTS": 1000}, "has 1,200 events"),
+        ("a.bs2", made.five_bytes(EVENTS), {"MAX_EVENTS": 100}, "and 100 events are read. Cut it"),
+        ("a.aedat4", made.aedat4(EVENTS), {"MAX_EVENTS": 100}, "has 200 events"),
     ],
 )
 def test_a_size_is_checked_before_memory_is_allocated(
@@ -238,7 +238,7 @@ def test_a_size_is_checked_before_memory_is_allocated(
     for constant, value in limit.items():
         monkeypatch.setattr(formats, constant, value)
     (tmp_path / name).write_bytes(content)
-    assert len(content) < formats.MOST_BYTES
+    assert len(content) < formats.MAX_BYTES
     tracemalloc.start()
     with pytest.raises(InputError, match=expected):
         formats.read(tmp_path / name)
@@ -247,7 +247,7 @@ def test_a_size_is_checked_before_memory_is_allocated(
     assert used < 10 << 20  # NumPy reports its arrays
 
 
-def said_of(path):
+def with_noun(path):
     """Return the error about a broken file; "" for one with some of the events."""
     try:
         assert len(formats.read(path).t) <= len(EVENTS.t)
@@ -264,7 +264,7 @@ def test_a_file_that_is_cut_off_anywhere_says_where_in_one_line_or_has_fewer_eve
     start, end = range(0, min(80, len(whole)), 3), range(len(whole) - 9, len(whole))
     for cut in [*start, *inside, *end]:
         path.write_bytes(whole[:cut])
-        said = said_of(path)
+        said = with_noun(path)
         assert "\n" not in said
         assert not said or re.search(place, said), (cut, said)
 

@@ -80,7 +80,7 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     (folder / "up" / "photo.png").write_bytes(b"no matter what")
     said = []
     single = folder / "down" / "3.bs2"
-    paths, unusable = data.files_to_answer(
+    paths, unusable = data.files_to_predict(
         [folder / "up", single, folder / "gone"], True, said.append
     )
     assert paths == [*sorted((folder / "up").glob("*.bs2")), single]
@@ -90,6 +90,6 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     (problem,) = unusable
     assert problem.startswith(str(folder / "gone"))
     (folder / "none").mkdir()
-    assert data.files_to_answer([folder / "none"], True)[1] == [
+    assert data.files_to_predict([folder / "none"], True)[1] == [
         f"{folder / 'none'}: holds no recordings that can be read here."
     ]

@@ -138,7 +138,7 @@ def test_channels_last_stays_channels_last():
 def run_large(seed):
     """Large enough to be cut into parts; bytes of results and gradients."""
     current = sequence((25, 16, 1024), seed=seed)
-    assert current.numel() >= 4 * parallel.SMALLEST_PART
+    assert current.numel() >= 4 * parallel.MIN_PART
     results, gradients = forward_and_backward(kernels.scan, current, 0.95, Dynamics(1.0))
     return [x.numpy().tobytes() for x in (*results, *gradients)]
 

@@ -105,7 +105,7 @@ def test_the_kernels_exponential_is_nearly_that_of_torch():
 @pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_number_of_threads_changes_nothing(monkeypatch, dtype, constant):
-    monkeypatch.setattr(parallel, "SMALLEST_PART", 1)
+    monkeypatch.setattr(parallel, "MIN_PART", 1)
     size, results = (4, 40, 16, 9, 6, 2), []
     for num_threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda number=num_threads: number)

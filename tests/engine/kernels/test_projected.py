@@ -62,7 +62,7 @@ def test_its_spikes_are_the_references_to_the_last_bit():
 
 @pytest.mark.parametrize("num_images", [1, 16, 33])
 def test_the_number_of_threads_changes_nothing(num_images, monkeypatch):
-    monkeypatch.setattr(parallel, "SMALLEST_PART", 16)
+    monkeypatch.setattr(parallel, "MIN_PART", 16)
     before, results = torch.get_num_threads(), []
     for threads in (1, 2):
         torch.set_num_threads(threads)

@@ -10,9 +10,9 @@ from spikeduel.engine import ConstantInput
 from spikeduel.engine.networks.architectures import (
     ARCHITECTURES,
     GROWTH,
-    LARGEST_FIRST_MAP,
-    LARGEST_FIRST_MAP_OF_RESNET,
-    SMALLEST_MAP,
+    MAX_FIRST_MAP,
+    MAX_FIRST_MAP_OF_RESNET,
+    MIN_MAP,
     first_layers,
 )
 from spikeduel.engine.networks.building import num_parameters
@@ -155,18 +155,18 @@ def maps(name, side, other=None):
 def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
     for side in range(8, 225, 4 if other is None else 24):
         smaller = [min(shape[1:]) for shape in maps("vgg-relu", side, other)]
-        num_first = len(first_layers((1, side, other or side), 3, LARGEST_FIRST_MAP)[0])
+        num_first = len(first_layers((1, side, other or side), 3, MAX_FIRST_MAP)[0])
         if other is None:
             # One more where the stride rounds up, and a few more of what three halvings leave of
             # the largest.
-            largest = LARGEST_FIRST_MAP + 1 if side < 200 else 28
-            assert SMALLEST_MAP <= smaller[num_first - 1] <= largest
+            largest = MAX_FIRST_MAP + 1 if side < 200 else 28
+            assert MIN_MAP <= smaller[num_first - 1] <= largest
             resnet = maps("resnet-silu", side)
-            num_first = len(first_layers((1, side, side), 2, LARGEST_FIRST_MAP_OF_RESNET)[0])
-            assert 4 <= resnet[num_first][1] <= LARGEST_FIRST_MAP_OF_RESNET + 1
+            num_first = len(first_layers((1, side, side), 2, MAX_FIRST_MAP_OF_RESNET)[0])
+            assert 4 <= resnet[num_first][1] <= MAX_FIRST_MAP_OF_RESNET + 1
         # What would leave less than the smallest map is not halved, and all else is.
-        assert smaller[-1] >= SMALLEST_MAP
-        assert smaller[-1] // 2 < SMALLEST_MAP or len(smaller) == num_first + 2 * len(GROWTH)
+        assert smaller[-1] >= MIN_MAP
+        assert smaller[-1] // 2 < MIN_MAP or len(smaller) == num_first + 2 * len(GROWTH)
         assert smaller == sorted(smaller, reverse=True)
 
 

@@ -9,8 +9,8 @@ from torch import nn
 
 import made_models
 from spikeduel.engine import ConstantInput
-from spikeduel.engine.networks.cards import Calling
-from spikeduel.engine.networks.foreign import Foreign, called, calling_of, reset
+from spikeduel.engine.networks.cards import CallConvention
+from spikeduel.engine.networks.foreign import ExternalNetwork, called, calling_of, reset
 from spikeduel.engine.readouts import LogitReadout, MeanReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError
 
@@ -78,21 +78,24 @@ def dense_multi_step():
 
 
 FORMS = {
-    "own loop": (lambda: Tutorial(6), Calling("loop", True, "spikes", 6)),
+    "own loop": (lambda: Tutorial(6), CallConvention("loop", True, "spikes", 6)),
     # More steps than there are probed images, and as many.
-    "own loop of 11": (lambda: Tutorial(11), Calling("loop", True, "spikes", 11)),
-    "own loop of 1": (lambda: Tutorial(1), Calling("loop", True, "spikes", 1)),
-    "loop over the input": (OverItsInput, Calling("sequence", True, "spikes")),
-    "hidden state": (hidden_state, Calling("step", False, "spikes")),
-    "single step": (lambda: Jelly("s"), Calling("step", False, "over_time")),
-    "multi-step": (lambda: Jelly("m"), Calling("sequence", False, "over_time")),
-    "multi-step with its own repeats": (lambda: Jelly("m", 4), Calling("loop", False, "scores", 4)),
-    "dense multi-step": (dense_multi_step, Calling("sequence", True, "over_time")),
+    "own loop of 11": (lambda: Tutorial(11), CallConvention("loop", True, "spikes", 11)),
+    "own loop of 1": (lambda: Tutorial(1), CallConvention("loop", True, "spikes", 1)),
+    "loop over the input": (OverItsInput, CallConvention("sequence", True, "spikes")),
+    "hidden state": (hidden_state, CallConvention("step", False, "spikes")),
+    "single step": (lambda: Jelly("s"), CallConvention("step", False, "over_time")),
+    "multi-step": (lambda: Jelly("m"), CallConvention("sequence", False, "over_time")),
+    "multi-step with its own repeats": (
+        lambda: Jelly("m", 4),
+        CallConvention("loop", False, "scores", 4),
+    ),
+    "dense multi-step": (dense_multi_step, CallConvention("sequence", True, "over_time")),
     "no neurons": (
         lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 3)),
-        Calling("once", True, "scores"),
+        CallConvention("once", True, "scores"),
     ),
-    "no neurons, flat": (lambda: nn.Linear(64, 3), Calling("once", True, "scores")),
+    "no neurons, flat": (lambda: nn.Linear(64, 3), CallConvention("once", True, "scores")),
 }
 
 
@@ -182,14 +185,14 @@ def test_another_networks_state_is_left_alone():
 @pytest.mark.parametrize(
     ("calling", "readout"),
     [
-        (Calling("loop", True, "spikes", 6), SpikeCountReadout),
-        (Calling("step", False, "over_time"), MeanReadout),
-        (Calling("loop", False, "scores", 4), LogitReadout),
+        (CallConvention("loop", True, "spikes", 6), SpikeCountReadout),
+        (CallConvention("step", False, "over_time"), MeanReadout),
+        (CallConvention("loop", False, "scores", 4), LogitReadout),
     ],
 )
 def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names(calling, readout):
     module = Tutorial()
-    held = Foreign(module, calling, "snn")
+    held = ExternalNetwork(module, calling, "snn")
     assert isinstance(held.readout, readout)
     assert list(held.state_dict()) == list(module.state_dict())
     held.load_state_dict({name: 0 * value for name, value in module.state_dict().items()})
@@ -198,7 +201,7 @@ def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names(calli
 
 def test_membranes_stay_float32_under_bf16():
     module = Tutorial()
-    held = Foreign(module, calling_of(module, SHAPE), "snn")
+    held = ExternalNetwork(module, calling_of(module, SHAPE), "snn")
     seen = []
     module.fc1.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
     module.lif1.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].dtype))
@@ -268,7 +271,7 @@ def test_what_does_not_fit_is_refused_with_a_remedy(module, problem):
 
 def test_a_reset_of_its_own_is_called():
     module = Resets(64, 3)
-    assert calling_of(module, SHAPE, 3) == Calling("once", True, "scores")
+    assert calling_of(module, SHAPE, 3) == CallConvention("once", True, "scores")
     assert torch.equal(run(module, IMAGES), run(module, IMAGES))
 
 
@@ -284,6 +287,8 @@ def test_neurons_written_by_hand_have_to_be_declared():
     undeclared = r"has no layer that is known to spike. .* spikes = True"
     with pytest.raises(InputError, match=undeclared):
         calling_of(ByHand(64, 3), SHAPE, 3)
-    assert calling_of(ByHand(64, 3), SHAPE, 3, spikes=True) == Calling("loop", True, "over_time", 5)
+    assert calling_of(ByHand(64, 3), SHAPE, 3, spikes=True) == CallConvention(
+        "loop", True, "over_time", 5
+    )
     with pytest.raises(InputError, match=r"cannot be seen\. Give it an attribute num_steps"):
         calling_of(nn.Linear(64, 3), SHAPE, 3, spikes=True)

@@ -10,14 +10,14 @@ from made_models import card, make
 from made_operations import Written
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.networks import models
-from spikeduel.engine.networks.cards import Calling
+from spikeduel.engine.networks.cards import CallConvention
 from spikeduel.engine.networks.converting import (
     activation_scales,
     converted,
     require_convertible,
     traced,
 )
-from spikeduel.engine.networks.foreign import Foreign
+from spikeduel.engine.networks.foreign import ExternalNetwork
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.plain import Affine, AsPretrained, PooledCounts
 from spikeduel.engine.neurons import LIF, ReLU
@@ -232,7 +232,7 @@ def test_in_a_sum_a_branch_takes_the_shift():
 def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before():
     net = nn.Sequential(nn.Linear(100, 8), nn.ReLU(), nn.Linear(8, 3))
     own = card("mine:net", family="ann")
-    model = Model(Foreign(net, Calling("once", True, "scores"), "ann"), own)
+    model = Model(ExternalNetwork(net, CallConvention("once", True, "scores"), "ann"), own)
     snn = converted(model, IMAGES, 300, 100.0)
     torch.testing.assert_close(scores(snn), scores(model), rtol=0.05, atol=0.02)
 

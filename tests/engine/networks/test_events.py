@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 import made_recordings as made
-from spikeduel.inputs.preprocessing import LONGEST, LONGEST_SIDE, Events, unpacked
+from spikeduel.inputs.preprocessing import MAX_LONG_EDGE, MAX_MICROSECONDS, Events, unpacked
 from spikeduel.system.errors import InputError
 
 EVENT = st.tuples(
-    st.integers(0, LONGEST_SIDE - 1),
-    st.integers(0, LONGEST_SIDE - 1),
-    st.integers(0, LONGEST - 1),
+    st.integers(0, MAX_LONG_EDGE - 1),
+    st.integers(0, MAX_LONG_EDGE - 1),
+    st.integers(0, MAX_MICROSECONDS - 1),
     st.integers(0, 1),
 )
 
@@ -34,7 +34,7 @@ def one(x=1, y=1, t=0, p=1, sensor=None):
         (one(sensor=(9, 60_000)), "names a sensor of 60,000×9 pixels; at most 4,096 a side"),
         (one(y=-1), r"event 1 is at \(1, -1\)"),
         (one(p=2), "event 1 has polarity 2"),
-        (one(t=LONGEST), "lasts 19 hours"),
+        (one(t=MAX_MICROSECONDS), "lasts 19 hours"),
         (Events(*np.empty((4, 0), np.int64)), "holds no events"),
         (
             Events(

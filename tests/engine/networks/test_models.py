@@ -155,14 +155,14 @@ def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkey
     model = make(
         "sequential", family="snn", encoding="direct", num_steps=6, network={"layers": layers}
     )
-    assert model.images_at_once == models.MOST_IMAGES
+    assert model.images_at_once == models.MAX_IMAGES
     before, seen = model.predict(images)[1], []
     # Its largest output are the images themselves: 100 numbers at each of 6 steps.
-    monkeypatch.setattr(models, "MOST_VALUES", 1300)
+    monkeypatch.setattr(models, "MAX_VALUES", 1300)
     model.module.register_forward_hook(lambda module, inputs, output: seen.append(output.shape[1]))
     assert np.allclose(model.predict(images)[1], before, atol=1e-6)
     assert seen == [2, 2, 1]
-    monkeypatch.setattr(models, "MOST_VALUES", 1)
+    monkeypatch.setattr(models, "MAX_VALUES", 1)
     assert model.images_at_once == 1
 
 

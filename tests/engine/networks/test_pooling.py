@@ -20,7 +20,7 @@ DTYPES = (torch.bfloat16, torch.float32)
 
 @pytest.fixture(autouse=True)
 def two_threads(monkeypatch):
-    monkeypatch.setattr(parallel, "SMALLEST_PART", 16)
+    monkeypatch.setattr(parallel, "MIN_PART", 16)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -5,7 +5,7 @@ import pytest
 
 import made_recordings as made
 from made_models import SENSOR, of_recordings
-from spikeduel.engine.networks.models import answers_to_recording, answers_to_stream
+from spikeduel.engine.networks.models import predict_recording, predict_stream
 from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError
 
@@ -23,7 +23,7 @@ def chunks(events, size):
 @pytest.mark.parametrize("by", [{}, {"frame_us": None}])
 def test_the_last_answer_to_a_recording_is_its_prediction(by):
     model, packed = of_recordings(**by), made.some_events(300, SENSOR, 50_000).packed()
-    answers = list(answers_to_recording(model, packed))
+    answers = list(predict_recording(model, packed))
     binning = model.card.preprocessing.binning
     frames = binning.frames(packed, np.array([0, len(packed)]), np.array([0]))
     assert answers[-1].probabilities == pytest.approx(model.predict(frames)[1][0], abs=1e-6)
@@ -39,18 +39,20 @@ def test_a_recording_is_answered_at_the_first_frame_at_which_the_network_is_sure
     frames = model.card.preprocessing.binning.frames(
         packed, np.array([0, len(packed)]), np.array([0])
     )
-    answers = [one.probabilities for one in answers_to_recording(model, packed)]
-    raw = [one.probabilities for one in answers_to_recording(model, packed, calibrated=False)]
+    answers = [one.probabilities for one in predict_recording(model, packed)]
+    raw = [one.probabilities for one in predict_recording(model, packed, calibrated=False)]
     highest = [float(probabilities.max()) for probabilities in answers]
     stops = set()
     for threshold in (0.0, *(reached - 1e-4 for reached in highest), 1.0):
         sure = [step for step, reached in enumerate(highest) if reached >= threshold]
         step = sure[0] if sure else len(answers) - 1
-        probabilities, num_steps = model.predict_until_sure(frames[0], threshold)
+        probabilities, num_steps = model.predict_with_early_exit(frames[0], threshold)
         assert num_steps == step + 1
         assert probabilities == pytest.approx(answers[step], abs=1e-6)
         # The threshold is a calibrated probability, whichever ones are returned.
-        probabilities, num_steps = model.predict_until_sure(frames[0], threshold, calibrated=False)
+        probabilities, num_steps = model.predict_with_early_exit(
+            frames[0], threshold, calibrated=False
+        )
         assert num_steps == step + 1
         assert probabilities == pytest.approx(raw[step], abs=1e-6)
         stops.add(num_steps)
@@ -60,12 +62,12 @@ def test_a_recording_is_answered_at_the_first_frame_at_which_the_network_is_sure
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_events_that_come_in_are_answered_as_a_recording_of_them_and_after_it_anew(size):
     model, events = of_recordings(), made.some_events(300, SENSOR, 49_000)
-    wanted = list(answers_to_recording(model, events.packed()))
+    wanted = list(predict_recording(model, events.packed()))
     twice = [
         *chunks(events, size),
         *chunks(Events(events.x, events.y, events.t + 50_000, events.p), size),
     ]
-    answers = list(answers_to_stream(model, twice))
+    answers = list(predict_stream(model, twice))
     assert len(answers) == 10
     for one, other in zip(answers, [*wanted, *wanted], strict=True):
         assert (one.milliseconds, one.events) == (other.milliseconds, other.events)
@@ -77,7 +79,7 @@ def test_a_pause_is_frames_without_events():
         Events(*np.array([[1], [2], [0], [1]])),
         Events(*np.array([[1], [2], [35_000], [1]])),
     )
-    assert [answer.events for answer in answers_to_stream(of_recordings(), [early, late])] == [
+    assert [answer.events for answer in predict_stream(of_recordings(), [early, late])] == [
         1,
         1,
         1,
@@ -87,7 +89,7 @@ def test_a_pause_is_frames_without_events():
 
 def test_a_network_without_spikes_is_refused():
     with pytest.raises(InputError, match="does not spike"):
-        list(answers_to_recording(of_recordings("vgg-gru"), made.some_events(10, SENSOR).packed()))
+        list(predict_recording(of_recordings("vgg-gru"), made.some_events(10, SENSOR).packed()))
 
 
 @pytest.mark.parametrize(
@@ -100,4 +102,4 @@ def test_a_network_without_spikes_is_refused():
 )
 def test_what_cannot_be_answered_is_refused(by, events, problem):
     with pytest.raises(InputError, match=problem):
-        list(answers_to_stream(of_recordings(**by), [Events(*np.array(events))]))
+        list(predict_stream(of_recordings(**by), [Events(*np.array(events))]))

@@ -8,7 +8,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from factories import planned, prepared, record, small_experiment
 from made_pages import without_pages
 from spikeduel import data, energy
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.comparing import compare
 from spikeduel.data import Split
 from spikeduel.energy.rescaling import relu_twin
@@ -268,7 +268,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
         Split(nothing, nothing, np.arange(1000 * fold, 1000 * (fold + 1)), "stratified", fold)
         for fold in range(folds)
     ]
-    answers = Answers(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
+    answers = Predictions(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
     trials = [trial_entry(outcome) for outcome in outcomes]
     about = compare_with_controls("conv-lif", trials, answers, margin)
     return about, {row.control: row for row in about.rows}
@@ -322,11 +322,11 @@ def test_rows_are_pairs_of_the_contender_and_a_control():
     assert about.accuracy == pytest.approx(0.81)
     relu, quantised, one_step = (rows[name] for name in ("relu_twin", "quantised_twin", "one_step"))
     assert relu.found.difference == pytest.approx(-0.09)
-    assert relu.spread == pytest.approx(np.std([0.1, 0.08], ddof=1))
+    assert relu.deviation == pytest.approx(np.std([0.1, 0.08], ddof=1))
     assert (relu.found.seeds, relu.found.n, relu.bits) == (2, 1000, None)
     # Only the seed that both have.
     assert quantised.found.difference == pytest.approx(0.1)
-    assert (quantised.found.seeds, quantised.bits, quantised.spread) == (1, 3, None)
+    assert (quantised.found.seeds, quantised.bits, quantised.deviation) == (1, 3, None)
     assert (one_step.accuracy, one_step.found, one_step.reason) == (
         None,
         None,

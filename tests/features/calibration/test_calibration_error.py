@@ -8,7 +8,7 @@ from msgspec import structs
 from made_models import make
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import calibrated, classification
-from spikeduel.evaluation.predictions_of_model import Asked
+from spikeduel.evaluation.predictions_of_model import CachedPredictions
 from spikeduel.features.calibration.calibration_conclusion import CalibrationBin
 from spikeduel.features.calibration.calibration_error import (
     NUM_BINS,
@@ -97,6 +97,6 @@ def test_scaled_probabilities_are_those_of_predict(images):
 
 
 def test_it_needs_no_pass_of_its_own_and_gives_what_its_own_gives(images):
-    model, asked = make(), Asked(iter(images))  # to be read once
+    model, asked = make(), CachedPredictions(iter(images))  # to be read once
     assert classification(model, asked).n == 40
     assert calibration(model, asked) == calibration(model, images)

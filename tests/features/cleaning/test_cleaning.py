@@ -88,7 +88,7 @@ def test_nothing_goes_from_a_store_that_is_used(runs):
     # Between its trials it holds no lock of theirs, and still counts on what it found.
     refused = cleaning.find([runs], store, 30)
     assert refused.unneeded == []
-    assert "another process is using this store" in refused.kept[0]
+    assert "another process is using this store" in refused.in_use[0]
     with pytest.raises(InputError, match="another process is using"):
         cleaning.remove(waste, [runs], store, 30)
     assert store.record(OTHER)
@@ -109,14 +109,14 @@ def test_a_run_that_cannot_be_read_may_need_anything(runs):
     (runs / "made-up" / "results.json").write_text("{")
     waste = unneeded(runs)
     assert waste.unneeded == []
-    assert "made-up" in waste.kept[0]
+    assert "made-up" in waste.in_use[0]
 
 
 def test_a_store_whose_runs_are_elsewhere_is_left_alone(runs, tmp_path):
     (tmp_path / "empty").mkdir()
     waste = unneeded(tmp_path / "empty")
     assert waste.unneeded == []
-    assert "--runs" in waste.kept[0]
+    assert "--runs" in waste.in_use[0]
     # The runs' own store may hold nothing but what was interrupted.
     (runs / "made-up").rename(tmp_path / "away")
     assert set(kinds(unneeded(runs))) == {OWN, CONTROL, OTHER, BEGUN}

@@ -70,9 +70,9 @@ def test_an_address_is_tried_before_ray_does():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "auto", "local"):
-            ray_cluster._require_answer(address)
+            ray_cluster._require_response(address)
     with pytest.raises(OSError, match="refused"):
-        ray_cluster._require_answer(f"127.0.0.1:{port}")
+        ray_cluster._require_response(f"127.0.0.1:{port}")
 
 
 def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spikeduel.features.compression.frontier_results import Member
+from spikeduel.features.compression.frontier_results import CompressedVariant
 from spikeduel.results.cost_results import Range
 
 
@@ -12,9 +12,9 @@ def cheaper():
 
     def make(contender, accuracy=0.9, energy=9.0, spiking=False):
         amount = Range(low=energy, high=2 * energy)
-        return Member(
+        return CompressedVariant(
             contender=contender,
-            member="8_bits",
+            name="8_bits",
             title="8 bits",
             spiking=spiking,
             val_accuracy=accuracy,

@@ -27,7 +27,7 @@ def test_the_line_is_the_curve_of_the_ratios(cheaper):
         structs.replace(cheaper("vgg-lif", accuracy, energy), val_accuracy=0.5 + energy / 10)
         for accuracy, energy in accuracies
     ]
-    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=members, pairs=[])
     (panel,) = chart(found, {"vgg-lif": "#a00"}).panels
     (line,) = [marks.rows for marks in panel.marks if marks.kind == "line"]
     places = [(row[panel.x.column], row[ACCURACY]) for row in line]
@@ -41,7 +41,7 @@ def test_the_line_is_the_curve_of_the_ratios(cheaper):
 def test_the_best_network_of_each_family_is_seen(worst, cheaper):
     kind = CostKind(label="MACs and ACs", family="arithmetic")
     members = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
-    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, members=members, pairs=[])
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=members, pairs=[])
     (panel,) = chart(found, {"vgg-lif": "#a00", "vgg-relu": "#00a"}).panels
     points = [row for marks in panel.marks if marks.kind == "points" for row in marks.rows]
     assert {row["contender"]: row[ACCURACY] for row in points} == {
@@ -73,7 +73,7 @@ def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(
             "yan": CostKind(label="Yan", family="memory"),
             "weights": CostKind(label="bytes of weights", family="size"),
         },
-        members=[
+        variants=[
             cheaper("dense-snn", spiking=True),
             cheaper("small-cnn"),
         ],

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import made_operations
 from spikeduel import data
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.data.loader import EvaluationBatches
@@ -87,13 +87,13 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     spiking, other, _ = (trial for trial in results.trials if trial.seed == 0)
     for trial in (spiking, other):
         names = set(compression_variants.family(trial.spiking))
-        assert {name for name, one in trial.controls.items() if one.member} == names
+        assert {name for name, one in trial.controls.items() if one.compressed} == names
         assert len(names) == 15
     store = Store(tmp_path / "store")
     sources = {
         name: store.record(result.key).settings["source"]
         for name, result in spiking.controls.items()
-        if result.member and result.key
+        if result.compressed and result.key
     }
     keys = {name: result.key for name, result in spiking.controls.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
@@ -105,7 +105,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
         for trial in results.trials
         if trial.seed == 0
         for result in trial.controls.values()
-        if result.member and result.key
+        if result.compressed and result.key
     }
     last = {key: number for number, key in enumerate(timed)}
     assert list(times.values()) == [100.0 - last[key] - 1 for key in times]
@@ -228,7 +228,7 @@ def test_few_bits_of_weights_leave_sums_of_spikes_their_bits():
 
 def _assert_bytes_are_of_weights_and_the_rest(trial, found):
     """Biases and batch norms stay in 32 bits."""
-    entries = {one.member: one for one in found.members if one.contender == trial.contender}
+    entries = {one.name: one for one in found.variants if one.contender == trial.contender}
     for name, bits in (("8_bits", 8), ("2_bits", 2), ("eighth_channels_4_bits", 4)):
         result = trial.controls[name]
         weights = sum(layer.weights for layer in result.operations.layers)
@@ -238,7 +238,7 @@ def _assert_bytes_are_of_weights_and_the_rest(trial, found):
 
 
 def _assert_times_are_the_least_of_a_shape(trial, found):
-    entries = {one.member: one for one in found.members if one.contender == trial.contender}
+    entries = {one.name: one for one in found.variants if one.contender == trial.contender}
     alike = ("8_bits", "4_bits", "2_bits")
     least = min(trial.controls[name].one_image_ms for name in alike)
     assert least < trial.controls["8_bits"].one_image_ms
@@ -268,7 +268,7 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
     results = load_run(run).results
     prepared = data.load(FAMILIES)
     test = data.split(prepared, FAMILIES).test
-    answered = Answers(predictions.read(run))
+    answered = Predictions(predictions.read(run))
     monkeypatch.chdir(run)
     for number, index in enumerate(test):
         Image.fromarray(prepared.images[index][0]).save(f"{number:03}.png")
@@ -281,7 +281,7 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
     assert {title for title, *_ in commands} <= members.keys()
     exits = [members[title][2] for title, *_ in commands]
     assert any(control.early for control in exits)
-    assert any(control.in_time for control in exits)
+    assert any(control.temporal_exit for control in exits)
     for title, command, _ in commands:
         asked = [*shlex.split(command.replace("IMAGE", "."))[1:], "--json", "-q"]
         done = CliRunner().invoke(app, asked)
@@ -296,29 +296,31 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
             assert np.mean(asked_second) == pytest.approx(control.early.share)
         else:
             steps = [row["num_steps"] for row in rows]
-            assert np.mean(steps) == pytest.approx(control.in_time.mean_steps)
+            assert np.mean(steps) == pytest.approx(control.temporal_exit.mean_steps)
 
 
 def _assert_later_seeds_take_as_long_a_step(results):
     name, first, *others = "twice_steps_until_sure", *(t for t in results.trials if t.spiking)
     until_step = first.controls["twice_steps"].one_image_ms * np.arange(2, 10)
-    times = [np.dot(trial.controls[name].in_time.shares, until_step) for trial in (first, *others)]
+    times = [
+        np.dot(trial.controls[name].temporal_exit.shares, until_step) for trial in (first, *others)
+    ]
     assert len(set(times)) == 2
     assert [trial.controls[name].one_image_ms for trial in (first, *others)] == pytest.approx(times)
-    (entry,) = [one for one in results.features["compression"].members if one.member == name]
+    (entry,) = [one for one in results.features["compression"].variants if one.name == name]
     assert entry.amounts["time"].low == pytest.approx(np.mean(times) / 1e3)
-    steps = [np.dot(t.controls[name].in_time.shares, range(1, 9)) for t in (first, *others)]
+    steps = [np.dot(t.controls[name].temporal_exit.shares, range(1, 9)) for t in (first, *others)]
     assert entry.num_steps == pytest.approx(np.mean(steps))
 
 
 def _assert_steps_are_those_until_sure(store, trial, found):
     """The answers of a network of so few steps with the same weights, at that network's cost."""
     result = trial.controls["twice_steps_until_sure"]
-    exits, whole = result.in_time, trial.controls["twice_steps"]
+    exits, whole = result.temporal_exit, trial.controls["twice_steps"]
     assert exits.source == "twice_steps"
     assert result.val_accuracy >= whole.val_accuracy - 0.5
     assert sum(exits.shares) == pytest.approx(1)
-    entries = {one.member: one for one in found.members if one.contender == trial.contender}
+    entries = {one.name: one for one in found.variants if one.contender == trial.contender}
     entry = entries["twice_steps_until_sure"]
     assert entry.num_steps < entries["twice_steps"].num_steps == 8
     for name, amount in entry.amounts.items():
@@ -337,7 +339,7 @@ def _assert_steps_are_those_until_sure(store, trial, found):
     prepared = data.load(FAMILIES)
     test = data.split(prepared, FAMILIES).test
     model = load_model(store.model_path(whole.key))
-    answers = ask(model, EvaluationBatches(*prepared.held, test), over_time=True)
+    answers = ask(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
     left = answers.over_time.exits(exits.threshold)[0]
     for step, counted in counts.items():
         shorter = Model(model.module, replace(model.card, num_steps=step))

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from factories import control, predictions_file, scored, trial
 from made_operations import plain, spiking
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import scaled
 from spikeduel.features.compression.frontier_analysis import (
@@ -20,9 +20,9 @@ from spikeduel.features.compression.frontier_analysis import (
     costs_at,
     frontier,
 )
-from spikeduel.features.compression.frontier_results import CostKind, Member
+from spikeduel.features.compression.frontier_results import CompressedVariant, CostKind
 from spikeduel.results.cost_results import Range
-from spikeduel.results.trials import EarlyAnswers
+from spikeduel.results.trials import CascadeExit
 from spikeduel.statistics import accuracy
 
 OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
@@ -31,9 +31,9 @@ OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
 def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0, **costs):
     """A network that one accounting prices, or more; its draws lie `spread` around its accuracy."""
     drawn = accuracy + spread * np.random.default_rng(number).standard_normal(DRAWS)
-    entry = Member(
+    entry = CompressedVariant(
         contender="net",
-        member=str(cost),
+        name=str(cost),
         title=str(cost),
         spiking=False,
         val_accuracy=accuracy if val_accuracy is None else val_accuracy,
@@ -44,11 +44,11 @@ def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0, **costs):
         seconds=1.0,
         amounts={},
     )
-    priced = {
+    with_energy = {
         name: np.full((1, 1 + DRAWS), float(value))
         for name, value in {"operations": cost, **costs}.items()
     }
-    return Network(entry, np.append(accuracy, drawn), priced)
+    return Network(entry, np.append(accuracy, drawn), with_energy)
 
 
 def measured(level, *networks):
@@ -295,7 +295,7 @@ def counted(seed, fold, times):
 
 
 def member(seed, fold, operations, **more):
-    about = {"member": True, "val_accuracy": 0.9, "parameters": 100, "weight_bits": 8}
+    about = {"compressed": True, "val_accuracy": 0.9, "parameters": 100, "weight_bits": 8}
     return replace(control("made", 0.9), operations=operations, **{**about, **more})
 
 
@@ -306,7 +306,7 @@ def made_trial(contender, seed, fold):
     }
     if contender == "cnn":
         members = {name: replace(one, operations=plain()) for name, one in members.items()}
-    early = EarlyAnswers(
+    early = CascadeExit(
         first="half_channels", then="8_bits", threshold=0.5, share=SHARES[seed, fold]
     )
     members["early_exit"] = member(seed, fold, None, early=early)
@@ -316,7 +316,7 @@ def made_trial(contender, seed, fold):
 def made_answers(seeds=None):
     truth = [0, 1] * 20
     wrong = {None: 4, "8_bits": 4, "half_channels": 4, "early_exit": 6}
-    return Answers(
+    return Predictions(
         predictions_file(
             truth,
             {
@@ -335,13 +335,13 @@ def test_costs_are_means_over_folds_and_seeds():
     ]
     definition = accounting.read("operations")
     found = frontier(trials, made_answers(), [definition])
-    assert (found.seeds, len(found.members)) == (4, 6)
+    assert (found.seeds, len(found.variants)) == (4, 6)
 
     def cost(seed, times):
         of_folds = [counted(seed, fold, times) for fold in FOLDS]
         return accounting.weighed(of_folds, definition, "spiking", 2)[0]
 
-    amounts = {one.member: one.amounts for one in found.members if one.contender == "snn"}
+    amounts = {one.name: one.amounts for one in found.variants if one.contender == "snn"}
     for name, times in (("8_bits", 1), ("half_channels", 0.1)):
         expected = np.mean([cost(seed, times) for seed in SEEDS])
         assert amounts[name]["operations"].low == pytest.approx(expected)
@@ -349,7 +349,7 @@ def test_costs_are_means_over_folds_and_seeds():
         cost(seed, 0.1) + np.mean([SHARES[seed, fold] for fold in FOLDS]) * cost(seed, 1)
         for seed in SEEDS
     ]
-    lost = {one.member: one.accuracy_lost for one in found.members if one.contender == "snn"}
+    lost = {one.name: one.accuracy_lost for one in found.variants if one.contender == "snn"}
     assert lost == {"8_bits": None, "half_channels": None, "early_exit": pytest.approx(0.05)}
     early = amounts["early_exit"]
     assert early["operations"].low == pytest.approx(np.mean(by_seed))
@@ -366,7 +366,7 @@ def test_another_definition_of_accuracy_reaches_the_networks(monkeypatch):
     made = (trials, made_answers(), [accounting.read("operations")])
     before = frontier(*made)
     monkeypatch.setattr(accuracy, "__code__", less.__code__)
-    for was, now in zip(before.members, frontier(*made).members, strict=True):
+    for was, now in zip(before.variants, frontier(*made).variants, strict=True):
         assert now.accuracy == pytest.approx(was.accuracy / 2)
         assert now.ci95.low < was.accuracy / 2 < now.ci95.high < was.ci95.low
 
@@ -402,13 +402,13 @@ def test_networks_that_have_not_learned_are_on_no_curve():
     ]
     found = frontier(unlearned, made_answers(), definitions)
     # The pair of the two asks the one of 8 bits.
-    assert [one.member for one in found.members if one.contender == "snn"] == ["half_channels"]
+    assert [one.name for one in found.variants if one.contender == "snn"] == ["half_channels"]
     assert found.left_out["snn"] == {"8 bits": "it has not learned."}
     none_of_snn = [
         replace(one, test=scored(0.1)) if one.contender == "snn" else one for one in trials
     ]
     found = frontier(none_of_snn, made_answers(), definitions)
-    assert {one.contender for one in found.members} == {"cnn"}
+    assert {one.contender for one in found.variants} == {"cnn"}
     assert found.pairs == []
     nobody = [replace(one, test=scored(0.1)) for one in trials]
     assert frontier(nobody, made_answers(), definitions) is None

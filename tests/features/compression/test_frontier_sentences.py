@@ -28,7 +28,7 @@ from spikeduel.features.compression.frontier_sentences import (
     titles,
 )
 from spikeduel.results.cost_results import Range
-from spikeduel.results.trials import EarlyAnswers, InTime
+from spikeduel.results.trials import CascadeExit, TemporalExit
 from spikeduel.sentences.columns import text_rows
 
 PAIR = FrontierPair(spiking="lif", other="relu", at=[])
@@ -84,10 +84,14 @@ EXITS = {
     "wide": {"model": "models/wide.safetensors"},
     "narrow": {"model": "models/narrow.safetensors"},
     "gone": {"model": None},
-    "pair": {"early": EarlyAnswers(first="narrow", then="wide", threshold=0.25, share=0.5)},
-    "of_gone": {"early": EarlyAnswers(first="gone", then="wide", threshold=0.25, share=0.5)},
-    "of_nothing": {"early": EarlyAnswers(first="narrow", then="none", threshold=0.25, share=0.5)},
-    "stops": {"in_time": InTime(source="wide", threshold=0.1234, shares=[1.0], operations=[None])},
+    "pair": {"early": CascadeExit(first="narrow", then="wide", threshold=0.25, share=0.5)},
+    "of_gone": {"early": CascadeExit(first="gone", then="wide", threshold=0.25, share=0.5)},
+    "of_nothing": {"early": CascadeExit(first="narrow", then="none", threshold=0.25, share=0.5)},
+    "stops": {
+        "temporal_exit": TemporalExit(
+            source="wide", threshold=0.1234, shares=[1.0], operations=[None]
+        )
+    },
 }
 
 
@@ -98,7 +102,7 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
     """Only the first seed and fold are told, and models that are there."""
     accuracies = {"wide": 0.95, "pair": 0.93}
     members = {
-        name: structs.replace(control(name, accuracies.get(name, 0.96)), member=True, **more)
+        name: structs.replace(control(name, accuracies.get(name, 0.96)), compressed=True, **more)
         for name, more in EXITS.items()
     }
     trials = [
@@ -161,7 +165,7 @@ def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, cheaper, gol
     found = Conclusion(
         seeds=4,
         accountings={},
-        members=[cheaper(name) for name in ("lif", "relu", "net")],
+        variants=[cheaper(name) for name in ("lif", "relu", "net")],
         pairs=[FrontierPair(spiking="lif", other=other, at=[at]) for other in ("relu", "net")],
         left_out={"net": {"4 bits": "why", "2 bits": "why"}, "relu": {"2 bits": "why"}},
     )
@@ -174,7 +178,7 @@ def test_the_terminal_has_the_tables_that_have_rows(cheaper):
     found = Conclusion(
         seeds=4,
         accountings={"some": CostKind(label="Some", family="arithmetic")},
-        members=[cheaper("relu")],
+        variants=[cheaper("relu")],
         pairs=[structs.replace(PAIR, at=[at])],
     )
     made = {title: text_rows(*table) for title, table in tables(found).items()}

@@ -27,7 +27,7 @@ def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
         floats = np.mean([trial.test.accuracy for trial in results.of(row.contender)])
         assert row.lost.difference == pytest.approx(floats - row.accuracy)
         assert abs(row.lost.difference) < 0.1
-        kept = [trial.whole_numbers for trial in trials]
+        kept = [trial.int8 for trial in trials]
         assert row.operations == pytest.approx(np.mean([cost.operations for cost in kept]))
         assert row.flash > results.of(row.contender)[0].parameters
     (pair,) = found.pairs

@@ -115,7 +115,7 @@ def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
         if name.endswith(".csv")
     }
     (pair,) = tables["tables/pairs.csv"]
-    led = comparison.results.comparison.pairs[0].led
+    led = comparison.results.comparison.pairs[0].leader_first
     assert pair["pair"] == f"{led.a} - {led.b}"
     shares = (led.difference, *led.ci95)
     assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
@@ -187,7 +187,7 @@ def test_doubtful_labels_bound_how_much_right_ones_would_change(whole, monkeypat
     def doubted(audited=None, trained=None, sides=()):
         suspects = [
             SuspectLabel(
-                image=AuditedImage(index=0, side=side, label="1", file=None),
+                image=AuditedImage(index=0, split=side, label="1", file=None),
                 suggested="7",
                 given_probability=0.1,
                 suggested_probability=0.9,
@@ -198,7 +198,7 @@ def test_doubtful_labels_bound_how_much_right_ones_would_change(whole, monkeypat
         dataset = structs.replace(results.dataset, audit=audit)
         monkeypatch.setattr(Results, "suspect_labels", lambda _: (trained, suspects))
         tasks = checklist.checklist(structs.replace(results, dataset=dataset))
-        return with_id(tasks, "labels_doubted")[0].values
+        return with_id(tasks, "label_issues_checked")[0].values
 
     num_test = results.dataset.counts.test
     by_neighbours = LabelCheck(examined=900, agreement=0.9, suspects=num_test + 1)

@@ -23,12 +23,12 @@ def quick(small):
 
 def test_suspect_labels_are_in_all_files_of_a_run(quick, tmp_path, monkeypatch):
     # A badly trained network calls labels less probable than on average, not improbable.
-    monkeypatch.setattr(label_judging, "MOST_BY_NETWORKS", 1.0)
+    monkeypatch.setattr(label_judging, "MAX_SHARE_BY_NETWORKS", 1.0)
     comparison = compare(quick, tmp_path / "run", tmp_path / "store")
     judged = comparison.results.features["label_issues"]
     num_suspects = len(judged.suspects)
     assert 0 < num_suspects == judged.check.suspects < judged.check.examined
-    caveat = finding("doubted_labels", suspects=num_suspects, examined=judged.check.examined)
+    caveat = finding("label_issues", suspects=num_suspects, examined=judged.check.examined)
     assert caveat in comparison.results.comparison.caveats
     with (tmp_path / "run" / "labels.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["source"] == "networks"]
@@ -45,5 +45,5 @@ def test_suspect_labels_are_in_all_files_of_a_run(quick, tmp_path, monkeypatch):
 def test_a_run_without_suspect_labels_has_no_caveat_and_no_section(quick, tmp_path):
     comparison = compare(quick, tmp_path / "run", tmp_path / "store")
     assert comparison.results.features["label_issues"].suspects == []
-    assert "doubted_labels" not in {each.id for each in comparison.results.comparison.caveats}
+    assert "label_issues" not in {each.id for each in comparison.results.comparison.caveats}
     assert HEADING not in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

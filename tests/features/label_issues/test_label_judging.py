@@ -61,7 +61,7 @@ def test_what_all_trainings_together_doubt_is_listed_the_surest_first():
     )
     check, listed = judged.check, judged.suspects
     assert (check.examined, check.suspects, check.agreement) == (10, 2, 1 - 6 / 20)
-    suspects = [(s.image.index, s.image.side, s.image.label, s.suggested) for s in listed]
+    suspects = [(s.image.index, s.image.split, s.image.label, s.suggested) for s in listed]
     assert suspects == [(15, "test", "dog", "cat"), (11, "val", "dog", "cat")]
     assert (listed[1].given_probability, listed[1].suggested_probability) == (0.01, 0.99)
 
@@ -95,7 +95,7 @@ def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
     ]
     judged = checked(*trainings, splits=folds)
     assert judged.check.examined == 20
-    assert [(suspect.image.index, suspect.image.side) for suspect in judged.suspects] == [
+    assert [(suspect.image.index, suspect.image.split) for suspect in judged.suspects] == [
         (3, "test"),
         (12, "test"),
     ]

@@ -70,8 +70,8 @@ def answers(document):
     """The answer of each model, by name, with its probability after all steps."""
     return {
         model["name"]: (
-            document["classes"][model["answer"]],
-            model["probabilities"][-1][model["answer"]],
+            document["classes"][model["prediction"]],
+            model["probabilities"][-1][model["prediction"]],
         )
         for model in document["models"]
     }
@@ -116,7 +116,7 @@ def test_settings_change_the_spiking_one_alone(client):
         (b"this is no picture", 422, "cannot be read as an image"),
         (photograph()[:2000], 422, "This file cannot"),
         (png_that_claims(5_000, 5_000), 422, "20,000,000 pixels"),
-        (bytes(serving.MOST_BYTES + 1), 413, "16 MB"),
+        (bytes(serving.MAX_BYTES + 1), 413, "16 MB"),
         (b"", 422, "empty"),
     ],
     ids=["text", "cut off", "25 megapixels", "huge", "nothing"],
@@ -130,7 +130,7 @@ def test_what_cannot_be_used_is_refused_by_a_sentence(client, content, status, s
 
 def test_who_sends_too_much_gets_to_read_the_refusal(served):
     with served() as address:
-        content = bytes(2 * serving.MOST_BYTES)
+        content = bytes(2 * serving.MAX_BYTES)
         assert httpx.post(f"{address}answer", content=content, headers=BINARY).status_code == 413
 
 
@@ -270,12 +270,12 @@ def test_one_is_answered_at_a_time_in_turn_and_too_many_are_asked_to_come_again(
         order.append(at_once.pop())
         return b"{}"
 
-    monkeypatch.setattr(serving, "_answered", slowly)
+    monkeypatch.setattr(serving, "_predicted", slowly)
     replies = together(
-        table, [(b"", {"sample": number}) for number in range(serving.MOST_WAITING + 4)]
+        table, [(b"", {"sample": number}) for number in range(serving.MAX_WAITING + 4)]
     )
     served = [number for number, reply in enumerate(replies) if reply.status_code == 200]
-    assert len(served) == serving.MOST_WAITING + 1
+    assert len(served) == serving.MAX_WAITING + 1
     assert order == served
     assert {reply.status_code for reply in replies} == {200, 503}
 

@@ -10,7 +10,7 @@ from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model, load_model, save_model
 from spikeduel.evaluation.corruptions import corrupt
 from spikeduel.experiment.settings import Experiment, write_experiment
-from spikeduel.features.play.table import MOST_STEPS, lay, takes
+from spikeduel.features.play.table import MAX_STEPS, lay, takes
 from spikeduel.system.errors import InputError
 
 pytestmark = pytest.mark.numeric
@@ -137,7 +137,7 @@ def test_settings_out_of_limits_are_refused(table, name, text):
     ("threshold", "num_steps", "limits"),
     [
         (3.0, 24, {"num_steps": (1, 48), "threshold": (0.05, 6.0)}),
-        (0.01, 2 * MOST_STEPS, {"num_steps": (1, 2 * MOST_STEPS), "threshold": (0.01, 2.0)}),
+        (0.01, 2 * MAX_STEPS, {"num_steps": (1, 2 * MAX_STEPS), "threshold": (0.01, 2.0)}),
     ],
 )
 def test_limits_hold_the_values_as_trained_and_twice_these(threshold, num_steps, limits):

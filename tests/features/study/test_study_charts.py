@@ -39,8 +39,8 @@ def test_the_overview_tells_every_score_and_how_far_it_is_behind():
     assert [len(row) for row in cells.values()] == [2] * 6
     behind, best = cells["set 2"][OTHER], cells["set 2"][SPIKING]
     assert behind.score.mean == pytest.approx(0.761)
-    assert (behind.is_behind, behind.said) == (True, f"4.00 points behind {SPIKING}: shown")
-    assert (best.shade, best.is_behind, best.said) == (0, False, "the best here")
+    assert (behind.is_behind, behind.description) == (True, f"4.00 points behind {SPIKING}: shown")
+    assert (best.shade, best.is_behind, best.description) == (0, False, "the best here")
 
 
 def test_the_darkest_cells_are_farthest_behind_and_the_most_accurate_sets_come_first():
@@ -75,7 +75,7 @@ def test_variants_have_looks_of_their_own_and_spiking_ones_are_warm():
 def test_accuracy_against_cost_goes_by_energy_or_else_by_time():
     study = make_study(LEADS)
     assert study_page.against_cost(study) is None
-    for quantity, low, high in (("answer", 3, 3), ("energy", 2, 5)):
+    for quantity, low, high in (("latency", 3, 3), ("energy", 2, 5)):
         variants = [
             structs.replace(variant, costs={**variant.costs, quantity: Range(low=low, high=high)})
             for variant in study.variants

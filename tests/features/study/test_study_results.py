@@ -64,13 +64,13 @@ def test_what_a_duel_found_stays_as_it_is():
     duels = [make_duel("x", LEAD), make_duel("y", {SPIKING: [0.9, 0.9], OTHER: [0.8, 0.8]})]
     study = conclude("one", duels, 0.005)
     first, second = study.duels
-    assert (first.take, first.rival, first.lead, first.conclusion) == (
+    assert (first.recommended, first.runner_up, first.lead, first.conclusion) == (
         OTHER,
         SPIKING,
         pytest.approx(0.10),
         Conclusion.A_BETTER,
     )
-    assert second.take == SPIKING
+    assert second.recommended == SPIKING
     test = study.test(OTHER, SPIKING, "x")
     assert (test.a, test.conclusion) == (SPIKING, Conclusion.B_BETTER)
     assert study.test(OTHER, SPIKING, "elsewhere") is None
@@ -119,8 +119,8 @@ def timed(duel, spiking_ms, other_ms):
 def test_costs_are_times_the_cheapest_of_the_same_data_set():
     duels = [timed(make_duel(data, LEAD), 10, 10 / faster) for data, faster in (("x", 2), ("y", 8))]
     other, spiking = conclude("costs", duels, 0.005).variants
-    assert other.costs["answer"] == Range(low=1, high=1)
-    assert spiking.costs["answer"].low == pytest.approx(4)
+    assert other.costs["latency"] == Range(low=1, high=1)
+    assert spiking.costs["latency"].low == pytest.approx(4)
     assert "energy" not in spiking.costs
 
 
@@ -131,8 +131,8 @@ def test_times_of_a_busy_machine_are_no_cost_and_others_are_not_compared_without
         for encoding, caveats in (("rate", []), ("latency", busy))
     ]
     idle, both = (conclude("costs", part, 0.005) for part in (duels[:1], duels))
-    assert ["answer" in variant.costs for variant in idle.variants] == [True, True]
-    assert ["answer" in variant.costs for variant in both.variants] == [False] * 3
+    assert ["latency" in variant.costs for variant in idle.variants] == [True, True]
+    assert ["latency" in variant.costs for variant in both.variants] == [False] * 3
     assert objection(both, "busy_datasets") == {"datasets": ["x"]}
     assert "busy_datasets" not in ids(idle)
 

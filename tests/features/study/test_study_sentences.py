@@ -56,8 +56,8 @@ def test_a_headline_counts_families():
 def test_costs_of_the_two_of_the_headline(golden):
     costs = {
         "unknown": {},
-        "apart": {"answer": [(1, 1), (2.5, 2.5)], "energy": [(3, 4), (1, 2)]},
-        "alike": {"answer": [(1.05, 1.05), (1, 1)], "energy": [(1, 4), (1, 2)]},
+        "apart": {"latency": [(1, 1), (2.5, 2.5)], "energy": [(3, 4), (1, 2)]},
+        "alike": {"latency": [(1.05, 1.05), (1, 1)], "energy": [(1, 4), (1, 2)]},
     }
     study = make_study(SURE)
 

@@ -2,7 +2,7 @@ import pytest
 from msgspec import structs
 
 from factories import baseline, dataset, pair, results, trial
-from spikeduel.analysis.answer import answered
+from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.analysis.run_findings import RunContext, find_caveats
 from spikeduel.features.tuning.tuning_results import (
     ExpectedBest,
@@ -122,7 +122,7 @@ def test_a_search_counts_as_a_step_with_its_minutes():
     untuned = finding("untuned", remedy="--tune 10")
     for features, minutes in (({}, 22.0), ({"tuning": tuning(4, snn=0.0)}, 14.0)):
         made = results(trials, [pair(0.0)], caveats=[untuned], features=features)
-        (step,) = answered(made).answer.steps
+        (step,) = with_recommendation(made).recommendation.steps
         assert (step.options, step.minutes) == (["--tune", "10"], minutes)
 
 

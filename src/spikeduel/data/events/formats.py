@@ -17,7 +17,7 @@ import numpy as np
 from spikeduel.inputs.preprocessing import Events
 from spikeduel.system.errors import InputError, needing_extra, refusing
 
-MOST_BYTES, MOST_EVENTS = 1 << 30, 1 << 26
+MAX_BYTES, MAX_EVENTS = 1 << 30, 1 << 26
 """Largest size of a file, unpacked, and most events of a recording, which is read whole."""
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """x, y, t and p of events, int64 `[N]` each."""
@@ -33,10 +33,10 @@ def read(path: Path | zipfile.Path) -> Events:
 
 def _require_room(size: int = 0, events: int = 0) -> None:
     """Raise `InputError` for too many bytes or events."""
-    if size > MOST_BYTES or events > MOST_EVENTS:
+    if size > MAX_BYTES or events > MAX_EVENTS:
         amount = f"{events:,} events" if events else f"{size / 1e6:,.0f} MB, unpacked"
         raise InputError(
-            f"has {amount}; at most {MOST_BYTES / 1e6:,.0f} MB and {MOST_EVENTS:,} events are "
+            f"has {amount}; at most {MAX_BYTES / 1e6:,.0f} MB and {MAX_EVENTS:,} events are "
             f"read. Cut it into shorter recordings"
         )
 
@@ -121,7 +121,7 @@ def _numpy(content: bytes) -> Events:
     with _reading(content, "a NumPy file"):
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         if not isinstance(loaded, np.ndarray):
-            _require_room(sum(member.file_size for member in loaded.zip.infolist()))
+            _require_room(sum(entry.file_size for entry in loaded.zip.infolist()))
         arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
     if len(arrays) != 1:
         return _named(arrays)
@@ -357,7 +357,7 @@ def _aedat3(content: bytes) -> Events:
 
 
 def _chip(header: str) -> tuple[int, int] | None:
-    return next((sides for chip, sides in _CHIPS.items() if chip in header.lower()), None)
+    return next((sizes for chip, sizes in _CHIPS.items() if chip in header.lower()), None)
 
 
 def _aedat4(content: bytes) -> Events:
@@ -493,7 +493,7 @@ def _geometry(header: str) -> tuple[int, int] | None:
     if geometry := re.search(r"geometry\s+(\d{1,9})\d*x(\d{1,9})", header, re.IGNORECASE):
         return int(geometry[2]), int(geometry[1])
     height, width = (
-        re.search(rf"{side}[ =](\d{{1,9}})", header, re.IGNORECASE) for side in ("height", "width")
+        re.search(rf"{axis}[ =](\d{{1,9}})", header, re.IGNORECASE) for axis in ("height", "width")
     )
     return (int(height[1]), int(width[1])) if height and width else None
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from spikeduel.data.events import formats
 from spikeduel.data.workers import over_files
-from spikeduel.inputs.preprocessing import LONGEST, TIME_SHIFT, Binning, unpacked
+from spikeduel.inputs.preprocessing import MAX_MICROSECONDS, TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, UnreadableFiles
 from spikeduel.system.large_arrays import empty_array
@@ -29,12 +29,12 @@ AT_ONCE = 256
 """Recordings binned at once."""
 BRIGHT = 0.99
 """Share of a picture's pixels with events that are not the brightest."""
-FEW, FAR = 0.05, 2
+MAX_OUTLIER_SHARE, FAR = 0.05, 2
 """Largest share of stray recordings, and how many times as large as all others they are."""
 TENTHS, TWENTIETHS = 9, 5
 """Most left-out tenths of time or events, and twentieths of a place's sides."""
 WHOLE = 1 << 16
-"""Parts of a whole, for shares in whole numbers."""
+"""Parts of a whole, for shares in integers."""
 JITTER = 0.5
 """Furthest move of an event in time, as a share of a T-th of its recording."""
 _LARGE = 32 << 20
@@ -86,7 +86,7 @@ class Alteration:
 
         lengths, counts = lasts + 1, ends - begins
         starts = np.cumsum(counts) - counts
-        stops, kept = starts.copy(), np.empty(int(counts.sum()), np.uint64)
+        stops, sorted_events = starts.copy(), np.empty(int(counts.sum()), np.uint64)
         moved = self.moved * lengths // WHOLE
         kernel = partial(
             alter,
@@ -99,14 +99,14 @@ class Alteration:
             self.place * np.repeat(sensor, 2) // WHOLE,
             self.left_out,
             moved,
-            kept,
+            sorted_events,
             starts,
             stops,
         )
-        run_chunks(kernel, len(counts), work=len(kept))
+        run_chunks(kernel, len(counts), work=len(sorted_events))
         for row in np.flatnonzero(moved):
-            kept[starts[row] : stops[row]].sort()
-        return kept, starts, stops
+            sorted_events[starts[row] : stops[row]].sort()
+        return sorted_events, starts, stops
 
 
 def eventdrop(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Alteration:
@@ -118,15 +118,15 @@ def eventdrop(alteration: Alteration, keys: "RandomKeys", num_frames: int) -> Al
     (way,) = keys.another().integers(4).numpy().T
     tenths, start = keys.integers(TENTHS, WHOLE).numpy().T
     twentieths, top, left = keys.integers(TWENTIETHS, WHOLE, WHOLE).numpy().T
-    length, side = (1 + tenths) * WHOLE // 10, (1 + twentieths) * WHOLE // 20
+    length, edge = (1 + tenths) * WHOLE // 10, (1 + twentieths) * WHOLE // 20
     start, top, left = (
         begin * (WHOLE - part) // WHOLE
-        for begin, part in ((start, length), (top, side), (left, side))
+        for begin, part in ((start, length), (top, edge), (left, edge))
     )
     return replace(
         alteration,
         hidden=np.stack([start, start + length], 1) * (way == 0)[:, None],
-        place=np.stack([top, top + side, left, left + side], 1) * (way == 1)[:, None],
+        place=np.stack([top, top + edge, left, left + edge], 1) * (way == 1)[:, None],
         left_out=length * (way == 2),
     )
 
@@ -205,9 +205,11 @@ class Recordings:
     def left_out(self) -> float:
         """Share of the events that come after the last frame."""
         length = self.binning.num_frames * (self.binning.frame_us or self.longest)
-        end = np.uint64(min(length, LONGEST) << TIME_SHIFT)
-        kept = sum(int(np.searchsorted(self.events_of(row), end)) for row in range(len(self)))
-        return 1 - kept / len(self.packed)
+        end = np.uint64(min(length, MAX_MICROSECONDS) << TIME_SHIFT)
+        sorted_events = sum(
+            int(np.searchsorted(self.events_of(row), end)) for row in range(len(self))
+        )
+        return 1 - sorted_events / len(self.packed)
 
     def altered(self, names: Sequence[str], seed: int, epoch: int) -> "Recordings":
         """Return the recordings changed by the `EVENT_AUGMENTATIONS` `names`."""
@@ -296,25 +298,25 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
                     sensors.append(sensor or (int(used.y.max()) + 1, int(used.x.max()) + 1))
                     is_declared |= sensor is not None
         events = np.memmap(path, np.uint64, "r")
-    sides = np.array(sensors)
+    edges = np.array(sensors)
     if not is_declared:
-        _require_one_sensor(sides, [part.name for part in parts])
-    height, width = sides.max(0).tolist()
+        _require_one_sensor(edges, [part.name for part in parts])
+    height, width = edges.max(0).tolist()
     binning = Binning(1, (height, width))
     return Recordings(events, np.cumsum(lengths), binning), np.array(content, np.int64)
 
 
-def _require_one_sensor(sides: np.ndarray, names: Sequence[str]) -> None:
+def _require_one_sensor(edges: np.ndarray, names: Sequence[str]) -> None:
     """Raise `UnreadableFiles` naming few recordings far larger than all others: a stray event would
     enlarge the sensor. `sides` `[N, 2]` are (height, width).
     """
-    few = int(FEW * len(sides))
-    usual = np.sort(sides, 0)[-1 - few] if few else sides.max(0)
+    few = int(MAX_OUTLIER_SHARE * len(edges))
+    usual = np.sort(edges, 0)[-1 - few] if few else edges.max(0)
     strays = {
         names[row]: f"has events at ({width - 1}, {height - 1}), where others end at "
         f"({usual[1] - 1}, {usual[0] - 1})"
-        for row, (height, width) in enumerate(sides.tolist())
-        if (sides[row] > FAR * usual).any()
+        for row, (height, width) in enumerate(edges.tolist())
+        if (edges[row] > FAR * usual).any()
     }
     if strays:
         raise UnreadableFiles(strays)

@@ -35,14 +35,14 @@ GESTURES = (
 )
 """Classes 1 to 11 of gesture_mapping.csv."""
 _LABEL_COLUMNS = ("class", "starttime_usec", "endtime_usec")
-_SIDES = {"train": TRAIN, "test": TEST}
+_SPLITS = {"train": TRAIN, "test": TEST}
 _ENDINGS = frozenset(formats.READERS)
 
 
 class _Row(NamedTuple):
     """A recording of a set; `group` is its person."""
 
-    side: int
+    split_code: int
     order: tuple[int, str, int]
     label: str
     part: Part
@@ -59,17 +59,17 @@ def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> lis
     for path, (file, name) in entries.items():
         if match := re.search(f"(?:^|/)({recording_set.pattern})$", path):
             fields = match.groupdict()
-            side = _SIDES[fields.get("side", "train").lower()]
+            split_code = _SPLITS[fields.get("side", "train").lower()]
             order = (int(fields.get("number") or 0), match[1], 0)
             part = Part(file, name)
-            rows.setdefault(match[1], _Row(side, order, fields["label"], part, match[1]))
+            rows.setdefault(match[1], _Row(split_code, order, fields["label"], part, match[1]))
     return list(rows.values())
 
 
 def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
     by_name = {PurePosixPath(path).name: entries[path] for path in reversed(list(entries))}
     rows = []
-    for side, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
+    for split_code, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
         if trials not in by_name:
             continue
         for trial in by_name[trials].file.read_text(encoding="utf-8").split():
@@ -93,7 +93,7 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
                 part = Part(file, file_name, (start, stop))
                 name, person = f"{trial}, {start} to {stop}", trial.partition("_")[0]
                 label = GESTURES[number - 1]
-                rows.append(_Row(side, (0, trial, start), label, part, name, person))
+                rows.append(_Row(split_code, (0, trial, start), label, part, name, person))
     return rows
 
 
@@ -124,7 +124,7 @@ class RecordingSet:
         archives = {name.lower() for name in self.archives}
         with ExitStack() as stack:
             rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
-            if set(self.counts) - {row.side for row in rows}:
+            if set(self.counts) - {row.split_code for row in rows}:
                 raise InputError(
                     f"data_dir {place}: the recordings of {self.name} are not all there; looked "
                     f"for {self.looked_for}, or {', '.join(self.archives)}. They are at "
@@ -134,9 +134,9 @@ class RecordingSet:
             recordings, content = recorded([row.part for row in rows], options.track)
         classes = self.classes or tuple(sorted({row.label for row in rows}))
         groups = [row.group for row in rows]
-        sides = np.array([row.side for row in rows], np.uint8)
+        split_codes = np.array([row.split_code for row in rows], np.uint8)
         notes: tuple[str, ...] = ()
-        if Counter(sides.tolist()) != self.counts:
+        if Counter(split_codes.tolist()) != self.counts:
             count = sum(self.counts.values())
             notes = (f"{len(rows):,} of the {count:,} recordings of {self.name} are there.",)
         return RawDataset(
@@ -145,7 +145,7 @@ class RecordingSet:
             classes=classes,
             preprocessing=Preprocessing.of_recordings(recordings.binning),
             groups=None if None in groups else numbered(groups),
-            official=sides if TEST in self.counts else None,
+            official=split_codes if TEST in self.counts else None,
             notes=notes,
             sources=() if here is None else (here,),
             names=tuple(row.name for row in rows),

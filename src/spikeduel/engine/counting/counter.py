@@ -289,7 +289,7 @@ class Counter(TorchDispatchMode):
 
     def _activation(self, part: nn.Module, inputs: Any, output: Any) -> None:
         input_tag, x = self._input_tag(inputs), inputs[0]
-        tag = input_tag.spread(x.num_steps) if isinstance(x, ConstantInput) else input_tag
+        tag = input_tag.repeated(x.num_steps) if isinstance(x, ConstantInput) else input_tag
         for out in tensors(output):
             bits = getattr(part, "activation_bits", None)
             self.ledger.give(out, replace(tag.real(), bits=bits, encoded=False))

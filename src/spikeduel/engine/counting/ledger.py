@@ -98,7 +98,7 @@ class Tag:
             return self.without_time()
         return replace(self, time_dim=self.time_dim - sum(axis < self.time_dim for axis in axes))
 
-    def spread(self, num_steps: int) -> "Tag":
+    def repeated(self, num_steps: int) -> "Tag":
         """Return the tag after a repetition along a new leading axis of time."""
         return replace(self, steps=num_steps, time_dim=0, same=num_steps, copies=1)
 

@@ -50,16 +50,18 @@ def _with_steps(tag: Tag, steps: Tensor) -> Tag:
     sizes = zip(steps.shape, steps.stride(), strict=True)
     axis = next((axis for axis, (size, stride) in enumerate(sizes) if size > 1 and stride), 0)
     along = steps.movedim(axis, 0).flatten(1)[:, 0] if steps.dim() > 1 else steps.view(-1)
-    kept = along.unique_consecutive()
-    runs = (kept[0] + torch.arange(len(kept))).repeat_interleave(len(along) // len(kept))
+    distinct = along.unique_consecutive()
+    runs = (distinct[0] + torch.arange(len(distinct))).repeat_interleave(
+        len(along) // len(distinct)
+    )
     if not torch.equal(along, runs):
         return tag.without_time()
     return replace(
         tag,
-        first_step=tag.first_step + int(kept[0]),
-        steps=len(kept),
-        time_dim=axis if len(kept) > 1 else 0,
-        same=tag.same if len(kept) == tag.steps else 1,
+        first_step=tag.first_step + int(distinct[0]),
+        steps=len(distinct),
+        time_dim=axis if len(distinct) > 1 else 0,
+        same=tag.same if len(distinct) == tag.steps else 1,
     )
 
 
@@ -68,7 +70,7 @@ def _expand(call: Call, x: Tensor, tag: Tag) -> Tag:
     grown = len(shape) > x.dim() or (x.dim() > 0 and x.shape[0] == 1 and shape[0] > 1)
     of_time = grown and tag.steps == 1 and shape[0] in (call.ledger.num_steps, tag.copies)
     if of_time and list(shape[1:]) == list(x.shape[x.dim() - len(shape) + 1 :]):
-        return tag.spread(shape[0])
+        return tag.repeated(shape[0])
     return tag.elementwise(x.shape, shape)
 
 
@@ -76,7 +78,7 @@ def _repeat(call: Call, x: Tensor, tag: Tag) -> Tag:
     first, *others = call.args[1]
     if tag.steps == 1 and first == call.ledger.num_steps and set(others) <= {1}:
         # [B, …] repeated T times is [T·B, …].
-        return tag.spread(first)
+        return tag.repeated(first)
     return tag.elementwise(x.shape, call.out.shape)
 
 
@@ -233,11 +235,11 @@ def _average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
 def _adaptive_average_pool(call: Call, x: Tensor, tag: Tag) -> Tag:
     if x.shape == call.out.shape:
         return tag
-    sides = list(zip(x.shape[-2:], call.out.shape[-2:], strict=True))
+    lengths = list(zip(x.shape[-2:], call.out.shape[-2:], strict=True))
     size = (
         None
-        if any(before % after for before, after in sides)
-        else math.prod(a / b for a, b in sides)
+        if any(before % after for before, after in lengths)
+        else math.prod(a / b for a, b in lengths)
     )
     return _averaged(call, tag, size, max(x.numel() - call.out.numel(), 0))
 

@@ -38,7 +38,7 @@ __all__ = [
 
 LANES = 16
 """Channels or neurons in a vector of the CPU's kernels: the widest registers of common CPUs."""
-MOST_OUTPUTS = 20
+MAX_OUTPUTS = 20
 """Most outputs of a joint linear layer."""
 
 # AMD's cards have warps of 64 threads; the Triton kernels rely on 32.
@@ -138,7 +138,7 @@ def is_normalised(
     norm: nn.BatchNorm2d,
     beta: Tensor | float,
     dynamics: Dynamics,
-    side: int,
+    window: int,
 ) -> bool:
     """Return True if `normalised_scan` has a kernel."""
     value = current.value if isinstance(current, ConstantInput) else current
@@ -150,7 +150,7 @@ def is_normalised(
         and value.dim() == (4 if isinstance(current, ConstantInput) else 5)
         and norm.num_features == value.shape[-3]
         and norm.weight.dtype == torch.float32
-        and min(value.shape[-2:]) >= side
+        and min(value.shape[-2:]) >= window
         and value.numel() > norm.num_features
         and current.shape[0] > 0
     )
@@ -171,7 +171,7 @@ def normalised_scan(
     norm: nn.BatchNorm2d,
     beta: Tensor | float,
     dynamics: Dynamics,
-    side: int = 1,
+    window: int = 1,
 ) -> Tensor:
     """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`;
     update the running statistics.
@@ -188,7 +188,7 @@ def normalised_scan(
         norm.eps,
         dynamics,
         current.shape[0],
-        side,
+        window,
     )
     count = value.numel() // norm.num_features
     with torch.no_grad():
@@ -211,7 +211,7 @@ def is_projected(
         and current.value.shape[1] % LANES == 0
         and isinstance(beta, float)
         and dynamics.surrogate == "atan"
-        and len(weight) <= MOST_OUTPUTS
+        and len(weight) <= MAX_OUTPUTS
         and _is_plain(current.value, current, beta, dynamics)
     )
 

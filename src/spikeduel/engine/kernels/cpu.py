@@ -25,13 +25,13 @@ _HIGH = np.uint64(32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TILE = 1024  # a multiple of the 4 that one Philox block gives
 _CACHE_LINE = 16
-_LARGEST_BLOCK = 1024
+_MAX_BLOCK = 1024
 _GROUPS = 16
 """Parts of a batch with separate sums about the weights, for any number of threads."""
 _SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
 # Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
-_WHOLE_NUMBERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 WRITTEN_DTYPES: dict[torch.dtype, Any] = {
     torch.float32: np.int32(0x3F800000),
     torch.bfloat16: np.int16(0x3F80),
@@ -137,14 +137,12 @@ def flat(x: Tensor) -> np.ndarray:
 
 
 def _bits(x: Tensor) -> np.ndarray:
-    return x.detach().view(_WHOLE_NUMBERS[x.element_size()]).numpy()
+    return x.detach().view(_INTEGERS[x.element_size()]).numpy()
 
 
 def _block(num_rows: int, dynamics: Dynamics) -> int:
     arrays = 3 if dynamics.adaptation else 1
-    return max(
-        _CACHE_LINE * 4, min(_LARGEST_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64)
-    )
+    return max(_CACHE_LINE * 4, min(_MAX_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64))
 
 
 @register_jitable(**COMPILED)
@@ -220,9 +218,9 @@ def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
                 z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
                 z ^= z >> np.uint64(31)
                 other = ((z >> _HIGH) * np.uint64(last + 1)) >> _HIGH
-                kept = steps[last, image, neuron]
+                remaining = steps[last, image, neuron]
                 steps[last, image, neuron] = steps[other, image, neuron]
-                steps[other, image, neuron] = kept
+                steps[other, image, neuron] = remaining
 
 
 def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
@@ -237,7 +235,7 @@ def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
     return rows.permute([order.index(axis) for axis in range(spk.dim())]).to(spk.device)
 
 
-MOST_UNROLLED = 8
+MAX_UNROLLED = 8
 """Most time steps with a kernel for their number."""
 
 
@@ -251,7 +249,7 @@ def normalised_forward(
     eps: float,
     dynamics: Dynamics,
     num_steps: int,
-    side: int,
+    window: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return `(spk [T, B, H / side, W / side, C], mean [C], var [C])` for contiguous `current` `[T,
     B, H, W, C]`, `[1, …]` if constant; `var` is biased.
@@ -259,7 +257,7 @@ def normalised_forward(
     _, batch, height, width, channels = current.shape
     mean, var = moments(current).astype(np.float32)
     scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
-    rows, columns = height // side, width // side
+    rows, columns = height // window, width // window
     spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
     inputs = (
         flat(current),
@@ -270,10 +268,10 @@ def normalised_forward(
         tuple(current.shape[1:]),
     )
     kernel = partial(
-        compiled.normalised_forward, *inputs, (0,) * side, flat(spk), _steps(num_steps)
+        compiled.normalised_forward, *inputs, (0,) * window, flat(spk), _steps(num_steps)
     )
     run_chunks(
-        with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * side**2
+        with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * window**2
     )
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
 
@@ -290,7 +288,7 @@ def normalised_backward(
     eps: float,
     dynamics: Dynamics,
     num_steps: int,
-    side: int,
+    window: int,
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the gradients of current, weight, bias, and beta (0 unless `needs_beta`)."""
@@ -299,8 +297,8 @@ def normalised_backward(
     scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
     grad = empty(tuple(current.shape), current.dtype)
     # Pixels left over by the pooling reach no spike.
-    grad[:, :, height // side * side :] = 0
-    grad[:, :, :, width // side * side :] = 0
+    grad[:, :, height // window * window :] = 0
+    grad[:, :, :, width // window * window :] = 0
     totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
     inputs = (
         flat(grad_spk),
@@ -314,11 +312,11 @@ def normalised_backward(
     outputs = flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
     size = -(-channels // compiled.LANES) * compiled.LANES * num_steps
     kernel = with_scratch(
-        partial(compiled.normalised_backward, *inputs, shape, (0,) * side, *outputs),
-        side**2 * size,
+        partial(compiled.normalised_backward, *inputs, shape, (0,) * window, *outputs),
+        window**2 * size,
         4 * size,
     )
-    run_chunks(kernel, batch * (height // side), work=num_steps * current[0].numel())
+    run_chunks(kernel, batch * (height // window), work=num_steps * current[0].numel())
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
     inverse = inverse_deviation(var.numpy(), eps)
@@ -359,7 +357,7 @@ def _through_statistics(
 
 def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
     """Return as many elements as time steps; few as a tuple, with a kernel of its own."""
-    return (0,) * num_steps if num_steps <= MOST_UNROLLED else np.empty(num_steps, np.int8)
+    return (0,) * num_steps if num_steps <= MAX_UNROLLED else np.empty(num_steps, np.int8)
 
 
 def moments(current: Tensor) -> np.ndarray:

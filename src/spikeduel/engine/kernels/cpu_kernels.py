@@ -128,7 +128,7 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
 
 
 @register_jitable(**UNCOUNTED)
-def _kept(mem, level, beta, reset):
+def _remaining(mem, level, beta, reset):
     return _0 if reset == ZERO and mem > level else beta
 
 
@@ -136,14 +136,14 @@ def _kept(mem, level, beta, reset):
 def carry_back(adjoint, mem, level, beta, reset):
     """Turn the adjoint `[n]` of the next membrane into this one's."""
     for i in range(len(adjoint)):
-        adjoint[i] *= _kept(mem[i], level[i], beta, reset)
+        adjoint[i] *= _remaining(mem[i], level[i], beta, reset)
 
 
 @register_jitable(**UNCOUNTED)
 def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
     for i in range(len(adjoint)):
-        kept = adjoint[i] * _kept(mem[i], level[i], beta, reset)
-        adjoint[i] = kept + incoming[i] * slope[i]
+        remaining = adjoint[i] * _remaining(mem[i], level[i], beta, reset)
+        adjoint[i] = remaining + incoming[i] * slope[i]
 
 
 @register_jitable(**UNCOUNTED)
@@ -154,8 +154,8 @@ def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
     scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
     for i in range(len(adjoint)):
         x = scale * (mem[i] - level[i])
-        kept = adjoint[i] * _kept(mem[i], level[i], beta, reset)
-        adjoint[i] = kept + from_bf16(incoming[i]) * (half / (_1 + x * x))
+        remaining = adjoint[i] * _remaining(mem[i], level[i], beta, reset)
+        adjoint[i] = remaining + from_bf16(incoming[i]) * (half / (_1 + x * x))
 
 
 @register_jitable(**UNCOUNTED)
@@ -179,8 +179,8 @@ def add(total, a):
 @register_jitable(**UNCOUNTED)
 def add_decay_gradient(total, adjoint, before, level_before, reset):
     for i in range(len(total)):
-        kept = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
-        total[i] += adjoint[i] * kept
+        remaining = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
+        total[i] += adjoint[i] * remaining
 
 
 @njit(inline="always")
@@ -380,13 +380,13 @@ def advance(mem, current, beta, threshold, reset):
 
 
 @register_jitable(**UNCOUNTED)
-def _offset(place, side, width, channels):
-    return (place // side * width + place % side) * channels
+def _offset(place, window, width, channels):
+    return (place // window * width + place % window) * channels
 
 
 @njit(**UNCOUNTED)
 def normalised_forward(
-    current, scale, shift, beta, dynamics, shape, sides, spk, steps, fired, start, stop
+    current, scale, shift, beta, dynamics, shape, windows, spk, steps, fired, start, stop
 ):
     """Scale and shift the current, advance LIF neurons over all time steps, and max-pool spikes
     over windows `side` wide.
@@ -397,8 +397,8 @@ def normalised_forward(
     unrolled.
     """
     batch, height, width, channels = shape
-    num_steps, side = len(steps), len(sides)
-    rows, columns = height // side, width // side
+    num_steps, window = len(steps), len(windows)
+    rows, columns = height // window, width // window
     step = (
         0
         if len(current) == batch * height * width * channels
@@ -409,12 +409,12 @@ def normalised_forward(
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
-            corner = ((image * height + row * side) * width + column * side) * channels
+            corner = ((image * height + row * window) * width + column * window) * channels
             for channel in range(0, channels, LANES):
                 left = channels - channel
                 a, b = read(scale, channel, left), read(shift, channel, left)
-                for place in range(side * side):
-                    at = corner + _offset(place, side, width, channels) + channel
+                for place in range(window * window):
+                    at = corner + _offset(place, window, width, channels) + channel
                     mem = now = _0
                     for t in range(num_steps):
                         if t == 0 or step > 0:
@@ -434,16 +434,16 @@ def normalised_forward(
 
 @register_jitable(**UNCOUNTED, forceinline=True)
 def _trace_window(
-    current, corner, sides, width, step, channels, scale, shift, leak, level, reset, steps, mems
+    current, corner, windows, width, step, channels, scale, shift, leak, level, reset, steps, mems
 ):
     """Fill `mems` `[vectors of channels, places, T, LANES]` with a window's membranes."""
-    num_steps, side = len(steps), len(sides)
-    places = side * side
+    num_steps, window = len(steps), len(windows)
+    places = window * window
     for channel in range(0, channels, LANES):
         left = channels - channel
         a, b = read(scale, channel, left), read(shift, channel, left)
         for place in range(places):
-            at = corner + _offset(place, side, width, channels) + channel
+            at = corner + _offset(place, window, width, channels) + channel
             row = (channel * places + place * LANES) * num_steps
             mem = now = filled(np.float32(0))
             for t in range(num_steps):
@@ -454,11 +454,11 @@ def _trace_window(
 
 
 @register_jitable(**UNCOUNTED, forceinline=True)
-def _find_first(mems, level, sides, channels, steps, first, highest):
+def _find_first(mems, level, windows, channels, steps, first, highest):
     """Fill `first` and `highest` `[vectors of channels, T, LANES]`: a window's first place that
     spiked, else 0, and its membrane.
     """
-    num_steps, places = len(steps), len(sides) * len(sides)
+    num_steps, places = len(steps), len(windows) * len(windows)
     for channel in range(0, channels, LANES):
         for t in range(num_steps):
             row = channel * places * num_steps + t * LANES
@@ -484,7 +484,7 @@ def normalised_backward(
     beta,
     dynamics,
     shape,
-    sides,
+    windows,
     grad,
     totals,
     steps,
@@ -501,23 +501,23 @@ def normalised_backward(
     of channels, places, T, LANES]`, `slopes` `[4, vectors of channels, T, LANES]`.
     """
     batch, height, width, channels = shape
-    num_steps, side = len(steps), len(sides)
-    rows, columns, pixels = height // side, width // side, batch * height * width * channels
+    num_steps, window = len(steps), len(windows)
+    rows, columns, pixels = height // window, width // window, batch * height * width * channels
     step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
     threshold, reset, surrogate, alpha = dynamics
     level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
-    places, size = side * side, len(slopes) // 4
+    places, size = window * window, len(slopes) // 4
     first, highest, slope = slopes[:size], slopes[size : 2 * size], slopes[2 * size : 3 * size]
     levels = slopes[3 * size :]
     levels[:] = threshold
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
-            corner = ((image * height + row * side) * width + column * side) * channels
+            corner = ((image * height + row * window) * width + column * window) * channels
             _trace_window(
                 current,
                 corner,
-                sides,
+                windows,
                 width,
                 step,
                 channels,
@@ -529,7 +529,7 @@ def normalised_backward(
                 steps,
                 mems,
             )
-            _find_first(mems, level, sides, channels, steps, first, highest)
+            _find_first(mems, level, windows, channels, steps, first, highest)
             surrogate_gradient(highest, levels, surrogate, alpha, slope)
             for channel in range(0, channels, LANES):
                 left = channels - channel
@@ -542,18 +542,20 @@ def normalised_backward(
                     )
                     store(through, slope, to + t * LANES)
                 for place in range(places):
-                    pixel = corner + _offset(place, side, width, channels) + channel
+                    pixel = corner + _offset(place, window, width, channels) + channel
                     number = filled(np.float32(place))
                     here = (channel * places + place * LANES) * num_steps
                     adjoint = total = product = about_beta = _0
                     for t in range(num_steps - 1, -1, -1):
-                        kept = (
+                        remaining = (
                             where(load(mems, here + t * LANES) > level, _0, leak)
                             if reset == ZERO
                             else leak
                         )
                         is_first = load(first, to + t * LANES) == number
-                        adjoint = adjoint * kept + where(is_first, load(slope, to + t * LANES), _0)
+                        adjoint = adjoint * remaining + where(
+                            is_first, load(slope, to + t * LANES), _0
+                        )
                         total = total + adjoint
                         if step > 0:
                             product = product + adjoint * (
@@ -567,7 +569,7 @@ def normalised_backward(
                     if step == 0:
                         product = total * (read(current, pixel, left) - middle)
                         put(total, grad, pixel, left)
-                    line = (image * height + row * side + place // side) * channels + channel
+                    line = (image * height + row * window + place // window) * channels + channel
                     add_to(totals, line, total, left)
                     add_to(totals, line + batch * height * channels, product, left)
                     if learns_beta:
@@ -724,8 +726,8 @@ def projected_backward(
                     at = (num_steps - back) * LANES
                     mem = load(mems, at)
                     x = scale * (mem - threshold)
-                    kept = where(mem > threshold, _0, beta) if reset == ZERO else beta
-                    adjoint = adjoint * kept + load(grad_spikes, at) * (half / (_1 + x * x))
+                    remaining = where(mem > threshold, _0, beta) if reset == ZERO else beta
+                    adjoint = adjoint * remaining + load(grad_spikes, at) * (half / (_1 + x * x))
                     total = total + adjoint
                 store(total, grad_current, here)
 

@@ -275,12 +275,12 @@ def _backward(
             d_current += d_mem
         else:
             tl.store(grad_current + at, d_mem, mask=inside)
-        kept = mem
+        remaining = mem
         if RESET == "zero":
             fired = fires(mem, adaptation, threshold, gain, ADAPTIVE)
-            kept = (1.0 - fired) * mem
+            remaining = (1.0 - fired) * mem
         if grad_beta_parts is not None:
-            d_beta += d_mem * kept
+            d_beta += d_mem * remaining
         d_mem = b * d_mem
         if RESET == "zero":
             d_mem = (1.0 - fired) * d_mem

@@ -24,16 +24,16 @@ from spikeduel.system.registry import Family
 Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], nn.Module]
 
-SMALLEST_SIDE, SMALLEST_SIDE_OF_STUDY = 4, 10
+MIN_SIZE, MIN_SIZE_OF_STUDY = 4, 10
 """Least pixels a side: two poolings leave nothing of a smaller image. The second is for the study's
 CNN, with unpadded convolutions.
 """
-LARGEST_FIRST_MAP, LARGEST_FIRST_MAP_OF_RESNET = 24, 48
-MOST_HALVINGS, MOST_POOLED = 3, 2
+MAX_FIRST_MAP, MAX_FIRST_MAP_OF_RESNET = 24, 48
+MAX_HALVINGS, MAX_POOLED = 3, 2
 """Most halvings before the first maps, the last two by pooling: a first layer with stride 4 loses
 the ridges of a fingerprint.
 """
-SMALLEST_MAP = 3
+MIN_MAP = 3
 """Stages halve the side down to at least this."""
 GROWTH = (2.0, 8 / 3, 4.0)
 """Channels of each stage of the VGGs, relative to the first layer."""
@@ -74,7 +74,7 @@ class SmallCNN(nn.Module):
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 1024) -> None:
         super().__init__()
         channels, height, width = image_shape
-        above, left = (max(SMALLEST_SIDE_OF_STUDY - side, 0) for side in (height, width))
+        above, left = (max(MIN_SIZE_OF_STUDY - edge, 0) for edge in (height, width))
         self.border = nn.ZeroPad2d((left // 2, left - left // 2, above // 2, above - above // 2))
         self.features = nn.Sequential(
             nn.Conv2d(channels, 16, 3),
@@ -84,7 +84,7 @@ class SmallCNN(nn.Module):
             nn.MaxPool2d(2),
             nn.ReLU(),
         )
-        rows, columns = (((side - 2) // 2 - 2) // 2 for side in (height + above, width + left))
+        rows, columns = (((edge - 2) // 2 - 2) // 2 for edge in (height + above, width + left))
         self.classifier = nn.Sequential(
             nn.Linear(32 * rows * columns, hidden), nn.ReLU(), nn.Linear(hidden, num_classes)
         )
@@ -139,7 +139,7 @@ class ConvLIF(SpikingChain):
     ) -> None:
         super().__init__()
         channels, height, width = image_shape
-        below, right = max(SMALLEST_SIDE - height, 0), max(SMALLEST_SIDE - width, 0)
+        below, right = max(MIN_SIZE - height, 0), max(MIN_SIZE - width, 0)
         self.block1 = nn.Sequential(
             nn.ZeroPad2d((0, right, 0, below)),
             nn.Conv2d(channels, 32, 3, padding=1, bias=False),
@@ -178,13 +178,13 @@ def first_layers(
     """Return convolutions that halve images to about `largest` pixels a side, with True where
     pooling follows, and the sides after them.
     """
-    channels, *sides = image_shape
-    halvings = sum(min(sides) // 2**times > largest for times in range(MOST_HALVINGS))
-    pooled = min(halvings, MOST_POOLED)
+    channels, *edges = image_shape
+    halvings = sum(min(edges) // 2**times > largest for times in range(MAX_HALVINGS))
+    pooled = min(halvings, MAX_POOLED)
     stride = 2 ** (halvings - pooled)
     first = nn.Conv2d(channels, width, 2 * stride + 1, stride, padding=stride, bias=False)
     further = [(nn.Conv2d(width, width, 3, padding=1, bias=False), True) for _ in range(pooled - 1)]
-    return [(first, halvings > 0), *further], [-(-side // stride) // 2**pooled for side in sides]
+    return [(first, halvings > 0), *further], [-(-edge // stride) // 2**pooled for edge in edges]
 
 
 class VGGLIF(SpikingChain):
@@ -205,10 +205,10 @@ class VGGLIF(SpikingChain):
         pooling: str = "max",
     ) -> None:
         super().__init__()
-        layers, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP)
+        layers, edges = first_layers(image_shape, width, MAX_FIRST_MAP)
         before = width
         for growth in GROWTH:
-            if min(sides) // 2 < SMALLEST_MAP:
+            if min(edges) // 2 < MIN_MAP:
                 break
             # Usual widths give channels that fill vector instructions.
             after = 16 * round(width * growth / 16) if width % 8 == 0 else round(width * growth)
@@ -216,7 +216,7 @@ class VGGLIF(SpikingChain):
                 (nn.Conv2d(channels, after, 3, padding=1, bias=False), halved)
                 for channels, halved in ((before, False), (after, True))
             ]
-            before, sides = after, [side // 2 for side in sides]
+            before, edges = after, [edge // 2 for edge in edges]
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 convolution,
@@ -226,7 +226,7 @@ class VGGLIF(SpikingChain):
             for convolution, halved in layers
         )
         self.linear = nn.Sequential(
-            nn.AvgPool2d((sides[0], sides[1])),
+            nn.AvgPool2d((edges[0], edges[1])),
             nn.Flatten(),
             nn.Dropout(dropout or 0.0),
             nn.Linear(before, num_classes),
@@ -316,15 +316,15 @@ class ResNetSiLU(nn.Module):
         self, image_shape: Shape, num_classes: int, width: int = 24, dropout: float | None = None
     ) -> None:
         super().__init__()
-        first, sides = first_layers(image_shape, width, LARGEST_FIRST_MAP_OF_RESNET)
+        first, edges = first_layers(image_shape, width, MAX_FIRST_MAP_OF_RESNET)
         layers = [layer for convolution, halved in first for layer in _normed(convolution, halved)]
         stage, widest = 0, RESNET_GROWTH * width
-        while stage < RESNET_STAGES or min(sides) // 2 >= LAST_MAP:
-            halved, after = min(sides) // 2 >= SMALLEST_MAP, min(2 * width, widest)
+        while stage < RESNET_STAGES or min(edges) // 2 >= LAST_MAP:
+            halved, after = min(edges) // 2 >= MIN_MAP, min(2 * width, widest)
             layers += _normed(nn.Conv2d(width, after, 3, padding=1, bias=False), halved)
             layers.append(_Block(after))
             width, stage = after, stage + 1
-            sides = [side // 2 for side in sides] if halved else sides
+            edges = [edge // 2 for edge in edges] if halved else edges
         self.features = nn.Sequential(*layers)
         self.linear = nn.Sequential(nn.Dropout(dropout or 0.0), nn.Linear(width, num_classes))
 

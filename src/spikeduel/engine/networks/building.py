@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from spikeduel.engine.networks import libraries
 from spikeduel.engine.networks.architectures import ARCHITECTURES
 from spikeduel.engine.networks.cards import ModelCard
-from spikeduel.engine.networks.foreign import Foreign
+from spikeduel.engine.networks.foreign import ExternalNetwork
 from spikeduel.engine.neurons import NEURONS
 from spikeduel.system import registry
 from spikeduel.system.errors import unknown, visible
@@ -48,7 +48,7 @@ def build(card: ModelCard) -> nn.Module:
                 raise unknown(f"setting of {card.contender}", visible(name), named)
         taken = {name: value for name, value in {**where, **settings}.items() if name in named}
         module = architecture.build(**taken)
-    return module if card.foreign is None else Foreign(module, card.foreign, card.family)
+    return module if card.foreign is None else ExternalNetwork(module, card.foreign, card.family)
 
 
 def started(card: ModelCard) -> nn.Module:
@@ -142,8 +142,8 @@ def num_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-MOST_IMAGES = 1024
-SMALLEST_SHARE = 1e-2
+MAX_IMAGES = 1024
+MIN_SHARE = 1e-2
 """Directions with less than this share of the largest variance, mostly noise, are scaled as if they
 had it.
 """
@@ -156,7 +156,7 @@ def to_whiten(module: nn.Module, image_shape: Sequence[int]) -> nn.Conv2d | None
         first is not None
         and first.in_channels == image_shape[0]
         and first.groups == 1
-        and all(side >= own for side, own in zip(image_shape[1:], first.kernel_size, strict=True))
+        and all(size >= own for size, own in zip(image_shape[1:], first.kernel_size, strict=True))
     )
     return first if sees_patches else None
 
@@ -170,13 +170,13 @@ def whiten(module: nn.Module, images: Tensor) -> None:
     """
     if (first := to_whiten(module, images.shape[1:])) is None:
         return
-    sides = first.kernel_size
-    pixels = images[:MOST_IMAGES].cpu().float() / 255  # some devices find no eigenvectors
-    patches = F.unfold(pixels, sides, stride=sides).movedim(1, 2).flatten(0, 1)
+    kernel_size = first.kernel_size
+    pixels = images[:MAX_IMAGES].cpu().float() / 255  # some devices find no eigenvectors
+    patches = F.unfold(pixels, kernel_size, stride=kernel_size).movedim(1, 2).flatten(0, 1)
     values, directions = torch.linalg.eigh(torch.cov(patches.T))
     if not values[-1] > 0:  # NaN for a single patch
         return
-    scales = values.clamp(min=SMALLEST_SHARE * float(values[-1])).rsqrt()
+    scales = values.clamp(min=MIN_SHARE * float(values[-1])).rsqrt()
     filters = (directions * scales).T.flip(0)  # the widest first
     both = torch.stack([filters, -filters], 1).flatten(0, 1)[: len(first.weight)]
     # Scale as when fresh: batch norm takes scale away, weight decay does not.

@@ -19,7 +19,7 @@ Steps = Annotated[int, Meta(ge=1, le=100_000)]
 Output = Literal["scores", "over_time", "spikes"]
 
 
-class Calling(Frozen, kw_only=False):
+class CallConvention(Frozen, kw_only=False):
     """Calling convention of a network of another library.
 
     `way`: "once", "loop" (image in, `num_steps` steps inside), "step" (called for each time step),
@@ -56,7 +56,7 @@ class ModelCard:
     seed: Annotated[int, Meta(ge=0)] = 0
     dataset: str = ""
     trained_on: dict[str, Any] = field(default_factory=dict)
-    foreign: Calling | None = None
+    foreign: CallConvention | None = None
     temperature: Temperature | None = None
 
     @property

@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.encoders import analogue
 from spikeduel.engine.networks import building, plain
-from spikeduel.engine.networks.foreign import Foreign
+from spikeduel.engine.networks.foreign import ExternalNetwork
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.plain import (
     IMAGES,
@@ -38,7 +38,7 @@ from spikeduel.engine.neurons import LIF
 from spikeduel.engine.readouts import LogitReadout
 from spikeduel.system.errors import InputError, naming, refusing
 
-MOST_VALUES = 100_000_000
+MAX_VALUES = 100_000_000
 """Activations of all layers together; of more, evenly many of each batch count."""
 _BATCH = 128
 _ACTIVATIONS = nn.ReLU | nn.ReLU6
@@ -97,10 +97,10 @@ def activation_scales(
     }
 
     def note(index: int, layer: nn.Module, inputs: Any, output: Tensor) -> None:
-        every = output.numel() // len(output) * len(images) * len(seen) // MOST_VALUES
+        every = output.numel() // len(output) * len(images) * len(seen) // MAX_VALUES
         # An odd stride goes through all columns.
-        kept = output.flatten()[:: every | 1]
-        seen[index].append(kept[kept > 0].float().cpu().numpy())
+        remaining = output.flatten()[:: every | 1]
+        seen[index].append(remaining[remaining > 0].float().cpu().numpy())
 
     modules, inputs = [layer.module for layer in layers], tuple(layer.inputs for layer in layers)
     with ExitStack() as hooks, torch.inference_mode():
@@ -211,16 +211,16 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
     uses = _uses(tape.layers)
     for index in range(len(tape.layers)):
         _settle(tape.layers, index, uses)
-    kept: list[Layer] = []
+    remaining: list[Layer] = []
     numbers = {IMAGES: IMAGES}
     for index, layer in enumerate(tape.layers):
         layer.inputs = tuple(numbers[source] for source in layer.inputs)
         if isinstance(layer.module, nn.Identity):
             (numbers[index],) = layer.inputs
         else:
-            numbers[index] = len(kept)
-            kept.append(layer)
-    return kept
+            numbers[index] = len(remaining)
+            remaining.append(layer)
+    return remaining
 
 
 def _uses(layers: Sequence[Layer]) -> Counter[int]:
@@ -263,7 +263,7 @@ class _Tape(TorchDispatchMode):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.names = {part: name for name, part in module.named_modules()}
-        if isinstance(module, Foreign):
+        if isinstance(module, ExternalNetwork):
             self.names |= {part: name for name, part in module.module.named_modules()}
         self.layers: list[Layer] = []
         self.outputs: dict[int, tuple[Tensor, int]] = {}
@@ -311,8 +311,8 @@ class _Tape(TorchDispatchMode):
         return result
 
     def _layer(self, x: Any) -> int | None:
-        held = self.outputs.get(id(x))
-        return held[1] if held else None
+        entry = self.outputs.get(id(x))
+        return entry[1] if entry else None
 
     def _add(self, output: Tensor, module: nn.Module, *sources: Any) -> None:
         self.layers.append(Layer(self.names[self.running[-1]], module, sources))

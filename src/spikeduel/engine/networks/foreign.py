@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from spikeduel.engine import ConstantInput
-from spikeduel.engine.networks.cards import Calling, Output
+from spikeduel.engine.networks.cards import CallConvention, Output
 from spikeduel.engine.neurons import Neuron, ReLU
 from spikeduel.engine.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
 from spikeduel.system.errors import InputError, unknown
@@ -214,10 +214,10 @@ _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 """Lengths that tell the axes of images and time apart in a layer's input."""
 
 
-class Foreign(nn.Module):
+class ExternalNetwork(nn.Module):
     """A foreign network, reset at every call."""
 
-    def __init__(self, module: nn.Module, calling: Calling, family: Family) -> None:
+    def __init__(self, module: nn.Module, calling: CallConvention, family: Family) -> None:
         super().__init__()
         self.module = module
         self.calling = calling
@@ -244,7 +244,7 @@ def _in_float32(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     )
 
 
-def called(module: nn.Module, x: Tensor | ConstantInput, calling: Calling) -> Any:
+def called(module: nn.Module, x: Tensor | ConstantInput, calling: CallConvention) -> Any:
     """Return the output of `module`, reset before, for an encoder's output or images `[B, C, H,
     W]`.
     """
@@ -271,7 +271,7 @@ def calling_of(
     image_shape: tuple[int, ...],
     num_classes: int | None = None,
     spikes: bool | None = None,
-) -> Calling:
+) -> CallConvention:
     """Return a foreign network's calling convention, found with a few images by what its spiking
     layers receive. `spikes` is what its builder declares. Raises `InputError`.
     """
@@ -295,7 +295,7 @@ def calling_of(
     return calling
 
 
-def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[Calling, Any]:
+def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[CallConvention, Any]:
     layers = list(spiking_layers(module).values())
     failure: Exception | None = None
     for flat in (True, False) if _starts_linear(module) else (False, True):
@@ -311,27 +311,29 @@ def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[Cal
             over_time = any(isinstance(part, Tensor) and part.dim() == 3 for part in _parts(output))
             if x is not image:
                 if num_steps == _PROBED_STEPS:
-                    return Calling("sequence", flat, _kind(output)[0]), output
+                    return CallConvention("sequence", flat, _kind(output)[0]), output
             elif num_steps == 1 and not over_time:
-                return Calling("step", flat, _kind(output, one_step=True)[0]), output
+                return CallConvention("step", flat, _kind(output, one_step=True)[0]), output
             elif num_steps:
                 kind, steps = _kind(output)
-                return Calling("loop", flat, kind, steps or num_steps), output
+                return CallConvention("loop", flat, kind, steps or num_steps), output
     raise InputError(_refusal(module, tuple(images.shape[1:]), failure))
 
 
-def _without_neurons(module: nn.Module, output: Any, flat: bool, spikes: bool | None) -> Calling:
+def _without_neurons(
+    module: nn.Module, output: Any, flat: bool, spikes: bool | None
+) -> CallConvention:
     kind, steps = _kind(output)
     if spikes:
         num_steps = steps or getattr(module, "num_steps", None)
         if isinstance(num_steps, int):
-            return Calling("loop", flat, kind, num_steps)
+            return CallConvention("loop", flat, kind, num_steps)
         raise InputError(
             "it is said to spike, has no layer that is known to, and returns scores [B, K], so "
             "that its number of time steps cannot be seen. Give it an attribute num_steps."
         )
     if kind == "scores":
-        return Calling("once", flat, kind)
+        return CallConvention("once", flat, kind)
     raise InputError(
         "it returns something for each time step, and has no layer that is known to spike. If it "
         "is a spiking network, give what builds it the attribute spikes = True."
@@ -411,18 +413,18 @@ def _described(output: Any) -> str:
     return type(output).__name__
 
 
-def _require_fresh(module: nn.Module, images: Tensor, calling: Calling) -> None:
-    answers = []
+def _require_fresh(module: nn.Module, images: Tensor, calling: CallConvention) -> None:
+    outputs = []
     for _ in range(2):
         torch.manual_seed(0)
-        answers.append(_parts(called(module, ConstantInput(images, _PROBED_STEPS), calling)))
+        outputs.append(_parts(called(module, ConstantInput(images, _PROBED_STEPS), calling)))
     # First, since NaN is not equal to itself.
-    if any(bool(part.isnan().any()) for part in answers[0]):
+    if any(bool(part.isnan().any()) for part in outputs[0]):
         raise InputError(
             "it returns NaN (not a number) for images with values from 0 to 1. Look in it for a "
             "division by zero, or a root or logarithm of what is not above 0."
         )
-    if not all(map(torch.equal, *answers)):
+    if not all(map(torch.equal, *outputs)):
         raise InputError(
             "its answers to the same images change from one call to the next: it keeps a state "
             "that spikeduel does not know. Give the network a method reset() that puts it back to "

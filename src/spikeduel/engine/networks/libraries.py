@@ -18,7 +18,7 @@ from spikeduel.engine.readouts import LogitReadout
 from spikeduel.system.errors import InputError, needing_extra, refusing, unknown
 
 Pretrained = Literal["auto", "yes", "no"]
-MOST_SIDE = 4096
+MAX_SIZE = 4096
 
 
 class LibraryNetwork(nn.Module):
@@ -40,7 +40,7 @@ class LibraryNetwork(nn.Module):
     ) -> None:
         super().__init__()
         fits = len(mean) == len(std) and image_shape[0] in (1, len(mean))
-        if not fits or not (size is None or 1 <= size <= MOST_SIDE):
+        if not fits or not (size is None or 1 <= size <= MAX_SIZE):
             raise InputError(
                 f"{contender} cannot see images {list(image_shape)} with size {size} and mean "
                 f"{mean}."

@@ -23,7 +23,7 @@ from spikeduel.engine.encoders import OF_RECORDINGS, Encoder, analogue, encoder_
 from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build, num_parameters, outlined
 from spikeduel.engine.networks.cards import ModelCard
-from spikeduel.engine.networks.foreign import Foreign, family_of
+from spikeduel.engine.networks.foreign import ExternalNetwork, family_of
 from spikeduel.engine.neurons import LIF, Neuron, ReLU, State, carried_state
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import LogitReadout, Readout, SpikingReadout
@@ -34,7 +34,7 @@ from spikeduel.system.hardware import Compute
 from spikeduel.system.registry import Precision
 from spikeduel.system.typed import Frozen
 
-MOST_IMAGES, MOST_VALUES = 256, 2**28
+MAX_IMAGES, MAX_VALUES = 256, 2**28
 """Most images answered at once, and numbers in their largest layer over all time steps (1 GiB)."""
 CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 """Device types of channels-last networks."""
@@ -94,8 +94,8 @@ class Model:
             "trained on": card.dataset,
             "file": self.file,
         }
-        told = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
-        return f"<Model {visible(f'{card.title}: {told}')}>"
+        listed = ", ".join(f"{name} {value}" for name, value in facts.items() if value)
+        return f"<Model {visible(f'{card.title}: {listed}')}>"
 
     @property
     def device(self) -> torch.device:
@@ -108,7 +108,7 @@ class Model:
     @property
     def images_at_once(self) -> int:
         largest = getattr(self.module, "largest", 1) * (self.card.num_steps or 1)
-        return max(1, min(MOST_IMAGES, MOST_VALUES // largest))
+        return max(1, min(MAX_IMAGES, MAX_VALUES // largest))
 
     @property
     def encoder(self) -> Encoder | None:
@@ -168,7 +168,7 @@ class Model:
         return torch.cat(scores)
 
     @torch.inference_mode()
-    def predict_until_sure(
+    def predict_with_early_exit(
         self, image: Tensor | np.ndarray, threshold: float, calibrated: bool = True
     ) -> tuple[np.ndarray, int]:
         """Label one prepared image uint8 `[C, H, W]` after the first time step at which its
@@ -322,7 +322,7 @@ def neuron_places(module: nn.Module) -> list[tuple[nn.Module, str, Neuron]]:
     """Return the neurons that ReLU can replace, each with its parent module and its name there;
     none of a network of another library.
     """
-    if isinstance(module, Foreign):
+    if isinstance(module, ExternalNetwork):
         return []
     return [
         (parent, name, layer)
@@ -393,7 +393,7 @@ def neurons_watched(
 
 FORMAT = 1
 """Version of a model file's metadata."""
-MOST_HEADER_BYTES = 8 << 20
+MAX_HEADER_BYTES = 8 << 20
 """Larger headers are refused: a few bytes can claim any size, which would be read into memory."""
 
 
@@ -435,7 +435,7 @@ def load_model(
         with path.open("rb") as file:
             # The first eight bytes are the header's size.
             size = int.from_bytes(file.read(8), "little")
-        if size > MOST_HEADER_BYTES:
+        if size > MAX_HEADER_BYTES:
             raise InputError(
                 f"not a model file of spikeduel, or a damaged one: it claims a header of {size:,} "
                 "bytes. Opening it could run code: give the .safetensors file from a run's models/."
@@ -548,7 +548,7 @@ def _card(text: str | None) -> ModelCard:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
+class StreamPrediction:
     """Answer after a frame: `milliseconds` and `events` since the beginning, `probabilities`
     float32 `[K]`.
     """
@@ -558,9 +558,9 @@ class Answer:
     probabilities: np.ndarray
 
 
-def answers_to_recording(
+def predict_recording(
     model: Model, packed: np.ndarray, calibrated: bool = True
-) -> Iterator[Answer]:
+) -> Iterator[StreamPrediction]:
     """Yield the answer after each frame of a recording (`Events.packed`), at last that of
     `Model.predict`. Raises `InputError`.
     """
@@ -572,12 +572,12 @@ def answers_to_recording(
     for frame, end, count in zip(frames, ends[0], counts[0], strict=True):
         scores, state = model.step(frame, state)
         probabilities = model.probabilities(scores[0], calibrated, state.num_steps).cpu().numpy()
-        yield Answer(end / 1e3, int(count), probabilities)
+        yield StreamPrediction(end / 1e3, int(count), probabilities)
 
 
-def answers_to_stream(
+def predict_stream(
     model: Model, chunks: Iterable[Events], calibrated: bool = True
-) -> Iterator[Answer]:
+) -> Iterator[StreamPrediction]:
     """Yield the answer after each frame of a stream, `chunks` of events in order of time.
 
     A frame ends with a later event or the stream; after as many frames as in training the model
@@ -599,7 +599,7 @@ def answers_to_stream(
         scores, state = model.step(torch.from_numpy(frames).float(), state)
         seen += len(t)
         probabilities = model.probabilities(scores[0], calibrated, state.num_steps).cpu().numpy()
-        yield Answer(state.num_steps * frame_us / 1e3, seen, probabilities)
+        yield StreamPrediction(state.num_steps * frame_us / 1e3, seen, probabilities)
         if state.num_steps == model.card.num_steps:
             state, seen = StreamState(), 0
 

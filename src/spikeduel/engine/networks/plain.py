@@ -18,7 +18,7 @@ from spikeduel.engine.kernels import Dynamics
 from spikeduel.engine.neurons import LIF, Neuron, State
 from spikeduel.system.errors import InputError, unknown, visible
 
-MOST_LAYERS = 2000
+MAX_LAYERS = 2000
 """A residual network of 152 layers has some 600."""
 IMAGES = -1
 """Number of the images among `inputs`."""
@@ -221,8 +221,8 @@ def made(
     """Return the described layers, checked on the meta device, their inputs, and the values per
     image in the largest output. Raises `InputError` naming the layer.
     """
-    if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MOST_LAYERS:
-        raise InputError(f"layers must be a list of 1 to {MOST_LAYERS} layers.")
+    if not isinstance(layers, list | tuple) or not 0 < len(layers) <= MAX_LAYERS:
+        raise InputError(f"layers must be a list of 1 to {MAX_LAYERS} layers.")
     chain: list[nn.Module] = []
     inputs: list[tuple[int, ...]] = []
     outputs = {IMAGES: torch.empty(1, *image_shape, device="meta")}
@@ -275,18 +275,18 @@ def run(
     """Return the last layer's output `[T, B, …]`, and its membranes if it has neurons."""
     last = len(layers) - 1
     last_use = {source: index for index, sources in enumerate(inputs) for source in sources}
-    held: dict[int, Tensor | ConstantInput] = {IMAGES: x}
+    values_of: dict[int, Tensor | ConstantInput] = {IMAGES: x}
     mem = None
     for index, (layer, sources) in enumerate(zip(layers, inputs, strict=True)):
-        taken = [held[source] for source in sources]
+        taken = [values_of[source] for source in sources]
         if isinstance(layer, Neuron):
-            held[index], mem = layer(taken[0], with_mem=index == last)
+            values_of[index], mem = layer(taken[0], with_mem=index == last)
         else:
-            held[index], mem = _applied(layer, taken), None
+            values_of[index], mem = _applied(layer, taken), None
         for source in {*sources, index} - {last}:
             if last_use.get(source, index) <= index:
-                del held[source]
-    return held[last], mem
+                del values_of[source]
+    return values_of[last], mem
 
 
 def _applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:

@@ -1,4 +1,4 @@
-"""Networks as C99 in whole numbers, without dependencies; compiled and asked before kept."""
+"""Networks as C99 in int8, without dependencies; compiled and asked before kept."""
 
 import math
 import os
@@ -24,8 +24,8 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters.exporting import Encoded, Examples, Exported, Run, preparation_of
 from spikeduel.exporters.integers import (
-    MOST_CURRENT,
-    MOST_LISTED,
+    MAX_CURRENT,
+    MAX_LISTED,
     IntegerLayer,
     IntegerNetwork,
     Levels,
@@ -36,7 +36,7 @@ from spikeduel.system import __version__
 from spikeduel.system.errors import InputError, SpikeduelError, naming
 
 CHECKS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
-FEW = 128
+NUM_CHECKED = 128
 """Training images of which one of each class goes into the folder, of those answered right."""
 COMPILERS = ("cc", "gcc", "clang")
 _TEMPLATES = jinja2.Environment(
@@ -56,9 +56,11 @@ def write(model: Model, path: Path, weights: str, examples: Examples) -> Exporte
     for name, content in sources(network).items():
         (path / name).write_text(content)
     if card.image_shape[0] in (1, 3):
-        answers = _expected(network, torch.from_numpy(images[:FEW])).scores.argmax(1)
-        is_right = answers == labels[:FEW]
-        _write_pictures(path / "examples", card, images[:FEW][is_right], labels[:FEW][is_right])
+        predict = _expected(network, torch.from_numpy(images[:NUM_CHECKED])).scores.argmax(1)
+        is_right = predict == labels[:NUM_CHECKED]
+        _write_pictures(
+            path / "examples", card, images[:NUM_CHECKED][is_right], labels[:NUM_CHECKED][is_right]
+        )
     program = Program(compiler, path, identifier(card.contender))
     return Exported(
         {"image": f"uint8 {list(card.image_shape)}, prepared: {'; '.join(preparation_of(card))}"},
@@ -95,7 +97,7 @@ def _words(compiler: str) -> list[str]:
 
 
 def _expected(network: IntegerNetwork, images: Tensor) -> Run:
-    return Run(network.answers(images.numpy(), RandomKeys(content_keys(images.numpy()))).scores, {})
+    return Run(network.predict(images.numpy(), RandomKeys(content_keys(images.numpy()))).scores, {})
 
 
 def content_keys(images: np.ndarray) -> np.ndarray:
@@ -130,13 +132,13 @@ class Program:
         content.write_bytes(images.numpy().tobytes())
         command = [str(self.path), "-s", str(content)]
         try:
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         except (OSError, subprocess.CalledProcessError) as error:
             raise SpikeduelError(
                 f"what {self.compiler} made does not run here ({error}): name a compiler for this "
                 "machine in CC."
             ) from error
-        rows = np.array([line.split() for line in said.splitlines()], np.int64)
+        rows = np.array([line.split() for line in output.splitlines()], np.int64)
         if (rows[:, 1:].argmax(1) != rows[:, 0]).any():
             raise SpikeduelError("the program does not answer with its highest score")
         return Run(rows[:, 1:], {})
@@ -237,7 +239,7 @@ def _layout(network: IntegerNetwork) -> Layout:
     planes = -(-network.num_steps // 8) if spiking else 1
     by_event = [not network.is_analogue, *[True] * (len(layers) - 1)]
     listed = [layer for layer, is_listed in zip(layers, by_event, strict=True) if is_listed]
-    with_values = not spiking or any(layer.most_value >= MOST_LISTED for layer in listed)
+    with_values = not spiking or any(layer.most_value >= MAX_LISTED for layer in listed)
     events = [
         _places(layer) * layer.shape[0] * (1 if with_values else layer.most_value)
         for layer in listed
@@ -295,7 +297,7 @@ def _about(network: IntegerNetwork) -> dict[str, Any]:
         "random": card.encoding == "rate",
         "changes": card.encoding in ("rate", "latency", "events"),
         "num_steps": network.num_steps,
-        "most_current": MOST_CURRENT,
+        "most_current": MAX_CURRENT,
         "layers": list(map(_described, layout.layers, wholes, layout.by_event)),
         "flash": layout.flash,
         "ram": layout.ram,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.analysis.run_findings import RunContext
 from spikeduel.features.ablations.ablation_results import (
     ControlledContender,
@@ -49,23 +49,26 @@ def control_at_chance(run: RunContext) -> Iterator[Values]:
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Return the comparisons of contenders with their ablations; None without any."""
-    answers, trials = Answers(predictions), results.trials
+    all_predictions, trials = Predictions(predictions), results.trials
     done = dict.fromkeys(trial.contender for trial in trials if trial.status == "done")
-    found = [compare_with_controls(name, trials, answers) for name in done]
+    found = [compare_with_controls(name, trials, all_predictions) for name in done]
     contenders = [without_unlearned(contender, trials) for contender in found if contender]
     if not contenders:
         return None
     return Conclusion(
         contenders=[structs.replace(each, claims=claims(each)) for each in contenders],
-        without_time=without_time(trials, answers),
+        without_time=without_time(trials, all_predictions),
     )
 
 
 def compare_with_controls(
-    contender: str, trials: Sequence[Trial], answers: Answers, margin: float | None = None
+    contender: str,
+    trials: Sequence[Trial],
+    all_predictions: Predictions,
+    margin: float | None = None,
 ) -> ControlledContender | None:
     """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
-    counted = answers.seeds(contender)
+    counted = all_predictions.seeds(contender)
     controlled = [
         trial for trial in trials if trial.contender == contender and trial.seed in counted
     ]
@@ -83,18 +86,21 @@ def compare_with_controls(
             **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
             reason=missing[name].reason if name in missing else None,
         )
-        if seeds := answers.seeds(contender, name):
-            both = answers.right(seeds, contender), answers.right(seeds, contender, name)
-            a, b = (accuracies(right, answers.classes) for right in both)
+        if seeds := all_predictions.seeds(contender, name):
+            both = (
+                all_predictions.right(seeds, contender),
+                all_predictions.right(seeds, contender, name),
+            )
+            a, b = (accuracies(right, all_predictions.classes) for right in both)
             bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
             row = structs.replace(
                 row,
-                accuracy=answers.accuracy(seeds, contender, name),
+                accuracy=all_predictions.accuracy(seeds, contender, name),
                 bits=bits[0],
-                spread=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
+                deviation=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
             )
             tests[name] = significance.tested(
-                *both, answers.groups, margin, about.paired, answers.classes
+                *both, all_predictions.groups, margin, about.paired, all_predictions.classes
             )
         rows.append(row)
     found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
@@ -102,7 +108,7 @@ def compare_with_controls(
         contender=contender,
         num_steps=controlled[0].num_steps,
         seeds=len(counted),
-        accuracy=answers.accuracy(counted, contender),
+        accuracy=all_predictions.accuracy(counted, contender),
         rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
     )
 
@@ -110,7 +116,7 @@ def compare_with_controls(
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
-    bool `[S, N]`. `at_chance`: not shown to beat a constant answer.
+    bool `[S, N]`. `at_chance`: not shown to beat a constant prediction.
     """
 
     contender: str
@@ -120,37 +126,37 @@ class Candidate:
     trained_without: bool = False
 
 
-def without_time(trials: Sequence[Trial], answers: Answers) -> WithoutTime | None:
+def without_time(trials: Sequence[Trial], all_predictions: Predictions) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried."""
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
-        seeds = answers.common
+        seeds = all_predictions.common
         entries = [
             trial
             for trial in trials
             if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.controls
         ]
-        if not seeds or seeds != answers.seeds(name, COLLAPSED):
+        if not seeds or seeds != all_predictions.seeds(name, COLLAPSED):
             continue
         validated = [entry.validation.accuracy for entry in entries if entry.validation]
         candidate = Candidate(
             name,
             statistics.fmean(validated),
-            answers.right(seeds, name),
+            all_predictions.right(seeds, name),
             no_better_than_chance(entries),
         )
         contenders.append(candidate)
-        if answers.sees_no_time(name):
+        if all_predictions.sees_no_time(name):
             timeless.append(candidate)
         validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
         at_chance = no_better_than_chance(entries, COLLAPSED)
-        right = answers.right(seeds, name, COLLAPSED)
+        right = all_predictions.right(seeds, name, COLLAPSED)
         timeless.append(
             Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
         )
     if not contenders:
         return None
-    return compare_best(contenders, timeless, answers.groups, None, answers.classes)
+    return compare_best(contenders, timeless, all_predictions.groups, None, all_predictions.classes)
 
 
 def compare_best(
@@ -184,7 +190,7 @@ def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
     if difference.ci90[1] <= difference.margin:
         return "nothing"
     # With few seeds, a loss of these trainings still counts.
-    lost_here = difference.reservation is Reservation.FEW_SEEDS and difference.difference > 0
+    lost_here = difference.reservation is Reservation.TOO_FEW_SEEDS and difference.difference > 0
     if difference.conclusion is not significance.Conclusion.A_BETTER and not lost_here:
         return "not shown"
     return "everything" if at_chance else "some"

@@ -21,7 +21,7 @@ class ControlRow(ControlAbout, kw_only=True):
     control: str
     accuracy: Share | None = None
     bits: Count | None = None
-    spread: float | None = None
+    deviation: float | None = None
     found: Difference | None = None
     reason: str | None = None
 
@@ -48,8 +48,8 @@ class ControlledContender(Frozen):
 
 
 TemporalLoss = Literal["everything", "some", "nothing", "not shown"]
-"""Loss without time. "everything": no better than a constant answer; "nothing": the interval ends
-within the margin; "not shown": neither a loss nor none.
+"""Loss without time. "everything": no better than a constant prediction; "nothing": the interval
+ends within the margin; "not shown": neither a loss nor none.
 """
 
 

@@ -48,7 +48,7 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
             if row.found is None:
                 continue
             high, low = (-100 * bound for bound in row.found.ci95)
-            told: Row = {
+            listed: Row = {
                 "contender": control.contender,
                 "control": row.title,
                 x.column: -100 * row.found.difference,
@@ -57,8 +57,8 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
             }
             place = titles.index(row.title) + 0.55 / len(controlled) * number
             marks += [
-                Marks("spans", [told], Look(colour), CI95, place, told=False),
-                Marks("points", [told], Look(colour, size=5), place=place),
+                Marks("spans", [listed], Look(colour), CI95, place, listed=False),
+                Marks("points", [listed], Look(colour, size=5), place=place),
             ]
     names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
     height = 0.26 + 0.1 * len(controlled)

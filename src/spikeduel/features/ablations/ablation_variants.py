@@ -51,7 +51,7 @@ def _shuffled(context: VariantContext) -> Predicted:
                 f"{trial.card.contender} has no layer of spikeduel's neurons, so its spikes "
                 f"cannot be reached."
             )
-        batches = EvaluationBatches(*context.prepared.held, trial.split.test)
+        batches = EvaluationBatches(*context.prepared.arrays, trial.split.test)
         return shuffled_classification(model, batches)
 
     return context.cached(trial.key, "shuffled", predict), {}
@@ -105,7 +105,7 @@ def _on_changed_recordings(change: Change) -> Callable[[VariantContext], Predict
         trial = context.trial
 
         def predict() -> Classification:
-            recordings, labels = context.prepared.held
+            recordings, labels = context.prepared.arrays
             assert isinstance(recordings, Recordings)
             changed = replace(recordings, binning=replace(recordings.binning, change=change))
             model = load_of(trial.key, trial, context.store)

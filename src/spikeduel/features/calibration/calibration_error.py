@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.measures import Measure
-from spikeduel.evaluation.predictions_of_model import answers_of
+from spikeduel.evaluation.predictions_of_model import predict_batches
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features.calibration.calibration_conclusion import (
     MEASURE,
@@ -32,12 +32,12 @@ def measures(experiment: Experiment, progress: Progress, title: str) -> dict[str
 
 def calibration(model: Model, batches: Iterable[Any]) -> Calibration:
     """Return the calibration of `Model.predict`, raw and `scaled` by the temperature."""
-    answers, temperature = answers_of(model, batches), model.card.temperature
-    truth = torch.from_numpy(answers.truth)
+    predictions, temperature = predict_batches(model, batches), model.card.temperature
+    truth = torch.from_numpy(predictions.truth)
     return Calibration(
-        **asdict(judged(answers.scores, truth)),
+        **asdict(judged(predictions.scores, truth)),
         temperature=temperature,
-        scaled=None if temperature is None else judged(answers.scores / temperature, truth),
+        scaled=None if temperature is None else judged(predictions.scores / temperature, truth),
     )
 
 
@@ -51,9 +51,9 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
     """
     logarithms = scores.log_softmax(1)
     probabilities = logarithms.exp()
-    confidence, answer = (part.numpy() for part in probabilities.max(1))
+    confidence, prediction = (part.numpy() for part in probabilities.max(1))
     number = np.clip(np.ceil(confidence * NUM_BINS).astype(int) - 1, 0, NUM_BINS - 1)
-    right = answer == truth.numpy()
+    right = prediction == truth.numpy()
     bins, ece = [], 0.0
     for k in range(NUM_BINS):
         inside = number == k

@@ -63,7 +63,7 @@ def chart(conclusion: Conclusion, colours: Mapping[str, str]) -> Chart:
             scaled = _by_bin(name, "after temperature", found.scaled)
             filled = [{**row, _CONFIDENCE: row["mean confidence, %"]} for row in scaled]
             marks.append(Marks("line", [row for row in filled if row["number"]], _SCALED))
-        marks.append(Marks("line", ends, _EQUAL, told=False))
+        marks.append(Marks("line", ends, _EQUAL, listed=False))
         panels.append(Panel(x, y, marks, charts.shortened(name, 30)))
     keys = [
         Key("accuracy = confidence", "line", _EQUAL),
@@ -73,7 +73,7 @@ def chart(conclusion: Conclusion, colours: Mapping[str, str]) -> Chart:
     return Chart("reliability", panels, keys)
 
 
-def _by_bin(contender: str, answers: str, calibration: PooledCalibration) -> list[Row]:
+def _by_bin(contender: str, predictions: str, calibration: PooledCalibration) -> list[Row]:
     """Return a row for each bin."""
 
     def percent(share: float | None) -> float | None:
@@ -82,7 +82,7 @@ def _by_bin(contender: str, answers: str, calibration: PooledCalibration) -> lis
     return [
         {
             "contender": contender,
-            "answers": answers,
+            "answers": predictions,
             _CONFIDENCE: 50 * (part.low + part.high),
             "confidence from, %": 100 * part.low,
             "confidence to, %": 100 * part.high,

@@ -88,9 +88,9 @@ def clean(
             for kind, title in KINDS.items()
             if kind in sizes
         ]
-        if rows or not unneeded.kept:
+        if rows or not unneeded.in_use:
             typer.echo(f"{render(rows)}\n{STAYS}" if rows else "Nothing to remove.")
-        for text in unneeded.kept:
+        for text in unneeded.in_use:
             typer.echo(wrapped(f"Left alone: {text}"))
         if not unneeded.unneeded or dry_run:
             return
@@ -98,7 +98,7 @@ def clean(
             typer.confirm(f"Free {decimal(unneeded.bytes)}?", abort=True)
     freed = unneeded if dry_run else cleaning.remove(unneeded, places, store, days)
     if inputs.as_json:
-        numbers = {"bytes": freed.bytes, "removed": freed.unneeded, "kept": unneeded.kept}
+        numbers = {"bytes": freed.bytes, "removed": freed.unneeded, "kept": unneeded.in_use}
         print_json({"dry_run": dry_run, **numbers})
         return
     left = len(unneeded.unneeded) - len(freed.unneeded)

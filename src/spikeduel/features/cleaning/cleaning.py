@@ -36,7 +36,7 @@ class Found(typed.Frozen):
     """Files that can be removed, and why others are `kept`."""
 
     unneeded: list[Unneeded]
-    kept: list[str] = []
+    in_use: list[str] = []
 
     @property
     def bytes(self) -> int:
@@ -45,14 +45,14 @@ class Found(typed.Frozen):
 
 def find(folders: Sequence[Path], store: Store, days: float) -> Found:
     """Find files of `store` that no run in `folders` needs, and prepared data unused for `days`."""
-    unneeded, kept = list[Unneeded](), []
+    unneeded, in_use = list[Unneeded](), []
     if store.root.is_dir():
         try:
             with store.alone():
                 unneeded += _of_store(folders, store)
         except InputError as error:
-            kept.append(str(error))
-    return Found(unneeded=[*unneeded, *_elsewhere(folders, days)], kept=kept)
+            in_use.append(str(error))
+    return Found(unneeded=[*unneeded, *_elsewhere(folders, days)], in_use=in_use)
 
 
 def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:

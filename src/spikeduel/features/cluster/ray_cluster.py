@@ -66,7 +66,7 @@ class Cluster(Pool):
             options |= {"num_cpus": len(load.cores()), "include_dashboard": False}
             remedy = "Try again, or give --jobs."
         try:
-            _require_answer(self.address)
+            _require_response(self.address)
             with keeping_sigterm_handler():
                 ray.init(self.address, **options)
         except Exception as error:  # Ray raises plain ones if its processes do not start
@@ -106,9 +106,10 @@ class Cluster(Pool):
         if not any(all(node.get(name, 0) >= needs[name] for name in needs) for node in nodes):
             most = {name: max(node.get(name, 0) for node in nodes) for name in needs}
             raise InputError(  # Ray would wait for such a node
-                f"--ray {self.address}: a trial needs {_said(needs)}, and no node of the cluster "
-                f"has all of that. The most that one has is {_said(most)}. Give fewer --threads or "
-                "--device cpu, or start nodes with more (`ray start --num-gpus`)."
+                f"--ray {self.address}: a trial needs {_worded(needs)}, and no node of the "
+                f"cluster has all of that. The most that one has is {_worded(most)}. Give "
+                "fewer --threads or --device cpu, or start nodes with more (`ray start "
+                "--num-gpus`)."
             )
         work = self.ray.remote(_work_on_node).options(
             name=job.trial.card.title,
@@ -179,14 +180,14 @@ def keeping_sigterm_handler() -> Iterator[None]:
             signal.signal(signal.SIGTERM, before)
 
 
-def _require_answer(address: str) -> None:
+def _require_response(address: str) -> None:
     """Raise `OSError` if nobody listens at an address: Ray would try for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), TIMEOUT).close()
 
 
-def _said(amounts: Mapping[str, float]) -> str:
+def _worded(amounts: Mapping[str, float]) -> str:
     return f"{counted(int(amounts['CPU']), 'core')} and {counted(int(amounts['GPU']), 'GPU')}"
 
 
@@ -200,7 +201,9 @@ class PackedTrial:
 
     @classmethod
     def of(cls, store: Store, key: str) -> "PackedTrial":
-        content = {name: path.read_bytes() for name, path in _kept(store.folder(key)).items()}
+        content = {
+            name: path.read_bytes() for name, path in _stored_files(store.folder(key)).items()
+        }
         return cls(key, content, store.uses_by(key))
 
     def write_to(self, store: Store) -> None:
@@ -210,14 +213,14 @@ class PackedTrial:
             for name in sorted(self.files, key=lambda name: name == RECORD):
                 with files.atomic_path(folder / name) as temporary:
                     temporary.write_bytes(self.files[name])
-            for name, path in _kept(folder).items():
+            for name, path in _stored_files(folder).items():
                 if name not in self.files:
                     path.unlink()
         for images, every_epoch in self.uses:
             store.note_test_use(images, self.key, every_epoch)
 
 
-def _kept(folder: Path) -> dict[str, Path]:
+def _stored_files(folder: Path) -> dict[str, Path]:
     return {
         path.relative_to(folder).as_posix(): path
         for path in folder.rglob("[!.]*")

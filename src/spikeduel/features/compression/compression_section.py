@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spikeduel.features.compression.frontier_results import Conclusion, Member
+from spikeduel.features.compression.frontier_results import CompressedVariant, Conclusion
 from spikeduel.features.compression.frontier_sentences import (
     BREAK_EVEN,
     FRONTIER,
@@ -50,7 +50,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
             if pair.at and not hardly_cheaper(conclusion, pair)
         },
         "columns": of_measure(FRONTIER, results.measure),
-        "members": conclusion.members,
+        "variants": conclusion.variants,
         "early_exits": early_exits(results),
         "left_out": left_out(conclusion),
         "ratio_columns": of_measure(RATIOS, results.measure),
@@ -66,48 +66,50 @@ def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accura
     """Return accuracy against the cost of the networks of families, a panel for each family of
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
-    usual = min(found.members, key=lambda member: member.spiking)
-    accuracies = grouped((member.contender, member.accuracy) for member in found.members)
+    usual = min(found.variants, key=lambda variant: variant.spiking)
+    accuracies = grouped((variant.contender, variant.accuracy) for variant in found.variants)
     # The best of each family is seen.
-    highest = max(member.ci95.high for member in found.members)
+    highest = max(variant.ci95.high for variant in found.variants)
     below_best = max(SHOWN_BELOW_BEST, 110 * (highest - min(map(max, accuracies.values()))))
     panels = []
     for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
         kinds = {name: kind for name, kind in found.accountings.items() if kind.family == family}
         title, *others = [kind.label for kind in kinds.values()]
         marks: list[Marks] = []
-        for contender in dict.fromkeys(member.contender for member in found.members):
-            members = [member for member in found.members if member.contender == contender]
-            rows = [_relative(member, usual, list(kinds)) for member in members]
+        for contender in dict.fromkeys(variant.contender for variant in found.variants):
+            variants = [variant for variant in found.variants if variant.contender == contender]
+            rows = [_relative(variant, usual, list(kinds)) for variant in variants]
             look = Look(colours[contender], size=5)
-            shaped = look if members[0].spiking else replace(look, shape="square")
+            shaped = look if variants[0].spiking else replace(look, shape="square")
             marks += _curve(rows, shaped, stored=family == "size")
         x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
-        y = Axis(ACCURACY, TEST_ACCURACY[measure], least=charts.LEAST_RANGE, most=below_best)
+        y = Axis(ACCURACY, TEST_ACCURACY[measure], least=charts.MIN_RANGE, most=below_best)
         title = FAMILY_TITLES[family] if others else title
         panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
-    keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.members})
+    keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.variants})
     keys.append(Key("range over accountings", "line", RANGE))
     return Chart("frontier", panels, keys)
 
 
-def _relative(member: Member, usual: Member, accountings: Sequence[str]) -> Row:
+def _relative(
+    variant: CompressedVariant, usual: CompressedVariant, accountings: Sequence[str]
+) -> Row:
     """Return a row with the cost of `member` as a multiple of that of `usual`."""
     multiples = [
-        getattr(member.amounts[name], end) / getattr(usual.amounts[name], end)
+        getattr(variant.amounts[name], end) / getattr(usual.amounts[name], end)
         for name in accountings
         for end in ("low", "high")
     ]
     return {
-        "contender": member.contender,
-        "network": member.title,
+        "contender": variant.contender,
+        "network": variant.title,
         _COST: float(np.exp(np.log(multiples).mean())),
         "cost at least": min(multiples),
         "cost at most": max(multiples),
-        ACCURACY: 100 * member.accuracy,
-        _VALIDATION: 100 * member.val_accuracy,
-        "from, %": 100 * member.ci95.low,
-        "to, %": 100 * member.ci95.high,
+        ACCURACY: 100 * variant.accuracy,
+        _VALIDATION: 100 * variant.val_accuracy,
+        "from, %": 100 * variant.ci95.low,
+        "to, %": 100 * variant.ci95.high,
     }
 
 
@@ -130,8 +132,8 @@ def _curve(rows: Sequence[Row], look: Look, stored: bool) -> list[Marks]:
     line = [{_COST: cost, ACCURACY: accuracy} for cost, accuracy in zip(*mixed, strict=True)]
     bar, thin = replace(RANGE, colour=look.colour), Look(look.colour, width=0.9, opacity=0.6)
     return [
-        Marks("spans", rows, bar, ("cost at least", "cost at most"), told=False),
-        Marks("intervals", rows, thin, ("from, %", "to, %"), told=False),
-        Marks("line", line, Look(look.colour, "none", width=1.4), told=False),
+        Marks("spans", rows, bar, ("cost at least", "cost at most"), listed=False),
+        Marks("intervals", rows, thin, ("from, %", "to, %"), listed=False),
+        Marks("line", line, Look(look.colour, "none", width=1.4), listed=False),
         Marks("points", rows, look),
     ]

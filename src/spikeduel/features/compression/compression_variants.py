@@ -21,18 +21,18 @@ from spikeduel.engine.networks.narrowing import can_narrow
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import early_exit
 from spikeduel.evaluation.costing import cost_entry
-from spikeduel.evaluation.predictions_of_model import Counting, Running, answers_of, ask
+from spikeduel.evaluation.predictions_of_model import Counting, Running, ask, predict_batches
 from spikeduel.features.compression import Settings
 from spikeduel.results.accuracy import classified
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Anytime,
+    CascadeExit,
     Classification,
     Confidences,
-    EarlyAnswers,
     EarlyExit,
-    InTime,
     LabelConfidences,
+    TemporalExit,
 )
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Frozen
@@ -41,7 +41,7 @@ from spikeduel.training.trial import load_of
 from spikeduel.training.twins import QUANTISED, QUANTISED_TWIN
 from spikeduel.training.variants import TRIAL, Predicted, Variant, VariantContext
 
-FEWER, FEW = 1.0, 4.0
+LOW_SPIKE_PENALTY, HIGH_SPIKE_PENALTY = 1.0, 4.0
 """Penalties on spikes in training."""
 SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
 """Epochs of a variant, in those of its contender: so that a family with spikes and one without
@@ -126,7 +126,7 @@ class Compressed:
             self.title,
             self.meaning,
             settings=self.changes,
-            member=True,
+            compressed=True,
             source=self.source,
             fields=_validated_in_float32,
             timed=True,
@@ -186,21 +186,21 @@ COMPRESSED: dict[str, Compressed] = {
     "fewer_spikes": Compressed(
         "fewer spikes, 4 bits",
         "spikes cost loss in training",
-        settings={"spike_penalty": FEWER},
+        settings={"spike_penalty": LOW_SPIKE_PENALTY},
         weight_bits=4,
     ),
     "few_spikes": Compressed(
         "few spikes, 4 bits",
         "spikes cost four times as much loss",
         "fewer_spikes",
-        settings={"spike_penalty": FEW},
+        settings={"spike_penalty": HIGH_SPIKE_PENALTY},
         weight_bits=4,
     ),
     "few_spikes_half_channels": Compressed(
         "few spikes, half the channels, 4 bits",
         "spikes cost as much, half as wide",
         "few_spikes",
-        settings={"spike_penalty": FEW},
+        settings={"spike_penalty": HIGH_SPIKE_PENALTY},
         fewer_channels=2,
         weight_bits=4,
     ),
@@ -232,7 +232,7 @@ def _cascade(first: str, then: str) -> Variant:
     def predict(context: VariantContext) -> Predicted:
         return predict_in_turn(context, first, then)
 
-    return Variant(title, meaning, predict=predict, member=True)
+    return Variant(title, meaning, predict=predict, compressed=True)
 
 
 def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted:
@@ -248,7 +248,7 @@ def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted
     steps, _ = test.exits(threshold)
     predictions = classified(context.prepared.classes, labels[split.test], test.at_exit(steps))
     return predictions, {
-        "early": EarlyAnswers(
+        "early": CascadeExit(
             first=first, then=then, threshold=threshold, share=float((steps - 1).mean())
         ),
         "val_accuracy": val_accuracy,
@@ -280,8 +280,8 @@ def _running(confidences: Sequence[Confidences], labels: np.ndarray) -> Running:
 class ExitedEarly(Frozen):
     """Predictions of a network with an early exit."""
 
-    answers: Classification
-    found: InTime
+    predictions: Classification
+    found: TemporalExit
 
 
 class _Shorter(Model):
@@ -303,7 +303,7 @@ def exited_early(
     operations of the images that leave after each step. Raises `InputError` if an operation is
     unknown.
     """
-    predictions = answers_of(model, test)
+    predictions = predict_batches(model, test)
     running = predictions.over_time
     assert running is not None
     steps, _ = running.exits(threshold)
@@ -319,8 +319,8 @@ def exited_early(
             raise InputError(counted.reason)
         operations.append(counted.operations)
     return ExitedEarly(
-        answers=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
-        found=InTime(
+        predictions=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
+        found=TemporalExit(
             source=source,
             threshold=threshold,
             shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
@@ -329,9 +329,9 @@ def exited_early(
     )
 
 
-def _in_time(source: str) -> Variant:
-    title, meaning = f"{COMPRESSED[source].title}, until sure", "it answers once it is sure"
-    return Variant(title, meaning, predict=_predict_until_exit(source), member=True)
+def _temporal(source: str) -> Variant:
+    title, meaning = f"{COMPRESSED[source].title}, early exit", "it answers once it is sure"
+    return Variant(title, meaning, predict=_predict_until_exit(source), compressed=True)
 
 
 def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
@@ -347,7 +347,7 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
 
         def exit_early() -> ExitedEarly:
             _, prepared = context.changed(FAMILIES[source])
-            test = EvaluationBatches(*prepared.held, context.trial.split.test)
+            test = EvaluationBatches(*prepared.arrays, context.trial.split.test)
             model = load_of(key, context.trial, context.store)
             return exited_early(model, source, threshold, test)
 
@@ -363,8 +363,8 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
             if name == source and other.settings["contender"] == context.trial.card.contender
         )
         until_step = next((latency.stream_ms for latency in alike if latency), None)
-        return exited.answers, {
-            "in_time": structs.replace(exited.found, operations=counts),
+        return exited.predictions, {
+            "temporal_exit": structs.replace(exited.found, operations=counts),
             "val_accuracy": val_accuracy,
             "one_image_ms": until_step and float(np.dot(exited.found.shares, until_step)),
         }
@@ -379,9 +379,9 @@ FAMILIES: dict[str, Variant] = {
     "early_exit_4_bits": _cascade("quarter_channels_4_bits", "4_bits"),
     "early_exit_half_4_bits": _cascade("quarter_channels_4_bits", "half_channels_4_bits"),
     "early_exit_narrow_4_bits": _cascade("eighth_channels_4_bits", "half_channels_4_bits"),
-    "twice_steps_until_sure": _in_time("twice_steps"),
-    "fewer_spikes_until_sure": _in_time("fewer_spikes"),
-    "half_channels_until_sure": _in_time("half_channels"),
-    "quarter_channels_until_sure": _in_time("quarter_channels"),
+    "twice_steps_until_sure": _temporal("twice_steps"),
+    "fewer_spikes_until_sure": _temporal("fewer_spikes"),
+    "half_channels_until_sure": _temporal("half_channels"),
+    "quarter_channels_until_sure": _temporal("quarter_channels"),
 }
 """Variants of all families by name."""

@@ -17,25 +17,25 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec import structs
 
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, bounds
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
+    CompressedVariant,
     Conclusion,
     CostKind,
     EqualAccuracy,
     FrontierPair,
-    Member,
     RatioAt,
 )
 from spikeduel.results import means
 from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
-from spikeduel.results.cost_results import Accounting, Family, Range, Side
+from spikeduel.results.cost_results import Accounting, Family, Kind, Range
 from spikeduel.results.pareto import front
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ControlResult, InTime, Trial
+from spikeduel.results.trials import ControlResult, TemporalExit, Trial
 from spikeduel.statistics import (
     MIN_SEEDS,
     accuracy,
@@ -73,16 +73,18 @@ class Draws:
     trainings alone.
     """
 
-    def __init__(self, answers: Answers, seeds: Sequence[int]) -> None:
-        self.answers, self.names = answers, seeds
-        generator, size, number = np.random.default_rng(0), len(answers.truth), len(seeds)
-        cluster = clusters(answers.groups)
+    def __init__(self, all_predictions: Predictions, seeds: Sequence[int]) -> None:
+        self.predictions, self.names = all_predictions, seeds
+        generator, size, number = np.random.default_rng(0), len(all_predictions.truth), len(seeds)
+        cluster = clusters(all_predictions.groups)
         cluster = np.arange(size) if cluster is None else cluster
         num_groups, wider = int(cluster.max()) + 1, 0.0
         times = generator.multinomial(number, np.full(number, 1 / number), DRAWS)
         groups = generator.multinomial(num_groups, np.full(num_groups, 1 / num_groups), DRAWS)
         self.images = groups[:, cluster].astype(np.float32)
-        classes = np.zeros(size, int) if answers.classes is None else answers.classes
+        classes = (
+            np.zeros(size, int) if all_predictions.classes is None else all_predictions.classes
+        )
         self.in_class = np.eye(classes.max() + 1, dtype=np.float32)[classes]
         if number >= MIN_SEEDS:
             quantiles = student(0.025, np.array([number - 1, math.inf]))
@@ -91,10 +93,10 @@ class Draws:
         # Draws of right answers alone would all be right: Jeffreys's interval stands for them.
         self.of_all_right = generator.beta(num_groups + 0.5, 0.5, DRAWS)
 
-    def accuracies(self, contender: str, member: str) -> np.ndarray:
+    def accuracies(self, contender: str, variant: str) -> np.ndarray:
         """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
-        right = self.answers.right(self.names, contender, member)
-        classes = self.answers.classes
+        right = self.predictions.right(self.names, contender, variant)
+        classes = self.predictions.classes
         measured = mean_accuracy(right, classes)
         counts = np.stack([self.images @ (row[:, None] * self.in_class) for row in right], 1)
         images = (self.images @ self.in_class)[:, None]
@@ -112,18 +114,18 @@ class Draws:
 class Network:
     """A member: entry, accuracies `[1 + DRAWS]` as measured and by draw, and costs."""
 
-    entry: Member
+    entry: CompressedVariant
     accuracies: np.ndarray
     costs: Costs
 
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Compare the families by all accountings."""
-    return frontier(results.trials, Answers(predictions), accounting.all_accountings())
+    return frontier(results.trials, Predictions(predictions), accounting.all_accountings())
 
 
 def frontier(
-    trials: Sequence[Trial], answers: Answers, definitions: Sequence[Accounting]
+    trials: Sequence[Trial], all_predictions: Predictions, definitions: Sequence[Accounting]
 ) -> Conclusion | None:
     """Compare every spiking family with every other one; None without networks of common seeds.
     Contenders and networks at chance are left out.
@@ -132,9 +134,9 @@ def frontier(
     learned = {name for name, of_name in tested.items() if not no_better_than_chance(of_name)}
     done = [trial for trial in trials if trial.test and trial.contender in learned]
     names = dict.fromkeys(
-        trial.contender for trial in done if any(one.member for one in trial.controls.values())
+        trial.contender for trial in done if any(one.compressed for one in trial.controls.values())
     )
-    seeds = answers.common
+    seeds = all_predictions.common
     if not names or not seeds:
         return None
     by_contender = {
@@ -143,7 +145,7 @@ def frontier(
     }
     spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
     num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
-    drawn = Draws(answers, seeds)
+    drawn = Draws(all_predictions, seeds)
     families = {
         name: _family(of_name, drawn, definitions, num_steps)
         for name, of_name in by_contender.items()
@@ -158,12 +160,12 @@ def frontier(
     known = {
         name: kind
         for name, kind in {**kinds, **MEASURED}.items()
-        if all(_is_priced(network, name) for network in every)
+        if all(_has_energy(network, name) for network in every)
     }
     return Conclusion(
         seeds=len(seeds),
         accountings=known,
-        members=[network.entry for network in every],
+        variants=[network.entry for network in every],
         pairs=[
             FrontierPair(
                 spiking=name,
@@ -184,7 +186,7 @@ def _family(
 ) -> list[Network]:
     """Return the members of a contender that all of its trials have."""
     family, costs, times = dict[str, Network](), dict[str, Costs](), _times(trials)
-    for member, results in _members(trials).items():
+    for variant, results in _variants(trials).items():
         if not costs.keys() >= set(results[0].asks):
             continue
         by_seed = [
@@ -192,29 +194,31 @@ def _family(
             for seed in drawn.names
         ]
         if results[0].early is not None:
-            costs[member] = _costs_of_early(by_seed, costs)
-        elif results[0].in_time is not None:
-            costs[member] = _costs_in_time(by_seed, definitions, costs)
+            costs[variant] = _costs_of_early(by_seed, costs)
+        elif results[0].temporal_exit is not None:
+            costs[variant] = _costs_of_temporal_exit(by_seed, definitions, costs)
         else:
             seconds = times.get(_shape(results[0]), math.nan)
-            costs[member] = _costs(by_seed, definitions, num_steps, seconds)
-        accuracies = drawn.accuracies(trials[0].contender, member)
-        of_draws = {name: drawn.costs(cost) for name, cost in costs[member].items()}
-        entry = _entry(trials[0], member, results, accuracies, of_draws, len(drawn.answers.truth))
+            costs[variant] = _costs(by_seed, definitions, num_steps, seconds)
+        accuracies = drawn.accuracies(trials[0].contender, variant)
+        of_draws = {name: drawn.costs(cost) for name, cost in costs[variant].items()}
+        entry = _entry(
+            trials[0], variant, results, accuracies, of_draws, len(drawn.predictions.truth)
+        )
         if results[0].asks:
             whole = family[results[0].asks[-1]].entry.accuracy
             entry = structs.replace(entry, accuracy_lost=whole - entry.accuracy)
-        family[member] = Network(entry, accuracies, of_draws)
+        family[variant] = Network(entry, accuracies, of_draws)
     return list(family.values())
 
 
-def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
+def _variants(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
     """Return the counted members that all trials have and that have learned, by name."""
-    at_chance = unlearned_controls(trials, members=True)
+    at_chance = unlearned_controls(trials, compressed=True)
     by_name = {
         name: [trial.controls[name] for trial in trials if name in trial.controls]
         for name, result in trials[0].controls.items()
-        if result.member and name not in at_chance
+        if result.compressed and name not in at_chance
     }
     return {
         name: results
@@ -226,8 +230,8 @@ def _members(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
     gaps = [gap for trial in trials for gap in trial.missing_controls.values()]
-    at_chance = unlearned_controls(trials, members=True).values()
-    return {gap.title: gap.reason for gap in gaps if gap.member} | dict.fromkeys(
+    at_chance = unlearned_controls(trials, compressed=True).values()
+    return {gap.title: gap.reason for gap in gaps if gap.compressed} | dict.fromkeys(
         at_chance, "it has not learned."
     )
 
@@ -243,14 +247,14 @@ def _costs(
     """
     counted = [[result.operations for result in seed if result.operations] for seed in by_seed]
     rate = counted[0][0].totals.spikes_per_neuron_and_step
-    side: Side = "other" if rate is None else "spiking"
+    group: Kind = "other" if rate is None else "spiking"
     own_steps = num_steps if rate is None else counted[0][0].num_steps
     return {
         "weights": np.full((1, len(by_seed)), _bytes(by_seed[0][0])),
         "time": np.full((1, len(by_seed)), seconds),
         **{
             definition.name: np.stack(
-                [accounting.weighed(seed, definition, side, own_steps) for seed in counted], 1
+                [accounting.weighed(seed, definition, group, own_steps) for seed in counted], 1
             )
             for definition in definitions
         },
@@ -281,7 +285,7 @@ def _costs_of_early(
     }
 
 
-def _costs_in_time(
+def _costs_of_temporal_exit(
     by_seed: Sequence[Sequence[ControlResult]],
     definitions: Sequence[Accounting],
     costs: Mapping[str, Costs],
@@ -289,7 +293,7 @@ def _costs_in_time(
     """Return the costs of answers after few steps, each as of a network of so many; the time is
     measured.
     """
-    exits = [[result.in_time for result in seed if result.in_time] for seed in by_seed]
+    exits = [[result.temporal_exit for result in seed if result.temporal_exit] for seed in by_seed]
     times = [[result.one_image_ms or math.nan for result in seed] for seed in by_seed]
     return {
         "weights": costs[exits[0][0].source]["weights"],
@@ -307,7 +311,7 @@ def _costs_in_time(
     }
 
 
-def _after_few_steps(early: InTime, definition: Accounting) -> np.ndarray:
+def _after_few_steps(early: TemporalExit, definition: Accounting) -> np.ndarray:
     return np.sum(
         [
             share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
@@ -326,7 +330,7 @@ def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float
         (_shape(result), result.one_image_ms / 1e3)
         for trial in trials
         for result in trial.controls.values()
-        if result.member and result.operations and result.one_image_ms
+        if result.compressed and result.operations and result.one_image_ms
     )
     return {shape: min(seconds) for shape, seconds in times.items()}
 
@@ -337,23 +341,23 @@ def _shape(result: ControlResult) -> tuple[int | None, int | None]:
 
 def _entry(
     trial: Trial,
-    member: str,
+    variant: str,
     results: Sequence[ControlResult],
     accuracies: np.ndarray,
     costs: Costs,
     num_images: int,
-) -> Member:
+) -> CompressedVariant:
     low, high = np.quantile(accuracies[1:], (0.025, 0.975)).tolist()
     # Few images are drawn too much alike.
     least, most = wilson(float(accuracies[0]), num_images)
     counted = [result.operations.totals for result in results if result.operations]
     rates = [totals.spikes_per_neuron_and_step for totals in counted]
-    steps = [result.in_time.mean_steps for result in results if result.in_time]
+    steps = [result.temporal_exit.mean_steps for result in results if result.temporal_exit]
     if means.mean(rates) is not None:
         steps = [results[0].num_steps or 1]
-    return Member(
+    return CompressedVariant(
         contender=trial.contender,
-        member=member,
+        name=variant,
         title=results[0].title,
         spiking=trial.spiking,
         val_accuracy=statistics.fmean(result.val_accuracy or 0.0 for result in results),
@@ -380,9 +384,9 @@ def at_equal_accuracy(
     could never take less.
     """
     ends = grouped(
-        (kind.family, _ends(side, name))
+        (kind.family, _ends(group, name))
         for name, kind in accountings.items()
-        for side in (spiking, others)
+        for group in (spiking, others)
     )
     starts = {kind: max(start for start, _, _ in curves) for kind, curves in ends.items()}
     tops = {
@@ -454,7 +458,7 @@ def _cheapest(level: float, family: Sequence[Network], accountings: Iterable[str
     return family[found.most_common(1)[0][0]].entry.title
 
 
-def _is_priced(network: Network, accounting_name: str) -> bool:
+def _has_energy(network: Network, accounting_name: str) -> bool:
     costs = network.costs[accounting_name][:, 0]
     return bool(np.isfinite(costs).all() and (costs > 0).all())
 
@@ -502,7 +506,7 @@ def _ratio(
     interval has no ends.
     """
     ours, theirs = (
-        costs_at(level, side, name, stored=family == "size") for side in (spiking, others)
+        costs_at(level, group, name, stored=family == "size") for group in (spiking, others)
     )
     with np.errstate(invalid="ignore"):
         ratio = ours / theirs

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from spikeduel.results.cost_results import Family, Range, Side
+from spikeduel.results.cost_results import Family, Kind, Range
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 
-class Member(Frozen):
+class CompressedVariant(Frozen):
     """A network of a contender's family; means over seeds.
 
     `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
@@ -17,7 +17,7 @@ class Member(Frozen):
     """
 
     contender: str
-    member: str
+    name: str
     title: str
     spiking: bool
     val_accuracy: Share
@@ -49,8 +49,8 @@ class RatioAt(Frozen):
     ratio: Range
     low: float | None
     high: float | None
-    cheaper: Side | None
-    reached: dict[Side, Share] = {}
+    cheaper: Kind | None
+    reached: dict[Kind, Share] = {}
 
     @property
     def result(self) -> RatioResult:
@@ -112,7 +112,7 @@ class Conclusion(Frozen):
 
     seeds: Count
     accountings: dict[str, CostKind]
-    members: list[Member]
+    variants: list[CompressedVariant]
     pairs: list[FrontierPair]
     left_out: dict[str, dict[str, str]] = {}
     text: str = ""

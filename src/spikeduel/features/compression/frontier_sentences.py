@@ -7,10 +7,10 @@ from typing import Any
 
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
+    CompressedVariant,
     Conclusion,
     EqualAccuracy,
     FrontierPair,
-    Member,
     RatioAt,
 )
 from spikeduel.results.cost_results import FAMILIES, Family, Range
@@ -30,7 +30,7 @@ from spikeduel.system.numbers import (
     signed,
 )
 
-FEW_VALIDATION = 300
+MIN_VALIDATION_IMAGES = 300
 """Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
 TITLES: dict[Family, str] = {
     "memory": "energy with memory on both sides",
@@ -41,7 +41,7 @@ TITLES: dict[Family, str] = {
     "measured": "CPU time",
 }
 """Names of costs."""
-FRONTIER: list[Column[Member]] = [
+FRONTIER: list[Column[CompressedVariant]] = [
     Column("contender", lambda row: row.contender, is_text=True),
     Column("network", lambda row: row.title, is_text=True),
     Column(
@@ -118,10 +118,10 @@ def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
 
 def highest(pair: FrontierPair) -> dict[Family, tuple[EqualAccuracy, list[RatioAt]]]:
     """Return the ratios of each family of accountings at the highest accuracy that has any."""
-    told = grouped(
+    facts = grouped(
         (family, (at, ratios)) for at in pair.at for family, ratios in by_family(at).items()
     )
-    return {family: at_all[0] for family, at_all in told.items()}
+    return {family: at_all[0] for family, at_all in facts.items()}
 
 
 def whole(ratios: list[RatioAt]) -> Range:
@@ -141,7 +141,7 @@ def label(ratios: list[RatioAt], pair: FrontierPair) -> str:
         return f"contradict ({less} less, {more} more)"
     if untestable == number:
         names = {"spiking": pair.spiking, "other": pair.other}
-        reached = [(share, names[side]) for one in ratios for side, share in one.reached.items()]
+        reached = [(share, names[kind]) for one in ratios for kind, share in one.reached.items()]
         share, name = min(reached, default=(0.0, ""))
         why = f" ({name} reaches it in {100 * share:.0f} of 100 bootstrap samples)"
         return f"not testable{why if reached else ''}"
@@ -211,7 +211,7 @@ def at_equal_accuracy(
 
 def summary(results: Results, found: Conclusion) -> str:
     """Return a sentence for each pair of families, and their times of training."""
-    seconds = grouped((member.contender, member.seconds) for member in found.members)
+    seconds = grouped((variant.contender, variant.seconds) for variant in found.variants)
     trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     num_val = results.dataset.counts.val
@@ -234,20 +234,20 @@ def summary(results: Results, found: Conclusion) -> str:
         *([rule] if is_compared else []),
         *([alone] if is_compared and found.seeds < MIN_SEEDS else []),
         *([untimed] if "time" not in found.accountings else []),
-        *([few] if num_val < FEW_VALIDATION else []),
+        *([few] if num_val < MIN_VALIDATION_IMAGES else []),
     ]
-    told = [
+    facts = [
         hardly_cheaper(found, pair) or at_equal_accuracy(pair, titles(results), results.measure)
         for pair in found.pairs
     ]
-    return " ".join(filter(None, [*told, *reservations, took]))
+    return " ".join(filter(None, [*facts, *reservations, took]))
 
 
 def hardly_cheaper(found: Conclusion, pair: FrontierPair) -> str:
     """Return why a pair is not judged: a family that lacks most of its networks; else ""."""
     for name in (pair.spiking, pair.other):
         gaps = len(found.left_out.get(name, ()))
-        made = sum(member.contender == name for member in found.members)
+        made = sum(variant.contender == name for variant in found.variants)
         if gaps > made:
             return (
                 f"{pair.spiking} beside {pair.other} is not judged: {name} was hardly made "
@@ -277,7 +277,7 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
     for trial in (trial for trial in results.trials if not (trial.seed or trial.fold)):
         files = {name: one.model for name, one in trial.controls.items() if one.model}
         for control in trial.controls.values():
-            early = control.early or control.in_time
+            early = control.early or control.temporal_exit
             if early is not None and files.keys() >= set(control.asks):
                 first, *then = [files[name] for name in control.asks]
                 command = [
@@ -294,7 +294,7 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
 def tables(found: Conclusion) -> dict[str, Any]:
     """Return the tables of networks, ratios and break-even rates, by title."""
     made: dict[str, tuple[Any, Sequence[Any]]] = {
-        "The families of networks": (FRONTIER, found.members),
+        "The families of networks": (FRONTIER, found.variants),
         "Ratios at equal accuracy": (RATIOS, ratio_rows(found)),
         "Break-even rates of spikes": (BREAK_EVEN, break_even_rows(found)),
     }

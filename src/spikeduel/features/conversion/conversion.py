@@ -11,7 +11,7 @@ from spikeduel.data import Prepared
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks.converting import converted, require_convertible
 from spikeduel.evaluation.correctness import calibrated
-from spikeduel.evaluation.predictions_of_model import Asked
+from spikeduel.evaluation.predictions_of_model import CachedPredictions
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features.conversion import adds
 from spikeduel.features.conversion.conversion_conclusion import Conclusion
@@ -103,8 +103,8 @@ def _converted(
             sample = torch.as_tensor(np.asarray(prepared.images[np.sort(split.train[:NUM_IMAGES])]))
             model = converted(load_of(source.key, source, store), sample, num_steps, PERCENTILE)
             model.card = replace(model.card, trained_on={**card.trained_on, "derived_from": name})
-            val = Asked(EvaluationBatches(*prepared.held, split.val))
-            seen = val.answers(model)
+            val = CachedPredictions(EvaluationBatches(*prepared.arrays, split.val))
+            seen = val.predictions(model)
             validation = Training(
                 [{"val_loss": seen.loss, "val_accuracy": seen.accuracy}],
                 epoch_seconds=record.epoch_seconds,

@@ -102,7 +102,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
             continue
         whole, square = one_image_ms(trials), Look(colour, "square", 5)
         dotted = Look(colour, width=1.1, dashes=(1.5, 1.5))
-        told: Row = {"contender": name, "time, ms": whole, "answered": "in one call"}
+        listed: Row = {"contender": name, "time, ms": whole, "answered": "in one call"}
         if name in by_steps:
             for column, spent in _spent(by_steps[name], table).items():
                 marks[column] += _accuracy(by_steps[name], column, spent, colour)
@@ -111,7 +111,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
                 rows = charts.rows_of(by_step, {"contender": name})
                 times.append(Marks("line", rows, Look(colour, "none")))
             if whole:
-                row = {**told, STEPS: num_steps(by_steps[name][0])}
+                row = {**listed, STEPS: num_steps(by_steps[name][0])}
                 times.append(Marks("points", [row], Look(colour, size=5)))
             continue
         right = 100 * pooled([trial.test for trial in trials if trial.test])
@@ -121,13 +121,13 @@ def over_time(results: Results, table: energy.Table) -> Chart:
         if joules := mean_range([joules_of(trial, table.name, memory) for trial in trials]):
             marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
         if whole:
-            waits.append(Rule(whole, "y", look=dotted, row=told))
-    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.LEAST_RANGE, most=SHOWN_BELOW_BEST)
+            waits.append(Rule(whole, "y", look=dotted, row=listed))
+    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.MIN_RANGE, most=SHOWN_BELOW_BEST)
     panels = [
         Panel(axis, accuracy, marks[axis.column], title, () if axis.scale == "log" else rules)
         for axis, title in axes
     ]
-    panels.append(Panel(steps, Axis("time, ms", low=0), times, "Time until the answer", waits))
+    panels.append(Panel(steps, Axis("time, ms", low=0), times, "Inference time", waits))
     keys = [
         Key(name, "line", Look(colour, dashes=() if name in by_steps else (1.5, 1.5)))
         for name, colour in colours.items()

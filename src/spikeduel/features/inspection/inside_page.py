@@ -34,12 +34,12 @@ from spikeduel.system import files
 from spikeduel.system.errors import unknown
 from spikeduel.system.sentences import listed
 
-MOST_FRAMES = 50
+MAX_FRAMES = 50
 """Frames of an animation at most; of more time steps, frames stand at even distances."""
 STEP_MS = 350
-MOST_LINES = 4
+MAX_LINES = 4
 """Classes in a chart, the most probable first."""
-LEAST_NAMED = 6
+MIN_NAMED = 6
 """Per cent from which on a class has its name beside its line."""
 FORMATS = ("png", "svg", "gif")
 _LINES = (SPIKING_COLOURS[0], *(OTHER_COLOURS[k] for k in (0, 2, 3)))
@@ -86,7 +86,7 @@ def _still(inside: Inside, kind: str, step: int | None = None, dpi: int = drawin
 
 
 def _movie(inside: Inside) -> bytes:
-    steps = np.linspace(1, inside.num_steps, min(inside.num_steps, MOST_FRAMES)).astype(int)
+    steps = np.linspace(1, inside.num_steps, min(inside.num_steps, MAX_FRAMES)).astype(int)
     stills = [_still(inside, "png", step, 100) for step in np.unique(steps).tolist()]
     frames = [Image.open(BytesIO(still)).convert("RGB").quantize(32) for still in stills]
     return gif(frames, STEP_MS)
@@ -127,13 +127,15 @@ def _pictures(inside: Inside, seen: Seen, step: int) -> dict[str, np.ndarray]:
         values = seen.attribution.values[0, 0]
         strength = np.sqrt(np.abs(values) / seen.attribution.high)[..., None]
         ink = np.where(values[..., None] > 0, to_rgb(SPIKING_COLOURS[0]), to_rgb(OTHER_COLOURS[0]))
-        shown[f"for {charts.shortened(inside.classes[seen.answer], 14)}"] = 1 - strength * (1 - ink)
+        shown[f"for {charts.shortened(inside.classes[seen.prediction], 14)}"] = 1 - strength * (
+            1 - ink
+        )
     return shown
 
 
 def _panels(inside: Inside, seen: Seen, step: int) -> list[Panel]:
     shares = np.array(seen.probabilities)
-    likely = np.argsort(-shares.max(0), kind="stable")[: MOST_LINES + 1].tolist()
+    likely = np.argsort(-shares.max(0), kind="stable")[: MAX_LINES + 1].tolist()
     if len(shares) == 1:
         bars, names = [], []
         for place, k in enumerate(likely):
@@ -167,9 +169,9 @@ def _panels(inside: Inside, seen: Seen, step: int) -> list[Panel]:
             lines.append(line("potential", threshold, look))
         panels.append(Panel(x, Axis("potential", ""), lines, "membranes, last layer"))
     marks = []
-    for k, colour in zip(likely[:MOST_LINES], _LINES, strict=False):
+    for k, colour in zip(likely[:MAX_LINES], _LINES, strict=False):
         course = line("probability, %", 100 * shares[:, k], Look(colour, size=2.5, width=1.4))
-        is_named = 100 * shares[:step][-1, k] > LEAST_NAMED
+        is_named = 100 * shares[:step][-1, k] > MIN_NAMED
         name = charts.shortened(inside.classes[k], 12) if is_named else ""
         marks += [course, Marks("points", course.rows[-1:], Look(colour, size=2.5), label=name)]
     return [*panels, Panel(x, Axis("probability, %", "", low=-3, high=105), marks, "evidence, %")]

@@ -26,7 +26,7 @@ class Settings:
     int8: Annotated[
         bool,
         setting(
-            "Compare the trained networks in whole numbers too, as a microcontroller has them.",
+            "Compare the trained networks in int8 too, as a microcontroller has them.",
             "Weights of 8 bits, sums of 32, ReLUs of 8, membranes of 16, as export --to c writes "
             "them; ranges are measured on training images. Says accuracy, bytes and operations.",
             needs=("comparing",),

@@ -4,20 +4,20 @@ import statistics
 from typing import Any
 
 from spikeduel.analysis.conclusions import compare_pairs
-from spikeduel.analysis.predicted import Answers
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.analysis.run_findings import RunContext
 from spikeduel.results import significance
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Difference
-from spikeduel.results.trials import INT8, WholeNumbers
+from spikeduel.results.trials import INT8, Int8Result
 from spikeduel.sentences.columns import Column, hundredths, signed, thousands
 from spikeduel.sentences.verdict import difference_line
 from spikeduel.system.numbers import named, per_cent
 from spikeduel.system.typed import Frozen, Share
 
 
-class IntegerRow(WholeNumbers, kw_only=True):
+class IntegerRow(Int8Result, kw_only=True):
     """A contender in int8: its mean `accuracy`, and what was `lost`, float32 minus it."""
 
     contender: str
@@ -38,19 +38,21 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
     """Compare the contenders in int8, with themselves in float32 and with one another, as equally
     trained as those of the run; None if not asked.
     """
-    answers, trials = Answers(predictions), results.trials
-    integers = answers.of_variant(INT8)
+    all_predictions, trials = Predictions(predictions), results.trials
+    integers = all_predictions.of_variant(INT8)
     rows = []
     for name in dict.fromkeys(contender for contender, _ in integers.predicted):
         costs = [
             cost
             for trial in trials
             if trial.contender == name and INT8 in trial.controls
-            if (cost := trial.controls[INT8].whole_numbers)
+            if (cost := trial.controls[INT8].int8)
         ]
         seeds = integers.seeds(name)
-        before, after = answers.right(seeds, name), integers.right(seeds, name)
-        tested = significance.tested(before, after, answers.groups, None, True, answers.classes)
+        before, after = all_predictions.right(seeds, name), integers.right(seeds, name)
+        tested = significance.tested(
+            before, after, all_predictions.groups, None, True, all_predictions.classes
+        )
         if costs:
             rows.append(
                 IntegerRow(
@@ -100,7 +102,7 @@ def summary(results: Results, conclusion: Conclusion) -> str:
 
 def tables(conclusion: Conclusion) -> dict[str, Any]:
     """Return the table of contenders in int8, by title."""
-    return {"The networks in whole numbers": (COLUMNS, conclusion.rows)}
+    return {"The networks in int8": (COLUMNS, conclusion.rows)}
 
 
 COLUMNS: list[Column[IntegerRow]] = [
@@ -109,5 +111,5 @@ COLUMNS: list[Column[IntegerRow]] = [
     Column("points to float32", lambda row: -row.lost.difference, signed),
     Column("flash, bytes", lambda row: row.flash, thousands),
     Column("RAM, bytes", lambda row: row.ram, thousands),
-    Column("operations of an answer", lambda row: row.operations, thousands),
+    Column("operations per inference", lambda row: row.operations, thousands),
 ]

@@ -13,7 +13,7 @@ from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters.exporting import NUM_EXAMPLES
 from spikeduel.features.int8 import Settings
 from spikeduel.results.accuracy import classified
-from spikeduel.results.trials import INT8, Classification, WholeNumbers
+from spikeduel.results.trials import INT8, Classification, Int8Result
 from spikeduel.training.contenders import Trial
 from spikeduel.training.trial import load_of
 from spikeduel.training.variants import Predicted, Variant, VariantContext
@@ -25,18 +25,18 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     """Return the network in int8, of every contender on any data."""
     experiment = trial.experiment
     is_asked = isinstance(experiment, Settings) and experiment.int8
-    if not is_asked and experiment.answer_for != "cortex-m":
+    if not is_asked and experiment.target != "cortex-m":
         return {}
     meaning = "the trained network with int8 weights, int32 sums, ReLUs of 8 bits, membranes of 16"
-    return {INT8: Variant("in whole numbers", meaning, predict=_predict, paired=True)}
+    return {INT8: Variant("in int8", meaning, predict=_predict, paired=True)}
 
 
 def _predict(context: VariantContext) -> Predicted:
-    trial, held = context.trial, context.prepared.held
+    trial, arrays = context.trial, context.prepared.arrays
 
     def predict() -> Classification:
-        examples = EvaluationBatches(*held, evenly(trial.split.train, NUM_EXAMPLES))
-        batches = EvaluationBatches(*held, trial.split.test)
+        examples = EvaluationBatches(*arrays, evenly(trial.split.train, NUM_EXAMPLES))
+        batches = EvaluationBatches(*arrays, trial.split.test)
         model = load_of(trial.key, trial, context.store)
         predictions, cost = int8_classification(model, examples, batches)
         context.store.save_measure(trial.key, COST, cost)
@@ -44,13 +44,13 @@ def _predict(context: VariantContext) -> Predicted:
 
     predictions = context.cached(trial.key, INT8, predict)
     return predictions, {
-        "whole_numbers": context.store.measure(trial.key, COST, WholeNumbers),
+        "int8": context.store.measure(trial.key, COST, Int8Result),
     }
 
 
 def int8_classification(
     model: Model, examples: Iterable[Any], batches: Iterable[Any]
-) -> tuple[Classification, WholeNumbers]:
+) -> tuple[Classification, Int8Result]:
     """Return the predictions of `model` in int8, fitted to `examples`, and its cost. Raises
     `InputError`.
     """
@@ -59,9 +59,9 @@ def int8_classification(
 
     network = integer_network(model, np.concatenate([images.numpy() for images, *_ in examples]))
     predictions = [
-        (labels, *network.answers(images.numpy(), RandomKeys.for_evaluation(indices)))
+        (labels, *network.predict(images.numpy(), RandomKeys.for_evaluation(indices)))
         for images, labels, indices in batches
     ]
     truth, scores, operations = map(np.concatenate, zip(*predictions, strict=True))
-    cost = WholeNumbers(**c.memory(network), operations=float(operations.mean()))
+    cost = Int8Result(**c.memory(network), operations=float(operations.mean()))
     return classified(model.card.classes, truth, scores.argmax(1)), cost

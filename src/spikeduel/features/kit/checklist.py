@@ -17,7 +17,7 @@ COPIES = (
     "stretch_test_in_training",
     "near_test_in_training",
     "moved_test_in_training",
-    "leaking_siblings",
+    "leaking_near_duplicates",
 )
 """Findings of the audit on copies of test images in training."""
 TELLING = ("format_tells_class", "statistics_tell_class")
@@ -117,8 +117,8 @@ def features_legitimate(results: Results) -> Iterator[Values]:
     yield {"done": audit is not None, "telling": len(telling)}
 
 
-@finds("labels_doubted")
-def labels_doubted(results: Results) -> Iterator[Values]:
+@finds("label_issues_checked")
+def label_issues_checked(results: Results) -> Iterator[Values]:
     data = results.dataset
     check, suspects = results.suspect_labels()
     labels = (
@@ -127,7 +127,7 @@ def labels_doubted(results: Results) -> Iterator[Values]:
         or LabelCheck(examined=0, agreement=0.0, suspects=0)
     )
     # Those that only neighbours doubt may all be test images.
-    most = labels.suspects - sum(suspect.image.side != "test" for suspect in suspects)
+    most = labels.suspects - sum(suspect.image.split != "test" for suspect in suspects)
     yield {
         "done": labels.examined > 0,
         "suspects": labels.suspects,

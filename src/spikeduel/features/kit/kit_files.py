@@ -95,7 +95,10 @@ def derived_files(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     )
     yield "tables/scores.csv", _csv(contender_columns(results), contender_rows(results))
     pairs = results.comparison.pairs
-    yield "tables/pairs.csv", _csv([*PAIRS, holm_column(pairs)], [pair.led for pair in pairs])
+    yield (
+        "tables/pairs.csv",
+        _csv([*PAIRS, holm_column(pairs)], [pair.leader_first for pair in pairs]),
+    )
     for name, _, columns, rows in _feature_tables(results):
         yield name, _csv(columns, rows)
     for folder, names in ((".", energy.NAMES), ("accountings", accounting.NAMES)):

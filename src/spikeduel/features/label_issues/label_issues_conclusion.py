@@ -22,8 +22,8 @@ def suspect_labels(conclusion: Conclusion) -> tuple[LabelCheck, list[SuspectLabe
     return conclusion.check, conclusion.suspects
 
 
-@finds("doubted_labels")
-def doubted_labels(run: RunContext) -> Iterator[Values]:
+@finds("label_issues")
+def label_issues(run: RunContext) -> Iterator[Values]:
     conclusion = run.features.get(NAME)
     if conclusion and conclusion.suspects:
         yield {"suspects": len(conclusion.suspects), "examined": conclusion.check.examined}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from spikeduel.engine.networks.models import Model
-from spikeduel.evaluation.predictions_of_model import answers_of
+from spikeduel.evaluation.predictions_of_model import predict_batches
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features.optimism import Settings
 
@@ -18,5 +18,5 @@ def after_epoch(experiment: Experiment) -> Callable[[Model, Iterable[Any]], int]
 
 
 def _num_right(model: Model, test: Iterable[Any]) -> int:
-    predictions = answers_of(model, test)
+    predictions = predict_batches(model, test)
     return int((predictions.truth == predictions.predicted).sum())

@@ -26,7 +26,7 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
     test.
     """
     gains = [100 * (training.best - training.chosen) for training in conclusion.trainings]
-    y = Axis(TEST, most=4 * max(*gains, charts.LEAST_RANGE))
+    y = Axis(TEST, most=4 * max(*gains, charts.MIN_RANGE))
     marks: dict[str, list[Marks]] = {}
     colours = charts.contender_colours(results.trials)
     for training in conclusion.trainings:
@@ -36,14 +36,16 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
             TEST: [100 * share for share in training.accuracies],
             "chosen": ["chosen" if k == training.chosen_epoch + 1 else None for k in epochs],
         }
-        told: dict[str, charts.Value] = {"contender": training.contender, "seed": training.seed}
-        rows = rows_of(columns, told if training.fold is None else told | {"fold": training.fold})
+        listed: dict[str, charts.Value] = {"contender": training.contender, "seed": training.seed}
+        rows = rows_of(
+            columns, listed if training.fold is None else listed | {"fold": training.fold}
+        )
         line = Look(colour, "none", width=1.2, opacity=0.5)
         marks.setdefault(training.contender, []).extend(
             [
                 Marks("line", rows, line),
-                Marks("points", [rows[training.best_epoch]], BEST, told=False),
-                Marks("points", [rows[training.chosen_epoch]], Look(colour, size=5), told=False),
+                Marks("points", [rows[training.best_epoch]], BEST, listed=False),
+                Marks("points", [rows[training.chosen_epoch]], Look(colour, size=5), listed=False),
             ]
         )
     panels = [

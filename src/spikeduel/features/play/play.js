@@ -20,9 +20,9 @@
   /** Says why the last image is not answered. The answers to the one before stay. */
   const refuse = (why) => say(shown ? [`Still shown: ${answeredLast.name}`] : [], why);
   const answered = (model) => {
-    const last = model.probabilities.at(-1)[model.answer], since = model.decided, steps = model.probabilities.length;
+    const last = model.probabilities.at(-1)[model.prediction], since = model.decided, steps = model.probabilities.length;
     const from = since ? ` after ${steps} ${steps > 1 ? "steps" : "step"}, and this answer since step ${since}` : "";
-    return `${model.name}: ${shown.classes[model.answer]}, ${(100 * last).toFixed(1)} %${from}`;
+    return `${model.name}: ${shown.classes[model.prediction]}, ${(100 * last).toFixed(1)} %${from}`;
   };
 
   async function ask() {

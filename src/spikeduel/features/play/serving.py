@@ -26,14 +26,14 @@ from spikeduel.features.play.table import Table
 from spikeduel.system.errors import InputError
 
 ADDRESS = "127.0.0.1"
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 """Larger bodies are refused."""
-MOST_BYTES_READ = 4 * MOST_BYTES
+MAX_BYTES_READ = 4 * MAX_BYTES
 """Bytes of a refused body that are read: a browser that is still sending when the connection closes
 never shows the refusal."""
 SLOWEST = 30
 """Seconds in which a body has to arrive."""
-MOST_WAITING = 8
+MAX_WAITING = 8
 """Requests that wait for their turn; more are asked to come again."""
 POINTS = 8
 """Integration steps of the attribution; few, because it dominates the answer's time."""
@@ -113,7 +113,9 @@ def application(table: Table) -> Starlette:
     return Starlette(
         routes=[
             *(Route(path, page) for path in pages),
-            Route("/answer", partial(_answer, table, anyio.CapacityLimiter(1)), methods=["POST"]),
+            Route(
+                "/answer", partial(_prediction, table, anyio.CapacityLimiter(1)), methods=["POST"]
+            ),
         ],
         middleware=[
             Middleware(
@@ -124,18 +126,18 @@ def application(table: Table) -> Starlette:
     )
 
 
-async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -> Response:
+async def _prediction(table: Table, turn: anyio.CapacityLimiter, request: Request) -> Response:
     _require_own(request)
     try:
         settings = table.settings(dict(request.query_params))
         with anyio.fail_after(SLOWEST):
             content = await _body(request)
-        if turn.statistics().tasks_waiting >= MOST_WAITING:
+        if turn.statistics().tasks_waiting >= MAX_WAITING:
             raise HTTPException(503, "Others are asking too: this page asks again in a moment.")
         async with turn:
             if await request.is_disconnected():
                 return Response(status_code=499)
-            answer = await run_sync(_answered, table, content, settings)
+            prediction = await run_sync(_predicted, table, content, settings)
     except InputError as error:
         raise HTTPException(422, str(error)) from None
     except TimeoutError:
@@ -148,16 +150,16 @@ async def _answer(table: Table, turn: anyio.CapacityLimiter, request: Request) -
         raise HTTPException(
             500, f"The models could not answer ({kind}): choose another setting or image."
         ) from error
-    return Response(answer, media_type="application/json")
+    return Response(prediction, media_type="application/json")
 
 
 async def _refused(request: Request, error: Any) -> Response:
     # The rest of the body is not read: this connection has to close.
-    said = msgspec.json.encode({"error": error.detail})
-    return Response(said, error.status_code, {"Connection": "close"}, "application/json")
+    body = msgspec.json.encode({"error": error.detail})
+    return Response(body, error.status_code, {"Connection": "close"}, "application/json")
 
 
-def _answered(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
+def _predicted(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
     sample = settings.get("sample")
     truth = None if content or sample is None else table.card.classes[table.labels[sample]]
     image = table.image(content, settings)
@@ -179,10 +181,10 @@ async def _body(request: Request) -> bytes:
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > MOST_BYTES_READ:
+        if len(content) > MAX_BYTES_READ:
             break
-    if len(content) > MOST_BYTES:
+    if len(content) > MAX_BYTES:
         raise HTTPException(
-            413, f"The file is larger than {MOST_BYTES >> 20} MB: choose a smaller one."
+            413, f"The file is larger than {MAX_BYTES >> 20} MB: choose a smaller one."
         )
     return bytes(content)

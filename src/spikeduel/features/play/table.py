@@ -22,13 +22,13 @@ from spikeduel.reporting.images import source
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
 
-MOST_MODELS = 4
-MOST_STEPS = 64
+MAX_MODELS = 4
+MAX_STEPS = 64
 """Time steps at most, unless a model was trained with more: all visitors wait for an answer."""
-MOST_PIXELS = 20_000_000
+MAX_PIXELS = 20_000_000
 """Most pixels of a picture; a larger one is not decoded."""
-MOST_SAMPLES = 20
-SAMPLE_SIDE = 64
+MAX_SAMPLES = 20
+SAMPLE_SIZE = 64
 """Pixels of a sample's side on the page, at most."""
 _OF_NEURONS = ("threshold", "beta")
 
@@ -56,7 +56,7 @@ class Table:
             [values[name] for values in trained if name in values]
             for name in ("num_steps", "threshold")
         )
-        twice = [min(2 * num_steps, MOST_STEPS) for num_steps in steps]
+        twice = [min(2 * num_steps, MAX_STEPS) for num_steps in steps]
         highest = max([2.0, *(2 * threshold for threshold in thresholds)])
         return {
             "num_steps": (1, max([16, *steps, *twice])),
@@ -96,7 +96,7 @@ class Table:
             "corruptions": list(CORRUPTIONS),
             "severities": len(SEVERITIES),
             "samples": [
-                {"picture": source(image, SAMPLE_SIDE), "label": self.card.classes[label]}
+                {"picture": source(image, SAMPLE_SIZE), "label": self.card.classes[label]}
                 for image, label in zip(self.samples, self.labels, strict=True)
             ],
             "dark": is_dark != self.card.preprocessing.invert,
@@ -117,7 +117,7 @@ class Table:
         """
         sample = settings.get("sample")
         if content:
-            image = pictures.prepared_picture(content, self.card.preprocessing, MOST_PIXELS)
+            image = pictures.prepared_picture(content, self.card.preprocessing, MAX_PIXELS)
         elif sample is not None and sample < len(self.samples):
             image = self.samples[sample]
         else:
@@ -141,14 +141,14 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
     """Return a table of `models`, with samples if the training data is at hand. Raises `InputError`
     for models that cannot take the same image.
     """
-    if not 1 <= len(models) <= MOST_MODELS:
-        raise InputError(f"give from one to {MOST_MODELS} models, not {len(models)}.")
+    if not 1 <= len(models) <= MAX_MODELS:
+        raise InputError(f"give from one to {MAX_MODELS} models, not {len(models)}.")
     first = models[0].card
     if first.preprocessing.binning is not None:
         raise InputError(
             f"{first.contender} takes recordings; `spikeduel play` shows images alone."
         )
-    return Table(alike(models), *evaluating.examples(models[0], MOST_SAMPLES, progress))
+    return Table(alike(models), *evaluating.examples(models[0], MAX_SAMPLES, progress))
 
 
 def takes(model: Model) -> dict[str, Any]:

@@ -69,8 +69,8 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
             wider = (len(measured) - 1 - place) / max(len(measured) - 1, 2)
             look = Look(colours[name], size=3 + 4 * wider, width=1.6 + 2.8 * wider)
             at = _at_severities(of_seeds, corruption)
-            told: Row = {"contender": name, "corruption": corruption}
-            marks += charts.averaged("severity", range(at.shape[1]), ACCURACY, at, look, told)
+            listed: Row = {"contender": name, "corruption": corruption}
+            marks += charts.averaged("severity", range(at.shape[1]), ACCURACY, at, look, listed)
         x, y = Axis("severity", ticks="whole"), Axis(ACCURACY, low=0, high=100)
         panels.append(Panel(x, y, marks, corruption, rules, height=1.6))
     keys = charts.contender_keys({name: colours[name] for name in measured})

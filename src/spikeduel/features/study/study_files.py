@@ -16,7 +16,7 @@ from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, naming
 
-SAME_IN_ALL = (*FEATURE_SETTINGS, "answer_for", "tolerance", "data_dir")
+SAME_IN_ALL = (*FEATURE_SETTINGS, "target", "tolerance", "data_dir")
 """Settings that cannot vary: duels share measured trials, and names tell data sets apart."""
 
 
@@ -96,7 +96,7 @@ def read_study(path: Path | str) -> Study:
         }
         for combination in itertools.product(*content.grid.values()):
             values = dict(zip(content.grid, combination, strict=True))
-            with naming(_said(values)):
+            with naming(_exclusion_text(values)):
                 settings = {
                     name: checked(name, value, SETTINGS[name].type)
                     for name, value in {**content.settings, **values}.items()
@@ -114,7 +114,8 @@ def read_study(path: Path | str) -> Study:
                 duels.append(PlannedDuel(values, experiment, family))
         if unused:
             raise InputError(
-                f"[[exclude]] {_said(unused[0])}: no duel is like that. Check its names and values."
+                f"[[exclude]] {_exclusion_text(unused[0])}: no duel is like that. Check "
+                "its names and values."
             )
         if not duels:
             raise InputError("no duel is left: [[exclude]] leaves out all of them.")
@@ -172,14 +173,16 @@ def _applies(
     """Return True if a duel has an exclusion's values; a list means any of them, unless the setting
     is a list.
     """
-    held = {name: typed.plain(values.get(name, getattr(experiment, name))) for name in exclusion}
+    values_of = {
+        name: typed.plain(values.get(name, getattr(experiment, name))) for name in exclusion
+    }
     return all(
-        held[name] in wanted
-        if isinstance(wanted, list) and not isinstance(held[name], list)
-        else held[name] == wanted
+        values_of[name] in wanted
+        if isinstance(wanted, list) and not isinstance(values_of[name], list)
+        else values_of[name] == wanted
         for name, wanted in exclusion.items()
     )
 
 
-def _said(values: Mapping[str, Any]) -> str:
+def _exclusion_text(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} = {shown(value)}" for name, value in values.items())

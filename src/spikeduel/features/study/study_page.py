@@ -20,16 +20,16 @@ from spikeduel.system.errors import visible
 
 SHAPES = ("circle", "square", "triangle", "diamond")
 """Shapes of the first four variants of a kind, of the next four, and so on."""
-LEAST_SHADED = 0.01
+MIN_SHADED = 0.01
 """Difference of a cell of full shade at least: chance should not look like a difference."""
-MOST_SHOWN = 12
-MOST_NAMED = 6
+MAX_SHOWN = 12
+MAX_NAMED = 6
 """Variants that all have their names beside them."""
-MOST_REACH = 3
+MAX_REACH = 3
 """Length of a chart of differences, in largest differences."""
 _COSTS: dict[Quantity, str] = {
     "energy": "energy, times the least",
-    "answer": "time, times the least",
+    "latency": "time, times the least",
 }
 
 
@@ -41,7 +41,7 @@ def report_study(study: StudyResults, folder: Path) -> Path:
     page = {
         "title": words.title(study),
         "study": study,
-        "said": words,
+        "sentences": words,
         "definitions": words.DEFINITIONS,
         "variants": [{"of": variant, "look": looks[variant.name]} for variant in study.variants],
         "drawn": drawn,
@@ -49,8 +49,8 @@ def report_study(study: StudyResults, folder: Path) -> Path:
         "costs_known": [
             cost for cost in words.COSTS if any(cost in variant.costs for variant in study.variants)
         ],
-        "most_shown": MOST_SHOWN,
-        "most_named": MOST_NAMED,
+        "most_shown": MAX_SHOWN,
+        "most_named": MAX_NAMED,
         "unbroken": unbroken,
     }
     return write(folder / "study.html", "study.html.j2", page, study.noun)
@@ -65,7 +65,7 @@ class Cell:
     score: VariantScore
     shade: float
     is_behind: bool | None
-    said: str
+    description: str
 
 
 def unbroken(text: str) -> Markup:
@@ -90,7 +90,7 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
         if score.dataset not in best or score.mean > best[score.dataset].mean + 1e-12:
             best[score.dataset] = score
     behind = [best[score.dataset].mean - score.mean for score in study.scores]
-    darkest = max(LEAST_SHADED, float(np.quantile(behind, 0.9))) if behind else LEAST_SHADED
+    darkest = max(MIN_SHADED, float(np.quantile(behind, 0.9))) if behind else MIN_SHADED
     cells: dict[str, dict[str, Cell]] = {
         dataset: {} for dataset in sorted(best, key=lambda dataset: -best[dataset].mean)
     }
@@ -100,11 +100,11 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
         tested = study.test(score.variant, first.variant, score.dataset)
         is_behind = None if tested is None else bool(tested.conclusion.better)
         is_behind = is_behind if away else False
-        said = "the best here"
+        description = "the best here"
         if score.variant != first.variant:
-            said = f"{100 * away:.2f} points behind {first.variant}: {words.sure(tested)}"
+            description = f"{100 * away:.2f} points behind {first.variant}: {words.sure(tested)}"
         shade = min(1.0, away / darkest)
-        cells[score.dataset][score.variant] = Cell(score, shade, is_behind, said)
+        cells[score.dataset][score.variant] = Cell(score, shade, is_behind, description)
     return cells
 
 
@@ -120,7 +120,7 @@ def against_cost(study: StudyResults) -> Chart | None:
     y = Axis("behind the best, points", falling=True)
     spent = [variant.costs[quantity] for variant in study.variants]
     named = {variant.name for variant in study.variants}
-    if len(study.variants) > MOST_NAMED:
+    if len(study.variants) > MAX_NAMED:
         pair = study.across.headline
         best = front([cost.low for cost in spent], [-variant.behind for variant in study.variants])
         named = {study.variants[index].name for index in best}
@@ -140,7 +140,7 @@ def against_cost(study: StudyResults) -> Chart | None:
         label = variant.name if variant.name in named else ""
         ends = (x.column, "times the least, at most")
         marks += [
-            Marks("spans", [row], bar, ends, told=False),
+            Marks("spans", [row], bar, ends, listed=False),
             Marks("points", [row], look, label=label),
         ]
     height = 2.8 + 0.1 * max(0, len(study.variants) - 4)
@@ -162,7 +162,7 @@ def headline_differences(study: StudyResults) -> Chart | None:
         rows.append(_interval(dataset, tested, difference, concluded, sign))
     # A few test images give intervals that dwarf everything else.
     bounds = [*pair.differences.values(), *(pair.ci95 or ())]
-    reach = MOST_REACH * max(study.margin, *map(abs, bounds))
+    reach = MAX_REACH * max(study.margin, *map(abs, bounds))
     return intervals("study-differences", rows, study.margin, reach)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from spikeduel.analysis.answer import was_busy
+from spikeduel.analysis.recommending import was_busy
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.features.study import across
 from spikeduel.features.study.across import Across
@@ -46,7 +46,7 @@ class VariantInDuel:
     variant: str
 
 
-COSTS: tuple[Quantity, ...] = ("training", "answer", "energy", "memory", "size")
+COSTS: tuple[Quantity, ...] = ("training", "latency", "energy", "memory", "size")
 
 
 class DuelSummary(Frozen):
@@ -60,9 +60,9 @@ class DuelSummary(Frozen):
     counts: Counts
     seeds: Count
     failed: list[str]
-    take: str | None
+    recommended: str | None
     why: Reason
-    rival: str | None
+    runner_up: str | None
     lead: float | None
     ci95: tuple[float, float] | None
     conclusion: Conclusion | None
@@ -198,11 +198,11 @@ def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
         accuracies = [accuracy for seed, accuracy in seeds.items() if seed in common]
         costs = {
             lead.quantity: lead.values[entry.contender]
-            for lead in entry.duel.results.answer.leads
+            for lead in entry.duel.results.recommendation.leads
             if lead.quantity in COSTS and entry.contender in lead.values
         }
         if was_busy(entry.duel.results):
-            costs.pop("answer", None)
+            costs.pop("latency", None)
         yield VariantScore(dataset=dataset, variant=variant, accuracies=accuracies, costs=costs)
 
 
@@ -241,8 +241,10 @@ def _relative(quantity: Quantity, variant: str, scores: Sequence[VariantScore]) 
 
 
 def _summary(duel: Duel) -> DuelSummary:
-    results, answer = duel.results, duel.results.answer
-    pair = answer.pair and answer.pair.ordered(answer.take or answer.pair.a)
+    results, recommendation = duel.results, duel.results.recommendation
+    pair = recommendation.pair and recommendation.pair.ordered(
+        recommendation.recommended or recommendation.pair.a
+    )
     return DuelSummary(
         folder=duel.folder,
         dataset=duel.dataset,
@@ -250,9 +252,9 @@ def _summary(duel: Duel) -> DuelSummary:
         counts=results.dataset.counts,
         seeds=_num_seeds(duel),
         failed=[trial.title for trial in results.trials if trial.status == "failed"],
-        take=answer.take,
-        why=answer.reason,
-        rival=answer.rival,
+        recommended=recommendation.recommended,
+        why=recommendation.reason,
+        runner_up=recommendation.runner_up,
         lead=pair.difference if pair else None,
         ci95=pair.ci95 if pair else None,
         conclusion=pair.conclusion if pair else None,
@@ -310,11 +312,11 @@ def leaking_datasets(study: StudyContext) -> Iterator[Values]:
         duel.dataset for duel in study.duels if any(map(is_leak, duel.results.comparison.caveats))
     )
     if leaking:
-        kept = {
+        cached = {
             variant: {name: seeds for name, seeds in on.items() if name not in leaking}
             for variant, on in study.accuracies.items()
         }
-        pairs = across.compare(kept, study.margin, study.families)
+        pairs = across.compare(cached, study.margin, study.families)
         main = set(study.verdict.main or ())
         left = (pair.conclusion.value for pair in pairs if {pair.a, pair.b} == main)
         yield {"datasets": list(leaking), "without": next(left, "nothing")}
@@ -390,14 +392,14 @@ def variants_of(duels: Sequence[Duel]) -> list[VariantInDuel]:
         ]
         for duel, trials in with_trials:
             differences = ", ".join(
-                said(axis, duel.settings[axis]) for axis in varied if axis in duel.settings
+                described(axis, duel.settings[axis]) for axis in varied if axis in duel.settings
             )
             variant = f"{contender} ({differences})" if differences else contender
             variants.append(VariantInDuel(duel, contender, trials, variant))
     return variants
 
 
-def said(axis: str, value: str) -> str:
+def described(axis: str, value: str) -> str:
     """Return a varied setting in words: "rate", "T = 8", "recipe strong"."""
     if axis == "encoding":
         return value

@@ -7,7 +7,7 @@ from spikeduel.features.study.study_results import (
     DuelSummary,
     OnDataset,
     StudyResults,
-    said,
+    described,
 )
 from spikeduel.results.cost_results import Range
 from spikeduel.results.findings import is_leak, sentence, with_id
@@ -15,7 +15,7 @@ from spikeduel.results.run import Quantity
 from spikeduel.results.significance import Conclusion
 from spikeduel.statistics import MIN_SHARE_INSIDE, Outcome, min_datasets
 from spikeduel.system.negligible import MAX_COST_RATIO
-from spikeduel.system.numbers import hundredths, per_cent, points, said_of, signed
+from spikeduel.system.numbers import hundredths, per_cent, points, signed, with_noun
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
@@ -36,7 +36,7 @@ DEFINITIONS: dict[str, str] = {
     "averaged over the variant's data sets.",
     "best on": "Number of its data sets on which no variant has a higher mean accuracy.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: "
-    "energy of an answer, time of an answer on this machine. Energy is an estimate, with neurons "
+    "energy per inference, inference time on this machine. Energy is an estimate, with neurons "
     "and memory on the chip, from the cheapest to the dearest way to compute it.",
     "typical difference": "The median of the means of any two data sets' differences (Hodges and "
     "Lehmann). Its 95 % interval is what Wilcoxon's test does not reject; fewer than six data sets "
@@ -50,7 +50,7 @@ DEFINITIONS: dict[str, str] = {
     "alone would make one of so many differences at least as large.",
     "the rule": RULE,
 }
-COSTS: dict[Quantity, str] = {"energy": "energy, ×", "answer": "answer, ×"}
+COSTS: dict[Quantity, str] = {"energy": "energy, ×", "latency": "inference, ×"}
 METHOD = (
     "The data set is the unit. A variant has one number on each, its mean accuracy over seeds. "
     "More seeds make that number less noisy; they do not make more data sets. Related data sets "
@@ -167,13 +167,13 @@ def _exceptions(pair: PairAcross) -> str:
     worst, text = pair.differences[pair.worst], ""
     if worst <= -pair.margin or abs(pair.difference) < pair.margin <= worst:
         at = "at worst" if worst < 0 else "at most"
-        text += f" On {pair.worst}, {at}, {pair.a} is {_side(worst)}."
+        text += f" On {pair.worst}, {at}, {pair.a} is {_direction(worst)}."
     if pair.mean < -LEVEL or pair.difference < pair.margin <= pair.mean:
-        text += f" On average {pair.a} is {_side(pair.mean)}."
+        text += f" On average {pair.a} is {_direction(pair.mean)}."
     return text
 
 
-def _side(difference: float) -> str:
+def _direction(difference: float) -> str:
     return f"{points(abs(difference))} {'behind' if difference < 0 else 'ahead'}"
 
 
@@ -198,8 +198,8 @@ def in_cost(study: StudyResults) -> str:
     if pair is None:
         return ""
     a, b, parts = costs[pair.a], costs[pair.b], []
-    if "answer" in a and "answer" in b:
-        ratio = b["answer"].low / a["answer"].low
+    if "latency" in a and "latency" in b:
+        ratio = b["latency"].low / a["latency"].low
         pace = f"{max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than"
         if 1 / MAX_COST_RATIO < ratio < MAX_COST_RATIO:
             pace = "as fast as"
@@ -271,18 +271,18 @@ def leaks(study: StudyResults) -> list[str]:
 
 
 def taken(duel: DuelSummary) -> str:
-    return duel.take or NOBODY.get(duel.why, "nobody")
+    return duel.recommended or NOBODY.get(duel.why, "nobody")
 
 
 def lead(duel: DuelSummary) -> str:
     """Return a duel's lead with the 95 % interval: "+0.48 (−0.1 to 1.1) to vgg-relu"."""
     if duel.lead is None or duel.ci95 is None:
         return "–"
-    return f"{signed(duel.lead)} ({_span(duel.ci95)}) to {duel.rival}"
+    return f"{signed(duel.lead)} ({_span(duel.ci95)}) to {duel.runner_up}"
 
 
 def settings(duel: DuelSummary) -> str:
-    return ", ".join(said(axis, value) for axis, value in duel.settings.items()) or "–"
+    return ", ".join(described(axis, value) for axis, value in duel.settings.items()) or "–"
 
 
 def sentences(study: StudyResults) -> list[str]:
@@ -295,4 +295,4 @@ def sentences(study: StudyResults) -> list[str]:
         *settling(study),
         *caveats,
     ]
-    return [said_of(part, study.noun) for part in parts if part]
+    return [with_noun(part, study.noun) for part in parts if part]

@@ -33,7 +33,7 @@ from spikeduel.training.store import Place, Store, opened
 
 SHARED = 0.01
 """Share of the smaller data set's images in another one from which both are related."""
-MOST_LETTERS = 60
+MAX_LETTERS = 60
 """Longest name of a folder."""
 
 
@@ -42,11 +42,11 @@ class Once(Forwarding):
 
     def __init__(self, inner: Progress) -> None:
         super().__init__(inner)
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def say(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._reported:
+            self._reported.add(text)
             super().say(text)
 
 
@@ -87,7 +87,7 @@ def study(
     for duel in progress.track(duels, "measuring, and writing reports", len(duels)):
         trained = [records[trial.key] for trial in duel.ready.plan.trials]
         run = conclude(duel.ready, trained, store, duel.progress, duel.tuned, workers)
-        duel.ready.prepared.let_go()
+        duel.ready.prepared.release()
         duel.progress.ends(run, store)
         values = {
             name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
@@ -156,7 +156,7 @@ def prepare_all(
         prepared = ready.prepared
         images = typed.digest([prepared.fingerprint, prepared.preprocessing.described()])
         ready = replace(ready, prepared=data_of.setdefault(images, prepared))
-        ready.prepared.let_go()
+        ready.prepared.release()
         duels.append(PreparedDuel(label, planned_duel, ready, None, Labelled(progress, label)))
     _require_unrelated(duels)
     effects.refuse(_common(duel.ready.plan.idle for duel in duels))
@@ -212,4 +212,4 @@ def _tuned(
 
 
 def _slug(name: str) -> str:
-    return re.sub(r"[^\w.]+", "-", name)[:MOST_LETTERS].strip("-") or "study"
+    return re.sub(r"[^\w.]+", "-", name)[:MAX_LETTERS].strip("-") or "study"

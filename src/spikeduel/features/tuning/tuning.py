@@ -121,14 +121,16 @@ def expected_best(accuracies: Sequence[float]) -> list[ExpectedBest]:
     first, drawn = accuracies[0], np.maximum(accuracies[1:], accuracies[0])
     curve = []
     for num_trials in range(1, len(accuracies) + 1):
-        mean, spread = expected_maximum(drawn, num_trials - 1) if num_trials > 1 else (first, 0.0)
+        mean, deviation = (
+            expected_maximum(drawn, num_trials - 1) if num_trials > 1 else (first, 0.0)
+        )
         curve.append(
             ExpectedBest(
                 trials=num_trials,
                 mean=mean,
-                standard_deviation=spread,
-                low=max(mean - spread, first),
-                high=min(mean + spread, max(accuracies)),
+                standard_deviation=deviation,
+                low=max(mean - deviation, first),
+                high=min(mean + deviation, max(accuracies)),
             )
         )
     return curve
@@ -149,7 +151,7 @@ def expected_maximum(values: Sequence[float] | np.ndarray, n: int) -> tuple[floa
 
 _FREE = {
     *("recipe", "seeds", "epochs", "minutes", "limit", "dataset", "data_dir"),
-    *("device", "per_contender", "answer_for"),
+    *("device", "per_contender", "target"),
     *("tolerance", "skip_unreadable", *FEATURE_SETTINGS),
 }
 """Settings that may change after tuning; data are compared by content."""

@@ -72,7 +72,7 @@ def chart(record: TuningRecord) -> Chart:
         tried.append(Marks("points", list(rows.values()), Look(colour, size=5)))
         if tuned.best is not None:
             ring = Look(colour, size=9.5, width=1.4, filled=False)
-            tried.append(Marks("points", [rows[tuned.best]], ring, told=False))
+            tried.append(Marks("points", [rows[tuned.best]], ring, listed=False))
         curve: list[Row] = [
             {
                 "contender": tuned.contender,
@@ -85,7 +85,7 @@ def chart(record: TuningRecord) -> Chart:
             for point in tuned.expected_best
         ]
         expected += [
-            Marks("band", curve, Look(colour), ("low", "high"), told=False),
+            Marks("band", curve, Look(colour), ("low", "high"), listed=False),
             Marks("line", curve, Look(colour, size=3, width=2.0)),
         ]
     number, best = Axis("trials", "number of trials", ticks="whole"), Axis("expected best, %")

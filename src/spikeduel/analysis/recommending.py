@@ -16,12 +16,12 @@ from spikeduel.results.findings import Finding, is_leak, with_id
 from spikeduel.results.means import finished, joules_of, mean_range
 from spikeduel.results.run import (
     QUANTITIES,
-    Answer,
     Evidence,
     Lead,
     Pair,
     Quantity,
     Reason,
+    Recommendation,
     Results,
     Step,
 )
@@ -36,12 +36,12 @@ from spikeduel.system.negligible import (
 )
 
 DECIDED_BY: dict[str, Quantity] = {
-    "accuracy": "answer",
-    "speed": "answer",
+    "accuracy": "latency",
+    "speed": "latency",
     "energy": "energy",
     "size": "size",
-    "cpu": "answer",
-    "gpu": "answer",
+    "cpu": "latency",
+    "gpu": "latency",
     "cortex-m": "operations",
     "loihi": "energy",
 }
@@ -50,7 +50,7 @@ ACCOUNTING_OF = {"loihi": "loihi-gpu"}
 """Accounting that alone decides about energy, by the device that is asked for."""
 Joules = Mapping[str, Range]
 """Joules of each contender by the accounting of the device that is asked for."""
-MOST_STEPS = 3
+MAX_STEPS = 3
 DECIDING: dict[Reason, str] = {
     "nothing_learned": "at_chance",
     "alone": "at_chance",
@@ -58,19 +58,19 @@ DECIDING: dict[Reason, str] = {
     "longer_training": "longer_training",
 }
 """Caveat that is the reason of an answer."""
-SHORTEST_TRAINING = 5.0
+MIN_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
 
-def answered(results: Results, on_device: Joules | None = None) -> Results:
-    answer = decide(results, on_device)
-    return structs.replace(results, comparison=structs.replace(results.comparison, answer=answer))
-
-
-def decide(results: Results, on_device: Joules | None = None) -> Answer:
-    left_out = (
-        ("memory", "size") if results.experiment.answer_for == "cortex-m" else ("flash", "ram")
+def with_recommendation(results: Results, on_device: Joules | None = None) -> Results:
+    recommendation = decide(results, on_device)
+    return structs.replace(
+        results, comparison=structs.replace(results.comparison, recommendation=recommendation)
     )
+
+
+def decide(results: Results, on_device: Joules | None = None) -> Recommendation:
+    left_out = ("memory", "size") if results.experiment.target == "cortex-m" else ("flash", "ram")
     leads = {
         quantity: _lead(quantity, results, on_device)
         for quantity in QUANTITIES
@@ -78,58 +78,66 @@ def decide(results: Results, on_device: Joules | None = None) -> Answer:
     }
     if not leads["operations"].values:
         del leads["operations"]
-    decided_by = DECIDED_BY[results.experiment.answer_for]
+    decided_by = DECIDED_BY[results.experiment.target]
     accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
     costs = leads.get(decided_by, Lead(quantity=decided_by))
-    answer = _taken(results, accuracies, costs)
-    if take := answer.take:
-        others = [name for name in accuracies if name not in (take, *results.unlearned)]
+    recommendation = _taken(results, accuracies, costs)
+    if recommended := recommendation.recommended:
+        others = [name for name in accuracies if name not in (recommended, *results.unlearned)]
         others = [name for name in others if name in running(results, costs)] or others
-        rival = _rival(take, others, accuracies, results)
-        pair = results.comparison.pair(take, rival) if rival else None
-        answer = structs.replace(answer, rival=rival, pair=pair)
-    steps = _steps(results, answer.reason)
-    return structs.replace(answer, decided_by=decided_by, leads=list(leads.values()), steps=steps)
+        runner_up = _runner_up(recommended, others, accuracies, results)
+        pair = results.comparison.pair(recommended, runner_up) if runner_up else None
+        recommendation = structs.replace(recommendation, runner_up=runner_up, pair=pair)
+    steps = _steps(results, recommendation.reason)
+    return structs.replace(
+        recommendation, decided_by=decided_by, leads=list(leads.values()), steps=steps
+    )
 
 
-def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Answer:
+def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Recommendation:
     """Return the contender to take, why, and others that are level with it on too few images; or
     the pair that so few images do not tell apart.
     """
     if not accuracies:
-        return Answer(take=None, reason="not_finished")
+        return Recommendation(recommended=None, reason="not_finished")
     if any(map(is_leak, results.comparison.caveats)):
-        return Answer(take=None, reason="leakage")
+        return Recommendation(recommended=None, reason="leakage")
     if not results.common_seeds:
-        return Answer(take=None, reason="no_common_seed")
+        return Recommendation(recommended=None, reason="no_common_seed")
     at_chance = results.unlearned
     learned = {name: share for name, share in accuracies.items() if name not in at_chance}
     if not learned:
-        return Answer(take=None, reason="nothing_learned")
+        return Recommendation(recommended=None, reason="nothing_learned")
     if len(learned) == 1:
         (only,) = learned
         beside = [results.comparison.pair(only, name) for name in at_chance]
         close = [pair for pair in beside if pair and not pair.excludes_zero]
         if close and too_few(results):
-            return Answer(take=None, reason="too_few_images", pair=close[0])
+            return Recommendation(recommended=None, reason="too_few_images", pair=close[0])
     experiment = results.experiment
-    rivals = [name for name in learned if name in running(results, costs)]
-    if not rivals:
-        return Answer(take=None, reason="none_runs")
-    if len(rivals) == 1:
-        return Answer(take=rivals[0], reason="alone" if len(learned) == 1 else "runs_alone")
-    learned = {name: learned[name] for name in rivals}
+    runners_up = [name for name in learned if name in running(results, costs)]
+    if not runners_up:
+        return Recommendation(recommended=None, reason="none_runs")
+    if len(runners_up) == 1:
+        return Recommendation(
+            recommended=runners_up[0], reason="alone" if len(learned) == 1 else "runs_alone"
+        )
+    learned = {name: learned[name] for name in runners_up}
     # Of equals, the first is taken.
     costliest = {name: value.high for name, value in costs.values.items()}
-    take = choose(
+    recommended = choose(
         dict(sorted(learned.items(), key=lambda item: costliest.get(item[0], math.inf))),
         results.comparison.pair,
         lambda one, other: cheaper(costs, one, other, results).leader,
         accuracy.effective_images(results.trials) or results.dataset.counts.test,
-        experiment.answer_for == "accuracy",
+        experiment.target == "accuracy",
         experiment.tolerance,
     )
-    pairs = {name: results.comparison.pair(take, name) for name in rivals if name != take}
+    pairs = {
+        name: results.comparison.pair(recommended, name)
+        for name in runners_up
+        if name != recommended
+    }
     level = []
     if too_few(results):
         level = [
@@ -139,27 +147,33 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> An
         ]
         kinds = {trial.contender: trial.spiking for trial in results.trials}
         decided = [kinds[name] for name in pairs if name not in level]
-        if any(kinds[name] != kinds[take] for name in level) or (level and not decided):
-            rival = _rival(take, level, accuracies, results)
-            return Answer(take=None, reason="too_few_images", pair=pairs.get(rival or ""))
+        if any(kinds[name] != kinds[recommended] for name in level) or (level and not decided):
+            runner_up = _runner_up(recommended, level, accuracies, results)
+            return Recommendation(
+                recommended=None, reason="too_few_images", pair=pairs.get(runner_up or "")
+            )
     trained_less = [
         pairs.get(finding.values["other"])
         for finding in with_id(results.comparison.caveats, "longer_training")
-        if finding.values["contender"] == take
+        if finding.values["contender"] == recommended
     ]
     if any(pair and not pair.negligible for pair in trained_less):
-        return Answer(take=None, reason="longer_training")
-    if all(pair and pair.leader == take and pair.shows_better for pair in pairs.values()):
-        return Answer(take=take, reason="better", level=level)
-    is_highest = all(pair is None or pair.ordered(take).difference > 0 for pair in pairs.values())
-    return Answer(take=take, reason="higher" if is_highest else "cheaper", level=level)
+        return Recommendation(recommended=None, reason="longer_training")
+    if all(pair and pair.leader == recommended and pair.shows_better for pair in pairs.values()):
+        return Recommendation(recommended=recommended, reason="better", level=level)
+    is_highest = all(
+        pair is None or pair.ordered(recommended).difference > 0 for pair in pairs.values()
+    )
+    return Recommendation(
+        recommended=recommended, reason="higher" if is_highest else "cheaper", level=level
+    )
 
 
 def running(results: Results, costs: Lead) -> list[str]:
     """Return the contenders that run on the device that the answer is for; without one, all."""
-    match results.experiment.answer_for:
+    match results.experiment.target:
         case "cortex-m":
-            return list(costs.values)  # those with a form in whole numbers
+            return list(costs.values)  # those with a form in int8
         case "loihi":
             return [trial.contender for trial in results.trials if trial.spiking]
     return results.contenders
@@ -194,12 +208,16 @@ def choose(
         behind = accuracies[accurate] - accuracies[cheap]
         return behind <= tolerated(accuracies[accurate], num_images, tolerance)
 
-    take = max(accuracies, key=accuracies.__getitem__)
+    recommended = max(accuracies, key=accuracies.__getitem__)
     left = {
-        name: accuracies[name] for name in accuracies if name != take and is_preferred(name, take)
+        name: accuracies[name]
+        for name in accuracies
+        if name != recommended and is_preferred(name, recommended)
     }
     return (
-        choose(left, pair_of, cheaper_of, num_images, accuracy_first, tolerance) if left else take
+        choose(left, pair_of, cheaper_of, num_images, accuracy_first, tolerance)
+        if left
+        else recommended
     )
 
 
@@ -216,11 +234,11 @@ def is_level(pair: Pair, num_images: float, tolerance: float | None = None) -> b
     within the tolerance, or it lies there itself and the interval ends within `MAX_DEFICIT_RATIO`
     times.
     """
-    led = pair.led
-    most, enough = led.ci90[1], tolerated(led.accuracy_a, num_images, tolerance)
-    if led.difference == 0 or most <= enough:
+    leader_first = pair.leader_first
+    most, enough = leader_first.ci90[1], tolerated(leader_first.accuracy_a, num_images, tolerance)
+    if leader_first.difference == 0 or most <= enough:
         return True
-    return led.difference <= enough and most <= MAX_DEFICIT_RATIO * enough
+    return leader_first.difference <= enough and most <= MAX_DEFICIT_RATIO * enough
 
 
 def is_within(pair: Pair, tolerance: float | None) -> bool:
@@ -241,7 +259,7 @@ def _of_other_kind(name: str, others: Sequence[str], results: Results) -> Sequen
     return [other for other in others if spiking[other] != spiking[name]] or others
 
 
-def _rival(
+def _runner_up(
     name: str, others: Sequence[str], accuracies: Mapping[str, float], results: Results
 ) -> str | None:
     of_other_kind = _of_other_kind(name, others, results)
@@ -256,7 +274,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
             values = accuracy.of_seeds(results.of(trials[0].contender), results.measure).values()
         case "training":
             values = [sum(trial.epoch_seconds) for trial in trials if trial.epoch_seconds]
-        case "answer":
+        case "latency":
             times = [latency.one_image for latency in latencies if latency.one_image]
             values = [time.median_ms / 1000 for time in times]
         case "energy":
@@ -266,9 +284,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
         case "size":
             values = [trial.operations.bytes for trial in trials if trial.operations]
         case "operations" | "flash" | "ram":
-            costs = [
-                trial.controls[INT8].whole_numbers for trial in trials if INT8 in trial.controls
-            ]
+            costs = [trial.controls[INT8].int8 for trial in trials if INT8 in trial.controls]
             values = [getattr(cost, quantity) for cost in costs if cost]
     return [Range(low=value, high=value) for value in values if value is not None]
 
@@ -281,7 +297,7 @@ def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lea
     }
     means = {name: mean for name, values in known.items() if (mean := mean_range(values))}
     lead, ranked = Lead(quantity=quantity, values=means), list(means)
-    if quantity == "energy" and results.experiment.answer_for in ACCOUNTING_OF:
+    if quantity == "energy" and results.experiment.target in ACCOUNTING_OF:
         lead = structs.replace(lead, values=dict(on_device or {}))
         ranked = [name for name in lead.values if name in running(results, lead)]
     if len(ranked) < 2 or (quantity == "accuracy" and not results.common_seeds):
@@ -300,8 +316,8 @@ def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lea
     if not noticeably_below(means[best], means[over]):
         return structs.replace(lead, leader=None, evidence="the same")
     disturbed = (
-        quantity in ("training", "answer") and was_busy(results, "busy_machine", "busy_budget")
-    ) or (quantity == "training" and means[best].low < SHORTEST_TRAINING)
+        quantity in ("training", "latency") and was_busy(results, "busy_machine", "busy_budget")
+    ) or (quantity == "training" and means[best].low < MIN_TRAINING)
     apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
     # JSON has no infinity: a lead over nothing has no number.
     by = means[over].low / means[best].low if means[best].low else None
@@ -322,12 +338,12 @@ def was_busy(results: Results, *ids: str) -> bool:
 def timed_elsewhere(results: Results) -> bool:
     """Return True if the answer is for a processor or a GPU, and times are of the other."""
     device = (results.environment or {}).get("device") or "cpu"
-    return is_elsewhere(results.experiment.answer_for, device)
+    return is_elsewhere(results.experiment.target, device)
 
 
-def is_elsewhere(answer_for: str, device: str) -> bool:
+def is_elsewhere(target: str, device: str) -> bool:
     """Return True if an answer is for a processor or a GPU, and `device` is the other."""
-    return answer_for == ("gpu" if device == "cpu" else "cpu")
+    return target == ("gpu" if device == "cpu" else "cpu")
 
 
 def are_times_void(results: Results) -> bool:
@@ -340,7 +356,7 @@ def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
     if that is not known.
     """
     nobody = structs.replace(costs, leader=None)
-    is_disturbed = costs.quantity == "answer" and are_times_void(results)
+    is_disturbed = costs.quantity == "latency" and are_times_void(results)
     if not {one, other} <= costs.values.keys() or is_disturbed:
         return nobody
     cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
@@ -365,7 +381,7 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
     """
     lead = structs.replace(lead, leader=None, over=over, evidence="overlap")
-    if results.experiment.answer_for in ACCOUNTING_OF:
+    if results.experiment.target in ACCOUNTING_OF:
         ours, theirs = lead.values[best], lead.values[over]
         ends = (ours.low, theirs.low), (ours.high, theirs.high)
         is_below = all(MAX_COST_RATIO * one <= other for one, other in ends)
@@ -420,11 +436,11 @@ def _steps(results: Results, reason: Reason) -> list[Step]:
         is_training = minutes is not None and objection.subject != "audit"
         if decides(objection) or wants_images or is_training:
             step = Step(
-                options=options if minutes is not None else [], minutes=minutes, answers=objection
+                options=options if minutes is not None else [], minutes=minutes, resolves=objection
             )
             key = step.options[0] if step.options else objection.remedy or objection.id
             steps.setdefault(key, step)
-    return list(steps.values())[:MOST_STEPS]
+    return list(steps.values())[:MAX_STEPS]
 
 
 def _minutes(options: Sequence[str], results: Results) -> float | None:

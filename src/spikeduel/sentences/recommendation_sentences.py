@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from spikeduel.analysis.answer import cheaper, running, timed_elsewhere, was_busy
+from spikeduel.analysis.recommending import cheaper, running, timed_elsewhere, was_busy
 from spikeduel.analysis.run_findings import settings_searches
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.findings import ADVICE, sentence, with_id
-from spikeduel.results.run import Answer, Evidence, Lead, Pair, Quantity, Reason, Results
+from spikeduel.results.run import Evidence, Lead, Pair, Quantity, Reason, Recommendation, Results
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.sentences import verdict
 from spikeduel.sentences.columns import BALANCED, SCORES, Averaged, score, span
@@ -18,13 +18,13 @@ from spikeduel.system.sentences import counted, listed
 
 RULE = (
     "The rule: the most accurate contender is taken, unless another one is level with it and "
-    "answers at least 1.1 times faster on this machine. A contender is level if its deficit does "
+    "is at least 1.1 times faster on this machine. A contender is level if its deficit does "
     "not matter, by a tolerance of one point, or of a quarter of the better one's errors and two "
     "test images if that is less. Then the 90 % interval of the deficit ends within the tolerance, "
     "or the deficit lies within it and the interval ends within three times as much. With --for "
     "speed, energy or size, the contender that leads in that is taken, unless its deficit is above "
     "the tolerance; by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, "
-    "timed there. With --for cortex-m, it is operations in whole numbers, and a contender that "
+    "timed there. With --for cortex-m, it is operations in int8, and a contender that "
     "export --to c cannot write is not taken. With --for loihi, it is energy by the published "
     "prices of that chip, and a network that does not spike is not taken. In energy, somebody "
     "leads where all accountings that count the memory of both agree. --tolerance sets the "
@@ -41,7 +41,7 @@ TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
     "balanced_accuracy": "balanced accuracy, %",
     "training": "training",
-    "answer": "answer",
+    "latency": "inference",
     "energy": "energy",
     "memory": "memory",
     "size": "size",
@@ -53,25 +53,25 @@ MEANINGS: dict[Quantity | Measure, str] = {
     "accuracy": SCORES[0].definition,
     "balanced_accuracy": BALANCED.definition,
     "training": "Time of one training on this machine, with its epochs with ReLU.",
-    "answer": (
-        "Time of one answer to one image on this machine: median, the lower one of two sittings."
+    "latency": (
+        "Inference time of one image on this machine: median, the lower one of two sittings."
     ),
     "energy": (
-        "Estimated energy of one answer, 45 nm, with neurons and memory on the chip: from the "
+        "Estimated energy per inference, 45 nm, with neurons and memory on the chip: from the "
         "cheapest to the dearest way to compute it. The star follows the published accountings "
         "with memory on both sides, if all agree. With --for loihi: by published prices of Loihi, "
         "and for networks that do not spike of a GPU (lowest) and a CPU (highest)."
     ),
-    "memory": "Memory of a process at its first answer, Python and PyTorch included.",
+    "memory": "Memory of a process at its first inference, Python and PyTorch included.",
     "size": "Size of the weights.",
     "operations": (
-        "Operations of one answer in whole numbers: weights that a value above 0 multiplies, or a "
+        "Operations per inference in int8: weights that a value above 0 multiplies, or a "
         "spike adds."
     ),
-    "flash": "Constants of the network in whole numbers, without the code around them.",
-    "ram": "Variables of the network in whole numbers, without the stack.",
+    "flash": "Constants of the network in int8, without the code around them.",
+    "ram": "Variables of the network in int8, without the stack.",
 }
-LONGEST_NAME = 14
+MAX_NAME = 14
 LEGEND = "* best, compared with the best network of the other kind (spiking or not)."
 _WHY_NOT: dict[Reason, str] = {
     "leakage": "test images, or copies of them, are in the training data, so these scores measure "
@@ -94,7 +94,7 @@ _AGREEMENT: dict[Evidence, str] = {
 }
 """Agreement of accountings on which of two networks needs less energy."""
 _COSTS: dict[Quantity, tuple[str, str, str]] = {
-    "answer": (
+    "latency": (
         "It is {} faster on this machine",
         "It is as fast on this machine",
         "It is {} slower on this machine",
@@ -157,7 +157,7 @@ def sentences(results: Results) -> list[str]:
     and what is uncertain; or why there is no recommendation.
     """
     at_chance = _at_chance(results)
-    if results.answer.reason == "nothing_learned":
+    if results.recommendation.reason == "nothing_learned":
         return [f"No recommendation{_asked(results.experiment)}: {at_chance}"]
     return list(filter(None, [at_chance, *_recommendation(results)]))
 
@@ -166,79 +166,100 @@ def _at_chance(results: Results) -> str:
     """Return the contenders that have not learned, with their scores and that of chance; "" if
     none.
     """
-    values = results.answer.lead("accuracy").values
+    values = results.recommendation.lead("accuracy").values
     if not (names := [name for name in results.unlearned if name in values]):
         return ""
-    chance = constant_accuracy([trial for trial in results.trials if trial.test], results.measure)
+    chance_level = constant_accuracy(
+        [trial for trial in results.trials if trial.test], results.measure
+    )
     shares = [values[name].low for name in names]
-    what = "not learned" if max(shares) <= chance else "not become significantly better than chance"
+    what = (
+        "not learned"
+        if max(shares) <= chance_level
+        else "not become significantly better than chance"
+    )
     label = "" if results.measure == "accuracy" else f" {named(results.measure)}"
     return (
         f"{listed(names)} {'have' if len(names) > 1 else 'has'} {what}: "
-        f"{listed([*map(per_cent, shares)])}{label}, chance {per_cent(chance)}."
+        f"{listed([*map(per_cent, shares)])}{label}, chance {per_cent(chance_level)}."
     )
 
 
 def _recommendation(results: Results) -> list[str]:
-    answer = results.answer
-    if answer.take is None:
-        return [f"No recommendation{_asked(results.experiment)}: {_why_not(answer, results)}."]
-    take = _with_kind(results, answer.take)
-    if answer.rival is None:
+    recommendation = results.recommendation
+    if recommendation.recommended is None:
+        return [
+            f"No recommendation{_asked(results.experiment)}: {_why_not(recommendation, results)}."
+        ]
+    recommended = _with_kind(results, recommendation.recommended)
+    if recommendation.runner_up is None:
         did = "has learned" if results.unlearned else "finished a seed"
-        return [f"Only {take} {did}: there is nothing to compare it with."]
-    told = [f"Recommended: {take} rather than {_with_kind(results, answer.rival)}."]
-    reasons = [_accuracy(answer, results), _cost(answer, results)]
-    if answer.reason == "runs_alone":
-        where = _DEVICES[results.experiment.answer_for]
-        told.append(f"It is the only network here that runs {where}.")
-    if answer.reason == "runs_alone" or (answer.reason == "cheaper" and reasons[1][0] > 0):
+        return [f"Only {recommended} {did}: there is nothing to compare it with."]
+    lines = [
+        f"Recommended: {recommended} rather than {_with_kind(results, recommendation.runner_up)}."
+    ]
+    reasons = [_accuracy(recommendation, results), _cost(recommendation, results)]
+    if recommendation.reason == "runs_alone":
+        where = _DEVICES[results.experiment.target]
+        lines.append(f"It is the only network here that runs {where}.")
+    if recommendation.reason == "runs_alone" or (
+        recommendation.reason == "cheaper" and reasons[1][0] > 0
+    ):
         reasons.reverse()
     (_, deciding), (advantage, other) = reasons
     if deciding and other and advantage < 0:
         other = f"But {other[0].lower()}{other[1:]}"
     unbalanced = map(sentence, with_id(results.comparison.caveats, "unbalanced"))
-    told += [deciding, other, *unbalanced, _level(answer, results), _untrained(answer, results)]
-    return [*told, _distance(results)]
+    lines += [
+        deciding,
+        other,
+        *unbalanced,
+        _level(recommendation, results),
+        _untrained(recommendation, results),
+    ]
+    return [*lines, _distance(results)]
 
 
 def _distance(results: Results) -> str:
     """Return how far an answer for a device is from a measurement on it; "" of other questions."""
-    device = results.experiment.answer_for
+    device = results.experiment.target
     if timed_elsewhere(results):
         return _ELSEWHERE[device]
-    distance, there = DISTANCE.get(device, ""), running(results, results.answer.lead("energy"))
+    distance, there = (
+        DISTANCE.get(device, ""),
+        running(results, results.recommendation.lead("energy")),
+    )
     left_out = [name for name in results.contenders if name not in there]
-    if device == "loihi" and left_out and results.answer.reason != "runs_alone":
+    if device == "loihi" and left_out and results.recommendation.reason != "runs_alone":
         return f"Left out, as Loihi runs spiking networks only: {listed(left_out)}. {distance}"
     return distance
 
 
 def _asked(experiment: Experiment) -> str:
     """Return the question, unless it is the default."""
-    question = f" for {experiment.answer_for}" if experiment.answer_for != "accuracy" else ""
+    question = f" for {experiment.target}" if experiment.target != "accuracy" else ""
     if experiment.tolerance is not None:
         question += f" with --tolerance {experiment.tolerance:g}"
     return question
 
 
-def _why_not(answer: Answer, results: Results) -> str:
-    if answer.reason == "none_runs":
-        return f"no network that learned anything runs {_DEVICES[results.experiment.answer_for]}"
-    if (pair := answer.pair) is None:
-        return _WHY_NOT[answer.reason]
+def _why_not(recommendation: Recommendation, results: Results) -> str:
+    if recommendation.reason == "none_runs":
+        return f"no network that learned anything runs {_DEVICES[results.experiment.target]}"
+    if (pair := recommendation.pair) is None:
+        return _WHY_NOT[recommendation.reason]
     tested = f"{counted(pair.n, 'test image')} and {counted(pair.seeds, 'seed')}"
     measure = "" if pair.measure == "accuracy" else f" of {named(pair.measure)}"
     apart = f"{points(abs(pair.difference))}{measure} apart"
-    return f"{tested} are too few to tell {pair.led.a} from {pair.led.b}, {apart}"
+    return f"{tested} are too few to tell {pair.leader_first.a} from {pair.leader_first.b}, {apart}"
 
 
-def _level(answer: Answer, results: Results) -> str:
+def _level(recommendation: Recommendation, results: Results) -> str:
     """Name the others of its kind that so few test images do not tell apart; "" if none."""
-    if not answer.level:
+    if not recommendation.level:
         return ""
-    kind = results.of(answer.take or "", tested=False)[0].family.upper()
-    names = listed([answer.take or "", *answer.level])
+    kind = results.of(recommendation.recommended or "", tested=False)[0].family.upper()
+    names = listed([recommendation.recommended or "", *recommendation.level])
     return f"Any {kind} will do: so few test images do not tell {names} apart."
 
 
@@ -246,15 +267,15 @@ def _with_kind(results: Results, name: str) -> str:
     return f"{name} ({results.of(name, tested=False)[0].family.upper()})"
 
 
-def _accuracy(answer: Answer, results: Results) -> tuple[float, str]:
+def _accuracy(recommendation: Recommendation, results: Results) -> tuple[float, str]:
     """Return the lead of `take` in accuracy, 0 if negligible, and a sentence on it with what is
     uncertain.
     """
-    if answer.pair is None:
-        rival = _with_kind(results, answer.rival or "")
+    if recommendation.pair is None:
+        runner_up = _with_kind(results, recommendation.runner_up or "")
         highest = f"It has the highest {named(results.measure)}"
-        return 0.0, f"{highest}, but it has no seed in common with {rival}."
-    pair = answer.pair.ordered(answer.take or "")
+        return 0.0, f"{highest}, but it has no seed in common with {runner_up}."
+    pair = recommendation.pair.ordered(recommendation.recommended or "")
     text, uncertain = _difference(pair)
     measure = "" if pair.measure == "accuracy" else named(pair.measure)
     tested = [uncertain, measure, counted(pair.n, "test image"), counted(pair.seeds, "seed")]
@@ -282,39 +303,53 @@ def _difference(pair: Pair) -> tuple[str, str]:
     return "It is as accurate on these test images, but a difference is possible", interval
 
 
-def _cost(answer: Answer, results: Results) -> tuple[float, str]:
+def _cost(recommendation: Recommendation, results: Results) -> tuple[float, str]:
     """Return the advantage of `take` in the quantity that decides, below 0 if it costs more than
     its rival, and a sentence on it; "" if not known.
     """
-    lead, take, rival = answer.lead(answer.decided_by), answer.take or "", answer.rival or ""
-    if not {take, rival} <= lead.values.keys():
+    lead, recommended, runner_up = (
+        recommendation.lead(recommendation.decided_by),
+        recommendation.recommended or "",
+        recommendation.runner_up or "",
+    )
+    if not {recommended, runner_up} <= lead.values.keys():
         return 0.0, ""
-    ours, theirs = lead.values[take], lead.values[rival]
+    ours, theirs = lead.values[recommended], lead.values[runner_up]
     if lead.quantity == "energy":
-        return _energies(answer, results, *map(range_in_words, (ours, theirs)))
+        return _energies(recommendation, results, *map(range_in_words, (ours, theirs)))
     low, high = sorted((ours.low, theirs.low))
     times = _times(high / low) if low else "infinitely many times"
     is_same = low == high or high < MAX_COST_RATIO * low
     advantage = 0.0 if is_same else theirs.low - ours.low
     less, same, more = _COSTS[lead.quantity]
     text = less if advantage > 0 else more if advantage else same
-    is_disturbed = lead.quantity == "answer" and was_busy(results)
+    is_disturbed = lead.quantity == "latency" and was_busy(results)
     disturbed = " (timed while other work ran)" if is_disturbed else ""
     return advantage, f"{text.format(times)}{disturbed}."
 
 
-def _energies(answer: Answer, results: Results, ours: str, theirs: str) -> tuple[float, str]:
+def _energies(
+    recommendation: Recommendation, results: Results, ours: str, theirs: str
+) -> tuple[float, str]:
     """Return the advantage of `take` in energy over its rival, and a sentence on the two."""
-    if answer.reason == "runs_alone":
-        text = f"Its energy there is {ours} per image, and that of {answer.rival} is {theirs}"
+    if recommendation.reason == "runs_alone":
+        other = recommendation.runner_up
+        text = f"Its energy there is {ours} per image, and that of {other} is {theirs}"
         return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
-    found = cheaper(answer.lead("energy"), answer.take or "", answer.rival or "", results)
-    advantage = (found.leader == answer.take) - (found.leader == answer.rival)
+    found = cheaper(
+        recommendation.lead("energy"),
+        recommendation.recommended or "",
+        recommendation.runner_up or "",
+        results,
+    )
+    advantage = (found.leader == recommendation.recommended) - (
+        found.leader == recommendation.runner_up
+    )
     by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
     text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
     if not found.leader:
         text = _NEITHER[found.evidence == "not shown"]
-    where = "Loihi" if results.experiment.answer_for == "loihi" else "45 nm"
+    where = "Loihi" if results.experiment.target == "loihi" else "45 nm"
     return advantage, f"{text} ({where}: {ours} against {theirs})."
 
 
@@ -322,11 +357,11 @@ def _times(ratio: float) -> str:
     return f"{ratio:.0f} times" if ratio >= 10 else f"{ratio:.1f} times"
 
 
-def _untrained(answer: Answer, results: Results) -> str:
+def _untrained(recommendation: Recommendation, results: Results) -> str:
     better = [
         per_cent(finding.values["accuracy"])
         for finding in with_id(results.comparison.caveats, "below_nearest_neighbour")
-        if answer.take in finding.values["contenders"]
+        if recommendation.recommended in finding.values["contenders"]
     ]
     return f"But an untrained nearest neighbour is better: {better[0]}." if better else ""
 
@@ -339,12 +374,14 @@ def rows(results: Results) -> list[dict[str, str]]:
         "from": lambda lead: _short(lead.over or "") if lead.leader else "",
         "significant": lambda lead: significance(lead, "yes", "no"),
     }
-    about = {title: told for title, told in of_leads.items() if len(names) > 1 + (title == "from")}
+    about = {
+        title: lines for title, lines in of_leads.items() if len(names) > 1 + (title == "from")
+    }
     table = {"": [*map(_short, names), *about]}
-    for lead in results.answer.leads:
+    for lead in results.recommendation.leads:
         table[TITLES[measured(results, lead)]] = [
             *(f"{cell(results, name, lead)}{' *' * (name == lead.leader)}" for name in names),
-            *(told(lead) for told in about.values()),
+            *(lines(lead) for lines in about.values()),
         ]
         for measure in results.measures[1:] if lead.quantity == "accuracy" else []:
             scores = [str(score(results.of(name), measure) or "failed") for name in names]
@@ -358,7 +395,7 @@ def measured(results: Results, lead: Lead) -> Quantity | Measure:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
 def cell(results: Results, name: str, lead: Lead) -> Averaged:
@@ -371,11 +408,11 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
             return score(results.of(name), results.measure) or Averaged("failed")
         case "training":
             return Averaged(duration(value.low))
-        case "answer":
+        case "latency":
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
             device = "Loihi " if name in running(results, lead) else "GPU/CPU "
-            of_device = device if results.experiment.answer_for == "loihi" else ""
+            of_device = device if results.experiment.target == "loihi" else ""
             return Averaged(of_device + range_in_words(value).replace(" to ", "–"))
         case "operations":
             return Averaged(f"{value.low / 1e6:.3g} M")
@@ -414,11 +451,11 @@ def energy(results: Results, briefly: bool = False) -> str:
     """Return which network needs less energy by each family of accountings; `briefly` by the
     family that decides, "" if all of it is undecided.
     """
-    by_family = results.answer.lead("energy").by_family
+    by_family = results.recommendation.lead("energy").by_family
     if briefly:
         by_family = {name: by for name, by in by_family.items() if name == "memory" and any(by)}
-    said = families(by_family)
-    return f"Energy by published accountings: {said}." if said else ""
+    by_group = families(by_family)
+    return f"Energy by published accountings: {by_group}." if by_group else ""
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
@@ -427,9 +464,11 @@ def settling(results: Results) -> list[tuple[str, str, str]]:
         (
             " ".join(step.options),
             "" if step.minutes is None else f"{duration(60 * step.minutes)} of training",
-            settles.get(step.answers.id)
-            or (settles[step.options[0]] if step.options else ADVICE.get(step.answers.remedy or ""))
-            or sentence(step.answers),
+            settles.get(step.resolves.id)
+            or (
+                settles[step.options[0]] if step.options else ADVICE.get(step.resolves.remedy or "")
+            )
+            or sentence(step.resolves),
         )
-        for step in results.answer.steps
+        for step in results.recommendation.steps
     ]
