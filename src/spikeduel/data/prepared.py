@@ -124,7 +124,7 @@ class Prepared(RawDataset):
         return torch.from_numpy(np.array(images)), labels
 
     def release(self) -> None:
-        """Free the memory of `held`."""
+        """Free the memory of `arrays`."""
         self.__dict__.pop("arrays", None)
 
     def __len__(self) -> int:

@@ -210,7 +210,7 @@ def _written(
     weights: str,
     preparation: Any = None,
 ) -> RunFile:
-    """Write the graph of `answer`, traced with `example`, behind that of `preparation`; one with
+    """Write the graph of `predict`, traced with `example`, behind that of `preparation`; one with
     spikes stays in memory.
     """
     network = _Traced(model, predict).eval()

@@ -59,7 +59,7 @@ def as_picture(image: np.ndarray) -> np.ndarray:
 
 
 def small(image: np.ndarray, edge: int) -> Image.Image:
-    """Return a uint8 image as a picture, at most `side` pixels wide and high."""
+    """Return a uint8 image as a picture, at most `edge` pixels wide and high."""
     picture = Image.fromarray(as_picture(image))
     picture.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     return picture

@@ -63,7 +63,7 @@ def report(
     """Write the page to `path` (None: the run's report.html), and return `path`; with `figures`,
     also each chart into figures/.
 
-    Energies of charts lead with those of `prices`. `held` is the run's data, else loaded and
+    Energies of charts lead with those of `prices`. `run_data` is the run's data, else loaded and
     audited again. The page names missing data and models, such as code that `own_code` does not
     allow. Raises `InputError`.
     """

@@ -173,8 +173,8 @@ def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
 
 
 def unlearned_controls(trials: Sequence[Trial], compressed: bool = False) -> dict[str, str]:
-    """Return the trained controls that learned nothing, or the `members` of the family of cheaper
-    networks, with titles: at chance over all trainings, or in half of the seeds.
+    """Return the trained ablations that learned nothing, or the `compressed` variants, with
+    titles: at chance over all trainings, or in half of the seeds.
 
     Left out are networks asked in another way, and recordings without time, which may lose
     everything.

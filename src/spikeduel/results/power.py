@@ -9,7 +9,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class Power(Frozen):
-    """The `chance` to find a true `lead`; `seeds_needed`: for 80 %, None if 100 are too few."""
+    """The `probability` to find a true `lead`; `seeds_needed`: for 80 %, None if over 100."""
 
     lead: Probability
     seeds: Positive
@@ -37,7 +37,7 @@ Source = Literal["given", "store", "assumed"]
 
 class Case(Frozen):
     """The chance with each of `SEEDS`: for `a` and `b`, or for any two contenders whose accuracy on
-    an unlimited test set varies by `spread` over seeds.
+    an unlimited test set varies by `deviation` over seeds.
     """
 
     variability: Variability

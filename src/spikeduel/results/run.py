@@ -216,11 +216,12 @@ class Step(Frozen):
 
 
 class Recommendation(Frozen):
-    """The contender to `take`, if any, and why; its `rival`; a `Lead` a quantity; next `steps`.
+    """The `recommended` contender, if any, and why; its `runner_up`; a `Lead` for each quantity;
+    next `steps`.
 
     `decided_by`: quantity that decides among contenders that are accurate enough. `level`: others
-    of its kind that too few test images tell apart from it. `pair`: `take` and `rival`; of the
-    reason "too_few_images" the two that are not told apart.
+    of its kind that too few test images tell apart from it. `pair`: `recommended` and
+    `runner_up`; for the reason "too_few_images" the two that are not significantly different.
     """
 
     recommended: str | None

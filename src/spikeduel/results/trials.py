@@ -270,8 +270,8 @@ class AddedMeasure(Frozen):
 
 class ControlAbout(Frozen):
     """Description of a variant of a trial; `paired`: predictions of the trial's own network, seed
-    by seed; `of_recordings`: it changed the recordings; `member`: it is of the family of cheaper
-    networks; `feature`: the one that it belongs to.
+    by seed; `of_recordings`: it changed the recordings; `compressed`: it is a cheaper network;
+    `feature`: the one that it belongs to.
     """
 
     title: str

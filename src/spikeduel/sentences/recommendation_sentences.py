@@ -268,8 +268,8 @@ def _with_kind(results: Results, name: str) -> str:
 
 
 def _accuracy(recommendation: Recommendation, results: Results) -> tuple[float, str]:
-    """Return the lead of `take` in accuracy, 0 if negligible, and a sentence on it with what is
-    uncertain.
+    """Return the lead of `recommended` in accuracy, 0 if negligible, and a sentence on it with
+    what is uncertain.
     """
     if recommendation.pair is None:
         runner_up = _with_kind(results, recommendation.runner_up or "")
@@ -304,8 +304,8 @@ def _difference(pair: Pair) -> tuple[str, str]:
 
 
 def _cost(recommendation: Recommendation, results: Results) -> tuple[float, str]:
-    """Return the advantage of `take` in the quantity that decides, below 0 if it costs more than
-    its rival, and a sentence on it; "" if not known.
+    """Return the advantage of `recommended` in the quantity that decides, below 0 if it costs
+    more than its runner-up, and a sentence on it; "" if not known.
     """
     lead, recommended, runner_up = (
         recommendation.lead(recommendation.decided_by),
@@ -331,7 +331,7 @@ def _cost(recommendation: Recommendation, results: Results) -> tuple[float, str]
 def _energies(
     recommendation: Recommendation, results: Results, ours: str, theirs: str
 ) -> tuple[float, str]:
-    """Return the advantage of `take` in energy over its rival, and a sentence on the two."""
+    """Return the advantage of `recommended` in energy over its rival, and a sentence on the two."""
     if recommendation.reason == "runs_alone":
         other = recommendation.runner_up
         text = f"Its energy there is {ours} per image, and that of {other} is {theirs}"

@@ -173,7 +173,7 @@ def normalised_scan(
     dynamics: Dynamics,
     window: int = 1,
 ) -> Tensor:
-    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `side`;
+    """Return spikes `[T, B, C, H / side, W / side]` for `norm(current)`, max-pooled by `window`;
     update the running statistics.
 
     `current` is `[T, B, C, H, W]`; normalised, it is never rounded to its own type.

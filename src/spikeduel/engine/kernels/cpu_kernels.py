@@ -389,11 +389,11 @@ def normalised_forward(
     current, scale, shift, beta, dynamics, shape, windows, spk, steps, fired, start, stop
 ):
     """Scale and shift the current, advance LIF neurons over all time steps, and max-pool spikes
-    over windows `side` wide.
+    over windows `window` wide.
 
     Fill strips `start` to `stop` (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all
     arrays are flat. `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch.
-    `steps` and `sides` have as many elements as time steps and rows of a window: tuples are
+    `steps` and `windows` have as many elements as time steps and rows of a window: tuples are
     unrolled.
     """
     batch, height, width, channels = shape

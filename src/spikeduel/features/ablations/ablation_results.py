@@ -15,7 +15,7 @@ from spikeduel.system.typed import Count, Frozen, Share
 
 class ControlRow(ControlAbout, kw_only=True):
     """A control: its mean `accuracy`, and the contender's minus it; None with a `reason` if not
-    measured. `spread`: standard deviation over seeds.
+    measured. `deviation`: standard deviation over seeds.
     """
 
     control: str

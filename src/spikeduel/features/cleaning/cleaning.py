@@ -33,7 +33,7 @@ class Unneeded(typed.Frozen):
 
 
 class Found(typed.Frozen):
-    """Files that can be removed, and why others are `kept`."""
+    """Files that can be removed, and why others are `in_use`."""
 
     unneeded: list[Unneeded]
     in_use: list[str] = []

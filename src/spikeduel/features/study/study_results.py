@@ -50,8 +50,8 @@ COSTS: tuple[Quantity, ...] = ("training", "latency", "energy", "memory", "size"
 
 
 class DuelSummary(Frozen):
-    """A duel in study.json: the contender to `take`, and `why`; `lead` is the difference to
-    `rival`.
+    """A duel in study.json: the contender to `recommended`, and `why`; `lead` is the difference to
+    `runner_up`.
     """
 
     folder: str
