@@ -25,6 +25,7 @@ from torch.utils.backend_registration import (
 )
 from torchgen.gen import parse_native_yaml
 
+from factories import existing
 from made_pages import unreported
 from spikeduel import comparing, data
 from spikeduel.engine.encoders import ENCODERS
@@ -222,7 +223,7 @@ def main(folder):
     with Present():
         outcome["away"] = steps("away")
         contenders = ("dense-lif", "vgg-lif", "vgg-relu")
-        outcome["compared_away"] = compared(folder, "away", *contenders, convert=4)
+        outcome["compared_away"] = compared(folder, "away", *contenders, **existing(convert=4))
         outcome["refused"] = dict(REFUSED)
         REFUSED.clear()
         torch.zeros((), dtype=torch.float64, device="away")

@@ -33,6 +33,7 @@ from made_pages import unreported
 from spikeduel import comparing
 from spikeduel.cli import app
 from spikeduel.evaluation import latency
+from spikeduel.features import FEATURES
 
 SETTINGS = {
     "hidden": 8,
@@ -51,9 +52,9 @@ COMPARE = [
     "store",
     "--out",
     "out",
-    "--optimism",
     "--verbose",
 ]
+COMPARE += ["--optimism"] * ("optimism" in FEATURES)
 COMPARE += [part for name, value in SETTINGS.items() for part in (f"--{name}", str(value))]
 
 

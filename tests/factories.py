@@ -13,6 +13,7 @@ from spikeduel.data import Preprocessing
 from spikeduel.data.prepared import Prepared
 from spikeduel.evaluation.latency import machine
 from spikeduel.experiment.recipes import baseline, strong
+from spikeduel.experiment.settings import SETTINGS
 from spikeduel.results.cost_results import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
 from spikeduel.results.predictions import PredictionsFile, SeedPredictions
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
@@ -47,6 +48,11 @@ MACHINE = Machine(
 
 
 # ---- experiments and data
+
+
+def existing(**settings):
+    """Return those of `settings` that are settings: one of a deleted feature is not."""
+    return {name: value for name, value in settings.items() if name in SETTINGS}
 
 
 def small_experiment(**changes):

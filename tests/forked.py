@@ -32,7 +32,11 @@ class Forked:
             self.pid = os.fork()
         if self.pid == 0:
             os.close(reading)
-            os._exit(_run(function, writing))
+            code = 1
+            try:
+                code = _run(function, writing)
+            finally:  # whatever happens, the fork must not go on as pytest
+                os._exit(code)
         os.close(writing)
         self._reported = os.fdopen(reading, encoding="utf-8")
 

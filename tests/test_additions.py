@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 import spikeduel as sd
+from factories import existing
 from made_pages import unpainted
 from spikeduel import energy
 from spikeduel.energy import accounting
 from spikeduel.evaluation.correctness import classified
+from spikeduel.features import FEATURES
 from spikeduel.reporting import report_again
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -92,10 +94,12 @@ def added(tmp_path_factory):
         patch.syspath_prepend(str(folder))
         patch.setattr("spikeduel.reporting.drawing.panels", unpainted)
         patch.setitem(sd.MEASURES, "hits", measure)
-        patch.setitem(sd.ABLATIONS, "first_class", ablation)
+        if "ablations" in FEATURES:
+            patch.setitem(sd.ABLATIONS, "first_class", ablation)
         experiment = sd.recipes.baseline(
-            "digits", device="cpu", limit=200, epochs=1, hidden=16, num_steps=3, controls=True
+            "digits", device="cpu", limit=200, epochs=1, hidden=16, num_steps=3
         )
+        experiment = replace(experiment, **existing(controls=True))
         experiment = replace(
             experiment, encoding="mine_added:stripes", surrogate="mine_added:boxcar"
         )
@@ -117,6 +121,7 @@ def test_a_measure_is_in_the_results_the_table_and_the_report(added):
     assert list(folder.glob("store/*/measures/hits.json"))
 
 
+@pytest.mark.skipif("ablations" not in FEATURES, reason="nothing shows variants")
 def test_a_control_is_in_the_results_and_the_report(added):
     run, _ = added
     (controlled,) = run.results.features["ablations"].contenders

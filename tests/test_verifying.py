@@ -15,12 +15,13 @@ from msgspec import structs
 from PIL import Image
 from typer.testing import CliRunner
 
-from factories import small_experiment
+from factories import existing, small_experiment
 from spikeduel import comparing, energy
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.cli import app
 from spikeduel.comparing import compare, train_again
+from spikeduel.features import FEATURES
 from spikeduel.reporting import report_again
 from spikeduel.results import predictions
 from spikeduel.results.significance import Reservation
@@ -42,7 +43,7 @@ PAGE = "report.html"
 def whole(tmp_path_factory):
     """A run with its page and controls, which no test changes."""
     folder = tmp_path_factory.mktemp("verified")
-    experiment = replace(EXPERIMENT, controls=True, int8=True, encoding="direct")
+    experiment = replace(EXPERIMENT, **existing(controls=True, int8=True), encoding="direct")
     return compare(experiment, folder / "run", folder / "store").out
 
 
@@ -100,18 +101,10 @@ def set_at(*path, by):
             set_at("comparison", "recommendation", "text", by=lambda t: t + "!"),
             "comparison.recommendation.text",
         ),
-        (
-            set_at("features", "ablations", "text", by=lambda t: t + "!"),
-            "features.ablations.text",
-        ),
         (set_at("comparison", "caveats", by=lambda c: c[1:]), "comparison.caveats"),
         (set_at("trials", 0, "test", "f1", by=lambda f: f / 2), "trials[0].test.f1"),
         (set_at("trials", 0, "test", "confusion", 0, 0, by=lambda n: n + 1), "confusion[0][0]"),
         (set_at("trials", 1, "validation", "accuracy", by=lambda a: a / 2), "validation"),
-        (
-            set_at("trials", 0, "controls", "relu_twin", "accuracy", by=lambda a: a / 2),
-            "trials[0].controls.relu_twin.accuracy",
-        ),
         (
             set_at("energy_accountings", "pairs", 0, "rate", by=lambda rate: 2 * rate),
             "energy_accountings.pairs[0].rate",
@@ -214,6 +207,25 @@ def test_the_page_is_compared_with_its_hash_alone(run):
     assert discrepancies(run) == []
 
 
+@pytest.mark.skipif("ablations" not in FEATURES, reason="no other feature has both")
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (
+            set_at("features", "ablations", "text", by=lambda t: t + "!"),
+            "features.ablations.text",
+        ),
+        (
+            set_at("trials", 0, "controls", "relu_twin", "accuracy", by=lambda a: a / 2),
+            "trials[0].controls.relu_twin.accuracy",
+        ),
+    ],
+)
+def test_an_edit_of_the_results_of_a_feature_is_named(run, change, place):
+    test_an_edit_of_the_results_is_named_whatever_the_hashes_say(run, change, place)
+
+
+@pytest.mark.skipif("int8" not in FEATURES, reason="nothing else withholds a lead")
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_lead_in_whole_numbers_after_longer_training_is_withheld(whole, times):
     results, kept = load_run(whole).results, predictions.read(whole)

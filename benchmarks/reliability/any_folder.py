@@ -193,7 +193,7 @@ def _options(recorded: bool, rng: random.Random, jobs: bool) -> list[str]:
     options += ["--batch-size", "16", "--num-steps", str(rng.choice((1, 2, 4)))]
     options += ["--width", "8"] if recipe in ("strong", "events") else ["--hidden", "16"]
     if recorded and rng.random() < 0.7:
-        options += ["--no-controls"]
+        options += [word for word in ["--no-controls"] if _is_known(word)]
     names = {
         "strong": ("vgg-lif", "vgg-relu", "resnet-silu"),
         "events": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"),
@@ -232,7 +232,7 @@ def _is_known(option: str) -> bool:
     from spikeduel.experiment.settings import COMMAND_OPTIONS, SETTINGS
 
     name = option.removeprefix("--").removeprefix("no-").replace("-", "_")
-    return name in (*SETTINGS, *COMMAND_OPTIONS, "contender", "tune")
+    return name in (*SETTINGS, *COMMAND_OPTIONS, "contender")
 
 
 class TooSlow(BaseException):

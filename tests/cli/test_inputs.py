@@ -116,7 +116,7 @@ def calls():
 @pytest.fixture
 def program(calls):
     @command(
-        *("dataset", "num_steps", "controls", "contenders", "as_json"),
+        *("dataset", "num_steps", "whitening", "contenders", "as_json"),
         works_on=EVERYTHING,
         short=("num_steps",),
         examples=("go digits",),
@@ -134,22 +134,22 @@ def program(calls):
 
 
 def test_a_command_gets_the_settings_that_were_given(program, calls):
-    given = "digits --num-steps 7 --no-controls --contender a --contender b --size 4 --json"
+    given = "digits --num-steps 7 --no-whitening --contender a --contender b --size 4 --json"
     for arguments in ([], given.split()):
         assert program(*arguments).exit_code == 0
     assert calls[0] == (CommandInput(), 3)
-    settings = {"dataset": "digits", "num_steps": 7, "controls": False, "contenders": ("a", "b")}
+    settings = {"dataset": "digits", "num_steps": 7, "whitening": False, "contenders": ("a", "b")}
     assert calls[1] == (CommandInput(settings=settings, as_json=True), 4)
 
 
 def test_every_setting_is_an_option(program, calls):
-    given = "digits --beta 0.3 --folds=5 --optimism --no-whitening --limit none"
+    given = "digits --beta 0.3 --folds=5 --skip-unreadable --no-whitening --limit none"
     assert program(*given.split()).exit_code == 0
     assert calls[0][0].settings == {
         "dataset": "digits",
         "beta": 0.3,
         "folds": 5,
-        "optimism": True,
+        "skip_unreadable": True,
         "whitening": False,
         "limit": None,
     }
@@ -177,7 +177,7 @@ def test_the_short_help_shows_some_options_and_the_long_help_all(program):
     assert "--num-steps" in short.stdout
     assert "--size" not in short.stdout
     assert "--help-all" in short.stdout
-    for name in ("--num-steps", "--size", "METRES", "--contender", "--no-controls", "go digits"):
+    for name in ("--num-steps", "--size", "METRES", "--contender", "--no-whitening", "go digits"):
         assert name in whole.stdout
     assert program("--help").stdout == short.stdout
 

@@ -22,7 +22,6 @@ from spikeduel.training.variants import variants_of
 OTHER = {
     "pretrained": "no",
     "seeds": 2,
-    "int8": True,
     "target": "energy",
     "tolerance": 2.0,
     "encoding": "rate",
@@ -53,18 +52,13 @@ OTHER = {
     "group_by": "_(.)",
     "image_size": 6,
     "bin_ms": 10.0,
-    **{
-        name: 8 if SETTINGS[name].default is None else not SETTINGS[name].default
-        for name in FEATURE_SETTINGS
-    },
 }
-"""Another value of each setting; of those that are not here, the test says why."""
+"""Another value of each setting of the core; of those that are not here, the test says why."""
 NAMED = {"dataset", "recipe", "contenders", "per_contender", "epochs"}
 """Settings that the cases name themselves."""
 OF_THE_MACHINE = {"device", "precision"}
 OF_BROKEN_FILES = {"skip_unreadable"}
 LATER = {
-    "int8": lambda resolved, trials: True,
     "target": lambda resolved, trials: len(resolved.contenders) > 1,
     "tolerance": lambda resolved, trials: len(resolved.contenders) > 1,
     "robustness": lambda resolved, trials: trials[0].card.preprocessing.binning is None,
@@ -107,7 +101,7 @@ def planned(experiment, changed, store):
     later = LATER.get(changed, lambda resolved, trials: changed in FEATURE_SETTINGS)
     return (
         sorted(trial.key for trial in trials),
-        [sorted(variants_of(trial, prepared)) * trial.experiment.controls for trial in trials],
+        [sorted(variants_of(trial, prepared)) for trial in trials],
         later(resolved, trials),
     )
 
@@ -118,7 +112,9 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
     experiment = replace(experiment, dataset=str(folders / experiment.dataset))
     store, silent, refused = Store("store"), [], set()
     before = planned(experiment, None, store)
-    other = OTHER | {"controls": not experiment.controls, "start": "fresh"}
+    other = OTHER | {"start": "fresh"}
+    for name in FEATURE_SETTINGS:
+        other[name] = 8 if SETTINGS[name].default is None else not getattr(experiment, name)
     if experiment.start == "fresh":
         other["start"] = "relu"
     if experiment.encoding == "rate":
@@ -158,7 +154,7 @@ def test_an_answer_for_loihi_needs_a_spiking_network(name, is_idle):
 def test_the_cases_know_every_setting():
     assert {
         *OTHER,
-        "controls",
+        *FEATURE_SETTINGS,
         "start",
     } | NAMED | OF_THE_MACHINE | OF_BROKEN_FILES == SETTINGS.keys()
 

@@ -14,7 +14,7 @@ from spikeduel.system.errors import InputError
         ("epochs", -1, "epochs must be a whole number from 1 to 1,000,000 or unset, not -1"),
         ("epochs", 2.5, "epochs must be a whole number"),
         ("epochs", True, "epochs must be a whole number"),
-        ("controls", 1, "controls must be true or false"),
+        ("whitening", 1, "whitening must be true or false"),
         ("beta", 1.5, "beta must be a number from 0 to 1, not 1.5"),
         ("beta", float("nan"), "beta must be a number from 0 to 1, not nan"),
         ("threshold", 0, "threshold must be a number above 0, not 0"),

@@ -126,7 +126,6 @@ CASES = {
     "a list": example("at_chance", contenders=["a", "b", "c"]),
     "a flag": example("at_chance", chance=0.5, balanced=True),
     "pairs": example("same_shapes", pairs=[["a", "b"], ["c", "d"]]),
-    "a mapping": example("still_rising", gains={"a": 0.012, "b": 0.02}),
     "mappings": example("own_settings", settings={"a": {"x": 0.5, "y": None}, "b": {"z": "on"}}),
     "braces in names": example("unreadable_files", names=["{a}", *"bcdefgh"]),
     "many trials": example("failed_trials", titles=[f"a, seed {n}" for n in range(8)]),

@@ -12,6 +12,7 @@ from spikeduel.data import Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.experiment.recipes import strong
 from spikeduel.experiment.settings import read_experiment
+from spikeduel.features import FEATURES
 from spikeduel.inputs.preprocessing import Binning, Events
 from spikeduel.results.run import Budget, SetRules
 from spikeduel.system.errors import InputError
@@ -259,6 +260,7 @@ def test_epochs_that_were_timed_as_too_long_are_planned_anew(quick, timed):
     assert auto_settings.replanned(kept, taken(vgg_lif=0.5, vgg_relu=0.1), told) is None
 
 
+@pytest.mark.skipif("optimism" not in FEATURES, reason="nothing else tests each epoch")
 def test_trainings_that_were_tested_are_not_planned_anew(quick, timed):
     resolved = fitted(replace(quick, minutes=1.0, optimism=True))
     told = Telling()

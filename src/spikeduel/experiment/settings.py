@@ -493,13 +493,20 @@ def read_experiment(path: Path) -> Experiment:
         return Experiment(**content)
 
 
-def write_experiment(path: Path, experiment: Experiment) -> None:
-    """Write `experiment` as TOML, without unset settings and without features that are off, so that
-    it can be read where these are not installed.
+def as_written(experiment: Experiment) -> dict[str, Any]:
+    """Return the settings by name, without those of features that are off.
+
+    A run can then be read where these features are not installed.
     """
-    content = {
+    off = experiment.without_features()
+    return {
         name: value
         for name, value in dataclasses.asdict(experiment).items()
-        if value is not None and not (name in FEATURE_SETTINGS and value == SETTINGS[name].default)
+        if name not in FEATURE_SETTINGS or value != getattr(off, name)
     }
+
+
+def write_experiment(path: Path, experiment: Experiment) -> None:
+    """Write `experiment` as TOML, without unset settings, which TOML cannot express."""
+    content = {name: value for name, value in as_written(experiment).items() if value is not None}
     files.write_text(path, tomli_w.dumps(content))

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.auditing import audit_sentences as audit
-from spikeduel.experiment.settings import Experiment, read_experiment
+from spikeduel.experiment.settings import Experiment, as_written, read_experiment
 from spikeduel.features import providing
 from spikeduel.results.findings import caveat, is_leak
 from spikeduel.results.predictions import remedied
@@ -99,6 +99,7 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """Return results.json with its sentences."""
         content = typed.plain(self.worded())
+        content["experiment"] = typed.plain(as_written(self.results.experiment))
         if content["dataset"]["audit"]:
             del content["dataset"]["audit"]["details"]
         return content
