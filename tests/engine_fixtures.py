@@ -10,14 +10,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Numba, BLAS and torch share two cores with the other test processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch
-
-if not torch.cuda.is_available():
-    # The kernels for CUDA run on the CPU, in Triton's interpreter, where Triton is installed.
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(autouse=True)

@@ -43,7 +43,6 @@ PACKAGES = {
             "made_normalised.py",
             "made_operations.py",
             "made_recordings.py",
-            "triton_device.py",
         ),
     ),
 }

@@ -1,6 +1,4 @@
-"""The scans in Numba and in Triton against the reference: to the last bit forward, to 1e-4
-backward.
-"""
+"""The compiled scans against the reference: to the last bit forward, to 1e-4 backward."""
 
 from types import SimpleNamespace
 
@@ -16,29 +14,20 @@ adaptations = pytest.mark.parametrize("adaptation", ADAPTATIONS.values(), ids=AD
 constants = pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
 
 
-@pytest.fixture(params=["Numba", "Triton"])
-def kernel(request, monkeypatch):
-    """A kernel's `forward` and `backward`; values that it fails to write are NaN."""
-    module, device = cpu, "cpu"
-    if request.param == "Triton":
-        from spikeduel.engine.kernels import gpu as module
-        from triton_device import DEVICE as device
+@pytest.fixture
+def kernel(monkeypatch):
+    """The `forward` and `backward` of the scan; values that they fail to write are NaN."""
 
-    def dirty(shape, dtype=torch.float32, device=device):
-        return torch.full(shape, torch.nan, dtype=dtype).to(device)
+    def dirty(shape, dtype=torch.float32):
+        return torch.full(shape, torch.nan, dtype=dtype)
 
-    def moved(tensors):
-        return [None if x is None else x.to(device) for x in tensors]
+    def forward(*operands):
+        return cpu.scan_forward(*operands, with_mem=True)
 
-    def forward(current, state, beta, neurons, num_steps, with_mem=True):
-        tensors = moved([current, state, beta])
-        return [x.cpu() for x in module.scan_forward(*tensors, neurons, num_steps, with_mem)]
+    def backward(*operands):
+        return cpu.scan_backward(*operands, needs_beta=True)
 
-    def backward(gradients, current, state, beta, neurons, num_steps):
-        tensors = moved(gradients), *moved([current, state, beta])
-        return [x.cpu() for x in module.scan_backward(*tensors, neurons, num_steps, True)]
-
-    monkeypatch.setattr(module, "empty", dirty)
+    monkeypatch.setattr(cpu, "empty", dirty)
     return SimpleNamespace(forward=forward, backward=backward)
 
 
@@ -120,17 +109,9 @@ def test_agrees_with_the_reference(kernel, adaptation, surrogate):
     assert_agree(kernel, normal(8, 37), some_state(neurons, 37), neurons, 8)
 
 
-SIZES = [(1, 5), (7, 1), (128, 1), (129, 5), (15, 7)]
-# More than a thread of the CPU takes at once, and nothing.
-SIZES_OF_BLOCKS = [(4098, 25), (650, 60), (0, 3)]
-sizes = pytest.mark.parametrize(
-    ("kernel", "num_neurons", "num_steps"),
-    [
-        *((name, *size) for name in ("Numba", "Triton") for size in SIZES),
-        *(("Numba", *size) for size in SIZES_OF_BLOCKS),
-    ],
-    indirect=["kernel"],
-)
+# More than a thread takes at once, and nothing, too.
+SIZES = [(1, 5), (7, 1), (128, 1), (129, 5), (15, 7), (4098, 25), (650, 60), (0, 3)]
+sizes = pytest.mark.parametrize(("num_neurons", "num_steps"), SIZES)
 
 
 @sizes
@@ -189,16 +170,12 @@ def test_gradients_of_some_results_only(kernel, adaptation, constant, used):
     assert used or not any(gradient.any() for gradient in ours)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @constants
 @adaptations
-def test_currents_of_two_bytes(request, kernel, adaptation, constant, dtype):
-    if dtype == torch.float16 and "Numba" in request.node.name:
-        pytest.skip("not read by this kernel")
+def test_currents_in_bfloat16(kernel, adaptation, constant):
     neurons = dynamics(adaptation)
-    assert_agree(
-        kernel, normal(1 if constant else 5, 33).to(dtype), some_state(neurons, 33), neurons, 5
-    )
+    current = normal(1 if constant else 5, 33).bfloat16()
+    assert_agree(kernel, current, some_state(neurons, 33), neurons, 5)
 
 
 def test_nan_is_passed_on(kernel):

@@ -1,16 +1,15 @@
 """Spiking dynamics and rate encoding: the readable `reference`, and kernels that agree with it.
 
-`scan` and `rate_spikes` pick the fastest: `cpu` (Numba) or `gpu` (Triton), imported when first
-called. The fused scan is one operator for autograd, `torch.compile` and export. Joint kernels, for
-training on the CPU, do batch norm, neurons and max-pooling in one pass, or, under a constant
-current, neurons and a linear layer of few outputs.
+`scan` and `rate_spikes` run on the CPU by Numba (`cpu`, imported when first called) and on other
+devices by the reference. The fused scan is one operator for autograd, `torch.compile` and export.
+Joint kernels, for training on the CPU, do batch norm, neurons and max-pooling in one pass, or,
+under a constant current, neurons and a linear layer of few outputs.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -41,12 +40,8 @@ LANES = 16
 MAX_OUTPUTS = 20
 """Most outputs of a joint linear layer."""
 
-# AMD's cards have warps of 64 threads; the Triton kernels rely on 32.
-_DEVICES = (
-    ("cpu", "meta", "cuda")
-    if find_spec("triton") and torch.version.hip is None
-    else ("cpu", "meta")
-)
+_DEVICES = ("cpu", "meta")
+"""Types of devices with kernels; "meta" has their shapes."""
 _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 
@@ -128,7 +123,7 @@ def rate_spikes(
         )
     if images.device.type not in _DEVICES or not may_fuse():
         return reference.rate_spikes(images, keys, num_steps).to(dtype)
-    kernels = _kernels(images)
+    kernels = _kernels()
     written = dtype if dtype in kernels.WRITTEN_DTYPES else torch.bool
     return kernels.rate_spikes(images, keys, num_steps, written).to(dtype)
 
@@ -180,7 +175,7 @@ def normalised_scan(
     """
     value = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
     decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
-    spk, mean, var = _kernels(value).Normalised.apply(
+    spk, mean, var = _kernels().Normalised.apply(
         value.permute(0, 1, 3, 4, 2).contiguous(),
         norm.weight,
         norm.bias,
@@ -222,20 +217,16 @@ def projected_scan(
     """Return `F.linear(scan(current, beta, dynamics)[0], weight, bias)` `[T, B, K]`, for `current`
     `[B, N]`, in its type.
     """
-    y: Tensor = _kernels(current.value).Projected.apply(
+    y: Tensor = _kernels().Projected.apply(
         current.value.contiguous(), weight, current.num_steps, beta, dynamics
     )
     return (y + bias.float()[:, None]).to(current.value.dtype).transpose(1, 2)
 
 
-def _kernels(x: Tensor) -> Any:
-    if x.device.type == "cpu":
-        from spikeduel.engine.kernels import cpu
+def _kernels() -> Any:
+    from spikeduel.engine.kernels import cpu
 
-        return cpu
-    from spikeduel.engine.kernels import gpu
-
-    return gpu
+    return cpu
 
 
 def _fused_scan(
@@ -309,7 +300,7 @@ def _rows(x: Tensor | None) -> Tensor | None:
 
 def _scan(*operands: Any) -> tuple[Tensor, ...]:
     *inputs, with_mem = operands
-    results = _kernels(inputs[0]).scan_forward(*_given(*inputs), with_mem)
+    results = _kernels().scan_forward(*_given(*inputs), with_mem)
     return tuple(x.view(len(x), *inputs[0].shape[1:]) for x in results)
 
 
@@ -326,9 +317,7 @@ def _scan_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
 
 def _scan_backward(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
     grads, current, inputs, needs_beta = operands[:3], operands[3], operands[3:-1], operands[-1]
-    results = _kernels(current).scan_backward(
-        tuple(map(_rows, grads)), *_given(*inputs), needs_beta
-    )
+    results = _kernels().scan_backward(tuple(map(_rows, grads)), *_given(*inputs), needs_beta)
     grad_current, grad_state, grad_beta = results
     return (
         grad_current.view(current.shape),
@@ -351,8 +340,7 @@ _OPERATORS = {
     "scan_backward": (_scan_backward, _scan_backward_shapes),
 }
 for _name, (_kernel, _shapes) in _OPERATORS.items():
-    for _device in ("CPU", "CUDA"):
-        _LIBRARY.impl(_name, _kernel, _device)
+    _LIBRARY.impl(_name, _kernel, "CPU")
     torch.library.register_fake(f"spikeduel::{_name}", _shapes, lib=_LIBRARY)
 
 
