@@ -1,11 +1,11 @@
-"""How much faster a training step is with all threads than with one, and which number is kept.
+"""How much faster a training step is with all threads than with one.
 
     python -m benchmarks.speed.threads [--rounds 3]
 
 Run it on an otherwise idle machine. Networks of the recipes `strong` and `baseline` train on sets of
-several sizes, as `compare` would train them; a round times each of them as `compare` does before
-training (`timing.seconds_by_threads`), and the medians of rounds are kept, with the number of threads
-that each round would keep, in benchmarks/results/threads.json.
+several sizes, as `compare` would train them. A round times each of them with one thread and with all,
+as `compare` does before training (`timing.step_seconds`). The medians of rounds are written to
+benchmarks/results/threads.json.
 """
 
 import statistics
@@ -18,7 +18,6 @@ from spikeduel import data
 from spikeduel.data import Prepared
 from spikeduel.experiment.recipes import RECIPES
 from spikeduel.experiment.settings import Experiment
-from spikeduel.system.negligible import MAX_THREADS_RATIO
 from spikeduel.system.progress import Progress
 from spikeduel.training import timing
 from spikeduel.training.auto_settings import resolve
@@ -50,28 +49,24 @@ def main() -> None:
             asked = replace(RECIPES[recipe](dataset), contenders=(contender,), epochs=1, seeds=1)
             prepared = data.load(asked)
             trial = trial_of(asked, prepared)
-            timed = [timing.seconds_by_threads(trial, prepared, (most, 1)) for _ in range(rounds)]
-            with_one, with_most = ([times[number] for times in timed] for number in (1, most))
-            kept = [
-                timing.CachedThreads(
-                    most=most, seconds_with_one=one, seconds_with_most=many
-                ).threads
-                for one, many in zip(with_one, with_most, strict=True)
-            ]
+            seconds: dict[int, list[float]] = {1: [], most: []}
+            for _ in range(rounds):
+                for threads, timed in seconds.items():
+                    torch.set_num_threads(threads)
+                    timed.append(timing.step_seconds(trial, prepared))
             rows.append(
                 {
                     "recipe": recipe,
                     "dataset": dataset,
                     "contender": contender,
                     "batch_size": trial.experiment.decided_batch_size,
-                    "ms_with_one": round(1000 * statistics.median(with_one), 2),
-                    "ms_with_all": round(1000 * statistics.median(with_most), 2),
-                    "one_over_all": round(shared.median_ratio(with_one, with_most), 2),
-                    "kept": kept,
+                    "ms_with_one": round(1000 * statistics.median(seconds[1]), 2),
+                    "ms_with_all": round(1000 * statistics.median(seconds[most]), 2),
+                    "one_over_all": round(shared.median_ratio(seconds[1], seconds[most]), 2),
                 }
             )
             print(rows[-1], flush=True)
-    shared.write("threads.json", {"rounds": rounds, "worth": MAX_THREADS_RATIO, "rows": rows})
+    shared.write("threads.json", {"rounds": rounds, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def timed(monkeypatch, machine):
     """An epoch takes `SECONDS`; gives the contenders whose epochs were timed."""
     asked = []
 
-    def seconds_of_an_epoch(trial, prepared, store):
+    def seconds_of_an_epoch(trial, prepared):
         asked.append(trial.card.contender)
         return SECONDS[trial.card.contender]
 

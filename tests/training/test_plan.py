@@ -23,7 +23,7 @@ def timed(monkeypatch):
     """An epoch takes 2 seconds; holds the contenders whose epochs were timed."""
     asked = []
 
-    def seconds_of_an_epoch(trial, prepared, store):
+    def seconds_of_an_epoch(trial, prepared):
         asked.append(trial.card.contender)
         return 2.0
 
@@ -89,7 +89,7 @@ def test_what_the_store_has_is_not_timed_and_says_how_long_it_took(experiment, t
 
 
 def failing(error):
-    def seconds_of_an_epoch(trial, prepared, store):
+    def seconds_of_an_epoch(trial, prepared):
         raise error
 
     return seconds_of_an_epoch

@@ -17,7 +17,7 @@ from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.recipes import baseline, matched
 from spikeduel.features import FEATURES
 from spikeduel.system.progress import Progress
-from spikeduel.training import timing, training
+from spikeduel.training import training
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.store import Store
 from spikeduel.training.training import Training, stopped
@@ -59,20 +59,6 @@ def run_all(experiment, store="s", progress=None):
 )
 def test_a_quarter_of_the_epochs_of_whoever_spikes(changes, epochs, quick):
     assert relu_epochs(replace(quick, **changes)) == {"vgg-lif": epochs, "vgg-relu": 0}
-
-
-def test_the_time_of_an_epoch_is_of_its_parts(quick, monkeypatch):
-    def of_steps(trial, prepared, threads, kind=Model):
-        return {threads[0]: 1.0 if kind is WithoutSpikes else 10.0 * trial.card.num_steps}
-
-    monkeypatch.setattr(timing, "seconds_by_threads", of_steps)
-    monkeypatch.setattr(timing, "_step_seconds", lambda trial, *given: (1, 40.0))
-    seconds = {}
-    for start in ("fresh", "relu"):
-        prepared, (spiking, _) = planned(replace(quick, start=start, num_steps=4))
-        seconds[start] = timing.seconds_of_an_epoch(spiking, prepared, Store("s"))
-    step = seconds["fresh"] / 40
-    assert seconds["relu"] / step == pytest.approx(0.25 * 1 + 0.75 * 40)
 
 
 def test_the_older_recipes_start_fresh():

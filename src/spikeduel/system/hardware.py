@@ -192,11 +192,6 @@ def compute_on(threads: int, cores: Collection[int] = (), chosen: bool = True) -
     _chosen_threads[:] = [threads] if chosen else []
 
 
-def are_threads_fixed() -> bool:
-    """Return True if the user chose the number of threads."""
-    return bool(_chosen_threads)
-
-
 def may_compute_on(threads: int) -> bool:
     """Return True if the user chose no other number, and there are as many cores."""
     return _chosen_threads in ([], [threads]) and threads <= len(load.cores())
@@ -210,7 +205,7 @@ def threads_on_free_cores(say: Callable[[str], None] = lambda text: None) -> Ite
     """
     before = torch.get_num_threads()
     threads = before
-    if before > 1 and not are_threads_fixed():
+    if before > 1 and not _chosen_threads:
         usable = load.cores()
         used = load.used_by_others(usable)
         threads = max(1, min(before, len(usable) - round(used)))

@@ -70,10 +70,6 @@ MAX_TRAINING_RATIO = 1.1
 """Ratio of two trainings, in epochs or seconds, with which they count as equally long: whole
 epochs that fit into the same minutes differ as much.
 """
-MAX_THREADS_RATIO = 1.05
-"""Ratio of a training step's seconds with one thread and with all with which one thread is taken:
-repeated timings differ as much (`benchmarks/speed/threads.py`).
-"""
 MAX_EPOCHS_RATIO = 1.5
 """Ratio of the mean seconds of a contender's epochs to those timed before training that is not put
 down to other work.

@@ -315,7 +315,7 @@ def _cached_budget(
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
         minutes = experiment.minutes or min(max(usual, MIN_MINUTES), MAX_MINUTES)
-        seconds_of = timing.epoch_seconds(trials, prepared, store, progress)
+        seconds_of = timing.epoch_seconds(trials, prepared, progress)
         budget = Budget(
             minutes=minutes,
             given=experiment.minutes is not None,

@@ -110,7 +110,7 @@ def make(
     for record in filter(None, plan.records):
         known[record.settings["contender"]].append(record)
     new = [first[name] for name in known if not known[name] and name not in seconds_of]
-    seconds_of |= timing.epoch_seconds(new, prepared, store, progress, timed)
+    seconds_of |= timing.epoch_seconds(new, prepared, progress, timed)
     times = []
     for name, records in known.items():
         epochs: float = first[name].experiment.num_epochs

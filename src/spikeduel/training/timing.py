@@ -1,6 +1,4 @@
-"""Seconds of training steps, the number of threads with which they are fastest, and times of
-answers.
-"""
+"""Seconds of training steps and of inferences."""
 
 import itertools
 import math
@@ -8,10 +6,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import numpy as np
-import torch
 from msgspec import structs
 
 from spikeduel.data import Prepared, on_device, training_batches
@@ -22,9 +18,7 @@ from spikeduel.engine.random_keys import RandomKeys, seeded
 from spikeduel.evaluation import latency
 from spikeduel.results.trials import Latency
 from spikeduel.system import files, hardware, typed
-from spikeduel.system.errors import InputError, SpikeduelError
-from spikeduel.system.hardware import Compute
-from spikeduel.system.negligible import MAX_THREADS_RATIO
+from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import Progress
 from spikeduel.training.contenders import (
     Trial,
@@ -38,88 +32,27 @@ from spikeduel.training.training import rules_of
 MAX_UNTIMED_STEPS = 500
 """Training steps in all that take no longer than timing them."""
 WARM_UP, TIMED_SECONDS, MAX_TIMED = 2, 1.0, 50
-"""Untimed training steps with each number of threads, seconds of timed ones, and the most timed
-steps.
-"""
+"""Untimed training steps, seconds of timed ones, and the most timed steps."""
 SITTINGS = 2
-"""Times that each network's answers are timed."""
+"""Times that each network's inference is timed."""
 FORWARD_SHARE = 1 / 3
 """Inference time of an image as a share of its training step."""
 
 
-class CachedThreads(typed.Frozen, frozen=True):
-    """Median seconds of a training step with one thread and with `most`; the faster is kept."""
-
-    most: int
-    seconds_with_one: float
-    seconds_with_most: float
-
-    @property
-    def threads(self) -> int:
-        return (
-            self.most if self.seconds_with_one > MAX_THREADS_RATIO * self.seconds_with_most else 1
-        )
-
-
 _WARM: set[str] = set()
-"""Step keys of networks that took a step in this process."""
+"""Networks (`_network_key`) that took a training step in this process."""
 
 
 @contextmanager
-def ready_to_train(
-    trial: Trial, prepared: Prepared, store: Store, say: Callable[[str], None]
-) -> Iterator[None]:
-    """Compute on free cores with all threads or with one, as is faster for a training step: timed
-    once on a machine and kept in the store, for numbers depend on the threads.
-
-    Threads that the user chose stay. A training of a few steps is not timed, but begins after a
-    step of a fresh network: to load and to compile is no training.
+def ready_to_train(trial: Trial, prepared: Prepared, say: Callable[[str], None]) -> Iterator[None]:
+    """Compute with as many threads as cores are free, after one step of a fresh network: to load
+    and to compile is no training.
     """
     with hardware.threads_on_free_cores(say):
-        most = torch.get_num_threads()
-        threads = _open_threads(trial, store)
-        try:
-            if len(threads) > 1 and num_steps(trial) > MAX_UNTIMED_STEPS:
-                threads = _step_seconds(trial, prepared, store, threads)[:1]
-            elif _step_key(trial) not in _WARM:
-                seconds_by_threads(trial, prepared, (most,), turns=1)
-        except Exception:  # the training fails as well, and says so
-            threads = (most,)
-        torch.set_num_threads(threads[0])
-        if threads[0] < most:
-            say(f"1 of {most} threads: a training step with {most} is not faster")
+        if _network_key(trial) not in _WARM:
+            with suppress(Exception):  # the training fails as well, and says so
+                step_seconds(trial, prepared, max_steps=1)
         yield
-
-
-def _open_threads(trial: Trial, store: Store) -> tuple[int, ...]:
-    """Return the kept number of threads alone, or all and one if none is kept yet."""
-    most = torch.get_num_threads()
-    if most == 1 or hardware.are_threads_fixed():
-        return (most,)
-    with suppress(InputError):
-        return (typed.read_json(_threads_file(trial, store, most), CachedThreads).threads,)
-    return most, 1
-
-
-def _threads_file(trial: Trial, store: Store, most: int) -> Path:
-    place = hardware.environment(Compute(trial.device, trial.card.precision))
-    key = typed.digest([_step_key(trial), most, place["cpu"], place["gpu"]])[:16]
-    return store.root / "budgets" / f"threads-{key}.json"
-
-
-def _step_seconds(
-    trial: Trial, prepared: Prepared, store: Store, threads: Sequence[int]
-) -> tuple[int, float]:
-    """Return threads and seconds of the fastest training step; keep the choice among several."""
-    seconds = seconds_by_threads(trial, prepared, threads)
-    if len(threads) == 1:
-        return threads[0], seconds[threads[0]]
-    most, one = threads
-    cached = CachedThreads(
-        most=most, seconds_with_one=seconds[one], seconds_with_most=seconds[most]
-    )
-    typed.write_json(_threads_file(trial, store, most), cached)
-    return cached.threads, seconds[cached.threads]
 
 
 def num_steps(trial: Trial) -> int:
@@ -131,7 +64,6 @@ def num_steps(trial: Trial) -> int:
 def epoch_seconds(
     trials: Sequence[Trial],
     prepared: Prepared,
-    store: Store,
     progress: Progress,
     known: dict[str, float] | None = None,
 ) -> dict[str, float]:
@@ -144,7 +76,7 @@ def epoch_seconds(
     new = [trial for trial in trials if keys[trial.card.contender] not in known]
     for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
         try:
-            known[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared, store)
+            known[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared)
         except SpikeduelError:
             raise
         except Exception as failure:  # its trial fails as well, and is recorded as failed
@@ -156,11 +88,11 @@ def timing_key(trial: Trial) -> str:
     """Return a hash of all that an epoch's time depends on."""
     experiment = trial.experiment
     more = len(trial.split.train), experiment.augmentation, experiment.start
-    return typed.digest([_step_key(trial), *more])
+    return typed.digest([_network_key(trial), *more])
 
 
-def _step_key(trial: Trial) -> str:
-    """Return a hash of all that the fastest number of threads depends on."""
+def _network_key(trial: Trial) -> str:
+    """Return a hash of all that the seconds of a training step depend on."""
     card, experiment = trial.card, trial.experiment
     return typed.digest(
         [
@@ -171,10 +103,10 @@ def _step_key(trial: Trial) -> str:
     )
 
 
-def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float:
-    """Return the mean seconds of an epoch with validation, from some training steps: of a long
-    training, with its epochs with ReLU. Free cores compute, with all
-    threads or one, as is faster.
+def seconds_of_an_epoch(trial: Trial, prepared: Prepared) -> float:
+    """Return the mean seconds of an epoch with validation, from some training steps on free cores.
+
+    Epochs with ReLU count by their share of a long training.
     """
     batch_size = trial.experiment.decided_batch_size
     num_train, module = len(trial.split.train), outline(trial.card)
@@ -184,32 +116,27 @@ def seconds_of_an_epoch(trial: Trial, prepared: Prepared, store: Store) -> float
     num_batches = math.ceil(num_train / batch_size) + FORWARD_SHARE * num_forward / batch_size
     share = relu_share(module, trial.experiment)
     with hardware.threads_on_free_cores():
-        threads, step = _step_seconds(trial, prepared, store, _open_threads(trial, store))
-        seconds = (1 - share) * step
+        seconds = (1 - share) * step_seconds(trial, prepared)
         if share:
-            of_relu = seconds_by_threads(trial, prepared, (threads,), WithoutSpikes)
-            seconds += share * of_relu[threads]
+            seconds += share * step_seconds(trial, prepared, WithoutSpikes)
     return seconds * num_batches
 
 
-def seconds_by_threads(
+def step_seconds(
     trial: Trial,
     prepared: Prepared,
-    threads: Sequence[int],
     kind: type[Model] = Model,
-    turns: int = WARM_UP + MAX_TIMED,
-) -> dict[int, float]:
-    """Return the median seconds of a fresh network's training step, with loading, by the number of
-    `threads`, which take turns at each batch. The first `WARM_UP` of at most `turns` do not count,
-    unless there are no others.
+    max_steps: int = WARM_UP + MAX_TIMED,
+) -> float:
+    """Return the median seconds of a fresh network's training step, with loading. The first
+    `WARM_UP` of at most `max_steps` do not count, unless there are no others.
     """
-    _WARM.add(_step_key(trial))
-    card, experiment, before = trial.card, trial.experiment, torch.get_num_threads()
+    _WARM.add(_network_key(trial))
+    card, experiment, seconds = trial.card, trial.experiment, list[float]()
     with seeded(card.seed):
         model = kind(building.build(card).to(trial.device), card, card.precision)
-        step = TrainingStep(model, rules_of(experiment), len(threads) * turns)
+        step = TrainingStep(model, rules_of(experiment), max_steps)
         model.module.train()
-        seconds: dict[int, list[float]] = {number: [] for number in threads}
         epochs = (
             training_batches(
                 *(*prepared.arrays, trial.split.train, experiment.decided_batch_size),
@@ -218,23 +145,15 @@ def seconds_by_threads(
             for epoch in itertools.count()
         )
         batches = (batch for epoch in epochs for batch in on_device(epoch, model.device))
-        begun = time.perf_counter()
-        for turn, (batch, truth, indices) in enumerate(batches):
-            loading = time.perf_counter() - begun
-            for using in threads:
-                torch.set_num_threads(using)
-                started = time.perf_counter()
-                float(step(batch, truth, RandomKeys.for_training(card.seed, 0, indices)))
-                seconds[using].append(loading + time.perf_counter() - started)
-            timed = [times[WARM_UP:] for times in seconds.values()]
-            if sum(map(sum, timed)) > TIMED_SECONDS or turn + 1 == turns:
+        started = time.perf_counter()
+        for images, labels, indices in batches:
+            float(step(images, labels, RandomKeys.for_training(card.seed, 0, indices)))
+            seconds.append(time.perf_counter() - started)
+            if len(seconds) == max_steps or sum(seconds[WARM_UP:]) > TIMED_SECONDS:
                 break
-            begun = time.perf_counter()
-    torch.set_num_threads(before)
+            started = time.perf_counter()
     hardware.release_freed_memory()
-    return {
-        number: statistics.median(times[WARM_UP:] or times) for number, times in seconds.items()
-    }
+    return statistics.median(seconds[WARM_UP:] or seconds)
 
 
 def _median(taken: Latency) -> float:

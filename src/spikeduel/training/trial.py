@@ -58,7 +58,7 @@ def run(
             progress.finished(title, "")
         else:
             with timing.ready_to_train(
-                trial, prepared, store, lambda text: progress.say(f"  {title}: {text}")
+                trial, prepared, lambda text: progress.say(f"  {title}: {text}")
             ):
                 record = _train(trial, prepared, store, progress)
         if record.status == "done" and test:

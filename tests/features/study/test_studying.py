@@ -148,7 +148,7 @@ def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path)
 
 
 def test_a_step_of_each_shape_is_timed_once(tmp_path, monkeypatch):
-    def timed(trial, prepared, store):
+    def timed(trial, prepared):
         shapes.append((trial.card.contender, trial.card.precision))
         return 1.0
 
