@@ -22,7 +22,7 @@ from spikeduel.cli.inputs import settings_rows
 project, author = "spikeduel", "the spikeduel contributors"
 copyright = "the spikeduel contributors, MIT licence"
 version = release = spikeduel.__version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 # Docstrings write names and shapes between single backticks.

@@ -148,6 +148,7 @@ def test_an_energy_table_leads_the_report(added, unpainted):
     assert "my chip" in page.read_text()
 
 
+@pytest.mark.skipif("ablations" not in FEATURES, reason="only its networks have a pair here")
 def test_an_accounting_stands_beside_the_published_ones(added, unpainted):
     run, folder = added
     (folder / "counted.toml").write_text(ACCOUNTING)

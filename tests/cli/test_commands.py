@@ -299,7 +299,7 @@ def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
     pilot = [*QUICKEST, "--seeds", 2, "--out", "pilot", *tested, "--verbose"]
     said = " ".join(printed("compare", "digits", *pilot).split())
     assert "Power: a true lead of one point would be found with 2 seeds in 0 % of cases" in said
-    assert "Test accuracy, %" in said
+    assert "Test accuracy, %" in said or not tested
     plan = document("plan", "digits", *QUICKEST, *tested)
     assert (plan["source"], plan["trained"]) == ("store", 2)
 

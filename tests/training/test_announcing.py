@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from factories import existing, prepared
+from factories import prepared
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.data.prepared import TRAIN, VALIDATION
@@ -116,7 +116,7 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(golden):
     slow = [structs.replace(time, epoch_seconds=1000.0) for time in TIMES]
     golden(
         {
-            "four at once": of_plan(planned(**existing(controls=True)), at_once=4)[1:],
+            "four at once": of_plan(planned(), at_once=4)[1:],
             "two seeds in three folds": of_plan(planned(seeds=2, folds=3))[1:],
             "until the next day": of_plan(planned(times=slow))[1:],
             "all stored": of_plan(planned(2))[1:],

@@ -54,7 +54,7 @@ does not learn more from longer training.
 
 @dataclass(frozen=True)
 class SettingsSearch:
-    """An option that searches better settings, such as "--tune 10", and what it settles.
+    """An option that searches better settings, with its value, and what it settles.
 
     `trials_left` are the trials of each contender that it would add to a run, by its number.
     """

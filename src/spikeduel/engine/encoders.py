@@ -13,10 +13,26 @@ from spikeduel.system import registry
 
 @dataclass(frozen=True)
 class Encoder:
-    """A `function(images, num_steps, keys)` from uint8 `[B, C, H, W]` to floats `[T, B, C, H, W]`
-    or a `ConstantInput`.
+    """An encoding of images over time.
 
-    `spikes`: codes are 0 or 1; `random`: it draws from `keys`.
+    Parameters
+    ----------
+    function : callable
+        `function(images, num_steps, keys)`, from uint8 `[B, C, H, W]` and `RandomKeys` to floats
+        `[T, B, C, H, W]` or a `ConstantInput`.
+    spikes : bool
+        Whether all values are 0 or 1.
+    random : bool
+        Whether the function draws random numbers, from `keys`.
+    help : str
+        Description for the command line.
+
+    Examples
+    --------
+    >>> images = torch.full((8, 1, 28, 28), 255, dtype=torch.uint8)
+    >>> keys = RandomKeys.for_content(images)
+    >>> ENCODERS["rate"](images, 25, keys).mean()
+    tensor(1.)
     """
 
     function: Callable[[Tensor, int, RandomKeys], Tensor | ConstantInput]

@@ -22,10 +22,22 @@ _CARRY: ContextVar[_Carry | None] = ContextVar("carry", default=None)
 
 
 class Neuron(nn.Module):
-    """Base class of neurons: `spk, mem = neuron(current)`, all `[T, B, …]`.
+    """Base class of spiking neurons.
 
-    A subclass has `step` or `over_time`, and `initial_state` if its state is more than a membrane.
-    Nothing is kept between calls, but for `carried_state`.
+    Subclasses define `step`, or `over_time` for all steps at once, and `initial_state` if their
+    state is more than a membrane. A neuron starts each call from a fresh state, except within
+    `carried_state`.
+
+    Examples
+    --------
+    A neuron that spikes at every step with a positive current:
+
+    >>> class Sign(Neuron):
+    ...     def step(self, current, state):
+    ...         return (current > 0).to(current.dtype), state
+    >>> spk, mem = Sign()(torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+    >>> spk.tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
     """
 
     def initial_state(self, current: Tensor) -> State:
@@ -42,8 +54,24 @@ class Neuron(nn.Module):
     def forward(
         self, current: Tensor | ConstantInput, *, with_mem: bool = True
     ) -> tuple[Tensor, Tensor]:
-        """Return spikes and membranes `[T, B, …]`; without `with_mem`, membranes may be `[0, B,
-        …]`.
+        """Run the neurons over all time steps.
+
+        Parameters
+        ----------
+        current : Tensor or ConstantInput, shape [T, B, ...]
+            Input current.
+        with_mem : bool
+            Whether membranes are needed. Without, they may be returned empty: [0, B, ...].
+
+        Returns
+        -------
+        spk, mem : Tensor, shape [T, B, ...]
+            Spikes (0 or 1, type of `current`), and membranes (float32).
+
+        Raises
+        ------
+        InputError
+            If this layer is used twice in a pass within `carried_state`.
         """
         # Dynamo cannot trace a ContextVar.
         carry = None if torch.compiler.is_dynamo_compiling() else _CARRY.get()
@@ -77,12 +105,36 @@ class Neuron(nn.Module):
 
 
 class LIF(Neuron):
-    """Leaky integrate-and-fire, as snnTorch's `Leaky` (`kernels/reference.py` has the equations).
+    """Leaky integrate-and-fire neurons, as snnTorch's `Leaky`.
 
-    `beta` (clamped to [0, 1]) is the decay per step; a membrane above `threshold` (> 0) spikes;
-    `reset_mechanism` is `subtract`, `zero` or `none`; `surrogate` (of `SURROGATES`, or
-    `module:function`) has the width `surrogate_alpha`. Membranes are float32 under any precision,
-    spikes have the current's type. Raises `InputError`.
+    The membrane is U[t] = beta·U[t−1] + I[t], with a spike where U[t] > threshold. A spike resets
+    the membrane in the next step. `kernels/reference.py` has the equations.
+
+    Parameters
+    ----------
+    beta : float
+        Decay of the membrane per step, clamped to [0, 1].
+    threshold : float
+        Membrane above which the neuron spikes, > 0.
+    reset_mechanism : {"subtract", "zero", "none"}
+        Effect of a spike on the membrane: minus the threshold, to 0, or none.
+    surrogate : str
+        Gradient of the spike: a name of `SURROGATES`, or `module:function`.
+    surrogate_alpha : float, optional
+        Width of the surrogate. Default: the usual one of `surrogate`.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
+    A current of 0.4 reaches the threshold at the third step:
+
+    >>> spk, mem = LIF(beta=0.9)(torch.full((4, 1), 0.4))
+    >>> spk.flatten().tolist()
+    [0.0, 0.0, 1.0, 0.0]
     """
 
     beta: float | Tensor
@@ -139,7 +191,19 @@ class LIF(Neuron):
 
 
 class IF(LIF):
-    """A `LIF` without a leak."""
+    """Integrate-and-fire neurons: `LIF` without a leak (beta = 1).
+
+    Parameters
+    ----------
+    threshold, reset_mechanism, surrogate, surrogate_alpha
+        As in `LIF`.
+
+    Examples
+    --------
+    >>> spk, mem = IF()(torch.full((4, 1), 0.4))
+    >>> spk.flatten().tolist()
+    [0.0, 0.0, 1.0, 0.0]
+    """
 
     def __init__(
         self,
@@ -152,11 +216,24 @@ class IF(LIF):
 
 
 class PLIF(LIF):
-    """A `LIF` with a learned decay, one for the layer: beta = sigmoid(`beta_logit`), at first
-    `beta` in (0, 1).
+    """`LIF` with a learned decay, one for the layer: beta = sigmoid(`beta_logit`).
 
+    Parameters
+    ----------
+    beta : float
+        Decay at the start of training, in (0, 1).
+    threshold, reset_mechanism, surrogate, surrogate_alpha
+        As in `LIF`.
+
+    References
+    ----------
     Fang et al. 2021, "Incorporating learnable membrane time constant to enhance learning of spiking
-    neural networks", with the current unscaled.
+    neural networks". Here the current is not scaled.
+
+    Examples
+    --------
+    >>> [name for name, _ in PLIF(beta=0.5).named_parameters()]
+    ['beta_logit']
     """
 
     def _keep_beta(self, beta: float) -> None:
@@ -171,11 +248,30 @@ class PLIF(LIF):
 
 
 class ALIF(LIF):
-    """Adaptive LIF: a spike raises the level that the membrane has to pass for the next one.
+    """Adaptive LIF neurons: each spike raises the threshold for the next ones.
 
-    It spikes where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]
-    (`adaptation_gain`, `adaptation_decay` in [0, 1]). The state has `mem` and `adaptation`. Source:
-    `kernels/reference.py`. Raises `InputError`.
+    A spike where U[t] > threshold + gain·A[t], with A[t] = decay·A[t−1] + S[t−1]. The state has
+    `mem` and `adaptation`. `kernels/reference.py` has the equations.
+
+    Parameters
+    ----------
+    beta, threshold, reset_mechanism, surrogate, surrogate_alpha
+        As in `LIF`.
+    adaptation_decay : float
+        Decay of the adaptation A per step, in [0, 1].
+    adaptation_gain : float
+        Rise of the threshold per spike.
+
+    Raises
+    ------
+    InputError
+        For a parameter out of its range.
+
+    Examples
+    --------
+    >>> current = torch.full((25, 1), 0.4)
+    >>> int(LIF()(current)[0].sum()), int(ALIF(adaptation_gain=0.5)(current)[0].sum())
+    (8, 7)
     """
 
     def __init__(
@@ -206,14 +302,25 @@ class ALIF(LIF):
 
 
 class LeakyReadout(nn.Module):
-    """Output layer that integrates and never spikes: `mem = readout(current)`, both `[T, B, K]`."""
+    """Output layer that integrates its current and never spikes.
+
+    Parameters
+    ----------
+    beta : float
+        Decay of the membrane per step, clamped to [0, 1].
+
+    Examples
+    --------
+    >>> LeakyReadout(beta=0.5)(torch.ones(3, 1, 1)).flatten().tolist()
+    [1.0, 1.5, 1.75]
+    """
 
     def __init__(self, beta: float = 0.95) -> None:
         super().__init__()
         self.integrator = LIF(beta, threshold=math.inf, reset_mechanism="none")
 
     def forward(self, current: Tensor | ConstantInput) -> Tensor:
-        """Return membranes in float32."""
+        """Return the membranes, float32 `[T, B, K]`, for a current `[T, B, K]`."""
         return self.integrator(current)[1]
 
 
@@ -270,8 +377,37 @@ NEURONS: dict[str, Callable[..., Neuron]] = {
 
 @contextmanager
 def carried_state(module: nn.Module, before: dict[str, State]) -> Iterator[dict[str, State]]:
-    """Let neurons in `module` continue from the states `before` (none: fresh ones); yield the
-    states after, by layer name. Raises `InputError`.
+    """Let neurons continue from given states, within a `with` block.
+
+    Parameters
+    ----------
+    module : Module
+        Network with layers of neurons.
+    before : dict
+        States by layer name, as an earlier block yielded them. Empty: fresh states.
+
+    Yields
+    ------
+    after : dict
+        States after the forward pass, by layer name.
+
+    Raises
+    ------
+    InputError
+        If a layer is used twice in a pass, or no layer left a state (a compiled network).
+
+    Examples
+    --------
+    Two steps at once, and one after the other:
+
+    >>> net, current = nn.Sequential(IF()), torch.full((2, 1), 0.6)
+    >>> at_once = net(current)[0]
+    >>> with carried_state(net, {}) as state:
+    ...     first, _ = net(current[:1])
+    >>> with carried_state(net, state):
+    ...     second, _ = net(current[1:])
+    >>> torch.equal(at_once, torch.cat([first, second]))
+    True
     """
     names: dict[nn.Module, str] = {
         neuron: name for name, neuron in module.named_modules() if isinstance(neuron, Neuron)

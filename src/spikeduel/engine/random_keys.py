@@ -17,9 +17,22 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RandomKeys:
-    """A 64-bit key per image, for random numbers independent of batching and threads.
+    """A 64-bit key per image, for random numbers that depend on neither batches nor threads.
 
-    `values` `[B]` may be a function: unused keys are never made.
+    Parameters
+    ----------
+    values : ndarray of uint64, shape [B], or callable
+        Keys, or a function that returns them. The function is called only if keys are used.
+    turns : callable, optional
+        Function that returns a number per image. It makes `alternating` alternate.
+
+    Examples
+    --------
+    An image has the same numbers in any batch:
+
+    >>> both = RandomKeys.for_evaluation(np.array([7, 8])).integers(100)
+    >>> torch.equal(both[1:], RandomKeys.for_evaluation(np.array([8])).integers(100))
+    True
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class SpikingReadout(Readout):
         return list(output.split(1))
 
     def running_scores(self, output: Any) -> Tensor:
-        """Return the scores after each of the T steps, float32 `[T, B, K]`."""
+        """Return the scores after each time step, float32 `[T, B, K]`."""
         total, running = None, []
         for t, step in enumerate(self.steps(output)[:-1]):
             now = self.accumulate(step)
@@ -57,10 +57,17 @@ class SpikingReadout(Readout):
 
 
 class SpikeCountReadout(SpikingReadout):
-    """The study's readout, for `(spk, mem)` of the output layer, both `[T, B, K]`.
+    """Readout of the spikes of an output layer, `(spk, mem)`, both `[T, B, K]`: that of the study.
 
-    The loss is the mean over steps of the membrane's cross-entropy; scores are count + rank/(2K),
-    with rank 0 … K−1 of the summed membrane.
+    The loss is the cross-entropy of the membrane, mean over steps. Scores are counts of spikes.
+    Ties are broken by the summed membrane: rank/(2K) is added, with rank 0 … K−1.
+
+    Examples
+    --------
+    >>> spk, mem = torch.zeros(5, 1, 2), torch.zeros(5, 1, 2)
+    >>> spk[:, :, 1] = 1
+    >>> SpikeCountReadout().scores((spk, mem)).argmax(1)
+    tensor([1])
     """
 
     grows = True
@@ -92,7 +99,13 @@ class SpikeCountReadout(SpikingReadout):
 
 
 class MeanReadout(SpikingReadout):
-    """Mean over steps of an output `[T, B, K]` that does not spike."""
+    """Readout of the mean over time steps of an output `[T, B, K]` that does not spike.
+
+    Examples
+    --------
+    >>> MeanReadout().scores(torch.tensor([[[1.0, 3.0]], [[3.0, 3.0]]]))
+    tensor([[2., 3.]])
+    """
 
     def accumulate(self, output: Tensor) -> Tensor:
         return output.sum(0, dtype=torch.float32)
@@ -102,7 +115,15 @@ class MeanReadout(SpikingReadout):
 
 
 class LogitReadout(Readout):
-    """Readout of one score per class, `[B, K]`: cross-entropy of the softmax."""
+    """Readout of one score per class, `[B, K]`, such as the output of a CNN.
+
+    The loss is the cross-entropy of the softmax.
+
+    Examples
+    --------
+    >>> LogitReadout().scores(torch.tensor([[1.0, 3.0]])).argmax(1)
+    tensor([1])
+    """
 
     def loss(self, output: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(output.float(), labels)

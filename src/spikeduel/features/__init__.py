@@ -47,7 +47,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-FEATURES = {
+FEATURES: dict[str, str] = {
     "early_exit": "spikeduel.features.early_exit",
     "optimism": "spikeduel.features.optimism",
     "calibration": "spikeduel.features.calibration",

@@ -49,7 +49,20 @@ def straight_through_estimator(u: Tensor, alpha: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A gradient `(u, alpha) -> gradient`, and its customary `alpha`."""
+    """A gradient that replaces that of a spike in training.
+
+    Parameters
+    ----------
+    gradient : callable
+        `gradient(u, alpha)`, where `u` is the membrane minus the threshold.
+    alpha : float
+        Usual width.
+
+    Examples
+    --------
+    >>> SURROGATES["atan"].gradient(torch.tensor(0.0), alpha=2.0)
+    tensor(1.)
+    """
 
     gradient: Callable[[Tensor, float], Tensor]
     alpha: float = 1.0
