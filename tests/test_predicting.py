@@ -262,19 +262,19 @@ def test_a_second_network_is_asked_by_calibrated_probabilities_of_four_digits(tm
     asks = [round(p, 4) < sure for p in highest]
     assert set(asks) == {True, False}
     told = Telling()
-    rows, _ = predict_files(first, [tmp_path], told, sure=sure, then=then)
-    raw, _ = predict_files(first, [tmp_path], calibrated=False, sure=sure, then=then)
+    rows, _ = predict_files(first, [tmp_path], told, exit_threshold=sure, fallback=then)
+    raw, _ = predict_files(first, [tmp_path], calibrated=False, exit_threshold=sure, fallback=then)
     for asked, row, in_raw, one, other in zip(asks, rows, raw, alone, of_second, strict=True):
         expected = other if asked else one
         # The second network gets fewer images at once, and a batch's size decides the rounding.
         assert row["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
         assert row["calibrated"] is not asked
-        assert in_raw["answered_by"] == row["answered_by"] == ("vgg-relu" if asked else "vgg-lif")
+        assert in_raw["predicted_by"] == row["predicted_by"] == ("vgg-relu" if asked else "vgg-lif")
         assert (in_raw["label"], in_raw["calibrated"]) == (expected["label"], False)
     assert [line for line in told.said if "no temperature was fitted for vgg-relu" in line]
     with pytest.raises(InputError, match=r"^vgg-relu knows other classes than vgg-lif"):
         digits = load_model(shipped.located(Path("mnist-vgg-relu")))
-        predict_files(first, [tmp_path / "nothing.png"], sure=sure, then=digits)
+        predict_files(first, [tmp_path / "nothing.png"], exit_threshold=sure, fallback=digits)
 
 
 def test_a_few_images_are_labelled_alike_without_compiled_kernels(tmp_path, random, monkeypatch):

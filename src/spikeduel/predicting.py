@@ -316,20 +316,21 @@ def predict_files(
     paths: Sequence[Path],
     progress: Progress | None = None,
     calibrated: bool = True,
-    sure: float | None = None,
-    then: Model | None = None,
+    exit_threshold: float | None = None,
+    fallback: Model | None = None,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Label image files or recordings, also in folders: a row for each, and a line for each
     unusable path.
 
-    `sure` is a threshold of calibrated probability: a spiking network stops at the first step that
-    reaches it (`Model.predict_until_sure`), or `then` labels the images for which `model` does not.
+    `exit_threshold` is a calibrated probability: a spiking network stops at the first step that
+    reaches it (`Model.predict_with_early_exit`), or `fallback` labels the images for which `model`
+    does not.
     Raises `InputError`.
     """
     progress, card, rows = progress or Progress(), model.card, []
     is_recorded = card.preprocessing.binning is not None
     files, unreadable = data.files_to_predict(paths, is_recorded, progress.say)
-    named = alike([model, then] if then else [model])
+    named = alike([model, fallback] if fallback else [model])
     for name, one in named.items():
         if calibrated and one.card.temperature is None:
             progress.say(
@@ -352,9 +353,9 @@ def predict_files(
         if images:
             # Equal bit for bit; to load or compile kernels takes longer than a few answers.
             with unfused() if len(images) <= MAX_UNFUSED else nullcontext():
-                predicted = _predicted(named, np.stack(images), calibrated, sure)
+                predicted = _predicted(named, np.stack(images), calibrated, exit_threshold)
             for name, label, shares, early in zip(names, *predicted, strict=True):
-                predicting_model = named.get(early.get("answered_by", ""), model).card
+                predicting_model = named.get(early.get("predicted_by", ""), model).card
                 how = {
                     "calibrated": calibrated and predicting_model.temperature is not None,
                     "computed_in": model.precision,
@@ -366,23 +367,29 @@ def predict_files(
 
 
 def _predicted(
-    named: Mapping[str, Model], images: np.ndarray, calibrated: bool, sure: float | None
+    named: Mapping[str, Model],
+    images: np.ndarray,
+    calibrated: bool,
+    exit_threshold: float | None,
 ) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
     """Return class indices `[N]`, probabilities `[N, K]`, and for each image what an early exit
-    took; a second model labels the images for which the first one's confidence is below `sure`.
+    took; a second model labels the images for which the first one's confidence is below
+    `exit_threshold`.
     """
     (name, model), *second = named.items()
-    if sure is not None and not second:
-        each = [model.predict_with_early_exit(image, sure, calibrated) for image in images]
-        shares = np.stack([probabilities for probabilities, _ in each])
-        return shares.argmax(1), shares, [{"num_steps": steps} for _, steps in each]
+    if exit_threshold is not None and not second:
+        exits = [
+            model.predict_with_early_exit(image, exit_threshold, calibrated) for image in images
+        ]
+        shares = np.stack([probabilities for probabilities, _ in exits])
+        return shares.argmax(1), shares, [{"num_steps": num_steps} for _, num_steps in exits]
     scores = model.scores(images)
     labels, shares = scores.argmax(1).numpy(), model.probabilities(scores, calibrated).numpy()
     took: list[dict[str, Any]] = [{} for _ in images]
-    for then, dearer in second:
-        asks = model.confidence(scores).numpy() < sure
-        labels[asks], shares[asks] = dearer.predict(images[asks], calibrated=calibrated)
-        took = [{"answered_by": then if asked else name} for asked in asks]
+    for fallback_name, fallback in second:
+        unsure = model.confidence(scores).numpy() < exit_threshold
+        labels[unsure], shares[unsure] = fallback.predict(images[unsure], calibrated=calibrated)
+        took = [{"predicted_by": fallback_name if asked else name} for asked in unsure]
     return labels, shares, took
 
 

@@ -236,8 +236,8 @@ def test_predict_exits_early(finished, desk, picture, monkeypatch):
     run, _ = finished
     snn, cnn = model(run), model(run, "small-cnn")
     (whole,) = document("predict", snn, picture)
-    (late,) = document("predict", snn, picture, "--sure", 1)
-    (early,) = document("predict", snn, picture, "--sure", 0)
+    (late,) = document("predict", snn, picture, "--exit-threshold", 1)
+    (early,) = document("predict", snn, picture, "--exit-threshold", 0)
     network = load_model(snn)
     assert (late["num_steps"], late["calibrated"]) == (network.card.num_steps, True)
     assert late["probability"] == pytest.approx(whole["probability"], abs=1e-6)
@@ -251,28 +251,32 @@ def test_predict_exits_early(finished, desk, picture, monkeypatch):
     for p in (round(steps[0] + 1e-4, 4), max(steps)):
         num_steps = 1 + int(np.argmax(np.array(steps) >= p))
         for options in ((), ("--raw",)):
-            (row,) = document("predict", snn, picture, "--sure", p, *options)
+            (row,) = document("predict", snn, picture, "--exit-threshold", p, *options)
             assert (row["num_steps"], row["calibrated"]) == (num_steps, not options)
     # A network that is sure enough answers alone, with the probabilities that are printed.
     just = math.floor(1e4 * whole["probability"]) / 1e4
     above = min(1.0, just + 2e-4)
-    (alone,) = document("predict", snn, picture, "--sure", just, "--then", cnn)
-    (both,) = document("predict", snn, picture, "--sure", above, "--then", cnn)
-    assert (alone["answered_by"], alone["probability"]) == ("dense-snn", whole["probability"])
-    assert both["answered_by"] == "small-cnn"
+    (alone,) = document("predict", snn, picture, "--exit-threshold", just, "--fallback", cnn)
+    (both,) = document("predict", snn, picture, "--exit-threshold", above, "--fallback", cnn)
+    assert (alone["predicted_by"], alone["probability"]) == ("dense-snn", whole["probability"])
+    assert both["predicted_by"] == "small-cnn"
     assert both["probabilities"] == document("predict", cnn, picture)[0]["probabilities"]
     monkeypatch.setenv("COLUMNS", "400")
-    assert printed("predict", snn, picture, "--sure", 0).endswith("  after 1 step\n")
-    assert printed("predict", snn, picture, "--sure", above, "--then", cnn).endswith(
+    assert printed("predict", snn, picture, "--exit-threshold", 0).endswith("  after 1 step\n")
+    assert printed("predict", snn, picture, "--exit-threshold", above, "--fallback", cnn).endswith(
         "  by small-cnn\n"
     )
-    assert "has no time steps to stop at" in refused(desk, "predict", cnn, picture, "--sure", 0.5)
-    assert "--then needs --sure" in refused(desk, "predict", snn, picture, "--then", cnn)
-    assert "--follow" not in refused(desk, "predict", snn, picture, "--then", cnn)
-    followed = refused(desk, "predict", snn, picture, "--sure", 0.5, "--follow")
-    assert "--sure does not go with --follow" in followed
-    assert "--then" not in followed
-    other = ("--sure", 0.5, "--then", "fashion-mnist-vgg-relu")
+    assert "has no time steps to stop at" in refused(
+        desk, "predict", cnn, picture, "--exit-threshold", 0.5
+    )
+    assert "--fallback needs --exit-threshold" in refused(
+        desk, "predict", snn, picture, "--fallback", cnn
+    )
+    assert "--follow" not in refused(desk, "predict", snn, picture, "--fallback", cnn)
+    followed = refused(desk, "predict", snn, picture, "--exit-threshold", 0.5, "--follow")
+    assert "--exit-threshold does not go with --follow" in followed
+    assert "--fallback" not in followed
+    other = ("--exit-threshold", 0.5, "--fallback", "fashion-mnist-vgg-relu")
     assert "prepares images in another way" in refused(desk, "predict", snn, picture, *other)
 
 

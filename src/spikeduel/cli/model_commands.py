@@ -97,7 +97,7 @@ def evaluate(
     examples=(
         "spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
         "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
-        "spikeduel predict fashion-mnist-vgg-lif shoe.jpg --sure 0.9",
+        "spikeduel predict fashion-mnist-vgg-lif shoe.jpg --exit-threshold 0.9",
     ),
     when_stopped="Nothing was changed.",
 )
@@ -120,22 +120,22 @@ def predict(
             "that come in. With --json, one document a line.",
         ),
     ] = False,
-    sure: Annotated[
+    exit_threshold: Annotated[
         float | None,
         option(
-            "--sure P",
+            "--exit-threshold P",
             "Early exit: a spiking network stops at the first time step at which its highest "
             "calibrated probability reaches P.",
             min=0,
             max=1,
         ),
     ] = None,
-    then: Annotated[
+    fallback: Annotated[
         Path | None,
         option(
-            "--then MODEL",
-            "With --sure P: MODEL labels the images for which the highest calibrated probability "
-            "of the first network, after all its steps, is below P.",
+            "--fallback MODEL",
+            "With --exit-threshold P: MODEL labels the images for which the highest calibrated "
+            "probability of the first network, after all its steps, is below P.",
         ),
     ] = None,
 ) -> None:
@@ -150,15 +150,15 @@ def predict(
     """
     from spikeduel import predicting as evaluating
 
-    loaded, dearer = inputs.opened(model), inputs.opened(then) if then else None
-    if dearer and sure is None:
-        raise InputError("--then needs --sure P, below which the second model answers.")
-    if follow and sure is not None:
-        raise InputError("--sure does not go with --follow.")
-    if sure is not None and dearer is None and loaded.card.num_steps is None:
+    loaded, second = inputs.opened(model), inputs.opened(fallback) if fallback else None
+    if second and exit_threshold is None:
+        raise InputError("--fallback needs --exit-threshold P, below which that model predicts.")
+    if follow and exit_threshold is not None:
+        raise InputError("--exit-threshold does not go with --follow.")
+    if exit_threshold is not None and second is None and loaded.card.num_steps is None:
         raise InputError(
-            f"--sure: {model} has no time steps to stop at. --then MODEL names a network that "
-            "answers where it is not sure."
+            f"--exit-threshold: {model} has no time steps to stop at. --fallback MODEL names a "
+            "network that predicts where it is not sure."
         )
     if follow:
         for path in images:
@@ -171,7 +171,7 @@ def predict(
                 typer.echo(f"{visible(row['file'])} {seen}  {label}")
         return
     rows, unreadable = evaluating.predict_files(
-        loaded, images, inputs.progress(), not inputs.raw, sure, dearer
+        loaded, images, inputs.progress(), not inputs.raw, exit_threshold, second
     )
     if not inputs.printed_json(rows):
         width = max((len(visible(row["file"])) for row in rows), default=0)
@@ -180,7 +180,7 @@ def predict(
             early = f"  after {counted(row['num_steps'], 'step')}" if "num_steps" in row else ""
             typer.echo(
                 f"{visible(row['file']):<{width}}  {label}{early}"
-                + (f"  by {visible(row['answered_by'])}" if "answered_by" in row else "")
+                + (f"  by {visible(row['predicted_by'])}" if "predicted_by" in row else "")
             )
     for line in unreadable:
         typer.secho(f"error: {visible(line)}", fg="red", err=True)

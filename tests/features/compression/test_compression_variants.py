@@ -292,7 +292,7 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
         assert [row["label"] for row in rows] == labels
         if control.early:
             second = f"{contender}-seed0-{control.early.then}"
-            asked_second = [row["answered_by"] == second for row in rows]
+            asked_second = [row["predicted_by"] == second for row in rows]
             assert np.mean(asked_second) == pytest.approx(control.early.share)
         else:
             steps = [row["num_steps"] for row in rows]

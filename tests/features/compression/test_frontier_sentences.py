@@ -115,10 +115,10 @@ def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
     assert early_exits(results(trials, experiment=experiment)) == [
         (
             "lif, pair",
-            f"{ask}narrow.safetensors IMAGE --sure 0.25 --then models/wide.safetensors{options}",
+            f"{ask}narrow.safetensors IMAGE --exit-threshold 0.25 --fallback models/wide.safetensors{options}",
             "+2.00",
         ),
-        ("lif, stops", f"{ask}wide.safetensors IMAGE --sure 0.1234{options}", "−1.00"),
+        ("lif, stops", f"{ask}wide.safetensors IMAGE --exit-threshold 0.1234{options}", "−1.00"),
     ]
 
 

@@ -78,7 +78,7 @@ def answers(document):
 
 
 @pytest.mark.numeric
-def test_a_sample_is_answered_by_both_as_they_predict(table, client):
+def test_a_sample_is_predicted_by_both_as_they_predict(table, client):
     for sample in (0, 7, 19):
         document = ask(client, sample=sample).json()
         assert document["classes"][document["truth"]] == table.card.classes[table.labels[sample]]

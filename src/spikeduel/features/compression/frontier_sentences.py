@@ -281,8 +281,8 @@ def early_exits(results: Results) -> list[tuple[str, str, str]]:
             if early is not None and files.keys() >= set(control.asks):
                 first, *then = [files[name] for name in control.asks]
                 command = [
-                    f"spikeduel predict {first} IMAGE --sure {early.threshold}",
-                    *(f"--then {file}" for file in then),
+                    f"spikeduel predict {first} IMAGE --exit-threshold {early.threshold}",
+                    *(f"--fallback {file}" for file in then),
                     *(f"--own-code {code}" for code in results.experiment.own_code),
                 ]
                 title = f"{trial.contender}, {control.title}"
