@@ -8,18 +8,13 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-from msgspec import structs
 from typer.testing import CliRunner
 
-from factories import example, small_experiment
+from factories import small_experiment
 from spikeduel.analysis import hashes
-from spikeduel.auditing.audit_results import AuditedImage, LabelCheck, SuspectLabel
 from spikeduel.cli import app
 from spikeduel.comparing import compare
-from spikeduel.features.kit import checklist, derived_files, write_kit
-from spikeduel.features.kit.kit_files import CHECKLIST
-from spikeduel.results.findings import with_id
-from spikeduel.results.run import Results
+from spikeduel.features.kit import derived_files, write_kit
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
@@ -75,8 +70,6 @@ def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
     assert verification.holds
     with zipfile.ZipFile(written) as archive:
         names = archive.namelist()
-        lines = archive.read("checklist.md").decode().splitlines()
-        tasks = [line for line in lines if line.startswith("- [")]
         readme = archive.read("README.md").decode()
         scores = archive.read("tables/scores.csv").decode()
     for name in ("README.md", "split.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
@@ -87,8 +80,6 @@ def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):
     assert [line[2:] for line in readme.splitlines() if line.startswith("- ")] == (
         load_run(whole).caveats()
     )
-    done = [checklist.is_done(task) for task in checklist.checklist(load_run(whole).results)]
-    assert [line.startswith("- [x]") for line in tasks] == done
     # The same run makes the same kit.
     assert write_kit(whole, tmp_path / "again" / "kit.zip").read_bytes() == written.read_bytes()
 
@@ -134,7 +125,7 @@ def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
         assert int(row["parameters"]) == trials[0].parameters
 
 
-@pytest.mark.parametrize("name", ["README.md", "checklist.md", "tables/scores.csv"])
+@pytest.mark.parametrize("name", ["README.md", "tables/scores.csv"])
 def test_what_a_reviewer_reads_first_follows_from_the_results(opened, name):
     path, sums = opened / name, opened / hashes.FILE
     before = files.checksum(path)
@@ -152,66 +143,6 @@ def test_a_run_that_does_not_hold_makes_no_kit(whole, tmp_path):
         write_kit(run, tmp_path / "kit.zip")
 
 
-def test_a_checklist_says_what_was_not_done(whole):
-    tasks = {task.id: task for task in checklist.checklist(load_run(whole).results)}
-    done = {id for id, task in tasks.items() if checklist.is_done(task)}
-    assert tasks["seeds_tried"].values == {"done": True, "seeds": 2, "failed": 0}
-    assert done >= {"selected_on_validation", "copies_sought", "quantised_control", "first_layer"}
-    assert done.isdisjoint({"tuning_of_each_side", "order_in_time", "on_hardware", "groups_apart"})
-
-
-@pytest.mark.parametrize(
-    ("caveat", "line"),
-    [
-        ("longer_training", "equal_training"),
-        ("epoch_limit", "trained_to_convergence"),
-        ("busy_machine", "machine_idle"),
-        ("busy_budget", "machine_idle"),
-    ],
-)
-def test_a_caveat_of_the_run_leaves_its_line_open(whole, caveat, line):
-    results = load_run(whole).results
-
-    def is_done(*caveats):
-        conclusions = structs.replace(results.comparison, caveats=[*map(example, caveats)])
-        tasks = checklist.checklist(structs.replace(results, comparison=conclusions))
-        (task,) = with_id(tasks, line)
-        return checklist.is_done(task)
-
-    assert (is_done("untuned"), is_done("untuned", caveat)) == (True, False)
-
-
-def test_doubtful_labels_bound_how_much_right_ones_would_change(whole, monkeypatch):
-    results = load_run(whole).results
-
-    def doubted(audited=None, trained=None, sides=()):
-        suspects = [
-            SuspectLabel(
-                image=AuditedImage(index=0, split=side, label="1", file=None),
-                suggested="7",
-                given_probability=0.1,
-                suggested_probability=0.9,
-            )
-            for side in sides
-        ]
-        audit = structs.replace(results.dataset.audit, labels=audited)
-        dataset = structs.replace(results.dataset, audit=audit)
-        monkeypatch.setattr(Results, "suspect_labels", lambda _: (trained, suspects))
-        tasks = checklist.checklist(structs.replace(results, dataset=dataset))
-        return with_id(tasks, "label_issues_checked")[0].values
-
-    num_test = results.dataset.counts.test
-    by_neighbours = LabelCheck(examined=900, agreement=0.9, suspects=num_test + 1)
-    by_networks = LabelCheck(examined=400, agreement=0.9, suspects=6)
-    assert doubted()["done"] is False
-    assert doubted(by_neighbours)["share"] == 1
-    # A listed label of validation cannot change a score; two of the six are not listed.
-    assert doubted(by_neighbours, by_networks, ["test", "val", "test", "test"]) == {
-        **{"done": True, "suspects": 6, "examined": 400},
-        **{"most": 5, "share": 5 / num_test},
-    }
-
-
 def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
     written = write_kit(whole, tmp_path / "kit.zip")
     ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1", "--json"])
@@ -220,21 +151,21 @@ def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
     assert trained["same"]
 
 
-def test_a_kit_without_its_checklist_is_still_checked(opened, tmp_path):
-    (opened / CHECKLIST).unlink()
-    for name in ("README.md", "tables/scores.csv", "tables/scores.tex", "energy/45nm-fp32.toml"):
+def test_a_kit_without_its_scores_is_still_checked(opened, tmp_path):
+    (opened / "tables" / "scores.csv").unlink()
+    for name in ("README.md", "tables/scores.tex", "energy/45nm-fp32.toml"):
         (opened / name).write_text("measured on a chip\n" + (opened / name).read_text())
     named = differing(zipped(opened, tmp_path / "forged.zip"))
-    assert (CHECKLIST, "missing") in named
+    assert ("tables/scores.csv", "missing") in named
     assert {file for file, _ in named} == {
-        *(CHECKLIST, "README.md"),
+        "README.md",
         *("tables/scores.csv", "tables/scores.tex", "energy/45nm-fp32.toml"),
     }
     assert differing(opened) == named
 
 
 def test_a_kit_has_no_files_that_spikeduel_does_not_know(opened, tmp_path):
-    shutil.copyfile(opened / CHECKLIST, opened / "CHECKLIST.md")
+    shutil.copyfile(opened / "README.md", opened / "CHECKLIST.md")
     (opened / "report.html").rename(opened / "Report.html")
     (opened / hashes.LICENSE).write_text("CC BY 4.0\n")
     expected = {("report.html", "missing"), ("Report.html", "unknown"), ("CHECKLIST.md", "unknown")}

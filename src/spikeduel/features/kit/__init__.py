@@ -5,8 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "kit_files": ["derived_files"],
-        "kit_writing": ["write_kit"],
+        "kit_files": ["derived_files", "write_kit"],
         "kit_command": ["commands"],
     },
 )

@@ -18,13 +18,13 @@ def kit(
     run: Annotated[Path, option("RUN", "A run's folder, as `spikeduel runs` lists it.")],
     file: Annotated[Path, option("FILE.zip", "The file to write.")],
 ) -> None:
-    """Write all that a reviewer needs into one file: settings, split, predictions, tables, figures,
-    prices of energy and a checklist, for `spikeduel verify`.
+    """Write all that a reviewer needs into one file: settings, split, predictions, tables, figures
+    and prices of energy, for `spikeduel verify`.
 
     The report stays as it is if its figures are drawn (`spikeduel report RUN --figures`); else it
     is written again, with figures.
     """
-    from spikeduel.features.kit.kit_writing import write_kit
+    from spikeduel.features.kit.kit_files import write_kit
     from spikeduel.reporting import report_again
 
     if not any(run.glob("figures/*.svg")):

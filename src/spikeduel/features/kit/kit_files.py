@@ -1,16 +1,18 @@
-"""Files of a kit that follow from a run's results: README, checklist, tables, prices of energy."""
+"""Write a kit: all of a run that a reviewer needs to check it, in one zip file."""
 
 import csv
+import hashlib
 import io
 import re
+import zipfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from spikeduel import energy
+from spikeduel.analysis import hashes
 from spikeduel.energy import accounting
 from spikeduel.features import providing
-from spikeduel.features.kit.checklist import checklist, is_done
-from spikeduel.results.findings import sentence
 from spikeduel.results.run import Results
 from spikeduel.sentences.columns import (
     PAIRS,
@@ -20,15 +22,11 @@ from spikeduel.sentences.columns import (
     holm_column,
     text_rows,
 )
-from spikeduel.sentences.comparison import Comparison
+from spikeduel.sentences.comparison import Comparison, load_run
+from spikeduel.system import files
+from spikeduel.system.errors import InputError
+from spikeduel.verifying import verify
 
-CHECKLIST = "checklist.md"
-HEAD = """\
-# Checklist
-
-Filled in from results.json. L1.1 to L3.3 are kinds of leakage in the taxonomy of Kapoor and
-Narayanan (Patterns 4(9), 2023).
-"""
 README = """\
 # {title}
 
@@ -46,7 +44,6 @@ README = """\
 | predictions.json | the answer of every network to every test image, with the image's hash |
 | split.csv | the side of every image, by file name or index, and its hash |
 | experiment.toml | all settings, with the seeds |
-| checklist.md | what was done against the usual faults, and what was not |
 | tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |
 | tables/pairs.csv | every two networks: the first minus the second |
 {features}| figures/ | the charts as SVG |
@@ -73,6 +70,28 @@ set.
 """
 
 
+def write_kit(run: Path, path: Path) -> Path:
+    """Write the kit of a run whose report and figures are drawn, and return `path`. Raises
+    `InputError`, also if the run does not hold.
+    """
+    comparison = load_run(run)
+    if not all(verification.holds for verification in verify(run)):
+        raise InputError(
+            f"{run}: does not hold, and a kit must: `spikeduel verify {run}` says why."
+        )
+    created = comparison.results.created
+    moment = (int(created[:4]), int(created[5:7]), int(created[8:10]), 0, 0, 0)
+    content = {part: files.read_bytes(run / part) for part in hashes.found(run, hashes.ARCHIVED)}
+    content |= dict(derived_files(comparison))
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    content[hashes.FILE] = hashes.text(sums).encode()
+    with files.atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name in sorted(content):
+            entry = zipfile.ZipInfo(name, moment)
+            archive.writestr(entry, content[name], zipfile.ZIP_DEFLATED)
+    return path
+
+
 def derived_files(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
     """Yield the path and content of each file."""
     results = comparison.results
@@ -88,7 +107,6 @@ def derived_files(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
             version=results.spikeduel,
         ).encode(errors="replace"),
     )
-    yield CHECKLIST, _checklist(results).encode(errors="replace")
     yield (
         "tables/scores.tex",
         b"% \\usepackage{booktabs}\n" + comparison.to_latex().encode(errors="replace"),
@@ -105,14 +123,6 @@ def derived_files(comparison: Comparison) -> Iterator[tuple[str, bytes]]:
         for table in names:
             source = accounting.FOLDER.joinpath(folder, f"{table}.toml")
             yield f"energy/{table}.toml", source.read_bytes()
-
-
-def _checklist(results: Results) -> str:
-    lines = [
-        f"- [{'x' if is_done(finding) else ' '}] {sentence(finding, results.dataset.noun)}"
-        for finding in checklist(results)
-    ]
-    return "\n".join([HEAD, *lines, ""])
 
 
 def _feature_tables(results: Results) -> Iterator[tuple[str, str, Sequence[Column[Any]], Any]]:
