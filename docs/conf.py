@@ -119,9 +119,7 @@ def _look_inside(app: Sphinx, failed: Exception | None) -> None:
     models = {
         name: spikeduel.load_model(f"fashion-mnist-{name}") for name in ("vgg-lif", "vgg-relu")
     }
-    spikeduel.inspect(
-        models, image, Path(app.outdir, "_static"), prepared.classes[label], formats=()
-    )
+    spikeduel.inspect(models, image, Path(app.outdir, "_static"), prepared.classes[label])
 
 
 def setup(app: Sphinx) -> None:

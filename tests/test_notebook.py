@@ -84,7 +84,7 @@ def executed(name, folder):
         (
             "your_images",
             ["vgg-lif", "only the SNN is right about"],
-            2,
+            1,
             "digits_as_files/0",
         ),
         ("inside", ["step 4"], 2, "inside/inside.html"),

@@ -4,12 +4,15 @@ import re
 
 import numpy as np
 import pytest
-from PIL import Image
 
+import factories
 from browser import browser, opened
 from made_models import SENSOR, make, of_recordings
+from spikeduel import energy
+from spikeduel.data import Preprocessing, Split
 from spikeduel.evaluation.inside_measurement import look_inside
-from spikeduel.features.inspection.inside_page import at_step, inspect
+from spikeduel.features.inspection.inside_page import inspect, section
+from spikeduel.reporting.sections import Page, RunData
 
 
 @pytest.fixture
@@ -27,47 +30,13 @@ def models(**changes):
     return {"spiking": make(**changes), "not spiking": make("small-cnn")}
 
 
-def test_a_still_and_a_moving_picture_are_written(image, tmp_path):
-    paths = inspect(
-        models(num_steps=3), image, tmp_path / "seen", truth="b", formats=["gif", "svg", "png"]
-    )
-
-    kinds = ("html", "png", "svg", "gif")
-    assert [path.name for path in paths] == [f"inside.{kind}" for kind in kinds]
-    with Image.open(paths[1]) as picture:
-        assert np.ptp(np.asarray(picture.convert("L"))) > 0
-    assert "<svg" in paths[2].read_text()
-    with Image.open(paths[3]) as movie:
-        assert movie.n_frames == 3
-        first = np.asarray(movie.convert("L"), int)
-        movie.seek(2)
-        assert (np.asarray(movie.convert("L"), int) != first).any()
-
-
 @pytest.mark.parametrize("contender", ["vgg-lif", "vgg-gru"])
 def test_a_recording_is_shown_frame_by_frame(tmp_path, contender):
     frames = np.random.default_rng(0).integers(0, 3, (10, *SENSOR)).astype(np.uint8)
 
-    page, moving = inspect(of_recordings(contender), frames, tmp_path, formats=["gif"])
+    page = inspect(of_recordings(contender), frames, tmp_path)
 
     assert "One recording" in page.read_text()
-    with Image.open(moving) as movie:
-        assert movie.n_frames == 5
-
-
-def test_a_figure_has_the_spikes_up_to_its_step_and_no_later_ones(image):
-    inside = look_inside(
-        models(encoding="direct", network={"hidden": 12, "neuron": "lif", "threshold": 0.01}), image
-    )
-
-    for step in (1, 4):
-        raster = next(
-            axes
-            for axes in at_step(inside, step).axes
-            if "spikes so far" in [text.get_text() for text in axes.texts]
-        )
-        marks = len(raster.collections[0].get_segments())
-        assert marks == sum(layer.fired[:, :step].sum() for layer in inside.models[0].layers) > 0
 
 
 def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
@@ -75,7 +44,7 @@ def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
         "not spiking": make("small-cnn", classes=("<b>", "b", "c"))
     }
 
-    text = inspect(names, image, tmp_path, truth="<b>", formats=[])[0].read_text()
+    text = inspect(names, image, tmp_path, truth="<b>").read_text()
 
     held = re.search(r'<script type="application/json" id="inside-data">(.*?)</script>', text)[1]
     assert json.loads(held)["classes"] == ["<b>", "b", "c"]
@@ -88,7 +57,7 @@ def test_the_page_holds_its_data_and_lets_nothing_else_run(image, tmp_path):
 
 
 def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_path, running):
-    with opened(running, inspect(models(), image, tmp_path, formats=[])[0]) as page:
+    with opened(running, inspect(models(), image, tmp_path)) as page:
         step = page.locator(".sdi output")
         assert step.inner_text() == "step 6 of 6"
         slider = page.get_by_role("slider", name="time step")
@@ -114,8 +83,51 @@ def test_in_a_browser_slider_keys_and_play_button_change_the_step(image, tmp_pat
 
 
 def test_in_a_browser_a_phone_shows_it_without_sideways_scrolling(image, tmp_path, running):
-    path = inspect(models(), image, tmp_path, formats=[])[0]
+    path = inspect(models(), image, tmp_path)
     with opened(running, path, 360, scheme="dark") as page:
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         for part in page.locator(".sdi-part").all():
             assert part.evaluate("part => part.scrollWidth <= part.clientWidth + 1")
+
+
+@pytest.fixture
+def held(random):
+    """Ten images, of which the folds test the last two, and those before."""
+    images, numbers = random.integers(0, 256, (10, 1, 10, 10), dtype=np.uint8), np.arange(10)
+    prepared = factories.prepared(
+        images, numbers % 3, name="made up", classes="abc", preprocessing=Preprocessing(1, 10, 10)
+    )
+    folds = [
+        Split(numbers[:4], numbers[4:6], numbers[start : start + 2], "stratified")
+        for start in (8, 6)
+    ]
+    return RunData(prepared, folds)
+
+
+def report_page(held, models):
+    return Page(None, energy.read(energy.HEADLINE), models, held, None, [])
+
+
+def models_of_folds(**folds):
+    return {
+        name: make(name.replace("_", "-"), trained_on={"fold": fold})
+        for name, fold in folds.items()
+    }
+
+
+def test_it_looks_inside_an_image_that_all_networks_were_tested_on(held):
+    shown = section(report_page(held, models_of_folds(dense_snn=1, small_cnn=1)), None).content[
+        "inside"
+    ]
+
+    assert [model.name for model in shown.models] == ["dense_snn", "small_cnn"]
+    assert shown.classes[shown.truth] == "a"  # of image 6
+
+
+@pytest.mark.parametrize("folds", [{"dense_snn": 0, "small_cnn": 1}, {}])
+def test_without_models_or_a_common_image_there_is_no_section(held, folds):
+    assert section(report_page(held, models_of_folds(**folds)), None) is None
+
+
+def test_without_data_there_is_no_section():
+    assert section(report_page(None, models_of_folds(small_cnn=0)), None) is None

@@ -14,7 +14,7 @@ from spikeduel.system.errors import InputError
     examples=(
         "spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
     ),
-    when_stopped="The files written so far are kept.",
+    when_stopped="No page was written.",
 )
 def inspect(
     inputs: CommandInput,
@@ -31,20 +31,11 @@ def inspect(
         Path | None,
         option(
             "--out DIR",
-            "The folder for the files. (Default: inspect/MODEL-IMAGE)",
+            "The folder for the page. (Default: inspect/MODEL-IMAGE)",
         ),
     ] = None,
-    formats: Annotated[
-        str,
-        option(
-            "--formats png,svg,gif",
-            "Figures beside the page, for papers and slides: png and svg show the last "
-            "step, gif all steps.",
-        ),
-    ] = "png",
 ) -> None:
-    """Show what happens inside one model, or several side by side, for one image: inside.html, and
-    figures.
+    """Show what happens inside one model, or several side by side, for one image: inside.html.
 
     The page has a time slider: what the network sees, the spikes of its layers, membranes,
     evidence, spikes and energy so far; of a model that does not spike its activations; and for each
@@ -65,11 +56,7 @@ def inspect(
         name: prepared_picture(image, model.card.preprocessing) for name, model in named.items()
     }
     folder = out or Path("inspect") / f"{models[0].stem}-{image.stem}"
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
-    for path in inside_page.inspect(
-        named, images, folder, calibrated=not inputs.raw, formats=wanted
-    ):
-        typer.echo(path)
+    typer.echo(inside_page.inspect(named, images, folder, calibrated=not inputs.raw))
 
 
 commands = (inspect,)
