@@ -735,7 +735,7 @@ def records() -> str:
     rows = []
     for path in sorted(shared.RESULTS.glob("record-*.json")):
         document = json.loads(path.read_text())
-        if not (document.get("equal_training") and len(document["contenders"]) == 2):
+        if len(document["contenders"]) != 2:
             continue
         networks = [document["contenders"][name] for name in ("vgg-lif", "vgg-relu")]
         title, _, budget = document["title"].rpartition(", ")

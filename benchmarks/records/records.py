@@ -1,7 +1,7 @@
 """The records: each row a duel by the recipe strong, trained for longer; docs/records.md is made of
 their results.
 
-    python -m benchmarks.records.records fashion-mnist [--data-dir PATH] [--seeds N] [--jobs N] [--runs DIR]
+    python -m benchmarks.records.records fashion-mnist-cnn [--data-dir PATH] [--seeds N] [--jobs N] [--runs DIR]
     python -m benchmarks.records.records --write
 
 Settings were chosen on validation images. The whole test set is asked once a training, at its end.
@@ -27,7 +27,6 @@ import numpy as np
 import torch
 
 from benchmarks import shared
-from benchmarks.records.ablation import VARIANTS
 from benchmarks.tables import mean
 from spikeduel import energy
 from spikeduel.data import Prepared, Split
@@ -46,10 +45,6 @@ Found = dict[str, dict[str, Any]]
 PAGE = shared.DOCS / "records.md"
 ANNEALED = (
     "`start annealed`, which no longer exists, gave half of the epochs half of the time steps."
-)
-EARLIER = (
-    "By an earlier rule vgg-lif had its twin's training besides: it went on from there for the "
-    "epochs in the table,\nand its minutes are those of both. `compare` gives both the same in all."
 )
 
 
@@ -91,17 +86,6 @@ SOCOFING = {
 }
 OF_SOCOFING: dict[str, Any] = {"cnn_elsewhere": SOCOFING_ELSEWHERE, "also": SOCOFING_PARTS}
 ROWS = {
-    "fashion-mnist": Row(
-        "Fashion-MNIST, the twins",
-        {
-            **FASHION_MNIST,
-            "width": 48,
-            "epochs": 10,
-            "per_contender": {"vgg-relu": {"epochs": 16}},
-            "augmentation": "flip-cutout",
-        },
-        FASHION_MNIST_ELSEWHERE,
-    ),
     "fashion-mnist-120-minutes": Row(
         "Fashion-MNIST, 60 minutes a network",
         {
@@ -140,31 +124,13 @@ ROWS = {
         },
         FASHION_MNIST_ELSEWHERE,
     ),
-    "fashion-mnist-10-minutes": Row(
-        "Fashion-MNIST, 10 minutes for the pair", {**FASHION_MNIST, "minutes": 10.0}
-    ),
     "fashion-mnist-10-minutes-a-core": Row(
         "Fashion-MNIST, 10 minutes a network", {**FASHION_MNIST, "minutes": 20.0, "whitening": True}
-    ),
-    "mnist": Row(
-        "MNIST",
-        {**MNIST, "epochs": 8, "per_contender": {"vgg-relu": {"epochs": 20}}},
-        MNIST_ELSEWHERE,
     ),
     "mnist-40-minutes": Row(
         "MNIST, 20 minutes a network",
         {**MNIST, "minutes": 40.0, "whitening": True},
         MNIST_ELSEWHERE,
-    ),
-    "socofing": Row(
-        "SOCOFing by person, ten fingers",
-        {
-            **SOCOFING,
-            "epochs": 8,
-            "per_contender": {"vgg-relu": {"epochs": 14}},
-            "augmentation": "translate",
-        },
-        **OF_SOCOFING,
     ),
     "socofing-40-minutes": Row(
         "SOCOFing by person, ten fingers, 20 minutes a network",
@@ -208,7 +174,6 @@ def record(name: str, data_dir: str | None, seeds: int, jobs: int, runs: Path) -
                 "machines": sorted({*document["machines"], machine(environment)}),
                 "dataset": experiment.dataset,
                 "test_images": test_images,
-                "equal_training": True,
             }
             shared.write(path, document)
 
@@ -330,8 +295,6 @@ def page() -> str:
                     f"{part} {mean(values)}" for part, values in each["of_parts"].items()
                 )
                 lines += [f"{contender}, %: {said}.", ""]
-        if "vgg-lif" in document["contenders"] and not document.get("equal_training"):
-            lines += [EARLIER, ""]
         where = f"{document['test_images']:,} test images; {'; '.join(document['machines'])}"
         theirs = {"SNN": row.snn_elsewhere, "CNN": row.cnn_elsewhere}
         elsewhere = "; ".join(f"{kind} {found}" for kind, found in theirs.items() if found)
@@ -340,7 +303,7 @@ def page() -> str:
         if document["settings"].get("start") == "annealed":
             lines += [ANNEALED, ""]
         lines += [f"`{document['command']}` ({where}).", ""]
-    return "\n".join([*lines, *_time_to_90(), *_rival(), *_ablations()])
+    return "\n".join([*lines, *_time_to_90()])
 
 
 def _settings(settings: dict[str, Any]) -> str:
@@ -387,113 +350,6 @@ def _time_to_90() -> list[str]:
         f"`{document['command']}` ({machine(document['environment'])}).",
         "",
     ]
-
-
-def _rival() -> list[str]:
-    found = shared.read("rival.json")["rows"]
-    names = ("vgg-lif", "vgg-relu", "resnet-silu")
-    rows = []
-    for row in found:
-        cells = [
-            f"{100 * each['right'] / each['n']:.2f} ({each['seconds']:.0f} s)" if each else "–"
-            for each in (*map(row["contenders"].get, names), row["rival"])
-        ]
-        rows.append([row["set"], f"{row['train']:,}, {row['rival']['n']:,}", *cells])
-    return [
-        "## The default beside a CNN written in ten minutes",
-        "",
-        "`spikeduel compare` as it came, one seed, and plain PyTorch in float32 (five "
-        "convolutions with batch norm,",
-        "AdamW, one cycle, shifts and, where they make sense, mirror images), which trained as "
-        "long as the CNN of the",
-        "pair on the same split. vgg-lif had its twin's training besides, which `compare` no longer "
-        "gives it.",
-        "Accuracy on the test images, %, and seconds of training.",
-        "",
-        *shared.markdown(["data", "training, test images", *names, "plain PyTorch"], rows),
-        "",
-        f"`python -m benchmarks.records.rival DATASET` ({machine(found[-1]['environment'])}).",
-        "",
-    ]
-
-
-def _ablations() -> list[str]:
-    now, before = (
-        shared.read(f"ablation-fashion-mnist{ending}.json") for ending in ("", "-4-epochs")
-    )
-    known = {row["variant"] for row in now["rows"]} - {"as it is"}
-    before["rows"] = [row for row in before["rows"] if row["variant"] not in known]
-    gone = [
-        f"{row['variant']} ({_change(row, before['rows'][0], 'vgg-lif')})"
-        for row in before["rows"]
-        if row["variant"] not in VARIANTS
-    ]
-    before["rows"] = [row for row in before["rows"] if row["variant"] in VARIANTS]
-    texts = (
-        f"By chance alone 95 of 100 changes are smaller than {_by_chance(now)}.",
-        "Measured by an earlier rule, and not anew yet: the spiking network had its twin's "
-        "training besides, and its minutes include it. At 8 epochs some of what 4 had shown was "
-        "not so: no label smoothing and no augmentation had seemed to gain. Settings that gained "
-        f"nothing were taken out (points of vgg-lif): {'; '.join(gone)}.",
-    )
-    return [
-        "## What makes the contenders strong",
-        "",
-        *_ablation(now, texts[0]),
-        *_ablation(before, texts[1]),
-    ]
-
-
-def _by_chance(document: dict[str, Any]) -> str:
-    """The change in points that chance alone seldom makes, by the spread over three seeds of every
-    difference of two variants.
-    """
-    found = [row["contenders"] for row in document["rows"]]
-    said = []
-    for name in found[0]:
-        rows = [100 * np.array(row[name]["accuracies"]) for row in found if name in row]
-        pairs = itertools.combinations([row for row in rows if len(row) == 3], 2)
-        spread = 1.96 * np.mean([np.var(one - other, ddof=1) for one, other in pairs]) ** 0.5
-        three, two, one = (f"{spread / number**0.5:.2f}" for number in (3, 2, 1))
-        said.append(f"{three} points of {name} with three seeds ({two} with two, {one} with one)")
-    return " and ".join(said)
-
-
-def _ablation(document: dict[str, Any], said: str) -> list[str]:
-    base, *_ = document["rows"]
-    text = (
-        f"The recipe `strong` on {document['dataset']}, {document['training_images']:,} training "
-        f"images, {document['epochs']} epochs of each, one setting changed at a time. Accuracy is "
-        f"on {document['validation_images']:,} validation images; no test image was asked. A "
-        "change is its mean over seeds, beside the recipe as it is with the same seeds. Minutes "
-        f"are of one CPU thread. {said} `{document['command']}` "
-        f"({document['environment']['cpu']})."
-    )
-    rows = []
-    for row in document["rows"]:
-        cells = [row["variant"]]
-        for name in ("vgg-lif", "vgg-relu"):
-            # Where it spikes alone, its twin is as it is.
-            is_left_out = row["spiking_only"] and name == "vgg-relu"
-            found = None if is_left_out else row["contenders"].get(name)
-            cells += [_change(row, base, name), f"{found['minutes']:.1f}"] if found else ["", ""]
-        seeds = {str(len(each["accuracies"])) for each in row["contenders"].values()}
-        rows.append([*cells, " and ".join(sorted(seeds))])
-    heads = ["setting", "vgg-lif, points", "minutes", "vgg-relu, points", "minutes", "seeds"]
-    return [
-        fill(text, 120, break_on_hyphens=False),
-        "",
-        *shared.markdown(heads, rows),
-        "",
-    ]
-
-
-def _change(row: dict[str, Any], base: dict[str, Any], name: str) -> str:
-    """The accuracy of `base`, or what a row changes of it with the same seeds."""
-    found, usual = (each["contenders"][name]["accuracies"] for each in (row, base))
-    num_seeds = min(len(found), len(usual))
-    now, before = (100 * statistics.fmean(each[:num_seeds]) for each in (found, usual))
-    return f"{now:.2f} %" if row is base else f"{now - before:+.2f}"
 
 
 COLUMNS = (
