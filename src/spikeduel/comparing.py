@@ -62,16 +62,53 @@ def compare(
     given: Collection[str] = (),
     replace_run: bool = False,
 ) -> Comparison:
-    """Train what the store lacks, measure, compare and write the run's folder `out`.
+    """Train all contenders, compare them, and write the results into a folder.
 
-    `out` defaults to `runs/<data set>-<recipe>-<hash>`, `store` to `SPIKEDUEL_STORE` or
-    `runs/store`. The same call twice trains once. A different run in `out` is an `InputError`,
-    unless `replace_run`. With `strict`, problems found by the audit end
-    the call. `found_by`: what found the contenders' own settings, as features return it.
-    `workers` train, by default this process. `answered` is called with the comparison before the
-    report is drawn. Raises `InputError` for what the user can mend, such as a setting without
-    effect (among those that differ from the recipe's or are `given`), and `AuditFailed`; a failed
-    trial is recorded.
+    The same call twice trains once: trained networks are taken from `store`.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Data, contenders and settings, for instance `sd.recipes.strong("fashion-mnist")`.
+    out : Path or str, optional
+        Folder of the run. Default: `runs/<data set>-<recipe>-<hash>`.
+    store : Store, Path or str, optional
+        Where trained networks are kept. Default: `SPIKEDUEL_STORE`, or `runs/store`.
+    progress : Progress, optional
+        Where to show progress, such as `sd.TerminalProgress()`.
+    strict : bool
+        Whether a problem in the data ends the call.
+    found_by : optional
+        Result of the search that found the contenders' settings, such as that of `sd.tune`.
+    workers : Workers, optional
+        Who trains. Default: this process.
+    on_results : callable, optional
+        Function of the comparison. It is called before the report is drawn.
+    given : collection of str
+        Settings that the user chose. One without effect is an error, as if it differed from the
+        recipe.
+    replace_run : bool
+        Whether a different run in `out` may be replaced.
+
+    Returns
+    -------
+    Comparison
+        The results. A failed trial is recorded there.
+
+    Raises
+    ------
+    InputError
+        For what you can mend, such as a setting without effect.
+    AuditFailed
+        If the audit finds a problem, with `strict`.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> experiment = sd.recipes.strong("digits", epochs=1, seeds=1)
+    >>> sd.compare(experiment, "runs/digits")
+    <Comparison of vgg-lif, vgg-relu and resnet-silu on digits, in runs/digits>
+    ...
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     ready = prepare(experiment, out, store, progress, strict, given=given, replace_run=replace_run)

@@ -437,15 +437,56 @@ def export(
     progress: Progress | None = None,
     store: Place = None,
 ) -> ExportCheck:
-    """Write `model` to `path` and check it on test images; the outcome goes to `path`.check.json.
+    """Write a model in the format of other programs, and check the file on test images.
 
-    The check takes the given `images` (uint8 `[N, C, H, W]`) and `labels`, else `num_images` of the
-    test part (`trained_on` unless `experiment` is given). In float32, every reading
-    program must give 99.9 % of the labels, scores within 1e-4 where no spike flipped, and at most
-    0.1 % other spikes. `weights="int8"` is compared with rounded weights. Raises `InputError` if
-    the format cannot express the model, `ExportDisagrees` if the check fails; then nothing is
-    written. The ranges of whole numbers (`to="c"`) are measured on `examples`, images and labels of
-    the training part (default: of its data).
+    In float32, every program that reads the file must give 99.9 % of the labels, scores within 1e-4
+    where no spike flipped, and at most 0.1 % other spikes. The outcome goes to `path`.check.json.
+
+    Parameters
+    ----------
+    model : Model
+        Model to export.
+    path : Path or str
+        File to write, or a folder for "c".
+    to : {"onnx", "nir", "c"}
+        Format.
+    weights : str, optional
+        Number format of weights.
+    images, labels : ndarray, optional
+        Test images, uint8 `[N, C, H, W]`, and their labels `[N]`. Default: `num_images` of the test
+        part of the training data.
+    examples : tuple of ndarray, optional
+        Training images and labels, from which "c" takes the ranges of int8 numbers. Default: those
+        of the training data.
+    experiment : Experiment, optional
+        Where to find the data. Default: the card's `trained_on`.
+    num_images : int
+        Number of test images.
+    progress : Progress, optional
+        Where to show progress.
+    store : Store, Path or str, optional
+        Where trained networks are kept.
+
+    Returns
+    -------
+    ExportCheck
+        Agreement of each program.
+
+    Raises
+    ------
+    InputError
+        If the format cannot express the model.
+    ExportDisagrees
+        If the check fails. Then nothing is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spikeduel as sd
+    >>> images, labels = np.zeros((4, 1, 28, 28), np.uint8), np.zeros(4, int)
+    >>> model = sd.load_model("mnist-vgg-lif")
+    >>> sd.export(model, "model.onnx", images=images, labels=labels).n
+    4
     """
     progress = progress or Progress()
 
@@ -476,13 +517,39 @@ def import_model(
     dt: float | None = None,
     progress: Progress | None = None,
 ) -> Model:
-    """Return the network in a NIR file as a model; no code of the file is run.
+    """Read a network from a NIR file as a model. No code of the file runs.
 
-    `experiment` names the training data, for class names and preprocessing (default: the file's
-    record, else numbered classes and grey square images). `encoding` (direct), `num_steps` (25) and
-    `dt` (1e-4 seconds) apply unless the file says otherwise. Recordings become `num_steps` frames
-    of the experiment's `bin_ms`; without a number, as many as the longest one has. Raises
-    `InputError`.
+    Parameters
+    ----------
+    path : Path or str
+        NIR file.
+    experiment : Experiment, optional
+        Training data, for class names and preprocessing. Default: those in the file, or numbered
+        classes and grey square images.
+    encoding : str, optional
+        Encoding, unless the file names one. Default: direct.
+    num_steps : int, optional
+        Number of time steps, unless the file names it. Default: 25; for recordings, as many as the
+        longest one has.
+    dt : float, optional
+        Seconds per time step, unless the file names it. Default: 1e-4.
+    progress : Progress, optional
+        Where to show progress.
+
+    Returns
+    -------
+    Model
+        The network as a model.
+
+    Raises
+    ------
+    InputError
+        If the file is no network that spikeduel can run.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> model = sd.import_model("lava.nir", num_steps=16)  # doctest: +SKIP
     """
     progress = progress or Progress()
     with needing_extra(("h5py", "nir"), "export"):

@@ -251,14 +251,34 @@ class Statistics(Frozen):
 
 
 class Audit(Frozen):
-    """Outcome of an audit of a data set and its split.
+    """Outcome of an audit of a data set and its split, as `audit` returns it.
 
-    `near`: share of the usual distance below which images are near duplicates. `groups_cut` lie on
-    several sides. `unreadable`: files left out, with reasons; `is_skipped`: by --skip-unreadable.
-    `files`: null without a folder or
-    CSV. `stretches`, `statistics`: of recordings. `edited_copies`: of images. `plain_drawings`:
-    images alike on two sides that count as no copies. `own_validation`: the data
-    come with a validation set, but no test set. "Image" stands for the `noun`.
+    Parameters
+    ----------
+    near_duplicates, exact_duplicates, moved_copies
+        Duplicates of test images in other parts of the split.
+    near : float
+        Share of the usual distance below which images are near-duplicates.
+    groups_cut : int
+        Groups with images in several parts of the split.
+    unreadable : tuple of str
+        Files that cannot be read, with reasons. `is_skipped` if they are left out.
+    files : FileCounts, optional
+        Counts of files, for a folder or CSV file.
+    stretches, statistics : optional
+        Results for recordings only.
+    edited_copies : Copies, optional
+        Photometric duplicates of images.
+    plain_drawings : int
+        Images that are alike but too plain to count as duplicates.
+    own_validation : bool
+        Whether the data come with a validation set but no test set.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.audit("digits").ok
+    True
     """
 
     dataset: str

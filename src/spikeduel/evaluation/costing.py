@@ -76,7 +76,20 @@ def cost_entry(counted: Counted | None, weight_bits: int | None = None) -> dict[
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations of a network, means per image; `print` shows a table."""
+    """Operations of a network, means per image. `print` shows a table of its layers.
+
+    Parameters
+    ----------
+    operations : Operations
+        Counts of each layer, and their totals.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> cost = sd.cost(nn.Linear(4, 2, bias=False), torch.rand(8, 4))
+    >>> cost
+    <Cost of 1 layer: 8.00 MACs, 0 ACs an image>
+    """
 
     operations: Operations
 
@@ -85,16 +98,43 @@ class Cost:
         return self.operations.layers
 
     def energy(self, table: str | Path | Table = energy.HEADLINE) -> TableEnergy:
-        """Return the estimated joules of one image.
+        """Estimate the energy of one inference, in joules.
 
-        `table` is one of `energy.NAMES` or a TOML file. Raises `InputError`.
+        Parameters
+        ----------
+        table : str, Path or Table
+            Energies of operations: a name in `energy.NAMES`, or a TOML file.
+
+        Returns
+        -------
+        TableEnergy
+            Joules, as ranges.
+
+        Raises
+        ------
+        InputError
+            For an unknown table.
         """
         read = table if isinstance(table, Table) else energy.read(table)
         return PrintedEnergy(**asdict(energy.estimate(self.layers, read)))
 
     def accountings(self, *more: str | Path) -> AccountedPair:
-        """Compare this spiking network with its ReLU twin by all published accountings and `more`
-        (TOML files). Raises `InputError`, also without spikes.
+        """Compare this spiking network with its ReLU twin by published accountings of energy.
+
+        Parameters
+        ----------
+        *more : str or Path
+            TOML files of further accountings.
+
+        Returns
+        -------
+        AccountedPair
+            A result for each accounting.
+
+        Raises
+        ------
+        InputError
+            If no layer takes spikes, or a file is wrong.
         """
         if not any(layer.input == "spikes" for layer in self.layers):
             raise InputError(
@@ -124,14 +164,41 @@ def cost(
     declared: Declared | None = None,
     batch_size: int = 256,
 ) -> Cost:
-    """Count the operations of an image in a network of snnTorch, SpikingJelly, Norse, plain PyTorch
-    or spikeduel.
+    """Count the operations of one inference.
 
-    `images` are uint8, which become [0, 1], or float: `[N, C, H, W]`, `[N, H, W]` or `[N, F]`,
-    shown at every time step. `num_steps` is for networks that do not make their steps themselves.
-    `declared` maps the name or class of an unknown module to a function `(module, inputs, output)
-    -> dict` of `macs`, `effective_macs`, `acs`, `additions`, `multiplications`, `functions` of the
-    whole batch and `output` ("real" or "spikes"). Raises `InputError`.
+    The network may be one of snnTorch, SpikingJelly, Norse, plain PyTorch or spikeduel.
+
+    Parameters
+    ----------
+    module : Module or Model
+        Network.
+    images : Tensor or ndarray, shape [N, C, H, W], [N, H, W] or [N, F]
+        Images that are shown at every time step: float, or uint8, which become [0, 1].
+    num_steps : int, optional
+        Number of time steps, for networks that do not make their steps themselves.
+    declared : mapping, optional
+        Costs of modules that the counter does not know, by name or class: functions
+        `(module, inputs, output)` that return a dict of `macs`, `effective_macs`, `acs`,
+        `additions`, `multiplications` and `functions` of the whole batch, and `output` ("real" or
+        "spikes").
+    batch_size : int
+        Images at a time.
+
+    Returns
+    -------
+    Cost
+        Means per image, by layer and in total.
+
+    Raises
+    ------
+    InputError
+        If the images do not fit, or a module is unknown and not declared.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.cost(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), torch.rand(4, 1, 28, 28))
+    <Cost of 1 layer: 7.84 k MACs, 0 ACs an image>
     """
     if not isinstance(module, nn.Module | Model):
         named = f"the class {module.__name__}: call it" if isinstance(module, type) else ""

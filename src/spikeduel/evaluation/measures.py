@@ -32,11 +32,33 @@ from spikeduel.system.progress import Progress
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: `take(model, batches)`, or `take(model, batches, validation)` with
-    `on_validation`.
+    """A measure of every trained model. Entries of `MEASURES` are taken, stored and shown.
 
-    `result` is the returned type. A user's own measure, entered in `MEASURES`, is stored, and shown
-    by `title`, `meaning`, `value` (the number) and `form`.
+    Parameters
+    ----------
+    take : callable
+        `take(model, batches)`, or `take(model, batches, validation)` with `on_validation`. A batch
+        is a tuple of images, labels and image indices.
+    result : type
+        Type that `take` returns.
+    on_validation : bool
+        Whether the measure also needs validation images.
+    title, meaning : str
+        Title and explanation in tables.
+    value : callable, optional
+        Function of the result that returns the number to show.
+    form : str
+        Format of this number.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> def brightness(model, batches):
+    ...     return {"mean": float(np.mean([images.numpy().mean() for images, _, _ in batches]))}
+    >>> sd.MEASURES["brightness"] = sd.Measure(
+    ...     brightness, title="brightness", meaning="mean pixel", value=lambda r: r["mean"]
+    ... )
+    >>> del sd.MEASURES["brightness"]
     """
 
     take: Callable[..., Any]

@@ -34,9 +34,21 @@ NUMERICS_VERSION = 7
 
 @dataclass(frozen=True, kw_only=True)
 class CoreExperiment:
-    """The settings of an `Experiment` that are not a feature's.
+    """A comparison: data, contenders and how they are trained. All fields are settings.
 
-    Types hold limits and help (`fields.Setting`). Raises `InputError` for a value out of them.
+    `spikeduel settings` lists them with their limits and help. On the command line, `--name value`
+    sets a field. The recipes in `sd.recipes` make experiments that are ready to run.
+
+    Raises
+    ------
+    InputError
+        For a value outside its limits.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.recipes.strong("digits", seeds=6).seeds
+    6
     """
 
     dataset: Annotated[
@@ -433,9 +445,22 @@ else:
 
     @dataclass(frozen=True, kw_only=True)
     class Experiment(*reversed(providing("Settings").values()), CoreExperiment):
-        """A whole comparison: contenders, data, training. `--name value` sets a field.
+        """A comparison: data, contenders and how they are trained. All fields are settings.
 
-        Types hold limits and help (`fields.Setting`). Raises `InputError` for a value out of them.
+        `spikeduel settings` lists them with their limits and help. On the command line,
+        `--name value` sets a field. The recipes in `sd.recipes` make experiments that are ready
+        to run.
+
+        Raises
+        ------
+        InputError
+            For a value outside its limits.
+
+        Examples
+        --------
+        >>> import spikeduel as sd
+        >>> sd.recipes.strong("digits", seeds=6).seeds
+        6
         """
 
 
@@ -480,10 +505,31 @@ def without_epochs(per_contender: Mapping[str, Mapping[str, Any]]) -> dict[str, 
 
 
 def read_experiment(path: Path) -> Experiment:
-    """Read the experiment of a TOML file or a run's folder. Raises `InputError` naming file and
-    setting.
+    """Read an experiment from a TOML file or the folder of a run.
 
-    Comparing runs `own_code`, reading does not: check a stranger's file first.
+    Reading runs no code. A comparison runs the experiment's `own_code`: check a stranger's file
+    first.
+
+    Parameters
+    ----------
+    path : Path
+        The file, or a folder with experiment.toml.
+
+    Returns
+    -------
+    Experiment
+        The experiment.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or wrong. The text names the file and the setting.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.read_experiment("runs/digits").dataset
+    'digits'
     """
     path = Path(path) / "experiment.toml" if Path(path).is_dir() else path
     content = typed.read_toml(path, dict[str, Any])

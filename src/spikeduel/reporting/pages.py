@@ -60,12 +60,40 @@ def report(
     run_data: RunData | None = None,
     figures: bool = False,
 ) -> Path:
-    """Write the page to `path` (None: the run's report.html), and return `path`; with `figures`,
-    also each chart into figures/.
+    """Write the report of a comparison as one HTML page.
 
-    Energies of charts lead with those of `prices`. `run_data` is the run's data, else loaded and
-    audited again. The page names missing data and models, such as code that `own_code` does not
-    allow. Raises `InputError`.
+    Parameters
+    ----------
+    comparison : Comparison
+        Comparison to report.
+    path : Path or str, optional
+        File to write. Default: report.html in the run's folder.
+    progress : Progress, optional
+        Where to show progress.
+    own_code : collection of str
+        Names `module:attribute` of your own code that may run.
+    prices : Prices
+        Energy tables and accountings of your own. Charts show them first.
+    run_data : RunData, optional
+        Data of the run. Default: they are loaded and audited again.
+    figures : bool
+        Whether to write each chart into figures/, too.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the page cannot be written.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.report(sd.load_run("runs/digits"), "page.html").name
+    'page.html'
     """
     missing = list[str]()
     models = _load_models(comparison, missing, own_code)

@@ -141,11 +141,35 @@ def compare_runs(
     other_run: Path | str | None = None,
     margin: float | None = None,
 ) -> Difference:
-    """Compare contender `a` of `run` with `b` of `run`, or of `other_run`, over their common seeds.
+    """Compare two contenders of one run, or of two runs, over their common seeds.
 
-    Names may be left out if there is no choice. Answers of the same
-    trainings are compared seed by seed. Raises `InputError` if the test images differ, or no seed
-    is common.
+    Parameters
+    ----------
+    run : Path or str
+        Folder of a run.
+    a, b : str, optional
+        Contenders. They may be left out if there is no choice.
+    other_run : Path or str, optional
+        Run of `b`. Default: `run`.
+    margin : float, optional
+        As in `compare_predictions`.
+
+    Returns
+    -------
+    Difference
+        Difference a − b. The same trainings in both runs are compared seed by seed.
+
+    Raises
+    ------
+    InputError
+        If the test images differ, or no seed is common.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> difference = sd.compare_runs("runs/digits", "vgg-lif", "vgg-relu")
+    >>> difference.n, difference.seeds
+    (179, 1)
     """
     return significance.adjusted([tested_runs(run, a, b, other_run, margin)])[0]
 

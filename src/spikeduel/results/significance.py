@@ -32,23 +32,51 @@ class Reservation(StrEnum):
 
 
 class Difference(Frozen):
-    """Difference of contenders a and b in a `measure`, on the same `n` test images: a fraction,
-    a − b.
+    """Difference in a `measure` between contenders a and b on the same test images.
 
-    The better one has `p_value` ≤ 0.05; else they are equivalent if `ci90` lies inside `±margin`
-    (two one-sided tests at 5 %: Schuirmann 1987); else the comparison is inconclusive.
-    `negligible`: `ci90` lies inside the margin, also if one is better. `reservation`: why neither
-    is better though `ci95` excludes 0.
+    One is better if `p_value` ≤ 0.05. Otherwise they are equivalent if `ci90` lies inside `±margin`
+    (two one-sided tests at 5 %: Schuirmann 1987). Otherwise the comparison is inconclusive.
 
-    `p_value`: after Holm, and at least `p_permutation`, that of exchanging seeds or groups, None
-    with too few to reach 0.05; `p_value_raw`: before Holm. `paired`: seed s of both is one
-    training. `groups`: groups of images, None if all are independent; `effective_groups`: equal
-    groups that would weigh the same, six at least to call one better. `failed`: seeds that the
-    leader alone failed; a better one must be better with these at chance, too.
+    Parameters
+    ----------
+    difference : float
+        Difference a − b, a fraction.
+    ci95, ci90 : tuple of float
+        Intervals of 95 % and 90 %.
+    p_value : float
+        p-value after Holm's correction, and at least `p_permutation`.
+    p_value_raw : float
+        p-value before Holm's correction.
+    p_permutation : float, optional
+        p-value by exchanging seeds or groups. None if these are too few to reach 0.05.
+    n, seeds : int
+        Numbers of test images and of common seeds.
+    margin : float
+        Largest negligible difference.
+    conclusion : Conclusion
+        Which one is better, equivalent, or inconclusive.
+    detectable_at_best : float, optional
+        True difference that these images reveal in 80 % of cases, with any number of seeds.
+    seeds_needed, seeds_for_difference : int, optional
+        Seeds that reveal `margin`, and a difference as large as this one. None if 100 are too few.
+    groups, effective_groups : int, float, optional
+        Groups of images, and the number of equal groups that would weigh the same. At least six are
+        needed to call one better. None if all images are independent.
+    negligible : bool
+        Whether `ci90` lies inside the margin, also if one is better.
+    reservation : str, optional
+        Why neither is called better although `ci95` excludes 0.
+    paired : bool
+        Whether a seed of both is one training.
+    failed : int
+        Seeds that only the leader failed. To be better, it must be better with these at chance
+        level.
 
-    `detectable_at_best`: true difference found in 80 % of cases with these images and any number of
-    seeds. `seeds_needed`: seeds that find `margin`; `seeds_for_difference`: a difference as large
-    as this one; None if 100 are too few. With one seed all three are None.
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.compare_predictions([0, 1, 2], [0, 1, 2], [0, 1, 1]).conclusion.value
+    'inconclusive'
     """
 
     difference: float
@@ -117,14 +145,44 @@ def compare_predictions(
     margin: float | None = None,
     paired: bool = False,
 ) -> Difference:
-    """Compare two contenders' predicted labels of the same test images: `[N]`, or `[S, N]` of S
-    seeds.
+    """Compare the predictions of two classifiers for the same test images.
 
-    `labels` `[N]` is the truth. `groups` `[N]` names images that are not independent (one person's,
-    say). Differences inside `±margin` (a fraction; unset: half a point, or a quarter of the better
-    one's errors if that is less) count as none. `paired`: row s of both is one training, asked in
-    two ways; a common seed is not enough. Balanced accuracies are compared if the largest class has
-    more than five times the images of the smallest, and that has at least ten. Raises `InputError`.
+    If the largest class has more than five times the images of the smallest, and that has at least
+    ten, balanced accuracies are compared.
+
+    Parameters
+    ----------
+    labels : array-like, shape [N]
+        True classes.
+    predictions_a, predictions_b : array-like, shape [N], or [S, N] with S seeds
+        Predicted classes.
+    groups : array-like, shape [N], optional
+        Names of groups of images that are not independent, such as those of a person.
+    margin : float, optional
+        Largest negligible difference, a fraction. Default: 0.005, or a quarter of the errors of the
+        better one if that is less.
+    paired : bool
+        Whether row s of both comes from the same training. A common seed is not enough.
+
+    Returns
+    -------
+    Difference
+        Difference a − b with its tests.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import spikeduel as sd
+    >>> labels = np.arange(100) % 10
+    >>> wrong = (labels + 1) % 10
+    >>> difference = sd.compare_predictions(labels, labels, np.where(labels < 3, wrong, labels))
+    >>> round(difference.difference, 4), difference.conclusion.value
+    (0.3, 'a_better')
     """
     return adjusted(
         [tested_predictions(labels, predictions_a, predictions_b, groups, margin, paired)]

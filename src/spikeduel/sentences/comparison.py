@@ -33,7 +33,24 @@ from spikeduel.system.sentences import listed
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outcome of `compare`: `results` is the content of results.json, `out` the run's folder."""
+    """Outcome of `compare`. `print` shows the recommendation.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What was compared.
+    results : Results
+        Content of results.json.
+    out : Path
+        Folder of the run.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> comparison = sd.load_run("runs/digits")
+    >>> comparison.results.contenders
+    ['vgg-lif', 'vgg-relu', 'resnet-silu']
+    """
 
     experiment: Experiment
     results: Results
@@ -162,7 +179,29 @@ def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
 
 
 def load_run(run: Path | str) -> Comparison:
-    """Read the comparison of a run. Raises `InputError` if there is none."""
+    """Read the comparison of a run.
+
+    Parameters
+    ----------
+    run : Path or str
+        Folder of the run.
+
+    Returns
+    -------
+    Comparison
+        Its results.
+
+    Raises
+    ------
+    InputError
+        If the folder has no complete run.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.load_run("runs/digits").results.dataset.name
+    'digits'
+    """
     run = Path(run)
     path = run / "results.json"
     if not path.is_file():

@@ -13,7 +13,13 @@ MAX_LISTED = 8
 
 
 class SpikeduelError(Exception):
-    """Base of spikeduel's errors; the text is one line for the user."""
+    """Base class of spikeduel's errors. The text is one line for the user.
+
+    Examples
+    --------
+    >>> issubclass(InputError, SpikeduelError)
+    True
+    """
 
     exit_code = 1
 
@@ -23,7 +29,16 @@ class SpikeduelError(Exception):
 
 
 class InputError(SpikeduelError, ValueError):
-    """A name, file, setting or folder that cannot be used, and what to do."""
+    """An unusable name, file, setting or folder. The text says what to do.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.load_model("mnist-vgg-lfi")
+    Traceback (most recent call last):
+        ...
+    spikeduel.system.errors.InputError: mnist-vgg-lfi: no such model file...
+    """
 
     exit_code = 2
 

@@ -23,7 +23,18 @@ SILENCE = 30.0
 
 
 class Progress:
-    """Show nothing. Subclasses override an event's method, or `event` for all."""
+    """Progress of long work. This class shows nothing.
+
+    Subclasses override the method of an event, or `event` for all.
+
+    Examples
+    --------
+    >>> class Lines(Progress):
+    ...     def event(self, name, *arguments):
+    ...         print(name, *arguments)
+    >>> Lines().say("training")
+    say training
+    """
 
     def track(
         self, items: Iterable[Item], description: str, total: int | None = None
@@ -124,10 +135,23 @@ class Labelled(Forwarding):
 
 
 class TerminalProgress(Progress):
-    """Print lines, and below them bars that vanish when done.
+    """Progress in a terminal: lines, and below them bars that vanish when done.
 
-    Without a terminal, lines only, at least every `SILENCE` seconds; `verbose` prints details, too.
-    `clock` returns seconds.
+    Without a terminal there are lines only, at least every `SILENCE` seconds.
+
+    Parameters
+    ----------
+    stderr : bool
+        Whether to print to standard error.
+    verbose : bool
+        Whether to print details.
+    clock : callable
+        Function that returns seconds.
+
+    Examples
+    --------
+    >>> TerminalProgress().say("training")
+    training
     """
 
     def __init__(

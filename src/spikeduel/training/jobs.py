@@ -46,7 +46,26 @@ class Job:
 
 
 class Workers(AbstractContextManager[Any]):
-    """Finish jobs in this process, one after another. Subclasses are opened by `with`."""
+    """Workers that train the trials of a comparison: this process, one trial after another.
+
+    Subclasses train several at a time. Open them by `with`.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Threads of a trial. Default: all cores.
+
+    Raises
+    ------
+    InputError
+        If there are fewer cores.
+
+    Examples
+    --------
+    >>> with Workers(threads=1) as workers:
+    ...     workers.at_once
+    1
+    """
 
     at_once = 1
     threads: int | None = None
@@ -216,7 +235,26 @@ class _Worker:
 
 
 class Processes(Pool):
-    """Processes on their own cores (`--jobs N`), which write into the store."""
+    """Worker processes, each on its own cores (`--jobs N`).
+
+    Parameters
+    ----------
+    jobs : int
+        Number of processes.
+    threads : int, optional
+        Threads of each process. Default: an equal share of the cores.
+
+    Raises
+    ------
+    InputError
+        If there are fewer cores.
+
+    Examples
+    --------
+    >>> with Processes(1) as workers:
+    ...     workers.at_once
+    1
+    """
 
     worker_name = "its process"
 

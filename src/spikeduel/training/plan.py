@@ -139,9 +139,40 @@ def forecast(
     progress: Progress | None = None,
     given: Collection[str] = (),
 ) -> Forecast:
-    """Return the chance to find a true `lead` (a fraction) and the training time, by the number of
-    seeds, without training. The variation over seeds is `spread` (a fraction), that of stored
-    trials, or assumed. `given` as in `comparing.compare`. Raises `InputError`.
+    """Predict how many seeds a comparison needs and how long they train, without training.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What would be compared.
+    lead : float
+        True difference in accuracy to find, a fraction.
+    deviation : float, optional
+        Standard deviation of accuracy over seeds, a fraction. Default: that of stored trials, else
+        an assumption.
+    store : Store, Path or str, optional
+        Where trained networks are kept.
+    progress : Progress, optional
+        Where to show progress.
+    given : collection of str
+        As in `compare`.
+
+    Returns
+    -------
+    Forecast
+        Power and training time, by number of seeds.
+
+    Raises
+    ------
+    InputError
+        For a setting that cannot be used.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> experiment = sd.recipes.strong("digits", epochs=1)
+    >>> sd.forecast(experiment, lead=0.05, deviation=0.01).test_images
+    179
     """
     progress, store = progress or Progress(), opened(store)
     if not 0 < lead < 1 or (deviation is not None and not 0 <= deviation < 0.5):

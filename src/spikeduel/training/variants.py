@@ -35,8 +35,32 @@ Stored = TypeVar("Stored")
 
 @dataclass(frozen=True, eq=False)
 class Variant:
-    """A variant of a trial: a network that is trained with other `settings`, or a function
-    `predict` that returns predictions of the test images. Both raise `InputError` if impossible.
+    """A variant of a trained network, such as an ablation.
+
+    It is a network that is trained with other `settings`, or a function `predict` that returns
+    other predictions of the test images. Both raise `InputError` if the variant is impossible.
+
+    Parameters
+    ----------
+    title, meaning : str
+        Title and explanation in tables.
+    spikes : bool
+        Whether the variant spikes.
+    settings : callable, optional
+        Function of a `VariantContext` that returns the settings of its training that differ.
+    predict : callable, optional
+        Function of a `VariantContext` that returns predictions.
+    paired : bool
+        Whether predictions are those of the trial's own network. They are compared seed by seed.
+    of_recordings : bool
+        Whether the variant changes recordings.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.Variant("half the steps", "trained with half the time steps", spikes=True,
+    ...            settings=lambda context: {"num_steps": context.num_steps // 2}).title
+    'half the steps'
     """
 
     title: str

@@ -64,7 +64,25 @@ def tensors(value: Any) -> list[Tensor]:
 
 
 class Counter(TorchDispatchMode):
-    """Counts all calls of `run`; `operations` returns means per image."""
+    """Count the operations of a network while it runs.
+
+    Parameters
+    ----------
+    module : Module
+        Network of any library.
+    num_steps : int, optional
+        Number of time steps, if the network is called once for all of them.
+    declared : mapping, optional
+        Costs of unknown modules, as in `cost`.
+
+    Examples
+    --------
+    >>> counter = Counter(nn.Linear(4, 2, bias=False))
+    >>> images = torch.rand(8, 4)
+    >>> output = counter.run(lambda: counter.ledger.module(images), images, num_images=8)
+    >>> counter.operations().totals.macs.dense.hoisted
+    8.0
+    """
 
     def __init__(
         self, module: nn.Module, num_steps: int | None = None, declared: Declared | None = None

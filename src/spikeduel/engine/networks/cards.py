@@ -36,12 +36,43 @@ class CallConvention(Frozen, kw_only=False):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """Description of a model and its images.
+    """Description of a model and its images, stored in the model's file.
 
-    `network` has the settings of the architecture and its neurons. `encoding` and `num_steps` (T)
-    are None for analogue images. Scores divided by `temperature` give calibrated probabilities.
-    `trained_on` identifies data and split, so that no model is tested on its training images.
-    `foreign` is None for spikeduel's networks.
+    Parameters
+    ----------
+    contender : str
+        Name of the network.
+    family : {"snn", "cnn"}
+        Kind of network.
+    image_shape : tuple of int
+        Shape (C, H, W) of a prepared image.
+    classes : tuple of str
+        Names of the K classes.
+    preprocessing : Preprocessing
+        Makes prepared images of pictures.
+    network : dict
+        Settings of the architecture and its neurons.
+    encoding, num_steps : str, int, optional
+        Encoding and number of time steps T. None for a network without spikes.
+    precision : {"32", "bf16"}
+        Number format of training.
+    seed : int
+        Seed of training.
+    dataset : str
+        Name of the training data.
+    trained_on : dict
+        Fingerprint of data and split. With it, no model is tested on its training images.
+    foreign : CallConvention, optional
+        How a network of another library is called. None for spikeduel's.
+    temperature : float, optional
+        Divisor of scores that makes probabilities calibrated.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> card = sd.load_model("mnist-vgg-lif").card
+    >>> card.family, card.image_shape, card.encoding
+    ('snn', (1, 28, 28), 'direct')
     """
 
     contender: str

@@ -42,8 +42,23 @@ CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Inside of a spiking network: its input `encoded` `[T, B, C, H, W]`, and `current`, `spk` and
-    `mem` `[T, B, …]` by layer, float32, on the CPU.
+    """What happens inside a spiking network, as `Model.trace` returns it.
+
+    All tensors are float32 on the CPU.
+
+    Parameters
+    ----------
+    encoded : Tensor, shape [T, B, C, H, W]
+        Input of the network.
+    current, spk, mem : dict of Tensor, shape [T, B, ...]
+        Currents, spikes and membranes, by name of the layer of neurons.
+
+    Examples
+    --------
+    >>> model = load_model("mnist-vgg-lif")
+    >>> trace = model.trace(np.zeros((1, 1, 28, 28), np.uint8))
+    >>> trace.encoded.shape
+    torch.Size([4, 1, 1, 28, 28])
     """
 
     encoded: Tensor
@@ -54,7 +69,26 @@ class Trace:
 
 @dataclass(frozen=True, eq=False)
 class StreamState:
-    """State of a stream: neurons by layer, the readout's sum `[…, B, K]`, the number of steps."""
+    """State of a network between two time steps of a stream, as `Model.step` returns it.
+
+    Parameters
+    ----------
+    neurons : dict
+        States of neurons, by layer name.
+    total : Tensor, shape [..., B, K], optional
+        Sum of the outputs so far.
+    num_steps : int
+        Number of time steps so far.
+
+    Examples
+    --------
+    >>> model = load_model("mnist-vgg-lif")
+    >>> state = None
+    >>> for frame in model.frames(np.zeros((1, 28, 28), np.uint8)):
+    ...     scores, state = model.step(frame, state)
+    >>> state.num_steps
+    4
+    """
 
     neurons: dict[str, State] = field(default_factory=dict)
     total: Tensor | None = None
@@ -62,9 +96,27 @@ class StreamState:
 
 
 class Model:
-    """A network and its card, computing in `precision`.
+    """A trained network with its card: it predicts, streams and shows its inside.
 
-    Inputs are prepared images, uint8 `[N, C, H, W]`. `file` is any model file.
+    Inputs are prepared images, uint8 `[N, C, H, W]`, as `model.card.preprocessing` makes them.
+
+    Parameters
+    ----------
+    module : Module
+        Network.
+    card : ModelCard
+        Description of the network and its images.
+    precision : {"32", "bf16"}
+        Number format of computations.
+    file : Path, optional
+        File that the model was read from.
+
+    Examples
+    --------
+    >>> model = load_model("mnist-vgg-lif")
+    >>> labels, probabilities = model.predict(np.zeros((5, 28, 28), np.uint8))
+    >>> labels.shape, probabilities.shape
+    ((5,), (5, 10))
     """
 
     def __init__(
@@ -141,10 +193,30 @@ class Model:
         batch_size: int | None = None,
         calibrated: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return class indices int64 `[N]` and probabilities float32 `[N, K]` for prepared images
-        uint8 `[N, C, H, W]` or `[N, H, W]`.
+        """Predict the classes of prepared images.
 
-        Random encodings draw from `keys`, or from the content. Raises `InputError`.
+        Parameters
+        ----------
+        images : Tensor or ndarray of uint8, shape [N, C, H, W] or [N, H, W]
+            Prepared images.
+        keys : RandomKeys, optional
+            Keys of random encodings. Default: keys that follow from the pixels.
+        batch_size : int, optional
+            Images at a time. Default: as many as fit into about 1 GiB.
+        calibrated : bool
+            Whether probabilities are calibrated by the card's temperature.
+
+        Returns
+        -------
+        labels : ndarray of int64, shape [N]
+            Class indices.
+        probabilities : ndarray of float32, shape [N, K]
+            Probabilities of the K classes.
+
+        Raises
+        ------
+        InputError
+            If the images have another shape or type.
         """
         scores = self.scores(images, keys, batch_size)
         return scores.argmax(1).numpy(), self.probabilities(scores, calibrated).numpy()
@@ -171,12 +243,28 @@ class Model:
     def predict_with_early_exit(
         self, image: Tensor | np.ndarray, threshold: float, calibrated: bool = True
     ) -> tuple[np.ndarray, int]:
-        """Label one prepared image uint8 `[C, H, W]` after the first time step at which its
-        `confidence` reaches `threshold`, a calibrated probability.
+        """Predict the class of one image with as few time steps as needed.
 
-        Returns probabilities float64 `[K]` and the number of steps: all of them if the threshold is
-        never reached. `calibrated` is about the returned probabilities alone. Raises `InputError`
-        for models that cannot stream.
+        Parameters
+        ----------
+        image : Tensor or ndarray of uint8, shape [C, H, W]
+            Prepared image.
+        threshold : float
+            Calibrated probability of the predicted class at which the network stops.
+        calibrated : bool
+            Whether the returned probabilities are calibrated. The threshold always is.
+
+        Returns
+        -------
+        probabilities : ndarray of float64, shape [K]
+            Probabilities of the K classes.
+        num_steps : int
+            Time steps that were computed: all if the threshold was never reached.
+
+        Raises
+        ------
+        InputError
+            If the model cannot stream.
         """
         state = StreamState()
         for frame in self.frames(image[None]):
@@ -398,7 +486,24 @@ MAX_HEADER_BYTES = 8 << 20
 
 
 def save_model(path: Path, model: Model) -> None:
-    """Write a safetensors file, atomically."""
+    """Write a model to a safetensors file, atomically.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    model : Model
+        Model, on any device.
+
+    Returns
+    -------
+    None
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.save_model("copy.safetensors", sd.load_model("mnist-vgg-lif"))
+    """
     card = json.dumps({"format": FORMAT, **typed.plain(model.card)})
     weights = {name: x.cpu().contiguous() for name, x in model.module.state_dict().items()}
     # Python's errors name what is wrong with the disk.
@@ -412,11 +517,35 @@ def load_model(
     own_code: Collection[str] = (),
     precision: str = "32",
 ) -> Model:
-    """Return the model in a file, or a shipped one (`shipped.names`).
+    """Load a model from a file, or one that comes with the package.
 
-    No code runs but spikeduel's, and the user's `module:attribute` that `own_code` lists.
-    `precision` "bf16" is faster on some hardware, and changes up to a few labels in a hundred of a
-    spiking network. Raises `InputError`.
+    Parameters
+    ----------
+    path : Path or str
+        A .safetensors file from a run's models/, or a name that `spikeduel models` lists.
+    device : str or torch.device
+        Device of the network.
+    own_code : collection of str
+        Names `module:attribute` of your own code that may run. No other code of the file runs.
+    precision : {"32", "bf16"}
+        Number format of computations. bf16 is faster on some hardware. It changes up to a few
+        labels in a hundred of a spiking network.
+
+    Returns
+    -------
+    Model
+        The model, in evaluation mode.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or needs code that `own_code` does not list.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.load_model("mnist-vgg-lif").card.num_steps
+    4
     """
     path = shipped.located(Path(path))
     if precision not in get_args(Precision):
@@ -561,8 +690,35 @@ class StreamPrediction:
 def predict_recording(
     model: Model, packed: np.ndarray, calibrated: bool = True
 ) -> Iterator[StreamPrediction]:
-    """Yield the answer after each frame of a recording (`Events.packed`), at last that of
-    `Model.predict`. Raises `InputError`.
+    """Predict the class of a recording after each of its frames.
+
+    Parameters
+    ----------
+    model : Model
+        Spiking model that was trained on recordings.
+    packed : ndarray, shape [N]
+        Events of the recording, as `Events.packed` returns them.
+    calibrated : bool
+        Whether probabilities are calibrated.
+
+    Yields
+    ------
+    StreamPrediction
+        Time in milliseconds, number of events, and probabilities so far. The last one equals
+        `Model.predict`.
+
+    Raises
+    ------
+    InputError
+        If the model takes images.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> next(sd.predict_recording(sd.load_model("mnist-vgg-lif"), np.empty(0)))
+    Traceback (most recent call last):
+        ...
+    spikeduel.system.errors.InputError: vgg-lif takes images, and no events of a camera.
     """
     binning = _binning(model)
     place = packed, np.array([0, len(packed)]), np.array([0])
@@ -578,10 +734,37 @@ def predict_recording(
 def predict_stream(
     model: Model, chunks: Iterable[Events], calibrated: bool = True
 ) -> Iterator[StreamPrediction]:
-    """Yield the answer after each frame of a stream, `chunks` of events in order of time.
+    """Predict the class of a stream of events after each frame.
 
-    A frame ends with a later event or the stream; after as many frames as in training the model
-    starts anew. Raises `InputError`.
+    A frame ends when a later event arrives, or the stream ends. After as many frames as in
+    training, the model starts anew.
+
+    Parameters
+    ----------
+    model : Model
+        Spiking model that was trained on recordings with `bin_ms`.
+    chunks : iterable of Events
+        Events in order of time.
+    calibrated : bool
+        Whether probabilities are calibrated.
+
+    Yields
+    ------
+    StreamPrediction
+        Time in milliseconds, number of events, and probabilities so far.
+
+    Raises
+    ------
+    InputError
+        If the model cannot stream, or time runs backwards.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> next(sd.predict_stream(sd.load_model("mnist-vgg-lif"), []))
+    Traceback (most recent call last):
+        ...
+    spikeduel.system.errors.InputError: vgg-lif takes images, and no events of a camera.
     """
     binning = _binning(model)
     if not (frame_us := binning.frame_us):

@@ -36,8 +36,27 @@ PATIENCE, TIMEOUT = 0.5, 10
 
 
 class Cluster(Pool):
-    """A Ray cluster: `auto` (one that runs here), an address, or `local` (started by `with`). A
-    trial on a lost node begins again.
+    """Workers of a Ray cluster (`--ray ADDRESS`). A trial on a lost node begins again.
+
+    Parameters
+    ----------
+    address : str
+        Address of the cluster, "auto" (one that runs here), or "local" (started by `with`).
+    threads : int
+        Threads of a trial.
+
+    Raises
+    ------
+    MissingExtra
+        If Ray is not installed.
+    InputError
+        If Ray does not respond.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> with sd.Cluster("local") as workers:  # doctest: +SKIP
+    ...     sd.compare(sd.recipes.strong("digits"), workers=workers)
     """
 
     worker_name = "its worker"

@@ -130,9 +130,26 @@ LOGGERS = {
 
 
 class Logged(Forwarding):
-    """Forward progress, and log every run to the loggers `names` ("tensorboard", "mlflow", "csv").
+    """Progress that also logs every run.
 
-    Raises `InputError` for an unknown name, `MissingExtra` for a missing package.
+    Parameters
+    ----------
+    inner : Progress
+        Where to show progress, too.
+    names : iterable of {"tensorboard", "mlflow", "csv"}
+        Loggers.
+
+    Raises
+    ------
+    InputError
+        For an unknown name.
+    MissingExtra
+        If a logger is not installed.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> progress = sd.Logged(sd.Progress(), ["csv"])  # doctest: +SKIP
     """
 
     def __init__(self, inner: Progress, names: Iterable[str]) -> None:

@@ -16,10 +16,34 @@ def play(
     browser: bool = False,
     progress: Progress | None = None,
 ) -> None:
-    """Serve the page of `models` on 127.0.0.1 until Ctrl-C; call `ready` with the address.
+    """Serve a page on which you draw, and models predict, until Ctrl-C.
 
-    `port` 0 is any free one. Raises `InputError`, also for a port in use and without the extra
-    `play`.
+    Parameters
+    ----------
+    models : sequence of Model
+        Models that take the same images.
+    port : int
+        Port on 127.0.0.1. 0 is any free one.
+    ready : callable
+        Function that is called with the address.
+    browser : bool
+        Whether to open the page in a browser.
+    progress : Progress, optional
+        Where to show progress.
+
+    Returns
+    -------
+    None
+
+    Raises
+    ------
+    InputError
+        If the port is in use, the models differ, or the extra `play` is not installed.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.play([sd.load_model("mnist-vgg-lif")])  # doctest: +SKIP
     """
     with needing_extra(("anyio", "starlette", "uvicorn"), "play"):
         from spikeduel.features.play.serving import serve

@@ -47,7 +47,27 @@ class PlannedDuel:
 
 @dataclass(frozen=True)
 class Study:
-    """Duels in grid order; `varied` settings have several values."""
+    r"""Comparisons over a grid of settings, as `read_study` returns them.
+
+    Parameters
+    ----------
+    name : str
+        Name of the study.
+    duels : tuple of PlannedDuel
+        Comparisons, in order of the grid.
+    varied : tuple of str
+        Settings with several values.
+    tuning : Tuned, optional
+        Settings that were tuned for each comparison.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> from pathlib import Path
+    >>> _ = Path("study.toml").write_text('[grid]\ndataset = ["digits", "fashion-mnist-mini"]')
+    >>> sd.read_study("study.toml").varied
+    ('dataset',)
+    """
 
     name: str
     duels: tuple[PlannedDuel, ...]
@@ -78,10 +98,30 @@ class Study:
 
 
 def read_study(path: Path | str) -> Study:
-    """Read a study's TOML file (docs/features/study.md). Runs nothing.
+    r"""Read a study from a TOML file (docs/features/study.md). Nothing runs.
 
-    Folders are looked for beside the file, then in the current one. Raises `InputError` naming file
-    and mistake.
+    Parameters
+    ----------
+    path : Path or str
+        The file. Folders that it names are looked for beside it, then in the current folder.
+
+    Returns
+    -------
+    Study
+        Its comparisons.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or wrong. The text names the mistake.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> from pathlib import Path
+    >>> _ = Path("study.toml").write_text('[grid]\ndataset = ["digits", "fashion-mnist-mini"]')
+    >>> len(sd.read_study("study.toml").duels)
+    2
     """
     path = Path(path)
     content = typed.read_toml(path, StudyFile)

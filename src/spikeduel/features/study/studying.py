@@ -58,12 +58,43 @@ def study(
     workers: Workers | None = None,
     strict: bool = False,
 ) -> tuple[StudyResults, Path]:
-    """Train missing trials of all duels; write a folder for each run, study.html and study.json.
+    """Run all comparisons of a study; write a folder for each, study.html and study.json.
 
-    `out` defaults to `runs/study-<name>`. All duels are checked before training; `workers` train
-    their trials as one list. The same call resumes after an interruption, and leaves finished runs
-    alone. `strict` as in `compare`. Returns results and page. Raises `InputError`,
-    `AuditFailed`.
+    All are checked before training. The same call continues after an interruption.
+
+    Parameters
+    ----------
+    planned : Study
+        Study, as `read_study` returns it.
+    out : Path or str, optional
+        Folder to write. Default: `runs/study-<name>`.
+    store : Store, Path or str, optional
+        Where trained networks are kept.
+    progress : Progress, optional
+        Where to show progress.
+    workers : Workers, optional
+        Who trains all trials. Default: this process.
+    strict : bool
+        As in `compare`.
+
+    Returns
+    -------
+    results : StudyResults
+        Content of study.json.
+    page : Path
+        study.html.
+
+    Raises
+    ------
+    InputError
+        For a setting that cannot be used.
+    AuditFailed
+        If an audit finds a problem, with `strict`.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> results, page = sd.study(sd.read_study("study.toml"))  # doctest: +SKIP
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"

@@ -67,7 +67,31 @@ RANGES: dict[str, Range] = {
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
-    """Read ranges from a TOML file, a table for each setting. Raises `InputError`."""
+    r"""Read ranges for `tune` from a TOML file, a table for each setting.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict of Range
+        Ranges by setting.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or wrong.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> from pathlib import Path
+    >>> _ = Path("ranges.toml").write_text("[learning_rate]\nlow = 1e-4\nhigh = 1e-2\nlog = true")
+    >>> sd.read_ranges(Path("ranges.toml"))["learning_rate"].high
+    0.01
+    """
     content = typed.read_toml(Path(path), dict[str, Any])
     ranges = {}
     with naming(path):
@@ -159,7 +183,22 @@ _FREE = {
 
 @dataclass(frozen=True)
 class Tuning:
-    """Result of `tune`: the experiment with tuned settings, and the content of tuning.json."""
+    """Result of `tune`.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment with tuned settings.
+    record : TuningRecord
+        Content of tuning.json.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> tuning = sd.tune(sd.recipes.strong("digits", epochs=1), num_trials=2)
+    >>> [contender.contender for contender in tuning.record.contenders]
+    ['vgg-lif', 'vgg-relu', 'resnet-silu']
+    """
 
     experiment: Experiment
     record: TuningRecord
@@ -178,11 +217,43 @@ def tune(
     workers: Workers | None = None,
     given: Collection[str] = (),
 ) -> Tuning:
-    """Tune every contender by `num_trials` trials over `ranges` (default: `RANGES`), on validation
-    accuracy.
+    """Find settings of every contender, with equally many trials, on validation images.
 
-    The first trial has the settings of `experiment`; no test image is used. `compare` the returned
-    `experiment`. `given` as in `compare`. Raises `InputError`.
+    The first trial has the settings of `experiment`. Pass `experiment` of the result to `compare`.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        Contenders and settings.
+    num_trials : int
+        Trials of each contender.
+    ranges : mapping of Range by setting, optional
+        Where to search. Default: `RANGES`.
+    store : Store, Path or str, optional
+        Where trained networks are kept.
+    progress : Progress, optional
+        Where to show progress.
+    workers : Workers, optional
+        Who trains. Default: this process.
+    given : collection of str
+        As in `compare`.
+
+    Returns
+    -------
+    Tuning
+        Tuned experiment, and the record of all trials.
+
+    Raises
+    ------
+    InputError
+        For a setting or range that cannot be used.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> tuning = sd.tune(sd.recipes.strong("digits", epochs=1), num_trials=2)
+    >>> tuning.experiment.dataset
+    'digits'
     """
     progress, store = progress or Progress(), opened(store)
     if experiment.folds is not None:

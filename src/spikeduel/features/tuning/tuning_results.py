@@ -15,9 +15,27 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 
 
 class Range(Frozen, kw_only=False, forbid_unknown_fields=True):
-    """Range of a setting: uniform from `low` to `high` (of its logarithm with `log`), or `choices`.
+    """Range of a setting for `tune`.
 
-    Raises `InputError` unless `low` < `high` or two `choices` differ.
+    Parameters
+    ----------
+    low, high : float, optional
+        Ends of a uniform distribution.
+    log : bool
+        Whether the logarithm is uniform.
+    choices : tuple of float
+        Values to choose from, in place of `low` and `high`.
+
+    Raises
+    ------
+    InputError
+        Unless `low` < `high`, or at least two `choices` differ.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> sd.Range(low=1e-4, high=1e-2, log=True).high
+    0.01
     """
 
     low: int | float | None = None
