@@ -41,7 +41,7 @@ def project(tmp_path_factory, blocks):
         path = folder / name
         if name == REGISTRY:
             text = path.read_text("utf-8")
-            code = re.sub(r"^FEATURES = {\n.*?(?=^})", rf"\g<0>{code}", text, flags=re.M | re.S)
+            code = re.sub(r"^FEATURES: .*{\n.*?(?=^})", rf"\g<0>{code}", text, flags=re.M | re.S)
         else:
             assert not path.exists(), name
         path.parent.mkdir(exist_ok=True)

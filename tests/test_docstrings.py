@@ -55,7 +55,7 @@ def test_a_public_function_describes_its_parameters_and_result(name):
     described = {
         parameter.strip()
         for line in text.splitlines()
-        if " : " in line and not line.startswith(" ")
+        if not line.startswith(" ")
         for parameter in line.split(" : ")[0].split(",")
     }
     assert set(inspect.signature(function).parameters) <= described

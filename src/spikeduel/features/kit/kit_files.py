@@ -71,8 +71,30 @@ set.
 
 
 def write_kit(run: Path, path: Path) -> Path:
-    """Write the kit of a run whose report and figures are drawn, and return `path`. Raises
-    `InputError`, also if the run does not hold.
+    """Pack a run into a zip file for reviewers, with hashes of all files.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a run with its report and figures.
+    path : Path
+        Zip file to write.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    InputError
+        If something is missing, or the run does not pass `spikeduel verify`.
+
+    Examples
+    --------
+    >>> import spikeduel as sd
+    >>> from pathlib import Path
+    >>> sd.write_kit(Path("runs/digits"), Path("digits.zip"))  # doctest: +SKIP
     """
     comparison = load_run(run)
     if not all(verification.holds for verification in verify(run)):
