@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from forked import run_program
-from spikeduel.cli.inputs import EPOCHS_ARE_SAVED
+from spikeduel.cli.inputs import RESUMABLE
 from spikeduel.evaluation.measures import MEASURES, measures_of
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.run import Results
@@ -87,5 +87,5 @@ def test_broken_at_any_write_and_started_again_it_ends_in_the_same_numbers(way, 
             assert broken["said"][-1].startswith("error: cannot write to "), broken["said"]
             assert broken["said"][-1].endswith("make room.")
         if way == "interrupt":
-            assert broken["said"][-1] == f"stopped. {EPOCHS_ARE_SAVED}"
+            assert broken["said"][-1] == f"stopped. {RESUMABLE}"
         assert not any("Traceback" in line for line in broken["said"]), broken["said"]

@@ -118,7 +118,6 @@ def program(calls):
     @command(
         *("dataset", "num_steps", "whitening", "contenders", "as_json"),
         works_on=EVERYTHING,
-        short=("num_steps",),
         examples=("go digits",),
     )
     def go(
@@ -171,15 +170,11 @@ def test_options_that_cannot_be_understood_are_named(arguments, says, program, c
     assert says in " ".join(done.stderr.split())
 
 
-def test_the_short_help_shows_some_options_and_the_long_help_all(program):
-    short, whole = program("--help"), program("--help-all")
-    assert (short.exit_code, whole.exit_code) == (0, 0)
-    assert "--num-steps" in short.stdout
-    assert "--size" not in short.stdout
-    assert "--help-all" in short.stdout
+def test_the_help_shows_the_options_that_a_command_names(program):
+    text = program("--help").stdout
     for name in ("--num-steps", "--size", "METRES", "--contender", "--no-whitening", "go digits"):
-        assert name in whole.stdout
-    assert program("--help").stdout == short.stdout
+        assert name in text
+    assert "--beta" not in text
 
 
 def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():

@@ -43,7 +43,7 @@ def texts():
 
 
 def test_every_option_that_a_text_names_is_one():
-    known = {"--help", "--help-all", "--version", *OF_OTHERS}
+    known = {"--help", "--version", *OF_OTHERS}
     for command in commands().values():
         for param in command.params:
             known |= {*param.opts, *param.secondary_opts}

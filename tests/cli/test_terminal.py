@@ -4,7 +4,7 @@ import signal
 import pytest
 import typer
 
-from spikeduel.cli.inputs import EPOCHS_ARE_SAVED, CommandInput, for_people, print_json, wrapped
+from spikeduel.cli.inputs import RESUMABLE, CommandInput, for_people, print_json, wrapped
 from spikeduel.system.errors import InputError, SpikeduelError
 
 
@@ -13,7 +13,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
     [
         (InputError("a\n  file is missing"), {}, 2, "error: a file is missing\n"),
         (SpikeduelError("no"), {}, 1, "error: no\n"),
-        (KeyboardInterrupt(), {}, 130, f"\nstopped. {EPOCHS_ARE_SAVED}\n"),
+        (KeyboardInterrupt(), {}, 130, f"\nstopped. {RESUMABLE}\n"),
         (KeyboardInterrupt(), {"when_stopped": "All is safe."}, 130, "\nstopped. All is safe.\n"),
     ],
 )

@@ -30,7 +30,6 @@ EXPERIMENT = (
 )
 RESULTS = ("out", "store", "as_json", "quiet", "verbose")
 OF_RUNS = options_with("progress")
-SHORT = ("contenders", "minutes", "epochs", "seeds", "jobs", "out")
 STRICT = option(
     "--strict", "Train nothing and exit with 1 if the audit finds an invalidating problem.", DATA
 )
@@ -41,7 +40,6 @@ RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
     *(*EXPERIMENT, "seeds", *LISTED, *options_with("before_training")),
     *("strict", *WORKERS, *RESULTS, *OF_RUNS),
     works_on=EVERYTHING,
-    short=(*SHORT, *LISTED, "target", "group_by"),
     examples=(
         "spikeduel compare",
         "spikeduel compare my_images/ --seeds 6 --jobs 2",

@@ -11,11 +11,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import typer
 from msgspec import inspect as kinds
-from typer.core import TyperCommand, TyperOption
 from typer.models import CommandInfo, ParameterInfo
 
 import spikeduel as sd
@@ -36,7 +35,7 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError, needing_extra, visible
 from spikeduel.system.signals import Stopped, heard
 
-EPOCHS_ARE_SAVED = "Finished epochs are saved: the same command goes on from there."
+RESUMABLE = "What is finished is saved: the same command goes on from there."
 DUEL, DATA, MACHINE, OUTPUT = "Duel", "Data", "Machine", "Output"
 """Panels of a command's help."""
 
@@ -233,16 +232,14 @@ def command(
     *names: str,
     name: str | None = None,
     works_on: Collection[str] = (),
-    short: tuple[str, ...] = (),
     examples: Sequence[str] = (),
-    when_stopped: str = EPOCHS_ARE_SAVED,
+    when_stopped: str = RESUMABLE,
 ) -> Callable[[Callable[..., None]], CommandInfo]:
     """Make a function a command with an option for each of `names` and of its own parameters.
 
     A name is a field of `Experiment`, of `CommandInput` or of a feature's `Options`. A command that
     `works_on` something takes every other setting as an option that the help does not list, and
-    refuses those without effect. With `short`, `--help` shows these options, and `--help-all` all.
-    Raises `KeyError` for an unknown name.
+    refuses those without effect. Raises `KeyError` for an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -255,16 +252,10 @@ def command(
         hidden = [name for name in options if name not in listed]
         parameters = [own.get(name) or _parameter(name) for name in listed]
         parameters += [_parameter(name, hidden=True) for name in hidden]
-        if short:
-            parameters.append(_HELP_ALL)
         not_done = {need: why for need, why in _NOT_DONE.items() if need not in works_on}
 
         def run(**values: Any) -> None:
-            given = {feature for name, (feature, _) in _OF_FEATURES.items() if values.get(name)}
-            saved = [
-                text for feature, text in providing("WHEN_STOPPED").items() if feature in given
-            ]
-            with for_people(*saved[:1] or [when_stopped]):
+            with for_people(when_stopped):
                 chosen = {
                     name: _value(name, value)
                     for name, value in values.items()
@@ -292,47 +283,12 @@ def command(
             epilog += [f"Example{'s' if len(examples) > 1 else ''}:", *examples]
         return CommandInfo(
             name or function.__name__,
-            cls=type("Command", (Command,), {"listed": listed, "short": short or listed}),
             callback=run,
             help=inspect.getdoc(function),
             epilog="\n\n".join(epilog) or None,
         )
 
     return make
-
-
-class Command(TyperCommand):
-    """A command whose help shows the `short` options; `--help-all` shows all `listed` ones."""
-
-    listed: ClassVar[Sequence[str]] = ()
-    short: ClassVar[Sequence[str]] = ()
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        names = self.listed if "--help-all" in ctx.meta else self.short
-        for param in self.params:
-            if isinstance(param, TyperOption):
-                param.hidden = param.name not in (*names, "help_all")
-        super().format_help(ctx, formatter)
-
-
-def _print_all(ctx: typer.Context, wanted: bool) -> None:
-    if wanted:
-        ctx.meta["--help-all"] = True
-        typer.echo(ctx.get_help(), nl=False)
-        raise typer.Exit
-
-
-_HELP_ALL = inspect.Parameter(
-    "help_all",
-    inspect.Parameter.KEYWORD_ONLY,
-    default=False,
-    annotation=Annotated[
-        bool,
-        typer.Option(
-            "--help-all", is_eager=True, callback=_print_all, help="Show more options and exit."
-        ),
-    ],
-)
 
 
 def _parameter(name: str, hidden: bool = False) -> inspect.Parameter:
@@ -421,7 +377,7 @@ def settings_rows() -> list[dict[str, str]]:
 
 
 @contextmanager
-def for_people(when_stopped: str = EPOCHS_ARE_SAVED) -> Iterator[None]:
+def for_people(when_stopped: str = RESUMABLE) -> Iterator[None]:
     """Turn errors meant for people into one line on stderr and an exit code. `when_stopped` says
     after Ctrl-C or SIGTERM what is kept.
     """

@@ -33,7 +33,6 @@ imports a feature.
 | `settings_record(found_by, experiment, prepared, split)` | a `Conclusion` on own settings |
 | `SETTINGS_SEARCH` | `SettingsSearch`: option for networks whose settings may be poor |
 | `KEYS_IN` | name of files beside runs whose trials stay in the store |
-| `WHEN_STOPPED` | what is saved after Ctrl-C if an option of the feature is given |
 | `verify(folder)` | verifications of a folder of its own kind, or None for another |
 | `RUNS_IN` | name of the folder of runs inside a folder that the feature writes |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |

@@ -15,7 +15,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__, submod_attrs={"ray_cluster": ["Cluster"]}
 )
 PUBLIC = ("Cluster",)
-WHEN_STOPPED = "Finished trials are saved: the same command goes on from there."
 
 
 @dataclass(frozen=True, kw_only=True)

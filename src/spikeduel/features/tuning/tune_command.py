@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 import spikeduel as sd
-from spikeduel.cli.comparison_commands import EXPERIMENT, RESULTS, SHORT, WORKERS
+from spikeduel.cli.comparison_commands import EXPERIMENT, RESULTS, WORKERS
 from spikeduel.cli.inputs import (
     DUEL,
     EVERYTHING,
@@ -21,7 +21,6 @@ from spikeduel.cli.inputs import (
 @command(
     *(*EXPERIMENT, *WORKERS, *RESULTS),
     works_on=EVERYTHING,
-    short=(*SHORT, "recipe", "trials", "ranges"),
     examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
 def tune(
