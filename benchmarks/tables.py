@@ -237,8 +237,7 @@ def found() -> str:
     def doubted_rare(name: str) -> str:
         if not (counts := rare[name] and rare[name]["clean"]):
             return "–"
-        before, now, labels = (counts[key]["right"] for key in ("before", "now", "labels"))
-        return f"{before}, {now} of {labels}"
+        return f"{counts['suspect']['right']} of {counts['labels']['right']}"
 
     rows = {
         "copies moved in one way, the hardest: found": [moved(name)[0] for name in PLANTED],
@@ -251,7 +250,7 @@ def found() -> str:
             for kind, words in {"symmetric": "any class", "pairwise": "one other class"}.items()
             for by in ("neighbours", "networks")
         },
-        "right labels of a class 25 times as rare called wrong: before, now": [
+        "right labels of a class 25 times as rare called wrong": [
             doubted_rare(name) for name in PLANTED
         ],
     }
@@ -522,10 +521,7 @@ def across() -> str:
     symmetric = [row for row in rows if row["truth"] in ("equal", "by data set", "heavy tails")]
     numbers = sorted({row["datasets"] for row in symmetric})
     level = of("equal", variants=2)
-
-    def on_half(measure: str) -> list[str]:
-        cells = worst(measure, of("halves"))
-        return ["–"] * (len(numbers) - len(cells)) + cells
+    on_half = worst("equivalent", of("halves"))
 
     lines = {
         "a false lead, at worst": worst("better", symmetric),
@@ -533,10 +529,11 @@ def across() -> str:
         "called equivalent, a true lead of half a point": worst(
             "equivalent", of("by data set", 0.005)
         ),
-        "called equivalent, each two points better on half: before": on_half("equivalent_before"),
-        "the same, now": on_half("equivalent"),
-        "called equivalent, 2 variants level everywhere: before": worst("equivalent_before", level),
-        "the same, now ": worst("equivalent", level),
+        "called equivalent, each two points better on half": [
+            *["–"] * (len(numbers) - len(on_half)),
+            *on_half,
+        ],
+        "called equivalent, 2 variants level everywhere": worst("equivalent", level),
         "neither leads on balance, 2 variants level everywhere": worst("balanced", level),
     }
     for points, lead in (("one point", 0.01), ("two points", 0.02)):
@@ -549,8 +546,7 @@ def across() -> str:
     )
     related = of("families")
     of_families = {
-        "a false lead, each data set counted: before": worst("better_before", related),
-        "a false lead, each family counted: now": worst("better", related),
+        "a false lead": worst("better", related),
         "a true lead of one point found": worst("found", of("families", 0.01)),
         "a true lead of two points found": worst("found", of("families", 0.02)),
     }
@@ -559,14 +555,14 @@ def across() -> str:
     cases = [
         [
             case["case"],
-            *(case[name].replace("_", " ") for name in ("before", "outcome")),
+            case["outcome"].replace("_", " "),
             case["inside"],
             *(f"{100 * case[name]:+.2f}" for name in ("typical", "mean", "worst")),
         ]
         for case in document["cases"]
     ]
-    columns = ["before", "now", "inside the margin", "typical", "mean", "worst"]
-    by_number = ([name.strip(), *cells] for name, cells in lines.items())
+    columns = ["outcome", "inside the margin", "typical", "mean", "worst"]
+    by_number = ([name, *cells] for name, cells in lines.items())
     by_family = ([name, *cells] for name, cells in of_families.items())
     return "\n".join(
         [

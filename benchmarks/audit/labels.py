@@ -12,9 +12,8 @@ low where the set has wrong labels of its own. The result goes to
 benchmarks/results/labels-DATASET.json, anew after each kind.
 
 With `--rare`, each class in turn keeps 1/25 of the images of the largest, and the alarms of the
-nearest neighbours about its labels are counted, with right labels and with a tenth changed:
-"before", where labels of every class were judged, and "now". Nothing is trained, and the result is
-kept beside the others.
+nearest neighbours about its labels are counted, with right labels and with a tenth changed. Nothing
+is trained, and the result is kept beside the others.
 
 The limits were chosen with seed 0 on digits and MNIST (6,000 images). Fashion-MNIST with seed 0 was
 looked at, for choosing what neighbours are compared by, and that they vote twice: report it with
@@ -108,12 +107,10 @@ def with_rare(prepared: Prepared, rare: int, seed: int) -> Prepared:
 
 
 def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int]) -> dict[str, Any]:
-    """Alarms about labels of rare classes, over every class and seed, before and now."""
-    least, rows = judging.MIN_IN_RARE, {}
+    """Alarms about labels of rare classes, over every class and seed."""
+    rows = {}
     for kind in ("clean", "symmetric"):
-        counts = {
-            name: dict.fromkeys(("right", "wrong"), 0) for name in ("labels", "before", "now")
-        }
+        counts = {name: dict.fromkeys(("right", "wrong"), 0) for name in ("labels", "suspect")}
         unjudged = 0
         for seed in seeds:
             for rare in range(len(original.classes)):
@@ -121,14 +118,11 @@ def alarms_in_rare(original: Prepared, experiment: Experiment, seeds: list[int])
                 prepared = planted(unchanged, kind, seed)
                 is_right = np.asarray(prepared.labels) == np.asarray(unchanged.labels)
                 is_rare = np.asarray(prepared.labels) == rare
-                images = {"labels": np.flatnonzero(is_rare)}
-                for name, judging.MIN_IN_RARE in (("before", 0.0), ("now", least)):
-                    split = data.split(prepared, experiment)
-                    asked = audit_input(experiment, prepared, split, None, Progress())
-                    fields = judging.check(asked)
-                    listed = fields.get("details", {}).get("labels", ())
-                    indices = np.array([suspect.image.index for suspect in listed], int)
-                    images[name] = indices[is_rare[indices]]
+                split = data.split(prepared, experiment)
+                fields = judging.check(audit_input(experiment, prepared, split, None, Progress()))
+                listed = fields.get("details", {}).get("labels", ())
+                indices = np.array([suspect.image.index for suspect in listed], int)
+                images = {"labels": np.flatnonzero(is_rare), "suspect": indices[is_rare[indices]]}
                 unjudged += original.classes[rare] in fields["labels"].unjudged
                 for name, chosen in images.items():
                     counts[name]["right"] += int(is_right[chosen].sum())

@@ -22,10 +22,8 @@ reach differs from one data set to the next:
 
 Counted are verdicts that are false for any pair of variants, by the rule, and by Wilcoxon's test
 without adjusting for all pairs. `equivalent` is false where the truth is at the margin, half a
-point, and where variants truly differ on most data sets. `before` is the former rule: each data set counted
-as one, whatever its family, and two variants were equivalent where the typical difference alone was
-shown to lie inside the margin. `cases` are leads without luck, as one would make them up against the
-rule. Results go to benchmarks/results/across.json; `--only` keeps the results of other scenarios
+point, and where variants truly differ on most data sets. `cases` are leads without luck, as one would
+make them up against the rule. Results go to benchmarks/results/across.json; `--only` keeps the results of other scenarios
 there.
 """
 
@@ -169,36 +167,30 @@ _CHANCES: dict[tuple[tuple[int, ...], int], float] = {}
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a pair of variants, by the rule and `before`; `leads`: its first one does."""
+    """The outcome of a pair of variants; `leads`: its first one does."""
 
     first: int
     outcome: Outcome
-    before: Outcome
     leads: bool
 
-    def is_better(self, outcome: Outcome) -> bool:
-        return outcome in (Outcome.BETTER, Outcome.BETTER_TYPICALLY)
+    @property
+    def is_better(self) -> bool:
+        return self.outcome in (Outcome.BETTER, Outcome.BETTER_TYPICALLY)
 
-    def is_false(self, outcome: Outcome, lead: float) -> bool:
+    def is_false(self, lead: float) -> bool:
         """True if one is called better, and not the first variant where that has a `lead`."""
-        return self.is_better(outcome) and not (lead and self.first == 0 and self.leads)
+        return self.is_better and not (lead and self.first == 0 and self.leads)
 
 
 def verdicts(
-    pairs: list[tuple[int, int]], apart: list[np.ndarray], families: list[str]
+    pairs: list[tuple[int, int]], differences: list[np.ndarray], families: list[str]
 ) -> list[Verdict]:
     """The verdict on each pair of variants, with differences `[N]` on data sets of `families`."""
-    alone = tested = rank_tests.outcomes([(leads, leads) for leads in apart], MAX_MARGIN)
-    by_family = apart
-    if len(set(families)) < len(families):
-        by_family = [rank_tests.family_means(leads, families) for leads in apart]
-        tested = rank_tests.outcomes(list(zip(apart, by_family, strict=True)), MAX_MARGIN)
-    former = {Outcome.BALANCED: Outcome.EQUIVALENT, Outcome.BETTER_TYPICALLY: Outcome.BETTER}
+    by_family = [rank_tests.family_means(leads, families) for leads in differences]
+    tested = rank_tests.outcomes(list(zip(differences, by_family, strict=True)), MAX_MARGIN)
     return [
-        Verdict(first, outcome, former.get(old, old), rank_tests.signed_ranks(leads).sum() > 0)
-        for (first, _), (_, outcome), (_, old), leads in zip(
-            pairs, tested, alone, by_family, strict=True
-        )
+        Verdict(first, outcome, rank_tests.signed_ranks(leads).sum() > 0)
+        for (first, _), (_, outcome), leads in zip(pairs, tested, by_family, strict=True)
     ]
 
 
@@ -207,24 +199,17 @@ def measured(scenario: Scenario, repeats: int, progress: TerminalProgress) -> di
     the first.
     """
     random, lead = np.random.default_rng(0), scenario.lead
-    names = ("better", "equivalent", "balanced", "unadjusted", "found")
-    counts = dict.fromkeys((*names, "better_before", "equivalent_before"), 0)
+    counts = dict.fromkeys(("better", "equivalent", "balanced", "unadjusted", "found"), 0)
     pairs = list(itertools.combinations(range(scenario.variants), 2))
     for _ in progress.track(range(repeats), str(scenario), repeats):
         means = np.round(accuracies(scenario, random).mean(2), 12)
         apart = [means[a] - means[b] for a, b in pairs]
         tested = verdicts(pairs, apart, scenario.families)
         first = [verdict for verdict in tested if verdict.first == 0]
-        counts["better"] += any(verdict.is_false(verdict.outcome, lead) for verdict in tested)
-        counts["better_before"] += any(verdict.is_false(verdict.before, lead) for verdict in tested)
+        counts["better"] += any(verdict.is_false(lead) for verdict in tested)
         counts["equivalent"] += any(verdict.outcome is Outcome.EQUIVALENT for verdict in first)
-        counts["equivalent_before"] += any(
-            verdict.before is Outcome.EQUIVALENT for verdict in first
-        )
         counts["balanced"] += any(verdict.outcome is Outcome.BALANCED for verdict in first)
-        counts["found"] += any(
-            verdict.is_better(verdict.outcome) and verdict.leads for verdict in first
-        )
+        counts["found"] += any(verdict.is_better and verdict.leads for verdict in first)
         if not lead:
             counts["unadjusted"] += any(rank_tests.wilcoxon(leads) <= ALPHA for leads in apart)
     shares: dict[str, object] = {name: count / repeats for name, count in counts.items()}
@@ -238,11 +223,9 @@ def of_case(name: str) -> dict[str, object]:
     if (rank_tests.centre(leads), leads.mean()) < (0.0, 0.0):
         leads = -leads
     (test,) = compare_over_datasets([(leads, leads)], MAX_MARGIN)
-    (verdict,) = verdicts([(0, 1)], [leads], list(map(str, range(len(leads)))))
     neither_leads = test.conclusion in (Outcome.EQUIVALENT, Outcome.BALANCED)
     return {
         "case": name,
-        "before": verdict.before,
         "outcome": test.conclusion,
         "inside": f"{sum(abs(leads) < MAX_MARGIN)} of {len(leads)}",
         "typical": test.difference,

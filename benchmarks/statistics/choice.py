@@ -1,4 +1,4 @@
-"""How often a conclusion is false, by the rules before and by the rules now.
+"""How often a recommendation is false.
 
     python -m benchmarks.statistics.choice [--repeats 400]
 
@@ -9,12 +9,11 @@ two networks; the other answers twice as fast.
 to the other two: where neither it nor the same one is taken, it changed the choice between them.
 In a circle each of the three is preferred to the next.
 
-**Few test images.** The slower network is ahead. Before, the test images were too few to recommend
-one of the two only with one seed, or from four seeds on if the measured difference was small; now
-they can be too few with any number of seeds. "Wrong" is a recommendation of the less accurate one.
+**Few test images.** The slower network is ahead, and the test images can be too few to recommend one
+of the two. "Wrong" is a recommendation of the less accurate one.
 
-**Near 100 %.** The two are equally accurate, or the faster one makes twice as many errors. Before,
-the tolerance was a quarter of the errors; now it is that and two test images, at most a point.
+**Near 100 %.** The two are equally accurate, or the faster one makes twice as many errors. The
+tolerance is a quarter of the errors and two test images, at most a point.
 
 Results go to benchmarks/results/choice.json.
 """
@@ -34,13 +33,7 @@ from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
 from spikeduel.results import significance
 from spikeduel.results.run import Dataset, Pair
-from spikeduel.results.significance import Conclusion
-from spikeduel.statistics import detectable
-from spikeduel.system.negligible import (
-    MAX_DEFICIT,
-    MAX_DETECTABLE,
-    MAX_SHARE_OF_ERRORS,
-)
+from spikeduel.system.negligible import MAX_DETECTABLE
 from spikeduel.system.progress import TerminalProgress
 
 RESULT = "choice.json"
@@ -124,19 +117,17 @@ def simulated(
     }
 
 
-def recommended(
-    pair: Pair, names: Collection[str] = ("slower", "faster"), before: bool = False
-) -> str:
-    """Return the one of two networks that is taken; `before` by a quarter of the errors."""
-    accuracies = {name: pair.accuracy(name) for name in names}
-    quarter = 100 * min(MAX_DEFICIT, MAX_SHARE_OF_ERRORS * (1 - max(accuracies.values())))
-    return choose(
-        accuracies,
-        lambda one, other: pair,
-        faster_of,
-        pair.n,
-        tolerance=quarter if before else None,
-    )
+def recommended(pair: Pair) -> str:
+    """Return the one of two networks that is recommended."""
+    accuracies = {name: pair.accuracy(name) for name in ("slower", "faster")}
+    return choose(accuracies, lambda one, other: pair, faster_of, pair.n)
+
+
+def simulated_pair(scenario: Scenario, rng: np.random.Generator) -> Pair:
+    """Return the test of the slower and the faster network."""
+    right = dict(zip(("slower", "faster"), answers(scenario, rng, None)[0], strict=True))
+    (pair,) = paired(right).values()
+    return pair
 
 
 def too_few(pair: Pair) -> bool:
@@ -148,41 +139,26 @@ def too_few(pair: Pair) -> bool:
     return named and not pair.excludes_zero
 
 
-def too_few_before(pair: Pair) -> bool:
-    """Return the former verdict on the test images."""
-    if pair.seeds == 1:
-        return detectable(pair.n) > MAX_DETECTABLE and not pair.excludes_zero
-    is_open = pair.conclusion is Conclusion.INCONCLUSIVE and pair.seeds >= pair.fewest_seeds
-    at_best = pair.detectable_at_best or 0.0
-    is_small = abs(pair.difference) <= at_best
-    named = is_open and pair.seeds_needed is None and is_small and at_best > MAX_DETECTABLE
-    return named and not pair.excludes_zero
-
-
 def with_few_images(
     images: int, seeds: int, lead: float, repeats: int, progress: TerminalProgress
 ) -> dict[str, float]:
     """Return the shares of cases with a recommendation, and with that of the less accurate one."""
     rng = np.random.default_rng(0)
     scenario = Scenario(seeds=seeds, images=images, difference=lead, spread=SPREAD)
-    counts = dict.fromkeys(
-        ["recommended_before", "recommended_now", "wrong_before", "wrong_now"], 0
-    )
+    counts = {"recommended": 0, "wrong": 0}
     for _ in progress.track(range(repeats), "few images", repeats):
-        right = dict(zip(("slower", "faster"), answers(scenario, rng, None)[0], strict=True))
-        (pair,) = paired(right).values()
-        for rule, refused in (("before", too_few_before(pair)), ("now", too_few(pair))):
-            taken = None if refused else recommended(pair, before=rule == "before")
-            counts[f"recommended_{rule}"] += taken is not None
-            counts[f"wrong_{rule}"] += taken == "faster" and lead > 0
+        pair = simulated_pair(scenario, rng)
+        if not too_few(pair):
+            counts["recommended"] += 1
+            counts["wrong"] += recommended(pair) == "faster" and lead > 0
     return {name: count / repeats for name, count in counts.items()}
 
 
 def near_perfect(
     accuracy: float, images: int, seeds: int, lead: float, repeats: int, progress: TerminalProgress
-) -> dict[str, float]:
-    """Return how often the slower one of two networks is taken; it is ahead by `lead`."""
-    rng, counts = np.random.default_rng(0), {"before": 0, "now": 0}
+) -> float:
+    """Return how often the slower one of two networks is recommended; it is ahead by `lead`."""
+    rng, num_slower = np.random.default_rng(0), 0
     scenario = Scenario(
         seeds=seeds,
         images=images,
@@ -191,12 +167,8 @@ def near_perfect(
         accuracy=accuracy,
     )
     for _ in progress.track(range(repeats), "near 100 %", repeats):
-        right = dict(zip(("slower", "faster"), answers(scenario, rng, None)[0], strict=True))
-        (pair,) = paired(right).values()
-        for rule in counts:
-            taken = recommended(pair, before=rule == "before")
-            counts[rule] += taken == "slower"
-    return {f"slower_{rule}": count / repeats for rule, count in counts.items()}
+        num_slower += recommended(simulated_pair(scenario, rng)) == "slower"
+    return num_slower / repeats
 
 
 def main() -> None:
@@ -212,7 +184,7 @@ def main() -> None:
     near = [
         {
             **{"accuracy": accuracy, "images": images, "seeds": seeds, "true_lead": lead},
-            **near_perfect(accuracy, images, seeds, lead, repeats, progress),
+            "slower": near_perfect(accuracy, images, seeds, lead, repeats, progress),
         }
         for (accuracy, images), seeds in itertools.product(NEAR_PERFECT, SEEDS)
         for lead in (0.0, (1 - accuracy) * 2 / 3)

@@ -1,4 +1,4 @@
-"""How often a conclusion on unbalanced classes is false, by accuracy as before and as it is now.
+"""How often a conclusion on unbalanced classes is false.
 
     python -m benchmarks.statistics.unbalanced [--repeats 100]
 
@@ -8,8 +8,7 @@ level. From 5 to 1 on, and with ten positives or more, networks are compared by 
 the mean of the two recalls.
 
 **The winner.** The one with the higher balanced accuracy finds 80 % of the positives at 8 % false
-alarms, the other 33 % at 1 %. Counted are verdicts, and leads, for the other. Before, the difference
-was one in accuracy.
+alarms, the other 33 % at 1 %. Counted are verdicts for either, and leads of the other.
 
 **The interval** of the balanced difference, 95 %: how often it holds the truth (with one seed, that of
 these two trainings), and how often a network is called better, and wrongly so.
@@ -86,17 +85,14 @@ def winner(case: Case, repeats: int, progress: TerminalProgress) -> dict[str, ob
     """Return how often the worse network is called better, and how often it leads."""
     rng = np.random.default_rng(0)
     classes = balanced_classes(case.labels)
-    counts = dict.fromkeys(
-        ["better_before", "better_now", "leads_before", "leads_now", "found_now"], 0
-    )
+    counts = {"better": 0, "leads": 0, "found": 0}
     for _ in progress.track(range(repeats), "winner", repeats):
         difficulty = difficulty_of(case, rng)
         right = [answered(case, *recalls, difficulty, rng)[0] for recalls in (BETTER, RIVAL)]
-        for rule, alike in (("before", None), ("now", classes)):
-            found = significance.difference(right[0], right[1], classes=alike)
-            counts[f"better_{rule}"] += found.conclusion is Conclusion.B_BETTER
-            counts[f"leads_{rule}"] += found.difference < 0
-        counts["found_now"] += found.conclusion is Conclusion.A_BETTER
+        found = significance.difference(right[0], right[1], classes=classes)
+        counts["better"] += found.conclusion is Conclusion.B_BETTER
+        counts["leads"] += found.difference < 0
+        counts["found"] += found.conclusion is Conclusion.A_BETTER
     return {**asdict(case), **{name: count / repeats for name, count in counts.items()}}
 
 
