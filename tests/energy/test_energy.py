@@ -10,6 +10,7 @@ from made_models import make
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.energy import Arithmetic, Bits, Memory, Table, break_even_rate, read
+from spikeduel.energy.accounting import break_even_rates
 from spikeduel.energy.rescaling import relu_twin, scaled, up_to
 from spikeduel.evaluation.costing import operations
 from spikeduel.results.cost_results import MEMORIES, Range
@@ -216,6 +217,15 @@ def test_break_even_by_hand():
     longer = replace(spiking(), layers=[again, *others])
     assert break_even_rate(longer, plain(), FP32, 2) == 0
     assert np.isnan(break_even_rate(plain(), plain(), FP32, 2))
+
+
+def test_another_break_even_reaches_the_rate_and_not_the_hand(monkeypatch):
+    monkeypatch.setattr(
+        break_even_rates, "__code__", (lambda pair, definition: (0.3, 0.4)).__code__
+    )
+    assert break_even_rate(spiking(), dear(21), FP32, 8) == 0.3
+    with pytest.raises(AssertionError):
+        test_break_even_by_hand()
 
 
 @settings(max_examples=30, deadline=None)

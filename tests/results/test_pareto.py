@@ -1,19 +1,33 @@
-import numpy as np
-from hypothesis import example, given, strategies as st
+"""The Pareto front, against its definition."""
+
+import pytest
+from hypothesis import given, settings, strategies as st
 
 from spikeduel.results.pareto import front
 
+POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=12)
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), min_size=1, max_size=12))
-# Of five: beaten by the second, the cheapest, the best, beaten by the third, as the second, dearer.
-@example([(3, 6), (1, 7), (5, 9), (6, 8), (2, 7)])
-def test_the_front_is_what_no_other_beats(pairs):
-    """And of equal points, the first."""
-    points = np.array(pairs, float)
-    indices = front(*points.T)
-    for index, (cost, accuracy) in enumerate(points):
-        beaten = (points[:, 0] <= cost) & (points[:, 1] >= accuracy)
-        beaten &= (points != points[index]).any(1)
-        first = (points == points[index]).all(1).argmax()
-        assert (index in indices) == (not beaten.any() and first == index)
-    assert (np.diff(points[indices], axis=0) > 0).all()
+
+@given(POINTS)
+@settings(deadline=None)
+def test_no_point_has_more_accuracy_for_at_most_the_same_cost(points):
+    costs, accuracies = zip(*points, strict=True) if points else ((), ())
+    expected = {
+        (cost, accuracy)
+        for cost, accuracy in points
+        if not any(
+            (other <= cost and more > accuracy) or (other < cost and more >= accuracy)
+            for other, more in points
+        )
+    }
+    on_front = [points[index] for index in front(costs, accuracies)]
+    assert on_front == sorted(expected)
+
+
+def test_another_front_fails(monkeypatch):
+    def of_all(costs, accuracies):
+        return sorted(range(len(costs)), key=costs.__getitem__)
+
+    monkeypatch.setattr(front, "__code__", of_all.__code__)
+    with pytest.raises(AssertionError):
+        test_no_point_has_more_accuracy_for_at_most_the_same_cost()

@@ -42,9 +42,7 @@ NODES = [
         (["--ray", "local", "--jobs", "1"], 2, "--jobs is for this machine, and --ray for a"),
     ],
 )
-def test_the_command_trains_on_the_cluster(
-    options, code, text, monkeypatch, tmp_path
-):
+def test_the_command_trains_on_the_cluster(options, code, text, monkeypatch, tmp_path):
     made = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ray_cluster, "Cluster", lambda *given: made.append(given) or Workers())

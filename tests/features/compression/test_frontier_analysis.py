@@ -22,6 +22,7 @@ from spikeduel.features.compression.frontier_analysis import (
 )
 from spikeduel.features.compression.frontier_results import CompressedVariant, CostKind
 from spikeduel.results.cost_results import Range
+from spikeduel.results.pareto import front
 from spikeduel.results.trials import CascadeExit
 from spikeduel.statistics import accuracy
 
@@ -81,6 +82,15 @@ def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
     family = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
     assert measured(0.85, *family) == pytest.approx(505)
     assert measured(0.93, *family) == np.inf
+
+
+def test_another_front_reaches_the_curves(monkeypatch):
+    def of_all(costs, accuracies):
+        return sorted(range(len(costs)), key=costs.__getitem__)
+
+    monkeypatch.setattr(front, "__code__", of_all.__code__)
+    with pytest.raises(AssertionError):
+        test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken()
 
 
 def test_a_dearer_network_is_not_taken_where_it_is_worse_on_test_images():
