@@ -9,7 +9,7 @@ from made_operations import plain, spiking
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.results import predictions
 from spikeduel.results.significance import Conclusion
-from spikeduel.sentences import comparison, run_diff
+from spikeduel.sentences import run_diff
 from spikeduel.sentences.comparison import Comparison
 from spikeduel.sentences.run_diff import RunSummary
 from spikeduel.system import typed
@@ -93,9 +93,7 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     assert second.settings == dict(zip(apart, (None, "auto", 1), strict=True))
 
 
-def test_runs_inside_what_a_feature_made_are_listed(make_run, monkeypatch):
-    for module in (comparison, run_diff):
-        monkeypatch.setattr(module, "providing", lambda name: {"several": "parts"})
+def test_runs_inside_what_a_feature_made_are_listed(make_run):
     run, inner = make_run("images-a", {"snn": [1]}), make_run("x/parts/digits-b", {"snn": [1]})
     above = inner.parent.parent
     assert {summary.run for summary in run_diff.list_runs(run.parent)} == {str(run), str(inner)}

@@ -32,9 +32,7 @@ imports a feature.
 | `before_training(options, experiment, inputs)` | the experiment to compare, and what found it |
 | `settings_record(found_by, experiment, prepared, split)` | a `Conclusion` on own settings |
 | `SETTINGS_SEARCH` | `SettingsSearch`: option for networks whose settings may be poor |
-| `KEYS_IN` | name of files beside runs whose trials stay in the store |
 | `verify(folder)` | verifications of a folder of its own kind, or None for another |
-| `RUNS_IN` | name of the folder of runs inside a folder that the feature writes |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
 Without a `Conclusion` in the package, `section` gets None for it. Beside them lie `findings.toml`,

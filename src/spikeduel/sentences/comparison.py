@@ -171,11 +171,14 @@ class Comparison:
         return to_latex(columns, rows, spread_note(self.results.trials))
 
 
+RUNS_DEPTH = 3
+"""Levels of folders: what several runs were made for, its folder of runs, the run."""
+
+
 def runs_in(folder: Path, file: str = "results.json") -> list[Path]:
-    """Return the folders with `file` in `folder`, and those that features made of several runs."""
-    inner = providing("RUNS_IN").values()
-    places = ("*", *(f"{above}{name}/*" for name in inner for above in ("", "*/")))
-    return sorted(path.parent for place in places for path in folder.glob(f"{place}/{file}"))
+    """Return the folders with `file`, at most `RUNS_DEPTH` levels below `folder`."""
+    depths = range(1, RUNS_DEPTH + 1)
+    return sorted(path.parent for depth in depths for path in folder.glob(f"{depth * '*/'}{file}"))
 
 
 def load_run(run: Path | str) -> Comparison:

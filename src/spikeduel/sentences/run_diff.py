@@ -1,13 +1,13 @@
 """Runs side by side."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from spikeduel.experiment.settings import Experiment
-from spikeduel.features import providing
 from spikeduel.results import accuracy, predictions, significance
 from spikeduel.results.findings import with_id
 from spikeduel.results.run import Results
@@ -156,12 +156,12 @@ def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
 
 
 def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str, str]]:
-    rows = []
+    rows, above = [], os.path.commonpath([Path(run.run).parent for run in runs])
     for run in runs:
         values = {title(name): as_text(run.settings[name]) for name in settings}
         path = Path(run.run)
-        is_inner = path.parent.name in providing("RUNS_IN").values()
-        place = f", in {path.parent.parent.name}/{path.parent.name}" if is_inner else ""
+        inner = path.parent.relative_to(above)
+        place = f", in {inner.as_posix()}" if inner.parts else ""
         moment = run.created.replace("T", " ")[:16]
         beginnings = [path.name, f"  {moment}{place}"]
         for number, (beginning, name) in enumerate(zip_longest(beginnings, run.accuracy)):

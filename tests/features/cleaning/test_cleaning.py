@@ -12,7 +12,6 @@ from spikeduel.data.prepared import RawDataset
 from spikeduel.experiment.settings import Experiment, write_experiment
 from spikeduel.features.cleaning import cleaning
 from spikeduel.inputs.preprocessing import Preprocessing
-from spikeduel.sentences import comparison
 from spikeduel.sentences.comparison import Comparison
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -122,15 +121,14 @@ def test_a_store_whose_runs_are_elsewhere_is_left_alone(runs, tmp_path):
     assert set(kinds(unneeded(runs))) == {OWN, CONTROL, OTHER, BEGUN}
 
 
-def test_files_of_features_need_their_trials(runs, monkeypatch):
-    monkeypatch.setattr(cleaning, "providing", lambda name: {"other": f"{name}.json"})
-    typed.write_json(runs / "made" / "KEYS_IN.json", {"trials": [{"key": OTHER}]})
+def test_other_files_beside_an_experiment_need_their_trials(runs):
+    write_experiment(runs / "made" / "experiment.toml", EXPERIMENT)
+    typed.write_json(runs / "made" / "tuning.json", {"trials": [{"key": OTHER}]})
     assert kinds(unneeded(runs)) == {BEGUN: "unfinished"}
 
 
 @pytest.mark.parametrize("inner", ["runs/several/parts/made-up", "runs/parts/made-up"])
-def test_runs_inside_what_a_feature_made_need_their_trials(runs, inner, monkeypatch):
-    monkeypatch.setattr(comparison, "providing", lambda name: {"several": "parts"})
+def test_runs_inside_what_a_feature_made_need_their_trials(runs, inner):
     Path(inner).parent.mkdir(parents=True)
     (runs / "made-up").rename(inner)
     part = Path(inner) / ".a.abcdefgh.part"

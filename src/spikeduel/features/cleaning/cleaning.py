@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from spikeduel.data import cache
-from spikeduel.features import providing
+from spikeduel.results import predictions
 from spikeduel.sentences.comparison import runs_in
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -117,10 +117,14 @@ def _parts(folder: Path, seconds: float = files.LEFT_BEHIND_SECONDS) -> Iterator
 
 
 def _referred_to(folder: Path) -> Iterator[str]:
-    for file in ("results.json", *providing("KEYS_IN").values()):
-        for run in runs_in(folder, file):
+    """Yield the keys of trials in the files of runs, and of what searched their settings. Raises
+    `InputError` if a file cannot be read.
+    """
+    for run in dict.fromkeys([*runs_in(folder), *runs_in(folder, "experiment.toml")]):
+        # Predictions name no keys, and are large.
+        for file in {*run.glob("*.json")} - {run / predictions.FILE}:
             try:
-                content = json.dumps(typed.read_json(run / file, dict))
+                content = json.dumps(typed.read_json(file, dict))
             except InputError as error:
                 raise InputError(
                     f"{error} What a run that cannot be read needs is not known: nothing goes "

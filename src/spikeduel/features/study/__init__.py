@@ -12,4 +12,3 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     },
 )
 PUBLIC = ("Study", "read_study", "study")
-RUNS_IN = "duels"

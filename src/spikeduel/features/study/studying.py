@@ -13,7 +13,7 @@ from spikeduel.comparing import conclude, prepare
 from spikeduel.data import Prepared
 from spikeduel.experiment import effects
 from spikeduel.experiment.fields import shown
-from spikeduel.features.study import RUNS_IN, study_plan
+from spikeduel.features.study import study_plan
 from spikeduel.features.study.study_files import Study, Tuned
 from spikeduel.features.study.study_page import report_study
 from spikeduel.features.study.study_plan import PreparedDuel, StudyPlan, plan_of
@@ -33,6 +33,8 @@ from spikeduel.training.store import Place, Store, opened
 
 SHARED = 0.01
 """Share of the smaller data set's images in another one from which both are related."""
+RUNS = "duels"
+"""Folder of the runs in the study's folder."""
 MAX_LETTERS = 60
 """Longest name of a folder."""
 
@@ -98,7 +100,7 @@ def study(
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     folder = Path(out) if out else Path("runs") / f"study-{_slug(planned.name)}"
-    run_folder.require_own(folder, FILE, {RUNS_IN}, "study")
+    run_folder.require_own(folder, FILE, {RUNS}, "study")
     duels = prepare_all(planned, folder, store, progress, workers, strict)
     outlook = plan_of(replace(planned, tuning=None), duels, workers)  # tuning is done
     for text in study_plan.sentences(outlook):
@@ -172,9 +174,7 @@ def prepare_all(
         label, dataset = planned.label(planned_duel), planned.dataset_of(planned_duel)
         digest = typed.digest(typed.plain(planned_duel.experiment))[:8]
         # The label changes when the study grows; an earlier run's folder stays.
-        folder = next(
-            (out / RUNS_IN).glob(f"*-{digest}"), out / RUNS_IN / f"{_slug(label)}-{digest}"
-        )
+        folder = next((out / RUNS).glob(f"*-{digest}"), out / RUNS / f"{_slug(label)}-{digest}")
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
             # A setting of all duels need not concern each of them.

@@ -21,7 +21,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     },
 )
 PUBLIC = ("RANGES", "Range", "Tuning", "read_ranges", "tune")
-KEYS_IN = "tuning.json"
 DEFINITIONS = {
     "expected best": (
         "The mean over all orders of the trials, ± standard deviation (Dodge et al. 2019, “Show "
