@@ -91,16 +91,6 @@ def environment() -> dict[str, Any]:
     return {**hardware.environment(hardware.resolve()), "load": load.load_average()}
 
 
-def timed(work: Callable[[], Any]) -> dict[str, float]:
-    """Return the seconds of `work` on the wall and on the processors."""
-    wall, processor = time.perf_counter(), time.process_time()
-    work()
-    return {
-        "wall_seconds": round(time.perf_counter() - wall, 2),
-        "processor_seconds": round(time.process_time() - processor, 2),
-    }
-
-
 def in_turns(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Return the seconds of each work in each round. Works take turns, every other round in
     reverse; a first round is not counted.

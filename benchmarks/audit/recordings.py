@@ -1,12 +1,10 @@
-"""What an audit of recordings finds, and how long it takes.
+"""What an audit of recordings finds.
 
-    python -m benchmarks.audit.recordings FOLDER [--count 20000]
+    python -m benchmarks.audit.recordings FOLDER
 
 FOLDER holds recordings of an event camera in class folders, of which no two show the same (N-MNIST,
 say). Parts of them, of several lengths, are hidden among the others. Each is recorded once more,
-with events drawn anew from its own smoothed counts. And an audit of `--count` recordings is timed:
-those of FOLDER over and over, with each event moved at random. Wall and processor seconds are both
-kept: on a busy machine only the latter mean something. The result goes to
+with events drawn anew from its own smoothed counts. The result goes to
 benchmarks/results/recordings.json.
 """
 
@@ -18,14 +16,12 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import shared
 from spikeduel import data
-from spikeduel.auditing import examining, recording_checks as recordings, stretches
+from spikeduel.auditing import stretches
 from spikeduel.auditing.arrays import EventRecordings
 from spikeduel.auditing.neighbours import NEAR, blurred, closest, small_grey
-from spikeduel.data import Prepared, Split
-from spikeduel.data.audited import audit_input
 from spikeduel.data.events.recordings import Recordings, picture_of
 from spikeduel.experiment.settings import Experiment
-from spikeduel.inputs.preprocessing import TIME_SHIFT, X_SHIFT, Y_SHIFT, unpacked
+from spikeduel.inputs.preprocessing import TIME_SHIFT, unpacked
 from spikeduel.system.progress import Progress
 
 RESULT = "recordings.json"
@@ -110,65 +106,8 @@ def of_second_recordings(recordings: Recordings, near: float) -> dict[str, Any]:
     return found
 
 
-def many(prepared: Prepared, count: int) -> Prepared:
-    """`count` recordings that share nothing: those of `prepared` over and over, each event moved by
-    0 or 1 pixel.
-    """
-    images = prepared.images
-    assert isinstance(images, Recordings)
-    random, rows = np.random.default_rng(0), np.arange(count) % len(images)
-    height, width = images.binning.sensor
-    events = []
-    for row in rows.tolist():
-        columns = unpacked(images.events_of(row))
-        y, x = (
-            np.minimum(each + random.integers(0, 2, len(each)), last - 1)
-            for each, last in ((columns.y, height), (columns.x, width))
-        )
-        when = columns.t + random.integers(0, 1000, len(columns.t))
-        packed = ((when - when.min()) << TIME_SHIFT) | (y << Y_SHIFT) | (x << X_SHIFT) | columns.p
-        events.append(np.sort(packed.astype(np.uint64)))
-    return replace(
-        prepared,
-        images=kept(events, images),
-        labels=np.asarray(prepared.labels)[rows],
-        groups=None,
-        names=None,
-        image_ids=np.arange(count),
-        content=None,
-        official=None,
-        fingerprint=f"{count} recordings",
-    )
-
-
-def timed(prepared: Prepared) -> dict[str, Any]:
-    """Seconds of a whole audit, and of its parts that are of recordings alone."""
-    images, count = prepared.images, len(prepared)
-    assert isinstance(images, Recordings)
-    order = np.random.default_rng(0).permutation(count)
-    train, val, test = (
-        np.sort(part) for part in np.split(order, [count * 8 // 10, count * 9 // 10])
-    )
-    split = Split(train, val, test, "stratified")
-    experiment, groups = Experiment(dataset="digits"), np.arange(count)
-    asked = audit_input(experiment, prepared, split, None, Progress())
-    events = asked.recordings
-    assert events is not None
-    seconds: dict[str, Any] = {"recordings": count, "events": len(images.packed)}
-    for name, work in {
-        "shared_stretches": lambda: stretches.search(events, groups, asked.split_code, Progress()),
-        "statistics": lambda: recordings.examine(
-            events, asked.labels, prepared.classes, groups, asked.split, Progress()
-        ),
-        "whole_audit": lambda: examining.examine(asked),
-    }.items():
-        seconds[name] = shared.timed(work)
-        print(name, seconds[name], flush=True)
-    return seconds
-
-
 def main() -> None:
-    parser = shared.parser(__doc__, "folder", count=20000)
+    parser = shared.parser(__doc__, "folder")
     given = parser.parse_args()
     experiment = Experiment(dataset=given.folder)
     prepared = data.load(experiment)
@@ -179,7 +118,6 @@ def main() -> None:
         "of": f"{len(images)} recordings",
         "parts": of_parts(events, images),
         "second_recordings": of_second_recordings(images, NEAR),
-        "time": timed(many(prepared, given.count)),
     }
     shared.write(RESULT, result)
     print(result)

@@ -24,16 +24,6 @@ from spikeduel.sentences.comparison import load_run
 from spikeduel.system.typed import plain
 
 RESULT = "energy.json"
-SHOWN = (
-    "macs",
-    "acs",
-    "neurons",
-    "spikes_per_neuron_and_step",
-    "leaks",
-    "resets",
-    "membrane_reads",
-    "traffic",
-)
 
 
 def main() -> None:
@@ -61,7 +51,6 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
         counted = operations(model, batches).operations
         if counted is None:
             continue
-        totals = plain(counted.totals)
         rows.append(
             {
                 "run": run.name,
@@ -69,25 +58,11 @@ def of_run(run: Path, seed: int) -> list[dict[str, Any]]:
                 "encoding": trial.encoding,
                 "num_steps": counted.num_steps,
                 "test_images": counted.images,
-                "totals": {
-                    **{name: totals[name] for name in SHOWN},
-                    "acs": counted.totals.acs.total,
-                },
-                "layers": [by_layer(layer) for layer in counted.layers],
                 "microjoules": in_microjoules(counted.layers),
                 "relu_twin": in_microjoules(relu_twin(counted).layers) if trial.spiking else None,
             }
         )
     return rows
-
-
-def by_layer(layer: Layer) -> dict[str, Any]:
-    """What energies follow from: the counts of a layer, without its time steps."""
-    counts = plain(layer)
-    return {
-        name: value["total"] if isinstance(value, dict) and "total" in value else value
-        for name, value in counts.items()
-    }
 
 
 def in_microjoules(layers: Sequence[Layer]) -> dict[str, Any]:

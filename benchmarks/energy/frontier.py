@@ -11,7 +11,6 @@ by data set; `--write` makes docs/frontier.md and its figures of them.
 """
 
 import shutil
-import statistics
 import tempfile
 import tomllib
 from collections import Counter
@@ -70,10 +69,8 @@ RESULT = "frontier.json"
 PAGE = shared.DOCS / "frontier.md"
 COLOURS = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
 STUDY = shared.ROOT / "studies" / "frontier.toml"
-FEW_FOR_EXITS = 1500
-"""Validation images below which an early exit without a bound can lose more test accuracy than
-validation shows.
-"""
+MIN_FOR_EXITS = 1497
+"""Validation images that an early exit takes."""
 OF_BOTH = (
     "8_bits",
     "4_bits",
@@ -269,24 +266,6 @@ def cost_as_measured(
     return float(costs_at(accuracy, family, accounting, stored)[0, 0])
 
 
-def loss_of_exits(found: Conclusion, num_val: int) -> str:
-    """Return what early exits lose on test images, chosen on `num_val` validation images by the
-    rule of an earlier version, without a bound.
-    """
-    lost = {
-        f"{member.contender}, {member.title}": member.accuracy_lost
-        for member in found.variants
-        if member.accuracy_lost is not None
-    }
-    if not lost:
-        return ""
-    worst, mean = max(lost, key=lost.__getitem__), statistics.fmean(lost.values())
-    return (
-        f"Early exits were chosen on {numbers.counted(num_val, 'validation image')}. On test images they "
-        f"lose {numbers.points(mean)} of accuracy on average, and at most {numbers.points(lost[worst])} ({worst})."
-    )
-
-
 def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
     """Yield a cell for each kind of cost in `WITH_EQUAL_GRIDS`: the ratios, and those with the CNN's
     family limited to sizes, bits and early exits that the spiking family has, too. A star stands
@@ -329,6 +308,7 @@ def page() -> str:
         sets=sets,
         mean=mean,
         cell=at_equal,
+        without_exits=[n for n, entry in sets.items() if entry["counts"]["val"] < MIN_FOR_EXITS],
         equal_grids=equal_grids,
         kinds=KINDS,
         seconds=seconds,
@@ -340,8 +320,6 @@ def page() -> str:
         ratios=ratios,
         networks=networks,
         left_out=left_out,
-        loss_of_exits=loss_of_exits,
-        few_for_exits=FEW_FOR_EXITS,
         command=command,
         summary=summary,
         break_even=break_even,

@@ -54,11 +54,6 @@ COMMANDS = {
     f"{TINY}",
 }
 """Arguments of `spikeduel`, by the name of the case; a case writes into a folder of its name."""
-SET = re.compile(
-    r"--(width|batch-size|hidden|neuron|reset-mechanism|surrogate|augmentation|dropout|optimizer)"
-    r" (\S+)"
-)
-"""Settings that older commits take as `--set name=value` alone."""
 NETS = """
 from torch import nn
 
@@ -114,18 +109,8 @@ def numbers(name: str, source: Path, folder: Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": f"{source}:{work}", "OMP_NUM_THREADS": "1"}
     environment["SPIKEDUEL_CACHE"] = str(work / "cache")
     own = " --own-code nets:plain" if "nets:" in COMMANDS[name] else ""
-    arguments = COMMANDS[name]
-    if source != shared.ROOT / "src":
-        shown = subprocess.run(
-            [sys.executable, "-m", "spikeduel", "compare", "--help"],
-            env={**environment, "PYTHONPATH": str(source)}, capture_output=True, check=True,
-        ).stdout.decode()  # fmt: skip
-        if "--set" in shown:
-            arguments = arguments.replace("--convert 32", "--convert")
-            arguments = SET.sub(
-                lambda option: f"--set {option[1].replace('-', '_')}={option[2]}", arguments
-            )
-    command = f"{sys.executable} -m spikeduel {arguments}{own} --threads 1 --out run --store store"
+    arguments = f"{COMMANDS[name]}{own} --threads 1 --out run --store store"
+    command = f"{sys.executable} -m spikeduel {arguments}"
     done = subprocess.run(command, shell=True, cwd=work, env=environment, capture_output=True)
     if done.returncode:
         raise SystemExit(
@@ -192,7 +177,7 @@ def compared(old: Any, new: Any) -> tuple[list[str], list[str], list[str]]:
     """Return a line for each value that differs, for each that differs by rounding alone (by less
     than 1e-7 of it), and for each path that only one side has.
     """
-    before, after = renamed(flat(old)), renamed(flat(new))
+    before, after = flat(old), flat(new)
     differences: list[str] = []
     rounded: list[str] = []
     for path, value in before.items():
@@ -205,18 +190,6 @@ def compared(old: Any, new: Any) -> tuple[list[str], list[str], list[str]]:
         for path in sorted(before.keys() ^ after.keys())
     ]
     return differences, rounded, lacking
-
-
-def renamed(values: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with energies under their present paths: older runs had a scope beside."""
-    paths = {}
-    for path, value in values.items():
-        now = path.replace("/compute/synapses/", "/compute/")
-        for memory in ("/on_chip", "/off_chip"):
-            now = now.replace(f"{memory}/with_neurons/", f"{memory}/")
-        if "/synapses/" not in now and "/with_neurons/" not in now:
-            paths[now] = value
-    return paths
 
 
 def write_pictures(folder: Path) -> None:

@@ -9,8 +9,7 @@ test images, of epochs, and of the noise of the curve.
 the test images after every epoch, as `--optimism` does. It keeps which test images were right
 after each epoch, one bit an image, and the accuracy on validation: a file a training, in `--runs`.
 What lies there is not trained again, so that the same command goes on after an interruption. All
-sets are trained with a seed before the next seed begins, and the time left is printed. Images of
-28×28 are shrunk to 14×14. With `--only`, trainings whose names hold the text.
+sets are trained with a seed before the next seed begins. Images of 28×28 are shrunk to 14×14. With `--only`, trainings whose names hold the text.
 
 `summarise` takes seconds. It draws parts of the test images and first epochs of every curve, and
 says what the best test epoch adds there, against the epoch chosen on validation and against the
@@ -18,7 +17,7 @@ last one. Two laws are fitted (`Law`), by test size and by the noise of the curv
 rate that stays and for one that falls to 0. They are judged on each data set by the laws of the
 others, and on claims that state both: SpikingJelly's tutorial and, with `--plif`, the logs of PLIF's trainings (a copy of
 github.com/fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron). Results go to
-benchmarks/results/atlas.json and docs/figures/optimism.png.
+benchmarks/results/atlas.json.
 """
 
 import argparse
@@ -54,7 +53,6 @@ from spikeduel.training.store import Store
 from spikeduel.training.training import Loop
 
 RESULT = "atlas.json"
-FIGURE = shared.DOCS / "figures" / "optimism.png"
 SETS: dict[str, dict[str, Any]] = {
     "digits": {"dataset": "digits"},
     "photographs": {"dataset": "photos", "image_size": 24},
@@ -244,8 +242,6 @@ def train(options: argparse.Namespace) -> None:
     """Train what `options.runs` lacks."""
     torch.set_num_threads(1)
     options.runs.mkdir(parents=True, exist_ok=True)
-    curves = [read(path) for path in sorted(options.runs.glob("*.npz"))]
-    seconds = {(curve.dataset, curve.network): curve.seconds for curve in curves}
     held: dict[str, tuple[Prepared, Split]] = {}
     todo = list(missing(options))
     for number, (dataset, network, seed) in enumerate(todo, 1):
@@ -258,16 +254,10 @@ def train(options: argparse.Namespace) -> None:
             held[dataset] = (halved(prepared), splits[0])
         curve = trained(dataset, network, seed, experiment, held[dataset])
         write(path, curve)
-        seconds[dataset, network] = curve.seconds
-        left = sum(
-            seconds.get((dataset, network), statistics.fmean(seconds.values()))
-            for dataset, network, _ in todo[number:]
-        )
         best, kept = curve.accuracies.max(), curve.accuracies[curve.chosen]
         print(
             f"{number} of {len(todo)}: {curve.name}, {duration(curve.seconds)}: best test epoch "
-            f"{per_cent(best)}, chosen {per_cent(kept)}, last {per_cent(curve.accuracies[-1])}; "
-            f"about {duration(left)} of one core left",
+            f"{per_cent(best)}, chosen {per_cent(kept)}, last {per_cent(curve.accuracies[-1])}",
             flush=True,
         )
 
@@ -557,32 +547,12 @@ def interval_of(cells: list[Cell], values: np.ndarray) -> dict[str, float]:
     return {"low": float(low), "high": float(high)}
 
 
-def by_network(cells: list[Cell]) -> list[dict[str, Any]]:
-    """Return the optimism of each network on each data set, with all images and epochs."""
-    whole: dict[tuple[str, str], list[Cell]] = {}
-    for cell in cells:
-        mine = [other for other in cells if curve_of(other) == curve_of(cell)]
-        if (cell.n, cell.epochs) == max((other.n, other.epochs) for other in mine):
-            whole.setdefault((cell.dataset, cell.network), []).append(cell)
-    return [
-        {
-            **{"dataset": dataset, "network": network, "seeds": len(alike)},
-            **{"n": alike[0].n, "epochs": alike[0].epochs},
-            **{
-                name: statistics.fmean(getattr(cell, name) for cell in alike)
-                for name in (*AGAINST, "error", "noise", "churn")
-            },
-        }
-        for (dataset, network), alike in whole.items()
-    ]
-
-
 def curve_of(cell: Cell) -> tuple[str, str, int]:
     return cell.dataset, cell.network, cell.seed
 
 
 def summarise(options: argparse.Namespace) -> None:
-    """Write what the curves in `options.runs` say to RESULT, and draw it."""
+    """Write what the curves in `options.runs` say to RESULT."""
     curves = [read(path) for path in sorted(options.runs.glob("*.npz"))]
     if not curves:
         raise SystemExit(f"{options.runs}: no curve there. Run `atlas.py train` first.")
@@ -619,7 +589,6 @@ def summarise(options: argparse.Namespace) -> None:
         "networks": sorted({curve.network for curve in curves}),
         "seeds": len({curve.seed for curve in curves}),
         "by_size": by_size(cells),
-        "by_network": by_network(cells),
         "laws": typed.plain(laws),
         "left_out": for_all(left_out),
         "claims": [checked(claim, laws) for claim in known],
@@ -627,71 +596,6 @@ def summarise(options: argparse.Namespace) -> None:
     shared.write(RESULT, document)
     for part in ("laws", "left_out", "claims"):
         print(part, json.dumps(document[part], indent=1))
-    draw(document)
-
-
-def draw(document: dict[str, Any]) -> None:
-    """Draw optimism by test size with the law, and what the law says of left-out data sets."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    colours = {5: "#9ecae1", 10: "#6baed6", 15: "#3182bd", 25: "#08519c"}
-    errors = [row["error"] for row in document["by_network"]]
-    typical = statistics.median(row["validation"] for row in document["datasets"].values())
-    for epochs, colour in colours.items():
-        rows = [
-            row
-            for row in document["by_size"]
-            if row["schedule"] == "constant" and row["epochs"] == epochs and row["n"] in SIZES
-        ]
-        if not rows:
-            continue
-        sizes = [row["n"] for row in rows]
-        means = [100 * row["chosen"]["mean"] for row in rows]
-        places = [n * 1.06 ** (list(colours).index(epochs) - 1.5) for n in sizes]
-        ends = [
-            [100 * (row["chosen"]["mean"] - row["chosen"]["low"]) for row in rows],
-            [100 * (row["chosen"]["high"] - row["chosen"]["mean"]) for row in rows],
-        ]
-        axes[0].errorbar(places, means, ends, color=colour, marker="o", capsize=2, ls="none")
-        law = Law(**document["laws"]["size"]["chosen"]["constant"])
-        along = np.geomspace(100, 10_000)
-        line = 100 * law.optimism(along, epochs, statistics.fmean(errors), validation=typical)
-        axes[0].plot(along, line, color=colour, label=f"{epochs} epochs")
-    axes[0].set(xscale="log", xlabel="test images", ylabel="added, points", ylim=(0, None))
-    axes[0].set_xticks([100, 1000, 10_000], ["100", "1,000", "10,000"])
-    axes[0].set_title("Best test epoch against the one chosen", fontsize=10)
-    axes[0].legend(frameon=False, fontsize=8)
-    lowest, highest = 0.02, 10.0
-    for against, marker, colour in (("chosen", "o", "#08519c"), ("last", "s", "#d95f02")):
-        rows = [
-            row
-            for schedule in SCHEDULES
-            for row in document["left_out"]["noise"][against][schedule].values()
-        ]
-        said, seen = ([100 * row[name] for row in rows] for name in ("said", "seen"))
-        axes[1].scatter(
-            said, seen, marker=marker, color=colour, label=f"data sets left out, {against}"
-        )
-        claimed = [
-            (optimism["noise"]["said"], optimism["seen"])
-            for claim in document["claims"]
-            if "noise" in (optimism := claim["optimism"].get(against, {}))
-        ]
-        places = [[100 * claim[place] for claim in claimed] for place in (0, 1)]
-        axes[1].scatter(
-            *places, marker=marker, facecolor="none", edgecolor=colour, label=f"claims, {against}"
-        )
-    axes[1].plot([lowest, highest], [lowest, highest], color="#888888", lw=0.8)
-    axes[1].set(xlabel="said by the law, points", ylabel="seen, points")
-    axes[1].set(xscale="log", yscale="log")
-    axes[1].set_xticks([0.1, 1, 10], ["0.1", "1", "10"])
-    axes[1].set_yticks([0.1, 1, 10], ["0.1", "1", "10"])
-    axes[1].set_title("By the noise of the curve, fitted elsewhere", fontsize=10)
-    axes[1].legend(frameon=False, fontsize=8)
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(FIGURE, dpi=150)
 
 
 def main() -> None:
