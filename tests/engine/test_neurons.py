@@ -120,6 +120,8 @@ def test_a_layer_used_twice_cannot_be_carried():
         neuron(torch.ones(1, 2))
 
 
+# PyTorch warns of what its own compiler does.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_a_compiled_network_says_that_it_cannot_go_on():
     network = torch.nn.Sequential(LIF())
     compiled = torch.compile(network, backend="eager")

@@ -138,6 +138,7 @@ class LIF(Neuron):
     """
 
     beta: float | Tensor
+    adaptation: tuple[float, float] | None = None
 
     def __init__(
         self,
@@ -163,7 +164,13 @@ class LIF(Neuron):
 
     @property
     def dynamics(self) -> Dynamics:
-        return Dynamics(self.threshold, self.reset_mechanism, self.surrogate, self.surrogate_alpha)
+        return Dynamics(
+            self.threshold,
+            self.reset_mechanism,
+            self.surrogate,
+            self.surrogate_alpha,
+            self.adaptation,
+        )
 
     def initial_state(self, current: Tensor) -> State:
         return {
@@ -291,8 +298,9 @@ class ALIF(LIF):
         self.adaptation_gain = float(adaptation_gain)
 
     @property
-    def dynamics(self) -> Dynamics:
-        return super().dynamics._replace(adaptation=(self.adaptation_decay, self.adaptation_gain))
+    def adaptation(self) -> tuple[float, float]:  # type: ignore[override]
+        """Decay and gain."""
+        return self.adaptation_decay, self.adaptation_gain
 
     def extra_repr(self) -> str:
         adaptation = (

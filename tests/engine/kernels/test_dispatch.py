@@ -10,7 +10,7 @@ import torch
 from spikeduel.engine import ConstantInput, kernels
 from spikeduel.engine.kernels import Dynamics, cpu, reference
 from spikeduel.engine.networks.architectures import DenseSNN
-from spikeduel.engine.neurons import LIF, NEURONS
+from spikeduel.engine.neurons import ALIF, LIF, NEURONS, PLIF
 from spikeduel.system.errors import InputError
 
 
@@ -91,6 +91,57 @@ def test_a_beta_per_neuron_gets_its_gradient():
     _, mem, _ = kernels.scan(torch.ones(2, 3), beta, Dynamics(10.0))
     mem[1].sum().backward()
     assert beta.grad.tolist() == [1, 1, 1]
+
+
+class Network(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 3)
+        self.lif, self.plif, self.alif = LIF(), PLIF(), ALIF()
+
+    def forward(self, x):
+        spk, _ = self.lif(self.linear(x), with_mem=False)
+        return self.alif(self.plif(spk)[0])[1]
+
+
+SEQUENCE = torch.randn(5, 2, 4, generator=torch.Generator().manual_seed(1)) * 3
+
+
+# PyTorch warns of what its own compiler does.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+def test_a_network_compiles_without_a_break():
+    network = Network()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(SEQUENCE), network(SEQUENCE))
+    weights = list(network.parameters())
+    gradients = [torch.autograd.grad(run(SEQUENCE).sum(), weights) for run in (network, compiled)]
+    torch.testing.assert_close(*gradients)
+    torch._dynamo.reset()
+
+
+def test_an_exported_network_is_made_of_plain_operations():
+    network = Network()
+    exported = torch.export.export(network, (SEQUENCE,))
+    operators = [
+        node.target
+        for node in exported.graph.nodes
+        if isinstance(node.target, torch._ops.OpOverload)
+    ]
+    assert {operator.namespace for operator in operators} == {"aten"}
+    assert torch.equal(exported.module()(SEQUENCE), network(SEQUENCE))
+
+
+def test_gradients_of_gradients_are_refused_except_by_the_reference():
+    current = torch.zeros(3, 4).requires_grad_()
+    loss = kernels.scan(current, 0.9, Dynamics(1.0))[1].square().sum()
+    (gradient,) = torch.autograd.grad(loss, current, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+    wide = current.detach().double().requires_grad_()
+    loss = kernels.scan(wide, 0.9, Dynamics(1.0))[1].square().sum()
+    (gradient,) = torch.autograd.grad(loss, wide, create_graph=True)
+    gradient.sum().backward()
+    assert (wide.grad > 0).all()
 
 
 CURRENT, KEYS = torch.zeros(2, 3), np.zeros(2, np.uint64)

@@ -114,7 +114,7 @@ def test_hooks_on_everything_and_operators_are_seen(runs):
     hook.remove()
     with Watching():
         net(images())
-    assert {nn.BatchNorm2d, LIF, nn.MaxPool2d, torch.ops.spikeduel.scan.default} <= set(seen)
+    assert {nn.BatchNorm2d, LIF, nn.MaxPool2d, torch.ops.aten.gt.Scalar} <= set(seen)
     assert not runs
 
 
@@ -174,6 +174,8 @@ def test_only_what_follows_one_another_in_this_way_is_joined():
     assert run_as([*layers, neuron, linear]) == [*layers, "_projected"]
 
 
+# PyTorch warns of what its own compiler does.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_it_compiles_without_a_break():
     net = network()
     other = copy.deepcopy(net)

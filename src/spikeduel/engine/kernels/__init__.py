@@ -1,21 +1,19 @@
 """Spiking dynamics and rate encoding: the readable `reference`, and kernels that agree with it.
 
-`scan` and `rate_spikes` run on the CPU by Numba (`cpu`, imported when first called) and on other
-devices by the reference. The fused scan is one operator for autograd, `torch.compile` and export.
-Joint kernels, for training on the CPU, do batch norm, neurons and max-pooling in one pass, or,
-under a constant current, neurons and a linear layer of few outputs.
+On the CPU, `scan` and `rate_spikes` run by Numba (`cpu`, imported when first called); elsewhere,
+and for tools that compile, export or count operators, by the reference. Joint kernels, for training
+on the CPU, do batch norm, neurons and max-pooling in one pass, or, under a constant current,
+neurons and a linear layer of few outputs.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.utils._python_dispatch import _len_torch_dispatch_stack
 
 from spikeduel.engine import ConstantInput, as_sequence
@@ -40,8 +38,6 @@ LANES = 16
 MAX_OUTPUTS = 20
 """Most outputs of a joint linear layer."""
 
-_DEVICES = ("cpu", "meta")
-"""Types of devices with kernels; "meta" has their shapes."""
 _FUSED: ContextVar[bool] = ContextVar("fused", default=True)
 
 
@@ -75,20 +71,13 @@ def scan(
         raise InputError(
             f"a neuron needs at least one time step; its input has shape {list(current.shape)}."
         )
-    if may_fuse() and is_fused(current, beta, dynamics):
+    if is_fused(current, beta, dynamics):
         rows = current.value.unsqueeze(0) if isinstance(current, ConstantInput) else current
-        decay = beta if isinstance(beta, Tensor) else torch.full((), beta, device=rows.device)
-        return _fused_scan(rows, state, decay, dynamics, num_steps, with_mem)
+        return _fused_scan(rows, state, beta, dynamics, num_steps, with_mem)
     sequence = as_sequence(current)
     wide = sequence if sequence.dtype == torch.float64 else sequence.float()
     spk, mem, last = reference.scan(wide, beta, dynamics, state)
     return spk.to(sequence.dtype), mem if with_mem else mem[:0], last
-
-
-def may_fuse() -> bool:
-    """Return True outside of `unfused`."""
-    # Dynamo cannot trace a ContextVar.
-    return torch.compiler.is_dynamo_compiling() or _FUSED.get()
 
 
 def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dynamics) -> bool:
@@ -100,8 +89,13 @@ def is_fused(current: Tensor | ConstantInput, beta: Tensor | float, dynamics: Dy
         and isinstance(dynamics.threshold, int | float)
         and dynamics.surrogate in SURROGATE_KERNELS
         and value.dtype in (torch.float32, torch.bfloat16)
-        and value.device.type in _DEVICES
+        and _may_fuse(value)
     )
+
+
+def _may_fuse(x: Tensor) -> bool:
+    # Dynamo cannot trace a ContextVar, and is asked for before it.
+    return not is_watched(x) and x.device.type == "cpu" and _FUSED.get()
 
 
 def rate_spikes(
@@ -121,7 +115,7 @@ def rate_spikes(
         raise InputError(
             f"rate encoding needs a key for each of {len(images)} images, not {np.shape(keys)}."
         )
-    if images.device.type not in _DEVICES or not may_fuse():
+    if not _may_fuse(images):
         return reference.rate_spikes(images, keys, num_steps).to(dtype)
     kernels = _kernels()
     written = dtype if dtype in kernels.WRITTEN_DTYPES else torch.bool
@@ -138,7 +132,8 @@ def is_normalised(
     """Return True if `normalised_scan` has a kernel."""
     value = current.value if isinstance(current, ConstantInput) else current
     return (
-        _is_plain(value, current, beta, dynamics)
+        dynamics.adaptation is None
+        and is_fused(current, beta, dynamics)
         and norm.training
         and norm.affine
         and norm.track_running_stats
@@ -148,16 +143,6 @@ def is_normalised(
         and min(value.shape[-2:]) >= window
         and value.numel() > norm.num_features
         and current.shape[0] > 0
-    )
-
-
-def _is_plain(value: Tensor, current: Any, beta: Tensor | float, dynamics: Dynamics) -> bool:
-    return (
-        may_fuse()
-        and value.device.type == "cpu"
-        and not is_watched(value)
-        and dynamics.adaptation is None
-        and is_fused(current, beta, dynamics)
     )
 
 
@@ -207,7 +192,8 @@ def is_projected(
         and isinstance(beta, float)
         and dynamics.surrogate == "atan"
         and len(weight) <= MAX_OUTPUTS
-        and _is_plain(current.value, current, beta, dynamics)
+        and dynamics.adaptation is None
+        and is_fused(current, beta, dynamics)
     )
 
 
@@ -232,31 +218,21 @@ def _kernels() -> Any:
 def _fused_scan(
     current: Tensor,
     state: Tensor | None,
-    beta: Tensor,
+    beta: Tensor | float,
     dynamics: Dynamics,
     num_steps: int,
     with_mem: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Run the operator; `current` is `[1, …]` if it is equal at every step."""
-    threshold, reset_mechanism, surrogate, alpha, adaptation = dynamics
-    run = torch.ops.spikeduel.scan if is_watched(current) else _Scan.apply
-    numbers = (
-        float(threshold),
-        reset_mechanism,
-        surrogate,
-        float(alpha),
-        list(adaptation or ()),
-        num_steps,
-        with_mem,
-    )
+    """Run the kernel; `current` is `[1, …]` if it is equal at every step."""
+    decay = beta if isinstance(beta, Tensor) else torch.full((), beta)
+    run = _kernels().Scanned.apply
     if current.is_contiguous():
-        return run(current, state, beta, *numbers)
+        return run(current, state, decay, dynamics, num_steps, with_mem)
     # Neurons are independent: any order in memory (channels last) can be kept.
     order = [0, *sorted(range(1, current.dim()), key=current.stride, reverse=True)]
     back = [order.index(axis) for axis in range(current.dim())]
-    results = run(
-        current.permute(order), None if state is None else state.permute(order), beta, *numbers
-    )
+    state = None if state is None else state.permute(order)
+    results = run(current.permute(order), state, decay, dynamics, num_steps, with_mem)
     spk, mem, last = (x.permute(back) for x in results)
     return spk, mem, last
 
@@ -270,128 +246,3 @@ def is_traced() -> bool:
 def is_watched(x: Tensor) -> bool:
     """Return True if a tool traces or counts operators, or `x` has no numbers."""
     return is_traced() or type(x) not in (Tensor, nn.Parameter) or x.device.type == "meta"
-
-
-# `torch.library.custom_op` would import torch._dynamo at the first call, which takes a second.
-_LIBRARY = torch.library.Library("spikeduel", "DEF")
-_INPUTS = (
-    "Tensor current, Tensor? state, Tensor beta, float threshold, str reset_mechanism, str "
-    "surrogate, float alpha, float[] adaptation, SymInt num_steps"
-)
-_LIBRARY.define(f"scan({_INPUTS}, bool with_mem) -> (Tensor, Tensor, Tensor)")
-_LIBRARY.define(
-    f"scan_backward(Tensor? grad_spk, Tensor? grad_mem, Tensor? grad_last, {_INPUTS}, bool "
-    f"needs_beta)"
-    " -> (Tensor, Tensor, Tensor)"
-)
-
-
-def _given(*inputs: Any) -> tuple[Any, ...]:
-    current, state, beta, threshold, reset_mechanism, surrogate, alpha, adaptation, num_steps = (
-        inputs
-    )
-    dynamics = Dynamics(threshold, reset_mechanism, surrogate, alpha, tuple(adaptation) or None)
-    return _rows(current), _rows(state), beta, dynamics, num_steps
-
-
-def _rows(x: Tensor | None) -> Tensor | None:
-    return None if x is None else x.contiguous().view(len(x), x.shape[1:].numel())
-
-
-def _scan(*operands: Any) -> tuple[Tensor, ...]:
-    *inputs, with_mem = operands
-    results = _kernels().scan_forward(*_given(*inputs), with_mem)
-    return tuple(x.view(len(x), *inputs[0].shape[1:]) for x in results)
-
-
-def _scan_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
-    current, *_, adaptation, num_steps, with_mem = operands
-    spk = current.new_empty((num_steps, *current.shape[1:]))
-    mem = current.new_empty((num_steps if with_mem else 0, *current.shape[1:]), dtype=torch.float32)
-    return (
-        spk,
-        mem,
-        current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32),
-    )
-
-
-def _scan_backward(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
-    grads, current, inputs, needs_beta = operands[:3], operands[3], operands[3:-1], operands[-1]
-    results = _kernels().scan_backward(tuple(map(_rows, grads)), *_given(*inputs), needs_beta)
-    grad_current, grad_state, grad_beta = results
-    return (
-        grad_current.view(current.shape),
-        grad_state.view(len(grad_state), *current.shape[1:]),
-        grad_beta,
-    )
-
-
-def _scan_backward_shapes(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
-    _, _, _, current, _, beta, *_, adaptation, _, _ = operands
-    return (
-        torch.empty_like(current, memory_format=torch.contiguous_format),
-        current.new_empty((2 if adaptation else 1, *current.shape[1:]), dtype=torch.float32),
-        torch.empty_like(beta),
-    )
-
-
-_OPERATORS = {
-    "scan": (_scan, _scan_shapes),
-    "scan_backward": (_scan_backward, _scan_backward_shapes),
-}
-for _name, (_kernel, _shapes) in _OPERATORS.items():
-    _LIBRARY.impl(_name, _kernel, "CPU")
-    torch.library.register_fake(f"spikeduel::{_name}", _shapes, lib=_LIBRARY)
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    current, state, beta, *settings, _ = inputs
-    ctx.save_for_backward(current, state, beta)
-    ctx.set_materialize_grads(False)
-    ctx.settings = settings
-
-
-def _differentiate(
-    scan_backward: Any, ctx: Any, *grads: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    _, needs_state, needs_beta, *rest = ctx.needs_input_grad
-    if all(grad is None for grad in grads):
-        return (None,) * (3 + len(rest))
-    grad_current, grad_state, grad_beta = scan_backward(
-        *grads, *ctx.saved_tensors, *ctx.settings, needs_beta
-    )
-    return (
-        grad_current,
-        grad_state if needs_state else None,
-        grad_beta if needs_beta else None,
-        *(None,) * len(rest),
-    )
-
-
-def _refuse(ctx: Any, *grads: Tensor | None) -> None:
-    raise RuntimeError(
-        "the fused scan has no gradient of its gradient; the reference, for a float64 current, has "
-        "one"
-    )
-
-
-torch.library.register_autograd("spikeduel::scan_backward", _refuse, lib=_LIBRARY)
-_derivative = partial(_differentiate, torch.ops.spikeduel.scan_backward)
-torch.library.register_autograd(
-    "spikeduel::scan", _derivative, setup_context=_setup_context, lib=_LIBRARY
-)
-
-
-class _Scan(torch.autograd.Function):
-    """The operator without PyTorch's dispatcher, which slows short steps."""
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        output = _scan(*inputs)
-        _setup_context(ctx, inputs, output)
-        return output
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        return _differentiate(_scan_backward, ctx, *grads)

@@ -1,11 +1,11 @@
 """CPU kernels in Numba.
 
-A scan works on blocks of neurons whose state stays in the cache. Backward computes membranes again,
-which is faster than fetching them. Sums over a batch are taken along a row, then over rows, then
-images, so that no number of threads changes them.
+Backward computes membranes again, which is faster than fetching them. Sums over a batch are taken
+along a row, then over rows, then images, so that no number of threads changes them.
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -24,11 +24,10 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TILE = 1024  # a multiple of the 4 that one Philox block gives
-_CACHE_LINE = 16
-_MAX_BLOCK = 1024
+NOTHING = torch.empty(0)
+"""In place of a missing tensor."""
 _GROUPS = 16
 """Parts of a batch with separate sums about the weights, for any number of threads."""
-_SCRATCH_NUMBERS = 1 << 16  # a quarter of the second-level cache of common CPUs, in float32
 
 # Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
@@ -63,19 +62,14 @@ def scan_forward(
     num_neurons, size = current.shape[1], dynamics.state_size
     spk = empty((num_steps, num_neurons), current.dtype)
     mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
-    outputs = WRITTEN_DTYPES[spk.dtype], _bits(spk), mem.numpy(), last.numpy()
-    kernel = partial(compiled.scan_forward, *_inputs(current, state, beta, dynamics), *outputs)
-    run_chunks(
-        with_scratch(kernel, (7, _block(2, dynamics))),
-        num_neurons,
-        work=spk.numel(),
-        grain=_CACHE_LINE,
-    )
+    inputs = _inputs(current, state, beta, dynamics, num_steps)
+    kernel = partial(compiled.scan_forward, *inputs, flat(spk), flat(mem), flat(last))
+    run_chunks(kernel, num_neurons, work=spk.numel(), grain=compiled.LANES)
     return spk, mem, last
 
 
 def scan_backward(
-    grads: tuple[Tensor | None, Tensor | None, Tensor | None],
+    grads: Sequence[Tensor | None],
     current: Tensor,
     state: Tensor | None,
     beta: Tensor,
@@ -84,45 +78,43 @@ def scan_backward(
     needs_beta: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of `current` (in its type), `state` `[S, N]`, and beta (0 unless
-    `needs_beta`).
+    `needs_beta`), by those of `spk`, `mem` and `last`.
     """
     num_neurons = current.shape[1]
-    none = np.empty((0, num_neurons), np.float32)
-    incoming = [none if grad is None else numbers(grad) for grad in grads]
+    incoming = [flat(NOTHING if grad is None else grad) for grad in grads]
     grad_current = empty(tuple(current.shape), current.dtype)
-    grad_state, grad_beta = (
-        empty((dynamics.state_size, num_neurons)),
-        empty((num_neurons if needs_beta else 0,)),
-    )
-    outgoing = numbers(grad_current), grad_state.numpy(), grad_beta.numpy()
+    grad_state = empty((dynamics.state_size, num_neurons))
+    grad_beta = empty((num_neurons if needs_beta else 0,))
     kernel = partial(
         compiled.scan_backward,
         *incoming,
-        *_inputs(current, state, beta, dynamics),
-        num_steps,
-        *outgoing,
+        *_inputs(current, state, beta, dynamics, num_steps),
+        flat(grad_current),
+        flat(grad_state),
+        flat(grad_beta),
     )
-    num_rows, work = num_steps * (3 if dynamics.adaptation else 1) + 9, num_steps * num_neurons
-    scratch = num_rows, _block(num_steps + 1, dynamics)
-    run_chunks(with_scratch(kernel, scratch), num_neurons, work=work, grain=_CACHE_LINE)
-    return (
-        grad_current,
-        grad_state,
-        grad_beta.double().sum().float() if needs_beta else beta.new_zeros(()),
+    scratch = [(num_steps + 1) * compiled.LANES] * 3
+    run_chunks(
+        with_scratch(kernel, *scratch),
+        num_neurons,
+        work=num_steps * num_neurons,
+        grain=compiled.LANES,
     )
+    return grad_current, grad_state, grad_beta.double().sum().float()
 
 
 def _inputs(
-    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics
+    current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int
 ) -> tuple[object, ...]:
-    at_rest = np.empty((0, current.shape[1]), np.float32)
     return (
-        numbers(current),
-        at_rest if state is None else numbers(state),
+        flat(current),
+        flat(NOTHING if state is None else state),
         np.float32(beta.item()),
         _numbered(dynamics),
         # None compiles less: of neurons whose threshold stays.
         dynamics.adaptation and tuple(map(np.float32, dynamics.adaptation)),
+        current.shape[1],
+        num_steps,
     )
 
 
@@ -133,16 +125,11 @@ def numbers(x: Tensor) -> np.ndarray:
 
 def flat(x: Tensor) -> np.ndarray:
     """Return `numbers`, row after row."""
-    return numbers(x.flatten())
+    return numbers(x).reshape(-1)
 
 
 def _bits(x: Tensor) -> np.ndarray:
     return x.detach().view(_INTEGERS[x.element_size()]).numpy()
-
-
-def _block(num_rows: int, dynamics: Dynamics) -> int:
-    arrays = 3 if dynamics.adaptation else 1
-    return max(_CACHE_LINE * 4, min(_MAX_BLOCK, _SCRATCH_NUMBERS // (num_rows * arrays) // 64 * 64))
 
 
 @register_jitable(**COMPILED)
@@ -398,6 +385,51 @@ def _numbered(dynamics: Dynamics) -> tuple[Any, ...]:
     threshold, reset_mechanism, surrogate, alpha, _ = dynamics
     codes = RESET_MECHANISMS.index(reset_mechanism), SURROGATE_KERNELS.index(surrogate)
     return np.float32(threshold), *codes, float(alpha)
+
+
+class Scanned(torch.autograd.Function):
+    """Neurons over time: `(spk, mem, last)` for a current `[T, …]`, or `[1, …]` if constant."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        state: Tensor | None,
+        beta: Tensor,
+        dynamics: Dynamics,
+        num_steps: int,
+        with_mem: bool,
+    ) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(current, state, beta)
+        ctx.set_materialize_grads(False)
+        ctx.settings = dynamics, num_steps
+        rows = _rows(current)
+        results = scan_forward(rows, _rows(state), beta, dynamics, num_steps, with_mem)
+        return tuple(x.view(len(x), *current.shape[1:]) for x in results)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        if all(grad is None for grad in grads):
+            return (None,) * 6
+        (current, state, beta), (dynamics, num_steps) = ctx.saved_tensors, ctx.settings
+        _, needs_state, needs_beta, *_ = ctx.needs_input_grad
+        incoming, rows = [_rows(grad) for grad in grads], _rows(current)
+        grad_current, grad_state, grad_beta = scan_backward(
+            incoming, rows, _rows(state), beta, dynamics, num_steps, needs_beta
+        )
+        return (
+            grad_current.view(current.shape),
+            grad_state.view(len(grad_state), *current.shape[1:]) if needs_state else None,
+            grad_beta if needs_beta else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _rows(x: Tensor | None) -> Any:
+    return None if x is None else x.contiguous().view(len(x), x.shape[1:].numel())
 
 
 class Normalised(torch.autograd.Function):

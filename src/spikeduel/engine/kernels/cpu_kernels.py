@@ -1,8 +1,8 @@
 # mypy: disable-error-code="no-untyped-def, call-arg, var-annotated"
 """Compiled loops of the CPU's kernels, in one file because Numba caches by file.
 
-LLVM vectorises plain loops over contiguous float32 alone: joint kernels hold a vector of channels
-or neurons in registers over all time steps. Operations come in the order of `reference`, without
+A vector of channels or neurons stays in registers over all time steps: LLVM vectorises plain loops
+alone. Operations come in the order of `reference`, without
 fused multiply-add: results are equal to the last bit.
 """
 
@@ -15,15 +15,12 @@ from numba.extending import register_jitable
 from spikeduel.engine.kernels.cpu_numbers import (
     LANES,
     add_to,
-    as_float32,
     filled,
-    from_bf16,
     load,
     put,
     read,
     store,
     where,
-    write,
 )
 from spikeduel.system.parallel import COMPILED, UNCOUNTED
 
@@ -34,56 +31,6 @@ ATAN = 0
 
 # A literal would be a double, and so would all that it touches.
 _0, _1 = np.float32(0), np.float32(1)
-
-
-# Branches on `reset` leave the loops: LLVM makes a loop for each.
-
-
-@register_jitable(**UNCOUNTED)
-def _advanced(before, level, current, beta, threshold, reset):
-    """Return the membrane after `before`, which spiked if above `level`."""
-    fired = _1 if before > level else _0
-    if reset == SUBTRACT:
-        return (beta * before + current) - fired * threshold
-    if reset == ZERO:
-        return beta * ((_1 - fired) * before) + current
-    return beta * before + current
-
-
-# Compiled as a part of its only callers: once in place of twice.
-@njit(inline="always")
-def membrane_and_spikes(current, before, mem, level, beta, threshold, reset, one, spk):
-    for i in range(len(mem)):
-        m = _advanced(before[i], level[i], current[i], beta, threshold, reset)
-        mem[i] = m
-        spk[i] = one if m > level[i] else 0
-
-
-@register_jitable(**UNCOUNTED)
-def membrane(current, before, level, mem, beta, threshold, reset):
-    """Fill `mem` `[n]` after `before`; rows must not overlap."""
-    for i in range(len(mem)):
-        mem[i] = _advanced(before[i], level[i], current[i], beta, threshold, reset)
-
-
-@register_jitable(**UNCOUNTED)
-def adapt(before, level_before, adaptation_before, adaptation, level, decay, threshold, gain):
-    for i in range(len(adaptation)):
-        z = _1 if before[i] > level_before[i] else _0
-        adaptation[i] = decay * adaptation_before[i] + z
-    raise_level(adaptation, threshold, gain, level)
-
-
-@register_jitable(**UNCOUNTED)
-def raise_level(adaptation, threshold, gain, level):
-    for i in range(len(level)):
-        level[i] = threshold + gain * adaptation[i]
-
-
-@register_jitable(**UNCOUNTED)
-def spikes(mem, level, one, spk):
-    for i in range(len(spk)):
-        spk[i] = one if mem[i] > level[i] else 0
 
 
 @register_jitable(**UNCOUNTED)
@@ -128,132 +75,67 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
 
 
 @register_jitable(**UNCOUNTED)
-def _remaining(mem, level, beta, reset):
-    return _0 if reset == ZERO and mem > level else beta
+def advance(mem, current, beta, level, threshold, reset):
+    """Return the membranes after `mem`, which spiked where above `level`."""
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    if reset == SUBTRACT:
+        return (beta * mem + current) - where(mem > level, threshold, _0)
+    if reset == ZERO:
+        return beta * (where(mem > level, _0, _1) * mem) + current
+    return beta * mem + current
 
 
 @register_jitable(**UNCOUNTED)
-def carry_back(adjoint, mem, level, beta, reset):
-    """Turn the adjoint `[n]` of the next membrane into this one's."""
-    for i in range(len(adjoint)):
-        adjoint[i] *= _remaining(mem[i], level[i], beta, reset)
-
-
-@register_jitable(**UNCOUNTED)
-def carry_back_and_add(adjoint, mem, level, beta, reset, incoming, slope):
-    for i in range(len(adjoint)):
-        remaining = adjoint[i] * _remaining(mem[i], level[i], beta, reset)
-        adjoint[i] = remaining + incoming[i] * slope[i]
-
-
-@register_jitable(**UNCOUNTED)
-def carry_back_by_atan(adjoint, mem, level, beta, reset, incoming, alpha):
-    """`carry_back` and the gradient through the spike by `atan`; `incoming` may be bits of
-    bfloat16.
-    """
-    scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
-    for i in range(len(adjoint)):
-        x = scale * (mem[i] - level[i])
-        remaining = adjoint[i] * _remaining(mem[i], level[i], beta, reset)
-        adjoint[i] = remaining + from_bf16(incoming[i]) * (half / (_1 + x * x))
-
-
-@register_jitable(**UNCOUNTED)
-def carry_adaptation_back(adjoint, slope, decay, gain):
-    for i in range(len(adjoint)):
-        adjoint[i] = decay * adjoint[i] - gain * (adjoint[i] * slope[i])
-
-
-@register_jitable(**UNCOUNTED)
-def add_product(total, factor, a, b):
-    for i in range(len(total)):
-        total[i] += factor * (a[i] * b[i])
-
-
-@register_jitable(**UNCOUNTED)
-def add(total, a):
-    for i in range(len(total)):
-        total[i] += a[i]
-
-
-@register_jitable(**UNCOUNTED)
-def add_decay_gradient(total, adjoint, before, level_before, reset):
-    for i in range(len(total)):
-        remaining = _0 if reset == ZERO and before[i] > level_before[i] else before[i]
-        total[i] += adjoint[i] * remaining
-
-
-@njit(inline="always")
-def _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, row):
-    if len(state) == 0:
-        mems[row, :n] = _0
-        adaptations[row, :n] = _0
-    else:
-        write(state[0, here], mems[row, :n])
-        write(state[len(state) - 1, here], adaptations[row, :n])
+def _start(state, first, left, num_neurons, threshold, adaptation):
+    """Return membranes, adaptations and levels of a vector of neurons before the first step."""
+    mem = adapted = filled(np.float32(0))
+    if len(state):
+        mem = read(state, first, left)
+        if adaptation is not None:
+            adapted = read(state, num_neurons + first, left)
+    level = filled(threshold)
     if adaptation is not None:
-        raise_level(adaptations[row, :n], threshold, adaptation[1], levels[row, :n])
+        level = level + filled(adaptation[1]) * adapted
+    return mem, adapted, level
+
+
+@register_jitable(**UNCOUNTED)
+def _step(current, mem, adapted, level, beta, threshold, reset, adaptation):
+    """Return membranes, adaptations and levels of a vector of neurons after a step."""
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    after = advance(mem, current, filled(beta), level, filled(threshold), reset)
+    if adaptation is not None:
+        adapted = filled(adaptation[0]) * adapted + where(mem > level, _1, _0)
+        level = filled(threshold) + filled(adaptation[1]) * adapted
+    return after, adapted, level
 
 
 @njit(**UNCOUNTED)
 def scan_forward(
-    current, state, beta, dynamics, adaptation, one, spk, mem, last, scratch, start, stop
+    current, state, beta, dynamics, adaptation, num_neurons, num_steps, spk, mem, last, start, stop
 ):
-    """Fill `spk` `[T, N]`, `mem` `[T, N]` or `[0, N]`, and `last` `[S, N]`.
+    """Fill neurons `start` to `stop` of `spk` `[T, N]`, `mem` `[T, N]` or `[0]`, and `last` `[S,
+    N]`; all arrays are flat.
 
-    `current` is `[T, N]` or `[1, N]`; `state` `[S, N]` or `[0, N]`; `scratch` `[7, block]`.
+    `current` is `[T, N]` or `[N]`; `state` `[S, N]` or `[0]`.
     """
     threshold, reset, _, _ = dynamics
-    constant = len(current) == 1
-    mems, levels, adaptations, buffer = scratch[:2], scratch[2:4], scratch[4:6], scratch[6]
-    levels[:] = threshold
-    block = len(buffer)
-    for first in range(start, stop, block):
-        n = min(block, stop - first)
-        here = slice(first, first + n)
-        _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, 1)
-        now = as_float32(current[0, here], buffer[:n])
-        for t in range(len(spk)):
-            k = t % 2
-            before, m = mems[1 - k, :n], mems[k, :n]
-            if t > 0 and not constant:
-                now = as_float32(current[t, here], buffer[:n])
-            if adaptation is None:
-                membrane_and_spikes(
-                    now, before, m, levels[0, :n], beta, threshold, reset, one, spk[t, here]
-                )
-            else:
-                decay, gain = adaptation
-                level, a = levels[1 - k, :n], adaptations[k, :n]
-                adapt(
-                    before, level, adaptations[1 - k, :n], a, levels[k, :n], decay, threshold, gain
-                )
-                membrane(now, before, level, m, beta, threshold, reset)
-                spikes(m, levels[k, :n], one, spk[t, here])
+    row = 0 if len(current) == num_neurons else num_neurons
+    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    for first in range(start, stop, LANES):
+        left = stop - first
+        u, adapted, level = _start(state, first, left, num_neurons, threshold, adaptation)
+        now = read(current, first, left)
+        for t in range(num_steps):
+            if t > 0 and row > 0:
+                now = read(current, t * row + first, left)
+            u, adapted, level = _step(now, u, adapted, level, beta, threshold, reset, adaptation)
+            put(where(u > level, _1, _0), spk, t * num_neurons + first, left)
             if len(mem):
-                write(m, mem[t, here])
-        k = (len(spk) - 1) % 2
-        write(mems[k, :n], last[0, here])
+                put(u, mem, t * num_neurons + first, left)
+        put(u, last, first, left)
         if adaptation is not None:
-            write(adaptations[k, :n], last[1, here])
-
-
-@register_jitable(**UNCOUNTED)
-def _trace(current, state, here, n, beta, dynamics, adaptation, mems, levels, adaptations, buffer):
-    """Fill a block's scratch: row 0 with the state, row t + 1 with step t."""
-    threshold, reset, _, _ = dynamics
-    constant = len(current) == 1
-    _start_block(state, here, n, mems, levels, adaptations, threshold, adaptation, 0)
-    now = as_float32(current[0, here], buffer)
-    for t in range(len(mems) - 1):
-        before, level = mems[t, :n], levels[0, :n]
-        if t > 0 and not constant:
-            now = as_float32(current[t, here], buffer)
-        if adaptation is not None:
-            decay, gain = adaptation
-            level, a = levels[t, :n], adaptations[t + 1, :n]
-            adapt(before, level, adaptations[t, :n], a, levels[t + 1, :n], decay, threshold, gain)
-        membrane(now, before, level, mems[t + 1, :n], beta, threshold, reset)
+            put(adapted, last, num_neurons + first, left)
 
 
 @njit(**UNCOUNTED)
@@ -266,85 +148,87 @@ def scan_backward(
     beta,
     dynamics,
     adaptation,
+    num_neurons,
     num_steps,
     grad_current,
     grad_state,
     grad_beta,
-    scratch,
+    mems,
+    levels,
+    slopes,
     start,
     stop,
 ):
-    """Fill `grad_current`, `grad_state` `[S, N]` and `grad_beta` `[N]` or `[0]`.
+    """Fill neurons `start` to `stop` of `grad_current`, `grad_state` `[S, N]` and `grad_beta` `[N]`
+    or `[0]`; all arrays are flat.
 
-    Missing gradients are `[0, N]`. `scratch` is `[T + 9, block]`, of adaptive neurons `[3·T + 9,
-    block]`.
+    Missing gradients are `[0]`. Scratch: `mems`, `levels` and `slopes` `[T + 1, LANES]`, the state
+    first.
     """
     threshold, reset, surrogate, alpha = dynamics
-    constant = len(current) == 1
-    num_levels = 1 if adaptation is None else num_steps + 1
-    buffers, levels, adaptations = (
-        scratch[:6],
-        scratch[6 : 6 + num_levels],
-        scratch[6 + num_levels : 6 + 2 * num_levels],
-    )
-    mems, block = scratch[6 + 2 * num_levels :], scratch.shape[1]
+    row = 0 if len(current) == num_neurons else num_neurons
     levels[:] = threshold
-    for first in range(start, stop, block):
-        n = min(block, stop - first)
-        here = slice(first, first + n)
-        buffer, slope, adjoint = buffers[0, :n], buffers[1, :n], buffers[2, :n]
-        total, about_beta, adaptation_adjoint = buffers[3, :n], buffers[4, :n], buffers[5, :n]
-        buffers[2:] = _0
-        _trace(
-            current, state, here, n, beta, dynamics, adaptation, mems, levels, adaptations, buffer
-        )
-        for t in range(num_steps - 1, -2, -1):
-            # Debt of step t to later steps; t = −1 is the state.
-            mem, level = mems[t + 1, :n], levels[0, :n]
+    _0, decay, gain = filled(np.float32(0)), filled(np.float32(0)), filled(np.float32(0))
+    if adaptation is not None:
+        decay, gain = filled(adaptation[0]), filled(adaptation[1])
+    for first in range(start, stop, LANES):
+        left = stop - first
+        mem, adapted, level = _start(state, first, left, num_neurons, threshold, adaptation)
+        now = read(current, first, left)
+        store(mem, mems, 0)
+        store(level, levels, 0)
+        for t in range(num_steps):
+            if t > 0 and row > 0:
+                now = read(current, t * row + first, left)
+            mem, adapted, level = _step(
+                now, mem, adapted, level, beta, threshold, reset, adaptation
+            )
+            store(mem, mems, (t + 1) * LANES)
             if adaptation is not None:
-                level = levels[t + 1, :n]
-                if len(grad_spk) or t < num_steps - 1:
-                    surrogate_gradient(mem, level, surrogate, alpha, slope)
-                if t < num_steps - 1:
-                    carry_back(adjoint, mem, level, beta, reset)
-                    add_product(adjoint, _1, adaptation_adjoint, slope)
-                    carry_adaptation_back(adaptation_adjoint, slope, adaptation[0], adaptation[1])
-            elif t >= 0 and len(grad_spk) and surrogate == ATAN:
-                carry_back_by_atan(adjoint, mem, level, beta, reset, grad_spk[t, here], alpha)
-            elif t >= 0 and len(grad_spk):
-                surrogate_gradient(mem, level, surrogate, alpha, slope)
-                carry_back_and_add(
-                    adjoint, mem, level, beta, reset, as_float32(grad_spk[t, here], buffer), slope
-                )
-            elif t < num_steps - 1:
-                carry_back(adjoint, mem, level, beta, reset)
-            if t < 0:
-                break
-            if adaptation is not None and len(grad_spk):
-                incoming = as_float32(grad_spk[t, here], buffer)
-                add_product(adjoint, _1, incoming, slope)
-                add_product(adaptation_adjoint, -adaptation[1], incoming, slope)
-            if len(grad_mem):
-                add(adjoint, grad_mem[t, here])
-            if t == num_steps - 1 and len(grad_last):
-                add(adjoint, grad_last[0, here])
-                if adaptation is not None:
-                    add(adaptation_adjoint, grad_last[1, here])
-            if len(grad_beta):
-                if adaptation is not None:
-                    level = levels[t, :n]
-                add_decay_gradient(about_beta, adjoint, mems[t, :n], level, reset)
-            if constant:
-                add(total, adjoint)
+                store(level, levels, (t + 1) * LANES)
+        surrogate_gradient(mems, levels, surrogate, alpha, slopes)
+        adjoint = of_adaptation = total = of_beta = _0
+        for t in range(num_steps, -1, -1):
+            # What later steps owe to the state after t steps; 0 is the first state.
+            mem, slope = load(mems, t * LANES), load(slopes, t * LANES)
+            at = (t - 1) * num_neurons + first
+            if adaptation is not None:
+                level = load(levels, t * LANES)
+            if reset == ZERO:
+                adjoint = adjoint * where(mem > level, _0, filled(beta))
             else:
-                write(adjoint, grad_current[t, here])
-        if constant:
-            write(total, grad_current[0, here])
-        write(adjoint, grad_state[0, here])
+                adjoint = adjoint * filled(beta)
+            if adaptation is not None:
+                adjoint = adjoint + of_adaptation * slope
+                of_adaptation = decay * of_adaptation - gain * (of_adaptation * slope)
+            if t == 0:
+                break
+            if len(grad_spk):
+                through = read(grad_spk, at, left) * slope
+                adjoint = adjoint + through
+                of_adaptation = of_adaptation - gain * through
+            if len(grad_mem):
+                adjoint = adjoint + read(grad_mem, at, left)
+            if t == num_steps and len(grad_last):
+                adjoint = adjoint + read(grad_last, first, left)
+                if adaptation is not None:
+                    of_adaptation = of_adaptation + read(grad_last, num_neurons + first, left)
+            if len(grad_beta):
+                before = load(mems, (t - 1) * LANES)
+                if reset == ZERO:
+                    before = where(before > load(levels, (t - 1) * LANES), _0, before)
+                of_beta = of_beta + adjoint * before
+            if row > 0:
+                put(adjoint, grad_current, at, left)
+            else:
+                total = total + adjoint
+        if row == 0:
+            put(total, grad_current, first, left)
+        put(adjoint, grad_state, first, left)
         if adaptation is not None:
-            write(adaptation_adjoint, grad_state[1, here])
+            put(of_adaptation, grad_state, num_neurons + first, left)
         if len(grad_beta):
-            write(about_beta, grad_beta[here])
+            put(of_beta, grad_beta, first, left)
 
 
 # Numba caches by file: save this file after a change of an imported one.
@@ -367,16 +251,6 @@ def channel_sums(current, pivot, shape, out, start, stop):
                     total, squares = total + above, squares + above * above
                 add_to(out, 2 * image * channels + channel, total, left)
                 add_to(out, (2 * image + 1) * channels + channel, squares, left)
-
-
-@register_jitable(**UNCOUNTED)
-def advance(mem, current, beta, threshold, reset):
-    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
-    if reset == SUBTRACT:
-        return (beta * mem + current) - where(mem > threshold, threshold, _0)
-    if reset == ZERO:
-        return beta * (where(mem > threshold, _0, _1) * mem) + current
-    return beta * mem + current
 
 
 @register_jitable(**UNCOUNTED)
@@ -419,7 +293,7 @@ def normalised_forward(
                     for t in range(num_steps):
                         if t == 0 or step > 0:
                             now = read(current, at + t * step, left) * a + b
-                        mem = advance(mem, now, leak, level, reset)
+                        mem = advance(mem, now, leak, level, level, reset)
                         before = load(fired, t * LANES) if place > 0 else _0
                         store(where(mem > level, _1, before), fired, t * LANES)
                 at = (strip * columns + column) * channels + channel
@@ -449,7 +323,7 @@ def _trace_window(
             for t in range(num_steps):
                 if t == 0 or step > 0:
                     now = read(current, at + t * step, left) * a + b
-                mem = advance(mem, now, leak, level, reset)
+                mem = advance(mem, now, leak, level, level, reset)
                 store(mem, mems, row + t * LANES)
 
 
@@ -626,7 +500,7 @@ def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, 
             for i in range(0, n, LANES):
                 now, mem = load(current, image * num_neurons + first + i), _0
                 for t in range(num_steps):
-                    mem = advance(mem, now, beta, threshold, reset)
+                    mem = advance(mem, now, beta, threshold, threshold, reset)
                     store(where(mem > threshold, _1, _0), spikes, t * _NEURONS + i)
             for t in range(0, even, 2):
                 for k in range(0, num_outputs, OUTPUTS):
@@ -704,7 +578,7 @@ def projected_backward(
                 here = image * num_neurons + i
                 now, mem = load(current, here), _0
                 for t in range(num_steps):
-                    mem = advance(mem, now, beta, threshold, reset)
+                    mem = advance(mem, now, beta, threshold, threshold, reset)
                     store(mem, mems, t * LANES)
                     store(_0, grad_spikes, t * LANES)
                 for k in range(0, num_outputs, OUTPUTS):

@@ -1,79 +1,20 @@
 # mypy: disable-error-code="no-untyped-def, call-arg"
-"""Load and store float32, bfloat16 (as int16 bits) and vectors in compiled functions.
+"""Vectors in compiled functions, loaded from and stored to float32 or bfloat16 (as int16 bits).
 
 A vector is `LANES` float32 with `+ - * / > ==`, so that no kernel depends on LLVM's vectorising.
+bfloat16 is rounded to nearest, ties to even.
 """
 
 import operator
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, models, overload, register_jitable, register_model
 
 from spikeduel.engine import kernels
 from spikeduel.system.parallel import COMPILED
-
-
-def as_float32(row: Any, buffer: Any) -> Any:
-    """Return `row` as float32: itself, or bits of bfloat16 widened into `buffer`."""
-
-
-def write(values: Any, out: Any) -> None:
-    """Copy float32 `values` to `out`, float32 or bits of bfloat16 (see `to_bf16`)."""
-
-
-def from_bf16(x: Any) -> Any:
-    """Return float32 of `x`, float32 or bits of bfloat16."""
-
-
-@overload(as_float32, jit_options=COMPILED)  # type: ignore[arg-type]
-def _as_float32(row, buffer):
-    if isinstance(row.dtype, types.Float):
-        return lambda row, buffer: row
-
-    def widened(row, buffer):
-        for i in range(len(buffer)):
-            buffer[i] = from_bf16(row[i])
-        return buffer
-
-    return widened
-
-
-@overload(from_bf16, jit_options=COMPILED)  # type: ignore[arg-type]
-def _from_bf16(x):
-    if isinstance(x, types.Float):
-        return lambda x: x
-    return lambda x: np.int32(np.int32(x) << 16).view(np.float32)
-
-
-@register_jitable(**COMPILED)
-def to_bf16(x):
-    """Return the bits of float32 `x` in bfloat16, rounded to nearest, ties to even."""
-    bits = np.float32(x).view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-    # Rounding could carry a NaN's bits over into another number's.
-    return np.int16(np.uint32(0x7FC0) if x != x else rounded)
-
-
-@overload(write, jit_options=COMPILED)  # type: ignore[arg-type]
-def _write(values, out):
-    if isinstance(out.dtype, types.Float):
-
-        def copied(values, out):
-            for i in range(len(out)):
-                out[i] = values[i]
-
-        return copied
-
-    def narrowed(values, out):
-        for i in range(len(out)):
-            out[i] = to_bf16(values[i])
-
-    return narrowed
-
 
 LANES = kernels.LANES
 
