@@ -1,10 +1,9 @@
-"""Whether trained models answer alike where they are exported to, and what int8 weights cost.
+"""Whether trained models answer alike where they are exported to, and what int8 costs in C.
 
     python -m benchmarks.export.export NAME=MODEL.safetensors … [--to FORMAT] [--images 1000] [--data-dir
     DIR]
 
-Every model is exported to every format, with both kinds of weights where the format has them, and
-checked on test images of the data set that it was trained on. A refusal is a result: its reason is
+Every model is exported to every format, C in int8 and all others in float32, and checked on test images of the data set that it was trained on. A refusal is a result: its reason is
 kept. NAME is what the model is called in benchmarks/results/export.json, which is written anew
 after each model and keeps those that were there.
 """
@@ -65,24 +64,22 @@ def exported(
         "exports": {},
     }
     for to in formats:
-        for weights in exporting.WEIGHTS.get(to, ("float32",)):
-            start = time.perf_counter()
-            with tempfile.TemporaryDirectory() as folder:
-                out = Path(folder) / "exported"
-                options: dict[str, Any] = {
-                    "weights": weights,
-                    "experiment": experiment,
-                    "num_images": num_images,
-                    "store": folder,
-                }
-                try:
-                    check = plain(evaluating.export(model, out, to, **options))
-                    kept = {key: check[key] for key in KEPT}
-                except SpikeduelError as error:
-                    kept = {"error": str(error).replace(str(out), "FILE")}
-            seconds = time.perf_counter() - start
-            found["exports"][f"{to} {weights}"] = {**kept, "seconds": round(seconds, 1)}
-            print(path.stem, to, weights, kept.get("error") or kept["programs"], flush=True)
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            out = Path(folder) / "exported"
+            options: dict[str, Any] = {
+                "experiment": experiment,
+                "num_images": num_images,
+                "store": folder,
+            }
+            try:
+                check = plain(evaluating.export(model, out, to, **options))
+                outcome = {key: check[key] for key in KEPT}
+            except SpikeduelError as error:
+                outcome = {"error": str(error).replace(str(out), "FILE")}
+        seconds = time.perf_counter() - start
+        found["exports"][to] = {**outcome, "seconds": round(seconds, 1)}
+        print(path.stem, to, outcome.get("error") or outcome["programs"], flush=True)
     return found
 
 

@@ -428,7 +428,6 @@ def export(
     path: Path | str,
     to: str = "onnx",
     *,
-    weights: str | None = None,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     examples: tuple[np.ndarray, np.ndarray] | None = None,
@@ -450,8 +449,6 @@ def export(
         File to write, or a folder for "c".
     to : {"onnx", "nir", "c"}
         Format.
-    weights : str, optional
-        Number format of weights.
     images, labels : ndarray, optional
         Test images, uint8 `[N, C, H, W]`, and their labels `[N]`. Default: `num_images` of the test
         part of the training data.
@@ -502,7 +499,6 @@ def export(
         Path(path),
         labelled_images,
         to,
-        weights,
         progress,
         examples=lambda: examples or training_images(model, experiment, progress),
     )

@@ -15,10 +15,8 @@ from spikeduel.exporters import exporting
 from spikeduel.exporters.exporting import (
     Agreement,
     Run,
-    as_int8,
     folded,
     reference_run,
-    rounded_to_int8,
 )
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -33,8 +31,8 @@ LABELS = np.arange(60) % 3
 def predicting_model(changed):
     """An exporter whose file would be run with the answers of the model, `changed`."""
 
-    def write(model, path, weights, examples):
-        (path / "made" if path.is_dir() else path).write_text(weights)
+    def write(model, path, examples):
+        (path / "made" if path.is_dir() else path).write_text("written")
         run = torch.inference_mode()(lambda images, encoded: changed(reference_run(model, encoded)))
         return exporting.Exported({"images": "uint8"}, {"program 1.0": run})
 
@@ -47,7 +45,6 @@ def export(tmp_path, monkeypatch):
 
     def run(changed, model=None, **settings):
         monkeypatch.setitem(exporting.EXPORTERS, "onnx-made", predicting_model(changed))
-        monkeypatch.setitem(exporting.WEIGHTS, "onnx-made", exporting.WEIGHTS["onnx"])
         settings = {"images": IMAGES, "labels": LABELS, **settings}
         return evaluating.export(model or make(), tmp_path / "a", "onnx-made", **settings)
 
@@ -61,7 +58,7 @@ def same(run):
 def test_what_agrees_is_kept_with_its_check(export, tmp_path):
     model = make()
     check = export(same, model)
-    assert (tmp_path / "a").read_text() == "float32"
+    assert (tmp_path / "a").read_text() == "written"
     assert typed.read_json(tmp_path / "a.check.json", exporting.ExportCheck) == check
     assert (check.n, check.sha256) == (60, files.checksum(tmp_path / "a"))
     predicted, _ = model.predict(IMAGES)
@@ -130,7 +127,7 @@ def test_the_model_itself_stays_as_it_was(export):
     model = make(precision="bf16")
     model.precision = "bf16"
     before = copy.deepcopy(model.module.state_dict())
-    check = export(same, model, weights="int8")
+    check = export(same, model)
     assert model.precision == check.model.precision == "bf16"
     torch.testing.assert_close(model.module.state_dict(), before, rtol=0, atol=0)
 
@@ -139,8 +136,6 @@ def test_the_model_itself_stays_as_it_was(export):
     ("settings", "problem"),
     [
         ({"to": "onx"}, "did you mean 'onnx'"),
-        ({"weights": "int4"}, "unknown weights"),
-        ({"to": "nir", "weights": "int8"}, "nir holds float32: leave --weights out"),
         ({"images": IMAGES}, "give both"),
     ],
 )
@@ -183,7 +178,7 @@ def test_test_images_of_the_data_it_was_trained_on(export, tmp_path):
     assert (check.n, check.dataset) == (179, "digits")
 
 
-# ---- batch norms folded, weights rounded
+# ---- batch norms folded
 
 
 @pytest.mark.parametrize(
@@ -224,26 +219,3 @@ def test_a_folded_network_computes_the_same():
     expected, result = network.eval()(x), folded(network)
     torch.testing.assert_close(result(x), expected)
     assert not any("BatchNorm" in type(layer).__name__ for layer in result.modules())
-
-
-def test_weights_by_hand():
-    layer = nn.Linear(2, 3)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.27, -0.504], [0.0, 0.0], [-2.54, 0.021]]))
-    bias = layer.bias.clone()
-    rounded_to_int8(layer)
-    # Scales 0.01, none, 0.02: values 127 and −50, 0 and 0, −127 and 1.
-    torch.testing.assert_close(
-        layer.weight, torch.tensor([[1.27, -0.5], [0.0, 0.0], [-2.54, 0.02]])
-    )
-    assert torch.equal(layer.bias, bias)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_scales_have_the_type_of_the_weights(dtype):
-    weight = np.random.default_rng(0).normal(size=(3, 2, 2, 2)).astype(dtype)
-    weight[1] = 0
-    values, scale = as_int8(weight)
-    assert (values.dtype, scale.dtype, scale.shape) == (np.int8, dtype, (3, 1, 1, 1))
-    assert np.abs(values).max(axis=(1, 2, 3)).tolist() == [127, 0, 127]
-    assert (np.abs(values * scale - weight) <= 0.5000001 * scale).all()

@@ -9,15 +9,12 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from made_models import make, varied
 from spikeduel import predicting as evaluating
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters import exporting
-from spikeduel.exporters.exporting import as_written
-from spikeduel.exporters.onnx import store_as_int8
 from spikeduel.exporters.preparing import unprepared
 from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
@@ -102,21 +99,15 @@ def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path, monke
     assert any("uint8 [B, 3, H, W], 0 to 255" in line for line in exporting.lines(check))
 
 
-def test_random_encodings_are_the_callers_and_int8_weights_are_stored_so(tmp_path):
+def test_random_encodings_are_the_callers(tmp_path):
     model, images = varied(spiking("dense-lif", "rate")), torch.from_numpy(IMAGES[-5:])
-    check, session = exported(model, tmp_path / "a.onnx", "onnx", weights="int8")
-    assert check.weights == "int8"
+    _, session = exported(model, tmp_path / "a.onnx", "onnx")
     encoded = model.encode(images, RandomKeys.for_content(images))
     scores, raw = session.run(None, {"encoded": encoded.numpy()})
-    rounded = as_written(model, "int8").predict(images)[1]
-    assert not np.allclose(rounded, model.predict(images)[1], atol=1e-5)
-    np.testing.assert_allclose(torch.tensor(scores).softmax(1), rounded, atol=1e-5)
-    np.testing.assert_allclose(raw, rounded, atol=1e-5)  # no temperature was fitted
-    written, sizes = onnx.load(tmp_path / "a.onnx"), {TensorProto.INT8: [], TensorProto.FLOAT: []}
-    for tensor in written.graph.initializer:
-        sizes.get(tensor.data_type, []).append(np.prod(tensor.dims))
-    assert sorted(sizes[TensorProto.INT8]) == [36, 144, 1200]
-    assert max(sizes[TensorProto.FLOAT]) <= 12
+    expected = model.predict(images)[1]
+    np.testing.assert_allclose(torch.tensor(scores).softmax(1), expected, atol=1e-5)
+    np.testing.assert_allclose(raw, expected, atol=1e-5)  # no temperature was fitted
+    written = onnx.load(tmp_path / "a.onnx")
     about = json.loads(written.metadata_props[0].value)
     assert "probability pixel / 255" in about["inputs"]["encoded"]
     assert (about["classes"], about["num_steps"], about["encoding"]) == (["a", "b", "c"], 2, "rate")
@@ -157,36 +148,3 @@ def test_what_has_no_steps_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"no time steps.*--to onnx"):
         exported(make("small-cnn"), tmp_path / "a.onnx", "onnx-step")
     assert not list(tmp_path.glob("a*"))
-
-
-def test_a_graph_computes_the_same_with_its_weights_stored_as_int8():
-    random = np.random.default_rng(0)
-    weights = {
-        "a": random.normal(size=(4, 6)),
-        "b": random.normal(size=(4, 5)),
-        "bias": random.normal(size=4),
-    }
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gemm", ["x", "a", "bias"], ["y"], transB=1),
-            helper.make_node("MatMul", ["y", "b"], ["z"]),
-        ],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 6])],
-        [helper.make_tensor_value_info("z", TensorProto.FLOAT, [None, 5])],
-        [
-            numpy_helper.from_array(value.astype(np.float32), name)
-            for name, value in weights.items()
-        ],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    store_as_int8(proto)
-    x = random.normal(size=(3, 6)).astype(np.float32)
-    (z,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": x})
-    scale_a = np.abs(weights["a"]).max(1, keepdims=True) / 127
-    scale_b = np.abs(weights["b"]).max(0, keepdims=True) / 127
-    a, b = np.rint(weights["a"] / scale_a) * scale_a, np.rint(weights["b"] / scale_b) * scale_b
-    np.testing.assert_allclose(z, (x @ a.T + weights["bias"]) @ b, atol=1e-4)
-    assert {tensor.data_type for tensor in proto.graph.initializer if ".int8" in tensor.name} == {
-        TensorProto.INT8
-    }

@@ -189,7 +189,7 @@ def predict(
 
 
 @command(
-    *("model", "out", "to", "weights", "images", "dataset", "store", "as_json", "quiet"),
+    *("model", "out", "to", "images", "dataset", "store", "as_json", "quiet"),
     "own_code",
     works_on=("splitting",),
     examples=(
@@ -218,14 +218,6 @@ def export(
             "dependencies, for microcontrollers.",
         ),
     ] = "onnx",
-    weights: Annotated[
-        str | None,
-        option(
-            "--weights float32|int8",
-            "int8: a quarter of the size, for ONNX and C; the loss of accuracy is measured. "
-            "(Default: int8 for C, else float32)",
-        ),
-    ] = None,
     images: Annotated[
         int,
         option("--images N", "Test images to check the file on; all if there are fewer.", min=1),
@@ -260,7 +252,6 @@ def export(
         loaded,
         out,
         to,
-        weights=weights,
         experiment=experiment,
         num_images=images,
         progress=progress,

@@ -19,7 +19,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, neurons_watched
-from spikeduel.engine.networks.training_step import rounded
 from spikeduel.engine.neurons import Neuron, QuantisedReLU, ReLU
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.system import __version__, files
@@ -61,8 +60,8 @@ Examples = Callable[[], tuple[np.ndarray, np.ndarray]]
 """Returns images uint8 `[N, C, H, W]` and labels int64 `[N]` of the training part."""
 NUM_EXAMPLES = 512
 """Training images that the ranges of whole numbers are measured on."""
-Exporter = Callable[[Model, Path, str, Examples], Exported]
-"""Writes a float32 model to a path with weights of the named type.
+Exporter = Callable[[Model, Path, Examples], Exported]
+"""Writes a float32 model to a path.
 
 Raises `InputError`, with the remedy, for a model that the format cannot express.
 """
@@ -71,9 +70,9 @@ Raises `InputError`, with the remedy, for a model that the format cannot express
 def _of_module(name: str, function: str, about: str) -> Exporter:
     """Return an exporter whose module, which needs the extra, is imported when called."""
 
-    def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
+    def write(model: Model, path: Path, examples: Examples) -> Exported:
         exporter: Exporter = getattr(import_module(f"spikeduel.exporters.{name}"), function)
-        return exporter(model, path, weights, examples)
+        return exporter(model, path, examples)
 
     write.__doc__ = about
     return write
@@ -86,12 +85,10 @@ EXPORTERS: dict[str, Exporter] = {
     "c": _of_module("c", "write", "A folder of C99 in int8, for microcontrollers."),
 }
 FOLDERS = ("c",)
-"""Formats of more than one file."""
+"""Formats of more than one file, which compute in int8; all others do in float32."""
 _NEEDS = dict.fromkeys(("onnx", "onnx-step"), ("onnx", "onnxscript", "onnxruntime")) | {
     "nir": ("nir",)
 }
-WEIGHTS = {"onnx": ("float32", "int8"), "onnx-step": ("float32", "int8"), "c": ("int8",)}
-"""Types of weights, the usual one first; float32 alone where nothing is said."""
 _PACKAGES = ("torch", "onnx", "onnxscript", "onnxruntime", "nir", "nirtorch", "snntorch", "norse")
 BATCH = 50
 SAME_LABEL, SCORE_DIFFERENCE, FLIPPED_SPIKES = 0.999, 1e-4, 1e-3
@@ -122,9 +119,10 @@ class ExportCheck(Frozen):
     """Content of FILE.check.json: the file, the model's card, and each program's agreement on `n`
     test images.
 
-    `accuracy` is with the weights as written, `accuracy_float32` with the model's own; `inputs`
-    says what the file takes, by name. `flash` and `ram` are bytes of constants and variables, of
-    C alone. The checksum of a folder is that of its files' checksums, in order of their names.
+    `accuracy` is that of the file's reference, in int8 for C; `accuracy_float32` is the model's.
+    `inputs` says what the file takes, by name. `flash` and `ram` are bytes of constants and
+    variables, of C alone. The checksum of a folder is that of its files' checksums, in order of
+    their names.
     """
 
     spikeduel: str
@@ -154,7 +152,6 @@ def export(
     path: Path,
     test_images: Callable[[], tuple[np.ndarray, np.ndarray, str]],
     to: str = "onnx",
-    weights: str | None = None,
     progress: Progress | None = None,
     *,
     examples: Examples,
@@ -168,11 +165,11 @@ def export(
     answers.
     """
     progress = progress or Progress()
-    weights = _require_exportable(model, to, weights)
+    _require_exportable(model, to)
     _require_new(path, to)
-    written = as_written(model, weights if to not in FOLDERS else "float32")
+    written = as_written(model)
     with files.atomic_path(path, folder=to in FOLDERS) as temporary:
-        exported = EXPORTERS[to](written, temporary, weights, examples)
+        exported = EXPORTERS[to](written, temporary, examples)
         progress.say(f"writing {path}")
         images, labels, dataset = test_images()
         check = ExportCheck(
@@ -181,11 +178,11 @@ def export(
             sha256=_checksum(temporary),
             bytes=sum(file.stat().st_size for file in _files_of(temporary)),
             format=to,
-            weights=weights,
+            weights="int8" if exported.reference else "float32",
             model=model.card,
             dataset=dataset,
             n=len(labels),
-            accuracy_float32=float((as_written(model).predict(images)[0] == labels).mean()),
+            accuracy_float32=float((written.predict(images)[0] == labels).mean()),
             inputs=exported.inputs,
             versions={name: known for name in _PACKAGES if (known := package_version(name))},
             flash=exported.flash,
@@ -224,28 +221,17 @@ def _require_new(path: Path, to: str) -> None:
         raise InputError(f"{path}: there is something already. Name a new folder, or delete it.")
 
 
-def _require_exportable(model: Model, to: str, weights: str | None) -> str:
-    """Return the type of weights. Raises `InputError`."""
+def _require_exportable(model: Model, to: str) -> None:
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
     for package in _NEEDS.get(to, ()):
         if find_spec(package) is None:
             raise MissingExtra(package, "export")
-    known = WEIGHTS.get(to, ("float32",))
-    if weights is not None and weights not in known:
-        holding = [name for name, kinds in WEIGHTS.items() if weights in kinds]
-        if not holding and weights != "float32":
-            raise unknown("weights", weights, {"float32", "int8"})
-        raise InputError(
-            f"{to} holds {' and '.join(known)}: leave --weights out"
-            + (f", or use --to {' or '.join(holding)}." if holding else ".")
-        )
     if model.card.foreign is not None and model.card.family == "snn":
         raise InputError(
             f"{model.card.contender} is a spiking network of another library, whose neurons export "
             "does not know: build it of spikeduel's (sd.LIF), or export it with that library."
         )
-    return weights or known[0]
 
 
 def lines(check: ExportCheck) -> list[str]:
@@ -299,12 +285,10 @@ def _program_lines(check: ExportCheck) -> list[str]:
     return sentences
 
 
-def as_written(model: Model, weights: str = "float32") -> Model:
-    """Return a copy on the CPU in float32, rows contiguous, rounded for "int8"."""
+def as_written(model: Model) -> Model:
+    """Return a copy on the CPU in float32, rows contiguous."""
     copied = Model(copy.deepcopy(model.module).cpu().float().eval(), model.card)
     copied.module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    if weights == "int8":
-        rounded_to_int8(copied.module)
     return copied
 
 
@@ -419,21 +403,6 @@ def _averages(layer: nn.Module) -> bool:
         and layer.padding in (0, (0, 0))
         and layer.divisor_override is None
     )
-
-
-@torch.no_grad()
-def rounded_to_int8(module: nn.Module) -> nn.Module:
-    """Round weights to int8, in place, batch norms folded in."""
-    for layer in folded(module).modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            torch.mul(*rounded(layer.weight, 8), out=layer.weight)
-    return module
-
-
-def as_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `rounded` weights, int8, and scales `[channels, 1, …]` of the weight's type."""
-    values, scale = rounded(torch.tensor(weight), 8)
-    return values.numpy().astype(np.int8), scale.numpy()
 
 
 def probabilities_of(card: ModelCard) -> str:

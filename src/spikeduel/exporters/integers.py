@@ -24,9 +24,10 @@ from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.converting import traced
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.plain import Affine, ChannelsLastFlatten, EachItsOwnLIF, Scale
+from spikeduel.engine.networks.training_step import rounded
 from spikeduel.engine.neurons import ALIF, LIF, Neuron, QuantisedReLU, ReLU
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.exporters.exporting import as_int8, flat
+from spikeduel.exporters.exporting import flat
 from spikeduel.system.errors import InputError, naming
 
 LEVELS = 255
@@ -441,7 +442,8 @@ class _Maker:
     def close(self, activation: tuple[Spiking | Levels, float] | None) -> None:
         """Finish the layer. Raises `InputError`."""
         assert self.weight is not None
-        weight, steps = as_int8(self.weight)
+        values, scales = rounded(torch.from_numpy(self.weight), 8)
+        weight, steps = values.numpy().astype(np.int8), scales.numpy()
         before, after = (
             pooling.rows * pooling.columns if pooling.kind == "sum" else 1
             for pooling in (self.before, self.after)

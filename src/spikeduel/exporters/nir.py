@@ -360,7 +360,7 @@ def _pair(value: Any) -> list[int]:
     return lengths * 2 if len(lengths) == 1 else lengths
 
 
-def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
+def write(model: Model, path: Path, examples: Examples) -> Exported:
     """Write `model` as a NIR graph; it is run by spikeduel's import, and by installed programs.
     Raises `InputError`.
     """

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import torch
-from onnx import helper, numpy_helper
 from onnxscript import opset18 as op, optimizer
 from torch import Tensor, nn
 
@@ -23,7 +22,6 @@ from spikeduel.exporters.exporting import (
     Examples,
     Exported,
     Run,
-    as_int8,
     frames_of,
     probabilities_of,
 )
@@ -42,7 +40,7 @@ RunFile = Callable[[dict[str, np.ndarray]], tuple[list[np.ndarray], dict[str, np
 """Runs a written file: inputs by name to outputs, and spikes by layer of neurons."""
 
 
-def unrolled(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
+def unrolled(model: Model, path: Path, examples: Examples) -> Exported:
     """Write `model` with all its time steps.
 
     Inputs are `images` uint8 `[B, C, H, W]` of any size, which the file prepares, `frames`
@@ -87,9 +85,7 @@ def unrolled(model: Model, path: Path, weights: str, examples: Examples) -> Expo
     }
     preparation = preparing(card.preprocessing) if name == "images" else None
     inputs = {name: takes}
-    run_file = _written(
-        model, predict, example, shapes, inputs, outputs, path, weights, preparation
-    )
+    run_file = _written(model, predict, example, shapes, inputs, outputs, path, preparation)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         x = images.float() if recorded else as_sequence(encoded)
@@ -101,7 +97,7 @@ def unrolled(model: Model, path: Path, weights: str, examples: Examples) -> Expo
     return Exported(inputs, {_PROGRAM: run})
 
 
-def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
+def step(model: Model, path: Path, examples: Examples) -> Exported:
     """Write one time step of `model`, for streams and small devices.
 
     Inputs are `frame` `[B, C, H, W]`, uint8 for direct encoding, else float32, and the state, at
@@ -162,7 +158,7 @@ def step(model: Model, path: Path, weights: str, examples: Examples) -> Exported
     if is_direct:
         example = example.to(torch.uint8)
     traced = (example, [torch.zeros_like(tensor) for tensor, _ in states.values()])
-    run_file = _written(model, predict, traced, shapes, inputs, outputs, path, weights)
+    run_file = _written(model, predict, traced, shapes, inputs, outputs, path)
 
     def run(images: Tensor, encoded: Encoded) -> Run:
         state = {
@@ -207,7 +203,6 @@ def _written(
     inputs: Words,
     outputs: Words,
     path: Path,
-    weights: str,
     preparation: Any = None,
 ) -> RunFile:
     """Write the graph of `predict`, traced with `example`, behind that of `preparation`; one with
@@ -235,9 +230,7 @@ def _written(
             # A user's network can hold anything.
             reason = str(error.__cause__ or error).splitlines()[0]
             raise InputError(f"this network cannot be written as ONNX: {reason}") from error
-    if weights == "int8":
-        store_as_int8(proto)
-    about = {**plain(model.card), "weights": weights, "inputs": inputs, "outputs": outputs}
+    about = {**plain(model.card), "inputs": inputs, "outputs": outputs}
     del about["trained_on"], about["precision"]
     proto.producer_name, proto.producer_version = "spikeduel", __version__
     proto.doc_string = f"{model.card.title}, made by spikeduel {__version__}"
@@ -278,44 +271,3 @@ def _session(content: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-
-def store_as_int8(proto: Any) -> None:
-    """Keep weights of an ONNX graph as int8, in place, before a DequantizeLinear.
-
-    A Transpose follows where output channels come last: else onnxruntime would merge both into an
-    operation that rounds activations.
-    """
-    graph = proto.graph
-    initializers = {tensor.name: tensor for tensor in graph.initializer}
-    restoring: list[Any] = []
-    for node in graph.node:
-        if node.op_type not in ("Conv", "Gemm", "MatMul") or node.input[1] not in initializers:
-            continue
-        name = node.input[1]
-        weight = numpy_helper.to_array(initializers[name])
-        channels_first = node.op_type == "Conv" or any(
-            attribute.name == "transB" and attribute.i for attribute in node.attribute
-        )
-        if not channels_first and weight.ndim != 2:
-            continue
-        values, scale = as_int8(weight if channels_first else weight.T)
-        graph.initializer.remove(initializers.pop(name))
-        graph.initializer.extend(
-            [
-                numpy_helper.from_array(np.ascontiguousarray(values), f"{name}.int8"),
-                numpy_helper.from_array(scale.reshape(-1), f"{name}.scale"),
-            ]
-        )
-        restored = name if channels_first else f"{name}.rows"
-        stored = [f"{name}.int8", f"{name}.scale"]
-        restoring.append(
-            helper.make_node("DequantizeLinear", stored, [restored], f"{name}.restored", axis=0)
-        )
-        if not channels_first:
-            restoring.append(
-                helper.make_node("Transpose", [restored], [name], f"{name}.transposed", perm=[1, 0])
-            )
-    nodes = [*restoring, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)

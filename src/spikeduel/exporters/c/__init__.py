@@ -47,7 +47,7 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def write(model: Model, path: Path, weights: str, examples: Examples) -> Exported:
+def write(model: Model, path: Path, examples: Examples) -> Exported:
     """Write the folder of a network that is compiled here. Raises `InputError`."""
     compiler, card = _compiler(), model.card
     images, labels = examples()
