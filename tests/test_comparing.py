@@ -21,6 +21,7 @@ from spikeduel.predicting import evaluate
 from spikeduel.results import predictions
 from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, json_schema
+from spikeduel.results.significance import compare_predictions
 from spikeduel.results.trials import Classification
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files, load
@@ -70,7 +71,8 @@ def test_the_predictions_are_those_that_were_measured(duel):
     assert np.array_equal(kept.labels, labels)
     assert kept.fingerprint == duel.results.dataset.fingerprint
     (pair,) = duel.results.comparison.pairs
-    assert predictions.compare_runs(duel.out).p_value == pair.p_value
+    predicted = [kept.predictions[name, 0].predicted for name in (pair.a, pair.b)]
+    assert compare_predictions(kept.labels, *predicted).p_value == pair.p_value
 
 
 def test_the_results_on_disk_are_those_returned(duel):
@@ -441,14 +443,13 @@ def test_a_test_set_is_its_images_and_not_their_pixels_at_one_size(
     evaluate(model, replace(first.experiment, dataset=str(pictures.parent / "moved")), store="s")
     assert uses(compared("first", image_size=8)) == (7, 2)
 
-    for other, name in ((larger, "larger"), (moved, "moved-run")):
-        difference = predictions.compare_runs("first", "small-cnn", "small-cnn", name)
-        one, another = (results.of("small-cnn")[0].test.accuracy for results in (first, other))
-        assert (difference.n, difference.difference) == (20, pytest.approx(one - another))
+    images = sorted(predictions.read("first").images)
+    for name in ("larger", "moved-run"):
+        assert sorted(predictions.read(name).images) == images
 
     # Without a test set of their own, the images that are tested depend on the split.
     for seed in range(2):
         monkeypatch.setattr(sys.modules["spikeduel.data.splits"], "_STREAM", seed)
         assert uses(compared(f"seed-{seed}", pictures / "train")) == (2, 2)
-    with pytest.raises(InputError, match=r"different test images|no test image in common"):
-        predictions.compare_runs("seed-0", "small-cnn", "small-cnn", "seed-1")
+    first_images, other_images = (set(predictions.read(f"seed-{seed}").images) for seed in (0, 1))
+    assert first_images != other_images

@@ -141,7 +141,7 @@ def results(page: bool) -> Kind:
     """
     from spikeduel import reporting
     from spikeduel.experiment.settings import write_experiment
-    from spikeduel.sentences import comparison, run_diff
+    from spikeduel.sentences import comparison
 
     content, _, _ = finished()
     # The figures of images take a second each, and read nothing from the file.
@@ -152,8 +152,6 @@ def results(page: bool) -> Kind:
         if page:
             reporting.report_again(path.parent)
             return
-        if runs := run_diff.list_runs(path.parent.parent):
-            run_diff.table(runs)
         run = comparison.load_run(path.parent)
         run.table(), run.document(), run.to_latex()
 

@@ -49,7 +49,6 @@ from .experiment.settings import (
 from .exporters.exporting import EXPORTERS as EXPORTERS
 from .predicting import export as export, import_model as import_model
 from .reporting import report as report
-from .results.predictions import compare_runs as compare_runs
 from .results.significance import (
     Difference as Difference,
     compare_predictions as compare_predictions,

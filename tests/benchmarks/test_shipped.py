@@ -52,6 +52,6 @@ def test_a_name_that_is_nearly_right_is_named():
     with pytest.raises(InputError, match="Did you mean 'fashion-mnist-vgg-lif'"):
         load_model("fashion-mnist-vgg-liff")
     with pytest.raises(
-        InputError, match=r"no such model file\. `spikeduel runs`.*come with the package\.$"
+        InputError, match=r"no such model file\. Each run has its models.*come with the package\.$"
     ):
         load_model("shoes")

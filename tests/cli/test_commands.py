@@ -25,9 +25,7 @@ from spikeduel.data import prepared_picture
 from spikeduel.engine.networks.models import load_model
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import FEATURES
-from spikeduel.results.predictions import compare_runs
 from spikeduel.sentences.comparison import load_run
-from spikeduel.sentences.verdict import difference_line
 from spikeduel.system import __version__
 from synthetic_files import write_pictures
 
@@ -122,7 +120,7 @@ def test_the_help_names_every_command():
     assert all(re.search(rf"\b{words[0]} ", text) for words in COMMANDS)
     assert spikeduel().stdout.strip() == text.strip()
     assert printed("-h") == text
-    assert printed("runs", "-h") == printed("runs", "--help")
+    assert printed("report", "-h") == printed("report", "--help")
 
 
 def test_the_version():
@@ -352,53 +350,6 @@ def test_energies_are_estimated_again_by_another_table(finished, desk, monkeypat
     assert "did you mean '45nm-fp32'" in refused(desk, "report", run, "--energy-table", "45nm-fp33")
 
 
-def test_a_run_is_tested_from_its_predictions(finished, desk):
-    run, done = finished
-    (pair,) = json.loads(done.stdout)["comparison"]["pairs"]
-    tested = document("test", run)
-    shared = tested.keys() & pair.keys()
-    assert {"a", "b", "p_value"} <= shared
-    assert [tested[name] for name in shared] == [pair[name] for name in shared]
-    said = " ".join(printed("test", run, "--a", "small-cnn", "--margin", "90").split())
-    wide = compare_runs(run, "small-cnn", "dense-snn", margin=0.9)
-    assert said == " ".join(difference_line(wide, "small-cnn", "dense-snn").split())
-    itself = " ".join(printed("test", run, "--a", "small-cnn", "--against", run).split())
-    assert itself.startswith(f"small-cnn of {run} − small-cnn of {run}: ")
-
-
-def test_what_cannot_be_tested_is_named(finished, desk):
-    line = refused(desk, "test", "nowhere")
-    assert "nowhere: no such folder" in line
-    assert "experiment.toml" not in line
-    (desk / "empty").mkdir()
-    assert "empty: has no predictions.json." in refused(desk, "test", "empty")
-    line = refused(desk, "test", finished[0], "--a", "smal-cnn")
-    assert "unknown contender 'smal-cnn': did you mean 'small-cnn'" in line
-
-
-def test_runs(finished, desk):
-    run, _ = finished
-    (row,) = document("runs", run.parent)
-    assert row["run"] == str(run)
-    assert set(row["accuracy"]) == {"dense-snn", "small-cnn"}
-    assert all(Path(path).is_file() for path in row["models"])
-    listed = printed("runs", run.parent)
-    assert run.name in listed
-    assert max(map(len, listed.splitlines())) <= 100
-    assert printed("runs").startswith("no runs in runs/. Make one")
-    assert document("runs") == []
-
-
-def test_two_runs_side_by_side(finished):
-    run, _ = finished
-    both = document("runs", run, run)
-    assert (both["settings"], both["why_not"]) == ({}, {})
-    assert [entry["difference"] for entry in both["differences"].values()] == [0, 0]
-    assert "All settings are the same." in printed("runs", run, run)
-    assert "name two runs" in one_line(spikeduel("runs", "nowhere"))
-    assert "nowhere: no run here" in one_line(spikeduel("runs", run, "nowhere"))
-
-
 def test_settings_lists_every_setting():
     listed = set(re.findall(r"^ *(\w+)", printed("settings"), re.M))
     assert set(Experiment.__dataclass_fields__) <= listed
@@ -544,7 +495,6 @@ def test_report_of_what_is_no_run(desk):
     (desk / "run").mkdir()
     (desk / "run" / "results.json").write_text("{")
     assert "run/results.json: not JSON" in refused(desk, "report", "run")
-    assert spikeduel("runs", ".").stdout.startswith("no runs in ./")
 
 
 def test_the_program_itself_says_one_line(desk, monkeypatch, capsys):

@@ -196,9 +196,7 @@ app.registered_commands += [
     *(
         audit,
         duels.report,
-        duels.test,
         keeping.verify,
-        keeping.runs,
         settings,
         schema,
     ),

@@ -1,4 +1,4 @@
-"""Commands compare, plan, report and test."""
+"""Commands compare, plan and report."""
 
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,6 @@ from spikeduel.cli.inputs import (
     wrapped,
 )
 from spikeduel.features import providing
-from spikeduel.system import typed
 
 WORKERS = ("jobs", *options_with("workers"), "threads")
 EXPERIMENT = (
@@ -33,7 +32,7 @@ OF_RUNS = options_with("progress")
 STRICT = option(
     "--strict", "Train nothing and exit with 1 if the audit finds an invalidating problem.", DATA
 )
-RUN = option("RUN", "A run's folder, as `spikeduel runs` lists it.")
+RUN = option("RUN", "A run's folder.")
 
 
 @command(
@@ -191,64 +190,3 @@ def report(
     )
     given = (run, out, inputs.progress(), inputs.own_code or (), prices)
     typer.echo(report_again(*given, figures=figures))
-
-
-@command(
-    "as_json",
-    examples=(
-        "spikeduel test runs/…",
-        "spikeduel test runs/A --a small-cnn --against runs/B",
-    ),
-)
-def test(
-    inputs: CommandInput,
-    run: Annotated[Path, RUN],
-    a: Annotated[
-        str | None,
-        option(
-            "--a NAME",
-            "A contender of the run; may be omitted if the run has two contenders.",
-        ),
-    ] = None,
-    b: Annotated[
-        str | None,
-        option(
-            "--b NAME",
-            "The contender to compare it with; may be omitted likewise.",
-        ),
-    ] = None,
-    against: Annotated[
-        Path | None,
-        option(
-            "--against OTHER_RUN",
-            "Take the second contender from this run, on the same test images.",
-        ),
-    ] = None,
-    margin: Annotated[
-        float | None,
-        option(
-            "--margin POINTS",
-            "Differences in accuracy within ± so many percentage points count as "
-            "equivalent. (Default: 0.5 points, or a quarter of the better one's errors if that "
-            "is less)",
-            min=0,
-            max=100,
-        ),
-    ] = None,
-) -> None:
-    """Test whether one contender is better than another, from the predictions that runs keep.
-
-    Two contenders of one run, or of two runs on the same test images. Prints the difference in
-    accuracy with its interval, the p-value, and what may be concluded. It is one comparison:
-    choosing it among many after seeing the results makes its p-value too small.
-    """
-    from spikeduel.results import predictions
-    from spikeduel.sentences.verdict import difference_line
-
-    share = None if margin is None else margin / 100
-    a, b = predictions.names(run, a, b, against)
-    difference = sd.compare_runs(run, a, b, against, share)
-    if not inputs.printed_json({"a": a, "b": b, "measure": "accuracy", **typed.plain(difference)}):
-        names = (a, b) if a != b else (f"{a} of {run}", f"{b} of {against}")
-        folds = sd.read_experiment(run).folds
-        typer.echo(wrapped(difference_line(difference, *names, num_folds=folds)))

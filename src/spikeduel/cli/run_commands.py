@@ -1,4 +1,4 @@
-"""Commands `runs` and `verify`."""
+"""The command `verify`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,54 +6,10 @@ from typing import Annotated
 import typer
 
 import spikeduel as sd
-from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
+from spikeduel.cli.inputs import CommandInput, command, option, wrapped
 from spikeduel.system.errors import InputError
 
 RUNS = Path("runs")
-
-
-@command(
-    "as_json",
-    examples=("spikeduel runs", "spikeduel runs runs/my-images-strong-85 runs/my-images-strong-3f"),
-)
-def runs(
-    inputs: CommandInput,
-    places: Annotated[
-        list[Path] | None,
-        option("[FOLDER | RUN OTHER]", "A folder of runs (default: runs), or two to compare."),
-    ] = None,
-) -> None:
-    """List the runs at hand, newest first, with the settings that set them apart; or compare two.
-
-    Of two runs it says in which settings they differ, what each contender got, and, where both were
-    tested on the same images, what may be concluded.
-    """
-    from spikeduel.sentences import recommendation_sentences as prediction, run_diff
-    from spikeduel.sentences.columns import render
-
-    folder, *others = places or [RUNS]
-    if len(others) == 1:
-        compared = run_diff.compare(folder, *others)
-        if inputs.printed_json(compared):
-            return
-        for letter, run in zip("AB", (folder, *others), strict=True):
-            typer.echo(
-                f"{letter}: {run}\n\n{render(prediction.rows(sd.load_run(run).results), gap=2)}\n"
-            )
-        differing = run_diff.setting_rows(compared)
-        typer.echo(f"{render(differing) if differing else 'All settings are the same.'}\n")
-        print_bullets(run_diff.sentences(compared))
-        return
-    if others or (places and not folder.is_dir()):
-        raise InputError("name two runs to compare, or a folder of runs, or nothing.")
-    rows = run_diff.list_runs(folder, lambda text: typer.echo(text, err=True))
-    if inputs.printed_json(rows):
-        return
-    if rows:
-        table, note = run_diff.table(rows)
-        typer.echo(f"In {folder}/\n\n{table}" + (f"\n\n{wrapped(note)}" if note else ""))
-    else:
-        typer.echo(f"no runs in {folder}/. Make one: spikeduel compare")
 
 
 @command(

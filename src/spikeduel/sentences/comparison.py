@@ -10,7 +10,7 @@ from spikeduel.auditing import audit_sentences as audit
 from spikeduel.experiment.settings import Experiment, as_written, read_experiment
 from spikeduel.features import providing
 from spikeduel.results.findings import caveat, is_leak
-from spikeduel.results.predictions import remedied
+from spikeduel.results.predictions import RUNS_LIE, remedied
 from spikeduel.results.run import SCHEMA, Results
 from spikeduel.sentences.columns import (
     CONTENDER,
@@ -209,7 +209,7 @@ def load_run(run: Path | str) -> Comparison:
     path = run / "results.json"
     if not path.is_file():
         there = "no run here (no results.json)" if run.is_dir() else "no run here (no such folder)"
-        raise InputError(f"{run}: {there}. `spikeduel runs` lists the runs at hand.")
+        raise InputError(f"{run}: {there}. {RUNS_LIE}")
     with remedied(run):
         content = typed.read_json(path, dict)
         version = content.get("schema")

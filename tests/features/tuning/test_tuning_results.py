@@ -15,7 +15,6 @@ from spikeduel.features.tuning.tuning_results import (
 )
 from spikeduel.results.findings import finding
 from spikeduel.results.trials import Epoch, Score, has_converged
-from spikeduel.sentences.run_diff import settings_of
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
@@ -124,11 +123,6 @@ def test_a_search_counts_as_a_step_with_its_minutes():
         made = results(trials, [pair(0.0)], caveats=[untuned], features=features)
         (step,) = with_recommendation(made).recommendation.steps
         assert (step.options, step.minutes) == (["--tune", "10"], minutes)
-
-
-def test_runs_are_told_apart_by_their_tuning():
-    tuned = finding("tuned", num_trials=4, most_epochs=6)
-    assert settings_of(results([trial("snn", 0.9)], caveats=[tuned]))["tuned"] == 4
 
 
 # ---- the record

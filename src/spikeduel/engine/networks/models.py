@@ -556,9 +556,8 @@ def load_model(
         )
     if not files.is_file(path):
         raise InputError(
-            f"{path}: no such model file. `spikeduel runs` lists the runs, and each has its "
-            f"models in its folder models/; `spikeduel models` lists those that come with the "
-            f"package.{shipped.hint(path)}"
+            f"{path}: no such model file. Each run has its models in its folder models/; "
+            f"`spikeduel models` lists those that come with the package.{shipped.hint(path)}"
         )
     try:
         with path.open("rb") as file:

@@ -15,7 +15,7 @@ from spikeduel.cli.inputs import CommandInput, command, option
 )
 def kit(
     inputs: CommandInput,
-    run: Annotated[Path, option("RUN", "A run's folder, as `spikeduel runs` lists it.")],
+    run: Annotated[Path, option("RUN", "A run's folder.")],
     file: Annotated[Path, option("FILE.zip", "The file to write.")],
 ) -> None:
     """Write all that a reviewer needs into one file: settings, split, predictions, tables, figures

@@ -1,4 +1,4 @@
-"""Runs side by side."""
+"""Runs side by side: a list of many, and what two have in common."""
 
 import dataclasses
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from spikeduel.experiment.settings import Experiment
-from spikeduel.results import accuracy, predictions, significance
+from spikeduel.features.finished_runs import run_comparison
+from spikeduel.results import accuracy, significance
 from spikeduel.results.findings import with_id
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference, Measure
@@ -22,7 +23,7 @@ from spikeduel.system.sentences import listed
 from spikeduel.system.typed import Frozen
 
 TELLING = (
-    *("image_size", "folds", "tuned", "augmentation", "epochs", "minutes", "encoding"),
+    *("image_size", "folds", "augmentation", "epochs", "minutes", "encoding"),
     *("num_steps", "seeds", "limit", "recipe", "group_by"),
 )
 """Settings that tell most of two runs of one data set, the most telling first."""
@@ -75,17 +76,15 @@ def list_runs(folder: Path, say: Callable[[str], object] = lambda text: None) ->
 
 
 def settings_of(results: Results) -> dict[str, Any]:
-    """Return a run's settings, decided ones included, the most telling first, with `tuned` (trials
-    of each contender) and `own_settings`.
+    """Return a run's settings, decided ones included, the most telling first, with
+    `own_settings` of contenders.
     """
     experiment, shape = results.experiment, results.dataset.image_shape
     names = [field.name for field in dataclasses.fields(Experiment)]
-    tuned = with_id(results.comparison.caveats, "tuned")
     known = {name: getattr(experiment, name) for name in names if name not in _ELSEWHERE} | {
         "dataset": results.dataset.name,
         "image_size": max(shape[1:]) if shape else experiment.image_size,
         "minutes": results.budget.minutes if results.budget else experiment.minutes,
-        "tuned": tuned[0].values["num_trials"] if tuned else None,
         "own_settings": experiment.own_settings or None,
     }
     return {name: known[name] for name in dict.fromkeys(("dataset", *TELLING, *known))}
@@ -122,7 +121,7 @@ def compare(a: Path, b: Path) -> RunsCompared:
     why_not: dict[str, str] = {}
     for name in [name for name in both[0].contenders if name in both[1].contenders]:
         try:
-            tests[name] = predictions.tested_runs(a, name, name, b)
+            tests[name] = run_comparison.tested_runs(a, name, name, b)
         except InputError as error:
             why_not[name] = str(error)
     machines = [
@@ -144,15 +143,15 @@ def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
     """Return the runs as text, with the differing settings that fit into `width`; and a sentence on
     the others.
     """
-    shown: list[str] = []
+    columns: list[str] = []
     for name in runs[0].settings:
         is_short = all(len(as_text(run.settings[name])) <= MAX_VALUE for run in runs)
-        tried = render(_rows(runs, [*shown, name]))
+        tried = render(_rows(runs, [*columns, name]))
         if is_short and max(map(len, tried.splitlines())) <= width:
-            shown.append(name)
-    others = listed([title(name) for name in runs[0].settings if name not in shown])
+            columns.append(name)
+    others = listed([title(name) for name in runs[0].settings if name not in columns])
     note = f"They also differ in {others}: spikeduel runs RUN OTHER compares two." if others else ""
-    return render(_rows(runs, shown)), note
+    return render(_rows(runs, columns)), note
 
 
 def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str, str]]:

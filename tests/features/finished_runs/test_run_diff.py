@@ -7,11 +7,11 @@ from msgspec import structs
 from factories import dataset, predictions_file, results, scored, trial, untimed
 from made_operations import plain, spiking
 from spikeduel.experiment.settings import Experiment, write_experiment
+from spikeduel.features.finished_runs import run_comparison, run_diff
+from spikeduel.features.finished_runs.run_diff import RunSummary
 from spikeduel.results import predictions
 from spikeduel.results.significance import Conclusion
-from spikeduel.sentences import run_diff
 from spikeduel.sentences.comparison import Comparison
-from spikeduel.sentences.run_diff import RunSummary
 from spikeduel.system import typed
 
 EXPERIMENT = Experiment(dataset="made up", contenders=("snn", "cnn"), epochs=3, batch_size=8)
@@ -100,6 +100,17 @@ def test_runs_inside_what_a_feature_made_are_listed(make_run):
     assert [summary.run for summary in run_diff.list_runs(above)] == [str(inner)]
 
 
+def test_a_run_that_cannot_be_read_is_left_out_and_named(make_run):
+    whole, damaged = make_run("whole", {"snn": [1]}), make_run("damaged", {"snn": [1]})
+    (damaged / "results.json").write_text("{")
+    said: list[str] = []
+    assert [summary.run for summary in run_diff.list_runs(whole.parent, said.append)] == [
+        str(whole)
+    ]
+    (sentence,) = said
+    assert sentence.startswith(f"left out: {damaged}")
+
+
 # ---- two
 
 
@@ -114,7 +125,7 @@ def test_contenders_of_both_are_tested_on_the_same_images(make_run):
     assert snn.conclusion is Conclusion.B_BETTER
     assert cnn.difference == 0
     # Two tests were made.
-    alone = predictions.compare_runs(a, "snn", "snn", b)
+    alone = run_comparison.compare_runs(a, "snn", "snn", b)
     assert snn.p_value == pytest.approx(2 * alone.p_value_raw)
 
 
