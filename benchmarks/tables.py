@@ -242,7 +242,7 @@ def found() -> str:
     rows = {
         "copies moved in one way, the hardest: found": [moved(name)[0] for name in PLANTED],
         "copies moved in two ways: found": [moved(name)[1] for name in PLANTED],
-        "clean images called moved copies": [moved(name)[2] for name in PLANTED],
+        "clean images called geometric duplicates": [moved(name)[2] for name in PLANTED],
         **{
             f"wrong labels, {words}, by {by}: found, right of those flagged": [
                 doubted(name, kind, by) for name in PLANTED

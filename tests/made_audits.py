@@ -6,8 +6,8 @@ import msgspec
 
 from spikeduel.auditing.audit_results import (
     Audit,
-    Copies,
     Counts,
+    DuplicateCounts,
     ExactDuplicates,
     Probe,
     Statistic,
@@ -26,8 +26,8 @@ CLEAN = Audit(
         conflicting_images=0,
         test_in_training=0,
     ),
-    near_duplicates=Copies(across=0, test_in_training=0),
-    moved_copies=Copies(across=0, test_in_training=0),
+    near_duplicates=DuplicateCounts(across=0, test_in_training=0),
+    geometric_duplicates=DuplicateCounts(across=0, test_in_training=0),
     near=0.33,
     groups=None,
     groups_cut=0,

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 import spikeduel as sd
 from benchmarks import tables
 from spikeduel import energy
-from spikeduel.auditing.neighbours import NearDuplicates
+from spikeduel.auditing.neighbours import Matches
 from spikeduel.cli import app
 from spikeduel.energy import accounting
 from spikeduel.sentences import recommendation_sentences as answer
@@ -81,9 +81,9 @@ def unmoved(known_data, _common_cache, monkeypatch):
     """
 
     def none(images, *rest):
-        return NearDuplicates(np.full(len(images), -1), np.full(len(images), np.inf, np.float32))
+        return Matches(np.full(len(images), -1), np.full(len(images), np.inf, np.float32))
 
-    monkeypatch.setattr("spikeduel.auditing.moved.search", none)
+    monkeypatch.setattr("spikeduel.auditing.geometric_duplicates.search", none)
     monkeypatch.setattr("spikeduel.data.cache.audits", lambda: _common_cache / "audits-unmoved")
 
 

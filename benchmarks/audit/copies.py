@@ -33,9 +33,9 @@ from scipy.ndimage import affine_transform
 
 from benchmarks import shared
 from spikeduel import data
-from spikeduel.auditing import edited, examining, moved
+from spikeduel.auditing import examining, geometric_duplicates, photometric_duplicates
 from spikeduel.auditing.arrays import SplitIndices, equal_ids
-from spikeduel.auditing.copies import EDITED, LIMITS
+from spikeduel.auditing.duplicate_checks import LIMITS, PHOTOMETRIC
 from spikeduel.auditing.neighbours import NEAR, closest, small_grey
 from spikeduel.data import Prepared, Preprocessing, Split
 from spikeduel.data.audited import audit_input
@@ -235,7 +235,7 @@ def drawn_alarms() -> dict[str, Any]:
         random = np.random.default_rng(SEED).permutation(len(prepared))
         split = Split(random[:225], random[:0], random[225:], "stratified")
         audit = examining.examine(audit_input(Experiment(), prepared, split, None, Progress()))
-        kinds = (audit.near_duplicates, audit.moved_copies, audit.edited_copies)
+        kinds = (audit.near_duplicates, audit.geometric_duplicates, audit.photometric_duplicates)
         rows[name] = {
             "test_images": len(split.test),
             "called_copies": sum(kind.test_in_training for kind in kinds if kind),
@@ -300,13 +300,13 @@ def measured(
     near = closest(small[count:], small[:count])
     before = np.where(near.distance < NEAR * near.usual, near.nearest, -1)
     before_seconds, began = time.process_time() - began, time.process_time()
-    centres = moved.middles(images, shapes)
-    found = moved.search(images, centres, same, asked, TerminalProgress())
+    centres = geometric_duplicates.middles(images, shapes)
+    found = geometric_duplicates.search(images, centres, same, asked, TerminalProgress())
     index, ratio = found.nearest[count:], found.ratio[count:]
     moved_seconds, began = time.process_time() - began, time.process_time()
-    by_tone = edited.search(centres, same, asked, TerminalProgress())
+    by_tone = photometric_duplicates.search(centres, same, asked, TerminalProgress())
     edited_seconds = time.process_time() - began
-    is_moved, is_edited = ratio < NEAR, by_tone.ratio[count:] < LIMITS[EDITED]
+    is_moved, is_edited = ratio < NEAR, by_tone.ratio[count:] < LIMITS[PHOTOMETRIC]
     known, rows, start = np.append(same[:count], -1), {}, 0
     for kind, images_of_kind in moves.items():
         part, start = slice(start, start + len(images_of_kind)), start + len(images_of_kind)

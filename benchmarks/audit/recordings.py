@@ -16,7 +16,7 @@ from scipy.ndimage import gaussian_filter
 
 from benchmarks import shared
 from spikeduel import data
-from spikeduel.auditing import stretches
+from spikeduel.auditing import shared_segments
 from spikeduel.auditing.arrays import EventRecordings
 from spikeduel.auditing.neighbours import NEAR, blurred, closest, small_grey
 from spikeduel.data.events.recordings import Recordings, picture_of
@@ -50,7 +50,7 @@ def of_parts(events: list[np.ndarray], like: Recordings) -> list[dict[str, Any]]
     for share in PARTS:
         hidden = [middle(each, share) for each in events[:HIDDEN]]
         both = kept(events + hidden, like)
-        found = stretches.search(
+        found = shared_segments.search(
             EventRecordings(both.packed, both.offsets, both.binning.sensor),
             np.arange(count + HIDDEN),
             side,

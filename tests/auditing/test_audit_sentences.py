@@ -4,7 +4,13 @@ from msgspec import structs
 
 from made_audits import STATISTICS, audit_with
 from made_findings import example
-from spikeduel.auditing.audit_results import AuditedImage, Copies, Details, FileProperty, Pair
+from spikeduel.auditing.audit_results import (
+    AuditedImage,
+    Details,
+    DuplicateCounts,
+    FileProperty,
+    Pair,
+)
 from spikeduel.auditing.audit_sentences import document, examples, rows
 from spikeduel.system import typed
 
@@ -20,7 +26,7 @@ SIZES = FileProperty(
 
 COPY = AuditedImage(index=3, split="test", label="cat", file="test/cat/a.png")
 PAIR = Pair(
-    kind="moved on two sides",
+    kind="geometric duplicates in two splits",
     a=COPY,
     b=AuditedImage(index=0, split="train", label="cat", file=None),
     ratio=0.1,
@@ -28,11 +34,11 @@ PAIR = Pair(
 
 
 def test_a_problem_names_the_first_pairs_that_it_speaks_of() -> None:
-    equal = structs.replace(PAIR, kind="equal images on one side")
+    equal = structs.replace(PAIR, kind="equal images in one split")
     details = Details(pairs=(PAIR, *[equal] * 3, *[PAIR] * 3))
-    problem = example("moved_test_in_training")
+    problem = example("transformed_test_in_training")
     told = examples(audit_with(conclusions=(problem,), details=details))
-    assert told == ["test/cat/a.png and image 0: moved on two sides"] * 3
+    assert told == ["test/cat/a.png and image 0: geometric duplicates in two splits"] * 3
     assert examples(audit_with(details=details)) == []
     assert document(audit_with(details=details))["pairs"] == typed.plain(details.pairs)
 
@@ -69,14 +75,14 @@ def test_rows_are_text_with_short_labels() -> None:
 
 def test_what_was_not_measured_is_left_out() -> None:
     shown = table(probe={"accuracy": None})
-    assert not {"nearest neighbour", "shared stretches"} & set(shown)
+    assert not {"nearest neighbour", "shared segments"} & set(shown)
 
 
 def test_of_recordings_there_are_more_rows() -> None:
-    stretches = Copies(across=2, test_in_training=1)
-    shown = table(noun="recording", stretches=stretches, statistics=STATISTICS)
+    segments = DuplicateCounts(across=2, test_in_training=1)
+    shown = table(noun="recording", shared_segments=segments, statistics=STATISTICS)
     assert next(iter(shown)) == "recordings"
-    assert shown["shared stretches"] == "2 across sides"
+    assert shown["shared segments"] == "2 across splits"
     assert shown["statistics alone"].startswith("50.0 % accuracy")
     assert shown["hot pixels"] == "none"
     assert not any("image" in text for text in shown.values())
@@ -85,5 +91,5 @@ def test_of_recordings_there_are_more_rows() -> None:
 def test_exact_copies_are_told_once_beside_the_groups() -> None:
     assert table(groups=7, exact_duplicates={"across": 0})["groups"] == "7, 0 cut"
     with_copies = table(groups=7, exact_duplicates={"across": 60})
-    assert with_copies["exact copies"].endswith("60 across sides")
+    assert with_copies["exact copies"].endswith("60 across splits")
     assert with_copies["groups"] == "7, 0 cut (exact copies not counted)"

@@ -3,10 +3,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from spikeduel.auditing import SplitIndices, examine
-from spikeduel.auditing.audit_results import Copies
+from spikeduel.auditing.audit_results import DuplicateCounts
 from spikeduel.auditing.drawings import is_plain
 
-NONE = Copies(across=0, test_in_training=0)
+NONE = DuplicateCounts(across=0, test_in_training=0)
 COLOURS = ("red", "green", "blue", "yellow", "purple", "black", "white")
 CORNERS = {"square": 4, "triangle": 3, "circle": 60}
 
@@ -39,7 +39,9 @@ def test_drawings_alike_are_told_and_are_no_copies(shapes, make_set):
     order = np.arange(300)
     split = SplitIndices(order[:225], order[:0], order[225:])
     audit = examine(make_set(shapes, split=split))
-    assert audit.near_duplicates == audit.moved_copies == audit.edited_copies == NONE
+    assert (
+        audit.near_duplicates == audit.geometric_duplicates == audit.photometric_duplicates == NONE
+    )
     assert audit.probe.near_duplicates_in_train == 0
     assert audit.plain_drawings > 10
     assert audit.ok

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats.contingency import association
 
 from spikeduel.auditing import FileFormat, SplitIndices, examine
-from spikeduel.auditing.audit_results import AuditedImage, Copies
+from spikeduel.auditing.audit_results import AuditedImage, DuplicateCounts
 from spikeduel.auditing.file_checks import ASSOCIATION, beyond_luck, cramers_v, file_properties
 from spikeduel.auditing.labels import check
 from spikeduel.system.finding_tables import finding
@@ -33,9 +33,12 @@ def test_planted_faults_are_found(make_set):
         finding("cut_groups", count=1, share=1 / 60, remedy="divide the data anew"),
     )
     assert audit.exact_duplicates.across == 1
-    assert audit.near_duplicates == Copies(across=1, test_in_training=1)
+    assert audit.near_duplicates == DuplicateCounts(across=1, test_in_training=1)
     equal, near = audit.details.pairs
-    assert (equal.kind, near.kind) == ("equal images on two sides", "near on two sides")
+    assert (equal.kind, near.kind) == (
+        "equal images in two splits",
+        "near-duplicates in two splits",
+    )
     label = data.classes[data.labels[17]]
     assert equal.a == AuditedImage(index=250, split="test", label=label, file=None)
     assert (equal.b.index, equal.b.split, near.a.index, near.b.index) == (17, "train", 255, 20)

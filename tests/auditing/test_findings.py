@@ -3,8 +3,8 @@ from msgspec.structs import replace
 
 from made_audits import STATISTICS, audit_with
 from spikeduel.auditing.audit_results import (
-    Copies,
     Counts,
+    DuplicateCounts,
     FileCounts,
     FileProperty,
     IgnoredFiles,
@@ -12,7 +12,7 @@ from spikeduel.auditing.audit_results import (
     SuggestedGroups,
 )
 from spikeduel.auditing.audit_sentences import all_clear
-from spikeduel.auditing.copies import GROUPED
+from spikeduel.auditing.duplicate_checks import GROUPED
 from spikeduel.auditing.examining import findings
 from spikeduel.auditing.labels import MAX_CLASS_RATIO
 from spikeduel.system.finding_tables import finding
@@ -103,12 +103,12 @@ FEW_CATS = {"cat": Counts(train=400, val=50, test=50), "dog": Counts(train=400, 
             finding("near_across_splits", count=40, in_training=30, num_test=1000),
         ),
         (
-            {"moved_copies": Copies(across=40, test_in_training=30)},
-            finding("moved_across_splits", count=40, in_training=30, num_test=1000),
+            {"geometric_duplicates": DuplicateCounts(across=40, test_in_training=30)},
+            finding("transformed_across_splits", count=40, in_training=30, num_test=1000),
         ),
         (
-            {"edited_copies": Copies(across=40, test_in_training=30)},
-            finding("moved_across_splits", count=40, in_training=30, num_test=1000),
+            {"photometric_duplicates": DuplicateCounts(across=40, test_in_training=30)},
+            finding("transformed_across_splits", count=40, in_training=30, num_test=1000),
         ),
         ({"plain_drawings": 22}, finding("plain_drawings", count=22)),
         (
@@ -186,28 +186,32 @@ def test_the_remedy_fits_the_split(split, files, of_groups, of_copies):
 
 
 def test_many_moved_copies_are_a_problem():
-    moved = Copies(across=60, test_in_training=51)
-    expected = finding("moved_test_in_training", count=51, share=0.051, above=0.05, remedy=ANEW)
+    moved = DuplicateCounts(across=60, test_in_training=51)
+    expected = finding(
+        "transformed_test_in_training", count=51, share=0.051, above=0.05, remedy=ANEW
+    )
     # The note would only repeat it.
-    assert findings(audit_with(moved_copies=moved)) == (expected,)
+    assert findings(audit_with(geometric_duplicates=moved)) == (expected,)
     # Edited copies count as much.
-    edited = Copies(across=20, test_in_training=17)
-    moved_less = Copies(across=40, test_in_training=34)
-    together = findings(audit_with(moved_copies=moved_less, edited_copies=edited))
+    edited = DuplicateCounts(across=20, test_in_training=17)
+    moved_less = DuplicateCounts(across=40, test_in_training=34)
+    together = findings(audit_with(geometric_duplicates=moved_less, photometric_duplicates=edited))
     assert together[0] == expected
     # Where the split cuts groups, that is said instead.
-    cut = audit_with(moved_copies=moved, groups_cut=1, groups_cut_test_images=1)
-    assert [finding.id for finding in findings(cut)] == ["cut_groups", "moved_across_splits"]
+    cut = audit_with(geometric_duplicates=moved, groups_cut=1, groups_cut_test_images=1)
+    assert [finding.id for finding in findings(cut)] == ["cut_groups", "transformed_across_splits"]
 
 
-def test_stretches_in_training_are_a_problem_as_exact_copies_are():
-    def of_stretches(count):
-        stretches = Copies(across=count, test_in_training=count)
-        return findings(audit_with(stretches=stretches, noun="recording", statistics=STATISTICS))
+def test_shared_segments_in_training_are_a_problem_as_exact_copies_are():
+    def of_segments(count):
+        segments = DuplicateCounts(across=count, test_in_training=count)
+        return findings(
+            audit_with(shared_segments=segments, noun="recording", statistics=STATISTICS)
+        )
 
-    (few,), (many,) = of_stretches(5), of_stretches(6)
+    (few,), (many,) = of_segments(5), of_segments(6)
     assert (few.id, few.is_problem, few.remedy) == (
-        "stretch_test_in_training",
+        "shared_segment_test_in_training",
         False,
         "divide the data anew",
     )

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from spikeduel.auditing.arrays import SplitIndices, equal_ids
-from spikeduel.auditing.copies import probe
+from spikeduel.auditing.duplicate_checks import probe
 from spikeduel.auditing.neighbours import closest, lowest, nearest, search, small_grey
 from spikeduel.system.progress import Progress
 

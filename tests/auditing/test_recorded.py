@@ -5,7 +5,7 @@ import pytest
 
 from made_events import Events, part
 from spikeduel.auditing import examine
-from spikeduel.auditing.audit_results import Copies
+from spikeduel.auditing.audit_results import DuplicateCounts
 from spikeduel.system.finding_tables import with_id
 
 
@@ -19,7 +19,7 @@ def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
     assert kinds(audit) == set()
     assert audit.details.pairs == ()
     assert audit.noun == "recording"
-    assert audit.stretches.across == 0
+    assert audit.shared_segments.across == 0
     assert audit.statistics.hot_pixels == ()
     assert audit.formats == ()
 
@@ -30,14 +30,14 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
     assert not audit.ok
     (problem,) = audit.problems
     assert (problem.id, problem.values) == (
-        "stretch_test_in_training",
+        "shared_segment_test_in_training",
         {"count": 1, "share": 1 / 30},
     )
     assert problem.remedy == "divide the data anew"
-    assert audit.near_duplicates == Copies(across=0, test_in_training=0)
+    assert audit.near_duplicates == DuplicateCounts(across=0, test_in_training=0)
     (pair,) = audit.details.pairs
     assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == (
-        "a stretch on two sides",
+        "shared segment in two splits",
         "100.bs2",
         "7.bs2",
         0,

@@ -12,11 +12,16 @@ import spikeduel as sd
 from made_events import seen
 from made_recordings import five_bytes, kept, part, some_events
 from spikeduel import data, statistics
-from spikeduel.auditing import copies, edited, labels, moved
+from spikeduel.auditing import (
+    duplicate_checks,
+    geometric_duplicates,
+    labels,
+    photometric_duplicates,
+)
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices
 from spikeduel.auditing.audit_results import Counts
-from spikeduel.auditing.copies import EDITED, LIMITS
 from spikeduel.auditing.drawings import is_plain
+from spikeduel.auditing.duplicate_checks import LIMITS, PHOTOMETRIC
 from spikeduel.auditing.file_checks import skipped_files, unreadable_files
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.data import Split, audited
@@ -35,7 +40,7 @@ EXPERIMENT = Experiment(dataset="digits")
 def test_audit_and_statistics_call_the_same_sizes_too_small():
     assert labels.MAX_CLASS_RATIO == statistics.MAX_IMBALANCE
     assert labels.MIN_TEST_IMAGES == statistics.MIN_IN_CLASS
-    assert copies.MIN_TEST_GROUPS == statistics.MIN_GROUPS
+    assert duplicate_checks.MIN_TEST_GROUPS == statistics.MIN_GROUPS
 
 
 def test_an_audit_is_found_again(make_prepared, monkeypatch):
@@ -160,8 +165,8 @@ def test_edited_copies_are_found_and_new_images_are_copies_of_none(kind):
     together = np.concatenate([train, EDITS[kind](train[:COPIES]), new])
     order = np.arange(len(together))
     split = SplitIndices(order[:COUNT], order[:0], order[COUNT:])
-    copies = edited.search(together, order, split, Progress())
-    is_copy = copies.ratio < LIMITS[EDITED]
+    copies = photometric_duplicates.search(together, order, split, Progress())
+    is_copy = copies.ratio < LIMITS[PHOTOMETRIC]
     named = copies.nearest[COUNT : COUNT + COPIES] == np.arange(COPIES)
     assert (named & is_copy[COUNT : COUNT + COPIES]).sum() >= 36
     assert is_copy[COUNT + COPIES :].sum() <= 1
@@ -179,7 +184,7 @@ def test_shifted_copies_of_clothes_are_found_among_many_that_are_alike():
     together = np.concatenate([train, np.array(copies).round().astype(np.uint8)])
     order = np.arange(1600)
     split = SplitIndices(order[:1500], order[:0], order[1500:])
-    copies_of = moved.search(together, together, order, split, Progress())
+    copies_of = geometric_duplicates.search(together, together, order, split, Progress())
     near = copies_of.ratio[1500:] < NEAR
     assert near.mean() >= 0.97
     assert (copies_of.nearest[1500:] == np.arange(100))[near].all()
@@ -217,7 +222,7 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path):
             path.write_bytes(five_bytes(cut))
     experiment = Experiment(dataset=str(tmp_path / "parts"))
     audit, prepared = audited.audited(experiment, Progress())
-    assert "stretch_test_in_training" in {problem.id for problem in audit.problems}
+    assert "shared_segment_test_in_training" in {problem.id for problem in audit.problems}
     assert audit.problems[0].remedy == "--group-by groups.csv"
     assert len(set(audit.details.groups)) == 15
     groups = tmp_path / "groups.csv"
@@ -225,4 +230,4 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path):
     files.write_csv(groups, [("path", "group"), *rows])
     mended, _ = audited.audited(replace(experiment, group_by=str(groups)), Progress())
     assert mended.ok
-    assert (mended.groups, mended.groups_cut, mended.stretches.across) == (15, 0, 0)
+    assert (mended.groups, mended.groups_cut, mended.shared_segments.across) == (15, 0, 0)

@@ -72,7 +72,7 @@ class SuggestedGroups(Frozen):
 
 
 class Counts(Frozen):
-    """Images on each side of the split."""
+    """Images in each split."""
 
     train: Count
     val: Count
@@ -83,15 +83,15 @@ class Counts(Frozen):
         return self.train + self.val + self.test
 
 
-class Copies(Frozen):
-    """Images that are copies of one on an earlier side (training, validation, test)."""
+class DuplicateCounts(Frozen):
+    """Images that are duplicates of one in an earlier split (training, validation, test)."""
 
     across: Count
     test_in_training: Count
 
 
-class ExactDuplicates(Copies):
-    """Equal images. `within`: copies on one side; `conflicting`: sets with several labels."""
+class ExactDuplicates(DuplicateCounts):
+    """Equal images. `within`: copies in one split; `conflicting`: sets with several labels."""
 
     within: Count
     conflicting: Count
@@ -116,10 +116,10 @@ class Probe(Frozen):
 
 
 class FileProperty(Frozen):
-    """A property of files (type, colour mode, size), and how well it tells class and side.
+    """A property of files (type, colour mode, size), and how well it tells class and split.
 
     `values`: images by value, the most frequent first; `class_accuracy`: of naming each value's
-    most frequent class in training; `split_association`: Cramér's V with the side, corrected for
+    most frequent class in training; `split_association`: Cramér's V with the split, corrected for
     bias (Bergsma 2013).
     """
 
@@ -138,7 +138,7 @@ BlindSpot = Literal[
     "solarised copies of fine lines",
     "copies of images whose colours are equally bright",
 ]
-"""Copies of images that the audit mostly misses (`benchmarks/audit/copies.py`)."""
+"""DuplicateCounts of images that the audit mostly misses (`benchmarks/audit/copies.py`)."""
 BLIND_SPOTS: tuple[BlindSpot, ...] = get_args(BlindSpot)
 
 
@@ -151,18 +151,18 @@ class AuditedImage(Frozen):
 
 PairKind = Literal[
     "equal images, different labels",
-    "equal images on two sides",
-    "a stretch on two sides",
-    "near on two sides",
-    "moved on two sides",
-    "edited on two sides",
-    "equal images on one side",
+    "equal images in two splits",
+    "shared segment in two splits",
+    "near-duplicates in two splits",
+    "geometric duplicates in two splits",
+    "photometric duplicates in two splits",
+    "equal images in one split",
 ]
 
 
 class Pair(Frozen):
     """Two images to look at; `ratio`: their distance over the usual one, or the share of the
-    shorter recording's events outside a shared stretch.
+    shorter recording's events outside a shared segment.
     """
 
     kind: PairKind
@@ -219,7 +219,7 @@ StatisticName = Literal[
 
 
 class Statistic(Frozen):
-    """A number of each recording: medians by side and class, and a classifier's accuracy by it
+    """A number of each recording: medians by split and class, and a classifier's accuracy by it
     alone.
 
     `length` is in ms, `event rate` in events a second; `brighter events`, `pixels in use` and `at
@@ -236,8 +236,8 @@ class Statistic(Frozen):
 class Statistics(Frozen):
     """Accuracies of a small classifier by all `statistics` together; null for too few recordings.
 
-    `class_accuracy`: on `num_tested` test recordings; `side_accuracy`: of telling training from
-    test (chance: 0.5), never with a group on both sides. `hot_pixels` (x, y) have many times the
+    `class_accuracy`: on `num_tested` test recordings; `split_accuracy`: of telling training
+    from test (chance: 0.5), never with a group in both. `hot_pixels` (x, y) have many times the
     events of others.
     """
 
@@ -255,7 +255,7 @@ class Audit(Frozen):
 
     Parameters
     ----------
-    near_duplicates, exact_duplicates, moved_copies
+    near_duplicates, exact_duplicates, geometric_duplicates
         Duplicates of test images in other parts of the split.
     near : float
         Share of the usual distance below which images are near-duplicates.
@@ -265,10 +265,10 @@ class Audit(Frozen):
         Files that cannot be read, with reasons. `is_skipped` if they are left out.
     files : FileCounts, optional
         Counts of files, for a folder or CSV file.
-    stretches, statistics : optional
+    shared_segments, statistics : optional
         Results for recordings only.
-    edited_copies : Copies, optional
-        Photometric duplicates of images.
+    photometric_duplicates : DuplicateCounts, optional
+        Photometric duplicates of images, None for recordings.
     plain_drawings : int
         Images that are alike but too plain to count as duplicates.
     own_validation : bool
@@ -286,8 +286,8 @@ class Audit(Frozen):
     split: str
     counts: Counts
     exact_duplicates: ExactDuplicates
-    near_duplicates: Copies
-    moved_copies: Copies
+    near_duplicates: DuplicateCounts
+    geometric_duplicates: DuplicateCounts
     near: float
     groups: Count | None
     groups_cut: Count
@@ -300,8 +300,8 @@ class Audit(Frozen):
     labels: LabelCheck | None = None
     noun: Literal["image", "recording"] = "image"
     groups_tested: Count | None = None
-    stretches: Copies | None = None
-    edited_copies: Copies | None = None
+    shared_segments: DuplicateCounts | None = None
+    photometric_duplicates: DuplicateCounts | None = None
     plain_drawings: Count = 0
     own_validation: bool = False
     blind_spots: tuple[BlindSpot, ...] = ()

@@ -6,6 +6,7 @@ from msgspec import structs
 
 from spikeduel.auditing.audit_results import (
     Audit,
+    DuplicateCounts,
     Pair,
     PairKind,
     StatisticName,
@@ -21,11 +22,14 @@ SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot
 # Kinds of pairs that a problem speaks of.
 PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
     "conflicting_labels": ("equal images, different labels",),
-    "test_in_training": ("equal images on two sides", "equal images, different labels"),
-    "stretch_test_in_training": ("a stretch on two sides",),
-    "near_test_in_training": ("near on two sides",),
-    "moved_test_in_training": ("moved on two sides", "edited on two sides"),
-    "leaking_near_duplicates": ("equal images on two sides", "near on two sides"),
+    "test_in_training": ("equal images in two splits", "equal images, different labels"),
+    "shared_segment_test_in_training": ("shared segment in two splits",),
+    "near_test_in_training": ("near-duplicates in two splits",),
+    "transformed_test_in_training": (
+        "geometric duplicates in two splits",
+        "photometric duplicates in two splits",
+    ),
+    "leaking_near_duplicates": ("equal images in two splits", "near-duplicates in two splits"),
 }
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
@@ -84,15 +88,14 @@ def document(audit: Audit) -> dict[str, Any]:
 
 def nearness(pair: Pair) -> str:
     """Return a pair's distance: "0.21 of the usual"."""
-    if pair.kind == "a stretch on two sides":
+    if pair.kind == "shared segment in two splits":
         return f"{per_cent(1 - pair.ratio)} of events shared"
     return f"{pair.ratio:.2f} of the usual"
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
     """Return the measured numbers."""
-    exact, near, moved = audit.exact_duplicates, audit.near_duplicates, audit.moved_copies
-    edited, probe, counts, files = audit.edited_copies, audit.probe, audit.counts, audit.files
+    exact, probe, counts, files = audit.exact_duplicates, audit.probe, audit.counts, audit.files
     split, groups = audit.split, "none known"
     if audit.own_validation:
         split += " (no test set: a tenth of training is tested; rename val to test to test on val)"
@@ -103,11 +106,11 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.class_splits)}",
         "split": split,
-        "exact copies": f"{exact.within:,} within a side, {exact.across:,} across sides",
+        "exact copies": f"{exact.within:,} within a split, {exact.across:,} across splits",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
-        "near duplicates": f"{near.across:,} across sides",
-        "moved copies": f"{moved.across:,} across sides",
-        "edited copies": f"{edited.across:,} across sides" if edited else "",
+        "near-duplicates": _across(audit.near_duplicates),
+        "geometric duplicates": _across(audit.geometric_duplicates),
+        "photometric duplicates": _across(audit.photometric_duplicates),
         "groups": groups,
         "unreadable files": f"{len(audit.unreadable):,}",
         "files read": by_ending(files.read) if files else "",
@@ -126,7 +129,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         "near-duplicates in training": _share(
             probe.near_duplicates_in_train, "of the test images (same group, equal or near there)"
         ),
-        "shared stretches": f"{audit.stretches.across:,} across sides" if audit.stretches else "",
+        "shared segments": _across(audit.shared_segments),
     }
     if statistics := audit.statistics:
         table |= {
@@ -134,7 +137,7 @@ def rows(audit: Audit) -> list[dict[str, str]]:
             "statistics alone": _share(
                 statistics.class_accuracy, "accuracy (length, event rate and so on, no frame)"
             ),
-            "sides told": _share(
+            "split told": _share(
                 statistics.split_accuracy, "of training and test recordings (a coin: 50 %)"
             ),
         }
@@ -147,6 +150,10 @@ def rows(audit: Audit) -> list[dict[str, str]]:
         for what, value in table.items()
         if value
     ]
+
+
+def _across(duplicates: DuplicateCounts | None) -> str:
+    return f"{duplicates.across:,} across splits" if duplicates else ""
 
 
 def _share(share: float | None, of: str) -> str:
@@ -166,7 +173,7 @@ def formatted_share(share: float | None) -> str:
 
 
 def medians(statistics: Statistics) -> list[dict[str, str]]:
-    """Return each statistic's medians by side, and its accuracies."""
+    """Return each statistic's medians by split, and its accuracies."""
     return [
         {
             "median": statistic.name,
@@ -175,7 +182,7 @@ def medians(statistics: Statistics) -> list[dict[str, str]]:
                 for split_name, value in statistic.by_split.items()
             },
             "class told": formatted_share(statistic.class_accuracy),
-            "side told": formatted_share(statistic.split_accuracy),
+            "split told": formatted_share(statistic.split_accuracy),
         }
         for statistic in statistics.statistics
     ]

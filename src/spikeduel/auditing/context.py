@@ -8,10 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from spikeduel.auditing import neighbours, stretches
+from spikeduel.auditing import neighbours, shared_segments
 from spikeduel.auditing.arrays import EventRecordings, SplitIndices, equal_ids
-from spikeduel.auditing.audit_results import SPLITS, AuditedImage, Copies, Counts, FileCounts
-from spikeduel.auditing.neighbours import NearDuplicates
+from spikeduel.auditing.audit_results import (
+    SPLITS,
+    AuditedImage,
+    Counts,
+    DuplicateCounts,
+    FileCounts,
+)
+from spikeduel.auditing.neighbours import Matches
 from spikeduel.system.progress import Progress
 
 GAP = 0.05
@@ -111,16 +117,20 @@ class AuditInput:
         return self.split.codes(len(self.labels))
 
     @cached_property
-    def stretches(self) -> stretches.Stretches | None:
-        """Recordings that share a stretch of events, None for images."""
+    def shared_segments(self) -> shared_segments.SharedSegments | None:
+        """Recordings that share a segment of events, None for images."""
         if self.recordings is None:
             return None
-        return stretches.search(self.recordings, self.same, self.split_code, self.progress)
+        return shared_segments.search(self.recordings, self.same, self.split_code, self.progress)
 
     @cached_property
     def joined(self) -> np.ndarray:
-        """Groups joined where recordings share a stretch, int64 `[N]`."""
-        return self.group_ids if self.stretches is None else self.stretches.joined(self.group_ids)
+        """Groups joined where recordings share a segment, int64 `[N]`."""
+        return (
+            self.group_ids
+            if self.shared_segments is None
+            else self.shared_segments.joined(self.group_ids)
+        )
 
     @cached_property
     def small(self) -> Tensor:
@@ -137,11 +147,11 @@ class AuditInput:
             }
         )
 
-    def copies(self, found: NearDuplicates) -> Copies:
-        """Return the number of copies on earlier sides, and of test images' in training."""
+    def copies(self, found: Matches) -> DuplicateCounts:
+        """Return the number of duplicates in earlier splits, and of test images in training."""
         is_copy = found.nearest >= 0
         in_training = is_copy & (self.split_code[found.nearest] == 0) & (self.split_code == 2)
-        return Copies(across=int(is_copy.sum()), test_in_training=int(in_training.sum()))
+        return DuplicateCounts(across=int(is_copy.sum()), test_in_training=int(in_training.sum()))
 
     def described(self, image: int) -> AuditedImage:
         return AuditedImage(

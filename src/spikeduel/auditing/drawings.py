@@ -7,7 +7,7 @@ change, so that a copy cannot be told from another drawing.
 import numpy as np
 from torch.nn.functional import pad
 
-from spikeduel.auditing.moved import objects
+from spikeduel.auditing.geometric_duplicates import objects
 
 MAX_DRAWINGS = 100
 """Alleged copies that are looked at."""
@@ -43,17 +43,17 @@ def is_plain(images: np.ndarray) -> np.ndarray:
 
 
 def residual_to_itself(images: np.ndarray) -> np.ndarray:
-    """Return the least residual (`overlays.register`) of each image laid over itself, mirrored or
-    turned around its object, float32 `[N]`.
+    """Return the least residual (`registration.register`) of each image laid over itself, mirrored
+    or turned around its object, float32 `[N]`.
     """
-    from spikeduel.auditing import overlays
+    from spikeduel.auditing import registration
 
-    whole = overlays.made_views(images).whole.float()
+    whole = registration.made_views(images).whole.float()
     whole = pad(whole[:, None], [whole.shape[-1] // 2] * 4, mode="replicate")[:, 0]
     middle = 2 * objects(whole)[1].numpy() / whole.shape[-1]
     shift = middle[:, None] - np.einsum("wij,nj->nwi", WAYS, middle)
     turns = np.broadcast_to(WAYS, (len(images), *WAYS.shape))
     placements = np.concatenate([turns, shift[..., None]], 3).reshape(-1, 6).astype(np.float32)
     rows = np.repeat(np.arange(len(images)), len(WAYS))
-    residuals, _ = overlays.register(whole, whole, (rows, rows), placements, STEPS)
+    residuals, _ = registration.register(whole, whole, (rows, rows), placements, STEPS)
     return residuals.reshape(len(images), -1).min(1)

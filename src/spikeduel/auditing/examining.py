@@ -4,25 +4,20 @@ from collections.abc import Callable
 
 from msgspec import structs
 
-from spikeduel.auditing import (
-    copies,
-    file_checks as files_behind,
-    labels,
-    recording_checks as recordings,
-)
+from spikeduel.auditing import duplicate_checks, file_checks, labels, recording_checks
 from spikeduel.auditing.audit_results import Audit, Details
 from spikeduel.auditing.context import AuditInput, Fields
 from spikeduel.system import hardware
 from spikeduel.system.finding_tables import Finding, find
 
 CHECKS: tuple[Callable[[AuditInput], Fields], ...] = (
-    files_behind.check,
-    copies.check,
+    file_checks.check,
+    duplicate_checks.check,
     labels.check,
-    recordings.check,
+    recording_checks.check,
 )
 """Every check fills fields of `Audit`."""
-VERSION = 23
+VERSION = 24
 """Raised when the same data would give another audit."""
 
 

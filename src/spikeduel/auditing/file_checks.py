@@ -21,13 +21,13 @@ from spikeduel.system.finding_tables import Finder, Values, finds
 MAX_LISTED = 8
 """Values of a property counted apart."""
 ASSOCIATION = 0.3
-"""Cramér's V above which a property of files differs between sides."""
+"""Cramér's V above which a property of files differs between splits."""
 SHUFFLES = 99
-"""Random orders of the sides, of which none may give so much."""
+"""Random orders of the splits, of which none may give so much."""
 
 
 def check(data: AuditInput) -> Fields:
-    """Account for files, and for class, side and groups told by formats and names."""
+    """Account for files, and for class, split and groups told by formats and names."""
     names, properties = data.names, {}
     if data.recordings and names:
         properties = {"file type": [Path(name).suffix.lower() for name in names]}
@@ -52,7 +52,7 @@ def check(data: AuditInput) -> Fields:
 def file_properties(
     properties: Mapping[str, Sequence[str]], labels: np.ndarray, split_code: np.ndarray
 ) -> tuple[FileProperty, ...]:
-    """Return the association of N files' properties with `labels` `[N]` and `side` `[N]`."""
+    """Return the association of N files' properties with `labels` `[N]` and `split_code` `[N]`."""
     tied = []
     for name, texts in properties.items():
         values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
@@ -81,7 +81,7 @@ def file_properties(
 
 def beyond_luck(a: np.ndarray, b: np.ndarray) -> float:
     """Return Cramér's V of two lists of codes; 0 if it is above `ASSOCIATION` by luck: few files of
-    many sizes differ between any sides.
+    many sizes differ between any splits.
     """
     association, random = cramers_v(a, b), np.random.default_rng(0)
     if association <= ASSOCIATION:

@@ -42,7 +42,7 @@ QUERIES_AT_ONCE = 1024
 
 
 def check(data: AuditInput) -> Fields:
-    """Count images by class and side, and find labels that look wrong to nearest neighbours; none
+    """Count images by class and split, and find labels that look wrong to nearest neighbours; none
     if these know too little, and none of recordings, whose pictures have no time.
     """
     labels, classes = data.labels, data.classes

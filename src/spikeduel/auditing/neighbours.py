@@ -35,8 +35,8 @@ Vectors: TypeAlias = Tensor | Rows
 """float32 `[N, D]`."""
 
 
-class NearDuplicates(NamedTuple):
-    """Closest relative of each of N images on an earlier side (training, validation, test).
+class Matches(NamedTuple):
+    """Closest match of each of N images in an earlier split (training, validation, test).
 
     `nearest` int64 `[N]`, −1 for none; `ratio` float `[N]` of their distance to the usual one,
     infinite for none.
@@ -62,11 +62,11 @@ class Neighbourhood(NamedTuple):
     """Neighbours of N images by `small_grey` versions.
 
     `training`: nearest training image of those in validation and test; `earlier`: nearest of all
-    earlier sides. `usual` float32 `[N]` is `Closest.usual` in training, or NaN.
+    earlier splits. `usual` float32 `[N]` is `Closest.usual` in training, or NaN.
     """
 
-    training: NearDuplicates
-    earlier: NearDuplicates
+    training: Matches
+    earlier: Matches
     usual: np.ndarray
 
 
@@ -122,7 +122,7 @@ def closest(queries: Vectors, references: Vectors, progress: Progress | None = N
 
 def small_grey(images: np.ndarray) -> Tensor:
     """Return float32 `[N, D]` from uint8 `[N, C, H, W]`: grey, averaged over the smallest squares
-    that bring the longer side to `SMALL_SIDE`, mean removed, scaled to length 1. A uniform image
+    that bring the longer side to `SMALL_SIZE`, mean removed, scaled to length 1. A uniform image
     becomes zero.
     """
 
@@ -204,9 +204,9 @@ def lowest(scores: Tensor, k: int) -> Tensor:
 def compared(
     split: SplitIndices, progress: Progress, text: str
 ) -> Iterator[tuple[np.ndarray, Iterable[np.ndarray]]]:
-    """Yield the images of the sides before validation or test, int64 `[E]`, and blocks of the
-    side's images to compare with them. Each image is compared with all earlier sides together: a
-    small side might have nothing like it.
+    """Yield the images of the splits before validation or test, int64 `[E]`, and blocks of the
+    split's images to compare with them. Each image is compared with all earlier splits together: a
+    small one might have nothing like it.
     """
     for asked, earlier in (
         (split.val, split.train),
@@ -224,8 +224,7 @@ def search(small: Tensor, split: SplitIndices, progress: Progress) -> Neighbourh
     """
     count, least = len(small), 1 - small.any(1).numpy()
     training, earlier = (
-        NearDuplicates(np.full(count, -1), np.full(count, np.inf, dtype=np.float32))
-        for _ in range(2)
+        Matches(np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(2)
     )
     usual = np.full(count, np.nan, dtype=np.float32)
     for images, others, filled in (

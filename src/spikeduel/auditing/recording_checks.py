@@ -1,4 +1,4 @@
-"""Check recordings: a small classifier tells class and side by numbers alone."""
+"""Check recordings: a small classifier tells class and split by numbers alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
@@ -15,21 +15,21 @@ from spikeduel.system.progress import Progress
 HOT = 8
 """Events of a hot pixel, as a multiple of the mean of used pixels."""
 MIN_RECORDINGS = 10
-"""Fewest recordings of a side or class for hot pixels and usual numbers."""
+"""Fewest recordings of a split or class for hot pixels and usual numbers."""
 NUM_FOLDS = 5
 NUM_TREES = 10
 MIN_IN_LEAF = 3
 MAX_LEARNED = 10_000
 """Most recordings that the classifier learns from."""
 SPLIT_GAP = 0.1
-"""Share of sides told beyond a half that makes no other kind of recordings."""
+"""Share of splits told beyond a half that makes no other kind of recordings."""
 MAX_STATISTICS = 3
 """Most named statistics."""
 NAMES: tuple[StatisticName, ...] = get_args(StatisticName)
 
 
 def check(data: AuditInput) -> Fields:
-    """Measure the class and side told by a recording's numbers."""
+    """Measure the class and split told by a recording's numbers."""
     if (recordings := data.recordings) is None:
         return {}
     numbers = examine(
@@ -58,7 +58,7 @@ def examine(
     numbers, hot = _measured(recordings, [*rows_by_split.values(), *of_class.values()], progress)
     random = np.random.default_rng(0)
     learned = random.permutation(split.train)[:MAX_LEARNED]
-    # As many of both sides are told apart, whole groups together.
+    # As many of both splits are told apart, whole groups together.
     most = min(len(split.train), len(split.test), MAX_LEARNED // 2)
     rows = np.concatenate(
         [random.permutation(split_name)[:most] for split_name in (split.train, split.test)]

@@ -92,12 +92,12 @@ def audit(
 ) -> None:
     """Check whether a result on this data can be trusted: leaks, duplicates, labels, broken files.
 
-    Looks for exact, near, moved and edited copies within and across the sides of the split, labels
-    that look wrong, groups that the split cuts, unreadable files, and formats that reveal the
-    class; and measures the accuracy of an untrained nearest neighbour, with and without relatives
-    in training.
+    Looks for exact, near-, geometric and photometric duplicates within and across the splits,
+    labels that look wrong, groups that the split cuts, unreadable files, and formats that reveal
+    the class; and measures the accuracy of an untrained nearest neighbour, with and without
+    near-duplicates in training.
     Of recordings also: parts cut from one another, and whether length, event rate or hot pixels
-    tell class or side. Exits with 1 if it finds what would invalidate a result.
+    tell class or split. Exits with 1 if it finds what would invalidate a result.
     """
     from spikeduel.auditing import audit_sentences as words
     from spikeduel.data.audited import audited as audit

@@ -99,7 +99,7 @@ def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
         both = (pair.a, pair.b)
         images = tuple(_named(image, _SPLITS[image.split], prepared) for image in both)
         title = " / ".join(dict.fromkeys(image.label for image in both))
-        kind = pair.kind.removesuffix(" on two sides")
+        kind = pair.kind.removesuffix(" in two splits")
         shown.append(Picture(f"{title}: {kind}", images, pair.a.label != pair.b.label))
     return shown
 

@@ -47,10 +47,6 @@ DEFINITIONS: dict[str, str] = {
         "skip zeros; with memory, numbers are computed whole and spikes one by one."
     ),
     "changes at": costs.CHANGES_AT,
-    "siblings": (
-        "Images of one group, equal ones and near duplicates; of recordings also those that share "
-        "a stretch."
-    ),
 }
 """Words of the report, explained where they are hovered over or tapped."""
 

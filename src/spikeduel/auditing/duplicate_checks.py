@@ -1,5 +1,5 @@
-"""Find copies and relatives of test images in training: equal images, near duplicates, moved
-copies, edited copies, shared stretches of events, cut groups. A further kind is a row of `LIMITS`
+"""Find duplicates of test images in training: equal images, near-duplicates, geometric and
+photometric duplicates, shared segments of events, cut groups. A further kind is a row of `LIMITS`
 and its search.
 """
 
@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeduel.auditing import drawings, edited, moved
+from spikeduel.auditing import drawings, geometric_duplicates, photometric_duplicates
 from spikeduel.auditing.arrays import SplitIndices, rows_of
 from spikeduel.auditing.audit_results import (
     BLIND_SPOTS,
     Audit,
-    Copies,
+    DuplicateCounts,
     ExactDuplicates,
     Pair,
     PairKind,
     Probe,
 )
 from spikeduel.auditing.context import GAP, AuditInput, Fields
-from spikeduel.auditing.neighbours import MAX_SCORES, NEAR, NearDuplicates, Neighbourhood, search
+from spikeduel.auditing.neighbours import MAX_SCORES, NEAR, Matches, Neighbourhood, search
 from spikeduel.system.finding_tables import Values, finds
 
 MIN_TEST_GROUPS = 6
@@ -31,49 +31,53 @@ MIN_TEST_GROUPS = 6
 MAX_PAIRS = 200
 """Most pairs to look at in an audit."""
 SMALL_SHARE = 0.001
-"""Share of images with a near duplicate elsewhere that changes results by less than 0.1 points."""
-MOVED_SHARE = 0.005
-"""Share of moved copies in validation and test that natural look-alikes may give."""
+"""Share of images with a near-duplicate elsewhere that changes results by less than 0.1 points."""
+MAX_TRANSFORMED_SHARE = 0.005
+"""Share of geometric and photometric duplicates in validation and test that natural look-alikes may
+give.
+"""
 NEAR_PROBLEM = 0.05
-"""Share of test images with a near duplicate or moved copy in training above which scores measure
-memory (Fashion-MNIST: 0.6 %).
+"""Share of test images with a near-, geometric or photometric duplicate in training above which
+scores measure memory (Fashion-MNIST: 0.6 %).
 """
 MIN_COUNT = 3
-"""Test images below which near duplicates and gaps are no problem."""
+"""Test images below which near-duplicates and gaps are no problem."""
 MIN_IMAGES_TO_SHOW = math.ceil(math.log(0.05) / math.log(1 - NEAR_PROBLEM))
 """Test images that show at least one copy in 95 % of cases where `NEAR_PROBLEM` of such images are
 copies (59); a clean audit of fewer says little.
 """
-STRETCH: PairKind = "a stretch on two sides"
-NEARLY: PairKind = "near on two sides"
-MOVED: PairKind = "moved on two sides"
-EDITED: PairKind = "edited on two sides"
-LIMITS = {STRETCH: 1.0, NEARLY: NEAR, MOVED: NEAR, EDITED: 0.4}
-"""Ratio of relatives below which images are copies; an image is a copy of the first kind alone."""
+SEGMENT: PairKind = "shared segment in two splits"
+NEAR_DUPLICATES: PairKind = "near-duplicates in two splits"
+GEOMETRIC: PairKind = "geometric duplicates in two splits"
+PHOTOMETRIC: PairKind = "photometric duplicates in two splits"
+LIMITS = {SEGMENT: 1.0, NEAR_DUPLICATES: NEAR, GEOMETRIC: NEAR, PHOTOMETRIC: 0.4}
+"""Ratio below which matches are duplicates; an image is a duplicate of the first kind alone."""
 
 
 def check(data: AuditInput) -> Fields:
     """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
     same, labels, split_code, split = data.same, data.labels, data.split_code, data.split
-    groups, stretches, images = data.group_ids, data.stretches, data.images
+    groups, segments, images = data.group_ids, data.shared_segments, data.images
     progress = data.progress
     shapes = np.array([(format.height, format.width) for format in data.formats])
-    centres = moved.middles(images, shapes)
+    centres = geometric_duplicates.middles(images, shapes)
     neighbours = search(data.small, split, progress)
     duplicates_by_kind = {
-        NEARLY: neighbours.earlier,
-        MOVED: moved.search(images, centres, same, split, progress),
+        NEAR_DUPLICATES: neighbours.earlier,
+        GEOMETRIC: geometric_duplicates.search(images, centres, same, split, progress),
     }
-    if stretches is None:
-        duplicates_by_kind[EDITED] = edited.search(centres, same, split, progress)
+    if segments is None:
+        duplicates_by_kind[PHOTOMETRIC] = photometric_duplicates.search(
+            centres, same, split, progress
+        )
     else:
-        duplicates_by_kind = {STRETCH: stretches.earlier} | duplicates_by_kind
+        duplicates_by_kind = {SEGMENT: segments.earlier} | duplicates_by_kind
     copies = copied(duplicates_by_kind, same)
     alike = np.flatnonzero(np.any([found.nearest >= 0 for found in copies.values()], 0))
-    is_drawn = stretches is None and drawings.are_plain(images, alike)
+    is_drawn = segments is None and drawings.are_plain(images, alike)
     if is_drawn:
         # Nothing tells their copies from other drawings.
-        none = NearDuplicates(np.full(len(same), -1), np.full(len(same), np.inf))
+        none = Matches(np.full(len(same), -1), np.full(len(same), np.inf))
         copies = dict.fromkeys(copies, none)
         training = neighbours.training._replace(ratio=none.ratio)
         neighbours = neighbours._replace(training=training)
@@ -82,13 +86,13 @@ def check(data: AuditInput) -> Fields:
     ranked = pairs(copies, same, labels, split_code)[:MAX_PAIRS]
     return {
         "exact_duplicates": exact(same, labels, split_code, data.names),
-        "near_duplicates": counted[NEARLY],
-        "moved_copies": counted[MOVED],
-        "edited_copies": counted.get(EDITED),
+        "near_duplicates": counted[NEAR_DUPLICATES],
+        "geometric_duplicates": counted[GEOMETRIC],
+        "photometric_duplicates": counted.get(PHOTOMETRIC),
         "plain_drawings": len(alike) if is_drawn else 0,
-        "stretches": counted.get(STRETCH),
+        "shared_segments": counted.get(SEGMENT),
         "near": NEAR,
-        "blind_spots": BLIND_SPOTS if stretches is None else (),
+        "blind_spots": BLIND_SPOTS if segments is None else (),
         "groups": None if data.groups is None else len(np.unique(groups)),
         "groups_cut": groups_cut,
         "groups_cut_test_images": groups_cut_test_images,
@@ -99,7 +103,7 @@ def check(data: AuditInput) -> Fields:
                 Pair(kind=kind, a=data.described(a), b=data.described(b), ratio=round(ratio, 4))
                 for kind, a, b, ratio in ranked
             ),
-            "groups": tuple(data.joined.tolist()) if stretches and len(stretches.pairs) else (),
+            "groups": tuple(data.joined.tolist()) if segments and len(segments.pairs) else (),
         },
     }
 
@@ -110,7 +114,7 @@ def exact(
     split_code: np.ndarray,
     files: tuple[str, ...] | None = None,
 ) -> ExactDuplicates:
-    """Count equal images: `same` int64 `[N]` numbers them, `side` is from `sides_of`."""
+    """Count equal images: `same` int64 `[N]` numbers them, `split_code` is `SplitIndices.codes`."""
     used = np.flatnonzero(split_code >= 0)
     same, labels, split_code = same[used], labels[used], split_code[used]
     first_split, is_conflicting = split_code[earliest(same, split_code)], several(same, labels)
@@ -127,7 +131,7 @@ def exact(
 
 
 def earliest(same: np.ndarray, split_code: np.ndarray) -> np.ndarray:
-    """Return the first equal image by side, then index, int64 `[N]`; left-out images equal none."""
+    """Return the first equal image by split and index, int64 `[N]`; images left out equal none."""
     same = np.where(split_code >= 0, same, -1 - np.arange(len(same)))
     order = np.argsort(split_code, kind="stable")
     first = np.unique(same[order], return_index=True)[1]
@@ -135,21 +139,21 @@ def earliest(same: np.ndarray, split_code: np.ndarray) -> np.ndarray:
 
 
 def copied(
-    duplicates_by_kind: Mapping[PairKind, NearDuplicates], same: np.ndarray
-) -> dict[PairKind, NearDuplicates]:
-    """Return the relatives within `LIMITS`; −1 for others, equal images and copies of an earlier
+    duplicates_by_kind: Mapping[PairKind, Matches], same: np.ndarray
+) -> dict[PairKind, Matches]:
+    """Return the matches within `LIMITS`; −1 for others, equal images and copies of an earlier
     kind.
     """
     copies, is_known = {}, np.zeros(len(same), bool)
     for kind, (index, ratio) in duplicates_by_kind.items():
         is_copy = (index >= 0) & (ratio < LIMITS[kind]) & (same[index] != same) & ~is_known
-        copies[kind] = NearDuplicates(np.where(is_copy, index, -1), ratio)
+        copies[kind] = Matches(np.where(is_copy, index, -1), ratio)
         is_known |= is_copy
     return copies
 
 
 def pairs(
-    copies: dict[PairKind, NearDuplicates],
+    copies: dict[PairKind, Matches],
     same: np.ndarray,
     labels: np.ndarray,
     split_code: np.ndarray,
@@ -160,11 +164,11 @@ def pairs(
     differ, elsewhere = labels[first] != labels, split_code[first] != split_code
     equal: dict[PairKind, np.ndarray] = {
         "equal images, different labels": differ,
-        "equal images on two sides": ~differ & elsewhere,
-        "equal images on one side": ~differ & ~elsewhere,
+        "equal images in two splits": ~differ & elsewhere,
+        "equal images in one split": ~differ & ~elsewhere,
     }
     equals = {
-        kind: NearDuplicates(np.where(is_copy & chosen, first, -1), ratio)
+        kind: Matches(np.where(is_copy & chosen, first, -1), ratio)
         for kind, chosen in equal.items()
     }
     ranked = sorted((equals | copies).items(), key=lambda item: get_args(PairKind).index(item[0]))
@@ -176,7 +180,7 @@ def pairs(
 
 
 def cut(groups: np.ndarray, same: np.ndarray, split_code: np.ndarray) -> tuple[int, int]:
-    """Return the number of groups on several sides, and of test images with their group in
+    """Return the number of groups in several splits, and of test images with their group in
     training; groups of equal images do not count.
     """
     used = split_code >= 0
@@ -203,7 +207,8 @@ def probe(
     """Return the scores of the nearest neighbour on small grey versions, with and without
     near-duplicates.
 
-    Siblings share a group of `groups` `[N]`, are equal (equal `same` `[N]`) or near duplicates.
+    Equal images (equal `same` `[N]`) and those of one group (`groups` `[N]`) count as
+    near-duplicates.
     """
     index, ratio = neighbours.training
     test = split.test[index[split.test] >= 0]
@@ -214,7 +219,7 @@ def probe(
     has_near_duplicate = ratio[test] < NEAR
     for numbers in (same, groups):
         has_near_duplicate |= np.isin(numbers[test], numbers[split.train])
-    # True if the nearest training image that is no sibling has the label.
+    # True if the nearest training image that is no near-duplicate has the label.
     without = right.copy()
     at_once = max(1, min(256, MAX_SCORES // len(split.train)))
     references = rows_of(small, split.train)
@@ -250,9 +255,9 @@ def test_in_training(audit: Audit) -> Iterator[Values]:
         yield {"count": count, "share": count / audit.counts.test, "remedy": remedy}
 
 
-@finds("stretch_test_in_training")
-def stretch_test_in_training(audit: Audit) -> Iterator[Values]:
-    if audit.stretches and (count := audit.stretches.test_in_training):
+@finds("shared_segment_test_in_training")
+def shared_segment_test_in_training(audit: Audit) -> Iterator[Values]:
+    if audit.shared_segments and (count := audit.shared_segments.test_in_training):
         remedy = keep_together(audit)
         yield {
             "count": count,
@@ -266,17 +271,17 @@ def near_test_in_training(audit: Audit) -> Iterator[Values]:
     near_duplicates_found = audit.probe.near_duplicates_in_train
     if near_duplicates_found is None or has_gap(audit) or audit.groups_cut_test_images:
         return
-    # Equal images and shared stretches are findings of their own.
+    # Equal images and shared segments are findings of their own.
     known = audit.exact_duplicates.test_in_training
-    known += audit.stretches.test_in_training if audit.stretches else 0
+    known += audit.shared_segments.test_in_training if audit.shared_segments else 0
     share = near_duplicates_found - known / audit.counts.test
     if share > NEAR_PROBLEM and share * audit.probe.n >= MIN_COUNT:
         yield {"share": share, "above": NEAR_PROBLEM, "remedy": keep_together(audit)}
 
 
-@finds("moved_test_in_training")
-def moved_test_in_training(audit: Audit) -> Iterator[Values]:
-    count = sum(kind.test_in_training for kind in changed(audit))
+@finds("transformed_test_in_training")
+def transformed_test_in_training(audit: Audit) -> Iterator[Values]:
+    count = sum(kind.test_in_training for kind in transformed(audit))
     share = count / max(1, audit.counts.test)
     if share > NEAR_PROBLEM and count >= MIN_COUNT and not audit.groups_cut_test_images:
         remedy = keep_together(audit)
@@ -297,7 +302,7 @@ def conflicting_labels(audit: Audit) -> Iterator[Values]:
 
 @finds("validation_copies")
 def validation_copies(audit: Audit) -> Iterator[Values]:
-    known = [audit.exact_duplicates, audit.stretches]
+    known = [audit.exact_duplicates, audit.shared_segments]
     if elsewhere := sum(found.across - found.test_in_training for found in known if found):
         yield {"count": elsewhere, "remedy": "--group-by" if audit.files else None}
 
@@ -317,13 +322,15 @@ def near_across_splits(audit: Audit) -> Iterator[Values]:
         }
 
 
-@finds("moved_across_splits")
-def moved_across_splits(audit: Audit) -> Iterator[Values]:
-    count, counts = sum(kind.across for kind in changed(audit)), audit.counts
-    if count > MOVED_SHARE * (counts.test + counts.val) and not any(moved_test_in_training(audit)):
+@finds("transformed_across_splits")
+def transformed_across_splits(audit: Audit) -> Iterator[Values]:
+    count, counts = sum(kind.across for kind in transformed(audit)), audit.counts
+    if count > MAX_TRANSFORMED_SHARE * (counts.test + counts.val) and not any(
+        transformed_test_in_training(audit)
+    ):
         yield {
             "count": count,
-            "in_training": sum(kind.test_in_training for kind in changed(audit)),
+            "in_training": sum(kind.test_in_training for kind in transformed(audit)),
             "num_test": counts.test,
         }
 
@@ -372,13 +379,13 @@ def few_test_groups(audit: Audit) -> Iterator[Values]:
         yield {"count": audit.groups_tested, "fewest": MIN_TEST_GROUPS, "remedy": remedy}
 
 
-def changed(audit: Audit) -> list[Copies]:
-    """Return the counts of moved and of edited copies, if sought."""
-    return [kind for kind in (audit.moved_copies, audit.edited_copies) if kind]
+def transformed(audit: Audit) -> list[DuplicateCounts]:
+    """Return the counts of geometric and of photometric duplicates, if sought."""
+    return [kind for kind in (audit.geometric_duplicates, audit.photometric_duplicates) if kind]
 
 
 def keep_together(audit: Audit) -> str:
-    """Return the remedy that keeps relatives on one side; known sets bring their own groups."""
+    """Return the remedy that keeps duplicates in one split; known sets bring their own groups."""
     return {"official": "divide the data anew", "published": GROUPED}.get(
         audit.split, "--group-by" if audit.files else "remove the copies"
     )

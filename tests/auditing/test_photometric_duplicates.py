@@ -2,9 +2,9 @@ import numpy as np
 import torch
 
 from spikeduel.auditing import SplitIndices
-from spikeduel.auditing.copies import EDITED, LIMITS
-from spikeduel.auditing.edited import search, unexplained
-from spikeduel.auditing.moved import middles
+from spikeduel.auditing.duplicate_checks import LIMITS, PHOTOMETRIC
+from spikeduel.auditing.geometric_duplicates import middles
+from spikeduel.auditing.photometric_duplicates import search, unexplained
 from spikeduel.system.progress import Progress
 
 
@@ -15,7 +15,7 @@ def test_equal_and_uniform_images_are_no_edited_copies():
     order = np.arange(16)
     split = SplitIndices(order[:12], order[:0], order[12:])
     copies = search(images, same, split, Progress())
-    assert (copies.ratio >= LIMITS[EDITED]).all()
+    assert (copies.ratio >= LIMITS[PHOTOMETRIC]).all()
 
 
 def test_black_bars_are_no_common_edge_or_tone():
@@ -30,8 +30,8 @@ def test_black_bars_are_no_common_edge_or_tone():
     split = SplitIndices(order[:60], order[:0], order[60:])
     unknown = search(images, order, split, Progress())
     known = search(middles(images, shapes), order, split, Progress())
-    assert unknown.ratio[60] < LIMITS[EDITED] < 0.7 < known.ratio[60]
-    assert (known.nearest[61], known.ratio[61] < LIMITS[EDITED]) == (59, True)
+    assert unknown.ratio[60] < LIMITS[PHOTOMETRIC] < 0.7 < known.ratio[60]
+    assert (known.nearest[61], known.ratio[61] < LIMITS[PHOTOMETRIC]) == (59, True)
 
 
 def test_tones_explain_an_image_whatever_one_becomes():

@@ -1,4 +1,4 @@
-"""Recordings that share a stretch of events: parts of one another, or of a third.
+"""Recordings that share a segment of events: parts of one another, or of a third.
 
 Differences between events do not change with shifts. Rows of `LINKS` differences are compared if
 their hash chooses them (Schleimer, Wilkerson, Aiken 2003, Winnowing); recordings with a common row
@@ -11,7 +11,7 @@ import numpy as np
 import scipy
 
 from spikeduel.auditing.arrays import TIME_SHIFT, EventRecordings
-from spikeduel.auditing.neighbours import NearDuplicates
+from spikeduel.auditing.neighbours import Matches
 from spikeduel.system.progress import Progress
 
 LINKS = 16
@@ -29,18 +29,18 @@ MIN_SHARE = 0.05
 """Share of the shorter recording's events that must agree."""
 
 
-class Stretches(NamedTuple):
-    """Recordings that share a stretch of events.
+class SharedSegments(NamedTuple):
+    """Recordings that share a segment of events.
 
     `earlier`: the one that shares most with each of N; `ratio` is the share of the shorter one's
-    events that it lacks. `pairs` int64 `[P, 2]` suffice to join all that share a stretch.
+    events that it lacks. `pairs` int64 `[P, 2]` suffice to join all that share a segment.
     """
 
-    earlier: NearDuplicates
+    earlier: Matches
     pairs: np.ndarray
 
     def joined(self, groups: np.ndarray) -> np.ndarray:
-        """Return `groups` `[N]` joined where recordings share a stretch, int64 `[N]`."""
+        """Return `groups` `[N]` joined where recordings share a segment, int64 `[N]`."""
         count = len(groups)
         _, first, group = np.unique(groups, return_index=True, return_inverse=True)
         edges = np.concatenate([self.pairs, np.stack([np.arange(count), first[group]], 1)])
@@ -51,12 +51,12 @@ class Stretches(NamedTuple):
 
 def search(
     recordings: EventRecordings, same: np.ndarray, split_code: np.ndarray, progress: Progress
-) -> Stretches:
-    """Return the shared stretches of unequal recordings (`same` `[N]`) on the sides `side` `[N]`
-    (−1: left out). Stretches of 100 events are missed once in 200 times, of 200 events once in
-    100,000 times.
+) -> SharedSegments:
+    """Return the shared segments of unequal recordings (`same` `[N]`) in the splits
+    `split_code` `[N]` (−1: left out). Segments of 100 events are missed once in 200 times, of 200
+    events once in 100,000 times.
     """
-    earlier = NearDuplicates(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
+    earlier = Matches(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
     pairs, shifts = _candidates(recordings, same, split_code, progress)
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
@@ -68,7 +68,7 @@ def search(
         sharing[number] = share > 0
         if split_code[image] != split_code[partner] and 0 < share > 1 - earlier.ratio[image]:
             earlier.nearest[image], earlier.ratio[image] = partner, 1 - share
-    return Stretches(earlier, pairs[sharing])
+    return SharedSegments(earlier, pairs[sharing])
 
 
 def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
@@ -85,8 +85,8 @@ def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
 def _candidates(
     recordings: EventRecordings, same: np.ndarray, split_code: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return pairs with common rows, the later side first, int64 `[P, 2]`, and the shift of the
-    second, int64 `[P]`.
+    """Return pairs with common rows, int64 `[P, 2]`, that of the later split first, and the shift
+    of the second, int64 `[P]`.
     """
     rows, place = _chosen(recordings.packed, progress)
     image = np.searchsorted(recordings.offsets, place, side="right") - 1
@@ -95,11 +95,11 @@ def _candidates(
     order = np.argsort(rows, kind="stable")
     twice = np.flatnonzero(rows[order][1:] == rows[order][:-1])
     order = order[np.union1d(twice, twice + 1)]
-    # Of equal recordings of one side one is compared, and that once for each row.
+    # Of equal recordings of one split one is compared, and that once for each row.
     keys = np.stack([rows[order], split_code[image[order]], same[image[order]]])
     order = order[np.unique(keys, axis=1, return_index=True)[1]]
     rows, place, image = rows[order], place[order], image[order]
-    # Each is paired with the one before it, and with the first, which is of the earliest side.
+    # Each is paired with the one before it, and with the first, which is of the earliest split.
     before, first = np.arange(len(rows)) - 1, np.searchsorted(rows, rows)
     has_earlier = np.flatnonzero(first <= before)
     later = np.tile(has_earlier, 2)
@@ -125,7 +125,7 @@ def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndar
         step *= 2
     hashes, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     starts = range(0, len(packed), AT_ONCE)
-    for start in progress.track(starts, "looking for shared stretches", len(starts)):
+    for start in progress.track(starts, "looking for shared segments", len(starts)):
         row = _mixed(np.diff(packed[start : start + AT_ONCE + LINKS]))
         length = 1
         while length < LINKS and len(row) > length:

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from made_events import Events, part, recordings_of, some_events
-from spikeduel.auditing import stretches
-from spikeduel.auditing.stretches import search
+from spikeduel.auditing import shared_segments
+from spikeduel.auditing.shared_segments import search
 from spikeduel.system.progress import Progress
 
 SENSOR = (34, 34)
@@ -59,7 +59,7 @@ def test_equal_recordings_and_those_left_out_do_not_count(recorded):
     assert not len(shared.pairs)
 
 
-def test_a_flickering_pixel_is_no_stretch():
+def test_a_flickering_pixel_is_no_segment():
     flickering = Events(
         *(np.full(2000, value) for value in (5, 7)), np.arange(2000) * 100, np.arange(2000) % 2
     )
@@ -69,7 +69,7 @@ def test_a_flickering_pixel_is_no_stretch():
 
 def test_blocks_of_events_meet_without_a_gap(recorded, monkeypatch):
     packed = recordings_of(recorded, SENSOR).packed
-    whole = stretches._chosen(packed, Progress())
-    monkeypatch.setattr(stretches, "AT_ONCE", 100)
-    for one, other in zip(whole, stretches._chosen(packed, Progress()), strict=True):
+    whole = shared_segments._chosen(packed, Progress())
+    monkeypatch.setattr(shared_segments, "AT_ONCE", 100)
+    for one, other in zip(whole, shared_segments._chosen(packed, Progress()), strict=True):
         np.testing.assert_array_equal(one, other)

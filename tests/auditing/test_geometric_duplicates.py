@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from spikeduel.auditing import SplitIndices, overlays
-from spikeduel.auditing.moved import middles, search
+from spikeduel.auditing import SplitIndices, registration
+from spikeduel.auditing.geometric_duplicates import middles, search
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.system.progress import Progress
 
@@ -111,7 +111,7 @@ def test_copies_that_moved_before_they_were_padded_are_found(images):
 
 def test_overlays_are_compiled_once(images):
     relatives(np.concatenate([images, images[:20] // 2]), COUNT)
-    assert len(overlays._register.signatures) == 1
+    assert len(registration._register.signatures) == 1
 
 
 def test_moves_by_one_pixel_of_tiny_images_and_large_crops_are_found(images, digits):

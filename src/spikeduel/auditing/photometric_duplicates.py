@@ -1,4 +1,4 @@
-"""Edited copies: images with other tones (negative, solarised, brighter) or covered in part.
+"""Photometric duplicates: images with other tones (negative, solarised) or covered in part.
 
 Candidates are the nearest by directions of gradients in cells, light to dark like dark to light, at
 equal contrast: tones hardly change them. The original is the candidate whose best cells hardly
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spikeduel.auditing.arrays import SplitIndices, in_parts, rows_of
-from spikeduel.auditing.neighbours import NearDuplicates, compared, grey, lowest, oriented
+from spikeduel.auditing.neighbours import Matches, compared, grey, lowest, oriented
 from spikeduel.system.progress import Progress
 
 NEAREST = 10
@@ -27,14 +27,14 @@ MIN_TEXTURE = 0.5
 
 def search(
     images: np.ndarray, same: np.ndarray, split: SplitIndices, progress: Progress
-) -> NearDuplicates:
-    """Return the edited copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
-    `same` `[N]`). A ratio is the best candidate's difference over the others' median.
+) -> Matches:
+    """Return the photometric duplicates among `images`, uint8 `[N, C, H, W]`, without equal ones
+    (equal `same` `[N]`). A ratio is the best candidate's difference over the others' median.
     """
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
     cells = in_parts(images, _cells)
     greys = in_parts(images, lambda part: grey(part, MAX_LONG_EDGE).flatten(1).round().byte())
-    for earlier, blocks in compared(split, progress, "looking for edited copies"):
+    for earlier, blocks in compared(split, progress, "looking for photometric duplicates"):
         references = rows_of(cells, earlier).flatten(1)
         half_square = references.square().sum(1) / 2
         for block in blocks:
@@ -51,7 +51,7 @@ def search(
             usual = np.nanmedian(ranked[rows, 1:], 1)
             index[block[rows]] = few[rows, np.nanargmin(remains[rows], 1)]
             ratio[block[rows]] = ranked[rows, 0] / usual
-    return NearDuplicates(index, ratio)
+    return Matches(index, ratio)
 
 
 def _cells(images: np.ndarray) -> Tensor:

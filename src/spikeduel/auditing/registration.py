@@ -1,5 +1,5 @@
 # mypy: disable-error-code="no-untyped-def"
-"""Lay images over one another for `moved`, small from all orientations, then whole.
+"""Image registration: lay images over one another, small from all orientations, then whole.
 
 Gauss-Newton steps find turn, mirror, scale and shift: inverse compositional image alignment (Baker
 and Matthews, "Lucas-Kanade 20 years on", 2004) for similarities, with free gain and offset. Images
@@ -31,9 +31,9 @@ from spikeduel.system.parallel import UNCOUNTED, run_chunks, with_scratch
 MAX_LONG_EDGE = 50
 MIN_SIZE = 12
 SMALL_SIZE = 15
-"""Width of small images, about; whole ones have at most `LONGEST_SIDE`."""
+"""Width of small images, about; whole ones have at most `MAX_LONG_EDGE`."""
 MAX_LAST_SIDE = 100
-"""Largest width of the last overlay: fewer pixels lose small ridges."""
+"""Largest width in the last registration: fewer pixels lose small ridges."""
 NUM_TURNS = 3
 """Turns by −7°, 0° and 7° that each orientation is tried with."""
 CROPS = (0.85, 0.75, 0.65)
@@ -231,7 +231,7 @@ def register(
 
     `pairs` are indices of queries and of references, int64 `[P]` each. Returns the best residuals
     √(1 − r²) of the correlation r, float32 `[P]`, and their placements. A residual is `UNRELATED`
-    if the overlap is below `LEAST_OVERLAP` or uniform.
+    if the overlap is below `MIN_OVERLAP` or uniform.
     """
     # Of one layout, so that the kernel is compiled once.
     rows, others, placements = map(np.ascontiguousarray, (*pairs, placements))

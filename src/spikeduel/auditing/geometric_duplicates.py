@@ -1,9 +1,10 @@
-"""Moved copies: shifted, turned, mirrored, cropped or scaled images.
+"""Geometric duplicates: shifted, turned, mirrored, cropped or scaled images.
 
-Candidates, the nearest by descriptors, are laid over each image (`overlays`). The best is a copy if
-its residual is below a share of the other candidates' usual one, so natural look-alikes raise no
-alarm. Amplitude spectra do not change with shifts, nor angular harmonics' amplitudes and common
-phases with turns and mirroring; linear discriminant analysis on moved copies learns the rest.
+Candidates, the nearest by descriptors, are laid over each image (`registration`). The best is a
+copy if its residual is below a share of the other candidates' usual one, so natural look-alikes
+raise no alarm. Amplitude spectra do not change with shifts, nor angular harmonics' amplitudes and
+common phases with turns and mirroring; linear discriminant analysis on moved copies learns the
+rest.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
 from spikeduel.auditing.arrays import SplitIndices, in_parts, rows_of
-from spikeduel.auditing.neighbours import NearDuplicates, compared, lowest
+from spikeduel.auditing.neighbours import Matches, compared, lowest
 from spikeduel.system.large_arrays import empty_array
 from spikeduel.system.progress import Progress
 
@@ -30,16 +31,16 @@ def search(
     same: np.ndarray,
     split: SplitIndices,
     progress: Progress,
-) -> NearDuplicates:
-    """Return the moved copies among `images` and, for bars hide copies, among their `centres` (of
-    `middles`).
+) -> Matches:
+    """Return the geometric duplicates among `images` and, for bars hide copies, among their
+    `centres` (of `middles`).
     """
     whole = _search(images, same, split, progress)
     if centres is images:
         return whole
     inner = _search(centres, same, split, progress)
     index = np.where(inner.ratio < whole.ratio, inner.nearest, whole.nearest)
-    return NearDuplicates(index, np.minimum(inner.ratio, whole.ratio))
+    return Matches(index, np.minimum(inner.ratio, whole.ratio))
 
 
 def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
@@ -67,18 +68,19 @@ def middles(images: np.ndarray, shapes: np.ndarray) -> np.ndarray:
 
 def _search(
     images: np.ndarray, same: np.ndarray, split: SplitIndices, progress: Progress
-) -> NearDuplicates:
-    """Return the moved copies among `images`, uint8 `[N, C, H, W]`, without equal ones (equal
-    `same` `[N]`). Ratios of `overlays.PLAUSIBLE`·`NEAR` and more mean that nothing was found.
+) -> Matches:
+    """Return the geometric duplicates among `images`, uint8 `[N, C, H, W]`, without equal ones
+    (equal `same` `[N]`). Ratios of `registration.PLAUSIBLE`·`NEAR` and more mean that nothing was
+    found.
     """
     # Numba, which it needs, takes long to import.
-    from spikeduel.auditing import overlays
+    from spikeduel.auditing import registration
 
     index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
     views, descriptors = None, []
-    for earlier, blocks in compared(split, progress, "looking for moved copies"):
+    for earlier, blocks in compared(split, progress, "looking for geometric duplicates"):
         if views is None:
-            views = overlays.made_views(images)
+            views = registration.made_views(images)
             chosen = np.sort(np.random.default_rng(0).permutation(split.train)[:MAX_LEARNED])
             learned = views.whole[torch.from_numpy(chosen)].float()
             for measured in (invariant, upright):
@@ -89,8 +91,8 @@ def _search(
             few = earlier[_candidates(queries, references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            index[block], ratio[block] = overlays.best(views, block, few)
-    return NearDuplicates(index, ratio)
+            index[block], ratio[block] = registration.best(views, block, few)
+    return Matches(index, ratio)
 
 
 def _candidates(queries: list[Tensor], references: list[Tensor]) -> np.ndarray:

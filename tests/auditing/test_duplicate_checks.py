@@ -1,8 +1,16 @@
 import numpy as np
 
 from spikeduel.auditing.audit_results import ExactDuplicates
-from spikeduel.auditing.copies import MOVED, NEARLY, copied, cut, earliest, exact, pairs
-from spikeduel.auditing.neighbours import NearDuplicates
+from spikeduel.auditing.duplicate_checks import (
+    GEOMETRIC,
+    NEAR_DUPLICATES,
+    copied,
+    cut,
+    earliest,
+    exact,
+    pairs,
+)
+from spikeduel.auditing.neighbours import Matches
 
 SIDE = np.array([0, 0, 0, 1, 1, 2, 2, -1])
 
@@ -38,19 +46,19 @@ def test_cut_groups_leave_out_those_of_equal_images():
 def relatives(of_images):
     """Return the relatives of images from (other, ratio) or None."""
     pairs = [other or (-1, np.inf) for other in of_images]
-    return NearDuplicates(*map(np.array, zip(*pairs, strict=True)))
+    return Matches(*map(np.array, zip(*pairs, strict=True)))
 
 
 def test_near_is_a_share_of_the_usual_distance_and_leaves_out_equal_ones():
     earlier = relatives([None, (0, 0.1), (0, 0.29), (0, 0.34), (0, np.nan)])
-    (near,) = copied({NEARLY: earlier}, np.array([0, 0, 1, 2, 3])).values()
+    (near,) = copied({NEAR_DUPLICATES: earlier}, np.array([0, 0, 1, 2, 3])).values()
     assert near.nearest.tolist() == [-1, -1, 0, -1, -1]
 
 
 def test_moved_copies_are_those_that_are_not_near():
     near, moved = relatives([None, None, (0, 0.2)]), relatives([None, (0, 0.1), (0, 0.1)])
-    copies = copied({NEARLY: near, MOVED: moved}, np.arange(3))
-    assert copies[MOVED].nearest.tolist() == [-1, 0, -1]
+    copies = copied({NEAR_DUPLICATES: near, GEOMETRIC: moved}, np.arange(3))
+    assert copies[GEOMETRIC].nearest.tolist() == [-1, 0, -1]
 
 
 def test_pairs_are_listed_the_gravest_first():
@@ -59,11 +67,11 @@ def test_pairs_are_listed_the_gravest_first():
     same = np.array([0, 1, 2, 3, 4, 2, 1])
     labels = np.array([0, 0, 0, 1, 1, 1, 0])
     side = np.array([0, 0, 0, 2, 2, 2, 0])
-    listed = pairs({NEARLY: near, MOVED: moved}, same, labels, side)
+    listed = pairs({NEAR_DUPLICATES: near, GEOMETRIC: moved}, same, labels, side)
     assert [(kind, a, b) for kind, a, b, _ in listed] == [
         ("equal images, different labels", 5, 2),
-        ("near on two sides", 4, 0),
-        ("near on two sides", 3, 0),
-        ("moved on two sides", 5, 0),
-        ("equal images on one side", 6, 1),
+        ("near-duplicates in two splits", 4, 0),
+        ("near-duplicates in two splits", 3, 0),
+        ("geometric duplicates in two splits", 5, 0),
+        ("equal images in one split", 6, 1),
     ]
