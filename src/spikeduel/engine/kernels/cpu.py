@@ -22,7 +22,6 @@ from spikeduel.system.parallel import COMPILED, run_chunks, with_scratch
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _TILE = 1024  # a multiple of the 4 that one Philox block gives
 NOTHING = torch.empty(0)
 """In place of a missing tensor."""
@@ -30,7 +29,7 @@ _GROUPS = 16
 """Parts of a batch with separate sums about the weights, for any number of threads."""
 
 # Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
-_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 WRITTEN_DTYPES: dict[torch.dtype, Any] = {
     torch.float32: np.int32(0x3F800000),
     torch.bfloat16: np.int16(0x3F80),
@@ -188,38 +187,6 @@ def rate_spikes(
     )
     run_chunks(kernel, num_steps * num_images, work=spikes.numel())
     return spikes
-
-
-@njit(**COMPILED)
-def _permute_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
-    """Permute `steps` `[T, B, N]` over T in place: Knuth's algorithm P, with SplitMix64 (Steele,
-    Lea, Flood 2014).
-    """
-    num_steps, _, num_neurons = steps.shape
-    for image in range(start, stop):
-        state = keys[image]
-        for last in range(num_steps - 1, 0, -1):
-            for neuron in range(num_neurons):
-                state += _GOLDEN
-                z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-                z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-                z ^= z >> np.uint64(31)
-                other = ((z >> _HIGH) * np.uint64(last + 1)) >> _HIGH
-                remaining = steps[last, image, neuron]
-                steps[last, image, neuron] = steps[other, image, neuron]
-                steps[other, image, neuron] = remaining
-
-
-def permuted_over_time(spk: Tensor, keys: np.ndarray) -> Tensor:
-    """Return `spk` `[T, B, …]`, each neuron's steps shuffled by `keys` uint64 `[B]`."""
-    # Neurons are independent: memory order (channels last) needs no rearranging.
-    order = [0, 1, *sorted(range(2, spk.dim()), key=spk.stride, reverse=True)]
-    rows = spk.detach().permute(order).cpu().clone(memory_format=torch.contiguous_format)
-    steps = _bits(rows.flatten(2))
-    run_chunks(
-        partial(_permute_images, steps, np.array(keys, np.uint64)), spk.shape[1], work=rows.numel()
-    )
-    return rows.permute([order.index(axis) for axis in range(spk.dim())]).to(spk.device)
 
 
 MAX_UNROLLED = 8
