@@ -187,7 +187,7 @@ def conclude(
     experiment, prepared, splits = planned.experiment, ready.prepared, ready.splits
     trials, features = list(planned.trials), dict[str, Any]()
     awaited = [title for trial in trials for title in variants.titles(trial, prepared)]
-    with progress.trials(dict.fromkeys(awaited)):
+    with progress.trials(awaited):
         for feature, further_trials in providing("further_trials").items():
             further, conclusion = further_trials(planned, prepared, store, progress)
             trials += further

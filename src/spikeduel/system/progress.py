@@ -2,9 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
@@ -51,8 +50,8 @@ class Progress:
         self.event("detail", text)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
-        """Show trials while they train; `seconds`: training time by title, None if unknown."""
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
+        """Show trials of these `titles` while they train."""
         yield
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
@@ -99,8 +98,8 @@ class Forwarding(Progress):
         return self.inner.track(items, description, total)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
-        with self.inner.trials(seconds):
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
+        with self.inner.trials(titles):
             yield
 
     def event(self, name: str, *arguments: Any) -> None:
@@ -123,7 +122,7 @@ class Labelled(Forwarding):
         return self.inner.track(items, f"  {self.label}: {description.strip()}", total)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
         """Show nothing: the labeller shows all trials."""
         yield
 
@@ -175,8 +174,7 @@ class TerminalProgress(Progress):
             transient=True,
             get_time=clock,
         )
-        self._clock, self._reported, self._begun = clock, clock(), clock()
-        self._expected: dict[str, float | None] = {}
+        self._clock, self._reported = clock, clock()
         if not self.console.is_terminal:
             threading.Thread(target=_beats, args=(ref(self),), daemon=True).start()
         self._awaited: dict[str, TaskID] = {}
@@ -215,19 +213,18 @@ class TerminalProgress(Progress):
             self.say(text)
 
     @contextmanager
-    def trials(self, seconds: Mapping[str, float | None]) -> Iterator[None]:
-        with self._bar("  trials trained", len(seconds), visible=bool(seconds)) as bar:
-            self._awaited = dict.fromkeys(seconds, bar)
-            self._expected, self._begun = dict(seconds), self._clock()
+    def trials(self, titles: Collection[str]) -> Iterator[None]:
+        with self._bar("  trials trained", len(titles), visible=bool(titles)) as bar:
+            self._awaited = dict.fromkeys(titles, bar)
             try:
                 yield
             finally:
                 for title in list(self._training):
                     self._bars.remove_task(self._training.pop(title))
-                self._awaited, self._expected = {}, {}
+                self._awaited = {}
 
     def beat(self) -> None:
-        """After `SILENCE` seconds without a line, say what is being done and how long it takes."""
+        """After `SILENCE` seconds without a line, say what is being done."""
         if self._clock() - self._reported < SILENCE:
             return
         parts = [
@@ -237,33 +234,7 @@ class TerminalProgress(Progress):
             # A training's steps are within its epochs.
             if bar.visible and bar.total and bar.description.strip() not in self._training
         ]
-        if (left := self._left()) is not None:
-            parts.append(f"about {timedelta(seconds=round(left))} of training left")
         self.say(f"  {'; '.join(parts) or 'still at work'}")
-
-    def _left(self) -> float | None:
-        """Return the seconds of training that are left at the pace so far, None if unknown."""
-        expected = [
-            (seconds, self._share_done(title))
-            for title, seconds in self._expected.items()
-            if seconds is not None
-        ]
-        if not expected or len(expected) < len(self._expected):
-            return None
-        done = sum(seconds * share for seconds, share in expected)
-        pace = (self._clock() - self._begun) / done if done else 1.0
-        return pace * sum(seconds * (1 - share) for seconds, share in expected)
-
-    def _share_done(self, title: str) -> float:
-        if title not in self._awaited:
-            return 1.0
-        # Its epochs have a bar from the first on, its steps only where they are made here.
-        bars = (
-            bar
-            for bar in self._bars.tasks
-            if bar.id == self._training.get(title) or bar.description.strip() == title
-        )
-        return max((bar.completed / (bar.total or 1) for bar in bars), default=0.0)
 
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
         if title not in self._training:

@@ -108,13 +108,13 @@ def study(
     duels = [
         replace(duel, progress=progress.of_run(duel.ready.folder, duel.label)) for duel in duels
     ]
-    expected = {
-        f"{duel.label}: {trial.title}": trial.seconds
+    titles = [
+        f"{duel.label}: {trial.title}"
         for duel, trial in outlook.trials.values()
         if not trial.stored
-    }
+    ]
     jobs = [job for duel in duels for job in duel.ready.jobs(duel.progress)]
-    with progress.trials(expected):
+    with progress.trials(titles):
         records = {record.key: record for record in workers.run(jobs, store)}
     finished = []
     for duel in progress.track(duels, "measuring, and writing reports", len(duels)):
