@@ -186,11 +186,14 @@ def untrained(trial: "Trial") -> "Model":
 def train(model: "Model", prepared: "Prepared", split: "Split", experiment: "Experiment") -> Any:
     """Train a network by an experiment's rules, without a store; return its `Training`."""
     from spikeduel.system.progress import Progress
+    from spikeduel.training.contenders import relu_epochs
     from spikeduel.training.training import Loop
 
+    epochs = relu_epochs(model.module, experiment)
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "checkpoint.pt"
-        return Loop(model, *prepared.arrays, split, experiment, checkpoint, Progress()).run()
+        loop = Loop(model, *prepared.arrays, split, experiment, checkpoint, Progress(), epochs)
+        return loop.run()
 
 
 def fitted(experiment: "Experiment", prepared: "Prepared", split: "Split", store: Any) -> Any:

@@ -11,7 +11,7 @@ from telling import Telling
 EXPERIMENT = baseline(
     dataset="digits",
     contenders=("dense-lif", "dense-relu"),
-    start="relu",
+    optimizer="adamw",
     hidden=16,
     num_steps=2,
     epochs=8,

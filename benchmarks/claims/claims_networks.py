@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from spikeduel.engine.kernels.reference import Surrogate, fast_sigmoid
 from spikeduel.engine.networks.chains import SpikingChain, WithoutTime
 from spikeduel.engine.readouts import MeanReadout, Readout, SpikeCountReadout
 
@@ -18,6 +19,8 @@ POPULATION = 50
 """Output neurons of a class."""
 GREY_MEAN, GREY_DEVIATION = 0.1307, 0.3081
 """Mean and standard deviation of MNIST's pixels, by which many tutorials standardise them."""
+FAST_SIGMOID_10 = Surrogate(fast_sigmoid, 10.0)
+"""Surrogate gradient of a smaller slope than the customary one."""
 
 
 class Chain(SpikingChain):

@@ -74,9 +74,7 @@ def toml() -> Kind:
     from spikeduel.training import contenders
 
     with TemporaryDirectory() as folder:
-        write_experiment(
-            Path(folder, "e.toml"), Experiment(limit=50, surrogate_alpha=2.0, image_size=8)
-        )
+        write_experiment(Path(folder, "e.toml"), Experiment(limit=50, threshold=2.0, image_size=8))
         content = Path(folder, "e.toml").read_bytes()
 
     def read(path: Path) -> None:

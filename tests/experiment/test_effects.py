@@ -31,7 +31,6 @@ OTHER = {
     "threshold": 0.7,
     "reset_mechanism": "zero",
     "surrogate": "sigmoid",
-    "surrogate_alpha": 3.0,
     "hidden": 7,
     "width": 5,
     "pooling": "avg",
@@ -112,11 +111,9 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
     experiment = replace(experiment, dataset=str(folders / experiment.dataset))
     store, silent, refused = Store("store"), [], set()
     before = planned(experiment, None, store)
-    other = OTHER | {"start": "fresh"}
+    other = dict(OTHER)
     for name in FEATURE_SETTINGS:
         other[name] = 8 if SETTINGS[name].default is None else not getattr(experiment, name)
-    if experiment.start == "fresh":
-        other["start"] = "relu"
     if experiment.encoding == "rate":
         other["encoding"] = "direct"
     for name, value in other.items():
@@ -155,7 +152,6 @@ def test_the_cases_know_every_setting():
     assert {
         *OTHER,
         *FEATURE_SETTINGS,
-        "start",
     } | NAMED | OF_THE_MACHINE | OF_BROKEN_FILES == SETTINGS.keys()
 
 

@@ -21,7 +21,6 @@ from spikeduel.system.errors import InputError
         ("threshold", float("inf"), "threshold must be a number above 0, not inf"),
         ("learning_rate", float("nan"), "learning_rate must be a number above 0, not nan"),
         ("folds", 1, "folds must be a whole number of at least 2 or unset, not 1"),
-        ("start", "frsh", "did you mean 'fresh'"),
         ("reset_mechanism", "zeros", "did you mean 'zero'"),
         ("contenders", (), "contenders is empty"),
         ("contenders", ("a", "a"), "named twice"),
@@ -92,7 +91,7 @@ def test_a_contenders_own_settings_take_the_place_of_the_common_ones(tmp_path):
     assert experiment.for_contender("vgg-relu") == Experiment(num_steps=8)
     # What is unset is the common one, as in a file; hashes do not mind the table.
     assert experiment.per_contender == {"vgg-lif": {"beta": 1.0, "num_steps": 4}}
-    assert Experiment(per_contender={"vgg-lif": {"surrogate_alpha": None}}) == Experiment()
+    assert Experiment(per_contender={"vgg-lif": {"epochs": None}}) == Experiment()
     assert hash(experiment) == hash(replace(experiment))
     write_experiment(tmp_path / "e.toml", experiment)
     assert read_experiment(tmp_path / "e.toml") == experiment
@@ -132,7 +131,6 @@ def test_every_setting_says_what_it_means_and_is_in_the_json_schema():
         assert described[field.name]["description"] == setting_of(field.type).help
         assert setting_of(field.type).help.endswith(".")
     assert (described["seeds"]["minimum"], described["seeds"]["maximum"]) == (1, 10_000)
-    assert described["start"]["enum"] == ["fresh", "relu"]
 
 
 def test_values_are_converted_to_the_types_of_the_fields():

@@ -80,7 +80,9 @@ def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
         how = Preprocessing.of_recordings(recorded(workload).binning)
     if workload.shape != "cnn":
         neuron = {
-            name: getattr(settings, name) for name in ("neuron", *neuron_settings(settings.neuron))
+            name: getattr(settings, name)
+            for name in ("neuron", *neuron_settings(settings.neuron))
+            if hasattr(settings, name)
         }
     return ModelCard(
         contender={"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}[workload.shape],

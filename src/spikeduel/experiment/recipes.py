@@ -18,7 +18,6 @@ PLAIN: dict[str, Any] = {
     "augmentation": "none",
     "batch_size": 128,
     "dropout": 0.0,
-    "start": "fresh",
     "beta": 0.95,
     "threshold": 1.0,
 }

@@ -163,9 +163,6 @@ class CoreExperiment:
             "straight_through_estimator; or module:function."
         ),
     ] = "atan"
-    surrogate_alpha: Annotated[
-        Positive | None, setting("Width of the surrogate. Unset: its usual value.", tunable="snn")
-    ] = None
     hidden: Annotated[Million, setting("Units of the hidden linear layers.")] = 256
     width: Annotated[
         Count | None,
@@ -220,8 +217,9 @@ class CoreExperiment:
             "adam: the 2023 study's, at a constant learning rate. adamw, or muon in hidden "
             "layers: the rate rises for a fifth of the training and falls to 0.",
             "Muon leaves the first and the last layer to adamw. Both spread a tenth of each label "
-            "over all classes (label smoothing). At a constant rate, the weights "
-            "of the best validation accuracy are kept, else the last ones.",
+            "over all classes (label smoothing), and give a spiking contender ReLU for its neurons "
+            "in the first quarter of its epochs, rounded down. With adam, the weights of the best "
+            "validation accuracy are kept, else the last ones.",
         ),
     ] = "muon"
     learning_rate: Annotated[
@@ -256,14 +254,6 @@ class CoreExperiment:
             needs=("training",),
         ),
     ] = None
-    start: Annotated[
-        Literal["relu", "fresh"],
-        setting(
-            "relu: a spiking contender has ReLU for its neurons in its first epochs. fresh: never.",
-            "A quarter of its epochs are so, rounded down. All contenders have the same epochs or "
-            "minutes in all. Networks of other libraries begin fresh.",
-        ),
-    ] = "relu"
     patience: Annotated[
         Count | None,
         setting(
@@ -398,7 +388,9 @@ class CoreExperiment:
 
     @property
     def constant_rate(self) -> bool:
-        """True for a constant learning rate, with the best epoch's weights kept."""
+        """True for a constant learning rate: the best epoch's weights are kept, and no epoch has
+        ReLU for spiking neurons.
+        """
         return self.optimizer == "adam"
 
     @property

@@ -15,7 +15,7 @@ from spikeduel.analysis.recommending import is_elsewhere
 from spikeduel.data import Prepared, Split
 from spikeduel.data.loader import by_blocks
 from spikeduel.engine.encoders import ENCODERS, EVENTS, encoder_of
-from spikeduel.engine.kernels.reference import SURROGATES, resolve_alpha
+from spikeduel.engine.kernels.reference import SURROGATES, surrogate_of
 from spikeduel.engine.networks import building, foreign, libraries
 from spikeduel.engine.networks.architectures import ARCHITECTURES
 from spikeduel.engine.networks.building import Architecture
@@ -71,6 +71,11 @@ class Trial:
         return self.settings.get("source")
 
     @property
+    def relu_epochs(self) -> int:
+        """Number of its first epochs with ReLU for spiking neurons."""
+        return int(self.settings["training"].get("relu_epochs", 0))
+
+    @property
     def device(self) -> str:
         """Device that trains it. The key has only its kind, so any GPU finds the trial."""
         return hardware.resolve(self.experiment.device).device
@@ -100,8 +105,6 @@ class Contender:
         makes_its_steps = card.foreign is not None and card.foreign.way not in ("step", "sequence")
         if makes_its_steps and arguments is not None and "num_steps" not in arguments:
             idle.add("num_steps")
-        if card.network.get("surrogate") == "straight_through_estimator":
-            idle.add("surrogate_alpha")
         return set(TUNABLE) - idle
 
     def takes(self, setting: str) -> bool:
@@ -114,13 +117,16 @@ def trials_of(
     prepared: Prepared,
     *splits: Split,
     contenders: Sequence[Contender] | None = None,
+    source: str | None = None,
 ) -> list[Trial]:
-    """Return the trials by split, seed and contender. Raises `InputError`."""
+    """Return the trials by split, seed and contender. They begin with the weights of the trial with
+    the key `source`, if one is given. Raises `InputError`.
+    """
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
     trials, settings_of = [], {}
     for contender in contenders:
         own = experiment.for_contender(contender.name)
-        settings_of[contender.name] = own, _settings_of(contender, own)
+        settings_of[contender.name] = own, _settings_of(contender, own, source)
     for split in splits:
         where = _settings_of_data(prepared, split)
         for seed in range(experiment.seeds):
@@ -137,7 +143,7 @@ def trials_of(
 
 def relu_share(module: nn.Module, experiment: Experiment) -> float:
     """Return the share of its epochs that a network trains with ReLU for its neurons."""
-    return RELU_SHARE if experiment.start != "fresh" and neuron_places(module) else 0.0
+    return RELU_SHARE if neuron_places(module) and not experiment.constant_rate else 0.0
 
 
 def relu_epochs(module: nn.Module, experiment: Experiment) -> int:
@@ -153,7 +159,9 @@ def renews_statistics(module: nn.Module, experiment: Experiment, num_train: int)
     return num_steps < MIN_STEPS_IN_EPOCH and bool(batch_norms(module))
 
 
-def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]:
+def _settings_of(
+    contender: Contender, experiment: Experiment, source: str | None
+) -> dict[str, Any]:
     card = contender.card
     settings = {
         **typed.plain(card),
@@ -165,7 +173,9 @@ def _settings_of(contender: Contender, experiment: Experiment) -> dict[str, Any]
     }
     # "data" says it already, and copies of the same data are the same.
     del settings["dataset"], settings["trained_on"], settings["temperature"]
-    if epochs := relu_epochs(contender.outline, experiment):
+    if source is not None:
+        settings["source"] = source
+    elif epochs := relu_epochs(contender.outline, experiment):
         settings["training"]["relu_epochs"] = epochs
     if experiment.weight_bits is not None:
         settings["training"]["weight_bits"] = experiment.weight_bits
@@ -205,7 +215,7 @@ def check(experiment: Experiment) -> None:
     encoder_of(experiment.encoding)
     registry.resolve("neuron", experiment.neuron, NEURONS)
     augmenter_of(experiment.augmentation)
-    resolve_alpha(experiment.surrogate, experiment.surrogate_alpha)
+    surrogate_of(experiment.surrogate)
     hardware.resolve(experiment.device)
 
 
@@ -271,11 +281,6 @@ def missing(
         (
             "whitening",
             any(building.to_whiten(each.outline, each.card.image_shape) for each in contenders),
-            concerns_none,
-        ),
-        (
-            "start",
-            any(each.card.num_steps and neuron_places(each.outline) for each in contenders),
             concerns_none,
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),

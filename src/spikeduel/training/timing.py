@@ -87,7 +87,7 @@ def epoch_seconds(
 def timing_key(trial: Trial) -> str:
     """Return a hash of all that an epoch's time depends on."""
     experiment = trial.experiment
-    more = len(trial.split.train), experiment.augmentation, experiment.start
+    more = len(trial.split.train), experiment.augmentation
     return typed.digest([_network_key(trial), *more])
 
 

@@ -29,11 +29,7 @@ from spikeduel.system.numbers import duration, per_cent
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.training.augmenting import Augmenter, augmenter_of
-from spikeduel.training.contenders import (
-    relu_epochs,
-    renews_statistics,
-    shapes_of,
-)
+from spikeduel.training.contenders import renews_statistics, shapes_of
 
 MIN_DELTA = 0.01
 """Smallest improvement of the validation loss that resets `patience`."""
@@ -78,8 +74,8 @@ def curve(history: Sequence[dict[str, float]], seconds: Sequence[float]) -> list
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """A training loop: the model (trained in place), `images` and `labels` as in `Prepared.held`,
-    split and checkpoint.
+    """A training loop: the model (trained in place), `images` and `labels` as in `Prepared.arrays`,
+    split and checkpoint. `relu_epochs` as in `Training`.
     """
 
     model: Model
@@ -89,6 +85,7 @@ class Loop:
     experiment: Experiment
     checkpoint: Path
     progress: Progress
+    relu_epochs: int = 0
 
     @cached_property
     def augmenter(self) -> Augmenter:
@@ -106,7 +103,7 @@ class Loop:
         best_weights: dict[str, Tensor] = {}
         training = Training(
             keeps_last=not self.experiment.constant_rate,
-            relu_epochs=relu_epochs(module, self.experiment),
+            relu_epochs=self.relu_epochs,
         )
         if (saved := self._saved()) is not None:
             module.load_state_dict(saved["weights"])

@@ -84,7 +84,9 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
             whiten(module, torch.as_tensor(np.asarray(prepared.images[some])))
         if measured_after_epochs(experiment):
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
-        training = Loop(model, *prepared.arrays, split, experiment, checkpoint, progress).run()
+        training = Loop(
+            *(model, *prepared.arrays, split, experiment, checkpoint, progress), trial.relu_epochs
+        ).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."
         else:

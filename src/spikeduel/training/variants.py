@@ -273,12 +273,12 @@ def _job(context: VariantContext, described: dict[tuple[str, str], Contender]) -
         if variant.network is not None:
             contender = variant.network(context, contender)
         described[name, variant.title] = contender
-    contenders = [described[name, variant.title]]
-    planned = trials_of(experiment, prepared, trial.split, contenders=contenders)[trial.card.seed]
-    if variant.source is not None:
-        source = {"source": context.key_of(variant.source)}
-        planned = replace(planned, settings={**planned.settings, **source})
-    return Job(planned, prepared, context.progress)
+    planned = trials_of(
+        *(experiment, prepared, trial.split),
+        contenders=[described[name, variant.title]],
+        source=context.key_of(variant.source) if variant.source is not None else None,
+    )
+    return Job(planned[trial.card.seed], prepared, context.progress)
 
 
 def _result(context: VariantContext, record: TrialRecord | None) -> Predicted:

@@ -81,7 +81,7 @@ def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experime
     assert all(settings == common for settings in others)
     snn, cnn = tuning.record.contenders
     assert (snn.tuned, cnn.tuned) == (list(RANGES), ["learning_rate"])
-    customary = {"threshold": 1.0, "beta": 0.95, "surrogate_alpha": None, "num_steps": 3}
+    customary = {"threshold": 1.0, "beta": 0.95, "num_steps": 3}
     drawn = [draw(RANGES, number) for number in range(1, 5)]
     tried = [entry.settings for entry in snn.trials]
     assert tried == [{"learning_rate": 5e-3, **customary}, *drawn]
@@ -96,11 +96,8 @@ def test_everybody_gets_the_same_number_the_first_at_the_given_settings(experime
 @pytest.mark.parametrize(
     ("changes", "tuned"),
     [
-        ({"neuron": "if"}, ["learning_rate", "threshold", "surrogate_alpha", "num_steps"]),
-        (
-            {"surrogate": "straight_through_estimator"},
-            ["learning_rate", "threshold", "beta", "num_steps"],
-        ),
+        ({"neuron": "if"}, ["learning_rate", "threshold", "num_steps"]),
+        ({}, ["learning_rate", "threshold", "beta", "num_steps"]),
     ],
     ids=str,
 )
@@ -114,10 +111,10 @@ def test_only_what_has_an_effect_is_tuned(changes, tuned, experiment, made_up):
     [
         ({}, 2, {"beta": Range(0.5, 0.9)}, "leave small-cnn nothing to tune"),
         (
-            {"surrogate": "straight_through_estimator"},
+            {"neuron": "if"},
             2,
-            {**RATES, "surrogate_alpha": Range(1, 2)},
-            "name surrogate_alpha, which has no effect on any contender",
+            {**RATES, "beta": Range(0.5, 0.9)},
+            "name beta, which has no effect on any contender",
         ),
         ({}, 1, None, "at least 2 trials"),
     ],

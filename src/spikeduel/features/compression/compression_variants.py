@@ -101,7 +101,6 @@ class Compressed:
             "weight_bits": self.weight_bits,
             **self.settings,
             "epochs": math.ceil(share * trial.experiment.num_epochs),
-            "start": "fresh",
         }
         if self.steps != 1:
             changed["num_steps"] = int(context.num_steps * self.steps)

@@ -60,10 +60,9 @@ RANGES: dict[str, Range] = {
     "learning_rate": Range(1e-5, 1e-1, log=True),
     "threshold": Range(0.5, 2.0),
     "beta": Range(0.5, 0.99),
-    "surrogate_alpha": Range(0.5, 50.0, log=True),
     "num_steps": Range(choices=(4, 8, 16, 25)),
 }
-"""Ranges that are tuned by default; every surrogate's usual width lies within."""
+"""Ranges that are tuned by default."""
 
 
 def read_ranges(path: Path) -> dict[str, Range]:
