@@ -219,7 +219,7 @@ def found() -> str:
     def moved(name: str) -> tuple[str, str, str]:
         if name not in copies:
             return "–", "–", "–"
-        one_way = {kind: row["after"] for kind, row in copies[name]["found"].items()}
+        one_way = dict(copies[name]["found"])
         two_ways, worst = one_way.pop("two together"), min(one_way, key=lambda kind: one_way[kind])
         clean = f"{copies[name]['clean_flagged']} of {copies[name]['clean_images']:,}"
         kind = f" ({worst})" if one_way[worst] < 1 else ""

@@ -11,8 +11,7 @@ borders. The moving is SciPy's and shares no code with the audit. Of each edit t
 other tones, three opaque boxes, four tiles, large crops; of 8×8 images ("digits") moves by one
 pixel. "files" are the photographs once
 more, moved before they were padded to squares and shrunk. A copy is found if the image that it was
-made from is named. `before` is the audit without the search for moved copies: near duplicates only;
-of edits, drawn shapes and digits it is version 17 of the audit, kept in the result. Clean images
+made from is named. Clean images
 are the set's own test images (at most `--clean`, at random); of a set with fewer than 100, every
 second image. "drawn" are circles, squares and triangles in two of nine colours, and symbols of a font,
 each another one: what is called a copy among them is a false alarm. The audit's constants were chosen on other draws, mostly of other images. The result
@@ -20,7 +19,6 @@ goes to benchmarks/results/copies.json.
 """
 
 import json
-import time
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -262,8 +260,7 @@ def measured(
     in_files: bool,
     num_edited: int = 40,
 ) -> dict[str, Any]:
-    """What is found of the copies and flagged of the clean images of one data set, before and
-    after.
+    """What is found of the copies and flagged of the clean images of one data set.
 
     The copies are moved as prepared, or `in_files` before they are.
     """
@@ -296,49 +293,39 @@ def measured(
     images = np.concatenate([train, *moves.values(), np.asarray(prepared.images[test])])
     same, count = equal_ids(images), len(train)
     asked = SplitIndices(np.arange(count), np.arange(0), np.arange(count, len(images)))
-    small, began = small_grey(images), time.process_time()
+    small = small_grey(images)
     near = closest(small[count:], small[:count])
-    before = np.where(near.distance < NEAR * near.usual, near.nearest, -1)
-    before_seconds, began = time.process_time() - began, time.process_time()
+    nearest = np.where(near.distance < NEAR * near.usual, near.nearest, -1)
     centres = geometric_duplicates.middles(images, shapes)
     found = geometric_duplicates.search(images, centres, same, asked, TerminalProgress())
     index, ratio = found.nearest[count:], found.ratio[count:]
-    moved_seconds, began = time.process_time() - began, time.process_time()
     by_tone = photometric_duplicates.search(centres, same, asked, TerminalProgress())
-    edited_seconds = time.process_time() - began
     is_moved, is_edited = ratio < NEAR, by_tone.ratio[count:] < LIMITS[PHOTOMETRIC]
     known, rows, start = np.append(same[:count], -1), {}, 0
     for kind, images_of_kind in moves.items():
         part, start = slice(start, start + len(images_of_kind)), start + len(images_of_kind)
         source = same[edited_of if kind in edits else of]
-        was_near = known[before[part]] == source
-        named = is_moved[part] & (known[index[part]] == source)
+        named = known[nearest[part]] == source
+        named |= is_moved[part] & (known[index[part]] == source)
         named |= is_edited[part] & (known[by_tone.nearest[count:][part]] == source)
         # What is equal to a training image is found as such.
         equal = np.isin(same[count:][part], same[:count])
-        rows[kind] = {"before": round(float((was_near | equal).mean()), 4)}
-        rows[kind]["after"] = round(float((named | was_near | equal).mean()), 4)
+        rows[kind] = round(float((named | equal).mean()), 4)
     part = slice(start, None)
-    flagged = is_moved[part] & (before[part] < 0)
-    flagged_as_edited = is_edited[part] & (before[part] < 0) & ~flagged
-    moved_rows = {kind: rows[kind] for kind in copied}
+    flagged = is_moved[part] & (nearest[part] < 0)
+    flagged_as_edited = is_edited[part] & (nearest[part] < 0) & ~flagged
     return {
         "training_images": count,
         "copies_of_each_kind": len(of),
         "image_shape": list(prepared.image_shape),
-        "found": moved_rows,
+        "found": {kind: rows[kind] for kind in copied},
         "edited_copies_of_each_kind": len(edited_of),
-        "found_edited": {kind: rows[kind]["after"] for kind in edits},
+        "found_edited": {kind: rows[kind] for kind in edits},
         "clean_images": len(test),
-        "clean_near_before": int((before[part] >= 0).sum()),
+        "clean_near": int((nearest[part] >= 0).sum()),
         "clean_flagged": int(flagged.sum()),
         "clean_flagged_share": round(float(flagged.mean()), 5),
         "clean_flagged_as_edited": int(flagged_as_edited.sum()),
-        "processor_seconds": {
-            "before": round(before_seconds, 1),
-            "added": round(moved_seconds, 1),
-            "edited": round(edited_seconds, 1),
-        },
     }
 
 
@@ -358,11 +345,7 @@ def main() -> None:
     for name in options.only:
         kept = shared.read(RESULT, {"sets": {}})
         if name == "drawn":
-            before = {row: known.get("before") for row, known in kept.get("drawn", {}).items()}
-            kept["drawn"] = {
-                row: {"before": before.get(row), "after": alarms}
-                for row, alarms in drawn_alarms().items()
-            }
+            kept["drawn"] = drawn_alarms()
         else:
             place = getattr(options, "photos" if name == "files" else name.replace("-", "_"), None)
             experiment = Experiment(dataset=name, data_dir=place)
@@ -382,11 +365,6 @@ def main() -> None:
                 "seed": SEED,
                 "copies": options.copies,
                 "clean": options.clean,
-            }
-            before = kept["sets"].get(name, {}).get("found_edited", {})
-            found["found_edited"] = {
-                kind: {"before": before.get(kind, {}).get("before"), "after": share}
-                for kind, share in found["found_edited"].items()
             }
             kept["sets"][name] = {**found, "settings": settings}
         shared.write(RESULT, kept)
