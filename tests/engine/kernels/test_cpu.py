@@ -1,6 +1,4 @@
-"""The fused scan on the CPU as autograd, layouts, threads and older CPUs see it. `test_scans.py` compares
-its kernels with the reference.
-"""
+"""The kernels of the CPU with several threads, after a fork, and on older CPUs."""
 
 import multiprocessing
 import os
@@ -13,74 +11,12 @@ import pytest
 import torch
 from numba import njit
 
-from spikeduel.engine import ConstantInput, kernels
+from spikeduel.engine import kernels
 from spikeduel.engine.kernels import Dynamics, cpu, cpu_kernels, reference
 from spikeduel.engine.kernels.reference import SURROGATES
 from spikeduel.system import parallel
 
 pytestmark = pytest.mark.usefixtures("buffers_full_of_nan")
-
-
-def sequence(shape, seed=0, dtype=torch.float32):
-    return (torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * 0.8 + 0.3).to(dtype)
-
-
-def forward_and_backward(scan, current, beta, dynamics, state=None):
-    """The results and the gradients of current, state and beta; the reference gets a
-    `ConstantInput` as a sequence.
-    """
-    leaf = (
-        (current.value if isinstance(current, ConstantInput) else current)
-        .detach()
-        .clone()
-        .requires_grad_()
-    )
-    x = ConstantInput(leaf, current.num_steps) if isinstance(current, ConstantInput) else leaf
-    if scan is reference.scan:
-        x = leaf.expand(current.shape) if isinstance(current, ConstantInput) else leaf
-    before = None if state is None else state.clone().requires_grad_()
-    decay = torch.tensor(beta, requires_grad=True)
-    results = scan(x, decay, dynamics, before)
-    sum((r * sequence(r.shape, seed)).sum() for seed, r in enumerate(results, 1)).backward()
-    gradients = leaf.grad, torch.zeros(0) if before is None else before.grad, decay.grad
-    return [r.detach() for r in results], gradients
-
-
-def assert_agree(current, beta, dynamics, state=None):
-    (theirs, their_gradients), (ours, our_gradients) = (
-        forward_and_backward(scan, current, beta, dynamics, state)
-        for scan in (reference.scan, kernels.scan)
-    )
-    for our, their in zip(ours, theirs, strict=True):
-        assert our.dtype == torch.float32
-        assert torch.equal(our, their)
-    for our, their in zip(our_gradients, their_gradients, strict=True):
-        # Relative to the size of the gradients: single elements can cancel.
-        scale = their.abs().max().item() if their.numel() else 1.0
-        torch.testing.assert_close(our, their, rtol=1e-4, atol=1e-6 * max(scale, 1.0))
-
-
-@pytest.mark.parametrize("constant", [False, True], ids=["sequence", "constant"])
-@pytest.mark.parametrize("shape", [(7, 5, 3), (6, 3, 2, 5, 7)], ids=str)
-@pytest.mark.parametrize("adaptation", [None, (0.9, 0.3)], ids=["LIF", "ALIF"])
-def test_agrees_with_the_reference(adaptation, shape, constant):
-    current = ConstantInput(sequence(shape[1:]), shape[0]) if constant else sequence(shape)
-    dynamics = Dynamics(0.7, adaptation=adaptation)
-    assert_agree(current, 0.95, dynamics)
-    state = sequence((dynamics.state_size, *shape[1:]), seed=9) + 0.4
-    assert_agree(current, 0.95, dynamics, state)
-
-
-def test_bfloat16_is_rounded_as_torch_rounds_it():
-    infinity = float("inf")
-    ends = torch.tensor([0.0, -0.0, infinity, -infinity, float("nan")])
-    bits = torch.tensor([0x3F808000, 0x3F818000, 0x7FFFFFFF], dtype=torch.int32)
-    values = torch.cat([sequence((4096,)) * 1e3, ends, bits.view(torch.float32)])
-    spk = torch.zeros(1, len(values), dtype=torch.bfloat16)
-    gradients, beta = (None, values[None], None), torch.tensor(0.5)
-    out = cpu.scan_backward(gradients, spk, None, beta, Dynamics(1.0), 1, False)[0]
-    assert out.dtype == torch.bfloat16
-    assert torch.equal(out[0].nan_to_num(nan=7.0), values.bfloat16().nan_to_num(nan=7.0))
 
 
 @pytest.mark.parametrize("surrogate", SURROGATES)
@@ -103,44 +39,15 @@ def test_surrogates_have_a_kernel_that_equals_their_gradient(surrogate, alpha):
     torch.testing.assert_close(torch.from_numpy(out), exact, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        pytest.param(lambda x: x.transpose(1, 2), id="transposed"),
-        pytest.param(lambda x: x[:, :, ::2], id="strided"),
-        pytest.param(lambda x: x.transpose(0, 1), id="batch first"),
-        pytest.param(lambda x: x[:, :1].expand(-1, 5, -1), id="expanded"),
-    ],
-)
-def test_inputs_that_are_not_contiguous(view):
-    current, dynamics = view(sequence((6, 7, 8))), Dynamics(1.0)
-    state = view(sequence((6, 7, 8), seed=1))[:1]
-    for ours, theirs in zip(
-        kernels.scan(current, 0.9, dynamics, state),
-        reference.scan(current, 0.9, dynamics, state),
-        strict=True,
-    ):
-        assert torch.equal(ours, theirs)
-
-
-def test_channels_last_stays_channels_last():
-    images = sequence((6 * 2, 3, 5, 4)).contiguous(memory_format=torch.channels_last)
-    gradients = []
-    for scan in (reference.scan, kernels.scan):
-        current = images.unflatten(0, (6, 2)).detach().clone().requires_grad_()
-        spk, mem, _ = scan(current, 0.9, Dynamics(1.0))
-        gradients += torch.autograd.grad((spk + mem).sum(), current)
-    for result in (spk, mem):
-        assert result.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(*gradients)
-
-
 def run_large(seed):
     """Large enough to be cut into parts; bytes of results and gradients."""
-    current = sequence((25, 16, 1024), seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    current = torch.randn(25, 16, 1024, generator=generator).requires_grad_()
     assert current.numel() >= 4 * parallel.MIN_PART
-    results, gradients = forward_and_backward(kernels.scan, current, 0.95, Dynamics(1.0))
-    return [x.numpy().tobytes() for x in (*results, *gradients)]
+    beta = torch.tensor(0.95, requires_grad=True)
+    results = kernels.scan(current, beta, Dynamics(1.0))
+    gradients = torch.autograd.grad(results, (current, beta), [x + 1 for x in results])
+    return [x.detach().numpy().tobytes() for x in (*results, *gradients)]
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
