@@ -92,7 +92,8 @@ def executed(name, folder):
 )
 def test_it_runs(name, said, num_pictures, written, tmp_path):
     if name != "study":
-        pytest.importorskip("spikeduel.features.inspection")
+        for feature in ("inspection", "planning"):
+            pytest.importorskip(f"spikeduel.features.{feature}")
     text, pictures = executed(name, tmp_path)
     assert [part for part in said if part not in text] == []
     assert pictures == num_pictures

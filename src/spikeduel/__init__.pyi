@@ -59,7 +59,6 @@ from .system.errors import InputError as InputError, SpikeduelError as Spikeduel
 from .system.progress import Progress as Progress, TerminalProgress as TerminalProgress
 from .training.augmenting import AUGMENTATIONS as AUGMENTATIONS
 from .training.jobs import Processes as Processes, Workers as Workers
-from .training.plan import forecast as forecast
 from .training.variants import Variant as Variant
 
 def __getattr__(name: str) -> typing.Any: ...  # names of features

@@ -24,7 +24,6 @@ from spikeduel.cli.inputs import RESUMABLE, CommandInput, for_people
 from spikeduel.data import prepared_picture
 from spikeduel.engine.networks.models import load_model
 from spikeduel.experiment.settings import Experiment
-from spikeduel.features import FEATURES
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import __version__
 from synthetic_files import write_pictures
@@ -282,25 +281,6 @@ def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, pictu
     assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
     assert one_line(done).startswith("error:")
     assert "text.png" in one_line(done)
-
-
-def test_a_plan_before_training_and_after_a_pilot(desk, unreported):
-    said = " ".join(printed("plan", "digits", *QUICKEST, "--difference", 20).split())
-    assert "SD 0.30 points SD 0.55 points training" in said
-    assert "a true lead of 20 points is found, on 179 test images" in said
-    assert not (desk / "runs").exists()
-    plan = document("plan", "digits", *QUICKEST, "--spread", 3)
-    (case,) = plan["cases"]
-    assert (plan["source"], plan["lead"], case["deviation"]) == ("given", 0.01, 0.03)
-    assert len(plan["seeds"]) == len(case["probabilities"])
-
-    tested = ["--optimism"] * ("optimism" in FEATURES)
-    pilot = [*QUICKEST, "--seeds", 2, "--out", "pilot", *tested, "--verbose"]
-    said = " ".join(printed("compare", "digits", *pilot).split())
-    assert "Power: a true lead of one point would be found with 2 seeds in 0 % of cases" in said
-    assert "Test accuracy, %" in said or not tested
-    plan = document("plan", "digits", *QUICKEST, *tested)
-    assert (plan["source"], plan["trained"]) == ("store", 2)
 
 
 def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):

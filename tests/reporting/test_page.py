@@ -15,7 +15,7 @@ from spikeduel.results.findings import finding
 from spikeduel.results.run import Conclusions
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.results.trials import AddedMeasure
-from spikeduel.sentences import power_sentences as power_words
+from spikeduel.sentences.verdict import power_of_pairs
 from spikeduel.statistics import assumed_variability
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
@@ -108,7 +108,7 @@ def test_power_has_its_place(comparison, unpainted):
     ).comparison.pairs
     measured = with_comparison(comparison, pairs=[pair])
     shown = Page(report(measured))
-    assert power_words.of_pairs(measured.results) in shown.text
+    assert power_of_pairs(measured.results) in shown.text
 
 
 def test_numbers_and_words_are_those_of_the_results(comparison, unpainted):

@@ -6,14 +6,17 @@ from msgspec import structs
 from factories import dataset, example, pair, results, trial
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.results.findings import finding
+from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Reservation
 from spikeduel.sentences.verdict import (
     LEAKAGE,
     because,
     conclusion,
+    power_of_pairs,
     reserved,
     verdict,
 )
+from spikeduel.statistics import Variability
 
 DUEL = [trial("snn", 0.9), trial("cnn", 0.88)]
 CLAIMS = re.compile(
@@ -118,3 +121,22 @@ def test_leakage_is_named_before_any_score(caveat):
     text = verdict(results(DUEL, [pair(0.02)], caveats=[finding("one_seed"), caveat]))
     assert text.startswith(LEAKAGE)
     assert not re.search(r"[0-9]", LEAKAGE)
+
+
+VARIABILITY = Variability(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
+FOUND = Power(
+    lead=0.01, seeds=6, comparisons=1, probability=0.657, seeds_needed=9, variability=VARIABILITY
+)
+
+
+def run(*powers):
+    pairs = [
+        pair(0.01, seeds=6, power=power_of, b=f"cnn{k or ''}") for k, power_of in enumerate(powers)
+    ]
+    return results([trial("snn", 0.9), trial("cnn", 0.9)], pairs)
+
+
+def test_a_run_says_what_it_could_have_found(golden):
+    never = structs.replace(FOUND, probability=0.1, seeds_needed=None)
+    golden({"one pair": power_of_pairs(run(FOUND)), "two": power_of_pairs(run(FOUND, never))})
+    assert power_of_pairs(run(None)) == ""

@@ -11,11 +11,10 @@ from spikeduel.data import Split
 from spikeduel.data.prepared import TRAIN, VALIDATION
 from spikeduel.engine.networks.cards import CallConvention, ModelCard
 from spikeduel.experiment.recipes import baseline, strong
-from spikeduel.results.power import ContenderTime
 from spikeduel.results.run import Budget
 from spikeduel.training import plan as planning
 from spikeduel.training.contenders import Contender, describe_all, trials_of
-from spikeduel.training.plan import Plan, of_data, of_plan
+from spikeduel.training.plan import ContenderTime, Plan, of_data, of_plan
 
 EXPERIMENT = baseline(
     "pets", contenders=("snn", "cnn"), seeds=2, epochs=1, encoding="rate", num_steps=4

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import factories
 from factories import small_twins
 from spikeduel import data
-from spikeduel.comparing import compare
+from spikeduel.comparing import compare, prepare
 from spikeduel.data import Split
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.experiment.recipes import strong
@@ -19,7 +20,6 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Progress
 from spikeduel.training import auto_settings, contenders, plan, timing
 from spikeduel.training.auto_settings import epochs_within
-from spikeduel.training.plan import forecast
 from spikeduel.training.store import Store
 from telling import Telling
 
@@ -408,10 +408,10 @@ def test_run_twice_it_trains_once(quick, timed, known_data, unreported):
     assert (reread.rules, reread.budget, timed) == (None, None, [])
 
 
-def test_a_forecast_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, known_data):
-    times = {
-        time.contender: time for time in forecast(replace(quick, minutes=1.0), store="s").times
-    }
+def test_a_plan_is_of_as_many_epochs_and_times_nothing_twice(quick, timed, known_data):
+    experiment = replace(quick, minutes=1.0)
+    planned = prepare(experiment, None, Store(Path("s")), Progress(), timed={}).plan
+    times = {time.contender: time for time in planned.times}
     assert {name: time.epochs for name, time in times.items()} == {"vgg-lif": 10, "vgg-relu": 30}
     assert {name: time.epoch_seconds for name, time in times.items()} == SECONDS
 

@@ -184,7 +184,7 @@ def schema(inputs: CommandInput) -> None:
 
 
 app.registered_commands += [
-    *(duels.compare, duels.plan),
+    duels.compare,
     *(
         models.models,
         models.evaluate,

@@ -1,4 +1,4 @@
-"""Commands compare, plan and report."""
+"""Commands compare and report."""
 
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,6 @@ import typer
 import spikeduel as sd
 from spikeduel.cli.inputs import (
     DATA,
-    DUEL,
     EVERYTHING,
     LISTED,
     OUTPUT,
@@ -18,7 +17,6 @@ from spikeduel.cli.inputs import (
     option,
     options_with,
     print_json,
-    wrapped,
 )
 from spikeduel.features import providing
 
@@ -92,53 +90,6 @@ def compare(
         typer.echo(f"report: {comparison.out / 'report.html'}")
     if comparison.failed:
         raise typer.Exit(3)
-
-
-@command(
-    *(*EXPERIMENT, "store", "as_json", "quiet"),
-    works_on=("preparing", "splitting", "framing", "training"),
-    examples=("spikeduel plan my_images/", "spikeduel plan fashion-mnist --difference 0.5"),
-    when_stopped="Nothing was trained.",
-)
-def plan(
-    inputs: CommandInput,
-    difference: Annotated[
-        float,
-        option(
-            "--difference POINTS",
-            "The true lead in accuracy that is to be found.",
-            DUEL,
-        ),
-    ] = 1.0,
-    deviation: Annotated[
-        float | None,
-        option(
-            "--spread POINTS",
-            "The standard deviation of accuracy over seeds, on an unlimited test set.",
-            DUEL,
-        ),
-    ] = None,
-) -> None:
-    """Say before training how many seeds a difference takes to be found, and how long they will
-    train.
-
-    Trains nothing. How much accuracy varies over seeds is taken from --spread, else from seeds of
-    the same comparison in the store, else a range is assumed that was measured on Fashion-MNIST.
-    """
-    from spikeduel.sentences import power_sentences as power
-    from spikeduel.sentences.columns import render
-
-    share = None if deviation is None else deviation / 100
-    progress = inputs.progress(on_stderr=True)
-    outlook = sd.forecast(
-        *(inputs.experiment(), difference / 100, share, inputs.store, progress, inputs.settings)
-    )
-    if inputs.printed_json(outlook):
-        return
-    title, *rest = power.sentences(outlook)
-    typer.echo(f"{wrapped(title)}\n\n{render(power.rows(outlook))}\n")
-    for text in rest:
-        typer.echo(wrapped(text))
 
 
 @command(

@@ -10,7 +10,6 @@ from spikeduel.cli.inputs import print_bullets, wrapped
 from spikeduel.features import providing
 from spikeduel.sentences import (
     cost_sentences as costs,
-    power_sentences as power,
     recommendation_sentences as recommendation,
 )
 from spikeduel.sentences.columns import (
@@ -18,6 +17,7 @@ from spikeduel.sentences.columns import (
     text_rows,
 )
 from spikeduel.sentences.comparison import Comparison
+from spikeduel.sentences.verdict import power_of_pairs
 from spikeduel.system.sentences import counted
 
 
@@ -66,7 +66,7 @@ def _everything(comparison: Comparison) -> None:
             costs.summary,
             costs.shown(comparison.results.energy_accountings),
         ),
-        power.of_pairs(comparison.results),
+        power_of_pairs(comparison.results),
     )
     for text in words:
         if text:

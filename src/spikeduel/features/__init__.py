@@ -55,6 +55,7 @@ FEATURES: dict[str, str] = {
     "inspection": "spikeduel.features.inspection",
     "conversion": "spikeduel.features.conversion",
     "play": "spikeduel.features.play",
+    "planning": "spikeduel.features.planning",
     "finished_runs": "spikeduel.features.finished_runs",
     "cleaning": "spikeduel.features.cleaning",
     "kit": "spikeduel.features.kit",

@@ -19,7 +19,6 @@ from spikeduel.results import findings, means
 from spikeduel.sentences import (
     columns,
     cost_sentences as costs,
-    power_sentences as power,
     recommendation_sentences as recommendation_sentences,
     verdict,
 )
@@ -99,7 +98,6 @@ def _environment() -> jinja2.Environment:
         "columns": columns,
         "costs": costs,
         "means": means,
-        "power": power,
         "verdicts": verdict,
         "audits": audit_words,
         "recommendation": recommendation_sentences,

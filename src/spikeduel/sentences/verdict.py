@@ -5,6 +5,7 @@ from typing import Any
 from spikeduel.results.findings import TABLE, finding, is_leak, sentence
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.significance import Conclusion, Difference
+from spikeduel.statistics import MAX_SEEDS
 from spikeduel.system.grouped import grouped
 from spikeduel.system.numbers import (
     counted,
@@ -19,6 +20,8 @@ LEAKAGE = (
     "Leakage: training holds relatives or copies of test images (see the caveats). The following "
     "scores measure memory as much as recognition."
 )
+
+MORE_POWER = "it takes more test images, or trainings that vary less."
 
 
 def verdict(results: Results) -> str:
@@ -119,3 +122,29 @@ def _trainings(seeds: int, num_folds: int, models: str) -> str:
 def titled(variant: Any) -> str:
     """Return a variant's title, with the bits of its activations if few."""
     return f"{variant.title} ({counted(variant.bits, 'bit')})" if variant.bits else variant.title
+
+
+def power_of_pairs(results: Results) -> str:
+    """Return the smallest chance of a pair to show a lead of one point; "" for one seed."""
+    with_power = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
+    if not with_power:
+        return ""
+    pair, power = min(with_power, key=lambda of_pair: of_pair[1].probability)
+    variability = power.variability
+    deviations = [
+        f"{100 * deviation:.2f}" for deviation in (variability.seeds_a, variability.seeds_b)
+    ]
+    lead, number = lead_in_points(power.lead), power.seeds_needed
+    needed = f"{number} seeds would find it in 80 %."
+    if number is None:
+        needed = f"More than {MAX_SEEDS} seeds would be needed to find it in 80 %: {MORE_POWER}"
+    return (
+        f"Power: a true lead of {lead} would be found with {counted(pair.seeds, 'seed')} in "
+        f"{100 * power.probability:.0f} % of cases for {pair.a} and {pair.b}"
+        f"{', less than for any other pair' if len(with_power) > 1 else ''} (accuracy varies by "
+        f"{listed(deviations)} points over seeds). {needed}"
+    )
+
+
+def lead_in_points(lead: float) -> str:
+    return "one point" if lead == 0.01 else f"{100 * lead:g} points"

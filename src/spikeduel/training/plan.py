@@ -1,14 +1,9 @@
 """Plan of a comparison: trials, stored results, time, and chance to find a difference."""
 
-import itertools
-import math
 import statistics
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
-
-import numpy as np
 
 from spikeduel import data
 from spikeduel.data import NO_TEST_SET, Prepared, Split
@@ -17,32 +12,28 @@ from spikeduel.engine.networks import libraries
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Source
-from spikeduel.results.trials import Classification
-from spikeduel.statistics import (
-    ASSUMED_DEVIATIONS,
-    Variability,
-    assumed_variability,
-    balanced_classes,
-    clusters,
-    detection_power,
-    effective_groups,
-    seeds_needed,
-    variability_of,
-    weights_of,
-)
 from spikeduel.system import registry
-from spikeduel.system.errors import InputError
-from spikeduel.system.negligible import MAX_DEFICIT
 from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted, listed
-from spikeduel.training import auto_settings, timing
+from spikeduel.system.typed import Amount, Frozen
+from spikeduel.training import timing
 from spikeduel.training.auto_settings import ResolvedExperiment
 from spikeduel.training.contenders import Trial, check, trials_of
-from spikeduel.training.outcomes import TrialOutcome, pooled, tested
 from spikeduel.training.run_folder import located
-from spikeduel.training.store import Place, Store, TrialRecord, opened
+from spikeduel.training.store import Store, TrialRecord
+
+
+class ContenderTime(Frozen):
+    """Training time of a contender, by its stored trials or some training steps: mean epochs (at
+    most, unless `from_store`), seconds of an epoch, and of a seed in all folds.
+    """
+
+    contender: str
+    epochs: Amount
+    epoch_seconds: Amount
+    seed_seconds: Amount
+    from_store: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -129,128 +120,6 @@ def make(
                 )
             )
     return replace(plan, times=tuple(times))
-
-
-def forecast(
-    experiment: Experiment,
-    lead: float = MAX_DEFICIT,
-    deviation: float | None = None,
-    store: Place = None,
-    progress: Progress | None = None,
-    given: Collection[str] = (),
-) -> Forecast:
-    """Predict how many seeds a comparison needs and how long they train, without training.
-
-    Parameters
-    ----------
-    experiment : Experiment
-        What would be compared.
-    lead : float
-        True difference in accuracy to find, a fraction.
-    deviation : float, optional
-        Standard deviation of accuracy over seeds, a fraction. Default: that of stored trials, else
-        an assumption.
-    store : Store, Path or str, optional
-        Where trained networks are kept.
-    progress : Progress, optional
-        Where to show progress.
-    given : collection of str
-        As in `compare`.
-
-    Returns
-    -------
-    Forecast
-        Power and training time, by number of seeds.
-
-    Raises
-    ------
-    InputError
-        For a setting that cannot be used.
-
-    Examples
-    --------
-    >>> import spikeduel as sd
-    >>> experiment = sd.recipes.strong("digits", epochs=1)
-    >>> sd.forecast(experiment, lead=0.05, deviation=0.01).test_images
-    179
-    """
-    progress, store = progress or Progress(), opened(store)
-    if not 0 < lead < 1 or (deviation is not None and not 0 <= deviation < 0.5):
-        raise InputError(
-            "the difference must lie between 0 and 100 points, the spread between 0 and 50."
-        )
-    if len(experiment.contenders) < 2:
-        raise InputError("a difference takes two contenders: name another --contender.")
-    experiment, prepared, splits = loaded(experiment, progress)
-    resolved = auto_settings.resolve(experiment, prepared, splits[0], store, progress, given)
-    resolved = replace(resolved, experiment=replace(resolved.experiment, seeds=max(SEEDS)))
-    plan = make(resolved, prepared, splits, store, progress, timed={})
-    source, known = _variability(plan, prepared, splits, store, deviation)
-    comparisons = math.comb(len(experiment.contenders), 2)
-    cases = [
-        Case(
-            **case,
-            variability=variability,
-            probabilities=[
-                detection_power(variability, lead, seeds, comparisons) for seeds in SEEDS
-            ],
-            seeds_needed=seeds_needed(variability, lead, comparisons),
-        )
-        for case, variability in known
-    ]
-    return Forecast(
-        dataset=prepared.name,
-        test_images=len(tested(splits)),
-        lead=lead,
-        comparisons=comparisons,
-        source=source,
-        cases=cases,
-        folds=experiment.folds,
-        times=list(plan.times),
-        trained=min((trial.card.seed for trial in plan.missing), default=max(SEEDS)),
-    )
-
-
-def _variability(
-    plan: Plan, prepared: Prepared, splits: Sequence[Split], store: Store, deviation: float | None
-) -> tuple[Source, list[tuple[dict[str, Any], Variability]]]:
-    """Return the source of the variability, and that of every two contenders or spread."""
-    test, names = tested(splits), plan.experiment.contenders
-    groups = None if prepared.groups is None else np.asarray(prepared.groups)[test]
-    outcomes = [
-        TrialOutcome(record, {"classification": predictions})
-        for record in plan.records
-        if record and (predictions := store.measure(record.key, "classification", Classification))
-    ]
-    right = {
-        name: {seed: np.equal(*both) for seed, both in pooled(outcomes, name).items()}
-        for name in names
-    }
-    classes = balanced_classes(np.asarray(prepared.labels)[test])
-    if deviation is None and (known := _by_pair(right, groups, classes)):
-        return "store", known
-    cluster = clusters(groups)
-    weigh = (
-        None if cluster is None else effective_groups(cluster, weights_of(classes, len(cluster)))
-    )
-    return "assumed" if deviation is None else "given", [
-        ({"deviation": over_seeds}, assumed_variability(over_seeds, len(test), weigh))
-        for over_seeds in (ASSUMED_DEVIATIONS if deviation is None else (deviation,))
-    ]
-
-
-def _by_pair(
-    right: Mapping[str, Mapping[int, np.ndarray]],
-    groups: np.ndarray | None,
-    classes: np.ndarray | None,
-) -> list[tuple[dict[str, Any], Variability]]:
-    pairs = []
-    for a, b in itertools.combinations(right, 2):
-        if len(seeds := sorted(right[a].keys() & right[b].keys())) > 1:
-            right_a, right_b = (np.array([right[name][seed] for seed in seeds]) for name in (a, b))
-            variability = variability_of(right_a, right_b, groups, classes)
-            pairs.append(({"a": a, "b": b}, variability))
-    return pairs
 
 
 def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from spikeduel.comparing import compare
-from spikeduel.results.power import SEEDS
+from spikeduel.features.planning.forecasting import SEEDS, forecast
 from spikeduel.statistics import ASSUMED_DEVIATIONS, assumed_variability, detection_power
 from spikeduel.system.errors import InputError
-from spikeduel.training.plan import forecast
 from spikeduel.training.store import Store
 
 pytestmark = pytest.mark.usefixtures("known_data")

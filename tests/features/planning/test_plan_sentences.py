@@ -2,28 +2,12 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from factories import pair, results, trial
-from spikeduel.results.power import SEEDS, Case, ContenderTime, Forecast, Power
-from spikeduel.sentences import power_sentences as power
+from spikeduel.features.planning import plan_sentences
+from spikeduel.features.planning.forecasting import SEEDS, Case, Forecast
 from spikeduel.statistics import Variability, assumed_variability
+from spikeduel.training.plan import ContenderTime
 
 VARIABILITY = Variability(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
-FOUND = Power(
-    lead=0.01, seeds=6, comparisons=1, probability=0.657, seeds_needed=9, variability=VARIABILITY
-)
-
-
-def run(*powers):
-    pairs = [
-        pair(0.01, seeds=6, power=power_of, b=f"cnn{k or ''}") for k, power_of in enumerate(powers)
-    ]
-    return results([trial("snn", 0.9), trial("cnn", 0.9)], pairs)
-
-
-def test_a_run_says_what_it_could_have_found(golden):
-    never = structs.replace(FOUND, probability=0.1, seeds_needed=None)
-    golden({"one pair": power.of_pairs(run(FOUND)), "two": power.of_pairs(run(FOUND, never))})
-    assert power.of_pairs(run(None)) == ""
 
 
 def plan(*cases, **changes):
@@ -58,7 +42,7 @@ OF_PAIR = Case(
 
 
 def test_a_row_for_each_number_of_seeds():
-    rows = power.rows(plan(OF_PAIR))
+    rows = plan_sentences.rows(plan(OF_PAIR))
     assert [row["seeds"] for row in rows] == list(map(str, SEEDS))
     assert rows[1] == {"seeds": "2", "snn, cnn": "10 %", "training": "in the store"}
     # Two seeds are there; four more, of 94 seconds each.
@@ -83,6 +67,6 @@ def test_the_sentences_of_a_plan(golden):
         "cannot be found": plan(OF_PAIR, hopeless),
         "few groups": plan(few),
     }
-    golden({name: power.sentences(of) for name, of in plans.items()})
-    rows = power.rows(plans["assumed"])
+    golden({name: plan_sentences.sentences(of) for name, of in plans.items()})
+    rows = plan_sentences.rows(plans["assumed"])
     assert list(rows[0]) == ["seeds", "SD 0.30 points", "SD 0.55 points", "training"]
