@@ -46,7 +46,7 @@ add = 1
 
 ACCOUNTING = """
 label = "spikes"
-family = "arithmetic"
+group = "arithmetic"
 title = "a spike a joule"
 source = "counted at my desk"
 where = "there"

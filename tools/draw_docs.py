@@ -21,9 +21,9 @@ from spikeduel.engine.encoders import rate
 from spikeduel.engine.neurons import IF
 from spikeduel.features.compression.compression_section import chart as drawn
 from spikeduel.features.compression.frontier_results import Conclusion
-from spikeduel.features.compression.frontier_sentences import by_family, times, whole
+from spikeduel.features.compression.frontier_sentences import by_group, times, whole
 from spikeduel.reporting.charts import ACCURACY, FAINT, INK, OTHER_COLOURS, QUIET, SPIKING_COLOURS
-from spikeduel.results.cost_results import Family
+from spikeduel.results.cost_results import Group
 from spikeduel.system.typed import read_json
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"
@@ -62,17 +62,17 @@ def finding() -> None:
     found = msgspec.convert(read_json(FRONTIER, dict)["fashion-mnist"]["frontier"], Conclusion)
     at, kinds = found.pairs[0].at[0], found.accountings
     colours = {"vgg-lif": SPIKING_COLOURS[0], "vgg-relu": OTHER_COLOURS[0]}
-    titles: dict[Family, str] = {
+    titles: dict[Group, str] = {
         "measured": "Inference time on a CPU",
         "memory": "Energy with memory access (estimate)",
     }
-    level, ratios = 100 * at.accuracy, {name: whole(by_family(at)[name]) for name in titles}
+    level, ratios = 100 * at.accuracy, {name: whole(by_group(at)[name]) for name in titles}
     figure = new_figure(3.9)
-    for axes, (family, title) in zip(
+    for axes, (group, title) in zip(
         figure.subplots(1, 2, sharey=True), titles.items(), strict=True
     ):
-        of_family = {name: kind for name, kind in kinds.items() if kind.family == family}
-        chart = drawn(msgspec.structs.replace(found, accountings=of_family), colours)
+        of_group = {name: kind for name, kind in kinds.items() if kind.group == group}
+        chart = drawn(msgspec.structs.replace(found, accountings=of_group), colours)
         quiet(axes, title, x="cost relative to the full-size 8-bit CNN")
         axes.set(xscale="log", ylim=(87, 95))
         axes.xaxis.set_major_formatter("{x:g}×")
@@ -95,7 +95,7 @@ def finding() -> None:
             "", (spiking, level), (other, level), arrowprops={"arrowstyle": "->", "color": INK}
         )
         axes.annotate(
-            f"{times(ratios[family])} times",
+            f"{times(ratios[group])} times",
             (np.sqrt(spiking * other), level - 0.12),
             ha="center",
             va="top",

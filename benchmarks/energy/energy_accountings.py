@@ -4,7 +4,7 @@ network runs.
     python -m benchmarks.energy.energy_accountings RUN [RUN …] [--accounting FILE.toml …]
 
 RUN is a run's folder. Each spiking contender stands against every other contender and its trained
-controls. Prints the conclusion by families of accountings, and where it changes. The result goes to
+controls. Prints the conclusion by groups of accountings, and where it changes. The result goes to
 benchmarks/results/energy-accountings.json.
 """
 
@@ -48,7 +48,7 @@ def of_run(run: Path, laws: list[accounting.Accounting]) -> dict[str, Any]:
         rows = text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
         after = words.summary(accounted)
         print(f"\n{after}\n{render(rows)}")
-        said = {"after": after, "by_family": accounted.by_family}
+        said = {"after": after, "by_group": accounted.by_group}
         cases.append({**said, **plain(accounted)})
     return {
         "run": run.name,

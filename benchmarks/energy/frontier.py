@@ -44,7 +44,7 @@ from spikeduel.features.compression.frontier_sentences import (
     RATIOS,
     TITLES,
     at_equal_accuracy,
-    by_family,
+    by_group,
     even_rate,
     highest,
     label,
@@ -55,7 +55,7 @@ from spikeduel.features.compression.frontier_sentences import (
 )
 from spikeduel.reporting import drawing
 from spikeduel.reporting.charts import OTHER_COLOURS, SPIKING_COLOURS
-from spikeduel.results.cost_results import Family, Range
+from spikeduel.results.cost_results import Group, Range
 from spikeduel.sentences.columns import tenths, text_rows
 from spikeduel.system import numbers
 from spikeduel.system.grouped import grouped
@@ -80,7 +80,7 @@ OF_BOTH = (
     "early_exit",
 )
 """Networks of the CNN's family whose sizes, bits and early exits the spiking family has, too."""
-WITH_EQUAL_GRIDS: tuple[Family, ...] = ("memory", "arithmetic", "operations", "size", "measured")
+WITH_EQUAL_GRIDS: tuple[Group, ...] = ("memory", "arithmetic", "operations", "size", "measured")
 """Kinds of cost whose ratios follow from the ends of the accountings' ranges."""
 
 
@@ -160,7 +160,7 @@ def main() -> None:
         shared.write(RESULT, {**known, name: entry}, as_it_is=True)
 
 
-KINDS: tuple[Family, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
+KINDS: tuple[Group, ...] = ("memory", "arithmetic", "chip", "operations", "size", "measured")
 """Columns of costs at equal accuracy."""
 
 
@@ -177,27 +177,27 @@ class EqualCost:
     counts: dict[RatioResult, int]
 
 
-def costs_at_equal_accuracy() -> dict[str, dict[Family, EqualCost]]:
+def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
     """Return the costs by data set and kind, each at the highest accuracy that is compared by it.
 
     Most kinds of a data set share an accuracy; `EqualCost.accuracy` says which do not.
     """
-    costs: dict[str, dict[Family, EqualCost]] = {}
+    costs: dict[str, dict[Group, EqualCost]] = {}
     for name, entry in shared.read(RESULT).items():
         (pair,) = msgspec.convert(entry["frontier"], Conclusion).pairs
         costs[name] = {
-            family: EqualCost(
+            group: EqualCost(
                 at.accuracy,
                 whole(ratios),
                 label(ratios, pair),
                 Counter(ratio.result for ratio in ratios),
             )
-            for family, (at, ratios) in highest(pair).items()
+            for group, (at, ratios) in highest(pair).items()
         }
     return costs
 
 
-COST_ROWS: dict[Family, str] = {
+COST_ROWS: dict[Group, str] = {
     "measured": "CPU time",
     "memory": "energy, memory access included",
     "arithmetic": "energy, arithmetic only",
@@ -236,9 +236,9 @@ def readme_table() -> str:
     return tables.written(["SNN / CNN", *map(heading, costs)], rows)
 
 
-def at_equal(at: EqualAccuracy, family: Family, pair: FrontierPair) -> str:
+def at_equal(at: EqualAccuracy, group: Group, pair: FrontierPair) -> str:
     """Return the range of ratios, and what they show."""
-    ratios = by_family(at).get(family)
+    ratios = by_group(at).get(group)
     return f"{times(whole(ratios))}: {label(ratios, pair)}" if ratios else "–"
 
 
@@ -274,12 +274,12 @@ def equal_grids(entry: dict[str, Any]) -> Iterator[str]:
     (pair,) = entry["found"].pairs
     others = [one for one in entry["found"].variants if one.contender == pair.other]
     limited_family = [one for one in others if one.name in OF_BOTH]
-    for at, ratios in (highest(pair)[family] for family in WITH_EQUAL_GRIDS):
+    for at, ratios in (highest(pair)[group] for group in WITH_EQUAL_GRIDS):
         limited, begins_above = [], False
         for ratio in ratios:
             name = ratio.accounting
             for end in ("low", "high"):
-                place = (at.accuracy, name, ratio.family == "size", end)
+                place = (at.accuracy, name, ratio.group == "size", end)
                 ours = cost_as_measured(entry["found"], pair.spiking, *place)
                 limited.append(ours / cost_as_measured(entry["found"], pair.other, *place, OF_BOTH))
             cheapest = min(limited_family, key=lambda one: one.amounts[name].low)
@@ -343,13 +343,13 @@ def summary(sets: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each kind of cost: its labels, with the accuracies of the data sets; the
     range of ratios where no interval was measured.
     """
-    for family, title in TITLES.items():
+    for group, title in TITLES.items():
         costs_there = [
             (ratios, pair, (name, at.accuracy))
             for name, entry in sets.items()
             for pair in entry["found"].pairs
             for at in pair.at
-            if (ratios := by_family(at).get(family))
+            if (ratios := by_group(at).get(group))
         ]
         places = grouped((label(ratios, pair), place) for ratios, pair, place in costs_there)
         parts = [

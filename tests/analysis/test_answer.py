@@ -195,7 +195,7 @@ def test_where_energies_overlap_by_some_accountings_the_more_accurate_one_is_tak
     made_pair = pair(-0.005, a="vgg-lif", b="vgg-cnn", accuracy_a=0.9)
     relu_in_part = [
         AccountingResult(
-            accounting=name, family="memory", ratio=Range(low=0.5, high=2.0), cheaper=cheaper
+            accounting=name, group="memory", ratio=Range(low=0.5, high=2.0), cheaper=cheaper
         )
         for name, cheaper in (("one", "other"), ("two", None))
     ]
@@ -401,7 +401,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
 
 
 @pytest.mark.parametrize(
-    ("sides", "joules", "by_family", "leader", "sure"),
+    ("sides", "joules", "by_group", "leader", "sure"),
     [
         (
             {"memory": ["spiking"] * 2, "chip": ["spiking"]},
@@ -440,7 +440,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
         ({"memory": ["spiking"]}, (1.5e-6, 2e-6), {"memory": ["snn"]}, "snn", "shown"),
     ],
     ids=[
-        "all families",
+        "all groups",
         "memory alone",
         "memory in part",
         "memory contradicts itself",
@@ -450,16 +450,16 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
         "overlap",
     ],
 )
-def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_family, leader, sure):
+def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_group, leader, sure):
     by_accounting = [
         AccountingResult(
-            accounting=f"{family}{number}",
-            family=family,
+            accounting=f"{group}{number}",
+            group=group,
             ratio=Range(low=0.5, high=2.0),
             cheaper=cheaper,
         )
-        for family, of_family in sides.items()
-        for number, cheaper in enumerate(of_family)
+        for group, of_group in sides.items()
+        for number, cheaper in enumerate(of_group)
     ]
     accounted = AccountedPair(
         spiking="snn", other="cnn", num_steps=4, rate=0.1, by_accounting=by_accounting
@@ -474,7 +474,7 @@ def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_famil
             energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
         )
     ).lead("energy")
-    assert list(energy.by_family.items()) == list(by_family.items())
+    assert list(energy.by_group.items()) == list(by_group.items())
     assert (energy.leader, energy.evidence) == (leader, sure)
 
 

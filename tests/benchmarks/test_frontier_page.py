@@ -32,8 +32,8 @@ def test_the_summary_has_every_accuracy_with_its_label():
     assert parts["not testable"].startswith("photos-ants-bees at 71.0 % and n-mnist-800 at 94.7 %")
     for name, entry in sets.items():
         for at in entry["found"].pairs[0].at:
-            for family in {one.family for one in at.ratios} - {"size"}:
-                every = re.findall(rf"\b{name} at ([\d., and]+) %", lines[family])
+            for group in {one.group for one in at.ratios} - {"size"}:
+                every = re.findall(rf"\b{name} at ([\d., and]+) %", lines[group])
                 assert tenths(at.accuracy) in " ".join(every)
 
 
@@ -45,7 +45,7 @@ def test_bytes_are_those_of_networks_that_can_be_stored():
             for side in (True, False)
         }
         possible = {ours / theirs for ours in stored[True] for theirs in stored[False]}
-        sizes = [one for at in found.pairs[0].at for one in at.ratios if one.family == "size"]
+        sizes = [one for at in found.pairs[0].at for one in at.ratios if one.group == "size"]
         assert sizes
         assert all(one.ratio.low in possible for one in sizes)
 

@@ -7,7 +7,7 @@ from spikeduel.system.errors import InputError
 
 MINE = """
 label = "mine"
-family = "memory"
+group = "memory"
 title = "my counting"
 source = "my desk"
 where = "page 3"
@@ -41,14 +41,14 @@ def test_each_says_where_its_numbers_stand_and_what_it_leaves_out(name):
     assert sum(len(constant.ends) > 1 for constant in law.constants.values()) <= 4
 
 
-def test_accountings_of_one_formula_are_of_one_family():
+def test_accountings_of_one_formula_are_of_one_group():
     by_formula = {}
     for name in NAMES:
-        by_formula.setdefault((read(name).spiking, read(name).other), set()).add(read(name).family)
+        by_formula.setdefault((read(name).spiking, read(name).other), set()).add(read(name).group)
     assert by_formula["mac * macs_per_step + ac * acs", None] == {"arithmetic"}
-    assert all(len(families) == 1 for families in by_formula.values())
-    # A family of accountings with memory leaves no memory out of one network alone.
-    assert {name for name in NAMES if read(name).family == "memory"} == {
+    assert all(len(groups) == 1 for groups in by_formula.values())
+    # A group of accountings with memory leaves no memory out of one network alone.
+    assert {name for name in NAMES if read(name).group == "memory"} == {
         "memory",
         "lemaire",
         "dampfhoffer",
@@ -59,7 +59,7 @@ def test_accountings_of_one_formula_are_of_one_family():
 
 def test_one_of_the_users_own(file):
     law = read(file(MINE))
-    assert (law.name, law.label, law.family, law.unit) == ("mine", "mine", "memory", "pJ")
+    assert (law.name, law.label, law.group, law.unit) == ("mine", "mine", "memory", "pJ")
     assert law.formula("other") == law.formula("spiking") == "mac * macs + acs"
     assert law.constants["mac"].ends == [2]
 
@@ -78,8 +78,8 @@ def test_one_of_the_users_own(file):
         ('unit = "pJ"', 'unit = "MJ"', "unit: .*MJ"),
         ('read = "source"', 'read = "rumour"', "rumour"),
         ('where = "page 3"\n', "", "where"),
-        ('family = "memory"\n', "", "family"),
-        ('family = "memory"', 'family = "relatives"', "relatives"),
+        ('group = "memory"\n', "", "group"),
+        ('group = "memory"', 'group = "relatives"', "relatives"),
         ("label", "lable", "label"),
         ('label = "mine"', 'label = "a label that is longer than a chart can bear"', "label"),
     ],

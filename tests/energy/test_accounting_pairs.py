@@ -15,7 +15,7 @@ from spikeduel.energy import accounting
 from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
 from spikeduel.energy.rescaling import scaled
 from spikeduel.engine.counting.operations import AMOUNTS, STEPS
-from spikeduel.results.cost_results import AXES, FAMILIES
+from spikeduel.results.cost_results import AXES, GROUPS
 from spikeduel.system.errors import InputError
 
 
@@ -468,9 +468,9 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls(
     accounted = verdict.pairs[0]
     assert (accounted.num_steps, accounted.rate) == (2, 0.5)
     assert all(result.ratio for result in accounted.by_accounting)
-    assert list(accounted.by_family) == ["memory", "arithmetic", "chip", "operations"]
-    families = [law.family for law in verdict.definitions]
-    assert families == sorted(families, key=FAMILIES.index)
+    assert list(accounted.by_group) == ["memory", "arithmetic", "chip", "operations"]
+    groups = [law.group for law in verdict.definitions]
+    assert groups == sorted(groups, key=GROUPS.index)
     assert {law.name for law in verdict.definitions} == {*accounting.NAMES}
 
 
@@ -505,7 +505,7 @@ def test_an_accounting_of_the_users_own_comes_first(tmp_path):
 def write(path, formula="spikes", other="inputs"):
     path.parent.mkdir(exist_ok=True)
     path.write_text(
-        'label = "mine"\nfamily = "chip"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
+        'label = "mine"\ngroup = "chip"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
         f'leaves_out = "l"\nspiking = "{formula}"\nother = "{other}"\n'
     )
     return path

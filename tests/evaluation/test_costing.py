@@ -241,7 +241,7 @@ def test_a_network_that_cannot_be_counted_says_why():
 
 def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
     (tmp_path / "mine.toml").write_text(
-        'label = "mine"\nfamily = "arithmetic"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
+        'label = "mine"\ngroup = "arithmetic"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
         'leaves_out = "l"\nspiking = "acs"\nother = "macs"\n'
     )
     cost = sd.cost(tutorial, IMAGES)

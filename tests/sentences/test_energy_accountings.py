@@ -16,11 +16,11 @@ def accountings():
     return compare_run(results([snn, trial("cnn", 0.5, operations=plain())]))
 
 
-def result(name, family, low, high=None, cheaper=None, **changes):
+def result(name, group, low, high=None, cheaper=None, **changes):
     bounds = Range(low=low, high=high or low)
     return AccountingResult(
         accounting=name,
-        family=family,
+        group=group,
         spiking=bounds,
         other=Range(low=1, high=1),
         ratio=bounds,
@@ -47,7 +47,7 @@ def accounted():
             cheaper="spiking",
             thresholds=[replace(thresholds[0], value=0.3, becomes="other")],
         ),
-        AccountingResult(accounting="int8", family="chip", reason="it finds nothing to count"),
+        AccountingResult(accounting="int8", group="chip", reason="it finds nothing to count"),
     ]
     return AccountedPair(
         spiking="snn", other="cnn", num_steps=4, rate=0.2, by_accounting=by_accounting
@@ -61,8 +61,8 @@ def rows(accounted, accountings):
     return text_rows(words.accounting_table(accounted, accountings), words.in_order(accounted))
 
 
-def test_the_summary_is_by_the_families_that_have_a_number(accounted, golden):
-    families = {
+def test_the_summary_is_by_the_groups_that_have_a_number(accounted, golden):
+    groups = {
         "one": {"memory": ["cnn"]},
         "several": {"memory": ["cnn", None, "cnn"], "arithmetic": ["snn"], "chip": ["snn"]},
         "both ways": {"memory": [None], "arithmetic": ["snn", "cnn"]},
@@ -70,11 +70,11 @@ def test_the_summary_is_by_the_families_that_have_a_number(accounted, golden):
     golden(
         words.summary(accounted),
         words.summary(replace(accounted, by_accounting=accounted.by_accounting[-1:])),
-        {name: words.families(by_family) for name, by_family in families.items()},
+        {name: words.by_groups(by_group) for name, by_group in groups.items()},
     )
 
 
-def test_the_order_goes_by_family_side_and_ratio(accounted):
+def test_the_order_goes_by_group_side_and_ratio(accounted):
     assert [result.accounting for result in words.in_order(accounted)] == ORDER
 
 
@@ -104,7 +104,7 @@ def test_the_rows_of_the_page(accounted, accountings):
     by_name = {row["accounting"]: row for row in rows(accounted, accountings)}
     assert by_name["Lemaire"] == {
         "accounting": "Lemaire",
-        "family": "memory",
+        "group": "memory",
         "snn": "1.50 nJ",
         "cnn": "1.00 J",
         "ratio": "1.5e-09",

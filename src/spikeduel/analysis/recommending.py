@@ -388,12 +388,12 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
         by_prices = structs.replace(lead, leader=best, evidence="one accounting")
         return by_prices if is_below else lead
     accounted = accounted_pair(results, best, over)
-    by_family = accounted.by_family if accounted else {}
-    lead = structs.replace(lead, by_family=by_family)
-    if not by_family:
+    by_group = accounted.by_group if accounted else {}
+    lead = structs.replace(lead, by_group=by_group)
+    if not by_group:
         is_below = noticeably_below(lead.values[best], lead.values[over])
         return structs.replace(lead, leader=best, evidence="shown") if is_below else lead
-    names = set(by_family.get("memory", []))
+    names = set(by_group.get("memory", []))
     if names == {None}:
         return lead
     lead = structs.replace(lead, evidence="not shown")
@@ -404,7 +404,7 @@ def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
     ours, theirs = lead.values[leader], lead.values[other]
     if theirs.low < ours.low and theirs.high < ours.high:
         return lead  # the table beside it shows the contrary
-    is_shown = all(set(names) == {leader} for names in by_family.values())
+    is_shown = all(set(names) == {leader} for names in by_group.values())
     evidence: Evidence = "shown" if is_shown else "with memory"
     return structs.replace(lead, leader=leader, over=other, evidence=evidence)
 

@@ -122,7 +122,7 @@ class Table(Frozen, forbid_unknown_fields=True):
         """Return the accounting over `amounts` with each layer computed by `flow`."""
         return costs.Accounting(
             name=self.name,
-            family="memory",
+            group="memory",
             label=self.title,
             title=self.title,
             source=self.source,

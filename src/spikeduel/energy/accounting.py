@@ -22,7 +22,7 @@ from spikeduel.energy.rescaling import relu_twin, scaled
 from spikeduel.engine.counting.operations import AMOUNTS, MEANINGS, STEPS, Layer, Operations
 from spikeduel.results.cost_results import (
     AXES,
-    FAMILIES,
+    GROUPS,
     AccountedPair,
     Accounting,
     AccountingResult,
@@ -257,7 +257,7 @@ def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
 
 def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
     """Compare a pair by one accounting, and find where its answer would change."""
-    result = partial(AccountingResult, accounting=definition.name, family=definition.family)
+    result = partial(AccountingResult, accounting=definition.name, group=definition.group)
     spiking, other = pair.energies(definition)
     for network, amounts in (("spiking", spiking), ("other", other)):
         if not _are_amounts(amounts):
@@ -278,7 +278,7 @@ def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
 
 
 def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
-    """Return `more` accountings, then spikeduel's by family; a name once.
+    """Return `more` accountings, then spikeduel's by group; a name once.
 
     Raises `InputError` for two different ones of one name.
     """
@@ -289,7 +289,7 @@ def all_accountings(more: Sequence[Accounting] = ()) -> list[Accounting]:
                 f"two accountings are called {definition.name}: rename one of the files."
             )
     named = [read(name) for name in NAMES if name not in by_name]
-    named.sort(key=lambda definition: FAMILIES.index(definition.family))
+    named.sort(key=lambda definition: GROUPS.index(definition.group))
     return [*by_name.values(), *named]
 
 

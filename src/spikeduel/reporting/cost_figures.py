@@ -43,7 +43,7 @@ from spikeduel.results.run import Results
 from spikeduel.results.significance import Measure
 from spikeduel.results.trials import Trial
 from spikeduel.sentences.cost_sentences import (
-    FAMILY_TITLES,
+    GROUP_TITLES,
     MEMORY_TITLES,
     in_order,
 )
@@ -272,7 +272,7 @@ def energy_accountings(
     accounted: AccountedPair, accountings: EnergyAccountings, colours: dict[str, str]
 ) -> Chart:
     """Return the ratio of two networks' energies by accounting, in the cheaper one's colour; a
-    panel a family.
+    panel a group.
     """
     known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
     kinds = {
@@ -286,14 +286,14 @@ def energy_accountings(
     title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
     x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
     rule, panels = Rule(1.0, look=Look(INK, width=0.9)), []
-    for family in accounted.by_family:
+    for group in accounted.by_group:
         marks, names = [], []
-        for place, (result, ratio) in enumerate(one for one in known if one[0].family == family):
+        for place, (result, ratio) in enumerate(one for one in known if one[0].group == group):
             cheaper, colour = kinds[result.cheaper]
             label = accountings.accounting(result.accounting).label
             row: Row = {
                 "accounting": label,
-                "family": family,
+                "group": group,
                 start: ratio.low,
                 end: ratio.high,
                 "conclusion": f"{cheaper} cheaper" if cheaper else "open",
@@ -303,7 +303,7 @@ def energy_accountings(
             if ratio.low == ratio.high:
                 seen: Row = {start: min(max(ratio.low, low), high)}
                 marks.append(Marks("points", [seen], Look(colour), place=place, listed=False))
-        heading = FAMILY_TITLES[family].capitalize()
+        heading = GROUP_TITLES[group].capitalize()
         panels.append(Panel(x, Axis(""), marks, heading, [rule], names))
     pair = charts.file_name(f"{accounted.spiking}-{accounted.other}")
     return Chart(f"accountings-{pair}", panels, abreast=1)

@@ -85,11 +85,11 @@ Read = Literal["source", "implementation", "quotation"]
 """Place of reading: the source | a public program that follows it | a quotation."""
 
 
-Family = Literal["memory", "arithmetic", "chip", "operations", "measured", "size"]
+Group = Literal["memory", "arithmetic", "chip", "operations", "measured", "size"]
 """Energy with memory of both networks | of arithmetic alone | by prices of a named chip |
 operations or bits, without a price | measured | bytes of weights.
 """
-FAMILIES: tuple[Family, ...] = get_args(Family)
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 class Constant(Frozen, forbid_unknown_fields=True):
@@ -129,7 +129,7 @@ class Accounting(Frozen, forbid_unknown_fields=True):
     """
 
     label: Label
-    family: Family
+    group: Group
     title: Text
     source: Text
     where: Text
@@ -162,7 +162,7 @@ class AccountingResult(Frozen):
     """
 
     accounting: str
-    family: Family
+    group: Group
     spiking: Range | None = None
     other: Range | None = None
     ratio: Range | None = None
@@ -184,20 +184,20 @@ class AccountedPair(Frozen):
     control: str | None = None
 
     @property
-    def by_family(self) -> dict[Family, list[str | None]]:
-        """Return the network that each accounting of a family calls cheaper, None if ranges
+    def by_group(self) -> dict[Group, list[str | None]]:
+        """Return the network that each accounting of a group calls cheaper, None if ranges
         overlap.
         """
         names = {"spiking": self.spiking, "other": self.other, None: None}
         cheaper = {
-            family: [
+            group: [
                 names[result.cheaper]
                 for result in self.by_accounting
-                if result.ratio and result.family == family
+                if result.ratio and result.group == group
             ]
-            for family in FAMILIES
+            for group in GROUPS
         }
-        return {family: by_accounting for family, by_accounting in cheaper.items() if by_accounting}
+        return {group: by_accounting for group, by_accounting in cheaper.items() if by_accounting}
 
 
 class EnergyAccountings(Frozen):

@@ -12,7 +12,7 @@ from spikeduel.data.events.recordings import EventRates
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
 from spikeduel.results.accuracy import common_seeds, counted_seeds, measures
-from spikeduel.results.cost_results import EnergyAccountings, Family, Range
+from spikeduel.results.cost_results import EnergyAccountings, Group, Range
 from spikeduel.results.findings import Finding, with_id
 from spikeduel.results.power import Power
 from spikeduel.results.significance import Conclusion, Difference, Measure
@@ -192,8 +192,8 @@ class Lead(Frozen):
     the chip; for Loihi by its accounting, of networks that do not run there on a GPU or a CPU,
     which do not lead), bytes of a process, bytes of weights; in int8 (left out if not asked)
     operations per inference, bytes of constants and of variables, which stand in place of the other
-    bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_family`: the
-    contender that each accounting of a family calls cheaper, None where ranges overlap.
+    bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_group`: the
+    contender that each accounting of a group calls cheaper, None where ranges overlap.
     """
 
     quantity: Quantity
@@ -202,7 +202,7 @@ class Lead(Frozen):
     over: str | None = None
     by: float | None = None
     evidence: Evidence = "not measured"
-    by_family: dict[Family, list[str | None]] = {}
+    by_group: dict[Group, list[str | None]] = {}
 
 
 class Step(Frozen):

@@ -15,12 +15,12 @@ from spikeduel.engine.counting.operations import (
 )
 from spikeduel.results.accuracy import pooled
 from spikeduel.results.cost_results import (
-    FAMILIES,
+    GROUPS,
     MEMORIES,
     AccountedPair,
     AccountingResult,
     EnergyAccountings,
-    Family,
+    Group,
     Kind,
     Memory,
     Range,
@@ -277,7 +277,7 @@ def energy_text(energy: TableEnergy, table: str | None = None) -> str:
 
 MAX_SHOWN = 6
 """Limit of pairs with a figure and a sentence; contenders against contenders come first."""
-FAMILY_TITLES: dict[Family, str] = {
+GROUP_TITLES: dict[Group, str] = {
     "memory": "with memory on both sides",
     "arithmetic": "by arithmetic alone",
     "chip": "on named chips",
@@ -306,15 +306,15 @@ def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
 
 
 def summary(accounted: AccountedPair) -> str:
-    """Return which of two networks needs less energy, by each family of accountings."""
+    """Return which of two networks needs less energy, by each group of accountings."""
     pair = f"Energy of {accounted.spiking} and {accounted.other} by published accountings"
-    return f"{pair}: {families(accounted.by_family) or 'no accounting gives a number'}."
+    return f"{pair}: {by_groups(accounted.by_group) or 'no accounting gives a number'}."
 
 
-def families(by_family: Mapping[Family, Sequence[str | None]]) -> str:
-    """Return which network needs less energy by how many accountings of each family."""
+def by_groups(by_group: Mapping[Group, Sequence[str | None]]) -> str:
+    """Return which network needs less energy by how many accountings of each group."""
     return "; ".join(
-        f"{FAMILY_TITLES[family]}, {_needs_less(names)}" for family, names in by_family.items()
+        f"{GROUP_TITLES[group]}, {_needs_less(names)}" for group, names in by_group.items()
     )
 
 
@@ -330,13 +330,13 @@ def _needs_less(names: Sequence[str | None]) -> str:
 
 
 def in_order(accounted: AccountedPair) -> list[AccountingResult]:
-    """Sort by family, who is cheaper, and ratio; no number last."""
+    """Sort by group, who is cheaper, and ratio; no number last."""
     kinds: list[Kind | None] = ["spiking", None, "other"]
 
     def place(result: AccountingResult) -> tuple[bool, int, int, float]:
         middle = math.sqrt(result.ratio.low * result.ratio.high) if result.ratio else math.inf
-        family, kind = FAMILIES.index(result.family), kinds.index(result.cheaper)
-        return result.ratio is None, family, kind, middle
+        group, kind = GROUPS.index(result.group), kinds.index(result.cheaper)
+        return result.ratio is None, group, kind, middle
 
     return sorted(accounted.by_accounting, key=place)
 
@@ -370,7 +370,7 @@ def accounting_table(
     ]
     return [
         Column("accounting", name, is_text=True),
-        Column("family", lambda result: result.family, is_text=True),
+        Column("group", lambda result: result.group, is_text=True),
         *(kinds if accountings else []),
         Column("ratio", lambda result: result.ratio, ratio, unknown="–"),
         Column("cheaper", lambda result: result.reason or names[result.cheaper], is_text=True),

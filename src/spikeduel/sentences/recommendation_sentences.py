@@ -11,7 +11,7 @@ from spikeduel.results.run import Evidence, Lead, Pair, Quantity, Reason, Recomm
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.sentences import verdict
 from spikeduel.sentences.columns import BALANCED, SCORES, Averaged, score, span
-from spikeduel.sentences.cost_sentences import amount, families, range_in_words
+from spikeduel.sentences.cost_sentences import amount, by_groups, range_in_words
 from spikeduel.system.negligible import MAX_COST_RATIO
 from spikeduel.system.numbers import duration, hundredths, named, per_cent, points
 from spikeduel.system.sentences import counted, listed
@@ -345,7 +345,7 @@ def _energies(
     advantage = (found.leader == recommendation.recommended) - (
         found.leader == recommendation.runner_up
     )
-    by = _ACCOUNTINGS.get(found.evidence, "") if found.by_family else ""
+    by = _ACCOUNTINGS.get(found.evidence, "") if found.by_group else ""
     text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
     if not found.leader:
         text = _NEITHER[found.evidence == "not shown"]
@@ -448,14 +448,14 @@ def significance(lead: Lead, yes: str = "significant", no: str = "not significan
 
 
 def energy(results: Results, briefly: bool = False) -> str:
-    """Return which network needs less energy by each family of accountings; `briefly` by the
-    family that decides, "" if all of it is undecided.
+    """Return which network needs less energy by each group of accountings; `briefly` by the
+    group that decides, "" if all of it is undecided.
     """
-    by_family = results.recommendation.lead("energy").by_family
+    by_group = results.recommendation.lead("energy").by_group
     if briefly:
-        by_family = {name: by for name, by in by_family.items() if name == "memory" and any(by)}
-    by_group = families(by_family)
-    return f"Energy by published accountings: {by_group}." if by_group else ""
+        by_group = {name: by for name, by in by_group.items() if name == "memory" and any(by)}
+    text = by_groups(by_group)
+    return f"Energy by published accountings: {text}." if text else ""
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:

@@ -21,7 +21,7 @@ from spikeduel.results.cost_results import Range
 
 def test_the_line_is_the_curve_of_the_ratios(cheaper):
     """Between two networks images are shared out, and it never falls."""
-    kind = CostKind(label="MACs and ACs", family="arithmetic")
+    kind = CostKind(label="MACs and ACs", group="arithmetic")
     accuracies = [(0.8, 1.0), (0.78, 2.0), (0.9, 4.0)]
     members = [
         structs.replace(cheaper("vgg-lif", accuracy, energy), val_accuracy=0.5 + energy / 10)
@@ -39,7 +39,7 @@ def test_the_line_is_the_curve_of_the_ratios(cheaper):
 
 @pytest.mark.parametrize("worst", [0.85, 0.4])
 def test_the_best_network_of_each_family_is_seen(worst, cheaper):
-    kind = CostKind(label="MACs and ACs", family="arithmetic")
+    kind = CostKind(label="MACs and ACs", group="arithmetic")
     members = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
     found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=members, pairs=[])
     (panel,) = chart(found, {"vgg-lif": "#a00", "vgg-relu": "#00a"}).panels
@@ -54,11 +54,11 @@ def test_the_best_network_of_each_family_is_seen(worst, cheaper):
 def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(
     results, cheaper, tmp_path, unpainted
 ):
-    def ratio(accounting, family, low, high, cheaper):
+    def ratio(accounting, group, low, high, cheaper):
         found = Range(low=low, high=high)
         return RatioAt(
             accounting=accounting,
-            family=family,
+            group=group,
             ratio=found,
             low=low,
             high=high,
@@ -70,8 +70,8 @@ def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(
     found = Conclusion(
         seeds=4,
         accountings={
-            "yan": CostKind(label="Yan", family="memory"),
-            "weights": CostKind(label="bytes of weights", family="size"),
+            "yan": CostKind(label="Yan", group="memory"),
+            "weights": CostKind(label="bytes of weights", group="size"),
         },
         variants=[
             cheaper("dense-snn", spiking=True),

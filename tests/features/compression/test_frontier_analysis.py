@@ -26,7 +26,7 @@ from spikeduel.results.pareto import front
 from spikeduel.results.trials import CascadeExit
 from spikeduel.statistics import accuracy
 
-OPERATIONS = {"operations": CostKind(label="operations", family="operations")}
+OPERATIONS = {"operations": CostKind(label="operations", group="operations")}
 
 
 def network(accuracy, cost, val_accuracy=None, spread=0.0, number=0, **costs):
@@ -66,13 +66,13 @@ def test_between_two_networks_images_are_shared_out():
 
 def test_bytes_are_those_of_one_stored_network():
     """The smallest on the curve that reaches the accuracy: 25 and 13, not a mixture."""
-    kinds = {"weights": CostKind(label="bytes of weights", family="size")}
+    kinds = {"weights": CostKind(label="bytes of weights", group="size")}
     ours = [network(0.8, 1, weights=7), network(0.95, 2, weights=25), network(0.96, 3, weights=50)]
     theirs = [network(0.8, 1, weights=4), network(0.95, 2, weights=13)]
     for at in at_equal_accuracy(ours, theirs, kinds):
         (ratio,) = at.ratios
         assert (ratio.ratio.low, ratio.low, ratio.high) == pytest.approx(3 * (25 / 13,))
-    mixed = at_equal_accuracy(ours, theirs, {"weights": replace(kinds["weights"], family="chip")})
+    mixed = at_equal_accuracy(ours, theirs, {"weights": replace(kinds["weights"], group="chip")})
     share = (0.91 - 0.8) / (0.95 - 0.8)
     assert mixed[-1].ratios[0].ratio.low == pytest.approx((7 + 18 * share) / (4 + 9 * share))
 
@@ -206,21 +206,21 @@ def test_of_two_networks_of_one_cost_the_worse_is_on_no_curve():
     assert [at.accuracy for at in found] == [0.95, 0.945, 0.94]
 
 
-def test_each_family_of_accountings_has_its_own_start():
-    both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
+def test_each_group_of_accountings_has_its_own_start():
+    both = {**OPERATIONS, "bytes": CostKind(label="bytes", group="size")}
     ours = [network(0.8, 4, bytes=8), network(0.95, 8, bytes=4)]
     theirs = [network(0.8, 4, bytes=4), network(0.96, 9, bytes=9)]
     found = at_equal_accuracy(ours, theirs, both)
     named = {at.accuracy: [one.accounting for one in at.ratios] for at in found}
     assert named.pop(0.95) == ["operations", "bytes"]
     assert named == {level: ["operations"] for level in (0.945, 0.94, 0.93, 0.91)}
-    # A family of accountings is told whole.
-    one = {name: replace(kind, family="size") for name, kind in both.items()}
+    # A group of accountings is told whole.
+    one = {name: replace(kind, group="size") for name, kind in both.items()}
     assert [at.accuracy for at in at_equal_accuracy(ours, theirs, one)] == [0.95]
 
 
-def test_without_a_common_accuracy_each_family_of_accountings_has_its_own():
-    both = {**OPERATIONS, "bytes": CostKind(label="bytes", family="size")}
+def test_without_a_common_accuracy_each_group_of_accountings_has_its_own():
+    both = {**OPERATIONS, "bytes": CostKind(label="bytes", group="size")}
     # A tie on validation images ends the one curve of operations before the other begins.
     ours = [network(0.96, 3, val_accuracy=1.0, bytes=9), network(1.0, 4, bytes=8)]
     theirs = [network(1.0, 2, bytes=1)]
@@ -229,8 +229,8 @@ def test_without_a_common_accuracy_each_family_of_accountings_has_its_own():
     assert found.ratios[0].ratio.low == 8
 
 
-def test_a_family_of_accountings_that_begins_above_follows_at_its_own_highest():
-    both = {**OPERATIONS, "time": CostKind(label="time", family="measured")}
+def test_a_group_of_accountings_that_begins_above_follows_at_its_own_highest():
+    both = {**OPERATIONS, "time": CostKind(label="time", group="measured")}
     ours = [
         network(0.8, 2, time=9),
         network(0.94, 4, val_accuracy=0.96, time=8),

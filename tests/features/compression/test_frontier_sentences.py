@@ -1,4 +1,4 @@
-"""Words for what families of accountings show."""
+"""Words for what groups of accountings show."""
 
 from dataclasses import replace
 
@@ -34,10 +34,10 @@ from spikeduel.sentences.columns import text_rows
 PAIR = FrontierPair(spiking="lif", other="relu", at=[])
 
 
-def ratio(cheaper, family="arithmetic", low=0.5, high=0.5):
+def ratio(cheaper, group="arithmetic", low=0.5, high=0.5):
     return RatioAt(
         accounting="some",
-        family=family,
+        group=group,
         ratio=Range(low=low, high=high),
         low=0.1,
         high=9.0,
@@ -133,7 +133,7 @@ def test_the_costs_at_equal_accuracy(golden):
     ]
     cheapest = {"lif": "4 bits", "relu": "half the channels"}
     pairs = {
-        "several families": [EqualAccuracy(accuracy=0.99, ratios=several, cheapest=cheapest)],
+        "several groups": [EqualAccuracy(accuracy=0.99, ratios=several, cheapest=cheapest)],
         "one begins above": [
             EqualAccuracy(accuracy=0.94, ratios=[ratio("other", low=2, high=2)]),
             EqualAccuracy(accuracy=0.97, ratios=[ratio("other", "measured", 4, 4)]),
@@ -177,7 +177,7 @@ def test_the_terminal_has_the_tables_that_have_rows(cheaper):
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("other", low=2, high=2)])
     found = Conclusion(
         seeds=4,
-        accountings={"some": CostKind(label="Some", family="arithmetic")},
+        accountings={"some": CostKind(label="Some", group="arithmetic")},
         variants=[cheaper("relu")],
         pairs=[structs.replace(PAIR, at=[at])],
     )
@@ -201,7 +201,7 @@ def test_the_terminal_has_the_tables_that_have_rows(cheaper):
 )
 def test_break_even_rates_over_ranges(low, high, said):
     rate = Range(low=low, high=high)
-    found = BreakEven(accounting="a", family="chip", measured=0.1, rate=rate, ci95=None)
+    found = BreakEven(accounting="a", group="chip", measured=0.1, rate=rate, ci95=None)
     assert even_rate(found) == said
 
 

@@ -29,7 +29,7 @@ from spikeduel.reporting.cost_figures import RANGE, SHOWN_BELOW_BEST, TEST_ACCUR
 from spikeduel.reporting.sections import Page, Section
 from spikeduel.results.pareto import front
 from spikeduel.results.significance import Measure
-from spikeduel.sentences.cost_sentences import FAMILY_TITLES
+from spikeduel.sentences.cost_sentences import GROUP_TITLES
 from spikeduel.system.grouped import grouped
 
 _COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
@@ -43,8 +43,8 @@ def section(page: Page, conclusion: Conclusion) -> Section:
         "text": summary(results, conclusion),
         "pairs": {
             (pair.spiking, pair.other): [
-                (of_kind[family], at.accuracy, times(whole(ratios)), label(ratios, pair))
-                for family, (at, ratios) in highest(pair).items()
+                (of_kind[group], at.accuracy, times(whole(ratios)), label(ratios, pair))
+                for group, (at, ratios) in highest(pair).items()
             ]
             for pair in conclusion.pairs
             if pair.at and not hardly_cheaper(conclusion, pair)
@@ -63,7 +63,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
 
 
 def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accuracy") -> Chart:
-    """Return accuracy against the cost of the networks of families, a panel for each family of
+    """Return accuracy against the cost of the networks of families, a panel for each group of
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
     usual = min(found.variants, key=lambda variant: variant.spiking)
@@ -72,8 +72,8 @@ def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accura
     highest = max(variant.ci95.high for variant in found.variants)
     below_best = max(SHOWN_BELOW_BEST, 110 * (highest - min(map(max, accuracies.values()))))
     panels = []
-    for family in dict.fromkeys(kind.family for kind in found.accountings.values()):
-        kinds = {name: kind for name, kind in found.accountings.items() if kind.family == family}
+    for group in dict.fromkeys(kind.group for kind in found.accountings.values()):
+        kinds = {name: kind for name, kind in found.accountings.items() if kind.group == group}
         title, *others = [kind.label for kind in kinds.values()]
         marks: list[Marks] = []
         for contender in dict.fromkeys(variant.contender for variant in found.variants):
@@ -81,10 +81,10 @@ def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accura
             rows = [_relative(variant, usual, list(kinds)) for variant in variants]
             look = Look(colours[contender], size=5)
             shaped = look if variants[0].spiking else replace(look, shape="square")
-            marks += _curve(rows, shaped, stored=family == "size")
+            marks += _curve(rows, shaped, stored=group == "size")
         x = Axis(_COST, f"cost (1 = {usual.contender}, {usual.title})", "log", "ratios")
         y = Axis(ACCURACY, TEST_ACCURACY[measure], least=charts.MIN_RANGE, most=below_best)
-        title = FAMILY_TITLES[family] if others else title
+        title = GROUP_TITLES[group] if others else title
         panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
     keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.variants})
     keys.append(Key("range over accountings", "line", RANGE))

@@ -31,7 +31,7 @@ from spikeduel.features.compression.frontier_results import (
 )
 from spikeduel.results import means
 from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
-from spikeduel.results.cost_results import Accounting, Family, Kind, Range
+from spikeduel.results.cost_results import Accounting, Group, Kind, Range
 from spikeduel.results.pareto import front
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
@@ -54,8 +54,8 @@ BELOW = (0, 1, 2, 4, 8)
 """Multiples of `STEP` below the highest accuracy that is compared."""
 BIT_MATCHED = "quantised_twin"
 MEASURED = {
-    "weights": CostKind(label="bytes of weights", family="size"),
-    "time": CostKind(label="inference time", family="measured"),
+    "weights": CostKind(label="bytes of weights", group="size"),
+    "time": CostKind(label="inference time", group="measured"),
 }
 """Costs besides accountings: bytes of weights, and seconds of an inference."""
 Costs = dict[str, np.ndarray]
@@ -154,7 +154,7 @@ def frontier(
     if not every:
         return None
     kinds = {
-        definition.name: CostKind(label=definition.label, family=definition.family)
+        definition.name: CostKind(label=definition.label, group=definition.group)
         for definition in definitions
     }
     known = {
@@ -376,17 +376,17 @@ def at_equal_accuracy(
     spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
 ) -> list[EqualAccuracy]:
     """Compare the least costs at accuracies that both sides reach in 97.5 of 100 draws by all
-    accountings; by a family of accountings where all of its curves begin at the accuracy or below.
-    Families of accountings whose curves begin above all of these follow, at the highest accuracy
+    accountings; by a group of accountings where all of its curves begin at the accuracy or below.
+    Groups of accountings whose curves begin above all of these follow, at the highest accuracy
     that is reached so often, or at the lowest that both sides have.
 
     Where one side misses the accuracy more often, the interval of a ratio has no end, and that side
     could never take less.
     """
     ends = grouped(
-        (kind.family, _ends(group, name))
+        (kind.group, _ends(networks, name))
         for name, kind in accountings.items()
-        for group in (spiking, others)
+        for networks in (spiking, others)
     )
     starts = {kind: max(start for start, _, _ in curves) for kind, curves in ends.items()}
     tops = {
@@ -398,17 +398,17 @@ def at_equal_accuracy(
     }
     highest = math.floor(min(tops.values()) / STEP + MAX_ROUNDING)
     levels = [round(STEP * (highest - below), 3) for below in BELOW]
-    late = {family for family, start in starts.items() if levels[0] < start <= tops[family]}
+    late = {group for group, start in starts.items() if levels[0] < start <= tops[group]}
     begun = {
-        level: [name for name, kind in accountings.items() if starts[kind.family] <= level]
+        level: [name for name, kind in accountings.items() if starts[kind.group] <= level]
         for level in levels
     } | {
         level: [
             name
             for name, kind in accountings.items()
-            if kind.family in late and tops[kind.family] == level
+            if kind.group in late and tops[kind.group] == level
         ]
-        for level in sorted({tops[family] for family in late}, reverse=True)
+        for level in sorted({tops[group] for group in late}, reverse=True)
     }
     return [
         EqualAccuracy(
@@ -418,7 +418,7 @@ def at_equal_accuracy(
                 for family in (spiking, others)
             },
             ratios=[
-                _ratio(name, accountings[name].family, level, spiking, others) for name in names
+                _ratio(name, accountings[name].group, level, spiking, others) for name in names
             ],
         )
         for level, names in begun.items()
@@ -499,14 +499,14 @@ def _on_curve(
 
 
 def _ratio(
-    name: str, family: Family, level: float, spiking: Sequence[Network], others: Sequence[Network]
+    name: str, group: Group, level: float, spiking: Sequence[Network], others: Sequence[Network]
 ) -> RatioAt:
     """Return the ratio of the costs of the accuracy `level`; a side that does not reach it takes
     more. Bootstrap samples in which neither reaches it are discarded; if these are most, the
     interval has no ends.
     """
     ours, theirs = (
-        costs_at(level, group, name, stored=family == "size") for group in (spiking, others)
+        costs_at(level, networks, name, stored=group == "size") for networks in (spiking, others)
     )
     with np.errstate(invalid="ignore"):
         ratio = ours / theirs
@@ -523,7 +523,7 @@ def _ratio(
     )
     return RatioAt(
         accounting=name,
-        family=family,
+        group=group,
         ratio=bounds(ratio[:, 0]),
         low=low or None,
         high=high if math.isfinite(high) else None,
@@ -566,7 +566,7 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
             interval = Range(low=max(0.0, low), high=min(accounting.MAX_RATE, high))
         yield BreakEven(
             accounting=definition.name,
-            family=definition.family,
+            group=definition.group,
             measured=statistics.fmean(measured),
             rate=bounds(mean),
             ci95=interval,

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from spikeduel.results.cost_results import Family, Kind, Range
+from spikeduel.results.cost_results import Group, Kind, Range
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 
@@ -45,7 +45,7 @@ class RatioAt(Frozen):
     """
 
     accounting: str
-    family: Family
+    group: Group
     ratio: Range
     low: float | None
     high: float | None
@@ -83,7 +83,7 @@ class BreakEven(Frozen):
     """
 
     accounting: str
-    family: Family
+    group: Group
     measured: Amount
     rate: Range
     ci95: Range | None
@@ -99,10 +99,10 @@ class FrontierPair(Frozen):
 
 
 class CostKind(Frozen):
-    """Name of a cost in tables, and its family."""
+    """Name of a cost in tables, and its group of accountings."""
 
     label: str
-    family: Family
+    group: Group
 
 
 class Conclusion(Frozen):

@@ -13,7 +13,7 @@ from spikeduel.features.compression.frontier_results import (
     FrontierPair,
     RatioAt,
 )
-from spikeduel.results.cost_results import FAMILIES, Family, Range
+from spikeduel.results.cost_results import GROUPS, Group, Range
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Measure
 from spikeduel.sentences.columns import Column, Row, tenths, thousands
@@ -32,7 +32,7 @@ from spikeduel.system.numbers import (
 
 MIN_VALIDATION_IMAGES = 300
 """Validation images below which an accuracy of 90 % has a standard error above 1.7 points."""
-TITLES: dict[Family, str] = {
+TITLES: dict[Group, str] = {
     "memory": "energy with memory on both sides",
     "arithmetic": "energy by arithmetic alone",
     "chip": "energy on named chips against a GPU, CPU or arithmetic alone",
@@ -76,7 +76,7 @@ RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
     Column("networks", lambda row: f"{row[0].spiking} / {row[0].other}", is_text=True),
     Column("at accuracy %", lambda row: row[1].accuracy, tenths),
     Column("accounting", lambda row: row[3], is_text=True),
-    Column("counts", lambda row: row[2].family, is_text=True),
+    Column("counts", lambda row: row[2].group, is_text=True),
     Column("ratio", lambda row: row[2].ratio, ratio),
     Column("95 % from", lambda row: end_of(row[2], row[2].low, row[0].other), is_text=True),
     Column("to", lambda row: end_of(row[2], row[2].high, row[0].spiking), is_text=True),
@@ -91,7 +91,7 @@ RATIOS: list[Column[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]] = [
 BREAK_EVEN: list[Column[tuple[FrontierPair, BreakEven, str]]] = [
     Column("network", lambda row: row[0].spiking, is_text=True),
     Column("accounting", lambda row: row[2], is_text=True),
-    Column("counts", lambda row: row[1].family, is_text=True),
+    Column("counts", lambda row: row[1].group, is_text=True),
     Column("measured rate", lambda row: row[1].measured, "{:.3f}".format),
     Column("break-even rate", lambda row: even_rate(row[1]), is_text=True),
     Column("95 %", lambda row: row[1].ci95, ratio, "over seeds, from two on", unknown="–"),
@@ -107,21 +107,21 @@ def end_of(ratio_at: RatioAt, interval_end: float | None, contender: str) -> str
     return f"{contender} not reached" if interval_end is None else f"{interval_end:.3g}"
 
 
-def by_family(at: EqualAccuracy) -> dict[Family, list[RatioAt]]:
-    """Return the ratios of each family of accountings."""
+def by_group(at: EqualAccuracy) -> dict[Group, list[RatioAt]]:
+    """Return the ratios of each group of accountings."""
     return {
-        family: found
-        for family in FAMILIES
-        if (found := [one for one in at.ratios if one.family == family])
+        group: ratios
+        for group in GROUPS
+        if (ratios := [ratio_at for ratio_at in at.ratios if ratio_at.group == group])
     }
 
 
-def highest(pair: FrontierPair) -> dict[Family, tuple[EqualAccuracy, list[RatioAt]]]:
-    """Return the ratios of each family of accountings at the highest accuracy that has any."""
+def highest(pair: FrontierPair) -> dict[Group, tuple[EqualAccuracy, list[RatioAt]]]:
+    """Return the ratios of each group of accountings at the highest accuracy that has any."""
     facts = grouped(
-        (family, (at, ratios)) for at in pair.at for family, ratios in by_family(at).items()
+        (group, (at, ratios)) for at in pair.at for group, ratios in by_group(at).items()
     )
-    return {family: at_all[0] for family, at_all in facts.items()}
+    return {group: at_all[0] for group, at_all in facts.items()}
 
 
 def whole(ratios: list[RatioAt]) -> Range:
@@ -170,7 +170,7 @@ def times(bounds: Range) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def titles(results: Results) -> dict[Family, str]:
+def titles(results: Results) -> dict[Group, str]:
     """Return the names of costs, with the time of the device that was timed."""
     is_cpu = (results.environment or {}).get("device", "cpu") == "cpu"
     return TITLES if is_cpu else TITLES | {"measured": "GPU time"}
@@ -185,9 +185,9 @@ def of_measure(columns: list[Column[Row]], measure: Measure) -> list[Column[Row]
 
 
 def at_equal_accuracy(
-    pair: FrontierPair, titles: dict[Family, str] = TITLES, measure: Measure = "accuracy"
+    pair: FrontierPair, titles: dict[Group, str] = TITLES, measure: Measure = "accuracy"
 ) -> str:
-    """Return the ratios of each family of accountings at the highest accuracy where it has any."""
+    """Return the ratios of each group of accountings at the highest accuracy where it has any."""
     if not pair.at:
         return (
             f"No accuracy lies on the curves of both {pair.spiking} and {pair.other}: where one "
@@ -196,9 +196,9 @@ def at_equal_accuracy(
         )
     at = pair.at[0]
     costs = [
-        f"{titles[family]} {times(whole(ratios))}, {label(ratios, pair)}"
+        f"{titles[group]} {times(whole(ratios))}, {label(ratios, pair)}"
         f"{'' if there is at else f', at {per_cent(there.accuracy)}'}"
-        for family, (there, ratios) in highest(pair).items()
+        for group, (there, ratios) in highest(pair).items()
     ]
     cheapest = [f"{name} ({network})" for name, network in at.cheapest.items()]
     by_most = f" Cheapest of those that reach it, by most costs: {listed(cheapest)}."
