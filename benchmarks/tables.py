@@ -162,20 +162,15 @@ def nir_conformity() -> str:
                 program,
                 f"{100 * row['published']:.2f}",
                 "yes" if row["in_interval"] else "**no**",
-                row["rule"],
+                row["rule"] or "–",
                 interval(by_rule) if by_rule else "–",
             ]
         )
-    nearest = {row["rule"] for row in document["programs"].values()}
-    others = [
-        [rule, interval(row)] for rule, row in document["rules"].items() if rule not in nearest
-    ]
     heads = ["program", "published, %", "in our interval", "its rule", "by that rule here, %"]
     imported = document["imported"]
     return (
         f"Imported here: {interval(imported)} % of {imported['n']} recordings.\n\n"
-        f"{written(heads, programs)}\n"
-        f"{written(['rule of none of them', 'by that rule here, %'], others)}"
+        f"{written(heads, programs)}"
     )
 
 
