@@ -35,6 +35,7 @@ CLEAN = Audit(
     unreadable=(),
     probe=Probe(
         accuracy=0.97,
+        balanced_accuracy=0.97,
         accuracy_if_grouped=0.97,
         chance_level=0.5,
         near_duplicates_in_train=0.0,

@@ -197,7 +197,7 @@ def test_what_the_data_gives_to_object(about, expected):
         ([trial("snn2", 0.95)], {"audit": NEIGHBOUR}, [BELOW_NEIGHBOUR]),
         # The mean over seeds counts.
         ([trial("snn2", 0.95), trial("snn", 0.93, seed=1)], {"audit": NEIGHBOUR}, []),
-        ([trial("snn2", 0.5)], {"audit": audit_with(probe={"accuracy": None})}, []),
+        ([trial("snn2", 0.5)], {"audit": audit_with(probe=None)}, []),
     ],
 )
 def test_what_the_trials_give_to_object(trials, about, expected):

@@ -74,7 +74,7 @@ def test_rows_are_text_with_short_labels() -> None:
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    shown = table(probe={"accuracy": None})
+    shown = table(probe=None)
     assert not {"nearest neighbour", "shared segments"} & set(shown)
 
 

@@ -4,11 +4,11 @@ from spikeduel.auditing.audit_results import ExactDuplicates
 from spikeduel.auditing.duplicate_checks import (
     GEOMETRIC,
     NEAR_DUPLICATES,
-    copied,
     cut,
     earliest,
     exact,
     pairs,
+    within_limits,
 )
 from spikeduel.auditing.neighbours import Matches
 
@@ -51,13 +51,13 @@ def relatives(of_images):
 
 def test_near_is_a_share_of_the_usual_distance_and_leaves_out_equal_ones():
     earlier = relatives([None, (0, 0.1), (0, 0.29), (0, 0.34), (0, np.nan)])
-    (near,) = copied({NEAR_DUPLICATES: earlier}, np.array([0, 0, 1, 2, 3])).values()
+    (near,) = within_limits({NEAR_DUPLICATES: earlier}, np.array([0, 0, 1, 2, 3])).values()
     assert near.nearest.tolist() == [-1, -1, 0, -1, -1]
 
 
 def test_moved_copies_are_those_that_are_not_near():
     near, moved = relatives([None, None, (0, 0.2)]), relatives([None, (0, 0.1), (0, 0.1)])
-    copies = copied({NEAR_DUPLICATES: near, GEOMETRIC: moved}, np.arange(3))
+    copies = within_limits({NEAR_DUPLICATES: near, GEOMETRIC: moved}, np.arange(3))
     assert copies[GEOMETRIC].nearest.tolist() == [-1, 0, -1]
 
 

@@ -363,7 +363,8 @@ def family_at_chance(run: RunContext) -> Iterator[Values]:
 @finds("below_nearest_neighbour")
 def below_nearest_neighbour(run: RunContext) -> Iterator[Values]:
     measure, below = measures(run.trials)[0], []
-    probe = getattr(run.dataset.audit.probe, measure) if run.dataset.audit else None
+    audit = run.dataset.audit
+    probe = getattr(audit.probe, measure) if audit and audit.probe else None
     for name, trials in run.tested.items():
         # With folds, the audit is of the first one.
         first = [trial for trial in trials if not trial.fold]

@@ -107,12 +107,12 @@ class Probe(Frozen):
     images, too.
     """
 
-    accuracy: Share | None = None
-    balanced_accuracy: Share | None = None
-    accuracy_if_grouped: Share | None = None
-    chance_level: Share | None = None
-    near_duplicates_in_train: Share | None = None
-    n: Count = 0
+    accuracy: Share
+    balanced_accuracy: Share
+    accuracy_if_grouped: Share
+    chance_level: Share
+    near_duplicates_in_train: Share
+    n: Count
 
 
 class FileProperty(Frozen):
@@ -293,7 +293,7 @@ class Audit(Frozen):
     groups_cut: Count
     groups_cut_test_images: Count
     unreadable: tuple[str, ...]
-    probe: Probe
+    probe: Probe | None
     class_splits: dict[str, Counts]
     formats: tuple[FileProperty, ...]
     files: FileCounts | None = None

@@ -1,4 +1,4 @@
-"""An audit in words."""
+"""Sentences and tables of an audit, for the terminal, the report and notebooks."""
 
 from typing import Any
 
@@ -6,7 +6,6 @@ from msgspec import structs
 
 from spikeduel.auditing.audit_results import (
     Audit,
-    DuplicateCounts,
     Pair,
     PairKind,
     StatisticName,
@@ -19,7 +18,6 @@ from spikeduel.system.sentences import counted, listed, per_cent, with_noun
 
 UNITS: dict[StatisticName, str] = {"length": " ms", "event rate": "/s"}
 SHARES: tuple[StatisticName, ...] = ("brighter events", "pixels in use", "at hot pixels")
-# Kinds of pairs that a problem speaks of.
 PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
     "conflicting_labels": ("equal images, different labels",),
     "test_in_training": ("equal images in two splits", "equal images, different labels"),
@@ -31,13 +29,14 @@ PAIRS_OF: dict[str, tuple[PairKind, ...]] = {
     ),
     "leaking_near_duplicates": ("equal images in two splits", "near-duplicates in two splits"),
 }
+"""Kinds of pairs that a problem is about."""
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def html(audit: Audit) -> str:
     """Return an audit as HTML for a notebook."""
-    found = [f"Problem: {text}" for text in problems(audit)] + [all_clear(audit), *notes(audit)]
-    return notebook.page(f"Audit of {audit.dataset}", *found, rows(audit), not_all(audit))
+    texts = [f"Problem: {text}" for text in problems(audit)] + [all_clear(audit), *notes(audit)]
+    return notebook.page(f"Audit of {audit.dataset}", *texts, rows(audit), not_all(audit))
 
 
 def not_all(audit: Audit) -> str:
@@ -94,70 +93,92 @@ def nearness(pair: Pair) -> str:
 
 
 def rows(audit: Audit) -> list[dict[str, str]]:
-    """Return the measured numbers."""
-    exact, probe, counts, files = audit.exact_duplicates, audit.probe, audit.counts, audit.files
-    split, groups = audit.split, "none known"
+    """Return what was measured, and the numbers, as rows of a table."""
+    table = (
+        _set_rows(audit)
+        | _duplicate_rows(audit)
+        | _file_rows(audit)
+        | _probe_rows(audit)
+        | _recording_rows(audit)
+    )
+    return [
+        {"what": with_noun(what, audit.noun), "found": with_noun(numbers, audit.noun)}
+        for what, numbers in table.items()
+        if numbers
+    ]
+
+
+def _set_rows(audit: Audit) -> dict[str, str]:
+    counts, split, groups = audit.counts, audit.split, "none known"
     if audit.own_validation:
         split += " (no test set: a tenth of training is tested; rename val to test to test on val)"
     if audit.groups is not None:
         groups = f"{audit.groups:,}, {audit.groups_cut:,} cut"
-        groups += " (exact copies not counted)" if exact.across else ""
-    table = {
+        groups += " (exact copies not counted)" if audit.exact_duplicates.across else ""
+    return {
         "images": f"{counts.train:,} training, {counts.val:,} validation, {counts.test:,} test",
         "classes": f"{len(audit.class_splits)}",
         "split": split,
+        "groups": groups,
+    }
+
+
+def _duplicate_rows(audit: Audit) -> dict[str, str]:
+    exact = audit.exact_duplicates
+    kinds = {
+        "near-duplicates": audit.near_duplicates,
+        "geometric duplicates": audit.geometric_duplicates,
+        "photometric duplicates": audit.photometric_duplicates,
+        "shared segments": audit.shared_segments,
+    }
+    return {
         "exact copies": f"{exact.within:,} within a split, {exact.across:,} across splits",
         "conflicting labels": f"{counted(exact.conflicting, 'set')} of equal images",
-        "near-duplicates": _across(audit.near_duplicates),
-        "geometric duplicates": _across(audit.geometric_duplicates),
-        "photometric duplicates": _across(audit.photometric_duplicates),
-        "groups": groups,
-        "unreadable files": f"{len(audit.unreadable):,}",
-        "files read": by_ending(files.read) if files else "",
-        "files ignored": ", ".join(f"{kind.count:,} {kind.rule}" for kind in files.ignored)
-        if files
-        else "",
-        "nearest neighbour": _share(
-            probe.accuracy, "accuracy (small grey images, nothing trained)"
-        ),
-        "without near-duplicates": _share(
-            probe.accuracy_if_grouped, "accuracy (no near-duplicate in training)"
-        ),
-        "constant prediction": _share(
-            probe.chance_level, "accuracy (always training's most frequent class)"
-        ),
-        "near-duplicates in training": _share(
-            probe.near_duplicates_in_train, "of the test images (same group, equal or near there)"
-        ),
-        "shared segments": _across(audit.shared_segments),
+        **{name: f"{kind.across:,} across splits" for name, kind in kinds.items() if kind},
     }
-    if statistics := audit.statistics:
-        table |= {
-            "hot pixels": listed([f"({x}, {y})" for x, y in statistics.hot_pixels]) or "none",
-            "statistics alone": _share(
-                statistics.class_accuracy, "accuracy (length, event rate and so on, no frame)"
-            ),
-            "split told": _share(
-                statistics.split_accuracy, "of training and test recordings (a coin: 50 %)"
-            ),
-        }
+
+
+def _file_rows(audit: Audit) -> dict[str, str]:
+    table = {"unreadable files": f"{len(audit.unreadable):,}"}
+    if audit.files:
+        table["files read"] = by_ending(audit.files.read)
+        ignored = [f"{files.count:,} {files.rule}" for files in audit.files.ignored]
+        table["files ignored"] = ", ".join(ignored)
     for of_files in audit.formats:
         more = f" and {of_files.num_values - 3:,} more" if of_files.num_values > 3 else ""
         values = [f"{value} ({count:,})" for value, count in of_files.values.items()]
         table[of_files.property] = ", ".join(values[:3]) + more
-    return [
-        {"what": with_noun(what, audit.noun), "found": with_noun(value, audit.noun)}
-        for what, value in table.items()
-        if value
-    ]
+    return table
 
 
-def _across(duplicates: DuplicateCounts | None) -> str:
-    return f"{duplicates.across:,} across splits" if duplicates else ""
+def _probe_rows(audit: Audit) -> dict[str, str]:
+    if (probe := audit.probe) is None:
+        return {}
+    near = per_cent(probe.near_duplicates_in_train)
+    return {
+        "nearest neighbour": f"{per_cent(probe.accuracy)} accuracy (small grey images, nothing "
+        "trained)",
+        "without near-duplicates": f"{per_cent(probe.accuracy_if_grouped)} accuracy (no "
+        "near-duplicate in training)",
+        "constant prediction": f"{per_cent(probe.chance_level)} accuracy (always training's most "
+        "frequent class)",
+        "near-duplicates in training": f"{near} of the test images (same group, equal or near "
+        "there)",
+    }
 
 
-def _share(share: float | None, of: str) -> str:
-    return "" if share is None else f"{per_cent(share)} {of}"
+def _recording_rows(audit: Audit) -> dict[str, str]:
+    if (statistics := audit.statistics) is None:
+        return {}
+    hot_pixels = listed([f"({x}, {y})" for x, y in statistics.hot_pixels])
+    table = {"hot pixels": hot_pixels or "none"}
+    if statistics.class_accuracy is not None:
+        share = per_cent(statistics.class_accuracy)
+        table["statistics alone"] = f"{share} accuracy (length, event rate and so on, no frame)"
+    if statistics.split_accuracy is not None:
+        share = per_cent(statistics.split_accuracy)
+        table["split told"] = f"{share} of training and test recordings (a coin: 50 %)"
+    return table
 
 
 def amount(name: StatisticName, value: float) -> str:

@@ -140,18 +140,16 @@ class AuditInput:
 
     def counts(self, chosen: np.ndarray) -> Counts:
         """Return the number of `chosen` images, bool `[N]`, in each part of the split."""
-        return Counts(
-            **{
-                split_code: int(chosen[getattr(self.split, split_code)].sum())
-                for split_code in SPLITS
-            }
-        )
+        return Counts(**{name: int(chosen[getattr(self.split, name)].sum()) for name in SPLITS})
 
-    def copies(self, found: Matches) -> DuplicateCounts:
+    def duplicate_counts(self, duplicates: Matches) -> DuplicateCounts:
         """Return the number of duplicates in earlier splits, and of test images in training."""
-        is_copy = found.nearest >= 0
-        in_training = is_copy & (self.split_code[found.nearest] == 0) & (self.split_code == 2)
-        return DuplicateCounts(across=int(is_copy.sum()), test_in_training=int(in_training.sum()))
+        is_duplicate = duplicates.nearest >= 0
+        is_test_in_training = is_duplicate & (self.split_code == 2)
+        is_test_in_training &= self.split_code[duplicates.nearest] == 0
+        return DuplicateCounts(
+            across=int(is_duplicate.sum()), test_in_training=int(is_test_in_training.sum())
+        )
 
     def described(self, image: int) -> AuditedImage:
         return AuditedImage(

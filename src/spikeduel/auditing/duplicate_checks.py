@@ -1,6 +1,6 @@
 """Find duplicates of test images in training: equal images, near-duplicates, geometric and
 photometric duplicates, shared segments of events, cut groups. A further kind is a row of `LIMITS`
-and its search.
+and its search in `matches_by_kind`.
 """
 
 import math
@@ -30,7 +30,7 @@ MIN_TEST_GROUPS = 6
 """Groups of test images below which an accuracy says little about images of other groups."""
 MAX_PAIRS = 200
 """Most pairs to look at in an audit."""
-SMALL_SHARE = 0.001
+MAX_NEAR_SHARE = 0.001
 """Share of images with a near-duplicate elsewhere that changes results by less than 0.1 points."""
 MAX_TRANSFORMED_SHARE = 0.005
 """Share of geometric and photometric duplicates in validation and test that natural look-alikes may
@@ -43,8 +43,8 @@ scores measure memory (Fashion-MNIST: 0.6 %).
 MIN_COUNT = 3
 """Test images below which near-duplicates and gaps are no problem."""
 MIN_IMAGES_TO_SHOW = math.ceil(math.log(0.05) / math.log(1 - NEAR_PROBLEM))
-"""Test images that show at least one copy in 95 % of cases where `NEAR_PROBLEM` of such images are
-copies (59); a clean audit of fewer says little.
+"""Test images that show at least one duplicate in 95 % of cases where `NEAR_PROBLEM` of such images
+are duplicates (59); a clean audit of fewer says little.
 """
 SEGMENT: PairKind = "shared segment in two splits"
 NEAR_DUPLICATES: PairKind = "near-duplicates in two splits"
@@ -55,57 +55,60 @@ LIMITS = {SEGMENT: 1.0, NEAR_DUPLICATES: NEAR, GEOMETRIC: NEAR, PHOTOMETRIC: 0.4
 
 
 def check(data: AuditInput) -> Fields:
-    """Count copies and cut groups, list pairs to look at, and ask a nearest neighbour."""
-    same, labels, split_code, split = data.same, data.labels, data.split_code, data.split
-    groups, segments, images = data.group_ids, data.shared_segments, data.images
-    progress = data.progress
-    shapes = np.array([(format.height, format.width) for format in data.formats])
-    centres = geometric_duplicates.middles(images, shapes)
-    neighbours = search(data.small, split, progress)
-    duplicates_by_kind = {
-        NEAR_DUPLICATES: neighbours.earlier,
-        GEOMETRIC: geometric_duplicates.search(images, centres, same, split, progress),
-    }
-    if segments is None:
-        duplicates_by_kind[PHOTOMETRIC] = photometric_duplicates.search(
-            centres, same, split, progress
-        )
-    else:
-        duplicates_by_kind = {SEGMENT: segments.earlier} | duplicates_by_kind
-    copies = copied(duplicates_by_kind, same)
-    alike = np.flatnonzero(np.any([found.nearest >= 0 for found in copies.values()], 0))
-    is_drawn = segments is None and drawings.are_plain(images, alike)
-    if is_drawn:
-        # Nothing tells their copies from other drawings.
-        none = Matches(np.full(len(same), -1), np.full(len(same), np.inf))
-        copies = dict.fromkeys(copies, none)
+    """Count duplicates and cut groups, list pairs to look at, and ask a nearest neighbour."""
+    same, labels, groups, split_code = data.same, data.labels, data.group_ids, data.split_code
+    neighbours = search(data.small, data.split, data.progress)
+    duplicates = within_limits(matches_by_kind(data, neighbours.earlier), same)
+    similar = np.flatnonzero(np.any([of_kind.nearest >= 0 for of_kind in duplicates.values()], 0))
+    are_drawings = data.recordings is None and drawings.are_plain(data.images, similar)
+    if are_drawings:
+        # Nothing tells a duplicate of such an image from another drawing.
+        none = Matches.none(len(same))
+        duplicates = dict.fromkeys(duplicates, none)
         training = neighbours.training._replace(ratio=none.ratio)
         neighbours = neighbours._replace(training=training)
-    counted = {kind: data.copies(found) for kind, found in copies.items()}
+    counts = {kind: data.duplicate_counts(matches) for kind, matches in duplicates.items()}
     groups_cut, groups_cut_test_images = cut(groups, same, split_code)
-    ranked = pairs(copies, same, labels, split_code)[:MAX_PAIRS]
-    return {
+    fields: Fields = {
         "exact_duplicates": exact(same, labels, split_code, data.names),
-        "near_duplicates": counted[NEAR_DUPLICATES],
-        "geometric_duplicates": counted[GEOMETRIC],
-        "photometric_duplicates": counted.get(PHOTOMETRIC),
-        "plain_drawings": len(alike) if is_drawn else 0,
-        "shared_segments": counted.get(SEGMENT),
+        "near_duplicates": counts[NEAR_DUPLICATES],
+        "geometric_duplicates": counts[GEOMETRIC],
+        "photometric_duplicates": counts.get(PHOTOMETRIC),
+        "shared_segments": counts.get(SEGMENT),
         "near": NEAR,
-        "blind_spots": BLIND_SPOTS if segments is None else (),
-        "groups": None if data.groups is None else len(np.unique(groups)),
+        "plain_drawings": len(similar) if are_drawings else 0,
+        "blind_spots": BLIND_SPOTS if data.recordings is None else (),
         "groups_cut": groups_cut,
         "groups_cut_test_images": groups_cut_test_images,
-        "groups_tested": None if data.groups is None else len(np.unique(groups[split.test])),
-        "probe": probe(data.small, labels, data.joined, same, neighbours, split),
+        "groups": None,
+        "probe": probe(data.small, labels, data.joined, same, neighbours, data.split),
         "details": {
             "pairs": tuple(
                 Pair(kind=kind, a=data.described(a), b=data.described(b), ratio=round(ratio, 4))
-                for kind, a, b, ratio in ranked
-            ),
-            "groups": tuple(data.joined.tolist()) if segments and len(segments.pairs) else (),
+                for kind, a, b, ratio in pairs(duplicates, same, labels, split_code)[:MAX_PAIRS]
+            )
         },
     }
+    if data.groups is not None:
+        fields["groups"] = len(np.unique(groups))
+        fields["groups_tested"] = len(np.unique(groups[data.split.test]))
+    if data.shared_segments and len(data.shared_segments.pairs):
+        fields["details"]["groups"] = tuple(data.joined.tolist())
+    return fields
+
+
+def matches_by_kind(data: AuditInput, near: Matches) -> dict[PairKind, Matches]:
+    """Return the closest match of each image in an earlier split, by each kind of duplicate that
+    images or recordings can be; `near` is that by small versions.
+    """
+    shapes = np.array([(format.height, format.width) for format in data.formats])
+    centres = geometric_duplicates.middles(data.images, shapes)
+    task = data.same, data.split, data.progress
+    geometric = geometric_duplicates.search(data.images, centres, *task)
+    matches = {NEAR_DUPLICATES: near, GEOMETRIC: geometric}
+    if data.shared_segments:
+        return {SEGMENT: data.shared_segments.earlier} | matches
+    return matches | {PHOTOMETRIC: photometric_duplicates.search(centres, *task)}
 
 
 def exact(
@@ -138,22 +141,23 @@ def earliest(same: np.ndarray, split_code: np.ndarray) -> np.ndarray:
     return order[first][np.unique(same, return_inverse=True)[1]]
 
 
-def copied(
-    duplicates_by_kind: Mapping[PairKind, Matches], same: np.ndarray
+def within_limits(
+    matches_by_kind: Mapping[PairKind, Matches], same: np.ndarray
 ) -> dict[PairKind, Matches]:
-    """Return the matches within `LIMITS`; −1 for others, equal images and copies of an earlier
-    kind.
+    """Return the matches within `LIMITS`; −1 for others, equal images (equal `same` `[N]`) and
+    duplicates of an earlier kind.
     """
-    copies, is_known = {}, np.zeros(len(same), bool)
-    for kind, (index, ratio) in duplicates_by_kind.items():
-        is_copy = (index >= 0) & (ratio < LIMITS[kind]) & (same[index] != same) & ~is_known
-        copies[kind] = Matches(np.where(is_copy, index, -1), ratio)
-        is_known |= is_copy
-    return copies
+    duplicates, is_counted = {}, np.zeros(len(same), bool)
+    for kind, (nearest, ratio) in matches_by_kind.items():
+        is_duplicate = (nearest >= 0) & (ratio < LIMITS[kind]) & (same[nearest] != same)
+        is_duplicate &= ~is_counted
+        duplicates[kind] = Matches(np.where(is_duplicate, nearest, -1), ratio)
+        is_counted |= is_duplicate
+    return duplicates
 
 
 def pairs(
-    copies: dict[PairKind, Matches],
+    duplicates: Mapping[PairKind, Matches],
     same: np.ndarray,
     labels: np.ndarray,
     split_code: np.ndarray,
@@ -161,21 +165,24 @@ def pairs(
     """Return pairs to look at with their ratio, the gravest kind first, then the nearest."""
     first, ratio = earliest(same, split_code), np.zeros(len(same))
     is_copy = first != np.arange(len(same))
-    differ, elsewhere = labels[first] != labels, split_code[first] != split_code
+    is_conflict, is_elsewhere = labels[first] != labels, split_code[first] != split_code
     equal: dict[PairKind, np.ndarray] = {
-        "equal images, different labels": differ,
-        "equal images in two splits": ~differ & elsewhere,
-        "equal images in one split": ~differ & ~elsewhere,
+        "equal images, different labels": is_conflict,
+        "equal images in two splits": ~is_conflict & is_elsewhere,
+        "equal images in one split": ~is_conflict & ~is_elsewhere,
     }
-    equals = {
-        kind: Matches(np.where(is_copy & chosen, first, -1), ratio)
-        for kind, chosen in equal.items()
+    matches = {
+        kind: Matches(np.where(is_copy & is_of_kind, first, -1), ratio)
+        for kind, is_of_kind in equal.items()
     }
-    ranked = sorted((equals | copies).items(), key=lambda item: get_args(PairKind).index(item[0]))
+    matches.update(duplicates)
     return [
-        (kind, image, int(index[image]), float(ratio[image]))
-        for kind, (index, ratio) in ranked
-        for image in sorted(np.flatnonzero(index >= 0).tolist(), key=ratio.__getitem__)
+        (kind, image, int(matches[kind].nearest[image]), float(matches[kind].ratio[image]))
+        for kind in sorted(matches, key=get_args(PairKind).index)
+        for image in sorted(
+            np.flatnonzero(matches[kind].nearest >= 0).tolist(),
+            key=matches[kind].ratio.__getitem__,
+        )
     ]
 
 
@@ -203,26 +210,25 @@ def probe(
     same: np.ndarray,
     neighbours: Neighbourhood,
     split: SplitIndices,
-) -> Probe:
-    """Return the scores of the nearest neighbour on small grey versions, with and without
-    near-duplicates.
+) -> Probe | None:
+    """Return the accuracy of the nearest neighbour on small grey versions, with and without
+    near-duplicates; None without test images or without training images.
 
     Equal images (equal `same` `[N]`) and those of one group (`groups` `[N]`) count as
     near-duplicates.
     """
-    index, ratio = neighbours.training
-    test = split.test[index[split.test] >= 0]
+    nearest, ratio = neighbours.training
+    test = split.test[nearest[split.test] >= 0]
     if not len(test):
-        return Probe()
-    right = labels[index[test]] == labels[test]
-    recalls = [right[labels[test] == label].mean() for label in np.unique(labels[test])]
+        return None
+    is_right = labels[nearest[test]] == labels[test]
+    recalls = [is_right[labels[test] == label].mean() for label in np.unique(labels[test])]
     has_near_duplicate = ratio[test] < NEAR
     for numbers in (same, groups):
         has_near_duplicate |= np.isin(numbers[test], numbers[split.train])
-    # True if the nearest training image that is no near-duplicate has the label.
-    without = right.copy()
-    at_once = max(1, min(256, MAX_SCORES // len(split.train)))
+    is_right_without = is_right.copy()
     references = rows_of(small, split.train)
+    at_once = max(1, min(256, MAX_SCORES // len(split.train)))
     starts = range(at_once, int(has_near_duplicate.sum()), at_once)
     for rows in np.split(np.flatnonzero(has_near_duplicate), starts):
         images = test[rows]
@@ -230,14 +236,14 @@ def probe(
         is_near_duplicate = distances < torch.from_numpy(NEAR * neighbours.usual[images])[:, None]
         for numbers in (same, groups):
             is_near_duplicate |= torch.from_numpy(numbers[images][:, None] == numbers[split.train])
-        nearest = distances.masked_fill(is_near_duplicate, float("inf")).min(1)
-        is_right = labels[split.train[nearest.indices.numpy()]] == labels[images]
-        without[rows] = is_right & torch.isfinite(nearest.values).numpy()
+        other = distances.masked_fill(is_near_duplicate, float("inf")).min(1)
+        has_label = labels[split.train[other.indices.numpy()]] == labels[images]
+        is_right_without[rows] = has_label & torch.isfinite(other.values).numpy()
     most_frequent = np.bincount(labels[split.train]).argmax()
     return Probe(
-        accuracy=float(right.mean()),
+        accuracy=float(is_right.mean()),
         balanced_accuracy=float(np.mean(recalls)),
-        accuracy_if_grouped=float(without.mean()),
+        accuracy_if_grouped=float(is_right_without.mean()),
         chance_level=float((labels[test] == most_frequent).mean()),
         near_duplicates_in_train=float(has_near_duplicate.mean()),
         n=len(test),
@@ -268,20 +274,20 @@ def shared_segment_test_in_training(audit: Audit) -> Iterator[Values]:
 
 @finds("near_test_in_training")
 def near_test_in_training(audit: Audit) -> Iterator[Values]:
-    near_duplicates_found = audit.probe.near_duplicates_in_train
-    if near_duplicates_found is None or has_gap(audit) or audit.groups_cut_test_images:
+    if audit.probe is None or has_gap(audit) or audit.groups_cut_test_images:
         return
     # Equal images and shared segments are findings of their own.
-    known = audit.exact_duplicates.test_in_training
-    known += audit.shared_segments.test_in_training if audit.shared_segments else 0
-    share = near_duplicates_found - known / audit.counts.test
+    counted_apart = audit.exact_duplicates.test_in_training
+    if audit.shared_segments:
+        counted_apart += audit.shared_segments.test_in_training
+    share = audit.probe.near_duplicates_in_train - counted_apart / audit.counts.test
     if share > NEAR_PROBLEM and share * audit.probe.n >= MIN_COUNT:
         yield {"share": share, "above": NEAR_PROBLEM, "remedy": keep_together(audit)}
 
 
 @finds("transformed_test_in_training")
 def transformed_test_in_training(audit: Audit) -> Iterator[Values]:
-    count = sum(kind.test_in_training for kind in transformed(audit))
+    count = transformed(audit).test_in_training
     share = count / max(1, audit.counts.test)
     if share > NEAR_PROBLEM and count >= MIN_COUNT and not audit.groups_cut_test_images:
         remedy = keep_together(audit)
@@ -302,36 +308,29 @@ def conflicting_labels(audit: Audit) -> Iterator[Values]:
 
 @finds("validation_copies")
 def validation_copies(audit: Audit) -> Iterator[Values]:
-    known = [audit.exact_duplicates, audit.shared_segments]
-    if elsewhere := sum(found.across - found.test_in_training for found in known if found):
-        yield {"count": elsewhere, "remedy": "--group-by" if audit.files else None}
+    kinds = [audit.exact_duplicates, audit.shared_segments]
+    if count := sum(kind.across - kind.test_in_training for kind in kinds if kind):
+        yield {"count": count, "remedy": "--group-by" if audit.files else None}
 
 
 @finds("near_across_splits")
 def near_across_splits(audit: Audit) -> Iterator[Values]:
-    near, counts, is_reported = (
-        audit.near_duplicates,
-        audit.counts,
-        any(near_test_in_training(audit)),
-    )
-    if near.across > SMALL_SHARE * (counts.test + counts.val) and not is_reported:
-        yield {
-            "count": near.across,
-            "in_training": near.test_in_training,
-            "num_test": counts.test,
-        }
+    if not any(near_test_in_training(audit)):
+        yield from _across_splits(audit, audit.near_duplicates, MAX_NEAR_SHARE)
 
 
 @finds("transformed_across_splits")
 def transformed_across_splits(audit: Audit) -> Iterator[Values]:
-    count, counts = sum(kind.across for kind in transformed(audit)), audit.counts
-    if count > MAX_TRANSFORMED_SHARE * (counts.test + counts.val) and not any(
-        transformed_test_in_training(audit)
-    ):
+    if not any(transformed_test_in_training(audit)):
+        yield from _across_splits(audit, transformed(audit), MAX_TRANSFORMED_SHARE)
+
+
+def _across_splits(audit: Audit, kind: DuplicateCounts, max_share: float) -> Iterator[Values]:
+    if kind.across > max_share * (audit.counts.test + audit.counts.val):
         yield {
-            "count": count,
-            "in_training": sum(kind.test_in_training for kind in transformed(audit)),
-            "num_test": counts.test,
+            "count": kind.across,
+            "in_training": kind.test_in_training,
+            "num_test": audit.counts.test,
         }
 
 
@@ -362,7 +361,7 @@ def groups_cut_at_validation(audit: Audit) -> Iterator[Values]:
 
 @finds("leaking_near_duplicates")
 def leaking_near_duplicates(audit: Audit) -> Iterator[Values]:
-    if has_gap(audit):
+    if audit.probe and has_gap(audit):
         yield {
             "share": audit.probe.near_duplicates_in_train,
             "accuracy": audit.probe.accuracy,
@@ -379,9 +378,13 @@ def few_test_groups(audit: Audit) -> Iterator[Values]:
         yield {"count": audit.groups_tested, "fewest": MIN_TEST_GROUPS, "remedy": remedy}
 
 
-def transformed(audit: Audit) -> list[DuplicateCounts]:
-    """Return the counts of geometric and of photometric duplicates, if sought."""
-    return [kind for kind in (audit.geometric_duplicates, audit.photometric_duplicates) if kind]
+def transformed(audit: Audit) -> DuplicateCounts:
+    """Return the counts of geometric and photometric duplicates together."""
+    kinds = [kind for kind in (audit.geometric_duplicates, audit.photometric_duplicates) if kind]
+    return DuplicateCounts(
+        across=sum(kind.across for kind in kinds),
+        test_in_training=sum(kind.test_in_training for kind in kinds),
+    )
 
 
 def keep_together(audit: Audit) -> str:
@@ -392,9 +395,8 @@ def keep_together(audit: Audit) -> str:
 
 
 def has_gap(audit: Audit) -> bool:
-    """Return True if the probe is much worse without near-duplicates."""
-    probe = audit.probe
-    if probe.accuracy is None or probe.accuracy_if_grouped is None:
+    """Return True if a nearest neighbour is much worse without near-duplicates."""
+    if audit.probe is None:
         return False
-    gap = probe.accuracy - probe.accuracy_if_grouped
-    return probe.near_duplicates_in_train is not None and gap > GAP and gap * probe.n >= MIN_COUNT
+    gap = audit.probe.accuracy - audit.probe.accuracy_if_grouped
+    return gap > GAP and gap * audit.probe.n >= MIN_COUNT

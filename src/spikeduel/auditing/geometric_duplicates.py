@@ -76,7 +76,7 @@ def _search(
     # Numba, which it needs, takes long to import.
     from spikeduel.auditing import registration
 
-    index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
+    index, ratio = Matches.none(len(images))
     views, descriptors = None, []
     for earlier, blocks in compared(split, progress, "looking for geometric duplicates"):
         if views is None:

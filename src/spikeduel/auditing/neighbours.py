@@ -1,7 +1,7 @@
 """Exact nearest neighbours of small images by blocked matrix products."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ MIN_PORTIONS, MAX_PORTIONS, IMAGES_A_PORTION = 7, 72, 70
 
 MIN_OTHERS = 4
 """Fewest other images that tell the usual difference."""
+
 Vectors: TypeAlias = Tensor | Rows
 """float32 `[N, D]`."""
 
@@ -44,6 +45,11 @@ class Matches(NamedTuple):
 
     nearest: np.ndarray
     ratio: np.ndarray
+
+    @classmethod
+    def none(cls, count: int) -> Self:
+        """Return the matches of `count` images before any is found."""
+        return cls(np.full(count, -1), np.full(count, np.inf))
 
 
 class Closest(NamedTuple):
@@ -82,8 +88,7 @@ def nearest(images: Any, queries: np.ndarray, references: np.ndarray) -> np.ndar
         # Products of bytes around zero are small enough to be exact in float32.
         return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
 
-    found = closest(Rows(images, queries, flat), Rows(images, references, flat))
-    return references[found.nearest]
+    return references[closest(Rows(images, queries, flat), Rows(images, references, flat)).nearest]
 
 
 def closest(queries: Vectors, references: Vectors, progress: Progress | None = None) -> Closest:
@@ -102,15 +107,13 @@ def closest(queries: Vectors, references: Vectors, progress: Progress | None = N
     # Half the squared distances, less half the query's square.
     scores = torch.empty(len(queries), len(portions))
     index = torch.empty(len(queries), len(portions), dtype=torch.int64)
-    numbered = enumerate(portions)
-    for number, portion in (progress or Progress()).track(
-        numbered, "comparing images", len(portions)
-    ):
+    track = (progress or Progress()).track
+    for number, portion in track(enumerate(portions), "comparing images", len(portions)):
         part = references[portion]
         half_square = part.square().sum(1) / 2
         for rows in blocks:
-            score, place = torch.addmm(half_square, queries[rows], part.T, alpha=-1).min(1)
-            scores[rows, number], index[rows, number] = score, portion[place]
+            score, column = torch.addmm(half_square, queries[rows], part.T, alpha=-1).min(1)
+            scores[rows, number], index[rows, number] = score, portion[column]
     squares = torch.cat([queries[rows].square().sum(1) for rows in blocks])
     lowest, best = scores.min(1)
     distance, usual = (
@@ -167,8 +170,8 @@ def oriented(images: np.ndarray, num: int, turn: float) -> Tensor:
         small[:, :, 2:, 1:-1] - small[:, :, :-2, 1:-1],
         small[:, :, 1:-1, 2:] - small[:, :, 1:-1, :-2],
     )
-    place = torch.atan2(down, right) / turn * num
-    from_direction = (place - torch.arange(num)[:, None, None] + num / 2) % num
+    direction = torch.atan2(down, right) / turn * num
+    from_direction = (direction - torch.arange(num)[:, None, None] + num / 2) % num
     nearness = (1 - (from_direction - num / 2).abs()).clamp_min(0)
     return adaptive_avg_pool2d(nearness * torch.hypot(down, right), CELLS)
 
@@ -222,24 +225,22 @@ def search(small: Tensor, split: SplitIndices, progress: Progress) -> Neighbourh
     """Return the neighbours of validation and test images by `small_grey` versions. Uniform images,
     as all are in grey whose colours are equally bright, are all alike: their ratio is 1 at least.
     """
-    count, least = len(small), 1 - small.any(1).numpy()
-    training, earlier = (
-        Matches(np.full(count, -1), np.full(count, np.inf, dtype=np.float32)) for _ in range(2)
-    )
-    usual = np.full(count, np.nan, dtype=np.float32)
-    for images, others, filled in (
+    min_ratio = 1 - small.any(1).numpy()
+    training, earlier = Matches.none(len(small)), Matches.none(len(small))
+    usual = np.full(len(small), np.nan, np.float32)
+    for images, others, updated in (
         (split.val, split.train, (training, earlier)),
         (split.test, split.train, (training, earlier)),
         (split.test, split.val, (earlier,)),
     ):
         if not len(images) or not len(others):
             continue
-        found = closest(Rows(small, images), Rows(small, others), progress)
+        neighbour = closest(Rows(small, images), Rows(small, others), progress)
         if others is split.train:
-            usual[images] = np.maximum(found.usual, 1e-9)
-        ratio = np.maximum(found.distance / usual[images], least[images])
-        for near_duplicates in filled:
-            nearer = ratio < near_duplicates.ratio[images]
-            near_duplicates.nearest[images[nearer]] = others[found.nearest[nearer]]
-            near_duplicates.ratio[images[nearer]] = ratio[nearer]
+            usual[images] = np.maximum(neighbour.usual, 1e-9)
+        ratio = np.maximum(neighbour.distance / usual[images], min_ratio[images])
+        for matches in updated:
+            is_nearer = ratio < matches.ratio[images]
+            matches.nearest[images[is_nearer]] = others[neighbour.nearest[is_nearer]]
+            matches.ratio[images[is_nearer]] = ratio[is_nearer]
     return Neighbourhood(training, earlier, usual)

@@ -31,7 +31,7 @@ def search(
     """Return the photometric duplicates among `images`, uint8 `[N, C, H, W]`, without equal ones
     (equal `same` `[N]`). A ratio is the best candidate's difference over the others' median.
     """
-    index, ratio = np.full(len(images), -1), np.full(len(images), np.inf, np.float32)
+    index, ratio = Matches.none(len(images))
     cells = in_parts(images, _cells)
     greys = in_parts(images, lambda part: grey(part, MAX_LONG_EDGE).flatten(1).round().byte())
     for earlier, blocks in compared(split, progress, "looking for photometric duplicates"):
