@@ -330,41 +330,32 @@ def optimism() -> str:
         if alike:
             sizes.append([f"{n:,}", *cells, max(row["datasets"] for row in alike)])
     laws = []
-    for kind, by_against in document["laws"].items():
-        for against, by_schedule in by_against.items():
-            for schedule, law in by_schedule.items():
-                outside = document["left_out"][kind][against][schedule].values()
-                held = statistics.fmean(row["inside"] for row in outside) if outside else math.nan
-                laws.append(
-                    [
-                        f"by {kind}",
-                        "stays" if schedule == "constant" else "falls",
-                        against,
-                        f"{law['images']:.2f}",
-                        f"{law['training'] if kind == 'size' else law['curve']:.2g}",
-                        f"{law['share']:.2f}",
-                        f"{law['low']:.2f} to {law['high']:.1f} times",
-                        f"{100 * held:.0f} %",
-                    ]
-                )
+    for against, by_schedule in document["laws"].items():
+        for schedule, law in by_schedule.items():
+            outside = document["left_out"][against][schedule].values()
+            held = statistics.fmean(row["inside"] for row in outside) if outside else math.nan
+            laws.append(
+                [
+                    "stays" if schedule == "constant" else "falls",
+                    against,
+                    f"{law['images']:.2f}",
+                    f"{law['training']:.2g}",
+                    f"{law['share']:.2f}",
+                    f"{law['low']:.2f} to {law['high']:.1f} times",
+                    f"{100 * held:.0f} %",
+                ]
+            )
     claims = []
     for claim in document["claims"]:
         for against, row in claim["optimism"].items():
-            said = [
-                "{} ({}–{})".format(*(points(row[kind][key]) for key in ("said", "low", "high")))
-                if kind in row
-                else "–"
-                for kind in ("size", "noise")
-            ]
+            said = "{} ({}–{})".format(*(points(row[key]) for key in ("said", "low", "high")))
             counts = f"{claim['n']:,}", f"{claim['epochs']:,}"
-            claims.append([claim["claim"], *counts, against, points(row["seen"]), *said])
+            claims.append([claim["claim"], *counts, against, points(row["seen"]), said])
     of_laws = [
-        *("law", "rate", "against", "images", "training or curve", "share", "95 % of trainings"),
+        *("rate", "against", "images", "training", "share", "95 % of trainings"),
         "in it, of data sets left out",
     ]
-    of_claims = [
-        *("claim", "test images", "epochs", "against", "adds, points", "law by size", "by noise"),
-    ]
+    of_claims = ["claim", "test images", "epochs", "against", "adds, points", "by the law"]
     of_sizes = [
         *("test images", "rate stays: chosen epoch", "last epoch", "rate falls: chosen", "last"),
         "data sets",
@@ -786,6 +777,19 @@ def study() -> str:
     )
 
 
+def socofing() -> str:
+    """Scores on SOCOFing of a nearest neighbour and of the study's networks, by split."""
+    rows = []
+    for split, title in (("published", "at random over files"), ("by-subject", "by person")):
+        probe = shared.read(f"audit-socofing-{split}.json")["probe"]
+        trials = shared.read(f"study-socofing-{split}-direct.json")["trials"]
+        accuracy = {trial["family"]: trial["test"]["accuracy"] for trial in trials}
+        scores = (probe["accuracy"], accuracy["snn"], accuracy["cnn"], probe["chance_level"])
+        rows.append([title, *(f"{100 * score:.1f}" for score in scores)])
+    heads = ["split", "nearest neighbour, %", "SNN, %", "CNN, %", "commonest finger, %"]
+    return written(heads, rows)
+
+
 def _as_measured(words: str, name: str, encoding: str) -> str:
     """The command, with the precision of its results where that is not what `auto` would take on
     such a machine.
@@ -800,6 +804,7 @@ MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "records": ("README.md", records),
     "events": ("docs/events.md", events),
     "study": ("docs/claims.md", study),
+    "socofing": ("docs/claims.md", socofing),
     "found": ("docs/claims.md", found),
     "optimism": ("docs/claims.md", optimism),
     "verify": ("docs/claims.md", verified),

@@ -1,5 +1,5 @@
 """How much does reporting the best test epoch add to an accuracy? As a function of the number of
-test images, of epochs, and of the noise of the curve.
+test images and of epochs.
 
     python -m benchmarks.statistics.atlas train --socofing PATH --photos FOLDER --mnist FOLDER
         [--runs runs/atlas] [--seeds 3] [--epochs 25] [--only TEXT]
@@ -13,8 +13,8 @@ sets are trained with a seed before the next seed begins. Images of 28×28 are s
 
 `summarise` takes seconds. It draws parts of the test images and first epochs of every curve, and
 says what the best test epoch adds there, against the epoch chosen on validation and against the
-last one. Two laws are fitted (`Law`), by test size and by the noise of the curve, for a learning
-rate that stays and for one that falls to 0. They are judged on each data set by the laws of the
+last one. A law is fitted (`Law`), for a learning rate that stays and for one that falls to 0. It is
+judged on each data set by the law of the
 others, and on claims that state both: SpikingJelly's tutorial and, with `--plif`, the logs of PLIF's trainings (a copy of
 github.com/fangwei123456/Parametric-Leaky-Integrate-and-Fire-Spiking-Neuron). Results go to
 benchmarks/results/atlas.json.
@@ -96,8 +96,6 @@ DRAWS = 30
 AGAINST = ("chosen", "last")
 """The epoch with the highest accuracy on validation, and the last one."""
 SCHEDULES = ("constant", "falling")
-KINDS = ("size", "noise")
-"""Laws by test size, epochs and errors, and by epochs and the noise of the curve."""
 LEVEL = 0.95
 LOGS: dict[str, tuple[str, int, int]] = {
     "Fashion-MNIST": ("fmnist", 10_000, 9000),
@@ -277,9 +275,8 @@ class Cell:
     """Optimism of one curve, in accuracy: the mean over parts of `n` test images, after `epochs`.
 
     `validation` is the number of validation images; `error` the share of wrong answers at the best
-    epoch, which a claim states (with half an image more, so that it is not 0); `noise` the
-    standard deviation of the test accuracy around a line, over the last half of the epochs;
-    `churn` the share of test images that are right after one of two such epochs alone.
+    epoch, which a claim states (with half an image more, so that it is not 0); `churn` the share of
+    test images that are right after one alone of two epochs of the last half.
     """
 
     dataset: str
@@ -292,21 +289,11 @@ class Cell:
     chosen: float
     last: float
     error: float
-    noise: float
     churn: float
 
 
 def schedule_of(network: str) -> str:
     return "falling" if "falling" in network else "constant"
-
-
-def spread_of(accuracies: np.ndarray) -> np.ndarray:
-    """Return the standard deviations around lines of curves `[..., E]`, over their last halves."""
-    late = accuracies[..., accuracies.shape[-1] // 2 :]
-    time = np.arange(late.shape[-1]) - (late.shape[-1] - 1) / 2
-    slope = (late @ time) / (time @ time)
-    rest = late - late.mean(-1, keepdims=True) - slope[..., None] * time
-    return np.sqrt((rest**2).sum(-1) / (late.shape[-1] - 2))
 
 
 def churn_of(right: np.ndarray) -> float:
@@ -337,7 +324,6 @@ def cells_of(curve: Curve) -> list[Cell]:
                     chosen=float((best - first[:, np.argmax(curve.validation[:epochs])]).mean()),
                     last=float((best - first[:, -1]).mean()),
                     error=float((n * (1 - best.mean()) + 0.5) / (n + 1)),
-                    noise=float(spread_of(first).mean()),
                     churn=churn_of(curve.right[:epochs]),
                 )
             )
@@ -359,48 +345,40 @@ class Law:
     above the last epoch. The epoch chosen on V validation images is M(k) · τ² / √(τ² + images · e /
     V) above it.
 
-    By size, τ² = training · e; by the noise s of the curve, σ = curve · s. `low` and `high` times
-    the law hold 95 % of single trainings. No law says less than a quarter of a test image.
+    τ² = training · e. `low` and `high` times the law hold 95 % of single trainings. The law says no
+    less than a quarter of a test image.
     """
 
     images: float
     training: float
-    curve: float
     share: float
     low: float = 0.0
     high: float = math.inf
 
-    def optimism(
-        self, n: Any, epochs: Any, error: Any, noise: Any = 0.0, validation: Any = None
-    ) -> Any:
+    def optimism(self, n: Any, epochs: Any, error: Any, validation: Any = None) -> Any:
         """Return the optimism, in accuracy, against the last epoch, or that chosen on
         `validation` images.
         """
         n, of_images = np.asarray(n), self.images * np.asarray(error)
-        if self.curve:
-            variance = (self.curve * np.asarray(noise)) ** 2
-            of_training = np.maximum(variance - of_images / n, 0)
-        else:
-            of_training = self.training * np.asarray(error)
-            variance = of_images / n + of_training
-        gain = np.sqrt(variance)
+        of_training = self.training * np.asarray(error)
+        gain = np.sqrt(of_images / n + of_training)
         if validation is not None:
             gain = gain - of_training / np.sqrt(of_training + of_images / np.asarray(validation))
         most = expected_maximum(1 + self.share * (np.asarray(epochs) - 1))
         return np.maximum(most * gain, 0.25 / n)
 
 
-def with_noun(law: Law, cells: list[Cell], against: str) -> np.ndarray:
+def predicted(law: Law, cells: list[Cell], against: str) -> np.ndarray:
     """Return what a law says of each cell."""
-    n, epochs, error, noise, validation = (
+    n, epochs, error, validation = (
         np.array([getattr(cell, name) for cell in cells])
-        for name in ("n", "epochs", "error", "noise", "validation")
+        for name in ("n", "epochs", "error", "validation")
     )
-    return law.optimism(n, epochs, error, noise, validation if against == "chosen" else None)
+    return law.optimism(n, epochs, error, validation if against == "chosen" else None)
 
 
-def fitted(cells: list[Cell], against: str, kind: str) -> Law:
-    """Return the law of a `kind` whose mean is that of the cells, by Poisson's deviance. `images`
+def fitted(cells: list[Cell], against: str) -> Law:
+    """Return the law whose mean is that of the cells, by Poisson's deviance. `images`
     is not fitted, but half of the images that change between two epochs, by error.
     """
     seen = np.array([getattr(cell, against) for cell in cells])
@@ -410,17 +388,15 @@ def fitted(cells: list[Cell], against: str, kind: str) -> Law:
     weight = np.array([1 / names.count(name) for name in names])
 
     def law_of(numbers: np.ndarray) -> Law:
-        share, amount = 0.05 + 0.95 * float(expit(numbers[0])), math.exp(numbers[1])
-        by_noise = kind == "noise"
-        return Law(images, 0.0 if by_noise else amount, amount if by_noise else 0.0, share)
+        return Law(images, math.exp(numbers[1]), 0.05 + 0.95 * float(expit(numbers[0])))
 
     def deviance(numbers: np.ndarray) -> float:
-        said = with_noun(law_of(numbers), cells, against)
+        said = predicted(law_of(numbers), cells, against)
         return float((weight * (said - seen * np.log(said))).sum())
 
-    start = np.array([0.0, 0.0 if kind == "noise" else math.log(1e-4)])
+    start = np.array([0.0, math.log(1e-4)])
     law = law_of(minimize(deviance, start, method="Nelder-Mead").x)
-    ratios = seen / with_noun(law, cells, against)
+    ratios = seen / predicted(law, cells, against)
     low, high = weighted_quantiles(ratios, weight, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
     return replace(law, low=low, high=high)
 
@@ -433,11 +409,11 @@ def weighted_quantiles(
     return [float(values[order][np.searchsorted(below, share)]) for share in shares]
 
 
-Laws = dict[str, dict[str, dict[str, Law]]]
-"""Laws by kind, by what the best epoch is set against, and by schedule."""
+Laws = dict[str, dict[str, Law]]
+"""Laws by what the best epoch is set against, and by schedule."""
 
 
-def left_out(cells: list[Cell], against: str, kind: str) -> dict[str, dict[str, float]]:
+def left_out(cells: list[Cell], against: str) -> dict[str, dict[str, float]]:
     """Return by data set what the law of the others says of it, and how often its single
     trainings lie in the interval.
     """
@@ -447,8 +423,8 @@ def left_out(cells: list[Cell], against: str, kind: str) -> dict[str, dict[str, 
         own = [cell for cell in cells if cell.dataset == dataset]
         if not others:
             continue
-        law = fitted(others, against, kind)
-        said = with_noun(law, own, against)
+        law = fitted(others, against)
+        said = predicted(law, own, against)
         seen = np.array([getattr(cell, against) for cell in own])
         inside = (seen >= law.low * said - 1e-12) & (seen <= law.high * said + 1e-12)
         rows[dataset] = {
@@ -490,7 +466,6 @@ def claims(plif: Path | None) -> list[dict[str, Any]]:
                     "best": float(seen.max()),
                     "chosen": float(seen[np.argmax(validation[:epochs])]),
                     "last": float(seen[-1]),
-                    "noise": float(spread_of(seen)),
                 }
             )
     return found
@@ -502,19 +477,14 @@ def checked(claim: dict[str, Any], laws: Laws) -> dict[str, Any]:
     for against in AGAINST:
         if against not in claim:
             continue
-        seen = claim["best"] - claim[against]
-        optimism[against] = {"seen": seen}
-        for kind in KINDS:
-            if kind == "noise" and "noise" not in claim:
-                continue
-            law = laws[kind][against][claim["schedule"]]
-            numbers = (claim["n"], claim["epochs"], 1 - claim["best"], claim.get("noise", 0.0))
-            validation = claim["validation"] if against == "chosen" else None
-            mean = float(law.optimism(*numbers, validation))
-            optimism[against][kind] = {
-                **{"said": mean, "low": law.low * mean, "high": law.high * mean},
-                "inside": bool(law.low * mean - 1e-12 <= seen <= law.high * mean + 1e-12),
-            }
+        seen, law = claim["best"] - claim[against], laws[against][claim["schedule"]]
+        validation = claim["validation"] if against == "chosen" else None
+        mean = float(law.optimism(claim["n"], claim["epochs"], 1 - claim["best"], validation))
+        low, high = law.low * mean, law.high * mean
+        optimism[against] = {
+            **{"seen": seen, "said": mean, "low": low, "high": high},
+            "inside": bool(low - 1e-12 <= seen <= high + 1e-12),
+        }
     return {**claim, "optimism": optimism}
 
 
@@ -561,16 +531,10 @@ def summarise(options: argparse.Namespace) -> None:
         schedule: [cell for cell in cells if cell.schedule == schedule] for schedule in SCHEDULES
     }
 
-    def for_all(function: Callable[[list[Cell], str, str], Any]) -> dict[str, Any]:
+    def for_all(function: Callable[[list[Cell], str], Any]) -> dict[str, Any]:
         return {
-            kind: {
-                against: {
-                    schedule: function(some, against, kind)
-                    for schedule, some in by_schedule.items()
-                }
-                for against in AGAINST
-            }
-            for kind in KINDS
+            against: {schedule: function(some, against) for schedule, some in by_schedule.items()}
+            for against in AGAINST
         }
 
     laws = for_all(fitted)
