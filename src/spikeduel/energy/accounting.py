@@ -74,8 +74,8 @@ Document = TypeVar("Document", bound=Frozen)
 
 
 @cache
-def parse(text: str, known: frozenset[str]) -> CodeType:
-    """Return the code of a formula over the names `known`. Raises `InputError`."""
+def parse(text: str, allowed: frozenset[str]) -> CodeType:
+    """Return the code of a formula over the names `allowed`. Raises `InputError`."""
     try:
         tree = ast.parse(text, mode="eval")
         nodes = [*ast.walk(tree)]
@@ -93,9 +93,9 @@ def parse(text: str, known: frozenset[str]) -> CodeType:
             f"{' '.join(text.split())[:80]!r} is not a formula: a formula has numbers, names, "
             "+ - * / and parentheses, and max, min (of two), ceil and log2."
         ) from None
-    if undefined := sorted(names - known):
-        listed = f"All names: {', '.join(sorted(known))}."
-        raise unknown("name in a formula", undefined[0][:60], known, listed)
+    if undefined := sorted(names - allowed):
+        listed = f"All names: {', '.join(sorted(allowed))}."
+        raise unknown("name in a formula", undefined[0][:60], allowed, listed)
     return code
 
 
@@ -153,10 +153,10 @@ def _accounting(name: str, content: bytes) -> Accounting:
         )
     if sum(len(constant.ends) > 1 for constant in constants.values()) > MAX_RANGES:
         raise InputError(f"constants: at most {MAX_RANGES} may have a range.")
-    used, known = set[str](), frozenset({*MEANINGS, *constants})
+    used, allowed = set[str](), frozenset({*MEANINGS, *constants})
     for kind in get_args(Kind):
         with naming(kind):
-            used.update(parse(definition.formula(kind), known).co_names)
+            used.update(parse(definition.formula(kind), allowed).co_names)
     if unused := sorted(constants.keys() - used):
         raise InputError(f"constants: no formula uses {unused[0]!r}; remove it, or use it.")
     return replace(definition, constants=constants)
@@ -321,7 +321,7 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
 
 def amounts(results: Results, name: str, more: Sequence[Accounting] = ()) -> dict[str, Range]:
     """Return the amount of each counted contender by the accounting `name`."""
-    definition = next(known for known in all_accountings(more) if known.name == name)
+    definition = next(entry for entry in all_accountings(more) if entry.name == name)
     of_contenders = {}
     for contender, operations in counted_trials(results).items():
         kind: Kind = "spiking" if results.of(contender, tested=False)[0].spiking else "other"
@@ -433,12 +433,12 @@ def _first(
     if whole:
         values = np.append(np.arange(start, end, np.sign(end - start)), end)
     for _ in range(1 if whole else _ZOOMS):
-        found = _cheaper(*pair.energies(definition, axis, values))
-        is_reached = np.equal.outer(found, [*kinds]).any(1)
+        cheaper = _cheaper(*pair.energies(definition, axis, values))
+        is_reached = np.equal.outer(cheaper, [*kinds]).any(1)
         if not is_reached.any():
             return None
         index = int(np.argmax(is_reached))
-        reached = float(values[index]), int(found[index])
+        reached = float(values[index]), int(cheaper[index])
         values = np.geomspace(values[max(index - 1, 0)], values[index], _TRIED)
     return reached
 

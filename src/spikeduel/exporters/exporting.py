@@ -184,7 +184,7 @@ def export(
             n=len(labels),
             accuracy_float32=float((written.predict(images)[0] == labels).mean()),
             inputs=exported.inputs,
-            versions={name: known for name in _PACKAGES if (known := package_version(name))},
+            versions={name: version for name in _PACKAGES if (version := package_version(name))},
             flash=exported.flash,
             ram=exported.ram,
             **compared(written, exported, images, labels, progress),

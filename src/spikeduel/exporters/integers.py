@@ -181,8 +181,8 @@ class IntegerNetwork:
         operations = torch.zeros(len(images))
         for index, layer in enumerate(self.layers):
             # An image is multiplied whole, black pixels too.
-            given = torch.ones_like(maps) if self.is_analogue and index == 0 else maps
-            reached = layer.reached(given.flatten(0, 1)).unflatten(0, maps.shape[:2])
+            multiplied = torch.ones_like(maps) if self.is_analogue and index == 0 else maps
+            reached = layer.reached(multiplied.flatten(0, 1)).unflatten(0, maps.shape[:2])
             operations = operations + reached.sum(0)
             maps = _over_time(layer, maps, self.num_steps)
         return Predictions(maps.flatten(1).long().numpy(), operations.long().numpy())
@@ -271,9 +271,9 @@ def integer_network(model: Model, images: np.ndarray) -> IntegerNetwork:
 def _chain(model: Model) -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers in order, with names. Raises `InputError` if they are no chain."""
     if callable(layers := getattr(model.module, "layers", None)):
-        known = {part: name for name, part in model.module.named_modules()}
+        names = {part: name for name, part in model.module.named_modules()}
         for part in flat(layers()):
-            yield known.get(part, "layers()"), part
+            yield names.get(part, "layers()"), part
         return
     if model.card.family == "snn":
         raise InputError(
@@ -284,13 +284,13 @@ def _chain(model: Model) -> Iterator[tuple[str, nn.Module]]:
     except InputError as error:
         where = str(error).partition(":")[0]
         raise InputError(f"layer {where}: {NO_FORM}") from None
-    for index, found in enumerate(layers):
-        if found.inputs != (index - 1,):
+    for index, node in enumerate(layers):
+        if node.inputs != (index - 1,):
             raise InputError(
-                f"layer {found.name}: it joins branches; whole numbers "
+                f"layer {node.name}: it joins branches; whole numbers "
                 "hold chains of layers alone: take a network without shortcuts, as vgg-relu."
             )
-        yield found.name, found.module
+        yield node.name, node.module
 
 
 class _Maker:
@@ -317,11 +317,11 @@ class _Maker:
         shape = tuple(x.shape[-3:]) if len(x.shape) > 3 else (x.shape[-1], 1, 1)
         mem = None
         if isinstance(layer, Neuron):
-            given, mem = layer(x)
+            output, mem = layer(x)
         elif isinstance(x, ConstantInput) or x.dim() in (3, 5):
-            given = over_time(layer, x)
+            output = over_time(layer, x)
         else:
-            given = layer(x)
+            output = layer(x)
         match layer:
             case nn.Identity() | nn.Dropout():
                 pass
@@ -339,10 +339,10 @@ class _Maker:
                 self._scale(layer)
             case nn.ReLU() | nn.ReLU6() | Neuron():
                 self._require_weight()
-                self.close(self._activation(layer, given, mem))
+                self.close(self._activation(layer, output, mem))
             case _:
                 raise InputError(NO_FORM)
-        return given
+        return output
 
     def _pool(self, layer: Any, shape: tuple[int, ...]) -> None:
         if isinstance(layer, nn.AdaptiveAvgPool2d):
@@ -418,12 +418,14 @@ class _Maker:
     def _require_weight(self) -> None:
         _require(self.weight is not None, "no weights come before it: put a layer before it.")
 
-    def _activation(self, layer: nn.Module, given: Any, mem: Any) -> tuple[Spiking | Levels, float]:
+    def _activation(
+        self, layer: nn.Module, output: Any, mem: Any
+    ) -> tuple[Spiking | Levels, float]:
         """Return the activation, and the value of 1 in its currents."""
         if isinstance(layer, QuantisedReLU):
             return Levels(2**layer.activation_bits - 1), float(layer.level_step.abs())
         if isinstance(layer, nn.ReLU | nn.ReLU6 | ReLU):
-            values = given.value if isinstance(given, ConstantInput) else given
+            values = output.value if isinstance(output, ConstantInput) else output
             return Levels(LEVELS), max(float(values.max()), 1e-30) / LEVELS
         _require(
             isinstance(layer, LIF)

@@ -248,9 +248,9 @@ def _chain(graph: Any) -> list[str]:
     names = [name for name, node in graph.nodes.items() if isinstance(node, nir.Input)][:1]
     while names and (targets := following[names[-1]]):
         if len(targets) > 1:
-            shown = " and ".join(visible(target)[:80] for target in targets[:4])
+            next_nodes = " and ".join(visible(target)[:80] for target in targets[:4])
             raise InputError(
-                f"node {visible(names[-1])[:80]}: its output goes to {shown}, and branches cannot "
+                f"node {visible(names[-1])[:80]}: its output goes to {next_nodes}, and branches cannot "
                 f"be imported. {ELSEWHERE}"
             )
         names.append(targets[0])
@@ -434,7 +434,7 @@ def _reasons(model: Model) -> Iterator[str]:
 def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
     """Return the graph's nodes by name, and the names of layers of neurons, in order."""
     module = folded(copy.deepcopy(model.module))
-    known = {part: name for name, part in module.named_modules()}
+    name_of = {part: name for name, part in module.named_modules()}
     layers = [layer for layer in flat(module.layers()) if not _passes(layer)]  # type: ignore[operator]
     x = torch.zeros(1, *model.card.input_shape)
     if isinstance(layers[0], nn.Flatten):
@@ -448,7 +448,7 @@ def _nodes(model: Model) -> tuple[dict[str, Any], list[str]]:
             permuted = None if isinstance(layer, nn.Linear) else tuple(x.shape[1:])
         nodes[f"{type(node).__name__.lower()}{len(nodes)}"] = node
         if isinstance(layer, Neuron):
-            names.append(known[layer])
+            names.append(name_of[layer])
         else:
             with torch.no_grad():
                 x = layer(x)

@@ -252,9 +252,9 @@ def _written(
     path.write_bytes(proto.SerializeToString())
     session = _session(path.read_bytes())
 
-    def run(given: dict[str, np.ndarray]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
-        fired = with_spikes.run(list(spikes.values()), given) if with_spikes else ()
-        return session.run(None, given), dict(zip(spikes, fired, strict=True))
+    def run(arrays: dict[str, np.ndarray]) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:
+        fired = with_spikes.run(list(spikes.values()), arrays) if with_spikes else ()
+        return session.run(None, arrays), dict(zip(spikes, fired, strict=True))
 
     return run
 

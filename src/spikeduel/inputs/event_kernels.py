@@ -36,8 +36,8 @@ def _first_from(packed, begin, end, microseconds):
 
 @register_jitable(**UNCOUNTED)
 def _add(packed, begin, end, frame, sensor, factor, merged):
-    for place in range(begin, end):
-        word = np.int64(packed[place])
+    for event in range(begin, end):
+        word = np.int64(packed[event])
         y, x = (word >> Y_SHIFT) & (MAX_SIZE - 1), (word >> X_SHIFT) & (MAX_SIZE - 1)
         if y >= sensor[0] or x >= sensor[1]:
             continue
@@ -61,22 +61,22 @@ def bin_recordings(
             length = frame_us * num_frames
             end = _first_from(packed, begin, end, length)
         if change == REDRAWN:
-            for place in range(begin, end):
+            for event in range(begin, end):
                 chosen = (
-                    np.int64(drawn(rows[row], place - begins[row]) >> np.uint64(33)) % num_frames
+                    np.int64(drawn(rows[row], event - begins[row]) >> np.uint64(33)) % num_frames
                 )
                 frame = out[row, 2 * chosen : 2 * chosen + 2]
-                _add(packed, place, place + 1, frame, sensor, factor, False)
+                _add(packed, event, event + 1, frame, sensor, factor, False)
             continue
-        place = begin
+        start = begin
         for number in range(num_frames):
-            stop = _first_from(packed, place, end, -((number + 1) * -length // num_frames))
+            stop = _first_from(packed, start, end, -((number + 1) * -length // num_frames))
             into = 2 * orders[row, number]
             if change == COLLAPSED:
-                place, stop = begin, end
+                start, stop = begin, end
             frame = out[row, into : into + 2]
-            _add(packed, place, stop, frame, sensor, factor, change == MERGED)
-            place = stop
+            _add(packed, start, stop, frame, sensor, factor, change == MERGED)
+            start = stop
 
 
 @njit(**UNCOUNTED)
@@ -87,7 +87,7 @@ def alter(
     lasts,
     keys,
     hidden,
-    place,
+    area,
     left_out,
     moved,
     remaining,
@@ -96,9 +96,9 @@ def alter(
     first,
     last,
 ):
-    """Write the altered recordings `first` to `last` to `kept`, from `starts` to `stops`, which is
-    filled. `hidden`, `place` and `moved` are in microseconds and pixels, `left_out` in parts of
-    2¹⁶. Events moved beyond an end are reflected.
+    """Write the events of the recordings `first` to `last` that stay to `remaining`, from `starts` to
+    `stops`, which is filled. `hidden` and `moved` are in microseconds, `area` in pixels, `left_out`
+    in parts of 2¹⁶. Events moved beyond an end are reflected.
     """
     for row in range(first, last):
         to = starts[row]
@@ -108,7 +108,7 @@ def alter(
             if hidden[row, 0] <= time < hidden[row, 1]:
                 continue
             y, x = (word >> Y_SHIFT) & (MAX_SIZE - 1), (word >> X_SHIFT) & (MAX_SIZE - 1)
-            if place[row, 0] <= y < place[row, 1] and place[row, 2] <= x < place[row, 3]:
+            if area[row, 0] <= y < area[row, 1] and area[row, 2] <= x < area[row, 3]:
                 continue
             draw = drawn(keys[row], event - begins[row])
             if np.int64(draw & np.uint64(0xFFFF)) < left_out[row]:

@@ -166,13 +166,13 @@ class Binning:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return each frame's end, in microseconds, and the events until then, int64 `[B, T]`."""
         ends, counts = np.empty((2, len(rows), self.num_frames), np.int64)
-        for place, row in enumerate(rows):
+        for recording, row in enumerate(rows):
             times = (packed[offsets[row] : offsets[row + 1]] >> np.uint64(TIME_SHIFT)).astype(
                 np.int64
             )
             length = self.frame_us * self.num_frames if self.frame_us else times[-1] + 1
-            ends[place] = -(-np.arange(1, self.num_frames + 1) * length // self.num_frames)
-            counts[place] = np.searchsorted(times, ends[place])
+            ends[recording] = -(-np.arange(1, self.num_frames + 1) * length // self.num_frames)
+            counts[recording] = np.searchsorted(times, ends[recording])
         return ends, counts
 
     def _orders(self, rows: np.ndarray) -> np.ndarray:
@@ -184,7 +184,9 @@ class Binning:
             drawn = [
                 np.random.Generator(np.random.Philox(key=[row, _SHUFFLED])) for row in rows.tolist()
             ]
-            return np.array([each.permutation(in_turn) for each in drawn]).reshape(len(rows), -1)
+            return np.array([generator.permutation(in_turn) for generator in drawn]).reshape(
+                len(rows), -1
+            )
         return np.tile(in_turn, (len(rows), 1))
 
 

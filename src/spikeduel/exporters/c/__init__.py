@@ -153,10 +153,10 @@ def _version(compiler: str) -> str:
 def _write_pictures(folder: Path, card: ModelCard, images: np.ndarray, labels: np.ndarray) -> None:
     """Write an image of each class as PGM or PPM."""
     folder.mkdir()
-    for label, place in zip(*np.unique(labels, return_index=True), strict=True):
+    for label, first in zip(*np.unique(labels, return_index=True), strict=True):
         kind = "pgm" if card.image_shape[0] == 1 else "ppm"
         name = re.sub(r"\W+", "-", card.classes[label].lower(), flags=re.ASCII).strip("-")
-        pixels = images[place].transpose(1, 2, 0)
+        pixels = images[first].transpose(1, 2, 0)
         Image.fromarray(pixels.squeeze(2) if kind == "pgm" else pixels).save(
             folder / f"{label}-{name}.{kind}"
         )
