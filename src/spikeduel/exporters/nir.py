@@ -250,8 +250,8 @@ def _chain(graph: Any) -> list[str]:
         if len(targets) > 1:
             next_nodes = " and ".join(visible(target)[:80] for target in targets[:4])
             raise InputError(
-                f"node {visible(names[-1])[:80]}: its output goes to {next_nodes}, and branches cannot "
-                f"be imported. {ELSEWHERE}"
+                f"node {visible(names[-1])[:80]}: its output goes to {next_nodes}, and branches "
+                f"cannot be imported. {ELSEWHERE}"
             )
         names.append(targets[0])
     for name in graph.nodes:

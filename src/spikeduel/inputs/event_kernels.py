@@ -96,9 +96,9 @@ def alter(
     first,
     last,
 ):
-    """Write the events of the recordings `first` to `last` that stay to `remaining`, from `starts` to
-    `stops`, which is filled. `hidden` and `moved` are in microseconds, `area` in pixels, `left_out`
-    in parts of 2¹⁶. Events moved beyond an end are reflected.
+    """Write what stays of the recordings `first` to `last` to `remaining`, from `starts` to `stops`,
+    which is filled. `hidden` and `moved` are in microseconds, `area` in pixels, `left_out` in parts
+    of 2¹⁶. Events moved beyond an end are reflected.
     """
     for row in range(first, last):
         to = starts[row]
