@@ -1,7 +1,6 @@
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from benchmarks.speed.step.networks import (
     TaughtSpikingJelly,
     peer,
 )
-from benchmarks.speed.step.workloads import WORKLOADS, Workload, batch, recorded, stages
+from benchmarks.speed.step.workloads import WORKLOADS, batch, stages
 from small_workloads import SMALL
 from spikeduel.engine.kernels import Dynamics, reference
 from spikeduel.engine.networks.building import build, num_parameters
@@ -106,15 +105,6 @@ def test_every_step_draws_other_spikes(encoded):
         built.step(*batch(SMALL["dense-rate"]))
     (_, first), (_, second) = encoded
     assert not set(first.tolist()) & set(second.tolist())
-
-
-def test_each_step_on_recordings_bins_them_again(encoded):
-    workload = Workload("events", "conv", 8, "events", 3, batch_size=4, hidden=16, channels=2)
-    expected = torch.from_numpy(np.asarray(recorded(workload)))
-    steps = (networks.spikeduel(workload, "32").step, networks.binning(workload).step)
-    for _ in range(2):
-        assert torch.equal([step(*batch(workload)) for step in steps][1], expected)
-    assert [torch.equal(images, expected) for images, _ in encoded] == [True, True]
 
 
 # ---- plain PyTorch

@@ -1,6 +1,5 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,22 +12,10 @@ from benchmarks.speed.step.workloads import (
     last_level_cache_bytes,
     measure_limits,
     needs,
-    recorded,
     stages,
 )
 from small_workloads import TINY
 from spikeduel.engine.networks.architectures import SmallCNN
-
-
-def test_made_recordings_have_about_as_many_events_as_those_of_n_mnist():
-    recordings = recorded(WORKLOADS["events-34"])
-    assert recordings.shape == (128, 16, 34, 34)
-    rates = recordings.rates(np.arange(128))
-    # 4,172 events in 0.3 s; of 18,496 entries, where they are spread evenly, 1 − exp(−0.22) are not
-    # zero.
-    assert rates.in_frames == pytest.approx(4_172, rel=0.05)
-    assert rates.a_second == pytest.approx(13_900, rel=0.05)
-    assert rates.non_zero == pytest.approx(1 - np.exp(-4046 / 18_496), rel=0.02)
 
 
 def test_every_contender_sees_the_same_images_about_as_bright_as_fashion_mnist():

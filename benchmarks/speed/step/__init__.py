@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ import msgspec
 import torch
 
 from benchmarks.speed.step.contenders import (
-    BINNING,
     CONTENDERS,
     PEERS,
     Failed,
@@ -25,9 +23,7 @@ from benchmarks.speed.step.contenders import (
     taking_part,
 )
 from benchmarks.speed.step.document import (
-    BINNED,
     CNN,
-    RATE,
     Benchmark,
     Machine,
     Plan,
@@ -46,7 +42,6 @@ from benchmarks.speed.step.workloads import (
     last_level_cache_bytes,
     measure_limits,
 )
-from spikeduel.engine.encoders import EVENTS
 from spikeduel.system import __version__, files, typed
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.hardware import environment, package_version, resolve
@@ -117,8 +112,7 @@ def run(plan: Plan, progress: Progress | None = None, out: Path | None = None) -
     def measured() -> Generator[None, None, None]:
         for name, starts in contests.items():
             timings = yield from interleaved(starts, plan.rounds, plan.visit_ms)
-            beside = {key: timings.pop(key) for key in (CNN, RATE, BINNED) if key in timings}
-            by_key = ratios(WORKLOADS[name], timings, beside)
+            by_key = ratios(WORKLOADS[name], timings, timings.pop(CNN, None))
             keep(
                 rows=document.rows + rows(WORKLOADS[name], timings, limits),
                 ratios={**document.ratios, name: by_key},
@@ -162,19 +156,12 @@ def busy(load: float | None, when: str, own_threads: int = 0) -> tuple[str, ...]
 
 
 def _starts(workload: Workload, plan: Plan, limits: Limits) -> Starts:
-    """What starts each contender of `workload`, and what is timed beside them, for the ratio of the
-    two: spikeduel's CNN, for recordings its step on images under rate encoding, and binning.
-    """
+    """What starts each contender of `workload`, and spikeduel's CNN beside a spiking network."""
     starts = {
         contender.name: partial(Worker, contender, workload, plan.threads)
         for contender in taking_part(workload, plan.quick, limits.faster)
     }
-    if workload.encoding == EVENTS:
-        starts[RATE] = partial(
-            Worker, CONTENDERS["spikeduel"], replace(workload, encoding=RATE), plan.threads
-        )
-        starts[BINNED] = partial(Worker, BINNING, workload, plan.threads)
-    elif workload.shape != "cnn":
+    if workload.shape != "cnn":
         starts[CNN] = partial(
             Worker, CONTENDERS["spikeduel"], WORKLOADS[f"cnn-{workload.side}"], plan.threads
         )

@@ -22,7 +22,6 @@ import torch
 from benchmarks.speed.step import networks
 from benchmarks.speed.step.networks import Built, Peer, peer
 from benchmarks.speed.step.workloads import Workload, batch
-from spikeduel.engine.encoders import EVENTS
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 
@@ -104,20 +103,16 @@ CONTENDERS: dict[str, Contender] = {
         ),
     )
 }
-BINNING = Contender("binning", "what a step bins of recordings, alone", networks.binning)
 
 
 def taking_part(workload: Workload, quick: bool, faster: str) -> list[Contender]:
     """The contenders of `workload`, spikeduel first; `faster` ("bf16" or "float32") is faster on
     this machine.
-
-    Peers bin no recordings.
     """
     return [
         contender
         for contender in CONTENDERS.values()
         if workload.shape in contender.shapes and (not quick or faster in contender.quick)
-        if workload.encoding != EVENTS or is_spikeduel(contender.name)
     ]
 
 

@@ -13,7 +13,6 @@ from spikeduel.sentences.columns import render
 from spikeduel.system.typed import Frozen
 
 STUDY, CNN = "snntorch-study", "cnn"
-RATE, BINNED = "rate", "binning"
 FASTEST_PEER, FASTEST_WITH_MEMORY = "fastest-peer", "fastest-peer+memory"
 
 
@@ -178,7 +177,7 @@ def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> t
 
 
 def ratios(
-    workload: Workload, timings: Mapping[str, Timing], beside: Mapping[str, Timing]
+    workload: Workload, timings: Mapping[str, Timing], our_cnn: Timing | None = None
 ) -> dict[str, Ratio]:
     """The ratios of one workload, by what spikeduel is compared with.
 
@@ -186,10 +185,8 @@ def ratios(
     users have; `fastest-peer+memory`, the fastest of those that are given spikeduel's setting of
     the allocator. The CNN: `torch-cnn` and `torch-cnn-tuned`.
 
-    What was timed `beside`, in the same rounds: `cnn` is the other way round, spikeduel's SNN step
-    by its CNN step on the same images; an epoch has the same number of steps for both. So is
-    `rate`, its step on recordings by that on images of the same size, rate encoded over as many
-    steps. `binning` is its share of a step on recordings.
+    `cnn` is the other way round: spikeduel's SNN step by its CNN step on the same images, timed in
+    the same rounds (`our_cnn`); an epoch has the same number of steps for both.
     """
     ours = timings["spikeduel"]
     if ours.ms is None:
@@ -207,10 +204,8 @@ def ratios(
             if names := [name for name in medians if CONTENDERS[name].keeps_memory == with_memory]:
                 compared[key] = min(names, key=medians.__getitem__)
     by_key = {key: paired(timings[name], ours, name) for key, name in compared.items()}
-    for key, timing in beside.items():
-        if timing.ms:
-            pair = (timing, ours) if key == BINNED else (ours, timing)
-            by_key[key] = paired(*pair, "spikeduel")
+    if our_cnn and our_cnn.ms:
+        by_key[CNN] = paired(ours, our_cnn, "spikeduel")
     return by_key
 
 
@@ -280,8 +275,6 @@ def _ratio_rows(document: Benchmark) -> list[dict[str, str]]:
     meanings = {
         STUDY: "snnTorch as the study wrote it / spikeduel",
         CNN: "spikeduel's SNN / spikeduel's CNN",
-        RATE: "recordings, binning included / images under rate encoding",
-        BINNED: "binning / a step on recordings",
     }
     rows = []
     for workload, by_key in document.ratios.items():

@@ -18,9 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.speed.step.workloads import NUM_CLASSES, Workload, recorded, stages
+from benchmarks.speed.step.workloads import NUM_CLASSES, Workload, stages
 from spikeduel.data import Preprocessing
-from spikeduel.engine.encoders import EVENTS
 from spikeduel.engine.networks.building import build, neuron_settings
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model
@@ -55,29 +54,16 @@ def spikeduel(workload: Workload, precision: str = "auto") -> Built:
     card = card_of(workload, precision)
     train = TrainingStep(Model(build(card), card, card.precision), RULES, num_steps=1)
     indices, steps = np.arange(workload.batch_size), count()
-    recordings = recorded(workload) if workload.encoding == EVENTS else None
 
     def step(images: Tensor, labels: Tensor) -> Tensor:
-        if recordings is not None:
-            # In turn, where training does it ahead, in another thread: the most that it can take.
-            images = torch.from_numpy(recordings[indices])
         return train(images, labels, RandomKeys.for_training(0, next(steps), indices))
 
     return Built(step, "bf16" if card.precision == "bf16" else "float32")
 
 
-def binning(workload: Workload) -> Built:
-    """What a step of `spikeduel` bins of `workload`'s recordings, alone."""
-    recordings, indices = recorded(workload), np.arange(workload.batch_size)
-    return Built(lambda images, labels: torch.from_numpy(recordings[indices]), "float32")
-
-
 def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
     """The card of spikeduel's network for `workload`."""
-    settings, neuron, shape = baseline(), {}, (workload.channels, workload.side, workload.side)
-    how = Preprocessing(*shape)
-    if workload.encoding == EVENTS:
-        how = Preprocessing.of_recordings(recorded(workload).binning)
+    settings, neuron, shape = baseline(), {}, (1, workload.side, workload.side)
     if workload.shape != "cnn":
         neuron = {
             name: getattr(settings, name)
@@ -87,9 +73,9 @@ def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
     return ModelCard(
         contender={"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}[workload.shape],
         family="cnn" if workload.shape == "cnn" else "snn",
-        image_shape=(how.channels, how.height, how.width),
+        image_shape=shape,
         classes=tuple(map(str, range(NUM_CLASSES))),
-        preprocessing=how,
+        preprocessing=Preprocessing(*shape),
         network={"hidden": workload.hidden, **neuron},
         encoding=workload.encoding,
         num_steps=workload.num_steps,

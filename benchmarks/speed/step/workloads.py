@@ -8,19 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spikeduel.data.events.recordings import Recordings
-from spikeduel.engine.encoders import EVENTS
-from spikeduel.inputs.preprocessing import Binning, Events
-
 NUM_CLASSES = 10
-EVENTS_A_PIXEL, RECORDED = 3.5, 300_000
-"""Events of a made recording for each pixel, and microseconds of it: about those of N-MNIST."""
-
 _DARKENING = 2.5  # turns uniform levels into a mean of 0.29, that of Fashion-MNIST
 
 
@@ -28,9 +20,8 @@ _DARKENING = 2.5  # turns uniform levels into a mean of 0.29, that of Fashion-MN
 class Workload:
     """One training step: `shape` is "dense" (two linear layers of LIF neurons), "conv" (two
     convolutions and one linear layer of LIF neurons) or "cnn" (the study's). A CNN has no
-    `encoding` and no `num_steps`. Images are squares of `side` pixels with so many `channels`,
-    `batch_size` a step; `hidden` is the width of the one hidden linear layer. With the encoding
-    "events" they are recordings (see `recorded`), which a step bins.
+    `encoding` and no `num_steps`. Images are grey squares of `side` pixels, `batch_size` a step;
+    `hidden` is the width of the one hidden linear layer.
     """
 
     name: str
@@ -40,7 +31,6 @@ class Workload:
     num_steps: int | None = None
     batch_size: int = 128
     hidden: int = 1024
-    channels: int = 1
 
 
 WORKLOADS: dict[str, Workload] = {
@@ -53,7 +43,6 @@ WORKLOADS: dict[str, Workload] = {
         Workload("snn-97-direct", "dense", 97, "direct", 25),
         Workload("snn-97-rate", "dense", 97, "rate", 25),
         Workload("cnn-97", "cnn", 97),
-        Workload("events-34", "conv", 34, EVENTS, 8, hidden=256, channels=2),
     )
 }
 
@@ -63,30 +52,9 @@ def batch(workload: Workload) -> tuple[Tensor, Tensor]:
     Fashion-MNIST.
     """
     generator = torch.Generator().manual_seed(0)
-    levels = torch.rand(
-        workload.batch_size, workload.channels, workload.side, workload.side, generator=generator
-    )
+    levels = torch.rand(workload.batch_size, 1, workload.side, workload.side, generator=generator)
     images = (levels**_DARKENING * 255).to(torch.uint8)
     return images, torch.randint(NUM_CLASSES, (workload.batch_size,), generator=generator)
-
-
-def recorded(workload: Workload) -> Recordings:
-    """As many made recordings as a batch of `workload` has, each with the `EVENTS_A_PIXEL`,
-    anywhere and at any time in `RECORDED` microseconds; in T frames.
-    """
-    rng, side, count = (
-        np.random.default_rng(0),
-        workload.side,
-        round(EVENTS_A_PIXEL * workload.side**2),
-    )
-    columns = (
-        rng.integers(0, stop, (workload.batch_size, count)) for stop in (side, side, RECORDED, 2)
-    )
-    packed = [Events(x, y, np.sort(t), p).packed() for x, y, t, p in zip(*columns, strict=True)]
-    offsets = np.arange(workload.batch_size + 1) * count
-    return Recordings(
-        np.concatenate(packed), offsets, Binning(workload.num_steps or 1, (side, side))
-    )
 
 
 def stages(workload: Workload) -> nn.ModuleList:
@@ -96,20 +64,18 @@ def stages(workload: Workload) -> nn.ModuleList:
     A dense one has neurons after each of its stages, a convolutional one after all but the last; a
     CNN is one stage.
     """
-    side, hidden, channels = workload.side, workload.hidden, workload.channels
+    side, hidden = workload.side, workload.hidden
     if workload.shape == "dense":
         return nn.ModuleList(
             [
-                nn.Sequential(nn.Flatten(), nn.Linear(channels * side**2, hidden)),
+                nn.Sequential(nn.Flatten(), nn.Linear(side**2, hidden)),
                 nn.Linear(hidden, NUM_CLASSES),
             ]
         )
     if workload.shape == "conv":
         return nn.ModuleList(
             [
-                nn.Sequential(
-                    nn.Conv2d(channels, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)
-                ),
+                nn.Sequential(nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)),
                 nn.Sequential(
                     nn.MaxPool2d(2), nn.Conv2d(32, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64)
                 ),
@@ -123,7 +89,7 @@ def stages(workload: Workload) -> nn.ModuleList:
     return nn.ModuleList(
         [
             nn.Sequential(
-                nn.Conv2d(channels, 16, 3),
+                nn.Conv2d(1, 16, 3),
                 nn.ReLU(),
                 nn.MaxPool2d(2),
                 nn.Conv2d(16, 32, 3),
@@ -180,14 +146,14 @@ def needs(workload: Workload, operand_bytes: int) -> tuple[int, int]:
             if isinstance(layer, nn.Linear | nn.Conv2d):
                 layer.register_forward_pre_hook(note)
         rows = workload.batch_size if direct else workload.batch_size * num_steps
-        x = network[0](torch.empty(rows, workload.channels, workload.side, workload.side))
+        x = network[0](torch.empty(rows, 1, workload.side, workload.side))
         x = x.repeat(num_steps, *[1] * (x.ndim - 1)) if direct else x
         for stage in network[1:]:
             x = stage(x)
         x.sum().backward()
     parameters = sum(p.numel() for p in network.parameters())
-    images = workload.batch_size * workload.channels * workload.side**2
-    activations = sum(inputs if workload.encoding in ("rate", EVENTS) else inputs[1:])
+    images = workload.batch_size * workload.side**2
+    activations = sum(inputs if workload.encoding == "rate" else inputs[1:])
     return (
         counter.get_total_flops(),
         BYTES_PER_PARAMETER * parameters + images + operand_bytes * activations,
