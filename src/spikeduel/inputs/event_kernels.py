@@ -96,9 +96,11 @@ def alter(
     first,
     last,
 ):
-    """Write what stays of the recordings `first` to `last` to `remaining`, from `starts` to `stops`,
-    which is filled. `hidden` and `moved` are in microseconds, `area` in pixels, `left_out` in parts
-    of 2¹⁶. Events moved beyond an end are reflected.
+    """Write what stays of the recordings `first` to `last` to `remaining`, each from its number in
+    `starts` on, and the number behind it to `stops`.
+
+    `hidden` and `moved` are in microseconds, `area` in pixels, `left_out` in parts of 2¹⁶. Events
+    moved beyond an end are reflected.
     """
     for row in range(first, last):
         to = starts[row]
