@@ -96,7 +96,10 @@ def set_at(*path, by):
     ("change", "place"),
     [
         (set_at("comparison", "pairs", 0, "p_value", by=lambda p: p / 2), "pairs[0].p_value"),
-        (set_at("comparison", "verdict", by=str.upper), "comparison.verdict"),
+        (
+            set_at("comparison", "recommendation", "text", by=str.upper),
+            "comparison.recommendation.text",
+        ),
         (
             set_at("comparison", "recommendation", "text", by=lambda t: t + "!"),
             "comparison.recommendation.text",
@@ -401,11 +404,13 @@ def test_the_command_needs_no_torch_and_says_what_differs(run):
     ended = verified_by_command("--rerun", "1")
     assert ended.returncode == 2
     assert "pip install 'spikeduel[train]'" in ended.stderr
-    edit_results(run, set_at("comparison", "verdict", by=str.upper))
+    edit_results(run, set_at("comparison", "recommendation", "text", by=str.upper))
     ended = verified_by_command("--json")
     assert ended.returncode == 1
     (verification,) = json.loads(ended.stdout)["verified"]
-    assert "comparison.verdict" in [found["place"] for found in verification["discrepancies"]]
+    assert "comparison.recommendation.text" in [
+        found["place"] for found in verification["discrepancies"]
+    ]
 
 
 def test_what_is_no_run_is_not_trained_again(tmp_path, monkeypatch):

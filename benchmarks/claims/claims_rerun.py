@@ -24,6 +24,7 @@ from spikeduel.experiment.recipes import RECIPES
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Trial
+from spikeduel.sentences.verdict import verdict
 from spikeduel.system.progress import TerminalProgress
 from spikeduel.training.jobs import Workers
 
@@ -84,7 +85,7 @@ def document(rerun: Rerun, results: Results) -> dict[str, Any]:
         "settings": rerun.settings,
         "images": {"train": counts.train, "val": counts.val, "test": counts.test},
         "contenders": contenders,
-        "verdict": results.comparison.verdict,
+        "verdict": verdict(results),
     }
 
 
@@ -140,7 +141,7 @@ def main() -> None:
             workers=Workers(options.jobs),
         )
         shared.write(rerun.results, document(rerun, run.results))
-        print(f"{rerun.results}: {run.results.comparison.verdict}")
+        print(f"{rerun.results}: {verdict(run.results)}")
 
 
 if __name__ == "__main__":

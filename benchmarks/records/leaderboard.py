@@ -176,7 +176,7 @@ def trained_for(row: Row) -> str:
 
 def line(row: Row, among: Sequence[Row]) -> str:
     """Return the line of the table of a data set."""
-    joules = row.results.recommendation.lead("energy").values.get(row.name)
+    joules = row.results.recommendation.quantity("energy").values.get(row.name)
     spread = f" ± {hundredths(statistics.stdev(row.scores))}" if len(row.scores) > 1 else ""
     low, high = (hundredths(end, 1) for end in row.interval)
     command = f"spikeduel verify records/{row.entry.name}.zip"

@@ -231,7 +231,7 @@ def test_where_only_the_kind_is_decided_others_of_the_kind_are_named(golden):
 def test_an_untimed_one_is_not_called_slower():
     untimed = results([trial("snn", 0.9), timed("cnn", 0.899, 1.0)], [pair(0.001)])
     assert decide(untimed).recommended == "snn"
-    assert decide(untimed).lead("latency").evidence == "not measured"
+    assert decide(untimed).quantity("latency").evidence == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -266,9 +266,11 @@ def test_a_network_at_chance_is_named_leads_in_nothing_and_is_trained_longer_fir
     made = duel(0.07, 0.9, 1.0, 4.0, made=pair(-0.83, accuracy_a=0.07), caveats=[SNN_AT_CHANCE])
     answer = decide(made)
     assert (answer.recommended, answer.reason, answer.runner_up) == ("cnn", "alone", None)
-    assert [lead.leader for lead in answer.leads] == [None] * len(answer.leads)
-    assert answer.lead("accuracy").evidence == answer.lead("latency").evidence == "not learned"
-    assert answer.lead("latency").values.keys() == {"snn", "cnn"}
+    assert [compared.leader for compared in answer.quantities] == [None] * len(answer.quantities)
+    assert (
+        answer.quantity("accuracy").evidence == answer.quantity("latency").evidence == "not learned"
+    )
+    assert answer.quantity("latency").values.keys() == {"snn", "cnn"}
     assert "*" not in str(rows(with_recommendation(made)))
     assert answer.steps[0].options == ["--epochs", "40"]
 
@@ -290,8 +292,8 @@ def test_others_are_compared_without_a_network_at_chance(golden):
     made = with_recommendation(results(three, pairs, caveats=[SNN_AT_CHANCE]))
     answer = made.recommendation
     assert (answer.recommended, answer.reason, answer.runner_up) == ("snn-2", "better", "cnn")
-    assert "snn" not in {lead.leader for lead in answer.leads} | {
-        lead.over for lead in answer.leads
+    assert "snn" not in {compared.leader for compared in answer.quantities} | {
+        compared.other for compared in answer.quantities
     }
     # 12 % may be more than chance; it is not significant.
     golden(headline(made))
@@ -333,14 +335,14 @@ def test_the_rival_is_the_best_of_the_other_kind():
 
 def test_by_how_much_and_how_sure():
     answer = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
-    accuracy, pace = answer.lead("accuracy"), answer.lead("latency")
-    assert (accuracy.leader, accuracy.evidence, round(accuracy.by, 4)) == (
+    accuracy, pace = answer.quantity("accuracy"), answer.quantity("latency")
+    assert (accuracy.leader, accuracy.evidence, round(accuracy.difference, 4)) == (
         "snn",
         "shown",
         0.04,
     )
-    assert (pace.leader, pace.by, pace.evidence) == ("cnn", 4.0, "shown")
-    assert answer.lead("memory").evidence == "not measured"
+    assert (pace.leader, pace.difference, pace.evidence) == ("cnn", 4.0, "shown")
+    assert answer.quantity("memory").evidence == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -353,7 +355,7 @@ def test_by_how_much_and_how_sure():
 )
 def test_times_on_a_busy_machine_show_nothing(caveats, evidence, take, why):
     answer = decide(duel(0.901, 0.9, 4.0, 1.0, caveats=caveats))
-    assert answer.lead("latency").evidence == evidence
+    assert answer.quantity("latency").evidence == evidence
     assert (answer.recommended, answer.reason) == (take, why)
 
 
@@ -362,7 +364,7 @@ def test_of_equal_accuracies_the_lower_cost_decides_even_on_a_busy_machine(snn_m
     busy = [finding("busy_machine", load=4.0, cores=2)]
     found = decide(duel(0.9, 0.9, snn_ms, caveats=busy))
     assert found.recommended == take
-    assert found.lead("latency").evidence == "not shown"
+    assert found.quantity("latency").evidence == "not shown"
 
 
 def test_who_answers_as_fast_does_not_win_by_that():
@@ -376,26 +378,26 @@ def test_by_less_than_a_tenth_nobody_leads():
     ]
     made = results(trials, [pair(0.0)])
     for quantity in ("training", "latency"):
-        lead = decide(made).lead(quantity)
-        assert (lead.leader, lead.by, lead.evidence) == (None, None, "the same")
+        compared = decide(made).quantity(quantity)
+        assert (compared.leader, compared.difference, compared.evidence) == (None, None, "the same")
     assert [row["training"] for row in rows(made)] == ["15 s", "16 s", "", "the same"]
 
 
 def test_nobody_leads_in_accuracies_that_are_equal():
     equal = duel(0.9, 0.9, made=pair(0.0, conclusion=Conclusion.EQUIVALENT))
-    lead = decide(equal).lead("accuracy")
-    assert (lead.leader, lead.evidence) == (None, "equivalent")
+    compared = decide(equal).quantity("accuracy")
+    assert (compared.leader, compared.evidence) == (None, "equivalent")
 
 
 def test_the_faster_training_has_to_be_so_with_every_seed():
     def trained(snn, cnn, **changes):
         trials = [trial("snn", 0.9, seed=seed, seconds=[snn], **changes) for seed in (0, 1)]
         trials += [trial("cnn", 0.9, seed=seed, seconds=[cnn[seed]]) for seed in (0, 1)]
-        return decide(results(trials, [pair(0.0, seeds=2)])).lead("training")
+        return decide(results(trials, [pair(0.0, seeds=2)])).quantity("training")
 
-    lead = trained(10.0, [5.0, 7.0])
-    assert lead.values == {"snn": Range(low=10.0, high=10.0), "cnn": Range(low=6.0, high=6.0)}
-    assert lead.evidence == "shown"
+    compared = trained(10.0, [5.0, 7.0])
+    assert compared.values == {"snn": Range(low=10.0, high=10.0), "cnn": Range(low=6.0, high=6.0)}
+    assert compared.evidence == "shown"
     # The slower training of the one takes as long as the faster one of the other.
     assert trained(10.0, [2.0, 11.0]).evidence == "not shown"
 
@@ -473,14 +475,14 @@ def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_group
             results(trials, [pair(0.0)]),
             energy_accountings=EnergyAccountings(definitions=[], pairs=[accounted]),
         )
-    ).lead("energy")
+    ).quantity("energy")
     assert list(energy.by_group.items()) == list(by_group.items())
     assert (energy.leader, energy.evidence) == (leader, sure)
 
 
 def test_one_training_each_shows_nothing_of_others():
     one = pair(0.04, accuracy_a=0.92, conclusion=Conclusion.A_BETTER)
-    assert decide(duel(0.92, 0.88, made=one)).lead("accuracy").evidence == "these models"
+    assert decide(duel(0.92, 0.88, made=one)).quantity("accuracy").evidence == "these models"
 
 
 # ---- what would settle it
@@ -598,13 +600,13 @@ def test_the_pair_that_few_images_do_not_tell_apart_is_that_of_the_lead():
         pair(-0.025, a="lif", b="b-cnn", accuracy_a=0.85, half=0.2),
     ]
     made = results(three, pairs, caveats=[few])
-    lead = made.recommendation.lead("accuracy")
+    compared = made.recommendation.quantity("accuracy")
     assert (
         {made.recommendation.pair.a, made.recommendation.pair.b}
-        == {lead.leader, lead.over}
+        == {compared.leader, compared.other}
         == {"a-cnn", "lif"}
     )
-    assert abs(made.recommendation.pair.difference) == pytest.approx(lead.by)
+    assert abs(made.recommendation.pair.difference) == pytest.approx(compared.difference)
     assert headline(made).endswith("to tell a-cnn from lif, 5.00 points apart.")
 
 
@@ -666,12 +668,14 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
     assert "It needs 2.0 times fewer int8 operations" in headline(made)
     assert "int8 operations" in rows(made)[0]
     # Bytes on the device, in place of those of a computer.
-    assert {lead.quantity for lead in made.recommendation.leads} >= {"flash", "ram"}
-    assert made.recommendation.lead("flash").values["snn"].low == 1000
-    assert made.recommendation.lead("ram").values["cnn"].low == 100
-    assert not {"memory", "size"} & {lead.quantity for lead in made.recommendation.leads}
+    assert {compared.quantity for compared in made.recommendation.quantities} >= {"flash", "ram"}
+    assert made.recommendation.quantity("flash").values["snn"].low == 1000
+    assert made.recommendation.quantity("ram").values["cnn"].low == 100
+    assert not {"memory", "size"} & {
+        compared.quantity for compared in made.recommendation.quantities
+    }
     elsewhere = decide(results(trials, [pair(0.0)]))
-    assert not {"flash", "ram"} & {lead.quantity for lead in elsewhere.leads}
+    assert not {"flash", "ram"} & {compared.quantity for compared in elsewhere.quantities}
 
 
 def test_a_network_that_does_not_run_on_the_device_is_not_taken():
@@ -706,9 +710,9 @@ def test_on_loihi_only_a_spiking_network_runs_however_accurate_the_other(golden)
         pairs=[pair(-0.1, accuracy_a=0.8)],
     )
     assert (made.recommendation.recommended, made.recommendation.reason) == ("snn", "runs_alone")
-    energies = made.recommendation.lead("energy")
+    energies = made.recommendation.quantity("energy")
     # The numbers that the chip's prices give, and no star against a GPU.
-    assert (energies.values, energies.leader, energies.by) == (ON_LOIHI, None, None)
+    assert (energies.values, energies.leader, energies.difference) == (ON_LOIHI, None, None)
     assert [row["energy"] for row in rows(made)] == [
         "Loihi 1.00–2.00 µJ",
         "GPU/CPU 5.00–90.0 µJ",
@@ -732,7 +736,7 @@ def test_of_two_spiking_networks_the_prices_of_loihi_decide(other, leader, golde
         on_device=amounts,
     )
     assert (made.recommendation.recommended, made.recommendation.runner_up) == ("snn", "other")
-    assert made.recommendation.lead("energy").leader == leader
+    assert made.recommendation.quantity("energy").leader == leader
     golden(headline(made))
 
 

@@ -145,7 +145,7 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
     assert found.measure == ("balanced_accuracy" if balanced else "accuracy")
     for row in rows(found)[: len(accuracies)]:
         assert row[title].split(" ")[0] == hundredths(accuracies[row[""]])
-    values = found.recommendation.lead("accuracy").values
+    values = found.recommendation.quantity("accuracy").values
     assert {name: value.low for name, value in values.items()} == pytest.approx(accuracies)
     pairs = found.comparison.pairs
     number = len(accuracies)
@@ -193,7 +193,7 @@ def shown_accuracies(found, name):
     pairs = [pair for pair in conclusions.pairs if name in (pair.a, pair.b)]
     own = {
         "table": float(rows(found)[place]["accuracy, %"].split(" ")[0]) / 100,
-        "recommendation": found.recommendation.lead("accuracy").values[name].low,
+        "recommendation": found.recommendation.quantity("accuracy").values[name].low,
     } | {
         f"pair of {pair.a} and {pair.b}": pair.accuracy_a if name == pair.a else pair.accuracy_b
         for pair in pairs
@@ -287,8 +287,8 @@ def test_without_a_common_seed_there_is_no_recommendation():
     )
     assert found.comparison.pairs == []
     assert headline(found).startswith("No recommendation: no seed was finished by every contender")
-    lead = found.recommendation.lead("accuracy")
-    assert (lead.leader, lead.evidence) == (None, "not measured")
+    compared = found.recommendation.quantity("accuracy")
+    assert (compared.leader, compared.evidence) == (None, "not measured")
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3, 4, 6])

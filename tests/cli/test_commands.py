@@ -147,7 +147,7 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unrepor
     said = " ".join(done.stdout.split())
     assert f"{100 * results['trials'][0]['test']['accuracy']:.2f}" in said
     caveats = [caveat["text"] for caveat in results["comparison"]["caveats"]]
-    for sentence in (results["comparison"]["verdict"], *caveats):
+    for sentence in (load_run(run).verdict(), *caveats):
         assert " ".join(sentence.split()) in said
     assert f"report: {Path('runs') / run.name / 'report.html'}" in said
     assert "epoch 1/1" in said

@@ -572,14 +572,14 @@ def test_for_loihi_the_answer_has_the_energies_of_its_accounting():
     (pair,) = compare_run(run).pairs
     (judged,) = [found for found in pair.by_accounting if found.accounting == "loihi-gpu"]
     asked = replace(run, experiment=dataclasses.replace(run.experiment, target="loihi"))
-    lead = with_energy(asked).recommendation.lead("energy")
-    assert lead.values == {"snn": judged.spiking, "cnn": judged.other}
-    assert lead.leader is None  # of the two, one runs there
+    compared = with_energy(asked).recommendation.quantity("energy")
+    assert compared.values == {"snn": judged.spiking, "cnn": judged.other}
+    assert compared.leader is None  # of the two, one runs there
     # Two spiking networks make no pair of accountings.
     two = results([run.trials[0], counted("other", spiking())])
     assert (
         with_energy(replace(two, experiment=asked.experiment))
-        .recommendation.lead("energy")
+        .recommendation.quantity("energy")
         .values["snn"]
         == judged.spiking
     )

@@ -130,5 +130,5 @@ def test_the_lead_among_three_networks_is_whole_on_a_phone(running, tmp_path, ma
         box = page.locator(".scroll:has(> .answer)")
         assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
         leads = page.locator(".answer tbody td:last-child")
-        assert leads.count() == len(results.recommendation.leads)
+        assert leads.count() == len(results.recommendation.quantities)
         assert max(leads.evaluate_all(ends)) <= 390

@@ -101,7 +101,7 @@ def test_a_report_has_one_scale_of_energy(results):
         for trial in results.trials
     ]
     results = with_recommendation(replace(results, trials=trials))
-    answer = results.recommendation.lead("energy").values
+    answer = results.recommendation.quantity("energy").values
     glance, pareto = costs.at_a_glance(results).panels[0], costs.pareto(results, TABLE).panels[0]
     assert glance.x == pareto.x
     for panel in (glance, pareto):

@@ -82,8 +82,8 @@ def test_seeds_that_a_contender_did_not_finish_count_for_nobody():
     made = results([SNN, second, CNN, trial("cnn", seed=1)])
     snn, cnn = text_rows(columns.SCORES, columns.contender_rows(made))
     assert (snn["accuracy %"], cnn["accuracy %"]) == ("66.67", "50.00")
-    assert made.recommendation.lead("accuracy").values["snn"].low == pytest.approx(2 / 3)
-    assert made.recommendation.lead("accuracy").by == pytest.approx(2 / 3 - 0.5)
+    assert made.recommendation.quantity("accuracy").values["snn"].low == pytest.approx(2 / 3)
+    assert made.recommendation.quantity("accuracy").difference == pytest.approx(2 / 3 - 0.5)
     # A contender that finished nothing does not keep the others from being shown.
     lone = results([SNN, second, trial("cnn"), trial("cnn", seed=1)])
     assert [finished.seed for finished in lone.of("snn")] == [0, 1]

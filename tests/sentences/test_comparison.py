@@ -54,7 +54,6 @@ def of_trials(*trials):
 def test_the_document_is_the_data_with_its_sentences():
     shown = comparison()
     document = shown.document()["comparison"]
-    assert document["verdict"] == shown.verdict()
     assert [(caveat["id"], caveat["text"]) for caveat in document["caveats"]] == list(
         zip(("one_seed", "conflicting_labels"), shown.caveats(), strict=True)
     )

@@ -125,7 +125,12 @@ def test_leakage_is_named_before_any_score(caveat):
 
 VARIABILITY = Variability(seeds_a=0.0045, seeds_b=0.0057, images=0.002)
 FOUND = Power(
-    lead=0.01, seeds=6, comparisons=1, probability=0.657, seeds_needed=9, variability=VARIABILITY
+    difference=0.01,
+    seeds=6,
+    comparisons=1,
+    probability=0.657,
+    seeds_needed=9,
+    variability=VARIABILITY,
 )
 
 

@@ -1,6 +1,7 @@
-"""Decide which contender to take, who leads in what, and the next steps: `words.answer.RULE`.
+"""Decide which contender to recommend, compare quantities, and list the next steps.
 
-The rival is the most accurate contender of the other kind (spiking or not), else the second best.
+`sentences.recommendation_sentences.RULE` states the rule. The runner-up is the most accurate
+contender of the other kind (spiking or not), else the second best.
 """
 
 import math
@@ -17,9 +18,9 @@ from spikeduel.results.means import finished, joules_of, mean_range
 from spikeduel.results.run import (
     QUANTITIES,
     Evidence,
-    Lead,
     Pair,
     Quantity,
+    QuantityComparison,
     Reason,
     Recommendation,
     Results,
@@ -71,17 +72,17 @@ def with_recommendation(results: Results, on_device: Joules | None = None) -> Re
 
 def decide(results: Results, on_device: Joules | None = None) -> Recommendation:
     left_out = ("memory", "size") if results.experiment.target == "cortex-m" else ("flash", "ram")
-    leads = {
-        quantity: _lead(quantity, results, on_device)
+    quantities = {
+        quantity: _compare_quantity(quantity, results, on_device)
         for quantity in QUANTITIES
         if quantity not in left_out
     }
-    if not leads["operations"].values:
-        del leads["operations"]
+    if not quantities["operations"].values:
+        del quantities["operations"]
     decided_by = DECIDED_BY[results.experiment.target]
-    accuracies = {name: value.low for name, value in leads["accuracy"].values.items()}
-    costs = leads.get(decided_by, Lead(quantity=decided_by))
-    recommendation = _taken(results, accuracies, costs)
+    accuracies = {name: value.low for name, value in quantities["accuracy"].values.items()}
+    costs = quantities.get(decided_by, QuantityComparison(quantity=decided_by))
+    recommendation = _recommended(results, accuracies, costs)
     if recommended := recommendation.recommended:
         others = [name for name in accuracies if name not in (recommended, *results.unlearned)]
         others = [name for name in others if name in running(results, costs)] or others
@@ -90,11 +91,13 @@ def decide(results: Results, on_device: Joules | None = None) -> Recommendation:
         recommendation = structs.replace(recommendation, runner_up=runner_up, pair=pair)
     steps = _steps(results, recommendation.reason)
     return structs.replace(
-        recommendation, decided_by=decided_by, leads=list(leads.values()), steps=steps
+        recommendation, decided_by=decided_by, quantities=list(quantities.values()), steps=steps
     )
 
 
-def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Recommendation:
+def _recommended(
+    results: Results, accuracies: Mapping[str, float], costs: QuantityComparison
+) -> Recommendation:
     """Return the contender to take, why, and others that are level with it on too few images; or
     the pair that so few images do not tell apart.
     """
@@ -169,7 +172,7 @@ def _taken(results: Results, accuracies: Mapping[str, float], costs: Lead) -> Re
     )
 
 
-def running(results: Results, costs: Lead) -> list[str]:
+def running(results: Results, costs: QuantityComparison) -> list[str]:
     """Return the contenders that run on the device that the answer is for; without one, all."""
     match results.experiment.target:
         case "cortex-m":
@@ -289,40 +292,42 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
     return [Range(low=value, high=value) for value in values if value is not None]
 
 
-def _lead(quantity: Quantity, results: Results, on_device: Joules | None) -> Lead:
+def _compare_quantity(
+    quantity: Quantity, results: Results, on_device: Joules | None
+) -> QuantityComparison:
     known = {
         name: values
         for name, trials in finished(results).items()
         if trials and (values := _values(quantity, results, trials))
     }
     means = {name: mean for name, values in known.items() if (mean := mean_range(values))}
-    lead, ranked = Lead(quantity=quantity, values=means), list(means)
+    compared, ranked = QuantityComparison(quantity=quantity, values=means), list(means)
     if quantity == "energy" and results.experiment.target in ACCOUNTING_OF:
-        lead = structs.replace(lead, values=dict(on_device or {}))
-        ranked = [name for name in lead.values if name in running(results, lead)]
+        compared = structs.replace(compared, values=dict(on_device or {}))
+        ranked = [name for name in compared.values if name in running(results, compared)]
     if len(ranked) < 2 or (quantity == "accuracy" and not results.common_seeds):
-        return lead
+        return compared
     ranked = [name for name in ranked if name not in results.unlearned]
     if len(ranked) < 2:
-        return structs.replace(lead, evidence="not learned")
-    sign, means = -1 if quantity == "accuracy" else 1, lead.values
-    best, *_ = ranked = sorted(ranked, key=lambda name: sign * means[name].low)
-    over = _of_other_kind(best, ranked[1:], results)[0]
-    lead = structs.replace(lead, leader=best, over=over, evidence="not shown")
+        return structs.replace(compared, evidence="not learned")
+    sign, means = -1 if quantity == "accuracy" else 1, compared.values
+    best, *others = sorted(ranked, key=lambda name: sign * means[name].low)
+    other = _of_other_kind(best, others, results)[0]
+    compared = structs.replace(compared, leader=best, other=other, evidence="not shown")
     if quantity == "accuracy":
-        return _in_accuracy(lead, best, over, results)
+        return _in_accuracy(compared, best, other, results)
     if quantity == "energy":
-        return _in_energy(lead, best, over, results)
-    if not noticeably_below(means[best], means[over]):
-        return structs.replace(lead, leader=None, evidence="the same")
+        return _in_energy(compared, best, other, results)
+    if not noticeably_below(means[best], means[other]):
+        return structs.replace(compared, leader=None, evidence="the same")
     disturbed = (
         quantity in ("training", "latency") and was_busy(results, "busy_machine", "busy_budget")
     ) or (quantity == "training" and means[best].low < MIN_TRAINING)
-    apart = max(value.high for value in known[best]) < min(value.low for value in known[over])
-    # JSON has no infinity: a lead over nothing has no number.
-    by = means[over].low / means[best].low if means[best].low else None
+    apart = max(value.high for value in known[best]) < min(value.low for value in known[other])
+    # JSON has no infinity: a ratio to nothing has no number.
+    ratio = means[other].low / means[best].low if means[best].low else None
     evidence = "shown" if apart and not disturbed else "not shown"
-    return structs.replace(lead, by=by, evidence=evidence)
+    return structs.replace(compared, difference=ratio, evidence=evidence)
 
 
 def noticeably_below(one: Range, other: Range) -> bool:
@@ -351,10 +356,10 @@ def are_times_void(results: Results) -> bool:
     return was_busy(results) or timed_elsewhere(results)
 
 
-def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
-    """Return the lead of the cheaper one of two, by more than measurements differ; without a leader
-    if that is not known.
-    """
+def cheaper(
+    costs: QuantityComparison, one: str, other: str, results: Results
+) -> QuantityComparison:
+    """Compare the costs of two: the leader is cheaper by more than measurements differ."""
     nobody = structs.replace(costs, leader=None)
     is_disturbed = costs.quantity == "latency" and are_times_void(results)
     if not {one, other} <= costs.values.keys() or is_disturbed:
@@ -363,50 +368,55 @@ def cheaper(costs: Lead, one: str, other: str, results: Results) -> Lead:
     if costs.quantity == "energy":
         return _in_energy(costs, cheap, dear, results)
     is_cheaper = noticeably_below(costs.values[cheap], costs.values[dear])
-    return structs.replace(costs, leader=cheap, over=dear) if is_cheaper else nobody
+    return structs.replace(costs, leader=cheap, other=dear) if is_cheaper else nobody
 
 
-def _in_accuracy(lead: Lead, best: str, over: str, results: Results) -> Lead:
-    by, pair = lead.values[best].low - lead.values[over].low, results.comparison.pair(best, over)
-    lead = structs.replace(lead, leader=best if by else None, by=by)
+def _in_accuracy(
+    compared: QuantityComparison, best: str, other: str, results: Results
+) -> QuantityComparison:
+    difference = compared.values[best].low - compared.values[other].low
+    pair = results.comparison.pair(best, other)
+    compared = structs.replace(compared, leader=best if difference else None, difference=difference)
     if pair and (pair.conclusion is Conclusion.EQUIVALENT or pair.negligible):
-        return structs.replace(lead, evidence="equivalent")
+        return structs.replace(compared, evidence="equivalent")
     if pair and pair.conclusion.better:
-        return structs.replace(lead, evidence="shown" if pair.shows_better else "these models")
-    return lead
+        return structs.replace(compared, evidence="shown" if pair.shows_better else "these models")
+    return compared
 
 
-def _in_energy(lead: Lead, best: str, over: str, results: Results) -> Lead:
-    """Return the lead where all accountings with memory on both sides agree; without accountings,
+def _in_energy(
+    compared: QuantityComparison, best: str, other: str, results: Results
+) -> QuantityComparison:
+    """Name a leader where all accountings with memory on both sides agree; without accountings,
     where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
     """
-    lead = structs.replace(lead, leader=None, over=over, evidence="overlap")
+    compared = structs.replace(compared, leader=None, other=other, evidence="overlap")
     if results.experiment.target in ACCOUNTING_OF:
-        ours, theirs = lead.values[best], lead.values[over]
+        ours, theirs = compared.values[best], compared.values[other]
         ends = (ours.low, theirs.low), (ours.high, theirs.high)
         is_below = all(MAX_COST_RATIO * one <= other for one, other in ends)
-        by_prices = structs.replace(lead, leader=best, evidence="one accounting")
-        return by_prices if is_below else lead
-    accounted = accounted_pair(results, best, over)
+        by_prices = structs.replace(compared, leader=best, evidence="one accounting")
+        return by_prices if is_below else compared
+    accounted = accounted_pair(results, best, other)
     by_group = accounted.by_group if accounted else {}
-    lead = structs.replace(lead, by_group=by_group)
+    compared = structs.replace(compared, by_group=by_group)
     if not by_group:
-        is_below = noticeably_below(lead.values[best], lead.values[over])
-        return structs.replace(lead, leader=best, evidence="shown") if is_below else lead
+        is_below = noticeably_below(compared.values[best], compared.values[other])
+        return structs.replace(compared, leader=best, evidence="shown") if is_below else compared
     names = set(by_group.get("memory", []))
     if names == {None}:
-        return lead
-    lead = structs.replace(lead, evidence="not shown")
+        return compared
+    compared = structs.replace(compared, evidence="not shown")
     leader = names.pop() if len(names) == 1 else None
     if leader is None:
-        return lead
-    other = over if leader == best else best
-    ours, theirs = lead.values[leader], lead.values[other]
+        return compared
+    behind = other if leader == best else best
+    ours, theirs = compared.values[leader], compared.values[behind]
     if theirs.low < ours.low and theirs.high < ours.high:
-        return lead  # the table beside it shows the contrary
+        return compared  # the table beside it shows the contrary
     is_shown = all(set(names) == {leader} for names in by_group.values())
     evidence: Evidence = "shown" if is_shown else "with memory"
-    return structs.replace(lead, leader=leader, over=other, evidence=evidence)
+    return structs.replace(compared, leader=leader, other=behind, evidence=evidence)
 
 
 def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:

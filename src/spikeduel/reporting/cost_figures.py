@@ -173,7 +173,7 @@ def at_a_glance(results: Results) -> Chart | None:
     unknown.
     """
     energies, times = (
-        results.recommendation.lead(quantity).values for quantity in ("energy", "latency")
+        results.recommendation.quantity(quantity).values for quantity in ("energy", "latency")
     )
     axis = energy_axis("on_chip") if energies else _TIME
     if energies and results.experiment.target in ACCOUNTING_OF:

@@ -6,9 +6,9 @@ from spikeduel.system.typed import Count, Frozen, Positive
 
 
 class Power(Frozen):
-    """The `probability` to find a true `lead`; `seeds_needed`: for 80 %, None if over 100."""
+    """The `probability` to find a true `difference`; `seeds_needed`: for 80 %, None if over 100."""
 
-    lead: Probability
+    difference: Probability
     seeds: Positive
     comparisons: Positive
     probability: Probability
@@ -16,12 +16,14 @@ class Power(Frozen):
     variability: Variability
 
 
-def power(variability: Variability, lead: float, num_seeds: int, comparisons: int = 1) -> Power:
+def power(
+    variability: Variability, difference: float, num_seeds: int, comparisons: int = 1
+) -> Power:
     return Power(
-        lead=lead,
+        difference=difference,
         seeds=num_seeds,
         comparisons=comparisons,
-        probability=detection_power(variability, lead, num_seeds, comparisons),
-        seeds_needed=seeds_needed(variability, lead, comparisons),
+        probability=detection_power(variability, difference, num_seeds, comparisons),
+        seeds_needed=seeds_needed(variability, difference, comparisons),
         variability=variability,
     )

@@ -156,10 +156,10 @@ Evidence = Literal[
     "not learned",
     "not measured",
 ]
-"""Evidence of a lead. "shown" of accuracy: by the pair's test; of times: in every training, by more
-than measurements differ; of energy: by all accountings. "these models": of these trained
-networks alone. "with memory": by all accountings of the memory of both, not by all others. "one
-accounting": by that of the device asked for, at both ends of its prices.
+"""Evidence that a contender is the best in a quantity. "shown" of accuracy: by the pair's test;
+of times: in every training, by more than measurements differ; of energy: by all accountings. "these
+models": of these trained networks alone. "with memory": by all accountings of the memory of both,
+not by all others. "one accounting": by that of the device asked for, at both ends of its prices.
 "overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less
 than measurements differ. "not learned": fewer than two contenders have.
 """
@@ -179,28 +179,28 @@ Reason = Literal[
     "runs_alone",
     "alone",
 ]
-"""Why a contender is taken, or none. "cheaper": it leads in `Answer.decided_by`;
+"""Why a contender is recommended, or none. "cheaper": in `Recommendation.decided_by`;
 "no_common_seed": no seed was finished by all; "none_runs", "runs_alone": none, or only this one,
-runs on the device that the answer is for.
+runs on the device asked for.
 """
 
 
-class Lead(Frozen):
-    """The best contender in a quantity, against the best of the other kind (`over`).
+class QuantityComparison(Frozen):
+    """The best contender in a quantity, against the best `other` one of the other kind.
 
     `values`: a share, seconds of a training, seconds an answer, joules an answer (with memory on
     the chip; for Loihi by its accounting, of networks that do not run there on a GPU or a CPU,
     which do not lead), bytes of a process, bytes of weights; in int8 (left out if not asked)
     operations per inference, bytes of constants and of variables, which stand in place of the other
-    bytes for a microcontroller. `by`: a difference in accuracy, else a ratio. `by_group`: the
+    bytes for a microcontroller. `difference`: of accuracies; else a ratio. `by_group`: the
     contender that each accounting of a group calls cheaper, None where ranges overlap.
     """
 
     quantity: Quantity
     values: dict[str, Range] = {}
     leader: str | None = None
-    over: str | None = None
-    by: float | None = None
+    other: str | None = None
+    difference: float | None = None
     evidence: Evidence = "not measured"
     by_group: dict[Group, list[str | None]] = {}
 
@@ -216,7 +216,7 @@ class Step(Frozen):
 
 
 class Recommendation(Frozen):
-    """The `recommended` contender, if any, and why; its `runner_up`; a `Lead` for each quantity;
+    """The `recommended` contender, if any, and why; its `runner_up`; a comparison of each quantity;
     next `steps`.
 
     `decided_by`: quantity that decides among contenders that are accurate enough. `level`: others
@@ -230,14 +230,13 @@ class Recommendation(Frozen):
     level: list[str] = []
     runner_up: str | None = None
     pair: Pair | None = None
-    leads: list[Lead] = []
+    quantities: list[QuantityComparison] = []
     steps: list[Step] = []
     text: str = ""
 
-    def lead(self, quantity: Quantity) -> Lead:
-        return next(
-            (lead for lead in self.leads if lead.quantity == quantity), Lead(quantity=quantity)
-        )
+    def quantity(self, quantity: Quantity) -> QuantityComparison:
+        compared = {comparison.quantity: comparison for comparison in self.quantities}
+        return compared.get(quantity, QuantityComparison(quantity=quantity))
 
 
 class Conclusions(Frozen):
@@ -246,7 +245,6 @@ class Conclusions(Frozen):
     pairs: list[Pair] = []
     caveats: list[Finding] = []
     recommendation: Recommendation = Recommendation(recommended=None, reason="not_finished")
-    verdict: str = ""
 
     def pair(self, one: str, other: str) -> Pair | None:
         """Return the pair of two contenders; None without a common seed."""
@@ -313,7 +311,9 @@ class Results(Frozen):
         recommendation = self.recommendation
         named = {recommendation.recommended, recommendation.runner_up}
         named |= {
-            name for lead in recommendation.leads for name in (*lead.values, lead.leader, lead.over)
+            name
+            for compared in recommendation.quantities
+            for name in (*compared.values, compared.leader, compared.other)
         }
         if not named <= {None, *self.contenders}:
             raise ValueError("the answer is about other contenders than those of the trials")

@@ -132,7 +132,6 @@ class Comparison:
             conclusions,
             caveats=caveat_texts,
             recommendation=structs.replace(conclusions.recommendation, text=self.headline()),
-            verdict=self.verdict(),
         )
         dataset = self.results.dataset
         if dataset.audit:

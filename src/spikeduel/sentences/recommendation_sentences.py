@@ -1,4 +1,4 @@
-"""The answer in words."""
+"""The recommendation in sentences, and the short table beside it."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,15 @@ from spikeduel.analysis.run_findings import settings_searches
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.findings import ADVICE, sentence, with_id
-from spikeduel.results.run import Evidence, Lead, Pair, Quantity, Reason, Recommendation, Results
+from spikeduel.results.run import (
+    Evidence,
+    Pair,
+    Quantity,
+    QuantityComparison,
+    Reason,
+    Recommendation,
+    Results,
+)
 from spikeduel.results.significance import Conclusion, Measure
 from spikeduel.sentences import verdict
 from spikeduel.sentences.columns import BALANCED, SCORES, Averaged, score, span
@@ -110,7 +118,7 @@ _COSTS: dict[Quantity, tuple[str, str, str]] = {
         "Its weights are {} larger",
     ),
 }
-"""Sentences on a quantity that is lower, as large or higher than the rival's."""
+"""Sentences on a quantity that is lower, as large or higher than the runner-up's."""
 _NEITHER = {
     True: "Published accountings do not agree on which of the two needs less energy",
     False: "Neither clearly needs less energy",
@@ -166,7 +174,7 @@ def _at_chance(results: Results) -> str:
     """Return the contenders that have not learned, with their scores and that of chance; "" if
     none.
     """
-    values = results.recommendation.lead("accuracy").values
+    values = results.recommendation.quantity("accuracy").values
     if not (names := [name for name in results.unlearned if name in values]):
         return ""
     chance_level = constant_accuracy(
@@ -227,7 +235,7 @@ def _distance(results: Results) -> str:
         return _ELSEWHERE[device]
     distance, there = (
         DISTANCE.get(device, ""),
-        running(results, results.recommendation.lead("energy")),
+        running(results, results.recommendation.quantity("energy")),
     )
     left_out = [name for name in results.contenders if name not in there]
     if device == "loihi" and left_out and results.recommendation.reason != "runs_alone":
@@ -268,7 +276,7 @@ def _with_kind(results: Results, name: str) -> str:
 
 
 def _accuracy(recommendation: Recommendation, results: Results) -> tuple[float, str]:
-    """Return the lead of `recommended` in accuracy, 0 if negligible, and a sentence on it with
+    """Return the advantage of `recommended` in accuracy, 0 if negligible, and a sentence on it with
     what is uncertain.
     """
     if recommendation.pair is None:
@@ -283,12 +291,12 @@ def _accuracy(recommendation: Recommendation, results: Results) -> tuple[float, 
         trainings = results.of(name, tested=False)
         if failed := sum(trial.status == "failed" for trial in trainings):
             tested.append(f"{failed} of {counted(len(trainings), 'training')} of {name} failed")
-    lead = 0.0 if pair.negligible else pair.difference
-    return lead, f"{text} ({', '.join(filter(None, tested))})."
+    advantage = 0.0 if pair.negligible else pair.difference
+    return advantage, f"{text} ({', '.join(filter(None, tested))})."
 
 
 def _difference(pair: Pair) -> tuple[str, str]:
-    """Return the lead of `a` in accuracy, and the uncertainty that belongs to it."""
+    """Return the difference in accuracy, and the uncertainty that belongs to it."""
     ahead, interval = pair.difference, f"95 % interval {verdict.interval(pair)} points"
     text = f"It is {points(abs(ahead))} {'more' if ahead > 0 else 'less'} accurate"
     if pair.conclusion is Conclusion.EQUIVALENT or pair.negligible:
@@ -307,23 +315,23 @@ def _cost(recommendation: Recommendation, results: Results) -> tuple[float, str]
     """Return the advantage of `recommended` in the quantity that decides, below 0 if it costs
     more than its runner-up, and a sentence on it; "" if not known.
     """
-    lead, recommended, runner_up = (
-        recommendation.lead(recommendation.decided_by),
+    compared, recommended, runner_up = (
+        recommendation.quantity(recommendation.decided_by),
         recommendation.recommended or "",
         recommendation.runner_up or "",
     )
-    if not {recommended, runner_up} <= lead.values.keys():
+    if not {recommended, runner_up} <= compared.values.keys():
         return 0.0, ""
-    ours, theirs = lead.values[recommended], lead.values[runner_up]
-    if lead.quantity == "energy":
+    ours, theirs = compared.values[recommended], compared.values[runner_up]
+    if compared.quantity == "energy":
         return _energies(recommendation, results, *map(range_in_words, (ours, theirs)))
     low, high = sorted((ours.low, theirs.low))
     times = _times(high / low) if low else "infinitely many times"
     is_same = low == high or high < MAX_COST_RATIO * low
     advantage = 0.0 if is_same else theirs.low - ours.low
-    less, same, more = _COSTS[lead.quantity]
+    less, same, more = _COSTS[compared.quantity]
     text = less if advantage > 0 else more if advantage else same
-    is_disturbed = lead.quantity == "latency" and was_busy(results)
+    is_disturbed = compared.quantity == "latency" and was_busy(results)
     disturbed = " (timed while other work ran)" if is_disturbed else ""
     return advantage, f"{text.format(times)}{disturbed}."
 
@@ -331,13 +339,13 @@ def _cost(recommendation: Recommendation, results: Results) -> tuple[float, str]
 def _energies(
     recommendation: Recommendation, results: Results, ours: str, theirs: str
 ) -> tuple[float, str]:
-    """Return the advantage of `recommended` in energy over its rival, and a sentence on the two."""
+    """Return the advantage of `recommended` in energy, and a sentence on the two."""
     if recommendation.reason == "runs_alone":
         other = recommendation.runner_up
         text = f"Its energy there is {ours} per image, and that of {other} is {theirs}"
         return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
     found = cheaper(
-        recommendation.lead("energy"),
+        recommendation.quantity("energy"),
         recommendation.recommended or "",
         recommendation.runner_up or "",
         results,
@@ -369,41 +377,44 @@ def _untrained(recommendation: Recommendation, results: Results) -> str:
 def rows(results: Results) -> list[dict[str, str]]:
     """Return the short answer's rows: contenders, differences, and whether they are significant."""
     names = results.contenders
-    of_leads: dict[str, Callable[[Lead], str]] = {
-        "difference": by,
-        "from": lambda lead: _short(lead.over or "") if lead.leader else "",
-        "significant": lambda lead: significance(lead, "yes", "no"),
+    about_best: dict[str, Callable[[QuantityComparison], str]] = {
+        "difference": difference,
+        "from": lambda compared: _short(compared.other or "") if compared.leader else "",
+        "significant": lambda compared: significance(compared, "yes", "no"),
     }
     about = {
-        title: lines for title, lines in of_leads.items() if len(names) > 1 + (title == "from")
+        title: lines for title, lines in about_best.items() if len(names) > 1 + (title == "from")
     }
     table = {"": [*map(_short, names), *about]}
-    for lead in results.recommendation.leads:
-        table[TITLES[measured(results, lead)]] = [
-            *(f"{cell(results, name, lead)}{' *' * (name == lead.leader)}" for name in names),
-            *(lines(lead) for lines in about.values()),
+    for compared in results.recommendation.quantities:
+        table[TITLES[measured(results, compared)]] = [
+            *(
+                f"{cell(results, name, compared)}{' *' * (name == compared.leader)}"
+                for name in names
+            ),
+            *(lines(compared) for lines in about.values()),
         ]
-        for measure in results.measures[1:] if lead.quantity == "accuracy" else []:
+        for measure in results.measures[1:] if compared.quantity == "accuracy" else []:
             scores = [str(score(results.of(name), measure) or "failed") for name in names]
             table[TITLES[measure]] = [*scores, *("" for _ in about)]
     return [dict(zip(table, line, strict=True)) for line in zip(*table.values(), strict=True)]
 
 
-def measured(results: Results, lead: Lead) -> Quantity | Measure:
-    """Return the quantity of a lead, or the measure of accuracy that it is about."""
-    return results.measure if lead.quantity == "accuracy" else lead.quantity
+def measured(results: Results, compared: QuantityComparison) -> Quantity | Measure:
+    """Return the quantity, or the measure of accuracy that it is about."""
+    return results.measure if compared.quantity == "accuracy" else compared.quantity
 
 
 def _short(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"
 
 
-def cell(results: Results, name: str, lead: Lead) -> Averaged:
+def cell(results: Results, name: str, compared: QuantityComparison) -> Averaged:
     """Return a contender's mean as text, with the spread of accuracies."""
-    if name not in lead.values:
-        return Averaged("failed" if lead.quantity == "accuracy" else "–")
-    value = lead.values[name]
-    match lead.quantity:
+    if name not in compared.values:
+        return Averaged("failed" if compared.quantity == "accuracy" else "–")
+    value = compared.values[name]
+    match compared.quantity:
         case "accuracy":
             return score(results.of(name), results.measure) or Averaged("failed")
         case "training":
@@ -411,7 +422,7 @@ def cell(results: Results, name: str, lead: Lead) -> Averaged:
         case "latency":
             return Averaged(f"{1000 * value.low:.3g} ms")
         case "energy":
-            device = "Loihi " if name in running(results, lead) else "GPU/CPU "
+            device = "Loihi " if name in running(results, compared) else "GPU/CPU "
             of_device = device if results.experiment.target == "loihi" else ""
             return Averaged(of_device + range_in_words(value).replace(" to ", "–"))
         case "operations":
@@ -431,27 +442,29 @@ def training(results: Results) -> str:
     return f"{text} Not converged: {listed(unfinished)}." if unfinished else text
 
 
-def by(lead: Lead) -> str:
-    """Return the lead; "" without a leader."""
-    if lead.leader is None:
+def difference(compared: QuantityComparison) -> str:
+    """Return how far the leader is ahead; "" without one."""
+    if compared.leader is None:
         return ""
-    if lead.quantity == "accuracy":
-        return f"{hundredths(lead.by or 0.0)} points"
-    return f"{_times(lead.by).replace(' times', ' ×')}" if lead.by else ""
+    if compared.quantity == "accuracy":
+        return f"{hundredths(compared.difference or 0.0)} points"
+    return f"{_times(compared.difference).replace(' times', ' ×')}" if compared.difference else ""
 
 
-def significance(lead: Lead, yes: str = "significant", no: str = "not significant") -> str:
-    """Return whether a lead is significant, or why that cannot be said."""
-    if lead.quantity == "energy" and lead.values:
-        return _AGREEMENT.get(lead.evidence, lead.evidence)
-    return {"shown": yes, "not shown": no}.get(lead.evidence, lead.evidence)
+def significance(
+    compared: QuantityComparison, yes: str = "significant", no: str = "not significant"
+) -> str:
+    """Return whether a difference is significant, or why that cannot be said."""
+    if compared.quantity == "energy" and compared.values:
+        return _AGREEMENT.get(compared.evidence, compared.evidence)
+    return {"shown": yes, "not shown": no}.get(compared.evidence, compared.evidence)
 
 
 def energy(results: Results, briefly: bool = False) -> str:
     """Return which network needs less energy by each group of accountings; `briefly` by the
     group that decides, "" if all of it is undecided.
     """
-    by_group = results.recommendation.lead("energy").by_group
+    by_group = results.recommendation.quantity("energy").by_group
     if briefly:
         by_group = {name: by for name, by in by_group.items() if name == "memory" and any(by)}
     text = by_groups(by_group)

@@ -134,7 +134,7 @@ def power_of_pairs(results: Results) -> str:
     deviations = [
         f"{100 * deviation:.2f}" for deviation in (variability.seeds_a, variability.seeds_b)
     ]
-    lead, number = lead_in_points(power.lead), power.seeds_needed
+    lead, number = lead_in_points(power.difference), power.seeds_needed
     needed = f"{number} seeds would find it in 80 %."
     if number is None:
         needed = f"More than {MAX_SEEDS} seeds would be needed to find it in 80 %: {MORE_POWER}"

@@ -65,10 +65,10 @@ def test_seeds_in_the_store_say_how_much_accuracy_varies(two, unreported):
     assert forecast(other, store="s").source == "assumed"
 
 
-@pytest.mark.parametrize(("lead", "spread"), [(0.0, None), (1.0, None), (0.01, -0.1)])
-def test_what_makes_no_sense_is_refused(lead, spread, two):
+@pytest.mark.parametrize(("difference", "deviation"), [(0.0, None), (1.0, None), (0.01, -0.1)])
+def test_what_makes_no_sense_is_refused(difference, deviation, two):
     with pytest.raises(InputError, match="must lie between"):
-        forecast(two, lead, spread, store="s")
+        forecast(two, difference, deviation, store="s")
 
 
 def test_one_contender_has_no_power(two):

@@ -27,5 +27,5 @@ def test_a_plan_before_training(tmp_path, monkeypatch):
     assert not (tmp_path / "runs").exists()
     plan = json.loads(printed(*PLAN, "--spread", "3", "--json"))
     (case,) = plan["cases"]
-    assert (plan["source"], plan["lead"], case["deviation"]) == ("given", 0.01, 0.03)
+    assert (plan["source"], plan["difference"], case["deviation"]) == ("given", 0.01, 0.03)
     assert len(plan["seeds"]) == len(case["probabilities"])

@@ -14,7 +14,7 @@ def plan(*cases, **changes):
     made = {
         "dataset": "made up",
         "test_images": 10_000,
-        "lead": 0.005,
+        "difference": 0.005,
         "comparisons": 1,
         "source": "store",
         "cases": list(cases),
@@ -63,7 +63,7 @@ def test_the_sentences_of_a_plan(golden):
     few = structs.replace(hopeless, variability=replace(VARIABILITY, effective_groups=4.0))
     plans = {
         "known": plan(OF_PAIR),
-        "assumed": plan(*assumed, source="assumed", comparisons=3, folds=5, lead=0.01),
+        "assumed": plan(*assumed, source="assumed", comparisons=3, folds=5, difference=0.01),
         "cannot be found": plan(OF_PAIR, hopeless),
         "few groups": plan(few),
     }

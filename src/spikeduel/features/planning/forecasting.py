@@ -52,13 +52,13 @@ class Case(Frozen):
 
 
 class Forecast(Frozen):
-    """Seeds that a true `lead` takes, and their training time; `trained` ones are whole in the
+    """Seeds that a true `difference` takes, and their training time; `trained` ones are in the
     store.
     """
 
     dataset: str
     test_images: Positive
-    lead: Probability
+    difference: Probability
     comparisons: Positive
     source: Source
     cases: list[Case]
@@ -77,8 +77,8 @@ class Forecast(Frozen):
 
     @property
     def seeds_needed(self) -> int | None:
-        """Seeds that find the lead with a chance of at least 80 %, in the hardest case; None if
-        `MAX_SEEDS` are too few for one.
+        """Seeds with a power of at least 80 % in the hardest case; None if `MAX_SEEDS` are too few
+        for one.
         """
         needed = [case.seeds_needed or math.inf for case in self.cases]
         return None if math.inf in needed else int(max(needed))
@@ -86,7 +86,7 @@ class Forecast(Frozen):
 
 def forecast(
     experiment: Experiment,
-    lead: float = MAX_DEFICIT,
+    difference: float = MAX_DEFICIT,
     deviation: float | None = None,
     store: Place = None,
     progress: Progress | None = None,
@@ -98,7 +98,7 @@ def forecast(
     ----------
     experiment : Experiment
         What would be compared.
-    lead : float
+    difference : float
         True difference in accuracy to find, a fraction.
     deviation : float, optional
         Standard deviation of accuracy over seeds, a fraction. Default: that of stored trials, else
@@ -124,11 +124,11 @@ def forecast(
     --------
     >>> import spikeduel as sd
     >>> experiment = sd.recipes.strong("digits", epochs=1)
-    >>> sd.forecast(experiment, lead=0.05, deviation=0.01).test_images
+    >>> sd.forecast(experiment, difference=0.05, deviation=0.01).test_images
     179
     """
     progress, store = progress or Progress(), opened(store)
-    if not 0 < lead < 1 or (deviation is not None and not 0 <= deviation < 0.5):
+    if not 0 < difference < 1 or (deviation is not None and not 0 <= deviation < 0.5):
         raise InputError(
             "the difference must lie between 0 and 100 points, the spread between 0 and 50."
         )
@@ -145,16 +145,16 @@ def forecast(
             **case,
             variability=variability,
             probabilities=[
-                detection_power(variability, lead, seeds, comparisons) for seeds in SEEDS
+                detection_power(variability, difference, seeds, comparisons) for seeds in SEEDS
             ],
-            seeds_needed=seeds_needed(variability, lead, comparisons),
+            seeds_needed=seeds_needed(variability, difference, comparisons),
         )
         for case, variability in known
     ]
     return Forecast(
         dataset=prepared.name,
         test_images=len(tested(splits)),
-        lead=lead,
+        difference=difference,
         comparisons=comparisons,
         source=source,
         cases=cases,

@@ -57,7 +57,7 @@ def sentences(forecast: Forecast) -> list[str]:
             f"{duration(forecast.seconds(needed))}."
         )
     texts = [
-        f"The chance that a true lead of {lead_in_points(forecast.lead)} is found, on "
+        f"The chance that a true lead of {lead_in_points(forecast.difference)} is found, on "
         f"{forecast.test_images:,} test images, by seeds:",
         found,
         _SOURCES[forecast.source],

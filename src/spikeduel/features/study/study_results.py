@@ -87,7 +87,7 @@ class Variant(Frozen):
 
 class VariantScore(Frozen):
     """A variant on a data set: accuracies of the seeds that all variants finished there, and mean
-    costs (`run.Lead`).
+    costs (`run.QuantityComparison`).
     """
 
     dataset: str
@@ -197,9 +197,9 @@ def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
         common = set.intersection(*of_dataset) or seeds
         accuracies = [accuracy for seed, accuracy in seeds.items() if seed in common]
         costs = {
-            lead.quantity: lead.values[entry.contender]
-            for lead in entry.duel.results.recommendation.leads
-            if lead.quantity in COSTS and entry.contender in lead.values
+            compared.quantity: compared.values[entry.contender]
+            for compared in entry.duel.results.recommendation.quantities
+            if compared.quantity in COSTS and entry.contender in compared.values
         }
         if was_busy(entry.duel.results):
             costs.pop("latency", None)
