@@ -26,7 +26,7 @@ MAX_CLASS_RATIO = 5
 unbalanced.
 """
 NEIGHBOURS = 40
-"""Neighbours that vote; at most a quarter of the label's class, at least `FEWEST_NEIGHBOURS`."""
+"""Neighbours that vote; at most a quarter of the label's class, at least `MIN_NEIGHBOURS`."""
 MIN_NEIGHBOURS = 5
 TRUSTED = 0.5
 """Share of its best class's votes that a voting neighbour's label needs."""
@@ -47,39 +47,40 @@ def check(data: AuditInput) -> Fields:
     """
     labels, classes = data.labels, data.classes
     used = np.flatnonzero(data.split_code >= 0)
-    counts = {
+    fields: Fields = {
         "counts": data.counts(np.ones(len(labels), dtype=bool)),
         "class_splits": {name: data.counts(labels == k) for k, name in enumerate(classes)},
     }
     if len(used) < 2 or data.recordings:
-        return counts
+        return fields
     vectors = gradients(data.images)
-    given, best, highest = votes(vectors, labels, data.same, used, data.progress)
+    of_label, best, highest = votes(vectors, labels, data.same, used, data.progress)
     agreement = float((best == labels[used]).mean())
     if agreement < MIN_AGREEMENT:
-        return counts | {"labels": LabelCheck(examined=len(used), agreement=agreement, suspects=0)}
+        fields["labels"] = LabelCheck(examined=len(used), agreement=agreement, suspects=0)
+        return fields
     is_unjudged = outvoted(labels[used], best == labels[used], len(classes))
-    found = tuple(
+    suspect_labels = tuple(
         SuspectLabel(
             image=data.described(int(used[row])),
             suggested=classes[best[row]],
-            given_probability=round(float(given[row]), 4),
+            given_probability=round(float(of_label[row]), 4),
             suggested_probability=round(float(highest[row]), 4),
         )
-        for row in suspects(labels[used], given, best, highest, MAX_SHARE_BY_NEIGHBOURS)
+        for row in suspects(labels[used], of_label, best, highest, MAX_SHARE_BY_NEIGHBOURS)
         if not is_unjudged[labels[used[row]]]
     )
-    unjudged = tuple(classes[k] for k in np.flatnonzero(is_unjudged))
-    checked = LabelCheck(
-        examined=len(used), agreement=agreement, suspects=len(found), unjudged=unjudged
-    )
-    shares: list[float | None] = [None] * len(labels)
+    label_shares: list[float | None] = [None] * len(labels)
     for row in np.flatnonzero(~is_unjudged[labels[used]]):
-        shares[used[row]] = round(float(given[row]), 4)
-    return counts | {
-        "labels": checked,
-        "details": {"labels": found, "label_shares": tuple(shares)},
-    }
+        label_shares[used[row]] = round(float(of_label[row]), 4)
+    fields["labels"] = LabelCheck(
+        examined=len(used),
+        agreement=agreement,
+        suspects=len(suspect_labels),
+        unjudged=tuple(classes[k] for k in np.flatnonzero(is_unjudged)),
+    )
+    fields["details"] = {"labels": suspect_labels, "label_shares": tuple(label_shares)}
+    return fields
 
 
 def outvoted(labels: np.ndarray, is_confirmed: np.ndarray, num_classes: int) -> np.ndarray:
@@ -107,21 +108,20 @@ def unbalanced_classes(audit: Audit) -> Iterator[Values]:
 @finds("classes_with_few_test_images")
 def classes_with_few_test_images(audit: Audit) -> Iterator[Values]:
     class_counts = audit.class_splits
-    if names := [name for name in class_counts if class_counts[name].test < MIN_TEST_IMAGES]:
+    if names := [name for name, counts in class_counts.items() if counts.test < MIN_TEST_IMAGES]:
         yield {"count": len(names), "few": MIN_TEST_IMAGES, "names": names}
 
 
 @finds("class_shares_differ")
 def class_shares_differ(audit: Audit) -> Iterator[Values]:
-    class_counts, counts = audit.class_splits, audit.counts
-    train = {
-        name: counts_of.train / max(1, counts.train) for name, counts_of in class_counts.items()
+    num_train, num_test = max(1, audit.counts.train), max(1, audit.counts.test)
+    shares = {
+        name: (counts.train / num_train, counts.test / num_test)
+        for name, counts in audit.class_splits.items()
     }
-    test = {name: counts_of.test / max(1, counts.test) for name, counts_of in class_counts.items()}
-    worst = max(class_counts, key=lambda name: abs(train[name] - test[name]))
-    apart = abs(train[worst] - test[worst])
-    if is_above_chance(train[worst] + apart, train[worst], counts.test):
-        yield {"name": worst, "train_share": train[worst], "test_share": test[worst]}
+    name, (train, test) = max(shares.items(), key=lambda item: abs(item[1][0] - item[1][1]))
+    if is_above_chance(train + abs(train - test), train, audit.counts.test):
+        yield {"name": name, "train_share": train, "test_share": test}
 
 
 @finds("labels_not_judged")
@@ -138,70 +138,90 @@ def labels_to_check(audit: Audit) -> Iterator[Values]:
 
 
 def suspects(
-    labels: np.ndarray, given: np.ndarray, best: np.ndarray, highest: np.ndarray, most: float
+    labels: np.ndarray,
+    of_label: np.ndarray,
+    best: np.ndarray,
+    highest: np.ndarray,
+    max_share: float,
 ) -> np.ndarray:
     """Return the indices of labels that look wrong, int64 `[M]`, most suspicious first.
 
-    A model not trained on the image gives `labels` int `[N]` the probability `given` `[N]`, and its
-    answer `best` int `[N]` the probability `highest` `[N]`. A label is suspect if the answer is
-    another class, and `given` is less than `most` times its mean over images with this label.
+    A model not trained on the image gives `labels` int `[N]` the probability `of_label` `[N]`, and
+    its prediction `best` int `[N]` the probability `highest` `[N]`. A label is suspect if the
+    prediction is another class, and `of_label` is less than `max_share` times its mean over images
+    with this label.
     """
     count = np.bincount(labels)
-    usual = (np.bincount(labels, given) / np.maximum(count, 1))[labels]
-    suspect = np.flatnonzero((best != labels) & (given < most * usual))
+    usual = (np.bincount(labels, of_label) / np.maximum(count, 1))[labels]
+    suspect = np.flatnonzero((best != labels) & (of_label < max_share * usual))
     # `lexsort` sorts by its last key first.
-    return suspect[np.lexsort((-highest[suspect], given[suspect] / usual[suspect]))]
+    return suspect[np.lexsort((-highest[suspect], of_label[suspect] / usual[suspect]))]
 
 
 def votes(
     vectors: Tensor, labels: np.ndarray, same: np.ndarray, used: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the votes of the nearest neighbours of images `used` `[M]` (ascending) by `vectors`
-    `[N, D]`: the label's share `given`, the `best` class, its share `highest`, all `[M]`.
+    `[N, D]`: the label's share, the best class, and its share, `[M]` each.
 
     A second vote counts only neighbours whose label the first supports. Equal images (equal `same`
     `[N]`) vote once, and not on their copies.
     """
-
-    most = max(NEIGHBOURS + 1, int(MAX_PRODUCTS // (len(used) * vectors.shape[1])))
-    voters = np.unique(same[used], return_index=True)[1]
-    if len(voters) > most:
-        voters = np.sort(np.random.default_rng(0).choice(voters, most, replace=False))
-    others, label = vectors[used[voters]], torch.from_numpy(labels[used])
-    sames = torch.from_numpy(same[used])
-    num_classes, nearest = int(label.max()) + 1, min(NEIGHBOURS, len(voters) - 1)
-    half_square = others.square().sum(1) / 2
-    places = torch.zeros(len(used), nearest, dtype=torch.int64)
-    counts = torch.zeros(len(used), nearest)
-    asked = label[voters].bincount(minlength=num_classes) // 4
-    asked = asked.clamp(MIN_NEIGHBOURS, NEIGHBOURS)[label]
+    label = torch.from_numpy(labels[used])
+    num_classes = int(label.max()) + 1
     blocks = [slice(k, k + QUERIES_AT_ONCE) for k in range(0, len(used), QUERIES_AT_ONCE)]
-    for rows in progress.track(blocks, "asking neighbours", len(blocks)):
-        distance = torch.addmm(half_square, vectors[used[rows]], others.T, alpha=-1)
-        distance[sames[rows][:, None] == sames[voters]] = float("inf")
-        few = lowest(distance, nearest)
-        places[rows] = torch.from_numpy(voters)[few]
-        is_asked = torch.arange(nearest) < asked[rows, None]
-        counts[rows] = (torch.isfinite(distance.gather(1, few)) & is_asked).float()
+    neighbours, weights = _voters(vectors, label, same[used], used, blocks, progress)
 
-    def shares(rows: slice, counted: Tensor) -> Tensor:
-        total = torch.zeros(len(counted), num_classes)
-        total.scatter_add_(1, label[places[rows]], counted)
+    def shares(rows: slice, weights: Tensor) -> Tensor:
+        total = torch.zeros(len(weights), num_classes)
+        total.scatter_add_(1, label[neighbours[rows]], weights)
         return total / total.sum(1, keepdim=True).clamp_min(1)
 
-    trusted = torch.zeros(len(used), dtype=torch.bool)
+    is_trusted = torch.zeros(len(used), dtype=torch.bool)
     for rows in blocks:
-        first = shares(rows, counts[rows])
-        trusted[rows] = first.gather(1, label[rows, None])[:, 0] >= TRUSTED * first.amax(1)
-    voted = []
+        first = shares(rows, weights[rows])
+        is_trusted[rows] = first.gather(1, label[rows, None])[:, 0] >= TRUSTED * first.amax(1)
+    votes_of_blocks = []
     for rows in blocks:
-        second = shares(rows, counts[rows] * trusted[places[rows]])
+        second = shares(rows, weights[rows] * is_trusted[neighbours[rows]])
         # The first vote stands where no neighbour is trusted.
-        last = torch.where(second.sum(1, keepdim=True) > 0, second, shares(rows, counts[rows]))
+        last = torch.where(second.sum(1, keepdim=True) > 0, second, shares(rows, weights[rows]))
         highest, best = last.max(1)
-        voted.append((last.gather(1, label[rows, None])[:, 0], best, highest))
-    given, best, highest = (torch.cat(parts) for parts in zip(*voted, strict=True))
-    return given.numpy(), best.numpy(), highest.numpy()
+        votes_of_blocks.append((last.gather(1, label[rows, None])[:, 0], best, highest))
+    of_label, best, highest = (torch.cat(parts) for parts in zip(*votes_of_blocks, strict=True))
+    return of_label.numpy(), best.numpy(), highest.numpy()
+
+
+def _voters(
+    vectors: Tensor,
+    label: Tensor,
+    same: np.ndarray,
+    used: np.ndarray,
+    blocks: list[slice],
+    progress: Progress,
+) -> tuple[Tensor, Tensor]:
+    """Return the nearest neighbours of M images, places among these, int64 `[M, K]`, and the weight
+    of each vote, 0 or 1, float32 `[M, K]`. Of very many images a sample votes.
+    """
+    max_voters = max(NEIGHBOURS + 1, int(MAX_PRODUCTS // (len(used) * vectors.shape[1])))
+    voters = np.unique(same, return_index=True)[1]
+    if len(voters) > max_voters:
+        voters = np.sort(np.random.default_rng(0).choice(voters, max_voters, replace=False))
+    references, image_id = vectors[used[voters]], torch.from_numpy(same)
+    half_square = references.square().sum(1) / 2
+    num_nearest = min(NEIGHBOURS, len(voters) - 1)
+    neighbours = torch.zeros(len(used), num_nearest, dtype=torch.int64)
+    weights = torch.zeros(len(used), num_nearest)
+    num_asked = label[voters].bincount(minlength=int(label.max()) + 1) // 4
+    num_asked = num_asked.clamp(MIN_NEIGHBOURS, NEIGHBOURS)[label]
+    for rows in progress.track(blocks, "asking neighbours", len(blocks)):
+        distance = torch.addmm(half_square, vectors[used[rows]], references.T, alpha=-1)
+        distance[image_id[rows][:, None] == image_id[voters]] = float("inf")
+        columns = lowest(distance, num_nearest)
+        neighbours[rows] = torch.from_numpy(voters)[columns]
+        is_asked = torch.arange(num_nearest) < num_asked[rows, None]
+        weights[rows] = (torch.isfinite(distance.gather(1, columns)) & is_asked).float()
+    return neighbours, weights
 
 
 def write_csv(
@@ -210,10 +230,10 @@ def write_csv(
     """Write suspect labels, a row each, with their source ("neighbours" or "networks")."""
     names = ("index", "file", "split", "given", "suggested", "given_probability")
     rows: list[Sequence[object]] = [(*names, "suggested_probability", "source")]
-    for source, suspects in (("neighbours", by_neighbours), ("networks", by_networks)):
-        for suspect in suspects:
+    for source, suspect_labels in (("neighbours", by_neighbours), ("networks", by_networks)):
+        for suspect in suspect_labels:
             image = suspect.image
-            where = image.index, image.file or "", image.split, image.label, suspect.suggested
-            shares = suspect.given_probability, suspect.suggested_probability
-            rows.append((*where, *shares, source))
+            named = image.index, image.file or "", image.split, image.label, suspect.suggested
+            probabilities = suspect.given_probability, suspect.suggested_probability
+            rows.append((*named, *probabilities, source))
     files.write_csv(path, rows)

@@ -49,7 +49,7 @@ class Matches(NamedTuple):
     @classmethod
     def none(cls, count: int) -> Self:
         """Return the matches of `count` images before any is found."""
-        return cls(np.full(count, -1), np.full(count, np.inf))
+        return cls(np.full(count, -1), np.full(count, np.inf, np.float32))
 
 
 class Closest(NamedTuple):

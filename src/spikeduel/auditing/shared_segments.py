@@ -56,7 +56,7 @@ def search(
     `split_code` `[N]` (−1: left out). Segments of 100 events are missed once in 200 times, of 200
     events once in 100,000 times.
     """
-    earlier = Matches.none(len(recordings))
+    earlier = Matches(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
     pairs, shifts = _candidates(recordings, same, split_code, progress)
     sharing = np.zeros(len(pairs), bool)
     laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
