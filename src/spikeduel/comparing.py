@@ -112,7 +112,8 @@ def compare(
     """
     progress, workers, store = progress or Progress(), workers or Workers(), opened(store)
     ready = prepare(experiment, out, store, progress, strict, given=given, replace_run=replace_run)
-    for sentence in plan.of_plan(ready.plan, workers.at_once):
+    num_variants = sum(len(variants.titles(trial, ready.prepared)) for trial in ready.plan.trials)
+    for sentence in plan.of_plan(ready.plan, workers.at_once, num_variants):
         progress.say(sentence)
     progress = progress.of_run(ready.folder)
     if workers.at_once > 1:
@@ -157,8 +158,8 @@ def prepare(
     experiment = resolved.asked
     if out is not None and not replace_run:
         run_folder.require_same(out, resolved.experiment, prepared)
-    for check in providing("check").values():
-        check(resolved.experiment, resolved.contenders)
+    for adds in providing("adds").values():
+        adds(resolved.experiment, resolved.contenders)
     audit = examine(experiment, prepared, splits[0], progress)
     if strict and not audit.ok:
         raise AuditFailed(
@@ -196,9 +197,8 @@ def conclude(
             if conclusion is not None:
                 features[feature] = conclusion
         found = variants.run(trials, prepared, store, progress, workers)
-    for feature, record_of in providing("settings_record").items():
-        if (record := record_of(found_by, planned.asked, prepared, splits[0])) is not None:
-            features[feature] = record
+    if found_by is not None:
+        features |= found_by.conclusions(planned.asked, prepared, splits[0])
     outcomes = gather(trials, records, found, prepared, store, progress)
     run_data = RunData(prepared, splits, ready.audit)
     for feature, conclude_outcomes in providing("conclude_outcomes").items():
@@ -218,7 +218,7 @@ def conclude(
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
         if not (is_written := run_folder.is_written(comparison)):
             run_folder.write(comparison, prepared, splits, outcomes, store)
-            suspects = ready.audit.details.labels, results.suspect_labels()[1]
+            suspects = ready.audit.details.labels, results.suspect_labels
             write_csv(folder / "labels.csv", *suspects)
             hashes.write(folder)
         if on_results:

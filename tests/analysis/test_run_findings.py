@@ -9,7 +9,7 @@ from spikeduel.analysis.recommending import decide
 from spikeduel.analysis.run_findings import (
     RunContext,
     find_caveats,
-    settings_searches,
+    search_option,
 )
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.engine.networks.cards import CallConvention
@@ -23,7 +23,7 @@ from spikeduel.sentences.verdict import conclusion
 from spikeduel.statistics import Variability
 
 EXPERIMENT = baseline(seeds=3)
-SEARCH = next((search.option for search in settings_searches().values()), None)
+SEARCH = search_option()
 UNTUNED = finding("untuned", remedy=SEARCH)
 
 

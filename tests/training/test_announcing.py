@@ -125,15 +125,12 @@ def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(golden):
     )
 
 
-def test_what_a_feature_trains_later_is_announced(golden, monkeypatch):
-    made = {"some": lambda experiment: {"cheaper networks": 2.5}}
-    monkeypatch.setattr(planning, "providing", lambda name: made)
+def test_variants_that_are_trained_then_are_announced(golden):
     golden(
         {
-            "cheaper networks": of_plan(planned())[1:],
-            "cheaper networks, one of two stored": of_plan(planned(1))[1:],
-            "cheaper networks, all stored": of_plan(planned(2))[1:],
-            "cheaper networks, unknown times": of_plan(planned(times=(), budget=None))[1:],
+            "variants": of_plan(planned(), num_variants=20)[1:],
+            "variants, all stored": of_plan(planned(2), num_variants=1)[1:],
+            "variants, unknown times": of_plan(planned(times=(), budget=None), num_variants=20)[1:],
         }
     )
 

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from msgspec import structs
 
-from spikeduel.analysis.run_findings import settings_searches
+from spikeduel.analysis.run_findings import search_option, searches
 from spikeduel.results import accuracy
 from spikeduel.results.cost_results import AccountedPair, Range
 from spikeduel.results.findings import Finding, is_leak, with_id
@@ -472,6 +472,7 @@ def _minutes(options: Sequence[str], results: Results) -> float | None:
             return a_seed * seeds * int(number) / folds
         case ["--seeds", number]:
             return a_seed * (int(number) - seeds)
-        case [name, number] if search := settings_searches().get(name):
-            return a_seed * (search.trials_left(results, int(number)) + seeds)
+        case [name, number] if (search_option() or "").startswith(f"{name} "):
+            done = sum(search.num_trials for search in searches(results.features))
+            return a_seed * (int(number) - done + seeds)
     return None

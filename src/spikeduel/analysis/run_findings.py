@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -19,7 +19,7 @@ from spikeduel.results.accuracy import (
     unlearned_controls,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
-from spikeduel.results.run import Budget, Dataset, Pair, Results, twins
+from spikeduel.results.run import Budget, Dataset, Pair, twins
 from spikeduel.results.significance import (
     Conclusion,
     Reservation,
@@ -46,28 +46,27 @@ TOO_FEW_GROUPS = 10
 """Tested groups below which a trait of one can pass for a trait of a contender."""
 MUCH_LONGER = 4
 """Times as long that contenders are to train that have learned nothing."""
+SEARCH_TRIALS = 10
+"""Trials of each contender in a search of settings that is proposed."""
 NO_ERRORS = 0.1
 """Share of a constant prediction's errors. A contender at chance that has fewer on training images
 does not learn more from longer training.
 """
 
 
-@dataclass(frozen=True)
-class SettingsSearch:
-    """An option that searches better settings, with its value, and what it settles.
-
-    `trials_left` are the trials of each contender that it would add to a run, by its number.
+def search_option() -> str | None:
+    """Return the option that searches better settings, with a number of trials; None without a
+    feature that searches.
     """
+    for feature in providing("before_training"):
+        option, *_ = fields(providing("Options")[feature])
+        return f"--{option.name} {SEARCH_TRIALS}"
+    return None
 
-    option: str
-    settles: str
-    trials_left: Callable[[Results, int], int]
 
-
-def settings_searches() -> dict[str, SettingsSearch]:
-    """Return the searches of features, by the name of the option."""
-    searches = providing("SETTINGS_SEARCH").values()
-    return {search.option.split()[0]: search for search in searches}
+def searches(features: Mapping[str, Any]) -> list[Any]:
+    """Return the conclusions of features that searched the contenders' own settings."""
+    return [features[name] for name in providing("before_training") if name in features]
 
 
 @dataclass(frozen=True)
@@ -129,14 +128,14 @@ class RunContext:
     @property
     def has_searched(self) -> bool:
         """True if a feature found the contenders' own settings."""
-        return not self.features.keys().isdisjoint(providing("SETTINGS_SEARCH"))
+        return bool(searches(self.features))
 
     @property
     def search(self) -> str | None:
         """The option that searches settings; None if none can."""
         if self.has_searched or self.dataset.folds:
             return None
-        return next((search.option for search in settings_searches().values()), None)
+        return search_option()
 
     @property
     def equal_epochs(self) -> str | None:

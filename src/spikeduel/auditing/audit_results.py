@@ -193,6 +193,13 @@ class LabelCheck(Frozen):
     unjudged: tuple[str, ...] = ()
 
 
+class JudgedLabels(Frozen):
+    """A check of labels that was made besides the audit, and the suspect ones, surest first."""
+
+    check: LabelCheck
+    suspects: list[SuspectLabel]
+
+
 class Details(Frozen):
     """Details for pages; `audit.json` has the pairs alone.
 

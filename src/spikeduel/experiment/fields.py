@@ -64,6 +64,7 @@ class Setting:
     `details` follow `help` in docs/api.md. `option` and `default` (in words) replace the field's.
     `tunable`: contenders with settings of their own: any, or spiking ones. `needs`: what a command
     and the data must have for an effect (`effects`). `listed`: True if `compare --help` has it.
+    `recipes`: those that turn a feature's setting on.
     """
 
     help: str
@@ -74,6 +75,7 @@ class Setting:
     tunable: Literal["", "any", "snn"] = ""
     needs: tuple[Need, ...] = ("training",)
     listed: bool = False
+    recipes: tuple[str, ...] = ()
 
 
 def setting(help: str, details: str = "", **rest: Any) -> Meta:

@@ -1,12 +1,11 @@
 """Recipes: functions from a data set to an `Experiment`."""
 
-from collections import ChainMap
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from spikeduel.experiment.settings import TUNABLE, Experiment
-from spikeduel.features import providing
+from spikeduel.experiment.fields import setting_of
+from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, TUNABLE, Experiment
 from spikeduel.system import registry
 from spikeduel.system.errors import unknown
 
@@ -25,9 +24,10 @@ PLAIN: dict[str, Any] = {
 
 
 def _of_features(recipe: str) -> dict[str, Any]:
-    """Return the settings of features in `recipe`."""
-    of_features = providing("RECIPE_SETTINGS").values()
-    return dict(ChainMap(*(by_recipe.get(recipe, {}) for by_recipe in of_features)))
+    """Return the settings of features that `recipe` turns on."""
+    return {
+        name: True for name in FEATURE_SETTINGS if recipe in setting_of(SETTINGS[name].type).recipes
+    }
 
 
 def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:

@@ -9,35 +9,28 @@ imports a feature.
 | `variants(trial, prepared)` | variants of a finished trial to train or test, by name |
 | `measures(experiment, progress, title)` | measures of every trained model, by name |
 | `after_epoch(experiment)` | function of a model and test batches, called after each epoch |
-| `adds(experiment)` | time steps of the networks that `further_trials` adds, by kind |
-| `check(experiment, contenders)` | raises `InputError`, before training, for what cannot be done |
+| `adds(experiment, contenders)` | time steps of the networks that `further_trials` adds, by kind |
 | `further_trials(plan, prepared, store, progress)` | trials of trained ones, a `Conclusion` |
 | `conclude_outcomes(outcomes, run_data)` | a `Conclusion` or None, from measures and the data |
-| `suspect_labels(conclusion)` | a `LabelCheck` and a list of `SuspectLabel`, for labels.csv |
-| `Conclusion` | struct: the feature's entry of `features` in results.json |
+| `Conclusion` | struct: the feature's entry of `features` in results.json; a `text` is printed |
 | `conclude(results, predictions)` | a `Conclusion` or None, from stored values, without torch |
 | `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
-| `COST_POINT` | `CostPoint`: a further point of contenders in the chart of accuracy by cost |
-| `summary(results, conclusion)` | sentences: the conclusion's `text`, on the terminal too |
-| `RECIPE_SETTINGS` | settings of the feature by recipe |
-| `later_trainings(experiment)` | time of what it trains later, in the contenders', by name |
 | `derived_files(comparison)` | files of a run's zip file that follow, which `verify` compares |
-| `DEFINITIONS` | explanations of words of the report, by word |
 | `commands` | commands of the program, as `cli.inputs.command` makes them |
 | `Options` | frozen dataclass; its fields are options of commands that train, and no settings |
 | `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
 | `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
 | `before_training(options, experiment, inputs)` | the experiment to compare, and what found it |
-| `settings_record(found_by, experiment, prepared, split)` | a `Conclusion` on own settings |
-| `SETTINGS_SEARCH` | `SettingsSearch`: option for networks whose settings may be poor |
 | `verify(folder)` | verifications of a folder of its own kind, or None for another |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
-Without a `Conclusion` in the package, `section` gets None for it. Beside them lie `findings.toml`,
-whose finders (`results.findings.finds`) stand in the module of `Conclusion`, and the template of
-the section, `<name>_section.html.j2`.
+Without a `Conclusion` in the package, `section` gets None for it. With `before_training`, the first
+of the `Options` is a number of trials, the `Conclusion` has it as `num_trials`, and what found the
+experiment has `conclusions(experiment, prepared, split)`, by feature. Beside them lie
+`findings.toml`, whose finders (`results.findings.finds`) stand in the module of `Conclusion`, and
+the template of the section, `<name>_section.html.j2`.
 """
 
 from importlib import import_module

@@ -1,7 +1,7 @@
 """Charts of the cost of a prediction: accuracy by energy and time, and where spiking pays."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
@@ -11,7 +11,6 @@ from spikeduel.analysis.recommending import ACCOUNTING_OF
 from spikeduel.energy import accounting
 from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine.counting.operations import Operations
-from spikeduel.features import providing
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -50,7 +49,8 @@ from spikeduel.sentences.cost_sentences import (
 from spikeduel.sentences.verdict import titled
 
 _CONTENDERS = {"spiking": Look(size=6.5), "without spikes": Look(shape="square", size=6.5)}
-_TWINS = {
+_LOOKS = {
+    **_CONTENDERS,
     "ReLU twin": Look(shape="triangle", size=6, width=1.3, filled=False),
     "quantised twin": Look(shape="diamond", size=5, width=1.3, filled=False),
 }
@@ -70,27 +70,6 @@ TEST_ACCURACY: dict[Measure, str] = {
 RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
 _BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
-
-
-@dataclass(frozen=True)
-class CostPoint:
-    """A further point of each contender in the chart of accuracy against cost.
-
-    `measured(trials, table)` returns accuracies by trial, joules and seconds; None without a point.
-    """
-
-    kind: str
-    look: Look
-    measured: Callable[
-        [Sequence[Trial], energy.Table],
-        tuple[Sequence[float], Range | None, float | None] | None,
-    ]
-
-
-def looks() -> dict[str, Look]:
-    """Return how points are drawn, by kind."""
-    of_features = {point.kind: point.look for point in providing("COST_POINT").values()}
-    return {**_CONTENDERS, **of_features, **_TWINS}
 
 
 def energy_axis(memory: Memory) -> Axis:
@@ -129,8 +108,8 @@ def _contender(
 
 
 def points(results: Results, table: energy.Table) -> list[Row]:
-    """Return a row for each contender, its points of features and its trained twins; energies go
-    from the cheapest to the dearest way to compute.
+    """Return a row for each contender and its trained twins; energies go from the cheapest to the
+    dearest way to compute.
     """
     shown, memory = [], table.leading_memory
     for name in results.contenders:
@@ -139,9 +118,6 @@ def points(results: Results, table: energy.Table) -> list[Row]:
         whole = one_image_ms(trials)
         joules = mean_range([joules_of(trial, table.name, memory) for trial in trials])
         shown.append(_contender(trials, joules, whole and whole / 1e3))
-        for point in providing("COST_POINT").values():
-            if measured := point.measured(trials, table):
-                shown.append(_row(name, point.kind, *measured))
         for control in TWINS:
             if twins := control_results(trials, control):
                 joules = mean_range([joules_of(twin, table.name, memory) for twin in twins])
@@ -163,7 +139,7 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
         if (panel := _panel(known, axis, colours, title)).marks
     ]
     there = {_kind(row) for row in known}
-    keys = [Key(kind, "points", look) for kind, look in looks().items() if kind in there]
+    keys = [Key(kind, "points", look) for kind, look in _LOOKS.items() if kind in there]
     keys += [Key("to the dearest way", "line", RANGE), Key("Pareto front", "line", _FRONT)]
     return Chart("pareto", shown, keys) if shown else None
 
@@ -204,10 +180,9 @@ def _panel(
     best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
     marks = [Marks("line", best, _FRONT, listed=False)] if known else []
     itself = {row["contender"]: row for row in reversed(known)}
-    looks_by_kind = looks()
     for row in known:
         name, kind = str(row["contender"]), _kind(row)
-        look = replace(looks_by_kind[kind], colour=colours[name])
+        look = replace(_LOOKS[kind], colour=colours[name])
         if row is not itself[name]:
             joint = Look(look.colour, "none", width=0.7, opacity=0.45)
             marks.append(Marks("line", [itself[name], row], joint, listed=False))

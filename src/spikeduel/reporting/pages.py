@@ -19,7 +19,7 @@ from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.features import providing
 from spikeduel.reporting import accuracies, cost_figures as costs, drawing, images as pictures
 from spikeduel.reporting.charts import Chart, contender_colours
-from spikeduel.reporting.rendering import write
+from spikeduel.reporting.rendering import DEFINITIONS, write
 from spikeduel.reporting.sections import Page, RunData, Section
 from spikeduel.results import means, predictions
 from spikeduel.results.findings import is_leak
@@ -268,6 +268,11 @@ def _context(
         "audit": page.audit,
         "missing": page.missing,
         "sections": _sections(page, drawn, of_features),
+        "definitions": {
+            word: text
+            for definitions in (DEFINITIONS, *(one.definitions for one in of_features.values()))
+            for word, text in definitions.items()
+        },
         **_of_images(page, prepared),
     }
 

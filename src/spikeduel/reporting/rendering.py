@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-from collections import ChainMap
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -101,7 +100,7 @@ def _environment() -> jinja2.Environment:
         "verdicts": verdict,
         "audits": audit_words,
         "recommendation": recommendation_sentences,
-        "definitions": {**DEFINITIONS, **ChainMap(*features.providing("DEFINITIONS").values())},
+        "definitions": DEFINITIONS,
         "colours": charts.contender_colours,
         "script_hashes": [policy_of(script) for script in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,

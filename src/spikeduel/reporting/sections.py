@@ -59,7 +59,8 @@ class Page:
 @dataclass(frozen=True)
 class Section:
     """A section of the page. A feature's follows the section `after` of the core and earlier
-    features there. Its template finds `content` as `feature`; the page includes the file `style`.
+    features there. Its template finds `content` as `feature`; the page includes the file `style`
+    and the `definitions` of words.
     """
 
     heading: str
@@ -67,3 +68,4 @@ class Section:
     charts: Sequence[Chart] = ()
     content: Mapping[str, Any] = field(default_factory=dict)
     style: str = ""
+    definitions: Mapping[str, str] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import Meta, structs
 
-from spikeduel.auditing.audit_results import Audit, Counts, LabelCheck, SuspectLabel
+from spikeduel.auditing.audit_results import Audit, Counts, JudgedLabels, SuspectLabel
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
@@ -374,13 +374,11 @@ class Results(Frozen):
     def twins(self) -> list[tuple[str, str]]:
         return twins(self.trials)
 
-    def suspect_labels(self) -> tuple[LabelCheck | None, list[SuspectLabel]]:
-        """Return a feature's check of labels, and the suspect ones; None and [] without any."""
-        for feature, suspect_labels in providing("suspect_labels").items():
-            if feature in self.features:
-                check, suspects = suspect_labels(self.features[feature])
-                return check, suspects
-        return None, []
+    @property
+    def suspect_labels(self) -> list[SuspectLabel]:
+        """Labels that features judge to be wrong."""
+        judged = [entry for entry in self.features.values() if isinstance(entry, JudgedLabels)]
+        return [suspect for entry in judged for suspect in entry.suspects]
 
 
 def json_schema() -> dict[str, Any]:

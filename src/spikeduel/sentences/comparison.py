@@ -8,7 +8,6 @@ from msgspec import structs
 
 from spikeduel.auditing import audit_sentences as audit
 from spikeduel.experiment.settings import Experiment, as_written, read_experiment
-from spikeduel.features import providing
 from spikeduel.results.findings import caveat, is_leak
 from spikeduel.results.predictions import RUNS_LIE, remedied
 from spikeduel.results.run import SCHEMA, Results
@@ -106,12 +105,8 @@ class Comparison:
 
     def summaries(self) -> dict[str, str]:
         """Return the conclusions of features in sentences, by feature."""
-        concluded = self.results.features
-        return {
-            feature: summary(self.results, concluded[feature])
-            for feature, summary in providing("summary").items()
-            if feature in concluded
-        }
+        concluded = self.results.features.items()
+        return {name: text for name, entry in concluded if (text := getattr(entry, "text", ""))}
 
     def document(self) -> dict[str, Any]:
         """Return results.json with its sentences."""
@@ -136,13 +131,7 @@ class Comparison:
         dataset = self.results.dataset
         if dataset.audit:
             dataset = structs.replace(dataset, audit=audit.worded(dataset.audit))
-        features = self.results.features | {
-            name: structs.replace(self.results.features[name], text=text)
-            for name, text in self.summaries().items()
-        }
-        return structs.replace(
-            self.results, dataset=dataset, comparison=conclusions, features=features
-        )
+        return structs.replace(self.results, dataset=dataset, comparison=conclusions)
 
     def best(self, name: str) -> Path:
         """Return the model file of contender or family `name` that is best on validation. Raises

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from spikeduel.analysis.recommending import cheaper, running, timed_elsewhere, was_busy
-from spikeduel.analysis.run_findings import settings_searches
+from spikeduel.analysis.run_findings import search_option
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.accuracy import constant_accuracy
 from spikeduel.results.findings import ADVICE, sentence, with_id
@@ -472,7 +472,8 @@ def energy(results: Results, briefly: bool = False) -> str:
 
 
 def settling(results: Results) -> list[tuple[str, str, str]]:
-    settles = _SETTLES | {name: search.settles for name, search in settings_searches().items()}
+    searching = (search_option() or "").partition(" ")[0]
+    settles = _SETTLES | {searching: "finds the best settings for each network"}
     return [
         (
             " ".join(step.options),

@@ -11,7 +11,6 @@ from spikeduel.engine.encoders import EVENTS
 from spikeduel.engine.networks import libraries
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.experiment.settings import Experiment
-from spikeduel.features import providing
 from spikeduel.system import registry
 from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Progress
@@ -136,8 +135,10 @@ def of_data(prepared: Prepared, splits: Sequence[Split]) -> str:
     )
 
 
-def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
-    """Return sentences on the contenders, their training time and its end."""
+def of_plan(plan: Plan, at_once: int = 1, num_variants: int = 0) -> list[str]:
+    """Return sentences on the contenders, their training time and its end, and on the variants of
+    them that are trained then.
+    """
     experiment, cards = plan.experiment, [contender.card for contender in plan.contenders]
     text = f"{' against '.join(experiment.contenders)}, {counted(experiment.seeds, 'seed')}"
     if steps := sorted({card.num_steps for card in cards if card.num_steps}):
@@ -146,25 +147,23 @@ def of_plan(plan: Plan, at_once: int = 1) -> list[str]:
         over = f"{' or '.join(map(str, steps))} step{'s' if steps[-1] > 1 else ''}"
         text += f"; {seen} over {over}"
     lines = [f"{text}.", *filter(None, (_of_foreign(card, experiment) for card in cards))]
-    lines.append(_of_time(plan))
+    lines.append(_of_time(plan, num_variants))
     if (at_once := min(at_once, len(plan.missing))) > 1:
         lines.append(f"{at_once} train at a time, so that it is done sooner.")
     return lines
 
 
-def _of_time(plan: Plan) -> str:
+def _of_time(plan: Plan, num_variants: int) -> str:
     trials, missing, budget = plan.trials, plan.missing, plan.budget
-    later = dict[str, float | None]()
-    for of_feature in providing("later_trainings").values():
-        later |= of_feature(plan.experiment)
+    variants = counted(num_variants, "variant")
     if not missing:
-        then = f" {listed([*later]).capitalize()} follow if it lacks some." if later else ""
+        then = f" If it lacks some of their {variants}, these follow." if num_variants else ""
         return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{then}"
     num_stored = len(trials) - len(missing)
     stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
     known = [seconds for seconds in plan.seconds.values() if seconds is not None]
     if len(known) < len(missing):
-        then = f", then {listed([*later])}" if later else ""
+        then = f", then up to {variants}" if num_variants else ""
         to_train = f"{counted(len(missing), 'trial')} to train{stored}"
         return f"{to_train}, at most {most_epochs(plan)}{then}."
     names = {trial.card.contender for trial in missing}
@@ -179,16 +178,11 @@ def _of_time(plan: Plan) -> str:
         why = "" if budget.given else ", by the size of the set; --minutes changes that"
         fitting = f"planned for {budget.minutes:g} min a {unit} by a short timing"
         minutes = f" ({fitting}, at least one epoch{why})"
-    more = ", and more if the store lacks others" if num_stored else ""
-    after = [
-        name if times is None else f"{name} (about {duration(times * sum(known))}{more})"
-        for name, times in later.items()
-    ]
-    after.append("measuring")
     return (
         f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
-        f"{listed(epochs)}{minutes}. It is done at {clock(sum(known))}; {', '.join(after)} and "
-        "the report come after it."
+        f"{listed(epochs)}{minutes}. It is done at {clock(sum(known))}; "
+        f"{f'training {variants} of them, ' if num_variants else ''}measuring and the report come "
+        "after it."
     )
 
 

@@ -7,10 +7,10 @@ from factories import control, dataset, trial
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
 from spikeduel.analysis.run_findings import RunContext
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.ablations.ablation_conclusion import control_at_chance
 from spikeduel.features.ablations.ablation_results import (
     ControlledContender,
     claims,
+    control_at_chance,
     without_unlearned,
 )
 from spikeduel.results.significance import Reservation

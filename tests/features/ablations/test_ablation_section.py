@@ -5,8 +5,11 @@ import factories
 from factories import run_results
 from made_pages import told_in
 from spikeduel.experiment.recipes import baseline
-from spikeduel.features.ablations.ablation_conclusion import Conclusion
-from spikeduel.features.ablations.ablation_results import ControlledContender, ControlRow
+from spikeduel.features.ablations.ablation_results import (
+    Conclusion,
+    ControlledContender,
+    ControlRow,
+)
 from spikeduel.features.ablations.ablation_section import chart
 from spikeduel.reporting import charts
 from spikeduel.results.significance import Difference

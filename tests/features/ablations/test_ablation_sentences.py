@@ -1,7 +1,6 @@
 from factories import pair, results, trial
 from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
-from spikeduel.features.ablations.ablation_conclusion import Conclusion
-from spikeduel.features.ablations.ablation_results import WithoutTime
+from spikeduel.features.ablations.ablation_results import Conclusion, WithoutTime
 from spikeduel.features.ablations.ablation_sentences import (
     asked,
     control_columns,

@@ -5,7 +5,6 @@ from msgspec import structs
 
 from spikeduel.features.calibration.calibration_conclusion import (
     COLUMNS,
-    DEFINITIONS,
     Calibrated,
     Calibration,
     CalibrationBin,
@@ -14,7 +13,7 @@ from spikeduel.features.calibration.calibration_conclusion import (
     rows,
     summary,
 )
-from spikeduel.sentences.columns import text_rows
+from spikeduel.sentences.columns import definitions, text_rows
 from spikeduel.system import typed
 
 
@@ -65,5 +64,5 @@ def test_what_was_not_measured_is_not_concluded():
 
 def test_the_glossary_has_its_definitions():
     glossary = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text()
-    for title, definition in DEFINITIONS.items():
+    for title, definition in definitions([COLUMNS]).items():
         assert f"| **{title}** | {definition} |" in glossary

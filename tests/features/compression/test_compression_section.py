@@ -14,6 +14,7 @@ from spikeduel.features.compression.frontier_results import (
     FrontierPair,
     RatioAt,
 )
+from spikeduel.features.compression.frontier_sentences import summary
 from spikeduel.reporting.charts import ACCURACY
 from spikeduel.reporting.rendering import write
 from spikeduel.results.cost_results import Range
@@ -79,6 +80,7 @@ def test_the_page_has_a_row_for_each_kind_of_cost_at_equal_accuracy(
         ],
         pairs=[FrontierPair(spiking="dense-snn", other="small-cnn", at=[at])],
     )
+    found = structs.replace(found, text=summary(results, found))
     made = section(SimpleNamespace(results=results), found)
     drawn = {chart.name: chart for chart in made.charts}
     content = {"feature": made.content, "results": results, "drawn": drawn}

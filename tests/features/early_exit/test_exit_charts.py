@@ -12,7 +12,7 @@ from spikeduel import energy
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.early_exit import exit_charts
 from spikeduel.features.early_exit.exit_charts import followed, joules_over_time, over_time
-from spikeduel.reporting import charts, cost_figures as costs, drawing
+from spikeduel.reporting import charts, drawing
 from spikeduel.results.cost_results import Range
 from spikeduel.results.trials import Anytime, EarlyExit, ExitChoice, Leaving, Received
 
@@ -34,44 +34,6 @@ def anytime(accuracies, curve, chosen=0):
         validation=ExitChoice(n=20, mean_steps=at.mean_steps, accuracy=at.accuracy),
     )
     return Anytime(num_steps=len(accuracies), n=20, accuracies=accuracies, early_exit=exits)
-
-
-@pytest.fixture
-def results(make_prepared, monkeypatch):
-    """Two seeds with accuracies 0.8 and 0.9, and 0.851 with early exits; 4 µJ, and 2 ms."""
-    made = run_results(make_prepared(), baseline(seeds=2))
-    early = anytime([0.8, 0.85], [leaving(0.9, 0.851, [15, 5])])
-    for index, accuracy in ((0, 0.8), (2, 0.9)):
-        made = with_accuracy(made, index, accuracy)
-        made = with_trial(made, index, energy=energy_of(8e-6), anytime=early)
-    by_step = [Range(low=low, high=2 * low) for low in (1e-6, 4e-6)]
-    monkeypatch.setattr(exit_charts, "joules_over_time", lambda trial, table: by_step)
-    return with_trial(made, 0, latency=latency(2.0, stream=[1.0, 5.0]))
-
-
-def test_an_early_exit_is_a_point_beside_its_network(results):
-    _, early, _ = rows = costs.points(results, TABLE)
-    assert [row["network"] for row in rows] == ["spiking", "early exit", "without spikes"]
-    assert early["accuracy, %"] == pytest.approx(85.1)
-    # Three of four images leave after the first of two steps.
-    assert early["energy, J"] == pytest.approx((3 * 1e-6 + 4e-6) / 4)
-    assert early["energy at most, J"] == pytest.approx((3 * 2e-6 + 8e-6) / 4)
-    assert early["time, s"] == pytest.approx(1e-3 * (3 * 1 + 5) / 4)
-    energies, times = costs.pareto(results, TABLE).panels
-    for panel in (energies, times):
-        (star,) = [marks for marks in panel.marks if marks.label == "early exit"]
-        assert star.look.shape == "star"
-    # It is a little better than the network itself, and cheaper.
-    assert places(energies, energies.marks[0]) == ([pytest.approx(1.75e-6)], [pytest.approx(85.1)])
-
-
-def test_without_an_early_exit_in_any_training_there_is_no_point(results):
-    nobody = anytime([0.8, 0.85], [leaving(None, 0.85, [0, 20])])
-    for changed in (
-        with_trials(results, anytime=lambda trial: trial.anytime and nobody),
-        with_trial(results, 2, anytime=None),
-    ):
-        assert "early exit" not in [row["network"] for row in costs.points(changed, TABLE)]
 
 
 STEPS = [0.4, 0.6, 0.7, 0.75]

@@ -14,7 +14,6 @@ from spikeduel.features.tuning.tuning import (
     TRAINING_SEED,
     draw,
     read_tuning,
-    settings_record,
 )
 from spikeduel.features.tuning.tuning_results import Range
 from spikeduel.system import typed
@@ -203,19 +202,16 @@ def tuned(experiment, made_up, tmp_path):
 )
 def test_a_record_goes_with_the_settings_that_it_chose(change, claimed, tuned):
     tuning, prepared, split = tuned
-    record = settings_record(tuning, replace(tuning.experiment, **change), prepared, split)
-    assert record == (tuning.record if claimed else None)
+    found = tuning.conclusions(replace(tuning.experiment, **change), prepared, split)
+    assert found == ({"tuning": tuning.record} if claimed else {})
 
 
 def test_a_record_does_not_go_with_other_data_or_another_test_set(tuned):
     tuning, prepared, split = tuned
-    assert (
-        settings_record(tuning, tuning.experiment, replace(prepared, fingerprint="0" * 64), split)
-        is None
-    )
+    changed = replace(prepared, fingerprint="0" * 64)
+    assert tuning.conclusions(tuning.experiment, changed, split) == {}
     other = Split(split.train, split.val, split.train[:5], split.kind)
-    assert settings_record(tuning, tuning.experiment, prepared, other) is None
-    assert settings_record(None, tuning.experiment, prepared, split) is None
+    assert tuning.conclusions(tuning.experiment, prepared, other) == {}
 
 
 def test_a_record_is_read_where_there_is_one(tuned, tmp_path):

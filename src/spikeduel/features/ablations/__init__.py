@@ -11,13 +11,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "ablation_variants": ["ABLATIONS", "variants"],
-        "ablation_conclusion": ["Conclusion", "conclude"],
-        "ablation_sentences": ["summary", "tables"],
+        "ablation_conclusion": ["conclude"],
+        "ablation_results": ["Conclusion"],
+        "ablation_sentences": ["tables"],
         "ablation_section": ["section"],
     },
 )
 PUBLIC = ("ABLATIONS",)
-RECIPE_SETTINGS = {"events": {"controls": True}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,6 @@ class Settings:
             "nearest neighbour; three more trainings for each spiking contender. Recordings: "
             "without time, shuffled, reversed; two more trainings for each contender.",
             needs=("comparing", "time"),
+            recipes=("events",),
         ),
     ] = False
-
-
-def later_trainings(experiment: object) -> dict[str, None]:
-    """Return what trains after the contenders: ablations, for an unknown time."""
-    is_asked = isinstance(experiment, Settings) and experiment.controls
-    return {"ablations": None} if is_asked else {}

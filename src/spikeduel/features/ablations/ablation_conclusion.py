@@ -1,15 +1,15 @@
 """Compare contenders with their ablations, and the best contender with the best without time."""
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from msgspec import structs
 
 from spikeduel.analysis.predicted import Predictions
-from spikeduel.analysis.run_findings import RunContext
 from spikeduel.features.ablations.ablation_results import (
+    Conclusion,
     ControlledContender,
     ControlRow,
     TemporalLoss,
@@ -17,48 +17,33 @@ from spikeduel.features.ablations.ablation_results import (
     claims,
     without_unlearned,
 )
+from spikeduel.features.ablations.ablation_sentences import summary
 from spikeduel.results import significance
-from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
-from spikeduel.results.findings import Values, finds
+from spikeduel.results.accuracy import no_better_than_chance
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference, Reservation
 from spikeduel.results.trials import ControlAbout, Trial
 from spikeduel.statistics import accuracies, mean_accuracy
-from spikeduel.system.typed import Frozen
 
 FEATURE = "ablations"
 COLLAPSED = "collapsed"
 """The ablation that is trained on recordings without time."""
 
 
-class Conclusion(Frozen):
-    """Contenders beside their ablations, and the loss of recordings without time."""
-
-    contenders: list[ControlledContender] = []
-    without_time: WithoutTime | None = None
-    text: str = ""
-
-
-@finds("control_at_chance")
-def control_at_chance(run: RunContext) -> Iterator[Values]:
-    for name, trials in run.tested.items():
-        for title in unlearned_controls(trials).values():
-            yield {"contender": name, "control": title}
-
-
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Return the comparisons of contenders with their ablations; None without any."""
     all_predictions, trials = Predictions(predictions), results.trials
     done = dict.fromkeys(trial.contender for trial in trials if trial.status == "done")
-    found = [compare_with_controls(name, trials, all_predictions) for name in done]
-    contenders = [without_unlearned(contender, trials) for contender in found if contender]
+    compared = [compare_with_controls(name, trials, all_predictions) for name in done]
+    contenders = [without_unlearned(contender, trials) for contender in compared if contender]
     if not contenders:
         return None
-    return Conclusion(
+    found = Conclusion(
         contenders=[structs.replace(each, claims=claims(each)) for each in contenders],
         without_time=without_time(trials, all_predictions),
     )
+    return structs.replace(found, text=summary(results, found))
 
 
 def compare_with_controls(

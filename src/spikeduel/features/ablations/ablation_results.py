@@ -1,14 +1,15 @@
 """Results of control experiments, joint conclusions, and the loss of recordings without time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from msgspec import structs
 
+from spikeduel.analysis.run_findings import RunContext
 from spikeduel.results.accuracy import unlearned_controls
-from spikeduel.results.findings import TABLE, Finding, finding
+from spikeduel.results.findings import TABLE, Finding, Values, finding, finds
 from spikeduel.results.means import TWINS
-from spikeduel.results.significance import Conclusion, Difference, Reservation
+from spikeduel.results.significance import Conclusion as Outcome, Difference, Reservation
 from spikeduel.results.trials import ControlAbout, Trial
 from spikeduel.system.typed import Count, Frozen, Share
 
@@ -68,18 +69,33 @@ class WithoutTime(Frozen):
     lost: TemporalLoss
 
 
+class Conclusion(Frozen):
+    """Contenders beside their ablations, and the loss of recordings without time."""
+
+    contenders: list[ControlledContender] = []
+    without_time: WithoutTime | None = None
+    text: str = ""
+
+
+@finds("control_at_chance")
+def control_at_chance(run: RunContext) -> Iterator[Values]:
+    for name, trials in run.tested.items():
+        for title in unlearned_controls(trials).values():
+            yield {"contender": name, "control": title}
+
+
 WITHOUT_TIME = ("one_step", "shuffled")
 """Controls that tell nothing of a network with a single time step."""
 STEPS = {
-    Conclusion.A_BETTER: "steps_gain",
-    Conclusion.B_BETTER: "steps_cost",
-    Conclusion.EQUIVALENT: "steps_add_nothing",
-    Conclusion.INCONCLUSIVE: "steps_not_shown",
+    Outcome.A_BETTER: "steps_gain",
+    Outcome.B_BETTER: "steps_cost",
+    Outcome.EQUIVALENT: "steps_add_nothing",
+    Outcome.INCONCLUSIVE: "steps_not_shown",
 }
 ORDER = {
-    Conclusion.A_BETTER: "order_matters",
-    Conclusion.B_BETTER: "order_harms",
-    Conclusion.EQUIVALENT: "order_does_not_matter",
+    Outcome.A_BETTER: "order_matters",
+    Outcome.B_BETTER: "order_harms",
+    Outcome.EQUIVALENT: "order_does_not_matter",
 }
 
 
@@ -122,24 +138,24 @@ def claims(contender: ControlledContender) -> list[Finding]:
     return [_claim(id, contender) for id in ids if id]
 
 
-def _beside_twins(twins: set[Conclusion], one_step: Conclusion | None) -> str | None:
+def _beside_twins(twins: set[Outcome], one_step: Outcome | None) -> str | None:
     if not twins:
         return None
-    if twins == {Conclusion.A_BETTER}:
-        alone = one_step in (None, Conclusion.A_BETTER)
+    if twins == {Outcome.A_BETTER}:
+        alone = one_step in (None, Outcome.A_BETTER)
         return "spiking_gains" if alone else "better_than_twins"
-    if twins == {Conclusion.B_BETTER}:
+    if twins == {Outcome.B_BETTER}:
         return "spiking_costs"
-    if Conclusion.B_BETTER in twins:
-        return "between_twins" if Conclusion.A_BETTER in twins else "worse_than_a_twin"
-    return "as_good_as_twins" if twins == {Conclusion.EQUIVALENT} else "not_shown_beside_twins"
+    if Outcome.B_BETTER in twins:
+        return "between_twins" if Outcome.A_BETTER in twins else "worse_than_a_twin"
+    return "as_good_as_twins" if twins == {Outcome.EQUIVALENT} else "not_shown_beside_twins"
 
 
 def _claim(id: str, contender: ControlledContender) -> Finding:
     differences = [row.found for row in contender.rows if row.found]
     twins = [row for row in contender.rows if row.control in TWINS and row.conclusive]
 
-    def concluded(conclusion: Conclusion) -> list[str]:
+    def concluded(conclusion: Outcome) -> list[str]:
         return [row.title for row in twins if row.found and row.found.conclusion is conclusion]
 
     values = {
@@ -147,8 +163,8 @@ def _claim(id: str, contender: ControlledContender) -> Finding:
         "steps": contender.num_steps or 1,
         "seeds": max(difference.seeds for difference in differences),
         "margin": differences[0].margin,
-        "equal": concluded(Conclusion.EQUIVALENT),
-        "better": concluded(Conclusion.B_BETTER),
-        "worse": concluded(Conclusion.A_BETTER),
+        "equal": concluded(Outcome.EQUIVALENT),
+        "better": concluded(Outcome.B_BETTER),
+        "worse": concluded(Outcome.A_BETTER),
     }
     return finding(id, **{name: values[name] for name in TABLE[id].example})

@@ -1,6 +1,6 @@
 """Section of the report on what spikes, or time, add."""
 
-from spikeduel.features.ablations.ablation_conclusion import Conclusion
+from spikeduel.features.ablations.ablation_results import Conclusion
 from spikeduel.features.ablations.ablation_sentences import (
     asked,
     control_columns,

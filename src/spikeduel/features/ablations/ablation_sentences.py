@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from spikeduel.features.ablations.ablation_conclusion import Conclusion
 from spikeduel.features.ablations.ablation_results import (
+    Conclusion,
     ControlledContender,
     ControlRow,
     TemporalLoss,

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "calibration_error": ["measures"],
-        "calibration_conclusion": ["DEFINITIONS", "Conclusion", "conclude", "conclude_model"],
+        "calibration_conclusion": ["Conclusion", "conclude", "conclude_model"],
         "calibration_section": ["section"],
     },
 )

@@ -7,7 +7,7 @@ from spikeduel.engine.networks.cards import Temperature
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Scores
-from spikeduel.sentences.columns import Column, averaged, definitions, tenths
+from spikeduel.sentences.columns import Column, averaged, tenths
 from spikeduel.system import typed
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
@@ -175,7 +175,6 @@ COLUMNS: list[Column[Row]] = [
         definition="The mean squared distance of the probabilities from the truth, 0 to 2.",
     ),
 ]
-DEFINITIONS = definitions([COLUMNS])
 
 
 def rows(conclusion: Conclusion) -> list[Row]:

@@ -25,6 +25,7 @@ from spikeduel.reporting.charts import (
     rows_of,
 )
 from spikeduel.reporting.sections import Page, Section
+from spikeduel.sentences.columns import definitions
 
 _CONFIDENCE = "confidence, %"
 _SCALED = Look(INK, size=4, width=0.9, filled=False)
@@ -48,6 +49,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
                 if name in contenders and isinstance(model.readout, SpikeCountReadout)
             ],
         },
+        definitions=definitions([COLUMNS]),
     )
 
 

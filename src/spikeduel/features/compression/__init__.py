@@ -7,9 +7,6 @@ import lazy_loader
 
 from spikeduel.experiment.fields import setting
 
-FAMILY_TIME = 2.5
-"""Training of the variants of a contender, in that of the contender."""
-
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
@@ -17,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "compression_variants": ["variants"],
         "frontier_analysis": ["conclude"],
         "frontier_results": ["Conclusion"],
-        "frontier_sentences": ["summary", "tables"],
+        "frontier_sentences": ["tables"],
     },
 )
 
@@ -39,9 +36,3 @@ class Settings:
             listed=True,
         ),
     ] = False
-
-
-def later_trainings(experiment: object) -> dict[str, float]:
-    """Return the time of training all variants, in that of the contenders."""
-    is_asked = isinstance(experiment, Settings) and experiment.frontier
-    return {"cheaper networks": FAMILY_TIME} if is_asked else {}

@@ -18,7 +18,6 @@ from spikeduel.features.compression.frontier_sentences import (
     left_out,
     of_measure,
     ratio_rows,
-    summary,
     times,
     titles,
     whole,
@@ -40,7 +39,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
     results, of_kind = page.results, titles(page.results)
     colours = charts.contender_colours(results.trials)
     content = {
-        "text": summary(results, conclusion),
+        "text": conclusion.text,
         "pairs": {
             (pair.spiking, pair.other): [
                 (of_kind[group], at.accuracy, times(whole(ratios)), label(ratios, pair))

@@ -29,6 +29,7 @@ from spikeduel.features.compression.frontier_results import (
     FrontierPair,
     RatioAt,
 )
+from spikeduel.features.compression.frontier_sentences import summary
 from spikeduel.results import means
 from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
 from spikeduel.results.cost_results import Accounting, Group, Kind, Range
@@ -121,7 +122,8 @@ class Network:
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Compare the families by all accountings."""
-    return frontier(results.trials, Predictions(predictions), accounting.all_accountings())
+    found = frontier(results.trials, Predictions(predictions), accounting.all_accountings())
+    return structs.replace(found, text=summary(results, found)) if found else None
 
 
 def frontier(

@@ -1,17 +1,21 @@
 """Trained ReLU networks as spiking contenders, with the same weights."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import lazy_loader
 
 from spikeduel.experiment.fields import Steps, setting
 from spikeduel.system.registry import Family
 
+if TYPE_CHECKING:
+    from spikeduel.training.contenders import Contender
+
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "conversion": ["check", "further_trials"],
+        "conversion": ["further_trials"],
         "conversion_conclusion": ["Conclusion"],
     },
 )
@@ -34,7 +38,15 @@ class Settings:
     ] = None
 
 
-def adds(experiment: object) -> dict[Family, int]:
-    """Return the time steps of the converted networks, by kind."""
+def adds(experiment: object, contenders: "Sequence[Contender]" = ()) -> dict[Family, int]:
+    """Return the time steps of the converted networks, by kind. Raises `InputError` if none of
+    `contenders` can be converted.
+    """
     num_steps = experiment.convert if isinstance(experiment, Settings) else None
-    return {} if num_steps is None else {"snn": num_steps}
+    if num_steps is None:
+        return {}
+    if contenders:
+        from spikeduel.features.conversion.conversion import refusals
+
+        refusals(contenders)
+    return {"snn": num_steps}

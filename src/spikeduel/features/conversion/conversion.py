@@ -12,7 +12,6 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks.converting import converted, require_convertible
 from spikeduel.evaluation.correctness import calibrated
 from spikeduel.evaluation.predictions_of_model import CachedPredictions
-from spikeduel.experiment.settings import Experiment
 from spikeduel.features.conversion import adds
 from spikeduel.features.conversion.conversion_conclusion import Conclusion
 from spikeduel.system.errors import InputError
@@ -30,17 +29,10 @@ PERCENTILE = 99.9
 """Percentile of a ReLU layer's activations that spikes can represent."""
 
 
-def check(experiment: Experiment, contenders: Sequence[Contender]) -> None:
-    """Raise `InputError` if contenders are to be converted and none can be."""
-    _refusals(experiment, contenders)
-
-
-def _refusals(experiment: Experiment, contenders: Sequence[Contender]) -> dict[str, str]:
+def refusals(contenders: Sequence[Contender]) -> dict[str, str]:
     """Return the reasons, by name, why contenders without spikes cannot be converted. Raises
     `InputError` if none can be.
     """
-    if not adds(experiment):
-        return {}
     sources = [contender for contender in contenders if contender.card.family != "snn"]
     reasons = {}
     for contender in sources:
@@ -63,7 +55,7 @@ def further_trials(
     """Convert finished trials into stored trials, and record why others could not be."""
     if not adds(plan.experiment):
         return [], None
-    refused = _refusals(plan.experiment, plan.contenders)
+    refused = refusals(plan.contenders)
     converted_trials = []
     for trial in plan.trials:
         name, record = trial.card.contender, store.record(trial.key)

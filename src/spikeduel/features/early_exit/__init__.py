@@ -4,8 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={
-        "early_exit_section": ["DEFINITIONS", "section"],
-        "exit_charts": ["COST_POINT"],
-    },
+    submod_attrs={"early_exit_section": ["section"]},
 )

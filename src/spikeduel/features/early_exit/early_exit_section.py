@@ -26,6 +26,7 @@ def section(page: Page, conclusion: None) -> Section | None:
         after="costs",
         charts=[over_time(page.results, page.table)],
         content={"promises": promises(page.results)},
+        definitions=DEFINITIONS,
     )
 
 

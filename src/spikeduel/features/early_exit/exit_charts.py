@@ -13,7 +13,6 @@ from spikeduel.reporting.cost_figures import (
     POWERS,
     SHOWN_BELOW_BEST,
     STEPS,
-    CostPoint,
     energy_axis,
 )
 from spikeduel.results.accuracy import pooled
@@ -32,30 +31,6 @@ def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
     exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
     known = [leaving for leaving in exits if leaving]
     return known if len(known) == len(trials) else []
-
-
-def cost(
-    trials: Sequence[Trial], table: energy.Table
-) -> tuple[Sequence[float], Range | None, float | None] | None:
-    """Return accuracies, joules and seconds with early exits; None without one in all trials.
-
-    Seconds are those of a stream, step after step.
-    """
-    exits = _exits(trials)
-    if all(leaving.threshold is None for leaving in exits):
-        return None
-    exit_steps, stream = [leaving.exit_steps for leaving in exits], stream_ms(trials)
-    joules = [
-        energy.mean_range_at(by_step, steps) if by_step else None
-        for steps, by_step in zip(
-            exit_steps, (joules_over_time(trial, table) for trial in trials), strict=True
-        )
-    ]
-    seconds = energy.mean_at(stream, exit_steps[0]) / 1e3 if stream else None
-    return [leaving.accuracy for leaving in exits], mean_range(joules), seconds
-
-
-COST_POINT = CostPoint("early exit", Look(shape="star", size=10), cost)
 
 
 def num_steps(trial: Trial) -> int:

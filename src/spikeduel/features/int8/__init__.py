@@ -11,12 +11,10 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "int8_variants": ["variants"],
-        "int8_conclusion": ["Conclusion", "conclude", "summary", "tables"],
+        "int8_conclusion": ["Conclusion", "conclude", "tables"],
         "int8_section": ["section"],
     },
 )
-
-RECIPE_SETTINGS = {"int8": {"int8": True}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,5 +28,6 @@ class Settings:
             "Weights of 8 bits, sums of 32, ReLUs of 8, membranes of 16, as export --to c writes "
             "them; ranges are measured on training images. Says accuracy, bytes and operations.",
             needs=("comparing",),
+            recipes=("int8",),
         ),
     ] = False

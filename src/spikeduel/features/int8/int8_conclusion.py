@@ -3,6 +3,8 @@
 import statistics
 from typing import Any
 
+from msgspec import structs
+
 from spikeduel.analysis.conclusions import compare_pairs
 from spikeduel.analysis.predicted import Predictions
 from spikeduel.analysis.run_findings import RunContext
@@ -76,7 +78,8 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
         *(results.experiment, results.dataset, trials, pairs),
         *(results.features, results.budget),
     )
-    return Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
+    found = Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
+    return structs.replace(found, text=summary(results, found))
 
 
 def summary(results: Results, conclusion: Conclusion) -> str:

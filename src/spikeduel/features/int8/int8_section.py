@@ -1,6 +1,6 @@
 """Section of the report on the networks in int8."""
 
-from spikeduel.features.int8.int8_conclusion import COLUMNS, Conclusion, summary
+from spikeduel.features.int8.int8_conclusion import COLUMNS, Conclusion
 from spikeduel.reporting.sections import Page, Section
 
 
@@ -10,7 +10,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
         heading="At equal precision",
         after="accountings",
         content={
-            "summary": summary(page.results, conclusion),
+            "summary": conclusion.text,
             "columns": COLUMNS,
             "rows": conclusion.rows,
         },

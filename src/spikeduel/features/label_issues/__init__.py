@@ -5,7 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "label_issues_conclusion": ["Conclusion", "suspect_labels"],
+        "label_issues_conclusion": ["Conclusion"],
         "label_judging": ["conclude_outcomes"],
         "label_issues_section": ["section"],
     },

@@ -3,23 +3,14 @@
 from collections.abc import Iterator
 
 from spikeduel.analysis.run_findings import RunContext
-from spikeduel.auditing.audit_results import LabelCheck, SuspectLabel
+from spikeduel.auditing.audit_results import JudgedLabels
 from spikeduel.results.findings import Values, finds
-from spikeduel.system.typed import Frozen
 
 NAME = "label_issues"
 
 
-class Conclusion(Frozen):
+class Conclusion(JudgedLabels):
     """The check of all labels that networks judged, and the suspect ones, surest first."""
-
-    check: LabelCheck
-    suspects: list[SuspectLabel]
-
-
-def suspect_labels(conclusion: Conclusion) -> tuple[LabelCheck, list[SuspectLabel]]:
-    """Return the check of labels, and the suspect ones."""
-    return conclusion.check, conclusion.suspects
 
 
 @finds("label_issues")

@@ -14,19 +14,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "tuning_results": ["Conclusion", "Range", "SETTINGS_SEARCH"],
-        "tuning": ["RANGES", "Tuning", "read_ranges", "settings_record", "tune"],
+        "tuning_results": ["Conclusion", "Range"],
+        "tuning": ["RANGES", "Tuning", "read_ranges", "tune"],
         "tuning_section": ["section"],
         "tune_command": ["commands"],
     },
 )
 PUBLIC = ("RANGES", "Range", "Tuning", "read_ranges", "tune")
-DEFINITIONS = {
-    "expected best": (
-        "The mean over all orders of the trials, ± standard deviation (Dodge et al. 2019, “Show "
-        "your work”)."
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)

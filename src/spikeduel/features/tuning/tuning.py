@@ -206,6 +206,26 @@ class Tuning:
         """Return every trial as text."""
         return render(tuning_rows(self.record))
 
+    def conclusions(
+        self, experiment: Experiment, prepared: Prepared, split: Split
+    ) -> dict[str, TuningRecord]:
+        """Return the record, by the feature's name, if it made the settings of `experiment`: same
+        settings but `_FREE`, same data, no image of this test set. Else return {}.
+        """
+        record, now = self.record, typed.plain(experiment)
+        is_same = (
+            record.per_contender is not None
+            and all(
+                now[name] == value
+                for name, value in record.experiment.items()
+                if name in now.keys() - _FREE
+            )
+            and record.dataset.fingerprint == prepared.fingerprint
+            and record.dataset.test == digest_of(np.sort(split.test))
+            and without_epochs(record.per_contender) == experiment.own_settings
+        )
+        return {"tuning": record} if is_same else {}
+
 
 def tune(
     experiment: Experiment,
@@ -434,25 +454,3 @@ def read_tuning(folder: Path, experiment: Experiment) -> Tuning | None:
         if record := load_run(folder).results.features.get("tuning"):
             return Tuning(experiment, record)
     return None
-
-
-def settings_record(
-    found_by: Any, experiment: Experiment, prepared: Prepared, split: Split
-) -> TuningRecord | None:
-    """Return the record of a `Tuning` that made the settings of `experiment`: same settings but
-    `_FREE`, same data, no image of this test set.
-    """
-    if not isinstance(found_by, Tuning) or found_by.record.per_contender is None:
-        return None
-    record, now = found_by.record, typed.plain(experiment)
-    is_same = (
-        all(
-            now[name] == value
-            for name, value in record.experiment.items()
-            if name in now.keys() - _FREE
-        )
-        and record.dataset.fingerprint == prepared.fingerprint
-        and record.dataset.test == digest_of(np.sort(split.test))
-        and without_epochs(record.per_contender or {}) == experiment.own_settings
-    )
-    return record if is_same else None

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Literal, NamedTuple
 
-from spikeduel.analysis.run_findings import RunContext, SettingsSearch
+from spikeduel.analysis.run_findings import RunContext
 from spikeduel.results.findings import Finding, Values, finding, finds
-from spikeduel.results.run import Results
 from spikeduel.results.trials import Family, Score
 from spikeduel.sentences.columns import Column, text_rows, validation_accuracy
 from spikeduel.system.errors import InputError
@@ -136,16 +135,6 @@ class TuningRecord(Frozen):
 
 
 Conclusion = TuningRecord
-
-
-def _trials_left(results: Results, number: int) -> int:
-    record = results.features.get("tuning")
-    return number - (record.num_trials if record else 0)
-
-
-SETTINGS_SEARCH = SettingsSearch(
-    option="--tune 10", settles="finds the best settings for each network", trials_left=_trials_left
-)
 
 
 def limits(record: TuningRecord) -> list[Finding]:

@@ -14,10 +14,20 @@ from spikeduel.reporting.sections import Page, Section
 from spikeduel.system import typed
 from spikeduel.training import run_folder
 
+DEFINITIONS = {
+    "expected best": (
+        "The mean over all orders of the trials, ± standard deviation (Dodge et al. 2019, “Show "
+        "your work”)."
+    ),
+}
+
 
 def section(page: Page, record: TuningRecord) -> Section:
     """Return the section of a comparison's report."""
-    return Section("Tuning", after="audit", charts=[chart(record)], content=_content(record))
+    return Section(
+        *("Tuning", "audit", [chart(record)], _content(record)),
+        definitions=DEFINITIONS,
+    )
 
 
 def _content(record: TuningRecord) -> Mapping[str, Any]:
