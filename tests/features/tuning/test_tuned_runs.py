@@ -50,7 +50,7 @@ def tuned(tmp_path_factory):
 def test_a_tunings_folder_leads_to_the_comparison(tuned):
     tuning, folder, _ = tuned
     names = {path.name for path in folder.iterdir()}
-    assert names == {"experiment.toml", "tuning.json", "tuning.html"}
+    assert names == {"experiment.toml", "tuning.json"}
     assert read_experiment(folder / "experiment.toml") == tuning.experiment
     assert typed.read_json(folder / "tuning.json", TuningRecord) == tuning.record
 

@@ -2,7 +2,8 @@ import pytest
 
 from made_pages import places, told
 from spikeduel.features.tuning.tuning_results import TuningRecord, limits as limits_of
-from spikeduel.features.tuning.tuning_section import chart, report_tuning
+from spikeduel.features.tuning.tuning_section import chart, section
+from spikeduel.reporting.rendering import write
 from spikeduel.results.findings import sentence
 from spikeduel.system.typed import converted
 
@@ -84,14 +85,14 @@ def test_the_chart_shows_every_finished_trial_and_the_curves(tuning):
     assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
 
 
-def test_a_page_of_its_own(tuning, tmp_path):
-    page = report_tuning(tuning, tmp_path / "run").read_text()
+def test_the_section_has_all_trials_and_ranges(tuning, tmp_path, unpainted):
+    made = section(None, tuning)
+    drawn = {chart.name: chart for chart in made.charts}
+    content = {"feature": made.content, "drawn": drawn, "definitions": made.definitions}
+    page = write(tmp_path / "page.html", "tuning_section.html.j2", content).read_text()
     limits = limits_of(tuning)
     for text in (
-        "made-&lt;up&gt;",
-        "a &lt;fast&gt; one",
         "loss became &lt;NaN&gt;",
-        "run/experiment.toml",
         # First and best trial, expected best, seconds, what was chosen.
         "<td>50.00</td><td>75.00</td>",
         "75.00 ± 1.00",
@@ -104,5 +105,5 @@ def test_a_page_of_its_own(tuning, tmp_path):
     ):
         assert text in page
     assert len(limits) == 2
-    counted = ("<dt>beta</dt>", "<strong>(chosen)</strong>", 'data-name="tuning"')
-    assert [page.count(text) for text in counted] == [0, 2, 1]
+    counted = ("<dt>beta</dt>", "<strong>(chosen)</strong>")
+    assert [page.count(text) for text in counted] == [0, 2]

@@ -45,8 +45,7 @@ def tune(
         Path | None,
         option(
             "--out DIR",
-            "The run's folder: experiment.toml, tuning.json, tuning.html. (Default: "
-            "runs/DATASET-RECIPE-…-tuning)",
+            "Folder of experiment.toml and tuning.json. (Default: runs/DATASET-RECIPE-…-tuning)",
             OUTPUT,
         ),
     ] = None,
@@ -58,8 +57,8 @@ def tune(
     writes an experiment.toml for `spikeduel compare --experiment`. What was trained before is not
     trained again.
     """
+    from spikeduel.features.tuning.tuning import write_tuning
     from spikeduel.features.tuning.tuning_results import limits
-    from spikeduel.features.tuning.tuning_section import write_tuning
     from spikeduel.results.findings import sentence
 
     tuned = search_settings(inputs.experiment(), trials, ranges, inputs, out)
@@ -69,8 +68,7 @@ def tune(
     typer.echo(f"\n{tuned.table()}\n")
     print_bullets([sentence(caveat) for caveat in limits(tuned.record)])
     typer.echo(
-        f"\nreport: {folder / 'tuning.html'}\ncompare them at their best: "
-        f"spikeduel compare --experiment {folder / 'experiment.toml'}"
+        f"\ncompare them at their best: spikeduel compare --experiment {folder / 'experiment.toml'}"
     )
 
 

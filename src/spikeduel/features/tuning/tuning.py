@@ -22,6 +22,7 @@ from spikeduel.experiment.settings import (
     TUNABLE,
     Experiment,
     without_epochs,
+    write_experiment,
 )
 from spikeduel.features.tuning.tuning_results import (
     ExpectedBest,
@@ -39,7 +40,7 @@ from spikeduel.system.errors import InputError, naming, unknown
 from spikeduel.system.numbers import duration
 from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.sentences import counted
-from spikeduel.training import auto_settings, plan
+from spikeduel.training import auto_settings, plan, run_folder
 from spikeduel.training.auto_settings import ResolvedExperiment
 from spikeduel.training.contenders import Contender, describe_all, trials_of
 from spikeduel.training.jobs import Job, Workers
@@ -454,3 +455,16 @@ def read_tuning(folder: Path, experiment: Experiment) -> Tuning | None:
         if record := load_run(folder).results.features.get("tuning"):
             return Tuning(experiment, record)
     return None
+
+
+def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
+    """Write experiment.toml and tuning.json into `out`, and return it.
+
+    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
+    """
+    name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
+    folder = Path(out or f"runs/{name}-tuning")
+    run_folder.require_writable(folder)
+    write_experiment(folder / "experiment.toml", tuned.experiment)
+    typed.write_json(folder / "tuning.json", tuned.record)
+    return folder

@@ -1,18 +1,9 @@
-"""Chart, table and page of a tuning."""
+"""Section of the report on tuning."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
-from spikeduel.experiment.settings import write_experiment
-from spikeduel.features.tuning.tuning import Tuning
 from spikeduel.features.tuning.tuning_results import TuningRecord, limits
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import ACCURACY, Axis, Chart, Look, Marks, Panel, Row
-from spikeduel.reporting.rendering import write
 from spikeduel.reporting.sections import Page, Section
-from spikeduel.system import typed
-from spikeduel.training import run_folder
 
 DEFINITIONS = {
     "expected best": (
@@ -25,40 +16,12 @@ DEFINITIONS = {
 def section(page: Page, record: TuningRecord) -> Section:
     """Return the section of a comparison's report."""
     return Section(
-        *("Tuning", "audit", [chart(record)], _content(record)),
+        heading="Tuning",
+        after="audit",
+        charts=[chart(record)],
+        content={"record": record, "limits": limits(record)},
         definitions=DEFINITIONS,
     )
-
-
-def _content(record: TuningRecord) -> Mapping[str, Any]:
-    return {"record": record, "limits": limits(record)}
-
-
-def report_tuning(record: TuningRecord, folder: Path) -> Path:
-    """Write `folder`/tuning.html, and return its path. Raises `InputError`."""
-    names = " and ".join(tuned.contender for tuned in record.contenders)
-    page = {
-        "title": f"Tuning {names} on {record.dataset.name}",
-        "run": folder,
-        "results": record,
-        "drawn": {"tuning": chart(record)},
-        "feature": _content(record),
-    }
-    return write(folder / "tuning.html", "tuning.html.j2", page)
-
-
-def write_tuning(tuned: Tuning, out: Path | str | None = None) -> Path:
-    """Write experiment.toml, tuning.json and tuning.html into `out`, and return it.
-
-    `out` defaults to `runs/<data set>-<recipe>-<hash>-tuning`. Raises `InputError`.
-    """
-    name = run_folder.default_name(tuned.experiment, tuned.record.dataset.fingerprint)
-    folder = Path(out or f"runs/{name}-tuning")
-    run_folder.require_writable(folder)
-    write_experiment(folder / "experiment.toml", tuned.experiment)
-    typed.write_json(folder / "tuning.json", tuned.record)
-    report_tuning(tuned.record, folder)
-    return folder
 
 
 def chart(record: TuningRecord) -> Chart:
