@@ -1,5 +1,4 @@
 import json
-import shlex
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +22,6 @@ from spikeduel.evaluation.costing import cost, cost_entry
 from spikeduel.evaluation.predictions_of_model import ask
 from spikeduel.experiment.recipes import strong
 from spikeduel.features.compression import compression_variants
-from spikeduel.features.compression.frontier_sentences import early_exits
 from spikeduel.results import predictions
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
@@ -262,7 +260,7 @@ def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
 
 
 def _assert_predict_gives_their_answers(run, monkeypatch):
-    """The commands in the report, on the test images as files, give the answers that were scored,
+    """The commands in the docs, on the test images as files, give the answers that were scored,
     after as many steps, and of as many images by the second network.
     """
     results = load_run(run).results
@@ -272,22 +270,23 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
     monkeypatch.chdir(run)
     for number, index in enumerate(test):
         Image.fromarray(prepared.images[index][0]).save(f"{number:03}.png")
-    members = {
-        f"{trial.contender}, {control.title}": (trial.contender, name, control)
+    exits = [
+        (trial, name, control)
         for trial in results.of("vgg-lif")[:1] + results.of("vgg-relu")[:1]
         for name, control in trial.controls.items()
-    }
-    commands = early_exits(results)
-    assert {title for title, *_ in commands} <= members.keys()
-    exits = [members[title][2] for title, *_ in commands]
-    assert any(control.early for control in exits)
-    assert any(control.temporal_exit for control in exits)
-    for title, command, _ in commands:
-        asked = [*shlex.split(command.replace("IMAGE", "."))[1:], "--json", "-q"]
+        if control.early or control.temporal_exit
+    ]
+    assert any(control.early for _, _, control in exits)
+    assert any(control.temporal_exit for _, _, control in exits)
+    for trial, name, control in exits:
+        first, *then = [trial.controls[used].model for used in control.asks]
+        threshold = (control.early or control.temporal_exit).threshold
+        asked = ["predict", first, ".", "--exit-threshold", str(threshold), "--json", "-q"]
+        asked += [part for model in then for part in ("--fallback", model)]
         done = CliRunner().invoke(app, asked)
         assert done.exit_code == 0, done.output
         rows = json.loads(done.stdout)
-        contender, name, control = members[title]
+        contender = trial.contender
         labels = [prepared.classes[label] for label in answered.of(contender, name)[0]]
         assert [row["label"] for row in rows] == labels
         if control.early:

@@ -1,12 +1,8 @@
 """Words for what groups of accountings show."""
 
-from dataclasses import replace
-
 import pytest
 from msgspec import structs
 
-from factories import control, results, trial
-from spikeduel.experiment.recipes import baseline
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
     Conclusion,
@@ -19,7 +15,6 @@ from spikeduel.features.compression.frontier_sentences import (
     FRONTIER,
     RATIOS,
     at_equal_accuracy,
-    early_exits,
     even_rate,
     label,
     of_measure,
@@ -28,7 +23,6 @@ from spikeduel.features.compression.frontier_sentences import (
     titles,
 )
 from spikeduel.results.cost_results import Range
-from spikeduel.results.trials import CascadeExit, TemporalExit
 from spikeduel.sentences.columns import text_rows
 
 PAIR = FrontierPair(spiking="lif", other="relu", at=[])
@@ -78,48 +72,6 @@ def missed(spiking=0.9, other=1.0, cheaper=None):
 )
 def test_a_label_counts_the_accountings_that_show_it(ratios, said):
     assert str(label(ratios, PAIR)) == said
-
-
-EXITS = {
-    "wide": {"model": "models/wide.safetensors"},
-    "narrow": {"model": "models/narrow.safetensors"},
-    "gone": {"model": None},
-    "pair": {"early": CascadeExit(first="narrow", then="wide", threshold=0.25, share=0.5)},
-    "of_gone": {"early": CascadeExit(first="gone", then="wide", threshold=0.25, share=0.5)},
-    "of_nothing": {"early": CascadeExit(first="narrow", then="none", threshold=0.25, share=0.5)},
-    "stops": {
-        "temporal_exit": TemporalExit(
-            source="wide", threshold=0.1234, shares=[1.0], operations=[None]
-        )
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("neuron", "options"), [("lif", ""), ("my_neurons:Fast", " --own-code my_neurons:Fast")]
-)
-def test_early_exits_that_can_be_used_are_told_as_commands(neuron, options):
-    """Only the first seed and fold are told, and models that are there."""
-    accuracies = {"wide": 0.95, "pair": 0.93}
-    members = {
-        name: structs.replace(control(name, accuracies.get(name, 0.96)), compressed=True, **more)
-        for name, more in EXITS.items()
-    }
-    trials = [
-        trial("lif", 0.9, seed=seed, fold=fold, controls=members)
-        for seed in (1, 0)
-        for fold in (0, 1)
-    ]
-    experiment = replace(baseline(), neuron=neuron)
-    ask = "spikeduel predict models/"
-    assert early_exits(results(trials, experiment=experiment)) == [
-        (
-            "lif, pair",
-            f"{ask}narrow.safetensors IMAGE --exit-threshold 0.25 --fallback models/wide.safetensors{options}",
-            "+2.00",
-        ),
-        ("lif, stops", f"{ask}wide.safetensors IMAGE --exit-threshold 0.1234{options}", "−1.00"),
-    ]
 
 
 def test_the_costs_at_equal_accuracy(golden):

@@ -1,14 +1,11 @@
 """The figures of a study tell what was measured, for two variants or ten, one data set or forty."""
 
 import pytest
-from msgspec import structs
 
 from features.study.made_studies import OTHER, SPIKING, make_duel, make_study
 from made_pages import told
 from spikeduel.features.study import study_page
 from spikeduel.features.study.study_results import conclude
-from spikeduel.reporting import charts
-from spikeduel.results.cost_results import Range
 
 LEADS = [0.03, 0.012, -0.04, 0.009, 0.1, 0.011]
 
@@ -61,52 +58,6 @@ def test_pairs_of_different_duels_are_marked_as_not_tested():
         f"{SPIKING} (direct)": False,
         f"{SPIKING} (rate)": None,
         OTHER: True,
-    }
-
-
-def test_variants_have_looks_of_their_own_and_spiking_ones_are_warm():
-    looks = study_page.looks_of(grid(2))
-    assert len({(look.colour, look.shape) for look in looks.values()}) == len(looks) == 9
-    warm = {look.colour for name, look in looks.items() if name != OTHER}
-    assert warm == set(charts.SPIKING_COLOURS)
-    assert looks[OTHER].colour == charts.OTHER_COLOURS[0]
-
-
-def test_accuracy_against_cost_goes_by_energy_or_else_by_time():
-    study = make_study(LEADS)
-    assert study_page.against_cost(study) is None
-    for quantity, low, high in (("latency", 3, 3), ("energy", 2, 5)):
-        variants = [
-            structs.replace(variant, costs={**variant.costs, quantity: Range(low=low, high=high)})
-            for variant in study.variants
-        ]
-        study = structs.replace(study, variants=variants)
-        row = told(study_page.against_cost(study))[0]
-        assert (row["times the least"], row["times the least, at most"]) == (
-            low,
-            high if high > low else None,
-        )
-        assert row["behind the best, points"] == pytest.approx(
-            100 * study.variants[0].behind, abs=1e-4
-        )
-
-
-def test_of_many_variants_the_best_for_their_cost_are_named():
-    study = grid(3)
-    variants = [
-        structs.replace(
-            variant, costs={"energy": Range(low=1 + (k % 3 or 9), high=12)}, behind=0.01 * k
-        )
-        for k, variant in enumerate(study.variants)
-    ]
-    (panel,) = study_page.against_cost(structs.replace(study, variants=variants)).panels
-    pair = study.across.headline
-    # The first is the best, the second is cheaper; all others are behind one as cheap.
-    assert {marks.label for marks in panel.marks if marks.label} == {
-        pair.a,
-        pair.b,
-        variants[0].name,
-        variants[1].name,
     }
 
 

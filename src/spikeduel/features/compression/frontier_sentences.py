@@ -269,28 +269,6 @@ def left_out(found: Conclusion) -> list[str]:
     ]
 
 
-def early_exits(results: Results) -> list[tuple[str, str, str]]:
-    """Return title, command and lost points of test accuracy of each network of the first seed and
-    fold that exits early, for models that are there.
-    """
-    commands = []
-    for trial in (trial for trial in results.trials if not (trial.seed or trial.fold)):
-        files = {name: one.model for name, one in trial.controls.items() if one.model}
-        for control in trial.controls.values():
-            early = control.early or control.temporal_exit
-            if early is not None and files.keys() >= set(control.asks):
-                first, *then = [files[name] for name in control.asks]
-                command = [
-                    f"spikeduel predict {first} IMAGE --exit-threshold {early.threshold}",
-                    *(f"--fallback {file}" for file in then),
-                    *(f"--own-code {code}" for code in results.experiment.own_code),
-                ]
-                title = f"{trial.contender}, {control.title}"
-                lost = trial.controls[control.asks[-1]].accuracy - control.accuracy
-                commands.append((title, " ".join(command), signed(lost)))
-    return commands
-
-
 def tables(found: Conclusion) -> dict[str, Any]:
     """Return the tables of networks, ratios and break-even rates, by title."""
     made: dict[str, tuple[Any, Sequence[Any]]] = {

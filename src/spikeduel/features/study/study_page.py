@@ -1,6 +1,5 @@
 """Build study.html, the page above a study's duels."""
 
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,45 +11,31 @@ from spikeduel.features.study import study_sentences as words
 from spikeduel.features.study.study_results import StudyResults, VariantScore
 from spikeduel.reporting import charts
 from spikeduel.reporting.accuracies import CONCLUSION_COLOURS, intervals, with_intervals
-from spikeduel.reporting.charts import Axis, Chart, Look, Marks, Name, Panel, Row
+from spikeduel.reporting.charts import Chart, Name, Row
 from spikeduel.reporting.rendering import write
-from spikeduel.results.pareto import front
-from spikeduel.results.run import Quantity
 from spikeduel.system.errors import visible
 
-SHAPES = ("circle", "square", "triangle", "diamond")
-"""Shapes of the first four variants of a kind, of the next four, and so on."""
 MIN_SHADED = 0.01
 """Difference of a cell of full shade at least: chance should not look like a difference."""
 MAX_SHOWN = 12
-MAX_NAMED = 6
-"""Variants that all have their names beside them."""
 MAX_REACH = 3
 """Length of a chart of differences, in largest differences."""
-_COSTS: dict[Quantity, str] = {
-    "energy": "energy, times the least",
-    "latency": "time, times the least",
-}
 
 
 def report_study(study: StudyResults, folder: Path) -> Path:
     """Write `folder`/study.html and return its path. Raises `InputError`."""
-    looks = looks_of(study)
-    made = [against_cost(study), headline_differences(study)]
-    drawn = {chart.name: chart for chart in made if chart and len(study.variants) > 1}
+    differences = headline_differences(study)
     page = {
         "title": words.title(study),
         "study": study,
         "sentences": words,
         "definitions": words.DEFINITIONS,
-        "variants": [{"of": variant, "look": looks[variant.name]} for variant in study.variants],
-        "drawn": drawn,
+        "drawn": {differences.name: differences} if differences else {},
         "overview": overview(study),
         "costs_known": [
             cost for cost in words.COSTS if any(cost in variant.costs for variant in study.variants)
         ],
         "most_shown": MAX_SHOWN,
-        "most_named": MAX_NAMED,
         "unbroken": unbroken,
     }
     return write(folder / "study.html", "study.html.j2", page, study.noun)
@@ -71,16 +56,6 @@ class Cell:
 def unbroken(text: str) -> Markup:
     """Return a variant's name that a page does not break within "T = 4"."""
     return Markup(str(escape(visible(text))).replace(" = ", "&nbsp;=&nbsp;"))
-
-
-def looks_of(study: StudyResults) -> dict[str, Look]:
-    """Return a look for each variant: warm colours if it spikes, else cool ones, then other
-    shapes.
-    """
-    palettes = {True: charts.SPIKING_COLOURS, False: charts.OTHER_COLOURS}
-    every = {kind: itertools.cycle(itertools.product(SHAPES, palettes[kind])) for kind in palettes}
-    drawn = {variant.name: next(every[variant.spiking]) for variant in study.variants}
-    return {name: Look(colour, shape) for name, (shape, colour) in drawn.items()}  # type: ignore[arg-type]
 
 
 def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
@@ -106,45 +81,6 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
         shade = min(1.0, away / darkest)
         cells[score.dataset][score.variant] = Cell(score, shade, is_behind, description)
     return cells
-
-
-def against_cost(study: StudyResults) -> Chart | None:
-    """Return the mean points behind the best against energy, or else time; of many variants only
-    the best are named.
-    """
-    known = [cost for cost in _COSTS if all(cost in variant.costs for variant in study.variants)]
-    if not known or not study.variants:
-        return None
-    quantity, drawn = known[0], looks_of(study)
-    x = Axis("times the least", _COSTS[quantity], "log")
-    y = Axis("behind the best, points", falling=True)
-    spent = [variant.costs[quantity] for variant in study.variants]
-    named = {variant.name for variant in study.variants}
-    if len(study.variants) > MAX_NAMED:
-        pair = study.across.headline
-        best = front([cost.low for cost in spent], [-variant.behind for variant in study.variants])
-        named = {study.variants[index].name for index in best}
-        named |= {pair.a, pair.b} if pair else set()
-    marks = []
-    for variant, cost in zip(study.variants, spent, strict=True):
-        look = drawn[variant.name]
-        row: Row = {
-            "variant": variant.name,
-            y.column: 100 * variant.behind,
-            x.column: cost.low,
-            "times the least, at most": cost.high if cost.high > cost.low else None,
-            f"mean {words.measured(study)}, %": 100 * variant.accuracy,
-            "data sets": len(variant.datasets),
-        }
-        bar = Look(look.colour, width=2.5, opacity=0.3)
-        label = variant.name if variant.name in named else ""
-        ends = (x.column, "times the least, at most")
-        marks += [
-            Marks("spans", [row], bar, ends, listed=False),
-            Marks("points", [row], look, label=label),
-        ]
-    height = 2.8 + 0.1 * max(0, len(study.variants) - 4)
-    return Chart("study-cost", [Panel(x, y, marks, height=height)])
 
 
 def headline_differences(study: StudyResults) -> Chart | None:
