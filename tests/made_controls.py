@@ -33,7 +33,9 @@ def row(control, conclusion, difference=0.02, seeds=6, **changes):
         return ControlRow(**about, reason="it broke.")
     shown = pair(difference, conclusion=conclusion, seeds=seeds, **changes)
     values = {name: getattr(shown, name) for name in Difference.__struct_fields__}
-    return ControlRow(**about, bits=bits, accuracy=shown.accuracy_b, found=Difference(**values))
+    return ControlRow(
+        **about, bits=bits, accuracy=shown.accuracy_b, comparison=Difference(**values)
+    )
 
 
 def controlled(num_steps=4, seeds=6, **conclusions):

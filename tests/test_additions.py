@@ -126,7 +126,7 @@ def test_a_control_is_in_the_results_and_the_report(added):
     run, _ = added
     (controlled,) = run.results.features["ablations"].contenders
     row = next(row for row in controlled.rows if row.control == "first_class")
-    assert (row.spikes, bool(row.found.conclusion)) == (False, True)
+    assert (row.spikes, bool(row.comparison.conclusion)) == (False, True)
     assert row.accuracy == run.results.trials[0].controls["first_class"].accuracy < 0.5
     page = (run.out / "report.html").read_text()
     assert "first class" in page

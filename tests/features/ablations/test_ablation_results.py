@@ -119,7 +119,7 @@ def test_a_control_that_learned_nothing_shows_no_cause():
 
     assert without_unlearned(contender, trials()) == contender
     failed = without_unlearned(contender, trials(one_step=0.1))
-    assert [row.found.reservation for row in failed.rows] == [
+    assert [row.comparison.reservation for row in failed.rows] == [
         None,
         None,
         Reservation.CONTROL_AT_CHANCE,
@@ -128,7 +128,7 @@ def test_a_control_that_learned_nothing_shows_no_cause():
     (named,) = control_at_chance(run)
     assert (named["contender"], bool(named["control"])) == ("conv-lif", True)
     # What was measured stays.
-    assert failed.rows[2].found.difference == contender.rows[2].found.difference
+    assert failed.rows[2].comparison.difference == contender.rows[2].comparison.difference
     assert shown_by(failed) == ["better_than_twins", "steps_not_shown"]
     assert shown_by(without_unlearned(contender, trials(relu_twin=0.1))) == [
         "not_shown_beside_twins",

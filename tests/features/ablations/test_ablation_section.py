@@ -28,7 +28,7 @@ def row(name):
         spikes=SPIKES[name],
         bits=3 if name == "relu_twin" else None,
         **(
-            {"accuracy": MEASURED[name], "found": found}
+            {"accuracy": MEASURED[name], "comparison": found}
             if name in MEASURED
             else {"reason": "of a <reason>"}
         ),
@@ -43,7 +43,7 @@ def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(make_prep
     made = run_results(make_prepared(), baseline(seeds=2))
     (panel,) = chart(made, Conclusion(contenders=[contender])).panels
     assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
-    difference = rows[0].found
+    difference = rows[0].comparison
     rows = told_in(panel)
     assert [row["control"] for row in rows] == [f"the {name}" for name in MEASURED]
     assert rows[0]["change, points"] == pytest.approx(-100 * difference.difference)

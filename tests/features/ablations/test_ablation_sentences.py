@@ -69,7 +69,7 @@ def test_few_trainings_say_nothing_of_the_data_set(golden):
             without="cnn",
             accuracy_without=0.88,
             trained_without=True,
-            found=found,
+            comparison=found,
             lost="some",
         )
         return on_time(results([trial("snn")]), Conclusion(without_time=without))

@@ -87,7 +87,7 @@ def test_every_control_is_in_the_results(controlled):
     assert [row.control for row in about.rows] == list(ON_IMAGES)
     for row in about.rows:
         assert row.accuracy == spiking.controls[row.control].accuracy
-        assert row.found.difference == pytest.approx(spiking.test.accuracy - row.accuracy)
+        assert row.comparison.difference == pytest.approx(spiking.test.accuracy - row.accuracy)
     # Controls are no rows of the main table.
     assert controlled.results.contenders == list(EXPERIMENT.contenders)
 
@@ -282,30 +282,31 @@ def test_differences_are_those_of_contenders():
     own, other = [answered(800), answered(820)], [answered(700, start=50), answered(760, start=50)]
     _, rows = concluded(own, relu_twin=other)
     row = rows["relu_twin"]
-    assert row.found == significance.difference(right(own), right(other))
+    assert row.comparison == significance.difference(right(own), right(other))
     # Of two controls, the smaller p-value counts twice (Holm).
     _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
     smaller, larger = sorted(
-        (row.found for row in both.values() if row.found), key=lambda found: found.p_value_raw
+        (row.comparison for row in both.values() if row.comparison),
+        key=lambda found: found.p_value_raw,
     )
     assert smaller.p_value == 2 * smaller.p_value_raw
     assert larger.p_value == max(larger.p_value_raw, 2 * smaller.p_value_raw)
     # Images that belong together say less than as many single ones.
     _, rows = concluded(own, groups=np.arange(1000) // 50, margin=0.2, relu_twin=other)
-    grouped = rows["relu_twin"].found
+    grouped = rows["relu_twin"].comparison
     assert (grouped.margin, grouped.groups) == (0.2, 20)
-    assert grouped.ci95[1] - grouped.ci95[0] > row.found.ci95[1] - row.found.ci95[0]
+    assert grouped.ci95[1] - grouped.ci95[0] > row.comparison.ci95[1] - row.comparison.ci95[0]
 
 
 def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
     own = [answered(800 + 10 * seed) for seed in range(6)]
     less = [answered(780 + 10 * seed) for seed in range(6)]
     _, rows = concluded(own, shuffled=less, one_step=less)
-    assert rows["shuffled"].found.p_permutation == pytest.approx(2 / 64)
-    assert rows["shuffled"].found.conclusion is Conclusion.A_BETTER
+    assert rows["shuffled"].comparison.p_permutation == pytest.approx(2 / 64)
+    assert rows["shuffled"].comparison.conclusion is Conclusion.A_BETTER
     # As many right answers of other trainings say less.
-    assert not rows["one_step"].found.paired
-    assert rows["one_step"].found.conclusion is Conclusion.INCONCLUSIVE
+    assert not rows["one_step"].comparison.paired
+    assert rows["one_step"].comparison.conclusion is Conclusion.INCONCLUSIVE
     assert [name for name, control in ON_IMAGES.items() if control.paired] == ["shuffled"]
 
 
@@ -321,13 +322,13 @@ def test_rows_are_pairs_of_the_contender_and_a_control():
     assert (about.contender, about.num_steps, about.seeds) == ("conv-lif", 4, 2)
     assert about.accuracy == pytest.approx(0.81)
     relu, quantised, one_step = (rows[name] for name in ("relu_twin", "quantised_twin", "one_step"))
-    assert relu.found.difference == pytest.approx(-0.09)
+    assert relu.comparison.difference == pytest.approx(-0.09)
     assert relu.deviation == pytest.approx(np.std([0.1, 0.08], ddof=1))
-    assert (relu.found.seeds, relu.found.n, relu.bits) == (2, 1000, None)
+    assert (relu.comparison.seeds, relu.comparison.n, relu.bits) == (2, 1000, None)
     # Only the seed that both have.
-    assert quantised.found.difference == pytest.approx(0.1)
-    assert (quantised.found.seeds, quantised.bits, quantised.deviation) == (1, 3, None)
-    assert (one_step.accuracy, one_step.found, one_step.reason) == (
+    assert quantised.comparison.difference == pytest.approx(0.1)
+    assert (quantised.comparison.seeds, quantised.bits, quantised.deviation) == (1, 3, None)
+    assert (one_step.accuracy, one_step.comparison, one_step.reason) == (
         None,
         None,
         "its training failed: NaN",
@@ -341,7 +342,7 @@ def test_folds_are_pooled_by_seed_and_an_unfinished_seed_is_left_out():
         own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None]
     )
     assert about.accuracy == pytest.approx((0.7 + 0.8) / 2)
-    difference = rows["relu_twin"].found
+    difference = rows["relu_twin"].comparison
     assert (difference.seeds, difference.n) == (1, 2000)
     assert difference.difference == pytest.approx(0.7 - 0.65)
     # A seed with an unfinished fold of its own is no seed.

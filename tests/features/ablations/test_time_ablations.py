@@ -58,4 +58,4 @@ def test_that_everything_is_lost_is_concluded(comparison):
     found = comparison.results.features["ablations"].without_time
     assert found.lost == "everything"
     assert found.contender != "vgg-sum"
-    assert found.found.difference == pytest.approx(found.accuracy - found.accuracy_without)
+    assert found.comparison.difference == pytest.approx(found.accuracy - found.accuracy_without)

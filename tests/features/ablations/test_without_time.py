@@ -35,7 +35,7 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
     )
     assert (loss.contender, loss.without, loss.trained_without) == ("vgg-lif", "vgg-relu", True)
     assert (loss.accuracy, loss.accuracy_without) == (0.9, accuracy)
-    assert loss.found.difference == pytest.approx(0.9 - accuracy)
+    assert loss.comparison.difference == pytest.approx(0.9 - accuracy)
     assert loss.lost == lost
 
 

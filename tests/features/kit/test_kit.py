@@ -89,7 +89,7 @@ def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
     numbers = {"tables/pairs.csv": len(results.comparison.pairs)}
     if ablations := results.features.get("ablations"):
         for number, controlled in enumerate(ablations.contenders, 1):
-            rows = [row for row in controlled.rows if row.found is not None]
+            rows = [row for row in controlled.rows if row.comparison is not None]
             numbers[f"tables/ablations-{number}.csv"] = len(rows)
         assert len(set(numbers.values())) > 1
     for name, number in numbers.items():

@@ -39,11 +39,11 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
     contenders = [without_unlearned(contender, trials) for contender in compared if contender]
     if not contenders:
         return None
-    found = Conclusion(
-        contenders=[structs.replace(each, claims=claims(each)) for each in contenders],
+    conclusion = Conclusion(
+        contenders=[structs.replace(entry, claims=claims(entry)) for entry in contenders],
         without_time=without_time(trials, all_predictions),
     )
-    return structs.replace(found, text=summary(results, found))
+    return structs.replace(conclusion, text=summary(results, conclusion))
 
 
 def compare_with_controls(
@@ -88,13 +88,13 @@ def compare_with_controls(
                 *both, all_predictions.groups, margin, about.paired, all_predictions.classes
             )
         rows.append(row)
-    found = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
+    comparisons = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
     return ControlledContender(
         contender=contender,
         num_steps=controlled[0].num_steps,
         seeds=len(counted),
         accuracy=all_predictions.accuracy(counted, contender),
-        rows=[structs.replace(row, found=found.get(row.control)) for row in rows],
+        rows=[structs.replace(row, comparison=comparisons.get(row.control)) for row in rows],
     )
 
 
@@ -165,7 +165,7 @@ def compare_best(
         without=other.contender,
         accuracy_without=mean_accuracy(other.right, classes),
         trained_without=other.trained_without,
-        found=difference,
+        comparison=difference,
         lost="not shown" if best.at_chance else lost,
     )
 

@@ -23,13 +23,18 @@ class ControlRow(ControlAbout, kw_only=True):
     accuracy: Share | None = None
     bits: Count | None = None
     deviation: float | None = None
-    found: Difference | None = None
+    comparison: Difference | None = None
     reason: str | None = None
 
     @property
     def conclusive(self) -> bool:
         """True with enough seeds for a conclusion on causes."""
-        return self.found is not None and self.found.enough_seeds
+        return self.comparison is not None and self.comparison.enough_seeds
+
+    @property
+    def conclusion(self) -> Outcome | None:
+        """The conclusion of the comparison; None if it is not conclusive."""
+        return self.comparison.conclusion if self.comparison and self.conclusive else None
 
 
 class ControlledContender(Frozen):
@@ -57,7 +62,7 @@ ends within the margin; "not shown": neither a loss nor none.
 class WithoutTime(Frozen):
     """The best contender on recordings beside the best without time, both chosen on validation.
 
-    `trained_without`: on frames that each hold all events. `found`: `contender` − `without`.
+    `trained_without`: on frames that each hold all events. `comparison`: `contender` − `without`.
     """
 
     contender: str
@@ -65,7 +70,7 @@ class WithoutTime(Frozen):
     without: str
     accuracy_without: Share
     trained_without: bool
-    found: Difference
+    comparison: Difference
     lost: TemporalLoss
 
 
@@ -107,8 +112,8 @@ def without_unlearned(
         [trial for trial in trials if trial.contender == contender.contender]
     )
     rows = [
-        structs.replace(row, found=row.found.withheld(Reservation.CONTROL_AT_CHANCE))
-        if row.found and row.control in unlearned
+        structs.replace(row, comparison=row.comparison.withheld(Reservation.CONTROL_AT_CHANCE))
+        if row.comparison and row.control in unlearned
         else row
         for row in contender.rows
     ]
@@ -123,12 +128,10 @@ def claims(contender: ControlledContender) -> list[Finding]:
     if contender.of_recordings:
         return []
     skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
-    measured = [row for row in contender.rows if row.found and row.control not in skipped]
+    measured = [row for row in contender.rows if row.comparison and row.control not in skipped]
     if measured and not any(row.conclusive for row in measured):
         return [_claim("few_seeds_for_causes", contender)]
-    concluded = {
-        row.control: row.found.conclusion for row in measured if row.found and row.conclusive
-    }
+    concluded = {row.control: row.conclusion for row in measured if row.conclusion}
     one_step = concluded.get("one_step")
     ids = [
         _beside_twins({concluded[twin] for twin in TWINS if twin in concluded}, one_step),
@@ -152,11 +155,11 @@ def _beside_twins(twins: set[Outcome], one_step: Outcome | None) -> str | None:
 
 
 def _claim(id: str, contender: ControlledContender) -> Finding:
-    differences = [row.found for row in contender.rows if row.found]
+    differences = [row.comparison for row in contender.rows if row.comparison]
     twins = [row for row in contender.rows if row.control in TWINS and row.conclusive]
 
     def concluded(conclusion: Outcome) -> list[str]:
-        return [row.title for row in twins if row.found and row.found.conclusion is conclusion]
+        return [row.title for row in twins if row.conclusion is conclusion]
 
     values = {
         "name": contender.contender,

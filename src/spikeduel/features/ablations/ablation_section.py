@@ -45,24 +45,23 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
     for number, control in enumerate(controlled):
         colour = colours[control.contender]
         for row in control.rows:
-            if row.found is None:
+            if row.comparison is None:
                 continue
-            high, low = (-100 * bound for bound in row.found.ci95)
+            high, low = (-100 * bound for bound in row.comparison.ci95)
             listed: Row = {
                 "contender": control.contender,
                 "control": row.title,
-                x.column: -100 * row.found.difference,
+                x.column: -100 * row.comparison.difference,
                 CI95[0]: low,
                 CI95[1]: high,
             }
-            place = titles.index(row.title) + 0.55 / len(controlled) * number
+            height_of_row = titles.index(row.title) + 0.55 / len(controlled) * number
             marks += [
-                Marks("spans", [listed], Look(colour), CI95, place, listed=False),
-                Marks("points", [listed], Look(colour, size=5), place=place),
+                Marks("spans", [listed], Look(colour), CI95, height_of_row, listed=False),
+                Marks("points", [listed], Look(colour, size=5), place=height_of_row),
             ]
     names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
     height = 0.26 + 0.1 * len(controlled)
-    margin = min(
-        row.found.margin for contender in controlled for row in contender.rows if row.found
-    )
+    rows = [row for contender in controlled for row in contender.rows]
+    margin = min(row.comparison.margin for row in rows if row.comparison)
     return beside_margin("ablations", x, marks, names, margin, keys, height)

@@ -18,8 +18,8 @@ from spikeduel.system.numbers import named, per_cent, points
 
 def summary(results: Results, conclusion: Conclusion) -> str:
     """Return what time, spikes and their order add, in sentences."""
-    shown = [sentence(claim) for contender in conclusion.contenders for claim in contender.claims]
-    return " ".join(filter(None, dict.fromkeys([on_time(results, conclusion), *shown])))
+    claims = [sentence(claim) for contender in conclusion.contenders for claim in contender.claims]
+    return " ".join(filter(None, dict.fromkeys([on_time(results, conclusion), *claims])))
 
 
 def tables(conclusion: Conclusion) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def tables(conclusion: Conclusion) -> dict[str, Any]:
         asked(contender): (
             [
                 *(column for column in control_columns(contender) if column.title != "meaning"),
-                holm_column([row.found for row in contender.rows]),
+                holm_column([row.comparison for row in contender.rows]),
             ],
             contender.rows,
         )
@@ -46,7 +46,7 @@ _LOST: dict[TemporalLoss, str] = {
 
 def asked(contender: ControlledContender) -> str:
     """Return the controls' question, and the number of seeds."""
-    seeds = max((row.found.seeds for row in contender.rows if row.found), default=0)
+    seeds = max((row.comparison.seeds for row in contender.rows if row.comparison), default=0)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     what = "time and polarity add" if contender.of_recordings else "spiking adds"
     steps = f"T = {contender.num_steps}, " if contender.num_steps else ""
@@ -55,19 +55,21 @@ def asked(contender: ControlledContender) -> str:
 
 def what_it_means(contender: ControlledContender) -> str:
     """Return the left-out controls, and the joint conclusion."""
-    shown = contender.claims
     reasons = list(dict.fromkeys(row.reason for row in contender.rows if row.reason))
-    texts = [*([f"Left out: {' '.join(reasons)}"] if reasons else []), *map(sentence, shown)]
-    return " ".join([*texts, *["Accuracy does not show what energy it may save."] * bool(shown)])
+    texts = [f"Left out: {' '.join(reasons)}"] if reasons else []
+    texts += map(sentence, contender.claims)
+    if contender.claims:
+        texts.append("Accuracy does not show what energy it may save.")
+    return " ".join(texts)
 
 
 def on_time(results: Results, conclusion: Conclusion) -> str:
     """Return the loss of recordings without time; empty if not tried."""
     if (ablation := conclusion.without_time) is None:
         return ""
-    difference = ablation.found
+    difference = ablation.comparison
     lost = _LOST[ablation.lost].format(points=points(difference.difference))
-    if not ablation.found.enough_seeds:
+    if not ablation.comparison.enough_seeds:
         lost = f"in these trainings {lost}"
     label = "" if difference.measure == "accuracy" else f" {named(difference.measure)}"
     best = f"{ablation.contender} ({per_cent(ablation.accuracy)}{label})"
@@ -82,7 +84,7 @@ def on_time(results: Results, conclusion: Conclusion) -> str:
         f"({per_cent(ablation.accuracy_without)}), {how}: {signed(-difference.difference)} points, "
         f"95 % interval {signed(-high)} to {signed(-low)}. Both are the best on validation images."
     )
-    if ablation.found.enough_seeds:
+    if ablation.comparison.enough_seeds:
         return text
     few = f"{difference.seeds} trainings of each" if difference.seeds > 1 else "single trainings"
     return f"{text} These are {few}; --seeds {MIN_PAIRED_SEEDS} shows what others would get."
@@ -93,16 +95,24 @@ def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
         Column("control", titled, is_text=True),
         Column("meaning", lambda row: row.meaning, is_text=True),
         Column("accuracy %", lambda row: row.accuracy, hundredths, unknown="–"),
-        Column("points", lambda row: row.found and row.found.difference, signed, unknown="–"),
-        Column("95 % interval", lambda row: row.found and interval(row.found), unknown="–"),
+        Column("points", _difference, signed, unknown="–"),
+        Column("95 % interval", _interval, unknown="–"),
         Column("conclusion", lambda row: _concluded(row, contender.contender), is_text=True),
     ]
 
 
+def _difference(row: ControlRow) -> float | None:
+    return row.comparison.difference if row.comparison else None
+
+
+def _interval(row: ControlRow) -> str | None:
+    return interval(row.comparison) if row.comparison else None
+
+
 def _concluded(row: ControlRow, contender: str) -> str:
-    if row.found is None:
+    if row.comparison is None:
         return row.reason or "not measured"
     if row.conclusive:
-        return concluded(row.found, contender, "the control", brief=True)
-    by_seed = ", compared seed by seed" if row.found.paired else ""
-    return f"takes {row.found.fewest_seeds} seeds{by_seed}"
+        return concluded(row.comparison, contender, "the control", brief=True)
+    by_seed = ", compared seed by seed" if row.comparison.paired else ""
+    return f"takes {row.comparison.fewest_seeds} seeds{by_seed}"
