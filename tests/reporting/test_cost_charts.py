@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 from msgspec import structs
 from msgspec.structs import replace
 
-import made_operations
 from factories import (
     control,
     energy_of,
@@ -16,19 +14,11 @@ from factories import (
     with_trial,
     with_trials,
 )
-from made_operations import both, layer, macs, plain
 from made_pages import places, told, told_in
 from spikeduel import energy
 from spikeduel.analysis.recommending import with_recommendation
-from spikeduel.energy.rescaling import relu_twin
-from spikeduel.engine import ConstantInput
-from spikeduel.engine.counting.counter import Counter
-from spikeduel.engine.networks.architectures import DenseSNN
-from spikeduel.engine.neurons import LIF
 from spikeduel.experiment.recipes import baseline
-from spikeduel.reporting import charts, cost_figures as costs, drawing
-from spikeduel.reporting.cost_figures import POWERS, break_even
-from spikeduel.results.cost_results import MEMORIES
+from spikeduel.reporting import charts, cost_figures as costs
 
 TABLE = energy.read("45nm-fp32")
 
@@ -127,55 +117,6 @@ def test_a_bar_goes_to_the_dearest_way(results):
     expected = [[4e-6, 8e-6], *2 * [[6e-6, 12e-6]], [8e-6, 16e-6]]
     np.testing.assert_allclose(ends, expected)
     assert [marks for marks in times.marks if marks.kind == "spans"] == []
-
-
-def counted(encoded):
-    torch.manual_seed(0)
-    module = DenseSNN((64,), 4, lambda: LIF(0.9, threshold=0.1), 16)
-    counter = Counter(module, 4)
-    images = torch.rand(8, 1, 8, 8)
-    x = (torch.rand(4, 8, 1, 8, 8) < images).float() if encoded else ConstantInput(images, 4)
-    counter.run(lambda: module(x), x, 8, "spikes" if encoded else "image", 4 if encoded else 1)
-    return counter.operations()
-
-
-@pytest.fixture(scope="module")
-def operations():
-    return counted(encoded=False)
-
-
-def test_a_panel_for_each_memory_a_line_for_each_table_and_the_network(operations):
-    chart = break_even(operations, "a $name$ " + 60 * "x", "#D55E00")
-    assert [panel.title for panel in chart.panels] == [
-        "arithmetic alone",
-        "with memory on the chip",
-        "with weights off the chip",
-    ]
-    for panel, memory in zip(chart.panels, MEMORIES, strict=True):
-        network = panel.marks[-1]
-        # Loihi multiplies nothing: it has no border here.
-        lines = [marks for marks in panel.marks if marks.kind == "line"]
-        assert len(lines) == 4
-        for line, name in zip(lines, energy.NAMES, strict=False):
-            table, twin = energy.read(name), relu_twin(operations)
-            expected = [
-                energy.break_even_rate(operations, twin, table, steps, memory) for steps in POWERS
-            ]
-            assert places(panel, line) == (list(POWERS), [max(r, 1e-5) for r in expected])
-            told = [row["break-even rate"] for row in line.rows]
-            assert told == [{0: "never", 1: "any"}.get(rate, rate) for rate in expected]
-        assert places(panel, network) == (
-            [4],
-            [operations.totals.spikes_per_neuron_and_step],
-        )
-    assert drawing.panels(chart, "").count("<svg") == 3
-
-
-def test_a_rate_that_does_not_matter_is_told_in_words(operations):
-    dear = made_operations.operations([layer("x", passes=both(1), macs=macs(both(1e9)))], 1)
-    for network, twin, word in ((counted(True), plain(), "never"), (operations, dear, "any")):
-        rows = told_in(break_even(network, "net", "#D55E00", twin).panels[2])
-        assert word in {row.get("break-even rate") for row in rows}
 
 
 def test_at_a_glance_it_has_the_numbers_of_the_answer(results):

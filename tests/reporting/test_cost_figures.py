@@ -111,8 +111,8 @@ def test_the_page_shows_it_all(results, make_run, unpainted):
     for text in ("linear1", "6.14 k", "4,000", "as most count", "odd: Odd is not known."):
         assert text in page
     drawn = set(re.findall(r'data-name="([^"]+)"', page))
-    assert {"pareto", "break-even-dense-snn"} <= drawn
-    left_out = "accountings|break-even-small-cnn|conversion"
+    assert "pareto" in drawn
+    left_out = "accountings|conversion"
     assert [name for name in drawn if re.match(left_out, name)] == []
 
 

@@ -1,7 +1,6 @@
 """Means over trials."""
 
 from factories import control, latency, with_trial
-from made_operations import plain, spiking
 from spikeduel.results import means
 from spikeduel.results.cost_results import Range
 
@@ -30,17 +29,6 @@ def test_a_control_that_a_trial_lacks_has_no_results(results):
     has = with_trial(results, 0, controls={"quantised_twin": twin}).trials
     assert means.control_results(has[:1], "quantised_twin") == [twin]
     assert means.control_results(has, "quantised_twin") == []
-
-
-def test_the_trained_twin_is_that_of_the_run_or_else_its_control(results):
-    assert means.trained_twin(results, "dense-snn") is None
-    controlled = with_trial(
-        results, 0, controls={"relu_twin": control("ReLU twin", 0.5, operations=spiking())}
-    )
-    assert means.trained_twin(controlled, "dense-snn") == spiking()
-    weights = {"linear": [4, 10]}
-    twins = with_trial(with_trial(controlled, 0, weight_shapes=weights), 1, weight_shapes=weights)
-    assert means.trained_twin(twins, "dense-snn") == plain()
 
 
 def test_a_network_that_was_not_timed_has_no_times(results):

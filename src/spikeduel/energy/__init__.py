@@ -3,7 +3,6 @@
 A table is an accounting (`accounting`) whose amounts are the picojoules of a layer by each flow.
 """
 
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -16,13 +15,11 @@ from msgspec.structs import replace
 
 from spikeduel.energy.accounting import (
     AmountsOfLayer,
-    CountedPair,
-    break_even_rates,
     energy_of,
     mean_amounts,
     named_or_file,
 )
-from spikeduel.energy.rescaling import scaled, up_to
+from spikeduel.energy.rescaling import up_to
 from spikeduel.engine.counting.operations import FLOWS, WAYS, Flow, Layer, Operations, Way
 from spikeduel.results import cost_results as costs
 from spikeduel.results.cost_results import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
@@ -110,13 +107,12 @@ class Table(Frozen, forbid_unknown_fields=True):
         """The memory model of pages and charts: on the chip, if the table has its numbers."""
         return "on_chip" if self.covers("on_chip") else "compute"
 
-    def amounts(
-        self, memory: costs.Memory, way: Way = "hoisted", neurons: bool = False
-    ) -> AmountsOfLayer:
-        """Return the function from a layer to its picojoules by `Flow`; without `neurons`, of
-        synapses alone.
+    def amounts(self, memory: costs.Memory, way: Way = "hoisted") -> AmountsOfLayer:
+        """Return the function from a layer to its picojoules by `Flow`.
+
+        Arithmetic alone is that of synapses; with memory, neurons and biases are included.
         """
-        return partial(self._by_flow, memory=memory, way=way, neurons=neurons)
+        return partial(self._by_flow, memory=memory, way=way)
 
     def accounting(self, flow: str = CHEAPEST) -> costs.Accounting:
         """Return the accounting over `amounts` with each layer computed by `flow`."""
@@ -133,19 +129,18 @@ class Table(Frozen, forbid_unknown_fields=True):
             spiking=flow,
         )
 
-    def _by_flow(
-        self, layer: Layer, memory: costs.Memory, way: Way, neurons: bool
-    ) -> dict[Flow, float]:
+    def _by_flow(self, layer: Layer, memory: costs.Memory, way: Way) -> dict[Flow, float]:
         multiply, add = self.picojoules.multiply, self.picojoules.add
         leak = multiply if self.picojoules.leak is None else self.picojoules.leak
-        if not neurons and layer.kind not in ("synapses", "declared"):
-            return dict.fromkeys(("usual", *FLOWS), 0.0)
-        beside = 0.0
-        if neurons:
+        beside, words = 0.0, None
+        if memory == "compute":
+            if layer.kind not in ("synapses", "declared"):
+                return dict.fromkeys(("usual", *FLOWS), 0.0)
+        else:
             added = getattr(layer.bias_additions, way) + getattr(layer.additions, way)
             beside += add * (layer.integrations + layer.resets + added)
             beside += leak * layer.leaks + multiply * getattr(layer.multiplications, way)
-        words = None if memory == "compute" else self._word_prices(layer, memory)
+            words = self._word_prices(layer, memory)
         picojoules = dict[Flow, float]()
         for flow in ("usual", *FLOWS):
             macs, acs = layer.done(way, flow)
@@ -199,14 +194,9 @@ def energies(operations: Operations | None, tables: Iterable[Table]) -> Energy |
 
 
 def estimate(layers: Sequence[Layer], table: Table) -> TableEnergy:
-    """Return the joules per image of `layers`, None for memory that the table lacks.
-
-    Arithmetic alone is that of synapses; memory includes neurons, biases and other arithmetic.
-    """
+    """Return the joules per image of `layers`, None for memory that the table lacks."""
     by_memory = {
-        memory: WayJoules(
-            **{way: joules(layers, table, memory, way, memory != "compute") for way in WAYS}
-        )
+        memory: WayJoules(**{way: joules(layers, table, memory, way) for way in WAYS})
         if table.covers(memory)
         else None
         for memory in MEMORIES
@@ -219,12 +209,11 @@ def joules(
     table: Table,
     memory: costs.Memory = "compute",
     way: Way = "hoisted",
-    neurons: bool = False,
 ) -> Joules:
     """Return the joules per image by a memory model that the table covers, from each layer's
-    cheapest flow to the dearest; with `neurons`, of all layers.
+    cheapest flow to the dearest.
     """
-    amounts = mean_amounts([layers], table.amounts(memory, way, neurons))
+    amounts = mean_amounts([layers], table.amounts(memory, way))
     dense, low, high = (
         float(energy_of(table.accounting(flow), "spiking", amounts)[0, 0])
         for flow in ("usual", CHEAPEST, DEAREST)
@@ -238,7 +227,7 @@ def over_time(operations: Operations, table: Table) -> list[Range]:
     """
     memory = table.leading_memory
     steps = [up_to(operations, step).layers for step in range(1, operations.num_steps + 1)]
-    spent = [joules(layers, table, memory, neurons=memory != "compute") for layers in steps]
+    spent = [joules(layers, table, memory) for layers in steps]
     return [step.range for step in spent if step.range]
 
 
@@ -253,22 +242,3 @@ def mean_range_at(ranges: Sequence[Range], exit_steps: Sequence[int]) -> Range:
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
     """Return the mean of `values` `[T]` over images; `exit_steps[t]` leave at step t."""
     return float(np.average(values, weights=exit_steps))
-
-
-def break_even_rate(
-    operations: Operations,
-    other: Operations,
-    table: Table,
-    num_steps: float,
-    memory: costs.Memory = "compute",
-) -> float:
-    """Return the spikes per neuron and step at which `operations`, over `num_steps` steps, take as
-    much energy as `other`, each layer computed in its cheapest way.
-
-    0: more even without spikes; 1: less at any rate; NaN without spikes.
-    """
-    if not operations.totals.spikes_per_neuron_and_step:
-        return math.nan
-    longer = scaled(operations, 1.0, num_steps)
-    pair = CountedPair([longer], [other], table.amounts(memory))
-    return break_even_rates(pair, table.accounting())[0]

@@ -1,16 +1,11 @@
-"""Charts of the cost of a prediction: accuracy by energy and time, and where spiking pays."""
+"""Charts of the cost of a prediction: accuracy by energy and time, and energies by accounting."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, stdev
 
-import numpy as np
-
 from spikeduel import energy
 from spikeduel.analysis.recommending import ACCOUNTING_OF
-from spikeduel.energy import accounting
-from spikeduel.energy.rescaling import relu_twin
-from spikeduel.engine.counting.operations import Operations
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
     ACCURACY,
@@ -29,7 +24,7 @@ from spikeduel.reporting.charts import (
     Row,
     Rule,
 )
-from spikeduel.results.cost_results import MEMORIES, AccountedPair, EnergyAccountings, Memory, Range
+from spikeduel.results.cost_results import AccountedPair, EnergyAccountings, Memory, Range
 from spikeduel.results.means import (
     TWINS,
     control_results,
@@ -54,9 +49,6 @@ _LOOKS = {
     "ReLU twin": Look(shape="triangle", size=6, width=1.3, filled=False),
     "quantised twin": Look(shape="diamond", size=5, width=1.3, filled=False),
 }
-POWERS = tuple(2**power for power in range(8))
-"""Numbers of time steps on a break-even line."""
-LOWEST_RATE, HIGHEST_RATE = 1e-4, accounting.MAX_RATE
 MAX_RATIO = 1e3
 """A ratio further from 1 is drawn at the edge."""
 SHOWN_BELOW_BEST = 25.0
@@ -69,7 +61,6 @@ TEST_ACCURACY: dict[Measure, str] = {
 }
 RANGE = Look(width=2.5, opacity=0.3)
 _FRONT = Look(shape="none", width=1.0, dashes=DASHES)
-_BORDERS = ((), (5.0, 2.0), (1.5, 1.5), (5.0, 1.5, 1.0, 1.5))
 
 
 def energy_axis(memory: Memory) -> Axis:
@@ -197,50 +188,6 @@ def _panel(
         marks.append(Marks("points", [row], look, label=label))
     accuracy = Axis(ACCURACY, y, least=charts.MIN_RANGE)
     return Panel(x, accuracy, marks, title, height=2.6)
-
-
-def break_even(
-    operations: Operations, name: str, colour: str, trained: Operations | None = None
-) -> Chart:
-    """Return the spike rate at which network `name` costs as much as its ReLU twin, by time steps.
-
-    A panel for each memory model, a line for each energy table: below it the network (the dot) is
-    cheaper. The twin is `trained`, else computed from the shape.
-    """
-    tables = [energy.read(name) for name in energy.NAMES]
-    twin = trained or relu_twin(operations)
-    column = "spikes per neuron and step"
-    rate = operations.totals.spikes_per_neuron_and_step or 0.0
-    itself: Row = {"table": f"{name} as trained", STEPS: operations.num_steps, column: rate}
-    looks = [Look(charts.OTHER_COLOURS[k % 4], dashes=_BORDERS[k % 4]) for k in range(len(tables))]
-    panels = []
-    for memory in MEMORIES:
-        marks = []
-        for table, look in zip(tables, looks, strict=True):
-            rates = [
-                energy.break_even_rate(operations, twin, table, steps, memory) for steps in POWERS
-            ]
-            if np.isnan(rates).any():
-                continue
-            columns = {
-                STEPS: POWERS,
-                column: np.maximum(rates, LOWEST_RATE / 10),
-                "break-even rate": [
-                    {0.0: "never", HIGHEST_RATE: "any"}.get(rate, rate) for rate in rates
-                ],
-            }
-            rows = charts.rows_of(columns, {"table": table.title, "counted": MEMORY_TITLES[memory]})
-            marks.append(Marks("line", rows, Look(look.colour, size=2, dashes=look.dashes)))
-        marks.append(Marks("points", [itself], Look(colour, size=7)))
-        x = Axis(STEPS, scale="powers of two", low=1, high=POWERS[-1])
-        y = Axis(column, scale="log", low=LOWEST_RATE, high=HIGHEST_RATE)
-        panels.append(Panel(x, y, marks, MEMORY_TITLES[memory]))
-    keys = [
-        Key(charts.shortened(table.title, 44), "line", look)
-        for table, look in zip(tables, looks, strict=True)
-    ]
-    keys.append(Key(f"{charts.shortened(name, 26)} as trained", "points", Look(colour, size=7)))
-    return Chart(f"break-even-{charts.file_name(name)}", panels, keys, abreast=3)
 
 
 def energy_accountings(

@@ -21,7 +21,7 @@ from spikeduel.reporting import accuracies, cost_figures as costs, drawing, imag
 from spikeduel.reporting.charts import Chart, contender_colours
 from spikeduel.reporting.rendering import DEFINITIONS, write
 from spikeduel.reporting.sections import Page, RunData, Section
-from spikeduel.results import means, predictions
+from spikeduel.results import predictions
 from spikeduel.results.findings import is_leak
 from spikeduel.sentences import cost_sentences as cost_words
 from spikeduel.sentences.comparison import Comparison, load_run
@@ -184,9 +184,6 @@ def _charts(page: Page) -> Iterator[Chart | None]:
     if results.comparison.pairs:
         yield accuracies.pair_differences([pair.leader_first for pair in results.comparison.pairs])
     yield costs.pareto(results, page.table)
-    for name, counted in means.counted_operations(results).items():
-        if counted.totals.neurons and results.of(name, tested=False)[0].spiking:
-            yield costs.break_even(counted, name, colours[name], means.trained_twin(results, name))
     if accountings := results.energy_accountings:
         for accounted in cost_words.shown(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)

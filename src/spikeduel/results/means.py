@@ -57,17 +57,6 @@ def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult
     return controls if len(controls) == len(trials) else []
 
 
-def trained_twin(results: Results, spiking_name: str) -> Operations | None:
-    """Return the operations of the ReLU twin of a spiking contender, among contenders, else
-    controls.
-    """
-    counted = counted_operations(results)
-    twins = [counted.get(other) for spiking, other in results.twins if spiking == spiking_name]
-    controls = control_results(finished(results)[spiking_name], "relu_twin")
-    twins += [control.operations for control in controls]
-    return next(filter(None, twins), None)
-
-
 def joules_of(
     entry: Entry, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
 ) -> Range | None:

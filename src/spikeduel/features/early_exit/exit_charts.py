@@ -10,7 +10,6 @@ from spikeduel import energy
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import ACCURACY, Axis, Chart, Key, Look, Marks, Panel, Row, Rule
 from spikeduel.reporting.cost_figures import (
-    POWERS,
     SHOWN_BELOW_BEST,
     STEPS,
     energy_axis,
@@ -20,6 +19,9 @@ from spikeduel.results.cost_results import Range
 from spikeduel.results.means import joules_of, mean_range, one_image_ms, stream_ms
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
+
+MAX_LINEAR_STEPS = 16
+"""Time steps above which their axis is logarithmic."""
 
 
 def joules_over_time(trial: Trial, table: energy.Table) -> list[Range] | None:
@@ -61,7 +63,7 @@ def over_time(results: Results, table: energy.Table) -> Chart:
     by_steps, colours = followed(results), charts.contender_colours(results.trials)
     longest = max(num_steps(trials[0]) for trials in by_steps.values())
     steps = Axis(STEPS, ticks="whole")
-    if longest > POWERS[4]:
+    if longest > MAX_LINEAR_STEPS:
         steps = Axis(STEPS, scale="powers of two", high=1.1 * longest)
     axes = (
         (steps, "Accuracy by time steps"),
