@@ -175,7 +175,7 @@ def nir_conformity() -> str:
 
 
 def events() -> str:
-    """Accuracy on recordings, what each control on time takes or gives, and the conclusion."""
+    """Accuracy on recordings, what each variant on time takes or gives, and the conclusion."""
     document = shared.read("events-n-mnist-800.json")["features"]["ablations"]
     titles = [row["title"] for row in document["contenders"][0]["rows"]]
     rows = [

@@ -20,7 +20,6 @@ from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
     ClassScores,
-    ControlResult,
     Epoch,
     Latency,
     Machine,
@@ -29,6 +28,7 @@ from spikeduel.results.trials import (
     Throughput,
     Times,
     Trial,
+    VariantResult,
 )
 from spikeduel.system.finding_tables import finding
 from spikeduel.training import contenders
@@ -215,12 +215,12 @@ FOUR = [
 def predictions_file(labels, predicted, folds=1, **changes):
     """Predicted classes `[N]` by (contender, seed), or (contender, seed, ablation)."""
     trials = []
-    for (contender, seed, *control), classes in predicted.items():
+    for (contender, seed, *variant), classes in predicted.items():
         trials.append(
             SeedPredictions(
                 contender=contender,
                 seed=seed,
-                control=control[0] if control else None,
+                variant=variant[0] if variant else None,
                 predicted=np.asarray(classes).tolist(),
                 trainings=[f"{contender} {seed} {fold}" for fold in range(folds)],
             )
@@ -345,10 +345,10 @@ def results(
     return with_recommendation(Results(**{**made, **changes}))
 
 
-def control(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
+def variant_result(title, accuracy, spikes=False, supports=(200,) * 10, **changes):
     """The result of a variant."""
     about = {"meaning": "m", "spikes": spikes, "n": 20, "accuracy": accuracy}
-    return ControlResult(
+    return VariantResult(
         title=title, by_class=scored(accuracy, supports).by_class, **about, **changes
     )
 

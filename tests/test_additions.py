@@ -99,7 +99,7 @@ def added(tmp_path_factory):
         experiment = sd.recipes.baseline(
             "digits", device="cpu", limit=200, epochs=1, hidden=16, num_steps=3
         )
-        experiment = replace(experiment, **existing(controls=True))
+        experiment = replace(experiment, **existing(ablations=True))
         experiment = replace(
             experiment, encoding="mine_added:stripes", surrogate="mine_added:boxcar"
         )
@@ -122,12 +122,12 @@ def test_a_measure_is_in_the_results_the_table_and_the_report(added):
 
 
 @pytest.mark.skipif("ablations" not in FEATURES, reason="nothing shows variants")
-def test_a_control_is_in_the_results_and_the_report(added):
+def test_a_variant_is_in_the_results_and_the_report(added):
     run, _ = added
-    (controlled,) = run.results.features["ablations"].contenders
-    row = next(row for row in controlled.rows if row.control == "first_class")
+    (with_variants,) = run.results.features["ablations"].contenders
+    row = next(row for row in with_variants.rows if row.ablation == "first_class")
     assert (row.spikes, bool(row.comparison.conclusion)) == (False, True)
-    assert row.accuracy == run.results.trials[0].controls["first_class"].accuracy < 0.5
+    assert row.accuracy == run.results.trials[0].variants["first_class"].accuracy < 0.5
     page = (run.out / "report.html").read_text()
     assert "first class" in page
     assert "an answer that never changes" in page
@@ -164,4 +164,4 @@ def test_a_measure_that_the_store_holds_is_still_shown(added, monkeypatch, unrep
     monkeypatch.setitem(sd.MEASURES, "hits", replace(sd.MEASURES["hits"], take=None))
     again = sd.compare(run.experiment, folder / "again", folder / "store")
     for trial, expected in zip(again.results.trials, run.results.trials, strict=True):
-        assert (trial.measures, trial.controls) == (expected.measures, expected.controls)
+        assert (trial.measures, trial.variants) == (expected.measures, expected.variants)

@@ -18,6 +18,7 @@ NAMES = {
     r"^_?(?:chance|chances)$": "probability, power, or chance_level",
     r"^_?(?:spread|spreads)$": "deviation",
     r"^_?(?:member|members)$|Members?$": "variant",
+    r"^_?controls?$|^Control|_controls?$": "variant, ablation",
     r"^_?(?:side|sides|sides_of)$": "split",
     r"^Foreign$|^Calling$|^Asked$": "ExternalNetwork, CallConvention, CachedPredictions",
 }

@@ -41,9 +41,9 @@ PAGE = "report.html"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run with its page and controls, which no test changes."""
+    """A run with its page and variants, which no test changes."""
     folder = tmp_path_factory.mktemp("verified")
-    experiment = replace(EXPERIMENT, **existing(controls=True, int8=True), encoding="direct")
+    experiment = replace(EXPERIMENT, **existing(ablations=True, int8=True), encoding="direct")
     return compare(experiment, folder / "run", folder / "store").out
 
 
@@ -220,8 +220,8 @@ def test_the_page_is_compared_with_its_hash_alone(run):
             "features.ablations.text",
         ),
         (
-            set_at("trials", 0, "controls", "relu_twin", "accuracy", by=lambda a: a / 2),
-            "trials[0].controls.relu_twin.accuracy",
+            set_at("trials", 0, "variants", "relu_twin", "accuracy", by=lambda a: a / 2),
+            "trials[0].variants.relu_twin.accuracy",
         ),
     ],
 )
@@ -238,7 +238,7 @@ def test_a_lead_in_whole_numbers_after_longer_training_is_withheld(whole, times)
     told = {ahead: kept.labels, behind: wrong}
     answers = [
         structs.replace(answer, predicted=told[answer.contender])
-        if answer.control == INT8
+        if answer.variant == INT8
         else answer
         for answer in kept.trials
         if answer.seed == 0

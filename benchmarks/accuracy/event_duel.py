@@ -4,7 +4,7 @@
     DIR]
 
 FOLDER has class folders, or a CSV. It is the comparison that `spikeduel compare FOLDER --folds 5
---epochs 20` makes, and its controls; what its store holds is not trained again. The result goes to
+--epochs 20` makes, and its ablations; what its store holds is not trained again. The result goes to
 benchmarks/results/events-NAME.json, without the names of files.
 """
 

@@ -4,7 +4,7 @@ network runs.
     python -m benchmarks.energy.energy_accountings RUN [RUN …] [--accounting FILE.toml …]
 
 RUN is a run's folder. Each spiking contender stands against every other contender and its trained
-controls. Prints the conclusion by groups of accountings, and where it changes. The result goes to
+variants. Prints the conclusion by groups of accountings, and where it changes. The result goes to
 benchmarks/results/energy-accountings.json.
 """
 

@@ -149,9 +149,9 @@ def main() -> None:
             "seconds": {
                 "contenders": sum(sum(trial.epoch_seconds) for trial in results.trials),
                 "families and twins": sum(
-                    sum(control.epoch_seconds)
+                    sum(variant.epoch_seconds)
                     for trial in results.trials
-                    for control in trial.controls.values()
+                    for variant in trial.variants.values()
                 ),
             },
             "validation_precision": "32",

@@ -193,7 +193,7 @@ def _options(recorded: bool, rng: random.Random, jobs: bool) -> list[str]:
     options += ["--batch-size", "16", "--num-steps", str(rng.choice((1, 2, 4)))]
     options += ["--width", "8"] if recipe in ("strong", "events") else ["--hidden", "16"]
     if recorded and rng.random() < 0.7:
-        options += [word for word in ["--no-controls"] if _is_known(word)]
+        options += [word for word in ["--no-ablations"] if _is_known(word)]
     names = {
         "strong": ("vgg-lif", "vgg-relu", "resnet-silu"),
         "events": ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru"),
@@ -207,7 +207,7 @@ def _options(recorded: bool, rng: random.Random, jobs: bool) -> list[str]:
         (0.25, way),
         (0.3, ["--seeds", str(rng.choice((2, 3)))]),
         (0.15, ["--group-by", rng.choice(("_(s[0-9]+)_", "_(s[0-9]+)_", "([0-9]+)", "(.)"))]),
-        (0.1, ["--controls"]),
+        (0.1, ["--ablations"]),
         (0.08, ["--optimism"]),
         (0.07, ["--limit", str(rng.choice((2, 5, 12, 1000)))]),
         (0.06, ["--image-size", str(rng.choice((4, 9, 16)))]),

@@ -35,7 +35,7 @@ COMMANDS = {
     "robustness": f"compare digits {TWINS} {TINY} --robustness",
     "three": f"compare digits {TINY}",
     "optimism": f"compare digits {TWINS} {TINY} --optimism",
-    "controls": f"compare digits --contender conv-lif --contender conv-relu {DENSE} --controls",
+    "ablations": f"compare digits --contender conv-lif --contender conv-relu {DENSE} --ablations",
     "convert": f"compare digits --contender conv-relu --contender conv-lif {DENSE} --convert 32",
     "folds": f"compare digits --recipe baseline {DENSE} --folds 3",
     "folder": f"compare pictures {TWINS} {TINY} --group-by '(p[0-9]+)_'",

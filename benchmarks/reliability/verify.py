@@ -2,7 +2,7 @@
 
     python -m benchmarks.reliability.verify [--edits 1000] [--seed 0] [--runs DIR]
 
-Trains a small run (digits, two seeds, with controls) and edits it at random, one place at a time: a
+Trains a small run (digits, two seeds, with ablations) and edits it at random, one place at a time: a
 digit of results.json, an answer of predictions.json, an entry of split.csv, the hash of a training
 image there (put to that of a test image), a setting of experiment.toml. Each edit is verified twice:
 as it is, and with the hashes in sha256sums.txt put right, as a forger would; then only what follows
@@ -193,7 +193,7 @@ def main() -> None:
     parser = shared.parser(__doc__, edits=1000, seed=0, runs=Path("runs/verify"))
     options = parser.parse_args()
     store, progress = options.runs / "store", TerminalProgress()
-    small = strong("digits", seeds=2, epochs=2, controls=True, limit=600)
+    small = strong("digits", seeds=2, epochs=2, ablations=True, limit=600)
     large = strong("fashion-mnist", seeds=6, epochs=1, limit=2000)
     whole = compare(small, options.runs / "small", store, progress).out
     full = compare(large, options.runs / "large", store, progress).out

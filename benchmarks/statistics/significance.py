@@ -51,7 +51,7 @@ class Scenario:
     images each; or there are `num_groups`, of log-normal sizes (sigma 1), or equal but for one that
     has half of the images. `by_group`: each contender is better at some groups, whole, and groups
     have no other effect. a is compared with `others`, of which the first is b and all are alike, as
-    with its controls. `paired`: these are a's own trainings, asked in other ways; what that costs
+    with its ablations. `paired`: these are a's own trainings, asked in other ways; what that costs
     has over seeds the standard deviation `paired_spread`.
     """
 
@@ -83,7 +83,7 @@ SCENARIOS = {
     "six seeds, none, small spread": Scenario(spread=0.001, images=20_000),
     "six seeds, twice the spread": Scenario(spread=0.006),
     "six seeds, heavy tails": Scenario(luck="heavy tails"),
-    "six seeds, five harmless controls": Scenario(others=5),
+    "six seeds, five harmless ablations": Scenario(others=5),
     "three seeds, no difference": Scenario(seeds=3),
     "three seeds, one point": Scenario(seeds=3, difference=0.01),
     "ten seeds, no difference": Scenario(seeds=10),
@@ -115,7 +115,7 @@ SCENARIOS = {
     "six seeds, paired, 40 groups of log-normal sizes": Scenario(
         paired=True, images=1_600, num_groups=40, sizes="log-normal"
     ),
-    "six seeds, paired, five harmless controls": Scenario(paired=True, others=5),
+    "six seeds, paired, five harmless ablations": Scenario(paired=True, others=5),
     "ten seeds, paired, no difference": Scenario(paired=True, seeds=10),
     "one seed, these two models": Scenario(seeds=1),
     "one seed, two harmless twins": Scenario(seeds=1, spread=0.005, others=2),

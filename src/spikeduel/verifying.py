@@ -46,7 +46,7 @@ COMPUTED = re.compile(
     r"|trials\[\d+\]\.(energy|validation|converged"
     r"|num_steps|parameters|epochs|operations\.(num_steps|totals)|anytime\.(n\b|num_steps)"
     r"|test\.(n|accuracy|precision|recall|f1|per_class|confusion)"
-    r"|controls\.\w+\.(energy|accuracy|by_class|n)\b)"
+    r"|variants\.\w+\.(energy|accuracy|by_class|n)\b)"
 )
 """Places of results.json that `concluded` computes; the others were measured or set."""
 CLOSE = 1e-9
@@ -192,7 +192,7 @@ def verify_run(folder: Path, name: str, is_archive: bool = False) -> Verificatio
         needed = {
             model
             for trial in results.trials
-            for model in (trial.model, *(control.model for control in trial.controls.values()))
+            for model in (trial.model, *(variant.model for variant in trial.variants.values()))
             if model is not None
         }
     _compare_hashes(check, folder, needed)
@@ -251,9 +251,9 @@ def _compare_trainings(
         source = of_seed[0].derived_from or contender
         keys[contender, seed] = [trial.key for trial in of_seeds.get((source, seed), ())]
         if all(trial.test for trial in of_seed):
-            tested += [(contender, seed, name) for name in (None, *of_seed[0].controls)]
+            tested += [(contender, seed, name) for name in (None, *of_seed[0].variants)]
     listed = [
-        (seed_predictions.contender, seed_predictions.seed, seed_predictions.control)
+        (seed_predictions.contender, seed_predictions.seed, seed_predictions.variant)
         for seed_predictions in predictions_file.trials
     ]
     check.compare(FILE, sorted(listed, key=str), sorted(tested, key=str), "trials")

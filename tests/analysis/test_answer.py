@@ -14,7 +14,7 @@ from spikeduel.results.cost_results import AccountedPair, AccountingResult, Ener
 from spikeduel.results.findings import finding
 from spikeduel.results.run import Step
 from spikeduel.results.significance import Conclusion, Reservation
-from spikeduel.results.trials import ByClass, ControlResult, Int8Result
+from spikeduel.results.trials import ByClass, Int8Result, VariantResult
 from spikeduel.sentences.recommendation_sentences import energy, headline, rows, settling
 
 SNN_BETTER = {"conclusion": Conclusion.A_BETTER, "p_value": 0.001, "seeds": 6}
@@ -653,13 +653,13 @@ def in_whole_numbers(operations, accuracy):
     cost = Int8Result(flash=1000, ram=100, operations=operations)
     about = {"title": "in int8", "meaning": "", "paired": True}
     by_class = ByClass(images=[1], predictions=[1], right=[1])
-    return {"int8": ControlResult(n=1, accuracy=accuracy, by_class=by_class, int8=cost, **about)}
+    return {"int8": VariantResult(n=1, accuracy=accuracy, by_class=by_class, int8=cost, **about)}
 
 
 @pytest.mark.parametrize(("ours", "take"), [(1e6, "snn"), (4e6, "cnn")])
 def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
     trials = [
-        timed(name, 0.9, 1.0, controls=in_whole_numbers(number, 0.9))
+        timed(name, 0.9, 1.0, variants=in_whole_numbers(number, 0.9))
         for name, number in (("snn", ours), ("cnn", 2e6))
     ]
     made = with_recommendation(results(trials, [pair(0.0)], **asked_for("cortex-m")))
@@ -680,7 +680,7 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
 
 def test_a_network_that_does_not_run_on_the_device_is_not_taken():
     made = [
-        timed("snn", 0.8, 1.0, controls=in_whole_numbers(1e6, 0.8)),
+        timed("snn", 0.8, 1.0, variants=in_whole_numbers(1e6, 0.8)),
         timed("cnn", 0.9, 1.0),
     ]
     found = results(made, [pair(-0.1, accuracy_a=0.8)], **asked_for("cortex-m"))

@@ -1,5 +1,5 @@
 """A contender has one accuracy, computed from predictions.json: in the table, the pairs, the
-headline, and beside controls.
+headline, and beside variants.
 """
 
 from dataclasses import replace
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from factories import (
-    control,
     dataset,
     existing,
     latency,
@@ -17,6 +16,7 @@ from factories import (
     results,
     scored,
     trial,
+    variant_result,
 )
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.auditing.audit_results import Counts
@@ -43,9 +43,9 @@ ABOUT = {
 """The variants of the features that are there."""
 
 
-def conclude(labels, predicted, folds=1, controls=None):
-    """The conclusions from the predicted classes of (contender, seed), of equal folds; `controls`
-    has those of (contender, control, seed).
+def conclude(labels, predicted, folds=1, variants=None):
+    """The conclusions from the predicted classes of (contender, seed), of equal folds; `variants`
+    has those of (contender, variant, seed).
     """
     labels = np.asarray(labels)
     names = list(dict.fromkeys(contender for contender, _ in predicted))
@@ -59,9 +59,9 @@ def conclude(labels, predicted, folds=1, controls=None):
             fold=fold if folds > 1 else None,
             test=scored(0.5, np.bincount(labels[:size], minlength=len(classes)).tolist()),
             latency=latency(1.0 + names.index(contender), 1.0 + names.index(contender)),
-            controls={
-                name: control(name, 0.5, **ABOUT[name])
-                for of, name, of_seed in controls or ()
+            variants={
+                name: variant_result(name, 0.5, **ABOUT[name])
+                for of, name, of_seed in variants or ()
                 if (of, of_seed) == (contender, seed)
             },
         )
@@ -70,7 +70,7 @@ def conclude(labels, predicted, folds=1, controls=None):
     ]
     ablations = {
         (contender, seed, name): predictions
-        for (contender, name, seed), predictions in (controls or {}).items()
+        for (contender, name, seed), predictions in (variants or {}).items()
     }
     predictions = predictions_file(labels, {**predicted, **ablations}, folds)
     about = dataset(
@@ -80,7 +80,7 @@ def conclude(labels, predicted, folds=1, controls=None):
     )
     seeds = len({seed for _, seed in predicted})
     experiment = replace(
-        baseline(), contenders=tuple(names), seeds=seeds, **existing(controls=True)
+        baseline(), contenders=tuple(names), seeds=seeds, **existing(ablations=True)
     )
     return concluded(results(trials, about=about, experiment=experiment), predictions)
 
@@ -172,23 +172,23 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
             assert told in headline(found)
 
 
-def controlled(finished):
-    """Contenders with these finished seeds, with all controls: each is wrong about 10 images of 200
+def with_variants(finished):
+    """Contenders with these finished seeds, with all variants: each is wrong about 10 images of 200
     more than the last, and about 20 more a seed.
     """
     labels = np.arange(200) % 10
-    predicted, controls = {}, {}
+    predicted, variants = {}, {}
     for place, (name, seeds) in enumerate(finished.items()):
         for seed in seeds:
             wrong = 10 * place + 20 * seed + 40
             predicted[name, seed] = wrong_in(labels, wrong)
-            for number, of_control in enumerate(ABOUT, 1):
-                controls[name, of_control, seed] = wrong_in(labels, wrong + 10 * number)
-    return labels, predicted, controls
+            for number, of_variant in enumerate(ABOUT, 1):
+                variants[name, of_variant, seed] = wrong_in(labels, wrong + 10 * number)
+    return labels, predicted, variants
 
 
 def shown_accuracies(found, name):
-    """The accuracies of a contender, and of its controls, at each place that shows them."""
+    """The accuracies of a contender, and of its variants, at each place that shows them."""
     conclusions, place = found.comparison, found.contenders.index(name)
     pairs = [pair for pair in conclusions.pairs if name in (pair.a, pair.b)]
     own = {
@@ -198,24 +198,24 @@ def shown_accuracies(found, name):
         f"pair of {pair.a} and {pair.b}": pair.accuracy_a if name == pair.a else pair.accuracy_b
         for pair in pairs
     }
-    of_controls = {}
+    of_variants = {}
     if int8 := found.features.get("int8"):
-        of_controls |= {
+        of_variants |= {
             f"int8 pair of {pair.a} and {pair.b}": pair.accuracy_a
             if name == pair.a
             else pair.accuracy_b
             for pair in int8.pairs
             if name in (pair.a, pair.b)
         }
-        (of_controls["int8"],) = [row.accuracy for row in int8.rows if row.contender == name]
+        (of_variants["int8"],) = [row.accuracy for row in int8.rows if row.contender == name]
     if ablations := found.features.get("ablations"):
         (beside,) = (one for one in ablations.contenders if one.contender == name)
         own["ablations"] = beside.accuracy
-        of_controls |= {row.control: row.accuracy for row in beside.rows}
+        of_variants |= {row.ablation: row.accuracy for row in beside.rows}
         if ablations.without_time and ablations.without_time.contender == name:
             own["with time"] = ablations.without_time.accuracy
-            of_controls["without time"] = ablations.without_time.accuracy_without
-    return own, of_controls
+            of_variants["without time"] = ablations.without_time.accuracy_without
+    return own, of_variants
 
 
 @pytest.mark.parametrize(
@@ -228,15 +228,15 @@ def shown_accuracies(found, name):
     ids=["one failed", "two failed", "no common seed"],
 )
 def test_ablations_and_int8_are_of_the_seeds_of_the_table(finished):
-    labels, predicted, controls = controlled(finished)
-    found = conclude(labels, predicted, controls=controls)
+    labels, predicted, variants = with_variants(finished)
+    found = conclude(labels, predicted, variants=variants)
     accuracies, common, _ = oracle((labels.tolist(), predicted), found.contenders)
     for name in finished:
-        own, of_controls = shown_accuracies(found, name)
+        own, of_variants = shown_accuracies(found, name)
         assert own == {place: pytest.approx(accuracies[name]) for place in own}
-        lost = {control: 0.05 * number for number, control in enumerate(ABOUT, 1)}
+        lost = {variant: 0.05 * number for number, variant in enumerate(ABOUT, 1)}
         lost["without time"] = lost.get("collapsed")
-        for place, shown in of_controls.items():
+        for place, shown in of_variants.items():
             assert shown == pytest.approx(accuracies[name] - lost[place.split(" pair")[0]]), place
     # Without a common seed, contenders are compared by nothing.
     assert bool(found.comparison.pairs) is bool(common)
@@ -250,11 +250,11 @@ def test_another_definition_of_accuracy_reaches_all_places_and_not_the_oracle(mo
     def less(images, right, balanced=False):
         return np.asarray(right).sum(-1) / np.asarray(images).sum(-1) / 2
 
-    labels, predicted, controls = controlled({"snn": [0, 1], "cnn": [0, 1]})
-    before = conclude(labels, predicted, controls=controls)
+    labels, predicted, variants = with_variants({"snn": [0, 1], "cnn": [0, 1]})
+    before = conclude(labels, predicted, variants=variants)
     were = [shown_accuracies(before, name) for name in before.contenders]
     monkeypatch.setattr(accuracy, "__code__", less.__code__)
-    after = conclude(labels, predicted, controls=controls)
+    after = conclude(labels, predicted, variants=variants)
     for name, was in zip(before.contenders, were, strict=True):
         for places, now in zip(was, shown_accuracies(after, name), strict=True):
             assert places.keys() == now.keys()

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from factories import FOUR, MACHINE, control, dataset, latency, pair, results, scored, trial
+from factories import FOUR, MACHINE, dataset, latency, pair, results, scored, trial, variant_result
 from made_audits import audit_with
 from spikeduel.analysis.recommending import decide
 from spikeduel.analysis.run_findings import (
@@ -138,7 +138,7 @@ BELOW_NEIGHBOUR = finding(
         ({"test_uses": 1}, []),
         ({"test_uses": 0}, []),
         ({"test_uses": 5}, [finding("test_uses", uses=5, here=1)]),
-        # Controls are models too.
+        # Variants are models too.
         ({"test_uses": 5, "test_uses_here": 5}, []),
         ({"test_uses": 5, "test_uses_here": 4}, [finding("test_uses", uses=5, here=4)]),
     ],
@@ -347,11 +347,11 @@ def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, ex
 
 def test_cheaper_networks_that_learned_nothing_have_one_caveat():
     members = {
-        name: structs.replace(control(name, accuracy, key="k"), compressed=True)
+        name: structs.replace(variant_result(name, accuracy, key="k"), compressed=True)
         for name, accuracy in (("4 bits", 0.1), ("few spikes", 0.1), ("half", 0.9))
     }
     named = finding("family_at_chance", contender="snn", members=["4 bits", "few spikes"])
-    assert caveats([trial("snn", 0.9, controls=members)]) == [named]
+    assert caveats([trial("snn", 0.9, variants=members)]) == [named]
 
 
 @pytest.mark.parametrize(

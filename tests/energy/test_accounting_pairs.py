@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 import made_operations
-from factories import control, example, results, trial
+from factories import example, results, trial, variant_result
 from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.analysis.conclusions import with_energy
@@ -446,20 +446,20 @@ def counted(name, operations, **more):
     return trial(name, 0.5, operations=operations, **more)
 
 
-def test_a_run_sets_every_spiking_contender_against_all_others_and_its_controls():
-    controls = {
-        "relu_twin": control("ReLU twin", 0.9, operations=plain()),
-        "one_step": control("one time step", 0.9, spikes=True, operations=spiking()),
-        "nearest_neighbour": control("nearest neighbour", 0.9),
+def test_a_run_sets_every_spiking_contender_against_all_others_and_its_variants():
+    variants = {
+        "relu_twin": variant_result("ReLU twin", 0.9, operations=plain()),
+        "one_step": variant_result("one time step", 0.9, spikes=True, operations=spiking()),
+        "nearest_neighbour": variant_result("nearest neighbour", 0.9),
     }
     trials = [
-        counted("snn-a", spiking(), controls=controls),
+        counted("snn-a", spiking(), variants=variants),
         counted("snn-b", spiking()),
         counted("cnn", plain()),
     ]
     verdict = compare_run(results(trials))
     assert [
-        (accounted.spiking, accounted.other, accounted.control) for accounted in verdict.pairs
+        (accounted.spiking, accounted.other, accounted.variant) for accounted in verdict.pairs
     ] == [
         ("snn-a", "cnn", None),
         ("snn-a", "ReLU twin", "relu_twin"),

@@ -7,7 +7,7 @@ from msgspec import structs
 from torch import nn
 
 import spikeduel as sd
-from factories import control, results, trial
+from factories import results, trial, variant_result
 from made_models import Tutorial, louder, make, make_recorded
 from made_operations import Odd, plain, spiking
 from spikeduel import energy
@@ -172,13 +172,13 @@ def test_what_was_not_counted_has_a_reason():
     assert cost_entry(unknown) == {"operations": None, "not_counted": "it is odd."}
 
 
-def test_energies_of_trials_and_controls_by_other_tables():
-    controls = {
-        "relu_twin": control("", 0.5, **cost_entry(Counted(operations=plain()))),
-        "shuffled": control("", 0.5),
+def test_energies_of_trials_and_variants_by_other_tables():
+    variants = {
+        "relu_twin": variant_result("", 0.5, **cost_entry(Counted(operations=plain()))),
+        "shuffled": variant_result("", 0.5),
     }
     before = results(
-        [trial("snn", 0.9, controls=controls, **cost_entry(Counted(operations=spiking())))]
+        [trial("snn", 0.9, variants=variants, **cost_entry(Counted(operations=spiking())))]
     )
     int8 = energy.read("45nm-int8")
     (after,) = with_energy(
@@ -187,12 +187,12 @@ def test_energies_of_trials_and_controls_by_other_tables():
     others = [name for name in energy.NAMES if name != "45nm-int8"]
     assert list(after.energy.tables) == ["mine", "45nm-int8", *others]
     # 60 multiplications with additions.
-    twin = after.controls["relu_twin"].energy.tables["45nm-int8"].of()
+    twin = after.variants["relu_twin"].energy.tables["45nm-int8"].of()
     assert twin.dense == pytest.approx(1e-12 * 60 * 0.3)
-    assert after.controls["shuffled"].energy is None
+    assert after.variants["shuffled"].energy is None
     # Nothing else changes.
-    assert structs.replace(after, energy=None, controls={}) == structs.replace(
-        before.trials[0], energy=None, controls={}
+    assert structs.replace(after, energy=None, variants={}) == structs.replace(
+        before.trials[0], energy=None, variants={}
     )
 
 

@@ -6,10 +6,10 @@ from msgspec import structs
 from msgspec.structs import replace
 
 from factories import (
-    control,
     energy_of,
     latency,
     run_results,
+    variant_result,
     with_accuracy,
     with_trial,
     with_trials,
@@ -32,13 +32,13 @@ def results(make_prepared):
     for index, accuracy in enumerate((0.8, 0.7, 0.9, 0.7)):
         made = with_accuracy(made, index, accuracy)
         made = with_trial(made, index, energy=energy_of(16e-6 if index % 2 else 8e-6))
-    controls = {
-        "relu_twin": control("ReLU twin", 0.86, energy=energy_of(12e-6)),
-        "quantised_twin": control("quantised twin", 0.84, energy=energy_of(12e-6), bits=3),
-        "one_step": control("one time step", 0.5, spikes=True, energy=energy_of(2e-6)),
+    variants = {
+        "relu_twin": variant_result("ReLU twin", 0.86, energy=energy_of(12e-6)),
+        "quantised_twin": variant_result("quantised twin", 0.84, energy=energy_of(12e-6), bits=3),
+        "one_step": variant_result("one time step", 0.5, spikes=True, energy=energy_of(2e-6)),
     }
     for index in (0, 2):
-        made = with_trial(made, index, controls=controls)
+        made = with_trial(made, index, variants=variants)
     made = with_trial(made, 0, latency=latency(2.0))
     return with_trial(made, 1, latency=latency(0.5))
 
@@ -62,7 +62,7 @@ def test_points_by_hand(results):
 
 
 def test_what_one_seed_lacks_is_left_out(results):
-    networks = [row["network"] for row in costs.points(with_trial(results, 0, controls={}), TABLE)]
+    networks = [row["network"] for row in costs.points(with_trial(results, 0, variants={}), TABLE)]
     assert "ReLU twin" not in networks
     assert costs.points(with_trial(results, 2, energy=None), TABLE)[0]["energy, J"] is None
 
@@ -82,12 +82,12 @@ def test_the_front_joins_the_points_that_nobody_beats(results):
 def test_without_times_there_is_one_panel_and_without_both_no_chart(results):
     results = with_trials(results, latency=None)
     assert len(costs.pareto(results, TABLE).panels) == 1
-    assert costs.pareto(with_trials(results, energy=None, controls={}), TABLE) is None
+    assert costs.pareto(with_trials(results, energy=None, variants={}), TABLE) is None
 
 
 def test_a_report_has_one_scale_of_energy(results):
     trials = [
-        replace(trial, controls={}, energy=energy_of(8e-6, with_memory=(20e-6, 90e-6)))
+        replace(trial, variants={}, energy=energy_of(8e-6, with_memory=(20e-6, 90e-6)))
         for trial in results.trials
     ]
     results = with_recommendation(replace(results, trials=trials))

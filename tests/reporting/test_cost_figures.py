@@ -7,7 +7,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from factories import control, fully_timed, latency, run_results, with_trial
+from factories import fully_timed, latency, run_results, variant_result, with_trial
 from spikeduel import energy
 from spikeduel.analysis.conclusions import with_energy
 from spikeduel.evaluation.costing import cost_entry, operations
@@ -81,16 +81,16 @@ def test_another_table_leads_where_it_is_asked_for(results):
 
 
 def test_twins_stand_beside_what_they_take(results):
-    assert costs.beside_controls(results) == {}
+    assert costs.beside_variants(results) == {}
     snn, cnn = results.trials
-    controls = {
-        "quantised_twin": control(
+    variants = {
+        "quantised_twin": variant_result(
             "quantised twin", 0.75, bits=3, operations=cnn.operations, energy=cnn.energy
         ),
-        "shuffled": control("shuffled in time", 0.5, spikes=True),
+        "shuffled": variant_result("shuffled in time", 0.5, spikes=True),
     }
-    beside = costs.beside_controls(with_trial(results, 0, controls=controls))["dense-snn"]
-    spiking, twin = text_rows(costs.BESIDE_CONTROLS, beside)
+    beside = costs.beside_variants(with_trial(results, 0, variants=variants))["dense-snn"]
+    spiking, twin = text_rows(costs.BESIDE_VARIANTS, beside)
     assert (spiking["network"], twin["network"]) == ("itself", "quantised twin (3 bits)")
     assert spiking["accuracy %"] == f"{100 * snn.test.accuracy:.2f}"
     assert spiking["energy"] == cells(results, "dense-snn")["energy"]

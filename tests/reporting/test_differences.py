@@ -1,4 +1,4 @@
-"""Charts with a row for each difference: pairs, controls, accountings."""
+"""Charts with a row for each difference: pairs, variants, accountings."""
 
 import pytest
 from msgspec import structs

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from factories import control, scored, trial
+from factories import scored, trial, variant_result
 from spikeduel.results.accuracy import (
     classified,
     no_better_than_chance,
-    unlearned_controls,
+    unlearned_variants,
 )
 from spikeduel.results.trials import MAX_IN_MATRIX
 from spikeduel.sentences import columns
@@ -15,7 +15,7 @@ FIVE = (12,) * 5
 
 
 def seeds(*accuracies, folds=1, key="k"):
-    """A control's accuracies by seed; with folds, so many one after the other."""
+    """A variant's accuracies by seed; with folds, so many one after the other."""
     return [
         trial(
             "snn",
@@ -23,7 +23,9 @@ def seeds(*accuracies, folds=1, key="k"):
             seed=k // folds,
             fold=None if folds == 1 else k % folds,
             test=scored(0.9, FIVE),
-            controls={"one_step": control("one time step", accuracy, supports=FIVE, key=key)},
+            variants={
+                "one_step": variant_result("one time step", accuracy, supports=FIVE, key=key)
+            },
         )
         for k, accuracy in enumerate(accuracies)
     ]
@@ -46,9 +48,9 @@ def seeds(*accuracies, folds=1, key="k"):
         (seeds(0.2, key=None), False),
     ],
 )
-def test_a_control_at_chance_learned_nothing(trials, is_named):
+def test_an_ablation_at_chance_learned_nothing(trials, is_named):
     expected = {"one_step": "one time step"} if is_named else {}
-    assert unlearned_controls(trials) == expected
+    assert unlearned_variants(trials) == expected
 
 
 def test_a_contender_is_judged_by_its_own_accuracy():

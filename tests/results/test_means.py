@@ -1,6 +1,6 @@
 """Means over trials."""
 
-from factories import control, latency, with_trial
+from factories import latency, variant_result, with_trial
 from spikeduel.results import means
 from spikeduel.results.cost_results import Range
 
@@ -21,14 +21,14 @@ def test_which_joules_are_meant(results):
     assert means.joules_of(first, "45nm-int8") is None
     assert means.joules_of(first, way="per_step") == Range(low=30e-6, high=40e-6)
     assert means.joules_of(first, memory="on_chip") == Range(low=1e-3, high=3e-3)
-    assert means.joules_of(control("shuffled", 0.5)) is None
+    assert means.joules_of(variant_result("shuffled", 0.5)) is None
 
 
-def test_a_control_that_a_trial_lacks_has_no_results(results):
-    twin = control("quantised twin", 0.75, bits=3)
-    has = with_trial(results, 0, controls={"quantised_twin": twin}).trials
-    assert means.control_results(has[:1], "quantised_twin") == [twin]
-    assert means.control_results(has, "quantised_twin") == []
+def test_a_variant_that_a_trial_lacks_has_no_results(results):
+    twin = variant_result("quantised twin", 0.75, bits=3)
+    has = with_trial(results, 0, variants={"quantised_twin": twin}).trials
+    assert means.variant_results(has[:1], "quantised_twin") == [twin]
+    assert means.variant_results(has, "quantised_twin") == []
 
 
 def test_a_network_that_was_not_timed_has_no_times(results):

@@ -45,27 +45,27 @@ def test_what_is_written_is_read_again(make_run):
         "seed": 0,
         "predicted": predicted(8),
         "trainings": ["cnn-0-None"],
-        "control": None,
+        "variant": None,
     }
 
 
-def test_they_are_in_the_order_of_the_trials_and_controls_follow_their_contender():
-    controlled = TrialVariants({}, {"shuffled": answered(2)}, {})
+def test_they_are_in_the_order_of_the_trials_and_variants_follow_their_contender():
+    with_variants = TrialVariants({}, {"shuffled": answered(2)}, {})
     outcomes = [
         TrialOutcome(
             record(contender, seed),
             {"classification": answered(1)},
-            variants=controlled if contender == "snn" else None,
+            variants=with_variants if contender == "snn" else None,
         )
         for seed in (0, 1)
         for contender in ("snn", "cnn")
     ]
     split = Split(np.arange(10), np.arange(10, 20), TEST, "stratified")
     kept = predictions_of(DATA, [split], outcomes).trials
-    assert [(one.contender, one.seed, one.control) for one in kept] == [
-        (contender, seed, control)
+    assert [(one.contender, one.seed, one.variant) for one in kept] == [
+        (contender, seed, variant)
         for seed in (0, 1)
-        for contender, control in (("snn", None), ("snn", "shuffled"), ("cnn", None))
+        for contender, variant in (("snn", None), ("snn", "shuffled"), ("cnn", None))
     ]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from msgspec import structs
 
 from damage import FUZZED, changed, problem
-from factories import control, dataset, example, pair, results, scored, trial, untimed
+from factories import dataset, example, pair, results, scored, trial, untimed, variant_result
 from made_audits import audit_with
 from made_operations import plain, spiking
 from spikeduel.auditing.audit_sentences import problems
@@ -27,7 +27,7 @@ SNN = trial(
     seconds=[2.0],
     operations=spiking(),
     latency=untimed(None, None, "cpu"),
-    controls={"shuffled": control("shuffled", 0.5, spikes=True)},
+    variants={"shuffled": variant_result("shuffled", 0.5, spikes=True)},
 )
 CNN = trial("cnn", 0.8, parameters=1234, operations=plain())
 FINDING = example("conflicting_labels")

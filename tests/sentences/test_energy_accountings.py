@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from factories import control, results, trial
+from factories import results, trial, variant_result
 from made_operations import plain, spiking
 from spikeduel.energy.accounting import compare_run
 from spikeduel.results.cost_results import AccountedPair, AccountingResult, Range, Threshold
@@ -11,8 +11,8 @@ from spikeduel.sentences.columns import text_rows
 
 @pytest.fixture
 def accountings():
-    twin = control("ReLU twin", 0.9, operations=plain())
-    snn = trial("snn", 0.5, operations=spiking(), controls={"relu_twin": twin})
+    twin = variant_result("ReLU twin", 0.9, operations=plain())
+    snn = trial("snn", 0.5, operations=spiking(), variants={"relu_twin": twin})
     return compare_run(results([snn, trial("cnn", 0.5, operations=plain())]))
 
 
@@ -119,10 +119,10 @@ def test_the_rows_of_the_page(accounted, accountings):
     assert by_name["8-bit integers"]["ratio"] == "–"
 
 
-def test_contenders_are_shown_and_controls_where_there_are_no_others(accountings):
+def test_contenders_are_shown_and_variants_where_there_are_no_others(accountings):
     assert [accounted.other for accounted in words.shown(accountings)] == ["cnn"]
     alone = replace(
-        accountings, pairs=[accounted for accounted in accountings.pairs if accounted.control]
+        accountings, pairs=[accounted for accounted in accountings.pairs if accounted.variant]
     )
     assert [accounted.other for accounted in words.shown(alone)] == ["ReLU twin"]
     assert words.shown(None) == []

@@ -43,7 +43,7 @@ def test_every_contender_is_built_once_however_many_seeds_and_folds(experiment, 
     monkeypatch.setattr(
         building, "outlined", lambda card: built.append(card.contender) or outlined(card)
     )
-    made = planned(replace(experiment, seeds=3, folds=2, **existing(controls=True)))
+    made = planned(replace(experiment, seeds=3, folds=2, **existing(ablations=True)))
     assert built == ["vgg-lif", "vgg-relu"]
     assert len(made.trials) == len({trial.key for trial in made.trials}) == 12
     if "ablations" in FEATURES:

@@ -81,10 +81,10 @@ def test_the_first_epochs_are_those_of_the_relu_network(quick):
     assert spiking.best_epoch == 3
 
 
-def test_all_contenders_and_trained_controls_have_the_same_epochs_in_all(
+def test_all_contenders_and_trained_variants_have_the_same_epochs_in_all(
     quick, known_data, unreported
 ):
-    results = compare(replace(quick, folds=2, **existing(controls=True)), "run", "s").results
+    results = compare(replace(quick, folds=2, **existing(ablations=True)), "run", "s").results
     assert {(trial.status, trial.epochs) for trial in results.trials} == {("done", 4)}
     assert results.twins == [("vgg-lif", "vgg-relu")]
     assert {trial.contender: trial.relu_epochs for trial in results.trials} == {
@@ -92,9 +92,9 @@ def test_all_contenders_and_trained_controls_have_the_same_epochs_in_all(
         "vgg-relu": 0,
     }
     for spiking in results.of("vgg-lif"):
-        trained = spiking.controls.keys() & {"relu_twin", "quantised_twin", "one_step"}
+        trained = spiking.variants.keys() & {"relu_twin", "quantised_twin", "one_step"}
         assert len(trained) == (3 if "ablations" in FEATURES else 0)
-        assert {spiking.controls[name].epochs for name in trained} <= {4}
+        assert {spiking.variants[name].epochs for name in trained} <= {4}
     ids = [finding.id for finding in results.comparison.caveats]
     assert "starts_with_relu" in ids
     assert "longer_training" not in ids

@@ -88,16 +88,16 @@ def _scored(trial: Trial, all_predictions: Predictions, dataset: Dataset) -> Tri
         return trial
     found = classified(all_predictions.names, all_predictions.truth[rows], predicted[rows])
     test = structs.replace(trial.test, **{name: getattr(found, name) for name in COUNTED})
-    controls = {}
-    for name, control in trial.controls.items():
-        of_control = all_predictions.of(trial.contender, name).get(trial.seed)
-        if of_control is not None:
-            found = classified(all_predictions.names, all_predictions.truth[rows], of_control[rows])
-            control = structs.replace(
-                control, n=found.n, accuracy=found.accuracy, by_class=found.by_class
+    variants = {}
+    for name, variant in trial.variants.items():
+        of_variant = all_predictions.of(trial.contender, name).get(trial.seed)
+        if of_variant is not None:
+            found = classified(all_predictions.names, all_predictions.truth[rows], of_variant[rows])
+            variant = structs.replace(
+                variant, n=found.n, accuracy=found.accuracy, by_class=found.by_class
             )
-        controls[name] = control
-    trial = structs.replace(trial, test=test, controls=controls)
+        variants[name] = variant
+    trial = structs.replace(trial, test=test, variants=variants)
     return structs.replace(trial, converged=trial.converged and not no_better_than_chance([trial]))
 
 
@@ -157,7 +157,7 @@ def with_energy(results: Results, prices: energy.Prices = energy.Prices()) -> Re
     trials = [
         structs.replace(
             estimated(trial),
-            controls={name: estimated(control) for name, control in trial.controls.items()},
+            variants={name: estimated(variant) for name, variant in trial.variants.items()},
         )
         for trial in results.trials
     ]

@@ -1,4 +1,4 @@
-"""Answers to the test images of a run, by contender, control and seed."""
+"""Answers to the test images of a run, by contender, variant and seed."""
 
 import copy
 from collections import Counter
@@ -14,7 +14,7 @@ from spikeduel.statistics import balanced_classes, mean_accuracy
 from spikeduel.system.grouped import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
-"""Controls that change only when events come."""
+"""Variants that change only when events come."""
 DisagreementCase = Literal["only_a", "only_b", "neither"]
 """Contenders that are right."""
 
@@ -33,40 +33,40 @@ class Predictions:
         self.predicted: dict[tuple[str, str | None], dict[int, np.ndarray]] = {}
         self.trainings: dict[tuple[str, int], list[str]] = {}
         for of_seed in predictions.trials:
-            of_seeds = self.predicted.setdefault((of_seed.contender, of_seed.control), {})
+            of_seeds = self.predicted.setdefault((of_seed.contender, of_seed.variant), {})
             of_seeds[of_seed.seed] = np.array(of_seed.predicted)
-            if of_seed.control is None:
+            if of_seed.variant is None:
                 self.trainings[of_seed.contender, of_seed.seed] = of_seed.trainings
         self._count_seeds()
 
     def _count_seeds(self) -> None:
         finished = {
-            name: of_seeds for (name, control), of_seeds in self.predicted.items() if not control
+            name: of_seeds for (name, variant), of_seeds in self.predicted.items() if not variant
         }
         self.common = sorted(common_seeds(finished.values()))
         self.counted = counted_seeds(finished)
 
-    def of(self, contender: str, control: str | None = None) -> dict[int, np.ndarray]:
-        """Return the predicted classes of a contender or its control, int64 `[N]` by seed."""
-        return self.predicted.get((contender, control), {})
+    def of(self, contender: str, variant: str | None = None) -> dict[int, np.ndarray]:
+        """Return the predicted classes of a contender or its variant, int64 `[N]` by seed."""
+        return self.predicted.get((contender, variant), {})
 
-    def right(self, seeds: Sequence[int], contender: str, control: str | None = None) -> np.ndarray:
+    def right(self, seeds: Sequence[int], contender: str, variant: str | None = None) -> np.ndarray:
         """Return the right answers, bool `[S, N]`; a missing seed answers the most frequent
         class.
         """
         constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
-        of_seeds = self.of(contender, control)
+        of_seeds = self.of(contender, variant)
         right = [of_seeds.get(seed, constant) == self.truth for seed in seeds]
         return np.array(right, bool).reshape(-1, len(self.truth))
 
-    def seeds(self, contender: str, control: str | None = None) -> list[int]:
-        """Return the seeds that count in the numbers of a contender, or of its control."""
-        of_control = self.of(contender, control)
-        return [seed for seed in self.counted.get(contender, ()) if seed in of_control]
+    def seeds(self, contender: str, variant: str | None = None) -> list[int]:
+        """Return the seeds that count in the numbers of a contender, or of its variant."""
+        of_variant = self.of(contender, variant)
+        return [seed for seed in self.counted.get(contender, ()) if seed in of_variant]
 
-    def accuracy(self, seeds: Sequence[int], contender: str, control: str | None = None) -> float:
+    def accuracy(self, seeds: Sequence[int], contender: str, variant: str | None = None) -> float:
         """Return the mean accuracy over `seeds`, by the measure of comparisons."""
-        return mean_accuracy(self.right(seeds, contender, control), self.classes)
+        return mean_accuracy(self.right(seeds, contender, variant), self.classes)
 
     def predicted_counts(self, contender: str, row: int) -> list[tuple[int, int]]:
         """Return a contender's answers to a row as (class, seeds), the most frequent first."""
@@ -100,9 +100,9 @@ class Predictions:
         return np.sum(
             [
                 predicted != self.truth
-                for (_, control), of_seeds in self.predicted.items()
+                for (_, variant), of_seeds in self.predicted.items()
                 for predicted in of_seeds.values()
-                if control is None
+                if variant is None
             ],
             axis=0,
         )

@@ -287,7 +287,7 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
         case "size":
             values = [trial.operations.bytes for trial in trials if trial.operations]
         case "operations" | "flash" | "ram":
-            costs = [trial.controls[INT8].int8 for trial in trials if INT8 in trial.controls]
+            costs = [trial.variants[INT8].int8 for trial in trials if INT8 in trial.variants]
             values = [getattr(cost, quantity) for cost in costs if cost]
     return [Range(low=value, high=value) for value in values if value is not None]
 
@@ -426,7 +426,7 @@ def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | No
         (
             accounted
             for accounted in accounted_pairs
-            if not accounted.control and {accounted.spiking, accounted.other} == {one, other}
+            if not accounted.variant and {accounted.spiking, accounted.other} == {one, other}
         ),
         None,
     )

@@ -16,7 +16,7 @@ from spikeduel.results.accuracy import (
     measures,
     no_better_than_chance,
     of_seeds,
-    unlearned_controls,
+    unlearned_variants,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
 from spikeduel.results.run import Budget, Dataset, Pair, twins
@@ -355,7 +355,7 @@ def sometimes_at_chance(run: RunContext) -> Iterator[Values]:
 @finds("family_at_chance")
 def family_at_chance(run: RunContext) -> Iterator[Values]:
     for name, trials in run.tested.items():
-        if titles := list(unlearned_controls(trials, compressed=True).values()):
+        if titles := list(unlearned_variants(trials, compressed=True).values()):
             yield {"contender": name, "members": titles}
 
 

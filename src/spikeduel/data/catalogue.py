@@ -125,7 +125,7 @@ def binned(
     preprocessing: Preprocessing | None,
     change: Change = "none",
 ) -> Prepared:
-    """Bin recordings by `experiment` or a trained model's `preprocessing`, with a control's
+    """Bin recordings by `experiment` or a trained model's `preprocessing`, with a variant's
     `change`; other sets stay.
     """
     images = prepared.images

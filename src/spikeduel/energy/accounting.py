@@ -32,7 +32,7 @@ from spikeduel.results.cost_results import (
     Range,
     Threshold,
 )
-from spikeduel.results.means import control_results, counted_trials, finished
+from spikeduel.results.means import counted_trials, finished, variant_results
 from spikeduel.results.run import Results
 from spikeduel.system import files
 from spikeduel.system.errors import InputError, naming, unknown, visible
@@ -308,14 +308,14 @@ def compare_run(results: Results, more: Sequence[Accounting] = ()) -> EnergyAcco
     for name in (name for name in networks if spiking[name]):
         for other in (other for other in networks if not spiking[other]):
             pairs.append(_compared(networks[name], networks[other], definitions, name, other))
-        for control, about in trials[name][0].controls.items():
+        for variant, about in trials[name][0].variants.items():
             if about.compressed:
                 continue
-            twins = control_results(trials[name], control)
+            twins = variant_results(trials[name], variant)
             counted = [twin.operations for twin in twins if twin.operations and not twin.spikes]
             if counted:
                 title = twins[0].title
-                pairs.append(_compared(networks[name], counted, definitions, name, title, control))
+                pairs.append(_compared(networks[name], counted, definitions, name, title, variant))
     return EnergyAccountings(definitions=definitions, pairs=pairs) if pairs else None
 
 
@@ -343,13 +343,13 @@ def _compared(
     definitions: Sequence[Accounting],
     spiking: str,
     other: str,
-    control: str | None = None,
+    variant: str | None = None,
 ) -> AccountedPair:
     pair = CountedPair(spiking_trials, other_trials)
     return AccountedPair(
         spiking=spiking,
         other=other,
-        control=control,
+        variant=variant,
         num_steps=pair.steps,
         rate=pair.rate,
         by_accounting=[compare_by(pair, definition) for definition in definitions],

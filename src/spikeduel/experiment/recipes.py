@@ -44,7 +44,7 @@ def strong(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
 
 def events(dataset: str = EMBEDDED, **changes: Any) -> Experiment:
     """recordings of an event camera: a spiking network that sees frame after frame, its twin that
-    sees their sum, a CNN that sees them all at once, and a recurrent network; with the controls
+    sees their sum, a CNN that sees them all at once, and a recurrent network; with the ablations
     that say whether time mattered
     """
     contenders = ("vgg-lif", "vgg-sum", "vgg-relu", "vgg-gru")

@@ -27,10 +27,10 @@ from spikeduel.reporting.charts import (
 from spikeduel.results.cost_results import AccountedPair, EnergyAccountings, Memory, Range
 from spikeduel.results.means import (
     TWINS,
-    control_results,
     joules_of,
     mean_range,
     one_image_ms,
+    variant_results,
 )
 from spikeduel.results.pareto import front
 from spikeduel.results.run import Results
@@ -109,8 +109,8 @@ def points(results: Results, table: energy.Table) -> list[Row]:
         whole = one_image_ms(trials)
         joules = mean_range([joules_of(trial, table.name, memory) for trial in trials])
         shown.append(_contender(trials, joules, whole and whole / 1e3))
-        for control in TWINS:
-            if twins := control_results(trials, control):
+        for variant in TWINS:
+            if twins := variant_results(trials, variant):
                 joules = mean_range([joules_of(twin, table.name, memory) for twin in twins])
                 accuracies = [twin.accuracy for twin in twins]
                 shown.append(_row(name, titled(twins[0]), accuracies, joules))

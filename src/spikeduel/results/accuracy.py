@@ -13,9 +13,9 @@ from spikeduel.results.trials import (
     MAX_IN_MATRIX,
     Classification,
     ClassScores,
-    ControlResult,
     Scores,
     Trial,
+    VariantResult,
 )
 from spikeduel.statistics import accuracy, are_unbalanced, count_alike
 from spikeduel.system.grouped import grouped
@@ -57,8 +57,8 @@ def of_seeds(trials: Sequence[Trial], measure: Measure | None = None) -> dict[in
     }
 
 
-def pooled(tested: Sequence[Scores | ControlResult], measure: Measure = "accuracy") -> float:
-    """Return the accuracy over all seeds and folds of a contender, or of its control."""
+def pooled(tested: Sequence[Scores | VariantResult], measure: Measure = "accuracy") -> float:
+    """Return the accuracy over all seeds and folds of a contender, or of its variant."""
     counts = [scores.by_class for scores in tested]
     images, right = np.sum([[of_trial.images, of_trial.right] for of_trial in counts], axis=0)
     return float(accuracy(images, right, measure == "balanced_accuracy"))
@@ -80,14 +80,14 @@ def effective_images(trials: Sequence[Trial]) -> float | None:
     return len(present) ** 2 / (1 / present).sum() if count_alike(images) else None
 
 
-def _tables(trials: Sequence[Trial], control: str | None = None) -> dict[int, np.ndarray]:
+def _tables(trials: Sequence[Trial], variant: str | None = None) -> dict[int, np.ndarray]:
     """Return the images, answers and right answers of each class, in all folds, int64 `[3, K]` by
-    seed, of one contender or its `control`.
+    seed, of one contender or its `variant`.
     """
     tables: dict[int, np.ndarray] = {}
     for trial in trials:
         if trial.test:
-            counts = trial.controls[control].by_class if control else trial.test.by_class
+            counts = trial.variants[variant].by_class if variant else trial.test.by_class
             table = np.array([counts.images, counts.predictions, counts.right])
             tables[trial.seed] = tables.get(trial.seed, 0) + table
     return tables
@@ -143,9 +143,9 @@ def constant_accuracy(trials: Sequence[Trial], measure: Measure = "accuracy") ->
     return float(images.max() / images.sum())
 
 
-def no_better_than_chance(trials: Sequence[Trial], control: str | None = None) -> bool:
-    """Return True unless a contender, or its `control`, is shown to have learned something."""
-    return not depend_on_truth(list(_tables(trials, control).values()))
+def no_better_than_chance(trials: Sequence[Trial], variant: str | None = None) -> bool:
+    """Return True unless a contender, or its `variant`, is shown to have learned something."""
+    return not depend_on_truth(list(_tables(trials, variant).values()))
 
 
 def depend_on_truth(tables: Sequence[np.ndarray]) -> bool:
@@ -172,7 +172,7 @@ def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
     return above - weights.max() / 2, max(variance, 0.0) ** 0.5
 
 
-def unlearned_controls(trials: Sequence[Trial], compressed: bool = False) -> dict[str, str]:
+def unlearned_variants(trials: Sequence[Trial], compressed: bool = False) -> dict[str, str]:
     """Return the trained ablations that learned nothing, or the `compressed` variants, with
     titles: at chance over all trainings, or in half of the seeds.
 
@@ -181,19 +181,19 @@ def unlearned_controls(trials: Sequence[Trial], compressed: bool = False) -> dic
     """
     tested = [trial for trial in trials if trial.test]
     titles = {
-        name: control.title
+        name: variant.title
         for trial in tested
-        for name, control in trial.controls.items()
-        if control.key and not control.of_recordings and control.compressed == compressed
+        for name, variant in trial.variants.items()
+        if variant.key and not variant.of_recordings and variant.compressed == compressed
     }
     unlearned = {}
     for name, title in titles.items():
-        controlled = [trial for trial in tested if name in trial.controls]
-        seeds = {trial.seed for trial in controlled}
+        tested_variants = [trial for trial in tested if name in trial.variants]
+        seeds = {trial.seed for trial in tested_variants}
         at_chance = sum(
-            no_better_than_chance([trial for trial in controlled if trial.seed == seed], name)
+            no_better_than_chance([trial for trial in tested_variants if trial.seed == seed], name)
             for seed in seeds
         )
-        if 2 * at_chance >= len(seeds) or no_better_than_chance(controlled, name):
+        if 2 * at_chance >= len(seeds) or no_better_than_chance(tested_variants, name):
             unlearned[name] = title
     return unlearned

@@ -172,7 +172,7 @@ class AccountingResult(Frozen):
 
 
 class AccountedPair(Frozen):
-    """A spiking contender against another, or its own `control`; `rate`: spikes per neuron and
+    """A spiking contender against another, or its own `variant`; `rate`: spikes per neuron and
     step.
     """
 
@@ -181,7 +181,7 @@ class AccountedPair(Frozen):
     num_steps: Positive
     rate: float
     by_accounting: list[AccountingResult]
-    control: str | None = None
+    variant: str | None = None
 
     @property
     def by_group(self) -> dict[Group, list[str | None]]:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from spikeduel.engine.counting.operations import Operations, Way
 from spikeduel.results.cost_results import Memory, Range
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ControlResult, Latency, Trial
+from spikeduel.results.trials import Latency, Trial, VariantResult
 
 TWINS = ("relu_twin", "quantised_twin")
 """Variants with ReLU for a spiking network's neurons."""
-Entry = Trial | ControlResult
-Entries = Sequence[Trial] | Sequence[ControlResult]
+Entry = Trial | VariantResult
+Entries = Sequence[Trial] | Sequence[VariantResult]
 
 
 def finished(results: Results) -> dict[str, list[Trial]]:
@@ -51,10 +51,10 @@ def mean_range(ranges: Sequence[Range | None]) -> Range | None:
     return None if low is None or high is None else Range(low=low, high=high)
 
 
-def control_results(trials: Sequence[Trial], control: str) -> list[ControlResult]:
-    """Return a control's results; empty unless all `trials` have it."""
-    controls = [trial.controls[control] for trial in trials if control in trial.controls]
-    return controls if len(controls) == len(trials) else []
+def variant_results(trials: Sequence[Trial], variant: str) -> list[VariantResult]:
+    """Return a variant's results; empty unless all `trials` have it."""
+    variants = [trial.variants[variant] for trial in trials if variant in trial.variants]
+    return variants if len(variants) == len(trials) else []
 
 
 def joules_of(

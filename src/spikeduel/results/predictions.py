@@ -19,7 +19,7 @@ RUNS_LIE = "Runs are folders in runs/, unless --out named another place."
 
 
 class SeedPredictions(typed.Frozen):
-    """Predicted classes of a finished seed, or of its `control`, in the order of `indices`.
+    """Predicted classes of a finished seed, or of its `variant`, in the order of `indices`.
 
     `trainings`: keys of the trainings that answered, one a fold; a converted network has its
     source's.
@@ -29,7 +29,7 @@ class SeedPredictions(typed.Frozen):
     seed: Count
     predicted: list[Count]
     trainings: list[str]
-    control: str | None = None
+    variant: str | None = None
 
 
 class PredictionsFile(typed.Frozen):
@@ -66,7 +66,7 @@ class PredictionsFile(typed.Frozen):
         return {
             (predictions.contender, predictions.seed): predictions
             for predictions in self.trials
-            if predictions.control is None
+            if predictions.variant is None
         }
 
     @property

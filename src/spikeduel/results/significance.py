@@ -20,13 +20,13 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 
 class Reservation(StrEnum):
     """Reason against calling a contender better though the interval excludes 0, or against a
-    control's conclusion.
+    ablation's conclusion.
     """
 
     TOO_FEW_SEEDS = "few_seeds"
     TOO_FEW_GROUPS = "few_groups"
     FAILED_TRAININGS = "failed_trainings"
-    CONTROL_AT_CHANCE = "control_at_chance"
+    ABLATION_AT_CHANCE = "ablation_at_chance"
     LONGER_TRAINING = "longer_training"
     AT_CHANCE = "at_chance"
 

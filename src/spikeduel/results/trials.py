@@ -268,7 +268,7 @@ class AddedMeasure(Frozen):
     found: Any = None
 
 
-class ControlAbout(Frozen):
+class VariantAbout(Frozen):
     """Description of a variant of a trial; `paired`: predictions of the trial's own network, seed
     by seed; `of_recordings`: it changed the recordings; `compressed`: it is a cheaper network;
     `feature`: the one that it belongs to.
@@ -283,8 +283,8 @@ class ControlAbout(Frozen):
     feature: str = ""
 
 
-class MissingControl(ControlAbout, kw_only=True):
-    """A control that was not measured, and the `reason`."""
+class MissingVariant(VariantAbout, kw_only=True):
+    """A variant that was not measured, and the `reason`."""
 
     reason: str
 
@@ -332,8 +332,8 @@ class TemporalExit(Frozen):
         return sum(step * share for step, share in enumerate(self.shares, 1))
 
 
-class ControlResult(ControlAbout, kw_only=True):
-    """Score of a control; `val_accuracy` if it was trained. `one_image_ms`: median time of an
+class VariantResult(VariantAbout, kw_only=True):
+    """Score of a variant; `val_accuracy` if it was trained. `one_image_ms`: median time of an
     answer, if measured on an idle machine. `model`: path of a member in the run's folder.
     """
 
@@ -414,8 +414,8 @@ class Trial(Frozen):
     measured: dict[str, Any] = {}
     measures: dict[str, AddedMeasure] = {}
     failed_measures: dict[str, str] = {}
-    controls: dict[str, ControlResult] = {}
-    missing_controls: dict[str, MissingControl] = {}
+    variants: dict[str, VariantResult] = {}
+    missing_variants: dict[str, MissingVariant] = {}
 
     @property
     def spiking(self) -> bool:
@@ -476,12 +476,12 @@ def times_as_long(trials: Sequence[Trial], others: Sequence[Trial], by_time: boo
 
 
 def minutes_a_seed(trials: Sequence[Trial]) -> float:
-    """Return the training minutes of one seed in all folds, with trained controls."""
+    """Return the training minutes of one seed in all folds, with trained variants."""
     seconds: dict[int, float] = {}
     for trial in trials:
-        controls = sum(sum(control.epoch_seconds) for control in trial.controls.values())
+        variants = sum(sum(variant.epoch_seconds) for variant in trial.variants.values())
         trained = 0.0 if trial.derived_from else sum(trial.epoch_seconds)
-        seconds[trial.seed] = seconds.get(trial.seed, 0.0) + trained + controls
+        seconds[trial.seed] = seconds.get(trial.seed, 0.0) + trained + variants
     return statistics.fmean(seconds.values()) / 60
 
 

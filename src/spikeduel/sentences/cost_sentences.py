@@ -29,12 +29,12 @@ from spikeduel.results.cost_results import (
 )
 from spikeduel.results.means import (
     Entries,
-    control_results,
     finished,
     joules_of,
     latency_of,
     mean,
     mean_range,
+    variant_results,
 )
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
@@ -92,7 +92,7 @@ def range_in_words(joules: Range | None) -> str:
 
 
 class Network(NamedTuple):
-    """A contender's trials, or results of its control."""
+    """A contender's trials, or results of its variant."""
 
     name: str
     entries: Entries
@@ -158,7 +158,7 @@ TIMED: list[Column[Network]] = [
         "{:.1f} s".format,
     ),
 ]
-BESIDE_CONTROLS: list[Column[Network]] = [
+BESIDE_VARIANTS: list[Column[Network]] = [
     Column("network", lambda network: network.name, is_text=True),
     Column("accuracy %", lambda network: network.accuracy, hundredths),
     *COUNTED,
@@ -211,20 +211,20 @@ def _usual(network: Network, table: str, memory: Memory) -> str:
     return energy_in_words(mean(known))
 
 
-def beside_controls(results: Results) -> dict[str, list[Network]]:
-    """Return spiking contenders with their counted, trained controls."""
+def beside_variants(results: Results) -> dict[str, list[Network]]:
+    """Return spiking contenders with their counted, trained variants."""
     shown: dict[str, list[Network]] = {}
     for name, trials in finished(results).items():
-        controlled = trials[0].controls if trials else {}
-        by_control = [
-            control_results(trials, control)
-            for control, about in controlled.items()
+        tested_variants = trials[0].variants if trials else {}
+        by_variant = [
+            variant_results(trials, variant)
+            for variant, about in tested_variants.items()
             if not about.compressed
         ]
         counted_ones = [
-            Network(titled(controls[0]), controls)
-            for controls in by_control
-            if any(control.energy for control in controls)
+            Network(titled(variants[0]), variants)
+            for variants in by_variant
+            if any(variant.energy for variant in variants)
         ]
         if counted_ones:
             shown[name] = [Network("itself", trials), *counted_ones]
@@ -298,10 +298,10 @@ CHANGES_AT = (
 
 
 def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
-    """Return the pairs to show: contenders, or else controls."""
+    """Return the pairs to show: contenders, or else variants."""
     if accountings is None:
         return []
-    contenders = [accounted for accounted in accountings.pairs if accounted.control is None]
+    contenders = [accounted for accounted in accountings.pairs if accounted.variant is None]
     return (contenders or accountings.pairs)[:MAX_SHOWN]
 
 

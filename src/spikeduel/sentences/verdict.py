@@ -1,4 +1,4 @@
-"""The verdict and controls in sentences that claim no more than the trials can bear."""
+"""The verdict and ablations in sentences that claim no more than the trials can bear."""
 
 from typing import Any
 

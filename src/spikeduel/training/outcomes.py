@@ -227,7 +227,7 @@ def predictions_of(
             seed=seed,
             predicted=both[1].tolist(),
             trainings=keys[contender][seed],
-            control=variant,
+            variant=variant,
         )
         for contender in keys
         for variant in (None, *variants)
@@ -306,13 +306,13 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
         },
         failed_measures=dict(outcome.failed_measures),
         model=f"models/{file}.safetensors" if record.status == "done" else None,
-        controls={
+        variants={
             name: structs.replace(result, model=f"models/{file}-{name}.safetensors")
             if result.compressed and result.key
             else result
             for name, result in (variants.results if variants else {}).items()
         },
-        missing_controls=variants.missing if variants else {},
+        missing_variants=variants.missing if variants else {},
     )
 
 

@@ -93,8 +93,8 @@ def write(
     write_experiment(folder / "experiment.toml", comparison.experiment)
     of_trials = zip(results.trials, outcomes, strict=True)
     models = {entry.model: outcome.record.key for entry, outcome in of_trials}
-    controls = (control for entry in results.trials for control in entry.controls.values())
-    models |= {control.model: control.key for control in controls if control.key}
+    variants = (variant for entry in results.trials for variant in entry.variants.values())
+    models |= {variant.model: variant.key for variant in variants if variant.key}
     for model in filter(None, models):
         files.link(store.model_path(models[model]), folder / model)
     typed.write_json(folder / "results.json", comparison.document())

@@ -14,10 +14,10 @@ from spikeduel.inputs.preprocessing import Change
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Classification,
-    ControlAbout,
-    ControlResult,
     Latency,
-    MissingControl,
+    MissingVariant,
+    VariantAbout,
+    VariantResult,
 )
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Labelled, Progress
@@ -29,7 +29,7 @@ from spikeduel.training.timing import time_inference
 TRIAL = "trial"
 """Name of the trial itself as a `source`."""
 Predicted = tuple[Classification, Mapping[str, Any]]
-"""Predictions of the test images, and fields of `ControlResult`."""
+"""Predictions of the test images, and fields of `VariantResult`."""
 Stored = TypeVar("Stored")
 
 
@@ -82,7 +82,7 @@ class Variant:
     network: "Callable[[VariantContext, Contender], Contender] | None" = None
     """Change or refuse the network before training, beyond what settings can."""
     fields: "Callable[[VariantContext, str], Mapping[str, Any]] | None" = None
-    """Return fields of `ControlResult` that replace those of every training, by its key."""
+    """Return fields of `VariantResult` that replace those of every training, by its key."""
     timed: bool = False
     """True if an inference of the first seed and fold is timed, on an idle machine."""
     feature: str = ""
@@ -90,8 +90,8 @@ class Variant:
 
     @property
     def about(self) -> dict[str, Any]:
-        """Fields of a `ControlResult` that describe the variant."""
-        return {name: getattr(self, name) for name in ControlAbout.__struct_fields__}
+        """Fields of a `VariantResult` that describe the variant."""
+        return {name: getattr(self, name) for name in VariantAbout.__struct_fields__}
 
     @property
     def label(self) -> str:
@@ -152,9 +152,9 @@ class VariantContext:
 class TrialVariants:
     """Results and predictions of one trial's variants, and the `missing` ones, by name."""
 
-    results: dict[str, ControlResult]
+    results: dict[str, VariantResult]
     predictions: dict[str, Classification]
-    missing: dict[str, MissingControl]
+    missing: dict[str, MissingVariant]
 
 
 def variants_of(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
@@ -228,7 +228,7 @@ def run(
             with _left_out(found, key, name, context):
                 predictions, fields = _result(context, records.get((key, name)))
                 found[key].predictions[name] = predictions
-                found[key].results[name] = ControlResult(
+                found[key].results[name] = VariantResult(
                     **context.variant.about,
                     n=predictions.n,
                     accuracy=predictions.accuracy,
@@ -257,7 +257,7 @@ def _left_out(
         known = {gap.reason for each in found.values() for gap in each.missing.values()}
         text = context.progress.detail if str(error) in known else context.progress.say
         text(f"  {context.trial.card.title}: left out, {error}")
-        found[key].missing[name] = MissingControl(**context.variant.about, reason=str(error))
+        found[key].missing[name] = MissingVariant(**context.variant.about, reason=str(error))
 
 
 def _job(context: VariantContext, described: dict[tuple[str, str], Contender]) -> Job:

@@ -3,28 +3,28 @@ import itertools
 import pytest
 from msgspec import structs
 
-from factories import control, dataset, trial
-from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
+from factories import dataset, trial, variant_result
+from made_ablations import BETTER, EQUAL, UNKNOWN, WORSE, ablated, row
 from spikeduel.analysis.run_findings import RunContext
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.ablations.ablation_results import (
-    ControlledContender,
+    AblatedContender,
+    ablation_at_chance,
     claims,
-    control_at_chance,
     without_unlearned,
 )
 from spikeduel.results.significance import Reservation
 
 
 def shown_by(contender):
-    """Return the ids of what the controls show."""
+    """Return the ids of what the ablations show."""
     return [claim.id for claim in claims(contender)]
 
 
 EVERY = (BETTER, WORSE, EQUAL, UNKNOWN, None)
 CONTROLS = ("relu_twin", "quantised_twin", "one_step", "shuffled", "nearest_neighbour")
 OTHER_THAN = {conclusion: {*EVERY} - {conclusion} for conclusion in EVERY}
-# What each claim says of the controls: with any other conclusion there, the page would contradict
+# What each claim says of the ablations: with any other conclusion there, the page would contradict
 # itself.
 SAYS = {
     "spiking_gains": {
@@ -61,10 +61,10 @@ ALL = [
 
 
 @pytest.mark.parametrize("num_steps", [1, 4])
-def test_no_claim_contradicts_a_control_of_the_same_page(num_steps):
+def test_no_claim_contradicts_an_ablation_of_the_same_page(num_steps):
     made = set()
     for conclusions in ALL:
-        shown = shown_by(controlled(num_steps, **conclusions))
+        shown = shown_by(ablated(num_steps, **conclusions))
         made |= set(shown)
         for claim in shown:
             for name, allowed in SAYS[claim].items():
@@ -87,34 +87,34 @@ def test_no_claim_contradicts_a_control_of_the_same_page(num_steps):
 def test_too_few_seeds_show_no_cause_whatever_they_find():
     for conclusions, seeds in itertools.product(ALL, (1, 2, 3)):
         measured = any(conclusions.values())
-        assert shown_by(controlled(4, seeds=seeds, **conclusions)) == (
+        assert shown_by(ablated(4, seeds=seeds, **conclusions)) == (
             ["few_seeds_for_causes"] if measured else []
         )
 
 
-def test_a_control_counts_where_it_has_seeds_enough():
+def test_an_ablation_counts_where_it_has_seeds_enough():
     # Four seeds are enough against other trainings, and not against the same ones.
     rows = [row("relu_twin", BETTER, seeds=4), row("shuffled", BETTER, seeds=4, paired=True)]
-    contender = ControlledContender(
+    contender = AblatedContender(
         contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows
     )
     assert shown_by(contender) == ["spiking_gains"]
-    alone = ControlledContender(
+    alone = AblatedContender(
         contender="conv-lif", num_steps=4, seeds=4, accuracy=0.9, rows=rows[1:]
     )
     assert shown_by(alone) == ["few_seeds_for_causes"]
 
 
-def test_a_control_that_learned_nothing_shows_no_cause():
-    contender = controlled(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=BETTER)
+def test_an_ablation_that_learned_nothing_shows_no_cause():
+    contender = ablated(4, relu_twin=BETTER, quantised_twin=BETTER, one_step=BETTER)
     assert shown_by(contender) == ["spiking_gains", "steps_gain"]
 
     def trials(**accuracies):
         every = {"relu_twin": 0.8, "quantised_twin": 0.8, "one_step": 0.8} | accuracies
-        made = {name: control(name, accuracy, key="k") for name, accuracy in every.items()}
+        made = {name: variant_result(name, accuracy, key="k") for name, accuracy in every.items()}
         return [
-            trial("conv-lif", 0.9, controls=made),
-            trial("other", 0.9, controls={"one_step": made["relu_twin"]}),
+            trial("conv-lif", 0.9, variants=made),
+            trial("other", 0.9, variants={"one_step": made["relu_twin"]}),
         ]
 
     assert without_unlearned(contender, trials()) == contender
@@ -122,11 +122,11 @@ def test_a_control_that_learned_nothing_shows_no_cause():
     assert [row.comparison.reservation for row in failed.rows] == [
         None,
         None,
-        Reservation.CONTROL_AT_CHANCE,
+        Reservation.ABLATION_AT_CHANCE,
     ]
     run = RunContext(baseline(), dataset(), trials(one_step=0.1)[:1])
-    (named,) = control_at_chance(run)
-    assert (named["contender"], bool(named["control"])) == ("conv-lif", True)
+    (named,) = ablation_at_chance(run)
+    assert (named["contender"], bool(named["ablation"])) == ("conv-lif", True)
     # What was measured stays.
     assert failed.rows[2].comparison.difference == contender.rows[2].comparison.difference
     assert shown_by(failed) == ["better_than_twins", "steps_not_shown"]
@@ -137,13 +137,13 @@ def test_a_control_that_learned_nothing_shows_no_cause():
 
 
 def test_of_recordings_nothing_is_claimed_of_spikes_and_nothing_to_learn_is_no_failed_training():
-    control_row = structs.replace(row("collapsed", BETTER, 0.8), of_recordings=True)
-    contender = ControlledContender(
-        contender="vgg-lif", num_steps=None, seeds=6, accuracy=0.9, rows=[control_row]
+    ablation_row = structs.replace(row("collapsed", BETTER, 0.8), of_recordings=True)
+    contender = AblatedContender(
+        contender="vgg-lif", num_steps=None, seeds=6, accuracy=0.9, rows=[ablation_row]
     )
-    collapsed = control("collapsed", 0.1, key="k", of_recordings=True)
+    collapsed = variant_result("collapsed", 0.1, key="k", of_recordings=True)
     assert shown_by(contender) == []
     assert (
-        without_unlearned(contender, [trial("vgg-lif", 0.9, controls={"collapsed": collapsed})])
+        without_unlearned(contender, [trial("vgg-lif", 0.9, variants={"collapsed": collapsed})])
         == contender
     )

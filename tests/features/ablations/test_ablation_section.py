@@ -6,9 +6,9 @@ from factories import run_results
 from made_pages import told_in
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.ablations.ablation_results import (
+    AblatedContender,
+    AblationRow,
     Conclusion,
-    ControlledContender,
-    ControlRow,
 )
 from spikeduel.features.ablations.ablation_section import chart
 from spikeduel.reporting import charts
@@ -21,8 +21,8 @@ SPIKES = {"relu_twin": False, "one_step": True, "shuffled": True, "of <somebody>
 def row(name):
     pair = structs.asdict(factories.pair(-0.0123, seeds=2, half=0.013))
     found = Difference(**{field: pair[field] for field in Difference.__struct_fields__})
-    return ControlRow(
-        control=name,
+    return AblationRow(
+        ablation=name,
         title=f"the {name}",
         meaning=f"what {name} is",
         spikes=SPIKES[name],
@@ -35,9 +35,9 @@ def row(name):
     )
 
 
-def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(make_prepared):
+def test_a_row_for_each_ablation_and_a_point_for_each_that_was_measured(make_prepared):
     rows = [row(name) for name in SPIKES]
-    contender = ControlledContender(
+    contender = AblatedContender(
         contender="dense-snn", num_steps=6, seeds=2, accuracy=0.675, rows=rows
     )
     made = run_results(make_prepared(), baseline(seeds=2))
@@ -45,7 +45,7 @@ def test_a_row_for_each_control_and_a_point_for_each_that_was_measured(make_prep
     assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
     difference = rows[0].comparison
     rows = told_in(panel)
-    assert [row["control"] for row in rows] == [f"the {name}" for name in MEASURED]
+    assert [row["ablation"] for row in rows] == [f"the {name}" for name in MEASURED]
     assert rows[0]["change, points"] == pytest.approx(-100 * difference.difference)
     bounds = [rows[0][f"95 % interval {end}, points"] for end in ("from", "to")]
     assert bounds == pytest.approx([-100 * bound for bound in reversed(difference.ci95)])

@@ -1,9 +1,9 @@
 from factories import pair, results, trial
-from made_controls import BETTER, EQUAL, UNKNOWN, WORSE, controlled, row
+from made_ablations import BETTER, EQUAL, UNKNOWN, WORSE, ablated, row
 from spikeduel.features.ablations.ablation_results import Conclusion, WithoutTime
 from spikeduel.features.ablations.ablation_sentences import (
+    ablation_columns,
     asked,
-    control_columns,
     on_time,
     what_it_means,
 )
@@ -11,11 +11,11 @@ from spikeduel.sentences.columns import text_rows
 
 
 def conclusions(contender):
-    return [cells["conclusion"] for cells in text_rows(control_columns(contender), contender.rows)]
+    return [cells["conclusion"] for cells in text_rows(ablation_columns(contender), contender.rows)]
 
 
 def test_the_rows_and_the_sentences():
-    contender = controlled(
+    contender = ablated(
         relu_twin=WORSE,
         quantised_twin=BETTER,
         one_step=EQUAL,
@@ -23,7 +23,7 @@ def test_the_rows_and_the_sentences():
         nearest_neighbour=None,
     )
     assert asked(contender) == "What spiking adds to conv-lif (T = 4, mean over 6 seeds)"
-    rows = text_rows(control_columns(contender), contender.rows)
+    rows = text_rows(ablation_columns(contender), contender.rows)
     assert list(rows[1].values()) == [
         *("quantised twin (3 bits)", "", "88.00", "+2.00", "+1.00 to +3.00", "conv-lif is better")
     ]
@@ -44,18 +44,18 @@ def test_what_they_mean_together(golden):
         "in time": {"shuffled": EQUAL},
         "one seed": {"seeds": 1, "relu_twin": BETTER, "one_step": WORSE, "shuffled": BETTER},
     }
-    golden({name: what_it_means(controlled(**case)) for name, case in cases.items()})
+    golden({name: what_it_means(ablated(**case)) for name, case in cases.items()})
 
 
 def test_one_seed_describes_and_does_not_conclude():
-    contender = controlled(seeds=1, relu_twin=BETTER, one_step=WORSE, shuffled=BETTER)
+    contender = ablated(seeds=1, relu_twin=BETTER, one_step=WORSE, shuffled=BETTER)
     assert set(conclusions(contender)) == {"takes 4 seeds"}
 
 
-def test_a_control_that_takes_more_seeds_than_the_others_says_so():
+def test_an_ablation_that_takes_more_seeds_than_the_others_says_so():
     paired = row("shuffled", UNKNOWN, seeds=4, paired=True)
-    contender = controlled(seeds=4, relu_twin=BETTER)
-    assert text_rows(control_columns(contender), [paired])[0]["conclusion"] == (
+    contender = ablated(seeds=4, relu_twin=BETTER)
+    assert text_rows(ablation_columns(contender), [paired])[0]["conclusion"] == (
         "takes 6 seeds, compared seed by seed"
     )
 

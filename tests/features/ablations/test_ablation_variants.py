@@ -15,12 +15,12 @@ from spikeduel.energy.rescaling import relu_twin
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.evaluation.correctness import classified
 from spikeduel.features.ablations import ABLATIONS
-from spikeduel.features.ablations.ablation_conclusion import compare_with_controls
+from spikeduel.features.ablations.ablation_conclusion import compare_with_ablations
 from spikeduel.results import significance
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import (
-    ControlResult,
-    MissingControl,
+    MissingVariant,
+    VariantResult,
 )
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system.progress import Progress
@@ -37,17 +37,17 @@ EXPERIMENT = small_experiment(
     encoding="direct",
     limit=300,
     contenders=("dense-snn", "small-cnn"),
-    controls=True,
+    ablations=True,
 )
 
 
-ON_IMAGES = {name: control for name, control in ABLATIONS.items() if not control.of_recordings}
+ON_IMAGES = {name: ablation for name, ablation in ABLATIONS.items() if not ablation.of_recordings}
 
 
 @pytest.fixture(scope="module")
-def controlled(tmp_path_factory):
-    """A comparison with controls, without figures, which take seconds."""
-    folder = tmp_path_factory.mktemp("controlled")
+def ablated(tmp_path_factory):
+    """A comparison with ablations, without figures, which take seconds."""
+    folder = tmp_path_factory.mktemp("ablated")
     with without_pages():
         return compare(EXPERIMENT, folder / "out", folder / "store")
 
@@ -63,7 +63,7 @@ def write(tmp_path):
 
 
 def run(experiment, root, progress=None):
-    """The results of the controls of each trial, by contender."""
+    """The results of the ablations of each trial, by contender."""
     prepared, trials = planned(experiment)
     store, progress = Store(root), progress or Progress()
     Workers().run([Job(trial, prepared, progress) for trial in trials], store)
@@ -71,34 +71,34 @@ def run(experiment, root, progress=None):
     return {trial.card.contender: by_key.get(trial.key) for trial in trials}
 
 
-def test_every_control_is_in_the_results(controlled):
-    spiking, other = controlled.results.trials
-    assert other.controls == {}
-    assert list(spiking.controls) == list(ON_IMAGES)
-    for name, result in spiking.controls.items():
-        about, control = (result.title, result.meaning, result.spikes), ABLATIONS[name]
-        assert about == (control.title, control.meaning, control.spikes)
+def test_every_ablation_is_in_the_results(ablated):
+    spiking, other = ablated.results.trials
+    assert other.variants == {}
+    assert list(spiking.variants) == list(ON_IMAGES)
+    for name, result in spiking.variants.items():
+        about, ablation = (result.title, result.meaning, result.spikes), ABLATIONS[name]
+        assert about == (ablation.title, ablation.meaning, ablation.spikes)
         assert result.n == spiking.test.n
         # With one step, hardly any neuron reaches its threshold so early.
         assert (0.05 if name == "one_step" else 0.3) < result.accuracy <= 1
-    assert [result.num_steps for result in spiking.controls.values()] == [1, 1, 1, 4, None]
-    assert spiking.controls["quantised_twin"].bits == 3
-    (about,) = controlled.results.features["ablations"].contenders
-    assert [row.control for row in about.rows] == list(ON_IMAGES)
+    assert [result.num_steps for result in spiking.variants.values()] == [1, 1, 1, 4, None]
+    assert spiking.variants["quantised_twin"].bits == 3
+    (about,) = ablated.results.features["ablations"].contenders
+    assert [row.ablation for row in about.rows] == list(ON_IMAGES)
     for row in about.rows:
-        assert row.accuracy == spiking.controls[row.control].accuracy
+        assert row.accuracy == spiking.variants[row.ablation].accuracy
         assert row.comparison.difference == pytest.approx(spiking.test.accuracy - row.accuracy)
-    # Controls are no rows of the main table.
-    assert controlled.results.contenders == list(EXPERIMENT.contenders)
+    # Ablations are no rows of the main table.
+    assert ablated.results.contenders == list(EXPERIMENT.contenders)
 
 
-def test_energy_stands_beside_the_accuracy_of_twins(controlled):
-    spiking, plain = controlled.results.trials
+def test_energy_stands_beside_the_accuracy_of_twins(ablated):
+    spiking, plain = ablated.results.trials
     first = spiking.operations.layers[0].macs.dense
     assert first == Ways(per_step=4 * 64 * 32, hoisted=64 * 32)
     assert plain.energy.tables["45nm-fp32"].of().dense > 0
     for name in ("relu_twin", "quantised_twin"):
-        twin = spiking.controls[name]
+        twin = spiking.variants[name]
         assert twin.operations.num_steps == 1
         assert twin.operations.totals.macs.dense.hoisted == 64 * 32 + 32 * 10
         # From its shape alone it is the same.
@@ -108,12 +108,12 @@ def test_energy_stands_beside_the_accuracy_of_twins(controlled):
             assert dense <= alone.of(memory).dense
             assert (dense == pytest.approx(alone.of(memory).dense)) or name == "quantised_twin"
     # Activations of 3 bits are moved in 3.
-    bits = [layer.input_bits for layer in spiking.controls["quantised_twin"].operations.layers]
+    bits = [layer.input_bits for layer in spiking.variants["quantised_twin"].operations.layers]
     assert bits == [None, 3]
-    assert spiking.controls["nearest_neighbour"].energy is None
+    assert spiking.variants["nearest_neighbour"].energy is None
 
 
-def test_the_nearest_neighbour_is_scikit_learns(controlled):
+def test_the_nearest_neighbour_is_scikit_learns(ablated):
     prepared = data.load(EXPERIMENT)
     split = data.split(prepared, EXPERIMENT)
     images = np.asarray(prepared.images, dtype=float).reshape(len(prepared), -1)
@@ -121,21 +121,21 @@ def test_the_nearest_neighbour_is_scikit_learns(controlled):
         images[split.train], prepared.labels[split.train]
     )
     expected = known.score(images[split.test], prepared.labels[split.test])
-    accuracy = controlled.results.trials[0].controls["nearest_neighbour"].accuracy
+    accuracy = ablated.results.trials[0].variants["nearest_neighbour"].accuracy
     # Images that are equally far may be told apart otherwise.
     assert accuracy == pytest.approx(expected, abs=2 / len(split.test))
 
 
-def test_controls_are_read_again_and_found_again(controlled, unreported):
-    read = load_run(controlled.out).results.features["ablations"]
-    assert read.contenders == controlled.results.features["ablations"].contenders
+def test_ablations_are_read_again_and_found_again(ablated, unreported):
+    read = load_run(ablated.out).results.features["ablations"]
+    assert read.contenders == ablated.results.features["ablations"].contenders
     # The sentences are added when they are written.
-    assert read.text == controlled.summaries()["ablations"] != ""
-    store, told = controlled.out.parent / "store", Telling()
-    again = compare(EXPERIMENT, controlled.out.parent / "again", store, told)
+    assert read.text == ablated.summaries()["ablations"] != ""
+    store, told = ablated.out.parent / "store", Telling()
+    again = compare(EXPERIMENT, ablated.out.parent / "again", store, told)
     assert not any(", epoch " in line for line in told.lines)
     assert sum("ablations, " in line and "not trained again" in line for line in told.lines) == 3
-    assert again.results.comparison == controlled.results.comparison
+    assert again.results.comparison == ablated.results.comparison
 
 
 TAKES = """
@@ -170,7 +170,7 @@ def foreign(image_shape, num_classes, num_steps, **settings):
 """
 
 
-def test_a_network_of_ones_own_gets_its_controls(write, tmp_path):
+def test_a_network_of_ones_own_gets_its_ablations(write, tmp_path):
     write("own_takes", TAKES)
     own = replace(EXPERIMENT, contenders=("own_takes:build",), epochs=1)
     (made,) = run(own, tmp_path / "store").values()
@@ -205,7 +205,7 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
     assert len(reasons) == len({*reasons})
 
 
-def test_a_control_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
+def test_an_ablation_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
     failing = replace(
         ABLATIONS["one_step"], settings=lambda context: {"num_steps": 1, "learning_rate": 1e36}
     )
@@ -229,17 +229,17 @@ def answered(num_right, n=1000, start=0):
     return classified(("a", "b"), np.zeros(n, int), predicted)
 
 
-def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_control):
-    """A contender with the answers `own` beside its controls, a seed for each answer; None is a
+def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_variant):
+    """A contender with the answers `own` beside its ablations, a seed for each answer; None is a
     failure.
 
     With `folds`, each seed has as many, one after the other.
     """
     outcomes = []
     for place, answers in enumerate(own):
-        beside = {name: row[place] for name, row in by_control.items() if row[place] is not None}
+        beside = {name: row[place] for name, row in by_variant.items() if row[place] is not None}
         results = {
-            name: ControlResult(
+            name: VariantResult(
                 title="",
                 meaning="",
                 spikes=False,
@@ -258,11 +258,11 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
             outcomes.append(TrialOutcome(own, {}))
         else:
             missing = {
-                name: MissingControl(title="", meaning="", reason=reason, feature="ablations")
+                name: MissingVariant(title="", meaning="", reason=reason, feature="ablations")
                 for name, reason in (reasons or {}).items()
             }
-            controlled = TrialVariants(results, beside, missing)
-            outcomes.append(TrialOutcome(own, {"classification": answers}, variants=controlled))
+            ablated = TrialVariants(results, beside, missing)
+            outcomes.append(TrialOutcome(own, {"classification": answers}, variants=ablated))
     nothing = np.arange(0)
     splits = [
         Split(nothing, nothing, np.arange(1000 * fold, 1000 * (fold + 1)), "stratified", fold)
@@ -270,8 +270,8 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
     ]
     answers = Predictions(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
     trials = [trial_entry(outcome) for outcome in outcomes]
-    about = compare_with_controls("conv-lif", trials, answers, margin)
-    return about, {row.control: row for row in about.rows}
+    about = compare_with_ablations("conv-lif", trials, answers, margin)
+    return about, {row.ablation: row for row in about.rows}
 
 
 def right(answers):
@@ -283,7 +283,7 @@ def test_differences_are_those_of_contenders():
     _, rows = concluded(own, relu_twin=other)
     row = rows["relu_twin"]
     assert row.comparison == significance.difference(right(own), right(other))
-    # Of two controls, the smaller p-value counts twice (Holm).
+    # Of two ablations, the smaller p-value counts twice (Holm).
     _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
     smaller, larger = sorted(
         (row.comparison for row in both.values() if row.comparison),
@@ -307,10 +307,10 @@ def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
     # As many right answers of other trainings say less.
     assert not rows["one_step"].comparison.paired
     assert rows["one_step"].comparison.conclusion is Conclusion.INCONCLUSIVE
-    assert [name for name, control in ON_IMAGES.items() if control.paired] == ["shuffled"]
+    assert [name for name, ablation in ON_IMAGES.items() if ablation.paired] == ["shuffled"]
 
 
-def test_rows_are_pairs_of_the_contender_and_a_control():
+def test_rows_are_pairs_of_the_contender_and_an_ablation():
     about, rows = concluded(
         [answered(800), answered(820)],
         reasons={"one_step": "its training failed: NaN"},

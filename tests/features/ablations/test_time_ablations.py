@@ -42,12 +42,12 @@ def test_only_those_that_use_time_tell_a_movement_from_the_same_one_backwards(tr
 
 def test_without_time_nobody_tells_them_apart_and_polarity_is_not_needed(trials):
     for name, trial in trials.items():
-        accuracy = {control: result.accuracy for control, result in trial.controls.items()}
+        accuracy = {ablation: result.accuracy for ablation, result in trial.variants.items()}
         assert list(accuracy) == ["collapsed", "redrawn", "shuffled_frames", "reversed", "merged"]
         assert no_better_than_chance([trial], "collapsed"), name
         if name == "vgg-sum":
             assert {
-                accuracy[control] for control in ("redrawn", "shuffled_frames", "reversed")
+                accuracy[ablation] for ablation in ("redrawn", "shuffled_frames", "reversed")
             } == {trial.test.accuracy}
         else:
             assert accuracy["merged"] > 0.9

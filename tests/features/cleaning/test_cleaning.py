@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from factories import control, record, results, trial
+from factories import record, results, trial, variant_result
 from spikeduel.data import cache
 from spikeduel.data.prepared import RawDataset
 from spikeduel.experiment.settings import Experiment, write_experiment
@@ -36,8 +36,10 @@ def keep(key, done=True):
 
 @pytest.fixture
 def runs():
-    """A run with a trial and a trained control, and what else its store gathered."""
-    trials = [trial("snn", 0.9, key=OWN, controls={"relu_twin": control("twin", 0.5, key=CONTROL)})]
+    """A run with a trial and a trained variant, and what else its store gathered."""
+    trials = [
+        trial("snn", 0.9, key=OWN, variants={"relu_twin": variant_result("twin", 0.5, key=CONTROL)})
+    ]
     run = Path("runs/made-up")
     comparison = Comparison(EXPERIMENT, results(trials, experiment=EXPERIMENT), run)
     write_experiment(run / "experiment.toml", EXPERIMENT)

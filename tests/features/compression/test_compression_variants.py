@@ -85,15 +85,15 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     spiking, other, _ = (trial for trial in results.trials if trial.seed == 0)
     for trial in (spiking, other):
         names = set(compression_variants.family(trial.spiking))
-        assert {name for name, one in trial.controls.items() if one.compressed} == names
+        assert {name for name, one in trial.variants.items() if one.compressed} == names
         assert len(names) == 15
     store = Store(tmp_path / "store")
     sources = {
         name: store.record(result.key).settings["source"]
-        for name, result in spiking.controls.items()
+        for name, result in spiking.variants.items()
         if result.compressed and result.key
     }
-    keys = {name: result.key for name, result in spiking.controls.items()}
+    keys = {name: result.key for name, result in spiking.variants.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
     _assert_predict_gives_their_answers(tmp_path / "out", monkeypatch)
     _assert_steps_are_those_until_sure(store, spiking, results.features["compression"])
@@ -102,14 +102,14 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
         result.key: result.one_image_ms
         for trial in results.trials
         if trial.seed == 0
-        for result in trial.controls.values()
+        for result in trial.variants.values()
         if result.compressed and result.key
     }
     last = {key: number for number, key in enumerate(timed)}
     assert list(times.values()) == [100.0 - last[key] - 1 for key in times]
     assert sources["8_bits"] == spiking.key
     assert sources["few_spikes_half_channels"] == keys["few_spikes"]
-    counted = {name: one.operations for name, one in spiking.controls.items() if one.operations}
+    counted = {name: one.operations for name, one in spiking.variants.items() if one.operations}
     cost = {name: operations.totals.acs.total for name, operations in counted.items()}
     assert cost["quarter_steps"] < cost["half_steps"] < 0.7 * cost["8_bits"]
     assert 1.5 * cost["8_bits"] < cost["twice_steps"] < 3 * cost["8_bits"]
@@ -117,16 +117,16 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     assert cost["quarter_channels"] < cost["half_channels"] < cost["8_bits"]
     _assert_bytes_are_of_weights_and_the_rest(other, results.features["compression"])
     _assert_times_are_the_least_of_a_shape(other, results.features["compression"])
-    weights = {name: one.parameters or 0 for name, one in other.controls.items()}
+    weights = {name: one.parameters or 0 for name, one in other.variants.items()}
     assert weights["eighth_channels"] < weights["quarter_channels"] < weights["half_channels"]
     for name in ("4_bits", "2_bits"):
-        levels = len(np.unique(weights_of(store, other.controls[name].key)))
+        levels = len(np.unique(weights_of(store, other.variants[name].key)))
         assert levels <= 2 ** int(name[0]) - 1
-    assert other.controls["half_channels"].epochs == 2 * other.controls["8_bits"].epochs
+    assert other.variants["half_channels"].epochs == 2 * other.variants["8_bits"].epochs
     # Other conclusions are of the contenders alone.
     assert "ablations" not in results.features
     assert results.features["compression"].pairs[0].break_even
-    kept = load_model(tmp_path / "out" / other.controls["half_channels"].model)
+    kept = load_model(tmp_path / "out" / other.variants["half_channels"].model)
     assert kept.card.network["width"] == 4
     found = results.features["compression"]
     assert [(pair.spiking, pair.other) for pair in found.pairs] == [
@@ -188,7 +188,7 @@ def test_two_networks_exit_early_by_the_rule_of_steps(monkeypatch):
 
 @pytest.mark.parametrize(("name", "expected"), [("8_bits", 1 / 3), ("relu_twin", 0.9)])
 def test_members_are_ranked_by_validation_in_float32(name, expected):
-    """Training has validated in another precision, which is what other controls keep."""
+    """Training has validated in another precision, which is what other variants keep."""
     confidences = Confidences(given=[0.5] * 3, best=[1, 1, 0], highest=[0.5] * 3)
     measured = {
         "classification": classified(["a", "b"], np.array([0, 1]), np.array([0, 1])),
@@ -228,7 +228,7 @@ def _assert_bytes_are_of_weights_and_the_rest(trial, found):
     """Biases and batch norms stay in 32 bits."""
     entries = {one.name: one for one in found.variants if one.contender == trial.contender}
     for name, bits in (("8_bits", 8), ("2_bits", 2), ("eighth_channels_4_bits", 4)):
-        result = trial.controls[name]
+        result = trial.variants[name]
         weights = sum(layer.weights for layer in result.operations.layers)
         others = result.parameters - weights
         assert 0 < others < weights
@@ -238,17 +238,17 @@ def _assert_bytes_are_of_weights_and_the_rest(trial, found):
 def _assert_times_are_the_least_of_a_shape(trial, found):
     entries = {one.name: one for one in found.variants if one.contender == trial.contender}
     alike = ("8_bits", "4_bits", "2_bits")
-    least = min(trial.controls[name].one_image_ms for name in alike)
-    assert least < trial.controls["8_bits"].one_image_ms
+    least = min(trial.variants[name].one_image_ms for name in alike)
+    assert least < trial.variants["8_bits"].one_image_ms
     for name in alike:
         assert entries[name].amounts["time"].low == pytest.approx(least / 1e3)
 
 
 def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
-    result, (first, then) = trial.controls["early_exit"], ("quarter_channels", "8_bits")
+    result, (first, then) = trial.variants["early_exit"], ("quarter_channels", "8_bits")
     assert (result.early.first, result.early.then) == (first, then)
     answered, asked = (
-        store.measure(trial.controls[name].key, "label_confidences", LabelConfidences).test
+        store.measure(trial.variants[name].key, "label_confidences", LabelConfidences).test
         for name in (first, then)
     )
     unsure = np.array(answered.highest) < result.early.threshold
@@ -256,7 +256,7 @@ def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
     truth = store.measure(trial.key, "classification", Classification).truth
     predicted = np.where(unsure, asked.best, answered.best)
     assert result.accuracy == pytest.approx(np.mean(predicted == truth))
-    assert result.val_accuracy >= trial.controls[then].val_accuracy - 0.5
+    assert result.val_accuracy >= trial.variants[then].val_accuracy - 0.5
 
 
 def _assert_predict_gives_their_answers(run, monkeypatch):
@@ -271,16 +271,16 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
     for number, index in enumerate(test):
         Image.fromarray(prepared.images[index][0]).save(f"{number:03}.png")
     exits = [
-        (trial, name, control)
+        (trial, name, variant)
         for trial in results.of("vgg-lif")[:1] + results.of("vgg-relu")[:1]
-        for name, control in trial.controls.items()
-        if control.early or control.temporal_exit
+        for name, variant in trial.variants.items()
+        if variant.early or variant.temporal_exit
     ]
-    assert any(control.early for _, _, control in exits)
-    assert any(control.temporal_exit for _, _, control in exits)
-    for trial, name, control in exits:
-        first, *then = [trial.controls[used].model for used in control.asks]
-        threshold = (control.early or control.temporal_exit).threshold
+    assert any(variant.early for _, _, variant in exits)
+    assert any(variant.temporal_exit for _, _, variant in exits)
+    for trial, name, variant in exits:
+        first, *then = [trial.variants[used].model for used in variant.asks]
+        threshold = (variant.early or variant.temporal_exit).threshold
         asked = ["predict", first, ".", "--exit-threshold", str(threshold), "--json", "-q"]
         asked += [part for model in then for part in ("--fallback", model)]
         done = CliRunner().invoke(app, asked)
@@ -289,33 +289,33 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
         contender = trial.contender
         labels = [prepared.classes[label] for label in answered.of(contender, name)[0]]
         assert [row["label"] for row in rows] == labels
-        if control.early:
-            second = f"{contender}-seed0-{control.early.then}"
+        if variant.early:
+            second = f"{contender}-seed0-{variant.early.then}"
             asked_second = [row["predicted_by"] == second for row in rows]
-            assert np.mean(asked_second) == pytest.approx(control.early.share)
+            assert np.mean(asked_second) == pytest.approx(variant.early.share)
         else:
             steps = [row["num_steps"] for row in rows]
-            assert np.mean(steps) == pytest.approx(control.temporal_exit.mean_steps)
+            assert np.mean(steps) == pytest.approx(variant.temporal_exit.mean_steps)
 
 
 def _assert_later_seeds_take_as_long_a_step(results):
     name, first, *others = "twice_steps_until_sure", *(t for t in results.trials if t.spiking)
-    until_step = first.controls["twice_steps"].one_image_ms * np.arange(2, 10)
+    until_step = first.variants["twice_steps"].one_image_ms * np.arange(2, 10)
     times = [
-        np.dot(trial.controls[name].temporal_exit.shares, until_step) for trial in (first, *others)
+        np.dot(trial.variants[name].temporal_exit.shares, until_step) for trial in (first, *others)
     ]
     assert len(set(times)) == 2
-    assert [trial.controls[name].one_image_ms for trial in (first, *others)] == pytest.approx(times)
+    assert [trial.variants[name].one_image_ms for trial in (first, *others)] == pytest.approx(times)
     (entry,) = [one for one in results.features["compression"].variants if one.name == name]
     assert entry.amounts["time"].low == pytest.approx(np.mean(times) / 1e3)
-    steps = [np.dot(t.controls[name].temporal_exit.shares, range(1, 9)) for t in (first, *others)]
+    steps = [np.dot(t.variants[name].temporal_exit.shares, range(1, 9)) for t in (first, *others)]
     assert entry.num_steps == pytest.approx(np.mean(steps))
 
 
 def _assert_steps_are_those_until_sure(store, trial, found):
     """The answers of a network of so few steps with the same weights, at that network's cost."""
-    result = trial.controls["twice_steps_until_sure"]
-    exits, whole = result.temporal_exit, trial.controls["twice_steps"]
+    result = trial.variants["twice_steps_until_sure"]
+    exits, whole = result.temporal_exit, trial.variants["twice_steps"]
     assert exits.source == "twice_steps"
     assert result.val_accuracy >= whole.val_accuracy - 0.5
     assert sum(exits.shares) == pytest.approx(1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from factories import control, predictions_file, scored, trial
+from factories import predictions_file, scored, trial, variant_result
 from made_operations import plain, spiking
 from spikeduel.analysis.predicted import Predictions
 from spikeduel.energy import accounting
@@ -306,7 +306,7 @@ def counted(seed, fold, times):
 
 def member(seed, fold, operations, **more):
     about = {"compressed": True, "val_accuracy": 0.9, "parameters": 100, "weight_bits": 8}
-    return replace(control("made", 0.9), operations=operations, **{**about, **more})
+    return replace(variant_result("made", 0.9), operations=operations, **{**about, **more})
 
 
 def made_trial(contender, seed, fold):
@@ -320,7 +320,7 @@ def made_trial(contender, seed, fold):
         first="half_channels", then="8_bits", threshold=0.5, share=SHARES[seed, fold]
     )
     members["early_exit"] = member(seed, fold, None, early=early)
-    return replace(trial(contender, 0.9, seed=seed, fold=fold), controls=members)
+    return replace(trial(contender, 0.9, seed=seed, fold=fold), variants=members)
 
 
 def made_answers(seeds=None):
@@ -389,16 +389,16 @@ def test_only_common_seeds_count():
 
 
 def test_networks_that_have_not_learned_are_on_no_curve():
-    at_chance = control("made", 0.1, key="k")
+    at_chance = variant_result("made", 0.1, key="k")
     trials = [made_trial(name, seed, 0) for name in ("snn", "cnn") for seed in SEEDS]
     definitions = [accounting.read("operations")]
     unlearned = [
         replace(
             one,
-            controls={
-                **one.controls,
+            variants={
+                **one.variants,
                 "8_bits": replace(
-                    one.controls["8_bits"],
+                    one.variants["8_bits"],
                     key="k",
                     accuracy=0.1,
                     by_class=at_chance.by_class,
@@ -447,12 +447,12 @@ def rates(monkeypatch, by_trial):
     """The break-even rates of trials, by seed and fold: least and most."""
     values = iter(by_trial.values())
     monkeypatch.setattr(accounting, "break_even_rates", lambda *_: next(values))
-    twin = replace(control("twin", 0.9), operations=plain())
+    twin = replace(variant_result("twin", 0.9), operations=plain())
     trials = [
         replace(
             trial("snn", seed=seed, fold=fold),
             operations=spiking(),
-            controls={"quantised_twin": twin},
+            variants={"quantised_twin": twin},
         )
         for seed, fold in by_trial
     ]

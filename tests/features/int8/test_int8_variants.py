@@ -22,7 +22,7 @@ def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
     found = results.features["int8"]
     assert [row.contender for row in found.rows] == results.contenders
     for row in found.rows:
-        trials = [trial.controls["int8"] for trial in results.of(row.contender)]
+        trials = [trial.variants["int8"] for trial in results.of(row.contender)]
         assert row.accuracy == pytest.approx(np.mean([trial.accuracy for trial in trials]))
         floats = np.mean([trial.test.accuracy for trial in results.of(row.contender)])
         assert row.lost.difference == pytest.approx(floats - row.accuracy)

@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("known_data")
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run with its page and controls, which no test changes."""
+    """A run with its page and variants, which no test changes."""
     folder = tmp_path_factory.mktemp("kits")
     experiment = small_experiment(limit=300, seeds=2)
-    experiment = replace(experiment, controls=True, int8=True, encoding="direct")
+    experiment = replace(experiment, ablations=True, int8=True, encoding="direct")
     return compare(experiment, folder / "run", folder / "store").out
 
 
@@ -88,8 +88,8 @@ def test_tables_of_a_kit_say_for_how_many_tests_intervals_were_corrected(whole):
     results, tables = load_run(whole).results, dict(derived_files(load_run(whole)))
     numbers = {"tables/pairs.csv": len(results.comparison.pairs)}
     if ablations := results.features.get("ablations"):
-        for number, controlled in enumerate(ablations.contenders, 1):
-            rows = [row for row in controlled.rows if row.comparison is not None]
+        for number, with_variants in enumerate(ablations.contenders, 1):
+            rows = [row for row in with_variants.rows if row.comparison is not None]
             numbers[f"tables/ablations-{number}.csv"] = len(rows)
         assert len(set(numbers.values())) > 1
     for name, number in numbers.items():

@@ -96,7 +96,7 @@ def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unre
 
     def rest(results):
         return [
-            structs.replace(t, measured={}, epoch_seconds=[], latency=None, controls={})
+            structs.replace(t, measured={}, epoch_seconds=[], latency=None, variants={})
             for t in results.trials
         ]
 

@@ -127,18 +127,22 @@ def plan(*duels, **changes):
     return StudyPlan(name="s", duels=list(duels), **{"at_once": 1, **changes})
 
 
-def planned(label, *keys, stored=False, seconds=20.0, dataset=None, controls=0):
+def planned(label, *keys, stored=False, seconds=20.0, dataset=None, num_variants=0):
     trials = [
         TrialPlan(contender=key[0], title=key, key=key, stored=stored, seconds=seconds, bytes=10**6)
         for key in keys
     ]
     return DuelPlan(
-        label=label, dataset=dataset or label, test_images=1000, trials=trials, controls=controls
+        label=label,
+        dataset=dataset or label,
+        test_images=1000,
+        trials=trials,
+        num_variants=num_variants,
     )
 
 
 def test_a_plan_counts_shared_trials_once_in_the_whole_and_in_each_row(golden):
-    study = plan(planned("a", "x", "y"), planned("b", "x", "z", controls=3), at_once=2)
+    study = plan(planned("a", "x", "y"), planned("b", "x", "z", num_variants=3), at_once=2)
     assert list(study.trials) == ["x", "y", "z"]
     assert [row["trials"] for row in study_plan.rows(study)] == ["2", "2"]
     golden(study_plan.sentences(study))

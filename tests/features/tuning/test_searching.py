@@ -192,7 +192,7 @@ def tuned(experiment, made_up, tmp_path):
         ({"epochs": 9}, True),
         ({"minutes": 9.0, "epochs": None}, True),
         ({"limit": 300}, True),
-        ({"controls": True, "tolerance": 2.0}, True),
+        ({"ablations": True, "tolerance": 2.0}, True),
         ({"encoding": "direct"}, False),
         ({"batch_size": 32}, False),
         ({"per_contender": None}, False),

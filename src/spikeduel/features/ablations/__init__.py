@@ -24,10 +24,10 @@ PUBLIC = ("ABLATIONS",)
 class Settings:
     """Settings of the feature."""
 
-    controls: Annotated[
+    ablations: Annotated[
         bool,
         setting(
-            "Add controls that show what spiking adds, or what time adds on recordings.",
+            "Add ablations that show what spiking adds, or what time adds on recordings.",
             "Images: the ReLU twin, a quantised twin, one time step, spikes shuffled in time, a "
             "nearest neighbour; three more trainings for each spiking contender. Recordings: "
             "without time, shuffled, reversed; two more trainings for each contender.",

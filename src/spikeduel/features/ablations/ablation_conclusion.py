@@ -9,9 +9,9 @@ from msgspec import structs
 
 from spikeduel.analysis.predicted import Predictions
 from spikeduel.features.ablations.ablation_results import (
+    AblatedContender,
+    AblationRow,
     Conclusion,
-    ControlledContender,
-    ControlRow,
     TemporalLoss,
     WithoutTime,
     claims,
@@ -23,7 +23,7 @@ from spikeduel.results.accuracy import no_better_than_chance
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.significance import Difference, Reservation
-from spikeduel.results.trials import ControlAbout, Trial
+from spikeduel.results.trials import Trial, VariantAbout
 from spikeduel.statistics import accuracies, mean_accuracy
 
 FEATURE = "ablations"
@@ -35,7 +35,7 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
     """Return the comparisons of contenders with their ablations; None without any."""
     all_predictions, trials = Predictions(predictions), results.trials
     done = dict.fromkeys(trial.contender for trial in trials if trial.status == "done")
-    compared = [compare_with_controls(name, trials, all_predictions) for name in done]
+    compared = [compare_with_ablations(name, trials, all_predictions) for name in done]
     contenders = [without_unlearned(contender, trials) for contender in compared if contender]
     if not contenders:
         return None
@@ -46,19 +46,17 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
     return structs.replace(conclusion, text=summary(results, conclusion))
 
 
-def compare_with_controls(
+def compare_with_ablations(
     contender: str,
     trials: Sequence[Trial],
     all_predictions: Predictions,
     margin: float | None = None,
-) -> ControlledContender | None:
-    """Compare a contender with its controls on common seeds, with Holm's adjustment of p-values."""
+) -> AblatedContender | None:
+    """Compare a contender with its ablations on common seeds; p-values are adjusted by Holm."""
     counted = all_predictions.seeds(contender)
-    controlled = [
-        trial for trial in trials if trial.contender == contender and trial.seed in counted
-    ]
-    missing = {name: gap for trial in controlled for name, gap in trial.missing_controls.items()}
-    measured = {name: result for trial in controlled for name, result in trial.controls.items()}
+    ablated = [trial for trial in trials if trial.contender == contender and trial.seed in counted]
+    missing = {name: gap for trial in ablated for name, gap in trial.missing_variants.items()}
+    measured = {name: result for trial in ablated for name, result in trial.variants.items()}
     asked = {
         name: about for name, about in (measured | missing).items() if about.feature == FEATURE
     }
@@ -66,9 +64,9 @@ def compare_with_controls(
         return None
     rows, tests = [], {}
     for name, about in asked.items():
-        row = ControlRow(
-            control=name,
-            **{part: getattr(about, part) for part in ControlAbout.__struct_fields__},
+        row = AblationRow(
+            ablation=name,
+            **{part: getattr(about, part) for part in VariantAbout.__struct_fields__},
             reason=missing[name].reason if name in missing else None,
         )
         if seeds := all_predictions.seeds(contender, name):
@@ -77,7 +75,7 @@ def compare_with_controls(
                 all_predictions.right(seeds, contender, name),
             )
             a, b = (accuracies(right, all_predictions.classes) for right in both)
-            bits = [trial.controls[name].bits for trial in controlled if name in trial.controls]
+            bits = [trial.variants[name].bits for trial in ablated if name in trial.variants]
             row = structs.replace(
                 row,
                 accuracy=all_predictions.accuracy(seeds, contender, name),
@@ -89,12 +87,12 @@ def compare_with_controls(
             )
         rows.append(row)
     comparisons = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
-    return ControlledContender(
+    return AblatedContender(
         contender=contender,
-        num_steps=controlled[0].num_steps,
+        num_steps=ablated[0].num_steps,
         seeds=len(counted),
         accuracy=all_predictions.accuracy(counted, contender),
-        rows=[structs.replace(row, comparison=comparisons.get(row.control)) for row in rows],
+        rows=[structs.replace(row, comparison=comparisons.get(row.ablation)) for row in rows],
     )
 
 
@@ -114,12 +112,12 @@ class Candidate:
 def without_time(trials: Sequence[Trial], all_predictions: Predictions) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried."""
     contenders, timeless = [], []
-    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.controls):
+    for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.variants):
         seeds = all_predictions.common
         entries = [
             trial
             for trial in trials
-            if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.controls
+            if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.variants
         ]
         if not seeds or seeds != all_predictions.seeds(name, COLLAPSED):
             continue
@@ -133,7 +131,7 @@ def without_time(trials: Sequence[Trial], all_predictions: Predictions) -> Witho
         contenders.append(candidate)
         if all_predictions.sees_no_time(name):
             timeless.append(candidate)
-        validated = [entry.controls[COLLAPSED].val_accuracy or 0.0 for entry in entries]
+        validated = [entry.variants[COLLAPSED].val_accuracy or 0.0 for entry in entries]
         at_chance = no_better_than_chance(entries, COLLAPSED)
         right = all_predictions.right(seeds, name, COLLAPSED)
         timeless.append(

@@ -1,4 +1,4 @@
-"""Results of control experiments, joint conclusions, and the loss of recordings without time."""
+"""Results of ablations, joint conclusions, and the loss of recordings without time."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -6,20 +6,20 @@ from typing import Literal
 from msgspec import structs
 
 from spikeduel.analysis.run_findings import RunContext
-from spikeduel.results.accuracy import unlearned_controls
+from spikeduel.results.accuracy import unlearned_variants
 from spikeduel.results.findings import TABLE, Finding, Values, finding, finds
 from spikeduel.results.means import TWINS
 from spikeduel.results.significance import Conclusion as Outcome, Difference, Reservation
-from spikeduel.results.trials import ControlAbout, Trial
+from spikeduel.results.trials import Trial, VariantAbout
 from spikeduel.system.typed import Count, Frozen, Share
 
 
-class ControlRow(ControlAbout, kw_only=True):
-    """A control: its mean `accuracy`, and the contender's minus it; None with a `reason` if not
+class AblationRow(VariantAbout, kw_only=True):
+    """An ablation: its mean `accuracy`, and the contender's minus it; None with a `reason` if not
     measured. `deviation`: standard deviation over seeds.
     """
 
-    control: str
+    ablation: str
     accuracy: Share | None = None
     bits: Count | None = None
     deviation: float | None = None
@@ -37,19 +37,19 @@ class ControlRow(ControlAbout, kw_only=True):
         return self.comparison.conclusion if self.comparison and self.conclusive else None
 
 
-class ControlledContender(Frozen):
-    """A contender and its controls; `num_steps` is None without spikes."""
+class AblatedContender(Frozen):
+    """A contender and its ablations; `num_steps` is None without spikes."""
 
     contender: str
     num_steps: Count | None
     seeds: Count
     accuracy: Share
-    rows: list[ControlRow]
+    rows: list[AblationRow]
     claims: list[Finding] = []
 
     @property
     def of_recordings(self) -> bool:
-        """True if the controls changed the recordings."""
+        """True if the ablations changed the recordings."""
         return any(row.of_recordings for row in self.rows)
 
 
@@ -77,20 +77,20 @@ class WithoutTime(Frozen):
 class Conclusion(Frozen):
     """Contenders beside their ablations, and the loss of recordings without time."""
 
-    contenders: list[ControlledContender] = []
+    contenders: list[AblatedContender] = []
     without_time: WithoutTime | None = None
     text: str = ""
 
 
-@finds("control_at_chance")
-def control_at_chance(run: RunContext) -> Iterator[Values]:
+@finds("ablation_at_chance")
+def ablation_at_chance(run: RunContext) -> Iterator[Values]:
     for name, trials in run.tested.items():
-        for title in unlearned_controls(trials).values():
-            yield {"contender": name, "control": title}
+        for title in unlearned_variants(trials).values():
+            yield {"contender": name, "ablation": title}
 
 
 WITHOUT_TIME = ("one_step", "shuffled")
-"""Controls that tell nothing of a network with a single time step."""
+"""Ablations that tell nothing of a network with a single time step."""
 STEPS = {
     Outcome.A_BETTER: "steps_gain",
     Outcome.B_BETTER: "steps_cost",
@@ -104,34 +104,32 @@ ORDER = {
 }
 
 
-def without_unlearned(
-    contender: ControlledContender, trials: Sequence[Trial]
-) -> ControlledContender:
-    """Return `contender` with controls that learned nothing made inconclusive."""
-    unlearned = unlearned_controls(
+def without_unlearned(contender: AblatedContender, trials: Sequence[Trial]) -> AblatedContender:
+    """Return `contender` with ablations that learned nothing made inconclusive."""
+    unlearned = unlearned_variants(
         [trial for trial in trials if trial.contender == contender.contender]
     )
     rows = [
-        structs.replace(row, comparison=row.comparison.withheld(Reservation.CONTROL_AT_CHANCE))
-        if row.comparison and row.control in unlearned
+        structs.replace(row, comparison=row.comparison.withheld(Reservation.ABLATION_AT_CHANCE))
+        if row.comparison and row.ablation in unlearned
         else row
         for row in contender.rows
     ]
     return structs.replace(contender, rows=rows)
 
 
-def claims(contender: ControlledContender) -> list[Finding]:
+def claims(contender: AblatedContender) -> list[Finding]:
     """Return findings on spikes, time steps and the order of spikes; empty on recordings.
 
-    Controls with too few seeds are left out; `few_seeds_for_causes` if all have too few.
+    Ablations with too few seeds are left out; `few_seeds_for_causes` if all have too few.
     """
     if contender.of_recordings:
         return []
     skipped = WITHOUT_TIME if contender.num_steps == 1 else ()
-    measured = [row for row in contender.rows if row.comparison and row.control not in skipped]
+    measured = [row for row in contender.rows if row.comparison and row.ablation not in skipped]
     if measured and not any(row.conclusive for row in measured):
         return [_claim("few_seeds_for_causes", contender)]
-    concluded = {row.control: row.conclusion for row in measured if row.conclusion}
+    concluded = {row.ablation: row.conclusion for row in measured if row.conclusion}
     one_step = concluded.get("one_step")
     ids = [
         _beside_twins({concluded[twin] for twin in TWINS if twin in concluded}, one_step),
@@ -154,9 +152,9 @@ def _beside_twins(twins: set[Outcome], one_step: Outcome | None) -> str | None:
     return "as_good_as_twins" if twins == {Outcome.EQUIVALENT} else "not_shown_beside_twins"
 
 
-def _claim(id: str, contender: ControlledContender) -> Finding:
+def _claim(id: str, contender: AblatedContender) -> Finding:
     differences = [row.comparison for row in contender.rows if row.comparison]
-    twins = [row for row in contender.rows if row.control in TWINS and row.conclusive]
+    twins = [row for row in contender.rows if row.ablation in TWINS and row.conclusive]
 
     def concluded(conclusion: Outcome) -> list[str]:
         return [row.title for row in twins if row.conclusion is conclusion]

@@ -2,8 +2,8 @@
 
 from spikeduel.features.ablations.ablation_results import Conclusion
 from spikeduel.features.ablations.ablation_sentences import (
+    ablation_columns,
     asked,
-    control_columns,
     on_time,
     what_it_means,
 )
@@ -26,7 +26,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
             "of_recordings": of_recordings,
             "on_time": on_time(page.results, conclusion),
             "contenders": [
-                (contender, control_columns(contender), asked(contender), what_it_means(contender))
+                (contender, ablation_columns(contender), asked(contender), what_it_means(contender))
                 for contender in conclusion.contenders
             ],
         },
@@ -34,34 +34,34 @@ def section(page: Page, conclusion: Conclusion) -> Section:
 
 
 def chart(results: Results, conclusion: Conclusion) -> Chart:
-    """Return the points of accuracy that each control (a row) took or gave each contender (a
+    """Return the points of accuracy that each ablation (a row) took or gave each contender (a
     dot).
     """
-    controlled, every = conclusion.contenders, charts.contender_colours(results.trials)
-    colours = {control.contender: every[control.contender] for control in controlled}
-    titles = list(dict.fromkeys(row.title for control in controlled for row in control.rows))
+    ablated, every = conclusion.contenders, charts.contender_colours(results.trials)
+    colours = {ablation.contender: every[ablation.contender] for ablation in ablated}
+    titles = list(dict.fromkeys(row.title for ablation in ablated for row in ablation.rows))
     title = f"change in {named(results.measure)}, points"
     x, marks = Axis("change, points", title, ticks="signed"), []
-    for number, control in enumerate(controlled):
-        colour = colours[control.contender]
-        for row in control.rows:
+    for number, ablation in enumerate(ablated):
+        colour = colours[ablation.contender]
+        for row in ablation.rows:
             if row.comparison is None:
                 continue
             high, low = (-100 * bound for bound in row.comparison.ci95)
             listed: Row = {
-                "contender": control.contender,
-                "control": row.title,
+                "contender": ablation.contender,
+                "ablation": row.title,
                 x.column: -100 * row.comparison.difference,
                 CI95[0]: low,
                 CI95[1]: high,
             }
-            height_of_row = titles.index(row.title) + 0.55 / len(controlled) * number
+            height_of_row = titles.index(row.title) + 0.55 / len(ablated) * number
             marks += [
                 Marks("spans", [listed], Look(colour), CI95, height_of_row, listed=False),
                 Marks("points", [listed], Look(colour, size=5), place=height_of_row),
             ]
     names, keys = [Name(title) for title in titles], charts.contender_keys(colours, "points")
-    height = 0.26 + 0.1 * len(controlled)
-    rows = [row for contender in controlled for row in contender.rows]
+    height = 0.26 + 0.1 * len(ablated)
+    rows = [row for contender in ablated for row in contender.rows]
     margin = min(row.comparison.margin for row in rows if row.comparison)
     return beside_margin("ablations", x, marks, names, margin, keys, height)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from spikeduel.features.ablations.ablation_results import (
+    AblatedContender,
+    AblationRow,
     Conclusion,
-    ControlledContender,
-    ControlRow,
     TemporalLoss,
 )
 from spikeduel.results.findings import sentence
@@ -27,7 +27,7 @@ def tables(conclusion: Conclusion) -> dict[str, Any]:
     return {
         asked(contender): (
             [
-                *(column for column in control_columns(contender) if column.title != "meaning"),
+                *(column for column in ablation_columns(contender) if column.title != "meaning"),
                 holm_column([row.comparison for row in contender.rows]),
             ],
             contender.rows,
@@ -44,8 +44,8 @@ _LOST: dict[TemporalLoss, str] = {
 }
 
 
-def asked(contender: ControlledContender) -> str:
-    """Return the controls' question, and the number of seeds."""
+def asked(contender: AblatedContender) -> str:
+    """Return the ablations' question, and the number of seeds."""
     seeds = max((row.comparison.seeds for row in contender.rows if row.comparison), default=0)
     over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     what = "time and polarity add" if contender.of_recordings else "spiking adds"
@@ -53,8 +53,8 @@ def asked(contender: ControlledContender) -> str:
     return f"What {what} to {contender.contender} ({steps}{over})"
 
 
-def what_it_means(contender: ControlledContender) -> str:
-    """Return the left-out controls, and the joint conclusion."""
+def what_it_means(contender: AblatedContender) -> str:
+    """Return the left-out ablations, and the joint conclusion."""
     reasons = list(dict.fromkeys(row.reason for row in contender.rows if row.reason))
     texts = [f"Left out: {' '.join(reasons)}"] if reasons else []
     texts += map(sentence, contender.claims)
@@ -90,9 +90,9 @@ def on_time(results: Results, conclusion: Conclusion) -> str:
     return f"{text} These are {few}; --seeds {MIN_PAIRED_SEEDS} shows what others would get."
 
 
-def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
+def ablation_columns(contender: AblatedContender) -> list[Column[AblationRow]]:
     return [
-        Column("control", titled, is_text=True),
+        Column("ablation", titled, is_text=True),
         Column("meaning", lambda row: row.meaning, is_text=True),
         Column("accuracy %", lambda row: row.accuracy, hundredths, unknown="–"),
         Column("points", _difference, signed, unknown="–"),
@@ -101,18 +101,18 @@ def control_columns(contender: ControlledContender) -> list[Column[ControlRow]]:
     ]
 
 
-def _difference(row: ControlRow) -> float | None:
+def _difference(row: AblationRow) -> float | None:
     return row.comparison.difference if row.comparison else None
 
 
-def _interval(row: ControlRow) -> str | None:
+def _interval(row: AblationRow) -> str | None:
     return interval(row.comparison) if row.comparison else None
 
 
-def _concluded(row: ControlRow, contender: str) -> str:
+def _concluded(row: AblationRow, contender: str) -> str:
     if row.comparison is None:
         return row.reason or "not measured"
     if row.conclusive:
-        return concluded(row.comparison, contender, "the control", brief=True)
+        return concluded(row.comparison, contender, "the ablation", brief=True)
     by_seed = ", compared seed by seed" if row.comparison.paired else ""
     return f"takes {row.comparison.fewest_seeds} seeds{by_seed}"

@@ -31,7 +31,7 @@ from spikeduel.training.variants import Predicted, Variant, VariantContext
 def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     """Return the ablations of a trial: of spiking networks on images, of all on recordings."""
     experiment, is_recorded = trial.experiment, isinstance(prepared.images, Recordings)
-    is_asked = isinstance(experiment, Settings) and experiment.controls
+    is_asked = isinstance(experiment, Settings) and experiment.ablations
     if not (is_asked and (is_recorded or trial.card.num_steps)):
         return {}
     return {

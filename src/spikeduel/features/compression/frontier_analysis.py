@@ -31,12 +31,12 @@ from spikeduel.features.compression.frontier_results import (
 )
 from spikeduel.features.compression.frontier_sentences import summary
 from spikeduel.results import means
-from spikeduel.results.accuracy import no_better_than_chance, unlearned_controls
+from spikeduel.results.accuracy import no_better_than_chance, unlearned_variants
 from spikeduel.results.cost_results import Accounting, Group, Kind, Range
 from spikeduel.results.pareto import front
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
-from spikeduel.results.trials import ControlResult, TemporalExit, Trial
+from spikeduel.results.trials import TemporalExit, Trial, VariantResult
 from spikeduel.statistics import (
     MIN_SEEDS,
     accuracy,
@@ -136,7 +136,7 @@ def frontier(
     learned = {name for name, of_name in tested.items() if not no_better_than_chance(of_name)}
     done = [trial for trial in trials if trial.test and trial.contender in learned]
     names = dict.fromkeys(
-        trial.contender for trial in done if any(one.compressed for one in trial.controls.values())
+        trial.contender for trial in done if any(one.compressed for one in trial.variants.values())
     )
     seeds = all_predictions.common
     if not names or not seeds:
@@ -214,12 +214,12 @@ def _family(
     return list(family.values())
 
 
-def _variants(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
+def _variants(trials: Sequence[Trial]) -> dict[str, list[VariantResult]]:
     """Return the counted members that all trials have and that have learned, by name."""
-    at_chance = unlearned_controls(trials, compressed=True)
+    at_chance = unlearned_variants(trials, compressed=True)
     by_name = {
-        name: [trial.controls[name] for trial in trials if name in trial.controls]
-        for name, result in trials[0].controls.items()
+        name: [trial.variants[name] for trial in trials if name in trial.variants]
+        for name, result in trials[0].variants.items()
         if result.compressed and name not in at_chance
     }
     return {
@@ -231,15 +231,15 @@ def _variants(trials: Sequence[Trial]) -> dict[str, list[ControlResult]]:
 
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
-    gaps = [gap for trial in trials for gap in trial.missing_controls.values()]
-    at_chance = unlearned_controls(trials, compressed=True).values()
+    gaps = [gap for trial in trials for gap in trial.missing_variants.values()]
+    at_chance = unlearned_variants(trials, compressed=True).values()
     return {gap.title: gap.reason for gap in gaps if gap.compressed} | dict.fromkeys(
         at_chance, "it has not learned."
     )
 
 
 def _costs(
-    by_seed: Sequence[Sequence[ControlResult]],
+    by_seed: Sequence[Sequence[VariantResult]],
     definitions: Sequence[Accounting],
     num_steps: int,
     seconds: float,
@@ -263,7 +263,7 @@ def _costs(
     }
 
 
-def _bytes(result: ControlResult) -> float:
+def _bytes(result: VariantResult) -> float:
     """Return the bytes of a network's numbers: weights in the bits that they were trained in,
     others in 32.
     """
@@ -273,7 +273,7 @@ def _bytes(result: ControlResult) -> float:
 
 
 def _costs_of_early(
-    by_seed: Sequence[Sequence[ControlResult]], costs: Mapping[str, Costs]
+    by_seed: Sequence[Sequence[VariantResult]], costs: Mapping[str, Costs]
 ) -> Costs:
     """Return the costs of the first network, and of the second where it is asked; the weights of
     both.
@@ -288,7 +288,7 @@ def _costs_of_early(
 
 
 def _costs_of_temporal_exit(
-    by_seed: Sequence[Sequence[ControlResult]],
+    by_seed: Sequence[Sequence[VariantResult]],
     definitions: Sequence[Accounting],
     costs: Mapping[str, Costs],
 ) -> Costs:
@@ -331,20 +331,20 @@ def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float
     times = grouped(
         (_shape(result), result.one_image_ms / 1e3)
         for trial in trials
-        for result in trial.controls.values()
+        for result in trial.variants.values()
         if result.compressed and result.operations and result.one_image_ms
     )
     return {shape: min(seconds) for shape, seconds in times.items()}
 
 
-def _shape(result: ControlResult) -> tuple[int | None, int | None]:
+def _shape(result: VariantResult) -> tuple[int | None, int | None]:
     return result.parameters, result.num_steps
 
 
 def _entry(
     trial: Trial,
     variant: str,
-    results: Sequence[ControlResult],
+    results: Sequence[VariantResult],
     accuracies: np.ndarray,
     costs: Costs,
     num_images: int,
@@ -545,7 +545,7 @@ def break_even(trials: Sequence[Trial], definitions: Sequence[Accounting]) -> It
     both: dict[int, list[CountedPair]] = {}
     measured: list[float] = []
     for trial in trials:
-        other = trial.controls[BIT_MATCHED].operations if BIT_MATCHED in trial.controls else None
+        other = trial.variants[BIT_MATCHED].operations if BIT_MATCHED in trial.variants else None
         rate = trial.operations and trial.operations.totals.spikes_per_neuron_and_step
         if not trial.operations or not other or not rate:
             return

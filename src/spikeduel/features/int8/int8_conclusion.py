@@ -47,8 +47,8 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
         costs = [
             cost
             for trial in trials
-            if trial.contender == name and INT8 in trial.controls
-            if (cost := trial.controls[INT8].int8)
+            if trial.contender == name and INT8 in trial.variants
+            if (cost := trial.variants[INT8].int8)
         ]
         seeds = integers.seeds(name)
         before, after = all_predictions.right(seeds, name), integers.right(seeds, name)
@@ -68,9 +68,9 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
             )
     pairs = compare_pairs([row.contender for row in rows], integers)
     left_out = {
-        trial.contender: trial.missing_controls[INT8].reason
+        trial.contender: trial.missing_variants[INT8].reason
         for trial in trials
-        if INT8 in trial.missing_controls
+        if INT8 in trial.missing_variants
     }
     if not rows and not left_out:
         return None

@@ -45,13 +45,13 @@ class TrialPlan(Frozen):
 
 
 class DuelPlan(Frozen):
-    """A duel before training; controls train up to `controls` more networks."""
+    """A duel before training; their variants train up to `num_variants` more networks."""
 
     label: str
     dataset: str
     test_images: Positive
     trials: list[TrialPlan]
-    controls: Count = 0
+    num_variants: Count = 0
     family: str | None = None
 
 
@@ -119,7 +119,7 @@ def _duel_plan(duel: PreparedDuel, dataset: str) -> DuelPlan:
             )
             for trial, record in zip(plan.trials, plan.records, strict=True)
         ],
-        controls=sum(len(variants.titles(trial, duel.ready.prepared)) for trial in plan.trials),
+        num_variants=sum(len(variants.titles(trial, duel.ready.prepared)) for trial in plan.trials),
         family=duel.planned.family,
     )
 
@@ -155,8 +155,10 @@ def sentences(plan: StudyPlan) -> list[str]:
         texts.append(
             f"Before that, {counted(plan.tuning_trials, 'trial')} of tuning, not counted here."
         )
-    if controls := sum(duel.controls for duel in plan.duels):
-        texts.append(f"Controls may train {counted(controls, 'network')} more, not counted here.")
+    if num_variants := sum(duel.num_variants for duel in plan.duels):
+        texts.append(
+            f"Variants may train {counted(num_variants, 'network')} more, not counted here."
+        )
     if (seconds := total_seconds(missing)) is None:
         texts.append("Training time unknown: a training step of some contender failed.")
     elif missing:

@@ -1,9 +1,9 @@
-"""Controls of a contender, made up: what may be concluded from each, and the rest customary."""
+"""Ablations of a contender, made up: what may be concluded from each, and the rest customary."""
 
 from msgspec import structs
 
 from factories import pair
-from spikeduel.features.ablations.ablation_results import ControlledContender, ControlRow, claims
+from spikeduel.features.ablations.ablation_results import AblatedContender, AblationRow, claims
 from spikeduel.results.significance import Conclusion, Difference
 
 BETTER, WORSE = Conclusion.A_BETTER, Conclusion.B_BETTER
@@ -18,30 +18,30 @@ TITLES = {
 }
 
 
-def row(control, conclusion, difference=0.02, seeds=6, **changes):
-    """A control of which `conclusion` holds for the contender; one that is missing where that is
+def row(ablation, conclusion, difference=0.02, seeds=6, **changes):
+    """An ablation of which `conclusion` holds for the contender; one that is missing where that is
     None.
     """
-    title, bits = TITLES[control]
+    title, bits = TITLES[ablation]
     about = {
-        "control": control,
+        "ablation": ablation,
         "title": title,
         "meaning": "",
-        "spikes": control in ("one_step", "shuffled"),
+        "spikes": ablation in ("one_step", "shuffled"),
     }
     if conclusion is None:
-        return ControlRow(**about, reason="it broke.")
+        return AblationRow(**about, reason="it broke.")
     shown = pair(difference, conclusion=conclusion, seeds=seeds, **changes)
     values = {name: getattr(shown, name) for name in Difference.__struct_fields__}
-    return ControlRow(
+    return AblationRow(
         **about, bits=bits, accuracy=shown.accuracy_b, comparison=Difference(**values)
     )
 
 
-def controlled(num_steps=4, seeds=6, **conclusions):
-    """conv-lif and its controls, by name."""
+def ablated(num_steps=4, seeds=6, **conclusions):
+    """conv-lif and its ablations, by name."""
     rows = [row(name, conclusion, seeds=seeds) for name, conclusion in conclusions.items()]
-    contender = ControlledContender(
+    contender = AblatedContender(
         contender="conv-lif", num_steps=num_steps, seeds=seeds, accuracy=0.9, rows=rows
     )
     return structs.replace(contender, claims=claims(contender))
