@@ -91,6 +91,17 @@ def test_every_surrogate(adaptation, surrogate):
     assert_agree(normal(8, 37), some_state(neurons, 37), neurons)
 
 
+@pytest.mark.parametrize("surrogate", SURROGATES)
+@pytest.mark.parametrize("alpha", [0.5, 2.0, 25.0])
+def test_surrogates_over_their_whole_range(surrogate, alpha):
+    ends = torch.tensor([1.0, 1 + 1e-7, float("inf"), -float("inf")])
+    current = torch.cat([torch.linspace(-30, 30, 2001), ends]).unsqueeze(0).requires_grad_()
+    spk, _, _ = kernels.scan(current, 0.5, Dynamics(1.0, surrogate=surrogate, alpha=alpha))
+    (ours,) = torch.autograd.grad(spk.sum(), current)
+    exact = SURROGATES[surrogate].gradient((current.detach() - 1).double(), alpha).float()
+    torch.testing.assert_close(ours, exact, rtol=1e-5, atol=1e-7)
+
+
 # More than a thread takes at once, several axes, and nothing, too.
 SIZES = [(5, 1), (1, 7), (5, 129), (7, 15), (25, 4098), (60, 650), (6, 3, 2, 5, 7), (3, 0)]
 

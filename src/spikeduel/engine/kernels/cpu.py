@@ -193,6 +193,11 @@ MAX_UNROLLED = 8
 """Most time steps with a kernel for their number."""
 
 
+def _unrolled(number: int) -> tuple[int, ...] | np.ndarray:
+    """Return `number` elements; few as a tuple, with a kernel of its own."""
+    return (0,) * number if number <= MAX_UNROLLED else np.empty(number, np.int8)
+
+
 # Overflows give no warning, as in torch.
 @np.errstate(all="ignore")
 def normalised_forward(
@@ -221,12 +226,10 @@ def normalised_forward(
         _numbered(dynamics),
         tuple(current.shape[1:]),
     )
-    kernel = partial(
-        compiled.normalised_forward, *inputs, (0,) * window, flat(spk), _steps(num_steps)
-    )
-    run_chunks(
-        with_scratch(kernel, num_steps * compiled.LANES), batch * rows, work=spk.numel() * window**2
-    )
+    sizes = _unrolled(num_steps), _unrolled(window)
+    kernel = partial(compiled.normalised_forward, *inputs, *sizes, flat(spk))
+    scratch = num_steps * compiled.LANES
+    run_chunks(with_scratch(kernel, scratch), batch * rows, work=spk.numel() * window**2)
     return spk, torch.from_numpy(mean), torch.from_numpy(var)
 
 
@@ -263,14 +266,22 @@ def normalised_backward(
         np.float32(beta.item()),
         _numbered(dynamics),
     )
-    outputs = flat(grad), totals.reshape(-1), _steps(num_steps), needs_beta
-    size = -(-channels // compiled.LANES) * compiled.LANES * num_steps
-    kernel = with_scratch(
-        partial(compiled.normalised_backward, *inputs, shape, (0,) * window, *outputs),
-        window**2 * size,
-        4 * size,
+    kernel = partial(
+        compiled.normalised_backward,
+        *inputs,
+        shape,
+        _unrolled(num_steps),
+        _unrolled(window),
+        flat(grad),
+        totals.reshape(-1),
+        needs_beta,
     )
-    run_chunks(kernel, batch * (height // window), work=num_steps * current[0].numel())
+    size = num_steps * compiled.LANES
+    run_chunks(
+        with_scratch(kernel, window**2 * size, *[size] * 4),
+        batch * (height // window),
+        work=num_steps * current[0].numel(),
+    )
 
     total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
     inverse = inverse_deviation(var.numpy(), eps)
@@ -307,11 +318,6 @@ def _through_statistics(
     shape = num_images, height * width // pixels, pixels * channels
     given = flat(grad), flat(current), np.tile(coefficients, pixels).reshape(-1), shape, flat(grad)
     run_chunks(partial(compiled.normalise_gradient, *given), num_images, work=grad.numel())
-
-
-def _steps(num_steps: int) -> tuple[int, ...] | np.ndarray:
-    """Return as many elements as time steps; few as a tuple, with a kernel of its own."""
-    return (0,) * num_steps if num_steps <= MAX_UNROLLED else np.empty(num_steps, np.int8)
 
 
 def moments(current: Tensor) -> np.ndarray:
@@ -431,9 +437,7 @@ class Projected(torch.autograd.Function):
         num_outputs = -(-len(weight) // compiled.OUTPUTS) * compiled.OUTPUTS
         weights = torch.zeros(num_outputs, num_neurons)
         weights[: len(weight)] = weight.detach()
-        numbers = beta, dynamics.threshold, math.pi / 2 * dynamics.alpha, dynamics.alpha / 2
-        reset = RESET_MECHANISMS.index(dynamics.reset_mechanism)
-        settings = np.array(numbers, np.float32), reset, num_steps, num_neurons
+        settings = np.float32(beta), _numbered(dynamics), num_steps, num_neurons
         ctx.save_for_backward(current, weight)
         ctx.operands, ctx.num_outputs = (flat(current), flat(weights), *settings), num_outputs
         out = torch.empty(num_images, num_steps, num_outputs)

@@ -46,18 +46,13 @@ def _exp_of_negative(x):
     return p * power_of_two
 
 
-@register_jitable(**UNCOUNTED)
+@register_jitable(**UNCOUNTED, forceinline=True)
 def surrogate_gradient(mem, level, surrogate, alpha, out):
     """Write the gradient at `mem − level` to `out` `[n]`; `surrogate` is a position in
-    `SURROGATE_KERNELS`.
+    `SURROGATE_KERNELS` other than `ATAN`.
     """
     width = np.float32(alpha)
-    if surrogate == ATAN:
-        scale, half = np.float32(math.pi / 2 * alpha), np.float32(alpha / 2)
-        for i in range(len(out)):
-            x = scale * (mem[i] - level[i])
-            out[i] = half / (_1 + x * x)
-    elif surrogate == 1:
+    if surrogate == 1:
         for i in range(len(out)):
             x = _1 + width * abs(mem[i] - level[i])
             out[i] = _1 / (x * x)
@@ -72,6 +67,13 @@ def surrogate_gradient(mem, level, surrogate, alpha, out):
             out[i] = width * (_0 if x < _0 else x)
     else:
         out[:] = _1
+
+
+@register_jitable(**UNCOUNTED)
+def atan(mem, level, alpha):
+    """Return the surrogate gradient `atan` of a vector; between other work, divisions cost less."""
+    x = filled(np.float32(math.pi / 2 * alpha)) * (mem - level)
+    return filled(np.float32(alpha / 2)) / (filled(_1) + x * x)
 
 
 @register_jitable(**UNCOUNTED)
@@ -186,14 +188,17 @@ def scan_backward(
             store(mem, mems, (t + 1) * LANES)
             if adaptation is not None:
                 store(level, levels, (t + 1) * LANES)
-        surrogate_gradient(mems, levels, surrogate, alpha, slopes)
+        if surrogate != ATAN:
+            surrogate_gradient(mems, levels, surrogate, alpha, slopes)
         adjoint = of_adaptation = total = of_beta = _0
         for t in range(num_steps, -1, -1):
             # What later steps owe to the state after t steps; 0 is the first state.
-            mem, slope = load(mems, t * LANES), load(slopes, t * LANES)
-            at = (t - 1) * num_neurons + first
+            mem, at = load(mems, t * LANES), (t - 1) * num_neurons + first
             if adaptation is not None:
                 level = load(levels, t * LANES)
+            slope = load(slopes, t * LANES)
+            if surrogate == ATAN:
+                slope = atan(mem, level, alpha)
             if reset == ZERO:
                 adjoint = adjoint * where(mem > level, _0, filled(beta))
             else:
@@ -260,24 +265,20 @@ def _offset(place, window, width, channels):
 
 @njit(**UNCOUNTED)
 def normalised_forward(
-    current, scale, shift, beta, dynamics, shape, windows, spk, steps, fired, start, stop
+    current, scale, shift, beta, dynamics, shape, steps, windows, spk, fired, start, stop
 ):
     """Scale and shift the current, advance LIF neurons over all time steps, and max-pool spikes
     over windows `window` wide.
 
-    Fill strips `start` to `stop` (rows of one image) of `spk` `[T, B, H / side, W / side, C]`; all
-    arrays are flat. `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is scratch.
-    `steps` and `windows` have as many elements as time steps and rows of a window: tuples are
-    unrolled.
+    Fill strips `start` to `stop` (rows of one image) of `spk` `[T, B, H / window, W / window, C]`;
+    all arrays are flat. `current` is `[T, B, H, W, C]` or `[1, …]`; `fired` `[T, LANES]` is
+    scratch. `steps` and `windows` have as many elements as time steps and rows of a window: tuples
+    are unrolled.
     """
     batch, height, width, channels = shape
     num_steps, window = len(steps), len(windows)
-    rows, columns = height // window, width // window
-    step = (
-        0
-        if len(current) == batch * height * width * channels
-        else batch * height * width * channels
-    )
+    rows, columns, pixels = height // window, width // window, batch * height * width * channels
+    step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
     level, reset = filled(dynamics[0]), dynamics[1]
     leak, _0, _1 = filled(beta), filled(np.float32(0)), filled(np.float32(1))
     for strip in range(start, stop):
@@ -298,54 +299,7 @@ def normalised_forward(
                         store(where(mem > level, _1, before), fired, t * LANES)
                 at = (strip * columns + column) * channels + channel
                 for t in range(num_steps):
-                    put(
-                        load(fired, t * LANES),
-                        spk,
-                        at + t * batch * rows * columns * channels,
-                        left,
-                    )
-
-
-@register_jitable(**UNCOUNTED, forceinline=True)
-def _trace_window(
-    current, corner, windows, width, step, channels, scale, shift, leak, level, reset, steps, mems
-):
-    """Fill `mems` `[vectors of channels, places, T, LANES]` with a window's membranes."""
-    num_steps, window = len(steps), len(windows)
-    places = window * window
-    for channel in range(0, channels, LANES):
-        left = channels - channel
-        a, b = read(scale, channel, left), read(shift, channel, left)
-        for place in range(places):
-            at = corner + _offset(place, window, width, channels) + channel
-            row = (channel * places + place * LANES) * num_steps
-            mem = now = filled(np.float32(0))
-            for t in range(num_steps):
-                if t == 0 or step > 0:
-                    now = read(current, at + t * step, left) * a + b
-                mem = advance(mem, now, leak, level, level, reset)
-                store(mem, mems, row + t * LANES)
-
-
-@register_jitable(**UNCOUNTED, forceinline=True)
-def _find_first(mems, level, windows, channels, steps, first, highest):
-    """Fill `first` and `highest` `[vectors of channels, T, LANES]`: a window's first place that
-    spiked, else 0, and its membrane.
-    """
-    num_steps, places = len(steps), len(windows) * len(windows)
-    for channel in range(0, channels, LANES):
-        for t in range(num_steps):
-            row = channel * places * num_steps + t * LANES
-            index, mem = filled(np.float32(0)), load(mems, row)
-            for place in range(places - 1, -1, -1):
-                here = load(mems, row + place * num_steps * LANES)
-                spiked = here > level
-                index, mem = (
-                    where(spiked, filled(np.float32(place)), index),
-                    where(spiked, here, mem),
-                )
-            store(index, first, channel * num_steps + t * LANES)
-            store(mem, highest, channel * num_steps + t * LANES)
+                    put(load(fired, t * LANES), spk, at + t * pooled_step, left)
 
 
 @njit(**UNCOUNTED)
@@ -358,21 +312,24 @@ def normalised_backward(
     beta,
     dynamics,
     shape,
+    steps,
     windows,
     grad,
     totals,
-    steps,
     learns_beta,
     mems,
+    first,
+    highest,
     slopes,
+    levels,
     start,
     stop,
 ):
     """Fill strips of `grad`, of the normalised current, and of `totals` `[2, B, H, C]`: sums along
     rows of the gradient, and of it times the current above its mean.
 
-    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch: `mems` `[vectors
-    of channels, places, T, LANES]`, `slopes` `[4, vectors of channels, T, LANES]`.
+    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch: `mems` `[places,
+    T, LANES]`, the others `[T, LANES]`.
     """
     batch, height, width, channels = shape
     num_steps, window = len(steps), len(windows)
@@ -380,61 +337,48 @@ def normalised_backward(
     step, pooled_step = 0 if len(current) == pixels else pixels, batch * rows * columns * channels
     threshold, reset, surrogate, alpha = dynamics
     level, leak, _0 = filled(threshold), filled(beta), filled(np.float32(0))
-    places, size = window * window, len(slopes) // 4
-    first, highest, slope = slopes[:size], slopes[size : 2 * size], slopes[2 * size : 3 * size]
-    levels = slopes[3 * size :]
     levels[:] = threshold
     for strip in range(start, stop):
         image, row = divmod(strip, rows)
         for column in range(columns):
             corner = ((image * height + row * window) * width + column * window) * channels
-            _trace_window(
-                current,
-                corner,
-                windows,
-                width,
-                step,
-                channels,
-                scale,
-                shift,
-                leak,
-                level,
-                reset,
-                steps,
-                mems,
-            )
-            _find_first(mems, level, windows, channels, steps, first, highest)
-            surrogate_gradient(highest, levels, surrogate, alpha, slope)
             for channel in range(0, channels, LANES):
                 left = channels - channel
+                a, b = read(scale, channel, left), read(shift, channel, left)
+                for place in range(window * window):
+                    at = corner + _offset(place, window, width, channels) + channel
+                    mem = now = _0
+                    for t in range(num_steps):
+                        if t == 0 or step > 0:
+                            now = read(current, at + t * step, left) * a + b
+                        mem = advance(mem, now, leak, level, level, reset)
+                        store(mem, mems, (place * num_steps + t) * LANES)
+                _find_first(mems, level, windows, steps, first, highest)
+                if surrogate != ATAN:
+                    surrogate_gradient(highest, levels, surrogate, alpha, slopes)
                 at = (strip * columns + column) * channels + channel
-                to = channel * num_steps
-                middle = read(mean, channel, left)
                 for t in range(num_steps):
-                    through = read(grad_spk, at + t * pooled_step, left) * load(
-                        slope, to + t * LANES
-                    )
-                    store(through, slope, to + t * LANES)
-                for place in range(places):
+                    slope = load(slopes, t * LANES)
+                    if surrogate == ATAN:
+                        slope = atan(load(highest, t * LANES), level, alpha)
+                    incoming = read(grad_spk, at + t * pooled_step, left)
+                    store(incoming * slope, slopes, t * LANES)
+                middle = read(mean, channel, left)
+                for place in range(window * window):
                     pixel = corner + _offset(place, window, width, channels) + channel
-                    number = filled(np.float32(place))
-                    here = (channel * places + place * LANES) * num_steps
+                    number, here = filled(np.float32(place)), place * num_steps * LANES
                     adjoint = total = product = about_beta = _0
                     for t in range(num_steps - 1, -1, -1):
-                        remaining = (
-                            where(load(mems, here + t * LANES) > level, _0, leak)
-                            if reset == ZERO
-                            else leak
-                        )
-                        is_first = load(first, to + t * LANES) == number
-                        adjoint = adjoint * remaining + where(
-                            is_first, load(slope, to + t * LANES), _0
-                        )
+                        remaining = leak
+                        if reset == ZERO:
+                            remaining = where(load(mems, here + t * LANES) > level, _0, leak)
+                        is_first = load(first, t * LANES) == number
+                        through = where(is_first, load(slopes, t * LANES), _0)
+                        adjoint = adjoint * remaining + through
                         total = total + adjoint
                         if step > 0:
-                            product = product + adjoint * (
-                                read(current, pixel + t * step, left) - middle
-                            )
+                            above = read(current, pixel + t * step, left) - middle
+                            product = product + adjoint * above
                             put(adjoint, grad, pixel + t * step, left)
                         if learns_beta and t > 0:
                             before = load(mems, here + (t - 1) * LANES)
@@ -448,6 +392,22 @@ def normalised_backward(
                     add_to(totals, line + batch * height * channels, product, left)
                     if learns_beta:
                         add_to(totals, line + 2 * batch * height * channels, about_beta, left)
+
+
+@register_jitable(**UNCOUNTED, forceinline=True)
+def _find_first(mems, level, windows, steps, first, highest):
+    """Fill `first` and `highest` `[T, LANES]`: a window's first place that spiked, else 0, and its
+    membrane.
+    """
+    num_steps, places = len(steps), len(windows) * len(windows)
+    for t in range(num_steps):
+        index, mem = filled(np.float32(0)), load(mems, t * LANES)
+        for place in range(places - 1, -1, -1):
+            here = load(mems, (place * num_steps + t) * LANES)
+            index = where(here > level, filled(np.float32(place)), index)
+            mem = where(here > level, here, mem)
+        store(index, first, t * LANES)
+        store(mem, highest, t * LANES)
 
 
 @njit(**UNCOUNTED)
@@ -483,9 +443,9 @@ _NEURONS = 256  # their spikes of a few dozen steps stay in the nearest cache
 
 
 @njit(**COMPILED)
-def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, out, start, stop):
+def projected_forward(current, weights, beta, dynamics, num_steps, num_neurons, out, start, stop):
     """Fill images of `out` `[B, T, K]` from `current` `[B, N]` and `weights` `[K, N]`."""
-    beta, threshold = filled(numbers[0]), filled(numbers[1])
+    leak, threshold, reset = filled(beta), filled(dynamics[0]), dynamics[1]
     _0, _1 = filled(np.float32(0)), filled(np.float32(1))
     num_outputs, even = len(weights) // num_neurons, num_steps + num_steps % 2
     # Steps come in twos; an odd last one has no spikes.
@@ -500,7 +460,7 @@ def projected_forward(current, weights, numbers, reset, num_steps, num_neurons, 
             for i in range(0, n, LANES):
                 now, mem = load(current, image * num_neurons + first + i), _0
                 for t in range(num_steps):
-                    mem = advance(mem, now, beta, threshold, threshold, reset)
+                    mem = advance(mem, now, leak, threshold, threshold, reset)
                     store(where(mem > threshold, _1, _0), spikes, t * _NEURONS + i)
             for t in range(0, even, 2):
                 for k in range(0, num_outputs, OUTPUTS):
@@ -549,8 +509,8 @@ def projected_backward(
     grad,
     current,
     weights,
-    numbers,
-    reset,
+    beta,
+    dynamics,
     num_steps,
     num_neurons,
     grad_current,
@@ -562,9 +522,8 @@ def projected_backward(
     """Fill groups of `images` of `grad_current` `[B, N]` and `grad_weights` `[groups, K, N]`, from
     `grad` `[B, T, K]`, by `atan`.
     """
-    beta, threshold = filled(numbers[0]), filled(numbers[1])
-    scale, half = filled(numbers[2]), filled(numbers[3])
-    _0, _1 = filled(np.float32(0)), filled(np.float32(1))
+    leak, threshold, reset = filled(beta), filled(dynamics[0]), dynamics[1]
+    _0 = filled(np.float32(0))
     num_outputs = len(weights) // num_neurons
     mems, grad_spikes = (
         np.empty(num_steps * LANES, np.float32),
@@ -578,7 +537,7 @@ def projected_backward(
                 here = image * num_neurons + i
                 now, mem = load(current, here), _0
                 for t in range(num_steps):
-                    mem = advance(mem, now, beta, threshold, threshold, reset)
+                    mem = advance(mem, now, leak, threshold, threshold, reset)
                     store(mem, mems, t * LANES)
                     store(_0, grad_spikes, t * LANES)
                 for k in range(0, num_outputs, OUTPUTS):
@@ -599,9 +558,9 @@ def projected_backward(
                 for back in range(1, num_steps + 1):
                     at = (num_steps - back) * LANES
                     mem = load(mems, at)
-                    x = scale * (mem - threshold)
-                    remaining = where(mem > threshold, _0, beta) if reset == ZERO else beta
-                    adjoint = adjoint * remaining + load(grad_spikes, at) * (half / (_1 + x * x))
+                    remaining = where(mem > threshold, _0, leak) if reset == ZERO else leak
+                    through = load(grad_spikes, at) * atan(mem, threshold, dynamics[3])
+                    adjoint = adjoint * remaining + through
                     total = total + adjoint
                 store(total, grad_current, here)
 
