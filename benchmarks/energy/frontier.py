@@ -30,7 +30,7 @@ from spikeduel.experiment.fields import checked
 from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import SETTINGS, Experiment
 from spikeduel.features.compression.compression_section import chart
-from spikeduel.features.compression.compression_variants import FAMILIES
+from spikeduel.features.compression.compression_variants import VARIANTS
 from spikeduel.features.compression.frontier_analysis import Network, costs_at
 from spikeduel.features.compression.frontier_results import (
     BreakEven,
@@ -249,7 +249,7 @@ def cost_as_measured(
     accounting: str,
     stored: bool = False,
     end: str = "low",
-    members: Collection[str] = FAMILIES,
+    members: Collection[str] = VARIANTS,
 ) -> float:
     """Return the least cost of an accuracy on a contender's curve of `members`, without bootstrap
     samples, at the `end` of the accounting's range.

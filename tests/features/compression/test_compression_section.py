@@ -39,7 +39,7 @@ def test_the_line_is_the_curve_of_the_ratios(cheaper):
 
 
 @pytest.mark.parametrize("worst", [0.85, 0.4])
-def test_the_best_network_of_each_family_is_seen(worst, cheaper):
+def test_the_best_variant_of_each_contender_is_seen(worst, cheaper):
     kind = CostKind(label="MACs and ACs", group="arithmetic")
     members = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
     found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=members, pairs=[])

@@ -57,7 +57,7 @@ FAMILIES = strong(
 
 
 @pytest.mark.numeric
-def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreported, monkeypatch):
+def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypatch):
     timed = []
 
     def made(path, images, device, own_code=()):
@@ -84,7 +84,7 @@ def test_families_of_cheaper_networks_go_on_from_dearer_ones(tmp_path, unreporte
     assert {title for title in awaited if "dense-relu" not in title} <= finished
     spiking, other, _ = (trial for trial in results.trials if trial.seed == 0)
     for trial in (spiking, other):
-        names = set(compression_variants.family(trial.spiking))
+        names = set(compression_variants.variants_of(trial.spiking))
         assert {name for name, one in trial.variants.items() if one.compressed} == names
         assert len(names) == 15
     store = Store(tmp_path / "store")
@@ -205,7 +205,7 @@ def test_members_are_ranked_by_validation_in_float32(name, expected):
         best=SimpleNamespace(validation=Score(accuracy=0.9, loss=0.1)),
     )
     context = SimpleNamespace(
-        variant=(compression_variants.FAMILIES | {"relu_twin": RELU_TWIN})[name],
+        variant=(compression_variants.VARIANTS | {"relu_twin": RELU_TWIN})[name],
         store=SimpleNamespace(measure=lambda key, measure, kind: measured[measure]),
         prepared=SimpleNamespace(labels=[0, 1, 0, 1]),
         latencies={},

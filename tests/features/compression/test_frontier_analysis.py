@@ -57,11 +57,11 @@ def measured(level, *networks):
 
 
 def test_between_two_networks_images_are_shared_out():
-    family = network(0.8, 10), network(0.9, 1000)
-    assert measured(0.85, *family) == pytest.approx(505)
-    assert measured(0.9, *family) == pytest.approx(1000)
-    assert measured(0.5, *family) == pytest.approx(10)  # no cheaper one was made
-    assert measured(0.91, *family) == np.inf
+    networks = network(0.8, 10), network(0.9, 1000)
+    assert measured(0.85, *networks) == pytest.approx(505)
+    assert measured(0.9, *networks) == pytest.approx(1000)
+    assert measured(0.5, *networks) == pytest.approx(10)  # no cheaper one was made
+    assert measured(0.91, *networks) == np.inf
 
 
 def test_bytes_are_those_of_one_stored_network():
@@ -79,9 +79,9 @@ def test_bytes_are_those_of_one_stored_network():
 
 def test_a_network_that_a_cheaper_one_beats_on_validation_images_is_not_taken():
     """Whatever its accuracy on test images."""
-    family = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
-    assert measured(0.85, *family) == pytest.approx(505)
-    assert measured(0.93, *family) == np.inf
+    networks = network(0.8, 10), network(0.95, 100, val_accuracy=0.79), network(0.9, 1000)
+    assert measured(0.85, *networks) == pytest.approx(505)
+    assert measured(0.93, *networks) == np.inf
 
 
 def test_another_front_reaches_the_curves(monkeypatch):
@@ -94,9 +94,9 @@ def test_another_front_reaches_the_curves(monkeypatch):
 
 
 def test_a_dearer_network_is_not_taken_where_it_is_worse_on_test_images():
-    family = network(0.8, 10), network(0.7, 100, val_accuracy=0.85), network(0.9, 1000)
-    assert measured(0.8, *family) == pytest.approx(10)
-    assert 10 < measured(0.85, *family) <= 1000
+    networks = network(0.8, 10), network(0.7, 100, val_accuracy=0.85), network(0.9, 1000)
+    assert measured(0.8, *networks) == pytest.approx(10)
+    assert 10 < measured(0.85, *networks) <= 1000
 
 
 def pair(cheaper_by, spread):
@@ -142,7 +142,7 @@ def test_an_end_beyond_all_networks_is_open():
 
 @pytest.mark.parametrize(("misses", "result"), [(0.02, "less"), (0.03, "not testable")])
 def test_without_an_upper_end_less_is_not_testable(misses, result):
-    """The same ratio of 0.1: what differs is how often the spiking family misses the accuracy."""
+    """The same ratio of 0.1: what differs is how often the spiking networks misses the accuracy."""
     ours, theirs = network(0.9, 1), network(0.9, 10)
     ours.accuracies[1 : 1 + int(misses * DRAWS)] = 0.89
     (ratio,) = at_equal_accuracy([ours], [theirs], OPERATIONS)[0].ratios

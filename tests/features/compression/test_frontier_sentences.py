@@ -112,7 +112,7 @@ def test_time_is_that_of_the_device(results, device, title):
     assert titles(there)["measured"] == title
 
 
-def test_a_family_that_was_hardly_made_cheaper_is_not_told(results, cheaper, golden):
+def test_a_contender_that_was_hardly_made_cheaper_is_not_told(results, cheaper, golden):
     at = EqualAccuracy(accuracy=0.9, ratios=[ratio("spiking", low=0.01, high=0.01)])
     found = Conclusion(
         seeds=4,
@@ -134,7 +134,7 @@ def test_the_terminal_has_the_tables_that_have_rows(cheaper):
         pairs=[structs.replace(PAIR, at=[at])],
     )
     made = {title: text_rows(*table) for title, table in tables(found).items()}
-    (network,) = made.pop("The families of networks")
+    (network,) = made.pop("The variants of all contenders")
     assert (network["contender"], network["validation %"]) == ("relu", "90.00")
     ((row,),) = made.values()
     assert (row["accounting"], row["ratio"], row["cheaper"]) == ("Some", "2", "relu")

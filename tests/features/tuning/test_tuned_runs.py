@@ -9,9 +9,14 @@ from factories import small_experiment, small_twins
 from spikeduel.cli import app
 from spikeduel.comparing import compare
 from spikeduel.experiment.settings import read_experiment
-from spikeduel.features.tuning.tuning import TRAINING_SEED, announcement, read_tuning, tune
+from spikeduel.features.tuning.tuning import (
+    TRAINING_SEED,
+    announcement,
+    read_tuning,
+    tune,
+    write_tuning,
+)
 from spikeduel.features.tuning.tuning_results import Range, TuningRecord
-from spikeduel.features.tuning.tuning_section import write_tuning
 from spikeduel.results.findings import finding
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError

@@ -27,7 +27,7 @@ class Settings:
         bool,
         setting(
             "Make every contender cheaper in steps, and compare the costs at equal accuracy.",
-            "A family of fifteen networks for each contender, with weights of 8 bits or fewer. "
+            "Fifteen variants of each contender, with weights of 8 bits or fewer. "
             "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
             "channels and bits; both exit early. Ten are trained, each from the weights of a "
             "dearer one: all takes three to four times as long as the contenders alone. With "

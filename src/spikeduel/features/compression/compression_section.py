@@ -34,7 +34,7 @@ _COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
 
 
 def section(page: Page, conclusion: Conclusion) -> Section:
-    """Return the ratios at equal accuracy, the chart of the families, and their tables."""
+    """Return the ratios at equal accuracy, the chart of the variants, and their tables."""
     results, of_kind = page.results, titles(page.results)
     colours = charts.contender_colours(results.trials)
     content = {
@@ -59,22 +59,22 @@ def section(page: Page, conclusion: Conclusion) -> Section:
     return Section(heading="At equal accuracy", after="time", charts=drawn, content=content)
 
 
-def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accuracy") -> Chart:
-    """Return accuracy against the cost of the networks of families, a panel for each group of
+def chart(conclusion: Conclusion, colours: dict[str, str], measure: Measure = "accuracy") -> Chart:
+    """Return accuracy against the cost of the variants, a panel for each group of
     accountings; 1 is the cost of the first network, without spikes if there is one.
     """
-    usual = min(found.variants, key=lambda variant: variant.spiking)
-    accuracies = grouped((variant.contender, variant.accuracy) for variant in found.variants)
-    # The best of each family is seen.
-    highest = max(variant.ci95.high for variant in found.variants)
-    below_best = max(SHOWN_BELOW_BEST, 110 * (highest - min(map(max, accuracies.values()))))
+    usual = min(conclusion.variants, key=lambda variant: variant.spiking)
+    of_contenders = grouped((variant.contender, variant) for variant in conclusion.variants)
+    # The best variant of each contender is seen.
+    highest = max(variant.ci95.high for variant in conclusion.variants)
+    best = [max(variant.accuracy for variant in of) for of in of_contenders.values()]
+    below_best = max(SHOWN_BELOW_BEST, 110 * (highest - min(best)))
     panels = []
-    for group in dict.fromkeys(kind.group for kind in found.accountings.values()):
-        kinds = {name: kind for name, kind in found.accountings.items() if kind.group == group}
+    for group in dict.fromkeys(kind.group for kind in conclusion.accountings.values()):
+        kinds = {name: kind for name, kind in conclusion.accountings.items() if kind.group == group}
         title, *others = [kind.label for kind in kinds.values()]
         marks: list[Marks] = []
-        for contender in dict.fromkeys(variant.contender for variant in found.variants):
-            variants = [variant for variant in found.variants if variant.contender == contender]
+        for contender, variants in of_contenders.items():
             rows = [_relative(variant, usual, list(kinds)) for variant in variants]
             look = Look(colours[contender], size=5)
             shaped = look if variants[0].spiking else replace(look, shape="square")
@@ -83,7 +83,7 @@ def chart(found: Conclusion, colours: dict[str, str], measure: Measure = "accura
         y = Axis(ACCURACY, TEST_ACCURACY[measure], least=charts.MIN_RANGE, most=below_best)
         title = GROUP_TITLES[group] if others else title
         panels.append(Panel(x, y, marks, title.capitalize(), height=3.0))
-    keys = charts.contender_keys({one.contender: colours[one.contender] for one in found.variants})
+    keys = charts.contender_keys({name: colours[name] for name in of_contenders})
     keys.append(Key("range over accountings", "line", RANGE))
     return Chart("frontier", panels, keys)
 
@@ -111,8 +111,8 @@ def _relative(
 
 
 def _curve(rows: Sequence[Row], look: Look, stored: bool) -> list[Marks]:
-    """Return the marks of a family: points, bars, and a line through those that no cheaper one
-    beats on validation images; of `stored` networks a staircase.
+    """Return the marks of a contender's variants: points, bars, and a line through those that no
+    cheaper one beats on validation images; of `stored` networks a staircase.
     """
     places = [(float(row[_COST] or 0), float(row[_VALIDATION] or 0)) for row in rows]
     best = [rows[index] for index in front(*zip(*places, strict=True))]

@@ -1,4 +1,4 @@
-"""Train and test the families of cheaper networks: fewer bits, channels, steps, spikes, and early
+"""Train and test cheaper variants of contenders: fewer bits, channels, steps, spikes, and early
 exits.
 """
 
@@ -44,33 +44,33 @@ from spikeduel.training.variants import TRIAL, Predicted, Variant, VariantContex
 LOW_SPIKE_PENALTY, HIGH_SPIKE_PENALTY = 1.0, 4.0
 """Penalties on spikes in training."""
 SPIKING_EPOCHS, OTHER_EPOCHS = 0.25, 0.4
-"""Epochs of a variant, in those of its contender: so that a family with spikes and one without
-train for about as long.
+"""Epochs of a variant, in those of its contender: so that variants with spikes and without train
+for about as long.
 """
 MAX_STEPS = 8
 """Most time steps of a variant."""
 OF_BOTH = "8_bits", "4_bits", "half_channels", "quarter_channels", "early_exit"
-"""Variants of both families."""
+"""Variants with spikes, and without."""
 
 
 def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
-    """Return the family of a trial, and the quantised twin of a spiking network on images."""
+    """Return the variants of a trial, and the quantised twin of a spiking network on images."""
     experiment = trial.experiment
     if not (isinstance(experiment, Settings) and experiment.frontier):
         return {}
     is_spiking = trial.card.family == "snn"
     has_twin = is_spiking and not isinstance(prepared.images, Recordings)
-    return ({QUANTISED: QUANTISED_TWIN} if has_twin else {}) | family(is_spiking)
+    return ({QUANTISED: QUANTISED_TWIN} if has_twin else {}) | variants_of(is_spiking)
 
 
-def family(is_spiking: bool) -> dict[str, Variant]:
-    """Return a family with spikes, or one without: ten variants that are trained, and five that
-    exit early.
+def variants_of(is_spiking: bool) -> dict[str, Variant]:
+    """Return the variants with spikes, or those without: ten that are trained, and five that exit
+    early.
     """
     of_spiking = ("steps", "spikes", "until_sure")
     return {
         name: variant
-        for name, variant in FAMILIES.items()
+        for name, variant in VARIANTS.items()
         if name in OF_BOTH or is_spiking == any(part in name for part in of_spiking)
     }
 
@@ -106,8 +106,8 @@ class Compressed:
             changed["num_steps"] = int(context.num_steps * self.steps)
             if not 1 <= changed["num_steps"] <= MAX_STEPS:
                 raise InputError(
-                    f"it would have {context.num_steps * self.steps:g} time steps, and a family "
-                    f"has 1 to {MAX_STEPS}."
+                    f"it would have {context.num_steps * self.steps:g} time steps, and variants "
+                    f"have 1 to {MAX_STEPS}."
                 )
         if self.fewer_channels > 1:
             width = trial.card.network.get("width")
@@ -241,8 +241,8 @@ def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted
     labels = np.asarray(context.prepared.labels)
     both = [_confidences(context, context.key_of(name)) for name in (first, then)]
     split = context.trial.split
-    val = _running([one.validation for one in both], labels[split.val])
-    test = _running([one.test for one in both], labels[split.test])
+    val = _running([network.validation for network in both], labels[split.val])
+    test = _running([network.test for network in both], labels[split.test])
     threshold, val_accuracy = _required(early_exit(test, val))
     steps, _ = test.exits(threshold)
     predictions = classified(context.prepared.classes, labels[split.test], test.at_exit(steps))
@@ -271,8 +271,8 @@ def _required(chosen: EarlyExit | None) -> tuple[float, float]:
 
 def _running(confidences: Sequence[Confidences], labels: np.ndarray) -> Running:
     """Return the predictions of two networks as steps: the second predicts after the first."""
-    predicted = np.array([one.best for one in confidences])
-    highest = np.array([one.highest for one in confidences])
+    predicted = np.array([network.best for network in confidences])
+    highest = np.array([network.highest for network in confidences])
     return Running(predicted, predicted == labels, highest)
 
 
@@ -345,7 +345,7 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
         threshold, val_accuracy = _required(by_step.early_exit)
 
         def exit_early() -> ExitedEarly:
-            _, prepared = context.changed(FAMILIES[source])
+            _, prepared = context.changed(VARIANTS[source])
             test = EvaluationBatches(*prepared.arrays, context.trial.split.test)
             model = load_of(key, context.trial, context.store)
             return exited_early(model, source, threshold, test)
@@ -353,8 +353,8 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
         exited = context.cached(key, "temporal-early-exit", exit_early, ExitedEarly)
         bits = record.settings["training"].get("weight_bits")
         counts = [
-            one and cost_entry(Counted(operations=one), bits)["operations"]
-            for one in exited.found.operations
+            network and cost_entry(Counted(operations=network), bits)["operations"]
+            for network in exited.found.operations
         ]
         alike = (
             context.latencies.get(other.key)
@@ -371,7 +371,7 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
     return predict
 
 
-FAMILIES: dict[str, Variant] = {
+VARIANTS: dict[str, Variant] = {
     **{name: compressed.variant for name, compressed in COMPRESSED.items()},
     "early_exit": _cascade("quarter_channels", "8_bits"),
     "early_exit_narrow": _cascade("eighth_channels", "half_channels"),
@@ -383,4 +383,4 @@ FAMILIES: dict[str, Variant] = {
     "half_channels_until_sure": _temporal("half_channels"),
     "quarter_channels_until_sure": _temporal("quarter_channels"),
 }
-"""Variants of all families by name."""
+"""All variants by name."""

@@ -1,10 +1,10 @@
-"""Compare families of cheaper networks at equal accuracy, along their curves.
+"""Compare the cheaper variants of contenders at equal accuracy, along their curves.
 
-A family's curve consists of the members that no cheaper one beats on validation images. Between two
-of them, images are shared out: cost and accuracy are those of the shares. Bytes of weights are
+A contender's curve consists of the variants that no cheaper one beats on validation images. Between
+two of them, images are shared out: cost and accuracy are those of the shares. Bytes of weights are
 those of one stored network: the smallest on the curve that reaches the accuracy. Accuracies are of
 test images. Seeds, and images or groups of them, are drawn again (Efron and Tibshirani 1993, "An
-Introduction to the Bootstrap"), the same for all members: for the uncertainty of accuracies, and
+Introduction to the Bootstrap"), the same for all variants: for the uncertainty of accuracies, and
 by seeds that of costs.
 """
 
@@ -95,7 +95,7 @@ class Draws:
         self.of_all_right = generator.beta(num_groups + 0.5, 0.5, DRAWS)
 
     def accuracies(self, contender: str, variant: str) -> np.ndarray:
-        """Return the accuracies of a member `[1 + DRAWS]`, as measured and by draw."""
+        """Return the accuracies of a variant `[1 + DRAWS]`, as measured and by draw."""
         right = self.predictions.right(self.names, contender, variant)
         classes = self.predictions.classes
         measured = mean_accuracy(right, classes)
@@ -113,7 +113,7 @@ class Draws:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A member: entry, accuracies `[1 + DRAWS]` as measured and by draw, and costs."""
+    """A variant: entry, accuracies `[1 + DRAWS]` as measured and by draw, and costs."""
 
     entry: CompressedVariant
     accuracies: np.ndarray
@@ -121,22 +121,25 @@ class Network:
 
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
-    """Compare the families by all accountings."""
-    found = frontier(results.trials, Predictions(predictions), accounting.all_accountings())
-    return structs.replace(found, text=summary(results, found)) if found else None
+    """Compare the variants by all accountings."""
+    conclusion = frontier(results.trials, Predictions(predictions), accounting.all_accountings())
+    return structs.replace(conclusion, text=summary(results, conclusion)) if conclusion else None
 
 
 def frontier(
     trials: Sequence[Trial], all_predictions: Predictions, definitions: Sequence[Accounting]
 ) -> Conclusion | None:
-    """Compare every spiking family with every other one; None without networks of common seeds.
+    """Compare the variants of every spiking contender with those of every other one; None without
+    variants of common seeds.
     Contenders and networks at chance are left out.
     """
     tested = grouped((trial.contender, trial) for trial in trials if trial.test)
     learned = {name for name, of_name in tested.items() if not no_better_than_chance(of_name)}
     done = [trial for trial in trials if trial.test and trial.contender in learned]
     names = dict.fromkeys(
-        trial.contender for trial in done if any(one.compressed for one in trial.variants.values())
+        trial.contender
+        for trial in done
+        if any(variant.compressed for variant in trial.variants.values())
     )
     seeds = all_predictions.common
     if not names or not seeds:
@@ -148,51 +151,51 @@ def frontier(
     spiking = [name for name in names if any(trial.spiking for trial in by_contender[name])]
     num_steps = max((trial.num_steps or 1 for trial in done if trial.spiking), default=1)
     drawn = Draws(all_predictions, seeds)
-    families = {
-        name: _family(of_name, drawn, definitions, num_steps)
+    networks = {
+        name: _networks(of_name, drawn, definitions, num_steps)
         for name, of_name in by_contender.items()
     }
-    every = [network for family in families.values() for network in family]
+    every = [network for of_contender in networks.values() for network in of_contender]
     if not every:
         return None
     kinds = {
         definition.name: CostKind(label=definition.label, group=definition.group)
         for definition in definitions
     }
-    known = {
+    kinds_of_all = {
         name: kind
         for name, kind in {**kinds, **MEASURED}.items()
         if all(_has_energy(network, name) for network in every)
     }
     return Conclusion(
         seeds=len(seeds),
-        accountings=known,
+        accountings=kinds_of_all,
         variants=[network.entry for network in every],
         pairs=[
             FrontierPair(
                 spiking=name,
                 other=other,
-                at=at_equal_accuracy(families[name], families[other], known),
+                at=at_equal_accuracy(networks[name], networks[other], kinds_of_all),
                 break_even=list(break_even(by_contender[name], definitions)),
             )
             for name in spiking
             for other in names
-            if other not in spiking and families[name] and families[other]
+            if other not in spiking and networks[name] and networks[other]
         ],
         left_out={name: gaps for name in names if (gaps := _left_out(by_contender[name]))},
     )
 
 
-def _family(
+def _networks(
     trials: Sequence[Trial], drawn: Draws, definitions: Sequence[Accounting], num_steps: int
 ) -> list[Network]:
-    """Return the members of a contender that all of its trials have."""
-    family, costs, times = dict[str, Network](), dict[str, Costs](), _times(trials)
+    """Return the variants of a contender that all of its trials have."""
+    networks, costs, times = dict[str, Network](), dict[str, Costs](), _times(trials)
     for variant, results in _variants(trials).items():
         if not costs.keys() >= set(results[0].asks):
             continue
         by_seed = [
-            [one for trial, one in zip(trials, results, strict=True) if trial.seed == seed]
+            [result for trial, result in zip(trials, results, strict=True) if trial.seed == seed]
             for seed in drawn.names
         ]
         if results[0].early is not None:
@@ -208,14 +211,14 @@ def _family(
             trials[0], variant, results, accuracies, of_draws, len(drawn.predictions.truth)
         )
         if results[0].asks:
-            whole = family[results[0].asks[-1]].entry.accuracy
+            whole = networks[results[0].asks[-1]].entry.accuracy
             entry = structs.replace(entry, accuracy_lost=whole - entry.accuracy)
-        family[variant] = Network(entry, accuracies, of_draws)
-    return list(family.values())
+        networks[variant] = Network(entry, accuracies, of_draws)
+    return list(networks.values())
 
 
 def _variants(trials: Sequence[Trial]) -> dict[str, list[VariantResult]]:
-    """Return the counted members that all trials have and that have learned, by name."""
+    """Return the counted variants that all trials have and that have learned, by name."""
     at_chance = unlearned_variants(trials, compressed=True)
     by_name = {
         name: [trial.variants[name] for trial in trials if name in trial.variants]
@@ -244,7 +247,7 @@ def _costs(
     num_steps: int,
     seconds: float,
 ) -> Costs:
-    """Return a member's costs. Accountings of conventional networks know the spiking ones'
+    """Return a variant's costs. Accountings of conventional networks know the spiking ones'
     `num_steps`.
     """
     counted = [[result.operations for result in seed if result.operations] for seed in by_seed]
@@ -416,8 +419,8 @@ def at_equal_accuracy(
         EqualAccuracy(
             accuracy=level,
             cheapest={
-                family[0].entry.contender: _cheapest(level, family, names)
-                for family in (spiking, others)
+                networks[0].entry.contender: _cheapest(level, networks, names)
+                for networks in (spiking, others)
             },
             ratios=[
                 _ratio(name, accountings[name].group, level, spiking, others) for name in names
@@ -428,36 +431,36 @@ def at_equal_accuracy(
     ]
 
 
-def _ends(family: Sequence[Network], accounting_name: str) -> tuple[float, float, float]:
-    """Return the accuracy at which a family's curves begin, over the ranges of an accounting, the
+def _ends(networks: Sequence[Network], accounting_name: str) -> tuple[float, float, float]:
+    """Return the accuracy at which a contender's curves begin, over an accounting's ranges, the
     one that 97.5 of 100 draws reach, and the one reached as measured.
     """
     curves = [
-        np.stack([family[index].accuracies for index in _curve(family, corner)])
-        for corner in _corners(family, accounting_name)
+        np.stack([networks[index].accuracies for index in _curve(networks, corner)])
+        for corner in _corners(networks, accounting_name)
     ]
     best = np.min([curve.max(0) for curve in curves], 0)
     often = min(best[0], np.quantile(best[1:], 0.025, method="lower"))
     return max(float(curve[0, 0]) for curve in curves), float(often), float(best[0])
 
 
-def _corners(family: Sequence[Network], accounting_name: str) -> np.ndarray:
-    """Return the costs of all members as measured `[corners, members]`."""
-    return np.stack([network.costs[accounting_name][:, 0] for network in family], 1)
+def _corners(networks: Sequence[Network], accounting_name: str) -> np.ndarray:
+    """Return the costs of all variants as measured `[corners, variants]`."""
+    return np.stack([network.costs[accounting_name][:, 0] for network in networks], 1)
 
 
-def _cheapest(level: float, family: Sequence[Network], accountings: Iterable[str]) -> str:
+def _cheapest(level: float, networks: Sequence[Network], accountings: Iterable[str]) -> str:
     """Return the title of the network that is the cheapest of this accuracy by most accountings."""
-    found = Counter(
+    numbers = Counter(
         next(
             index
-            for index in _curve(family, corner)
-            if family[index].entry.accuracy >= level - MAX_ROUNDING
+            for index in _curve(networks, corner)
+            if networks[index].entry.accuracy >= level - MAX_ROUNDING
         )
         for name in accountings
-        for corner in _corners(family, name)
+        for corner in _corners(networks, name)
     )
-    return family[found.most_common(1)[0][0]].entry.title
+    return networks[numbers.most_common(1)[0][0]].entry.title
 
 
 def _has_energy(network: Network, accounting_name: str) -> bool:
@@ -466,30 +469,30 @@ def _has_energy(network: Network, accounting_name: str) -> bool:
 
 
 def costs_at(
-    level: float, family: Sequence[Network], accounting_name: str, stored: bool = False
+    level: float, networks: Sequence[Network], accounting_name: str, stored: bool = False
 ) -> np.ndarray:
-    """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a family's curve: infinity
-    where the curve ends below, and the least cost where it begins above. A `stored` cost is that of
-    one network.
+    """Return the cost `[corners, 1 + DRAWS]` of the accuracy `level` on a contender's curve:
+    infinity where the curve ends below, and the least cost where it begins above. A `stored` cost
+    is that of one network.
     """
-    costs = np.stack([network.costs[accounting_name] for network in family], 1)
-    return np.stack([_on_curve(level, family, corner, stored) for corner in costs])
+    costs = np.stack([network.costs[accounting_name] for network in networks], 1)
+    return np.stack([_on_curve(level, networks, corner, stored) for corner in costs])
 
 
-def _curve(family: Sequence[Network], costs: np.ndarray) -> list[int]:
-    """Return the indices of the members that no cheaper one beats on validation images, by cost."""
-    return front(costs.tolist(), [network.entry.val_accuracy for network in family])
+def _curve(networks: Sequence[Network], costs: np.ndarray) -> list[int]:
+    """Return the indices of the variants on the curve, by cost."""
+    return front(costs.tolist(), [network.entry.val_accuracy for network in networks])
 
 
 def _on_curve(
-    level: float, family: Sequence[Network], costs: np.ndarray, stored: bool
+    level: float, networks: Sequence[Network], costs: np.ndarray, stored: bool
 ) -> np.ndarray:
-    """Return the costs `[1 + DRAWS]` of an accuracy from those of all members `[members, 1 +
+    """Return the costs `[1 + DRAWS]` of an accuracy from those of all variants `[variants, 1 +
     DRAWS]`.
     """
-    curve = _curve(family, costs[:, 0])
+    curve = _curve(networks, costs[:, 0])
     # A dearer network is not taken where it is worse.
-    reached = np.maximum.accumulate([family[index].accuracies for index in curve])
+    reached = np.maximum.accumulate([networks[index].accuracies for index in curve])
     of_curve = costs[curve]
     level -= MAX_ROUNDING
     at = np.argmax(reached >= level, axis=0)
@@ -513,12 +516,12 @@ def _ratio(
     with np.errstate(invalid="ignore"):
         ratio = ours / theirs
     drawn = ratio[:, 1:]
-    known = drawn[:, ~np.isnan(drawn).any(0)]
-    if known.shape[1] < DRAWS / 2:
-        known = np.array([[0.0], [np.inf]])
+    samples = drawn[:, ~np.isnan(drawn).any(0)]
+    if samples.shape[1] < DRAWS / 2:
+        samples = np.array([[0.0], [np.inf]])
     low, high = (
         float(np.quantile(ends, share, method="nearest"))
-        for ends, share in ((known.min(0), 0.025), (known.max(0), 0.975))
+        for ends, share in ((samples.min(0), 0.025), (samples.max(0), 0.975))
     )
     spiking_reaches, other_reaches = (
         float(np.isfinite(costs[:, 1:]).all(0).mean()) for costs in (ours, theirs)

@@ -1,4 +1,4 @@
-"""Types of the frontier: families of cheaper networks, and their costs at equal accuracy."""
+"""Types of the frontier: cheaper variants of contenders, and their costs at equal accuracy."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 
 class CompressedVariant(Frozen):
-    """A network of a contender's family; means over seeds.
+    """A cheaper variant of a contender; means over seeds.
 
     `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
     step. `num_steps`: their mean, if it answers once it is sure. `seconds`: of training. `amounts`:
@@ -31,16 +31,16 @@ class CompressedVariant(Frozen):
 
 
 RatioResult = Literal["less", "more", "open", "not testable", "no interval"]
-"""Cost of the spiking family at equal accuracy, by the 95 % interval of a ratio."""
+"""Cost of the spiking contender at equal accuracy, by the 95 % interval of a ratio."""
 
 
 class RatioAt(Frozen):
-    """The spiking family's amount over the other's at equal accuracy, by one accounting.
+    """The spiking contender's amount over the other's at equal accuracy, by one accounting.
 
     `ratio`: over the accounting's own ranges. `low`, `high`: 95 % interval over seeds and images of
-    both its ends, without bootstrap samples in which neither family reaches the accuracy; None
-    where a family misses the accuracy in more than 2.5 % of the samples, or most samples are
-    discarded. `cheaper`: by the interval. `reached`: share of all samples in which a family reaches
+    both its ends, without bootstrap samples in which neither reaches the accuracy; None
+    where one misses the accuracy in more than 2.5 % of the samples, or most samples are
+    discarded. `cheaper`: by the interval. `reached`: share of all samples in which each reaches
     the accuracy; empty if there are no samples.
     """
 
@@ -63,7 +63,7 @@ class RatioAt(Frozen):
 
 
 class EqualAccuracy(Frozen):
-    """Ratios of the least costs of a test accuracy that lies on the curves of both families.
+    """Ratios of the least costs of a test accuracy that lies on the curves of both.
 
     `cheapest`: titles of the networks that cost least by most accountings, by contender.
     """
@@ -90,7 +90,7 @@ class BreakEven(Frozen):
 
 
 class FrontierPair(Frozen):
-    """A spiking family beside another one."""
+    """A spiking contender beside one without spikes."""
 
     spiking: str
     other: str
@@ -106,8 +106,8 @@ class CostKind(Frozen):
 
 
 class Conclusion(Frozen):
-    """Families of cheaper networks with common `seeds`. `accountings`: names in `amounts` that all
-    members have; `left_out`: reasons by contender and member.
+    """Cheaper variants with common `seeds`. `accountings`: names in `amounts` that all
+    variants have; `left_out`: reasons by contender and variant.
     """
 
     seeds: Count

@@ -127,7 +127,7 @@ def highest(pair: FrontierPair) -> dict[Group, tuple[EqualAccuracy, list[RatioAt
 def whole(ratios: list[RatioAt]) -> Range:
     """Return the range over accountings."""
     return Range(
-        low=min(one.ratio.low for one in ratios), high=max(one.ratio.high for one in ratios)
+        low=min(entry.ratio.low for entry in ratios), high=max(entry.ratio.high for entry in ratios)
     )
 
 
@@ -135,13 +135,14 @@ def label(ratios: list[RatioAt], pair: FrontierPair) -> str:
     """Return "less" or "more" if some accountings show it and none the opposite; else
     "contradict", "open", or why all are "not testable".
     """
-    results, number = Counter(one.result for one in ratios), len(ratios)
+    results, number = Counter(ratio_at.result for ratio_at in ratios), len(ratios)
     less, more, untestable = results["less"], results["more"], results["not testable"]
     if less and more:
         return f"contradict ({less} less, {more} more)"
     if untestable == number:
         names = {"spiking": pair.spiking, "other": pair.other}
-        reached = [(share, names[kind]) for one in ratios for kind, share in one.reached.items()]
+        shares = [share for entry in ratios for share in entry.reached.items()]
+        reached = [(share, names[kind]) for kind, share in shares]
         share, name = min(reached, default=(0.0, ""))
         why = f" ({name} reaches it in {100 * share:.0f} of 100 bootstrap samples)"
         return f"not testable{why if reached else ''}"
@@ -152,16 +153,16 @@ def label(ratios: list[RatioAt], pair: FrontierPair) -> str:
     return f"{word} ({', '.join(details)})" if details else word
 
 
-def even_rate(found: BreakEven) -> str:
+def even_rate(even: BreakEven) -> str:
     """Return the break-even rate, over the accounting's ranges."""
     at_any: dict[tuple[float, float], str] = {
         (1, 1): "less at any",
         (0, 0): "more at any",
         (0, 1): "open at any",
     }
-    low, high = f"{found.rate.low:.3f}", f"{found.rate.high:.3f}"
-    shown = low if low == high else f"{low} to {high}"
-    return at_any.get((found.rate.low, found.rate.high), shown)
+    low, high = f"{even.rate.low:.3f}", f"{even.rate.high:.3f}"
+    text = low if low == high else f"{low} to {high}"
+    return at_any.get((even.rate.low, even.rate.high), text)
 
 
 def times(bounds: Range) -> str:
@@ -209,9 +210,9 @@ def at_equal_accuracy(
     return multiples + (by_most if cheapest else "")
 
 
-def summary(results: Results, found: Conclusion) -> str:
-    """Return a sentence for each pair of families, and their times of training."""
-    seconds = grouped((variant.contender, variant.seconds) for variant in found.variants)
+def summary(results: Results, conclusion: Conclusion) -> str:
+    """Return a sentence for each pair of contenders, and the times of training their variants."""
+    seconds = grouped((variant.contender, variant.seconds) for variant in conclusion.variants)
     trained = [f"{duration(sum(of_each))} for {name}" for name, of_each in seconds.items()]
     took = f"The cheaper networks trained for {listed(trained)} a seed."
     num_val = results.dataset.counts.val
@@ -219,48 +220,50 @@ def summary(results: Results, found: Conclusion) -> str:
         f"Only {counted(num_val, 'validation image')} chose the networks: chance decided much"
         f"{'' if results.experiment.folds else ' (--folds 5 and --seeds 4 show more)'}."
     )
-    alone = f"This holds for these trainings alone ({counted(found.seeds, 'seed')})."
+    alone = f"This holds for these trainings alone ({counted(conclusion.seeds, 'seed')})."
     rule = (
         "More: the whole 95 % interval is above 1.1, by so many accountings, and by none below "
         "1/1.1 (less). Contradict: some show less and others more. Open: none shows either. Not "
-        "testable: a family misses the accuracy in more than 2.5 % of bootstrap samples."
+        "testable: one contender's variants miss the accuracy in more than 2.5 % of bootstrap "
+        "samples."
     )
     untimed = (
         "Times of the cheaper networks' answers are missing: the same command takes them on an "
         "idle machine."
     )
-    is_compared = any(pair.at and not hardly_cheaper(found, pair) for pair in found.pairs)
+    is_compared = any(pair.at and not hardly_cheaper(conclusion, pair) for pair in conclusion.pairs)
     reservations = [
         *([rule] if is_compared else []),
-        *([alone] if is_compared and found.seeds < MIN_SEEDS else []),
-        *([untimed] if "time" not in found.accountings else []),
+        *([alone] if is_compared and conclusion.seeds < MIN_SEEDS else []),
+        *([untimed] if "time" not in conclusion.accountings else []),
         *([few] if num_val < MIN_VALIDATION_IMAGES else []),
     ]
+    of_costs = titles(results)
     facts = [
-        hardly_cheaper(found, pair) or at_equal_accuracy(pair, titles(results), results.measure)
-        for pair in found.pairs
+        hardly_cheaper(conclusion, pair) or at_equal_accuracy(pair, of_costs, results.measure)
+        for pair in conclusion.pairs
     ]
     return " ".join(filter(None, [*facts, *reservations, took]))
 
 
-def hardly_cheaper(found: Conclusion, pair: FrontierPair) -> str:
-    """Return why a pair is not judged: a family that lacks most of its networks; else ""."""
+def hardly_cheaper(conclusion: Conclusion, pair: FrontierPair) -> str:
+    """Return why a pair is not judged: a contender that lacks most variants; else ""."""
     for name in (pair.spiking, pair.other):
-        gaps = len(found.left_out.get(name, ()))
-        made = sum(variant.contender == name for variant in found.variants)
+        gaps = len(conclusion.left_out.get(name, ()))
+        made = sum(variant.contender == name for variant in conclusion.variants)
         if gaps > made:
             return (
                 f"{pair.spiking} beside {pair.other} is not judged: {name} was hardly made "
-                f"cheaper, for its family lacks {gaps} of {gaps + made} networks."
+                f"cheaper, for it lacks {gaps} of {gaps + made} variants."
             )
     return ""
 
 
-def left_out(found: Conclusion) -> list[str]:
-    """Return a sentence for each contender and reason of networks that its family lacks."""
+def left_out(conclusion: Conclusion) -> list[str]:
+    """Return a sentence for each contender and reason of variants that it lacks."""
     by_reason = grouped(
         ((name, reason), title)
-        for name, gaps in found.left_out.items()
+        for name, gaps in conclusion.left_out.items()
         for title, reason in gaps.items()
     )
     return [
@@ -269,31 +272,31 @@ def left_out(found: Conclusion) -> list[str]:
     ]
 
 
-def tables(found: Conclusion) -> dict[str, Any]:
+def tables(conclusion: Conclusion) -> dict[str, Any]:
     """Return the tables of networks, ratios and break-even rates, by title."""
     made: dict[str, tuple[Any, Sequence[Any]]] = {
-        "The families of networks": (FRONTIER, found.variants),
-        "Ratios at equal accuracy": (RATIOS, ratio_rows(found)),
-        "Break-even rates of spikes": (BREAK_EVEN, break_even_rows(found)),
+        "The variants of all contenders": (FRONTIER, conclusion.variants),
+        "Ratios at equal accuracy": (RATIOS, ratio_rows(conclusion)),
+        "Break-even rates of spikes": (BREAK_EVEN, break_even_rows(conclusion)),
     }
     return {title: table for title, table in made.items() if table[1]}
 
 
-def ratio_rows(found: Conclusion) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
+def ratio_rows(conclusion: Conclusion) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
     return [
-        (pair, at, one, found.accountings[one.accounting].label)
-        for pair in found.pairs
+        (pair, at, ratio_at, conclusion.accountings[ratio_at.accounting].label)
+        for pair in conclusion.pairs
         for at in pair.at
-        for one in at.ratios
+        for ratio_at in at.ratios
     ]
 
 
-def break_even_rows(found: Conclusion) -> list[tuple[FrontierPair, BreakEven, str]]:
+def break_even_rows(conclusion: Conclusion) -> list[tuple[FrontierPair, BreakEven, str]]:
     """Return the rates of each spiking contender once."""
-    pairs = {pair.spiking: pair for pair in found.pairs}.values()
+    pairs = {pair.spiking: pair for pair in conclusion.pairs}.values()
     return [
-        (pair, one, found.accountings[one.accounting].label)
+        (pair, ratio_at, conclusion.accountings[ratio_at.accounting].label)
         for pair in pairs
-        for one in pair.break_even
-        if one.accounting in found.accountings
+        for ratio_at in pair.break_even
+        if ratio_at.accounting in conclusion.accountings
     ]
