@@ -103,9 +103,7 @@ def unpainted(monkeypatch):
     """Charts are declared and not drawn: drawing takes most of a page's time."""
     import made_pages
 
-    drawn = ("data:image/gif;base64,", "data:image/png;base64,")
     monkeypatch.setattr("spikeduel.reporting.drawing.panels", made_pages.unpainted)
-    monkeypatch.setattr("spikeduel.reporting.images.rate_encoding", lambda image: drawn)
 
 
 @pytest.fixture(scope="session")

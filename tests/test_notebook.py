@@ -78,7 +78,7 @@ def executed(name, folder):
         (
             "study",
             ["socofing: skipped", "dense-snn", "small-cnn", "skipped: SOCOFing is not at hand"],
-            4,
+            5,
             "",
         ),
         (

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 import spikeduel as sd
-from spikeduel import reporting
 from spikeduel.engine.encoders import rate
 from spikeduel.engine.neurons import IF
 from spikeduel.features.compression.compression_section import chart as drawn
@@ -146,8 +146,27 @@ def encoding() -> None:
     image = np.array(prepared.images[int(np.flatnonzero(prepared.labels == 9)[0])])
     batch = torch.from_numpy(image)[None]
     encoded = rate(batch, 32, sd.RandomKeys.for_content(batch))
-    moving = reporting.encoded_animation(encoded[:, 0].numpy(), image, scale=8)
-    (FIGURES / "rate.gif").write_bytes(moving)
+    first, *others = frames(encoded[:, 0].numpy(), image[0], scale=8)
+    durations = [150] * len(others) + [2000]
+    first.save(
+        FIGURES / "rate.gif", save_all=True, append_images=others, duration=durations, loop=0
+    )
+
+
+def frames(encoded: np.ndarray, image: np.ndarray, scale: int) -> list[Image.Image]:
+    """Return a frame for each step: the grey image `[H, W]`, the step's spikes, and their mean so
+    far.
+    """
+    means = np.cumsum(encoded[:, 0], 0) / np.arange(1, len(encoded) + 1).reshape(-1, 1, 1)
+    gap = np.full((len(image), 4), 255)
+    rows = [
+        np.concatenate([image, gap, 255 * spikes, gap, 255 * mean], axis=1)
+        for spikes, mean in zip(encoded[:, 0], means, strict=True)
+    ]
+    return [
+        Image.fromarray(np.rint(row).astype(np.uint8).repeat(scale, 0).repeat(scale, 1))
+        for row in rows
+    ]
 
 
 def rates() -> None:

@@ -31,14 +31,3 @@ def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
     ):
         rows = looked_into.between(a, b)
         assert rows == {"only_a": only_a, "only_b": only_b, "neither": neither}
-
-
-def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first(looked_into):
-    cells = looked_into.cells("cnn")
-
-    assert cells[1, 2] == [2]
-    assert cells[0, 0] == [0, 1]  # row 0 in both seeds, row 1 in one
-    assert cells[2, 0] == [5]
-    assert sum(len(rows) for (truth, _), rows in cells.items() if truth == 2) == 3
-    assert looked_into.predicted_counts("cnn", 5) == [(0, 1), (2, 1)]
-    assert looked_into.predicted_counts("snn", 1) == [(1, 2)]

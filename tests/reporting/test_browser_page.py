@@ -6,7 +6,6 @@ import pytest
 
 import factories
 from browser import opened, violations
-from spikeduel.analysis.predicted import Predictions
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import report
 from spikeduel.sentences.comparison import Comparison
@@ -22,36 +21,6 @@ def test_it_shuts_nobody_out(running, page_and_answers, width, scheme):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#answer-heading").bounding_box()["y"] < WIDTHS[width] / 2
         assert violations(page) == []
-
-
-def test_a_cell_of_a_matrix_shows_its_pictures(running, page_and_answers):
-    path, kept = page_and_answers
-    cells = Predictions(kept).cells("dense-snn")
-    (truth, answer), rows = next((cell, rows) for cell, rows in cells.items() if cell[0] != cell[1])
-    title = f"{kept.classes[truth]}, answered {kept.classes[answer]} by dense-snn"
-    with opened(running, path) as page:
-        page.locator(f'.confusion [data-title="{title}"] button').click()
-        dialog = page.get_by_role("dialog")
-        assert title in dialog.inner_text()
-        shown = dialog.locator("li")
-        assert shown.count() == len(rows)
-        assert all(kept.classes[truth] in text for text in shown.all_inner_texts())
-        # A picture of its own for each, out of the one that the page holds.
-        places = shown.locator(".thumb").evaluate_all(
-            "all => all.map((one) => getComputedStyle(one).backgroundPosition)"
-        )
-        assert len(set(places)) == len(rows)
-        assert page.evaluate(
-            "getComputedStyle(document.querySelector('dialog .thumb')).backgroundImage"
-        ).startswith('url("data:image/webp')
-        # Twice as large as beside a table.
-        sides = [
-            page.locator(f"{place} .thumb").first.bounding_box()["width"]
-            for place in ("#disagreement", "dialog")
-        ]
-        assert sides == [64, 128]
-        page.keyboard.press("Escape")
-        assert not dialog.is_visible()
 
 
 def test_tables_sort_by_number(running, page_and_answers):
@@ -84,7 +53,6 @@ def test_definitions_open_by_pointer_key_and_tap(running, page_and_answers):
 def test_without_a_script_it_is_complete(running, page_and_answers):
     with opened(running, page_and_answers[0], java_script_enabled=False) as page:
         assert page.locator(".confusion").count() == 2
-        assert page.locator("#disagreement .thumb").count() > 0
         # No button that nothing answers.
         assert page.locator("button:visible:not([popovertarget])").count() == 0
 

@@ -1,17 +1,14 @@
 """Pictures of a page: samples, pairs, labels, corruptions."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from made_pages import SPLIT, pixels
 from spikeduel.auditing.audit_results import AuditedImage, SuspectLabel
 from spikeduel.data.audited import examine
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import images as pictures
-from spikeduel.reporting.images import as_picture, encoded_animation
+from spikeduel.reporting.images import as_picture
 
 
 @pytest.mark.parametrize(
@@ -61,32 +58,6 @@ def test_every_kind_of_image_becomes_a_picture(shape):
     picture = as_picture(np.zeros(shape, np.uint8))
     assert picture.shape[:2] == (8, 6)
     assert picture.shape[2:] in ((), (3,))
-
-
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 10), (1, 28, 20)])
-def test_a_frame_a_step_with_the_spikes_of_that_step_and_their_mean(shape, random):
-    image = random.integers(0, 256, shape, dtype=np.uint8)
-    spiking = (random.random((12, *shape)) < image / 255).astype(np.float32)
-    with Image.open(io.BytesIO(encoded_animation(spiking, image, scale=2))) as movie:
-        assert movie.n_frames == 12
-        for step in range(12):
-            movie.seek(step)
-            seen = np.moveaxis(np.asarray(movie.convert("RGB"))[::2, ::2], -1, 0)
-            first = shape[2] + pictures.GAP
-            spikes, mean = seen[..., first : first + shape[2]], seen[..., -shape[2] :]
-            np.testing.assert_array_equal(
-                spikes > 127, np.broadcast_to(spiking[step] > 0.5, spikes.shape)
-            )
-            expected = 255 * spiking[: step + 1].mean(0)
-            assert np.abs(mean - expected).mean() < 12
-
-
-def test_an_encoded_image_is_made_small():
-    moving, still = pictures.rate_encoding(np.full((1, 400, 200), 128, np.uint8))
-    assert pixels(still).shape == (64, 3 * 32 + 2 * pictures.GAP)
-    # The mean of its spikes comes close to the image.
-    assert abs(pixels(still)[:, -32:].mean() - 128) < 4
-    assert len(moving) < 400_000
 
 
 def test_the_telling_image_is_grey(make_prepared):

@@ -3,11 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from factories import pair, record, results, trial
+from factories import record
 from made_runs import DATA, LABELS, TEST, answered, predicted, run_maker
 from spikeduel.data import Split
 from spikeduel.results import predictions
-from spikeduel.results.predictions import shown_pairs
 from spikeduel.system.errors import InputError
 from spikeduel.training.outcomes import TrialOutcome, predictions_of
 from spikeduel.training.variants import TrialVariants
@@ -102,22 +101,3 @@ def test_a_damaged_file_is_named(damage, make_run):
     path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
     with pytest.raises(InputError, match=r"run/predictions\.json"):
         predictions.read(run)
-
-
-def test_a_spiking_and_another_contender_come_first_and_three_pairs_are_enough():
-    trials = [trial(name, 0.5) for name in ("a-snn", "b-snn", "a-cnn", "b-cnn")]
-    pairs = [
-        pair(0.0, a="a-snn", b="b-snn", accuracy_a=0.99),
-        pair(0.0, a="a-snn", b="a-cnn", accuracy_a=0.7),
-        pair(0.0, a="b-snn", b="a-cnn", accuracy_a=0.9),
-        pair(0.0, a="b-snn", b="b-cnn", accuracy_a=0.8),
-        pair(0.0, a="a-cnn", b="b-cnn", accuracy_a=0.98),
-    ]
-
-    shown = shown_pairs(results(trials, pairs))
-
-    assert [(chosen.a, chosen.b) for chosen in shown] == [
-        ("b-snn", "a-cnn"),
-        ("b-snn", "b-cnn"),
-        ("a-snn", "a-cnn"),
-    ]

@@ -11,7 +11,6 @@ import numpy as np
 from spikeduel.results.accuracy import common_seeds, counted_seeds
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.statistics import balanced_classes, mean_accuracy
-from spikeduel.system.grouped import grouped
 
 REARRANGED = ("redrawn", "shuffled_frames", "reversed")
 """Variants that change only when events come."""
@@ -68,22 +67,6 @@ class Predictions:
         """Return the mean accuracy over `seeds`, by the measure of comparisons."""
         return mean_accuracy(self.right(seeds, contender, variant), self.classes)
 
-    def predicted_counts(self, contender: str, row: int) -> list[tuple[int, int]]:
-        """Return a contender's answers to a row as (class, seeds), the most frequent first."""
-        of_seed = self.of(contender)
-        return Counter(int(of_seed[seed][row]) for seed in self.seeds(contender)).most_common()
-
-    def cells(self, contender: str) -> dict[tuple[int, int], list[int]]:
-        """Return the rows of each (true class, answer) that a seed gave."""
-        rows = grouped(
-            (cell, row)
-            for seed in self.seeds(contender)
-            for row, cell in enumerate(
-                zip(self.truth.tolist(), self.of(contender)[seed].tolist(), strict=True)
-            )
-        )
-        return {cell: self._worst_first(of_cell) for cell, of_cell in rows.items()}
-
     def between(self, a: str, b: str) -> dict[DisagreementCase, list[int]]:
         """Return the rows on which two contenders differ, or are both wrong, in a seed."""
         right_a, right_b = self.right(self.common, a), self.right(self.common, b)
@@ -92,7 +75,7 @@ class Predictions:
             "only_b": right_b & ~right_a,
             "neither": ~right_a & ~right_b,
         }
-        return {case: self._worst_first(rows.nonzero()[1].tolist()) for case, rows in cases.items()}
+        return {case: self.worst_first(rows.nonzero()[1].tolist()) for case, rows in cases.items()}
 
     @cached_property
     def _wrong(self) -> np.ndarray:
@@ -107,7 +90,10 @@ class Predictions:
             axis=0,
         )
 
-    def _worst_first(self, rows: Iterable[int]) -> list[int]:
+    def worst_first(self, rows: Iterable[int]) -> list[int]:
+        """Return the rows without repetitions: those listed most often first, then those with the
+        most wrong predictions.
+        """
         times = Counter(rows)
         return sorted(times, key=lambda row: (-times[row], -self._wrong[row], row))
 

@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import Any
 
 FEATURES: dict[str, str] = {
+    "disagreement": "spikeduel.features.disagreement",
     "early_exit": "spikeduel.features.early_exit",
     "optimism": "spikeduel.features.optimism",
     "calibration": "spikeduel.features.calibration",

@@ -2,14 +2,12 @@
 
 from spikeduel.reporting.accuracies import learning_curves
 from spikeduel.reporting.drawing import figure
-from spikeduel.reporting.images import encoded_animation
 from spikeduel.reporting.pages import audit_page, report, report_again
 from spikeduel.reporting.sections import RunData
 
 __all__ = [
     "RunData",
     "audit_page",
-    "encoded_animation",
     "figure",
     "learning_curves",
     "report",

@@ -46,21 +46,21 @@
     });
   }
 
-  // ---- pictures: whatever has data-places becomes, or is, a button that shows them
-  const source = document.getElementById("pictures-said");
-  const said = source ? JSON.parse(source.textContent) : null;
+  // ---- pictures: a number of a contender's classes, and whatever has data-places, opens its pictures
+  const source = document.getElementById("pictures-data");
+  const data = source ? JSON.parse(source.textContent) : null;
   const thumb = (place) => {
-    const shown = make("span", { class: "thumb", role: "img", "aria-label": said.listed[place].name });
-    const [column, row] = [place % said.columns, Math.floor(place / said.columns)];
-    shown.style.setProperty("--column", column);
-    shown.style.setProperty("--row", row);
-    return shown;
+    const made = make("span", { class: "thumb", role: "img", "aria-label": data.images[place].name });
+    const [column, row] = [place % data.columns, Math.floor(place / data.columns)];
+    made.style.setProperty("--column", column);
+    made.style.setProperty("--row", row);
+    return made;
   };
   const entry = (place) => {
-    const { name, truth, answers } = said.listed[place];
-    const lines = answers.map(({ who, said: what, right }) =>
-      make("div", { class: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} ${who}: ${what}`));
-    return make("li", {}, ...(said.shown ? [thumb(place)] : []), make("b", {}, truth), ...lines, make("div", {}, name));
+    const { name, truth, predictions } = data.images[place];
+    const lines = predictions.map(({ contender, predicted, right }) =>
+      make("div", { class: right ? "right" : "wrong" }, `${right ? "✓" : "✗"} ${contender}: ${predicted}`));
+    return make("li", {}, ...(data.shown ? [thumb(place)] : []), make("b", {}, truth), ...lines, make("div", {}, name));
   };
   const show = (holder) => {
     const dialog = document.getElementById("pictures");
@@ -74,7 +74,11 @@
     dialog.querySelector("ul").replaceChildren(...places.map(entry));
     dialog.showModal();
   };
-  if (said) {
+  if (data) {
+    for (const cell of document.querySelectorAll("[data-cell]")) {
+      const group = (data.groups[cell.dataset.contender] || {})[cell.dataset.cell];
+      if (group) [cell.dataset.places, cell.dataset.total] = [group[0].join(" "), group[1]];
+    }
     for (const holder of document.querySelectorAll("[data-places]")) {
       let button = holder;
       if (holder.tagName !== "BUTTON") {

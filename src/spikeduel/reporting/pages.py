@@ -37,7 +37,6 @@ SECTIONS = {
     "answer": "Recommendation",
     "results": "Results",
     "caveats": "Caveats",
-    "disagreement": "Where they disagree",
     "classes": "By class",
     "costs": "Cost per inference",
     "accountings": "Energy accountings",
@@ -163,12 +162,12 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
         "title": f"Audit of {audit.dataset}",
         "audit": audit,
         "drawn": {},
-        "galleries": _audited(audit, prepared),
+        "galleries": _galleries(audit, prepared),
     }
     return write(out / "audit.html", "audit.html.j2", page, audit.noun)
 
 
-def _audited(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[pictures.Picture]]:
+def _galleries(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[pictures.Picture]]:
     if audit is None or prepared is None:
         return {}
     shown = {
@@ -210,7 +209,6 @@ def _sections(
     compared = page.results.comparison
     there = {
         "caveats": compared.caveats or page.missing,
-        "disagreement": compared.pairs,
         "costs": cost_words.rows(page.results),
         "accountings": page.results.energy_accountings,
         "curves": "learning-curves" in drawn,
@@ -258,10 +256,6 @@ def _context(
         "table": page.table.title,
         "counted": cost_words.MEMORY_TITLES[page.table.leading_memory],
         "prepared": prepared,
-        "pictured": pictures.thumbnails(results, page.predictions_file, prepared)
-        if page.predictions_file
-        else None,
-        "most_of_one": pictures.MAX_OF_ONE_PAIR,
         "audit": page.audit,
         "missing": page.missing,
         "sections": _sections(page, drawn, of_features),
@@ -270,27 +264,9 @@ def _context(
             for definitions in (DEFINITIONS, *(one.definitions for one in of_features.values()))
             for word, text in definitions.items()
         },
-        **_of_images(page, prepared),
+        "galleries": _galleries(page.audit, prepared)
+        | ({"samples": pictures.samples(prepared)} if prepared else {}),
     }
-
-
-def _of_images(page: Page, prepared: Prepared | None) -> dict[str, Any]:
-    galleries = _audited(page.audit, prepared)
-    encoded = None
-    if page.run_data and prepared:
-        galleries["samples"] = pictures.samples(prepared)
-    if prepared and (typical := page.typical_image()):
-        image, index = typical
-        encodings = [model.card.encoding for model in page.models.values() if model.card.encoding]
-        if encodings:
-            animation, still = pictures.rate_encoding(image)
-            encoded = {
-                "animation": animation,
-                "still": still,
-                "label": prepared.classes[int(prepared.labels[index])],
-                "encoding": encodings[0],
-            }
-    return {"encoded": encoded, "galleries": galleries}
 
 
 def _load_models(

@@ -110,7 +110,6 @@ def _environment() -> jinja2.Environment:
         "drawing": drawing,
         "galleries": {},
         "sections": {},
-        "pictured": None,
     }
     return environment
 

@@ -1,19 +1,17 @@
 """Predictions for the test images, as predictions.json has them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from spikeduel.results.run import Pair, Results
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Count
 
 FILE = "predictions.json"
-MAX_PAIRS = 3
 RUNS_LIE = "Runs are folders in runs/, unless --out named another place."
 """Hint where a run is missing."""
 
@@ -100,13 +98,3 @@ def remedied(run: Path | str) -> Iterator[None]:
             f"{error} `spikeduel compare --experiment {again} --out {run}` writes it anew, and "
             f"trains nothing that the store holds."
         ) from None
-
-
-def shown_pairs(results: Results) -> Sequence[Pair]:
-    """Return at most `MOST_PAIRS` pairs: spiking against another first, then the most accurate."""
-    spiking = {trial.contender: trial.spiking for trial in results.trials}
-
-    def place(pair: Pair) -> tuple[bool, float]:
-        return spiking[pair.a] == spiking[pair.b], -(pair.accuracy_a + pair.accuracy_b)
-
-    return sorted(results.comparison.pairs, key=place)[:MAX_PAIRS]
