@@ -348,15 +348,6 @@ def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
     assert told.lines[0] == begins
 
 
-def test_an_epoch_that_takes_far_longer_is_told_once(small, tmp_path, monkeypatch):
-    seconds = iter([0.0, 1.0, 2.0, 3.5, 3.5, 9.5, 9.5, 16.0])  # begins and ends of four epochs
-    monkeypatch.setattr(training.time, "perf_counter", lambda: next(seconds))
-    told = Telling()
-    loop(replace(small, limit=200, epochs=4), tmp_path, progress=told).run()
-    (line,) = [line for line in told.said if "other work uses the machine" in line]
-    assert line.startswith("  dense-snn, seed 0: an epoch took 6 s, and 1 s before")
-
-
 @pytest.fixture
 def threads(machine):
     """A function that begins a process with a number of threads, on four cores."""

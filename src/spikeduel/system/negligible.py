@@ -76,10 +76,6 @@ down to other work.
 
 Beside one busy process a training step takes 1.4 times as long (`benchmarks/speed/busy.py`).
 """
-MAX_EPOCH_RATIO = 2.0
-"""Ratio of a single epoch's seconds to the fastest one's that is not put down to other work; single
-epochs vary more than means.
-"""
 
 
 def max_margin(*accuracies: float) -> float:

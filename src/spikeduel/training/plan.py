@@ -51,8 +51,8 @@ class Plan(ResolvedExperiment):
     @property
     def seconds(self) -> dict[str, float | None]:
         """Training time of each missing trial by its title, None if unknown."""
-        known = self.seconds_by_contender
-        return {trial.card.title: known.get(trial.card.contender) for trial in self.missing}
+        seconds = self.seconds_by_contender
+        return {trial.card.title: seconds.get(trial.card.contender) for trial in self.missing}
 
     @property
     def seconds_by_contender(self) -> dict[str, float]:
@@ -96,13 +96,13 @@ def make(
     ):
         return plan
     first = {trial.card.contender: trial for trial in reversed(trials)}
-    known: dict[str, list[TrialRecord]] = {contender.name: [] for contender in plan.contenders}
+    stored: dict[str, list[TrialRecord]] = {contender.name: [] for contender in plan.contenders}
     for record in filter(None, plan.records):
-        known[record.settings["contender"]].append(record)
-    new = [first[name] for name in known if not known[name] and name not in seconds_of]
+        stored[record.settings["contender"]].append(record)
+    new = [first[name] for name in stored if not stored[name] and name not in seconds_of]
     seconds_of |= timing.epoch_seconds(new, prepared, progress, timed)
     times = []
-    for name, records in known.items():
+    for name, records in stored.items():
         epochs: float = first[name].experiment.num_epochs
         if records:
             epochs = statistics.fmean(len(record.history) for record in records)
@@ -161,8 +161,8 @@ def _of_time(plan: Plan, num_variants: int) -> str:
         return f"Nothing to train: {counted(len(trials), 'trial')} in the store.{then}"
     num_stored = len(trials) - len(missing)
     stored = f" ({num_stored} of {len(trials)} trials are in the store)" if num_stored else ""
-    known = [seconds for seconds in plan.seconds.values() if seconds is not None]
-    if len(known) < len(missing):
+    seconds = [estimate for estimate in plan.seconds.values() if estimate is not None]
+    if len(seconds) < len(missing):
         then = f", then up to {variants}" if num_variants else ""
         to_train = f"{counted(len(missing), 'trial')} to train{stored}"
         return f"{to_train}, at most {most_epochs(plan)}{then}."
@@ -175,12 +175,11 @@ def _of_time(plan: Plan, num_variants: int) -> str:
     minutes = ""
     if budget is not None:
         unit = "seed and fold" if plan.experiment.folds else "seed"
-        why = "" if budget.given else ", by the size of the set; --minutes changes that"
-        fitting = f"planned for {budget.minutes:g} min a {unit} by a short timing"
-        minutes = f" ({fitting}, at least one epoch{why})"
+        why = "" if budget.given else " by the size of the set; --minutes changes that"
+        minutes = f" ({budget.minutes:g} min a {unit}{why})"
     return (
-        f"Training takes {'about' if budget else 'at most'} {duration(sum(known))}{stored}: "
-        f"{listed(epochs)}{minutes}. It is done at {clock(sum(known))}; "
+        f"Training takes {'about' if budget else 'at most'} {duration(sum(seconds))}{stored}: "
+        f"{listed(epochs)}{minutes}. It is done at {clock(sum(seconds))}; "
         f"{f'training {variants} of them, ' if num_variants else ''}measuring and the report come "
         "after it."
     )

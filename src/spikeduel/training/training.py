@@ -24,8 +24,7 @@ from spikeduel.evaluation.measures import measured_after_epochs
 from spikeduel.evaluation.predictions_of_model import ask
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, hardware
-from spikeduel.system.negligible import MAX_EPOCH_RATIO
-from spikeduel.system.numbers import duration, per_cent
+from spikeduel.system.numbers import per_cent
 from spikeduel.system.progress import Progress
 from spikeduel.system.sentences import counted
 from spikeduel.training.augmenting import Augmenter, augmenter_of
@@ -135,7 +134,6 @@ class Loop:
                     "training": asdict(training),
                 }
                 write_checkpoint(self.checkpoint, state)
-                self._tell_if_slow(training)
                 epochs = curve(training.history, training.epoch_seconds)
                 self.progress.epoch(title, epochs, num_epochs)
                 last = epochs[-1]
@@ -226,20 +224,6 @@ class Loop:
                 values[name] = measure(model, test)
             self.model.module.load_state_dict(before)
         return values
-
-    def _tell_if_slow(self, training: Training) -> None:
-        """Say once if an epoch took far longer than the fastest one of the same kind."""
-        starts = (0, training.relu_epochs)
-        first = max(start for start in starts if start < len(training.history))
-        *before, last = training.epoch_seconds[first:]
-        slow = [second > MAX_EPOCH_RATIO * min(training.epoch_seconds[first:]) for second in before]
-        if before and last > MAX_EPOCH_RATIO * min(before) and not any(slow):
-            self.progress.say(
-                f"  {self.model.card.title}: an epoch took {duration(last)}, and "
-                f"{duration(min(before))} before: other work uses the machine. The training keeps "
-                f"its {counted(training.threads, 'thread')}, since numbers depend on that; Ctrl-C "
-                "keeps all finished epochs"
-            )
 
     def _take_threads(self, training: Training) -> str:
         """Compute with the threads of `training` from now on; return words if they were others."""

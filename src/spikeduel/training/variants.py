@@ -28,6 +28,8 @@ from spikeduel.training.timing import time_inference
 
 TRIAL = "trial"
 """Name of the trial itself as a `source`."""
+VariantId = tuple[str, str]
+"""Key of a trial, and name of its variant."""
 Predicted = tuple[Classification, Mapping[str, Any]]
 """Predictions of the test images, and fields of `VariantResult`."""
 Stored = TypeVar("Stored")
@@ -93,10 +95,6 @@ class Variant:
         """Fields of a `VariantResult` that describe the variant."""
         return {name: getattr(self, name) for name in VariantAbout.__struct_fields__}
 
-    @property
-    def label(self) -> str:
-        return f"{self.feature}, {self.title}"
-
 
 @dataclass(frozen=True, eq=False)
 class VariantContext:
@@ -107,8 +105,8 @@ class VariantContext:
     prepared: Prepared
     store: Store
     progress: Progress
-    records: Mapping[tuple[str, str], TrialRecord]
-    """Trained variants of all trials, by the trial's key and name."""
+    records: Mapping[VariantId, TrialRecord]
+    """Trained variants of all trials."""
     latencies: Mapping[str, Latency]
     """Inference times of `timed` variants, by key, after all trainings."""
 
@@ -130,13 +128,12 @@ class VariantContext:
     ) -> Stored:
         """Return the store's measure `name` of `kind`, else make and store it."""
         with self.store.locked(key):
-            found: Stored | None = self.store.measure(key, name, kind)
-            if found is None:
-                test = len(self.trial.split.test)
-                self.progress.detail(f"  {self.trial.card.title}: asked about {test:,} test images")
-                found = make()
-                self.store.save_measure(key, name, found)
-        return found
+            measured: Stored | None = self.store.measure(key, name, kind)
+            if measured is None:
+                self.progress.detail(f"  {self.trial.card.title}: testing")
+                measured = make()
+                self.store.save_measure(key, name, measured)
+        return measured
 
     def changed(self, variant: Variant | None = None) -> tuple[Experiment, Prepared]:
         """Return the experiment and the data of the training of `variant`, default: its own."""
@@ -164,17 +161,17 @@ def variants_of(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     """
     if "derived" in trial.settings:
         return {}
-    found: dict[str, Variant] = {}
+    by_name: dict[str, Variant] = {}
     for feature, variants in providing("variants").items():
         for name, variant in variants(trial, prepared).items():
-            found.setdefault(name, replace(variant, feature=feature))
-    return found
+            by_name.setdefault(name, replace(variant, feature=feature))
+    return by_name
 
 
 def titles(trial: Trial, prepared: Prepared) -> list[str]:
     """Return the titles of the trainings of a planned trial's variants."""
     return [
-        f"{variant.label}: {trial.card.title}"
+        f"{variant.title}: {trial.card.title}"
         for variant in variants_of(trial, prepared).values()
         if variant.settings is not None
     ]
@@ -187,77 +184,92 @@ def run(
 
     Variants that begin with the weights of others are trained after these.
     """
-    described: dict[tuple[str, str], Contender] = {}
-    found: dict[str, TrialVariants] = {}
-    contexts: dict[tuple[str, str], VariantContext] = {}
-    records: dict[tuple[str, str], TrialRecord] = {}
+    records: dict[VariantId, TrialRecord] = {}
     latencies: dict[str, Latency] = {}
-    waves: dict[int, list[tuple[str, str]]] = {}
-    for trial in trials:
-        if (variants := variants_of(trial, prepared)) and store.record(trial.key):
-            found[trial.key] = TrialVariants({}, {}, {})
-            for name, variant in variants.items():
-                labelled = Labelled(progress, variant.label)
-                contexts[trial.key, name] = VariantContext(
-                    variant, trial, prepared, store, labelled, records, latencies
-                )
-                if variant.settings is not None:
-                    waves.setdefault(_depth(variant, variants), []).append((trial.key, name))
-    jobs: dict[tuple[str, str], Job] = {}
-    for _, places in sorted(waves.items()):
-        wave: dict[tuple[str, str], Job] = {}
-        for key, name in places:
-            with _left_out(found, key, name, contexts[key, name]):
-                wave[key, name] = _job(contexts[key, name], described)
-        records |= zip(wave, workers.run(list(wave.values()), store), strict=True)
-        jobs |= wave
-    first = [
+    contexts = {
+        (trial.key, name): VariantContext(
+            *(variant, trial, prepared, store, Labelled(progress, variant.title)),
+            *(records, latencies),
+        )
+        for trial in trials
+        if store.record(trial.key)
+        for name, variant in variants_of(trial, prepared).items()
+    }
+    by_trial = {key: TrialVariants({}, {}, {}) for key, _ in contexts}
+    jobs = _train(contexts, by_trial, records, store, workers)
+    timed = [
         (job.trial, job.prepared)
-        for place, job in jobs.items()
-        if contexts[place].variant.timed
-        and records[place].status == "done"
+        for id, job in jobs.items()
+        if contexts[id].variant.timed
+        and records[id].status == "done"
         and not (job.trial.card.seed or job.trial.split.fold)
     ]
     latencies |= {
         key: latency
-        for key, latency in time_inference(first, store, progress, when_idle=True).items()
+        for key, latency in time_inference(timed, store, progress, when_idle=True).items()
         if latency.one_image and not latency.machine.busy
     }
     for (key, name), context in progress.track(contexts.items(), "testing variants", len(contexts)):
-        if name not in found[key].missing:
-            with _left_out(found, key, name, context):
+        if name not in by_trial[key].missing:
+            with _left_out(by_trial, name, context):
                 predictions, fields = _result(context, records.get((key, name)))
-                found[key].predictions[name] = predictions
-                found[key].results[name] = VariantResult(
+                by_trial[key].predictions[name] = predictions
+                by_trial[key].results[name] = VariantResult(
                     **context.variant.about,
                     n=predictions.n,
                     accuracy=predictions.accuracy,
                     by_class=predictions.by_class,
                     **fields,
                 )
-    return found
+    return by_trial
 
 
-def _depth(variant: Variant, variants: Mapping[str, Variant]) -> int:
-    """Return the number of variants that must be trained before it."""
-    source = variants.get(variant.source or TRIAL)
-    return 1 + _depth(source, variants) if source else 0
+def _train(
+    contexts: Mapping[VariantId, VariantContext],
+    by_trial: Mapping[str, TrialVariants],
+    records: dict[VariantId, TrialRecord],
+    store: Store,
+    workers: Workers,
+) -> dict[VariantId, Job]:
+    """Train the variants with settings, sources first; add their `records`, and return the jobs."""
+    depths = {
+        id: _depth(*id, contexts) for id, context in contexts.items() if context.variant.settings
+    }
+    described: dict[tuple[str, str], Contender] = {}
+    jobs: dict[VariantId, Job] = {}
+    for depth in sorted(set(depths.values())):
+        wave: dict[VariantId, Job] = {}
+        for id in depths:
+            if depths[id] == depth:
+                with _left_out(by_trial, id[1], contexts[id]):
+                    wave[id] = _job(contexts[id], described)
+        records |= zip(wave, workers.run(list(wave.values()), store), strict=True)
+        jobs |= wave
+    return jobs
+
+
+def _depth(key: str, name: str, contexts: Mapping[VariantId, VariantContext]) -> int:
+    """Return the number of variants that must be trained before the variant `name`."""
+    source = contexts[key, name].variant.source
+    if source is None or (key, source) not in contexts:
+        return 0
+    return 1 + _depth(key, source, contexts)
 
 
 @contextmanager
 def _left_out(
-    found: Mapping[str, TrialVariants], key: str, name: str, context: VariantContext
+    by_trial: Mapping[str, TrialVariants], name: str, context: VariantContext
 ) -> Iterator[None]:
-    """Note an `InputError` as the reason for a missing variant of the trial `key`, and say each
-    reason once.
-    """
+    """Note an `InputError` as the reason why a variant is missing. Say each reason once."""
     try:
         yield
     except InputError as error:
-        known = {gap.reason for each in found.values() for gap in each.missing.values()}
-        text = context.progress.detail if str(error) in known else context.progress.say
-        text(f"  {context.trial.card.title}: left out, {error}")
-        found[key].missing[name] = MissingVariant(**context.variant.about, reason=str(error))
+        gaps = [gap for variants in by_trial.values() for gap in variants.missing.values()]
+        reasons = {gap.reason for gap in gaps}
+        say = context.progress.detail if str(error) in reasons else context.progress.say
+        say(f"  {context.trial.card.title}: left out, {error}")
+        gap = MissingVariant(**context.variant.about, reason=str(error))
+        by_trial[context.trial.key].missing[name] = gap
 
 
 def _job(context: VariantContext, described: dict[tuple[str, str], Contender]) -> Job:
