@@ -80,39 +80,39 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
     contenders = {
         name: summary([trial.measured for trial in results.of(name)]) for name in results.contenders
     }
-    measured = {name: found for name, found in contenders.items() if found}
+    measured = {name: calibration for name, calibration in contenders.items() if calibration}
     return Conclusion(contenders=measured) if measured else None
 
 
 def conclude_model(name: str, test: Scores, measured: Mapping[str, Any]) -> Conclusion | None:
     """Return the calibration of one model; None if it was not measured."""
-    found = summary([measured])
-    return Conclusion(contenders={name: found}) if found else None
+    calibration = summary([measured])
+    return Conclusion(contenders={name: calibration}) if calibration else None
 
 
 def summary(measured: Sequence[Mapping[str, Any]]) -> ContenderCalibration | None:
     """Return the calibration of models with these measures; None without any."""
-    known = [
+    models = [
         typed.converted(values[MEASURE], Calibration) for values in measured if MEASURE in values
     ]
-    if not known:
+    if not models:
         return None
-    scaled = [calibration.scaled for calibration in known if calibration.scaled]
+    scaled = [calibration.scaled for calibration in models if calibration.scaled]
     return ContenderCalibration(
-        raw=_pooled(known),
-        temperatures=[model.temperature for model in known if model.temperature],
-        scaled=_pooled(scaled) if len(scaled) == len(known) else None,
+        raw=_pooled(models),
+        temperatures=[model.temperature for model in models if model.temperature],
+        scaled=_pooled(scaled) if len(scaled) == len(models) else None,
     )
 
 
-def _pooled(known: Sequence[Calibrated]) -> PooledCalibration:
+def _pooled(models: Sequence[Calibrated]) -> PooledCalibration:
     return PooledCalibration(
-        ece=[model.ece for model in known],
-        ece_of_perfect=[model.ece_of_perfect for model in known],
-        ece_of_perfect_95=[model.ece_of_perfect_95 for model in known],
-        nll=[model.nll for model in known],
-        brier=[model.brier for model in known],
-        bins=[_bin_of_all(bins) for bins in zip(*(model.bins for model in known), strict=True)],
+        ece=[model.ece for model in models],
+        ece_of_perfect=[model.ece_of_perfect for model in models],
+        ece_of_perfect_95=[model.ece_of_perfect_95 for model in models],
+        nll=[model.nll for model in models],
+        brier=[model.brier for model in models],
+        bins=[_bin_of_all(bins) for bins in zip(*(model.bins for model in models), strict=True)],
     )
 
 
@@ -180,8 +180,8 @@ COLUMNS: list[Column[Row]] = [
 def rows(conclusion: Conclusion) -> list[Row]:
     """Return each contender's raw row, and one after the temperatures."""
     made = []
-    for name, found in conclusion.contenders.items():
-        made.append(Row(name, [], found.raw))
-        if found.scaled:
-            made.append(Row(name, found.temperatures, found.scaled))
+    for name, calibration in conclusion.contenders.items():
+        made.append(Row(name, [], calibration.raw))
+        if calibration.scaled:
+            made.append(Row(name, calibration.temperatures, calibration.scaled))
     return made

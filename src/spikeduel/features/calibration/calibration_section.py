@@ -42,7 +42,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
         content={
             "columns": COLUMNS,
             "rows": rows(conclusion),
-            "is_pooled": max(len(found.raw.ece) for found in contenders.values()) > 1,
+            "is_pooled": max(len(calibration.raw.ece) for calibration in contenders.values()) > 1,
             "counting": [
                 name
                 for name, model in page.models.items()
@@ -58,11 +58,11 @@ def chart(conclusion: Conclusion, colours: Mapping[str, str]) -> Chart:
     panels = []
     x, y = Axis(_CONFIDENCE, low=0, high=100), Axis(ACCURACY, low=0, high=100)
     ends = rows_of({_CONFIDENCE: (0, 100), ACCURACY: (0, 100)})
-    for name, found in conclusion.contenders.items():
-        raw = _by_bin(name, "raw", found.raw)
+    for name, calibration in conclusion.contenders.items():
+        raw = _by_bin(name, "raw", calibration.raw)
         marks = [Marks("bars", raw, Look(colours[name], opacity=0.75))]
-        if found.scaled:
-            scaled = _by_bin(name, "after temperature", found.scaled)
+        if calibration.scaled:
+            scaled = _by_bin(name, "after temperature", calibration.scaled)
             filled = [{**row, _CONFIDENCE: row["mean confidence, %"]} for row in scaled]
             marks.append(Marks("line", [row for row in filled if row["number"]], _SCALED))
         marks.append(Marks("line", ends, _EQUAL, listed=False))

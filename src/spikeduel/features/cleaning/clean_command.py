@@ -74,7 +74,7 @@ def clean(
     if inputs.as_json and not (yes or dry_run):
         raise InputError("--json asks nothing: add --yes, or --dry-run to see what could go.")
     places, store = folders or [RUNS], Store(inputs.store)
-    if absent := [place for place in folders or () if not place.is_dir()]:
+    if absent := [folder for folder in folders or () if not folder.is_dir()]:
         raise InputError(f"{absent[0]}: no such folder. --runs names folders that hold runs.")
     unneeded = cleaning.find(places, store, days)
     if not inputs.as_json:

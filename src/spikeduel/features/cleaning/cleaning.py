@@ -55,11 +55,11 @@ def find(folders: Sequence[Path], store: Store, days: float) -> Found:
     return Found(unneeded=[*unneeded, *_elsewhere(folders, days)], in_use=in_use)
 
 
-def remove(found: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
-    """Remove and return what was `found` and is not needed. Raises `InputError` if a trial would go
+def remove(waste: Found, folders: Sequence[Path], store: Store, days: float) -> Found:
+    """Remove and return what of `waste` is not needed. Raises `InputError` if a trial would go
     while a process uses the store.
     """
-    paths = {item.path for item in found.unneeded}
+    paths = {item.path for item in waste.unneeded}
     in_store = any(Path(path).is_relative_to(store.root) for path in paths)
     with store.alone() if in_store else nullcontext():
         now = [*(_of_store(folders, store) if in_store else ()), *_elsewhere(folders, days)]
@@ -142,5 +142,5 @@ def _elsewhere(folders: Sequence[Path], days: float) -> Iterator[Unneeded]:
     runs = [run for folder in folders for run in runs_in(folder, "experiment.toml")]
     in_runs = [run / part for run in runs for part in (".", "models", "figures")]
     downloads = (files.cache_dir() / "downloads").glob("**")
-    for place in (*in_runs, cache.root(), cache.audits(), files.cache_dir(), *downloads):
-        yield from _parts(place)
+    for folder in (*in_runs, cache.root(), cache.audits(), files.cache_dir(), *downloads):
+        yield from _parts(folder)

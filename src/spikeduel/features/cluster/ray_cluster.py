@@ -158,7 +158,7 @@ class Cluster(Pool):
     def messages(self) -> Iterable[Message]:
         done, _ = self.ray.wait(list(self._running), timeout=PATIENCE)
         received = list(self._mailbox.get_nowait_batch(self._mailbox.qsize()))
-        known = {key for key, _ in self._running.values()}
+        keys = {key for key, _ in self._running.values()}
         for task in done:
             key, store = self._running.pop(task)
             try:
@@ -171,7 +171,7 @@ class Cluster(Pool):
                 message = Message(key, "lost", (type(error).__name__,))
             received.append(message)
         # A lost worker's last messages may come later.
-        return [message for message in received if message.key in known]
+        return [message for message in received if message.key in keys]
 
     def place(self, prepared: Prepared) -> Any:
         """See `Pool.place`: a reference to an object of Ray."""

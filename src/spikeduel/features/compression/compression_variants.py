@@ -280,7 +280,7 @@ class ExitedEarly(Frozen):
     """Predictions of a network with an early exit."""
 
     predictions: Classification
-    found: TemporalExit
+    exit: TemporalExit
 
 
 class _Shorter(Model):
@@ -319,7 +319,7 @@ def exited_early(
         operations.append(counted.operations)
     return ExitedEarly(
         predictions=classified(model.card.classes, predictions.truth, running.at_exit(steps)),
-        found=TemporalExit(
+        exit=TemporalExit(
             source=source,
             threshold=threshold,
             shares=(np.bincount(steps - 1, minlength=running.num_steps) / len(steps)).tolist(),
@@ -354,7 +354,7 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
         bits = record.settings["training"].get("weight_bits")
         counts = [
             network and cost_entry(Counted(operations=network), bits)["operations"]
-            for network in exited.found.operations
+            for network in exited.exit.operations
         ]
         alike = (
             context.latencies.get(other.key)
@@ -363,9 +363,9 @@ def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
         )
         until_step = next((latency.stream_ms for latency in alike if latency), None)
         return exited.predictions, {
-            "temporal_exit": structs.replace(exited.found, operations=counts),
+            "temporal_exit": structs.replace(exited.exit, operations=counts),
             "val_accuracy": val_accuracy,
-            "one_image_ms": until_step and float(np.dot(exited.found.shares, until_step)),
+            "one_image_ms": until_step and float(np.dot(exited.exit.shares, until_step)),
         }
 
     return predict

@@ -31,8 +31,8 @@ def joules_over_time(trial: Trial, table: energy.Table) -> list[Range] | None:
 
 def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
     exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
-    known = [leaving for leaving in exits if leaving]
-    return known if len(known) == len(trials) else []
+    leaving_early = [leaving for leaving in exits if leaving]
+    return leaving_early if len(leaving_early) == len(trials) else []
 
 
 def num_steps(trial: Trial) -> int:
@@ -111,14 +111,14 @@ def over_time(results: Results, table: energy.Table) -> Chart:
     ]
     keys.append(Key("leaving early", "points", Look(shape="star", size=9)))
     keys.append(Key("all steps in one call", "points", Look(size=5)))
-    shown = [panel for panel in panels if panel.marks]
-    return Chart("anytime", shown, keys, abreast=3 if len(shown) == 3 else 2)
+    filled = [panel for panel in panels if panel.marks]
+    return Chart("anytime", filled, keys, abreast=3 if len(filled) == 3 else 2)
 
 
 def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[float]]]:
     """Return the cost of t steps, by column `[trials][T]`, as far as all trials know it."""
     received = [trial.anytime.received for trial in trials if trial.anytime]
-    known: dict[str, list[Any]] = {
+    by_column: dict[str, list[Any]] = {
         STEPS: [list(range(1, num_steps(trial) + 1)) for trial in trials],
         "energy, J": [
             [joules.low for joules in joules_over_time(trial, table) or ()] for trial in trials
@@ -128,7 +128,7 @@ def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[
     }
     return {
         column: [values for values in spent if values]
-        for column, spent in known.items()
+        for column, spent in by_column.items()
         if all(spent)
     }
 

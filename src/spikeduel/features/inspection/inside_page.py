@@ -76,13 +76,13 @@ def section(page: Page, conclusion: None) -> Section | None:
 
     None without data, models, or an image that all models were tested on.
     """
-    shown, run_data = dict(list(page.models.items())[:MAX_MODELS]), page.run_data
-    if not shown or run_data is None:
+    models, run_data = dict(list(page.models.items())[:MAX_MODELS]), page.run_data
+    if not models or run_data is None:
         return None
-    folds = [model.card.trained_on.get("fold") or 0 for model in shown.values()]
+    folds = [model.card.trained_on.get("fold") or 0 for model in models.values()]
     common = reduce(np.intersect1d, [run_data.splits[fold].test for fold in folds]).tolist()
-    if page.predictions_file and len(shown) > 1:
-        a, b = list(shown)[:2]
+    if page.predictions_file and len(models) > 1:
+        a, b = list(models)[:2]
         rows = Predictions(page.predictions_file).between(a, b)
         disputed = [
             page.predictions_file.indices[row] for row in (*rows["only_a"], *rows["only_b"])
@@ -96,6 +96,6 @@ def section(page: Page, conclusion: None) -> Section | None:
     return Section(
         heading="Looking inside",
         after="data",
-        content={"inside": look_inside(shown, image, truth, keys, table=page.table)},
+        content={"inside": look_inside(models, image, truth, keys, table=page.table)},
         style="inside.css",
     )

@@ -78,8 +78,8 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
         *(results.experiment, results.dataset, trials, pairs),
         *(results.features, results.budget),
     )
-    found = Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
-    return structs.replace(found, text=summary(results, found))
+    conclusion = Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
+    return structs.replace(conclusion, text=summary(results, conclusion))
 
 
 def summary(results: Results, conclusion: Conclusion) -> str:

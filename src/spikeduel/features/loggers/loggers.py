@@ -86,8 +86,10 @@ class MLflowLogger(CsvLogger):
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         self.client, self.folder, self.runs = MlflowClient(), folder, dict[str, str]()
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "spikeduel")
-        known = self.client.get_experiment_by_name(name)
-        self.experiment = known.experiment_id if known else self.client.create_experiment(name)
+        if experiment := self.client.get_experiment_by_name(name):
+            self.experiment = experiment.experiment_id
+        else:
+            self.experiment = self.client.create_experiment(name)
         self.tags = {"spikeduel.folder": str(folder.absolute())}
         self.tags = {"mlflow.parentRunId": self._run(folder.name)}
 
@@ -202,10 +204,10 @@ class RunLogs(Forwarding):
         self._log_curve(title, epochs)
 
     def _log_curve(self, title: str, epochs: Sequence[Values]) -> None:
-        known = self._logged.get(title, 0)
-        if len(epochs) > known:
+        num_logged = self._logged.get(title, 0)
+        if len(epochs) > num_logged:
             self._logged[title] = len(epochs)
-            self._log("epochs", title, dict(enumerate(epochs[known:], known + 1)))
+            self._log("epochs", title, dict(enumerate(epochs[num_logged:], num_logged + 1)))
 
     def _log(self, method: str, *arguments: Any) -> None:
         for name, logger in list(self._loggers.items()):

@@ -64,9 +64,9 @@ def chart(results: Results, conclusion: Conclusion) -> Chart:
     panels = []
     for corruption in [*CORRUPTIONS, "mean of all"]:
         marks = []
-        for place, (name, of_seeds) in enumerate(measured.items()):
+        for number, (name, of_seeds) in enumerate(measured.items()):
             # Lines that lie on one another are all seen: the first ones are wider.
-            wider = (len(measured) - 1 - place) / max(len(measured) - 1, 2)
+            wider = (len(measured) - 1 - number) / max(len(measured) - 1, 2)
             look = Look(colours[name], size=3 + 4 * wider, width=1.6 + 2.8 * wider)
             at = _at_severities(of_seeds, corruption)
             listed: Row = {"contender": name, "corruption": corruption}
@@ -83,7 +83,7 @@ def _at_severities(of_seeds: Sequence[Robustness], corruption: str) -> np.ndarra
     """
     curves = []
     for robust in of_seeds:
-        known = {name: robust.corruptions.get(name, [np.nan] * 5) for name in CORRUPTIONS}
-        shown = [known[corruption]] if corruption in known else list(known.values())
-        curves.append([robust.clean, *np.nanmean(shown, axis=0)])
+        accuracies = {name: robust.corruptions.get(name, [np.nan] * 5) for name in CORRUPTIONS}
+        chosen = [accuracies[corruption]] if corruption in accuracies else list(accuracies.values())
+        curves.append([robust.clean, *np.nanmean(chosen, axis=0)])
     return 100 * np.array(curves)

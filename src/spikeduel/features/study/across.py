@@ -89,8 +89,8 @@ class Across(Frozen):
     fewest_datasets: int
     main: tuple[str, str] | None
 
-    def pair(self, one: str, other: str) -> PairAcross | None:
-        return next((pair for pair in self.pairs if {pair.a, pair.b} == {one, other}), None)
+    def pair(self, first: str, second: str) -> PairAcross | None:
+        return next((pair for pair in self.pairs if {pair.a, pair.b} == {first, second}), None)
 
     @property
     def headline(self) -> PairAcross | None:

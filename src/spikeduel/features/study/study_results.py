@@ -136,9 +136,9 @@ class StudyResults(Frozen):
     caveats: list[Finding]
     unbalanced: list[str] = []
 
-    def test(self, one: str, other: str, dataset: str) -> OnDataset | None:
+    def test(self, first: str, second: str, dataset: str) -> OnDataset | None:
         tests = (test for test in self.per_dataset if test.dataset == dataset)
-        return next((test for test in tests if {test.a, test.b} == {one, other}), None)
+        return next((test for test in tests if {test.a, test.b} == {first, second}), None)
 
 
 def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
@@ -187,12 +187,12 @@ def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
     by_seed: dict[tuple[str, str], dict[int, float]] = {}
     duels: dict[tuple[str, str], VariantInDuel] = {}
     for entry in entries:
-        place = (entry.variant, entry.duel.dataset)
+        key = (entry.variant, entry.duel.dataset)
         seeds = of_seeds(entry.duel.results.of(entry.contender))
-        if len(seeds) > len(by_seed.get(place, ())):
-            by_seed[place], duels[place] = seeds, entry
+        if len(seeds) > len(by_seed.get(key, ())):
+            by_seed[key], duels[key] = seeds, entry
     for (variant, dataset), entry in duels.items():
-        of_dataset = [set(seeds) for place, seeds in by_seed.items() if place[1] == dataset]
+        of_dataset = [set(seeds) for key, seeds in by_seed.items() if key[1] == dataset]
         seeds = by_seed[variant, dataset]
         common = set.intersection(*of_dataset) or seeds
         accuracies = [accuracy for seed, accuracy in seeds.items() if seed in common]
@@ -230,8 +230,8 @@ def _relative(quantity: Quantity, variant: str, scores: Sequence[VariantScore]) 
     for score in scores:
         if score.variant == variant:
             all_costs = [other.costs for other in scores if other.dataset == score.dataset]
-            known = [costs[quantity].low for costs in all_costs if quantity in costs]
-            if len(known) == len(all_costs) and (least := min(known)) > 0:
+            lows = [costs[quantity].low for costs in all_costs if quantity in costs]
+            if len(lows) == len(all_costs) and (least := min(lows)) > 0:
                 cost = score.costs[quantity]
                 ratios.append((cost.low / least, cost.high / least))
     if not ratios:
@@ -278,10 +278,10 @@ def _per_dataset(
     for duel in sorted(duels, key=lambda duel: -_num_seeds(duel)):
         for pair in duel.results.comparison.pairs:
             a, b = names[id(duel), pair.a], names[id(duel), pair.b]
-            place = (duel.dataset, frozenset((a, b)))
-            shown = means[a, duel.dataset] - means[b, duel.dataset]
-            if place not in seen and math.isclose(pair.difference, shown, abs_tol=1e-9):
-                seen.add(place)
+            key = (duel.dataset, frozenset((a, b)))
+            difference = means[a, duel.dataset] - means[b, duel.dataset]
+            if key not in seen and math.isclose(pair.difference, difference, abs_tol=1e-9):
+                seen.add(key)
                 yield OnDataset(
                     dataset=duel.dataset,
                     a=a,
@@ -418,10 +418,10 @@ def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
         for duel, trials in of_duels
     ]
     same = [
-        first[place] == second[place]
-        for (one, first), (other, second) in itertools.combinations(keys, 2)
-        if {name for name in {*one, *other} if one.get(name) != other.get(name)} == {axis}
-        for place in first.keys() & second.keys()
+        first[key] == second[key]
+        for (settings, first), (others, second) in itertools.combinations(keys, 2)
+        if {name for name, _ in settings.items() ^ others.items()} == {axis}
+        for key in first.keys() & second.keys()
     ]
     if same:
         return not all(same)

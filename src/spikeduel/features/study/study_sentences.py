@@ -120,8 +120,8 @@ def headline(study: StudyResults) -> str:
         ahead = f"{a} is {points(pair.difference)} ahead of {b}"
         if abs(pair.difference) < LEVEL:
             ahead = f"{a} and {b} are level"
-        shown = sure(study.test(pair.a, pair.b, dataset))
-        return f"One data set says nothing of others. On {dataset}, {ahead} ({shown})."
+        concluded = sure(study.test(pair.a, pair.b, dataset))
+        return f"One data set says nothing of others. On {dataset}, {ahead} ({concluded})."
     number, alike = len(pair.differences), pair.wins == pair.losses
     longer = with_id(study.caveats, "longer_trainings")
     verdict = VERDICTS[Outcome.INCONCLUSIVE if longer else pair.conclusion].format(

@@ -16,10 +16,10 @@ def verify(folder: Path) -> list[Verification] | None:
     stored = typed.read_json(folder / FILE, StudyResults)
     duels, verifications = [], []
     for duel in stored.duels:
-        place = folder / duel.folder
-        verifications.append(verify_run(place, f"{folder.name}/{duel.folder}"))
+        run = folder / duel.folder
+        verifications.append(verify_run(run, f"{folder.name}/{duel.folder}"))
         family = stored.families.get(duel.dataset)
-        results = load_run(place).results
+        results = load_run(run).results
         duels.append(Duel(duel.folder, duel.dataset, duel.settings, results, family))
     computed, check = conclude(stored.name, duels, stored.margin), Check()
     check.compare(FILE, typed.read_json(folder / FILE, dict), typed.plain(computed))

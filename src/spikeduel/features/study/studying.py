@@ -125,9 +125,9 @@ def study(
         values = {
             name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
         }
-        place = run.out.relative_to(folder).as_posix()
+        run_path = run.out.relative_to(folder).as_posix()
         dataset, family = planned.dataset_of(duel.planned), duel.planned.family
-        finished.append(Duel(place, dataset, values, run.results, family))
+        finished.append(Duel(run_path, dataset, values, run.results, family))
     verdict = conclude_study(planned.name, finished, MAX_MARGIN)
     waiting = f"another process is writing {folder}; waiting"
     with files.locked(folder / run_folder.LOCK, lambda: progress.say(waiting)):
@@ -210,16 +210,16 @@ def _require_unrelated(duels: Sequence[PreparedDuel]) -> None:
         dataset: np.unique(duel.ready.prepared.content_of(np.arange(len(duel.ready.prepared))))
         for dataset, duel in duel_of.items()
     }
-    for one, other in itertools.combinations(content, 2):
-        shared = np.intersect1d(content[one], content[other]).size
-        smaller = min(content[one].size, content[other].size)
-        family = duel_of[one].planned.family
-        is_family = family is not None and family == duel_of[other].planned.family
+    for first, second in itertools.combinations(content, 2):
+        shared = np.intersect1d(content[first], content[second]).size
+        smaller = min(content[first].size, content[second].size)
+        family = duel_of[first].planned.family
+        is_family = family is not None and family == duel_of[second].planned.family
         if shared >= SHARED * smaller and not is_family:
             raise InputError(
-                f"{one} and {other} share {shared:,} images, and related data sets count once. "
+                f"{first} and {second} share {shared:,} images, and related data sets count once. "
                 f"Take one out of [grid] dataset, or name both as a family in the study's file: "
-                f'[families] {_slug(one)} = ["{one}", "{other}"].'
+                f'[families] {_slug(first)} = ["{first}", "{second}"].'
             )
 
 

@@ -83,10 +83,10 @@ def search_settings(
     from spikeduel.training import run_folder
 
     run_folder.require_writable(out)  # before the trials, which may take hours
-    known = sd.read_ranges(ranges) if ranges else None
+    asked = sd.read_ranges(ranges) if ranges else None
     with inputs.workers() as workers:
         return sd.tune(
-            *(start, num_trials, known, inputs.store, inputs.progress(), workers, inputs.settings)
+            *(start, num_trials, asked, inputs.store, inputs.progress(), workers, inputs.settings)
         )
 
 

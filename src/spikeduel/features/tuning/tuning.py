@@ -323,7 +323,7 @@ def search(
     """
     experiment, contenders = resolved.experiment, resolved.contenders
     tuned = ranges_by_contender(contenders, num_trials, ranges)
-    own = experiment.per_contender or {}
+    before = experiment.per_contender or {}
     settings: dict[str, list[dict[str, Any]]] = {name: [] for name in tuned}
     jobs = []
     # Trial by trial, so that contenders are equally far if interrupted.
@@ -337,7 +337,7 @@ def search(
             experiment.without_features(),
             contenders=(name,),
             seeds=1,
-            per_contender={name: {**own.get(name, {}), **drawn}},
+            per_contender={name: {**before.get(name, {}), **drawn}},
         )
         labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
         (trial,) = trials_of(alone, prepared, split)
@@ -352,7 +352,7 @@ def search(
         _entry(contender, settings[contender.name], records[first :: len(contenders)])
         for first, contender in enumerate(contenders)
     ]
-    chosen = dict(own)
+    chosen = dict(before)
     for entry in entries:
         if entry.best is not None:
             name = entry.contender
