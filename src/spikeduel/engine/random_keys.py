@@ -125,8 +125,8 @@ def seeded(seed: int) -> Iterator[None]:
         try:
             yield
         finally:
-            for each in put_back:
-                each()
+            for restore in put_back:
+                restore()
             random.setstate(of_python)
             np.random.set_state(of_numpy)  # noqa: NPY002
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.engine.networks.foreign import NeuronCost, family_of, known, spiking_layers
+from spikeduel.engine.networks.foreign import NeuronCost, family_of, neuron_type, spiking_layers
 from spikeduel.engine.networks.plain import CubaLIF, PooledCounts
 from spikeduel.engine.neurons import ALIF, IF, LIF, PLIF, LeakyReadout, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
@@ -40,7 +40,7 @@ neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
     ids=lambda value: type(value).__name__,
 )
 def test_what_a_neuron_does_in_a_step(layer, cost):
-    assert known(layer).cost(layer) == cost
+    assert neuron_type(layer).cost(layer) == cost
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def test_what_a_neuron_does_in_a_step(layer, cost):
     ],
 )
 def test_neurons_that_compute_more_are_not_taken_for_simple_ones(layer, by_operators):
-    assert (bool(known(layer).by_operators), known(layer).cost) == (by_operators, None)
+    assert (bool(neuron_type(layer).by_operators), neuron_type(layer).cost) == (by_operators, None)
 
 
 def test_layers_without_neurons():
     for layer in (nn.Linear(2, 2), nn.ReLU(), ReLU(), QuantisedReLU()):
-        assert known(layer) is None
+        assert neuron_type(layer) is None
 
 
 def test_a_class_of_ones_own_is_what_it_descends_from():
@@ -67,8 +67,8 @@ def test_a_class_of_ones_own_is_what_it_descends_from():
     class LIFNode(nn.Module):
         """A name alone proves nothing."""
 
-    assert known(Mine(0.5)) == known(LIF(0.5))
-    assert known(LIFNode()) is None
+    assert neuron_type(Mine(0.5)) == neuron_type(LIF(0.5))
+    assert neuron_type(LIFNode()) is None
 
 
 @pytest.mark.parametrize(

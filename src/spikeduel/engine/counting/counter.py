@@ -198,12 +198,12 @@ class Counter(TorchDispatchMode):
         if in_place and data:
             self._overwrite(outs[0], tags[0])
             return result
-        known = [
+        numbers = [
             self.ledger.give(out, tag, value).value
             for out, tag, value in zip(outs, tags, values or repeat(None), strict=False)
         ]
         if key is not None:
-            self._seen[key] = known
+            self._seen[key] = numbers
         return result
 
     def _identity(self, value: Any) -> Any:
@@ -259,12 +259,12 @@ class Counter(TorchDispatchMode):
                 return partial(self._declared, self.declared[key])
         if isinstance(part, ReLU):
             return self._activation
-        known = foreign.known(part)
-        if known is None or known.by_operators:
+        neurons = foreign.neuron_type(part)
+        if neurons is None or neurons.by_operators:
             return None
-        if known.cost is None:
+        if neurons.cost is None:
             raise self.ledger.unknown("is a layer of neurons")
-        return partial(self._neurons, known.cost(part))
+        return partial(self._neurons, neurons.cost(part))
 
     def _input_tag(self, inputs: Any) -> Tag:
         x = inputs[0] if inputs else None

@@ -78,9 +78,9 @@ class Tag:
 
     def elementwise(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
         """Return the tag after an operator that broadcasts or keeps the leading axes."""
-        place = self.time_dim + max(len(after) - len(before), 0)
-        if before and place < len(after) and after[place] == before[self.time_dim]:
-            return replace(self, time_dim=place)
+        axis = self.time_dim + max(len(after) - len(before), 0)
+        if before and axis < len(after) and after[axis] == before[self.time_dim]:
+            return replace(self, time_dim=axis)
         return self.without_time()
 
     def viewed(self, before: Sequence[int], after: Sequence[int]) -> "Tag":
@@ -198,9 +198,9 @@ class OperationLedger:
 
     def tag(self, x: Tensor) -> Tag:
         """Return the tag of `x`: a weight unless it comes from the input."""
-        if (known := self._tags.get(x)) is None:
-            known = self.give(x, Tag(WEIGHT))
-        return known
+        if (tag := self._tags.get(x)) is None:
+            tag = self.give(x, Tag(WEIGHT))
+        return tag
 
     def give(self, x: Tensor, tag: Tag, value: int | None = None) -> Tag:
         """Set the tag of `x`, with a new value number unless `value` was seen."""

@@ -155,7 +155,7 @@ def _philox_levels(levels, first_block, num_blocks, step, key):  # type: ignore[
 
 
 @njit(**COMPILED)
-def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyped-def]
+def _rate_rows(images, keys, spike, spikes, start, stop):  # type: ignore[no-untyped-def]
     """Fill rows of `spikes` `[T·B, pixels]` from `images` `[B, pixels]`."""
     num_images, num_pixels = images.shape
     levels = np.empty(_TILE, np.uint8)
@@ -166,7 +166,7 @@ def _rate_rows(images, keys, one, spikes, start, stop):  # type: ignore[no-untyp
             _philox_levels(levels, first // 4, (count + 3) // 4, step, keys[image])
             pixels, out = images[image, first : first + count], spikes[row, first : first + count]
             for i in range(count):
-                out[i] = one if levels[i] < pixels[i] else 0
+                out[i] = spike if levels[i] < pixels[i] else 0
 
 
 def rate_spikes(
@@ -287,8 +287,8 @@ def normalised_backward(
     inverse = inverse_deviation(var.numpy(), eps)
     _through_statistics(grad, current, total, product, middle, inverse, scale)
     of_weight, of_bias, of_beta = (
-        torch.from_numpy(np.asarray(each, np.float32))
-        for each in (product * inverse, total, np.sum(about_beta))
+        torch.from_numpy(np.asarray(gradient, np.float32))
+        for gradient in (product * inverse, total, np.sum(about_beta))
     )
     return grad, of_weight, of_bias, of_beta
 
@@ -310,14 +310,14 @@ def _through_statistics(
     num_images = math.prod(images)
     count = num_images * height * width
     rows = [total / count, mean, product * inverse**2 / count, scale]
-    coefficients = np.array(rows).astype(np.float32)
     # Rows of several pixels fill vectors better.
     pixels = compiled.LANES // math.gcd(channels, compiled.LANES)
     if height * width % pixels:
         pixels = 1
+    coefficients = np.tile(np.array(rows).astype(np.float32), pixels).reshape(-1)
     shape = num_images, height * width // pixels, pixels * channels
-    given = flat(grad), flat(current), np.tile(coefficients, pixels).reshape(-1), shape, flat(grad)
-    run_chunks(partial(compiled.normalise_gradient, *given), num_images, work=grad.numel())
+    kernel = partial(compiled.normalise_gradient, flat(grad), flat(current), coefficients, shape)
+    run_chunks(kernel, num_images, work=grad.numel())
 
 
 def moments(current: Tensor) -> np.ndarray:

@@ -259,8 +259,8 @@ def channel_sums(current, pivot, shape, out, start, stop):
 
 
 @register_jitable(**UNCOUNTED)
-def _offset(place, window, width, channels):
-    return (place // window * width + place % window) * channels
+def _offset(cell, window, width, channels):
+    return (cell // window * width + cell % window) * channels
 
 
 @njit(**UNCOUNTED)
@@ -288,14 +288,14 @@ def normalised_forward(
             for channel in range(0, channels, LANES):
                 left = channels - channel
                 a, b = read(scale, channel, left), read(shift, channel, left)
-                for place in range(window * window):
-                    at = corner + _offset(place, window, width, channels) + channel
+                for cell in range(window * window):
+                    at = corner + _offset(cell, window, width, channels) + channel
                     mem = now = _0
                     for t in range(num_steps):
                         if t == 0 or step > 0:
                             now = read(current, at + t * step, left) * a + b
                         mem = advance(mem, now, leak, level, level, reset)
-                        before = load(fired, t * LANES) if place > 0 else _0
+                        before = load(fired, t * LANES) if cell > 0 else _0
                         store(where(mem > level, _1, before), fired, t * LANES)
                 at = (strip * columns + column) * channels + channel
                 for t in range(num_steps):
@@ -328,7 +328,7 @@ def normalised_backward(
     """Fill strips of `grad`, of the normalised current, and of `totals` `[2, B, H, C]`: sums along
     rows of the gradient, and of it times the current above its mean.
 
-    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch: `mems` `[places,
+    With `learns_beta`, `totals` is `[3, B, H, C]`, the last about beta. Scratch: `mems` `[cells,
     T, LANES]`, the others `[T, LANES]`.
     """
     batch, height, width, channels = shape
@@ -345,14 +345,14 @@ def normalised_backward(
             for channel in range(0, channels, LANES):
                 left = channels - channel
                 a, b = read(scale, channel, left), read(shift, channel, left)
-                for place in range(window * window):
-                    at = corner + _offset(place, window, width, channels) + channel
+                for cell in range(window * window):
+                    at = corner + _offset(cell, window, width, channels) + channel
                     mem = now = _0
                     for t in range(num_steps):
                         if t == 0 or step > 0:
                             now = read(current, at + t * step, left) * a + b
                         mem = advance(mem, now, leak, level, level, reset)
-                        store(mem, mems, (place * num_steps + t) * LANES)
+                        store(mem, mems, (cell * num_steps + t) * LANES)
                 _find_first(mems, level, windows, steps, first, highest)
                 if surrogate != ATAN:
                     surrogate_gradient(highest, levels, surrogate, alpha, slopes)
@@ -364,9 +364,9 @@ def normalised_backward(
                     incoming = read(grad_spk, at + t * pooled_step, left)
                     store(incoming * slope, slopes, t * LANES)
                 middle = read(mean, channel, left)
-                for place in range(window * window):
-                    pixel = corner + _offset(place, window, width, channels) + channel
-                    number, here = filled(np.float32(place)), place * num_steps * LANES
+                for cell in range(window * window):
+                    address = corner + _offset(cell, window, width, channels) + channel
+                    number, here = filled(np.float32(cell)), cell * num_steps * LANES
                     adjoint = total = product = about_beta = _0
                     for t in range(num_steps - 1, -1, -1):
                         remaining = leak
@@ -377,17 +377,17 @@ def normalised_backward(
                         adjoint = adjoint * remaining + through
                         total = total + adjoint
                         if step > 0:
-                            above = read(current, pixel + t * step, left) - middle
+                            above = read(current, address + t * step, left) - middle
                             product = product + adjoint * above
-                            put(adjoint, grad, pixel + t * step, left)
+                            put(adjoint, grad, address + t * step, left)
                         if learns_beta and t > 0:
                             before = load(mems, here + (t - 1) * LANES)
                             before = where(before > level, _0, before) if reset == ZERO else before
                             about_beta = about_beta + adjoint * before
                     if step == 0:
-                        product = total * (read(current, pixel, left) - middle)
-                        put(total, grad, pixel, left)
-                    line = (image * height + row * window + place // window) * channels + channel
+                        product = total * (read(current, address, left) - middle)
+                        put(total, grad, address, left)
+                    line = (image * height + row * window + cell // window) * channels + channel
                     add_to(totals, line, total, left)
                     add_to(totals, line + batch * height * channels, product, left)
                     if learns_beta:
@@ -396,23 +396,23 @@ def normalised_backward(
 
 @register_jitable(**UNCOUNTED, forceinline=True)
 def _find_first(mems, level, windows, steps, first, highest):
-    """Fill `first` and `highest` `[T, LANES]`: a window's first place that spiked, else 0, and its
+    """Fill `first` and `highest` `[T, LANES]`: a window's first cell that spiked, else 0, and its
     membrane.
     """
-    num_steps, places = len(steps), len(windows) * len(windows)
+    num_steps, cells = len(steps), len(windows) * len(windows)
     for t in range(num_steps):
         index, mem = filled(np.float32(0)), load(mems, t * LANES)
-        for place in range(places - 1, -1, -1):
-            here = load(mems, (place * num_steps + t) * LANES)
-            index = where(here > level, filled(np.float32(place)), index)
+        for cell in range(cells - 1, -1, -1):
+            here = load(mems, (cell * num_steps + t) * LANES)
+            index = where(here > level, filled(np.float32(cell)), index)
             mem = where(here > level, here, mem)
         store(index, first, t * LANES)
         store(mem, highest, t * LANES)
 
 
 @njit(**UNCOUNTED)
-def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
-    """Fill images of `out`, the gradient of `current`, by `grad`, that of the normalised current.
+def normalise_gradient(grad, current, coefficients, shape, start, stop):
+    """Turn images of `grad`, of the normalised current, into the gradient of `current`, in place.
 
     `coefficients` `[4, C]`: mean gradient, mean current, deduction for a current above it, scale.
     """
@@ -429,12 +429,8 @@ def normalise_gradient(grad, current, coefficients, shape, out, start, stop):
                 read(coefficients, 3 * channels + channel, left),
             )
             at = pixel + channel
-            put(
-                ((read(grad, at, left) - a) - (read(current, at, left) - middle) * slope) * scale,
-                out,
-                at,
-                left,
-            )
+            above = read(current, at, left) - middle
+            put(((read(grad, at, left) - a) - above * slope) * scale, grad, at, left)
 
 
 OUTPUTS = 5
@@ -541,10 +537,10 @@ def projected_backward(
                     store(mem, mems, t * LANES)
                     store(_0, grad_spikes, t * LANES)
                 for k in range(0, num_outputs, OUTPUTS):
-                    given, column = image * num_steps * num_outputs + k, k * num_neurons + i
+                    row, column = image * num_steps * num_outputs + k, k * num_neurons + i
                     _project_back(
                         grad,
-                        given,
+                        row,
                         weights,
                         column,
                         mems,
@@ -567,7 +563,7 @@ def projected_backward(
 
 @register_jitable(**COMPILED)
 def _project_back(
-    grad, given, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
+    grad, row, weights, column, mems, grad_spikes, threshold, grad_weights, totals, num_neurons
 ):
     _0, num_steps, step = filled(np.float32(0)), len(mems) // LANES, len(weights) // num_neurons
     w0, w1 = load(weights, column), load(weights, column + num_neurons)
@@ -575,7 +571,7 @@ def _project_back(
     w4 = load(weights, column + 4 * num_neurons)
     c0 = c1 = c2 = c3 = c4 = _0
     for t in range(num_steps):
-        at = given + t * step
+        at = row + t * step
         g0, g1, g2 = filled(grad[at]), filled(grad[at + 1]), filled(grad[at + 2])
         g3, g4 = filled(grad[at + 3]), filled(grad[at + 4])
         add_to(grad_spikes, t * LANES, (g0 * w0 + g1 * w1) + (g2 * w2 + g3 * w3) + g4 * w4, LANES)

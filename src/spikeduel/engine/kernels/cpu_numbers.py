@@ -76,7 +76,7 @@ def where(typingctx, truths, a, b):
     )
 
 
-def _place(context, builder, row, row_type, at):
+def _pointer(context, builder, row, row_type, at):
     lanes = _HALVES if row_type.dtype == types.int16 else _NUMBERS
     first = builder.gep(context.make_array(row_type)(context, builder, row).data, [at])
     return lanes, builder.bitcast(first, lanes.vector.as_pointer()), 2 if lanes is _HALVES else 4
@@ -111,9 +111,9 @@ def _first_lanes(builder, count):
 
 def _masked(builder, name, lanes, result, *arguments):
     name = f"llvm.masked.{name}.v{LANES}{'f32' if lanes is _NUMBERS else 'i16'}.p0"
-    known = builder.module.globals.get(name)
+    function = builder.module.globals.get(name)
     function_type = ir.FunctionType(result, [argument.type for argument in arguments])
-    return builder.call(known or ir.Function(builder.module, function_type, name), arguments)
+    return builder.call(function or ir.Function(builder.module, function_type, name), arguments)
 
 
 @intrinsic
@@ -121,7 +121,7 @@ def load(typingctx, row, at):
     """Compile to a load of `LANES` numbers of `row` from `at` on, widened to float32."""
 
     def emit(context, builder, signature, values):
-        lanes, pointer, align = _place(context, builder, values[0], row, values[1])
+        lanes, pointer, align = _pointer(context, builder, values[0], row, values[1])
         return _widened(builder, builder.load(pointer, align=align), lanes)
 
     return _NUMBERS(row, types.intp), emit
@@ -130,7 +130,7 @@ def load(typingctx, row, at):
 @intrinsic
 def store(typingctx, vector, row, at):
     def emit(context, builder, signature, values):
-        lanes, pointer, align = _place(context, builder, values[1], row, values[2])
+        lanes, pointer, align = _pointer(context, builder, values[1], row, values[2])
         builder.store(_narrowed(builder, values[0], lanes), pointer, align=align)
         return context.get_dummy_value()
 
@@ -142,8 +142,8 @@ def _load_first(typingctx, row, at, count):
     """Compile to a load of the first `count` lanes (LLVM's masked load); the rest are 0."""
 
     def emit(context, builder, signature, values):
-        array, place, num_lanes = values
-        lanes, pointer, align = _place(context, builder, array, row, place)
+        array, index, num_lanes = values
+        lanes, pointer, align = _pointer(context, builder, array, row, index)
         mask, zeros = _first_lanes(builder, num_lanes), ir.Constant(lanes.vector, None)
         vector = _masked(
             builder, "load", lanes, lanes.vector, pointer, ir.IntType(32)(align), mask, zeros
@@ -156,7 +156,7 @@ def _load_first(typingctx, row, at, count):
 @intrinsic
 def _store_first(typingctx, vector, row, at, count):
     def emit(context, builder, signature, values):
-        lanes, pointer, align = _place(context, builder, values[1], row, values[2])
+        lanes, pointer, align = _pointer(context, builder, values[1], row, values[2])
         arguments = (
             _narrowed(builder, values[0], lanes),
             pointer,

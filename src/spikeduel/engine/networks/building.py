@@ -156,7 +156,7 @@ def to_whiten(module: nn.Module, image_shape: Sequence[int]) -> nn.Conv2d | None
         first is not None
         and first.in_channels == image_shape[0]
         and first.groups == 1
-        and all(size >= own for size, own in zip(image_shape[1:], first.kernel_size, strict=True))
+        and all(size >= edge for size, edge in zip(image_shape[1:], first.kernel_size, strict=True))
     )
     return first if sees_patches else None
 

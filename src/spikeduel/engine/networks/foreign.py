@@ -37,7 +37,7 @@ class NeuronCost:
 
 
 @dataclass(frozen=True)
-class Known:
+class NeuronType:
     """A class of layers of neurons; `cost` is None if unknown, or counted `by_operators`."""
 
     cost: Callable[[Any], NeuronCost] | None = None
@@ -45,10 +45,10 @@ class Known:
     by_operators: bool = False
 
 
-def known(module: nn.Module) -> Known | None:
-    """Return the `KNOWN` entry of the nearest base class, or None."""
+def neuron_type(module: nn.Module) -> NeuronType | None:
+    """Return the `NEURON_TYPES` entry of the nearest base class, or None."""
     names = ((kind.__module__.partition(".")[0], kind.__name__) for kind in type(module).__mro__)
-    return next((KNOWN[name] for name in names if name in KNOWN), None)
+    return next((NEURON_TYPES[name] for name in names if name in NEURON_TYPES), None)
 
 
 def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
@@ -57,7 +57,7 @@ def spiking_layers(module: nn.Module) -> dict[str, nn.Module]:
     for name, layer in module.named_modules():
         is_inside = any(name.startswith(f"{outer}.") or outer == "" for outer in layers)
         spikes = isinstance(layer, Neuron) and not isinstance(layer, ReLU)
-        if not is_inside and (spikes or ((entry := known(layer)) and entry.spikes)):
+        if not is_inside and (spikes or ((entry := neuron_type(layer)) and entry.spikes)):
             layers[name] = layer
     return layers
 
@@ -123,16 +123,16 @@ def _ours(module: Any) -> NeuronCost:
     )
 
 
-def _snntorch(leaks: Callable[[Any], int], states: int = 1) -> Known:
+def _snntorch(leaks: Callable[[Any], int], states: int = 1) -> NeuronType:
     def cost(module: Any) -> NeuronCost:
         resets = int(module.reset_mechanism == "subtract")
         unit = float(torch.as_tensor(module.graded_spikes_factor).flatten()[0])
         return NeuronCost(leaks(module), states, resets, adds=states, unit=unit)
 
-    return Known(cost)
+    return NeuronType(cost)
 
 
-def _spikingjelly(leaks: int, spikes: bool = True) -> Known:
+def _spikingjelly(leaks: int, spikes: bool = True) -> NeuronType:
     def cost(module: Any) -> NeuronCost:
         # v_reset sets the membrane at every step; None subtracts.
         resets = int(spikes and getattr(module, "v_reset", None) is None)
@@ -140,26 +140,26 @@ def _spikingjelly(leaks: int, spikes: bool = True) -> Known:
             leaks, resets=resets, multi_step=getattr(module, "step_mode", "m") == "m", spikes=spikes
         )
 
-    return Known(cost, spikes)
+    return NeuronType(cost, spikes)
 
 
-def _norse(leaks: int, states: int, multi_step: bool = False, spikes: bool = True) -> Known:
+def _norse(leaks: int, states: int, multi_step: bool = False, spikes: bool = True) -> NeuronType:
     def cost(module: Any) -> NeuronCost:
         subtracts = "subtract" in repr(getattr(getattr(module, "p", None), "reset_method", ""))
         return NeuronCost(leaks, states, int(spikes and subtracts), states, multi_step, spikes)
 
-    return Known(cost, spikes)
+    return NeuronType(cost, spikes)
 
 
-KNOWN: dict[tuple[str, str], Known] = {
-    ("spikeduel", "LIF"): Known(_ours),
+NEURON_TYPES: dict[tuple[str, str], NeuronType] = {
+    ("spikeduel", "LIF"): NeuronType(_ours),
     # A place of the pooled map keeps its neurons' counts: four for a stride of 2.
-    ("spikeduel", "PooledCounts"): Known(
+    ("spikeduel", "PooledCounts"): NeuronType(
         lambda module: NeuronCost(
             0, math.prod(module.stride), resets=0, adds=math.prod(module.stride), multi_step=True
         )
     ),
-    ("spikeduel", "CubaLIF"): Known(
+    ("spikeduel", "CubaLIF"): NeuronType(
         lambda module: NeuronCost(
             _leaks(module.alpha, module.beta), states=2, resets=0, adds=2, multi_step=True
         )
@@ -168,8 +168,11 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("snntorch", "Lapicque"): _snntorch(lambda module: 1),
     ("snntorch", "Synaptic"): _snntorch(lambda module: _leaks(module.alpha, module.beta), 2),
     ("snntorch", "Alpha"): _snntorch(lambda module: 2 + _leaks(module.beta), 3),
-    ("snntorch", "SpikingNeuron"): Known(),
-    **{("snntorch", name): Known(by_operators=True) for name in ("LeakyParallel", "LeakyKernel")},
+    ("snntorch", "SpikingNeuron"): NeuronType(),
+    **{
+        ("snntorch", name): NeuronType(by_operators=True)
+        for name in ("LeakyParallel", "LeakyKernel")
+    },
     **{("spikingjelly", name): _spikingjelly(0) for name in ("IFNode", "SimpleIFNode")},
     **{
         ("spikingjelly", name): _spikingjelly(1)
@@ -177,10 +180,10 @@ KNOWN: dict[tuple[str, str], Known] = {
     },
     ("spikingjelly", "NonSpikingIFNode"): _spikingjelly(0, spikes=False),
     ("spikingjelly", "NonSpikingLIFNode"): _spikingjelly(1, spikes=False),
-    ("spikingjelly", "NonSpikingBaseNode"): Known(spikes=False),
-    **{("spikingjelly", name): Known() for name in ("BaseNode", "SimpleBaseNode")},
+    ("spikingjelly", "NonSpikingBaseNode"): NeuronType(spikes=False),
+    **{("spikingjelly", name): NeuronType() for name in ("BaseNode", "SimpleBaseNode")},
     **{
-        ("spikingjelly", name): Known(by_operators=True)
+        ("spikingjelly", name): NeuronType(by_operators=True)
         for name in (
             "ILCBaseNode",
             "ActivationAwareIFNode",
@@ -199,7 +202,10 @@ KNOWN: dict[tuple[str, str], Known] = {
     ("norse", "LICell"): _norse(2, 2, spikes=False),
     ("norse", "LI"): _norse(2, 2, multi_step=True, spikes=False),
     ("norse", "LIBoxCell"): _norse(1, 1, spikes=False),
-    **{("norse", name): Known() for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")},
+    **{
+        ("norse", name): NeuronType()
+        for name in ("SNN", "SNNCell", "SNNRecurrent", "SNNRecurrentCell")
+    },
 }
 """Classes by library and name; the nearest base class counts."""
 
@@ -363,9 +369,7 @@ def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[An
             output = module(x)
     finally:
         reset(module)
-    steps = [
-        _steps_of_layer(layer, [each.shape for each in inputs]) for layer, inputs in seen.items()
-    ]
+    steps = [_steps_of_layer(layer, [x.shape for x in inputs]) for layer, inputs in seen.items()]
     return output, max(steps, default=0) if all(steps) else 0
 
 

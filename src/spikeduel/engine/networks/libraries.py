@@ -222,7 +222,7 @@ class Timm:
         _require("timm", base, self._timm.list_models())
         tagged = self._timm.list_pretrained(f"{base}.*") if tag else ()
         if tag and name not in tagged:
-            tags = [known.partition(".")[2] for known in tagged]
+            tags = [name.partition(".")[2] for name in tagged]
             raise unknown(f"weights of timm:{base}", tag, tags)
 
     def seen(self, name: str) -> dict[str, Any]:

@@ -720,10 +720,10 @@ def predict_recording(
     spikeduel.system.errors.InputError: vgg-lif takes images, and no events of a camera.
     """
     binning = _binning(model)
-    place = packed, np.array([0, len(packed)]), np.array([0])
-    ends, counts = binning.received(*place)
+    recording = packed, np.array([0, len(packed)]), np.array([0])
+    ends, counts = binning.received(*recording)
     state = None
-    frames = model.frames(binning.frames(*place))
+    frames = model.frames(binning.frames(*recording))
     for frame, end, count in zip(frames, ends[0], counts[0], strict=True):
         scores, state = model.step(frame, state)
         probabilities = model.probabilities(scores[0], calibrated, state.num_steps).cpu().numpy()

@@ -13,8 +13,8 @@ def can_narrow(module: nn.Module) -> bool:
     """Return True if `inherit` takes the weights of a wider network of the same kind."""
     if not isinstance(module, SpikingChain):
         return False
-    known = {*(weight for part in _weighted(module) for weight in part.parameters())}
-    return known == {*module.parameters()}
+    narrowed = {*(weight for part in _weighted(module) for weight in part.parameters())}
+    return narrowed == {*module.parameters()}
 
 
 @torch.no_grad()
@@ -26,17 +26,18 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
     Convolutional Networks through Network Slimming"), times the norm of the next layer's weights
     for it. Raises `InputError` for networks that are no chains.
     """
-    shapes, own = (
-        {name: value.shape for name, value in one.state_dict().items()} for one in (source, module)
+    wide_shapes, shapes = (
+        {name: value.shape for name, value in network.state_dict().items()}
+        for network in (source, module)
     )
-    if shapes == own:
+    if wide_shapes == shapes:
         module.load_state_dict(source.state_dict())
         return
     if not isinstance(module, SpikingChain) or not isinstance(source, SpikingChain):
         raise InputError("channels of a chain of layers alone can be left out.")
     pairs = list(zip(_weighted(source), _weighted(module), strict=True))
     taken: Tensor | None = None
-    for place, (wide, narrow) in enumerate(pairs):
+    for index, (wide, narrow) in enumerate(pairs):
         if isinstance(narrow, BatchNorm):
             assert taken is not None
             chosen = {name: v[taken] for name, v in wide.state_dict().items() if v.dim()}
@@ -44,7 +45,7 @@ def inherit(module: nn.Module, source: nn.Module) -> None:
             continue
         inputs = slice(None) if taken is None else taken
         norm, following = (
-            next((one for one, _ in pairs[place + 1 :] if isinstance(one, kind)), None)
+            next((layer for layer, _ in pairs[index + 1 :] if isinstance(layer, kind)), None)
             for kind in (BatchNorm, nn.Conv2d | nn.Linear)
         )
         taken = _most_important(len(narrow.weight), wide, norm, following)

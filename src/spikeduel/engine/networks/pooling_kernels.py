@@ -33,14 +33,14 @@ def _place(k):
 @register_jitable(**COMPILED)
 def _take(a, b, c, d, pooled, winners, at):
     """Write the positive part of the highest vector: the first of equal ones, any NaN."""
-    highest, place = a, _place(0)
+    highest, winner = a, _place(0)
     for k, other in ((1, b), (2, c), (3, d)):
         is_number, is_higher = other == other, other > highest
-        place = where(is_number, where(is_higher, _place(k), place), _place(k))
+        winner = where(is_number, where(is_higher, _place(k), winner), _place(k))
         highest = where(is_number, where(is_higher, other, highest), other)
     nothing = _place(0)
     store(where(nothing > highest, nothing, highest), pooled, at)
-    store(where(highest > nothing, place, _place(_NOBODY)), winners, at)
+    store(where(highest > nothing, winner, _place(_NOBODY)), winners, at)
 
 
 @njit(**COMPILED)

@@ -62,7 +62,9 @@ def origins() -> list[Origin]:
 
 def origin_of(file: Path) -> Origin | None:
     """Return the origin of the network in `file`, if it is shipped."""
-    return next((each for each in origins() if file == FOLDER / f"{each.name}.safetensors"), None)
+    return next(
+        (origin for origin in origins() if file == FOLDER / f"{origin.name}.safetensors"), None
+    )
 
 
 def located(path: Path) -> Path:
