@@ -338,18 +338,18 @@ def test_by_how_much_and_how_sure():
     accuracy, pace = answer.quantity("accuracy"), answer.quantity("latency")
     assert (accuracy.leader, accuracy.evidence, round(accuracy.difference, 4)) == (
         "snn",
-        "shown",
+        "significant",
         0.04,
     )
-    assert (pace.leader, pace.difference, pace.evidence) == ("cnn", 4.0, "shown")
+    assert (pace.leader, pace.difference, pace.evidence) == ("cnn", 4.0, "significant")
     assert answer.quantity("memory").evidence == "not measured"
 
 
 @pytest.mark.parametrize(
     ("caveats", "evidence", "take", "why"),
     [
-        ([], "shown", "cnn", "cheaper"),
-        ([finding("busy_machine", load=4.0, cores=2)], "not shown", "snn", "higher"),
+        ([], "significant", "cnn", "cheaper"),
+        ([finding("busy_machine", load=4.0, cores=2)], "not significant", "snn", "higher"),
     ],
     ids=["idle", "busy"],
 )
@@ -364,7 +364,7 @@ def test_of_equal_accuracies_the_lower_cost_decides_even_on_a_busy_machine(snn_m
     busy = [finding("busy_machine", load=4.0, cores=2)]
     found = decide(duel(0.9, 0.9, snn_ms, caveats=busy))
     assert found.recommended == take
-    assert found.quantity("latency").evidence == "not shown"
+    assert found.quantity("latency").evidence == "not significant"
 
 
 def test_who_answers_as_fast_does_not_win_by_that():
@@ -397,9 +397,9 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
 
     compared = trained(10.0, [5.0, 7.0])
     assert compared.values == {"snn": Range(low=10.0, high=10.0), "cnn": Range(low=6.0, high=6.0)}
-    assert compared.evidence == "shown"
+    assert compared.evidence == "significant"
     # The slower training of the one takes as long as the faster one of the other.
-    assert trained(10.0, [2.0, 11.0]).evidence == "not shown"
+    assert trained(10.0, [2.0, 11.0]).evidence == "not significant"
 
 
 @pytest.mark.parametrize(
@@ -410,7 +410,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
             (1e-6, 3e-6),
             {"memory": ["snn"] * 2, "chip": ["snn"]},
             "snn",
-            "shown",
+            "all agree",
         ),
         # However many accountings of arithmetic say the contrary.
         (
@@ -425,21 +425,21 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
             (1e-6, 3e-6),
             {"memory": ["snn", None], "chip": ["snn", "cnn"]},
             None,
-            "not shown",
+            "disputed",
         ),
         (
             {"memory": ["spiking", "other", None], "chip": ["spiking"]},
             (1e-6, 3e-6),
             {"memory": ["snn", "cnn", None], "chip": ["snn"]},
             None,
-            "not shown",
+            "disputed",
         ),
         ({"memory": [None]}, (1e-6, 3e-6), {"memory": [None]}, None, "overlap"),
-        ({"chip": ["spiking"]}, (1e-6, 3e-6), {"chip": ["snn"]}, None, "not shown"),
+        ({"chip": ["spiking"]}, (1e-6, 3e-6), {"chip": ["snn"]}, None, "disputed"),
         # No star stands at the number that is higher.
-        ({"memory": ["spiking"]}, (3e-6, 1e-6), {"memory": ["snn"]}, None, "not shown"),
+        ({"memory": ["spiking"]}, (3e-6, 1e-6), {"memory": ["snn"]}, None, "disputed"),
         # Ranges of all accountings together may overlap where each of them tells the two apart.
-        ({"memory": ["spiking"]}, (1.5e-6, 2e-6), {"memory": ["snn"]}, "snn", "shown"),
+        ({"memory": ["spiking"]}, (1.5e-6, 2e-6), {"memory": ["snn"]}, "snn", "all agree"),
     ],
     ids=[
         "all groups",

@@ -7,7 +7,7 @@ import pytest
 import torch
 from msgspec.structs import replace
 
-from factories import fully_timed, latency, run_results, variant_result, with_trial
+from factories import fully_timed, latency, run_results, with_trial
 from spikeduel import energy
 from spikeduel.analysis.conclusions import with_energy
 from spikeduel.evaluation.costing import cost_entry, operations
@@ -15,7 +15,6 @@ from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import report
 from spikeduel.results.cost_results import Range
 from spikeduel.sentences import cost_sentences as costs
-from spikeduel.sentences.columns import text_rows
 
 
 @pytest.fixture
@@ -78,23 +77,6 @@ def test_another_table_leads_where_it_is_asked_for(results):
     effective = results.trials[0].operations.totals.macs.effective.hoisted
     joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
     assert cells(recounted, "dense-snn")["arithmetic alone"].startswith(joules.rpartition(" ")[0])
-
-
-def test_twins_stand_beside_what_they_take(results):
-    assert costs.beside_variants(results) == {}
-    snn, cnn = results.trials
-    variants = {
-        "quantised_twin": variant_result(
-            "quantised twin", 0.75, bits=3, operations=cnn.operations, energy=cnn.energy
-        ),
-        "shuffled": variant_result("shuffled in time", 0.5, spikes=True),
-    }
-    beside = costs.beside_variants(with_trial(results, 0, variants=variants))["dense-snn"]
-    spiking, twin = text_rows(costs.BESIDE_VARIANTS, beside)
-    assert (spiking["network"], twin["network"]) == ("itself", "quantised twin (3 bits)")
-    assert spiking["accuracy %"] == f"{100 * snn.test.accuracy:.2f}"
-    assert spiking["energy"] == cells(results, "dense-snn")["energy"]
-    assert (twin["accuracy %"], twin["MACs"]) == ("75.00", cells(results, "small-cnn")["MACs"])
 
 
 def test_the_page_shows_it_all(results, make_run, unpainted):

@@ -313,7 +313,7 @@ def _compare_quantity(
     sign, means = -1 if quantity == "accuracy" else 1, compared.values
     best, *others = sorted(ranked, key=lambda name: sign * means[name].low)
     other = _of_other_kind(best, others, results)[0]
-    compared = structs.replace(compared, leader=best, other=other, evidence="not shown")
+    compared = structs.replace(compared, leader=best, other=other, evidence="not significant")
     if quantity == "accuracy":
         return _in_accuracy(compared, best, other, results)
     if quantity == "energy":
@@ -326,7 +326,7 @@ def _compare_quantity(
     apart = max(value.high for value in known[best]) < min(value.low for value in known[other])
     # JSON has no infinity: a ratio to nothing has no number.
     ratio = means[other].low / means[best].low if means[best].low else None
-    evidence = "shown" if apart and not disturbed else "not shown"
+    evidence: Evidence = "significant" if apart and not disturbed else "not significant"
     return structs.replace(compared, difference=ratio, evidence=evidence)
 
 
@@ -380,7 +380,9 @@ def _in_accuracy(
     if pair and (pair.conclusion is Conclusion.EQUIVALENT or pair.negligible):
         return structs.replace(compared, evidence="equivalent")
     if pair and pair.conclusion.better:
-        return structs.replace(compared, evidence="shown" if pair.shows_better else "these models")
+        return structs.replace(
+            compared, evidence="significant" if pair.shows_better else "these models"
+        )
     return compared
 
 
@@ -402,11 +404,13 @@ def _in_energy(
     compared = structs.replace(compared, by_group=by_group)
     if not by_group:
         is_below = noticeably_below(compared.values[best], compared.values[other])
-        return structs.replace(compared, leader=best, evidence="shown") if is_below else compared
+        return (
+            structs.replace(compared, leader=best, evidence="all agree") if is_below else compared
+        )
     names = set(by_group.get("memory", []))
     if names == {None}:
         return compared
-    compared = structs.replace(compared, evidence="not shown")
+    compared = structs.replace(compared, evidence="disputed")
     leader = names.pop() if len(names) == 1 else None
     if leader is None:
         return compared
@@ -414,8 +418,8 @@ def _in_energy(
     ours, theirs = compared.values[leader], compared.values[behind]
     if theirs.low < ours.low and theirs.high < ours.high:
         return compared  # the table beside it shows the contrary
-    is_shown = all(set(names) == {leader} for names in by_group.values())
-    evidence: Evidence = "shown" if is_shown else "with memory"
+    do_all_agree = all(set(names) == {leader} for names in by_group.values())
+    evidence: Evidence = "all agree" if do_all_agree else "with memory"
     return structs.replace(compared, leader=leader, other=behind, evidence=evidence)
 
 

@@ -145,23 +145,26 @@ Quantity = Literal[
 ]
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 Evidence = Literal[
-    "shown",
+    "significant",
     "these models",
     "with memory",
     "one accounting",
-    "not shown",
+    "not significant",
+    "all agree",
+    "disputed",
     "overlap",
     "equivalent",
     "the same",
     "not learned",
     "not measured",
 ]
-"""Evidence that a contender is the best in a quantity. "shown" of accuracy: by the pair's test;
-of times: in every training, by more than measurements differ; of energy: by all accountings. "these
-models": of these trained networks alone. "with memory": by all accountings of the memory of both,
-not by all others. "one accounting": by that of the device asked for, at both ends of its prices.
-"overlap": the ranges of energy do, in all accountings of the memory of both. "the same": by less
-than measurements differ. "not learned": fewer than two contenders have.
+"""Evidence that a contender is the best in a quantity. "significant" accuracy: by the pair's test;
+times: in every training, by more than measurements differ. "these models": of these trained
+networks alone. Of energy: "all agree": all accountings do, or ranges are apart; "disputed": they do
+not; "with memory": all accountings of the memory of both agree, not all others; "one accounting":
+that of the device asked for, at both ends of its prices; "overlap": ranges do, in all accountings
+of the memory of both. "the same": by less than measurements differ. "not learned": fewer than two
+contenders have.
 """
 
 

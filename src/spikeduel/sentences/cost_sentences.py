@@ -13,7 +13,6 @@ from spikeduel.engine.counting.operations import (
     Operations,
     Way,
 )
-from spikeduel.results.accuracy import pooled
 from spikeduel.results.cost_results import (
     GROUPS,
     MEMORIES,
@@ -28,19 +27,16 @@ from spikeduel.results.cost_results import (
     Threshold,
 )
 from spikeduel.results.means import (
-    Entries,
     finished,
     joules_of,
     latency_of,
     mean,
     mean_range,
-    variant_results,
 )
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
 from spikeduel.sentences.columns import LAYERS, Column, layers, render, text_rows
-from spikeduel.sentences.verdict import titled
-from spikeduel.system.numbers import counted, hundredths, per_cent
+from spikeduel.system.numbers import counted, per_cent
 
 TWO_WAYS = (
     "Hoisted: what is the same at every time step (the first layer under direct encoding) counts "
@@ -92,25 +88,19 @@ def range_in_words(joules: Range | None) -> str:
 
 
 class Network(NamedTuple):
-    """A contender's trials, or results of its variant."""
+    """A contender's finished trials."""
 
     name: str
-    entries: Entries
+    trials: Sequence[Trial]
 
     @property
     def latency(self) -> Latency | None:
-        return latency_of(self.entries)
-
-    @property
-    def accuracy(self) -> float | None:
-        tests = [entry.test if isinstance(entry, Trial) else entry for entry in self.entries]
-        tested = [test for test in tests if test]
-        return pooled(tested) if tested else None
+        return latency_of(self.trials)
 
     def joules(
         self, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
     ) -> Range | None:
-        return mean_range([joules_of(entry, table, memory, way) for entry in self.entries])
+        return mean_range([joules_of(trial, table, memory, way) for trial in self.trials])
 
 
 def _counted(
@@ -119,7 +109,7 @@ def _counted(
     total = attrgetter(f"totals.{path}")
 
     def value(network: Network) -> float | None:
-        counts = [entry.operations for entry in network.entries]
+        counts = [trial.operations for trial in network.trials]
         return mean([total(operations) if operations else None for operations in counts])
 
     return Column(title, value, form, definition)
@@ -157,11 +147,6 @@ TIMED: list[Column[Network]] = [
         lambda network: network.latency and network.latency.start_up_seconds,
         "{:.1f} s".format,
     ),
-]
-BESIDE_VARIANTS: list[Column[Network]] = [
-    Column("network", lambda network: network.name, is_text=True),
-    Column("accuracy %", lambda network: network.accuracy, hundredths),
-    *COUNTED,
 ]
 
 
@@ -206,29 +191,9 @@ def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 
 def _usual(network: Network, table: str, memory: Memory) -> str:
-    tables = [entry.energy.tables.get(table) for entry in network.entries if entry.energy]
+    tables = [trial.energy.tables.get(table) for trial in network.trials if trial.energy]
     known = [estimate.of(memory).dense if estimate else None for estimate in tables]
     return energy_in_words(mean(known))
-
-
-def beside_variants(results: Results) -> dict[str, list[Network]]:
-    """Return spiking contenders with their counted, trained variants."""
-    shown: dict[str, list[Network]] = {}
-    for name, trials in finished(results).items():
-        tested_variants = trials[0].variants if trials else {}
-        by_variant = [
-            variant_results(trials, variant)
-            for variant, about in tested_variants.items()
-            if not about.compressed
-        ]
-        counted_ones = [
-            Network(titled(variants[0]), variants)
-            for variants in by_variant
-            if any(variant.energy for variant in variants)
-        ]
-        if counted_ones:
-            shown[name] = [Network("itself", trials), *counted_ones]
-    return shown
 
 
 def events(results: Results) -> str:

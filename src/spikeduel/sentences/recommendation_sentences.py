@@ -91,12 +91,10 @@ _WHY_NOT: dict[Reason, str] = {
     "too_few_images": "there are too few test images",
 }
 _ACCOUNTINGS: dict[Evidence, str] = {
-    "shown": " by all accountings",
+    "all agree": " by all accountings",
     "with memory": " by all accountings with memory on both sides",
 }
 _AGREEMENT: dict[Evidence, str] = {
-    "shown": "all agree",
-    "not shown": "disputed",
     "one accounting": "at all prices",
     "not measured": "not compared",
 }
@@ -356,7 +354,7 @@ def _energies(
     by = _ACCOUNTINGS.get(found.evidence, "") if found.by_group else ""
     text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
     if not found.leader:
-        text = _NEITHER[found.evidence == "not shown"]
+        text = _NEITHER[found.evidence == "disputed"]
     where = "Loihi" if results.experiment.target == "loihi" else "45 nm"
     return advantage, f"{text} ({where}: {ours} against {theirs})."
 
@@ -457,7 +455,7 @@ def significance(
     """Return whether a difference is significant, or why that cannot be said."""
     if compared.quantity == "energy" and compared.values:
         return _AGREEMENT.get(compared.evidence, compared.evidence)
-    return {"shown": yes, "not shown": no}.get(compared.evidence, compared.evidence)
+    return {"significant": yes, "not significant": no}.get(compared.evidence, compared.evidence)
 
 
 def energy(results: Results, briefly: bool = False) -> str:
