@@ -12,7 +12,7 @@ from spikeduel import energy
 from spikeduel.energy import Arithmetic, Bits, Memory, Table, read
 from spikeduel.energy.rescaling import relu_twin, scaled, up_to
 from spikeduel.evaluation.costing import operations
-from spikeduel.results.cost_results import MEMORIES, Range
+from spikeduel.results.cost_results import MEMORIES
 
 FP32 = energy.read("45nm-fp32")
 SIMPLE = Table(
@@ -190,8 +190,7 @@ def test_under_direct_encoding_the_first_layer_is_paid_for_first_and_once():
     spent = energy.over_time(counts, replace(FP32, memory=energy.Memory()))
     assert [bounds.low for bounds in spent] == pytest.approx(expected)
     # Three images leave after the first step, and one after the third.
-    ranges = [Range(low=low, high=2 * low) for low in (1.0, 2.0, 4.0)]
-    assert energy.mean_range_at(ranges, [3, 0, 1]) == Range(low=1.75, high=3.5)
+    assert energy.mean_at((1.0, 2.0, 4.0), [3, 0, 1]) == 1.75
 
 
 def test_the_twin_has_the_same_synapses_once_and_no_neurons():

@@ -231,14 +231,6 @@ def over_time(operations: Operations, table: Table) -> list[Range]:
     return [step.range for step in spent if step.range]
 
 
-def mean_range_at(ranges: Sequence[Range], exit_steps: Sequence[int]) -> Range:
-    """Return the mean of `ranges` `[T]` over images, as `mean_at`."""
-    low, high = (
-        mean_at([getattr(bounds, end) for bounds in ranges], exit_steps) for end in ("low", "high")
-    )
-    return Range(low=low, high=high)
-
-
 def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
     """Return the mean of `values` `[T]` over images; `exit_steps[t]` leave at step t."""
     return float(np.average(values, weights=exit_steps))

@@ -77,9 +77,3 @@ def one_image_ms(trials: Iterable[Entry]) -> float | None:
     """Return the timed trial's median milliseconds for one image."""
     latency = latency_of(trials)
     return latency.one_image.median_ms if latency and latency.one_image else None
-
-
-def stream_ms(trials: Iterable[Entry]) -> list[float] | None:
-    """Return the timed trial's milliseconds until the scores after each step, `[T]`."""
-    latency = latency_of(trials)
-    return latency.stream_ms if latency and latency.one_image else None

@@ -5,7 +5,7 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
-from factories import energy_of, latency, run_results, with_accuracy, with_trial, with_trials
+from factories import energy_of, run_results, with_accuracy, with_trial, with_trials
 from made_operations import spiking
 from made_pages import places, told_in
 from spikeduel import energy
@@ -57,17 +57,14 @@ def timed(make_prepared, monkeypatch):
     made = with_trials(run_results(make_prepared(), baseline(seeds=2)), energy=energy_of(1e-5))
     for seed in (0, 1):
         made = with_trial(made, 2 * seed, anytime=made_anytime(0.1 * seed))
-    # Only the last training was timed.
-    made = with_trial(made, 2, latency=latency(1.5, stream=[1.0, 2.0, 3.0, 4.0]))
     by_step = [Range(low=low, high=1e-5) for low in (1e-6, 2e-6, 3e-6, 4e-6)]
     monkeypatch.setattr(exit_charts, "joules_over_time", lambda trial, table: by_step)
-    return with_trial(made, 1, latency=latency(0.5))
+    return made
 
 
 def panels(results):
-    """Return the panels by the column of their y axis, or by x where that is accuracy."""
-    chart = over_time(results, TABLE)
-    return {(p.x if p.y.column.startswith("accuracy") else p.y).column: p for p in chart.panels}
+    """Return the panels by the column of their x axis."""
+    return {panel.x.column: panel for panel in over_time(results, TABLE).panels}
 
 
 def test_the_curves_are_means_over_seeds(timed):
@@ -97,17 +94,8 @@ def test_energy_is_that_up_to_each_step_and_of_leaving_its_mean(timed):
     assert panel.x.scale == "log"
 
 
-def test_an_answer_takes_so_long(timed):
-    panel = panels(timed)["time, ms"]
-    stream, whole = panel.marks
-    assert places(panel, stream)[1] == [1, 2, 3, 4]
-    assert places(panel, whole) == ([4], [1.5])
-    (rule,) = panel.rules
-    assert (rule.at, rule.row["contender"]) == (0.5, "small-cnn")
-
-
 def test_panels_of_what_is_not_known_are_left_out(timed, monkeypatch):
-    results = with_trials(timed, latency=None, energy=None)
+    results = with_trials(timed, energy=None)
     results = with_trial(results, 0, anytime=replace(results.trials[0].anytime, early_exit=None))
     monkeypatch.setattr(exit_charts, "joules_over_time", lambda trial, table: None)
     drawn = panels(results)

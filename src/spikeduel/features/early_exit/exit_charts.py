@@ -16,7 +16,7 @@ from spikeduel.reporting.cost_figures import (
 )
 from spikeduel.results.accuracy import pooled
 from spikeduel.results.cost_results import Range
-from spikeduel.results.means import joules_of, mean_range, one_image_ms, stream_ms
+from spikeduel.results.means import joules_of, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
 
@@ -56,7 +56,7 @@ def followed(results: Results) -> dict[str, list[Trial]]:
 
 
 def over_time(results: Results, table: energy.Table) -> Chart:
-    """Return accuracy by time steps, energy and received events, and the time until an answer.
+    """Return accuracy by time steps, energy and received events.
 
     A star lets images leave early. Dotted lines and squares have no time steps.
     """
@@ -72,47 +72,33 @@ def over_time(results: Results, table: energy.Table) -> Chart:
         (Axis("events", low=0), "Accuracy by events"),
     )
     marks: dict[str, list[Marks]] = {axis.column: [] for axis, _ in axes}
-    rules, times, waits = list[Rule](), list[Marks](), list[Rule]()
+    rules, dotted = list[Rule](), (1.5, 1.5)
     for name, colour in colours.items():
-        trials = results.of(name)
-        if not trials:
-            continue
-        whole, square = one_image_ms(trials), Look(colour, "square", 5)
-        dotted = Look(colour, width=1.1, dashes=(1.5, 1.5))
-        listed: Row = {"contender": name, "time, ms": whole, "answered": "in one call"}
         if name in by_steps:
             for column, spent in _spent(by_steps[name], table).items():
                 marks[column] += _accuracy(by_steps[name], column, spent, colour)
-            if stream := stream_ms(trials):
-                by_step = {STEPS: range(1, len(stream) + 1), "time, ms": stream}
-                rows = charts.rows_of(by_step, {"contender": name})
-                times.append(Marks("line", rows, Look(colour, "none")))
-            if whole:
-                row = {**listed, STEPS: num_steps(by_steps[name][0])}
-                times.append(Marks("points", [row], Look(colour, size=5)))
-            continue
-        right = 100 * pooled([trial.test for trial in trials if trial.test])
-        at: Row = {"contender": name, ACCURACY: right}
-        rules.append(Rule(right, "y", look=dotted, row=at))
-        memory = table.leading_memory
-        if joules := mean_range([joules_of(trial, table.name, memory) for trial in trials]):
-            marks["energy, J"].append(Marks("points", [{**at, "energy, J": joules.low}], square))
-        if whole:
-            waits.append(Rule(whole, "y", look=dotted, row=listed))
-    accuracy = Axis(ACCURACY, "test accuracy, %", least=charts.MIN_RANGE, most=SHOWN_BELOW_BEST)
+        elif trials := results.of(name):
+            accuracy = 100 * pooled([trial.test for trial in trials if trial.test])
+            row: Row = {"contender": name, ACCURACY: accuracy}
+            rules.append(Rule(accuracy, "y", look=Look(colour, width=1.1, dashes=dotted), row=row))
+            memory = table.leading_memory
+            if joules := mean_range([joules_of(trial, table.name, memory) for trial in trials]):
+                square = Look(colour, "square", 5)
+                marks["energy, J"].append(
+                    Marks("points", [{**row, "energy, J": joules.low}], square)
+                )
+    y = Axis(ACCURACY, "test accuracy, %", least=charts.MIN_RANGE, most=SHOWN_BELOW_BEST)
     panels = [
-        Panel(axis, accuracy, marks[axis.column], title, () if axis.scale == "log" else rules)
+        Panel(axis, y, marks[axis.column], title, () if axis.scale == "log" else rules)
         for axis, title in axes
+        if marks[axis.column]
     ]
-    panels.append(Panel(steps, Axis("time, ms", low=0), times, "Inference time", waits))
     keys = [
-        Key(name, "line", Look(colour, dashes=() if name in by_steps else (1.5, 1.5)))
+        Key(name, "line", Look(colour, dashes=() if name in by_steps else dotted))
         for name, colour in colours.items()
     ]
     keys.append(Key("leaving early", "points", Look(shape="star", size=9)))
-    keys.append(Key("all steps in one call", "points", Look(size=5)))
-    filled = [panel for panel in panels if panel.marks]
-    return Chart("anytime", filled, keys, abreast=3 if len(filled) == 3 else 2)
+    return Chart("anytime", panels, keys, abreast=2)
 
 
 def _spent(trials: Sequence[Trial], table: energy.Table) -> dict[str, list[list[float]]]:
