@@ -48,7 +48,6 @@ FEATURES: dict[str, str] = {
     "compression": "spikeduel.features.compression",
     "inspection": "spikeduel.features.inspection",
     "conversion": "spikeduel.features.conversion",
-    "play": "spikeduel.features.play",
     "planning": "spikeduel.features.planning",
     "finished_runs": "spikeduel.features.finished_runs",
     "cleaning": "spikeduel.features.cleaning",

@@ -10,7 +10,7 @@ from browser import browser, opened
 from made_models import SENSOR, make, of_recordings
 from spikeduel import energy
 from spikeduel.data import Preprocessing, Split
-from spikeduel.evaluation.inside_measurement import look_inside
+from spikeduel.features.inspection.inside_measurement import look_inside
 from spikeduel.features.inspection.inside_page import inspect, section
 from spikeduel.reporting.sections import Page, RunData
 

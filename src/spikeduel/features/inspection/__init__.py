@@ -1,4 +1,11 @@
-"""Look inside trained networks, for one image."""
+"""Look inside trained networks: for one image, or on a page on which visitors draw.
+
+The page of `play` is served on 127.0.0.1 alone. Pages of other sites can send requests: the Host
+must name this machine, the Origin be the page, and an image come as `application/octet-stream`, for
+which browsers ask across origins. Nothing is kept, and no path of a request is opened. A request is
+limited to 16 MB, 20 million pixels and `MAX_STEPS`; one is computed at a time, and too many are
+refused.
+"""
 
 import lazy_loader
 
@@ -7,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "inside_page": ["inspect", "section"],
         "inspect_command": ["commands"],
+        "playing": ["play"],
     },
 )
-PUBLIC = ("inspect",)
+PUBLIC = ("inspect", "play")

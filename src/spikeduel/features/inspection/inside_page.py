@@ -9,7 +9,7 @@ import numpy as np
 from spikeduel.analysis.predicted import Predictions
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.evaluation.inside_measurement import look_inside
+from spikeduel.features.inspection.inside_measurement import look_inside
 from spikeduel.reporting import rendering
 from spikeduel.reporting.sections import Page, Section
 from spikeduel.system import files

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from spikeduel.cli.inputs import CommandInput, command, option
+from spikeduel.features.inspection.play_command import play
 from spikeduel.system.errors import InputError
 
 
@@ -59,4 +60,4 @@ def inspect(
     typer.echo(inside_page.inspect(named, images, folder, calibrated=not inputs.raw))
 
 
-commands = (inspect,)
+commands = (inspect, play)

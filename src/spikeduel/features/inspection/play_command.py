@@ -50,7 +50,7 @@ def play(
     or corrupted images change. Images stay on this machine: the page can be reached from it alone,
     and nothing is kept. Ctrl-C ends it. Needs: pip install 'spikeduel[play]'
     """
-    from spikeduel.features.play import playing
+    from spikeduel.features.inspection import playing
 
     named = models or [Path("fashion-mnist-vgg-lif"), Path("fashion-mnist-vgg-relu")]
     opened = [inputs.opened(path) for path in named]
@@ -60,6 +60,3 @@ def play(
 
     playing.play(opened, port, ready, not no_browser, inputs.progress())
     typer.echo("\nstopped.")
-
-
-commands = (play,)

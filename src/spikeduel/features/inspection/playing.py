@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from spikeduel.engine.networks.models import Model
-from spikeduel.features.play.table import lay
+from spikeduel.features.inspection.table import lay
 from spikeduel.system.errors import needing_extra
 from spikeduel.system.progress import Progress
 
@@ -46,5 +46,5 @@ def play(
     >>> sd.play([sd.load_model("mnist-vgg-lif")])  # doctest: +SKIP
     """
     with needing_extra(("anyio", "starlette", "uvicorn"), "play"):
-        from spikeduel.features.play.serving import serve
+        from spikeduel.features.inspection.serving import serve
     serve(lay(models, progress), port, ready, browser)

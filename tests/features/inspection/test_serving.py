@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 from forked import Forked
 from spikeduel import predicting as evaluating
 from spikeduel.cli import app
-from spikeduel.features.play import play, serving
-from spikeduel.features.play.serving import application
+from spikeduel.features.inspection import play, serving
+from spikeduel.features.inspection.serving import application
 from spikeduel.system.errors import InputError, MissingExtra
 from synthetic_files import png_that_claims
 
@@ -309,7 +309,7 @@ def test_a_port_in_use_is_an_error_with_the_remedy(table):
 
 
 def test_without_the_extra_it_says_what_to_install(table, monkeypatch):
-    monkeypatch.delitem(sys.modules, "spikeduel.features.play.serving")
+    monkeypatch.delitem(sys.modules, "spikeduel.features.inspection.serving")
     monkeypatch.setitem(sys.modules, "starlette.applications", None)
     with pytest.raises(MissingExtra, match=r"spikeduel\[play\]"):
         play(list(table.models.values()))

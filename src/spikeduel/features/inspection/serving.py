@@ -21,8 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from spikeduel.evaluation.inside_measurement import look_inside
-from spikeduel.features.play.table import Table
+from spikeduel.features.inspection.inside_measurement import look_inside
+from spikeduel.features.inspection.table import Table
 from spikeduel.system.errors import InputError
 
 ADDRESS = "127.0.0.1"
@@ -50,9 +50,9 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _FILES = {
-    "/": ("features.play", "play.html", "text/html"),
-    "/play.js": ("features.play", "play.js", "text/javascript"),
-    "/play.css": ("features.play", "play.css", "text/css"),
+    "/": ("features.inspection", "play.html", "text/html"),
+    "/play.js": ("features.inspection", "play.js", "text/javascript"),
+    "/play.css": ("features.inspection", "play.css", "text/css"),
     "/inside.js": ("reporting", "inside.js", "text/javascript"),
     "/inside.css": ("reporting", "inside.css", "text/css"),
 }

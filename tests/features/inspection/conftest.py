@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from spikeduel.engine.networks.models import load_model
-from spikeduel.features.play import serving
-from spikeduel.features.play.table import lay
+from spikeduel.features.inspection import serving
+from spikeduel.features.inspection.table import lay
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ from spikeduel.engine.networks.models import Model, neurons_watched
 from spikeduel.engine.neurons import LIF
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import LogitReadout
-from spikeduel.evaluation import inside_measurement as inside
 from spikeduel.evaluation.costing import cost
-from spikeduel.evaluation.inside_measurement import (
+from spikeduel.features.inspection import inside_measurement as inside
+from spikeduel.features.inspection.inside_measurement import (
     attribution,
     chosen,
     look_inside,

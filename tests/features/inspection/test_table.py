@@ -10,7 +10,7 @@ from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model, load_model, save_model
 from spikeduel.evaluation.corruptions import corrupt
 from spikeduel.experiment.settings import Experiment, write_experiment
-from spikeduel.features.play.table import MAX_STEPS, lay, takes
+from spikeduel.features.inspection.table import MAX_STEPS, lay, takes
 from spikeduel.system.errors import InputError
 
 pytestmark = pytest.mark.numeric
