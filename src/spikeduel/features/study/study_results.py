@@ -1,10 +1,11 @@
-"""Types and findings of a study and its plan."""
+"""Conclude and verify a study: its types and findings."""
 
 import itertools
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from spikeduel.analysis.recommending import was_busy
@@ -17,8 +18,12 @@ from spikeduel.results.findings import Finding, Values, find, finds, is_leak, wi
 from spikeduel.results.run import Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, times_as_long
+from spikeduel.results.verification import Verification
+from spikeduel.sentences.comparison import load_run
+from spikeduel.system import files, typed
 from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Count, Frozen, Share
+from spikeduel.verifying import Check, verify_run
 
 FILE = "study.json"
 OF_SPIKES = ("encoding", "num_steps")
@@ -428,3 +433,20 @@ def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
     return axis not in OF_SPIKES or any(
         getattr(trial, axis) is not None for _, trials in of_duels for trial in trials
     )
+
+
+def verify(folder: Path) -> list[Verification] | None:
+    """Verify the runs of the study in `folder`, then study.json; None without a study."""
+    if not files.is_file(folder / FILE):
+        return None
+    stored = typed.read_json(folder / FILE, StudyResults)
+    duels, verifications = [], []
+    for duel in stored.duels:
+        run = folder / duel.folder
+        verifications.append(verify_run(run, f"{folder.name}/{duel.folder}"))
+        family = stored.families.get(duel.dataset)
+        results = load_run(run).results
+        duels.append(Duel(duel.folder, duel.dataset, duel.settings, results, family))
+    computed, check = conclude(stored.name, duels, stored.margin), Check()
+    check.compare(FILE, typed.read_json(folder / FILE, dict), typed.plain(computed))
+    return [*verifications, check.verification(folder.name)]
