@@ -129,7 +129,7 @@ def plan(*duels, **changes):
 
 def planned(label, *keys, stored=False, seconds=20.0, dataset=None, num_variants=0):
     trials = [
-        TrialPlan(contender=key[0], title=key, key=key, stored=stored, seconds=seconds, bytes=10**6)
+        TrialPlan(contender=key[0], title=key, key=key, stored=stored, seconds=seconds)
         for key in keys
     ]
     return DuelPlan(

@@ -37,8 +37,8 @@ def study(
         bool,
         option(
             "--dry-run",
-            "Train nothing: say how many trials there are, how long they take, how much of "
-            "the disk, and how many data sets they ask for.",
+            "Train nothing: say how many trials there are, how long they take, and how many data "
+            "sets they ask for.",
         ),
     ] = False,
     out: Annotated[

@@ -1,4 +1,4 @@
-"""Plan of a study: trials, time and space, before training."""
+"""Plan of a study before training: its trials and their time."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from spikeduel.comparing import PreparedComparison
-from spikeduel.engine.networks.building import num_parameters
 from spikeduel.features.study.study_files import PlannedDuel, Study
 from spikeduel.statistics import min_datasets
 from spikeduel.system.grouped import grouped
@@ -17,9 +16,6 @@ from spikeduel.system.typed import Amount, Count, Frozen, Positive
 from spikeduel.training import variants
 from spikeduel.training.jobs import Workers
 from spikeduel.training.outcomes import tested
-
-BYTES_OF_A_PREDICTION, BYTES_OF_A_TRIAL = 24, 100_000
-"""Bytes on disk of the prediction of one test image, and of a trial without weights."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +30,13 @@ class PreparedDuel:
 
 
 class TrialPlan(Frozen):
-    """A trial before training: `seconds` of training (None: unknown), `bytes` on the disk."""
+    """A trial before training: `seconds` of training (None: unknown)."""
 
     contender: str
     title: str
     key: str
     stored: bool
     seconds: Amount | None
-    bytes: Count
 
 
 class DuelPlan(Frozen):
@@ -99,9 +94,6 @@ def plan_of(planned: Study, duels: Sequence[PreparedDuel], workers: Workers) -> 
 
 def _duel_plan(duel: PreparedDuel, dataset: str) -> DuelPlan:
     plan = duel.ready.plan
-    weight_bytes = {
-        contender.name: 4 * num_parameters(contender.outline) for contender in plan.contenders
-    }
     return DuelPlan(
         label=duel.label,
         dataset=dataset,
@@ -113,9 +105,6 @@ def _duel_plan(duel: PreparedDuel, dataset: str) -> DuelPlan:
                 key=trial.key,
                 stored=record is not None,
                 seconds=plan.seconds_by_contender.get(trial.card.contender),
-                bytes=weight_bytes[trial.card.contender]
-                + BYTES_OF_A_PREDICTION * len(trial.split.test)
-                + BYTES_OF_A_TRIAL,
             )
             for trial, record in zip(plan.trials, plan.records, strict=True)
         ],
@@ -166,9 +155,6 @@ def sentences(plan: StudyPlan) -> list[str]:
         if plan.at_once > 1:
             at_once = f" {plan.at_once} at a time, at best {duration(seconds / plan.at_once)}."
         texts.append(f"Training takes about {duration(seconds)}, one trial after another.{at_once}")
-    if missing:
-        megabytes = sum(trial.bytes for trial in missing) / 1e6
-        texts.append(f"Models and answers take about {megabytes:,.0f} MB, reports not counted.")
     families = {duel.family or duel.dataset for duel in plan.duels}
     if plan.pairs and len(families) < min_datasets(plan.pairs):
         texts.append(
