@@ -98,8 +98,8 @@ def compare_with_ablations(
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A contender, perhaps trained without time: its mean validation accuracy and `right` answers
-    bool `[S, N]`. `at_chance`: not shown to beat a constant prediction.
+    """A contender, perhaps trained without time: its mean validation accuracy and `right`
+    predictions bool `[S, N]`. `at_chance`: not shown to beat a constant prediction.
     """
 
     contender: str

@@ -147,7 +147,7 @@ COLUMNS: list[Column[Row]] = [
         "temperature",
         lambda row: averaged(row.temperatures, "{:.2f}".format),
         definition="Divides all scores before the softmax. It is chosen on validation images and "
-        "changes no answer; predict, the API and ONNX exports use it.",
+        "changes no prediction; predict, the API and ONNX exports use it.",
         is_text=True,
         unknown="none",
     ),

@@ -78,7 +78,7 @@ def judged(scores: Tensor, truth: Tensor) -> Calibrated:
 
 
 def eces_of_perfect(confidence: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """Return `[NUM_PERFECT]` calibration errors of answers right as often as `confidence` `[N]`
+    """Return `[NUM_PERFECT]` calibration errors of predictions right as often as `confidence` `[N]`
     says, in bins `number` `[N]`.
 
     Few images put this error above 0 for everybody (Roelofs et al. 2022, "Mitigating Bias in

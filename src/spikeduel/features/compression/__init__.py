@@ -31,7 +31,7 @@ class Settings:
             "Spiking ones have fewer spikes, time steps, channels and bits; others have fewer "
             "channels and bits; both exit early. Ten are trained, each from the weights of a "
             "dearer one: all takes three to four times as long as the contenders alone. With "
-            "--seeds 4 the answer holds beyond these trainings.",
+            "--seeds 4 the result holds beyond these trainings.",
             needs=("comparing", "both kinds"),
             listed=True,
         ),

@@ -91,7 +91,7 @@ def chart(conclusion: Conclusion, colours: dict[str, str], measure: Measure = "a
 def _relative(
     variant: CompressedVariant, usual: CompressedVariant, accountings: Sequence[str]
 ) -> Row:
-    """Return a row with the cost of `member` as a multiple of that of `usual`."""
+    """Return a row with the cost of `variant` as a multiple of that of `usual`."""
     multiples = [
         getattr(variant.amounts[name], end) / getattr(usual.amounts[name], end)
         for name in accountings

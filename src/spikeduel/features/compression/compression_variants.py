@@ -329,7 +329,7 @@ def exited_early(
 
 
 def _temporal(source: str) -> Variant:
-    title, meaning = f"{COMPRESSED[source].title}, early exit", "it answers once it is sure"
+    title, meaning = f"{COMPRESSED[source].title}, early exit", "it predicts once it is sure"
     return Variant(title, meaning, predict=_predict_until_exit(source), compressed=True)
 
 

@@ -91,7 +91,7 @@ class Draws:
             quantiles = student(0.025, np.array([number - 1, math.inf]))
             wider = math.sqrt(number / (number - 1)) * float(quantiles[0] / quantiles[1])
         self.seeds = (1 + wider * np.vstack([np.zeros(number), times - 1])) / number
-        # Draws of right answers alone would all be right: Jeffreys's interval stands for them.
+        # Draws of right predictions alone would all be right: Jeffreys's interval stands for them.
         self.of_all_right = generator.beta(num_groups + 0.5, 0.5, DRAWS)
 
     def accuracies(self, contender: str, variant: str) -> np.ndarray:
@@ -295,7 +295,7 @@ def _costs_of_temporal_exit(
     definitions: Sequence[Accounting],
     costs: Mapping[str, Costs],
 ) -> Costs:
-    """Return the costs of answers after few steps, each as of a network of so many; the time is
+    """Return the costs of predictions after few steps, each as of a network of so many; the time is
     measured.
     """
     exits = [[result.temporal_exit for result in seed if result.temporal_exit] for seed in by_seed]
@@ -328,7 +328,7 @@ def _after_few_steps(early: TemporalExit, definition: Accounting) -> np.ndarray:
 
 
 def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float]:
-    """Return the measured seconds of an answer by shape: the least, for the bits of weights change
+    """Return the measured seconds of an inference by shape: the least, as bits of weights change
     nothing on this machine, and other work only adds.
     """
     times = grouped(

@@ -10,8 +10,8 @@ class CompressedVariant(Frozen):
     """A cheaper variant of a contender; means over seeds.
 
     `val_accuracy` decides, `accuracy` with `ci95` is on test images. `rate`: spikes per neuron and
-    step. `num_steps`: their mean, if it answers once it is sure. `seconds`: of training. `amounts`:
-    by accounting, in its unit; "weights": bytes of them, "time": measured seconds of an answer.
+    step. `num_steps`: their mean, if it exits early. `seconds`: of training. `amounts`: by
+    accounting, in its unit; "weights": bytes of them, "time": measured seconds of an inference.
     `accuracy_lost`: by an early exit on test images, against the network whose validation accuracy
     it keeps.
     """

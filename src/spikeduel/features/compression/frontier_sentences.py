@@ -228,7 +228,7 @@ def summary(results: Results, conclusion: Conclusion) -> str:
         "samples."
     )
     untimed = (
-        "Times of the cheaper networks' answers are missing: the same command takes them on an "
+        "Inference times of the cheaper networks are missing: the same command takes them on an "
         "idle machine."
     )
     is_compared = any(pair.at and not hardly_cheaper(conclusion, pair) for pair in conclusion.pairs)

@@ -22,7 +22,7 @@ def section(page: Page, conclusion: None) -> Section | None:
     if not followed(page.results):
         return None
     return Section(
-        heading="Answers at any time",
+        heading="Predictions at any time",
         after="costs",
         charts=[over_time(page.results, page.table)],
         content={"promises": promises(page.results)},

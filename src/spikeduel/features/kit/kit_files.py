@@ -41,7 +41,7 @@ README = """\
 | file | holds |
 |---|---|
 | results.json | all numbers and conclusions, counts of operations, uses of the test images |
-| predictions.json | the answer of every network to every test image, with the image's hash |
+| predictions.json | the prediction of every network for every test image, with the image's hash |
 | split.csv | the side of every image, by file name or index, and its hash |
 | experiment.toml | all settings, with the seeds |
 | tables/scores.* | the scores as LaTeX and CSV, with standard deviations (±) |

@@ -112,7 +112,7 @@ def headline(study: StudyResults) -> str:
     if pair is None:
         scores = [f"{variant.name} {per_cent(variant.accuracy)}" for variant in study.variants]
         nothing = f"Nothing to compare: {listed(scores)}."
-        return nothing if scores else "No answer: no trial was finished."
+        return nothing if scores else "No result: no trial was finished."
     spiking = {variant.name for variant in study.variants if variant.spiking} & {pair.a, pair.b}
     a, b = (f"the spiking {name}" if spiking == {name} else name for name in (pair.a, pair.b))
     if len(pair.differences) == 1:
@@ -193,7 +193,7 @@ def _margin(pair: PairAcross) -> str:
 
 
 def in_cost(study: StudyResults) -> str:
-    """Return the main variants' time and energy of answers; "" if unknown."""
+    """Return the main variants' inference time and energy; "" if unknown."""
     pair, costs = study.across.headline, {variant.name: variant.costs for variant in study.variants}
     if pair is None:
         return ""
@@ -203,7 +203,7 @@ def in_cost(study: StudyResults) -> str:
         pace = f"{max(ratio, 1 / ratio):.1f} times {'faster' if ratio > 1 else 'slower'} than"
         if 1 / MAX_COST_RATIO < ratio < MAX_COST_RATIO:
             pace = "as fast as"
-        parts.append(f"answers {pace} {pair.b}")
+        parts.append(f"predicts {pace} {pair.b}")
     if "energy" in a and "energy" in b:
         if a["energy"].below(b["energy"]):
             parts.append("takes less energy")
