@@ -38,7 +38,6 @@ from .engine.readouts import (
     MeanReadout as MeanReadout,
     SpikeCountReadout as SpikeCountReadout,
 )
-from .evaluation.costing import Cost as Cost, cost as cost
 from .evaluation.measures import MEASURES as MEASURES, Measure as Measure
 from .experiment import recipes as recipes
 from .experiment.recipes import RECIPES as RECIPES

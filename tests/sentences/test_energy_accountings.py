@@ -94,12 +94,6 @@ def test_bits_are_counted(value, unit, shown, accounted, accountings):
     assert rows(one, accountings)[0]["changes at"] == shown
 
 
-def test_a_case_alone_is_printed_with_its_rulings_by_name(accounted):
-    first, *table = words.accounting_text(accounted).splitlines()
-    assert first == f"{words.summary(accounted)} Ratio: snn / cnn."
-    assert [line.split()[0] for line in table[2:]] == ORDER
-
-
 def test_the_rows_of_the_page(accounted, accountings):
     by_name = {row["accounting"]: row for row in rows(accounted, accountings)}
     assert by_name["Lemaire"] == {

@@ -48,6 +48,7 @@ FEATURES: dict[str, str] = {
     "compression": "spikeduel.features.compression",
     "inspection": "spikeduel.features.inspection",
     "conversion": "spikeduel.features.conversion",
+    "network_cost": "spikeduel.features.network_cost",
     "planning": "spikeduel.features.planning",
     "finished_runs": "spikeduel.features.finished_runs",
     "cleaning": "spikeduel.features.cleaning",

@@ -9,8 +9,6 @@ from typing import NamedTuple
 
 from spikeduel.engine.counting.operations import (
     MEANINGS as MEANINGS,  # for the page
-    WAYS,
-    Operations,
     Way,
 )
 from spikeduel.results.cost_results import (
@@ -35,7 +33,7 @@ from spikeduel.results.means import (
 )
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Latency, Trial
-from spikeduel.sentences.columns import LAYERS, Column, layers, render, text_rows
+from spikeduel.sentences.columns import Column
 from spikeduel.system.numbers import counted, per_cent
 
 TWO_WAYS = (
@@ -209,37 +207,6 @@ def events(results: Results) -> str:
     )
 
 
-def network_text(operations: Operations, energy: TableEnergy, table: str) -> str:
-    """Return operations layer by layer, and the energy by a table."""
-    images, steps = counted(operations.images, "image"), counted(operations.num_steps, "time step")
-    hoisting = any(layer.passes.per_step != layer.passes.hoisted for layer in operations.layers)
-    return "\n".join(
-        [
-            f"Operations of one image, means over {images}, {steps}",
-            render(text_rows(LAYERS, layers(operations))),
-            "MACs: multiply-accumulates; effective: those whose input is not 0. "
-            "ACs: additions that spikes cause.",
-            *([f"MACs are per step, hoisted in brackets. {TWO_WAYS}"] if hoisting else []),
-            energy_text(energy, f"table {table} ({energy.title})"),
-        ]
-    )
-
-
-def energy_text(energy: TableEnergy, table: str | None = None) -> str:
-    """Return the energy by a `table`, by default the title of `energy`."""
-    lines = [
-        f"Energy of one image, an ESTIMATE by {table or energy.title}, from the cheapest to the "
-        f"dearest way to compute each layer:"
-    ]
-    for memory, title in MEMORY_TITLES.items():
-        per_step, hoisted = (
-            range_in_words(energy.of(memory, way).range) or "not known" for way in WAYS
-        )
-        number = per_step if per_step == hoisted else f"{per_step} per step, {hoisted} hoisted"
-        lines.append(f"  {title + ':':<30} {number}")
-    return "\n".join(lines)
-
-
 MAX_SHOWN = 6
 """Limit of pairs with a figure and a sentence; contenders against contenders come first."""
 GROUP_TITLES: dict[Group, str] = {
@@ -307,9 +274,9 @@ def in_order(accounted: AccountedPair) -> list[AccountingResult]:
 
 
 def accounting_table(
-    accounted: AccountedPair, accountings: EnergyAccountings | None = None
+    accounted: AccountedPair, accountings: EnergyAccountings
 ) -> list[Column[AccountingResult]]:
-    """Return the columns of accountings; with definitions, amounts too."""
+    """Return the columns of a table of accountings, with the amounts of both networks."""
     names: dict[Kind | None, str] = {
         "spiking": accounted.spiking,
         "other": accounted.other,
@@ -317,35 +284,26 @@ def accounting_table(
     }
 
     def name(result: AccountingResult) -> str:
-        return accountings.accounting(result.accounting).label if accountings else result.accounting
+        return accountings.accounting(result.accounting).label
 
     def amounts(result: AccountingResult, kind: Kind) -> str | None:
         bounds = getattr(result, kind)
-        unit = accountings.accounting(result.accounting).unit if accountings else None
-        return bounds and ratio(bounds, unit)
+        return bounds and ratio(bounds, accountings.accounting(result.accounting).unit)
 
     def changes(result: AccountingResult) -> str:
         return "; ".join(
             f"{_axis(threshold)}: {names[threshold.becomes]}" for threshold in result.thresholds
         )
 
-    kinds: list[Column[AccountingResult]] = [
-        Column(accounted.spiking, partial(amounts, kind="spiking"), unknown="–"),
-        Column(accounted.other, partial(amounts, kind="other"), unknown="–"),
-    ]
     return [
         Column("accounting", name, is_text=True),
         Column("group", lambda result: result.group, is_text=True),
-        *(kinds if accountings else []),
+        Column(accounted.spiking, partial(amounts, kind="spiking"), unknown="–"),
+        Column(accounted.other, partial(amounts, kind="other"), unknown="–"),
         Column("ratio", lambda result: result.ratio, ratio, unknown="–"),
         Column("cheaper", lambda result: result.reason or names[result.cheaper], is_text=True),
         Column("changes at", changes, definition=CHANGES_AT, is_text=True),
     ]
-
-
-def accounting_text(accounted: AccountedPair) -> str:
-    rows = render(text_rows(accounting_table(accounted), in_order(accounted)))
-    return f"{summary(accounted)} Ratio: {accounted.spiking} / {accounted.other}.\n{rows}"
 
 
 def ratio(bounds: Range, unit: str | None = None) -> str:

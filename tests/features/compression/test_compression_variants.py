@@ -18,7 +18,7 @@ from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.evaluation import latency
 from spikeduel.evaluation.correctness import chosen_threshold, classified
-from spikeduel.evaluation.costing import cost, cost_entry
+from spikeduel.evaluation.costing import cost_entry, operations
 from spikeduel.evaluation.predictions_of_model import ask
 from spikeduel.experiment.recipes import strong
 from spikeduel.features.compression import compression_variants
@@ -342,7 +342,9 @@ def _assert_steps_are_those_until_sure(store, trial, found):
     left = answers.over_time.exits(exits.threshold)[0]
     for step, counted in counts.items():
         shorter = Model(model.module, replace(model.card, num_steps=step))
-        own = cost(shorter, prepared.images[test[left == step]]).operations
+        own = operations(
+            shorter, EvaluationBatches(*prepared.arrays, test[left == step])
+        ).operations
         assert own.totals.acs.total == pytest.approx(counted.totals.acs.total)
     leaving = store.measure(whole.key, "by_step", Anytime).early_exit
     assert exits.threshold == leaving.threshold

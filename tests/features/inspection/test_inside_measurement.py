@@ -16,7 +16,7 @@ from spikeduel.engine.networks.models import Model, neurons_watched
 from spikeduel.engine.neurons import LIF
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import LogitReadout
-from spikeduel.evaluation.costing import cost
+from spikeduel.evaluation.costing import operations
 from spikeduel.features.inspection import inside_measurement as inside
 from spikeduel.features.inspection.inside_measurement import (
     attribution,
@@ -99,12 +99,13 @@ def test_energy_so_far_ends_with_that_of_the_whole_answer(image):
 
     view = look_inside({"it": model}, image, keys=RandomKeys.for_evaluation(np.array([0])))
 
-    operations = cost(model, image[None]).operations
+    batch = torch.from_numpy(image[None]), torch.zeros(1, dtype=torch.int64), np.arange(1)
+    counts = operations(model, [batch]).operations
     table = energy.read(energy.HEADLINE)
     joules = view.models[0].joules
-    assert joules == energy.over_time(operations, table)
+    assert joules == energy.over_time(counts, table)
     # The last one is a range as that of a report, of the same counts.
-    reported = energy.estimate(operations.layers, table).of("on_chip").range
+    reported = energy.estimate(counts.layers, table).of("on_chip").range
     assert astuple(joules[-1]) == pytest.approx(astuple(reported))
     assert joules[-1].low < joules[-1].high
     assert view.energy == f"{table.title}, with memory on the chip"

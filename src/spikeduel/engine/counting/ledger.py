@@ -230,10 +230,8 @@ class OperationLedger:
         who = f"'{name}' ({kind})" if name else kind
         return NotCounted(
             f"{who} {what}, which is not known here: its cost would be a guess. Declare it: "
-            f"sd.cost(…, declared="
-            f"{{{kind}: function}}), with function(module, inputs, output) -> a dict such as "
-            f"{{'macs': …, 'output': "
-            "'real'}, of the whole batch."
+            f"declared={{{kind}: function}}, with function(module, inputs, output) -> a dict such "
+            "as {'macs': …, 'output': 'real'}, of the whole batch."
         )
 
 
