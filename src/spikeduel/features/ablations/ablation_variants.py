@@ -64,7 +64,7 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
     Counts stay, so that the loss of accuracy is what the timing carried. `SpikeCountReadout` does
     not see the last layer permuted.
     """
-    from spikeduel.features.ablations.shuffling_in_time import shuffled_in_time
+    from spikeduel.features.ablations.spike_shuffling import shuffled_spikes
 
     layers = [module for module in model.module.modules() if isinstance(module, Neuron)]
     draw = RandomKeys(np.empty(0))
@@ -80,7 +80,7 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
         # Each layer has its own stream, apart from that of random encodings.
         for _ in range(layers.index(neuron) + 1):
             keys = keys.another()
-        return shuffled_in_time(output[0], keys.values), output[1]
+        return shuffled_spikes(output[0], keys.values), output[1]
 
     with ExitStack() as stack:
         for layer in layers:

@@ -32,7 +32,7 @@ def _shuffle_images(steps, keys, start, stop):  # type: ignore[no-untyped-def]
                 steps[other, image, neuron] = remaining
 
 
-def shuffled_in_time(spk: Tensor, keys: np.ndarray) -> Tensor:
+def shuffled_spikes(spk: Tensor, keys: np.ndarray) -> Tensor:
     """Return `spk` `[T, B, …]`, float32 or bfloat16, each neuron's steps shuffled by `keys` uint64
     `[B]`.
     """

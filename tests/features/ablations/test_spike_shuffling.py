@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from spikeduel.features.ablations.shuffling_in_time import shuffled_in_time
+from spikeduel.features.ablations.spike_shuffling import shuffled_spikes
 
 KEYS = np.arange(3, dtype=np.uint64) * 77
 
@@ -15,7 +15,7 @@ def test_values_stay_and_only_their_steps_change(num_steps, batch, neurons, key)
         num_steps, batch, neurons
     )
     keys = np.arange(batch, dtype=np.uint64) ^ np.uint64(key)
-    permuted = shuffled_in_time(spk, keys)
+    permuted = shuffled_spikes(spk, keys)
     assert torch.equal(permuted.sort(0).values, spk)
     if num_steps == 1:
         assert torch.equal(permuted, spk)
@@ -23,7 +23,7 @@ def test_values_stay_and_only_their_steps_change(num_steps, batch, neurons, key)
 
 def test_each_order_is_equally_likely_and_neurons_are_independent():
     spk = torch.arange(3.0).view(3, 1, 1).expand(3, 1, 60_000)
-    permuted = shuffled_in_time(spk, KEYS[:1])[:, 0]
+    permuted = shuffled_spikes(spk, KEYS[:1])[:, 0]
     codes, counts = torch.unique(
         permuted[0] * 9 + permuted[1] * 3 + permuted[2], return_counts=True
     )
@@ -37,17 +37,17 @@ def test_each_order_is_equally_likely_and_neurons_are_independent():
 
 def test_it_depends_on_the_key_and_on_nothing_else_in_the_batch(generator):
     spk = (torch.rand(8, 3, 50, generator=generator) < 0.4).float()
-    whole = shuffled_in_time(spk, KEYS)
-    assert torch.equal(whole[:, 1:2], shuffled_in_time(spk[:, 1:2], KEYS[1:2]))
-    assert torch.equal(whole, shuffled_in_time(spk, KEYS))
-    assert not torch.equal(whole, shuffled_in_time(spk, KEYS + np.uint64(1)))
+    whole = shuffled_spikes(spk, KEYS)
+    assert torch.equal(whole[:, 1:2], shuffled_spikes(spk[:, 1:2], KEYS[1:2]))
+    assert torch.equal(whole, shuffled_spikes(spk, KEYS))
+    assert not torch.equal(whole, shuffled_spikes(spk, KEYS + np.uint64(1)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_type_layout_and_the_original_are_kept(dtype, generator):
     spk = (torch.rand(5, 3, 6, 6, 4, generator=generator) < 0.5).to(dtype).permute(0, 1, 4, 2, 3)
     before = spk.clone()
-    permuted = shuffled_in_time(spk, KEYS)
+    permuted = shuffled_spikes(spk, KEYS)
     assert (permuted.dtype, permuted.shape, permuted.stride()) == (dtype, spk.shape, spk.stride())
     assert torch.equal(permuted.sum(0), spk.sum(0))
     assert not torch.equal(permuted, spk)
