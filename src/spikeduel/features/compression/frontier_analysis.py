@@ -388,33 +388,6 @@ def at_equal_accuracy(
     Where one side misses the accuracy more often, the interval of a ratio has no end, and that side
     could never take less.
     """
-    ends = grouped(
-        (kind.group, _ends(networks, name))
-        for name, kind in accountings.items()
-        for networks in (spiking, others)
-    )
-    starts = {kind: max(start for start, _, _ in curves) for kind, curves in ends.items()}
-    tops = {
-        kind: min(
-            *(best for _, _, best in curves),
-            max(starts[kind], min(often for _, often, _ in curves)),
-        )
-        for kind, curves in ends.items()
-    }
-    highest = math.floor(min(tops.values()) / STEP + MAX_ROUNDING)
-    levels = [round(STEP * (highest - below), 3) for below in BELOW]
-    late = {group for group, start in starts.items() if levels[0] < start <= tops[group]}
-    begun = {
-        level: [name for name, kind in accountings.items() if starts[kind.group] <= level]
-        for level in levels
-    } | {
-        level: [
-            name
-            for name, kind in accountings.items()
-            if kind.group in late and tops[kind.group] == level
-        ]
-        for level in sorted({tops[group] for group in late}, reverse=True)
-    }
     return [
         EqualAccuracy(
             accuracy=level,
@@ -426,9 +399,42 @@ def at_equal_accuracy(
                 _ratio(name, accountings[name].group, level, spiking, others) for name in names
             ],
         )
-        for level, names in begun.items()
+        for level, names in _levels(spiking, others, accountings).items()
         if names
     ]
+
+
+def _levels(
+    spiking: Sequence[Network], others: Sequence[Network], accountings: Mapping[str, CostKind]
+) -> dict[float, list[str]]:
+    """Return the accuracies at which costs are compared, with the accountings to compare them
+    by.
+    """
+    ends = grouped(
+        (kind.group, _ends(networks, name))
+        for name, kind in accountings.items()
+        for networks in (spiking, others)
+    )
+    starts = {group: max(start for start, _, _ in curves) for group, curves in ends.items()}
+    tops = {
+        group: min(
+            *(best for _, _, best in curves),
+            max(starts[group], min(often for _, often, _ in curves)),
+        )
+        for group, curves in ends.items()
+    }
+    highest = math.floor(min(tops.values()) / STEP + MAX_ROUNDING)
+    common = [round(STEP * (highest - below), 3) for below in BELOW]
+    levels = {
+        level: [name for name, kind in accountings.items() if starts[kind.group] <= level]
+        for level in common
+    }
+    late = {group: top for group, top in tops.items() if common[0] < starts[group] <= top}
+    for level in sorted(set(late.values()), reverse=True):
+        levels[level] = [
+            name for name, kind in accountings.items() if late.get(kind.group) == level
+        ]
+    return levels
 
 
 def _ends(networks: Sequence[Network], accounting_name: str) -> tuple[float, float, float]:
