@@ -465,7 +465,7 @@ def num_differing(ours: Sequence[np.ndarray], chip: Sequence[np.ndarray]) -> int
 def operations_of(model: Model, encoded: Tensor | ConstantInput, num_images: int) -> Operations:
     counting = Counting(model)
     counting.run(encoded, num_images)
-    counted = counting.found()
+    counted = counting.result()
     if counted.operations is None:
         raise InputError(str(counted.reason))
     return counted.operations

@@ -343,7 +343,7 @@ def _compare_archive(check: Check, folder: Path, made: Mapping[str, bytes]) -> N
             check.compare(name, lines_of(folder / name), content.decode().splitlines())
     if not made:
         return
-    known = {*made, *hashes.found(folder, [*hashes.ARCHIVED, hashes.FILE, hashes.LICENSE])}
+    known = {*made, *hashes.of_files(folder, [*hashes.ARCHIVED, hashes.FILE, hashes.LICENSE])}
     for path in sorted(folder.rglob("*")):
         if not path.is_dir() and (name := path.relative_to(folder).as_posix()) not in known:
             check.discrepancies.append(
@@ -354,7 +354,7 @@ def _compare_archive(check: Check, folder: Path, made: Mapping[str, bytes]) -> N
 def _compare_hashes(check: Check, folder: Path, needed: Collection[str]) -> None:
     """Compare the hashes of all files; those stated and those `needed` must be there."""
     stated = hashes.read(folder)
-    there = hashes.found(folder, [*hashes.PARTS, *map(glob.escape, {*stated, *needed})])
+    there = hashes.of_files(folder, [*hashes.PARTS, *map(glob.escape, {*stated, *needed})])
     for name in sorted({*stated, *needed, *there}):
         if name in there:
             check.compare(hashes.FILE, stated.get(name), there[name], name)

@@ -46,7 +46,7 @@ def test_large_batches_are_answered_in_pieces_to_the_same_answers(monkeypatch):
     counting = CountingOf(model)
     parts = ask(model, in_batches(30), counting=counting)
     assert np.array_equal(whole.predicted, parts.predicted)
-    assert counting.found().operations.images == 60
+    assert counting.result().operations.images == 60
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
 
 

@@ -114,9 +114,9 @@ def test_the_rows_of_the_page(accounted, accountings):
 
 
 def test_contenders_are_shown_and_variants_where_there_are_no_others(accountings):
-    assert [accounted.other for accounted in words.shown(accountings)] == ["cnn"]
+    assert [accounted.other for accounted in words.main_pairs(accountings)] == ["cnn"]
     alone = replace(
         accountings, pairs=[accounted for accounted in accountings.pairs if accounted.variant]
     )
-    assert [accounted.other for accounted in words.shown(alone)] == ["ReLU twin"]
-    assert words.shown(None) == []
+    assert [accounted.other for accounted in words.main_pairs(alone)] == ["ReLU twin"]
+    assert words.main_pairs(None) == []

@@ -64,7 +64,9 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     results = with_energy(structs.replace(results, trials=trials, comparison=conclusions))
     of_features = providing("conclude")
     # What a feature concluded that is not there cannot be computed: it stays.
-    features = {name: each for name, each in results.features.items() if name not in of_features}
+    features = {
+        name: conclusion for name, conclusion in results.features.items() if name not in of_features
+    }
     for name, conclude in of_features.items():
         if (conclusion := conclude(results, predictions)) is not None:
             features[name] = conclusion
@@ -86,15 +88,17 @@ def _scored(trial: Trial, all_predictions: Predictions, dataset: Dataset) -> Tri
     predicted = all_predictions.of(trial.contender).get(trial.seed)
     if trial.test is None or predicted is None:
         return trial
-    found = classified(all_predictions.names, all_predictions.truth[rows], predicted[rows])
-    test = structs.replace(trial.test, **{name: getattr(found, name) for name in COUNTED})
+    scores = classified(all_predictions.names, all_predictions.truth[rows], predicted[rows])
+    test = structs.replace(trial.test, **{name: getattr(scores, name) for name in COUNTED})
     variants = {}
     for name, variant in trial.variants.items():
         of_variant = all_predictions.of(trial.contender, name).get(trial.seed)
         if of_variant is not None:
-            found = classified(all_predictions.names, all_predictions.truth[rows], of_variant[rows])
+            scores = classified(
+                all_predictions.names, all_predictions.truth[rows], of_variant[rows]
+            )
             variant = structs.replace(
-                variant, n=found.n, accuracy=found.accuracy, by_class=found.by_class
+                variant, n=scores.n, accuracy=scores.accuracy, by_class=scores.by_class
             )
         variants[name] = variant
     trial = structs.replace(trial, test=test, variants=variants)

@@ -26,7 +26,7 @@ LICENSE = "LICENSE"
 """File that whoever publishes an archive may add to it."""
 
 
-def found(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, str]:
+def of_files(folder: Path, patterns: Iterable[str] = PARTS) -> dict[str, str]:
     """Return the hashes of the files of `folder`, by path."""
     return {
         path.relative_to(folder).as_posix(): files.checksum(path)
@@ -60,10 +60,10 @@ def text(hashes: Mapping[str, str]) -> str:
 
 def write(folder: Path) -> None:
     """Write the hashes of a run's files."""
-    files.write_text(folder / FILE, text(found(folder)))
+    files.write_text(folder / FILE, text(of_files(folder)))
 
 
 def renew_page(folder: Path) -> None:
     """Write the hash of a page that was drawn again; the other hashes stay as they are."""
     if (folder / FILE).is_file():
-        files.write_text(folder / FILE, text(read(folder) | found(folder, [PAGE])))
+        files.write_text(folder / FILE, text(read(folder) | of_files(folder, [PAGE])))

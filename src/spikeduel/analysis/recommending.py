@@ -295,12 +295,12 @@ def _values(quantity: Quantity, results: Results, trials: Sequence[Trial]) -> li
 def _compare_quantity(
     quantity: Quantity, results: Results, on_device: Joules | None
 ) -> QuantityComparison:
-    known = {
+    by_trial = {
         name: values
         for name, trials in finished(results).items()
         if trials and (values := _values(quantity, results, trials))
     }
-    means = {name: mean for name, values in known.items() if (mean := mean_range(values))}
+    means = {name: mean for name, values in by_trial.items() if (mean := mean_range(values))}
     compared, ranked = QuantityComparison(quantity=quantity, values=means), list(means)
     if quantity == "energy" and results.experiment.target in ACCOUNTING_OF:
         compared = structs.replace(compared, values=dict(on_device or {}))
@@ -323,16 +323,18 @@ def _compare_quantity(
     disturbed = (
         quantity in ("training", "latency") and was_busy(results, "busy_machine", "busy_budget")
     ) or (quantity == "training" and means[best].low < MIN_TRAINING)
-    apart = max(value.high for value in known[best]) < min(value.low for value in known[other])
+    apart = max(value.high for value in by_trial[best]) < min(
+        value.low for value in by_trial[other]
+    )
     # JSON has no infinity: a ratio to nothing has no number.
     ratio = means[other].low / means[best].low if means[best].low else None
     evidence: Evidence = "significant" if apart and not disturbed else "not significant"
     return structs.replace(compared, difference=ratio, evidence=evidence)
 
 
-def noticeably_below(one: Range, other: Range) -> bool:
-    """Return True if all of `one` lies below `other`, by more than measurements differ."""
-    return one.low < other.low and MAX_COST_RATIO * one.high <= other.low
+def noticeably_below(lower: Range, higher: Range) -> bool:
+    """Return True if all of `lower` lies below `higher`, by more than measurements differ."""
+    return lower.low < higher.low and MAX_COST_RATIO * lower.high <= higher.low
 
 
 def was_busy(results: Results, *ids: str) -> bool:
@@ -356,15 +358,13 @@ def are_times_void(results: Results) -> bool:
     return was_busy(results) or timed_elsewhere(results)
 
 
-def cheaper(
-    costs: QuantityComparison, one: str, other: str, results: Results
-) -> QuantityComparison:
+def cheaper(costs: QuantityComparison, a: str, b: str, results: Results) -> QuantityComparison:
     """Compare the costs of two: the leader is cheaper by more than measurements differ."""
     nobody = structs.replace(costs, leader=None)
     is_disturbed = costs.quantity == "latency" and are_times_void(results)
-    if not {one, other} <= costs.values.keys() or is_disturbed:
+    if not {a, b} <= costs.values.keys() or is_disturbed:
         return nobody
-    cheap, dear = sorted((one, other), key=lambda name: costs.values[name].low)
+    cheap, dear = sorted((a, b), key=lambda name: costs.values[name].low)
     if costs.quantity == "energy":
         return _in_energy(costs, cheap, dear, results)
     is_cheaper = noticeably_below(costs.values[cheap], costs.values[dear])
@@ -423,14 +423,14 @@ def _in_energy(
     return structs.replace(compared, leader=leader, other=behind, evidence=evidence)
 
 
-def accounted_pair(results: Results, one: str, other: str) -> AccountedPair | None:
+def accounted_pair(results: Results, a: str, b: str) -> AccountedPair | None:
     """Return the accountings of two contenders; None unless both were counted and one spikes."""
     accounted_pairs = results.energy_accountings.pairs if results.energy_accountings else []
     return next(
         (
             accounted
             for accounted in accounted_pairs
-            if not accounted.variant and {accounted.spiking, accounted.other} == {one, other}
+            if not accounted.variant and {accounted.spiking, accounted.other} == {a, b}
         ),
         None,
     )

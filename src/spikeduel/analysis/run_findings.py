@@ -209,15 +209,15 @@ def few_test_images(run: RunContext) -> Iterator[Values]:
 
 @finds("few_groups")
 def few_groups(run: RunContext) -> Iterator[Values]:
-    tested, known = run.dataset.groups_tested, run.dataset.groups
-    if tested and known and run.has_few_groups:
+    tested, all_groups = run.dataset.groups_tested, run.dataset.groups
+    if tested and all_groups and run.has_few_groups:
         effective = run.dataset.effective_groups_tested or tested
-        folds_help = tested < known and run.dataset.split == "grouped"
+        folds_help = tested < all_groups and run.dataset.split == "grouped"
         too_few = run.experiment.seeds == 1 and tested < MIN_GROUPS
         yield {
             "tested": tested,
-            "known": known,
-            "some_untested": tested < known,
+            "known": all_groups,
+            "some_untested": tested < all_groups,
             "effective": effective if tested - effective >= 0.5 else None,
             "smallest_p": smallest_p(tested) if too_few else None,
             "remedy": run.dataset.testing_more if folds_help else None,

@@ -64,7 +64,7 @@ def _everything(comparison: Comparison) -> None:
         costs.events(comparison.results),
         *map(
             costs.summary,
-            costs.shown(comparison.results.energy_accountings),
+            costs.main_pairs(comparison.results.energy_accountings),
         ),
         power_of_pairs(comparison.results),
     )

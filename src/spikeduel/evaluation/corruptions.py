@@ -58,9 +58,9 @@ def occlusion(images: Tensor, share: float, draw: RandomKeys) -> Tensor:
     return torch.where(rows[:, None, :, None] & columns[:, None, None, :], OCCLUDER, images)
 
 
-def _covered(place: Tensor, length: int, share: float) -> Tensor:
+def _covered(position: Tensor, length: int, share: float) -> Tensor:
     edge = max(1, round(share * length))
-    start = (place * (length - edge + 1) // _UNIT)[:, None]
+    start = (position * (length - edge + 1) // _UNIT)[:, None]
     along = torch.arange(length)
     return (along >= start) & (along < start + edge)
 
@@ -93,12 +93,12 @@ def jpeg(images: Tensor, quality: int, draw: RandomKeys) -> Tensor:
     """Save as JPEG of this quality and read again; images are of one channel or of three."""
     pixels = images.movedim(1, -1).numpy()
     saved = np.empty_like(pixels)
-    for image, place in zip(pixels, saved, strict=True):
+    for image, decoded in zip(pixels, saved, strict=True):
         file = io.BytesIO()
         Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(
             file, "jpeg", quality=quality
         )
-        place[:] = np.asarray(Image.open(file, formats=["jpeg"])).reshape(place.shape)
+        decoded[:] = np.asarray(Image.open(file, formats=["jpeg"])).reshape(decoded.shape)
     return torch.from_numpy(saved).movedim(-1, 1)
 
 

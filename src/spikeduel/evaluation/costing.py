@@ -21,7 +21,7 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
             return batches.counted
     counting = Counting(model)
     ask(model, batches, counting=counting)
-    return counting.found()
+    return counting.result()
 
 
 def cost_entry(counted: Counted | None, weight_bits: int | None = None) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Counting:
         )
         return output
 
-    def found(self) -> Counted:
+    def result(self) -> Counted:
         """Return means per image, or the reason for none."""
         if not self.reason:
             try:
@@ -156,7 +156,7 @@ class CachedPredictions:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
             # A pass over other images would leave its state behind.
-            self.counted = counting.found() if counting else None
+            self.counted = counting.result() if counting else None
         return self._known[1]
 
 

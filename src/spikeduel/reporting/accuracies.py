@@ -77,13 +77,13 @@ def intervals(
     fraction).
     """
     marks = []
-    for place, (name, row) in enumerate(rows):
+    for number, (name, row) in enumerate(rows):
         marks += [
-            Marks("spans", [row], Look(name.colour, width=_THIN.width), CI95, place),
+            Marks("spans", [row], Look(name.colour, width=_THIN.width), CI95, number),
             Marks(
-                "spans", [row], Look(name.colour, width=_THICK.width), _CI90, place, listed=False
+                "spans", [row], Look(name.colour, width=_THICK.width), _CI90, number, listed=False
             ),
-            Marks("points", [row], Look(name.colour), place=place),
+            Marks("points", [row], Look(name.colour), place=number),
         ]
     bounds = [
         abs(float(row.get(column) or 0)) for _, row in rows for column in (_DIFFERENCE, *CI95)
@@ -154,5 +154,5 @@ def _curve(trial: Trial, images: str, quantity: str) -> list[float]:
     """Return loss, or accuracy in per cent, after each epoch; NaN where not known."""
     part = "train" if images == "training" else "val"
     name, size = ("loss", 1) if quantity == "loss" else ("accuracy", 100)
-    known = [getattr(epoch, f"{part}_{name}") for epoch in trial.history]
-    return (size * np.array(known, dtype=float)).tolist()
+    values = [getattr(epoch, f"{part}_{name}") for epoch in trial.history]
+    return (size * np.array(values, dtype=float)).tolist()

@@ -257,12 +257,12 @@ def value_text(column: str, value: Value) -> str:
 
 def tip(row: Row) -> str:
     """Return a row as lines: names alone, numbers after their column."""
-    known = [(column, value) for column, value in plain(row).items() if value is not None]
+    values = [(column, value) for column, value in plain(row).items() if value is not None]
     return "\n".join(
         visible(value)
         if isinstance(value, str)
         else f"{title_of(column)}: {value_text(column, value)}"
-        for column, value in known
+        for column, value in values
     )
 
 

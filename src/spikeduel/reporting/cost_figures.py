@@ -102,19 +102,19 @@ def points(results: Results, table: energy.Table) -> list[Row]:
     """Return a row for each contender and its trained twins; energies go from the cheapest to the
     dearest way to compute.
     """
-    shown, memory = [], table.leading_memory
+    rows, memory = [], table.leading_memory
     for name in results.contenders:
         if not (trials := results.of(name)):
             continue
         whole = one_image_ms(trials)
         joules = mean_range([joules_of(trial, table.name, memory) for trial in trials])
-        shown.append(_contender(trials, joules, whole and whole / 1e3))
+        rows.append(_contender(trials, joules, whole and whole / 1e3))
         for variant in TWINS:
             if twins := variant_results(trials, variant):
                 joules = mean_range([joules_of(twin, table.name, memory) for twin in twins])
                 accuracies = [twin.accuracy for twin in twins]
-                shown.append(_row(name, titled(twins[0]), accuracies, joules))
-    return shown
+                rows.append(_row(name, titled(twins[0]), accuracies, joules))
+    return rows
 
 
 def pareto(results: Results, table: energy.Table) -> Chart | None:
@@ -123,16 +123,16 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
 
     A bar goes to the dearest way to compute; vertical lines are a standard deviation.
     """
-    known, colours = points(results, table), charts.contender_colours(results.trials)
-    shown = [
+    rows, colours = points(results, table), charts.contender_colours(results.trials)
+    panels = [
         panel
         for axis, title in ((energy_axis(table.leading_memory), "Energy"), (_TIME, "Time"))
-        if (panel := _panel(known, axis, colours, title)).marks
+        if (panel := _panel(rows, axis, colours, title)).marks
     ]
-    there = {_kind(row) for row in known}
+    there = {_kind(row) for row in rows}
     keys = [Key(kind, "points", look) for kind, look in _LOOKS.items() if kind in there]
     keys += [Key("to the dearest way", "line", RANGE), Key("Pareto front", "line", _FRONT)]
-    return Chart("pareto", shown, keys) if shown else None
+    return Chart("pareto", panels, keys) if panels else None
 
 
 def at_a_glance(results: Results) -> Chart | None:
@@ -145,14 +145,14 @@ def at_a_glance(results: Results) -> Chart | None:
     axis = energy_axis("on_chip") if energies else _TIME
     if energies and results.experiment.target in ACCOUNTING_OF:
         axis = replace(axis, title="energy on Loihi, or on a GPU or a CPU (estimate)")
-    shown = [
+    rows = [
         _contender(trials, energies.get(name), None if energies else spent.low, results.measure)
         for name, spent in (energies or times).items()
         if (trials := results.of(name))  # a contender whose scores failed has costs alone
     ]
     colours = charts.contender_colours(results.trials)
     y = TEST_ACCURACY[results.measure]
-    return Chart("answer", [_panel(shown, axis, colours, y=y)]) if shown else None
+    return Chart("answer", [_panel(rows, axis, colours, y=y)]) if rows else None
 
 
 def _kind(row: Row) -> str:
@@ -160,18 +160,18 @@ def _kind(row: Row) -> str:
 
 
 def _panel(
-    rows: Sequence[Row],
+    all_rows: Sequence[Row],
     x: Axis,
     colours: dict[str, str],
     title: str = "",
     y: str = "test accuracy, %",
 ) -> Panel:
-    known = [row for row in rows if row[x.column] is not None]
-    places = [(float(row[x.column] or 0), float(row[ACCURACY] or 0)) for row in known]
-    best = [known[index] for index in front(*zip(*places, strict=True))] if known else []
-    marks = [Marks("line", best, _FRONT, listed=False)] if known else []
-    itself = {row["contender"]: row for row in reversed(known)}
-    for row in known:
+    rows = [row for row in all_rows if row[x.column] is not None]
+    places = [(float(row[x.column] or 0), float(row[ACCURACY] or 0)) for row in rows]
+    best = [rows[index] for index in front(*zip(*places, strict=True))] if rows else []
+    marks = [Marks("line", best, _FRONT, listed=False)] if rows else []
+    itself = {row["contender"]: row for row in reversed(rows)}
+    for row in rows:
         name, kind = str(row["contender"]), _kind(row)
         look = replace(_LOOKS[kind], colour=colours[name])
         if row is not itself[name]:
@@ -196,21 +196,21 @@ def energy_accountings(
     """Return the ratio of two networks' energies by accounting, in the cheaper one's colour; a
     panel a group.
     """
-    known = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
+    ratios = [(result, result.ratio) for result in in_order(accounted) if result.ratio]
     kinds = {
         "spiking": (accounted.spiking, colours.get(accounted.spiking, SPIKING_COLOURS[0])),
         "other": (accounted.other, colours.get(accounted.other, OTHER_COLOURS[0])),
         None: ("", QUIET),
     }
-    low = max(min([0.5, *(ratio.low for _, ratio in known)]), 1 / MAX_RATIO)
-    high = min(max([2.0, *(ratio.high for _, ratio in known)]), MAX_RATIO)
+    low = max(min([0.5, *(ratio.low for _, ratio in ratios)]), 1 / MAX_RATIO)
+    high = min(max([2.0, *(ratio.high for _, ratio in ratios)]), MAX_RATIO)
     start, end = (f"{accounted.spiking} / {accounted.other} {bound}" for bound in ("from", "to"))
     title = f"{charts.shortened(accounted.spiking, 16)} / {charts.shortened(accounted.other, 16)}"
     x = Axis(start, title, "log", "ratios", low / 1.5, high * 1.5)
     rule, panels = Rule(1.0, look=Look(INK, width=0.9)), []
     for group in accounted.by_group:
         marks, names = [], []
-        for place, (result, ratio) in enumerate(one for one in known if one[0].group == group):
+        for number, (result, ratio) in enumerate(item for item in ratios if item[0].group == group):
             cheaper, colour = kinds[result.cheaper]
             label = accountings.accounting(result.accounting).label
             row: Row = {
@@ -221,10 +221,10 @@ def energy_accountings(
                 "conclusion": f"{cheaper} cheaper" if cheaper else "open",
             }
             names.append(Name(label, charts.shortened(cheaper) or "open", colour))
-            marks.append(Marks("spans", [row], Look(colour, width=4.5), (start, end), place))
+            marks.append(Marks("spans", [row], Look(colour, width=4.5), (start, end), number))
             if ratio.low == ratio.high:
                 seen: Row = {start: min(max(ratio.low, low), high)}
-                marks.append(Marks("points", [seen], Look(colour), place=place, listed=False))
+                marks.append(Marks("points", [seen], Look(colour), place=number, listed=False))
         heading = GROUP_TITLES[group].capitalize()
         panels.append(Panel(x, Axis(""), marks, heading, [rule], names))
     pair = charts.file_name(f"{accounted.spiking}-{accounted.other}")

@@ -235,9 +235,9 @@ def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
     across, up, whole = axes.get_yaxis_transform(), axes.get_xaxis_transform(), axes.transAxes
     ticks = _scale(axes, "x", panel.x, int(2 + 1.1 * width))
     axes.plot([0, 1], [0, 0], color=QUIET, linewidth=0.8, transform=whole, clip_on=False)
-    for place, text in ticks.items():
-        axes.plot([place, place], [0, -0.02], "-", c=QUIET, lw=0.8, transform=up, clip_on=False)
-        _text(axes, text, (place, 0), (0, -5), up, ha="center", va="top", color=QUIET)
+    for tick, text in ticks.items():
+        axes.plot([tick, tick], [0, -0.02], "-", c=QUIET, lw=0.8, transform=up, clip_on=False)
+        _text(axes, text, (tick, 0), (0, -5), up, ha="center", va="top", color=QUIET)
     _text(axes, _title(panel.x), (0.5, 0), (0, -17), whole, ha="center", va="top", color=QUIET)
     left = 0.0
     if panel.names:
@@ -248,8 +248,8 @@ def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
         left = 10 + 0.61 * TEXT * max(map(len, ticks.values()), default=0)
         axes.plot([0, 0], [0, 1], color=QUIET, linewidth=0.8, transform=whole)
         axes.hlines(list(ticks), 0, 1, FAINT, linewidth=0.8, zorder=0, transform=across)
-        for place, text in ticks.items():
-            _text(axes, text, (0, place), (-5, 0), across, ha="right", va="center", color=QUIET)
+        for tick, text in ticks.items():
+            _text(axes, text, (0, tick), (-5, 0), across, ha="right", va="center", color=QUIET)
         # A turned title is hard to read.
         _text(axes, _title(panel.y), (0, 1), (4 - left, 5), whole, va="bottom", color=QUIET)
     above = (4 - left, 17) if not panel.names and _title(panel.y) else (0.0, 5)
@@ -261,14 +261,14 @@ def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
 def _text(
     axes: Axes,
     text: str,
-    place: tuple[float, float],
+    position: tuple[float, float],
     offset: tuple[float, float],
     transform: Transform,
     **look: Any,
 ) -> None:
     if text:
         moved = offset_copy(transform, axes.get_figure(root=True), *offset, units="points")
-        axes.text(*place, text, transform=moved, **{"fontsize": TEXT, **look})
+        axes.text(*position, text, transform=moved, **{"fontsize": TEXT, **look})
 
 
 def _title(axis: Axis) -> str:
@@ -278,10 +278,10 @@ def _title(axis: Axis) -> str:
 def _values(panel: Panel, marks: Marks) -> tuple[np.ndarray, ...]:
     """Return x, y and both ends of all rows; NaN where missing."""
     columns = (panel.x.column, panel.y.column, *marks.ends)
-    known = [[row.get(column) for row in marks.rows] for column in columns]
+    columns_of_rows = [[row.get(column) for row in marks.rows] for column in columns]
     x, y, low, high = (
         np.array([value if isinstance(value, Real) else math.nan for value in values], dtype=float)
-        for values in known
+        for values in columns_of_rows
     )
     return x, y if marks.place is None else np.full(len(x), marks.place), low, high
 
@@ -333,10 +333,10 @@ def _name_rows(axes: Axes, names: Sequence[charts.Name]) -> None:
     across = axes.get_yaxis_transform()
     axes.set_ylim(len(names) - 0.6, -0.9)
     axes.hlines(range(len(names)), 0, 1, FAINT, linewidth=0.8, zorder=0, transform=across)
-    for place, name in enumerate(names):
-        _text(axes, name.text, (0, place), (0, 4), across, va="bottom", color=INK, bbox=BEHIND)
+    for number, name in enumerate(names):
+        _text(axes, name.text, (0, number), (0, 4), across, va="bottom", color=INK, bbox=BEHIND)
         concluded = {"ha": "right", "va": "bottom", "color": name.colour, "bbox": BEHIND}
-        _text(axes, name.concluded, (1, place), (0, 4), across, **concluded)
+        _text(axes, name.concluded, (1, number), (0, 4), across, **concluded)
 
 
 def _scale(axes: Axes, name: str, axis: Axis, most: int) -> dict[float, str]:
@@ -392,10 +392,10 @@ def _handle(key: Key) -> Any:
 def add_labels(axes: Axes, panel: Panel) -> None:
     """Write labels beside their points, each where it covers least, preferably near."""
     points = [
-        (place, charts.shortened(marks.label, 30))
+        (position, charts.shortened(marks.label, 30))
         for marks in panel.marks
         if marks.label
-        for place in axes.transData.transform(np.column_stack(_values(panel, marks)[:2]))
+        for position in axes.transData.transform(np.column_stack(_values(panel, marks)[:2]))
     ]
     taken = [(x - 5, y - 5, x + 5, y + 5) for (x, y), _ in points]
     for marks in panel.marks:

@@ -53,8 +53,8 @@ def data_uri(content: bytes, kind: str) -> str:
 def source(picture: Image.Image | np.ndarray, edge: int = MAX_SIZE) -> str:
     """Return a picture, or a uint8 image made `small`, as a data URI."""
     content = io.BytesIO()
-    shown = small(picture, edge) if isinstance(picture, np.ndarray) else picture
-    shown.save(content, "PNG")
+    image = small(picture, edge) if isinstance(picture, np.ndarray) else picture
+    image.save(content, "PNG")
     return data_uri(content.getvalue(), "png")
 
 
@@ -63,26 +63,26 @@ def samples(prepared: Prepared) -> list[Picture]:
     originals = dict(prepared.samples[:MAX_SAMPLES])
     firsts = np.unique(np.asarray(prepared.labels), return_index=True)[1].tolist()
     _, height, width = prepared.image_shape
-    shown = []
+    gallery = []
     for index in list(originals) or firsts[:MAX_SAMPLES]:
         images = [(source(np.asarray(prepared.pictures[index])), f"prepared, {width}×{height}")]
         if index in originals:
             high, wide = originals[index].shape[:2]
             images.insert(0, (source(originals[index]), f"original, {wide}×{high}"))
-        shown.append(Picture(prepared.classes[int(prepared.labels[index])], tuple(images)))
-    return shown
+        gallery.append(Picture(prepared.classes[int(prepared.labels[index])], tuple(images)))
+    return gallery
 
 
 def pairs(listed: Sequence[Pair], prepared: Prepared) -> list[Picture]:
     """Return both images of each pair; different labels are red."""
-    shown = []
+    gallery = []
     for pair in listed[:MAX_PICTURED]:
         both = (pair.a, pair.b)
         images = tuple(_named(image, _SPLITS[image.split], prepared) for image in both)
         title = " / ".join(dict.fromkeys(image.label for image in both))
         kind = pair.kind.removesuffix(" in two splits")
-        shown.append(Picture(f"{title}: {kind}", images, pair.a.label != pair.b.label))
-    return shown
+        gallery.append(Picture(f"{title}: {kind}", images, pair.a.label != pair.b.label))
+    return gallery
 
 
 def labels(listed: Sequence[SuspectLabel], prepared: Prepared) -> list[Picture]:

@@ -170,11 +170,11 @@ def audit_page(audit: Audit, prepared: Prepared, out: Path | str) -> Path:
 def _galleries(audit: Audit | None, prepared: Prepared | None) -> dict[str, list[pictures.Picture]]:
     if audit is None or prepared is None:
         return {}
-    shown = {
+    galleries = {
         "audit-pairs": pictures.pairs(audit.details.pairs, prepared),
         "audit-labels": pictures.labels(audit.details.labels, prepared),
     }
-    return {name: gallery for name, gallery in shown.items() if gallery}
+    return {name: gallery for name, gallery in galleries.items() if gallery}
 
 
 def _charts(page: Page) -> Iterator[Chart | None]:
@@ -184,7 +184,7 @@ def _charts(page: Page) -> Iterator[Chart | None]:
         yield accuracies.pair_differences([pair.leader_first for pair in results.comparison.pairs])
     yield costs.pareto(results, page.table)
     if accountings := results.energy_accountings:
-        for accounted in cost_words.shown(accountings):
+        for accounted in cost_words.main_pairs(accountings):
             yield costs.energy_accountings(accounted, accountings, colours)
     # A single epoch is no curve.
     if any(len(trial.history) > 1 for trial in results.trials):
@@ -217,10 +217,10 @@ def _sections(
     }
     order = list(SECTIONS)
     for name, section in of_features.items():
-        place = order.index(section.after if section.after in SECTIONS else "data") + 1
-        while order[place] in of_features:
-            place += 1
-        order.insert(place, name)
+        position = order.index(section.after if section.after in SECTIONS else "data") + 1
+        while order[position] in of_features:
+            position += 1
+        order.insert(position, name)
     core = {id: Section(heading) for id, heading in SECTIONS.items() if there.get(id, True)}
     sections = {**core, **of_features}
     return {id: sections[id] for id in order if id in sections}
@@ -261,7 +261,10 @@ def _context(
         "sections": _sections(page, drawn, of_features),
         "definitions": {
             word: text
-            for definitions in (DEFINITIONS, *(one.definitions for one in of_features.values()))
+            for definitions in (
+                DEFINITIONS,
+                *(section.definitions for section in of_features.values()),
+            )
             for word, text in definitions.items()
         },
         "galleries": _galleries(page.audit, prepared)

@@ -67,7 +67,11 @@ def pooled(tested: Sequence[Scores | VariantResult], measure: Measure = "accurac
 def images_by_class(trials: Sequence[Trial]) -> np.ndarray:
     """Return the number of test images of each class, in all folds, int64 `[K]`."""
     by_contender = grouped((trial.contender, trial) for trial in trials)
-    images = [table[0] for own in by_contender.values() for table in _tables(own).values()]
+    images = [
+        table[0]
+        for of_contender in by_contender.values()
+        for table in _tables(of_contender).values()
+    ]
     return np.max(images, axis=0) if images else np.zeros(0, np.int64)
 
 

@@ -38,8 +38,8 @@ def counted_operations(results: Results) -> dict[str, Operations]:
 
 def mean(values: Sequence[float | None]) -> float | None:
     """Return the mean; None if empty, or one is unknown."""
-    known = [value for value in values if value is not None]
-    return statistics.fmean(known) if known and len(known) == len(values) else None
+    numbers = [value for value in values if value is not None]
+    return statistics.fmean(numbers) if numbers and len(numbers) == len(values) else None
 
 
 def mean_range(ranges: Sequence[Range | None]) -> Range | None:
@@ -69,8 +69,8 @@ def joules_of(
 
 def latency_of(trials: Iterable[Entry]) -> Latency | None:
     """Return the times of the timed trial, if any."""
-    known = (trial.latency for trial in trials if isinstance(trial, Trial))
-    return next(filter(None, known), None)
+    latencies = (trial.latency for trial in trials if isinstance(trial, Trial))
+    return next(filter(None, latencies), None)
 
 
 def one_image_ms(trials: Iterable[Entry]) -> float | None:

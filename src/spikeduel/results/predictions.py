@@ -55,7 +55,7 @@ class PredictionsFile(typed.Frozen):
         if lengths != {len(self.labels)}:
             raise ValueError("indices, labels, groups, images and answers differ in length")
         classes = range(len(self.classes))
-        if any(place not in classes for part in (self.labels, *predicted) for place in part):
+        if any(number not in classes for part in (self.labels, *predicted) for number in part):
             raise ValueError("labels or answers are of no class")
 
     @property

@@ -249,9 +249,9 @@ class Conclusions(Frozen):
     caveats: list[Finding] = []
     recommendation: Recommendation = Recommendation(recommended=None, reason="not_finished")
 
-    def pair(self, one: str, other: str) -> Pair | None:
+    def pair(self, a: str, b: str) -> Pair | None:
         """Return the pair of two contenders; None without a common seed."""
-        return next((pair for pair in self.pairs if {pair.a, pair.b} == {one, other}), None)
+        return next((pair for pair in self.pairs if {pair.a, pair.b} == {a, b}), None)
 
 
 class SetRules(Frozen):

@@ -137,9 +137,9 @@ class Comparison:
         """Return the model file of contender or family `name` that is best on validation. Raises
         `InputError`.
         """
-        known = {part for trial in self.results.trials for part in (trial.contender, trial.family)}
-        if name not in known:
-            raise unknown("contender", name, known)
+        names = {part for trial in self.results.trials for part in (trial.contender, trial.family)}
+        if name not in names:
+            raise unknown("contender", name, names)
         done = {
             trial.model: trial.validation.accuracy
             for trial in self.results.trials

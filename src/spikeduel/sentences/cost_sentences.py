@@ -190,8 +190,8 @@ def energies(results: Results) -> list[tuple[str, str, list[tuple[str, str]]]]:
 
 def _usual(network: Network, table: str, memory: Memory) -> str:
     tables = [trial.energy.tables.get(table) for trial in network.trials if trial.energy]
-    known = [estimate.of(memory).dense if estimate else None for estimate in tables]
-    return energy_in_words(mean(known))
+    joules = [estimate.of(memory).dense if estimate else None for estimate in tables]
+    return energy_in_words(mean(joules))
 
 
 def events(results: Results) -> str:
@@ -229,7 +229,7 @@ CHANGES_AT = (
 )
 
 
-def shown(accountings: EnergyAccountings | None) -> list[AccountedPair]:
+def main_pairs(accountings: EnergyAccountings | None) -> list[AccountedPair]:
     """Return the pairs to show: contenders, or else variants."""
     if accountings is None:
         return []
@@ -265,12 +265,12 @@ def in_order(accounted: AccountedPair) -> list[AccountingResult]:
     """Sort by group, who is cheaper, and ratio; no number last."""
     kinds: list[Kind | None] = ["spiking", None, "other"]
 
-    def place(result: AccountingResult) -> tuple[bool, int, int, float]:
+    def order(result: AccountingResult) -> tuple[bool, int, int, float]:
         middle = math.sqrt(result.ratio.low * result.ratio.high) if result.ratio else math.inf
         group, kind = GROUPS.index(result.group), kinds.index(result.cheaper)
         return result.ratio is None, group, kind, middle
 
-    return sorted(accounted.by_accounting, key=place)
+    return sorted(accounted.by_accounting, key=order)
 
 
 def accounting_table(

@@ -342,19 +342,19 @@ def _energies(
         other = recommendation.runner_up
         text = f"Its energy there is {ours} per image, and that of {other} is {theirs}"
         return 0.0, f"{text} on a GPU (lowest) or a CPU (highest)."
-    found = cheaper(
+    compared = cheaper(
         recommendation.quantity("energy"),
         recommendation.recommended or "",
         recommendation.runner_up or "",
         results,
     )
-    advantage = (found.leader == recommendation.recommended) - (
-        found.leader == recommendation.runner_up
+    advantage = (compared.leader == recommendation.recommended) - (
+        compared.leader == recommendation.runner_up
     )
-    by = _ACCOUNTINGS.get(found.evidence, "") if found.by_group else ""
+    by = _ACCOUNTINGS.get(compared.evidence, "") if compared.by_group else ""
     text = f"It needs {'less' if advantage > 0 else 'more'} energy{by}"
-    if not found.leader:
-        text = _NEITHER[found.evidence == "disputed"]
+    if not compared.leader:
+        text = _NEITHER[compared.evidence == "disputed"]
     where = "Loihi" if results.experiment.target == "loihi" else "45 nm"
     return advantage, f"{text} ({where}: {ours} against {theirs})."
 

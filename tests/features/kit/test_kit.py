@@ -44,7 +44,7 @@ def zipped(folder, path):
     """Put the hashes of an unzipped kit right, and zip it."""
     names = [part.relative_to(folder).as_posix() for part in folder.rglob("*") if part.is_file()]
     (folder / hashes.FILE).unlink(missing_ok=True)
-    listed = hashes.found(folder, sorted({*names} - {hashes.FILE}))
+    listed = hashes.of_files(folder, sorted({*names} - {hashes.FILE}))
     (folder / hashes.FILE).write_text(hashes.text(listed))
     with zipfile.ZipFile(path, "w") as archive:
         for name in sorted({*listed, hashes.FILE}):

@@ -313,7 +313,7 @@ def exited_early(
             counting = Counting(_Shorter(model, num_steps))
             of_leaving = EvaluationBatches(test.images, test.labels, leaving)
             ask(counting.model, of_leaving, counting=counting)
-            counted = counting.found()
+            counted = counting.result()
         if counted.reason:
             raise InputError(counted.reason)
         operations.append(counted.operations)

@@ -287,7 +287,7 @@ class _Prediction:
             ) as self.inputs,
         ):
             output = counting.run(self.x, 1)
-        self.operations = counting.found().operations
+        self.operations = counting.result().operations
         readout = model.readout
         if isinstance(readout, SpikingReadout) and model.card.num_steps is not None:
             scores = readout.running_scores(output)[:, 0]

@@ -103,7 +103,7 @@ def write_kit(run: Path, path: Path) -> Path:
         )
     created = comparison.results.created
     moment = (int(created[:4]), int(created[5:7]), int(created[8:10]), 0, 0, 0)
-    content = {part: files.read_bytes(run / part) for part in hashes.found(run, hashes.ARCHIVED)}
+    content = {part: files.read_bytes(run / part) for part in hashes.of_files(run, hashes.ARCHIVED)}
     content |= dict(derived_files(comparison))
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
     content[hashes.FILE] = hashes.text(sums).encode()
