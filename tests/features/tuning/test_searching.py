@@ -115,7 +115,6 @@ def test_only_what_has_an_effect_is_tuned(changes, tuned, experiment, made_up):
             {**RATES, "beta": Range(0.5, 0.9)},
             "name beta, which has no effect on any contender",
         ),
-        ({}, 1, None, "at least 2 trials"),
     ],
 )
 def test_what_would_not_be_equal_is_refused(
@@ -243,18 +242,3 @@ def test_a_changed_record_is_read_or_named(tuned, tmp_path, place):
         assert read_tuning(tmp_path, tuning.experiment).table()
     else:
         assert "tuning.json" in text
-
-
-# ---- the table
-
-
-def test_the_table_shows_every_trial(experiment, made_up):
-    tuning, trained = made_up(
-        experiment, lambda tried: 0.75 if tried.learning_rate == 5e-3 else 0.5, 6, RATES
-    )
-    lines = [line.split() for line in tuning.table().splitlines()]
-    rows = [line for line in lines if line[:1] == ["dense-snn"] and "learning_rate" in line]
-    assert [row[1:4] for row in rows][:2] == [["1", "75.00", "*"], ["2", "50.00", "1"]]
-    assert [float(row[-1]) for row in rows] == [
-        planned.experiment.learning_rate for planned in trained[::2]
-    ]

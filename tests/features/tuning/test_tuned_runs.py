@@ -181,8 +181,3 @@ def test_tuning_is_refused_before_it_begins_where_its_results_cannot_go(desk):
     done = spikeduel("tune", "digits", *QUICKEST, "--out", "mine")
     assert done.exit_code == 2
     assert "mine: holds other things than a run" in done.stderr
-
-
-def test_one_trial_is_no_tuning(desk):
-    done = spikeduel("compare", "digits", "--tune", 1)
-    assert (done.exit_code, "at least 2 trials" in " ".join(done.stderr.split())) == (2, True)

@@ -2,62 +2,21 @@ import pytest
 from msgspec import structs
 
 from factories import baseline, dataset, pair, results, trial
+from features.tuning.made_tunings import tuned, tuning
 from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.analysis.run_findings import RunContext, find_caveats
-from spikeduel.features.tuning.tuning_results import (
-    ExpectedBest,
-    TunedContender,
-    TunedOn,
-    TuningRecord,
-    TuningTrial,
-    limits,
-    tuning_rows,
-)
+from spikeduel.features.tuning.tuning_results import TuningRecord, limits, tuning_rows
 from spikeduel.results.findings import finding
-from spikeduel.results.trials import Epoch, Score, has_converged
+from spikeduel.results.trials import Epoch, has_converged
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 
 
-def tuning(num_trials=8, **gains):
-    """A tuning of at most 6 epochs; a contender's gain is None where all its trials failed. snn
-    tunes two settings.
-    """
-    return TuningRecord(
-        schema=1,
-        dataset=TunedOn(fingerprint="f" * 64, test="0" * 64),
-        experiment={"epochs": 6},
-        num_trials=num_trials,
-        ranges={},
-        contenders=[_tuned(name, gain, num_trials) for name, gain in gains.items()],
-    )
-
-
-def _tuned(name, gain, num_trials):
-    failed = gain is None
-    status = {"status": "failed" if failed else "done", "error": "NaN" if failed else None}
-    scores = [None if failed else Score(accuracy=0.25 if k else 0.5) for k in range(num_trials)]
-    return TunedContender(
-        contender=name,
-        family="snn",
-        tuned=["learning_rate", "beta"] if name == "snn" else ["learning_rate"],
-        trials=[
-            TuningTrial(
-                number=k,
-                settings={},
-                **status,
-                epochs=6,
-                training_seconds=1.0,
-                validation=scores[k],
-            )
-            for k in range(num_trials)
-        ],
-        best=None if failed else 0,
-        expected_best=[
-            ExpectedBest(trials=k + 1, mean=0.5, standard_deviation=0.0, low=0.5, high=0.5)
-            for k in range(num_trials)
-        ],
-        gain_of_last_doubling=gain or 0.0,
+def rising(num_trials=8, **gains):
+    """A tuning with a gain of each contender: None where all its trials failed."""
+    failed, done = [None] * num_trials, [0.5] + [0.25] * (num_trials - 1)
+    return tuning(
+        *(tuned(name, failed if gain is None else done, gain or 0) for name, gain in gains.items())
     )
 
 
@@ -71,9 +30,9 @@ TUNED = finding("tuned", num_trials=8, most_epochs=6)
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        (tuning(a=0.0, b=0.0), TUNED),
+        (rising(a=0.0, b=0.0), TUNED),
         # Where the experiment left the epochs open, those of the longest trial count.
-        (structs.replace(tuning(a=0.0), experiment={"epochs": None}), TUNED),
+        (structs.replace(rising(a=0.0), experiment={"epochs": None}), TUNED),
     ],
     ids=["tuned", "open epochs"],
 )
@@ -86,17 +45,17 @@ def test_a_tuned_run_says_so(record, expected):
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        (tuning(a=0.004, b=0.0), []),
+        (rising(a=0.004, b=0.0), []),
         (
-            tuning(a=0.012, b=0.004),
+            rising(a=0.012, b=0.004),
             [finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8, more=16)],
         ),
         (
-            tuning(5, a=0.012, b=0.02),
+            rising(5, a=0.012, b=0.02),
             [finding("still_rising", gains={"a": 0.012, "b": 0.02}, half=2, num_trials=5, more=10)],
         ),
         (
-            tuning(snn=0.0, cnn=None),
+            rising(snn=0.0, cnn=None),
             [finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False)],
         ),
     ],
@@ -113,13 +72,13 @@ def test_a_rise_asks_for_more_epochs_exactly_if_it_asks_for_more_trials(rise, is
         for accuracy in (0.5, 0.6, 0.7, 0.7 + rise)
     ]
     assert has_converged(history, 3) is is_luck
-    assert (limits(tuning(a=rise)) == []) is is_luck
+    assert (limits(rising(a=rise)) == []) is is_luck
 
 
 def test_a_search_counts_as_a_step_with_its_minutes():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.9, seconds=[30.0, 30.0])]
     untuned = finding("untuned", remedy="--tune 10")
-    for features, minutes in (({}, 22.0), ({"tuning": tuning(4, snn=0.0)}, 14.0)):
+    for features, minutes in (({}, 22.0), ({"tuning": rising(4, snn=0.0)}, 14.0)):
         made = results(trials, [pair(0.0)], caveats=[untuned], features=features)
         (step,) = with_recommendation(made).recommendation.steps
         assert (step.options, step.minutes) == (["--tune", "10"], minutes)
@@ -137,24 +96,17 @@ def test_a_search_counts_as_a_step_with_its_minutes():
     ],
 )
 def test_a_damaged_record_is_named_with_the_place(change, place):
-    content = typed.plain(tuning(2, snn=0.0))
+    content = typed.plain(rising(2, snn=0.0))
     change(content)
     with pytest.raises(InputError, match=place):
         typed.converted(content, TuningRecord)
 
 
 def test_every_trial_of_a_tuning():
-    record = tuning(2, snn=0.0, cnn=None)
-    snn, cnn = record.contenders
-    tried = [
-        structs.replace(trial, settings={"beta": 0.5 + trial.number / 4}) for trial in snn.trials
-    ]
-    shown = tuning_rows(
-        structs.replace(record, contenders=[structs.replace(snn, trials=tried), cnn])
-    )
+    shown = tuning_rows(rising(2, snn=0.0, cnn=None))
     assert [list(row.values()) for row in shown] == [
-        ["snn", "1", "50.00", "*", "6", "1.0", "beta 0.5"],
-        ["snn", "2", "25.00", "", "6", "1.0", "beta 0.75"],
-        ["cnn", "1", "failed", "", "6", "1.0", ""],
-        ["cnn", "2", "failed", "", "6", "1.0", ""],
+        ["snn", "1", "50.00", "*", "6", "700.0", "learning_rate 0.001"],
+        ["snn", "2", "25.00", "", "6", "700.0", "learning_rate 0.002"],
+        ["cnn", "1", "failed", "", "6", "700.0", "learning_rate 0.001"],
+        ["cnn", "2", "failed", "", "6", "700.0", "learning_rate 0.002"],
     ]

@@ -1,76 +1,23 @@
 import pytest
 
+from features.tuning.made_tunings import tuned, tuning
 from made_pages import places, told
-from spikeduel.features.tuning.tuning_results import TuningRecord, limits as limits_of
+from spikeduel.features.tuning.tuning_results import limits as limits_of
 from spikeduel.features.tuning.tuning_section import chart, section
 from spikeduel.reporting.rendering import write
 from spikeduel.results.findings import sentence
-from spikeduel.system.typed import converted
-
-
-def entry(number, accuracy, **settings):
-    return {
-        "number": number,
-        "settings": settings,
-        "key": "k",
-        "status": "failed" if accuracy is None else "done",
-        "error": "loss became <NaN>" if accuracy is None else None,
-        "epochs": 2,
-        "best_epoch": 1,
-        "stopped": "limit",
-        "training_seconds": 700.0,
-        "validation": None if accuracy is None else {"accuracy": accuracy, "loss": 1.0},
-    }
-
-
-def contender(name, family, accuracies, best, tuned):
-    means = [max(a or 0 for a in accuracies[: n + 1]) for n in range(len(accuracies))]
-    return {
-        "contender": name,
-        "family": family,
-        "tuned": tuned,
-        "best": best,
-        "trials": [entry(n, a, learning_rate=0.001 * (n + 1)) for n, a in enumerate(accuracies)],
-        "expected_best": [
-            {
-                "trials": n + 1,
-                "mean": m,
-                "standard_deviation": 0.01,
-                "low": m - 0.01,
-                "high": m + 0.01,
-            }
-            for n, m in enumerate(means)
-        ],
-        "gain_of_last_doubling": 0.02,
-    }
 
 
 @pytest.fixture
-def tuning():
-    """A record of tuning, made up."""
-    content = {
-        "schema": 1,
-        "spikeduel": "0.1.0",
-        "created": "2025-01-01T00:00:00+00:00",
-        "environment": {"cpu": "a <fast> one"},
-        "dataset": {"name": "made-<up>", "fingerprint": "f" * 64, "test": "t" * 64},
-        "experiment": {"epochs": 6, "per_contender": None},
-        "num_trials": 3,
-        "ranges": {
-            "learning_rate": {"low": 1e-5, "high": 0.01, "log": True, "choices": []},
-            "num_steps": {"low": None, "high": None, "log": False, "choices": [4, 8]},
-            "beta": {"low": 0.5, "high": 0.9, "log": False, "choices": []},
-        },
-        "contenders": [
-            contender("dense-snn", "snn", [0.5, 0.75, 0.625], 1, ["learning_rate", "num_steps"]),
-            contender("small-cnn", "cnn", [0.875, None, 0.25], 0, ["learning_rate"]),
-        ],
-    }
-    return converted(content, TuningRecord)
+def record():
+    return tuning(
+        tuned("dense-snn", [0.5, 0.75, 0.625], settings=("learning_rate", "num_steps")),
+        tuned("small-cnn", [0.875, None, 0.25]),
+    )
 
 
-def test_the_chart_shows_every_finished_trial_and_the_curves(tuning):
-    left, right = chart(tuning).panels
+def test_the_chart_shows_every_finished_trial_and_the_curves(record):
+    left, right = chart(record).panels
     # For each contender its trials, then a ring around the chosen one.
     assert [places(left, marks) for marks in left.marks] == [
         ([1, 2, 3], [50, 75, 62.5]),
@@ -81,16 +28,16 @@ def test_the_chart_shows_every_finished_trial_and_the_curves(tuning):
     lines = [marks for marks in right.marks if marks.kind == "line"]
     assert [places(right, marks)[1] for marks in lines] == [[50, 75, 75], [87.5, 87.5, 87.5]]
     assert len(right.marks) == 4
-    tried = [row for row in told(chart(tuning)) if "trial" in row]
+    tried = [row for row in told(chart(record)) if "trial" in row]
     assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
 
 
-def test_the_section_has_all_trials_and_ranges(tuning, tmp_path, unpainted):
-    made = section(None, tuning)
+def test_the_section_has_all_trials_and_ranges(record, tmp_path, unpainted):
+    made = section(None, record)
     drawn = {chart.name: chart for chart in made.charts}
     content = {"feature": made.content, "drawn": drawn, "definitions": made.definitions}
     page = write(tmp_path / "page.html", "tuning_section.html.j2", content).read_text()
-    limits = limits_of(tuning)
+    limits = limits_of(record)
     for text in (
         "loss became &lt;NaN&gt;",
         # First and best trial, expected best, seconds, what was chosen.
