@@ -58,11 +58,3 @@ def test_every_kind_of_image_becomes_a_picture(shape):
     picture = as_picture(np.zeros(shape, np.uint8))
     assert picture.shape[:2] == (8, 6)
     assert picture.shape[2:] in ((), (3,))
-
-
-def test_the_telling_image_is_grey(make_prepared):
-    prepared = make_prepared()
-    prepared.images[:] = 255
-    prepared.images[9] = 127
-    prepared.images[3, 0, 0] = 127
-    assert pictures.telling_image(prepared, np.arange(60)) == 9

@@ -34,9 +34,7 @@ CI95 = ("95 % interval from, points", "95 % interval to, points")
 _CI90 = ("90 % interval from, points", "90 % interval to, points")
 _THIN, _THICK = Look(width=1.2), Look(width=3.4)
 _DOTTED = Look(width=0.8, dashes=(2.0, 2.0))
-_BEST = Look(INK, size=8, width=1.1, filled=False)
 _EPOCHS = Axis("epoch", ticks="whole")
-_VALIDATION = Axis(ACCURACY, "validation accuracy, %")
 Ends = tuple[float, float] | None
 
 

@@ -100,11 +100,3 @@ def _named(image: AuditedImage, words: str, prepared: Prepared) -> tuple[str, st
     """Return an image's source, and words with its name."""
     name = Path(image.file).name if image.file else f"image {image.index}"
     return source(np.asarray(prepared.pictures[image.index])), f"{words}, {name}"
-
-
-def telling_image(prepared: Prepared, test: np.ndarray) -> int:
-    """Return the greyest of the first 64 test images: black and white pixels spike never and
-    always.
-    """
-    brightness = np.asarray(prepared.images[test[:64]]) / 255
-    return int(test[(brightness * (1 - brightness)).mean((1, 2, 3)).argmax()])

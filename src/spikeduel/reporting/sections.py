@@ -4,13 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from spikeduel import energy
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.data import Prepared, Split
 from spikeduel.engine.networks.models import Model
-from spikeduel.reporting import images as pictures
 from spikeduel.reporting.charts import Chart
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
@@ -45,15 +42,6 @@ class Page:
     def audit(self) -> Audit | None:
         """The audit, with all details if the data is at hand."""
         return self.run_data.audit if self.run_data else self.results.dataset.audit
-
-    def typical_image(self) -> tuple[np.ndarray, int] | None:
-        """Return a test image uint8 `[C, H, W]` and its index; None for recordings, and if the data
-        are missing.
-        """
-        if self.run_data is None or self.results.dataset.noun != "image":
-            return None
-        index = pictures.telling_image(self.run_data.prepared, self.run_data.splits[0].test)
-        return np.asarray(self.run_data.prepared.images[index]), index
 
 
 @dataclass(frozen=True)

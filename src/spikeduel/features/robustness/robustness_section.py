@@ -18,7 +18,7 @@ from spikeduel.sentences.columns import trained_on
 
 def section(page: Page, conclusion: Conclusion) -> Section:
     """Return the chart, the table, and one test image under each corruption."""
-    image = page.typical_image()
+    image = typical_image(page)
     measured = [trial for trial in page.results.trials if trial.test and trial.measured]
     return Section(
         heading="Corrupted images",
@@ -32,6 +32,18 @@ def section(page: Page, conclusion: Conclusion) -> Section:
             "corruptions": _pictures(*image) if image else None,
         },
     )
+
+
+def typical_image(page: Page) -> tuple[np.ndarray, int] | None:
+    """Return the greyest of the first 64 test images, uint8 `[C, H, W]`, and its index; None for
+    recordings, and if the data are missing. Noise and contrast show best on grey.
+    """
+    if page.run_data is None or page.results.dataset.noun != "image":
+        return None
+    images, test = page.run_data.prepared.images, page.run_data.splits[0].test
+    brightness = np.asarray(images[test[:64]]) / 255
+    index = int(test[(brightness * (1 - brightness)).mean((1, 2, 3)).argmax()])
+    return np.asarray(images[index]), index
 
 
 def _pictures(image: np.ndarray, index: int) -> dict[str, list[str]]:
