@@ -1,7 +1,7 @@
 """A study's TOML file: each combination of a grid of settings is a duel."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,43 +127,53 @@ def read_study(path: Path | str) -> Study:
     content = typed.read_toml(path, StudyFile)
     with naming(path):
         _check(content)
-        duels, unused = [], content.exclude
-        # No data set is called so.
-        family_of = {
-            dataset: f"family {family}"
-            for family, datasets in content.families.items()
-            for dataset in datasets
-        }
-        for combination in itertools.product(*content.grid.values()):
-            values = dict(zip(content.grid, combination, strict=True))
-            with naming(_exclusion_text(values)):
-                settings = {
-                    name: checked(name, value, SETTINGS[name].type)
-                    for name, value in {**content.settings, **values}.items()
-                }
-                settings = _located(settings, path.parent)
-                experiment = asked(settings, catalogue.is_recorded(settings.get("dataset", "")))
-            applied = [
-                exclusion
-                for exclusion in content.exclude
-                if _applies(exclusion, values, experiment)
-            ]
-            unused = [exclusion for exclusion in unused if exclusion not in applied]
-            if not applied:
-                family = family_of.get(values.get("dataset", ""))
-                duels.append(PlannedDuel(values, experiment, family))
-        if unused:
-            raise InputError(
-                f"[[exclude]] {_exclusion_text(unused[0])}: no duel is like that. Check "
-                "its names and values."
-            )
-        if not duels:
-            raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+        varied = tuple(name for name, values in content.grid.items() if len(values) > 1)
+        duels = _without_excluded(content, list(_duels(content, path.parent)))
         tuning = content.tuning
         if tuning and tuning.ranges and (path.parent / tuning.ranges).exists():
             tuning = structs.replace(tuning, ranges=str((path.parent / tuning.ranges).resolve()))
-        varied = tuple(name for name, values in content.grid.items() if len(values) > 1)
         return Study(content.name or path.stem, tuple(duels), varied, tuning)
+
+
+def _duels(content: StudyFile, home: Path) -> Iterator[PlannedDuel]:
+    """Yield a duel for each combination of the grid. Raises `InputError` for a wrong setting."""
+    # No data set is called so.
+    family_of = {
+        dataset: f"family {family}"
+        for family, datasets in content.families.items()
+        for dataset in datasets
+    }
+    for combination in itertools.product(*content.grid.values()):
+        values = dict(zip(content.grid, combination, strict=True))
+        with naming(_exclusion_text(values)):
+            settings = {
+                name: checked(name, value, SETTINGS[name].type)
+                for name, value in {**content.settings, **values}.items()
+            }
+            settings = _located(settings, home)
+            experiment = asked(settings, catalogue.is_recorded(settings.get("dataset", "")))
+        yield PlannedDuel(values, experiment, family_of.get(values.get("dataset", "")))
+
+
+def _without_excluded(content: StudyFile, duels: Sequence[PlannedDuel]) -> list[PlannedDuel]:
+    """Return the duels that no exclusion applies to. Raises `InputError` for an exclusion without
+    a duel, and if no duel is left.
+    """
+    excluded = [[_applies(exclusion, duel) for duel in duels] for exclusion in content.exclude]
+    for exclusion, applies in zip(content.exclude, excluded, strict=True):
+        if not any(applies):
+            raise InputError(
+                f"[[exclude]] {_exclusion_text(exclusion)}: no duel is like that. Check its names "
+                "and values."
+            )
+    remaining = [
+        duel
+        for number, duel in enumerate(duels)
+        if not any(applies[number] for applies in excluded)
+    ]
+    if not remaining:
+        raise InputError("no duel is left: [[exclude]] leaves out all of them.")
+    return remaining
 
 
 def _check(content: StudyFile) -> None:
@@ -207,14 +217,13 @@ def _located(settings: dict[str, Any], home: Path) -> dict[str, Any]:
     return settings
 
 
-def _applies(
-    exclusion: Mapping[str, Any], values: Mapping[str, Any], experiment: Experiment
-) -> bool:
+def _applies(exclusion: Mapping[str, Any], duel: PlannedDuel) -> bool:
     """Return True if a duel has an exclusion's values; a list means any of them, unless the setting
     is a list.
     """
     values_of = {
-        name: typed.plain(values.get(name, getattr(experiment, name))) for name in exclusion
+        name: typed.plain(duel.values.get(name, getattr(duel.experiment, name)))
+        for name in exclusion
     }
     return all(
         values_of[name] in wanted
