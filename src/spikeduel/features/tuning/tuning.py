@@ -42,7 +42,7 @@ from spikeduel.system.progress import Labelled, Progress
 from spikeduel.system.sentences import counted
 from spikeduel.training import auto_settings, plan, run_folder
 from spikeduel.training.auto_settings import ResolvedExperiment
-from spikeduel.training.contenders import Contender, describe_all, trials_of
+from spikeduel.training.contenders import Contender, Trial, describe_all, trials_of
 from spikeduel.training.jobs import Job, Workers
 from spikeduel.training.plan import Plan
 from spikeduel.training.store import Place, Store, TrialRecord, opened
@@ -323,36 +323,26 @@ def search(
     """
     experiment, contenders = resolved.experiment, resolved.contenders
     tuned = ranges_by_contender(contenders, num_trials, ranges)
-    before = experiment.per_contender or {}
-    settings: dict[str, list[dict[str, Any]]] = {name: [] for name in tuned}
-    jobs = []
+    settings = {
+        name: _settings_tried(experiment.for_contender(name), limits, num_trials)
+        for name, limits in tuned.items()
+    }
     # Trial by trial, so that contenders are equally far if interrupted.
-    for number, name in itertools.product(range(num_trials), tuned):
-        first = experiment.for_contender(name)
-        drawn = {setting: getattr(first, setting) for setting in tuned[name]}
-        if number:
-            drawn = draw(tuned[name], number)
-        settings[name].append(drawn)
-        alone = replace(
-            experiment.without_features(),
-            contenders=(name,),
-            seeds=1,
-            per_contender={name: {**before.get(name, {}), **drawn}},
+    jobs = [
+        Job(
+            _trial(experiment, name, settings[name][number], prepared, split),
+            prepared,
+            Labelled(progress, f"trial {number + 1} of {num_trials}"),
+            test=False,
         )
-        labelled = Labelled(progress, f"trial {number + 1} of {num_trials}")
-        (trial,) = trials_of(alone, prepared, split)
-        trial = replace(
-            trial,
-            card=replace(trial.card, seed=TRAINING_SEED),
-            settings={**trial.settings, "seed": TRAINING_SEED},
-        )
-        jobs.append(Job(trial, prepared, labelled, test=False))
+        for number, name in itertools.product(range(num_trials), tuned)
+    ]
     records = workers.run(jobs, store)
     entries = [
         _entry(contender, settings[contender.name], records[first :: len(contenders)])
         for first, contender in enumerate(contenders)
     ]
-    chosen = dict(before)
+    chosen = dict(experiment.per_contender or {})
     for entry in entries:
         if entry.best is not None:
             name = entry.contender
@@ -377,6 +367,33 @@ def search(
         per_contender=best_settings.per_contender,
     )
     return Tuning(best_settings, record)
+
+
+def _settings_tried(
+    first: Experiment, limits: Mapping[str, Range], num_trials: int
+) -> list[dict[str, Any]]:
+    """Return the settings of each trial of a contender, whose own experiment is `first`."""
+    drawn = [draw(limits, number) for number in range(1, num_trials)]
+    return [{name: getattr(first, name) for name in limits}, *drawn]
+
+
+def _trial(
+    experiment: Experiment, name: str, tried: dict[str, Any], prepared: Prepared, split: Split
+) -> Trial:
+    """Return the trial of the contender `name` with the settings `tried`."""
+    before = (experiment.per_contender or {}).get(name, {})
+    alone = replace(
+        experiment.without_features(),
+        contenders=(name,),
+        seeds=1,
+        per_contender={name: {**before, **tried}},
+    )
+    (trial,) = trials_of(alone, prepared, split)
+    return replace(
+        trial,
+        card=replace(trial.card, seed=TRAINING_SEED),
+        settings={**trial.settings, "seed": TRAINING_SEED},
+    )
 
 
 def _entry(
