@@ -11,12 +11,12 @@ def section(page: Page, conclusion: None) -> Section | None:
     if page.predictions_file is None:
         return None
     prepared = page.run_data.prepared if page.run_data else None
-    found = thumbnails(page.results, page.predictions_file, prepared)
+    pictured = thumbnails(page.results, page.predictions_file, prepared)
     return Section(
-        heading="Where they disagree" if found.pairs else "Images behind the numbers",
+        heading="Where they disagree" if pictured.pairs else "Images behind the numbers",
         after="caveats",
         content={
-            "thumbnails": found,
+            "thumbnails": pictured,
             "max_in_group": MAX_IN_GROUP,
             "num_tested": len(page.predictions_file.labels),
         },

@@ -72,10 +72,10 @@ def thumbnails(
     wanted += [rows for (truth, predicted), rows in all_cells if truth == predicted]
     first = dict.fromkeys(_in_turn([rows[:MAX_IN_GROUP] for rows in wanted]))
     chosen = sorted(list(first)[:MAX_THUMBNAILS]) if prepared is not None else []
-    place = {row: number for number, row in enumerate(chosen)}
+    number_of = {row: number for number, row in enumerate(chosen)}
 
     def group(rows: Sequence[int]) -> Group:
-        return Group([place[row] for row in rows if row in place][:MAX_IN_GROUP], len(rows))
+        return Group([number_of[row] for row in rows if row in number_of][:MAX_IN_GROUP], len(rows))
 
     pictures = [
         small(np.asarray(prepared.images[predictions_file.indices[row]]), THUMBNAIL_SIZE)
@@ -108,10 +108,10 @@ def main_pairs(results: Results) -> list[run.Pair]:
     """
     spiking = {trial.contender: trial.spiking for trial in results.trials}
 
-    def place(pair: run.Pair) -> tuple[bool, float]:
+    def rank(pair: run.Pair) -> tuple[bool, float]:
         return spiking[pair.a] == spiking[pair.b], -(pair.accuracy_a + pair.accuracy_b)
 
-    pairs = sorted(results.comparison.pairs, key=place)[:MAX_PAIRS]
+    pairs = sorted(results.comparison.pairs, key=rank)[:MAX_PAIRS]
     return [pair.leader_first for pair in pairs]
 
 

@@ -23,10 +23,10 @@ def names(
     """
     first = read(run).contenders
     second = first if other_run is None else read(other_run).contenders
-    for name, known in ((a, first), (b, second)):
-        if name is not None and name not in known:
-            raise unknown("contender", name, known)
-    pairs = [(one, other) for one in ([a] if a else first) for other in ([b] if b else second)]
+    for name, contenders in ((a, first), (b, second)):
+        if name is not None and name not in contenders:
+            raise unknown("contender", name, contenders)
+    pairs = list(itertools.product([a] if a else first, [b] if b else second))
     if other_run is not None:
         pairs = [pair for pair in pairs if (a and b) or pair[0] == pair[1]]
     elif a or b:
@@ -107,8 +107,8 @@ def tested_runs(
     if not seeds:
         raise InputError(f"{a} and {b} have no finished seed in common.")
     pairs = [(of_a[a, seed], of_b[b, seed]) for seed in seeds]
-    predicted = [one.predicted for one, _ in pairs], [other.predicted for _, other in pairs]
-    paired = all(one.trainings == other.trainings for one, other in pairs)
+    predicted = [left.predicted for left, _ in pairs], [right.predicted for _, right in pairs]
+    paired = all(left.trainings == right.trainings for left, right in pairs)
     groups = first.groups or second.groups
     if first.groups and second.groups and first.groups != second.groups:
         # Equal prepared images belong together; more are equal at a smaller size.
@@ -119,12 +119,12 @@ def tested_runs(
 def _in_one_order(file: PredictionsFile) -> PredictionsFile:
     """Return the file with images ordered by hash, and classes by name."""
     by_name = sorted(file.classes)
-    place = [by_name.index(name) for name in file.classes]
+    codes = [by_name.index(name) for name in file.classes]
     rows = range(len(file.images))
-    order = sorted(rows, key=lambda row: (file.images[row], place[file.labels[row]]))
+    order = sorted(rows, key=lambda row: (file.images[row], codes[file.labels[row]]))
 
     def reordered(classes: list[int]) -> list[int]:
-        return [place[classes[row]] for row in order]
+        return [codes[classes[row]] for row in order]
 
     return structs.replace(
         file,

@@ -81,13 +81,13 @@ def settings_of(results: Results) -> dict[str, Any]:
     """
     experiment, shape = results.experiment, results.dataset.image_shape
     names = [field.name for field in dataclasses.fields(Experiment)]
-    known = {name: getattr(experiment, name) for name in names if name not in _ELSEWHERE} | {
+    values = {name: getattr(experiment, name) for name in names if name not in _ELSEWHERE} | {
         "dataset": results.dataset.name,
         "image_size": max(shape[1:]) if shape else experiment.image_size,
         "minutes": results.budget.minutes if results.budget else experiment.minutes,
         "own_settings": experiment.own_settings or None,
     }
-    return {name: known[name] for name in dict.fromkeys(("dataset", *TELLING, *known))}
+    return {name: values[name] for name in dict.fromkeys(("dataset", *TELLING, *values))}
 
 
 def differing(settings: Sequence[dict[str, Any]]) -> list[str]:
@@ -160,9 +160,9 @@ def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str,
         values = {title(name): as_text(run.settings[name]) for name in settings}
         path = Path(run.run)
         inner = path.parent.relative_to(above)
-        place = f", in {inner.as_posix()}" if inner.parts else ""
+        folder = f", in {inner.as_posix()}" if inner.parts else ""
         moment = run.created.replace("T", " ")[:16]
-        beginnings = [path.name, f"  {moment}{place}"]
+        beginnings = [path.name, f"  {moment}{folder}"]
         for number, (beginning, name) in enumerate(zip_longest(beginnings, run.accuracy)):
             row = {"run": beginning or "", **(dict.fromkeys(values, "") if number else values)}
             got = _got(run, name) if name else ""

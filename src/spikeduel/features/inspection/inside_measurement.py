@@ -182,17 +182,17 @@ def look_inside(
     highest[[prediction.predictions[-1] for prediction in predictions.values()]] = np.inf
     if truth is not None:
         highest[card.classes.index(truth)] = np.inf
-    shown = sorted(np.argsort(-highest, kind="stable")[:MAX_CLASSES].tolist())
+    likely = sorted(np.argsort(-highest, kind="stable")[:MAX_CLASSES].tolist())
     table, picture = table or energy.read(energy.HEADLINE), next(iter(images.values()))
     as_picture = picture if len(picture) in (1, 3) else picture_of(picture.sum(0))[None]
     return Inside(
         noun="image" if card.preprocessing.binning is None else "recording",
         picture=pictures(as_picture[None] / 255, MAP_BYTES),
-        classes=[visible(card.classes[k]) for k in shown],
-        truth=None if truth is None else shown.index(card.classes.index(truth)),
+        classes=[visible(card.classes[k]) for k in likely],
+        truth=None if truth is None else likely.index(card.classes.index(truth)),
         energy=f"{table.title}, {MEMORY_TITLES[table.leading_memory]}",
         models=[
-            prediction.seen(name, shown, table, points) for name, prediction in predictions.items()
+            prediction.seen(name, likely, table, points) for name, prediction in predictions.items()
         ],
     )
 
@@ -266,7 +266,7 @@ def chosen(spk: np.ndarray, most: int) -> list[int]:
 
 def _evenly(items: Sequence[Item], most: int) -> list[Item]:
     places = np.linspace(0, len(items) - 1, min(most, len(items))).astype(int)
-    return [items[place] for place in np.unique(places)]
+    return [items[number] for number in np.unique(places)]
 
 
 class _Prediction:
@@ -338,8 +338,8 @@ class _Prediction:
     def _numbered(self) -> list[tuple[int, str, nn.Module]]:
         """Return number, name and module of each layer of neurons, in the order of computation."""
         layers = [(name, self.model.module.get_submodule(name)) for name in self.neurons]
-        neurons = [place for place in layers if not isinstance(place[1], PooledCounts)]
-        return [(number, *place) for number, place in enumerate(neurons, 1)]
+        neurons = [layer for layer in layers if not isinstance(layer[1], PooledCounts)]
+        return [(number, *layer) for number, layer in enumerate(neurons, 1)]
 
     def _is_of_classes(self, name: str) -> bool:
         """Return True for the last layer of neurons, if it has one for each class."""
@@ -347,18 +347,18 @@ class _Prediction:
         return name == list(self.neurons)[-1] and shape == (len(self.model.card.classes),)
 
     def _layers(self, classes: list[int]) -> list[SpikingLayer]:
-        layers, spiking = [], [place for place in self._numbered if not isinstance(place[2], ReLU)]
+        layers, spiking = [], [layer for layer in self._numbered if not isinstance(layer[2], ReLU)]
         for number, name, neuron in _evenly(spiking, MAX_LAYERS):
             spk, mem = (
                 as_sequence(tensor)[:, 0].float().cpu().numpy() for tensor in self.neurons[name][1:]
             )
             shape, fired = list(spk.shape[1:]), spk.reshape(len(spk), -1) > 0
             if of_classes := self._is_of_classes(name):
-                shown = classes
+                neurons = classes
                 watched = sorted(classes, key=lambda k: -self.probabilities[-1, k])[:MAX_MEMBRANES]
             else:
-                shown = chosen(fired, MAX_NEURONS)
-                watched = _evenly(shown, MAX_MEMBRANES)
+                neurons = chosen(fired, MAX_NEURONS)
+                watched = _evenly(neurons, MAX_MEMBRANES)
             membranes = [
                 Membrane(
                     neuron=k,
@@ -373,9 +373,9 @@ class _Prediction:
                     number=number,
                     shape=shape,
                     spikes=fired.sum(1).tolist(),
-                    shown=shown,
+                    shown=neurons,
                     of_classes=of_classes,
-                    raster=np.packbits(fired[:, shown].T).tobytes(),
+                    raster=np.packbits(fired[:, neurons].T).tobytes(),
                     membranes=membranes,
                 )
             )
@@ -408,7 +408,7 @@ class _Prediction:
 
 
 def _threshold(
-    neuron: nn.Module, shape: list[int], place: int, fired: np.ndarray
+    neuron: nn.Module, shape: list[int], number: int, fired: np.ndarray
 ) -> list[float] | None:
     """Return a neuron's threshold at each step; an adaptive one rises with its spikes."""
     dynamics = getattr(neuron, "dynamics", None)
@@ -419,7 +419,7 @@ def _threshold(
         levels = torch.as_tensor(threshold, dtype=torch.float32).expand(shape)
     except RuntimeError:  # a neuron of one's own may have others, such as one for each step
         return None
-    level = float(levels.flatten()[place])
+    level = float(levels.flatten()[number])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
     adaptation = np.zeros(len(fired))
     for step in range(1, len(fired)):

@@ -31,9 +31,9 @@ def conclude_outcomes(outcomes: Sequence[TrialOutcome], run_data: RunData) -> Co
     examined = np.flatnonzero(judgements.number)
     if not len(examined):
         return None
-    given = _mean_probability(judgements, examined, run_data)
+    mean = _mean_probability(judgements, examined, run_data)
     suggested, surest = judgements.suggested[examined], judgements.surest[examined]
-    is_suspect = suspects(labels[examined], given, suggested, surest, MAX_SHARE_BY_NETWORKS)
+    is_suspect = suspects(labels[examined], mean, suggested, surest, MAX_SHARE_BY_NETWORKS)
     split_codes = indices_of(splits[0]).codes(len(prepared))
     listed = [
         SuspectLabel(
@@ -55,8 +55,8 @@ def conclude_outcomes(outcomes: Sequence[TrialOutcome], run_data: RunData) -> Co
 
 
 class Judgements:
-    """What trained networks say of the labels `[N]`: `number` of predictions, how many are
-    `agreeing`, and the sum `given` of the label's probabilities.
+    """Judgements of the labels `[N]` by trained networks: `number` of predictions, how many are
+    `agreeing`, and the `total` of the label's probabilities.
 
     `suggested` is another class, by the training `surest` of one, and `given_there` the label's
     probability in that training.
@@ -65,7 +65,7 @@ class Judgements:
     def __init__(self, labels: np.ndarray) -> None:
         self.labels, self.suggested = labels, labels.copy()
         zeros = np.zeros((5, len(labels)))
-        self.number, self.agreeing, self.given, self.surest, self.given_there = zeros
+        self.number, self.agreeing, self.total, self.surest, self.given_there = zeros
 
     def add(self, images: np.ndarray, confidences: Confidences) -> None:
         """Add the predictions of one training for `images`."""
@@ -75,7 +75,7 @@ class Judgements:
         is_other = best != self.labels[images]
         self.number[images] += 1
         self.agreeing[images] += ~is_other
-        self.given[images] += of_label
+        self.total[images] += of_label
         is_surer = is_other & (highest > self.surest[images])
         rows = images[is_surer]
         self.suggested[rows], self.surest[rows] = best[is_surer], highest[is_surer]
@@ -103,7 +103,7 @@ def _mean_probability(
     """Return the mean probability of each examined label. Nearest neighbours of the audit count as
     much as all networks.
     """
-    mean: np.ndarray = judgements.given[examined] / judgements.number[examined]
+    mean: np.ndarray = judgements.total[examined] / judgements.number[examined]
     if run_data.audit and run_data.audit.details.label_shares:
         # NaN where --limit left the image out of the audited split.
         shares = np.array(run_data.audit.details.label_shares, dtype=float)[examined]

@@ -28,14 +28,14 @@ def rows(forecast: Forecast) -> list[dict[str, str]]:
         {
             "seeds": str(seeds),
             **{
-                _title(case): f"{100 * case.probabilities[place]:.0f} %"
+                _title(case): f"{100 * case.probabilities[number]:.0f} %"
                 for case in cases[:MAX_COLUMNS]
             },
             "training": (
                 "in the store" if seeds <= forecast.trained else duration(forecast.seconds(seeds))
             ),
         }
-        for place, seeds in enumerate(forecast.seeds)
+        for number, seeds in enumerate(forecast.seeds)
     ]
 
 
@@ -50,16 +50,16 @@ def sentences(forecast: Forecast) -> list[str]:
     several, needed = "", forecast.seeds_needed
     if forecast.comparisons > 1:
         several = f" of {forecast.comparisons} comparisons, after Holm at worst"
-    found = f"Not even {MAX_SEEDS} seeds find it in 80 % of cases{several}: {MORE_POWER}"
+    verdict = f"Not even {MAX_SEEDS} seeds find it in 80 % of cases{several}: {MORE_POWER}"
     if needed is not None:
-        found = (
+        verdict = (
             f"{needed} seeds find it in 80 % of cases{several}, and train for about "
             f"{duration(forecast.seconds(needed))}."
         )
     texts = [
         f"The chance that a true lead of {lead_in_points(forecast.difference)} is found, on "
         f"{forecast.test_images:,} test images, by seeds:",
-        found,
+        verdict,
         _SOURCES[forecast.source],
     ]
     in_groups = any(case.variability.effective_groups is not None for case in forecast.cases)
