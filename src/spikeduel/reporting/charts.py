@@ -95,7 +95,6 @@ class Axis:
     high: float | None = None
     least: float = 0.0
     most: float = math.inf
-    falling: bool = False
 
 
 @dataclass(frozen=True)

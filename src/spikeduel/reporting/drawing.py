@@ -88,10 +88,10 @@ def figure(chart: Chart) -> Figure:
         for axes in grid[len(chart.panels) :]:
             axes.set_visible(False)
         for axes, panel in zip(grid, chart.panels, strict=False):
-            draw_panel(axes, panel, width)
+            _draw_panel(axes, panel, width)
         made.draw_without_rendering()
         for axes, panel in zip(grid, chart.panels, strict=False):
-            add_labels(axes, panel)
+            _add_labels(axes, panel)
         if chart.keys:
             made.legend(
                 handles=[_handle(key) for key in chart.keys],
@@ -154,12 +154,12 @@ def _markup(panel: Panel, width: float, label: str) -> str:
     # A unit of the SVG is a point.
     drawn = Figure((width, height), 72, facecolor=PAPER)
     axes = drawn.add_axes((0, 0, 1, 1))
-    left, right = (draw_panel(axes, panel, width) / 72 or 0.08), 0.14
+    left, right = (_draw_panel(axes, panel, width) / 72 or 0.08), 0.14
     above = 0.1 + 0.19 * bool(panel.title) + 0.17 * bool(_title(panel.y)) * (not panel.names)
     axes.set_position(
         (left / width, 0.42 / height, 1 - (left + right) / width, 1 - (0.42 + above) / height)
     )
-    add_labels(axes, panel)
+    _add_labels(axes, panel)
     written = io.StringIO()
     unwanted = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     drawn.savefig(written, format="svg", metadata=unwanted)
@@ -218,7 +218,7 @@ def _listed(axes: Axes, panel: Panel) -> Iterator[tuple[charts.Row, Any, float]]
             yield from zip(marks.rows, both, repeat(reach), strict=False)
 
 
-def draw_panel(axes: Axes, panel: Panel, width: float) -> float:
+def _draw_panel(axes: Axes, panel: Panel, width: float) -> float:
     """Draw a panel `width` inches wide; return the points that labels at its left take.
 
     Ticks are lines and texts: matplotlib's are slow.
@@ -349,7 +349,7 @@ def _scale(axes: Axes, name: str, axis: Axis, most: int) -> dict[float, str]:
     if axis.scale == "log" and high < NARROWEST * low:
         middle, reach = math.sqrt(low * high), math.sqrt(NARROWEST)
         low, high = middle / reach, middle * reach
-    getattr(axes, f"set_{name}lim")(*((high, low) if axis.falling else (low, high)))
+    getattr(axes, f"set_{name}lim")(low, high)
     locator: Any = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=axis.ticks == "whole")
     if axis.scale == "powers of two":
         locator = FixedLocator([2.0**power for power in range(math.ceil(math.log2(high)) + 1)])
@@ -389,7 +389,7 @@ def _handle(key: Key) -> Any:
     )
 
 
-def add_labels(axes: Axes, panel: Panel) -> None:
+def _add_labels(axes: Axes, panel: Panel) -> None:
     """Write labels beside their points, each where it covers least, preferably near."""
     points = [
         (position, charts.shortened(marks.label, 30))
