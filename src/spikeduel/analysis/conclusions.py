@@ -148,8 +148,8 @@ def of_split(
 
 
 def with_energy(results: Results, prices: energy.Prices = energy.Prices()) -> Results:
-    """Return `results` with energies and accountings again, those of `prices` first, and the answer
-    that follows.
+    """Return `results` with energies and accountings again, those of `prices` first, and the
+    recommendation that follows.
     """
     names = {table.name for table in prices.tables}
     named = [energy.read(name) for name in energy.NAMES if name not in names]

@@ -21,7 +21,7 @@ DisagreementCase = Literal["only_a", "only_b", "neither"]
 class Predictions:
     """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
     (given if they count alike). Rows, places in these, are listed with most seeds first, then
-    with most wrong answers.
+    with most wrong predictions.
     """
 
     def __init__(self, predictions: PredictionsFile) -> None:
@@ -50,7 +50,7 @@ class Predictions:
         return self.predicted.get((contender, variant), {})
 
     def right(self, seeds: Sequence[int], contender: str, variant: str | None = None) -> np.ndarray:
-        """Return the right answers, bool `[S, N]`; a missing seed answers the most frequent
+        """Return the right predictions, bool `[S, N]`; a missing seed predicts the most frequent
         class.
         """
         constant = np.full_like(self.truth, np.bincount(self.truth).argmax())
@@ -79,7 +79,7 @@ class Predictions:
 
     @cached_property
     def _wrong(self) -> np.ndarray:
-        """Wrong answers of contenders to each image."""
+        """Wrong predictions of contenders for each image."""
         return np.sum(
             [
                 predicted != self.truth
@@ -109,11 +109,11 @@ class Predictions:
         return other
 
     def sees_no_time(self, contender: str) -> bool:
-        """Return True if rearranging events in time changes no answer; False if not asked."""
+        """Return True if rearranging events in time changes no prediction; False if not tested."""
         of_seed = self.of(contender)
-        asked = [of_seeds for name in REARRANGED if (of_seeds := self.of(contender, name))]
-        return bool(asked) and all(
+        rearranged = [of_seeds for name in REARRANGED if (of_seeds := self.of(contender, name))]
+        return bool(rearranged) and all(
             seed in of_seed and np.array_equal(predicted, of_seed[seed])
-            for of_seeds in asked
+            for of_seeds in rearranged
             for seed, predicted in of_seeds.items()
         )

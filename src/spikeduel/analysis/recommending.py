@@ -58,7 +58,7 @@ DECIDING: dict[Reason, str] = {
     "too_few_images": "more_images",
     "longer_training": "longer_training",
 }
-"""Caveat that is the reason of an answer."""
+"""Caveat that is the reason of a recommendation."""
 MIN_TRAINING = 5.0
 """Seconds below which trainings say more about the machine than about the networks."""
 
@@ -126,7 +126,7 @@ def _recommended(
             recommended=runners_up[0], reason="alone" if len(learned) == 1 else "runs_alone"
         )
     learned = {name: learned[name] for name in runners_up}
-    # Of equals, the first is taken.
+    # Of equals, the first is recommended.
     costliest = {name: value.high for name, value in costs.values.items()}
     recommended = choose(
         dict(sorted(learned.items(), key=lambda item: costliest.get(item[0], math.inf))),
@@ -173,7 +173,7 @@ def _recommended(
 
 
 def running(results: Results, costs: QuantityComparison) -> list[str]:
-    """Return the contenders that run on the device that the answer is for; without one, all."""
+    """Return the contenders that run on the device asked for; without one, all."""
     match results.experiment.target:
         case "cortex-m":
             return list(costs.values)  # those with a form in int8
@@ -338,23 +338,23 @@ def noticeably_below(lower: Range, higher: Range) -> bool:
 
 
 def was_busy(results: Results, *ids: str) -> bool:
-    """Return True if other work disturbed times, by caveats `ids` (default: of answers)."""
+    """Return True if other work disturbed times, by caveats `ids` (default: of inference)."""
     return bool(with_id(results.comparison.caveats, *(ids or ("busy_machine",))))
 
 
 def timed_elsewhere(results: Results) -> bool:
-    """Return True if the answer is for a processor or a GPU, and times are of the other."""
+    """Return True if a processor or a GPU is asked for, and times are of the other."""
     device = (results.environment or {}).get("device") or "cpu"
     return is_elsewhere(results.experiment.target, device)
 
 
 def is_elsewhere(target: str, device: str) -> bool:
-    """Return True if an answer is for a processor or a GPU, and `device` is the other."""
+    """Return True if a processor or a GPU is asked for, and `device` is the other."""
     return target == ("gpu" if device == "cpu" else "cpu")
 
 
 def are_times_void(results: Results) -> bool:
-    """Return True if times of answers decide nothing: of a busy machine, or of another device."""
+    """Return True if inference times decide nothing: of a busy machine, or of another device."""
     return was_busy(results) or timed_elsewhere(results)
 
 
@@ -437,7 +437,7 @@ def accounted_pair(results: Results, a: str, b: str) -> AccountedPair | None:
 
 
 def _steps(results: Results, reason: Reason) -> list[Step]:
-    """Return the steps that would settle the answer: for the caveats that decided it first."""
+    """Return the steps that would settle the recommendation, for the deciding caveats first."""
 
     def decides(caveat: Finding) -> bool:
         return caveat.id == DECIDING.get(reason) or (reason == "leakage" and is_leak(caveat))

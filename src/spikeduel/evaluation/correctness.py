@@ -1,5 +1,5 @@
-"""Measure correctness: scores by class, random encodings, shuffled spikes, the temperature, answers
-after each step, leaving early.
+"""Measure correctness: scores by class, random encodings, shuffled spikes, the temperature,
+predictions after each step, early exit.
 """
 
 import math
@@ -124,8 +124,8 @@ def best_temperature(scores: Tensor, truth: Tensor) -> float:
 def anytime(
     model: Model, batches: Iterable[Any], validation: Iterable[Any] | None = None
 ) -> Anytime:
-    """Return the answers of a spiking network after t = 1 … T steps; `early_exit` has a threshold
-    chosen on `validation`. All None without steps, or if the readout needs all at once.
+    """Return the predictions of a spiking network after t = 1 … T steps; `early_exit` has a
+    threshold chosen on `validation`. All None without steps, or if the readout needs all at once.
     """
     test = predict_batches(model, batches).over_time
     if test is None:

@@ -23,12 +23,12 @@ BATCH_SIZES = (1, 32, 256)
 NUM_IMAGES = max(BATCH_SIZES)
 MAX_SECONDS = 120
 WARM_UP_SECONDS = 0.4
-"""Seconds of answers that are not timed: a process's first ones take up to a quarter longer."""
+"""Seconds of predictions that are not timed: a process's first ones take up to a quarter longer."""
 SECONDS = 0.3
-"""Seconds for which each kind of answer is timed; at least `FEWEST` times, at most `MOST`."""
+"""Seconds for which each kind of prediction is timed: `MIN_CALLS` to `MAX_CALLS` times."""
 MIN_CALLS, MAX_CALLS = 3, 1000
 MIN_FOR_P95 = 20
-"""Fewest answers with a 95th percentile other than the slowest one."""
+"""Fewest predictions with a 95th percentile other than the slowest one."""
 _PROCESS = """
 import gc, os, time
 begun = time.perf_counter()
@@ -51,12 +51,12 @@ def latency(
     own_code: Collection[str] = (),
     seconds: float = MAX_SECONDS,
 ) -> Latency:
-    """Start the model file at `path` in a process and time its answers to images uint8 `[N, C, H,
-    W]`.
+    """Start the model file at `path` in a process and time its predictions of images uint8 `[N, C,
+    H, W]`.
 
-    `start_up_seconds` are importing, loading and the first answer, `peak_memory_bytes` the memory
-    then. All but `machine` are None where the process fails or exceeds `seconds`; `reasons` says
-    why.
+    `start_up_seconds` are importing, loading and the first prediction, `peak_memory_bytes` the
+    memory then. All but `machine` are None where the process fails or exceeds `seconds`; `reasons`
+    says why.
     """
     here = machine(device)
     settings = {
@@ -167,7 +167,7 @@ def repeated(
 
 
 def summary(milliseconds: list[float]) -> dict[str, Any]:
-    """Return `median_ms`, `p95_ms` (null for fewer than `FEWEST_FOR_P95`) and `n`."""
+    """Return `median_ms`, `p95_ms` (null for fewer than `MIN_FOR_P95`) and `n`."""
     enough = len(milliseconds) >= MIN_FOR_P95
     return {
         "median_ms": float(np.median(milliseconds)),
@@ -187,7 +187,7 @@ def streamed(model: Model, images: np.ndarray) -> list[float]:
         started = time.perf_counter()
         for frame in model.frames(image[None]):
             scores, state = model.step(frame, state)
-            scores.cpu()  # a GPU has answered only when one can read it
+            scores.cpu()  # a GPU is done only when one can read it
             times.append(1e3 * (time.perf_counter() - started))
         runs.append(times)
 

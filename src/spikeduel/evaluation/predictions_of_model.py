@@ -40,8 +40,8 @@ class Running:
         return len(self.right)
 
     def exits(self, threshold: float | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the step after which each image stops, int64 `[N]`, and whether its answer is then
-        right, bool `[N]`.
+        """Return the step after which each image stops, int64 `[N]`, and whether its prediction is
+        then right, bool `[N]`.
 
         An image stops once its confidence reaches `threshold`; without one, after T steps.
         """
@@ -70,7 +70,7 @@ class Predictions:
     """Answers to N images of K classes.
 
     `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; the mean
-    `loss`; `scores` float64 `[N, K]`; `over_time`, if asked for and known.
+    `loss`; `scores` float64 `[N, K]`; `over_time`, if wanted and known.
     """
 
     truth: np.ndarray
@@ -86,7 +86,7 @@ class Predictions:
 
 
 class Counting:
-    """Count a model's operations while it answers.
+    """Count a model's operations while it predicts.
 
     `as_is` computes as uncounted (see `Counter.run`), and goes on after a failure to count.
     """
@@ -138,7 +138,7 @@ class Counting:
 
 
 class CachedPredictions:
-    """Batches that remember a model's answers for several measures, and with `count` its
+    """Batches that remember a model's predictions for several measures, and with `count` its
     operations.
     """
 
@@ -151,7 +151,7 @@ class CachedPredictions:
         return iter(self.batches)
 
     def predictions(self, model: Model) -> Predictions:
-        """Return the answers of `model`, over time too."""
+        """Return the predictions of `model`, over time too."""
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
             self._known = model, ask(model, self.batches, over_time=True, counting=counting)
@@ -161,7 +161,7 @@ class CachedPredictions:
 
 
 def predict_batches(model: Model, batches: Iterable[Any]) -> Predictions:
-    """Return the answers of `model`, remembered or from a pass, over time too."""
+    """Return the predictions of `model`, remembered or from a pass, over time too."""
     return (
         batches if isinstance(batches, CachedPredictions) else CachedPredictions(batches)
     ).predictions(model)
@@ -174,7 +174,7 @@ def ask(
     over_time: bool = False,
     counting: Counting | None = None,
 ) -> Predictions:
-    """Ask `model` about all images in one pass; `over_time` keeps the answers after each step.
+    """Predict all images in one pass; `over_time` keeps the predictions after each step.
 
     Random encodings draw by image index and `repeat`.
     """

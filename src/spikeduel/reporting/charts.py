@@ -68,8 +68,8 @@ class Marks:
     """Rows that are drawn alike.
 
     Lines, points and bars show the axes' columns; spans go along x between the two columns `ends`,
-    intervals along y, a band fills the space. `place` is a row of a panel of names. Rows not `told`
-    have no tip, table or download.
+    intervals along y, a band fills the space. `place` is a row of a panel of names. Rows not
+    `listed` have no tip, table or download.
     """
 
     kind: Kind

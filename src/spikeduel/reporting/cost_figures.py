@@ -136,7 +136,7 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
 
 
 def at_a_glance(results: Results) -> Chart | None:
-    """Return accuracy against an answer's energy with memory, else time; None if both are
+    """Return accuracy against the energy per inference with memory, else time; None if both are
     unknown.
     """
     energies, times = (

@@ -101,7 +101,7 @@ def report(
     try:
         predictions_file = predictions.read(comparison.out)
     except InputError as error:
-        missing.append(f"The answers to single images are missing: {error}")
+        missing.append(f"The predictions of single images are missing: {error}")
     table = next(iter(prices.tables), energy.read(energy.HEADLINE))
     page = Page(comparison, table, models, run_data, predictions_file, missing)
     path = Path(path or comparison.out / hashes.PAGE)

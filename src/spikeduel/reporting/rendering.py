@@ -30,8 +30,8 @@ DEFINITIONS: dict[str, str] = {
     **{str(quantity): text for quantity, text in recommendation_sentences.MEANINGS.items()},
     "the rule": recommendation_sentences.RULE.removeprefix("The rule: "),
     "confusion matrix": (
-        "Rows: true classes. Columns: answers. Correct answers lie on the diagonal; a dark cell "
-        "off it is a pair of classes that is often confused."
+        "Rows: true classes. Columns: predicted classes. Correct predictions lie on the "
+        "diagonal; a dark cell off it is a pair of classes that is often confused."
     ),
     "worst first": "Those that the most trainings of all contenders get wrong come first.",
     "MAC": "A multiply-accumulate: multiplies a number by a weight and adds it up.",
@@ -39,7 +39,7 @@ DEFINITIONS: dict[str, str] = {
     "hoisted": costs.TWO_WAYS,
     "range of energy": costs.ZEROS,
     "Pareto front": "No other network is better for less.",
-    "confidence": "The probability that a network gives to its answer.",
+    "confidence": "The probability that a network gives to its prediction.",
     "as most count": (
         "Every multiplication, and of spikes only those that come, so that spiking networks alone "
         "skip zeros; with memory, numbers are computed whole and spikes one by one."

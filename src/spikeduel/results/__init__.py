@@ -1,1 +1,1 @@
-"""Results of runs: types, statistics, findings, the answer, tables and sentences."""
+"""Results of runs: types, accuracies, tests, findings and the recommendation."""

@@ -85,8 +85,8 @@ def effective_images(trials: Sequence[Trial]) -> float | None:
 
 
 def _tables(trials: Sequence[Trial], variant: str | None = None) -> dict[int, np.ndarray]:
-    """Return the images, answers and right answers of each class, in all folds, int64 `[3, K]` by
-    seed, of one contender or its `variant`.
+    """Return the images, predictions and right predictions of each class, in all folds, int64 `[3,
+    K]` by seed, of one contender or its `variant`.
     """
     tables: dict[int, np.ndarray] = {}
     for trial in trials:
@@ -102,7 +102,7 @@ def classified(classes: Sequence[str], truth: np.ndarray, predicted: np.ndarray)
     has precision 0.
     """
     num = len(classes)
-    # Importing scikit-learn takes longer than all answers of a small test set.
+    # Importing scikit-learn takes longer than predicting a small test set.
     right, support, named = (
         np.bincount(labels, minlength=num)
         for labels in (truth[truth == predicted], truth, predicted)
@@ -153,19 +153,19 @@ def no_better_than_chance(trials: Sequence[Trial], variant: str | None = None) -
 
 
 def depend_on_truth(tables: Sequence[np.ndarray]) -> bool:
-    """Return True if answers depend on the truth: their balanced accuracy is `SURE` standard
-    deviations above the mean over all orders of the same answers. `tables` `[3, K]`, one a seed:
-    images, answers and right answers of each class.
+    """Return True if predictions depend on the truth: their balanced accuracy is `SURE` standard
+    deviations above the mean over all orders of the same predictions. `tables` `[3, K]`, one a
+    seed: images, predictions and right predictions of each class.
 
-    Seeds answer the same images, and count as one.
+    Seeds predict the same images, and count as one.
     """
     ahead, off = np.mean([_ahead_of_chance(table) for table in tables], axis=0)
     return bool(ahead > SURE * off)
 
 
 def _ahead_of_chance(table: np.ndarray) -> tuple[float, float]:
-    """Return how far balanced accuracy is above its mean over all orders of the answers, less half
-    an image of the rarest class (continuity), and its standard deviation (Hoeffding 1951).
+    """Return how far balanced accuracy is above its mean over all orders of the predictions, less
+    half an image of the rarest class (continuity), and its standard deviation (Hoeffding 1951).
     """
     num_images, (images, predictions, _) = table[0].sum(), table[:, table[0] > 0]
     weights = 1 / len(images) / images
@@ -180,7 +180,7 @@ def unlearned_variants(trials: Sequence[Trial], compressed: bool = False) -> dic
     """Return the trained ablations that learned nothing, or the `compressed` variants, with
     titles: at chance over all trainings, or in half of the seeds.
 
-    Left out are networks asked in another way, and recordings without time, which may lose
+    Left out are networks that predict in another way, and recordings without time, which may lose
     everything.
     """
     tested = [trial for trial in trials if trial.test]

@@ -60,7 +60,7 @@ def variant_results(trials: Sequence[Trial], variant: str) -> list[VariantResult
 def joules_of(
     entry: Entry, table: str | None = None, memory: Memory = "compute", way: Way = "hoisted"
 ) -> Range | None:
-    """Return the joules of an answer by `table`, or by the leading one."""
+    """Return the joules per inference by `table`, or by the leading one."""
     if entry.energy is None:
         return None
     estimate = entry.energy.leading if table is None else entry.energy.tables.get(table)

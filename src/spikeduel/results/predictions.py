@@ -19,7 +19,7 @@ RUNS_LIE = "Runs are folders in runs/, unless --out named another place."
 class SeedPredictions(typed.Frozen):
     """Predicted classes of a finished seed, or of its `variant`, in the order of `indices`.
 
-    `trainings`: keys of the trainings that answered, one a fold; a converted network has its
+    `trainings`: keys of the trainings that predicted, one a fold; a converted network has its
     source's.
     """
 
@@ -53,10 +53,10 @@ class PredictionsFile(typed.Frozen):
         lengths = {len(self.indices), len(self.groups or self.labels), len(self.images)}
         lengths |= set(map(len, predicted))
         if lengths != {len(self.labels)}:
-            raise ValueError("indices, labels, groups, images and answers differ in length")
+            raise ValueError("indices, labels, groups, images and predictions differ in length")
         classes = range(len(self.classes))
         if any(number not in classes for part in (self.labels, *predicted) for number in part):
-            raise ValueError("labels or answers are of no class")
+            raise ValueError("labels or predictions are of no class")
 
     @property
     def predictions(self) -> dict[tuple[str, int], SeedPredictions]:

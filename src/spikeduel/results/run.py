@@ -24,7 +24,7 @@ from spikeduel.system.typed import Amount, Count, Frozen, Share
 SCHEMA: Final = 3
 """Version of results.json, raised when keys are renamed or removed."""
 TOLERATED_SHARE = 0.01
-"""Share of an official test set that may have relatives in training."""
+"""Share of an official test set that may have near-duplicates in training."""
 
 
 class GroupSizes(Frozen):
@@ -39,7 +39,7 @@ class Dataset(Frozen):
 
     `counts`: with folds, means over folds, and all test images. `shared_groups`: share of test
     images whose group is in training; `effective_groups_tested`: equal groups that would weigh as
-    much. `test_uses`: models of this store that answered these test images, `test_uses_here` in
+    much. `test_uses`: models of this store that predicted these test images, `test_uses_here` in
     this run, `tested_every_epoch` after every epoch. `own_validation`: the data come with a
     validation set, but no test set. `can_fold`: `--folds 5` would test more images.
     """
@@ -78,8 +78,8 @@ class Dataset(Frozen):
 
     @property
     def leaks(self) -> bool:
-        """True if relatives of test images in training can explain a score; a few in an official
-        test set cannot.
+        """True if near-duplicates of test images in training can explain a score; a few in an
+        official test set cannot.
         """
         shared = self.shared_groups or 0
         return shared >= TOLERATED_SHARE if self.split == "official" else shared > 0
@@ -191,7 +191,7 @@ runs on the device asked for.
 class QuantityComparison(Frozen):
     """The best contender in a quantity, against the best `other` one of the other kind.
 
-    `values`: a share, seconds of a training, seconds an answer, joules an answer (with memory on
+    `values`: a share, seconds of a training, seconds and joules per inference (with memory on
     the chip; for Loihi by its accounting, of networks that do not run there on a GPU or a CPU,
     which do not lead), bytes of a process, bytes of weights; in int8 (left out if not asked)
     operations per inference, bytes of constants and of variables, which stand in place of the other
@@ -209,8 +209,8 @@ class QuantityComparison(Frozen):
 
 
 class Step(Frozen):
-    """A next step: options for the run's command, minutes of training, the objection it answers. No
-    options: only other data would help.
+    """A next step: options for the run's command, minutes of training, the objection that it
+    removes. No options: only other data would help.
     """
 
     options: list[str]
@@ -319,7 +319,9 @@ class Results(Frozen):
             for name in (*compared.values, compared.leader, compared.other)
         }
         if not named <= {None, *self.contenders}:
-            raise ValueError("the answer is about other contenders than those of the trials")
+            raise ValueError(
+                "the recommendation is about other contenders than those of the trials"
+            )
 
     @property
     def measures(self) -> list[Measure]:

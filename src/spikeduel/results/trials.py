@@ -53,7 +53,7 @@ MAX_IN_MATRIX = 128
 
 
 class ByClass(Frozen):
-    """Numbers of test images of each class, of answers that name the class, and of right ones,
+    """Numbers of test images of each class, of predictions of the class, and of right ones,
     `[K]` each.
     """
 
@@ -65,7 +65,7 @@ class ByClass(Frozen):
 class Scores(Frozen):
     """Accuracy on `n` images, and macro averages over classes.
 
-    `confusion` `[K, K]`: images, rows the truth; for more than `MOST_IN_MATRIX` classes its cells
+    `confusion` `[K, K]`: images, rows the truth; for more than `MAX_IN_MATRIX` classes its cells
     that are not 0, `[N, 3]`: true class, prediction, images. `tie_share`: labels that a tie-break
     decided; `computed_in`: "32" or "bf16".
     """
@@ -202,7 +202,7 @@ class Anytime(Frozen):
 
 
 class Times(Frozen):
-    """Milliseconds of `n` answers; `p95_ms` is None for few."""
+    """Milliseconds of `n` predictions; `p95_ms` is None for few."""
 
     median_ms: Amount
     p95_ms: Amount | None
@@ -239,7 +239,7 @@ class Latency(Frozen):
     """Times and memory of inference on this machine; `reasons`: why a value is None.
 
     `throughput`: by batch size ("1", "32", "256"); `stream_ms` `[T]`: until scores after each step;
-    `start_up_seconds`, `peak_memory_bytes`: of a fresh process until its first answer.
+    `start_up_seconds`, `peak_memory_bytes`: of a fresh process until its first prediction.
     """
 
     machine: Machine
@@ -295,7 +295,7 @@ INT8 = "int8"
 
 class Int8Result(Frozen):
     """Cost of a network in int8: bytes of constants (`flash`) and variables (`ram`), and
-    mean `operations` of an answer: weights that a value above 0 multiplies, or a spike adds.
+    mean `operations` per inference: weights that a value above 0 multiplies, or a spike adds.
     """
 
     flash: Count
@@ -304,7 +304,7 @@ class Int8Result(Frozen):
 
 
 class CascadeExit(Frozen):
-    """Two members of a family: `first` predicts, and where its highest calibrated probability is
+    """Two compressed variants: `first` predicts, and where its highest calibrated probability is
     below `threshold`, `then` does, a `share` of the test images. Chosen on validation images.
     """
 
@@ -315,11 +315,11 @@ class CascadeExit(Frozen):
 
 
 class TemporalExit(Frozen):
-    """A member with an early exit: at the first step after which its highest calibrated probability
-    reaches `threshold`, chosen on validation images.
+    """A variant with an early exit: at the first step after which its highest calibrated
+    probability reaches `threshold`, chosen on validation images.
 
-    `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of their answers,
-    None where none leaves.
+    `shares` `[T]`: of test images that leave after each step; `operations` `[T]`: of their
+    inferences, None where none leaves.
     """
 
     source: str
@@ -334,7 +334,7 @@ class TemporalExit(Frozen):
 
 class VariantResult(VariantAbout, kw_only=True):
     """Score of a variant; `val_accuracy` if it was trained. `one_image_ms`: median time of an
-    answer, if measured on an idle machine. `model`: path of a member in the run's folder.
+    inference, if measured on an idle machine. `model`: path of a variant in the run's folder.
     """
 
     n: Count
@@ -363,7 +363,7 @@ class VariantResult(VariantAbout, kw_only=True):
 
     @property
     def asks(self) -> list[str]:
-        """Members whose answers it takes, in the order in which they are asked."""
+        """Variants whose predictions it uses, in the order in which they predict."""
         if self.early is not None:
             return [self.early.first, self.early.then]
         return [] if self.temporal_exit is None else [self.temporal_exit.source]

@@ -191,7 +191,7 @@ SCORES: list[Column[ContenderRow]] = [
     _score_column(
         "precision %",
         "precision",
-        f"Share of the answers with a class that are correct; {OVER_CLASSES}",
+        f"Share of the predictions of a class that are correct; {OVER_CLASSES}",
     ),
     _score_column(
         "recall %",
@@ -358,7 +358,7 @@ def confusion(tested: Sequence[Trial]) -> list[list[int]]:
 
 
 def errors(tested: Sequence[Trial]) -> list[tuple[int, int, int]]:
-    """Return (times, true class, answer) of the trials' errors, most frequent first."""
+    """Return (times, true class, predicted class) of the trials' errors, most frequent first."""
     times: Counter[tuple[int, int]] = Counter()
     for trial in tested:
         for truth, prediction, images in trial.test.cells if trial.test else ():

@@ -61,7 +61,7 @@ class Comparison:
         return f"{visible(title)}\n{visible(self.headline())}"
 
     def _repr_html_(self) -> str:
-        """Return the answer and its table as HTML."""
+        """Return the recommendation and its table as HTML."""
         table = rows(self.results)
         parts = (table, LEGEND if len(table) > 1 else "")
         return page(
@@ -82,7 +82,7 @@ class Comparison:
         return f"{render(rows)}\n{note}" if note else render(rows)
 
     def headline(self) -> str:
-        """Return the answer in one or two sentences."""
+        """Return the recommendation in one or two sentences."""
         return self.with_noun(headline(self.results))
 
     def verdict(self) -> str:

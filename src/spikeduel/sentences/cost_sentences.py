@@ -1,4 +1,4 @@
-"""Costs of an answer, and energy accountings, as text."""
+"""Costs per inference, and energy accountings, as text."""
 
 import math
 from collections import Counter
@@ -223,7 +223,7 @@ READ = {
     "quotation": "read where others quote the source",
 }
 CHANGES_AT = (
-    "The nearest value at which the answer becomes another, all else as it is: spike rates up to "
+    "The nearest value at which the result becomes another, all else as it is: spike rates up to "
     "100 %, T up to 128, bits and memory within the limits of the accounting; – : none of them "
     "changes it."
 )

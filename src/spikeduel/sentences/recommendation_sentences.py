@@ -25,25 +25,25 @@ from spikeduel.system.numbers import duration, hundredths, named, per_cent, poin
 from spikeduel.system.sentences import counted, listed
 
 RULE = (
-    "The rule: the most accurate contender is taken, unless another one is level with it and "
-    "is at least 1.1 times faster on this machine. A contender is level if its deficit does "
+    "The rule: the most accurate contender is recommended, unless another one is level with it "
+    "and is at least 1.1 times faster on this machine. A contender is level if its deficit does "
     "not matter, by a tolerance of one point, or of a quarter of the better one's errors and two "
-    "test images if that is less. Then the 90 % interval of the deficit ends within the tolerance, "
-    "or the deficit lies within it and the interval ends within three times as much. With --for "
-    "speed, energy or size, the contender that leads in that is taken, unless its deficit is above "
-    "the tolerance; by less than 1.1 times nobody leads. With --for cpu or gpu, that is speed, "
-    "timed there. With --for cortex-m, it is operations in int8, and a contender that "
-    "export --to c cannot write is not taken. With --for loihi, it is energy by the published "
-    "prices of that chip, and a network that does not spike is not taken. In energy, somebody "
-    "leads where all accountings that count the memory of both agree. --tolerance sets the "
-    "tolerance. If several would be taken in place of the most accurate, the most accurate of these"
-    " is compared with the others of them, and so on. Between exactly equal accuracies the lower "
-    "cost decides, however little lower; else times of a busy machine decide nothing. There is no "
-    "recommendation if test images leak into training, if no seed was finished by every contender, "
-    "if the more accurate contender was trained longer, or if no difference between the kinds is "
-    "significant and the test images are too few to show one of five points: fewer than 117, or "
-    "more if the networks often disagree. A 90 % interval of the difference within a given "
-    "--tolerance is enough."
+    "test images if that is less. Then the 90 % interval of the deficit ends within the "
+    "tolerance, or the deficit lies within it and the interval ends within three times as much. "
+    "With --for speed, energy or size, the contender that leads in that is recommended, unless "
+    "its deficit is above the tolerance; by less than 1.1 times nobody leads. With --for cpu or "
+    "gpu, that is speed, timed there. With --for cortex-m, it is operations in int8, and a "
+    "contender that export --to c cannot write is not recommended. With --for loihi, it is energy "
+    "by the published prices of that chip, and a network that does not spike is not recommended. "
+    "In energy, somebody leads where all accountings that count the memory of both agree. "
+    "--tolerance sets the tolerance. If several would be recommended in place of the most "
+    "accurate, the most accurate of these is compared with the others of them, and so on. Between "
+    "exactly equal accuracies the lower cost decides, however little lower; else times of a busy "
+    "machine decide nothing. There is no recommendation if test images leak into training, if no "
+    "seed was finished by every contender, if the more accurate contender was trained longer, or "
+    "if no difference between the kinds is significant and the test images are too few to show "
+    "one of five points: fewer than 117, or more if the networks often disagree. A 90 % interval "
+    "of the difference within a given --tolerance is enough."
 )
 TITLES: dict[Quantity | Measure, str] = {
     "accuracy": "accuracy, %",
@@ -139,7 +139,7 @@ DISTANCE = {
         "chip was measured."
     ),
 }
-"""Distance of an answer for a device from a measurement on it."""
+"""Distance of a recommendation for a device from a measurement on it."""
 _ELSEWHERE = {
     "cpu": "Inference was timed on a GPU, so times do not count here: use --device cpu.",
     "gpu": "Inference was timed on a CPU, so times do not count here: use --device cuda on a "
@@ -227,7 +227,8 @@ def _recommendation(results: Results) -> list[str]:
 
 
 def _distance(results: Results) -> str:
-    """Return how far an answer for a device is from a measurement on it; "" of other questions."""
+    """Return how far a recommendation for a device is from a measurement on it; "" without a
+    device."""
     device = results.experiment.target
     if timed_elsewhere(results):
         return _ELSEWHERE[device]
@@ -373,7 +374,7 @@ def _untrained(recommendation: Recommendation, results: Results) -> str:
 
 
 def rows(results: Results) -> list[dict[str, str]]:
-    """Return the short answer's rows: contenders, differences, and whether they are significant."""
+    """Return the rows of the short table: contenders, differences, and their significance."""
     names = results.contenders
     about_best: dict[str, Callable[[QuantityComparison], str]] = {
         "difference": difference,

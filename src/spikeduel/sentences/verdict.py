@@ -17,8 +17,8 @@ from spikeduel.system.numbers import (
 )
 
 LEAKAGE = (
-    "Leakage: training holds relatives or copies of test images (see the caveats). The following "
-    "scores measure memory as much as recognition."
+    "Leakage: training holds copies or near-duplicates of test images (see the caveats). The "
+    "following scores measure memory as much as recognition."
 )
 
 MORE_POWER = "it takes more test images, or trainings that vary less."

@@ -23,7 +23,7 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, tmp_path, make_prepared)
     path = report(Comparison(experiment, results, tmp_path), run_data=RunData(prepared, [split]))
     cells = rows_by_cell(Predictions(kept), "dense-snn")
     (truth, answer), rows = next((cell, rows) for cell, rows in cells.items() if cell[0] != cell[1])
-    title = f"{kept.classes[truth]}, answered {kept.classes[answer]} by dense-snn"
+    title = f"{kept.classes[truth]}, predicted as {kept.classes[answer]} by dense-snn"
     with opened(running, path, java_script_enabled=False) as page:
         assert page.locator("#disagreement .thumb").count() > 0
         assert page.locator("button:visible:not([popovertarget])").count() == 0
