@@ -98,78 +98,114 @@ def decide(results: Results, on_device: Joules | None = None) -> Recommendation:
 def _recommended(
     results: Results, accuracies: Mapping[str, float], costs: QuantityComparison
 ) -> Recommendation:
-    """Return the contender to take, why, and others that are level with it on too few images; or
-    the pair that so few images do not tell apart.
+    """Return the recommended contender, why, and others that are level with it on too few images;
+    or why there is none, with the pair that so few images do not tell apart.
     """
-    if not accuracies:
-        return Recommendation(recommended=None, reason="not_finished")
-    if any(map(is_leak, results.comparison.caveats)):
-        return Recommendation(recommended=None, reason="leakage")
-    if not results.common_seeds:
-        return Recommendation(recommended=None, reason="no_common_seed")
-    at_chance = results.unlearned
-    learned = {name: share for name, share in accuracies.items() if name not in at_chance}
-    if not learned:
-        return Recommendation(recommended=None, reason="nothing_learned")
-    if len(learned) == 1:
-        (only,) = learned
-        beside = [results.comparison.pair(only, name) for name in at_chance]
-        close = [pair for pair in beside if pair and not pair.excludes_zero]
-        if close and too_few(results):
-            return Recommendation(recommended=None, reason="too_few_images", pair=close[0])
-    experiment = results.experiment
-    runners_up = [name for name in learned if name in running(results, costs)]
-    if not runners_up:
+    learned = {name: accuracies[name] for name in accuracies if name not in results.unlearned}
+    if reason := _why_none(results, accuracies, learned):
+        return Recommendation(recommended=None, reason=reason)
+    if len(learned) == 1 and (close := _close_to_chance(results, *learned)):
+        return Recommendation(recommended=None, reason="too_few_images", pair=close)
+    on_device = {name: learned[name] for name in learned if name in running(results, costs)}
+    if not on_device:
         return Recommendation(recommended=None, reason="none_runs")
-    if len(runners_up) == 1:
-        return Recommendation(
-            recommended=runners_up[0], reason="alone" if len(learned) == 1 else "runs_alone"
-        )
-    learned = {name: learned[name] for name in runners_up}
-    # Of equals, the first is recommended.
-    costliest = {name: value.high for name, value in costs.values.items()}
-    recommended = choose(
-        dict(sorted(learned.items(), key=lambda item: costliest.get(item[0], math.inf))),
-        results.comparison.pair,
-        lambda one, other: cheaper(costs, one, other, results).leader,
-        accuracy.effective_images(results.trials) or results.dataset.counts.test,
-        experiment.target == "accuracy",
-        experiment.tolerance,
-    )
+    if len(on_device) == 1:
+        (only,) = on_device
+        alone: Reason = "alone" if len(learned) == 1 else "runs_alone"
+        return Recommendation(recommended=only, reason=alone)
+    recommended = _preferred(results, on_device, costs)
     pairs = {
         name: results.comparison.pair(recommended, name)
-        for name in runners_up
+        for name in on_device
         if name != recommended
     }
-    level = []
-    if too_few(results):
-        level = [
-            name
-            for name, pair in pairs.items()
-            if not (pair and (pair.excludes_zero or is_within(pair, experiment.tolerance)))
-        ]
-        kinds = {trial.contender: trial.spiking for trial in results.trials}
-        decided = [kinds[name] for name in pairs if name not in level]
-        if any(kinds[name] != kinds[recommended] for name in level) or (level and not decided):
-            runner_up = _runner_up(recommended, level, accuracies, results)
-            return Recommendation(
-                recommended=None, reason="too_few_images", pair=pairs.get(runner_up or "")
-            )
+    level = _not_told_apart(results, pairs)
+    if level and not _decides_the_kind(results, recommended, pairs, level):
+        runner_up = _runner_up(recommended, level, accuracies, results)
+        pair = pairs.get(runner_up or "")
+        return Recommendation(recommended=None, reason="too_few_images", pair=pair)
+    if _has_trained_longer(results, recommended, pairs):
+        return Recommendation(recommended=None, reason="longer_training")
+    reason = _reason_for(recommended, [*pairs.values()])
+    return Recommendation(recommended=recommended, reason=reason, level=level)
+
+
+def _why_none(
+    results: Results, accuracies: Mapping[str, float], learned: Mapping[str, float]
+) -> Reason | None:
+    """Return why accuracies of a run recommend nothing; None if they may."""
+    if not accuracies:
+        return "not_finished"
+    if any(map(is_leak, results.comparison.caveats)):
+        return "leakage"
+    if not results.common_seeds:
+        return "no_common_seed"
+    return None if learned else "nothing_learned"
+
+
+def _close_to_chance(results: Results, only: str) -> Pair | None:
+    """Return the pair of the `only` contender that learned and one that did not, if too few images
+    do not tell them apart.
+    """
+    pairs = [results.comparison.pair(only, name) for name in results.unlearned]
+    close = [pair for pair in pairs if pair and not pair.excludes_zero]
+    return close[0] if close and too_few(results) else None
+
+
+def _preferred(results: Results, accuracies: Mapping[str, float], costs: QuantityComparison) -> str:
+    """Return the contender that `choose` prefers; of equally accurate ones, the cheapest."""
+    highest_costs = {name: value.high for name, value in costs.values.items()}
+    by_cost = sorted(accuracies, key=lambda name: highest_costs.get(name, math.inf))
+    return choose(
+        {name: accuracies[name] for name in by_cost},
+        results.comparison.pair,
+        lambda a, b: cheaper(costs, a, b, results).leader,
+        accuracy.effective_images(results.trials) or results.dataset.counts.test,
+        results.experiment.target == "accuracy",
+        results.experiment.tolerance,
+    )
+
+
+def _not_told_apart(results: Results, pairs: Mapping[str, Pair | None]) -> list[str]:
+    """Return the others that too few test images do not tell apart from the recommended one."""
+    if not too_few(results):
+        return []
+    tolerance = results.experiment.tolerance
+    return [
+        name
+        for name, pair in pairs.items()
+        if not (pair and (pair.excludes_zero or is_within(pair, tolerance)))
+    ]
+
+
+def _decides_the_kind(
+    results: Results, recommended: str, pairs: Mapping[str, Pair | None], level: Sequence[str]
+) -> bool:
+    """Return True if all that are `level` with `recommended` are of its kind, and another is not
+    level.
+    """
+    spiking = {trial.contender: trial.spiking for trial in results.trials}
+    return len(level) < len(pairs) and all(spiking[name] == spiking[recommended] for name in level)
+
+
+def _has_trained_longer(
+    results: Results, recommended: str, pairs: Mapping[str, Pair | None]
+) -> bool:
+    """Return True if a difference that matters can come from longer training."""
     trained_less = [
         pairs.get(finding.values["other"])
         for finding in with_id(results.comparison.caveats, "longer_training")
         if finding.values["contender"] == recommended
     ]
-    if any(pair and not pair.negligible for pair in trained_less):
-        return Recommendation(recommended=None, reason="longer_training")
-    if all(pair and pair.leader == recommended and pair.shows_better for pair in pairs.values()):
-        return Recommendation(recommended=recommended, reason="better", level=level)
-    is_highest = all(
-        pair is None or pair.ordered(recommended).difference > 0 for pair in pairs.values()
-    )
-    return Recommendation(
-        recommended=recommended, reason="higher" if is_highest else "cheaper", level=level
-    )
+    return any(pair and not pair.negligible for pair in trained_less)
+
+
+def _reason_for(recommended: str, pairs: Sequence[Pair | None]) -> Reason:
+    """Return why a contender is recommended, from its pairs with the others."""
+    if all(pair and pair.leader == recommended and pair.shows_better for pair in pairs):
+        return "better"
+    is_highest = all(pair is None or pair.ordered(recommended).difference > 0 for pair in pairs)
+    return "higher" if is_highest else "cheaper"
 
 
 def running(results: Results, costs: QuantityComparison) -> list[str]:
