@@ -10,8 +10,8 @@ from spikeduel.features.calibration.calibration_conclusion import (
     CalibrationBin,
     Conclusion,
     conclude_model,
+    pooled_bins,
     rows,
-    summary,
 )
 from spikeduel.sentences.columns import definitions, text_rows
 from spikeduel.system import typed
@@ -25,12 +25,8 @@ def calibration(n):
     )
 
 
-def measured(*calibrations):
-    return [{"calibration": typed.plain(each)} for each in calibrations]
-
-
 def shown(*calibrations):
-    conclusion = Conclusion(contenders={"snn": summary(measured(*calibrations))})
+    conclusion = Conclusion(contenders={"snn": [*calibrations]})
     return [list(row.values()) for row in text_rows(COLUMNS, rows(conclusion))]
 
 
@@ -51,7 +47,7 @@ def test_bins_of_several_trials_are_pooled():
         return structs.replace(calibration(0), bins=[only], temperature=None, scaled=None)
 
     trials = [of_one_bin(10, 0.5, 0.4), of_one_bin(30, 0.9, 0.8), of_one_bin(0, None, None)]
-    (pooled,), (empty,) = (summary(measured(*of)).raw.bins for of in (trials, trials[2:]))
+    (pooled,), (empty,) = (pooled_bins(models) for models in (trials, trials[2:]))
     assert (pooled.count, pooled.confidence) == (40, pytest.approx(0.8))
     assert pooled.accuracy == pytest.approx(0.7)
     assert (empty.count, empty.confidence, empty.accuracy) == (0, None, None)
@@ -59,7 +55,8 @@ def test_bins_of_several_trials_are_pooled():
 
 def test_what_was_not_measured_is_not_concluded():
     assert conclude_model("snn", None, {}) is None
-    assert summary([{}, *measured(calibration(1))]).raw.ece == [0.02]
+    made = conclude_model("snn", None, {"calibration": typed.plain(calibration(1))})
+    assert made == Conclusion(contenders={"snn": [calibration(1)]})
 
 
 def test_the_glossary_has_its_definitions():

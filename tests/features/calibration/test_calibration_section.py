@@ -7,10 +7,9 @@ from msgspec import structs
 from factories import trial
 from made_models import make
 from made_pages import places
-from spikeduel.features.calibration.calibration_conclusion import Calibration, Conclusion, summary
+from spikeduel.features.calibration.calibration_conclusion import Calibration, Conclusion
 from spikeduel.features.calibration.calibration_error import judged
 from spikeduel.features.calibration.calibration_section import chart, section
-from spikeduel.system import typed
 
 COLOURS = {"dense-snn": "red", "small-cnn": "blue"}
 
@@ -23,11 +22,7 @@ def measured():
 
 @pytest.fixture
 def conclusion(measured):
-    return Conclusion(
-        contenders={
-            name: summary([{"calibration": typed.plain(one)}]) for name, one in measured.items()
-        }
-    )
+    return Conclusion(contenders={name: [model] for name, model in measured.items()})
 
 
 def calibration(seed):

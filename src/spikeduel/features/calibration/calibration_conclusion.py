@@ -47,73 +47,36 @@ class Calibration(Calibrated):
     scaled: Calibrated | None = None
 
 
-class PooledCalibration(Frozen):
-    """Errors and scores of one model after the other, and `bins` with the images of all.
-
-    The fields are those of `Calibrated`.
-    """
-
-    ece: list[Share]
-    ece_of_perfect: list[Share]
-    ece_of_perfect_95: list[Share]
-    nll: list[Amount]
-    brier: list[Amount]
-    bins: list[CalibrationBin]
-
-
-class ContenderCalibration(Frozen):
-    """Calibration of raw probabilities, and `scaled` by the `temperatures`: None without one."""
-
-    raw: PooledCalibration
-    temperatures: list[Temperature]
-    scaled: PooledCalibration | None
-
-
 class Conclusion(Frozen):
     """The calibration of every tested model, by contender."""
 
-    contenders: dict[str, ContenderCalibration]
+    contenders: dict[str, list[Calibration]]
 
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Return the calibration of the trials behind the contenders' accuracies; None without any."""
     contenders = {
-        name: summary([trial.measured for trial in results.of(name)]) for name in results.contenders
+        name: [model for trial in results.of(name) for model in _measured(trial.measured)]
+        for name in results.contenders
     }
-    measured = {name: calibration for name, calibration in contenders.items() if calibration}
+    measured = {name: models for name, models in contenders.items() if models}
     return Conclusion(contenders=measured) if measured else None
 
 
 def conclude_model(name: str, test: Scores, measured: Mapping[str, Any]) -> Conclusion | None:
     """Return the calibration of one model; None if it was not measured."""
-    calibration = summary([measured])
-    return Conclusion(contenders={name: calibration}) if calibration else None
+    models = _measured(measured)
+    return Conclusion(contenders={name: models}) if models else None
 
 
-def summary(measured: Sequence[Mapping[str, Any]]) -> ContenderCalibration | None:
-    """Return the calibration of models with these measures; None without any."""
-    models = [
-        typed.converted(values[MEASURE], Calibration) for values in measured if MEASURE in values
-    ]
-    if not models:
-        return None
-    scaled = [calibration.scaled for calibration in models if calibration.scaled]
-    return ContenderCalibration(
-        raw=_pooled(models),
-        temperatures=[model.temperature for model in models if model.temperature],
-        scaled=_pooled(scaled) if len(scaled) == len(models) else None,
-    )
+def _measured(measured: Mapping[str, Any]) -> list[Calibration]:
+    """Return the calibration among the measures of one model; empty without one."""
+    return [typed.converted(measured[MEASURE], Calibration)] if MEASURE in measured else []
 
 
-def _pooled(models: Sequence[Calibrated]) -> PooledCalibration:
-    return PooledCalibration(
-        ece=[model.ece for model in models],
-        ece_of_perfect=[model.ece_of_perfect for model in models],
-        ece_of_perfect_95=[model.ece_of_perfect_95 for model in models],
-        nll=[model.nll for model in models],
-        brier=[model.brier for model in models],
-        bins=[_bin_of_all(bins) for bins in zip(*(model.bins for model in models), strict=True)],
-    )
+def pooled_bins(models: Sequence[Calibrated]) -> list[CalibrationBin]:
+    """Return the bins with the images of all models."""
+    return [_bin_of_all(bins) for bins in zip(*(model.bins for model in models), strict=True)]
 
 
 def _bin_of_all(bins: Sequence[CalibrationBin]) -> CalibrationBin:
@@ -134,11 +97,11 @@ def _bin_of_all(bins: Sequence[CalibrationBin]) -> CalibrationBin:
 
 
 class Row(NamedTuple):
-    """Calibration of a contender: raw, or after its `temperatures`."""
+    """Calibration of the models of a contender: raw, or after their `temperatures`."""
 
     contender: str
     temperatures: Sequence[float]
-    calibration: PooledCalibration
+    models: Sequence[Calibrated]
 
 
 COLUMNS: list[Column[Row]] = [
@@ -153,35 +116,41 @@ COLUMNS: list[Column[Row]] = [
     ),
     Column(
         "ECE, points",
-        lambda row: averaged(row.calibration.ece, tenths),
+        lambda row: averaged([model.ece for model in row.models], tenths),
         definition="Expected calibration error: the gap between confidence and accuracy, averaged "
         "over the images in 15 bins of equal width (Guo et al. 2017).",
     ),
     Column(
         "by chance",
-        lambda row: averaged(row.calibration.ece_of_perfect, tenths),
+        lambda row: averaged([model.ece_of_perfect for model in row.models], tenths),
         definition="The ECE that a perfectly calibrated network with the same confidences has on "
         "as many images, on average.",
         unknown="–",
     ),
     Column(
         "NLL",
-        lambda row: averaged(row.calibration.nll, "{:.3f}".format),
+        lambda row: averaged([model.nll for model in row.models], "{:.3f}".format),
         definition="Negative log-likelihood: the mean of −log of the true class's probability.",
     ),
     Column(
         "Brier",
-        lambda row: averaged(row.calibration.brier, "{:.3f}".format),
+        lambda row: averaged([model.brier for model in row.models], "{:.3f}".format),
         definition="The mean squared distance of the probabilities from the truth, 0 to 2.",
     ),
 ]
 
 
 def rows(conclusion: Conclusion) -> list[Row]:
-    """Return each contender's raw row, and one after the temperatures."""
+    """Return each contender's raw row, and one after the temperatures if all models have one."""
     made = []
-    for name, calibration in conclusion.contenders.items():
-        made.append(Row(name, [], calibration.raw))
-        if calibration.scaled:
-            made.append(Row(name, calibration.temperatures, calibration.scaled))
+    for name, models in conclusion.contenders.items():
+        made.append(Row(name, [], models))
+        if scaled := scaled_models(models):
+            made.append(Row(name, [model.temperature or 1.0 for model in models], scaled))
     return made
+
+
+def scaled_models(models: Sequence[Calibration]) -> list[Calibrated]:
+    """Return the calibration after the temperatures; empty if a model has none."""
+    scaled = [model.scaled for model in models if model.scaled]
+    return scaled if len(scaled) == len(models) else []

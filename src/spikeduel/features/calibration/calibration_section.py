@@ -1,13 +1,15 @@
 """Section of the report on calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from spikeduel.engine.readouts import SpikeCountReadout
 from spikeduel.features.calibration.calibration_conclusion import (
     COLUMNS,
+    Calibrated,
     Conclusion,
-    PooledCalibration,
+    pooled_bins,
     rows,
+    scaled_models,
 )
 from spikeduel.reporting import charts
 from spikeduel.reporting.charts import (
@@ -42,7 +44,7 @@ def section(page: Page, conclusion: Conclusion) -> Section:
         content={
             "columns": COLUMNS,
             "rows": rows(conclusion),
-            "is_pooled": max(len(calibration.raw.ece) for calibration in contenders.values()) > 1,
+            "is_pooled": max(map(len, contenders.values())) > 1,
             "counting": [
                 name
                 for name, model in page.models.items()
@@ -58,11 +60,11 @@ def chart(conclusion: Conclusion, colours: Mapping[str, str]) -> Chart:
     panels = []
     x, y = Axis(_CONFIDENCE, low=0, high=100), Axis(ACCURACY, low=0, high=100)
     ends = rows_of({_CONFIDENCE: (0, 100), ACCURACY: (0, 100)})
-    for name, calibration in conclusion.contenders.items():
-        raw = _by_bin(name, "raw", calibration.raw)
+    for name, models in conclusion.contenders.items():
+        raw = _by_bin(name, "raw", models)
         marks = [Marks("bars", raw, Look(colours[name], opacity=0.75))]
-        if calibration.scaled:
-            scaled = _by_bin(name, "after temperature", calibration.scaled)
+        if after := scaled_models(models):
+            scaled = _by_bin(name, "after temperature", after)
             filled = [{**row, _CONFIDENCE: row["mean confidence, %"]} for row in scaled]
             marks.append(Marks("line", [row for row in filled if row["number"]], _SCALED))
         marks.append(Marks("line", ends, _EQUAL, listed=False))
@@ -75,8 +77,8 @@ def chart(conclusion: Conclusion, colours: Mapping[str, str]) -> Chart:
     return Chart("reliability", panels, keys)
 
 
-def _by_bin(contender: str, predictions: str, calibration: PooledCalibration) -> list[Row]:
-    """Return a row for each bin."""
+def _by_bin(contender: str, predictions: str, models: Sequence[Calibrated]) -> list[Row]:
+    """Return a row for each bin, with the images of all models."""
 
     def percent(share: float | None) -> float | None:
         return None if share is None else 100 * share
@@ -92,5 +94,5 @@ def _by_bin(contender: str, predictions: str, calibration: PooledCalibration) ->
             ACCURACY: percent(part.accuracy),
             "number": part.count,
         }
-        for part in calibration.bins
+        for part in pooled_bins(models)
     ]
