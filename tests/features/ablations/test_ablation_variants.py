@@ -230,7 +230,7 @@ def answered(num_right, n=1000, start=0):
     return classified(("a", "b"), np.zeros(n, int), predicted)
 
 
-def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, **by_variant):
+def concluded(own, reasons=None, groups=None, bits=None, folds=1, **by_variant):
     """A contender with the answers `own` beside its ablations, a seed for each answer; None is a
     failure.
 
@@ -271,7 +271,7 @@ def concluded(own, reasons=None, groups=None, margin=0.005, bits=None, folds=1, 
     ]
     answers = Predictions(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
     trials = [trial_entry(outcome) for outcome in outcomes]
-    about = compare_with_ablations("conv-lif", trials, answers, margin)
+    about = compare_with_ablations("conv-lif", trials, answers)
     return about, {row.ablation: row for row in about.rows}
 
 
@@ -293,9 +293,9 @@ def test_differences_are_those_of_contenders():
     assert smaller.p_value == 2 * smaller.p_value_raw
     assert larger.p_value == max(larger.p_value_raw, 2 * smaller.p_value_raw)
     # Images that belong together say less than as many single ones.
-    _, rows = concluded(own, groups=np.arange(1000) // 50, margin=0.2, relu_twin=other)
+    _, rows = concluded(own, groups=np.arange(1000) // 50, relu_twin=other)
     grouped = rows["relu_twin"].comparison
-    assert (grouped.margin, grouped.groups) == (0.2, 20)
+    assert grouped.groups == 20
     assert grouped.ci95[1] - grouped.ci95[0] > row.comparison.ci95[1] - row.comparison.ci95[0]
 
 

@@ -31,7 +31,6 @@ def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, see
         [best, candidate("vgg-gru", 0.99, 0.9, seeds=seeds)],
         [worse_on_validation, without],
         None,
-        margin=0.005,
     )
     assert (loss.contender, loss.without, loss.trained_without) == ("vgg-lif", "vgg-relu", True)
     assert (loss.accuracy, loss.accuracy_without) == (0.9, accuracy)
@@ -45,7 +44,6 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
         [best, candidate("vgg-lif", 0.8)],
         [best, candidate("vgg-lif", 0.85, 0.96)],
         None,
-        margin=0.005,
     )
     assert (loss.contender, loss.without, loss.lost) == (
         "vgg-sum",
@@ -58,7 +56,7 @@ def test_nothing_is_lost_where_the_best_sees_no_time():
 @pytest.mark.parametrize("sees_no_time", [True, False])
 def test_a_contender_that_learned_nothing_shows_nothing_of_time(sees_no_time):
     best, other = candidate("vgg-lif", 0.3, at_chance=True), candidate("vgg-sum", 0.3, 0.4, True)
-    loss = compare_best([best, other], [best if sees_no_time else other], None, margin=0.005)
+    loss = compare_best([best, other], [best if sees_no_time else other], None)
     assert loss.lost == "not shown"
 
 
@@ -70,11 +68,11 @@ def test_contenders_may_be_equally_good_on_validation():
         for accuracy, trained_without in ((0.9, False), (0.8, True))
     )
     same_name = candidate("vgg-lif", 0.8)
-    loss = compare_best([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None, 0.005)
+    loss = compare_best([best, candidate("vgg-sum", 0.9)], [same_name, without, best], None)
     assert (loss.contender, loss.without, loss.lost) == (
         "vgg-lif",
         "vgg-lif",
         "nothing",
     )
-    loss = compare_best([best], [same_name, without], None, 0.005)
+    loss = compare_best([best], [same_name, without], None)
     assert (loss.accuracy_without, loss.lost) == (0.8, "some")

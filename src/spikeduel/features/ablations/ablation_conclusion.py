@@ -50,7 +50,6 @@ def compare_with_ablations(
     contender: str,
     trials: Sequence[Trial],
     all_predictions: Predictions,
-    margin: float | None = None,
 ) -> AblatedContender | None:
     """Compare a contender with its ablations on common seeds; p-values are adjusted by Holm."""
     counted = all_predictions.seeds(contender)
@@ -83,7 +82,10 @@ def compare_with_ablations(
                 deviation=float((a - b).std(ddof=1)) if len(seeds) > 1 else None,
             )
             tests[name] = significance.tested(
-                *both, all_predictions.groups, margin, about.paired, all_predictions.classes
+                *both,
+                all_predictions.groups,
+                paired=about.paired,
+                classes=all_predictions.classes,
             )
         rows.append(row)
     comparisons = dict(zip(tests, significance.adjusted(list(tests.values())), strict=True))
@@ -139,14 +141,13 @@ def without_time(trials: Sequence[Trial], all_predictions: Predictions) -> Witho
         )
     if not contenders:
         return None
-    return compare_best(contenders, timeless, all_predictions.groups, None, all_predictions.classes)
+    return compare_best(contenders, timeless, all_predictions.groups, all_predictions.classes)
 
 
 def compare_best(
     contenders: Sequence[Candidate],
     timeless: Sequence[Candidate],
     groups: np.ndarray | None,
-    margin: float | None,
     classes: np.ndarray | None = None,
 ) -> WithoutTime:
     """Compare the best of `contenders` and of `timeless`, by validation; with itself if it sees no
@@ -155,7 +156,7 @@ def compare_best(
     best = max(contenders, key=lambda candidate: candidate.validation)
     sees_no_time = any(candidate is best for candidate in timeless)
     other = best if sees_no_time else max(timeless, key=lambda candidate: candidate.validation)
-    difference = significance.difference(best.right, other.right, groups, margin, classes=classes)
+    difference = significance.difference(best.right, other.right, groups, classes=classes)
     lost = "nothing" if other is best else _lost(difference, other.at_chance)
     return WithoutTime(
         contender=best.contender,
