@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from msgspec import structs
 
 from factories import (
     dataset,
@@ -18,11 +19,12 @@ from factories import (
     trial,
     variant_result,
 )
-from spikeduel.analysis.conclusions import concluded
+from spikeduel.analysis.conclusions import _scored, concluded
+from spikeduel.analysis.predicted import Predictions
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features import FEATURES
-from spikeduel.results.trials import Int8Result
+from spikeduel.results.trials import Epoch, Int8Result
 from spikeduel.sentences.recommendation_sentences import headline, rows
 from spikeduel.statistics import accuracy
 from spikeduel.system.numbers import hundredths
@@ -325,4 +327,28 @@ def test_a_class_of_two_images_does_not_decide():
     assert headline(found).endswith(
         "Accuracy decides and not balanced accuracy, because a class has fewer than 10 test images: "
         "2 test images of class 9, 22 of class 8."
+    )
+
+
+# ---- convergence
+
+
+BY_CLASS = [0, 1, 2] * 20
+PLATEAU = [Epoch(val_loss=1.0, val_accuracy=0.4)] * 8
+
+
+@pytest.mark.parametrize("stopped", ["limit", "early"])
+@pytest.mark.parametrize(
+    ("predicted", "converged"),
+    [(BY_CLASS, True), ([0] * 60, False), (BY_CLASS[1:] + BY_CLASS[:1], False)],
+)
+def test_a_training_whose_predictions_are_at_chance_has_not_converged(
+    stopped, predicted, converged
+):
+    made = structs.replace(trial("snn", 0.5, stopped=stopped), history=PLATEAU)
+    assert (
+        _scored(
+            made, Predictions(predictions_file(BY_CLASS, {("snn", 0): predicted})), dataset()
+        ).converged
+        is converged
     )

@@ -1,108 +1,193 @@
-import dataclasses
-import html
-import re
+"""Charts of accuracy against cost, and of where spiking pays, from declared data."""
 
 import numpy as np
 import pytest
-import torch
+from msgspec import structs
 from msgspec.structs import replace
 
-from factories import fully_timed, latency, run_results, with_trial
+from factories import (
+    energy_of,
+    latency,
+    results as made_results,
+    run_results,
+    trial,
+    variant_result,
+    with_accuracy,
+    with_trial,
+    with_trials,
+)
+from made_operations import plain, spiking
+from made_pages import places, told, told_in
 from spikeduel import energy
-from spikeduel.analysis.conclusions import with_energy
-from spikeduel.evaluation.costing import cost_entry, operations
+from spikeduel.analysis.recommending import with_recommendation
+from spikeduel.energy.accounting import compare_run
 from spikeduel.experiment.recipes import baseline
-from spikeduel.reporting import report
+from spikeduel.reporting import charts, cost_figures as costs
 from spikeduel.results.cost_results import Range
-from spikeduel.sentences import cost_sentences as costs
+from spikeduel.sentences.cost_sentences import in_order
+
+TABLE = energy.read("45nm-fp32")
 
 
 @pytest.fixture
-def results(make_prepared, make_model):
-    """8×8 pixels; 16 hidden neurons over 6 steps with direct encoding, and the CNN; counted, the
-    CNN timed.
+def results(make_prepared):
+    """Two seeds with accuracies 0.8 and 0.9 (spiking), 0.7 and 0.7; 4 and 8 µJ with zeros skipped,
+    2 and 0.5 ms.
     """
-    prepared = make_prepared()
-    made = run_results(prepared, baseline(encoding="direct", num_steps=6))
-    images, labels = torch.from_numpy(prepared.images[:12]), torch.from_numpy(prepared.labels[:12])
-    for index, trial in enumerate(made.trials):
-        model = make_model(trial.contender, prepared, "direct")
-        made = with_trial(
-            made, index, **cost_entry(operations(model, [(images, labels, np.arange(12))]))
-        )
-    counted = with_energy(with_trial(made, 1, latency=fully_timed()))
-    return replace(counted, energy_accountings=None)
+    made = run_results(make_prepared(), baseline(seeds=2))
+    for index, accuracy in enumerate((0.8, 0.7, 0.9, 0.7)):
+        made = with_accuracy(made, index, accuracy)
+        made = with_trial(made, index, energy=energy_of(16e-6 if index % 2 else 8e-6))
+    variants = {
+        "relu_twin": variant_result("ReLU twin", 0.86, energy=energy_of(12e-6)),
+        "quantised_twin": variant_result("quantised twin", 0.84, energy=energy_of(12e-6), bits=3),
+        "one_step": variant_result("one time step", 0.5, spikes=True, energy=energy_of(2e-6)),
+    }
+    for index in (0, 2):
+        made = with_trial(made, index, variants=variants)
+    made = with_trial(made, 0, latency=latency(2.0))
+    return with_trial(made, 1, latency=latency(0.5))
 
 
-def acs_of(results):
-    return results.trials[0].operations.totals.acs.total
+def test_points_by_hand(results):
+    rows = [charts.plain(row) for row in costs.points(results, TABLE)]
+    networks = ["spiking", "ReLU twin", "quantised twin (3 bits)", "without spikes"]
+    assert [row["network"] for row in rows] == networks
+    snn, twin, _, cnn = rows
+    assert snn == {
+        "contender": "dense-snn",
+        "network": "spiking",
+        "accuracy, %": 85,
+        "standard deviation, points": pytest.approx(7.07107),
+        "energy, J": 4e-6,
+        "energy at most, J": 8e-6,
+        "time, s": 2e-3,
+    }
+    assert (twin["energy, J"], twin["time, s"]) == (6e-6, None)
+    assert cnn["time, s"] == 5e-4
 
 
-def cells(results, name):
-    return {row["cost"]: row[name] for row in costs.rows(results)}
+def test_what_one_seed_lacks_is_left_out(results):
+    networks = [row["network"] for row in costs.points(with_trial(results, 0, variants={}), TABLE)]
+    assert "ReLU twin" not in networks
+    assert costs.points(with_trial(results, 2, energy=None), TABLE)[0]["energy, J"] is None
 
 
-def test_the_table_by_hand(results):
-    snn, cnn = cells(results, "dense-snn"), cells(results, "small-cnn")
-    # The first layer has 64 · 16 weights, once or at each of 6 steps.
-    assert (snn["MACs"], snn["MACs per step"]) == ("1.02 k", "6.14 k")
-    assert acs_of(results) > 0
-    # Zeros skipped: pixels that are not black, and spikes that came; or nothing: 6 steps of 16 · 3
-    # synapses.
-    first, behind = (results.trials[0].operations.layers[k] for k in (0, 2))
-    low = first.macs.effective.hoisted * 4.6 + acs_of(results) * 0.9
-    assert snn["arithmetic alone"] == costs.range_in_words(
-        Range(low=1e-12 * low, high=1e-12 * (1024 * 4.6 + 6 * behind.macs_a_pass * 0.9))
-    )
-    one_image = "one image (95 % within)"
-    assert (snn[one_image], cnn[one_image], cnn["images/s"]) == ("", "0.50 ms (0.75)", "4,000")
-    # Of few repetitions, there is no 95th percentile.
-    few = cells(with_trial(results, 1, latency=latency(0.5)), "small-cnn")
-    assert (few[one_image], "first inference of a process" in few) == ("0.50 ms", False)
+def test_the_front_joins_the_points_that_nobody_beats(results):
+    joules, times = costs.pareto(results, TABLE).panels
+    # The ReLU twin is better for more.
+    front = (pytest.approx([4e-6, 6e-6]), pytest.approx([85, 86]))
+    assert places(joules, joules.marks[0]) == front
+    named = ["dense-snn", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
+    assert [marks.label for marks in joules.marks if marks.label] == named
+    assert [marks.label for marks in times.marks if marks.label] == [named[0], named[3]]
+    shown = [(row["time, s"], row["accuracy, %"]) for row in told_in(times)]
+    assert shown == [pytest.approx(place) for place in ((2e-3, 85), (5e-4, 70))]
 
 
-def test_the_energies_as_most_count(results):
-    title, memory, ((hoisted, usual), (_, alone)) = costs.energies(results)[0]
-    assert (title, memory) == (energy.read("45nm-fp32").title, "arithmetic alone")
-    assert hoisted == cells(results, "dense-snn")["arithmetic alone"]
-    # Every multiplication, and of spikes those that came.
-    assert usual == costs.energy_in_words(1e-12 * (1024 * 4.6 + acs_of(results) * 0.9))
-    assert alone
+def test_without_times_there_is_one_panel_and_without_both_no_chart(results):
+    results = with_trials(results, latency=None)
+    assert len(costs.pareto(results, TABLE).panels) == 1
+    assert costs.pareto(with_trials(results, energy=None, variants={}), TABLE) is None
 
 
-def test_another_table_leads_where_it_is_asked_for(results):
-    table = energy.read("45nm-int8")
-    recounted = with_energy(results, energy.Prices(tables=(table,)))
-    assert costs.leading(recounted).title == table.title
-    effective = results.trials[0].operations.totals.macs.effective.hoisted
-    joules = costs.energy_in_words(1e-12 * (effective * 0.3 + acs_of(results) * 0.1))
-    assert cells(recounted, "dense-snn")["arithmetic alone"].startswith(joules.rpartition(" ")[0])
+def test_a_report_has_one_scale_of_energy(results):
+    trials = [
+        replace(trial, variants={}, energy=energy_of(8e-6, with_memory=(20e-6, 90e-6)))
+        for trial in results.trials
+    ]
+    results = with_recommendation(replace(results, trials=trials))
+    answer = results.recommendation.quantity("energy").values
+    glance, pareto = costs.at_a_glance(results).panels[0], costs.pareto(results, TABLE).panels[0]
+    assert glance.x == pareto.x
+    for panel in (glance, pareto):
+        for row in told_in(panel):
+            ends = (row["energy, J"], row["energy at most, J"])
+            assert ends == pytest.approx(structs.astuple(answer[row["contender"]]))
+    assert {row["contender"] for row in told_in(pareto)} == {*answer}
 
 
-def test_the_page_shows_it_all(results, make_run, unpainted):
-    odd = replace(
-        results.trials[1],
-        contender="odd",
-        operations=None,
-        energy=None,
-        latency=None,
-        not_counted="Odd is not known.",
-    )
-    run, counted = make_run(encoding="direct"), replace(results, trials=[*results.trials, odd])
-    page = report(dataclasses.replace(run, results=counted)).read_text()
-    for text in ("linear1", "6.14 k", "4,000", "as most count", "odd: Odd is not known."):
-        assert text in page
-    drawn = set(re.findall(r'data-name="([^"]+)"', page))
-    assert "pareto" in drawn
-    left_out = "accountings|conversion"
-    assert [name for name in drawn if re.match(left_out, name)] == []
+def test_a_table_without_memory_has_arithmetic_alone(results):
+    table = replace(TABLE, memory=energy.Memory())
+    for with_memory in (9e-6, 90e-6):
+        changed = with_trials(results, energy=energy_of(8e-6, with_memory=with_memory))
+        panel = costs.pareto(changed, table).panels[0]
+        assert "arithmetic alone" in panel.x.title
+        assert told_in(panel)[0]["energy, J"] == pytest.approx(4e-6)
 
 
-def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, unpainted):
-    run, judged = make_run(encoding="direct"), with_energy(results)
-    page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
-    assert costs.summary(judged.energy_accountings.pairs[0]) in page
-    for law in judged.energy_accountings.definitions:
-        told = (law.title, law.source, law.spiking, law.leaves_out, *law.constants)
-        assert [text for text in told if text not in page] == []
-    assert 'data-name="accountings-dense-snn-small-cnn"' in page
+def test_a_bar_goes_to_the_dearest_way(results):
+    joules, times = costs.pareto(results, TABLE).panels
+    spans = [marks for marks in joules.marks if marks.kind == "spans"]
+    ends = [[marks.rows[0][end] for end in marks.ends] for marks in spans]
+    expected = [[4e-6, 8e-6], *2 * [[6e-6, 12e-6]], [8e-6, 16e-6]]
+    np.testing.assert_allclose(ends, expected)
+    assert [marks for marks in times.marks if marks.kind == "spans"] == []
+
+
+def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
+    with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
+    for changes, expected in (
+        ({"energy": with_memory}, {"energy, J": [20e-6] * 2, "energy at most, J": [90e-6] * 2}),
+        # Where no energy is known, it has the inference time.
+        ({"energy": None}, {"time, s": [2e-3, 5e-4]}),
+    ):
+        rows = told(costs.at_a_glance(with_trials(results, **changes)))
+        assert [row["contender"] for row in rows] == ["dense-snn", "small-cnn"]
+        for column, numbers in {"accuracy, %": [85, 70], **expected}.items():
+            assert [row[column] for row in rows] == pytest.approx(numbers)
+    assert costs.at_a_glance(with_trials(results, energy=None, latency=None)) is None
+
+
+# ---- energy accountings
+
+
+@pytest.fixture
+def duel():
+    counts = {"snn": spiking(), "cnn": plain()}
+    return made_results([trial(name, 0.5, operations=counted) for name, counted in counts.items()])
+
+
+def test_a_panel_for_each_family_and_a_row_for_each_accounting_in_the_cheaper_ones_colour(duel):
+    accountings = compare_run(duel)
+    accounted = accountings.pairs[0]
+    colours = charts.contender_colours(duel.trials)
+    chart = costs.energy_accountings(accounted, accountings, colours)
+    by_accounting = in_order(accounted)
+    labels = [accountings.accounting(result.accounting).label for result in by_accounting]
+    assert [name.text for panel in chart.panels for name in panel.names] == labels
+    assert [panel.title for panel in chart.panels] == [
+        "With memory on both sides",
+        "By arithmetic alone",
+        "On named chips",
+        "In operations or bits",
+    ]
+    assert len({panel.x for panel in chart.panels}) == 1
+    expected = {"spiking": colours["snn"], "other": colours["cnn"], None: charts.QUIET}
+    marked = [marks for panel in chart.panels for marks in panel.marks]
+    assert [marks.look.colour for marks in marked if marks.listed] == [
+        expected[result.cheaper] for result in by_accounting
+    ]
+    concluded = {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}
+    for told_row, result in zip(chart.rows, by_accounting, strict=True):
+        ends = (told_row["snn / cnn from"], told_row["snn / cnn to"])
+        assert ends == pytest.approx((result.ratio.low, result.ratio.high), rel=1e-5)
+        assert told_row["conclusion"] == concluded[result.cheaper]
+
+
+def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_edge(duel):
+    accountings = compare_run(duel)
+    accounted = accountings.pairs[0]
+    far, none, *rest = accounted.by_accounting
+    by_accounting = [
+        replace(far, ratio=Range(low=1e9, high=1e9), cheaper="other"),
+        replace(none, ratio=None),
+        *rest,
+    ]
+    changed = replace(accounted, by_accounting=by_accounting)
+    colours = charts.contender_colours(duel.trials)
+    memory, *_ = panels = costs.energy_accountings(changed, accountings, colours).panels
+    assert sum(len(panel.names) for panel in panels) == len(by_accounting) - 1
+    row, seen = (marks.rows[0]["snn / cnn from"] for marks in memory.marks[-2:])
+    assert (row, seen) == (1e9, 1000)
+    assert all(panel.x.high > 1000 for panel in panels)
