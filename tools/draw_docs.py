@@ -220,11 +220,11 @@ def answer(report: Path) -> None:
         )
         page = browser.new_page(viewport={"width": 1320, "height": 900}, device_scale_factor=1.25)
         page.goto(report.resolve().as_uri())
-        found = page.locator("#answer")
+        found = page.locator("#recommendation")
         found.evaluate(
             "found => { found.style.padding = '16px'; found.querySelector('.settle')?.remove() }"
         )
-        found.screenshot(path=FIGURES / "answer.png")
+        found.screenshot(path=FIGURES / "recommendation.png")
         browser.close()
 
 

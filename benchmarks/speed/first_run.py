@@ -86,7 +86,7 @@ def main() -> None:
         "again_seconds": round(again.seconds, 1),
         "predict_seconds": round(predicted.seconds, 1),
         "peak_memory_bytes": peak_memory,
-        "answer": results["comparison"]["answer"],
+        "recommendation": results["comparison"]["recommendation"],
         "trials": [
             {name: trial[name] for name in ("contender", "epochs", "epoch_seconds")}
             | {"accuracy": trial["test"]["accuracy"]}

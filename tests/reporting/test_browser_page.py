@@ -19,7 +19,7 @@ def test_it_shuts_nobody_out(running, page_and_answers, width, scheme):
         running, page_and_answers[0], width, WIDTHS[width], scheme, bypass_csp=True
     ) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.locator("#answer-heading").bounding_box()["y"] < WIDTHS[width] / 2
+        assert page.locator("#recommendation-heading").bounding_box()["y"] < WIDTHS[width] / 2
         assert violations(page) == []
 
 
@@ -38,7 +38,10 @@ def test_tables_sort_by_number(running, page_and_answers):
 
 def test_definitions_open_by_pointer_key_and_tap(running, page_and_answers):
     with opened(running, page_and_answers[0]) as page:
-        word, shown = page.locator("#answer .define").first, page.locator("[popover]:popover-open")
+        word, shown = (
+            page.locator("#recommendation .define").first,
+            page.locator("[popover]:popover-open"),
+        )
         word.hover()
         assert shown.count() == 1
         page.mouse.move(0, 0)
@@ -46,7 +49,7 @@ def test_definitions_open_by_pointer_key_and_tap(running, page_and_answers):
         word.press("Enter")
         assert shown.count() == 1
     with opened(running, page_and_answers[0], 360, 740, has_touch=True) as page:
-        page.locator("#answer .define").first.tap()
+        page.locator("#recommendation .define").first.tap()
         assert page.locator("[popover]:popover-open").count() == 1
 
 
@@ -95,8 +98,8 @@ def test_the_lead_among_three_networks_is_whole_on_a_phone(running, tmp_path, ma
     path = report(Comparison(experiment, results, tmp_path))
     ends = "all => all.map((cell) => cell.getBoundingClientRect().right)"
     with opened(running, path, 390, 740) as page:
-        box = page.locator(".scroll:has(> .answer)")
+        box = page.locator(".scroll:has(> .recommendation)")
         assert box.evaluate("box => box.scrollWidth - box.clientWidth") == 0
-        leads = page.locator(".answer tbody td:last-child")
+        leads = page.locator(".recommendation tbody td:last-child")
         assert leads.count() == len(results.recommendation.quantities)
         assert max(leads.evaluate_all(ends)) <= 390

@@ -1,4 +1,4 @@
-"""Charts of accuracy against cost, and of where spiking pays, from declared data."""
+"""Charts of accuracy against cost, and of energies by accounting."""
 
 import numpy as np
 import pytest

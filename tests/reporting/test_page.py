@@ -251,7 +251,7 @@ def test_leakage_has_its_own_box(comparison, no_data, unpainted):
     order = [
         'class="card red"',
         findings.sentence(leak),
-        'id="answer"',
+        'id="recommendation"',
         'class="card amber"',
         findings.sentence(seed),
     ]

@@ -119,7 +119,7 @@ def _recommended(
         for name in on_device
         if name != recommended
     }
-    level = _not_told_apart(results, pairs)
+    level = _undistinguished(results, pairs)
     if level and not _decides_the_kind(results, recommended, pairs, level):
         runner_up = _runner_up(recommended, level, accuracies, results)
         pair = pairs.get(runner_up or "")
@@ -166,7 +166,7 @@ def _preferred(results: Results, accuracies: Mapping[str, float], costs: Quantit
     )
 
 
-def _not_told_apart(results: Results, pairs: Mapping[str, Pair | None]) -> list[str]:
+def _undistinguished(results: Results, pairs: Mapping[str, Pair | None]) -> list[str]:
     """Return the others that too few test images do not tell apart from the recommended one."""
     if not too_few(results):
         return []

@@ -152,7 +152,7 @@ def at_a_glance(results: Results) -> Chart | None:
     ]
     colours = charts.contender_colours(results.trials)
     y = TEST_ACCURACY[results.measure]
-    return Chart("answer", [_panel(rows, axis, colours, y=y)]) if rows else None
+    return Chart("at-a-glance", [_panel(rows, axis, colours, y=y)]) if rows else None
 
 
 def _kind(row: Row) -> str:

@@ -34,7 +34,7 @@ NO_PRICES = Prices()
 
 
 SECTIONS = {
-    "answer": "Recommendation",
+    "recommendation": "Recommendation",
     "results": "Results",
     "caveats": "Caveats",
     "classes": "By class",
