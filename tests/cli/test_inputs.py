@@ -193,7 +193,6 @@ def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():
         (("import", "m.nir", "--out", "m.safetensors"), {"preparing", "framing"}),
         (("audit", "digits"), {"preparing", "splitting"}),
         (("data", "prepare", "digits"), {"preparing"}),
-        (("plan", "digits"), {"preparing", "splitting", "framing", "training"}),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -29,3 +29,10 @@ def test_a_plan_before_training(tmp_path, monkeypatch):
     (case,) = plan["cases"]
     assert (plan["source"], plan["difference"], case["deviation"]) == ("given", 0.01, 0.03)
     assert len(plan["seeds"]) == len(case["probabilities"])
+
+
+@pytest.mark.parametrize("option", [("--tolerance", "1"), ("--for", "speed")])
+def test_a_setting_without_effect_on_a_plan_is_refused(option):
+    done = CliRunner().invoke(app, [*PLAN, *option])
+    assert done.exit_code == 2
+    assert "has no effect: this command compares no results" in done.output
