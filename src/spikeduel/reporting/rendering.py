@@ -52,8 +52,8 @@ DEFINITIONS: dict[str, str] = {
 MAX_CROSSED_CELLS = 30
 """Classes in a confusion matrix; of more, the most frequent errors are listed."""
 MAX_ERRORS = 50
-SCRIPTS = ("page.js", "charts.js", "inside.js")
-"""Scripts at the end of every page. The content policy allows no other."""
+SCRIPTS = ("page.js", "charts.js")
+"""Scripts at the end of every page, before those of its sections."""
 PLACE_OF_SCRIPTS = "<!-- scripts -->"
 _FOLDER = Path(__file__).parent
 
@@ -61,12 +61,18 @@ _FOLDER = Path(__file__).parent
 def write(path: Path | str, template: str, page: Mapping[str, Any], noun: str = "image") -> Path:
     """Render a template with `page` to `path`, and return `path`; `noun` is "image" or
     "recording".
+
+    The content policy of the page allows the `scripts` alone: `SCRIPTS`, and those of sections.
     """
-    text = with_noun(_environment().get_template(template).render(page), noun)
+    of_sections = [section.script for section in page.get("sections", {}).values()]
+    names = dict.fromkeys(filter(None, (*SCRIPTS, *page.get("scripts", ()), *of_sections)))
+    environment = _environment()
+    scripts = [_source(environment, name) for name in names]
+    hashes = [policy_of(script) for script in scripts]
+    text = environment.get_template(template).render({**page, "script_hashes": hashes})
     # Scripts come last: their hashes stand in the policy, so that no word may change.
-    text = text.replace(
-        PLACE_OF_SCRIPTS, "".join(f"<script>{script}</script>\n" for script in scripts())
-    )
+    ends = "".join(f"<script>{script}</script>\n" for script in scripts)
+    text = with_noun(text, noun).replace(PLACE_OF_SCRIPTS, ends)
     files.write_text(Path(path), text)
     return Path(path)
 
@@ -102,7 +108,6 @@ def _environment() -> jinja2.Environment:
         "recommendation": recommendation_sentences,
         "definitions": DEFINITIONS,
         "colours": charts.contender_colours,
-        "script_hashes": [policy_of(script) for script in scripts()],
         "place_of_scripts": PLACE_OF_SCRIPTS,
         "most_crossed": MAX_CROSSED_CELLS,
         "most_errors": MAX_ERRORS,
@@ -119,8 +124,10 @@ def embedded(value: Any) -> Markup:
     return Markup(msgspec.json.encode(value).decode().replace("<", r"\u003c"))
 
 
-def scripts() -> list[str]:
-    return [(_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS]
+def _source(environment: jinja2.Environment, name: str) -> str:
+    """Return the text of a file beside the templates."""
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
 
 
 def policy_of(script: str) -> str:

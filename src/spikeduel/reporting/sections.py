@@ -47,8 +47,8 @@ class Page:
 @dataclass(frozen=True)
 class Section:
     """A section of the page. A feature's follows the section `after` of the core and earlier
-    features there. Its template finds `content` as `feature`; the page includes the file `style`
-    and the `definitions` of words.
+    features there. Its template finds `content` as `feature`; the page includes the files `style`
+    and `script`, and the `definitions` of words.
     """
 
     heading: str
@@ -56,4 +56,5 @@ class Section:
     charts: Sequence[Chart] = ()
     content: Mapping[str, Any] = field(default_factory=dict)
     style: str = ""
+    script: str = ""
     definitions: Mapping[str, str] = field(default_factory=dict)

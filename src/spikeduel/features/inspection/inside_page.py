@@ -67,7 +67,11 @@ def inspect(
     named = models if isinstance(models, Mapping) else {models.card.contender: models}
     inside = look_inside(named, image, truth, calibrated=calibrated)
     files.require_writable(folder)
-    page = {"title": f"Inside {listed([seen.name for seen in inside.models])}", "inside": inside}
+    page = {
+        "title": f"Inside {listed([seen.name for seen in inside.models])}",
+        "inside": inside,
+        "scripts": ["inside.js"],
+    }
     return rendering.write(folder / "inside.html", "inside.html.j2", page, inside.noun)
 
 
@@ -98,4 +102,5 @@ def section(page: Page, conclusion: None) -> Section | None:
         after="data",
         content={"inside": look_inside(models, image, truth, keys, table=page.table)},
         style="inside.css",
+        script="inside.js",
     )

@@ -6,7 +6,7 @@ import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -50,13 +50,13 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _FILES = {
-    "/": ("features.inspection", "play.html", "text/html"),
-    "/play.js": ("features.inspection", "play.js", "text/javascript"),
-    "/play.css": ("features.inspection", "play.css", "text/css"),
-    "/inside.js": ("reporting", "inside.js", "text/javascript"),
-    "/inside.css": ("reporting", "inside.css", "text/css"),
+    "/": ("play.html", "text/html"),
+    "/play.js": ("play.js", "text/javascript"),
+    "/play.css": ("play.css", "text/css"),
+    "/inside.js": ("inside.js", "text/javascript"),
+    "/inside.css": ("inside.css", "text/css"),
 }
-"""Room, file and media type of each address."""
+"""File in this folder, and media type, of each address."""
 
 
 def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -> None:
@@ -100,10 +100,8 @@ def server(table: Table) -> uvicorn.Server:
 def application(table: Table) -> Starlette:
     """Return the page of `table` as an ASGI application; `server` adds `HEADERS`."""
     pages = {
-        path: Response(
-            resources.files(f"spikeduel.{room}").joinpath(name).read_bytes(), media_type=kind
-        )
-        for path, (room, name, kind) in _FILES.items()
+        path: Response(Path(__file__).with_name(name).read_bytes(), media_type=kind)
+        for path, (name, kind) in _FILES.items()
     }
     pages["/about"] = Response(msgspec.json.encode(table.about()), media_type="application/json")
 
