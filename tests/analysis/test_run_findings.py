@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
-from factories import FOUR, MACHINE, dataset, latency, pair, results, scored, trial, variant_result
+from factories import FOUR, MACHINE, dataset, latency, pair, results, scored, trial
 from made_audits import audit_with
 from spikeduel.analysis.recommending import decide
 from spikeduel.analysis.run_findings import (
@@ -343,15 +343,6 @@ def test_pretrained_weights_and_their_lack_are_said():
 def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, expected):
     told = caveats_of(EXPERIMENT, dataset(), trials)
     assert with_id(told, "at_chance", "sometimes_at_chance") == expected
-
-
-def test_cheaper_networks_that_learned_nothing_have_one_caveat():
-    members = {
-        name: structs.replace(variant_result(name, accuracy, key="k"), compressed=True)
-        for name, accuracy in (("4 bits", 0.1), ("few spikes", 0.1), ("half", 0.9))
-    }
-    named = finding("family_at_chance", contender="snn", members=["4 bits", "few spikes"])
-    assert caveats([trial("snn", 0.9, variants=members)]) == [named]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from spikeduel.results.accuracy import (
     measures,
     no_better_than_chance,
     of_seeds,
-    unlearned_variants,
 )
 from spikeduel.results.findings import Finding, Values, find, finds, ranked
 from spikeduel.results.run import Budget, Dataset, Pair, twins
@@ -350,13 +349,6 @@ def sometimes_at_chance(run: RunContext) -> Iterator[Values]:
         number = sum(no_better_than_chance([trial]) for trial in trials)
         if number and name not in run.always_at_chance:
             yield {"contender": name, "num": number, "of": len(trials)}
-
-
-@finds("family_at_chance")
-def family_at_chance(run: RunContext) -> Iterator[Values]:
-    for name, trials in run.tested.items():
-        if titles := list(unlearned_variants(trials, compressed=True).values()):
-            yield {"contender": name, "members": titles}
 
 
 @finds("below_nearest_neighbour")

@@ -1,8 +1,12 @@
 """Types of the frontier: cheaper variants of contenders, and their costs at equal accuracy."""
 
+from collections.abc import Iterator
 from typing import Literal
 
+from spikeduel.analysis.run_findings import RunContext
+from spikeduel.results.accuracy import unlearned_variants
 from spikeduel.results.cost_results import Group, Kind, Range
+from spikeduel.results.findings import Values, finds
 from spikeduel.system.typed import Amount, Count, Frozen, Share
 
 
@@ -116,3 +120,10 @@ class Conclusion(Frozen):
     pairs: list[FrontierPair]
     left_out: dict[str, dict[str, str]] = {}
     text: str = ""
+
+
+@finds("compressed_at_chance")
+def compressed_at_chance(run: RunContext) -> Iterator[Values]:
+    for name, trials in run.tested.items():
+        if titles := list(unlearned_variants(trials, compressed=True).values()):
+            yield {"contender": name, "variants": titles}
