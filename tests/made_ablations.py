@@ -13,7 +13,6 @@ TITLES = {
     "quantised_twin": ("quantised twin", 3),
     "one_step": ("one time step", None),
     "shuffled": ("shuffled in time", None),
-    "nearest_neighbour": ("nearest neighbour", None),
     "collapsed": ("without time", None),
 }
 

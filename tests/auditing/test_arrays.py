@@ -16,7 +16,7 @@ def test_parts_and_rows_are_those_of_the_whole(memory, monkeypatch):
     assert torch.equal(doubled, torch.from_numpy(images) * 2.0)
     chosen = np.array([7, 0, 3, 3])
     assert torch.equal(rows_of(doubled, chosen), doubled[chosen])
-    some = Rows(images, chosen[:3], torch.from_numpy)
+    some = Rows(images, chosen[:3])
     assert len(some) == 3
     assert some[torch.tensor([1])].tolist() == [[0, 1]]
     assert some[1:].tolist() == [[0, 1], [6, 7]]

@@ -6,7 +6,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from spikeduel.auditing.arrays import SplitIndices, equal_ids
 from spikeduel.auditing.duplicate_checks import probe
-from spikeduel.auditing.neighbours import closest, lowest, nearest, search, small_grey
+from spikeduel.auditing.neighbours import closest, lowest, search, small_grey
 from spikeduel.system.progress import Progress
 
 
@@ -20,9 +20,12 @@ def test_as_scikit_learn_finds(seed, num_queries, num_references):
         references.reshape(num_references, -1)
     )
     expected, _ = oracle.kneighbors(queries.reshape(num_queries, -1))
-    images, rows = np.concatenate([references, queries]), np.arange(num_references + num_queries)
-    found = nearest(images, rows[num_references:], rows[:num_references])
-    differences = queries.astype(float) - images[found]
+    flat = [
+        torch.from_numpy(part.reshape(len(part), -1) - 128.0).float()
+        for part in (queries, references)
+    ]
+    found = closest(*flat).nearest
+    differences = queries.astype(float) - references[found]
     distances = np.sqrt((differences**2).sum((1, 2, 3)))
     assert distances == pytest.approx(expected[:, 0], rel=1e-5, abs=1e-2)
 

@@ -450,7 +450,7 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_variants(
     variants = {
         "relu_twin": variant_result("ReLU twin", 0.9, operations=plain()),
         "one_step": variant_result("one time step", 0.9, spikes=True, operations=spiking()),
-        "nearest_neighbour": variant_result("nearest neighbour", 0.9),
+        "shuffled": variant_result("shuffled in time", 0.9),
     }
     trials = [
         counted("snn-a", spiking(), variants=variants),

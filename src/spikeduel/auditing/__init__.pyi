@@ -3,4 +3,3 @@
 from .arrays import EventRecordings as EventRecordings, SplitIndices as SplitIndices
 from .context import AuditInput as AuditInput, FileFormat as FileFormat
 from .examining import examine as examine
-from .neighbours import nearest as nearest

@@ -65,11 +65,10 @@ class EventRecordings:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows `[M]` of vectors `of`, taken when indexed and transformed to float32 `[…, D]`."""
+    """Rows `[M]` of vectors `of`, taken when indexed."""
 
     of: Any
     rows: np.ndarray
-    transform: Callable[[Any], Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -80,8 +79,7 @@ class Rows:
         return (len(self), *self.of.shape[1:])
 
     def __getitem__(self, index: Any) -> Any:
-        taken = self.of[self.rows[index if isinstance(index, slice) else np.asarray(index)]]
-        return taken if self.transform is None else self.transform(taken)
+        return self.of[self.rows[index if isinstance(index, slice) else np.asarray(index)]]
 
 
 def rows_of(tensor: Tensor, rows: np.ndarray) -> Tensor:

@@ -1,7 +1,7 @@
 """Exact nearest neighbours of small images by blocked matrix products."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -74,21 +74,6 @@ class Neighbourhood(NamedTuple):
     training: Matches
     earlier: Matches
     usual: np.ndarray
-
-
-def nearest(images: Any, queries: np.ndarray, references: np.ndarray) -> np.ndarray:
-    """Return the nearest of the images `references`, int64 `[M]`, for each of `queries`, int64
-    `[Q]`, by Euclidean distance: int64 `[Q]`.
-
-    `images` are uint8 `[N, …]`. Sums of squares up to 2^24 are exact. Raises `ValueError` without
-    references.
-    """
-
-    def flat(pixels: np.ndarray) -> Tensor:
-        # Products of bytes around zero are small enough to be exact in float32.
-        return torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32) - 128)
-
-    return references[closest(Rows(images, queries, flat), Rows(images, references, flat)).nearest]
 
 
 def closest(queries: Vectors, references: Vectors, progress: Progress | None = None) -> Closest:

@@ -3,11 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.neighbors import KNeighborsClassifier
 
 from factories import planned, prepared, record, small_experiment
 from made_pages import without_pages
-from spikeduel import data, energy
+from spikeduel import energy
 from spikeduel.analysis.predicted import Predictions
 from spikeduel.comparing import compare
 from spikeduel.data import Split
@@ -81,7 +80,7 @@ def test_every_ablation_is_in_the_results(ablated):
         assert result.n == spiking.test.n
         # With one step, hardly any neuron reaches its threshold so early.
         assert (0.05 if name == "one_step" else 0.3) < result.accuracy <= 1
-    assert [result.num_steps for result in spiking.variants.values()] == [1, 1, 1, 4, None]
+    assert [result.num_steps for result in spiking.variants.values()] == [1, 1, 1, 4]
     assert spiking.variants["quantised_twin"].bits == 3
     (about,) = ablated.results.features["ablations"].contenders
     assert [row.ablation for row in about.rows] == list(ON_IMAGES)
@@ -110,20 +109,6 @@ def test_energy_stands_beside_the_accuracy_of_twins(ablated):
     # Activations of 3 bits are moved in 3.
     bits = [layer.input_bits for layer in spiking.variants["quantised_twin"].operations.layers]
     assert bits == [None, 3]
-    assert spiking.variants["nearest_neighbour"].energy is None
-
-
-def test_the_nearest_neighbour_is_scikit_learns(ablated):
-    prepared = data.load(EXPERIMENT)
-    split = data.split(prepared, EXPERIMENT)
-    images = np.asarray(prepared.images, dtype=float).reshape(len(prepared), -1)
-    known = KNeighborsClassifier(1, algorithm="brute").fit(
-        images[split.train], prepared.labels[split.train]
-    )
-    expected = known.score(images[split.test], prepared.labels[split.test])
-    accuracy = ablated.results.trials[0].variants["nearest_neighbour"].accuracy
-    # Images that are equally far may be told apart otherwise.
-    assert accuracy == pytest.approx(expected, abs=2 / len(split.test))
 
 
 def test_ablations_are_read_again_and_found_again(ablated, unreported):

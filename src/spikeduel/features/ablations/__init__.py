@@ -28,9 +28,9 @@ class Settings:
         bool,
         setting(
             "Add ablations that show what spiking adds, or what time adds on recordings.",
-            "Images: the ReLU twin, a quantised twin, one time step, spikes shuffled in time, a "
-            "nearest neighbour; three more trainings for each spiking contender. Recordings: "
-            "without time, shuffled, reversed; two more trainings for each contender.",
+            "Images: the ReLU twin, a quantised twin, one time step, shuffled spikes; three "
+            "more trainings for each spiking contender. Recordings: without time, shuffled, "
+            "reversed; two more trainings for each contender.",
             needs=("comparing", "time"),
             recipes=("events",),
         ),

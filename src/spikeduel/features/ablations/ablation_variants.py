@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from spikeduel.auditing import nearest
 from spikeduel.data import Prepared
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.loader import EvaluationBatches
@@ -18,10 +17,8 @@ from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import classification
 from spikeduel.features.ablations import Settings
 from spikeduel.inputs.preprocessing import Change
-from spikeduel.results.accuracy import classified
 from spikeduel.results.trials import Classification
 from spikeduel.system.errors import InputError
-from spikeduel.system.typed import digest
 from spikeduel.training.contenders import Trial
 from spikeduel.training.trial import load_of
 from spikeduel.training.twins import QUANTISED, QUANTISED_TWIN, RELU_TWIN, spiking_layers
@@ -88,18 +85,6 @@ def shuffled_classification(model: Model, batches: Iterable[Any]) -> Classificat
         return classification(model, followed())
 
 
-def _nearest_neighbour(context: VariantContext) -> Predicted:
-    def predict() -> Classification:
-        test, train = context.trial.split.test, context.trial.split.train
-        images, labels = context.prepared.images, np.asarray(context.prepared.labels)
-        predicted = labels[nearest(images, test, train)]
-        return classified(context.prepared.classes, labels[test], predicted)
-
-    # The predictions are the same for every contender and seed.
-    key = digest(["nearest neighbour", context.trial.settings["data"]])[:16]
-    return context.cached(key, "nearest-neighbour", predict), {}
-
-
 def _on_changed_recordings(change: Change) -> Callable[[VariantContext], Predicted]:
     def predict_changed(context: VariantContext) -> Predicted:
         trial = context.trial
@@ -144,12 +129,6 @@ ABLATIONS: dict[str, Variant] = {
         spikes=True,
         predict=_shuffled,
         paired=True,
-    ),
-    "nearest_neighbour": Variant(
-        "nearest neighbour",
-        "the label of the training image whose pixels differ least, in full size (the audit's "
-        "looks at small grey versions): nothing is trained",
-        predict=_nearest_neighbour,
     ),
     "collapsed": _of_recordings(
         "without time",

@@ -105,8 +105,7 @@ def _of_store(folders: Sequence[Path], store: Store) -> Iterator[Unneeded]:
                 yield _unneeded("left_behind", checkpoint)
             for part in (folder, folder / "measures"):
                 yield from _parts(part, seconds=0)
-        # A nearest neighbour's predictions are no training, and small.
-        elif is_done or checkpoint.exists():
+        else:
             yield _unneeded("trained" if is_done else "unfinished", folder, key)
     yield from _parts(store.root, seconds=0)
 
