@@ -4,6 +4,7 @@ declare them.
 
 from pathlib import Path
 
+import spikeduel.auditing.audit_results  # noqa: F401  its findings are declared first, and rank first
 from spikeduel.features import folders
 from spikeduel.system.finding_tables import (
     ADVICE as ADVICE,
