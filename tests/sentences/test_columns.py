@@ -28,7 +28,7 @@ CNN = trial("cnn", 0.5, test=scores(0.5), seconds=[1.0], parameters=1234)
 def test_cells():
     snn, cnn = rows(SNN, CNN)
     assert list(snn) == [
-        *("contender", "family", "encoding", "accuracy %", "precision %", "recall %", "F1 %"),
+        *("contender", "kind", "encoding", "accuracy %", "precision %", "recall %", "F1 %"),
         *("training s", "epochs", "converged", "parameters"),
     ]
     scores_of_snn = ["66.67", "50.00", "25.00", "33.33"]

@@ -101,16 +101,15 @@ class Network(NamedTuple):
         return mean_range([joules_of(trial, table, memory, way) for trial in self.trials])
 
 
-def _counted(
-    title: str, path: str, form: Callable[[float], str] = amount, definition: str = ""
-) -> Column[Network]:
+def _counted(title: str, path: str, form: Callable[[float], str] = amount) -> Column[Network]:
+    """Return the column of an attribute of `Operations.totals`, a mean over trials."""
     total = attrgetter(f"totals.{path}")
 
     def value(network: Network) -> float | None:
         counts = [trial.operations for trial in network.trials]
         return mean([total(operations) if operations else None for operations in counts])
 
-    return Column(title, value, form, definition)
+    return Column(title, value, form)
 
 
 def _one_image(network: Network) -> str | None:
