@@ -196,10 +196,10 @@ def conclude(
             records = [*records, *workers.run(jobs, store)]
             if conclusion is not None:
                 features[feature] = conclusion
-        found = variants.run(trials, prepared, store, progress, workers)
+        trial_variants = variants.run(trials, prepared, store, progress, workers)
     if found_by is not None:
         features |= found_by.conclusions(planned.asked, prepared, splits[0])
-    outcomes = gather(trials, records, found, prepared, store, progress)
+    outcomes = gather(trials, records, trial_variants, prepared, store, progress)
     run_data = RunData(prepared, splits, ready.audit)
     for feature, conclude_outcomes in providing("conclude_outcomes").items():
         if (conclusion := conclude_outcomes(outcomes, run_data)) is not None:

@@ -225,13 +225,13 @@ def trained_on(model: Model, settings: Mapping[str, Any] | None = None) -> Exper
         experiment = replace(read_experiment(of_run).without_features(), group_by=None)
         source_note = f" ({of_run} says so)"
     experiment = replace(experiment, **(settings or {}))
-    name, place = experiment.dataset, experiment.data_dir
+    name, folder = experiment.dataset, experiment.data_dir
     of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
     if name not in data.DATASETS and data.home(name) is None and not data.is_packed(name):
         raise InputError(f"{of}, which cannot be found here{source_note}. {_NAME_IT}")
-    if place is not None and not Path(place).expanduser().exists():
+    if folder is not None and not Path(folder).expanduser().exists():
         raise InputError(
-            f"{of} from {visible(place)[:300]}, where nothing is now{source_note}. Say where "
+            f"{of} from {visible(folder)[:300]}, where nothing is now{source_note}. Say where "
             f"its files are now: --data-dir."
         )
     return experiment
@@ -262,7 +262,7 @@ def _prepared(card: ModelCard, experiment: Experiment, progress: Progress) -> Pr
     binning = card.preprocessing.binning
     if binning and catalogue.binned(prepared, experiment, None).preprocessing != card.preprocessing:
         why = f"{card.contender} takes its own {binning.num_frames} frames of a recording"
-        names = effects.given(experiment) & {"num_steps", "bin_ms", "image_size"}
+        names = effects.chosen(experiment) & {"num_steps", "bin_ms", "image_size"}
         effects.refuse(dict.fromkeys(sorted(names), why))
     if prepared.image_shape != card.image_shape:
         raise InputError(
@@ -331,8 +331,8 @@ def predict_files(
     is_recorded = card.preprocessing.binning is not None
     files, unreadable = data.files_to_predict(paths, is_recorded, progress.say)
     named = alike([model, fallback] if fallback else [model])
-    for name, one in named.items():
-        if calibrated and one.card.temperature is None:
+    for name, labeller in named.items():
+        if calibrated and labeller.card.temperature is None:
             progress.say(
                 f"note: no temperature was fitted for {name}, so that its probabilities are as it "
                 "gives them. They rank the classes, and are not calibrated."
@@ -553,7 +553,7 @@ def import_model(
 
     def trained_on() -> nir.TrainedOn:
         assert experiment is not None
-        names = effects.given(experiment) | ({"encoding"} if encoding else set())
+        names = effects.chosen(experiment) | ({"encoding"} if encoding else set())
         if num_steps is None and "num_steps" not in names:
             prepared = data.load(replace(experiment, bin_ms=None), progress.track, say=progress.say)
             prepared = catalogue.covering(prepared, experiment)
@@ -564,5 +564,5 @@ def import_model(
         effects.refuse(effects.idle(names, {needs: f"{prepared.name} has other data"}))
         return nir.TrainedOn(prepared.name, prepared.classes, prepared.preprocessing)
 
-    known = None if experiment is None else trained_on
-    return nir.import_model(Path(path), known, encoding, num_steps, dt)
+    data_of = None if experiment is None else trained_on
+    return nir.import_model(Path(path), data_of, encoding, num_steps, dt)

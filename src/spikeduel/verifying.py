@@ -106,40 +106,40 @@ def _are_equal(stored: Any, computed: Any) -> bool:
     return type(stored) is type(computed) and bool(stored == computed)
 
 
-def verify(place: Path | str) -> list[Verification]:
+def verify(path: Path | str) -> list[Verification]:
     """Verify a run's folder, a run's zip file, or what a feature made of several runs, which come
     first.
 
     Nothing is trained, and torch is not needed. Raises `InputError` if a file is missing or cannot
     be read.
     """
-    is_archive = files.is_file(place)
-    with unpacked(Path(place)) as folder:
+    is_archive = files.is_file(path)
+    with unpacked(Path(path)) as folder:
         for verify_folder in () if is_archive else providing("verify").values():
             if (verified := verify_folder(folder)) is not None:
                 return list(verified)
-        return [verify_run(folder, Path(place).name, is_archive)]
+        return [verify_run(folder, Path(path).name, is_archive)]
 
 
 @contextmanager
-def unpacked(place: Path) -> Iterator[Path]:
-    """Yield the folder `place`, or one with the content of the zip file `place`."""
-    if not files.is_file(place):
-        yield place
+def unpacked(path: Path) -> Iterator[Path]:
+    """Yield the folder `path`, or one with the content of the zip file `path`."""
+    if not files.is_file(path):
+        yield path
         return
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with naming(place), zipfile.ZipFile(place) as archive:
+            with naming(path), zipfile.ZipFile(path) as archive:
                 _require_harmless(archive.infolist())
                 archive.extractall(folder)
         except DAMAGED as error:
             raise InputError(
-                f"{place}: not a whole zip file ({error}). Copy or download it again."
+                f"{path}: not a whole zip file ({error}). Copy or download it again."
             ) from None
         try:
             yield Path(folder)
         except InputError as error:
-            raise InputError(str(error).replace(folder, str(place))) from None
+            raise InputError(str(error).replace(folder, str(path))) from None
 
 
 def _require_harmless(entries: Sequence[zipfile.ZipInfo]) -> None:
@@ -343,9 +343,9 @@ def _compare_archive(check: Check, folder: Path, made: Mapping[str, bytes]) -> N
             check.compare(name, lines_of(folder / name), content.decode().splitlines())
     if not made:
         return
-    known = {*made, *hashes.of_files(folder, [*hashes.ARCHIVED, hashes.FILE, hashes.LICENSE])}
+    expected = {*made, *hashes.of_files(folder, [*hashes.ARCHIVED, hashes.FILE, hashes.LICENSE])}
     for path in sorted(folder.rglob("*")):
-        if not path.is_dir() and (name := path.relative_to(folder).as_posix()) not in known:
+        if not path.is_dir() and (name := path.relative_to(folder).as_posix()) not in expected:
             check.discrepancies.append(
                 Discrepancy(file=name, place="", stored=None, computed=None, unknown=True)
             )
@@ -372,9 +372,9 @@ def compare_again(
     seed_predictions: Classification | None,
 ) -> TrainedAgain:
     """Compare the `answers` of a trial that was trained again (None: it failed) with those kept."""
-    known = Predictions(predictions_file).of(entry.contender).get(entry.seed)
+    predicted = Predictions(predictions_file).of(entry.contender).get(entry.seed)
     rows, then = rows_of(entry, results.dataset), results.environment or {}
-    before = [] if known is None else known[rows].tolist()
+    before = [] if predicted is None else predicted[rows].tolist()
     after = seed_predictions.predicted if seed_predictions else []
     equal = sum(map(operator.eq, before, after)) / max(1, len(before), len(after))
     alike = all(environment.get(name) == then.get(name) for name in DECIDING)

@@ -163,10 +163,10 @@ def test_a_setting_names_what_it_needs_for_an_effect():
 
 
 def test_given_is_what_differs_from_the_recipe():
-    assert effects.given(strong("digits")) == set()
-    assert effects.given(baseline("digits", hidden=7, seeds=1)) == {"hidden"}
+    assert effects.chosen(strong("digits")) == set()
+    assert effects.chosen(baseline("digits", hidden=7, seeds=1)) == {"hidden"}
     with_contenders = asked({"dataset": "digits", "contenders": ("small-cnn",), "beta": 0.7})
-    assert effects.given(with_contenders) == {"contenders", "beta"}
+    assert effects.chosen(with_contenders) == {"contenders", "beta"}
 
 
 def test_the_first_reason_is_told_and_what_the_recipe_has():

@@ -96,7 +96,7 @@ def test_contenders_named_by_hand_bring_the_settings_of_their_recipe():
         "dense-snn": {"learning_rate": 8.5e-5, "num_steps": 25},
         "small-cnn": {"learning_rate": 8.5e-5},
     }
-    mixed = for_contenders(("conv-lif", "dense-snn"), "mnist", given=("num_steps",))
+    mixed = for_contenders(("conv-lif", "dense-snn"), "mnist", chosen=("num_steps",))
     assert mixed.per_contender == {"dense-snn": {"learning_rate": 8.5e-5}}
 
 
@@ -110,4 +110,4 @@ def test_a_rate_that_suits_another_optimizer_stays_at_home():
 def test_networks_of_libraries_are_fine_tuned_at_a_lower_rate_unless_one_is_given():
     names = ("torchvision:resnet18", "vgg-lif", "vgg-relu")
     assert for_contenders(names, "mnist").per_contender == {names[0]: {"learning_rate": 1e-3}}
-    assert for_contenders(names, "mnist", given=("learning_rate",)).per_contender is None
+    assert for_contenders(names, "mnist", chosen=("learning_rate",)).per_contender is None

@@ -63,8 +63,8 @@ def compare(
     experiment, out, file = inputs.experiment(), inputs.out, inputs.experiment_file
     found_by = None
     for feature, before_training in providing("before_training").items():
-        experiment, found = before_training(inputs.options[feature], experiment, inputs)
-        found_by = found or found_by
+        experiment, search = before_training(inputs.options[feature], experiment, inputs)
+        found_by = search or found_by
     if file is not None:
         folder = file if file.is_dir() else file.parent
         is_run = (folder / "results.json").is_file()
@@ -139,5 +139,5 @@ def report(
         tables=tuple(map(energy.read, energy_table or ())),
         accountings=tuple(map(accountings.read, accounting or ())),
     )
-    given = (run, out, inputs.progress(), inputs.own_code or (), prices)
-    typer.echo(report_again(*given, figures=figures))
+    arguments = (run, out, inputs.progress(), inputs.own_code or (), prices)
+    typer.echo(report_again(*arguments, figures=figures))

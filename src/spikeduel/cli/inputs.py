@@ -20,12 +20,12 @@ from typer.models import CommandInfo, ParameterInfo
 import spikeduel as sd
 from spikeduel.experiment import effects
 from spikeduel.experiment.fields import (
+    as_text,
     checked,
     choices,
     described,
     parsed,
     setting_of,
-    shown,
     union_members,
 )
 from spikeduel.experiment.recipes import RECIPES, asked, changed
@@ -174,20 +174,20 @@ class CommandInput:
 
     def progress(self, on_stderr: bool = False) -> "sd.Progress":
         """Return progress on stdout, or on stderr with `--json`; none with `--quiet`."""
-        shown = sd.Progress()
+        progress = sd.Progress()
         if not self.quiet:
-            shown = sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
+            progress = sd.TerminalProgress(on_stderr or self.as_json, self.verbose)
         for feature, wrapped in providing("progress").items():
-            shown = wrapped(self.options[feature], shown)
-        return shown
+            progress = wrapped(self.options[feature], progress)
+        return progress
 
     @contextmanager
     def workers(self) -> "Iterator[sd.Workers]":
         """Yield what trains: this process, several, or the workers of a feature."""
         of_features = [
-            found
+            provided
             for feature, workers_of in providing("workers").items()
-            if (found := workers_of(self.options[feature], self.jobs, self.threads))
+            if (provided := workers_of(self.options[feature], self.jobs, self.threads))
         ]
         if of_features:
             workers: sd.Workers = of_features[0]
@@ -243,14 +243,14 @@ def command(
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
-        own = {
+        parameters_of = {
             parameter.name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
-        listed = [*(name for name in own if name not in names), *names]
+        listed = [*(name for name in parameters_of if name not in names), *names]
         options = [name for name in SETTINGS if works_on and name != "per_contender"]
         hidden = [name for name in options if name not in listed]
-        parameters = [own.get(name) or _parameter(name) for name in listed]
+        parameters = [parameters_of.get(name) or _parameter(name) for name in listed]
         parameters += [_parameter(name, hidden=True) for name in hidden]
         not_done = {need: why for need, why in _NOT_DONE.items() if need not in works_on}
 
@@ -259,9 +259,13 @@ def command(
                 chosen = {
                     name: _value(name, value)
                     for name, value in values.items()
-                    if name in SETTINGS and name not in own and value not in (None, [])
+                    if name in SETTINGS and name not in parameters_of and value not in (None, [])
                 }
-                shared = {name: values[name] for name in listed if name in _SHARED.keys() - own}
+                shared = {
+                    name: values[name]
+                    for name in listed
+                    if name in _SHARED.keys() - parameters_of.keys()
+                }
                 effects.refuse(effects.idle(chosen, not_done))
                 inputs = CommandInput(settings=chosen, options=_options(values), **shared)
                 if "torch" not in sys.modules and (works_on or "own_code" in listed):
@@ -272,7 +276,7 @@ def command(
 
                     gc.freeze()
                     gc.enable()
-                function(inputs, **{name: values[name] for name in own})
+                function(inputs, **{name: values[name] for name in parameters_of})
 
         # typer reads the options from these.
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -355,9 +359,9 @@ def default_of(name: str) -> str:
     if in_words := setting_of(SETTINGS[name].type).default:
         return in_words
     default = SETTINGS[name].default
-    parts = [] if default in (None, ()) or isinstance(default, bool) else [shown(default)]
+    parts = [] if default in (None, ()) or isinstance(default, bool) else [as_text(default)]
     parts += [
-        f"recipe {recipe}: {shown(value)}"
+        f"recipe {recipe}: {as_text(value)}"
         for recipe, experiment in _BY_RECIPE.items()
         if (value := getattr(experiment, name)) != default and name != "dataset"
     ]
@@ -368,7 +372,7 @@ def settings_rows() -> list[dict[str, str]]:
     return [
         {
             "setting": name,
-            "default": default_of(name) or shown(field.default),
+            "default": default_of(name) or as_text(field.default),
             "meaning": f"{setting_of(field.type).help} {setting_of(field.type).details}".strip(),
             "values": described(field.type).partition(" of at most")[0],
         }

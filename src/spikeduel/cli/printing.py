@@ -28,9 +28,9 @@ def print_comparison(comparison: Comparison, verbose: bool = False) -> None:
     if verbose:
         _everything(comparison)
     typer.echo(f"\n{wrapped(comparison.headline())}")
-    shown = [*comparison.summaries().values()]
-    shown += [recommendation.energy(comparison.results, not verbose)]
-    if text := " ".join(filter(None, dict.fromkeys(shown))):
+    texts = [*comparison.summaries().values()]
+    texts += [recommendation.energy(comparison.results, not verbose)]
+    if text := " ".join(filter(None, dict.fromkeys(texts))):
         typer.echo(wrapped(comparison.with_noun(text)))
     table = render(recommendation.rows(comparison.results), gap=2)
     if len(max(table.splitlines(), key=len)) > shutil.get_terminal_size().columns:

@@ -22,7 +22,7 @@ RUNS = Path("runs")
 )
 def verify(
     inputs: CommandInput,
-    place: Annotated[
+    path: Annotated[
         Path,
         option(
             "RUN | FILE.zip", "The run, or zip file of a run, to verify, or a folder above runs."
@@ -47,16 +47,16 @@ def verify(
     from spikeduel.sentences import verified
     from spikeduel.verifying import unpacked, verify
 
-    verifications, again = verify(place), list[TrainedAgain]()
+    verifications, again = verify(path), list[TrainedAgain]()
     if rerun:
         from spikeduel.comparing import train_again
 
-        with unpacked(place) as run:
+        with unpacked(path) as run:
             if not (run / "experiment.toml").is_file():
-                raise InputError(f"{place}: --rerun takes a run or its zip file.")
+                raise InputError(f"{path}: --rerun takes a run or its zip file.")
             if own_code := sd.read_experiment(run).own_code:
                 raise InputError(
-                    f"{place}: trains code of its own ({', '.join(own_code)}), which --rerun does "
+                    f"{path}: trains code of its own ({', '.join(own_code)}), which --rerun does "
                     f"not run. Unzip a file; `spikeduel compare --experiment FOLDER --store NEW` "
                     f"trains all of it again, if the code is there."
                 )

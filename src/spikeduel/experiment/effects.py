@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from spikeduel.experiment.fields import setting_of, shown
+from spikeduel.experiment.fields import as_text, setting_of
 from spikeduel.experiment.recipes import RECIPES, strong
 from spikeduel.experiment.settings import SETTINGS, Experiment
 from spikeduel.system.errors import InputError
@@ -17,7 +17,7 @@ def usual(experiment: Experiment) -> Experiment:
     return RECIPES.get(experiment.recipe, strong)(experiment.dataset)
 
 
-def given(experiment: Experiment) -> set[str]:
+def chosen(experiment: Experiment) -> set[str]:
     """Return the settings that differ from the recipe's, which somebody must have chosen."""
     recipe = usual(experiment)
     names = SETTINGS.keys() - {"per_contender"}  # which recipes and tuning set
@@ -39,7 +39,7 @@ def refuse(reasons: Reasons, experiment: Experiment | None = None) -> None:
     for name, reason in reasons.items():
         value = experiment and getattr(usual(experiment), name)
         can_set = value not in (None, True, False, experiment and getattr(experiment, name))
-        instead = f", or give the recipe's ({shown(value)})" if can_set else ""
+        instead = f", or give the recipe's ({as_text(value)})" if can_set else ""
         option = setting_of(SETTINGS[name].type).option
         named = f"{name} ({option})" if option else name
         raise InputError(f"{named}: has no effect: {reason}. Leave it out{instead}.")

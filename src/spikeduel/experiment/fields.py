@@ -84,8 +84,8 @@ def setting(help: str, details: str = "", **rest: Any) -> Meta:
 
 
 def setting_of(kind: Any) -> Setting:
-    found: Setting = kind.__metadata__[-1].extra["setting"]
-    return found
+    setting_found: Setting = kind.__metadata__[-1].extra["setting"]
+    return setting_found
 
 
 def union_members(kind: Any) -> tuple[inspect.Type, ...]:
@@ -142,7 +142,7 @@ def refusal(name: str, value: Any, kind: Any) -> InputError:
     return InputError(f"{name} must be {described(kind)}, not {written_value}.")
 
 
-def shown(value: Any) -> str:
+def as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "+".join(map(str, value))
     return "unset" if value is None else str(value)

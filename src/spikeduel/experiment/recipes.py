@@ -121,12 +121,12 @@ SPIKING = ("dense-snn", "dense-lif", "conv-lif", "vgg-lif")
 
 
 def for_contenders(
-    contenders: Sequence[str], dataset: str = EMBEDDED, given: Collection[str] = ()
+    contenders: Sequence[str], dataset: str = EMBEDDED, chosen: Collection[str] = ()
 ) -> Experiment:
     """Return an experiment with `contenders`, each with its home recipe's settings.
 
     The first contender of a recipe decides common settings. Others bring their `TUNABLE` ones,
-    except those `given` by hand and rates of another optimizer. Networks of torchvision and timm
+    except those `chosen` by hand and rates of another optimizer. Networks of torchvision and timm
     bring `FINE_TUNING`.
     """
     at_home = {
@@ -143,10 +143,10 @@ def for_contenders(
         by_contender[name] = {
             setting: getattr(usual, setting)
             for setting, whose in TUNABLE.items()
-            if (whose == "any" or name in SPIKING) and setting not in (*given, *rates)
+            if (whose == "any" or name in SPIKING) and setting not in (*chosen, *rates)
             if getattr(usual, setting) != getattr(common, setting)
         }
-    tuned = {name: value for name, value in FINE_TUNING.items() if name not in given}
+    tuned = {name: value for name, value in FINE_TUNING.items() if name not in chosen}
     by_contender |= {name: tuned for name in contenders if registry.library_of(name)}
     return replace(common, per_contender=by_contender)
 
@@ -163,7 +163,7 @@ def asked(settings: Mapping[str, Any], is_recorded: bool = False) -> Experiment:
     if recipe is None and is_recorded:
         recipe = "events"
     if recipe is None and "contenders" in changes:
-        experiment = for_contenders(changes["contenders"], **on, given=changes)
+        experiment = for_contenders(changes["contenders"], **on, chosen=changes)
     elif recipe is None or recipe in RECIPES:
         experiment = RECIPES[recipe or next(iter(RECIPES))](**on)
     else:

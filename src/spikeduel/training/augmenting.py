@@ -87,8 +87,8 @@ def cutout(images: Tensor, keys: RandomKeys, mean: bool = True) -> Tensor:
         return (places >= first) & (places < first + size)
 
     mask = hidden(height, rows)[:, None, :, None] & hidden(width, columns)[:, None, None, :]
-    shown = images.float().mean((1, 2, 3), keepdim=True) * mean
-    return torch.where(mask, shown.to(torch.uint8), images)
+    grey = images.float().mean((1, 2, 3), keepdim=True) * mean
+    return torch.where(mask, grey.to(torch.uint8), images)
 
 
 def farthest(edge: int) -> int:
@@ -156,10 +156,10 @@ class Augmenter:
 
 def augmenter_of(name: str, of_recordings: bool = False) -> Augmenter:
     """Return the augmentations that `name` joins by hyphens. Raises `InputError`."""
-    known: dict[str, Any] = {**AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
+    by_name: dict[str, Any] = {**AUGMENTATIONS, **(OF_COUNTS if of_recordings else {})}
     parts = [] if name == AUTO else [name] if ":" in name else name.split("-")
     functions = {
-        part: registry.resolve("augmentation", part, {**known, **EVENT_AUGMENTATIONS})
+        part: registry.resolve("augmentation", part, {**by_name, **EVENT_AUGMENTATIONS})
         for part in parts
     }
     return Augmenter(

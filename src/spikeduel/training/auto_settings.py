@@ -132,14 +132,14 @@ def resolve(
     split: Split,
     store: Store,
     progress: Progress,
-    given: Collection[str] = (),
+    chosen_settings: Collection[str] = (),
     tolerated: Collection[str] = (),
 ) -> ResolvedExperiment:
     """Decide open settings: batch size and dropout by the number of training images of `split`,
     epochs and width by the time budget, augmentation by the images.
 
-    Raises `InputError`, also for a setting that is `given`, or not the recipe's, and has no effect;
-    `tolerated` ones get the recipe's value.
+    Raises `InputError`, also for a setting without effect that is among the `chosen_settings`, or
+    differs from the recipe's; `tolerated` ones get the recipe's value.
     """
     num_train, chosen, budget, budget_file = len(split.train), dict[str, Any](), None, None
     if asked.batch_size is None:
@@ -147,11 +147,15 @@ def resolve(
     usual: dict[str, Any] = {"dropout": DROPOUT if num_train < LARGE else 0.0, "width": USUAL_WIDTH}
     usual = {name: value for name, value in usual.items() if getattr(asked, name) is None}
     contenders = describe_all(replace(asked, **chosen, **usual), prepared)
-    taken = {name: usual[name] for name in usual if any(one.takes(name) for one in contenders)}
+    taken = {
+        name: usual[name]
+        for name in usual
+        if any(contender.takes(name) for contender in contenders)
+    }
     experiment = replace(asked, **chosen, **taken)
     if "dropout" in taken:
         chosen["dropout"] = taken["dropout"]
-    names = effects.given(asked) | set(given)
+    names = effects.chosen(asked) | set(chosen_settings)
     if idle := effects.idle(names, missing(asked, contenders, prepared)):
         effects.refuse({name: idle[name] for name in idle if name not in tolerated}, asked)
         asked = effects.without(asked, idle)
@@ -301,17 +305,17 @@ def _cached_budget(
     ):
         is_busy = load.is_busy(load.load_average(), os.cpu_count() or 1)
         with suppress(InputError):
-            known = typed.read_json(path, Budget)
-            if not known.busy or is_busy:
-                return known, path
-            by_known = _with_epochs(experiment, known)
-            if by_known.augmentation == AUTO:
+            stored = typed.read_json(path, Budget)
+            if not stored.busy or is_busy:
+                return stored, path
+            by_stored = _with_epochs(experiment, stored)
+            if by_stored.augmentation == AUTO:
                 rules = SetRules(num_train=len(split.train), chosen={})
-                looks = _by_looks(rules, by_known, prepared, split, progress)
-                by_known = replace(by_known, **looks.chosen)
-            planned = trials_of(by_known, prepared, split, contenders=contenders)
+                looks = _by_looks(rules, by_stored, prepared, split, progress)
+                by_stored = replace(by_stored, **looks.chosen)
+            planned = trials_of(by_stored, prepared, split, contenders=contenders)
             if all(store.record(trial.key) for trial in planned):
-                return known, path
+                return stored, path
         numbers = len(split.train) * math.prod(prepared.image_shape)
         usual = round(USUAL_MINUTES * math.sqrt(numbers / USUAL_NUMBERS), 1)
         minutes = experiment.minutes or min(max(usual, MIN_MINUTES), MAX_MINUTES)
@@ -355,9 +359,10 @@ def decided(results: Results) -> Experiment:
 
 
 def _with_epochs(experiment: Experiment, budget: Budget) -> Experiment:
-    own = experiment.per_contender or {}
+    settings_of = experiment.per_contender or {}
     by_contender = {
-        name: {**own.get(name, {}), "epochs": epochs} for name, epochs in budget.epochs.items()
+        name: {**settings_of.get(name, {}), "epochs": epochs}
+        for name, epochs in budget.epochs.items()
     }
     return replace(
         experiment, epochs=max(budget.epochs.values(), default=1), per_contender=by_contender

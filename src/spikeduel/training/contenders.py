@@ -125,19 +125,19 @@ def trials_of(
     contenders = describe_all(experiment, prepared) if contenders is None else contenders
     trials, settings_of = [], {}
     for contender in contenders:
-        own = experiment.for_contender(contender.name)
-        settings_of[contender.name] = own, _settings_of(contender, own, source)
+        changed = experiment.for_contender(contender.name)
+        settings_of[contender.name] = changed, _settings_of(contender, changed, source)
     for split in splits:
         where = _settings_of_data(prepared, split)
         for seed in range(experiment.seeds):
             for contender in contenders:
-                own, settings = settings_of[contender.name]
+                changed, settings = settings_of[contender.name]
                 settings = {**settings, "data": where, "seed": seed}
-                if renews_statistics(contender.outline, own, len(split.train)):
+                if renews_statistics(contender.outline, changed, len(split.train)):
                     settings["statistics"] = "renewed"
                 trained_on = {**contender.card.trained_on, "fold": split.fold}
                 card = replace(contender.card, seed=seed, trained_on=trained_on)
-                trials.append(Trial(own, card, settings, split))
+                trials.append(Trial(changed, card, settings, split))
     return trials
 
 
@@ -274,13 +274,16 @@ def missing(
         ("time", is_recorded or spikes, concerns_none),
         (
             "spike_penalty",
-            any(spiking_chains(each.outline) for each in contenders),
+            any(spiking_chains(contender.outline) for contender in contenders),
             concerns_none,
         ),
         ("pretrained", any(map(registry.library_of, experiment.contenders)), concerns_none),
         (
             "whitening",
-            any(building.to_whiten(each.outline, each.card.image_shape) for each in contenders),
+            any(
+                building.to_whiten(contender.outline, contender.card.image_shape)
+                for contender in contenders
+            ),
             concerns_none,
         ),
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
@@ -424,8 +427,8 @@ def _sources(card: ModelCard, experiment: Experiment) -> dict[str, str]:
         ("augmentation", experiment.augmentation, AUGMENTATIONS),
     )
     return {
-        name: registry.source_hash(registry.resolve(kind, name, known), name)
-        for kind, name, known in named
+        name: registry.source_hash(registry.resolve(kind, name, registered), name)
+        for kind, name, registered in named
         if name is not None and registry.is_own_code(name)
     }
 

@@ -162,7 +162,7 @@ class Pool(Workers):
     def has_room(self) -> bool:
         return True
 
-    def place(self, prepared: Prepared) -> Any:
+    def put(self, prepared: Prepared) -> Any:
         """Put data where all workers find them, here in files of the cache; return where. Raises
         `InputError`.
         """
@@ -176,7 +176,7 @@ class Pool(Workers):
         # The fingerprint of recordings does not tell their binning.
         key = job.prepared.fingerprint, digest(job.prepared.preprocessing.described())
         if key not in self._places:
-            self._places[key] = self.place(job.prepared)
+            self._places[key] = self.put(job.prepared)
         return self._places[key]
 
     def run(self, jobs: Sequence[Job], store: Store) -> list[TrialRecord]:

@@ -169,8 +169,8 @@ def pooled(
 def trainings(outcomes: Sequence[TrialOutcome], contender: str) -> dict[int, list[str]]:
     """Return the keys of a contender's trainings, one for each fold, by seed."""
     by_fold = sorted(outcomes, key=lambda outcome: outcome.fold)
-    own = [outcome for outcome in by_fold if outcome.contender == contender]
-    return grouped((outcome.seed, outcome.training) for outcome in own)
+    of_contender = [outcome for outcome in by_fold if outcome.contender == contender]
+    return grouped((outcome.seed, outcome.training) for outcome in of_contender)
 
 
 def assemble(
@@ -242,7 +242,7 @@ def predictions_of(
         labels=np.asarray(prepared.labels)[test].tolist(),
         images=prepared.hashes_of(test),
         groups=None if prepared.groups is None else np.asarray(prepared.groups)[test].tolist(),
-        trials=sorted(predictions, key=lambda one: order.index((one.contender, one.seed))),
+        trials=sorted(predictions, key=lambda entry: order.index((entry.contender, entry.seed))),
     )
 
 

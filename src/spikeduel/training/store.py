@@ -222,8 +222,8 @@ Place = Store | Path | str | None
 """A store, or its folder (None: as in `Store`)."""
 
 
-def opened(place: Place) -> Store:
-    return place if isinstance(place, Store) else Store(place)
+def opened(store: Place) -> Store:
+    return store if isinstance(store, Store) else Store(store)
 
 
 def _no_longer_used(locks: ExitStack, user: Path) -> None:

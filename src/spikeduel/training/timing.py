@@ -65,23 +65,23 @@ def epoch_seconds(
     trials: Sequence[Trial],
     prepared: Prepared,
     progress: Progress,
-    known: dict[str, float] | None = None,
+    timed: dict[str, float] | None = None,
 ) -> dict[str, float]:
     """Return the seconds of an epoch of each trial's contender, unless a training step fails.
 
-    `known` (by `timing_key`) are not timed again; new ones are added.
+    `timed` (by `timing_key`) are not timed again; new ones are added.
     """
-    known = {} if known is None else known
+    timed = {} if timed is None else timed
     keys = {trial.card.contender: timing_key(trial) for trial in trials}
-    new = [trial for trial in trials if keys[trial.card.contender] not in known]
+    new = [trial for trial in trials if keys[trial.card.contender] not in timed]
     for trial in progress.track(new, "  timing some training steps", len(new)) if new else ():
         try:
-            known[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared)
+            timed[keys[trial.card.contender]] = seconds_of_an_epoch(trial, prepared)
         except SpikeduelError:
             raise
         except Exception as failure:  # its trial fails as well, and is recorded as failed
             progress.detail(f"  {trial.card.contender}: no training step could be timed: {failure}")
-    return {name: known[key] for name, key in keys.items() if key in known}
+    return {name: timed[key] for name, key in keys.items() if key in timed}
 
 
 def timing_key(trial: Trial) -> str:
@@ -179,15 +179,15 @@ def time_inference(
         store.root / "latency.lock",
         lambda: progress.say("another process is timing answers; waiting"),
     ):
-        known = {trial.key: store.measure(trial.key, "latency", Latency) for trial, _ in timed}
+        stored = {trial.key: store.measure(trial.key, "latency", Latency) for trial, _ in timed}
         here = latency.machine(timed[0][0].device)
         if all(
             cached
             and structs.replace(cached.machine, load_average=here.load_average) == here
             and (not cached.machine.busy or here.busy)
-            for cached in known.values()
+            for cached in stored.values()
         ):
-            return {key: cached for key, cached in known.items() if cached}
+            return {key: cached for key, cached in stored.items() if cached}
         if when_idle and here.busy:
             return {}
         taken: dict[str, Latency] = {}

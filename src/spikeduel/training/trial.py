@@ -188,9 +188,9 @@ def mark_failed(trial: Trial, store: Store, error: str, test: bool = True) -> Tr
 
 
 def _missing(trial: Trial, store: Store, progress: Progress = Progress()) -> dict[str, Measure]:
-    known = measured(trial, store)
+    stored = measured(trial, store)
     wanted = _measures(trial, progress).items()
-    return {name: measure for name, measure in wanted if name not in known}
+    return {name: measure for name, measure in wanted if name not in stored}
 
 
 def measured(trial: Trial, store: Store) -> dict[str, Any]:

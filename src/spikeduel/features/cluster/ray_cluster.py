@@ -173,13 +173,13 @@ class Cluster(Pool):
         # A lost worker's last messages may come later.
         return [message for message in received if message.key in keys]
 
-    def place(self, prepared: Prepared) -> Any:
+    def put(self, prepared: Prepared) -> Any:
         """See `Pool.place`: a reference to an object of Ray."""
         images = prepared.images
         if images.nbytes > SHARE * min(
             node.get("object_store_memory", 0) for node in self._nodes()
         ):
-            return self.ray.put(super().place(prepared))
+            return self.ray.put(super().put(prepared))
         # Processes of a node share the memory of arrays, if these are no maps of files.
         if isinstance(images, Recordings):
             images = replace(images, packed=np.asarray(images.packed))

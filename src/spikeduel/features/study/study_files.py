@@ -10,7 +10,7 @@ from msgspec import structs
 
 import spikeduel as sd
 from spikeduel.data import catalogue
-from spikeduel.experiment.fields import checked, shown
+from spikeduel.experiment.fields import as_text, checked
 from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import FEATURE_SETTINGS, SETTINGS, Experiment, unknown_setting
 from spikeduel.system import typed
@@ -87,7 +87,9 @@ class Study:
 
     def label(self, duel: PlannedDuel) -> str:
         """Return a duel's name: data set, and other varied settings."""
-        values = (f"{name} {shown(duel.values[name])}" for name in self.varied if name != "dataset")
+        values = (
+            f"{name} {as_text(duel.values[name])}" for name in self.varied if name != "dataset"
+        )
         return ", ".join([self.dataset_of(duel), *values])
 
     @property
@@ -234,4 +236,4 @@ def _applies(exclusion: Mapping[str, Any], duel: PlannedDuel) -> bool:
 
 
 def _exclusion_text(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} = {shown(value)}" for name, value in values.items())
+    return ", ".join(f"{name} = {as_text(value)}" for name, value in values.items())

@@ -12,7 +12,7 @@ import spikeduel as sd
 from spikeduel.comparing import conclude, prepare
 from spikeduel.data import Prepared
 from spikeduel.experiment import effects
-from spikeduel.experiment.fields import shown
+from spikeduel.experiment.fields import as_text
 from spikeduel.features.study import study_plan
 from spikeduel.features.study.study_files import Study, Tuned
 from spikeduel.features.study.study_page import report_study
@@ -123,7 +123,7 @@ def study(
         duel.ready.prepared.release()
         duel.progress.ends(run, store)
         values = {
-            name: shown(value) for name, value in duel.planned.values.items() if name != "dataset"
+            name: as_text(value) for name, value in duel.planned.values.items() if name != "dataset"
         }
         run_path = run.out.relative_to(folder).as_posix()
         dataset, family = planned.dataset_of(duel.planned), duel.planned.family
@@ -178,7 +178,7 @@ def prepare_all(
         with naming(label):
             shown_once = progress_of.setdefault(dataset, Once(Labelled(progress, dataset)))
             # A setting of all duels need not concern each of them.
-            tolerated = effects.given(planned_duel.experiment) - set(planned.varied)
+            tolerated = effects.chosen(planned_duel.experiment) - set(planned.varied)
             ready = prepare(
                 *(planned_duel.experiment, folder, store, shown_once, strict, timed),
                 tolerated=tolerated,
