@@ -69,7 +69,7 @@ def test_a_flickering_pixel_is_no_segment():
 
 def test_blocks_of_events_meet_without_a_gap(recorded, monkeypatch):
     packed = recordings_of(recorded, SENSOR).packed
-    whole = shared_segments._chosen(packed, Progress())
+    whole = shared_segments._compared_rows(packed, Progress())
     monkeypatch.setattr(shared_segments, "AT_ONCE", 100)
-    for one, other in zip(whole, shared_segments._chosen(packed, Progress()), strict=True):
+    for one, other in zip(whole, shared_segments._compared_rows(packed, Progress()), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -53,30 +53,29 @@ def file_properties(
     properties: Mapping[str, Sequence[str]], labels: np.ndarray, split_code: np.ndarray
 ) -> tuple[FileProperty, ...]:
     """Return the association of N files' properties with `labels` `[N]` and `split_code` `[N]`."""
-    tied = []
+    is_train, is_test, is_used = split_code == 0, split_code == 2, split_code >= 0
+    associations = []
     for name, texts in properties.items():
         values, code, counts = np.unique(texts, return_inverse=True, return_counts=True)
         if len(values) < 2:
             continue
-        train, test = split_code == 0, split_code == 2
         table = np.zeros((len(values), int(labels.max()) + 1))
-        np.add.at(table, (code[train], labels[train]), 1)
+        np.add.at(table, (code[is_train], labels[is_train]), 1)
         usual = int(table.sum(0).argmax())
-        named = np.where(table.sum(1) > 0, table.argmax(1), usual)
+        predicted = np.where(table.sum(1) > 0, table.argmax(1), usual)
+        is_right, is_usual = predicted[code[is_test]] == labels[is_test], labels[is_test] == usual
         order = np.argsort(-counts, kind="stable")[:MAX_LISTED]
-        tied.append(
+        associations.append(
             FileProperty(
                 property=name,
                 num_values=len(values),
                 values={str(values[k]): int(counts[k]) for k in order},
-                class_accuracy=float((named[code[test]] == labels[test]).mean())
-                if test.any()
-                else None,
-                class_chance=float((labels[test] == usual).mean()) if test.any() else None,
-                split_association=beyond_luck(code[split_code >= 0], split_code[split_code >= 0]),
+                class_accuracy=float(is_right.mean()) if is_test.any() else None,
+                class_chance=float(is_usual.mean()) if is_test.any() else None,
+                split_association=beyond_luck(code[is_used], split_code[is_used]),
             )
         )
-    return tuple(tied)
+    return tuple(associations)
 
 
 def beyond_luck(a: np.ndarray, b: np.ndarray) -> float:
@@ -219,6 +218,9 @@ def suggested(names: Sequence[str], labels: np.ndarray) -> SuggestedGroups | Non
 def _look_like(
     groups: Sequence[str], rests: Sequence[str], labels: np.ndarray, are_views: bool = False
 ) -> bool:
+    """Return True if `groups` `[N]`, each the beginnings of names or folders, look like people or
+    objects; `rests` are what is left of the names.
+    """
     sizes = Counter(groups)
     last = {group.rpartition("\0")[2] for group in sizes}
     words = {word for token in last for word in re.findall(r"[a-z]+", token.lower())}
@@ -240,14 +242,17 @@ def _look_like(
 
 
 def _different(values: Sequence[str], labels: np.ndarray) -> Collection[int]:
+    """Return the number of different values in each class."""
     return Counter(label for label, _ in set(zip(labels.tolist(), values, strict=True))).values()
 
 
 def _checked(names: Sequence[str], groups: Sequence[str], pattern: str) -> SuggestedGroups | None:
-    ruled = [match[1] for name in names if (match := re.search(pattern, name))]
-    num_groups, same = len(set(groups)), set(zip(ruled, groups, strict=False))
-    if len(ruled) < len(names) or not num_groups == len(same) == len(set(ruled)):
+    """Return the suggestion if the `pattern` forms just these groups of the names, else None."""
+    matched = [match[1] for name in names if (match := re.search(pattern, name))]
+    num_groups, same = len(set(groups)), set(zip(matched, groups, strict=False))
+    if len(matched) < len(names) or not num_groups == len(same) == len(set(matched)):
         return None
     order = sorted(range(len(names)), key=groups.__getitem__)
-    one, other = next(rows for rows in pairwise(order) if groups[rows[0]] == groups[rows[1]])
-    return SuggestedGroups(pattern=pattern, groups=num_groups, alike=(names[one], names[other]))
+    rows = next(rows for rows in pairwise(order) if groups[rows[0]] == groups[rows[1]])
+    alike = names[rows[0]], names[rows[1]]
+    return SuggestedGroups(pattern=pattern, groups=num_groups, alike=alike)

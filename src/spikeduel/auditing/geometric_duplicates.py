@@ -76,7 +76,7 @@ def _search(
     # Numba, which it needs, takes long to import.
     from spikeduel.auditing import registration
 
-    index, ratio = Matches.none(len(images))
+    matches = Matches.none(len(images))
     views, descriptors = None, []
     for earlier, blocks in compared(split, progress, "looking for geometric duplicates"):
         if views is None:
@@ -91,19 +91,19 @@ def _search(
             few = earlier[_candidates(queries, references)]
             is_twice = np.tril(few[:, :, None] == few[:, None], -1).any(2)
             few = np.where(is_twice | (same[few] == same[block][:, None]), -1, few)
-            index[block], ratio[block] = registration.best(views, block, few)
-    return Matches(index, ratio)
+            matches.nearest[block], matches.ratio[block] = registration.best(views, block, few)
+    return matches
 
 
 def _candidates(queries: list[Tensor], references: list[Tensor]) -> np.ndarray:
     """Return the nearest references of M queries by both descriptors in turn, int64 `[M, K]`."""
-    candidates, place = [], []
+    candidates, rank = [], []
     for query, reference, most in zip(queries, references, (NEAREST, NEAREST_UPRIGHT), strict=True):
         k = min(most, len(reference))
         distances = torch.addmm(reference.square().sum(1) / 2, query, reference.T, alpha=-1)
         candidates.append(lowest(distances, k).numpy())
-        place.append((np.arange(k) + 0.5) / most)
-    return np.concatenate(candidates, 1)[:, np.argsort(np.concatenate(place), kind="stable")]
+        rank.append((np.arange(k) + 0.5) / most)
+    return np.concatenate(candidates, 1)[:, np.argsort(np.concatenate(rank), kind="stable")]
 
 
 NUM_ANGLES = 32
@@ -133,15 +133,13 @@ def moved(images: Tensor, seed: int, is_upright: bool) -> Tensor:
 
     random, count = torch.Generator().manual_seed(seed), len(images)
 
-    def drawn(most: float) -> Tensor:
+    def drawn(max_size: float) -> Tensor:
         values, is_used = torch.rand(2, count, generator=random)
-        return most * (2 * values - 1) * (is_used < 0.5)
+        return max_size * (2 * values - 1) * (is_used < 0.5)
 
     turn = torch.deg2rad(drawn(10.0)) + torch.randint(4, (count,), generator=random) * torch.pi / 2
-    size, mirror = (
-        1 / (1 + drawn(0.3 if is_upright else 0.1)),
-        1 - 2 * torch.randint(2, (count,), generator=random),
-    )
+    size = 1 / (1 + drawn(0.3 if is_upright else 0.1))
+    mirror = 1 - 2 * torch.randint(2, (count,), generator=random)
     if is_upright:
         turn, mirror = torch.zeros_like(turn), torch.ones_like(mirror)
     cos, sin = turn.cos() * size, turn.sin() * size
@@ -192,6 +190,7 @@ def upright(images: Tensor) -> Tensor:
 
 
 def _windowed(images: Tensor, power: float) -> Tensor:
+    """Return images without their mean, faded out at the borders by a power of a Hann window."""
     window = torch.hann_window(images.shape[-1] + 2, periodic=False)[1:-1] ** power
     window = window[:, None] * window
     mean = (images * window).sum((1, 2), keepdim=True) / window.sum()
@@ -199,6 +198,7 @@ def _windowed(images: Tensor, power: float) -> Tensor:
 
 
 def _spectrum(images: Tensor, power: float) -> Tensor:
+    """Return the amplitudes of low frequencies, which do not change with shifts."""
     size = max(32, images.shape[-1])
     amplitude = torch.fft.rfft2(_windowed(images, power), s=(size, size)).abs().sqrt()
     lowest = amplitude[:, :HIGHEST, :HIGHEST], amplitude[:, 1 - HIGHEST :, :HIGHEST]
@@ -206,6 +206,7 @@ def _spectrum(images: Tensor, power: float) -> Tensor:
 
 
 def _recentred(images: Tensor) -> Tensor:
+    """Return small images of what lies around the middle of the object."""
     seen, middle, _ = objects(images)
     move = torch.tensor([[0.8, 0, 0], [0, 0.8, 0]]).repeat(len(images), 1, 1)
     move[:, :, 2] = middle * 2 / images.shape[-1]
@@ -215,22 +216,24 @@ def _recentred(images: Tensor) -> Tensor:
 
 
 def _polar_spectrum(images: Tensor, power: float) -> Tensor:
+    """Return invariants of the amplitude spectrum on circles around frequency 0."""
     size = max(32, images.shape[-1])
     spectrum = torch.fft.fft2(_windowed(images, power), s=(size, size))
     amplitude = torch.fft.fftshift(spectrum, dim=(1, 2)).abs()
     radius = torch.linspace(1, min(0.45 * size, 15.0), 12)
-    places = _circles(radius, torch.pi) + size // 2
-    grid = (2 * places / (size - 1) - 1).expand(len(images), -1, -1, -1)
+    points = _circles(radius, torch.pi) + size // 2
+    grid = (2 * points / (size - 1) - 1).expand(len(images), -1, -1, -1)
     polar = grid_sample(amplitude[:, None], grid, align_corners=True)[:, 0]
     return _invariants(torch.fft.rfft(polar.sqrt(), dim=2)[:, :, :7] / NUM_ANGLES)
 
 
 def _around(images: Tensor) -> Tensor:
+    """Return invariants of the image on circles around the middle of the object."""
     seen, middle, reach = objects(images)
     circles = reach[:, None, None] * _circles((torch.arange(8) + 0.5) / 8, 2 * torch.pi)
-    places = middle[:, None, None] + circles
+    points = middle[:, None, None] + circles
     seen = _unit(seen - seen.mean((1, 2), keepdim=True))
-    polar = grid_sample(seen[:, None], places * 2 / (images.shape[-1] - 1), align_corners=True)
+    polar = grid_sample(seen[:, None], points * 2 / (images.shape[-1] - 1), align_corners=True)
     return _invariants(torch.fft.rfft(polar[:, 0], dim=2)[:, :, :9] / NUM_ANGLES)
 
 
@@ -241,10 +244,10 @@ def objects(images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
     seen = images - torch.cat(edges, 1).median(1).values[:, None, None]
     weight = seen.abs() / seen.abs().sum((1, 2), keepdim=True).clamp_min(1e-6)
-    place = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
+    position = torch.arange(images.shape[-1], dtype=torch.float32) - (images.shape[-1] - 1) / 2
     profiles = torch.stack([weight.sum(1), weight.sum(2)], 1)
-    middle = profiles @ place
-    deviation = (profiles * (place - middle[:, :, None]).square()).sum((1, 2))
+    middle = profiles @ position
+    deviation = (profiles * (position - middle[:, :, None]).square()).sum((1, 2))
     return seen, middle, 2 * deviation.sqrt()[:, None]
 
 
@@ -255,6 +258,7 @@ def _circles(radius: Tensor, whole: float) -> Tensor:
 
 
 def _unit(images: Tensor) -> Tensor:
+    """Return images scaled to length 1."""
     return images / images.flatten(1).norm(dim=1).clamp_min(1e-3)[:, None, None]
 
 

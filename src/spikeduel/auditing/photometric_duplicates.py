@@ -31,27 +31,29 @@ def search(
     """Return the photometric duplicates among `images`, uint8 `[N, C, H, W]`, without equal ones
     (equal `same` `[N]`). A ratio is the best candidate's difference over the others' median.
     """
-    index, ratio = Matches.none(len(images))
+    matches = Matches.none(len(images))
     cells = in_parts(images, _cells)
     greys = in_parts(images, lambda part: grey(part, MAX_LONG_EDGE).flatten(1).round().byte())
     for earlier, blocks in compared(split, progress, "looking for photometric duplicates"):
         references = rows_of(cells, earlier).flatten(1)
         half_square = references.square().sum(1) / 2
         for block in blocks:
-            asked = torch.from_numpy(block)
-            vectors = cells[asked].flatten(1)
+            queries = torch.from_numpy(block)
+            vectors = cells[queries].flatten(1)
             distances = torch.addmm(half_square, vectors, references.T, alpha=-1)
-            few = earlier[lowest(distances, min(NEAREST, len(earlier))).numpy()]
-            others = torch.from_numpy(few)
-            differ = _difference(cells[asked], cells[others])
-            differ = (differ * unexplained(greys[asked], greys[others])).sqrt().clamp_min(1e-3)
-            remains = np.where(same[few] == same[block][:, None], np.nan, differ.numpy())
-            ranked = np.sort(remains, 1)
+            candidates = earlier[lowest(distances, min(NEAREST, len(earlier))).numpy()]
+            others = torch.from_numpy(candidates)
+            products = _difference(cells[queries], cells[others])
+            products *= unexplained(greys[queries], greys[others])
+            means = products.sqrt().clamp_min(1e-3).numpy()
+            difference = np.where(same[candidates] == same[block][:, None], np.nan, means)
+            ranked = np.sort(difference, 1)
             rows = np.flatnonzero(np.isfinite(ranked[:, :3]).all(1))
             usual = np.nanmedian(ranked[rows, 1:], 1)
-            index[block[rows]] = few[rows, np.nanargmin(remains[rows], 1)]
-            ratio[block[rows]] = ranked[rows, 0] / usual
-    return Matches(index, ratio)
+            best = np.nanargmin(difference[rows], 1)
+            matches.nearest[block[rows]] = candidates[rows, best]
+            matches.ratio[block[rows]] = ranked[rows, 0] / usual
+    return matches
 
 
 def _cells(images: np.ndarray) -> Tensor:
@@ -61,27 +63,27 @@ def _cells(images: np.ndarray) -> Tensor:
     return roots / (length + FLAT * length.amax(1, keepdim=True) + 1e-3)
 
 
-def _difference(asked: Tensor, others: Tensor) -> Tensor:
-    """Return the largest difference among the `BEST_CELLS` of `asked` `[M, L, D]` to `others`
+def _difference(queries: Tensor, others: Tensor) -> Tensor:
+    """Return the largest difference among the `BEST_CELLS` of `queries` `[M, L, D]` to `others`
     `[M, K, L, D]`, float32 `[M, K]`; 2 without texture.
     """
-    is_flat = asked.norm(dim=2)[:, None] + others.norm(dim=3) <= MIN_TEXTURE
-    ranked = (asked[:, None] - others).norm(dim=3).masked_fill(is_flat, 2.0).sort(2).values
-    place = (BEST_CELLS * ((~is_flat).sum(2) - 1)).round().long().clamp_min(0)
-    return ranked.gather(2, place[:, :, None])[:, :, 0]
+    is_flat = queries.norm(dim=2)[:, None] + others.norm(dim=3) <= MIN_TEXTURE
+    ranked = (queries[:, None] - others).norm(dim=3).masked_fill(is_flat, 2.0).sort(2).values
+    rank = (BEST_CELLS * ((~is_flat).sum(2) - 1)).round().long().clamp_min(0)
+    return ranked.gather(2, rank[:, :, None])[:, :, 0]
 
 
-def unexplained(asked: Tensor, others: Tensor) -> Tensor:
-    """Return √(1 − η²), η² the correlation ratio: the share of the variance of `asked` bytes
+def unexplained(queries: Tensor, others: Tensor) -> Tensor:
+    """Return √(1 − η²), η² the correlation ratio: the share of the variance of `queries` bytes
     `[M, P]` that the tones of `others` bytes `[M, K, P]` explain, float32 `[M, K]`; 1 for uniform
     images.
     """
-    asked, others = asked.float()[:, None].expand(others.shape), others.float()
+    queries, others = queries.float()[:, None].expand(others.shape), others.float()
     least = others.amin(2, keepdim=True)
     tone = (others - least) / (others.amax(2, keepdim=True) - least).clamp_min(1) * (TONES - 0.01)
     tone, none = tone.long(), torch.zeros(*others.shape[:2], TONES)
-    number = none.scatter_add(2, tone, torch.ones_like(asked))
-    mean = none.scatter_add(2, tone, asked) / number.clamp_min(1)
-    remains = (asked - mean.gather(2, tone)).square().sum(2)
-    whole = (asked - asked.mean(2, keepdim=True)).square().sum(2)
-    return torch.where(whole > asked.shape[2], remains / whole.clamp_min(1), 1.0).sqrt()
+    number = none.scatter_add(2, tone, torch.ones_like(queries))
+    mean = none.scatter_add(2, tone, queries) / number.clamp_min(1)
+    remains = (queries - mean.gather(2, tone)).square().sum(2)
+    whole = (queries - queries.mean(2, keepdim=True)).square().sum(2)
+    return torch.where(whole > queries.shape[2], remains / whole.clamp_min(1), 1.0).sqrt()

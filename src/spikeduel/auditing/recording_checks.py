@@ -53,22 +53,18 @@ def examine(
     from sklearn.model_selection import GroupKFold, cross_val_score
 
     forest = RandomForestClassifier(NUM_TREES, min_samples_leaf=MIN_IN_LEAF, random_state=0)
-    rows_by_split = {"train": split.train, "val": split.val, "test": split.test}
+    of_split = {name: rows for name, rows in split._asdict().items() if len(rows)}
     of_class = {name: np.flatnonzero(labels == k) for k, name in enumerate(classes)}
-    numbers, hot = _measured(recordings, [*rows_by_split.values(), *of_class.values()], progress)
+    numbers, hot = _measured(recordings, [*of_split.values(), *of_class.values()], progress)
     random = np.random.default_rng(0)
     learned = random.permutation(split.train)[:MAX_LEARNED]
     # As many of both splits are told apart, whole groups together.
-    most = min(len(split.train), len(split.test), MAX_LEARNED // 2)
-    rows = np.concatenate(
-        [random.permutation(split_name)[:most] for split_name in (split.train, split.test)]
-    )
-    is_test, group = np.repeat([False, True], most), groups[rows]
-    num_groups = min(len(np.unique(group[is_test == split_name])) for split_name in (False, True))
-    can_tell_class, can_tell_split = (
-        most >= MIN_RECORDINGS,
-        most >= MIN_RECORDINGS and num_groups >= NUM_FOLDS,
-    )
+    count = min(len(split.train), len(split.test), MAX_LEARNED // 2)
+    chosen = [random.permutation(rows)[:count] for rows in (split.train, split.test)]
+    rows, is_test = np.concatenate(chosen), np.repeat([False, True], count)
+    num_groups = min(len(np.unique(groups[part])) for part in chosen)
+    can_tell_class = count >= MIN_RECORDINGS
+    can_tell_split = can_tell_class and num_groups >= NUM_FOLDS
 
     def by_class(numbers: np.ndarray) -> float:
         forest.fit(numbers[learned], labels[learned])
@@ -76,39 +72,34 @@ def examine(
 
     def by_split(numbers: np.ndarray) -> float:
         folds = GroupKFold(NUM_FOLDS)
-        return float(cross_val_score(forest, numbers[rows], is_test, groups=group, cv=folds).mean())
+        scores = cross_val_score(forest, numbers[rows], is_test, groups=groups[rows], cv=folds)
+        return float(scores.mean())
 
-    class_accuracy = by_class(numbers) if can_tell_class else None
-    split_accuracy = by_split(numbers) if can_tell_split else None
     usual = int(np.bincount(labels[split.train]).argmax())
-    statistics = Statistics(
+    together = Statistics(
         statistics=(),
-        hot_pixels=tuple(divmod(int(place), recordings.sensor[1])[::-1] for place in hot),
-        class_accuracy=class_accuracy,
+        hot_pixels=tuple(divmod(int(pixel), recordings.sensor[1])[::-1] for pixel in hot),
+        class_accuracy=by_class(numbers) if can_tell_class else None,
         class_chance=float((labels[split.test] == usual).mean()) if can_tell_class else None,
         num_tested=len(split.test) if can_tell_class else 0,
-        split_accuracy=split_accuracy,
-        num_groups=len(np.unique(group)) if can_tell_split else 0,
+        split_accuracy=by_split(numbers) if can_tell_split else None,
+        num_groups=len(np.unique(groups[rows])) if can_tell_split else 0,
     )
-    tells_class = _tells_class(statistics, class_accuracy, len(classes))
-    tells_split = _tells_split(statistics, split_accuracy)
-    statistics_found = []
+    tells_class = _tells_class(together, together.class_accuracy, len(classes))
+    tells_split = _tells_split(together, together.split_accuracy)
+    statistics = []
     for column, name in enumerate(progress.track(NAMES, "asking what statistics tell", len(NAMES))):
         alone = numbers[:, column : column + 1]
-        statistics_found.append(
+        statistics.append(
             Statistic(
                 name=name,
-                by_split={
-                    split_name: _median(alone[rows])
-                    for split_name, rows in rows_by_split.items()
-                    if len(rows)
-                },
+                by_split={label: _median(alone[rows]) for label, rows in of_split.items()},
                 classes={label: _median(alone[rows]) for label, rows in of_class.items()},
                 class_accuracy=by_class(alone) if tells_class else None,
                 split_accuracy=by_split(alone) if tells_split else None,
             )
         )
-    return structs.replace(statistics, statistics=tuple(statistics_found))
+    return structs.replace(together, statistics=tuple(statistics))
 
 
 def _median(values: np.ndarray) -> float:
@@ -155,16 +146,13 @@ def _measured(
     return numbers, np.flatnonzero(is_hot)
 
 
-def _tells_class(statistics_found: Statistics, accuracy: float | None, num_classes: int) -> bool:
-    return is_above_chance(
-        accuracy,
-        max(statistics_found.class_chance or 0, 1 / num_classes),
-        statistics_found.num_tested,
-    )
+def _tells_class(together: Statistics, accuracy: float | None, num_classes: int) -> bool:
+    chance_level = max(together.class_chance or 0, 1 / num_classes)
+    return is_above_chance(accuracy, chance_level, together.num_tested)
 
 
-def _tells_split(statistics_found: Statistics, accuracy: float | None) -> bool:
-    return is_above_chance(accuracy, 0.5, statistics_found.num_groups, SPLIT_GAP)
+def _tells_split(together: Statistics, accuracy: float | None) -> bool:
+    return is_above_chance(accuracy, 0.5, together.num_groups, SPLIT_GAP)
 
 
 @finds("hot_pixels")
@@ -175,35 +163,35 @@ def hot_pixels(audit: Audit) -> Iterator[Values]:
 
 @finds("statistics_tell_class")
 def statistics_tell_class(audit: Audit) -> Iterator[Values]:
-    statistics_found, num_classes = audit.statistics, len(audit.class_splits)
-    if statistics_found and _tells_class(
-        statistics_found, statistics_found.class_accuracy, num_classes
-    ):
-        alone = {
-            statistic.name: statistic.class_accuracy
-            for statistic in statistics_found.statistics
-            if _tells_class(statistics_found, statistic.class_accuracy, num_classes)
-        }
-        names = _most_telling(alone)
+    together, num_classes = audit.statistics, len(audit.class_splits)
+    if together and _tells_class(together, together.class_accuracy, num_classes):
+        names = _most_telling(
+            {
+                statistic.name: statistic.class_accuracy
+                for statistic in together.statistics
+                if _tells_class(together, statistic.class_accuracy, num_classes)
+            }
+        )
         yield {
-            "share": statistics_found.class_accuracy,
+            "share": together.class_accuracy,
             "names": names,
-            "chance": statistics_found.class_chance,
+            "chance": together.class_chance,
             "remedy": "--bin-ms N" if "length" in names else None,
         }
 
 
 @finds("statistics_tell_split")
 def statistics_tell_split(audit: Audit) -> Iterator[Values]:
-    if (statistics_found := audit.statistics) and _tells_split(
-        statistics_found, statistics_found.split_accuracy
-    ):
-        alone = {
-            statistic.name: statistic.split_accuracy
-            for statistic in statistics_found.statistics
-            if _tells_split(statistics_found, statistic.split_accuracy)
-        }
-        yield {"share": statistics_found.split_accuracy, "names": _most_telling(alone)}
+    together = audit.statistics
+    if together and _tells_split(together, together.split_accuracy):
+        names = _most_telling(
+            {
+                statistic.name: statistic.split_accuracy
+                for statistic in together.statistics
+                if _tells_split(together, statistic.split_accuracy)
+            }
+        )
+        yield {"share": together.split_accuracy, "names": names}
 
 
 def _most_telling(accuracies: Mapping[StatisticName, float | None]) -> list[StatisticName]:

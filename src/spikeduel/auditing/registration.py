@@ -133,10 +133,10 @@ def made_views(images: np.ndarray, longest: int = MAX_LONG_EDGE) -> Views:
 def _blurred(images: Tensor, sigma: float) -> Tensor:
     """Return `images` `[N, S, S]` under a Gaussian of `sigma` pixels, borders repeated."""
     edge, reach = images.shape[-1], int(np.ceil(3 * sigma))
-    away = torch.arange(-reach, reach + 1)
-    kernel = torch.exp(-(away**2) / (2 * sigma**2))
-    places = (torch.arange(edge)[:, None] + away).clamp(0, edge - 1)
-    blur = torch.zeros(edge, edge).scatter_add_(1, places, (kernel / kernel.sum()).expand(edge, -1))
+    offset = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-(offset**2) / (2 * sigma**2))
+    pixels = (torch.arange(edge)[:, None] + offset).clamp(0, edge - 1)
+    blur = torch.zeros(edge, edge).scatter_add_(1, pixels, (kernel / kernel.sum()).expand(edge, -1))
     return blur @ images @ blur.T
 
 
@@ -145,8 +145,8 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     `[B, K, s, s]`: in the O = `BEST_ORIENTATIONS` each, turned and shifted in steps.
     """
     count, num, edge = candidates.shape[:3]
-    most = int(0.15 * edge + 0.4)
-    width, shifts = edge - 2 * most, 2 * most + 1
+    max_shift = int(0.15 * edge + 0.4)
+    width, shifts = edge - 2 * max_shift, 2 * max_shift + 1
     back = torch.cat([torch.linalg.inv(TURNED[:, :, :2]), TURNED[:, :, 2:]], 2)
     grid = affine_grid(back, [len(TURNED), 1, edge, edge], align_corners=False)
     turned = grid_sample(
@@ -154,17 +154,18 @@ def starts(queries: Tensor, candidates: Tensor) -> Tensor:
     )
     windows = turned.transpose(0, 1).unfold(2, width, 1).unfold(3, width, 1)
     windows = windows.reshape(count, -1, width * width)
-    middles = candidates[:, :, most : most + width, most : most + width].flatten(2)
+    inner = slice(max_shift, max_shift + width)
+    middles = candidates[:, :, inner, inner].flatten(2)
     windows, middles = (
         normalize(part - part.mean(2, keepdim=True), dim=2, eps=1e-3) for part in (windows, middles)
     )
     alike = (windows @ middles.mT).view(count, -1, NUM_TURNS * shifts**2, num)
     best = alike.max(2)
     orientation = best.values.topk(BEST_ORIENTATIONS, 1).indices
-    place = best.indices.gather(1, orientation) + orientation * alike.shape[2]
-    placements = TURNED[place // shifts**2]
-    moved = most - torch.stack([place % shifts, place // shifts % shifts], -1)
-    placements[..., 2] = moved * 2 / edge
+    start = best.indices.gather(1, orientation) + orientation * alike.shape[2]
+    placements = TURNED[start // shifts**2]
+    shift = max_shift - torch.stack([start % shifts, start // shifts % shifts], -1)
+    placements[..., 2] = shift * 2 / edge
     return placements.flatten(3)
 
 
@@ -257,8 +258,8 @@ def _updates(queries: Tensor) -> Tensor:
     difference, float32 `[Q, 4, S·S]`.
     """
     edge = queries.shape[-1]
-    place = (2 * torch.arange(edge) + 1) / edge - 1
-    x, y = torch.meshgrid(place, place, indexing="xy")
+    position = (2 * torch.arange(edge) + 1) / edge - 1
+    x, y = torch.meshgrid(position, position, indexing="xy")
     down, right = torch.gradient(queries, spacing=2 / edge, dim=(1, 2))
     changes = torch.stack([right * x + down * y, down * x - right * y, right, down], 1).flatten(2)
     query = queries.flatten(1)[:, None]
@@ -295,6 +296,7 @@ def _register(task, values, inside, placement, moved, first, last):
 
 @register_jitable(**UNCOUNTED, fastmath=True)
 def _copy(values, out):
+    """Copy `values`: assigning slices would count references."""
     for number in range(len(out)):
         out[number] = values[number]
 
@@ -304,7 +306,7 @@ def _sample(reference, edge, placement, values, inside):
     """Write the reference's bilinear values under the query's pixels; `inside` is 1 there, else
     0.
     """
-    p, half, one = placement, np.float32(edge / 2), np.float32(1)
+    p, half, unit = placement, np.float32(edge / 2), np.float32(1)
     last, middle = np.float32(edge - 1), np.float32((edge - 1) / 2)
     for row in range(edge):
         for column in range(edge):
@@ -316,9 +318,9 @@ def _sample(reference, edge, placement, values, inside):
             top = min(np.int32(near_y), np.int32(edge - 2))
             beside, below = near_x - np.float32(left), near_y - np.float32(top)
             at, here = top * np.int32(edge) + left, row * edge + column
-            upper = reference[at] * (one - beside) + beside * reference[at + 1]
+            upper = reference[at] * (unit - beside) + beside * reference[at + 1]
             at += np.int32(edge)
-            lower = reference[at] * (one - beside) + beside * reference[at + 1]
+            lower = reference[at] * (unit - beside) + beside * reference[at + 1]
             values[here] = upper + below * (lower - upper)
             # Rounding must not lose the border of an image that lies where it was.
             inside[here] = np.float32(abs(near_x - x) + abs(near_y - y) < np.float32(0.02))

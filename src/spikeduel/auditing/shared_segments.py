@@ -58,25 +58,25 @@ def search(
     """
     earlier = Matches(np.full(len(recordings), -1), np.full(len(recordings), np.inf))
     pairs, shifts = _candidates(recordings, same, split_code, progress)
-    sharing = np.zeros(len(pairs), bool)
-    laid = enumerate(zip(pairs.tolist(), shifts, strict=True))
-    for number, (pair, shift) in progress.track(laid, "comparing recordings", len(pairs)):
+    is_sharing = np.zeros(len(pairs), bool)
+    candidates = enumerate(zip(pairs.tolist(), shifts, strict=True))
+    for number, (pair, shift) in progress.track(candidates, "comparing recordings", len(pairs)):
         image, partner = pair
         # A shift can lead to before a recording's start, so that events are signed.
-        one, other = (recordings.events_of(row).view(np.int64) for row in pair)
-        share = _share(one, other, shift)
-        sharing[number] = share > 0
+        events, of_partner = (recordings.events_of(row).view(np.int64) for row in pair)
+        share = _share(events, of_partner + shift)
+        is_sharing[number] = share > 0
         if split_code[image] != split_code[partner] and 0 < share > 1 - earlier.ratio[image]:
             earlier.nearest[image], earlier.ratio[image] = partner, 1 - share
-    return SharedSegments(earlier, pairs[sharing])
+    return SharedSegments(earlier, pairs[is_sharing])
 
 
-def _share(one: np.ndarray, other: np.ndarray, shift: np.int64) -> float:
-    """Return the share of the shorter recording's events that agree with `other` shifted; 0 if too
+def _share(events: np.ndarray, shifted: np.ndarray) -> float:
+    """Return the share of the shorter recording's events that are in both; 0 if they are too
     few.
     """
-    common = one[np.isin(one, other + shift)]
-    share = len(common) / min(len(one), len(other))
+    common = events[np.isin(events, shifted)]
+    share = len(common) / min(len(events), len(shifted))
     pixels = np.unique(common & ((1 << TIME_SHIFT) - 2))
     is_enough = len(common) >= MIN_COMMON_EVENTS and len(pixels) >= MIN_PIXELS
     return share if is_enough and share >= MIN_SHARE else 0.0
@@ -88,42 +88,42 @@ def _candidates(
     """Return pairs with common rows, int64 `[P, 2]`, that of the later split first, and the shift
     of the second, int64 `[P]`.
     """
-    rows, place = _chosen(recordings.packed, progress)
-    image = np.searchsorted(recordings.offsets, place, side="right") - 1
-    whole = (place + LINKS < recordings.offsets[image + 1]) & (split_code[image] >= 0)
-    rows, place, image = rows[whole], place[whole], image[whole]
-    order = np.argsort(rows, kind="stable")
-    twice = np.flatnonzero(rows[order][1:] == rows[order][:-1])
-    order = order[np.union1d(twice, twice + 1)]
+    hashes, first_event = _compared_rows(recordings.packed, progress)
+    image = np.searchsorted(recordings.offsets, first_event, side="right") - 1
+    is_whole = (first_event + LINKS < recordings.offsets[image + 1]) & (split_code[image] >= 0)
+    hashes, first_event, image = hashes[is_whole], first_event[is_whole], image[is_whole]
+    order = np.argsort(hashes, kind="stable")
+    is_twice = np.flatnonzero(hashes[order][1:] == hashes[order][:-1])
+    order = order[np.union1d(is_twice, is_twice + 1)]
     # Of equal recordings of one split one is compared, and that once for each row.
-    keys = np.stack([rows[order], split_code[image[order]], same[image[order]]])
+    keys = np.stack([hashes[order], split_code[image[order]], same[image[order]]])
     order = order[np.unique(keys, axis=1, return_index=True)[1]]
-    rows, place, image = rows[order], place[order], image[order]
+    hashes, first_event, image = hashes[order], first_event[order], image[order]
     # Each is paired with the one before it, and with the first, which is of the earliest split.
-    before, first = np.arange(len(rows)) - 1, np.searchsorted(rows, rows)
+    before, first = np.arange(len(hashes)) - 1, np.searchsorted(hashes, hashes)
     has_earlier = np.flatnonzero(first <= before)
     later = np.tile(has_earlier, 2)
     earlier = np.concatenate([before[has_earlier], first[has_earlier]])
-    differ = same[image[later]] != same[image[earlier]]
-    later, earlier = later[differ], earlier[differ]
+    is_other = same[image[later]] != same[image[earlier]]
+    later, earlier = later[is_other], earlier[is_other]
     events = recordings.packed.view(np.int64)
-    shifts = events[place[later]] - events[place[earlier]]
-    ways, votes = np.unique(
+    shifts = events[first_event[later]] - events[first_event[earlier]]
+    placements, votes = np.unique(
         np.stack([image[later], image[earlier], shifts], 1), axis=0, return_counts=True
     )
-    # The way to lay a pair that most rows agree on.
-    ways = ways[np.argsort(-votes, kind="stable")]
-    _, best = np.unique(ways[:, :2], axis=0, return_index=True)
-    ways = ways[np.sort(best)[:MAX_CANDIDATES]]
-    return ways[:, :2], ways[:, 2]
+    # The placement of a pair that most rows agree on.
+    placements = placements[np.argsort(-votes, kind="stable")]
+    _, best = np.unique(placements[:, :2], axis=0, return_index=True)
+    placements = placements[np.sort(best)[:MAX_CANDIDATES]]
+    return placements[:, :2], placements[:, 2]
 
 
-def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+def _compared_rows(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Return hashes int64 `[R]` of the compared rows, and the first event of each, int64 `[R]`."""
     step = CHOSEN
     while len(packed) > step * MAX_ROWS:
         step *= 2
-    hashes, places = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
+    hashes, first_events = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
     starts = range(0, len(packed), AT_ONCE)
     for start in progress.track(starts, "looking for shared segments", len(starts)):
         row = _mixed(np.diff(packed[start : start + AT_ONCE + LINKS]))
@@ -134,8 +134,8 @@ def _chosen(packed: np.ndarray, progress: Progress) -> tuple[np.ndarray, np.ndar
         if length == LINKS:
             chosen = np.flatnonzero(row % np.uint64(step) == 0)
             hashes.append(row[chosen])
-            places.append(chosen + start)
-    return np.concatenate(hashes).view(np.int64), np.concatenate(places)
+            first_events.append(chosen + start)
+    return np.concatenate(hashes).view(np.int64), np.concatenate(first_events)
 
 
 def _mixed(numbers: np.ndarray) -> np.ndarray:
