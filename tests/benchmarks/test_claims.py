@@ -326,7 +326,10 @@ def test_outputs_of_a_class_are_summed():
     assert sums.tolist() == [sum(range(50)), sum(range(50, 100))]
 
 
-@pytest.mark.skipif("optimism" not in FEATURES, reason="reruns test each epoch")
+@pytest.mark.skipif(
+    not {"ablations", "optimism"} <= FEATURES.keys(),
+    reason="reruns have ablations, and test each epoch",
+)
 def test_reruns_are_experiments_with_seeds_enough():
     reruns = list(claims_rerun.queue([]))
     assert len({rerun.results for rerun in reruns}) == len(reruns)

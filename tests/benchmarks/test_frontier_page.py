@@ -5,6 +5,7 @@ import re
 import pytest
 
 from benchmarks import shared
+from spikeduel.features import FEATURES
 from spikeduel.sentences.columns import tenths
 from spikeduel.system import typed
 
@@ -50,6 +51,7 @@ def test_bytes_are_those_of_networks_that_can_be_stored():
         assert all(one.ratio.low in possible for one in sizes)
 
 
+@pytest.mark.skipif("ablations" not in FEATURES, reason="its study has ablations")
 def test_the_study_has_a_family_for_each_contender():
     experiments = frontier.experiments()
     assert len(experiments) == 5

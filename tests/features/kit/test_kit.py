@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factories import small_experiment
+from factories import existing, small_experiment
 from spikeduel.analysis import hashes
 from spikeduel.cli import app
 from spikeduel.comparing import compare
@@ -28,7 +28,7 @@ def whole(tmp_path_factory):
     """A run with its page and variants, which no test changes."""
     folder = tmp_path_factory.mktemp("kits")
     experiment = small_experiment(limit=300, seeds=2)
-    experiment = replace(experiment, ablations=True, int8=True, encoding="direct")
+    experiment = replace(experiment, encoding="direct", **existing(ablations=True, int8=True))
     return compare(experiment, folder / "run", folder / "store").out
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from damage import FUZZED, changed, problem
+from factories import existing
 from spikeduel import data
 from spikeduel.data import Split
 from spikeduel.experiment.settings import SETTINGS
@@ -191,7 +192,7 @@ def tuned(experiment, made_up, tmp_path):
         ({"epochs": 9}, True),
         ({"minutes": 9.0, "epochs": None}, True),
         ({"limit": 300}, True),
-        ({"ablations": True, "tolerance": 2.0}, True),
+        ({"tolerance": 2.0, **existing(ablations=True)}, True),
         ({"encoding": "direct"}, False),
         ({"batch_size": 32}, False),
         ({"per_contender": None}, False),
