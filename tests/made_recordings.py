@@ -1,10 +1,13 @@
 """Files of recordings, written bit by bit as their formats say."""
 
+import io
+import re
 import struct
 
 import numpy as np
 
 import made_events
+from damage import problem
 from spikeduel.inputs.preprocessing import Binning, Events
 
 DAT_HEADER = b"% Data file containing CD events.\n% Version 2\n% Width 640\n% Height 480\n"
@@ -24,6 +27,13 @@ def rows(events):
     """The events as tuples (x, y, t, p)."""
     columns = (events.x, events.y, events.t, events.p)
     return list(zip(*(np.asarray(column).astype(int).tolist() for column in columns), strict=True))
+
+
+def numpy_file(events):
+    """A NumPy array with named columns."""
+    file = io.BytesIO()
+    np.save(file, np.array(rows(events), [("x", "u2"), ("y", "u2"), ("t", "i8"), ("p", "u1")]))
+    return file.getvalue()
 
 
 def five_bytes(events):
@@ -160,9 +170,9 @@ def directions(folder, count=60, side=12, seed=0):
         p = rng.integers(0, 2, len(t))
         for name, when in (("down", t), ("up", t.max() - t)):
             order = np.argsort(when, kind="stable")
-            path = folder / name / f"{number}.bs2"
+            path = folder / name / f"{number}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(five_bytes(Events(x[order], y[order], when[order], p[order])))
+            path.write_bytes(numpy_file(Events(x[order], y[order], when[order], p[order])))
 
 
 def kept(recorded, sensor, num_frames=4):
@@ -234,3 +244,44 @@ def gestures(folder, count=4):
             (folder / f"{trial}_labels.csv").write_text(
                 "".join(["class,startTime_usec,endTime_usec\n", *lines])
             )
+
+
+def read_at_most(path, count):
+    """Read a recording, and fail if it has more than `count` events."""
+    from spikeduel.data.events.recording_files import read
+
+    assert len(read(path).t) <= count
+
+
+def require_error_or_fewer_events(path, content, place):
+    """Cut `content` off in many places: reading gives fewer events, or an error in one line that
+    matches `place`.
+    """
+    from spikeduel.data.events.recording_files import read
+
+    path.write_bytes(content)
+    count, size = len(read(path).t), len(content)
+    inside = range(80, size, max(1, size // 10))
+    for cut in [*range(0, min(80, size), 3), *inside, *range(size - 9, size)]:
+        path.write_bytes(content[:cut])
+        error = problem(read_at_most, path, count)
+        assert error is None or re.search(f"^.*({place}).*$", error), (cut, error)
+
+
+def read_packed(path):
+    """Read and check a recording."""
+    from spikeduel.data.events.recording_files import read
+
+    read(path).packed()
+
+
+def require_error_or_events(path, content):
+    """Change bytes of headers and first events: reading gives events or an `InputError`."""
+    random = np.random.default_rng(0)
+    for _ in range(25):
+        changed = bytearray(content)
+        for place in random.integers(0, min(len(content), 800), 20):
+            changed[place] = random.integers(256)
+        path.write_bytes(changed)
+        # No other error, and no panic of a library.
+        problem(read_packed, path)

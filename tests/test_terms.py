@@ -23,7 +23,7 @@ NAMES = {
     r"^Foreign$|^Calling$|^Asked$": "ExternalNetwork, CallConvention, CachedPredictions",
 }
 """Names that the code no longer uses, and the standard terms."""
-OF_OTHERS = {"shared_segments.py: side", "hub.py: members"}
+OF_OTHERS = {"shared_segments.py: side", "hub_dataset.py: members"}
 """Names of arguments and attributes of libraries."""
 PHRASES = {
     r"in whole numbers": "in int8",

@@ -19,7 +19,7 @@ from typing import Any
 from benchmarks import shared
 from benchmarks.claims.claims import Rerun, claims
 from spikeduel.comparing import compare
-from spikeduel.data import DATASETS
+from spikeduel.data import datasets
 from spikeduel.experiment.recipes import RECIPES
 from spikeduel.experiment.settings import Experiment
 from spikeduel.results.run import Results
@@ -54,7 +54,7 @@ def experiment(rerun: Rerun, places: dict[str, str]) -> Experiment:
     }
     recipe, dataset = settings.pop("recipe"), settings.pop("dataset")
     if place := places.get(dataset):
-        if dataset in DATASETS:
+        if dataset in datasets():
             settings["data_dir"] = place
         else:
             dataset = place

@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks import shared, tables
 from benchmarks.tables import TEMPLATES, mean
 from spikeduel.comparing import compare
-from spikeduel.data.catalogue import DATASETS
+from spikeduel.data.catalogue import datasets
 from spikeduel.experiment.fields import checked
 from spikeduel.experiment.recipes import asked
 from spikeduel.experiment.settings import SETTINGS, Experiment
@@ -120,7 +120,7 @@ def main() -> None:
     for name, experiment in experiments().items():
         if options.only and name not in options.only:
             continue
-        where = {"data_dir": paths.get(name)} if name in DATASETS else {"dataset": paths[name]}
+        where = {"data_dir": paths.get(name)} if name in datasets() else {"dataset": paths[name]}
         experiment = replace(
             experiment,
             **where,

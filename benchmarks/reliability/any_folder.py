@@ -12,6 +12,7 @@ benchmarks/results/any-folder.json.
 """
 
 import collections
+import io
 import json
 import os
 import random
@@ -128,7 +129,7 @@ def _images(rng: random.Random) -> Callable[[Path, int], Path]:
 
 
 def _recordings(rng: random.Random) -> Callable[[Path, int], Path]:
-    """Return a function that writes a recording in N-MNIST's layout, and returns its path."""
+    """Return a function that writes a recording as NumPy arrays, and returns its path."""
     width, height = rng.randint(2, 34), rng.randint(2, 34)
     last, count = rng.choice((50, 5_000, 200_000)), rng.choice((1, 20, 300))
     numbers, copies = np.random.default_rng(rng.randrange(2**32)), rng.choice((0.0, 0.0, 0.5))
@@ -139,13 +140,14 @@ def _recordings(rng: random.Random) -> Callable[[Path, int], Path]:
         x, y = numbers.integers(0, width, count), numbers.integers(0, height, count)
         x[: count // 2] = label % width
         p = numbers.integers(0, 2, count)
-        content = np.stack([x, y, (p << 7) | (t >> 16), (t >> 8) & 255, t & 255], 1)
-        packed = content.astype(np.uint8).tobytes()
+        file = io.BytesIO()
+        np.savez(file, x=x, y=y, t=t, p=p)
+        content = file.getvalue()
         if before and rng.random() < copies:
-            packed = rng.choice(before)
-        before.append(packed)
-        path = stem.with_name(f"{stem.name}.bs2")
-        path.write_bytes(packed)
+            content = rng.choice(before)
+        before.append(content)
+        path = stem.with_name(f"{stem.name}.npz")
+        path.write_bytes(content)
         return path
 
     return write

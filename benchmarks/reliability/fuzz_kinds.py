@@ -203,7 +203,7 @@ def manifest() -> Kind:
 
 
 def archive(which: str) -> Kind:
-    from spikeduel.data import DATASETS, DataOptions
+    from spikeduel.data import DataOptions, datasets
     from spikeduel.data.mnist_like import EMNIST_STEMS
     from spikeduel.data.socofing import FINGERS
 
@@ -229,18 +229,18 @@ def archive(which: str) -> Kind:
     return Kind(
         file.getvalue(),
         f"{which}.zip",
-        lambda path: DATASETS[which](DataOptions(data_dir=str(path))),
+        lambda path: datasets()[which](DataOptions(data_dir=str(path))),
     )
 
 
 def recording(name: str, content: Callable[[Any], bytes]) -> Kind:
     """A recording of 200 events, of which `content` makes the file: read, packed, binned, drawn."""
-    from spikeduel.data.events import formats
+    from spikeduel.data.events import recording_files
     from spikeduel.data.events.recordings import Recordings
     from spikeduel.inputs.preprocessing import Binning, unpacked
 
     def read(path: Path) -> None:
-        events = formats.read(path)
+        events = recording_files.read(path)
         packed = events.packed()
         used = unpacked(packed)
         sensor = events.sensor or (int(used.y.max()) + 1, int(used.x.max()) + 1)
@@ -264,14 +264,6 @@ def array(events: Any) -> bytes:
     return file.getvalue()
 
 
-def hdf5(file: io.BytesIO, **columns: np.ndarray) -> None:
-    import h5py
-
-    with h5py.File(file, "w") as opened:
-        for name, values in columns.items():
-            opened.create_dataset(name, data=values, chunks=True, compression="gzip")
-
-
 RECORDINGS: dict[str, Callable[[Any], bytes]] = {
     "evt2.raw": made_recordings.evt2,
     "evt21.raw": made_recordings.evt21,
@@ -283,7 +275,6 @@ RECORDINGS: dict[str, Callable[[Any], bytes]] = {
     "events.bin": made_recordings.five_bytes,
     "events.npy": array,
     "events.npz": lambda events: arrays(events, np.savez_compressed),
-    "events.h5": lambda events: arrays(events, hdf5),
 }
 """Files of recordings by name."""
 

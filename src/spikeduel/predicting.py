@@ -14,7 +14,7 @@ from msgspec import structs
 from spikeduel import data
 from spikeduel.auditing.audit_results import Counts
 from spikeduel.data import Prepared, Split, catalogue, pictures
-from spikeduel.data.events import formats
+from spikeduel.data.events.recording_files import of_lines
 from spikeduel.data.inventory import pictures_left_out
 from spikeduel.data.loader import EVALUATION_BATCH, EvaluationBatches
 from spikeduel.data.splits import evenly
@@ -227,7 +227,7 @@ def trained_on(model: Model, settings: Mapping[str, Any] | None = None) -> Exper
     experiment = replace(experiment, **(settings or {}))
     name, folder = experiment.dataset, experiment.data_dir
     of = f"{model.card.contender} was trained on {visible(name)[:300] or 'data without a name'}"
-    if name not in data.DATASETS and data.home(name) is None and not data.is_packed(name):
+    if name not in data.datasets() and data.home(name) is None and not data.is_packed(name):
         raise InputError(f"{of}, which cannot be found here{source_note}. {_NAME_IT}")
     if folder is not None and not Path(folder).expanduser().exists():
         raise InputError(
@@ -405,9 +405,7 @@ def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[s
     `path` "-" reads events "t x y p" from standard input, t in microseconds. Raises `InputError`.
     """
     if str(path) == "-":
-        predictions = models.predict_stream(
-            model, formats.of_lines(sys.stdin), calibrated=calibrated
-        )
+        predictions = models.predict_stream(model, of_lines(sys.stdin), calibrated=calibrated)
     else:
         predictions = models.predict_recording(model, pictures.events_in(path), calibrated)
     for prediction in predictions:

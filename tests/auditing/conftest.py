@@ -72,7 +72,7 @@ def make_recorded():
             labels=np.arange(len(recorded)) % 3,
             classes=("a", "b", "c"),
             split=SplitIndices(np.arange(80), np.arange(80, 90), np.arange(90, 120)),
-            names=tuple(f"{number}.bs2" for number in range(len(recorded))),
+            names=tuple(f"{number}.npy" for number in range(len(recorded))),
         )
 
     return make

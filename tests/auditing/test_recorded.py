@@ -38,8 +38,8 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
     (pair,) = audit.details.pairs
     assert (pair.kind, pair.a.file, pair.b.file, pair.ratio) == (
         "shared segment in two splits",
-        "100.bs2",
-        "7.bs2",
+        "100.npy",
+        "7.npy",
         0,
     )
     # Its relative is kept out of training where the nearest neighbour is asked without near-duplicates.

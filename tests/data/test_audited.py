@@ -10,7 +10,7 @@ from scipy.ndimage import affine_transform
 
 import spikeduel as sd
 from made_events import seen
-from made_recordings import five_bytes, kept, part, some_events
+from made_recordings import kept, numpy_file, part, some_events
 from spikeduel import data, statistics
 from spikeduel.auditing import (
     duplicate_checks,
@@ -217,9 +217,9 @@ def test_the_groups_that_it_finds_mend_the_split(tmp_path):
     for number, recording in enumerate(recorded):
         for first in range(4):
             cut = part(recording, first * 66_000, first * 66_000 + 100_000)
-            path = tmp_path / "parts" / "abc"[number % 3] / f"{number}_{first}.bs2"
+            path = tmp_path / "parts" / "abc"[number % 3] / f"{number}_{first}.npy"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(five_bytes(cut))
+            path.write_bytes(numpy_file(cut))
     experiment = Experiment(dataset=str(tmp_path / "parts"))
     audit, prepared = audited.audited(experiment, Progress())
     assert "shared_segment_test_in_training" in {problem.id for problem in audit.problems}

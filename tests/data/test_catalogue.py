@@ -4,10 +4,10 @@ import textwrap
 import numpy as np
 import pytest
 
-import made_recordings as made
 from spikeduel.data import (
     DATASETS,
     catalogue,
+    datasets,
     is_at_hand,
     listing,
     load,
@@ -16,7 +16,6 @@ from spikeduel.data import (
     split,
 )
 from spikeduel.data.cache import cached
-from spikeduel.data.events import sets
 from spikeduel.data.mnist_like import EMNIST_STEMS
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system.errors import InputError
@@ -27,9 +26,7 @@ def synthetic_source(name, folder):
     """Made-up files for the data set `name`; None where it needs none."""
     if name in catalogue.BUILT_IN:
         return None
-    if name in sets.SETS:
-        made.as_distributed(name, folder)
-    elif name in ("socofing", "socofing-published"):
+    if name in ("socofing", "socofing-published"):
         write_socofing(folder / "SOCOFing", num_subjects=12)
     else:
         write_mnist_like(folder, **({"stems": EMNIST_STEMS} if name == "emnist-digits" else {}))
@@ -44,12 +41,9 @@ def test_every_data_set_loads_splits_and_batches(name, tmp_path):
     assert np.asarray(prepared.images[:2]).dtype == np.uint8
     assert prepared.images.shape == (len(prepared), *prepared.image_shape)
     assert prepared.labels.dtype == np.int64
-    is_recorded = name in sets.SETS
-    assert is_recorded or len(prepared.classes) == 10
+    assert len(prepared.classes) == 10
     assert prepared.preprocessing.channels == prepared.image_shape[0]
-    assert is_recorded or {int(prepared.labels[index]) for index, _ in prepared.samples} == set(
-        range(10)
-    )
+    assert {int(prepared.labels[index]) for index, _ in prepared.samples} == set(range(10))
     assert load(experiment).fingerprint == prepared.fingerprint
     made = split(prepared, experiment)
     assert sorted(np.concatenate([made.train, made.val, made.test])) == list(range(len(prepared)))
@@ -111,7 +105,7 @@ def test_own_function_and_its_changes(tmp_path, monkeypatch):
 
 def test_the_listing_shows_every_set_and_what_is_prepared(image_folder):
     before = {row["name"]: row for row in listing()}
-    assert set(before) == set(DATASETS)
+    assert set(before) >= set(datasets()) >= set(DATASETS)
     assert all(len(row["description"]) > 20 for row in before.values())
     assert before["socofing"]["prepared"] == "no"
     assert [is_at_hand(name) for name in ("digits", "mnist", str(image_folder))] == [

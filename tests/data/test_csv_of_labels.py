@@ -26,7 +26,7 @@ def flat(request, tmp_path):
     else:
         root.mkdir()
         for k in range(12):
-            (root / f"{k:03}.bs2").write_bytes(made.five_bytes(made.some_events(20, seed=k)))
+            (root / f"{k:03}.npy").write_bytes(made.numpy_file(made.some_events(20, seed=k)))
     return root
 
 
@@ -100,50 +100,50 @@ def test_files_that_a_csv_does_not_list_are_counted_as_such(flat):
 
 
 PROBLEMS = {
-    "no label": (["0.bs2,a", "1.bs2,"], "file,label", r"labels\.csv, line 3: has no label"),
+    "no label": (["0.npy,a", "1.npy,"], "file,label", r"labels\.csv, line 3: has no label"),
     "no file": ([",a"], "file,label", r"labels\.csv, line 2: has no file"),
-    "no group": (["0.bs2,a,g", "1.bs2,b,"], "file,label,group", r"line 3: has no group"),
-    "short line": (["0.bs2"], "file,label", r"line 2: has no label"),
+    "no group": (["0.npy,a,g", "1.npy,b,"], "file,label,group", r"line 3: has no group"),
+    "short line": (["0.npy"], "file,label", r"line 2: has no label"),
     "other split": (
-        ["0.bs2,a,dev"],
+        ["0.npy,a,dev"],
         "file,label,split",
         r"line 2: the split is 'dev'; train, val and test",
     ),
-    "empty split": (["0.bs2,a,"], "file,label,split", r"line 2: the split is ''"),
+    "empty split": (["0.npy,a,"], "file,label,split", r"line 2: the split is ''"),
     "twice": (
-        ["0.bs2,a", "1.bs2,b", "./0.bs2,b"],
+        ["0.npy,a", "1.npy,b", "./0.npy,b"],
         "file,label",
-        r"line 4: \./0\.bs2 is listed in line 2, too",
+        r"line 4: \./0\.npy is listed in line 2, too",
     ),
     "missing": (
-        ["0.bs2,a", "8.bs2,b", "9.bs2,b"],
+        ["0.npy,a", "8.npy,b", "9.npy,b"],
         "file,label",
-        r"line 3: there is no file .*8\.bs2 \(the first of 2",
+        r"line 3: there is no file .*8\.npy \(the first of 2",
     ),
     "ending": (
-        ["0.bs2,a", "1.pdf,b"],
+        ["0.npy,a", "1.pdf,b"],
         "file,label",
         r"line 3: 1\.pdf is neither an image nor a recording",
     ),
     "mixed": (
-        ["0.bs2,a", "one.png,b"],
+        ["0.npy,a", "one.png,b"],
         "file,label",
-        r"line 3: lists one\.png, and lines above 0\.bs2",
+        r"line 3: lists one\.png, and lines above 0\.npy",
     ),
-    "one class": (["0.bs2,a", "1.bs2,a"], "file,label", r"one class only \(a\)"),
+    "one class": (["0.npy,a", "1.npy,a"], "file,label", r"one class only \(a\)"),
     "nothing": ([], "file,label", "lists no files"),
     "no column": (
-        ["0.bs2,a"],
+        ["0.npy,a"],
         "file,class",
         r"has no column 'label'; its first line names file, class",
     ),
     "no training": (
-        ["0.bs2,a,test", "1.bs2,b,test"],
+        ["0.npy,a,test", "1.npy,b,test"],
         "file,label,split",
         "no file is for training",
     ),
     "other classes": (
-        ["0.bs2,a,train", "1.bs2,b,train", "2.bs2,a,test", "3.bs2,c,test"],
+        ["0.npy,a,train", "1.npy,b,train", "2.npy,a,test", "3.npy,c,test"],
         "file,label,split",
         "classes for test differ .*lacks b; adds c",
     ),
@@ -154,7 +154,7 @@ PROBLEMS = {
 def test_a_csv_that_cannot_be_used_is_named_with_the_line(problem, tmp_path):
     lines, header, expected = PROBLEMS[problem]
     for k in range(4):
-        (tmp_path / f"{k}.bs2").write_bytes(made.five_bytes(made.some_events(20, seed=k)))
+        (tmp_path / f"{k}.npy").write_bytes(made.numpy_file(made.some_events(20, seed=k)))
     write_pictures(tmp_path, 1)
     (tmp_path / "000.png").rename(tmp_path / "one.png")
     with pytest.raises(InputError, match=expected) as caught:
@@ -167,14 +167,14 @@ def test_recordings_beside_the_classes_are_noted_and_counted_and_texts_are_none(
 ):
     root = tmp_path / "bars"
     made.directions(root, 3)
-    for name in ("loose.bs2", "also.raw"):
-        (root / name).write_bytes(made.five_bytes(made.some_events(20)))
+    for name in ("loose.npy", "also.NPY"):
+        (root / name).write_bytes(made.numpy_file(made.some_events(20)))
     (root / "README.txt").write_text("These are recordings.")
     (root / "photo.heic").write_bytes(b"no picture is looked for here")
     experiment = Experiment(dataset=str(root))
     prepared = load(experiment)
     counts = file_counts(experiment, prepared)
     assert {files.rule: files.endings for files in counts.ignored} == {
-        "outside the class folders": {".raw": 1, ".bs2": 1},
+        "outside the class folders": {".npy": 2},
         "no recording": {".txt": 1, ".heic": 1},
     }

@@ -1,6 +1,5 @@
 import hashlib
 import http.server
-import tarfile
 import threading
 import zipfile
 from contextlib import ExitStack
@@ -9,18 +8,17 @@ import pytest
 
 from spikeduel.data.fetching import Remote, download, tree
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Progress
 
 
 def contents(place, *archives):
     with ExitStack() as stack:
-        files = tree(place, frozenset({".bin"}), archives, stack, Progress().track)
-        return {path: (name, file.read_bytes()) for path, (file, name) in files.items()}
+        files = tree(place, frozenset({".bin"}), stack, archives)
+        return {path: (str(file), file.read_bytes()) for path, file in files.items()}
 
 
 @pytest.fixture
 def mine(tmp_path):
-    """A file, a zip of one, a zip of that zip, and a tar."""
+    """A file, and a zip file of one."""
     root = tmp_path / "mine"
     (root / "a").mkdir(parents=True)
     (root / "a" / "one.bin").write_bytes(b"1")
@@ -29,55 +27,23 @@ def mine(tmp_path):
         archive.writestr("b/two.bin", b"2")
         archive.writestr("b/.two.bin", b"hidden")
         archive.writestr("__MACOSX/b/two.bin", b"of the system")
-    with zipfile.ZipFile(root / "outer.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.write(root / "Two.zip", "in/Two.zip")
-    with tarfile.open(root / "three.tar.gz", "w:gz") as packed:
-        packed.add(root / "a" / "one.bin", "c/three.bin")
-        packed.add(root / "a" / "one.bin", "../../outside.bin")
     return root
 
 
-def test_archives_are_opened_where_they_are_named(mine):
+def test_zip_files_are_opened_where_they_are_named(mine):
     one = {"a/one.bin": (f"{mine}/a/one.bin", b"1")}
-    two = {"Two.zip/b/two.bin": (f"{mine}/Two.zip/b/two.bin", b"2")}
+    two = (f"{mine}/Two.zip/b/two.bin", b"2")
     assert contents(mine) == one
-    assert contents(mine, "two.zip") == one | two
-    of_both = contents(mine, "two.zip", "outer.zip")
-    assert of_both.pop("outer.zip/in/Two.zip/b/two.bin") == (
-        f"{mine}/outer.zip/in/Two.zip/b/two.bin",
-        b"2",
-    )
-    assert of_both == one | two
+    assert contents(mine, "two.zip") == one | {"Two.zip/b/two.bin": two}
+    assert contents(mine / "Two.zip") == {"b/two.bin": two}
 
 
-def test_a_tar_is_unpacked_for_the_time_being_and_never_outside(mine, cache, tmp_path):
-    before = set(tmp_path.rglob("*"))
-    assert contents(mine / "three.tar.gz")["c/three.bin"] == (
-        f"{mine}/three.tar.gz/c/three.bin",
-        b"1",
-    )
-    assert set(tmp_path.rglob("*")) - before == {cache}
-    assert list(cache.iterdir()) == []
-
-
-def test_a_damaged_archive_is_named(mine):
-    whole = (mine / "three.tar.gz").read_bytes()
-    (mine / "three.tar.gz").write_bytes(whole[: len(whole) // 2])
-    (mine / "Two.zip").write_bytes(b"PK no more")
-    for name in ("three.tar.gz", "Two.zip"):
-        with pytest.raises(InputError, match=rf"{name}: cannot be read as an archive"):
-            contents(mine, name.lower())
-
-
-def test_a_tar_that_is_cut_off_between_its_files_is_not_a_shorter_one(tmp_path):
-    place = tmp_path / "two.tar"
-    with tarfile.open(place, "w") as packed:
-        for name in ("1.bin", "2.bin"):
-            packed.addfile(tarfile.TarInfo(name))
-    assert len(contents(place)) == 2
-    place.write_bytes(place.read_bytes()[:512])
-    with pytest.raises(InputError, match=r"two\.tar: cannot be read as an archive"):
-        contents(place)
+@pytest.mark.parametrize("content", [b"PK no more", b"\x1f\x8b of a tar"])
+def test_a_damaged_or_other_archive_is_named(mine, content):
+    (mine / "Two.zip").write_bytes(content)
+    for place, archives in ((mine, ["two.zip"]), (mine / "Two.zip", [])):
+        with pytest.raises(InputError, match=r"Two\.zip: cannot be read as a zip file"):
+            contents(place, *archives)
 
 
 CONTENT = bytes(range(256)) * 3000

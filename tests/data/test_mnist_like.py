@@ -172,11 +172,11 @@ def test_places_and_options_that_cannot_be_are_named(tmp_path):
         archive.writestr("gzip/other.gz", b"")
     cases = [
         (MNIST, options(tmp_path / "absent"), "absent: the files of mnist are not all there"),
-        (MNIST, options(tmp_path / "gzip.zip"), "gzip.zip: cannot be read as an archive"),
+        (MNIST, options(tmp_path / "gzip.zip"), "gzip.zip: cannot be read as a zip file"),
         (MNIST, DataOptions(data_dir=str(tmp_path / "files"), image_size=32), "image_size"),
         (MNIST, options(tmp_path / "three"), r"looked for .*t10k-labels-idx1-ubyte\[\.gz\],"),
         (EMNIST_DIGITS, options(tmp_path / "files"), EMNIST_STEMS[0]),
-        (EMNIST_DIGITS, options(tmp_path), r"gzip\.zip: cannot be read as an archive"),
+        (EMNIST_DIGITS, options(tmp_path), r"gzip\.zip: cannot be read as a zip file"),
         (
             EMNIST_DIGITS,
             options(tmp_path / "other.zip"),

@@ -135,9 +135,9 @@ def with_real(name, content):
 
 
 BROKEN = {
-    "absent": (lambda place: None, "place: no such folder or archive"),
+    "absent": (lambda place: None, "place: no such folder or zip file"),
     "something else": (Path.mkdir, "place: has no fingerprints in a folder Real"),
-    "no zip": (lambda place: place.write_bytes(b"<html>"), "place: cannot be read as an archive"),
+    "no zip": (lambda place: place.write_bytes(b"<html>"), "place: cannot be read as a zip file"),
     "zip of something else": (zip_of_something_else, "place: has no fingerprints in a folder Real"),
     "empty": (
         lambda place: (place / "Real").mkdir(parents=True),

@@ -139,10 +139,7 @@ def data_list(inputs: CommandInput) -> None:
     if inputs.printed_json(rows):
         return
     typer.echo(render([{key: str(value) for key, value in row.items()} for row in rows]))
-    typer.echo(
-        "\nYour own: a folder with one sub-folder a class, or a CSV of file and label."
-        "\nThe Hugging Face hub's: hf:owner/name. A folder of WebDataset's shards: hf:FOLDER."
-    )
+    typer.echo("\nYour own: a folder with one sub-folder a class, or a CSV of file and label.")
 
 
 @command(

@@ -144,8 +144,8 @@ def predict(
     The files are cropped, scaled and turned to grey or colour as in training. They may have any
     size up to 80 million pixels, and be JPEG, PNG, BMP, GIF, WebP, TIFF, PPM, JPEG 2000, AVIF or
     PSD, and HEIC where pillow-heif is installed; of several frames the first counts. Recordings are
-    cut into frames as in training, and may be .bin, .bs2, .aedat, .aedat4, .dat, .raw, .h5, .npy,
-    .npz, .txt or .csv. Probabilities are calibrated on validation images, where the model was
+    cut into frames as in training, and have one of the formats of data sets. Probabilities are
+    calibrated on validation images, where the model was
     trained here.
     """
     from spikeduel import predicting as evaluating

@@ -3,6 +3,7 @@
 from spikeduel.data.catalogue import (
     DATASETS,
     absolute,
+    datasets,
     home,
     is_at_hand,
     is_packed,
@@ -40,6 +41,7 @@ __all__ = [
     "Split",
     "absolute",
     "can_fold",
+    "datasets",
     "files_to_predict",
     "home",
     "is_at_hand",

@@ -151,7 +151,7 @@ def file_formats(
     with ExitStack() as stack:
         paths: list[Path | zipfile.Path] = []
         if experiment.dataset in ("socofing", PUBLISHED):
-            prints = socofing.files_at(experiment.data_dir, stack, track)
+            prints = socofing.files_at(experiment.data_dir, stack)
             paths = [prints[name] for name in names]
         elif root is not None and prepared.preprocessing.binning is None:
             paths = [root / name for name in names]

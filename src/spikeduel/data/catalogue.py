@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections import ChainMap
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -9,8 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from spikeduel.data import cache, folder, hub, mnist_like, socofing
-from spikeduel.data.events import sets
+from spikeduel.data import cache, folder, mnist_like, socofing
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.data.grouping import columns_of, group_rule
 from spikeduel.data.pictures import DEFAULT_SIZE, formats
@@ -23,6 +23,7 @@ from spikeduel.data.prepared import (
     regrouped,
 )
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features import providing
 from spikeduel.inputs.preprocessing import MAX_FRAMES, Binning, Change, Preprocessing
 from spikeduel.system import files, registry
 from spikeduel.system.errors import InputError, UnreadableFiles
@@ -39,14 +40,27 @@ DATASETS: dict[str, Source] = {
     PUBLISHED: socofing.published,
     "digits": mnist_like.digits,
     "fashion-mnist-mini": mnist_like.fashion_mnist_mini,
-    **sets.SETS,
 }
-_OWN: tuple[Source, ...] = (folder.folder, hub.hub)
-"""Users' own sets, named by their place."""
 MAX_SHARE_LEFT_OUT = 0.05
 """Largest share of the events that binning leaves out without a warning."""
 BUILT_IN = ("digits", "fashion-mnist-mini")
 """Sets read faster than a cache."""
+
+
+def _sources() -> dict[str, Source]:
+    """Return the functions of data sets by name, or by the beginning of names, such as "hf:"."""
+    return {**DATASETS, **ChainMap(*providing("DATASETS").values())}
+
+
+def datasets() -> dict[str, Source]:
+    """Return the functions of the data sets that are known by name, those of features included."""
+    return {name: source for name, source in _sources().items() if not name.endswith(":")}
+
+
+def _beginning(name: str) -> str:
+    """Return the beginning of `name` that stands for a function, such as "hf:"; "" without one."""
+    beginning = name[: name.find(":") + 1]
+    return beginning if beginning in _sources() else ""
 
 
 def load(
@@ -64,7 +78,7 @@ def load(
     if experiment.group_by is not None:
         _require_groups(name, experiment.group_by)
     takes_recordings = preprocessing is not None and preprocessing.binning is not None
-    if takes_recordings and not events_only and (name in DATASETS or home(name) is not None):
+    if takes_recordings and not events_only and (name in datasets() or home(name) is not None):
         raise InputError(
             f"data set '{name}': holds images, and the model takes recordings of an event camera."
         )
@@ -146,7 +160,7 @@ def binned(
 
 
 def _require_groups(name: str, group_by: str) -> None:
-    if resolve(name) not in _OWN:
+    if not _is_own(name):
         raise InputError(
             f"group_by: {name} brings its groups, if there are any; --group-by is for your own "
             f"images and recordings. Leave it out."
@@ -161,20 +175,20 @@ def _require_groups(name: str, group_by: str) -> None:
 
 
 def prepare(name: str, options: DataOptions | None = None) -> Prepared:
-    """Return a set from the cache or made: one of `DATASETS`, a folder, a CSV, `hf:owner/name`, or
+    """Return a set from the cache or made: one of `datasets`, a folder, a CSV, or
     the user's `module:function` from `DataOptions` to `RawDataset`.
 
     Changed options, files or code make it anew. Raises `InputError`.
     """
     options, source = options or DataOptions(), resolve(name)
-    is_own = source in _OWN
-    own_code = "" if is_own or name in DATASETS else registry.source_hash(source)
+    is_own = _is_own(name)
+    own_code = "" if is_own or name in datasets() else registry.source_hash(source)
     if is_own and options.data_dir is not None:
         raise InputError(
             f"data_dir: the data set {name} says where it is already; leave data_dir unset."
         )
     if is_own:
-        options = replace(options, data_dir=absolute(name).removeprefix(registry.HUB))
+        options = replace(options, data_dir=absolute(name).removeprefix(_beginning(name)))
         if source is folder.folder:
             place = files.located(name)
             short = place.name if place.is_dir() else f"{place.parent.name}/{place.name}"
@@ -206,10 +220,8 @@ def prepare(name: str, options: DataOptions | None = None) -> Prepared:
 
 def resolve(name: str) -> Source:
     """Return the function behind `name`. Raises `InputError`."""
-    if name in DATASETS:
-        return DATASETS[name]
-    if name.startswith(registry.HUB):
-        return hub.hub
+    if source := _sources().get(_beginning(name) or name):
+        return source
     if home(name) is not None:
         return folder.folder
     if files.is_file(name):
@@ -221,12 +233,12 @@ def resolve(name: str) -> Source:
         meant = "".join(f" Did you mean {near}?" for near in _beside(name))
         raise InputError(
             f"data set '{name}': no such folder or CSV (in {Path.cwd()}).{meant} Known sets: "
-            f"{', '.join(sorted(DATASETS))}."
+            f"{', '.join(sorted(datasets()))}."
         )
     hint = (
         "A folder of images or your own module:function can be named too; there is none so called."
     )
-    source = registry.resolve("data set", name, DATASETS | dict.fromkeys(_beside(name)), hint)
+    source = registry.resolve("data set", name, datasets() | dict.fromkeys(_beside(name)), hint)
     if not callable(source):
         raise InputError(
             f"data set '{name}': is not a function that takes DataOptions and returns a RawDataset."
@@ -245,7 +257,7 @@ def _beside(name: str) -> list[str]:
 
 def home(name: str) -> Path | None:
     """Return the folder that a folder's or CSV's file names are relative to."""
-    if name in DATASETS or is_packed(name):
+    if name in _sources() or is_packed(name):
         return None
     if files.is_folder(name):
         return files.located(name)
@@ -254,15 +266,20 @@ def home(name: str) -> Path | None:
 
 
 def is_packed(name: str) -> bool:
-    """Return True if pictures are no files of their own, as on the hub."""
-    return name.startswith(registry.HUB)
+    """Return True if pictures are no files of their own, as on a hub."""
+    return bool(_beginning(name))
+
+
+def _is_own(name: str) -> bool:
+    """Return True for a user's own set, named by its place. Raises `InputError`."""
+    return is_packed(name) or resolve(name) is folder.folder
 
 
 def absolute(name: str) -> str:
     """Return `name` with absolute paths."""
-    path = name.removeprefix(registry.HUB)
-    if path != name:
-        return f"{registry.HUB}{files.located(path)}" if path and files.is_folder(path) else name
+    if beginning := _beginning(name):
+        path = name.removeprefix(beginning)
+        return f"{beginning}{files.located(path)}" if path and files.is_folder(path) else name
     return name if home(name) is None else str(files.located(name))
 
 
@@ -274,7 +291,7 @@ def is_at_hand(name: str) -> bool:
 
 def is_recorded(name: str) -> bool:
     """Return True for a set of recordings, unread."""
-    if name in sets.SETS:
+    if getattr(datasets().get(name), "is_recorded", False):
         return True
     return home(name) is not None and folder.holds_recordings(files.located(name))
 
@@ -282,10 +299,12 @@ def is_recorded(name: str) -> bool:
 def listing() -> list[dict[str, str]]:
     """Return name, state and description of known and prepared sets."""
     about = {
-        name: " ".join(str(getattr(source, "about", source.__doc__)).split())
-        for name, source in DATASETS.items()
+        f"{name}NAME" if name.endswith(":") else name: " ".join(
+            str(getattr(source, "about", source.__doc__)).partition("\n\n")[0].split()
+        )
+        for name, source in _sources().items()
     }
-    state = {name: "comes with the package" if name in BUILT_IN else "no" for name in DATASETS}
+    state = {name: "comes with the package" if name in BUILT_IN else "no" for name in about}
     for path, manifest in cache.cached():
         with suppress(OSError):
             size = sum(file.stat().st_size for file in path.iterdir()) / 1e6

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.events import formats
+from spikeduel.data.events.recording_files import is_recording, readers
 from spikeduel.data.events.recordings import Part, recorded
 from spikeduel.data.grouping import columns_of, rows_of
 from spikeduel.data.inventory import (
@@ -35,7 +35,6 @@ SPLITS = {
     "test": TEST,
 }
 """Sides by the names of folders and splits."""
-_RECORDINGS = frozenset(formats.READERS)
 
 
 class Item(NamedTuple):
@@ -83,7 +82,7 @@ def folder(options: DataOptions) -> RawDataset:
     }
     if not is_recorded:
         return picture_dataset(paths, labels, options, **more)
-    recordings, content = recorded([Part(path, str(path)) for path in paths], options.track)
+    recordings, content = recorded(list(map(Part, paths)), options.track)
     how = Preprocessing.of_recordings(recordings.binning)
     return RawDataset(recordings, labels, preprocessing=how, content=content, **more)
 
@@ -101,7 +100,7 @@ def files_to_predict(
         if files.is_folder(path):
             inside = sorted(files_below(path, _endings(is_recorded)))
             if is_recorded:
-                inside = list(filter(formats.is_recording, inside))
+                inside = list(filter(is_recording, inside))
             counts = inventory(path, inside, is_recorded=is_recorded)
             problems = pictures_left_out(counts) if inside else [_none_in(path, is_recorded)]
             unusable += [f"{path}: {problem}" for problem in problems]
@@ -144,11 +143,11 @@ def holds_recordings(place: Path) -> bool:
         return any(_is_recorded(Path(row["file"])) for _, row in rows_of(table, LABELS))
     if next(files_below(place, endings()), None) is not None:
         return False
-    return any(map(formats.is_recording, files_below(place, _RECORDINGS)))
+    return any(map(is_recording, files_below(place, frozenset(readers()))))
 
 
 def _is_recorded(path: Path) -> bool:
-    return path.suffix.lower() in _RECORDINGS
+    return path.suffix.lower() in frozenset(readers())
 
 
 def _noun(is_recorded: bool) -> str:
@@ -156,7 +155,7 @@ def _noun(is_recorded: bool) -> str:
 
 
 def _endings(is_recorded: bool) -> frozenset[str]:
-    return _RECORDINGS if is_recorded else endings()
+    return frozenset(readers()) if is_recorded else endings()
 
 
 def _none_in(folder: Path, is_recorded: bool) -> str:
@@ -253,7 +252,7 @@ def _listed(table: Path) -> tuple[list[Item], bool]:
             problem = f"the split is '{split_code}'; train, val and test are known."
         elif path in items:
             problem = f"{row['file']} is listed in {items[path][0].rpartition(', ')[2]}, too."
-        elif path.suffix.lower() not in _RECORDINGS | endings():
+        elif path.suffix.lower() not in frozenset(readers()) | endings():
             problem = (
                 f"{path.name} is neither an image nor a recording that is read (by its ending)."
             )

@@ -10,7 +10,7 @@ from typing import get_args
 
 from spikeduel.auditing.audit_results import FileCounts, IgnoredBy, IgnoredFiles, by_ending
 from spikeduel.data import pictures
-from spikeduel.data.events import formats
+from spikeduel.data.events.recording_files import is_recording
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
 
@@ -121,7 +121,7 @@ def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> Ignored
         return "of the system"
     if not files.is_file(path):
         return "no regular file"
-    if formats.is_recording(path) if is_recorded else _ending(path) in pictures.endings():
+    if is_recording(path) if is_recorded else _ending(path) in pictures.endings():
         return "not in the CSV" if is_listed else "outside the class folders"
     if is_recorded:
         return "no recording"
@@ -129,7 +129,7 @@ def _rule(path: Path, root: Path, is_recorded: bool, is_listed: bool) -> Ignored
         return "not in the CSV" if is_listed else "format not opened here"
     if _begins_like_a_picture(path):
         return "picture without its ending"
-    if formats.is_recording(path, by_content=True):
+    if is_recording(path, by_content=True):
         return "not in the CSV" if is_listed else "recording beside images"
     return "no picture"
 

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeduel.data.fetching import Remote, download_all, tree
+from spikeduel.data.fetching import File, Remote, download_all, tree
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
 from spikeduel.system.progress import Track
 
-IdxFile = Path | zipfile.Path
 DIGITS = tuple("0123456789")
 GARMENTS = (
     "T-shirt/top",
@@ -81,7 +80,7 @@ class IdxSet:
         notes = ("The raw images are transposed; they are turned upright.",)
         return replace(raw, images=images.transpose(0, 2, 1)[:, None], notes=notes)
 
-    def _part(self, images_file: IdxFile, labels_file: IdxFile) -> tuple[np.ndarray, np.ndarray]:
+    def _part(self, images_file: File, labels_file: File) -> tuple[np.ndarray, np.ndarray]:
         pixels, labels = read(images_file, 3), read(labels_file, 1)
         if pixels.shape[1:] != (28, 28):
             raise InputError(f"{images_file}: holds {pixels.shape}, 28×28 bytes each expected.")
@@ -97,17 +96,17 @@ class IdxSet:
             )
         return pixels, labels
 
-    def _files(self, place: Path, stack: ExitStack, track: Track) -> list[IdxFile]:
+    def _files(self, place: Path, stack: ExitStack, track: Track) -> list[File]:
         """Return the four files of a folder, a usual sub-folder, or an archive."""
         inner = (".", "raw", "gzip", *self.archives)
         for folder in [place / base / name for base in (".", *self.folders) for name in inner]:
-            names: dict[str, IdxFile] = {}
+            names: dict[str, File] = {}
             if folder.is_dir():
                 names = {path.name: path for path in folder.iterdir() if path.is_file()}
             elif folder.is_file():
-                entries = tree(folder, frozenset({".gz"}), (), stack, track)
-                names = {Path(path).name: entry.file for path, entry in entries.items()}
-            there: list[IdxFile] = []
+                entries = tree(folder, frozenset({".gz"}), stack)
+                names = {Path(path).name: file for path, file in entries.items()}
+            there: list[File] = []
             for stem in self.stems:
                 dotted = stem.replace("-idx", ".idx")
                 known = (stem, f"{stem}.gz", dotted, f"{dotted}.gz")
@@ -193,7 +192,7 @@ def remote_files(name: str) -> dict[str, Remote]:
     }
 
 
-def read(path: IdxFile, num_dimensions: int) -> np.ndarray:
+def read(path: File, num_dimensions: int) -> np.ndarray:
     """Return an idx file's bytes, gzipped or not, uint8. Raises `InputError` naming the file."""
     try:
         content = path.read_bytes()

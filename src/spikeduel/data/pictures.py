@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from spikeduel.data.events import formats as formats_of_recordings
+from spikeduel.data.events.recording_files import read, readers, size_of
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.data.workers import over_files, reason
 from spikeduel.inputs.preprocessing import MAX_PIXELS, Preprocessing, plain, too_large
@@ -113,7 +113,7 @@ def opened(
         raise InputError("is not a regular file")
     if isinstance(source, Blob):
         source = source.read_bytes()
-    size = len(source) if isinstance(source, bytes) else formats_of_recordings.size_of(source)
+    size = len(source) if isinstance(source, bytes) else size_of(source)
     if size > most:
         raise InputError(f"is larger than {most / 1e6:,.0f} MB")
     # Only a whole read of a zip's member looks at its checksum.
@@ -154,11 +154,11 @@ def prepared_picture(
 
 def events_in(path: Path) -> np.ndarray:
     """Return the events of a recording (`Events.packed`). Raises `InputError` naming the file."""
-    if path.suffix.lower() not in formats_of_recordings.READERS:
-        known = ", ".join(formats_of_recordings.READERS)
+    if path.suffix.lower() not in readers():
+        known = ", ".join(readers())
         raise InputError(f"{path}: the model takes recordings of an event camera ({known}).")
     try:
-        return formats_of_recordings.read(path).packed()
+        return read(path).packed()
     except (InputError, OSError) as error:
         raise InputError(f"{path}: {reason(error, 'a recording')}. Remove or replace it.") from None
 

@@ -1,19 +1,17 @@
 """SOCOFing's fingerprints, real and altered, given or downloaded."""
 
 import re
-import zipfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from spikeduel.data.fetching import tree
+from spikeduel.data.fetching import File, tree
 from spikeduel.data.pictures import picture_dataset
 from spikeduel.data.prepared import DataOptions, RawDataset
 from spikeduel.inputs.preprocessing import Preprocessing
 from spikeduel.system.errors import InputError
-from spikeduel.system.progress import Track
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
 CLASSES = tuple(f"{hand} {finger}" for hand in ("left", "right") for finger in FINGERS)
@@ -40,7 +38,7 @@ def socofing(options: DataOptions) -> RawDataset:
     size = options.image_size or DEFAULT_SIZE
     how = Preprocessing(1, size, size, crop=SCANNER_FRAME, invert=True, enlarge=False)
     with ExitStack() as stack:
-        prints = files_at(options.data_dir, stack, options.track)
+        prints = files_at(options.data_dir, stack)
         rows = sorted(
             (*subject_and_finger(str(file)), name)
             for name, file in prints.items()
@@ -77,20 +75,18 @@ def subject_and_finger(path: str) -> tuple[int, int]:
     return int(match[1]), CLASSES.index(f"{match[2]} {match[3]}".lower())
 
 
-def files_at(
-    data_dir: str | None, stack: ExitStack, track: Track
-) -> dict[str, Path | zipfile.Path]:
+def files_at(data_dir: str | None, stack: ExitStack) -> dict[str, File]:
     """Return the fingerprints by folder and name, from a folder, a zip, or Kaggle's download.
 
     Raises `InputError` if a part has none.
     """
     place = _download() if data_dir is None else Path(data_dir).expanduser()
-    prints: dict[str, Path | zipfile.Path] = {}
-    files = tree(place, frozenset({".bmp"}), (), stack, track)
+    prints: dict[str, File] = {}
+    files = tree(place, frozenset({".bmp"}), stack)
     # Kaggle's zip holds the set twice.
     for path in sorted(files, key=lambda path: (path.count("/"), path)):
         if match := re.search(rf"(?:^|/)((?:{'|'.join(PARTS)})/[^/]+)$", path):
-            prints.setdefault(match[1], files[path].file)
+            prints.setdefault(match[1], files[path])
     for part in PARTS:
         if not any(name.startswith(part) for name in prints):
             raise InputError(

@@ -56,8 +56,7 @@ class CoreExperiment:
         setting(
             "A data set's name; a folder with one sub-folder a class; or a CSV of file and label.",
             "The CSV may also have the columns group and split. `spikeduel data list` shows the "
-            "names. hf:owner/name is a set of the Hugging Face hub, hf:FOLDER one of WebDataset's "
-            "shards.",
+            "names.",
             metavar="DATASET",
             needs=(),
         ),
@@ -403,7 +402,10 @@ class CoreExperiment:
         """Settings that name the user's code (`module:attribute`)."""
         named = (*self.contenders, self.encoding, self.neuron, self.surrogate, self.augmentation)
         # A data set may be C:\images.
-        if not files.is_folder(self.dataset) and not files.is_file(self.dataset):
+        is_place = files.is_folder(self.dataset) or files.is_file(self.dataset)
+        beginning = f"{self.dataset.partition(':')[0]}:"
+        is_known = any(beginning in datasets for datasets in providing("DATASETS").values())
+        if not is_place and not is_known:
             named = (*named, self.dataset)
         return tuple(filter(is_own_code, named))
 

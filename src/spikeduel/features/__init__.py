@@ -24,6 +24,8 @@ imports a feature.
 | `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
 | `before_training(options, experiment, inputs)` | the experiment to compare, and what found it |
 | `verify(folder)` | verifications of a folder of its own kind, or None for another |
+| `DATASETS` | functions from `DataOptions` to `RawDataset`, by names or beginnings such as "hf:" |
+| `READERS` | functions from the bytes of a recording to its `Events`, by ending of files |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
 
 Without a `Conclusion` in the package, `section` gets None for it. With `before_training`, the first
@@ -58,6 +60,8 @@ FEATURES: dict[str, str] = {
     "label_issues": "spikeduel.features.label_issues",
     "tuning": "spikeduel.features.tuning",
     "study": "spikeduel.features.study",
+    "event_cameras": "spikeduel.features.event_cameras",
+    "hub": "spikeduel.features.hub",
 }
 """Package of each feature, in the order of options, tables and sections."""
 

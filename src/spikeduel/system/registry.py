@@ -25,9 +25,6 @@ GPUS = {"cuda": "CUDA GPU", "mps": "Apple GPU", "xpu": "Intel GPU"}
 LIBRARIES = ("torchvision", "timm")
 """Libraries whose networks can be named, as in `torchvision:resnet18`."""
 
-HUB = "hf:"
-"""Prefix of data sets of the Hugging Face hub."""
-
 
 def library_of(name: str) -> str | None:
     """Return the library of `torchvision:resnet18`; None for other names."""
@@ -37,7 +34,7 @@ def library_of(name: str) -> str | None:
 
 def is_own_code(name: str) -> bool:
     """Return True for a `module:attribute` of the user's code."""
-    return ":" in name and library_of(name) is None and not name.startswith(HUB)
+    return ":" in name and library_of(name) is None
 
 
 def resolve(kind: str, name: str, registry: Mapping[str, Any], hint: str = "") -> Any:

@@ -6,7 +6,7 @@ import pytest
 import made_recordings as made
 from spikeduel import data
 from spikeduel.data.catalogue import binned
-from spikeduel.data.events import formats
+from spikeduel.data.events.recording_files import read
 from spikeduel.data.events.recordings import Recordings
 from spikeduel.experiment.settings import Experiment
 from spikeduel.inputs.preprocessing import Events
@@ -27,8 +27,8 @@ def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_sa
     first = data.load(experiment(folder))
     assert isinstance(first.images, Recordings)
     assert first.image_shape == (8, 12, 12)
-    assert first.names[0] == "down/0.bs2"
-    packed = formats.read(folder / "down" / "0.bs2").packed()
+    assert first.names[0] == "down/0.npy"
+    packed = read(folder / "down" / "0.npy").packed()
     assert (first.images.events_of(0) == packed).all()
     # Found in the cache, as others are: its files are mapped.
     again = data.load(experiment(folder, num_steps=2, image_size=6))
@@ -42,15 +42,15 @@ def test_a_folder_of_recordings_is_prepared_once_and_binned_as_the_experiment_sa
 def test_a_stray_event_does_not_blow_up_the_sensor(folder):
     stray = made.some_events(sensor=(12, 12), last=9000)
     stray.x[7] = 200
-    (folder / "up" / "0.bs2").write_bytes(made.five_bytes(stray))
+    (folder / "up" / "0.npy").write_bytes(made.numpy_file(stray))
     with pytest.raises(
         UnreadableFiles,
-        match=r"up/0\.bs2: has events at \(200, 11\), where others end at \(11, 11\)",
+        match=r"up/0\.npy: has events at \(200, 11\), where others end at \(11, 11\)",
     ):
         data.load(experiment(folder))
     # Where many are so large, the sensor is.
     for number in range(1, 6):
-        (folder / "up" / f"{number}.bs2").write_bytes(made.five_bytes(stray))
+        (folder / "up" / f"{number}.npy").write_bytes(made.numpy_file(stray))
     assert data.load(experiment(folder)).images.binning.sensor == (12, 201)
 
 
@@ -61,8 +61,8 @@ def test_a_set_tells_of_events_after_the_last_frame_if_they_are_more_than_5_perc
     num_steps, bin_ms, share, tmp_path
 ):
     t = np.arange(240) * 1000
-    content = made.five_bytes(Events(t % 12, t % 7, t, t % 2))
-    for name in ("a/0.bs2", "a/1.bs2", "b/0.bs2"):
+    content = made.numpy_file(Events(t % 12, t % 7, t, t % 2))
+    for name in ("a/0.npy", "a/1.npy", "b/0.npy"):
         path = tmp_path / "set" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -79,11 +79,11 @@ def test_recordings_in_folders_are_found_to_answer_for_and_others_told_of(folder
     (folder / "up" / "README.txt").write_text("No recording.")
     (folder / "up" / "photo.png").write_bytes(b"no matter what")
     said = []
-    single = folder / "down" / "3.bs2"
+    single = folder / "down" / "3.npy"
     paths, unusable = data.files_to_predict(
         [folder / "up", single, folder / "gone"], True, said.append
     )
-    assert paths == [*sorted((folder / "up").glob("*.bs2")), single]
+    assert paths == [*sorted((folder / "up").glob("*.npy")), single]
     assert [line.partition(": ")[2] for line in said] == [
         "ignored 1 .txt and 1 .png (no recording)"
     ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.events import formats
+from spikeduel.data.events import recording_files
 from spikeduel.data.workers import over_files
 from spikeduel.inputs.preprocessing import MAX_MICROSECONDS, TIME_SHIFT, Binning, unpacked
 from spikeduel.system import files
@@ -261,12 +261,9 @@ def picture_of(counts: np.ndarray) -> np.ndarray:
 
 
 class Part(NamedTuple):
-    """A recording: its file, the file's name for the user, begin and end in microseconds of its
-    clock (None: all).
-    """
+    """A recording: its file, and its begin and end in microseconds of the file (None: all)."""
 
     file: Path | zipfile.Path
-    name: str
     interval: tuple[int, int] | None = None
 
 
@@ -275,8 +272,8 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
 
     The sensor is as large as a file says, or as the pixels that occur. Raises `UnreadableFiles`.
     """
-    of_files = [list(group) for _, group in groupby(parts, key=lambda part: part.name)]
-    names = [group[0].name for group in of_files]
+    of_files = [list(group) for _, group in groupby(parts, key=lambda part: str(part.file))]
+    names = [str(group[0].file) for group in of_files]
     lengths, content, sensors = [0], [], []
     is_declared = False
     # On the disk of the prepared set: the system's temporary folder may be in memory.
@@ -300,7 +297,7 @@ def recorded(parts: Sequence[Part], track: Track) -> tuple[Recordings, np.ndarra
         events = np.memmap(path, np.uint64, "r")
     edges = np.array(sensors)
     if not is_declared:
-        _require_one_sensor(edges, [part.name for part in parts])
+        _require_one_sensor(edges, [str(part.file) for part in parts])
     height, width = edges.max(0).tolist()
     binning = Binning(1, (height, width))
     return Recordings(events, np.cumsum(lengths), binning), np.array(content, np.int64)
@@ -324,8 +321,8 @@ def _require_one_sensor(edges: np.ndarray, names: Sequence[str]) -> None:
 
 def _read(parts: Sequence[Part]) -> list[tuple[np.ndarray, tuple[int, int] | None]]:
     file, made = parts[0].file, []
-    with _ONE_LARGE_AT_A_TIME if formats.size_of(file) > _LARGE else nullcontext():
-        events = formats.read(file)
+    with _ONE_LARGE_AT_A_TIME if recording_files.size_of(file) > _LARGE else nullcontext():
+        events = recording_files.read(file)
         for part in parts:
             inside: Any = slice(None)
             if part.interval is not None:

@@ -213,7 +213,7 @@ def _located(settings: dict[str, Any], home: Path) -> dict[str, Any]:
     """Return `settings` with absolute paths of data beside the study's file."""
     for name in ("dataset", "data_dir", "group_by"):
         text = settings.get(name)
-        is_known = name == "dataset" and text in catalogue.DATASETS
+        is_known = name == "dataset" and text in catalogue.datasets()
         if text and not is_known and (home / text).exists():
             settings[name] = str((home / text).resolve())
     return settings

@@ -1,4 +1,4 @@
-"""Sets of recordings by name, given or downloaded."""
+"""Known sets of recordings, given or downloaded."""
 
 import re
 from collections import Counter
@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from spikeduel.data.events import formats
+from spikeduel.data.events.recording_files import readers
 from spikeduel.data.events.recordings import Part, recorded
-from spikeduel.data.fetching import Entry, Remote, download_all, tree
+from spikeduel.data.fetching import File, Remote, download_all, tree
 from spikeduel.data.grouping import rows_of
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions, RawDataset
 from spikeduel.inputs.preprocessing import Preprocessing
@@ -36,11 +36,10 @@ GESTURES = (
 """Classes 1 to 11 of gesture_mapping.csv."""
 _LABEL_COLUMNS = ("class", "starttime_usec", "endtime_usec")
 _SPLITS = {"train": TRAIN, "test": TEST}
-_ENDINGS = frozenset(formats.READERS)
 
 
 class _Row(NamedTuple):
-    """A recording of a set; `group` is its person."""
+    """A recording of a set, sorted by split and `order`; `group` is its person."""
 
     split_code: int
     order: tuple[int, str, int]
@@ -50,39 +49,36 @@ class _Row(NamedTuple):
     group: str | None = None
 
 
-Rows = Callable[["RecordingSet", Mapping[str, Entry]], list[_Row]]
+Rows = Callable[["RecordingSet", Mapping[str, File]], list[_Row]]
+"""Finds the recordings of a set among files by path."""
 
 
-def _by_path(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
-    """Return the files that match `pattern`, unpacked or else in archives."""
+def _by_path(recording_set: "RecordingSet", files: Mapping[str, File]) -> list[_Row]:
+    """Return the files that match `pattern`, unpacked or else in zip files."""
     rows: dict[str, _Row] = {}
-    for path, (file, name) in entries.items():
+    for path, file in files.items():
         if match := re.search(f"(?:^|/)({recording_set.pattern})$", path):
             fields = match.groupdict()
-            split_code = _SPLITS[fields.get("side", "train").lower()]
+            split_code = _SPLITS[fields.get("split", "train").lower()]
             order = (int(fields.get("number") or 0), match[1], 0)
-            part = Part(file, name)
-            rows.setdefault(match[1], _Row(split_code, order, fields["label"], part, match[1]))
+            row = _Row(split_code, order, fields["label"], Part(file), match[1])
+            rows.setdefault(match[1], row)
     return list(rows.values())
 
 
-def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> list[_Row]:
-    by_name = {PurePosixPath(path).name: entries[path] for path in reversed(list(entries))}
+def _by_labels(recording_set: "RecordingSet", files: Mapping[str, File]) -> list[_Row]:
+    """Return the gestures that the label files of DVS Gesture cut out of its recordings."""
+    by_name = {PurePosixPath(path).name: files[path] for path in reversed(list(files))}
     rows = []
     for split_code, trials in ((TRAIN, "trials_to_train.txt"), (TEST, "trials_to_test.txt")):
-        if trials not in by_name:
-            continue
-        for trial in by_name[trials].file.read_text(encoding="utf-8").split():
-            if trial not in by_name:
-                continue
-            file, file_name = by_name[trial]
-            labels = f"{PurePosixPath(trial).stem}_labels.csv"
-            if labels not in by_name:
+        listed = by_name[trials].read_text(encoding="utf-8").split() if trials in by_name else []
+        for trial in (trial for trial in listed if trial in by_name):
+            table = f"{PurePosixPath(trial).stem}_labels.csv"
+            if table not in by_name:
                 raise InputError(
-                    f"{file_name}: {labels} is not there. Unpack {recording_set.name} again."
+                    f"{by_name[trial]}: {table} is not there. Unpack {recording_set.name} again."
                 )
-            table, table_name = by_name[labels]
-            for place, row in rows_of(table, _LABEL_COLUMNS, table_name):
+            for place, row in rows_of(by_name[table], _LABEL_COLUMNS):
                 texts = (row[column] for column in _LABEL_COLUMNS)
                 number, start, stop = (int(text) if text.isdigit() else 0 for text in texts)
                 if not 1 <= number <= len(GESTURES) or start >= stop:
@@ -90,7 +86,7 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
                         f"{place}: a class from 1 to {len(GESTURES)} and two times, in order, are "
                         f"expected."
                     )
-                part = Part(file, file_name, (start, stop))
+                part = Part(by_name[trial], (start, stop))
                 name, person = f"{trial}, {start} to {stop}", trial.partition("_")[0]
                 label = GESTURES[number - 1]
                 rows.append(_Row(split_code, (0, trial, start), label, part, name, person))
@@ -99,11 +95,27 @@ def _by_labels(recording_set: "RecordingSet", entries: Mapping[str, Entry]) -> l
 
 @dataclass(frozen=True, eq=False)
 class RecordingSet:
-    """A set of recordings as distributed.
+    """A set of recordings as its makers distribute it.
 
-    `counts`: recordings by side, TRAIN alone without an official split. `pattern` matches the end
-    of a path, with the groups `label`, perhaps `side` and `number` (their order). `archives` are
-    opened in the given folder; else `remotes` are downloaded.
+    Attributes
+    ----------
+    name, about, page
+        Name of the data set, a sentence about it, and the address of its makers' page.
+    counts
+        Number of recordings by split; TRAIN alone without an official split.
+    archives
+        Names of zip files in the user's folder that are opened.
+    looked_for
+        Files that are looked for, in words.
+    pattern
+        Regular expression of the end of a path, with the groups `label` and perhaps `split` and
+        `number` (the order of the recordings).
+    rows
+        Finds the recordings; by `pattern` if not given.
+    classes
+        Names of the classes; if empty, the labels in alphabetical order.
+    remotes
+        Files to download if the user names no folder; empty if the makers ask for a registration.
     """
 
     name: str
@@ -116,21 +128,21 @@ class RecordingSet:
     rows: Rows = _by_path
     classes: tuple[str, ...] = ()
     remotes: Mapping[str, Remote] = field(default_factory=dict)
+    is_recorded: ClassVar[bool] = True
 
     def __call__(self, options: DataOptions) -> RawDataset:
         """Return the set, from given files or downloaded. Raises `InputError`."""
-        here = None if options.data_dir is None else Path(options.data_dir).expanduser()
-        place = here or self._downloaded(options)
+        given = None if options.data_dir is None else Path(options.data_dir).expanduser()
+        place = given or self._downloaded(options)
         archives = {name.lower() for name in self.archives}
         with ExitStack() as stack:
-            rows = self.rows(self, tree(place, _ENDINGS, archives, stack, options.track))
+            rows = self.rows(self, tree(place, frozenset(readers()), stack, archives))
             if set(self.counts) - {row.split_code for row in rows}:
                 raise InputError(
                     f"data_dir {place}: the recordings of {self.name} are not all there; looked "
-                    f"for {self.looked_for}, or {', '.join(self.archives)}. They are at "
-                    f"{self.page}"
+                    f"for {self._wanted}. They are at {self.page}"
                 )
-            rows = sorted(row for row in rows if row.part.name not in options.skip)
+            rows = sorted(row for row in rows if str(row.part.file) not in options.skip)
             recordings, content = recorded([row.part for row in rows], options.track)
         classes = self.classes or tuple(sorted({row.label for row in rows}))
         groups = [row.group for row in rows]
@@ -147,18 +159,21 @@ class RecordingSet:
             groups=None if None in groups else numbered(groups),
             official=split_codes if TEST in self.counts else None,
             notes=notes,
-            sources=() if here is None else (here,),
+            sources=() if given is None else (given,),
             names=tuple(row.name for row in rows),
             content=content,
         )
 
+    @property
+    def _wanted(self) -> str:
+        """The files that a folder has to hold, in words."""
+        return ", or ".join(filter(None, [self.looked_for, ", ".join(self.archives)]))
+
     def _downloaded(self, options: DataOptions) -> Path:
-        remedy = (
-            f"its files ({', '.join(self.archives)}) from {self.page} and give the folder with "
-            f"--data-dir."
-        )
+        """Return the folder of the downloaded files. Raises `InputError`."""
+        remedy = f"{self._wanted} from {self.page} and give the folder with --data-dir."
         if not self.remotes:
-            raise InputError(f"{self.name}: it can only be had from its makers' page. Get {remedy}")
+            raise InputError(f"{self.name}: only its makers' page has it. Get {remedy}")
         remedy = f"Check the network and try again, or get {remedy}"
         return download_all(self.name, self.remotes, options.track, remedy)
 
@@ -180,12 +195,12 @@ def _figshare(*remotes: tuple[str, int, str]) -> dict[str, Remote]:
 N_MNIST = RecordingSet(
     name="n-mnist",
     about="N-MNIST: MNIST seen by an event camera that moves, 70,000 recordings, 34×34 (Orchard "
-    "et al. 2015). Recording k of a side was made from image k of MNIST's.",
+    "et al. 2015). Recording k of a split was made from image k of MNIST's.",
     page="https://www.garrickorchard.com/datasets/n-mnist",
     counts={TRAIN: 60_000, TEST: 10_000},
     archives=("Train.zip", "Test.zip"),
     looked_for="Train/ and Test/ with folders 0 to 9 of .bin files",
-    pattern=r"(?P<side>Train|Test)/(?P<label>\d)/(?P<number>\d+)\.bin",
+    pattern=r"(?P<split>Train|Test)/(?P<label>\d)/(?P<number>\d+)\.bin",
     classes=tuple("0123456789"),
     remotes=_mendeley(
         "468j46mzdv",
@@ -199,9 +214,9 @@ DVS_GESTURE = RecordingSet(
     "(Amir et al. 2017).",
     page="https://ibm.ent.box.com/s/3hiq58ww1pbbjrinh367ykfdf60xsfm8/folder/50167556794",
     counts={TRAIN: 1_176, TEST: 288},
-    archives=("DvsGesture.tar.gz",),
+    archives=(),
     looked_for="trials_to_train.txt, trials_to_test.txt and the .aedat files that they list, with "
-    "their _labels.csv",
+    "their _labels.csv (unpack DvsGesture.tar.gz)",
     rows=_by_labels,
     classes=GESTURES,
 )
@@ -252,12 +267,13 @@ N_CARS = RecordingSet(
     "(Sironi et al. 2018).",
     page="https://www.prophesee.ai/dataset-n-cars-download/",
     counts={TRAIN: 15_422, TEST: 8_607},
-    archives=("Prophesee_Dataset_n_cars.zip", "n-cars_train.zip", "n-cars_test.zip"),
+    archives=("n-cars_train.zip", "n-cars_test.zip"),
     looked_for="n-cars_train/ and n-cars_test/ with folders cars and background of .dat files",
-    pattern=r"(?:n-cars_)?(?P<side>train|test)/(?P<label>cars|background)/[^/]+\.dat",
+    pattern=r"(?:n-cars_)?(?P<split>train|test)/(?P<label>cars|background)/[^/]+\.dat",
     classes=("background", "cars"),
 )
 
-SETS: dict[str, RecordingSet] = {
+DATASETS: dict[str, RecordingSet] = {
     known.name: known for known in (N_MNIST, DVS_GESTURE, CIFAR10_DVS, N_CALTECH101, N_CARS)
 }
+"""Sets by name."""

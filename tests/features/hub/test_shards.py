@@ -8,9 +8,9 @@ import pytest
 
 from lazily import Lazily
 from spikeduel.data.catalogue import is_packed, load
-from spikeduel.data.hub import hub
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
 from spikeduel.experiment.settings import Experiment
+from spikeduel.features.hub.hub_dataset import hub
 from spikeduel.system.errors import InputError
 from synthetic_files import noisy_png
 

@@ -1,76 +1,22 @@
-"""Read recordings: Prophesee (RAW, DAT), AEDAT, HDF5, N-MNIST's binary and NumPy's arrays, text.
+"""Read files of event cameras: Prophesee's RAW and DAT, iniVation's AEDAT, N-MNIST's binary.
 
 Sources: docs.inivation.com, "AEDAT file formats"; docs.prophesee.ai, "File formats" and "Data
 encoding formats".
 """
 
-import io
 import re
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
+from spikeduel.data.events.recording_files import Reader, decoded, reading, require_room
 from spikeduel.inputs.preprocessing import Events
-from spikeduel.system.errors import InputError, needing_extra, refusing
+from spikeduel.system.errors import InputError, needing_extra
 
-MAX_BYTES, MAX_EVENTS = 1 << 30, 1 << 26
-"""Largest size of a file, unpacked, and most events of a recording, which is read whole."""
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """x, y, t and p of events, int64 `[N]` each."""
-
-
-def read(path: Path | zipfile.Path) -> Events:
-    """Return the events in a file. Raises `InputError` without the file's name."""
-    _require_room(size_of(path))
-    events = READERS[PurePosixPath(path.name).suffix.lower()](path.read_bytes())
-    _require_room(events=len(events.t))
-    return events
-
-
-def _require_room(size: int = 0, events: int = 0) -> None:
-    """Raise `InputError` for too many bytes or events."""
-    if size > MAX_BYTES or events > MAX_EVENTS:
-        amount = f"{events:,} events" if events else f"{size / 1e6:,.0f} MB, unpacked"
-        raise InputError(
-            f"has {amount}; at most {MAX_BYTES / 1e6:,.0f} MB and {MAX_EVENTS:,} events are "
-            f"read. Cut it into shorter recordings"
-        )
-
-
-def _reading(content: bytes, kind: str) -> AbstractContextManager[None]:
-    """Turn the errors of a library, which are many, into `InputError`."""
-    return refusing(
-        lambda error: InputError(
-            f"its {len(content):,} bytes cannot be read as {kind}, or are cut off ({error})"
-        )
-    )
-
-
-def size_of(path: Path | zipfile.Path) -> int:
-    """Return the unpacked bytes of a file."""
-    if isinstance(path, zipfile.Path):
-        return path.root.getinfo(path.at).file_size
-    return path.stat().st_size
-
-
-def is_recording(path: Path, by_content: bool = False) -> bool:
-    """Return True for a recording by its ending, a text also by its content; if `by_content`, for
-    any file of possible events.
-    """
-    ending = path.suffix.lower()
-    if ending not in READERS or not (by_content or ending in (".txt", ".csv")):
-        return ending in READERS
-    try:
-        events = read(path)
-        if by_content:
-            events.packed()
-    except (InputError, OSError):
-        return False
-    return True
 
 
 def _fields(content: bytes, start: int, kind: str, per_event: int = 1) -> np.ndarray:
@@ -100,167 +46,6 @@ def _bin(content: bytes) -> Events:
     time = events.t + _OVERFLOW * np.cumsum(is_overflow)
     columns = (events.x, events.y, time, events.p)
     return Events(*(column[~is_overflow] for column in columns))
-
-
-# ---- NumPy, text and HDF5
-
-_NAMES = {
-    "x": ("x",),
-    "y": ("y",),
-    "t": ("t", "ts", "time", "timestamp", "timestamps"),
-    "p": ("p", "pol", "polarity", "polarities", "on"),
-}
-"""Column names in files."""
-_NUMBERS = "biuf"
-"""Kinds of data types that a column may have."""
-_AT_ONCE = 1000
-"""Microseconds of a stream's events handed on together."""
-
-
-def _numpy(content: bytes) -> Events:
-    with _reading(content, "a NumPy file"):
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        if not isinstance(loaded, np.ndarray):
-            _require_room(sum(entry.file_size for entry in loaded.zip.infolist()))
-        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
-    if len(arrays) != 1:
-        return _named(arrays)
-    (array,) = arrays.values()
-    if array.dtype.names:
-        return _named({name: array[name] for name in array.dtype.names})
-    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in _NUMBERS:
-        raise InputError(
-            f"holds {array.dtype} {list(array.shape)}; a structured array or [N, 4] of numbers is "
-            f"expected"
-        )
-    return _unnamed(array)
-
-
-def _unnamed(table: np.ndarray) -> Events:
-    """Return the events of columns x, y, t, p or t, x, y, p.
-
-    Time has fractions, or else never falls and goes furthest.
-    """
-    first, third = table[:, 0], table[:, 2]
-    rises = [bool((np.diff(column) >= 0).all()) for column in (first, third)]
-    spans = [float(np.ptp(column)) if len(table) else 0.0 for column in (first, third)]
-    fractions = [bool((column != np.rint(column)).any()) for column in (first, third)]
-    if fractions[0] or (not fractions[1] and rises[0] and (not rises[1] or spans[0] > spans[1])):
-        return _named(dict(zip("txyp", table.T, strict=True)))
-    if fractions[1] or rises[1] or spans[1] > spans[0]:
-        return _named(dict(zip("xytp", table.T, strict=True)))
-    raise InputError(
-        "its four columns are neither x, y, t, p nor t, x, y, p. Name them: x, y, t, p"
-    )
-
-
-def _named(columns: dict[str, np.ndarray]) -> Events:
-    lower = {name.lower(): values for name, values in columns.items()}
-    events: dict[str, np.ndarray] = {}
-    for column, names in _NAMES.items():
-        name = next((name for name in names if name in lower), None)
-        if name is None:
-            raise InputError(f"has no column {column}; it has {', '.join(columns) or 'none'}")
-        events[column] = np.asarray(lower[name]).reshape(-1)
-        if events[column].dtype.kind not in _NUMBERS:
-            raise InputError(f"its column {name} holds {events[column].dtype}, and no numbers")
-    if len({len(values) for values in events.values()}) > 1:
-        lengths = ", ".join(f"{column} {len(values):,}" for column, values in events.items())
-        raise InputError(f"its columns differ in length ({lengths})")
-    time = events["t"]
-    if np.issubdtype(time.dtype, np.floating):
-        if not np.isfinite(time).all():
-            raise InputError(f"event {int((~np.isfinite(time)).argmax()):,} has no time")
-        # Seconds have fractions, microseconds none.
-        time = np.rint(time if bool((time == np.rint(time)).all()) else time * 1e6)
-    return Events(events["x"], events["y"], time.astype(np.int64), events["p"])
-
-
-def _text(content: bytes) -> Events:
-    lines = _utf8(content).replace(",", " ").replace(";", " ").splitlines()
-    rows = [
-        (number, line)
-        for number, line in enumerate(lines, 1)
-        if line.strip() and line[0] not in "#%"
-    ]
-    names = None
-    if rows and not _is_number(rows[0][1].split()[0]):
-        # Some names carry the sensor's size: x@640.
-        names = [name.partition("@")[0] for name in rows.pop(0)[1].split()]
-    if not rows:
-        raise InputError("holds no events")
-    width = len(names) if names else 4
-    try:
-        table = np.loadtxt([line for _, line in rows], ndmin=2).reshape(len(rows), width)
-    except ValueError:
-        for number, line in rows:
-            if len(row := line.split()) != width or not all(map(_is_number, row)):
-                raise InputError(
-                    f"line {number:,}: {width} numbers are expected, not '{line.strip()[:60]}'"
-                ) from None
-        raise
-    return _named(dict(zip(names, table.T, strict=True))) if names else _unnamed(table)
-
-
-def _utf8(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"at byte {error.start:,}: no text in UTF-8") from None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def of_lines(lines: Iterable[str]) -> Iterator[Events]:
-    """Yield the events of lines "t x y p", a millisecond at a time.
-
-    Raises `InputError` naming the line.
-    """
-    rows: list[tuple[int, ...]] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        try:
-            t, x, y, p = map(int, line.replace(",", " ").split())
-        except ValueError:
-            raise InputError(
-                f'line {number:,}: "t x y p" is expected, whole numbers, t in microseconds; not '
-                f"'{line.strip()[:60]}'."
-            ) from None
-        if rows and t - rows[0][2] >= _AT_ONCE:
-            yield Events(*np.array(rows, np.int64).T)
-            rows = []
-        rows.append((x, y, t, p))
-    if rows:
-        yield Events(*np.array(rows, np.int64).T)
-
-
-def _hdf5(content: bytes) -> Events:
-    with needing_extra(("h5py",), "events"):
-        import h5py
-
-    def look(_name: str, place: "h5py.Group | h5py.Dataset") -> dict[str, np.ndarray] | None:
-        names = place if isinstance(place, h5py.Group) else place.dtype.names or ()
-        known = {name.lower(): name for name in names}
-        columns = [next((known[name] for name in row if name in known), "") for row in rows]
-        if not all(columns):
-            return None
-        parts = map(place.get, columns) if isinstance(place, h5py.Group) else [place]
-        _require_room(sum(part.nbytes for part in parts))
-        return {name: place[name][()] for name in columns}
-
-    rows = _NAMES.values()
-    with _reading(content, "HDF5"), h5py.File(io.BytesIO(content), "r") as file:
-        columns = look("", file) or file.visititems(look)
-    if not columns:
-        raise InputError("no group has the datasets x, y, t and p, nor has a dataset such fields")
-    return _named(columns)
 
 
 # ---- iniVation: AEDAT 2.0 of DVS128 and DAVIS, 3.1, and 4 by the library `aedat`
@@ -365,13 +150,13 @@ def _aedat4(content: bytes) -> Events:
         import aedat
     # On other bytes in the header's XML, the library may abort the process.
     end = content.find(b"</dv>") + len(b"</dv>")
-    _utf8(content[content.find(b"<dv") : end])
+    decoded(content[content.find(b"<dv") : end])
     with tempfile.NamedTemporaryFile(suffix=".aedat4", delete=False) as file:
         file.write(content)
     path = Path(file.name)
     num_events, parts = 0, []
     try:
-        with _reading(content, "AEDAT 4"):
+        with reading(content, "AEDAT 4"):
             decoder = aedat.Decoder(path)
             streams = decoder.id_to_stream()
             chosen = next(
@@ -382,7 +167,7 @@ def _aedat4(content: bytes) -> Events:
             for packet in decoder:
                 if packet["stream_id"] == chosen and "events" in packet:
                     num_events += len(packet["events"])
-                    _require_room(events=num_events)
+                    require_room(events=num_events)
                     parts.append(packet["events"])
     finally:
         path.unlink()
@@ -392,7 +177,7 @@ def _aedat4(content: bytes) -> Events:
     return Events(events["x"], events["y"], events["t"], events["on"].astype(np.uint8), sensor)
 
 
-_AEDAT: dict[bytes, Callable[[bytes], Events]] = {b"2": _aedat2, b"3": _aedat3, b"4": _aedat4}
+_AEDAT: dict[bytes, Reader] = {b"2": _aedat2, b"3": _aedat3, b"4": _aedat4}
 
 
 # ---- Prophesee: DAT, and RAW with EVT 2.0, 2.1 and 3.0
@@ -535,23 +320,17 @@ def _unwrapped(values: np.ndarray, bits: int) -> np.ndarray:
 def _set_bits(words: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     lanes = words.astype("<u4").view(np.uint8).reshape(-1, 4)
     is_set = np.unpackbits(lanes, axis=1, count=bits, bitorder="little")
-    _require_room(events=int(np.count_nonzero(is_set)))
+    require_room(events=int(np.count_nonzero(is_set)))
     row, bit = np.nonzero(is_set)
     return row, bit
 
 
-READERS: dict[str, Callable[[bytes], Events]] = {
+READERS: dict[str, Reader] = {
     ".bin": _bin,
     ".bs2": _bs2,
     ".aedat": _aedat,
     ".aedat4": _aedat,
     ".dat": _dat,
     ".raw": _raw,
-    ".h5": _hdf5,
-    ".hdf5": _hdf5,
-    ".npy": _numpy,
-    ".npz": _numpy,
-    ".txt": _text,
-    ".csv": _text,
 }
 """Readers by lower-case ending."""

@@ -1,9 +1,6 @@
-"""Sets by name, from small ones laid out as their makers do: folders, archives, archives of
-archives, downloads.
-"""
+"""Sets by name, from small ones laid out as their makers do: folders, zip files, downloads."""
 
 import hashlib
-import tarfile
 import zipfile
 from dataclasses import replace
 
@@ -11,10 +8,12 @@ import numpy as np
 import pytest
 
 import made_recordings as made
-from spikeduel.data.events import formats
-from spikeduel.data.events.sets import GESTURES, OBJECTS, SETS
+from spikeduel.data import listing, load, split
+from spikeduel.data.events import recording_files
 from spikeduel.data.fetching import Remote
 from spikeduel.data.prepared import TEST, TRAIN, DataOptions
+from spikeduel.experiment.settings import Experiment
+from spikeduel.features.event_cameras.recording_sets import DATASETS, GESTURES, OBJECTS
 from spikeduel.system.errors import InputError, UnreadableFiles
 
 COUNTS = {"n-mnist": 80, "dvs-gesture": 88, "cifar10-dvs": 40, "n-caltech101": 12, "n-cars": 16}
@@ -27,7 +26,7 @@ FOLDERS = {
 """Folders that are distributed as zips."""
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=DATASETS)
 def named(request, tmp_path):
     """A set's name, and the folder of a small one."""
     made.as_distributed(request.param, tmp_path / "mine")
@@ -35,7 +34,7 @@ def named(request, tmp_path):
 
 
 def made_of(name, place, **more):
-    return SETS[name](DataOptions(data_dir=str(place), **more))
+    return DATASETS[name](DataOptions(data_dir=str(place), **more))
 
 
 def zipped(folder, target):
@@ -50,12 +49,8 @@ def zipped(folder, target):
 def as_archives(name, folder, target):
     """The archives that the makers give out, in `target`."""
     target.mkdir()
-    if name == "dvs-gesture":
-        with tarfile.open(target / "DvsGesture.tar.gz", "w:gz") as archive:
-            archive.add(folder, "DvsGesture")
-    else:
-        for part in FOLDERS[name]:
-            zipped(folder / part, target / f"{part}.zip")
+    for part in FOLDERS[name]:
+        zipped(folder / part, target / f"{part}.zip")
 
 
 def test_a_set_is_what_its_folders_say(named):
@@ -75,22 +70,26 @@ def test_a_set_is_what_its_folders_say(named):
     assert len(set(raw.names)) == COUNTS[name]
 
 
-def test_archives_give_the_same_as_folders(named, tmp_path):
-    name, folder = named
-    as_archives(name, folder, tmp_path / "packed")
-    plain, packed = (made_of(name, place) for place in (folder, tmp_path / "packed"))
-    assert packed.names == plain.names
-    assert (packed.labels == plain.labels).all()
-    assert (packed.content == plain.content).all()
-    assert (np.asarray(packed.images.packed) == np.asarray(plain.images.packed)).all()
+@pytest.mark.parametrize("name", FOLDERS)
+def test_zip_files_give_the_same_as_folders(name, tmp_path):
+    folder, packed = tmp_path / "mine", tmp_path / "packed"
+    made.as_distributed(name, folder)
+    as_archives(name, folder, packed)
+    plain, zipped_set = (made_of(name, place) for place in (folder, packed))
+    assert zipped_set.names == plain.names
+    assert (zipped_set.labels == plain.labels).all()
+    assert (zipped_set.content == plain.content).all()
+    assert (np.asarray(zipped_set.images.packed) == np.asarray(plain.images.packed)).all()
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_gestures_are_cut_by_their_labels_and_grouped_by_person(tmp_path, monkeypatch):
     made.gestures(tmp_path / "mine")
     reads = []
-    whole = formats.read
-    monkeypatch.setattr(formats, "read", lambda file: reads.append(str(file)) or whole(file))
+    whole = recording_files.read
+    monkeypatch.setattr(
+        recording_files, "read", lambda file: reads.append(str(file)) or whole(file)
+    )
     raw = made_of("dvs-gesture", tmp_path / "mine")
     assert sorted(reads) == sorted(map(str, (tmp_path / "mine").glob("*.aedat")))
     assert raw.classes == GESTURES
@@ -111,7 +110,7 @@ def test_what_is_not_there_is_said_with_where_to_get_it(named, tmp_path):
         InputError, match=r"empty: the recordings of .* are not all there.*https://"
     ):
         made_of(name, tmp_path / "empty")
-    with pytest.raises(InputError, match="absent: no such folder or archive"):
+    with pytest.raises(InputError, match="absent: no such folder or zip file"):
         made_of(name, tmp_path / "absent")
     for gone in ("Test", "trials_to_test.txt", "n-cars_test"):
         if (folder / gone).exists():
@@ -120,20 +119,16 @@ def test_what_is_not_there_is_said_with_where_to_get_it(named, tmp_path):
                 made_of(name, folder)
 
 
-def test_a_broken_recording_in_an_archive_is_named_by_it(tmp_path):
-    made.gestures(tmp_path / "mine")
-    content = (tmp_path / "mine" / "user02_led.aedat").read_bytes()
-    (tmp_path / "mine" / "user02_led.aedat").write_bytes(content[:-3])
-    as_archives("dvs-gesture", tmp_path / "mine", tmp_path / "packed")
-    with pytest.raises(
-        UnreadableFiles, match=r"DvsGesture\.tar\.gz/DvsGesture/user02_led\.aedat: at byte"
-    ) as caught:
-        made_of("dvs-gesture", tmp_path / "packed")
+def test_a_broken_recording_in_a_zip_file_is_named_by_it(tmp_path):
+    made.as_distributed("n-mnist", tmp_path / "mine")
+    broken = tmp_path / "mine" / "Train" / "0" / "00001.bin"
+    broken.write_bytes(broken.read_bytes()[:-3])
+    as_archives("n-mnist", tmp_path / "mine", tmp_path / "packed")
+    with pytest.raises(UnreadableFiles, match=r"Train\.zip/Train/0/00001\.bin: cut off") as caught:
+        made_of("n-mnist", tmp_path / "packed")
     # As an audit goes on.
-    assert (
-        len(made_of("dvs-gesture", tmp_path / "packed", skip=frozenset(caught.value.files)).labels)
-        == 77
-    )
+    rest = made_of("n-mnist", tmp_path / "packed", skip=frozenset(caught.value.files))
+    assert len(rest.labels) == COUNTS["n-mnist"] - 1
 
 
 def test_what_can_be_downloaded_is(tmp_path):
@@ -144,12 +139,23 @@ def test_what_can_be_downloaded_is(tmp_path):
         file.name: Remote((file.as_uri(),), hashlib.md5(file.read_bytes()).hexdigest())
         for file in (tmp_path / "mirror").iterdir()
     }
-    assert set(remotes) == set(SETS[name].remotes)
-    raw = replace(SETS[name], remotes=remotes)(DataOptions())
+    assert set(remotes) == set(DATASETS[name].remotes)
+    raw = replace(DATASETS[name], remotes=remotes)(DataOptions())
     assert len(raw.labels) == COUNTS[name]
     assert raw.sources == ()
     folder = tmp_path / "cache" / "downloads" / name
     assert {path.name for path in folder.iterdir()} == set(remotes)
     wrong = {file: remote._replace(md5="0" * 32) for file, remote in remotes.items()}
-    with pytest.raises(InputError, match=rf"another file than.*{SETS[name].page}.*--data-dir"):
-        replace(SETS[name], remotes=wrong)(DataOptions())
+    with pytest.raises(InputError, match=rf"another file than.*{DATASETS[name].page}.*--data-dir"):
+        replace(DATASETS[name], remotes=wrong)(DataOptions())
+
+
+def test_a_set_is_known_by_its_name(named):
+    name, folder = named
+    experiment = Experiment(dataset=name, data_dir=str(folder))
+    prepared = load(experiment)
+    assert len(prepared) == COUNTS[name]
+    assert load(experiment).fingerprint == prepared.fingerprint
+    assert name in {row["name"] for row in listing()}
+    parts = split(prepared, experiment)
+    assert sum(map(len, (parts.train, parts.val, parts.test))) == len(prepared)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeduel.data.fetching import Whole
 from spikeduel.data.folder import SPLITS
 from spikeduel.data.inventory import files_below
 from spikeduel.data.pictures import Blob, Source, picture_dataset
 from spikeduel.data.prepared import TRAIN, DataOptions, RawDataset
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, needing_extra
-from spikeduel.system.registry import HUB
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
+HUB = "hf:"
+"""Beginning of the names of these data sets."""
 _NAME = re.compile(r"(?P<path>[^:#]+)(:(?P<config>[^:#]+))?(#(?P<label>[^#]+))?")
 SECONDS = 10
 """Seconds to wait for the hub before the library's cache is searched."""
@@ -31,6 +31,8 @@ HOW = (
     "which column is the class"
 )
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+MAX_TAR_END = 1 << 20
+"""Bytes behind the last file of a tar that are looked at."""
 LABELS = {"cls", "cls.txt", "label"}
 """Class columns where none has the type ClassLabel."""
 
@@ -54,8 +56,11 @@ class _Pictures(Sequence[Source]):
 
 
 def hub(options: DataOptions) -> RawDataset:
-    """A set of the Hugging Face hub: its splits train, validation and test, its columns of the
-    types Image and ClassLabel. Raises `InputError`.
+    """A set of the Hugging Face hub (hf:owner/name), or a folder of its formats, such as tar files
+    of WebDataset (hf:FOLDER).
+
+    The splits are train, validation and test; the columns have the types Image and ClassLabel.
+    Raises `InputError`.
     """
     place = f"{HUB}{options.data_dir}"
     if (asked := _NAME.fullmatch(str(options.data_dir))) is None:
@@ -185,13 +190,27 @@ def _columns(place: str, table: "Dataset", asked: str | None) -> tuple[str, str]
 
 
 def _require_whole(path: Path) -> None:
-    """Raise `InputError` for a truncated tar, of which the library would read a part."""
+    """Raise `InputError` for a tar that is cut off, or that another tar follows: the library would
+    read a part of it.
+    """
     try:
-        with tarfile.open(path, tarinfo=Whole) as opened:
+        with tarfile.open(path) as opened:
             for _ in opened:
                 # The tar keeps all that it has seen.
                 opened.members = []  # type: ignore[attr-defined]
+            opened.fileobj.seek(opened.offset)
+            end = opened.fileobj.read(MAX_TAR_END)
     except (tarfile.ReadError, EOFError, OSError) as error:
         raise InputError(
             f"{path}: cannot be read as a tar file ({error}). Download it again."
         ) from None
+    # A tar ends with blocks of zeros.
+    if len(end) < 512 or end.strip(b"\0"):
+        raise InputError(
+            f"{path}: cannot be read as a tar file: it is cut off or damaged at byte "
+            f"{opened.offset:,}, or another tar follows. Download it again."
+        )
+
+
+DATASETS = {HUB: hub}
+"""The function of the hub's data sets, by the beginning of their names."""

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from lazily import Lazily
-from spikeduel.data import hub
 from spikeduel.data.catalogue import prepare
 from spikeduel.data.prepared import DataOptions
+from spikeduel.features.hub.hub_dataset import hub
 from spikeduel.system.errors import InputError, UnreadableFiles
 from synthetic_files import noisy_png, write_table
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("hub_of_this_machine")
 
 
 def read(place, **more):
-    return hub.hub(DataOptions(data_dir=str(place), **more))
+    return hub(DataOptions(data_dir=str(place), **more))
 
 
 @pytest.fixture
