@@ -205,7 +205,10 @@ def conclude(
         if (conclusion := conclude_outcomes(outcomes, run_data)) is not None:
             features[feature] = conclusion
     results = assemble(
-        *(experiment, prepared, splits, outcomes),
+        experiment,
+        prepared,
+        splits,
+        outcomes,
         uses=test_uses(store, prepared, splits, outcomes),
         audit=ready.audit,
         rules=planned.rules,

@@ -116,7 +116,7 @@ def calls():
 @pytest.fixture
 def program(calls):
     @command(
-        *("dataset", "num_steps", "whitening", "contenders", "as_json"),
+        options=("dataset", "num_steps", "whitening", "contenders", "as_json"),
         works_on=EVERYTHING,
         examples=("go digits",),
     )
@@ -180,7 +180,7 @@ def test_the_help_shows_the_options_that_a_command_names(program):
 def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():
     with pytest.raises(KeyError, match="encodding"):
 
-        @command("encodding")
+        @command(options=("encodding",))
         def go(given: CommandInput) -> None:
             pass
 

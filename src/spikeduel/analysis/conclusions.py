@@ -53,8 +53,12 @@ def concluded(results: Results, predictions: PredictionsFile) -> Results:
     trials = [_scored(trial, all_predictions, results.dataset) for trial in results.trials]
     done = list(dict.fromkeys(trial.contender for trial in trials if trial.status == "done"))
     run = RunContext(
-        *(results.experiment, results.dataset, trials, compare_pairs(done, all_predictions)),
-        *(results.features, results.budget),
+        experiment=results.experiment,
+        dataset=results.dataset,
+        trials=trials,
+        pairs=compare_pairs(done, all_predictions),
+        features=results.features,
+        budget=results.budget,
     )
     run = replace(run, pairs=run.reserved())
     conclusions = Conclusions(

@@ -69,7 +69,7 @@ def _program(
 
 
 @command(
-    *("experiment_file", "limit", "group_by", "out", "as_json", "quiet"),
+    options=("experiment_file", "limit", "group_by", "out", "as_json", "quiet"),
     works_on=("preparing", "splitting"),
     examples=(
         "spikeduel audit my_images/ --out audit/",
@@ -130,7 +130,7 @@ def audit(
         raise typer.Exit(1)
 
 
-@command("as_json", name="list")
+@command(options=("as_json",), name="list")
 def data_list(inputs: CommandInput) -> None:
     """List the known data sets, and which of them are prepared on this machine."""
     from spikeduel.sentences.columns import render
@@ -143,7 +143,7 @@ def data_list(inputs: CommandInput) -> None:
 
 
 @command(
-    "quiet",
+    options=("quiet",),
     name="prepare",
     works_on=("preparing",),
     when_stopped="What was prepared and downloaded is kept; the same command goes on.",

@@ -34,8 +34,16 @@ RUN = option("RUN", "A run's folder.")
 
 
 @command(
-    *(*EXPERIMENT, "seeds", *LISTED, *options_with("before_training")),
-    *("strict", *WORKERS, *RESULTS, *OF_RUNS),
+    options=(
+        *EXPERIMENT,
+        "seeds",
+        *LISTED,
+        *options_with("before_training"),
+        "strict",
+        *WORKERS,
+        *RESULTS,
+        *OF_RUNS,
+    ),
     works_on=EVERYTHING,
     examples=(
         "spikeduel compare",
@@ -93,7 +101,7 @@ def compare(
 
 
 @command(
-    *("quiet", "own_code"),
+    options=("quiet", "own_code"),
     when_stopped="The page is the old one.",
 )
 def report(

@@ -229,17 +229,18 @@ _PANELS = {"limit": DATA, "group_by": DATA, "device": MACHINE}
 
 
 def command(
-    *names: str,
+    options: Sequence[str] = (),
+    *,
     name: str | None = None,
     works_on: Collection[str] = (),
     examples: Sequence[str] = (),
     when_stopped: str = RESUMABLE,
 ) -> Callable[[Callable[..., None]], CommandInfo]:
-    """Make a function a command with an option for each of `names` and of its own parameters.
+    """Make a function a command with `options`, and an option for each of its own parameters.
 
-    A name is a field of `Experiment`, of `CommandInput` or of a feature's `Options`. A command that
-    `works_on` something takes every other setting as an option that the help does not list, and
-    refuses those without effect. Raises `KeyError` for an unknown name.
+    An option is a field of `Experiment`, of `CommandInput` or of a feature's `Options`. A command
+    that `works_on` something takes every other setting as an option that the help does not list,
+    and refuses those without effect. Raises `KeyError` for an unknown name.
     """
 
     def make(function: Callable[..., None]) -> CommandInfo:
@@ -247,9 +248,9 @@ def command(
             parameter.name: parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
             for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
-        listed = [*(name for name in parameters_of if name not in names), *names]
-        options = [name for name in SETTINGS if works_on and name != "per_contender"]
-        hidden = [name for name in options if name not in listed]
+        listed = [*(name for name in parameters_of if name not in options), *options]
+        settings = [name for name in SETTINGS if works_on and name != "per_contender"]
+        hidden = [name for name in settings if name not in listed]
         parameters = [parameters_of.get(name) or _parameter(name) for name in listed]
         parameters += [_parameter(name, hidden=True) for name in hidden]
         not_done = {need: why for need, why in _NOT_DONE.items() if need not in works_on}

@@ -20,7 +20,7 @@ MODEL = option(
 )
 
 
-@command("as_json", examples=("spikeduel predict fashion-mnist-vgg-lif shoe.jpg",))
+@command(options=("as_json",), examples=("spikeduel predict fashion-mnist-vgg-lif shoe.jpg",))
 def models(inputs: CommandInput) -> None:
     """List the trained networks that come with the package: what they are, and how good.
 
@@ -40,7 +40,7 @@ def models(inputs: CommandInput) -> None:
 
 
 @command(
-    *("model", "dataset", "part", *OF_TESTS, "store", "as_json", "quiet", "own_code"),
+    options=("model", "dataset", "part", *OF_TESTS, "store", "as_json", "quiet", "own_code"),
     works_on=("splitting", "testing"),
     examples=(
         "spikeduel evaluate runs/…/models/dense-snn-seed0.safetensors",
@@ -93,7 +93,7 @@ def evaluate(
 
 
 @command(
-    *("model", "images", "raw", "as_json", "quiet", "own_code"),
+    options=("model", "images", "raw", "as_json", "quiet", "own_code"),
     examples=(
         "spikeduel predict runs/…/models/small-cnn-seed0.safetensors shoe.jpg shirt.png",
         "camera | spikeduel predict vgg-lif-seed0.safetensors - --follow",
@@ -189,8 +189,7 @@ def predict(
 
 
 @command(
-    *("model", "out", "to", "images", "dataset", "store", "as_json", "quiet"),
-    "own_code",
+    options=("model", "out", "to", "images", "dataset", "store", "as_json", "quiet", "own_code"),
     works_on=("splitting",),
     examples=(
         "spikeduel export runs/…/models/vgg-lif-seed0.safetensors --to onnx --out snn.onnx",
@@ -265,7 +264,7 @@ def export(
 
 
 @command(
-    *("bin_ms", "quiet"),
+    options=("bin_ms", "quiet"),
     name="import",
     works_on=("preparing", "framing"),
     examples=(

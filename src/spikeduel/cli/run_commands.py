@@ -13,7 +13,7 @@ RUNS = Path("runs")
 
 
 @command(
-    *("as_json", "quiet"),
+    options=("as_json", "quiet"),
     examples=(
         "spikeduel verify runs/my-images-strong-85",
         "spikeduel verify run.zip",

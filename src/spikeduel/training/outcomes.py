@@ -188,7 +188,8 @@ def assemble(
     """Return the content of results.json. `features`: what they concluded while it was
     made."""
     dataset = describe_dataset(
-        *(prepared, splits),
+        prepared,
+        splits,
         can_fold=data.can_fold(prepared, experiment, 5),
         audit=audit,
         **(uses or {}),

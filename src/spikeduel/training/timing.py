@@ -139,8 +139,11 @@ def step_seconds(
         model.module.train()
         epochs = (
             training_batches(
-                *(*prepared.arrays, trial.split.train, experiment.decided_batch_size),
-                *(card.seed, epoch),
+                *prepared.arrays,
+                trial.split.train,
+                batch_size=experiment.decided_batch_size,
+                seed=card.seed,
+                epoch=epoch,
             )
             for epoch in itertools.count()
         )

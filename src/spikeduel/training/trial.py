@@ -85,7 +85,13 @@ def _train(trial: Trial, prepared: Prepared, store: Store, progress: Progress) -
         if measured_after_epochs(experiment):
             store.note_test_use(images_digest(prepared, split.test), trial.key, every_epoch=True)
         training = Loop(
-            *(model, *prepared.arrays, split, experiment, checkpoint, progress), trial.relu_epochs
+            model,
+            *prepared.arrays,
+            split,
+            experiment,
+            checkpoint,
+            progress,
+            trial.relu_epochs,
         ).run()
         if training.stopped == "nan":
             error = "loss or weights became NaN or infinite: try a smaller learning_rate."

@@ -188,8 +188,13 @@ def run(
     latencies: dict[str, Latency] = {}
     contexts = {
         (trial.key, name): VariantContext(
-            *(variant, trial, prepared, store, Labelled(progress, variant.title)),
-            *(records, latencies),
+            variant=variant,
+            trial=trial,
+            prepared=prepared,
+            store=store,
+            progress=Labelled(progress, variant.title),
+            records=records,
+            latencies=latencies,
         )
         for trial in trials
         if store.record(trial.key)
@@ -286,7 +291,9 @@ def _job(context: VariantContext, described: dict[tuple[str, str], Contender]) -
             contender = variant.network(context, contender)
         described[name, variant.title] = contender
     planned = trials_of(
-        *(experiment, prepared, trial.split),
+        experiment,
+        prepared,
+        trial.split,
         contenders=[described[name, variant.title]],
         source=context.key_of(variant.source) if variant.source is not None else None,
     )

@@ -227,7 +227,7 @@ def test_few_bits_of_weights_leave_sums_of_spikes_their_bits():
 def _assert_bytes_are_of_weights_and_the_rest(trial, found):
     """Biases and batch norms stay in 32 bits."""
     entries = {one.name: one for one in found.variants if one.contender == trial.contender}
-    for name, bits in (("8_bits", 8), ("2_bits", 2), ("eighth_channels_4_bits", 4)):
+    for name, bits in (("8_bits", 8), ("2_bits", 2), ("half_channels_4_bits", 4)):
         result = trial.variants[name]
         weights = sum(layer.weights for layer in result.operations.layers)
         others = result.parameters - weights

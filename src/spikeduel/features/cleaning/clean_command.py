@@ -24,7 +24,7 @@ Runs keep their models and results. The same command as before would train, or p
 
 
 @command(
-    *("store", "as_json"),
+    options=("store", "as_json"),
     examples=(
         "spikeduel clean --dry-run",
         "spikeduel clean --days 7",

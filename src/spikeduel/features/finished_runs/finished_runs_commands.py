@@ -14,7 +14,7 @@ from spikeduel.system.errors import InputError
 
 
 @command(
-    "as_json",
+    options=("as_json",),
     examples=("spikeduel runs", "spikeduel runs runs/my-images-strong-85 runs/my-images-strong-3f"),
 )
 def runs(
@@ -58,7 +58,7 @@ def runs(
 
 
 @command(
-    "as_json",
+    options=("as_json",),
     examples=(
         "spikeduel test runs/…",
         "spikeduel test runs/A --a small-cnn --against runs/B",

@@ -11,7 +11,7 @@ from spikeduel.system.errors import InputError
 
 
 @command(
-    *("given_files", "out", "raw", "own_code"),
+    options=("given_files", "out", "raw", "own_code"),
     examples=(
         "spikeduel inspect fashion-mnist-vgg-lif fashion-mnist-vgg-relu shoe.jpg --out shoe/",
     ),

@@ -9,7 +9,7 @@ from spikeduel.cli.inputs import CommandInput, command, option
 
 
 @command(
-    *("own_code", "quiet"),
+    options=("own_code", "quiet"),
     examples=(
         "spikeduel play",
         "spikeduel play runs/…/models/vgg-lif-seed0.safetensors fashion-mnist-vgg-relu",

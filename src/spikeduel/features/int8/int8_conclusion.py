@@ -75,8 +75,12 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
     if not rows and not left_out:
         return None
     run = RunContext(
-        *(results.experiment, results.dataset, trials, pairs),
-        *(results.features, results.budget),
+        experiment=results.experiment,
+        dataset=results.dataset,
+        trials=trials,
+        pairs=pairs,
+        features=results.features,
+        budget=results.budget,
     )
     conclusion = Conclusion(rows=rows, pairs=run.reserved(), left_out=left_out)
     return structs.replace(conclusion, text=summary(results, conclusion))

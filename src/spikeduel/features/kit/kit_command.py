@@ -9,7 +9,7 @@ from spikeduel.cli.inputs import CommandInput, command, option
 
 
 @command(
-    *("quiet", "own_code"),
+    options=("quiet", "own_code"),
     examples=("spikeduel kit runs/my-images-strong-85 kit.zip",),
     when_stopped="No kit was written.",
 )

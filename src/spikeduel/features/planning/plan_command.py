@@ -9,7 +9,7 @@ from spikeduel.cli.inputs import DUEL, CommandInput, command, option, wrapped
 
 
 @command(
-    *(*EXPERIMENT, "store", "as_json", "quiet"),
+    options=(*EXPERIMENT, "store", "as_json", "quiet"),
     works_on=("preparing", "splitting", "framing", "training"),
     examples=("spikeduel plan my_images/", "spikeduel plan fashion-mnist --difference 0.5"),
     when_stopped="Nothing was trained.",
@@ -45,7 +45,12 @@ def plan(
     share = None if deviation is None else deviation / 100
     progress = inputs.progress(on_stderr=True)
     outlook = forecasting.forecast(
-        *(inputs.experiment(), difference / 100, share, inputs.store, progress, inputs.settings)
+        inputs.experiment(),
+        difference=difference / 100,
+        deviation=share,
+        store=inputs.store,
+        progress=progress,
+        given=inputs.settings,
     )
     if inputs.printed_json(outlook):
         return

@@ -18,7 +18,7 @@ from spikeduel.cli.inputs import (
 
 
 @command(
-    *("strict", *WORKERS, *RESULTS, *OF_RUNS, "own_code"),
+    options=("strict", *WORKERS, *RESULTS, *OF_RUNS, "own_code"),
     examples=(
         "spikeduel study study.toml --dry-run",
         "spikeduel study study.toml --jobs 8",
@@ -85,7 +85,12 @@ def study(
                 print_bullets(study_plan.sentences(outlook))
             return
         results, page = studying.study(
-            *(planned, out, inputs.store, inputs.progress(), workers, strict)
+            planned,
+            out,
+            store=inputs.store,
+            progress=inputs.progress(),
+            workers=workers,
+            strict=strict,
         )
     if inputs.as_json:
         print_json(results)

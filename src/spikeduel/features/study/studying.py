@@ -180,7 +180,12 @@ def prepare_all(
             # A setting of all duels need not concern each of them.
             tolerated = effects.chosen(planned_duel.experiment) - set(planned.varied)
             ready = prepare(
-                *(planned_duel.experiment, folder, store, shown_once, strict, timed),
+                planned_duel.experiment,
+                folder,
+                store,
+                shown_once,
+                strict=strict,
+                timed=timed,
                 tolerated=tolerated,
                 replace_run=True,
             )
@@ -236,7 +241,12 @@ def _tuned(
         experiment, progress = duel.ready.plan.asked, duel.progress
         tuned = sd.tune(experiment, tuning.trials, ranges, store, progress, workers)
         ready = prepare(
-            *(tuned.experiment, duel.ready.folder, store, Progress(), strict, timed),
+            tuned.experiment,
+            duel.ready.folder,
+            store,
+            Progress(),
+            strict=strict,
+            timed=timed,
             replace_run=True,
         )
     return replace(duel, ready=replace(ready, prepared=duel.ready.prepared), tuned=tuned)

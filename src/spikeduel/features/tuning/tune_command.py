@@ -19,7 +19,7 @@ from spikeduel.cli.inputs import (
 
 
 @command(
-    *(*EXPERIMENT, *WORKERS, *RESULTS),
+    options=(*EXPERIMENT, *WORKERS, *RESULTS),
     works_on=EVERYTHING,
     examples=("spikeduel tune fashion-mnist --trials 20 --out tuned/",),
 )
@@ -86,7 +86,13 @@ def search_settings(
     asked = sd.read_ranges(ranges) if ranges else None
     with inputs.workers() as workers:
         return sd.tune(
-            *(start, num_trials, asked, inputs.store, inputs.progress(), workers, inputs.settings)
+            start,
+            num_trials,
+            ranges=asked,
+            store=inputs.store,
+            progress=inputs.progress(),
+            workers=workers,
+            given=inputs.settings,
         )
 
 

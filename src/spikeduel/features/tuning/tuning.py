@@ -289,8 +289,14 @@ def tune(
     planned = plan.make(first, prepared, [split], store, progress)
     progress.say(announcement(planned, num_trials))
     return search(
-        *(resolved, prepared, split, num_trials, ranges, store, progress),
-        workers or Workers(),
+        resolved,
+        prepared,
+        split,
+        num_trials,
+        ranges=ranges,
+        store=store,
+        progress=progress,
+        workers=workers or Workers(),
     )
 
 
