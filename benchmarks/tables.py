@@ -744,7 +744,7 @@ def study() -> str:
             rows.append([title, encoding, *["not measured here"] * 2, study, *[""] * 3])
             continue
         snn, cnn = (
-            next(t for t in results["trials"] if t["family"] == family) for family in ("snn", "cnn")
+            next(t for t in results["trials"] if t["kind"] == kind) for kind in ("snn", "cnn")
         )
         timed = results["timing"]["epoch_seconds"]
         rows.append(
@@ -783,7 +783,7 @@ def socofing() -> str:
     for split, title in (("published", "at random over files"), ("by-subject", "by person")):
         probe = shared.read(f"audit-socofing-{split}.json")["probe"]
         trials = shared.read(f"study-socofing-{split}-direct.json")["trials"]
-        accuracy = {trial["family"]: trial["test"]["accuracy"] for trial in trials}
+        accuracy = {trial["kind"]: trial["test"]["accuracy"] for trial in trials}
         scores = (probe["accuracy"], accuracy["snn"], accuracy["cnn"], probe["chance_level"])
         rows.append([title, *(f"{100 * score:.1f}" for score in scores)])
     heads = ["split", "nearest neighbour, %", "SNN, %", "CNN, %", "commonest finger, %"]

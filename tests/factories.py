@@ -139,7 +139,7 @@ def trial(contender, accuracy=None, *, seed=0, seconds=(), **changes):
     spiking, failed = "cnn" not in contender, accuracy is None
     made = {
         "contender": contender,
-        "family": "snn" if spiking else "cnn",
+        "kind": "snn" if spiking else "cnn",
         "seed": seed,
         "encoding": "rate" if spiking else None,
         "num_steps": 4 if spiking else None,
@@ -177,7 +177,7 @@ def record(contender="snn", seed=0, val=(0.5, 0.75), *, fold=None, settings=None
     spikes = "snn" in contender
     usual = {
         "contender": contender,
-        "family": "snn" if spikes else "cnn",
+        "kind": "snn" if spikes else "cnn",
         "seed": seed,
         "encoding": "rate" if spikes else None,
         "num_steps": 4 if spikes else None,
@@ -353,7 +353,7 @@ def variant_result(title, accuracy, spikes=False, supports=(200,) * 10, **change
     )
 
 
-FAMILIES = {"dense-snn": "snn", "small-cnn": "cnn", "wide-cnn": "cnn"}
+NETWORK_KINDS = {"dense-snn": "snn", "small-cnn": "cnn", "wide-cnn": "cnn"}
 
 
 def run_results(prepared, experiment, num_test=20):
@@ -398,7 +398,7 @@ def _trained(contender, seed, prepared, experiment, num_test):
     truth = np.arange(num_test) % num_classes
     confusion = np.zeros((num_classes, num_classes), int)
     np.add.at(confusion, (truth, _predicted(contender, seed, truth, num_classes)), 1)
-    spiking = FAMILIES[contender] == "snn"
+    spiking = NETWORK_KINDS[contender] == "snn"
     ahead = 0.04 * spiking
     return trial(
         contender,

@@ -16,7 +16,7 @@ def card(contender="made up", image_shape=(1, 10, 10), classes="abc", num_steps=
     """The card of a network; with time steps, of a spiking one with direct encoding."""
     spiking = num_steps is not None
     made = {
-        "family": "snn" if spiking else "cnn",
+        "kind": "snn" if spiking else "cnn",
         "preprocessing": Preprocessing(*image_shape),
         "network": {},
         "encoding": "direct" if spiking else None,
@@ -49,7 +49,7 @@ def make(shape="dense-snn", **changes):
         "seed": 4,
         "dataset": "made up",
     }
-    return built(card(**{"family": "snn" if spiking else "cnn", **fields, **changes}))
+    return built(card(**{"kind": "snn" if spiking else "cnn", **fields, **changes}))
 
 
 def _of_binning(contender, binning, network, classes="abc"):

@@ -11,7 +11,7 @@ from spikeduel.engine.networks.cards import ModelCard
 class Oracle(nn.Module):
     """Answers with the class that the only pixel names; both classes alike at 9."""
 
-    family = "cnn"
+    kind = "cnn"
 
     def __init__(self):
         super().__init__()

@@ -187,7 +187,7 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path,
     (tmp_path / "own_failing.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
-        "    family = 'cnn'\n"
+        "    kind = 'cnn'\n"
         "    def forward(self, x):\n"
         "        raise RuntimeError('no more')\n"
         "def build(image_shape, num_classes, num_steps, **settings):\n"

@@ -222,7 +222,7 @@ def model():
     """
     card = ModelCard(
         contender="small-cnn",
-        family="cnn",
+        kind="cnn",
         image_shape=(1, 6, 6),
         classes=("left", "right", "neither"),
         preprocessing=Preprocessing(1, 6, 6, invert=True),

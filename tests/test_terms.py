@@ -21,6 +21,7 @@ NAMES = {
     r"^_?controls?$|^Control|_controls?$": "variant, ablation",
     r"^_?(?:side|sides|sides_of)$": "split",
     r"^Foreign$|^Calling$|^Asked$": "ExternalNetwork, CallConvention, CachedPredictions",
+    r"^Family$|^FAMILIES$": "NetworkKind; a family is a group of related data sets",
 }
 """Names that the code no longer uses, and the standard terms."""
 OF_OTHERS = {"shared_segments.py: side", "hub_dataset.py: members"}

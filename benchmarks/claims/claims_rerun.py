@@ -69,7 +69,7 @@ def document(rerun: Rerun, results: Results) -> dict[str, Any]:
     for name in results.contenders:
         trials = [trial for trial in results.of(name) if trial.test]
         contenders[name] = {
-            "family": trials[0].family,
+            "kind": trials[0].kind,
             "parameters": trials[0].parameters,
             "seeds": [trial.seed for trial in trials],
             "epochs": [trial.epochs for trial in trials],

@@ -182,7 +182,7 @@ def line(row: Row, among: Sequence[Row]) -> str:
     command = f"spikeduel verify records/{row.entry.name}.zip"
     cells = (
         rank(row, among),
-        f"`{row.name}`<br>{KINDS[row.trials[0].family]}",
+        f"`{row.name}`<br>{KINDS[row.trials[0].kind]}",
         f"{hundredths(row.mean)}{spread} over {counted(len(row.scores), 'seed')}<br>"
         f"95 %: {low} to {high} of {row.num_images:,} images",
         behind(row, among[0]),

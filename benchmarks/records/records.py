@@ -203,7 +203,7 @@ def trained(
             raise SystemExit(f"{each.card.title}: {record.error or entry.failed_measures}")
         joules = {name: table.of().range for name, table in with_energy.tables.items()}
         found[each.card.contender] = {
-            "family": entry.family,
+            "kind": entry.kind,
             "num_steps": entry.num_steps,
             "parameters": entry.parameters,
             "epochs": entry.epochs,

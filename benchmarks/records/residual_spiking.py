@@ -15,7 +15,7 @@ from spikeduel.engine import ConstantInput, as_sequence, over_time
 from spikeduel.engine.networks.architectures import first_layers
 from spikeduel.engine.neurons import Neuron
 from spikeduel.engine.readouts import MeanReadout
-from spikeduel.system.registry import Family
+from spikeduel.system.registry import NetworkKind
 
 MakeNeuron = Callable[[], Neuron]
 Current = Tensor | ConstantInput
@@ -27,7 +27,7 @@ class ResNetLIF(nn.Module):
     neurons, the mean over all places, a linear layer. A stage doubles the channels.
     """
 
-    family: Family = "snn"
+    kind: NetworkKind = "snn"
     readout = MeanReadout()
 
     def __init__(

@@ -3,7 +3,7 @@ counted.
 
     python -m benchmarks.records.time_to_90 [--data-dir PATH] [--seeds N]
 
-Each family and seed is a process of its own with an empty cache: from the start of Python to the
+Each kind of network and seed is a process of its own with an empty cache: from the start of Python to the
 test accuracy, with the files read and the images prepared. Not counted: the download, and the
 compilation of the kernels, once an installation. The recipe is `strong` but for `FASTEST`, which
 was chosen on validation images: fewer training images (`limit`), and an epoch of the spiking network

@@ -96,7 +96,7 @@ def model(contender: str) -> Kind:
     spiking = contender == "dense-snn"
     card = ModelCard(
         contender=contender,
-        family="snn" if spiking else "cnn",
+        kind="snn" if spiking else "cnn",
         image_shape=(1, 10, 10),
         classes=("a", "b"),
         preprocessing=Preprocessing(1, 10, 10),

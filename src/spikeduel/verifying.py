@@ -206,7 +206,7 @@ def _derived(trial: Trial, experiment: Experiment) -> Trial:
     is_own = trial.contender in experiment.own_code or trial.foreign is not None
     if trial.derived_from is not None:
         for adds in providing("adds").values():
-            num_steps = adds(experiment).get(trial.family, num_steps)
+            num_steps = adds(experiment).get(trial.kind, num_steps)
     elif not is_own:
         if trial.spiking or num_steps is not None:
             num_steps = experiment.for_contender(trial.contender).num_steps

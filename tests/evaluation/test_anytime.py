@@ -39,7 +39,7 @@ class Told(nn.Module):
     number.
     """
 
-    family = "snn"
+    kind = "snn"
     readout = MeanReadout()
 
     def __init__(self, told):
@@ -223,7 +223,7 @@ def test_thresholds_spread_the_mean_number_of_steps_evenly(random):
 def test_after_all_steps_it_is_the_accuracy_and_before_it_is_a_stream(shape, encoding):
     network = {"hidden": 12, "neuron": "lif", "threshold": 0.5}
     model, images_in_batches = (
-        make(shape, family="snn", network=network, encoding=encoding, num_steps=6),
+        make(shape, kind="snn", network=network, encoding=encoding, num_steps=6),
         batches(),
     )
     chosen = anytime(model, images_in_batches)

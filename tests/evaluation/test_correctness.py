@@ -77,7 +77,7 @@ def test_shapes_are_those_of_weights_alone_and_not_of_what_neurons_learn():
         }
     )
     for neuron in ("plif", "quantised-relu"):
-        spikes = {"family": "snn", "encoding": "direct", "num_steps": 3}
+        spikes = {"kind": "snn", "encoding": "direct", "num_steps": 3}
         network = {"hidden": 12, "neuron": neuron}
         shapes = weight_shapes(make("conv-lif", network=network, **spikes), [])
         assert shapes == weight_shapes(make("conv-relu"), [])

@@ -42,7 +42,7 @@ def test_a_model_is_timed_in_a_process_where_code_of_the_users_may_print(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "own_network_timed.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path / "mine")
-    card = {"family": "snn", "encoding": "rate", "num_steps": 6, "network": {}}
+    card = {"kind": "snn", "encoding": "rate", "num_steps": 6, "network": {}}
     save_model(tmp_path / "own.safetensors", make("own_network_timed:build", **card))
     capsys.readouterr()
     timed = latency(tmp_path / "own.safetensors", images, "cpu", ["own_network_timed:build"])

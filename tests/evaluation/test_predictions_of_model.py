@@ -105,7 +105,7 @@ def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
             return self.last(torch.nn.functional.scaled_dot_product_attention(x, x, x).flatten(1))
 
     model, images_in_batches = (
-        Model(Attentive(), replace(CARD, family="cnn", encoding=None, num_steps=None)),
+        Model(Attentive(), replace(CARD, kind="cnn", encoding=None, num_steps=None)),
         Counting(),
     )
     asked = CachedPredictions(images_in_batches, count=True)

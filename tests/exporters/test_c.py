@@ -29,7 +29,7 @@ from spikeduel.system.errors import InputError, SpikeduelError
 from telling import Telling
 
 SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover")
-SPIKING = {"family": "snn", "encoding": "direct", "num_steps": 4}
+SPIKING = {"kind": "snn", "encoding": "direct", "num_steps": 4}
 LIF = {"neuron": "lif", "beta": 0.9, "threshold": 0.5}
 NO_POOLING = Pooling("max", 1, 1)
 
@@ -63,7 +63,7 @@ MODELS = {
         network={**LIF, "width": 4, "pooling": "avg", "reset_mechanism": "zero"},
         image_shape=(3, 15, 19),
     ),
-    "vgg-relu": lambda: make("vgg-relu", family="cnn", network={"width": 4}),
+    "vgg-relu": lambda: make("vgg-relu", kind="cnn", network={"width": 4}),
     "conv-lif 20 steps": lambda: make(
         "conv-lif",
         **{**SPIKING, "num_steps": 20},
@@ -74,12 +74,12 @@ MODELS = {
         "conv-lif", **SPIKING, network={**LIF, "hidden": 7, "pooling": "avg"}
     ),
     "conv-relu avg": lambda: make(
-        "conv-relu", family="cnn", network={"hidden": 7, "pooling": "avg"}, image_shape=(3, 9, 6)
+        "conv-relu", kind="cnn", network={"hidden": 7, "pooling": "avg"}, image_shape=(3, 9, 6)
     ),
     "dense-lif no reset": lambda: make(
         "dense-lif", **SPIKING, network={**LIF, "hidden": 9, "reset_mechanism": "none"}
     ),
-    "dense-relu": lambda: make("dense-relu", family="ann", network={"hidden": 9}),
+    "dense-relu": lambda: make("dense-relu", kind="ann", network={"hidden": 9}),
     "quantised twin": lambda: make(
         "dense-lif",
         **{**SPIKING, "num_steps": 1},
@@ -102,9 +102,9 @@ MODELS = {
     ),
     "linear over a map": lambda: Model(
         Chain(nn.Conv2d(2, 5, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(45, 3)).eval(),
-        make("dense-relu", family="ann", image_shape=(2, 7, 8)).card,
+        make("dense-relu", kind="ann", image_shape=(2, 7, 8)).card,
     ),
-    "small-cnn": lambda: make("small-cnn", family="cnn", network={"hidden": 9}),
+    "small-cnn": lambda: make("small-cnn", kind="cnn", network={"hidden": 9}),
     "recordings": lambda: make_recorded("vgg-lif", width=4)[0],
 }
 
@@ -183,7 +183,7 @@ def test_a_layer_is_what_whole_numbers_give_by_hand(kind, reset_mechanism, tmp_p
 
 
 def test_levels_are_clamped_and_of_equal_scores_the_first_wins(tmp_path):
-    card = make("dense-relu", family="ann", image_shape=(1, 2, 2)).card
+    card = make("dense-relu", kind="ann", image_shape=(1, 2, 2)).card
     weight = np.array([[[[1, 0], [0, 0]]], [[[0, 1], [0, 0]]], [[[0, 0], [1, 0]]]], np.int8)
     plain = {
         "pool_before": NO_POOLING,
@@ -225,7 +225,7 @@ class Chain(nn.Module):
     ],
 )
 def test_a_layer_without_a_form_in_whole_numbers_is_named_with_the_remedy(layers, said):
-    model = make("dense-relu", family="ann")
+    model = make("dense-relu", kind="ann")
     foreign = Model(Chain(*layers).eval(), model.card)
     with pytest.raises(InputError, match=said) as error:
         integer_network(foreign, images_of(model))
@@ -235,7 +235,7 @@ def test_a_layer_without_a_form_in_whole_numbers_is_named_with_the_remedy(layers
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("resnet-silu", {"family": "cnn"}, "silu|SiLU"),
+        ("resnet-silu", {"kind": "cnn"}, "silu|SiLU"),
         ("dense-lif", {**SPIKING, "network": {"neuron": "alif"}}, r"lif1 \(ALIF\).*--neuron lif"),
     ],
 )

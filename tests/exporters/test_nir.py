@@ -22,7 +22,7 @@ NETWORK = {"hidden": 12, "neuron": "lif", "beta": 0.9, "threshold": 0.5, "reset_
 
 def made(shape="dense-lif", **network):
     card = {
-        "family": "snn",
+        "kind": "snn",
         "encoding": "direct",
         "num_steps": 4,
         "network": {**NETWORK, **network},
@@ -111,7 +111,7 @@ def test_a_program_that_reads_something_else_is_found_out(program, tmp_path, mon
     ],
 )
 def test_what_nir_cannot_say_is_refused_with_a_remedy(shape, network, remedy, tmp_path):
-    card = {"family": "snn", "encoding": "direct", "num_steps": 4}
+    card = {"kind": "snn", "encoding": "direct", "num_steps": 4}
     taken = {**NETWORK, **network}
     if taken["neuron"] == "relu":
         taken = {"hidden": 12, "neuron": "relu"}

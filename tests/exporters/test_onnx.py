@@ -23,7 +23,7 @@ BRIGHTNESS = np.linspace(0, 1, 40).reshape(40, 1, 1, 1)
 IMAGES = (np.random.default_rng(0).integers(0, 256, (40, 1, 10, 10)) * BRIGHTNESS).astype(np.uint8)
 LABELS = np.arange(40) % 3
 LIF = {"hidden": 12, "neuron": "lif", "beta": 0.9, "threshold": 0.5}
-SPIKING = {"family": "snn", "encoding": "direct", "num_steps": 2}
+SPIKING = {"kind": "snn", "encoding": "direct", "num_steps": 2}
 
 
 def spiking(shape, encoding="direct", **network):
@@ -66,7 +66,7 @@ def test_images_in_scores_out(shape, encoding, network, tmp_path):
 def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path, monkeypatch, capsys):
     preprocessing = Preprocessing(3, 12, 10)
     images = {"image_shape": preprocessing.shape, "preprocessing": preprocessing}
-    card = {"family": "cnn", "encoding": None, "num_steps": None, **images}
+    card = {"kind": "cnn", "encoding": None, "num_steps": None, **images}
     network = {"hidden": 8}
     if encoding:
         card, network = {**SPIKING, **images}, {**LIF, "threshold": 0.05, "hidden": 8}

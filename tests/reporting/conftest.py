@@ -23,7 +23,7 @@ def make_model():
     """Makes a model with random weights for a prepared set."""
 
     def make(contender, prepared, encoding="rate", num_steps=6, seed=0, **neuron):
-        spiking = factories.FAMILIES[contender] == "snn"
+        spiking = factories.NETWORK_KINDS[contender] == "snn"
         made = card(
             contender,
             prepared.image_shape,

@@ -81,7 +81,7 @@ def test_contenders_can_be_told_from_both_pages():
 
 def test_a_contender_keeps_its_colour_and_spiking_ones_are_warm():
     names = ["snn a", "cnn a", "snn b", "cnn b", *(f"snn {k}" for k in range(9))]
-    colours = charts.contender_colours([trial(name, family=name[:3]) for name in names])
+    colours = charts.contender_colours([trial(name, kind=name[:3]) for name in names])
     assert list(colours) == names
     assert [colours[name] for name in ("snn a", "snn b")] == list(charts.SPIKING_COLOURS[:2])
     assert [colours[name] for name in ("cnn a", "cnn b")] == list(charts.OTHER_COLOURS[:2])

@@ -41,14 +41,14 @@ def test_a_finished_trial_has_a_model_and_a_validation_score(missing):
     [
         (FOUR, [("dense-snn", "dense-cnn"), ("conv-snn", "conv-cnn")]),
         ([FOUR[0], FOUR[3]], []),
-        # Of the same family, nobody is a twin; without weights, nothing is known; what was
+        # Of the same kind, nobody is a twin; without weights, nothing is known; what was
         # converted has its source's.
         ([FOUR[0], structs.replace(FOUR[0], contender="other-snn")], []),
         ([structs.replace(twin, weight_shapes=None) for twin in FOUR], []),
         ([structs.replace(FOUR[0], derived_from="dense-cnn"), FOUR[1]], []),
         ([FOUR[0], structs.replace(FOUR[1], weight_shapes={"linear.weight": [10, 65]})], []),
     ],
-    ids=["two pairs", "strangers", "one family", "unknown", "converted", "other shape"],
+    ids=["two pairs", "strangers", "one kind", "unknown", "converted", "other shape"],
 )
 def test_twins_are_known_by_their_weights(trials, twins):
     assert results(trials).twins == twins

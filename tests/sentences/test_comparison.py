@@ -106,7 +106,7 @@ def test_the_best_is_chosen_on_validation_not_on_test():
     assert shown.best("cnn") == Path("out/models/cnn-seed0.safetensors")
 
 
-def test_the_best_of_a_family():
+def test_the_best_of_a_kind():
     shown = of_trials(validated("dense-snn", 0.7), validated("deep-snn", 0.8))
     assert shown.best("snn").name == "deep-snn-seed0.safetensors"
     assert shown.best("dense-snn").name == "dense-snn-seed0.safetensors"

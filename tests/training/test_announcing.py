@@ -22,7 +22,7 @@ EXPERIMENT = baseline(
 PREPARED = prepared(np.zeros((2000, 3, 6, 8), np.uint8), name="pets", classes=("cat", "dog"))
 SPLIT = Split(np.arange(1500), np.arange(1500, 1700), np.arange(1700, 2000), "stratified")
 SNN = ModelCard("snn", "snn", (3, 6, 8), ("cat", "dog"), PREPARED.preprocessing, {}, "rate", 4)
-CNN = replace(SNN, contender="cnn", family="cnn", encoding=None, num_steps=None)
+CNN = replace(SNN, contender="cnn", kind="cnn", encoding=None, num_steps=None)
 BUDGET = Budget(
     minutes=7.5,
     given=True,
@@ -64,7 +64,7 @@ def test_the_data_and_the_contenders(golden):
     official = np.repeat(np.array([TRAIN, VALIDATION], np.uint8), [1800, 200])
     called = {
         "spiking": {"foreign": CallConvention("step", False, "over_time")},
-        "not spiking": {"foreign": CallConvention("once", False, "scores"), "family": "cnn"},
+        "not spiking": {"foreign": CallConvention("once", False, "scores"), "kind": "cnn"},
     }
     golden(
         {

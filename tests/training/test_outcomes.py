@@ -114,7 +114,7 @@ def test_results_are_json_and_what_was_not_measured_is_null():
 
 def test_a_trials_numbers():
     trial = entry(record("snn", val=(0.5, 0.75)), measured(SNN))
-    assert (trial.contender, trial.family, trial.seed, trial.encoding) == ("snn", "snn", 0, "rate")
+    assert (trial.contender, trial.kind, trial.seed, trial.encoding) == ("snn", "snn", 0, "rate")
     assert (trial.epochs, trial.best_epoch, trial.stopped) == (2, 1, "limit")
     assert trial.validation == Score(accuracy=0.75, loss=0.25)
     assert trial.test.accuracy == 4 / 6

@@ -258,7 +258,7 @@ from pathlib import Path
 from torch import nn
 
 class Net(nn.Module):
-    family = "cnn"
+    kind = "cnn"
 
     def __init__(self, inputs, classes):
         super().__init__()
@@ -431,7 +431,7 @@ def test_an_own_part_is_trained_with_and_its_source_is_part_of_the_key(
 def test_an_own_architecture_is_no_spiking_one(small, write):
     write("own", ARCHITECTURE)
     (training,) = plan(replace(small, contenders=("own:build",)))
-    assert (training.card.family, training.card.encoding) == ("ann", None)
+    assert (training.card.kind, training.card.encoding) == ("ann", None)
 
 
 def test_an_own_neuron_is_given_the_settings_it_names(quick, write):
@@ -682,8 +682,7 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     record, _ = run(experiment, store)
     assert (record.status, record.error) == ("done", None)
     kept = [
-        record.settings[name]
-        for name in ("family", "encoding", "num_steps", "precision", "network")
+        record.settings[name] for name in ("kind", "encoding", "num_steps", "precision", "network")
     ]
     assert kept == ["snn", "direct", 7, "32", {}]
     # With snnTorch alone: its network, the weights that were saved, the counts of its spikes.
@@ -758,7 +757,7 @@ def test_what_builds_a_network_can_declare_whether_it_spikes(quick, write):
     write("own_declared", f"{TUTORIAL}\nNet.spikes = wide.spikes = False\n")
     (training,) = plan(replace(quick, contenders=("own_declared:Net",)))
     card = training.card
-    assert (card.family, card.encoding, card.num_steps) == ("ann", None, None)
+    assert (card.kind, card.encoding, card.num_steps) == ("ann", None, None)
     with pytest.raises(
         InputError, match="contender 'own_declared:wide': it takes its input over time"
     ):
@@ -799,7 +798,7 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(
     )
     store = Store(tmp_path / "s")
     (record,) = run(experiment, store)
-    kept = [record.settings[key] for key in ("family", "encoding", "num_steps")]
+    kept = [record.settings[key] for key in ("kind", "encoding", "num_steps")]
     assert (record.error, kept, record.settings["foreign"]["way"]) == (
         None,
         ["snn", "direct", 4],

@@ -72,7 +72,7 @@ def card_of(workload: Workload, precision: str = "auto") -> ModelCard:
         }
     return ModelCard(
         contender={"dense": "dense-snn", "conv": "conv-lif", "cnn": "small-cnn"}[workload.shape],
-        family="cnn" if workload.shape == "cnn" else "snn",
+        kind="cnn" if workload.shape == "cnn" else "snn",
         image_shape=shape,
         classes=tuple(map(str, range(NUM_CLASSES))),
         preprocessing=Preprocessing(*shape),

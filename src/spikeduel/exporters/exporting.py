@@ -227,7 +227,7 @@ def _require_exportable(model: Model, to: str) -> None:
     for package in _NEEDS.get(to, ()):
         if find_spec(package) is None:
             raise MissingExtra(package, "export")
-    if model.card.foreign is not None and model.card.family == "snn":
+    if model.card.foreign is not None and model.card.kind == "snn":
         raise InputError(
             f"{model.card.contender} is a spiking network of another library, whose neurons export "
             "does not know: build it of spikeduel's (sd.LIF), or export it with that library."

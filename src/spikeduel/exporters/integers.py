@@ -275,7 +275,7 @@ def _chain(model: Model) -> Iterator[tuple[str, nn.Module]]:
         for part in flat(layers()):
             yield names.get(part, "layers()"), part
         return
-    if model.card.family == "snn":
+    if model.card.kind == "snn":
         raise InputError(
             "its order of layers is not known: give its class a method layers() that returns them."
         )

@@ -125,7 +125,7 @@ def import_model(
             encoding = note.encoding if note.encoding in ENCODERS else "direct"
         card = ModelCard(
             contender="sequential",
-            family="snn",
+            kind="snn",
             image_shape=trained_on.preprocessing.shape,
             classes=trained_on.classes,
             preprocessing=trained_on.preprocessing,
@@ -396,7 +396,7 @@ def write(model: Model, path: Path, examples: Examples) -> Exported:
 
 def _reasons(model: Model) -> Iterator[str]:
     contender, layers = model.card.contender, list(model.module.modules())
-    if model.card.family != "snn":
+    if model.card.kind != "snn":
         yield f"{contender} does not spike, and NIR has no ReLU: export it with --to onnx."
         return
     for neuron in (layer for layer in layers if isinstance(layer, Neuron)):

@@ -175,7 +175,7 @@ class Chart:
 
 def contender_colours(trials: Iterable[Any]) -> dict[str, str]:
     """Return a colour for each contender, the same in every chart."""
-    spiking = {trial.contender: trial.family == "snn" for trial in trials}
+    spiking = {trial.contender: trial.kind == "snn" for trial in trials}
     palettes = {True: cycle(SPIKING_COLOURS), False: cycle(OTHER_COLOURS)}
     return {name: next(palettes[spikes]) for name, spikes in spiking.items()}
 

@@ -14,7 +14,7 @@ from spikeduel.results.cost_results import Energy
 from spikeduel.statistics import accuracy
 from spikeduel.system.load import is_busy
 from spikeduel.system.negligible import MAX_LOSS_FALL, MAX_RISE, MAX_TRAINING_RATIO
-from spikeduel.system.registry import Family
+from spikeduel.system.registry import NetworkKind
 from spikeduel.system.typed import Amount, Count, Frozen, Positive, Share
 
 
@@ -381,7 +381,7 @@ class Trial(Frozen):
     """
 
     contender: str
-    family: Family
+    kind: NetworkKind
     seed: Count
     encoding: str | None
     num_steps: Positive | None
@@ -419,7 +419,7 @@ class Trial(Frozen):
 
     @property
     def spiking(self) -> bool:
-        return self.family == "snn"
+        return self.kind == "snn"
 
     @property
     def title(self) -> str:

@@ -176,7 +176,7 @@ def _score_column(title: str, name: ScoreName, definition: str) -> Column[Conten
 
 CONTENDER: Column[ContenderRow] = Column("contender", lambda row: row.name, is_text=True)
 KIND: list[Column[ContenderRow]] = [
-    Column("kind", lambda row: row.trials[0].family.upper(), is_text=True),
+    Column("kind", lambda row: row.trials[0].kind.upper(), is_text=True),
     Column("encoding", lambda row: row.trials[0].encoding or "analogue", is_text=True),
     Column("same layers as", lambda row: row.twin, is_text=True),
 ]

@@ -134,16 +134,16 @@ class Comparison:
         return structs.replace(self.results, dataset=dataset, comparison=conclusions)
 
     def best(self, name: str) -> Path:
-        """Return the model file of contender or family `name` that is best on validation. Raises
+        """Return the model file of contender or kind `name` that is best on validation. Raises
         `InputError`.
         """
-        names = {part for trial in self.results.trials for part in (trial.contender, trial.family)}
+        names = {part for trial in self.results.trials for part in (trial.contender, trial.kind)}
         if name not in names:
             raise unknown("contender", name, names)
         done = {
             trial.model: trial.validation.accuracy
             for trial in self.results.trials
-            if name in (trial.contender, trial.family)
+            if name in (trial.contender, trial.kind)
             and trial.model
             and trial.validation
             and trial.status == "done"

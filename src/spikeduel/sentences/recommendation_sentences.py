@@ -265,13 +265,13 @@ def _level(recommendation: Recommendation, results: Results) -> str:
     """Name the others of its kind that so few test images do not tell apart; "" if none."""
     if not recommendation.level:
         return ""
-    kind = results.of(recommendation.recommended or "", tested=False)[0].family.upper()
+    kind = results.of(recommendation.recommended or "", tested=False)[0].kind.upper()
     names = listed([recommendation.recommended or "", *recommendation.level])
     return f"Any {kind} will do: so few test images do not tell {names} apart."
 
 
 def _with_kind(results: Results, name: str) -> str:
-    return f"{name} ({results.of(name, tested=False)[0].family.upper()})"
+    return f"{name} ({results.of(name, tested=False)[0].kind.upper()})"
 
 
 def _accuracy(recommendation: Recommendation, results: Results) -> tuple[float, str]:

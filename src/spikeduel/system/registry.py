@@ -12,9 +12,9 @@ from spikeduel.system.errors import InputError, unknown
 
 T = TypeVar("T")
 
-Family = Literal["snn", "cnn", "ann"]
+NetworkKind = Literal["snn", "cnn", "ann"]
 """Kind of network: "snn" spikes; "cnn" convolves without spikes; "ann" does neither."""
-FAMILIES: tuple[Family, ...] = get_args(Family)
+NETWORK_KINDS: tuple[NetworkKind, ...] = get_args(NetworkKind)
 
 Precision = Literal["32", "bf16"]
 """float32, or "bf16": matrix products and convolutions in bfloat16."""

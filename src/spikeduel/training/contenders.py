@@ -61,9 +61,10 @@ class Trial:
     @property
     def key(self) -> str:
         """Hash of the settings, 16 hex digits: the trial's name in the store."""
+        hashed = {name: value for name, value in self.settings.items() if name != "kind"}
         # The key of a network without spikes does not say if it convolves.
-        family = "snn" if self.settings["family"] == "snn" else "cnn"
-        return typed.digest({**self.settings, "family": family})[:16]
+        hashed["family"] = "snn" if self.settings["kind"] == "snn" else "cnn"
+        return typed.digest(hashed)[:16]
 
     @property
     def source(self) -> str | None:
@@ -99,7 +100,7 @@ class Contender:
     def effective(self) -> set[str]:
         """The `settings.TUNABLE` that affect it."""
         card, arguments = self.card, self.architecture.arguments
-        if card.family != "snn":
+        if card.kind != "snn":
             return {name for name, whose in TUNABLE.items() if whose == "any"}
         idle = set(building.NEURON_SETTINGS) - set(card.network)
         makes_its_steps = card.foreign is not None and card.foreign.way not in ("step", "sequence")
@@ -179,7 +180,7 @@ def _settings_of(
         settings["training"]["relu_epochs"] = epochs
     if experiment.weight_bits is not None:
         settings["training"]["weight_bits"] = experiment.weight_bits
-    if experiment.spike_penalty and card.family == "snn":
+    if experiment.spike_penalty and card.kind == "snn":
         settings["training"]["spike_penalty"] = experiment.spike_penalty
     if card.foreign is None:
         del settings["foreign"]
@@ -230,8 +231,8 @@ def describe_all(experiment: Experiment, prepared: Prepared) -> list[Contender]:
         card, name = contender.card, contender.name
         # Recipes bring settings that another neuron may not have.
         idle = experiment.own_settings.get(name, {}).keys() - contender.effective
-        if idle and (card.family != "snn" or card.foreign is not None):
-            why = "does not spike" if card.family != "snn" else "what builds it does not take"
+        if idle and (card.kind != "snn" or card.foreign is not None):
+            why = "does not spike" if card.kind != "snn" else "what builds it does not take"
             raise InputError(
                 f"per_contender: {min(idle)} has no effect on {name}, which {why}. Take it out."
             )
@@ -289,7 +290,7 @@ def missing(
         ("weight_decay", experiment.optimizer != "adam", "adam does not decay weights"),
         (
             "both kinds",
-            {card.family == "snn" for card in cards} == {True, False},
+            {card.kind == "snn" for card in cards} == {True, False},
             "it compares spiking contenders with others, and one kind is missing",
         ),
         ("target", len(cards) > 1 or added, no_rival),
@@ -297,7 +298,7 @@ def missing(
             "target",
             experiment.target != "loihi"
             or "snn" in added
-            or any(card.family == "snn" for card in cards),
+            or any(card.kind == "snn" for card in cards),
             "Loihi runs spiking networks only, and no contender spikes",
         ),
         (
@@ -340,7 +341,7 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
         neuron = {}
     card = ModelCard(
         contender=name,
-        family="snn",
+        kind="snn",
         image_shape=prepared.image_shape,
         classes=prepared.classes,
         preprocessing=prepared.preprocessing,
@@ -358,13 +359,13 @@ def describe(name: str, experiment: Experiment, prepared: Prepared) -> Contender
     if registry.is_own_code(name) and not foreign.is_own(module):
         card = _foreign(card, architecture)
         module = outline(card)
-    elif (family := foreign.family_of(module)) != "snn":
-        card = replace(card, family=family, network=network, encoding=None, num_steps=None)
+    elif (kind := foreign.kind_of(module)) != "snn":
+        card = replace(card, kind=kind, network=network, encoding=None, num_steps=None)
         if card.preprocessing.binning:  # frames become channels
             module = outline(card)
     precision = hardware.resolve(experiment.device, experiment.precision).precision
     # A foreign spiking network answers as in its own library, unless bf16 is asked for.
-    if card.foreign and card.family == "snn" and experiment.precision == "auto":
+    if card.foreign and card.kind == "snn" and experiment.precision == "auto":
         precision = "32"
     return Contender(replace(card, precision=precision), architecture, module)
 
@@ -384,13 +385,13 @@ def _foreign(card: ModelCard, architecture: Architecture) -> ModelCard:
             module = building.build(card)
         spikes = foreign.declared(architecture.build)
         calling = foreign.calling_of(module, card.image_shape, len(card.classes), spikes)
-        family = foreign.family_of(module, spikes)
-        if family != "snn" and calling.way in ("step", "sequence"):
+        kind = foreign.kind_of(module, spikes)
+        if kind != "snn" and calling.way in ("step", "sequence"):
             raise InputError(
                 "it takes its input over time, but what builds it has spikes = False. Take it out."
             )
-    if family != "snn":
-        return replace(card, family=family, foreign=calling, encoding=None, num_steps=None)
+    if kind != "snn":
+        return replace(card, kind=kind, foreign=calling, encoding=None, num_steps=None)
     if calling.way == "loop":  # it makes its steps itself, all from one image
         card = replace(card, encoding="direct", num_steps=calling.num_steps)
     return replace(card, foreign=calling)

@@ -263,10 +263,7 @@ def trial_entry(outcome: TrialOutcome) -> TrialEntry:
     file = f"{settings['contender'].replace(':', '.')}-seed{settings['seed']}"
     file += "" if record.fold is None else f"-fold{record.fold}"
     return TrialEntry(
-        **{
-            name: settings[name]
-            for name in ("contender", "family", "seed", "encoding", "num_steps")
-        },
+        **{name: settings[name] for name in ("contender", "kind", "seed", "encoding", "num_steps")},
         **{
             name: getattr(record, name)
             for name in ("key", "fold", "parameters", "status", "error", "stopped")

@@ -207,7 +207,7 @@ def _of_foreign(card: ModelCard, experiment: Experiment) -> str | None:
         return f"{card.contender}: starts {start}; it sees images {edge}."
     if card.foreign is None:
         return None
-    if card.family != "snn":
+    if card.kind != "snn":
         return f"{card.contender}: called as any other network that does not spike."
     how = f"called over {card.num_steps} time steps with {card.encoding} encoding"
     if card.foreign.way == "loop":

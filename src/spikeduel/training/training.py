@@ -1,4 +1,4 @@
-"""Training loop of both families."""
+"""Training loop of spiking and other networks."""
 
 import hashlib
 import io

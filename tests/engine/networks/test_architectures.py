@@ -59,7 +59,7 @@ def test_parameter_counts_of_the_study(name, side, expected):
 def test_any_size_channels_and_classes_train(name, shape):
     module = make(name, shape, 3, neuron=partial(LIF, beta=0.5, threshold=0.5), hidden=8)
     images = torch.rand(4, *shape)
-    output = module(ConstantInput(images, 5) if module.family == "snn" else images)
+    output = module(ConstantInput(images, 5) if module.kind == "snn" else images)
     scores = module.readout.scores(output)
     assert (scores.shape, scores.dtype) == ((4, 3), torch.float32)
     module.readout.loss(output, torch.tensor([0, 1, 2, 0])).backward()

@@ -167,7 +167,7 @@ def test_with_more_steps_the_scores_come_nearer_to_the_sources(source):
 def test_it_is_an_ordinary_model_without_the_sources_code(source, tmp_path):
     snn, state = converted(trained(source), IMAGES, 5, 99.0), None
     card = snn.card
-    assert (card.contender, card.family) == ("sequential", "snn")
+    assert (card.contender, card.kind) == ("sequential", "snn")
     assert (card.encoding, card.num_steps) == ("direct", 5)
     models.save_model(tmp_path / "m.safetensors", snn)
     again = models.load_model(tmp_path / "m.safetensors")
@@ -231,7 +231,7 @@ def test_in_a_sum_a_branch_takes_the_shift():
 
 def test_a_network_that_takes_flat_images_is_converted_with_a_flattening_before():
     net = nn.Sequential(nn.Linear(100, 8), nn.ReLU(), nn.Linear(8, 3))
-    own = card("mine:net", family="ann")
+    own = card("mine:net", kind="ann")
     model = Model(ExternalNetwork(net, CallConvention("once", True, "scores"), "ann"), own)
     snn = converted(model, IMAGES, 300, 100.0)
     torch.testing.assert_close(scores(snn), scores(model), rtol=0.05, atol=0.02)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spikeduel.engine.networks.foreign import NeuronCost, family_of, neuron_type, spiking_layers
+from spikeduel.engine.networks.foreign import NeuronCost, kind_of, neuron_type, spiking_layers
 from spikeduel.engine.networks.plain import CubaLIF, PooledCounts
 from spikeduel.engine.neurons import ALIF, IF, LIF, PLIF, LeakyReadout, QuantisedReLU, ReLU
 from spikeduel.system.errors import InputError
@@ -96,18 +96,18 @@ def test_norses_cells_spike_and_its_integrators_do_not():
 
 
 @pytest.mark.parametrize(
-    ("layers", "family"),
+    ("layers", "kind"),
     [
         ((nn.Conv2d(1, 1, 3), snntorch.Leaky(beta=0.5)), "snn"),
         ((nn.Conv2d(1, 1, 3), nn.ReLU()), "cnn"),
         ((nn.Linear(2, 2), nn.ReLU()), "ann"),
     ],
 )
-def test_families(layers, family):
+def test_kinds(layers, kind):
     module = nn.Sequential(*layers)
-    assert family_of(module) == family
-    module.family = "ann"
-    assert family_of(module) == "ann"
-    module.family = "resnet"
-    with pytest.raises(InputError, match="unknown family of Sequential 'resnet'"):
-        family_of(module)
+    assert kind_of(module) == kind
+    module.kind = "ann"
+    assert kind_of(module) == "ann"
+    module.kind = "resnet"
+    with pytest.raises(InputError, match="unknown kind of Sequential 'resnet'"):
+        kind_of(module)

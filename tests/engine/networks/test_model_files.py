@@ -89,7 +89,7 @@ def test_own_code_is_run_where_it_is_named(tmp_path):
         "def build(image_shape, num_classes, num_steps, **settings):\n"
         "    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(100, num_classes))\n"
     )
-    model = make("small-cnn", contender="my_net:build", family="ann", network={})
+    model = make("small-cnn", contender="my_net:build", kind="ann", network={})
     save_model(tmp_path / "m.safetensors", model)
     with pytest.raises(InputError, match="needs the code my_net:build"):
         load_model(tmp_path / "m.safetensors")
@@ -139,10 +139,10 @@ def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_a
         ),
         ({"num_steps": 10**12}, "num_steps: "),
         ({"num_steps": None}, "a spiking network has an encoding and a number of steps"),
-        ({"family": "resnet"}, "family: "),
+        ({"kind": "resnet"}, "kind: "),
         ({"foreign": {"way": "once", "flat": True, "output": "scores"}}, "dense-snn foreign"),
         ({"foreign": {"way": "twice", "flat": True, "output": "scores"}}, r"foreign\.way: "),
-        ({"family": "cnn", "encoding": None, "num_steps": None}, "dense-snn is of family snn"),
+        ({"kind": "cnn", "encoding": None, "num_steps": None}, "dense-snn is of kind snn"),
         ({"encoding": "rats"}, "unknown encoding 'rats': did you mean 'rate'"),
         ({"classes": 3}, "classes: "),
         ({"network": ["hidden"]}, "network: "),

@@ -79,7 +79,7 @@ def test_after_some_of_the_steps_counts_of_spikes_are_calibrated_as_after_all():
     torch.testing.assert_close(raw, (3 * rates).softmax(0))
     # A mean over steps, and scores without a temperature, do not grow.
     network = {"width": 4, "neuron": "lif"}
-    mean = make("vgg-lif", family="snn", network=network, encoding="direct", num_steps=6)
+    mean = make("vgg-lif", kind="snn", network=network, encoding="direct", num_steps=6)
     for model in (mean, make()):
         torch.testing.assert_close(model.probabilities(rates, num_steps=3), rates.softmax(0))
     mean.card = replace(mean.card, temperature=2.0)
@@ -111,7 +111,7 @@ def test_a_trace_is_what_the_network_did(images):
 @pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
 @pytest.mark.parametrize("contender", ["dense-snn", "conv-lif"])
 def test_streaming_ends_in_the_scores_of_predict(contender, encoding, images):
-    card = {"family": "snn", "num_steps": 6, "network": {"hidden": 12, "neuron": "lif"}}
+    card = {"kind": "snn", "num_steps": 6, "network": {"hidden": 12, "neuron": "lif"}}
     model, state = make(contender, encoding=encoding, **card), None
     model.module.eval()
     frames = list(model.frames(images))
@@ -153,7 +153,7 @@ def test_what_cannot_stream_is_told_why(contender, frame, problem):
 def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkeypatch):
     layers = [{"type": "Flatten"}, {"type": "Linear", "in_features": 100, "out_features": 3}]
     model = make(
-        "sequential", family="snn", encoding="direct", num_steps=6, network={"layers": layers}
+        "sequential", kind="snn", encoding="direct", num_steps=6, network={"layers": layers}
     )
     assert model.images_at_once == models.MAX_IMAGES
     before, seen = model.predict(images)[1], []

@@ -13,14 +13,14 @@ SHAPE = (1, 28, 28)
 
 
 def vgg(name, width):
-    spiking = {"family": "snn", "num_steps": 3, "encoding": "direct"} if name == "vgg-lif" else {}
+    spiking = {"kind": "snn", "num_steps": 3, "encoding": "direct"} if name == "vgg-lif" else {}
     neuron = {"neuron": "lif", "beta": 0.5, "threshold": 0.5} if spiking else {}
     card = {"image_shape": SHAPE, "network": {"width": width, **neuron}, **spiking}
     return make(name, **card).module.eval()
 
 
 def answers(module, images):
-    given = ConstantInput(images, 3) if module.family == "snn" else images
+    given = ConstantInput(images, 3) if module.kind == "snn" else images
     with torch.no_grad():
         return module(given)
 
@@ -55,7 +55,7 @@ def test_the_same_shapes_take_all_weights():
 
 def test_other_networks_than_chains_are_refused():
     wide, narrow = (
-        make("resnet-silu", family="cnn", image_shape=SHAPE, network={"width": width}).module
+        make("resnet-silu", kind="cnn", image_shape=SHAPE, network={"width": width}).module
         for width in (16, 8)
     )
     assert not can_narrow(wide)

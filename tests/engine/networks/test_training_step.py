@@ -74,7 +74,7 @@ def test_labels_are_smoothed(changes, targets):
 
 SPIKING = {
     "network": {"hidden": 12, "neuron": "lif"},
-    "family": "snn",
+    "kind": "snn",
     "encoding": "direct",
     "num_steps": 4,
 }
@@ -144,12 +144,12 @@ def test_weights_are_whole_numbers_and_steps_go_on_from_those_before_rounding():
 
     def trained(num_steps, after=0):
         torch.manual_seed(0)
-        made = make("dense-relu", family="ann")
+        made = make("dense-relu", kind="ann")
         step = TrainingStep(made, rules(weight_bits=3), 10)
         for number in range(num_steps):
             if number == after:
                 state = copy.deepcopy((made.module.state_dict(), step.optimizer.state_dict()))
-                made = make("dense-relu", family="ann")
+                made = make("dense-relu", kind="ann")
                 step = TrainingStep(made, rules(weight_bits=3), 10)
                 made.module.load_state_dict(state[0])
                 step.optimizer.load_state_dict(state[1])
@@ -173,7 +173,7 @@ def test_weights_are_whole_numbers_and_steps_go_on_from_those_before_rounding():
 
 
 SPIKING = {
-    "family": "snn",
+    "kind": "snn",
     "image_shape": (1, 12, 12),
     "num_steps": 3,
     "encoding": "direct",

@@ -129,7 +129,7 @@ from torch import nn
 import spikeduel as sd
 from spikeduel.engine import over_time
 class Net(nn.Module):
-    family = "snn"
+    kind = "snn"
     readout = sd.MeanReadout()
     def __init__(self, num_classes, neuron):
         super().__init__()
@@ -143,7 +143,7 @@ def build(image_shape, num_classes, num_steps, *, neuron, **settings):
 def stubborn(image_shape, num_classes, num_steps, **settings):
     return Net(num_classes, lambda: sd.LIF(0.9))
 class Foreign(nn.Module):
-    family = "snn"
+    kind = "snn"
     readout = sd.MeanReadout()
     def __init__(self, num_classes):
         super().__init__()
@@ -206,7 +206,7 @@ def test_an_ablation_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
 # ---- what is concluded
 
 
-SPIKING = {"family": "snn", "num_steps": 4}
+SPIKING = {"kind": "snn", "num_steps": 4}
 
 
 def answered(num_right, n=1000, start=0):

@@ -22,7 +22,7 @@ class FirstSpikeDecides(nn.Module):
     timing alone.
     """
 
-    family = "snn"
+    kind = "snn"
     readout = MeanReadout()
 
     def __init__(self):
@@ -100,7 +100,7 @@ def test_each_layer_is_shuffled_in_its_own_way():
 
 def test_the_studys_readout_counts_and_so_does_not_see_its_own_layer_shuffled(generator):
     class OutputOnly(nn.Module):
-        family = "snn"
+        kind = "snn"
         readout = SpikeCountReadout()
 
         def __init__(self):

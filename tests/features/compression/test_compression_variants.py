@@ -42,7 +42,7 @@ from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
-FAMILIES = strong(
+NETWORK_KINDS = strong(
     "digits",
     contenders=("vgg-lif", "vgg-relu", "dense-relu"),
     epochs=2,
@@ -77,7 +77,7 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     monkeypatch.setattr("spikeduel.evaluation.correctness.MAX_EXIT_LOSS", 0.5)
     told, awaited = Telling(), []
     monkeypatch.setattr(told, "trials", lambda seconds: awaited.extend(seconds) or nullcontext())
-    results = compare(FAMILIES, tmp_path / "out", tmp_path / "store", told).results
+    results = compare(NETWORK_KINDS, tmp_path / "out", tmp_path / "store", told).results
     # All but the members of a network that has no width.
     finished = {title for title, _ in told.done}
     assert finished <= set(awaited)
@@ -135,7 +135,7 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     ]
     assert "width" in found.left_out["dense-relu"]["half the channels"]
     kept = {path.name for path in (tmp_path / "store").iterdir()}
-    compare(FAMILIES, tmp_path / "again", tmp_path / "store")
+    compare(NETWORK_KINDS, tmp_path / "again", tmp_path / "store")
     assert {path.name for path in (tmp_path / "store").iterdir()} == kept
 
 
@@ -264,8 +264,8 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
     after as many steps, and of as many images by the second network.
     """
     results = load_run(run).results
-    prepared = data.load(FAMILIES)
-    test = data.split(prepared, FAMILIES).test
+    prepared = data.load(NETWORK_KINDS)
+    test = data.split(prepared, NETWORK_KINDS).test
     answered = Predictions(predictions.read(run))
     monkeypatch.chdir(run)
     for number, index in enumerate(test):
@@ -335,8 +335,8 @@ def _assert_steps_are_those_until_sure(store, trial, found):
     )
     assert mean < whole.operations.totals.acs.total
     # Counted are the images that leave, by a network of so many steps.
-    prepared = data.load(FAMILIES)
-    test = data.split(prepared, FAMILIES).test
+    prepared = data.load(NETWORK_KINDS)
+    test = data.split(prepared, NETWORK_KINDS).test
     model = load_model(store.model_path(whole.key))
     answers = ask(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
     left = answers.over_time.exits(exits.threshold)[0]

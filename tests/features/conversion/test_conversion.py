@@ -72,7 +72,7 @@ def test_it_enters_the_duel_and_says_what_it_is(experiment, root, tmp_path, unre
     source, _, one, two = results.trials
     names = ["dense-relu"] * 2 + ["dense-relu-converted"] * 2
     assert [entry.contender for entry in results.trials] == names
-    assert (one.derived_from, one.family, one.num_steps, one.seed) == ("dense-relu", "snn", 6, 0)
+    assert (one.derived_from, one.kind, one.num_steps, one.seed) == ("dense-relu", "snn", 6, 0)
     # It was trained for as long as its source.
     assert (one.epochs, one.epoch_seconds) == (source.epochs, source.epoch_seconds)
     assert len(one.epoch_seconds) == 2

@@ -176,7 +176,7 @@ def test_maps_have_the_numbers_of_their_layers_and_say_what_they_are(image, monk
     # The recipe chip: average pooling between convolution and neurons, and before the last layer.
     network = {"width": 4, "pooling": "avg"}
     lif = network | {"neuron": "lif", "threshold": 0.01}
-    spiking = make("vgg-lif", family="snn", network=lif, encoding="direct", num_steps=3)
+    spiking = make("vgg-lif", kind="snn", network=lif, encoding="direct", num_steps=3)
     other = make("vgg-relu", network=network)
     with neurons_watched(spiking.module.eval()) as watched:
         spiking.predict(image[None])

@@ -22,7 +22,7 @@ def tuned(name, accuracies, gain=0.02, settings=("learning_rate",)):
     reached = [accuracy or 0.0 for accuracy in accuracies]
     return TunedContender(
         contender=name,
-        family="snn" if "snn" in name else "cnn",
+        kind="snn" if "snn" in name else "cnn",
         tuned=list(settings),
         trials=[
             TuningTrial(

@@ -1,6 +1,6 @@
 """Network shapes, called with the settings of `building.BUILT_WITH` that they name.
 
-A spiking network has `family = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; others take
+A spiking network has `kind = "snn"` and takes `[T, B, C, H, W]` or a `ConstantInput`; others take
 `[B, C, H, W]`. All have a `readout`; those with `layers()` can be written as NIR. Twins, such as
 `ConvLIF` and `ConvReLU`, have weights of the same shapes.
 """
@@ -19,7 +19,7 @@ from spikeduel.engine.networks.plain import ChannelsLastFlatten
 from spikeduel.engine.neurons import Neuron
 from spikeduel.engine.readouts import LogitReadout, SpikeCountReadout
 from spikeduel.system.errors import InputError
-from spikeduel.system.registry import Family
+from spikeduel.system.registry import NetworkKind
 
 Shape = tuple[int, int, int]
 MakeNeuron = Callable[[], nn.Module]
@@ -67,7 +67,7 @@ class SmallCNN(nn.Module):
     surround images below 10×10.
     """
 
-    family: Family = "cnn"
+    kind: NetworkKind = "cnn"
     readout = LogitReadout()
     joins_layers = False
 
@@ -120,7 +120,7 @@ class DenseLIF(SpikingChain):
 class DenseReLU(WithoutTime, DenseLIF):
     """`DenseLIF` with ReLU, without time."""
 
-    family: Family = "ann"
+    kind: NetworkKind = "ann"
 
     def __init__(self, image_shape: Shape, num_classes: int, hidden: int = 256) -> None:
         super().__init__(image_shape, num_classes, nn.ReLU, hidden)
@@ -309,7 +309,7 @@ class ResNetSiLU(nn.Module):
     After He et al. 2016, "Deep Residual Learning for Image Recognition".
     """
 
-    family: Family = "cnn"
+    kind: NetworkKind = "cnn"
     readout = LogitReadout()
 
     def __init__(

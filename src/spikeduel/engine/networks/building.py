@@ -48,7 +48,7 @@ def build(card: ModelCard) -> nn.Module:
                 raise unknown(f"setting of {card.contender}", visible(name), named)
         taken = {name: value for name, value in {**where, **settings}.items() if name in named}
         module = architecture.build(**taken)
-    return module if card.foreign is None else ExternalNetwork(module, card.foreign, card.family)
+    return module if card.foreign is None else ExternalNetwork(module, card.foreign, card.kind)
 
 
 def started(card: ModelCard) -> nn.Module:

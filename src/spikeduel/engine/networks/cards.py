@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from spikeduel.inputs.preprocessing import Preprocessing
-from spikeduel.system.registry import Family, Precision
+from spikeduel.system.registry import NetworkKind, Precision
 from spikeduel.system.typed import Frozen, Positive
 
 COLDEST, HOTTEST = 0.01, 100.0
@@ -42,7 +42,7 @@ class ModelCard:
     ----------
     contender : str
         Name of the network.
-    family : {"snn", "cnn"}
+    kind : {"snn", "cnn", "ann"}
         Kind of network.
     image_shape : tuple of int
         Shape (C, H, W) of a prepared image.
@@ -71,12 +71,12 @@ class ModelCard:
     --------
     >>> import spikeduel as sd
     >>> card = sd.load_model("mnist-vgg-lif").card
-    >>> card.family, card.image_shape, card.encoding
+    >>> card.kind, card.image_shape, card.encoding
     ('snn', (1, 28, 28), 'direct')
     """
 
     contender: str
-    family: Family
+    kind: NetworkKind
     image_shape: tuple[Size, Size, Size]
     classes: tuple[str, ...]
     preprocessing: Preprocessing

@@ -17,7 +17,7 @@ from spikeduel.engine import ConstantInput, as_sequence, kernels, over_time
 from spikeduel.engine.kernels import LANES, is_traced, is_watched
 from spikeduel.engine.neurons import IF, LIF, Neuron, is_carried
 from spikeduel.engine.readouts import LogitReadout, MeanReadout, Readout
-from spikeduel.system.registry import Family
+from spikeduel.system.registry import NetworkKind
 
 Joined = Callable[[Tensor | ConstantInput], Tensor]
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
@@ -33,7 +33,7 @@ def join_layers(module: nn.Module) -> None:
 class SpikingChain(nn.Module):
     """Layers in a chain, some of them neurons; without last neurons, the current is read out."""
 
-    family: Family = "snn"
+    kind: NetworkKind = "snn"
     readout: Readout = MeanReadout()
     joins_layers = False
     weighs_spikes = False
@@ -72,14 +72,14 @@ class SpikingChain(nn.Module):
 def spiking_chains(module: nn.Module) -> list[SpikingChain]:
     """Return the chains of `module` that spike."""
     return [
-        part for part in module.modules() if isinstance(part, SpikingChain) and part.family == "snn"
+        part for part in module.modules() if isinstance(part, SpikingChain) and part.kind == "snn"
     ]
 
 
 class WithoutTime(SpikingChain):
     """Twin of a `SpikingChain` with `nn.ReLU` as neurons, for images `[B, C, H, W]`."""
 
-    family: Family = "cnn"
+    kind: NetworkKind = "cnn"
     readout: Readout = LogitReadout()
 
     def forward(self, x: Any) -> Any:

@@ -71,7 +71,7 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     card = replace(
         model.card,
         contender="sequential",
-        family="snn",
+        kind="snn",
         network={"layers": described},
         encoding="direct",
         num_steps=num_steps,

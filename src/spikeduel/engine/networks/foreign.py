@@ -15,7 +15,7 @@ from spikeduel.engine.networks.cards import CallConvention, Output
 from spikeduel.engine.neurons import Neuron, ReLU
 from spikeduel.engine.readouts import LogitReadout, MeanReadout, Readout, SpikeCountReadout
 from spikeduel.system.errors import InputError, unknown
-from spikeduel.system.registry import FAMILIES, Family
+from spikeduel.system.registry import NETWORK_KINDS, NetworkKind
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,22 @@ def declared(build: Any) -> bool | None:
     return spikes if isinstance(spikes, bool) else None
 
 
-def family_of(module: nn.Module, spikes: bool | None = None) -> Family:
-    """Return the module's own family; else "snn" if it `spikes` (unset: if it has spiking layers),
+def kind_of(module: nn.Module, spikes: bool | None = None) -> NetworkKind:
+    """Return the module's own kind; else "snn" if it `spikes` (unset: if it has spiking layers),
     "cnn" with convolutions, or "ann". Raises `InputError`.
     """
-    if (family := getattr(module, "family", None)) in FAMILIES:
-        return family
-    if family is not None:
-        raise unknown(f"family of {type(module).__name__}", str(family), FAMILIES)
+    if (kind := getattr(module, "kind", None)) in NETWORK_KINDS:
+        return kind
+    if kind is not None:
+        raise unknown(f"kind of {type(module).__name__}", str(kind), NETWORK_KINDS)
     if spiking_layers(module) if spikes is None else spikes:
         return "snn"
     return "cnn" if any(isinstance(layer, _ConvNd) for layer in module.modules()) else "ann"
 
 
 def is_own(module: nn.Module) -> bool:
-    """Return True if the module declares a family or a readout."""
-    return hasattr(module, "family") or hasattr(module, "readout")
+    """Return True if the module declares a kind or a readout."""
+    return hasattr(module, "kind") or hasattr(module, "readout")
 
 
 def reset(module: nn.Module) -> None:
@@ -223,11 +223,11 @@ _PROBED_IMAGES, _PROBED_STEPS = 11, 2
 class ExternalNetwork(nn.Module):
     """A foreign network, reset at every call."""
 
-    def __init__(self, module: nn.Module, calling: CallConvention, family: Family) -> None:
+    def __init__(self, module: nn.Module, calling: CallConvention, kind: NetworkKind) -> None:
         super().__init__()
         self.module = module
         self.calling = calling
-        self.family = family
+        self.kind = kind
         self.readout = READOUTS[calling.output]()
         for layer in spiking_layers(module).values():
             layer.register_forward_pre_hook(_in_float32)

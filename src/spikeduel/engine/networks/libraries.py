@@ -12,7 +12,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spikeduel.engine.networks.foreign import family_of
+from spikeduel.engine.networks.foreign import kind_of
 from spikeduel.engine.networks.plain import AsPretrained
 from spikeduel.engine.readouts import LogitReadout
 from spikeduel.system.errors import InputError, needing_extra, refusing, unknown
@@ -49,7 +49,7 @@ class LibraryNetwork(nn.Module):
         self.front = AsPretrained(size, mean, std)
         library, name = _of(contender)
         self.net = library.make(name, num_classes=num_classes)
-        self.family = family_of(self.net)
+        self.kind = kind_of(self.net)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(self.front(x))

@@ -23,7 +23,7 @@ from spikeduel.engine.encoders import OF_RECORDINGS, Encoder, analogue, encoder_
 from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build, num_parameters, outlined
 from spikeduel.engine.networks.cards import ModelCard
-from spikeduel.engine.networks.foreign import ExternalNetwork, family_of
+from spikeduel.engine.networks.foreign import ExternalNetwork, kind_of
 from spikeduel.engine.neurons import LIF, Neuron, ReLU, State, carried_state
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.engine.readouts import LogitReadout, Readout, SpikingReadout
@@ -136,7 +136,7 @@ class Model:
     def __repr__(self) -> str:
         card, binning = self.card, self.card.preprocessing.binning
         facts = {
-            "family": card.family,
+            "kind": card.kind,
             "encoding": card.encoding,
             "time steps": card.num_steps,
             "frames": binning and binning.num_frames,
@@ -602,9 +602,9 @@ def _require_fitting(
                 f"trust it, add --own-code {visible(name)} (in Python: own_code=[…])."
             )
     module = outlined(card)
-    if family_of(module) != card.family:
+    if kind_of(module) != card.kind:
         raise InputError(
-            f"its card says {card.family}, and {card.contender} is of family {family_of(module)}."
+            f"its card says {card.kind}, and {card.contender} is of kind {kind_of(module)}."
         )
     if shapes != {name: list(value.shape) for name, value in module.state_dict().items()}:
         raise InputError(f"its weights do not fit {card.contender}. Was it written by other code?")
@@ -663,7 +663,7 @@ def _card(text: str | None) -> ModelCard:
             )
         if len(card.classes) < 2 or len(set(card.classes)) < len(card.classes):
             raise InputError("it names fewer than two classes, or one twice.")
-        is_spiking = card.family == "snn"
+        is_spiking = card.kind == "snn"
         if (card.encoding is not None, card.num_steps is not None) != (is_spiking, is_spiking):
             raise InputError(
                 "a spiking network has an encoding and a number of steps, and no other has."

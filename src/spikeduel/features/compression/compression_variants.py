@@ -58,7 +58,7 @@ def variants(trial: Trial, prepared: Prepared) -> dict[str, Variant]:
     experiment = trial.experiment
     if not (isinstance(experiment, Settings) and experiment.frontier):
         return {}
-    is_spiking = trial.card.family == "snn"
+    is_spiking = trial.card.kind == "snn"
     has_twin = is_spiking and not isinstance(prepared.images, Recordings)
     return ({QUANTISED: QUANTISED_TWIN} if has_twin else {}) | variants_of(is_spiking)
 
@@ -94,7 +94,7 @@ class Compressed:
         trial, others = context.trial, 1
         if self.source != TRIAL:
             others = COMPRESSED[self.source].fewer_channels
-        share = SPIKING_EPOCHS if trial.card.family == "snn" else OTHER_EPOCHS
+        share = SPIKING_EPOCHS if trial.card.kind == "snn" else OTHER_EPOCHS
         # Whoever loses channels has more to learn again.
         share *= 2 if self.fewer_channels > others else 1
         changed = {

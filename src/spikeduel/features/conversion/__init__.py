@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import lazy_loader
 
 from spikeduel.experiment.fields import Steps, setting
-from spikeduel.system.registry import Family
+from spikeduel.system.registry import NetworkKind
 
 if TYPE_CHECKING:
     from spikeduel.training.contenders import Contender
@@ -38,7 +38,7 @@ class Settings:
     ] = None
 
 
-def adds(experiment: object, contenders: "Sequence[Contender]" = ()) -> dict[Family, int]:
+def adds(experiment: object, contenders: "Sequence[Contender]" = ()) -> dict[NetworkKind, int]:
     """Return the time steps of the converted networks, by kind. Raises `InputError` if none of
     `contenders` can be converted.
     """

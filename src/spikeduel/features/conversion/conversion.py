@@ -33,7 +33,7 @@ def refusals(contenders: Sequence[Contender]) -> dict[str, str]:
     """Return the reasons, by name, why contenders without spikes cannot be converted. Raises
     `InputError` if none can be.
     """
-    sources = [contender for contender in contenders if contender.card.family != "snn"]
+    sources = [contender for contender in contenders if contender.card.kind != "snn"]
     reasons = {}
     for contender in sources:
         try:
@@ -59,7 +59,7 @@ def further_trials(
     converted_trials = []
     for trial in plan.trials:
         name, record = trial.card.contender, store.record(trial.key)
-        if trial.card.family == "snn" or name in refused or record is None:
+        if trial.card.kind == "snn" or name in refused or record is None:
             continue
         try:
             converted_trials.append(_converted(trial, record, prepared, store, progress))
@@ -81,7 +81,7 @@ def _converted(
         "percentile": PERCENTILE,
         "images": min(NUM_IMAGES, len(split.train)),
     }
-    spiking: dict[str, Any] = {"family": "snn", "encoding": "direct", "num_steps": num_steps}
+    spiking: dict[str, Any] = {"kind": "snn", "encoding": "direct", "num_steps": num_steps}
     card = replace(source.card, contender=f"{name}-converted", foreign=None, **spiking)
     settings = {**source.settings, **spiking, "contender": card.contender, "derived": how}
     settings.pop("foreign", None)

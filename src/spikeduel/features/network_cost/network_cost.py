@@ -187,7 +187,7 @@ def cost(
         shape = tuple(inputs.shape[1:])
         calling = None if foreign.is_own(module) else foreign.calling_of(module, shape)
         by_step = calling.way in ("step", "sequence") if calling else False
-        stepwise = by_step or (calling is None and foreign.family_of(module) == "snn")
+        stepwise = by_step or (calling is None and foreign.kind_of(module) == "snn")
         if stepwise and num_steps is None:
             raise InputError("num_steps: this network is called for each time step; say how many.")
         made = calling.num_steps if calling else None

@@ -426,7 +426,7 @@ def _entry(
     done = [trial.number for trial in trials if trial.validation]
     return TunedContender(
         contender=contender.name,
-        family=contender.card.family,
+        kind=contender.card.kind,
         tuned=list(settings[0]),
         trials=trials,
         best=max(done, key=accuracies.__getitem__) if done else None,

@@ -5,7 +5,7 @@ from typing import Any, Literal, NamedTuple
 
 from spikeduel.analysis.run_findings import RunContext
 from spikeduel.results.findings import Finding, Values, finding, finds
-from spikeduel.results.trials import Family, Score
+from spikeduel.results.trials import NetworkKind, Score
 from spikeduel.sentences.columns import Column, text_rows, validation_accuracy
 from spikeduel.system.errors import InputError
 from spikeduel.system.negligible import MAX_RISE
@@ -81,7 +81,7 @@ class TunedContender(Frozen):
     """Trials of a contender; `best`: number of the chosen one, if any."""
 
     contender: str
-    family: Family
+    kind: NetworkKind
     tuned: list[str]
     trials: list[TuningTrial]
     best: Count | None
