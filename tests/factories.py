@@ -3,6 +3,7 @@ for the rest.
 """
 
 import numpy as np
+import pytest
 from msgspec import structs
 
 from made_findings import example as example
@@ -53,6 +54,11 @@ MACHINE = Machine(
 def existing(**settings):
     """Return those of `settings` that are settings: one of a deleted feature is not."""
     return {name: value for name, value in settings.items() if name in SETTINGS}
+
+
+def verify(path):
+    """What the feature `verification` says of a run; without it, the test is skipped."""
+    return pytest.importorskip("spikeduel.features.verification.verifying").verify(path)
 
 
 def small_experiment(**changes):

@@ -15,16 +15,16 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from benchmarks import shared
+from spikeduel.features.verification.verification_sentences import differing
+from spikeduel.features.verification.verifying import unpacked, verify
 from spikeduel.results.accuracy import effective_images, of_seeds
 from spikeduel.results.run import Pair, Results
 from spikeduel.results.trials import Trial
 from spikeduel.sentences.comparison import load_run
-from spikeduel.sentences.verified import differing
 from spikeduel.system.errors import InputError
 from spikeduel.system.numbers import hundredths, in_minutes, signed
 from spikeduel.system.sentences import counted
 from spikeduel.system.typed import Frozen, read_toml
-from spikeduel.verifying import unpacked, verify
 
 ROOT = shared.ROOT
 FOLDER, PAGE = ROOT / "records", shared.DOCS / "leaderboard.md"
@@ -35,7 +35,7 @@ HEAD = """\
 Duels that anybody may enter, with all that is needed to check them. Each entry is a kit of predictions, split, counts and
 settings. From these `spikeduel verify` computes every number here again, without training, except the measured ones:
 minutes, and the counts of operations behind *µJ*. Predictions and labels are
-[taken on trust](scripting.md#what-is-taken-on-trust) without `--rerun`.
+taken on trust without `--rerun`.
 `python -m benchmarks.records.leaderboard --write` verifies all of them and makes this page. How to enter one is said in
 `CONTRIBUTING.md`. Runs of this project that came before kits are in [Records](records.md).
 

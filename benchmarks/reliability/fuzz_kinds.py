@@ -284,7 +284,7 @@ def kit(part: str | None) -> Kind:
     import spikeduel as sd
     from spikeduel.analysis import hashes
     from spikeduel.comparing import compare
-    from spikeduel.verifying import verify
+    from spikeduel.features.verification.verifying import verify
 
     with TemporaryDirectory() as folder:
         run = compare(EXPERIMENT, Path(folder, "run"), Path(folder, "store")).out

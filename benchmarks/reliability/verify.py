@@ -29,11 +29,11 @@ from spikeduel.analysis import hashes
 from spikeduel.comparing import compare
 from spikeduel.energy import accounting
 from spikeduel.experiment.recipes import strong
+from spikeduel.features.verification.verifying import COMPUTED, verify
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
 from spikeduel.system.hardware import Compute, environment
 from spikeduel.system.progress import TerminalProgress
-from spikeduel.verifying import COMPUTED, verify
 
 RESULT = "verify.json"
 FILES = {

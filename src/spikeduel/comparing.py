@@ -1,15 +1,10 @@
 """The whole comparison: load, split, audit, train, measure, compare, report."""
 
-import random
-import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from msgspec import structs
-
-from spikeduel import data
 from spikeduel.analysis import hashes
 from spikeduel.auditing.audit_results import Audit
 from spikeduel.auditing.audit_sentences import problems
@@ -19,21 +14,17 @@ from spikeduel.data.audited import examine
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
 from spikeduel.reporting import RunData, report
-from spikeduel.results import predictions
-from spikeduel.results.trials import Classification
-from spikeduel.results.verification import TrainedAgain, Verification
-from spikeduel.sentences.comparison import Comparison, load_run
-from spikeduel.system import files, typed
-from spikeduel.system.errors import AuditFailed, InputError
+from spikeduel.results.predictions import RUNS
+from spikeduel.sentences.comparison import Comparison
+from spikeduel.system import files
+from spikeduel.system.errors import AuditFailed
 from spikeduel.system.progress import Progress
 from spikeduel.training import auto_settings, plan, run_folder, variants
-from spikeduel.training.contenders import trials_of
 from spikeduel.training.jobs import Job, Workers
-from spikeduel.training.outcomes import assemble, gather, predictions_of, test_uses
+from spikeduel.training.outcomes import assemble, gather, test_uses
 from spikeduel.training.plan import Plan
 from spikeduel.training.store import Place, Store, TrialRecord, opened
 from spikeduel.training.trial import is_whole
-from spikeduel.verifying import RESULTS, SPLIT, Check, compare_again, lines_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +159,7 @@ def prepare(
     for problem in problems(audit):
         progress.say(f"PROBLEM with the data: {problem}")
     planned = plan.make(resolved, prepared, splits, store, progress, timed)
-    folder = Path(out or Path("runs", run_folder.default_name(experiment, prepared.fingerprint)))
+    folder = Path(out or RUNS / run_folder.default_name(experiment, prepared.fingerprint))
     return PreparedComparison(planned, prepared, splits, audit, folder)
 
 
@@ -235,43 +226,3 @@ def conclude(
                     run_data=run_data,
                 )
     return comparison
-
-
-def train_again(
-    run: Path | str, number: int, progress: Progress | None = None
-) -> tuple[Verification, list[TrainedAgain]]:
-    """Compare a run with its data set: labels, images, split, and keys of trials. Train `number`
-    trials, drawn at random, once more, with as many threads, and compare their predictions.
-
-    Nothing is kept; own code that the run names runs. Raises `InputError`.
-    """
-    comparison, predictions_file = load_run(run), predictions.read(run)
-    results, progress = comparison.results, progress or Progress()
-    experiment, prepared, splits = plan.loaded(auto_settings.decided(results), progress)
-    if prepared.fingerprint != results.dataset.fingerprint:
-        raise InputError(f"{experiment.dataset}: other images, or other labels, than the run's.")
-    trials = {trial.card.title: trial for trial in trials_of(experiment, prepared, *splits)}
-    entries = {entry.title: entry for entry in results.trials if entry.derived_from is None}
-    stored = {title: entry.key for title, entry in entries.items()}
-    keys = {title: trial.key for title, trial in trials.items()}
-    if not set(stored.values()) & set(keys.values()):
-        raise InputError(f"{run}: this version of spikeduel trains its trials in another way.")
-    check, again = Check(), []
-    check.compare(RESULTS, stored, keys, "trials.key")
-    without_predictions = typed.plain(structs.replace(predictions_file, trials=[]))
-    check.compare(
-        predictions.FILE, without_predictions, typed.plain(predictions_of(prepared, splits, []))
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        data.write_splits(Path(folder, SPLIT), prepared, splits)
-        check.compare(SPLIT, lines_of(Path(run, SPLIT)), lines_of(Path(folder, SPLIT)))
-        store, drawn = Store(Path(folder)), sorted(entries.keys() & trials)
-        # Somebody who forges a run must not know which trials are drawn.
-        for title in random.SystemRandom().sample(drawn, min(number, len(drawn))):
-            trial, entry = trials[title], entries[title]
-            (record,) = Workers(entry.threads).run([Job(trial, prepared, progress)], store)
-            classification = store.measure(trial.key, "classification", Classification)
-            again.append(
-                compare_again(results, predictions_file, entry, record.environment, classification)
-            )
-    return check.verification(f"{prepared.name}, loaded again"), again

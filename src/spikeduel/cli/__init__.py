@@ -15,7 +15,6 @@ import spikeduel as sd
 from spikeduel.cli import (
     comparison_commands as duels,
     model_commands as models,
-    run_commands as keeping,
 )
 from spikeduel.cli.inputs import (
     OUTPUT,
@@ -193,7 +192,6 @@ app.registered_commands += [
     *(
         audit,
         duels.report,
-        keeping.verify,
         settings,
         schema,
     ),

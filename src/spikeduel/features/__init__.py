@@ -23,7 +23,8 @@ imports a feature.
 | `progress(options, inner)` | `inner`, or a `Progress` around it; `options` as `Options` |
 | `workers(options, jobs, threads)` | `Workers` that train instead of this machine's, or None |
 | `before_training(options, experiment, inputs)` | the experiment to compare, and what found it |
-| `verify(folder)` | verifications of a folder of its own kind, or None for another |
+| `derived_from_runs(folder)` | paths of runs, name and content of the file made from them |
+| `holds(run)` | whether all follows that can be computed; asked before a run is packed |
 | `DATASETS` | functions from `DataOptions` to `RawDataset`, by names or beginnings such as "hf:" |
 | `READERS` | functions from the bytes of a recording to its `Events`, by ending of files |
 | `PUBLIC` | names in the package that are names in `spikeduel`, too |
@@ -54,6 +55,7 @@ FEATURES: dict[str, str] = {
     "planning": "spikeduel.features.planning",
     "finished_runs": "spikeduel.features.finished_runs",
     "cleaning": "spikeduel.features.cleaning",
+    "verification": "spikeduel.features.verification",
     "kit": "spikeduel.features.kit",
     "loggers": "spikeduel.features.loggers",
     "cluster": "spikeduel.features.cluster",

@@ -12,7 +12,9 @@ from spikeduel.system.errors import InputError
 from spikeduel.system.typed import Count
 
 FILE = "predictions.json"
-RUNS_LIE = "Runs are folders in runs/, unless --out named another place."
+RUNS = Path("runs")
+"""Folder of runs, unless --out names another place."""
+RUNS_LIE = f"Runs are folders in {RUNS}/, unless --out named another place."
 """Hint where a run is missing."""
 
 

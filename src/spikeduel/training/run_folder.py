@@ -11,7 +11,7 @@ from spikeduel import data
 from spikeduel.analysis import hashes
 from spikeduel.data import Prepared, Split
 from spikeduel.experiment.settings import Experiment, write_experiment
-from spikeduel.results.predictions import FILE
+from spikeduel.results.predictions import FILE, RUNS
 from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError
@@ -34,9 +34,9 @@ def located(experiment: Experiment) -> Experiment:
 
 
 def require_writable(out: Path | str | None) -> None:
-    """Raise `InputError` unless `out` (None: below `runs`) is new, empty, or a run."""
+    """Raise `InputError` unless `out` (None: below `RUNS`) is new, empty, or a run."""
     if out is None:
-        files.require_writable(Path("runs"))
+        files.require_writable(RUNS)
     else:
         require_own(Path(out), "experiment.toml", {LOGS}, "run")
 

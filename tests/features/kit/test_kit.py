@@ -10,15 +10,17 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factories import existing, small_experiment
+from factories import existing, small_experiment, verify
 from spikeduel.analysis import hashes
 from spikeduel.cli import app
 from spikeduel.comparing import compare
+from spikeduel.features import FEATURES
 from spikeduel.features.kit import derived_files, write_kit
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-from spikeduel.verifying import verify
+
+needs_verification = pytest.mark.skipif("verification" not in FEATURES, reason="it is asked")
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -136,6 +138,7 @@ def test_what_a_reviewer_reads_first_follows_from_the_results(opened, name):
     assert [found.file for found in discrepancies(opened) if found.missing] == [name]
 
 
+@needs_verification
 def test_a_run_that_does_not_hold_makes_no_kit(whole, tmp_path):
     run = shutil.copytree(whole, tmp_path / "run")
     (run / "labels.csv").unlink()
@@ -143,6 +146,7 @@ def test_a_run_that_does_not_hold_makes_no_kit(whole, tmp_path):
         write_kit(run, tmp_path / "kit.zip")
 
 
+@needs_verification
 def test_a_kit_is_trained_again_as_its_run_is(tmp_path, whole):
     written = write_kit(whole, tmp_path / "kit.zip")
     ended = CliRunner().invoke(app, ["verify", str(written), "--rerun", "1", "--json"])

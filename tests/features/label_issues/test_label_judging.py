@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from factories import verify
 from spikeduel.auditing.audit_results import Details
 from spikeduel.comparing import compare
 from spikeduel.data import Split
@@ -15,7 +16,6 @@ from spikeduel.reporting import RunData
 from spikeduel.results.findings import finding
 from spikeduel.results.trials import Confidences, LabelConfidences
 from spikeduel.training.outcomes import TrialOutcome
-from spikeduel.verifying import verify
 
 LABELS = np.array([0, 1] * 10)
 SPLIT = Split(np.arange(10), np.arange(10, 14), np.arange(14, 20), "stratified")

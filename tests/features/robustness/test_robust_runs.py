@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from factories import planned
+from factories import planned, verify
 from spikeduel import data
 from spikeduel.cli import app
 from spikeduel.engine.networks.models import load_model
@@ -17,7 +17,6 @@ from spikeduel.predicting import evaluate
 from spikeduel.system.progress import Progress
 from spikeduel.training import trial
 from spikeduel.training.store import Store
-from spikeduel.verifying import verify
 
 pytestmark = pytest.mark.usefixtures("known_data")
 

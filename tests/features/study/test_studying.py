@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from factories import verify
 from made_pages import without_pages
 from spikeduel.cli import app
 from spikeduel.features.study import studying
@@ -18,7 +19,6 @@ from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 from spikeduel.training.jobs import Workers
 from spikeduel.training.store import Store
-from spikeduel.verifying import verify
 from telling import Telling
 
 pytestmark = pytest.mark.usefixtures("known_data", "unreported")

@@ -7,7 +7,7 @@ import typer
 from rich.filesize import decimal
 
 from spikeduel.cli.inputs import CommandInput, command, option, print_json, wrapped
-from spikeduel.cli.run_commands import RUNS
+from spikeduel.results.predictions import RUNS
 from spikeduel.system.errors import InputError
 from spikeduel.system.grouped import grouped
 from spikeduel.system.sentences import listed

@@ -8,7 +8,7 @@ import typer
 import spikeduel as sd
 from spikeduel.cli.comparison_commands import RUN
 from spikeduel.cli.inputs import CommandInput, command, option, print_bullets, wrapped
-from spikeduel.cli.run_commands import RUNS
+from spikeduel.results.predictions import RUNS
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
 

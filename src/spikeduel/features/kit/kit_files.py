@@ -25,7 +25,6 @@ from spikeduel.sentences.columns import (
 from spikeduel.sentences.comparison import Comparison, load_run
 from spikeduel.system import files
 from spikeduel.system.errors import InputError
-from spikeduel.verifying import verify
 
 README = """\
 # {title}
@@ -97,7 +96,7 @@ def write_kit(run: Path, path: Path) -> Path:
     >>> sd.write_kit(Path("runs/digits"), Path("digits.zip"))  # doctest: +SKIP
     """
     comparison = load_run(run)
-    if not all(verification.holds for verification in verify(run)):
+    if not all(holds(run) for holds in providing("holds").values()):
         raise InputError(
             f"{run}: does not hold, and a kit must: `spikeduel verify {run}` says why."
         )

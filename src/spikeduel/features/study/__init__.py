@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "study_command": ["commands"],
         "study_files": ["Study", "read_study"],
-        "study_results": ["verify"],
+        "study_results": ["derived_from_runs"],
         "studying": ["study"],
     },
 )

@@ -18,12 +18,10 @@ from spikeduel.results.findings import Finding, Values, find, finds, is_leak, wi
 from spikeduel.results.run import Quantity, Reason, Results
 from spikeduel.results.significance import Conclusion
 from spikeduel.results.trials import Trial, times_as_long
-from spikeduel.results.verification import Verification
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import files, typed
 from spikeduel.system.grouped import grouped
 from spikeduel.system.typed import Count, Frozen, Share
-from spikeduel.verifying import Check, verify_run
 
 FILE = "study.json"
 OF_SPIKES = ("encoding", "num_steps")
@@ -435,18 +433,22 @@ def _concerns(axis: str, of_duels: Sequence[tuple[Duel, list[Trial]]]) -> bool:
     )
 
 
-def verify(folder: Path) -> list[Verification] | None:
-    """Verify the runs of the study in `folder`, then study.json; None without a study."""
+def derived_from_runs(folder: Path) -> tuple[list[Path], str, StudyResults] | None:
+    """Return the runs of the study in `folder`, and what study.json must hold; None without a
+    study.
+    """
     if not files.is_file(folder / FILE):
         return None
     stored = typed.read_json(folder / FILE, StudyResults)
-    duels, verifications = [], []
-    for duel in stored.duels:
-        run = folder / duel.folder
-        verifications.append(verify_run(run, f"{folder.name}/{duel.folder}"))
-        family = stored.families.get(duel.dataset)
-        results = load_run(run).results
-        duels.append(Duel(duel.folder, duel.dataset, duel.settings, results, family))
-    computed, check = conclude(stored.name, duels, stored.margin), Check()
-    check.compare(FILE, typed.read_json(folder / FILE, dict), typed.plain(computed))
-    return [*verifications, check.verification(folder.name)]
+    runs = [folder / duel.folder for duel in stored.duels]
+    duels = [
+        Duel(
+            duel.folder,
+            duel.dataset,
+            duel.settings,
+            load_run(run).results,
+            stored.families.get(duel.dataset),
+        )
+        for duel, run in zip(stored.duels, runs, strict=True)
+    ]
+    return runs, FILE, conclude(stored.name, duels, stored.margin)

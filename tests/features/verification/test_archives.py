@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from spikeduel import verifying
 from spikeduel.analysis import hashes
 from spikeduel.cli import app
+from spikeduel.features.verification import verifying
+from spikeduel.features.verification.verifying import unpacked
 from spikeduel.system.errors import InputError
-from spikeduel.verifying import unpacked
 
 CONTENT = {
     "results.json": b'{"schema": 3, "numbers": [1, 2, 3, 1, 2, 3, 1, 2, 3]}',

@@ -11,15 +11,16 @@ import pytest
 
 from factories import small_experiment
 from made_pages import without_pages
-from spikeduel import comparing
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import concluded
-from spikeduel.comparing import compare, train_again
+from spikeduel.comparing import compare
+from spikeduel.features.verification import retraining
+from spikeduel.features.verification.retraining import train_again
+from spikeduel.features.verification.verifying import verify
 from spikeduel.results import predictions
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError
-from spikeduel.verifying import verify
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -153,7 +154,7 @@ def test_trials_are_drawn_anew_each_time(honest, monkeypatch):
     def sample(self, titles, number):
         raise Drawn(titles, number)
 
-    monkeypatch.setattr(comparing.random.SystemRandom, "sample", sample)
+    monkeypatch.setattr(retraining.random.SystemRandom, "sample", sample)
     with pytest.raises(Drawn) as drawn:
         train_again(honest, 3)
     titles = [f"{name}, seed {seed}" for name in (A, B) for seed in (0, 1)]

@@ -20,18 +20,19 @@ from spikeduel import comparing, energy
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import concluded
 from spikeduel.cli import app
-from spikeduel.comparing import compare, train_again
+from spikeduel.comparing import compare
 from spikeduel.features import FEATURES
+from spikeduel.features.verification import verification_sentences as verified
+from spikeduel.features.verification.retraining import train_again
+from spikeduel.features.verification.verification_results import TrainedAgain
+from spikeduel.features.verification.verifying import Check, verify
 from spikeduel.reporting import report_again
 from spikeduel.results import predictions
 from spikeduel.results.significance import Reservation
 from spikeduel.results.trials import INT8
-from spikeduel.results.verification import TrainedAgain
-from spikeduel.sentences import verified
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system.errors import InputError
 from spikeduel.training import run_folder
-from spikeduel.verifying import Check, verify
 
 pytestmark = pytest.mark.usefixtures("known_data")
 
@@ -414,7 +415,7 @@ def test_the_command_needs_no_torch_and_says_what_differs(run):
 
 
 def test_what_is_no_run_is_not_trained_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("spikeduel.verifying.verify", lambda _: [])
+    monkeypatch.setattr("spikeduel.features.verification.verifying.verify", lambda _: [])
     ended = CliRunner().invoke(app, ["verify", str(tmp_path), "--rerun", "1"])
     assert ended.exit_code == 2
     assert "--rerun takes a run or its zip file" in ended.output

@@ -3,7 +3,11 @@
 import json
 from collections.abc import Iterator, Sequence
 
-from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
+from spikeduel.features.verification.verification_results import (
+    Discrepancy,
+    TrainedAgain,
+    Verification,
+)
 from spikeduel.system.numbers import counted, per_cent, points
 
 MAX_SHOWN = 20

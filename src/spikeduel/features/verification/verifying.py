@@ -3,7 +3,6 @@
 import glob
 import lzma
 import math
-import operator
 import re
 import struct
 import tempfile
@@ -20,23 +19,22 @@ from typing import Any
 from msgspec import structs
 
 from spikeduel.analysis import hashes
-from spikeduel.analysis.conclusions import Predictions, concluded, of_split, rows_of
+from spikeduel.analysis.conclusions import concluded, of_split
 from spikeduel.auditing.audit_results import SPLITS, Audit
 from spikeduel.data.splits import PlacedImage, read_splits
 from spikeduel.engine.counting.operations import totals
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
+from spikeduel.features.verification.verification_results import Discrepancy, Verification
 from spikeduel.results import predictions
 from spikeduel.results.predictions import FILE, PredictionsFile
 from spikeduel.results.run import Dataset, Results
-from spikeduel.results.trials import Classification, Trial, is_inside
-from spikeduel.results.verification import Discrepancy, TrainedAgain, Verification
+from spikeduel.results.trials import Trial, is_inside
 from spikeduel.sentences.comparison import load_run
 from spikeduel.statistics import numbered
 from spikeduel.system import files, typed
 from spikeduel.system.errors import InputError, naming, visible
 from spikeduel.system.grouped import grouped
-from spikeduel.system.negligible import MAX_RETRAINING_DIFFERENCE
 
 RESULTS, SPLIT = "results.json", "split.csv"
 COMPUTED = re.compile(
@@ -51,8 +49,6 @@ COMPUTED = re.compile(
 """Places of results.json that `concluded` computes; the others were measured or set."""
 CLOSE = 1e-9
 """Relative difference of numbers that other versions of libraries may make."""
-DECIDING = ("cpu", "torch", "device", "precision")
-"""Parts of the environment that decide a training's last bits, with the threads."""
 MAX_BYTES = 1 << 30
 """Limit of an unpacked archive."""
 MAX_FILES = 10_000
@@ -107,18 +103,30 @@ def _are_equal(stored: Any, computed: Any) -> bool:
 
 
 def verify(path: Path | str) -> list[Verification]:
-    """Verify a run's folder, a run's zip file, or what a feature made of several runs, which come
-    first.
+    """Verify a run's folder, a run's zip file, or a folder of several runs with the file that a
+    feature derived from them, which comes last.
 
     Nothing is trained, and torch is not needed. Raises `InputError` if a file is missing or cannot
     be read.
     """
     is_archive = files.is_file(path)
     with unpacked(Path(path)) as folder:
-        for verify_folder in () if is_archive else providing("verify").values():
-            if (verified := verify_folder(folder)) is not None:
-                return list(verified)
+        for derived_from_runs in () if is_archive else providing("derived_from_runs").values():
+            if (derived := derived_from_runs(folder)) is not None:
+                runs, file, content = derived
+                names = {run: f"{folder.name}/{run.relative_to(folder)}" for run in runs}
+                check = Check()
+                check.compare(file, typed.read_json(folder / file, dict), typed.plain(content))
+                return [
+                    *(verify_run(run, name) for run, name in names.items()),
+                    check.verification(folder.name),
+                ]
         return [verify_run(folder, Path(path).name, is_archive)]
+
+
+def holds(run: Path) -> bool:
+    """Return True if all of a run that can be computed follows from the rest."""
+    return all(verification.holds for verification in verify(run))
 
 
 @contextmanager
@@ -362,28 +370,3 @@ def _compare_hashes(check: Check, folder: Path, needed: Collection[str]) -> None
             check.discrepancies.append(
                 Discrepancy(file=name, place="", stored=None, computed=None, missing=True)
             )
-
-
-def compare_again(
-    results: Results,
-    predictions_file: PredictionsFile,
-    entry: Trial,
-    environment: Mapping[str, Any],
-    seed_predictions: Classification | None,
-) -> TrainedAgain:
-    """Compare the `answers` of a trial that was trained again (None: it failed) with those kept."""
-    predicted = Predictions(predictions_file).of(entry.contender).get(entry.seed)
-    rows, then = rows_of(entry, results.dataset), results.environment or {}
-    before = [] if predicted is None else predicted[rows].tolist()
-    after = seed_predictions.predicted if seed_predictions else []
-    equal = sum(map(operator.eq, before, after)) / max(1, len(before), len(after))
-    alike = all(environment.get(name) == then.get(name) for name in DECIDING)
-    return TrainedAgain(
-        trial=entry.title,
-        stored=entry.test.accuracy if entry.test else 0.0,
-        accuracy=seed_predictions.accuracy if seed_predictions else None,
-        equal=equal,
-        same=equal == 1,
-        alike=alike and environment.get("threads") == entry.threads,
-        noise=max(MAX_RETRAINING_DIFFERENCE, 1 / max(1, len(after))),
-    )

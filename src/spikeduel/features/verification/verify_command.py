@@ -9,8 +9,6 @@ import spikeduel as sd
 from spikeduel.cli.inputs import CommandInput, command, option, wrapped
 from spikeduel.system.errors import InputError
 
-RUNS = Path("runs")
-
 
 @command(
     options=("as_json", "quiet"),
@@ -43,13 +41,13 @@ def verify(
     at random, are trained again: on the same processor with the same versions every prediction must
     be the same, elsewhere nearly every one.
     """
-    from spikeduel.results.verification import TrainedAgain
-    from spikeduel.sentences import verified
-    from spikeduel.verifying import unpacked, verify
+    from spikeduel.features.verification import verification_sentences as verified
+    from spikeduel.features.verification.verification_results import TrainedAgain
+    from spikeduel.features.verification.verifying import unpacked, verify
 
     verifications, again = verify(path), list[TrainedAgain]()
     if rerun:
-        from spikeduel.comparing import train_again
+        from spikeduel.features.verification.retraining import train_again
 
         with unpacked(path) as run:
             if not (run / "experiment.toml").is_file():
@@ -67,3 +65,6 @@ def verify(
             typer.echo(wrapped(text))
     if not verified.hold(verifications, again):
         raise typer.Exit(1)
+
+
+commands = (verify,)
