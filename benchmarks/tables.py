@@ -811,14 +811,14 @@ MADE: dict[str, tuple[str, Callable[[], str]]] = {
     "energy": ("docs/energy.md", energy),
     "counters": ("docs/energy.md", counters),
     "simulated": ("docs/energy.md", simulated_chip),
-    "microcontroller": ("docs/export.md", microcontroller),
-    "equal_precision": ("docs/export.md", equal_precision),
+    "microcontroller": ("docs/features/export.md", microcontroller),
+    "equal_precision": ("docs/features/export.md", equal_precision),
     "speed": ("docs/speed.md", speed),
     "across": ("docs/features/study.md", across),
     "scale": ("docs/scale.md", scale),
     "limits": ("docs/scale.md", limits),
-    "nir_matrix": ("docs/export.md", nir_matrix),
-    "nir_conformity": ("docs/export.md", nir_conformity),
+    "nir_matrix": ("docs/features/export.md", nir_matrix),
+    "nir_conformity": ("docs/features/export.md", nir_conformity),
 }
 """Each table: the page that has it, and what makes it."""
 if "compression" in FEATURES:

@@ -187,3 +187,32 @@ def results():
         factories.trial("small-cnn", 0.5, operations=plain(), energy=cnn),
     ]
     return factories.results(trials)
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """The user's current folder: empty, and the store where it is by default."""
+    folder = tmp_path / "desk"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("SPIKEDUEL_STORE")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run's folder, and what the command printed."""
+    from made_commands import FAST, spikeduel
+    from made_pages import without_pages
+
+    folder = tmp_path_factory.mktemp("finished")
+    arguments = [*FAST, "--epochs", 2, "--json", "--verbose", "--store", folder / "store"]
+    with without_pages():
+        return folder / "run", spikeduel("compare", "digits", *arguments, "--out", folder / "run")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    from synthetic_files import write_pictures
+
+    return write_pictures(tmp_path, 1, size=(30, 20), mode="RGB")[0]

@@ -2,6 +2,8 @@
 for the rest.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from msgspec import structs
@@ -15,6 +17,7 @@ from spikeduel.data.prepared import Prepared
 from spikeduel.evaluation.latency import machine
 from spikeduel.experiment.recipes import baseline, strong
 from spikeduel.experiment.settings import SETTINGS
+from spikeduel.exporters import exporting
 from spikeduel.results.cost_results import MEMORIES, Energy, Joules, Range, TableEnergy, WayJoules
 from spikeduel.results.predictions import PredictionsFile, SeedPredictions
 from spikeduel.results.run import SCHEMA, Conclusions, Dataset, Pair, Results
@@ -56,9 +59,35 @@ def existing(**settings):
     return {name: value for name, value in settings.items() if name in SETTINGS}
 
 
+def of_feature(module):
+    """A module such as "kit.kit_files"; if its feature was deleted, the test is skipped."""
+    return pytest.importorskip(f"spikeduel.features.{module}")
+
+
+def page_of(feature):
+    """The page of a feature; if it was deleted, the test is skipped."""
+    path = Path(__file__).parents[1] / "docs" / "features" / f"{feature}.md"
+    if not path.exists():
+        pytest.skip(f"{feature} was deleted")
+    return path.read_text(encoding="utf-8")
+
+
 def verify(path):
-    """What the feature `verification` says of a run; without it, the test is skipped."""
-    return pytest.importorskip("spikeduel.features.verification.verifying").verify(path)
+    """What the feature `verification` says of a run."""
+    return of_feature("verification.verifying").verify(path)
+
+
+def export(model, path, to="onnx", images=None, labels=None, examples=None, progress=None):
+    """Export a model, checked on `images`; a format in int8 is fitted to `examples`."""
+    test_images = images, labels, model.card.dataset
+    return exporting.export(
+        model, path, lambda: test_images, to, progress, examples=lambda: examples
+    )
+
+
+def evaluate(*arguments, **more):
+    """What the feature `predicting` measures of a model."""
+    return of_feature("predicting.model_evaluation").evaluate(*arguments, **more)
 
 
 def small_experiment(**changes):

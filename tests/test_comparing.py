@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from factories import small_experiment, untimed
+from factories import evaluate, small_experiment, untimed
 from forked import Forked
 from spikeduel import data
 from spikeduel.comparing import compare
@@ -17,7 +17,6 @@ from spikeduel.engine.networks.models import load_model
 from spikeduel.evaluation.measures import MEASURES, Measure
 from spikeduel.experiment.recipes import baseline
 from spikeduel.experiment.settings import read_experiment, write_experiment
-from spikeduel.predicting import evaluate
 from spikeduel.results import predictions
 from spikeduel.results.findings import finding
 from spikeduel.results.run import GroupSizes, json_schema

@@ -30,7 +30,6 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from benchmarks import shared
-from spikeduel import predicting as evaluating
 from spikeduel.energy import accounting
 from spikeduel.engine import ConstantInput, as_sequence
 from spikeduel.engine.counting.operations import MEANINGS, STEPS, Operations
@@ -45,6 +44,7 @@ from spikeduel.exporters.exporting import as_written, folded
 from spikeduel.system import hardware, typed
 from spikeduel.system.errors import InputError
 from spikeduel.system.typed import plain, write_json
+from spikeduel.training import model_data
 
 RESULT = "simulated-chip.json"
 LINEAR = (nn.Linear, nn.Conv2d, nn.AvgPool2d, nn.Flatten, ChannelsLastFlatten, nn.ZeroPad2d)
@@ -139,7 +139,7 @@ def main() -> None:
         )
     for path in options.models:
         model = models.load_model(path)
-        images, labels, dataset = evaluating.test_images(model, None, options.images)
+        images, labels, dataset = model_data.test_images(model, None, options.images)
         row = compared(model, torch.from_numpy(images), labels, options.sanafe)
         name = " ".join([dataset, row["contender"], row["encoding"], row["reset"]])
         print(f"{name}: {json.dumps(row, indent=1)}", flush=True)

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import shared
-from spikeduel import predicting as evaluating
 from spikeduel.engine.networks import models
 from spikeduel.exporters import exporting
+from spikeduel.features.export import model_exchange
 from spikeduel.system import hardware
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.hardware import Compute
 from spikeduel.system.typed import plain
+from spikeduel.training import model_data
 
 RESULT = "export.json"
 KEPT = ("bytes", "n", "accuracy", "accuracy_float32", "programs", "versions")
@@ -54,7 +55,7 @@ def exported(
     """What came of each of `formats` for the model in `path`."""
     model = models.load_model(path)
     card = model.card
-    experiment = replace(evaluating.trained_on(model), data_dir=data_dir) if data_dir else None
+    experiment = replace(model_data.trained_on(model), data_dir=data_dir) if data_dir else None
     found: dict[str, Any] = {
         "contender": card.contender,
         "dataset": card.dataset,
@@ -73,7 +74,7 @@ def exported(
                 "store": folder,
             }
             try:
-                check = plain(evaluating.export(model, out, to, **options))
+                check = plain(model_exchange.export(model, out, to, **options))
                 outcome = {key: check[key] for key in KEPT}
             except SpikeduelError as error:
                 outcome = {"error": str(error).replace(str(out), "FILE")}

@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks import shared
-from spikeduel import predicting as evaluating
 from spikeduel.engine.networks.models import load_model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.settings import Experiment
 from spikeduel.exporters import c
 from spikeduel.exporters.integers import integer_network
+from spikeduel.features.export import model_exchange
 from spikeduel.system.progress import Progress
+from spikeduel.training import model_data
 
 RESULT = "microcontroller.json"
 START = Path(__file__).parent / "board"
@@ -49,8 +50,8 @@ def measured(
     experiment = Experiment(dataset=model.card.dataset)
     if data_dir:
         experiment = replace(experiment, data_dir=data_dir)
-    examples, _ = evaluating.training_images(model, experiment, Progress())
-    images, labels, _ = evaluating.test_images(model, experiment, num_images, store=folder)
+    examples, _ = model_exchange.training_images(model, experiment, Progress())
+    images, labels, _ = model_data.test_images(model, experiment, num_images, store=folder)
     network = integer_network(model, examples)
     keys = c.content_keys(images)
     answers = network.predict(images, RandomKeys(keys))

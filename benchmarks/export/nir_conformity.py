@@ -28,10 +28,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks import shared
-from spikeduel import data, predicting as evaluating
+from spikeduel import data
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.recipes import events
 from spikeduel.exporters import exporting
+from spikeduel.features.export import model_exchange
 from spikeduel.system import hardware
 from spikeduel.system.hardware import Compute, compute_on
 from spikeduel.system.progress import Progress, TerminalProgress
@@ -127,7 +128,7 @@ def _imported(
     membrane.
     """
     recordings = events(options.recordings, bin_ms=BIN_MS)
-    model = evaluating.import_model(options.graph, recordings, num_steps=NUM_STEPS)
+    model = model_exchange.import_model(options.graph, recordings, num_steps=NUM_STEPS)
     ours = _scores(model, frames)
     spikes = np.rint(scores * NUM_STEPS)
     return {

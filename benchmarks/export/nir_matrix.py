@@ -23,7 +23,7 @@ from torch import nn
 
 from benchmarks import shared
 from benchmarks.export.nir_matrix_run import PROGRAMS
-from spikeduel import data, predicting as evaluating
+from spikeduel import data
 from spikeduel.engine import as_sequence
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model
@@ -31,6 +31,7 @@ from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.experiment.recipes import EMBEDDED, chip
 from spikeduel.experiment.settings import Experiment
 from spikeduel.exporters import exporting
+from spikeduel.features.export import model_exchange
 from spikeduel.system.hardware import compute_on
 from spikeduel.training import contenders
 
@@ -78,7 +79,7 @@ def _written(folder: Path, name: str, num_images: int) -> list[np.ndarray]:
     some = torch.from_numpy(np.array(prepared.images[-num_images:]))
     labels = np.array(prepared.labels[-num_images:])
     path = folder / f"{name}.nir"
-    evaluating.export(model, path, "nir", images=some.numpy(), labels=labels)
+    model_exchange.export(model, path, "nir", images=some.numpy(), labels=labels)
     encoded = model.encode(some, RandomKeys.for_content(some))
     frames = as_sequence(encoded)
     takes = frames.flatten(2) if contender == "dense-lif" else frames

@@ -46,7 +46,6 @@ from .experiment.settings import (
     read_experiment as read_experiment,
 )
 from .exporters.exporting import EXPORTERS as EXPORTERS
-from .predicting import export as export, import_model as import_model
 from .reporting import report as report
 from .results.significance import (
     Difference as Difference,

@@ -6,7 +6,6 @@ import re
 import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,70 +14,26 @@ import numpy as np
 import pytest
 import typer.main
 from PIL import Image
-from typer.testing import CliRunner
 
 from forked import Forked
-from made_pages import without_pages
+from made_commands import (
+    FAST,
+    OF_A_CNN,
+    ONE_EPOCH,
+    QUICKEST,
+    document,
+    printed,
+    refused,
+    spikeduel,
+)
 from spikeduel.cli import app
 from spikeduel.cli.inputs import RESUMABLE, CommandInput, for_people
-from spikeduel.data import prepared_picture
-from spikeduel.engine.networks.models import load_model
 from spikeduel.experiment.settings import Experiment
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system import __version__
 from synthetic_files import write_pictures
 
 pytestmark = pytest.mark.usefixtures("known_data")
-
-OF_A_CNN = ["--recipe", "baseline", "--device", "cpu", "--learning-rate", "5e-3"]
-FAST = [*OF_A_CNN, "--num-steps", "4", "--hidden", "32"]
-ONE_EPOCH = ["--epochs", "1", "--limit", "200"]
-QUICKEST = [*FAST, *ONE_EPOCH]
-
-
-def spikeduel(*arguments, answer=None):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answer)
-
-
-def printed(*arguments):
-    """The output of a command that ends well."""
-    done = spikeduel(*arguments)
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
-def document(*arguments):
-    """The JSON document of a command that ends well."""
-    return json.loads(printed(*arguments, "--json"))
-
-
-@pytest.fixture
-def desk(tmp_path, monkeypatch):
-    """The user's current folder: empty, and the store where it is by default."""
-    folder = tmp_path / "desk"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("SPIKEDUEL_STORE")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run's folder, and what the command printed."""
-    folder = tmp_path_factory.mktemp("finished")
-    arguments = [*FAST, "--epochs", 2, "--json", "--verbose", "--store", folder / "store"]
-    with without_pages():
-        return folder / "run", spikeduel("compare", "digits", *arguments, "--out", folder / "run")
-
-
-@pytest.fixture
-def picture(tmp_path):
-    return write_pictures(tmp_path, 1, size=(30, 20), mode="RGB")[0]
-
-
-def model(run, contender="dense-snn"):
-    return run / "models" / f"{contender}-seed0.safetensors"
-
 
 # ---- help
 
@@ -195,110 +150,6 @@ def test_a_single_contender_is_trained_and_kept(desk, unreported):
     assert sorted(path.name for path in desk.iterdir()) == ["kept", "run"]
 
 
-def test_evaluate(finished):
-    run, _ = finished
-    test = json.loads((run / "results.json").read_text())["trials"][0]["test"]
-    # Which images lie near training images is the audit's to say.
-    seen = {"train": 0, "val": 0, "test": 179}
-    evaluated = document("evaluate", model(run), "digits")
-    del evaluated["features"]
-    assert evaluated == {**test, "seen": seen}
-    said = printed("evaluate", model(run), "digits")
-    assert "179 images" in said
-    assert re.search(rf"^ *accuracy +{100 * test['accuracy']:.2f} *$", said, re.M)
-    assert len(re.findall(r"^ ?\d ", said, re.M)) == 10
-
-
-def test_predict(finished, picture, monkeypatch):
-    run, _ = finished
-    first, second = document("predict", model(run), picture, picture)
-    assert first == second
-    names = ["file", "label", "probability", "probabilities", "calibrated", "computed_in"]
-    assert sorted(first) == sorted(names)
-    assert (first["file"], first["calibrated"], first["computed_in"]) == (str(picture), True, "32")
-    assert list(first["probabilities"]) == list("0123456789")
-    assert first["probability"] == max(first["probabilities"].values())
-    monkeypatch.setenv("COLUMNS", "400")
-    words = printed("predict", model(run), picture).split()
-    assert words == [str(picture), first["label"], f"{first['probability']:.1%}"]
-
-
-def test_predict_exits_early(finished, desk, picture, monkeypatch):
-    run, _ = finished
-    snn, cnn = model(run), model(run, "small-cnn")
-    (whole,) = document("predict", snn, picture)
-    (late,) = document("predict", snn, picture, "--exit-threshold", 1)
-    (early,) = document("predict", snn, picture, "--exit-threshold", 0)
-    network = load_model(snn)
-    assert (late["num_steps"], late["calibrated"]) == (network.card.num_steps, True)
-    assert late["probability"] == pytest.approx(whole["probability"], abs=1e-6)
-    assert (early["num_steps"], early["calibrated"]) == (1, True)
-    # P is compared with the calibrated probability, which is printed, and with --raw as well.
-    image, steps, state = prepared_picture(picture, network.card.preprocessing)[None], [], None
-    for frame in network.frames(image):
-        scores, state = network.step(frame, state)
-        steps.append(float(network.confidence(scores, state.num_steps)))
-    assert early["probability"] == pytest.approx(steps[0], abs=1e-4)
-    for p in (round(steps[0] + 1e-4, 4), max(steps)):
-        num_steps = 1 + int(np.argmax(np.array(steps) >= p))
-        for options in ((), ("--raw",)):
-            (row,) = document("predict", snn, picture, "--exit-threshold", p, *options)
-            assert (row["num_steps"], row["calibrated"]) == (num_steps, not options)
-    # A network that is sure enough answers alone, with the probabilities that are printed.
-    just = math.floor(1e4 * whole["probability"]) / 1e4
-    above = min(1.0, just + 2e-4)
-    (alone,) = document("predict", snn, picture, "--exit-threshold", just, "--fallback", cnn)
-    (both,) = document("predict", snn, picture, "--exit-threshold", above, "--fallback", cnn)
-    assert (alone["predicted_by"], alone["probability"]) == ("dense-snn", whole["probability"])
-    assert both["predicted_by"] == "small-cnn"
-    assert both["probabilities"] == document("predict", cnn, picture)[0]["probabilities"]
-    monkeypatch.setenv("COLUMNS", "400")
-    assert printed("predict", snn, picture, "--exit-threshold", 0).endswith("  after 1 step\n")
-    assert printed("predict", snn, picture, "--exit-threshold", above, "--fallback", cnn).endswith(
-        "  by small-cnn\n"
-    )
-    assert "has no time steps to stop at" in refused(
-        desk, "predict", cnn, picture, "--exit-threshold", 0.5
-    )
-    assert "--fallback needs --exit-threshold" in refused(
-        desk, "predict", snn, picture, "--fallback", cnn
-    )
-    assert "--follow" not in refused(desk, "predict", snn, picture, "--fallback", cnn)
-    followed = refused(desk, "predict", snn, picture, "--exit-threshold", 0.5, "--follow")
-    assert "--exit-threshold does not go with --follow" in followed
-    assert "--fallback" not in followed
-    other = ("--exit-threshold", 0.5, "--fallback", "fashion-mnist-vgg-relu")
-    assert "prepares images in another way" in refused(desk, "predict", snn, picture, *other)
-
-
-def test_predict_tells_what_it_can_and_names_what_it_cannot_read(finished, picture, tmp_path):
-    (tmp_path / "text.png").write_text("not an image")
-    done = spikeduel("predict", model(finished[0]), tmp_path / "text.png", picture, "--json")
-    assert done.exit_code == 2
-    assert [row["file"] for row in json.loads(done.stdout)] == [str(picture)]
-    assert one_line(done).startswith("error:")
-    assert "text.png" in one_line(done)
-
-
-def test_a_model_goes_out_as_nir_and_comes_in_again(desk, unreported):
-    network = ["--contender", "dense-lif", "--reset-mechanism", "zero", "--encoding", "direct"]
-    printed("compare", "digits", *network, *QUICKEST, "--out", "run")
-    path = model(desk / "run", "dense-lif")
-    words = " ".join(printed("export", path, "--to", "nir", "--out", "a.nir", "--quiet").split())
-    assert "snntorch 1" in words
-    assert "the same label on 100.00 % of 179 test images" in words
-    assert "check: a.nir.check.json" in words
-    assert document("export", path, "--to", "nir", "--out", "b.nir", "--images", 20)["n"] == 20
-    printed("import", "a.nir", "--out", "again.safetensors")
-    accuracies = [
-        document("evaluate", *arguments, "--quiet")["accuracy"]
-        for arguments in ((path, "digits"), ("again.safetensors", "digits"), (path,))
-    ]
-    assert len(set(accuracies)) == 1
-    line = refused(desk, "export", path, "--out", "c.onnx", "--data-dir", "files")
-    assert "files, where nothing is now" in line
-
-
 def test_report_is_written_again(finished, desk, unpainted):
     run, _ = finished
     results = (run / "results.json").read_bytes()
@@ -365,7 +216,6 @@ def test_a_folder_whose_files_belong_together(desk, random, unreported):
     again = document("compare", *arguments[:-1], "people.csv", "--out", "again")
     assert again["trials"] == first["trials"]
     assert f'group_by = "{desk / "people.csv"}"' in (desk / "again" / "experiment.toml").read_text()
-    assert document("evaluate", model(desk / "run", "small-cnn"), "pictures")["n"] == 8
     assert "pictures" in [row["name"] for row in document("data", "list")]
     assert "one group" in refused(desk, "compare", "pictures", "--group-by", r"(person)\d")
 
@@ -395,30 +245,6 @@ def test_a_real_ctrl_c(desk):
 
 
 # ---- bad input
-
-
-def one_line(done):
-    assert "Traceback" not in done.output
-    assert done.stderr.count("\n") == 1, done.stderr
-    return done.stderr.strip()
-
-
-def contents(folder):
-    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
-
-
-def refused(desk, *arguments):
-    """The one line that a command says before it ends with exit code 2, leaving the user's folder
-    as it was.
-    """
-    before = contents(desk)
-    done = spikeduel(*arguments)
-    assert done.exit_code == 2, done.output
-    line = one_line(done)
-    assert line.startswith("error: ")
-    assert done.stdout == ""
-    assert contents(desk) == before
-    return line
 
 
 REFUSED = (
@@ -454,16 +280,6 @@ def test_a_broken_experiment_file(content, problem, desk):
     line = refused(desk, "compare", "--experiment", "e.toml")
     assert "e.toml" in line
     assert problem in line
-
-
-def test_a_broken_model_or_no_readable_image(desk, finished, picture):
-    broken = desk / "m.safetensors"
-    broken.write_bytes(model(finished[0]).read_bytes()[:-50])
-    assert "m.safetensors" in refused(desk, "predict", broken, picture)
-    (desk / "text.png").write_text("not an image")
-    line = refused(desk, "predict", model(finished[0]), "text.png")
-    assert "text.png: cannot be read as an image" in line
-    assert "nowhere.png" in refused(desk, "predict", model(finished[0]), "nowhere.png")
 
 
 def test_report_of_what_is_no_run(desk):
@@ -570,22 +386,3 @@ def test_what_workers_print_is_no_part_of_a_json_document(as_json, capsys):
     with CommandInput(settings={}, as_json=as_json).workers():
         print("raylet")
     assert (capsys.readouterr().out == "") == as_json
-
-
-ONE_LABEL = """
-import gc, sys
-sys.argv = ["spikeduel", "predict", "fashion-mnist-vgg-lif", sys.argv[1]]
-from spikeduel.cli import main
-try:
-    main()
-finally:
-    loaded = {"numba", "spikeduel.auditing.examining", "spikeduel.evaluation.measures"}
-    print(loaded & set(sys.modules), gc.isenabled(), gc.get_freeze_count() > 100_000)
-"""
-
-
-def test_one_image_is_labelled_without_what_it_does_not_need(tmp_path):
-    (image,) = write_pictures(tmp_path, 1)
-    command = [sys.executable, "-c", ONE_LABEL, str(image)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "set() True True"

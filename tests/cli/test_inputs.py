@@ -197,6 +197,8 @@ def test_a_name_that_is_no_option_is_an_error_when_the_command_is_made():
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
 def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes):
+    if words[0] not in typer.main.get_command(app).commands:
+        pytest.skip("its feature was deleted")
     odd = {"device": "cpu", "image_size": "8", "folds": "2", "limit": "2"}
     odd |= {"weight_bits": "4"}
     own = {"import": {"encoding", "num_steps"}}.get(words[0], set())
@@ -214,11 +216,6 @@ def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes
         assert done.exit_code == 2
         effect = rf"error: {name}( \(--[a-z-]+\))?: has no effect: this command "
         assert re.search(effect, done.output)
-
-
-def test_data_are_named_where_settings_say_how_they_are_prepared():
-    done = CliRunner().invoke(app, ["import", "m.nir", "--out", "m.safetensors", "--bin-ms", "1"])
-    assert "bin_ms: takes the data: name them (--dataset)" in done.output
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from factories import export, page_of
 from made_models import make, make_recorded, varied
 from spikeduel.data import Preprocessing
 from spikeduel.engine.networks.models import Model, save_model
@@ -23,7 +24,6 @@ from spikeduel.exporters.integers import (
     Spiking,
     integer_network,
 )
-from spikeduel.predicting import export
 from spikeduel.system import typed
 from spikeduel.system.errors import InputError, SpikeduelError
 from telling import Telling
@@ -279,7 +279,7 @@ def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
 def test_the_program_labels_a_picture_prepared_as_the_docs_say_grey_or_in_colour(
     tmp_path, monkeypatch, random
 ):
-    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    page = page_of("export")
     code = next(
         block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if ".pnm" in block
     )

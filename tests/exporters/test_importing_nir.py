@@ -12,16 +12,11 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-import made_recordings
 from damage import FUZZED
 from spikeduel.engine.networks.models import load_model, save_model
 from spikeduel.engine.networks.plain import CubaLIF
-from spikeduel.experiment.recipes import events, strong
-from spikeduel.exporters.nir import METADATA
-from spikeduel.inputs.preprocessing import Binning
-from spikeduel.predicting import evaluate, import_model
+from spikeduel.exporters.nir import METADATA, import_model
 from spikeduel.system.errors import InputError
-from telling import Telling
 
 RANDOM = np.random.default_rng(0)
 
@@ -338,40 +333,3 @@ def test_other_files_are_named(content, tmp_path):
         import_model(tmp_path / "a")
     with pytest.raises(InputError, match="no such file"):
         import_model(tmp_path / "missing.nir")
-
-
-def test_recordings_become_as_many_frames_of_that_length_as_were_asked_for(tmp_path):
-    made_recordings.directions(tmp_path / "bars", 4)
-    graph = chain(affine(5, 2 * 12 * 12), lif(), affine(2, 5), given=(2, 12, 12), out=(2,))
-    path, bars = written(graph, tmp_path / "a.nir"), str(tmp_path / "bars")
-    model = import_model(path, events(bars, bin_ms=20.0), num_steps=6)
-    assert model.card.preprocessing.binning == Binning(6, (12, 12), 20_000)
-    assert model.card.num_steps == 6
-    assert evaluate(model, events(bars), "all").n == 8
-    assert evaluate(model, events(bars, bin_ms=20.0, num_steps=6), "all").n == 8
-    with pytest.raises(InputError, match="bin_ms: has no effect: sequential takes its own 6 frame"):
-        evaluate(model, events(bars, bin_ms=1.0), "all")
-    with pytest.raises(InputError, match="encoding: has no effect"):
-        import_model(path, events(bars), encoding="rate")
-
-
-def test_without_a_number_frames_cover_the_longest_recording(tmp_path):
-    made_recordings.directions(tmp_path / "bars", 4)  # of 240 ms
-    graph = chain(affine(5, 2 * 12 * 12), lif(), affine(2, 5), given=(2, 12, 12), out=(2,))
-    path, bars = written(graph, tmp_path / "a.nir"), str(tmp_path / "bars")
-    progress = Telling()
-    model = import_model(path, events(bars, bin_ms=7.0), progress=progress)
-    assert model.card.preprocessing.binning == Binning(35, (12, 12), 7_000)
-    assert model.card.num_steps == 35
-    assert not progress.said
-    chosen = import_model(path, events(bars, bin_ms=7.0, num_steps=5), progress=progress)
-    assert chosen.card.num_steps == 5
-    assert "5 frames of 7 ms, while the longest recording lasts 240 ms" in progress.said[0]
-    assert import_model(path, events(bars)).card.preprocessing.binning.frame_us is None
-    with pytest.raises(InputError, match=r"are 4,791 frames of 0\.05 ms, and at most 4,096"):
-        import_model(path, events(bars, bin_ms=0.05))
-
-
-def test_a_length_of_frames_is_for_recordings(tmp_path):
-    with pytest.raises(InputError, match="bin_ms: has no effect: digits has other data"):
-        import_model(written(dense(), tmp_path / "a.nir"), strong("digits", bin_ms=1.0))

@@ -5,13 +5,14 @@ import nir
 import numpy as np
 import pytest
 
+from factories import export
 from made_models import make, varied
-from spikeduel import data, predicting as evaluating
+from spikeduel import data
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.models import Model
 from spikeduel.experiment.recipes import chip
 from spikeduel.exporters import exporting, nir as nir_files
-from spikeduel.predicting import import_model
+from spikeduel.exporters.nir import import_model
 from spikeduel.system.errors import InputError
 from spikeduel.training import contenders
 
@@ -31,7 +32,7 @@ def made(shape="dense-lif", **network):
 
 
 def exported(model, path):
-    return evaluating.export(model, path, "nir", images=IMAGES, labels=LABELS)
+    return export(model, path, "nir", images=IMAGES, labels=LABELS)
 
 
 @pytest.mark.parametrize(
@@ -60,10 +61,10 @@ def test_the_recipe_chip_trains_what_nir_can_say(tmp_path):
         card = contenders.describe("vgg-lif", recipe, prepared).card
         model[recipe.pooling] = Model(build(card).eval(), card)
     some = {"images": prepared.images[:20], "labels": prepared.labels[:20]}
-    check = evaluating.export(model["avg"], tmp_path / "a.nir", "nir", **some)
+    check = export(model["avg"], tmp_path / "a.nir", "nir", **some)
     assert all(program.ok for program in check.programs.values())
     with pytest.raises(InputError, match="--recipe chip"):
-        evaluating.export(model["max"], tmp_path / "b.nir", "nir", **some)
+        export(model["max"], tmp_path / "b.nir", "nir", **some)
 
 
 def test_the_neurons_by_hand(tmp_path):

@@ -2,7 +2,6 @@ import json
 import re
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from factories import export, of_feature, page_of
 from made_models import make, varied
-from spikeduel import predicting as evaluating
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.exporters import exporting
 from spikeduel.exporters.preparing import unprepared
@@ -33,7 +32,7 @@ def spiking(shape, encoding="direct", **network):
 
 
 def exported(model, path, to, **more):
-    check = evaluating.export(model, path, to, images=IMAGES, labels=LABELS, **more)
+    check = export(model, path, to, images=IMAGES, labels=LABELS, **more)
     return check, onnxruntime.InferenceSession(path.read_bytes())
 
 
@@ -73,14 +72,16 @@ def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path, monke
     model = make(shape, **card, network=network)
     path, numbers = tmp_path / "a.onnx", np.random.default_rng(1)
     checked = {"images": numbers.integers(0, 256, (20, 3, 12, 10), np.uint8), "labels": LABELS[:20]}
-    check = evaluating.export(model, path, "onnx", **checked)
+    check = export(model, path, "onnx", **checked)
     session = onnxruntime.InferenceSession(path.read_bytes())
     sizes = [(12, 10), (24, 20), (5, 31), (90, 40), (13, 11), (48, 64)]
     for index, size in enumerate(sizes):
         pixels = numbers.integers(0, 256, (*size, 3), np.uint8) // (index + 1)
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{index}.png")
-    rows, _ = evaluating.predict_files(model, sorted(tmp_path.glob("*.png")))
-    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    rows, _ = of_feature("predicting.labelling").predict_files(
+        model, sorted(tmp_path.glob("*.png"))
+    )
+    page = page_of("export")
     code = re.search(r"```python\n# label[.]py\n(.*?)```", page, re.DOTALL)[1]
     monkeypatch.setattr(sys, "argv", ["label.py", str(path), *(row["file"] for row in rows)])
     exec(compile(code, "label.py", "exec"), {})

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from factories import export
 from made_models import make_recorded
-from spikeduel import predicting as evaluating
 from spikeduel.exporters import exporting
-from spikeduel.predicting import import_model
+from spikeduel.exporters.nir import import_model
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -25,9 +25,7 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
 )
 def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):
     model, frames = make_recorded(contender, **network)
-    check = evaluating.export(
-        model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64)
-    )
+    check = export(model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64))
     assert all(program.ok for program in check.programs.values())
     assert check.noun == "recording"
     assert "image" not in " ".join(exporting.lines(check)).replace("on validation images", "")
@@ -40,7 +38,7 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
 def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):
     model, frames = make_recorded(**FOR_NIR)
     asked = {"images": frames.numpy(), "labels": np.zeros(2, np.int64)}
-    evaluating.export(model, tmp_path / "a.nir", "nir", **asked)
+    export(model, tmp_path / "a.nir", "nir", **asked)
     back = import_model(tmp_path / "a.nir")
     for name in ("image_shape", "input_shape", "preprocessing", "encoding", "num_steps"):
         assert getattr(back.card, name) == getattr(model.card, name)

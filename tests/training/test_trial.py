@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
-from factories import planned
+from factories import export, planned
 from spikeduel import data
 from spikeduel.engine.counting.operations import Ways
 from spikeduel.engine.networks import building, models
@@ -19,7 +19,6 @@ from spikeduel.evaluation.correctness import best_temperature
 from spikeduel.evaluation.measures import MEASURES, Measure
 from spikeduel.evaluation.predictions_of_model import predict_batches
 from spikeduel.experiment.recipes import baseline
-from spikeduel.predicting import export
 from spikeduel.results.cost_results import Counted
 from spikeduel.results.trials import (
     Classification,
@@ -708,7 +707,7 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     with pytest.raises(
         InputError, match="spiking network of another library, whose neurons export does not know"
     ):
-        export(model, tmp_path / "net.onnx", to="onnx")
+        export(model, tmp_path / "net.onnx")
 
 
 def test_a_foreign_network_that_is_killed_goes_on_to_the_same_weights(quick, tmp_path, write):

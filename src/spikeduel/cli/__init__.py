@@ -181,13 +181,7 @@ def schema(inputs: CommandInput) -> None:
 
 app.registered_commands += [
     duels.compare,
-    *(
-        models.models,
-        models.evaluate,
-        models.predict,
-        models.export,
-        models.import_,
-    ),
+    models.models,
     *chain.from_iterable(providing("commands").values()),
     *(
         audit,

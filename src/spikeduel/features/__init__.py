@@ -49,6 +49,8 @@ FEATURES: dict[str, str] = {
     "ablations": "spikeduel.features.ablations",
     "int8": "spikeduel.features.int8",
     "compression": "spikeduel.features.compression",
+    "predicting": "spikeduel.features.predicting",
+    "export": "spikeduel.features.export",
     "inspection": "spikeduel.features.inspection",
     "conversion": "spikeduel.features.conversion",
     "network_cost": "spikeduel.features.network_cost",

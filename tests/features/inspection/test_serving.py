@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from factories import of_feature
 from forked import Forked
-from spikeduel import predicting as evaluating
 from spikeduel.cli import app
 from spikeduel.features.inspection import play, serving
 from spikeduel.features.inspection.serving import application
@@ -96,7 +96,7 @@ def test_a_picture_is_answered_as_the_same_file_is_by_predict(table, client, tmp
     document = ask(client, content).json()
     assert document["truth"] is None
     for name, (label, probability) in answers(document).items():
-        (row,), _ = evaluating.predict_files(table.models[name], [path])
+        (row,), _ = of_feature("predicting.labelling").predict_files(table.models[name], [path])
         assert label == row["label"]
         assert probability == pytest.approx(row["probability"], abs=1e-4)
 

@@ -9,18 +9,21 @@ import numpy as np
 import torch
 from msgspec import Meta
 
-from spikeduel import predicting as evaluating
+from spikeduel import data
 from spikeduel.data import pictures
 from spikeduel.engine.encoders import ENCODERS
+from spikeduel.engine.networks import shipped
 from spikeduel.engine.networks.building import build
 from spikeduel.engine.networks.cards import ModelCard
 from spikeduel.engine.networks.models import Model, alike
 from spikeduel.engine.neurons import Neuron
 from spikeduel.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from spikeduel.experiment.fields import Fraction, parsed
+from spikeduel.experiment.settings import Experiment
 from spikeduel.reporting.images import source
 from spikeduel.system.errors import InputError, unknown, visible
 from spikeduel.system.progress import Progress
+from spikeduel.training.model_data import images_at, split_for, trained_on
 
 MAX_MODELS = 4
 MAX_STEPS = 64
@@ -148,7 +151,33 @@ def lay(models: Sequence[Model], progress: Progress | None = None) -> Table:
         raise InputError(
             f"{first.contender} takes recordings; `spikeduel play` shows images alone."
         )
-    return Table(alike(models), *evaluating.examples(models[0], MAX_SAMPLES, progress))
+    return Table(alike(models), *samples(models[0], MAX_SAMPLES, progress))
+
+
+def samples(
+    model: Model, most: int, progress: Progress | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `most` test images of the training's data, evenly over the classes: uint8 `[N,
+    C, H, W]`, int64 `[N]`; none if the data are absent. Nothing is scored, so no use is noted.
+    """
+    progress, card = progress or Progress(), model.card
+    origin = shipped.origin_of(model.file) if model.file else None
+    try:
+        experiment = Experiment(dataset=origin.checked.dataset) if origin else trained_on(model)
+        if not data.is_at_hand(experiment.dataset):
+            raise InputError(f"{visible(experiment.dataset)[:80]} is not on this machine.")
+        prepared, split = split_for(card, experiment, progress)
+    except InputError as error:
+        progress.say(f"note: no sample images are at hand ({error}) Upload one, or draw.")
+        return np.empty((0, *card.image_shape), np.uint8), np.empty(0, np.int64)
+    labels = np.asarray(prepared.labels)[split.test]
+    # The first of each class, then the second of each, and so on.
+    places = np.zeros_like(labels)
+    for label in np.unique(labels):
+        places[labels == label] = np.arange((labels == label).sum())
+    chosen = np.sort(np.lexsort((labels, places))[:most])
+    chosen = chosen[np.argsort(labels[chosen], kind="stable")]
+    return images_at(prepared, split.test[chosen])
 
 
 def takes(model: Model) -> dict[str, Any]:

@@ -1,0 +1,132 @@
+"""Label image files and recordings with a trained model."""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeduel import data
+from spikeduel.data import pictures
+from spikeduel.data.events.recording_files import of_lines
+from spikeduel.data.loader import EVALUATION_BATCH
+from spikeduel.engine.kernels import unfused
+from spikeduel.engine.networks import models
+from spikeduel.engine.networks.models import Model, alike
+from spikeduel.system.errors import InputError
+from spikeduel.system.progress import Progress
+
+MAX_UNFUSED = 16
+"""Images that are labelled without compiled kernels."""
+
+
+def predict_files(
+    model: Model,
+    paths: Sequence[Path],
+    progress: Progress | None = None,
+    calibrated: bool = True,
+    exit_threshold: float | None = None,
+    fallback: Model | None = None,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Label image files or recordings, also in folders: a row for each, and a line for each
+    unusable path.
+
+    `exit_threshold` is a calibrated probability: a spiking network stops at the first step that
+    reaches it (`Model.predict_with_early_exit`), or `fallback` labels the images for which `model`
+    does not.
+    Raises `InputError`.
+    """
+    progress, card, rows = progress or Progress(), model.card, []
+    is_recorded = card.preprocessing.binning is not None
+    files, unreadable = data.files_to_predict(paths, is_recorded, progress.say)
+    named = alike([model, fallback] if fallback else [model])
+    for name, labeller in named.items():
+        if calibrated and labeller.card.temperature is None:
+            progress.say(
+                f"note: no temperature was fitted for {name}, so that its probabilities are as it "
+                "gives them. They rank the classes, and are not calibrated."
+            )
+    if model.precision == "bf16":
+        progress.say(
+            "note: answers are in bf16; reports and exports are about float32. A few labels can "
+            "differ."
+        )
+    for start in range(0, len(files), EVALUATION_BATCH):
+        names, images = [], []
+        for path in progress.track(files[start : start + EVALUATION_BATCH], "reading images"):
+            try:
+                images.append(data.prepared_picture(path, card.preprocessing))
+                names.append(str(path))
+            except InputError as error:
+                unreadable.append(str(error))
+        if images:
+            # Equal bit for bit; to load or compile kernels takes longer than a few answers.
+            with unfused() if len(images) <= MAX_UNFUSED else nullcontext():
+                predicted = _predicted(named, np.stack(images), calibrated, exit_threshold)
+            for name, label, shares, early in zip(names, *predicted, strict=True):
+                predicting_model = named.get(early.get("predicted_by", ""), model).card
+                how = {
+                    "calibrated": calibrated and predicting_model.temperature is not None,
+                    "computed_in": model.precision,
+                }
+                rows.append(
+                    {"file": name, **_prediction(card.classes, label, shares), **early, **how}
+                )
+    return rows, unreadable
+
+
+def _predicted(
+    named: Mapping[str, Model],
+    images: np.ndarray,
+    calibrated: bool,
+    exit_threshold: float | None,
+) -> tuple[np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    """Return class indices `[N]`, probabilities `[N, K]`, and for each image what an early exit
+    took; a second model labels the images for which the first one's confidence is below
+    `exit_threshold`.
+    """
+    (name, model), *second = named.items()
+    if exit_threshold is not None and not second:
+        exits = [
+            model.predict_with_early_exit(image, exit_threshold, calibrated) for image in images
+        ]
+        shares = np.stack([probabilities for probabilities, _ in exits])
+        return shares.argmax(1), shares, [{"num_steps": num_steps} for _, num_steps in exits]
+    scores = model.scores(images)
+    labels, shares = scores.argmax(1).numpy(), model.probabilities(scores, calibrated).numpy()
+    took: list[dict[str, Any]] = [{} for _ in images]
+    for fallback_name, fallback in second:
+        unsure = model.confidence(scores).numpy() < exit_threshold
+        labels[unsure], shares[unsure] = fallback.predict(images[unsure], calibrated=calibrated)
+        took = [{"predicted_by": fallback_name if asked else name} for asked in unsure]
+    return labels, shares, took
+
+
+def _prediction(classes: Sequence[str], label: int, shares: Any) -> dict[str, Any]:
+    probabilities = {name: float(share) for name, share in zip(classes, shares, strict=True)}
+    best = classes[label]
+    return {"label": best, "probability": probabilities[best], "probabilities": probabilities}
+
+
+def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield the answer after each frame of a recording.
+
+    `path` "-" reads events "t x y p" from standard input, t in microseconds. Raises `InputError`.
+    """
+    if str(path) == "-":
+        predictions = models.predict_stream(model, of_lines(sys.stdin), calibrated=calibrated)
+    else:
+        predictions = models.predict_recording(model, pictures.events_in(path), calibrated)
+    for prediction in predictions:
+        yield {
+            "file": str(path),
+            "milliseconds": prediction.milliseconds,
+            "events": prediction.events,
+            **_prediction(
+                model.card.classes,
+                int(np.argmax(prediction.probabilities)),
+                prediction.probabilities,
+            ),
+        }
