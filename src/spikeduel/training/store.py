@@ -87,7 +87,7 @@ class Store:
             yield
 
     def _use(self) -> None:
-        """Keep others from removing trials (`alone`) while this object lives."""
+        """Lock a file of users while this object lives, so that nobody removes trials."""
         if self._used:
             return
         user, locks = self.root / "users" / f"{uuid.uuid4().hex}.lock", ExitStack()
@@ -96,33 +96,11 @@ class Store:
         self._used = True
         weakref.finalize(self, _no_longer_used, locks, user)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Keep others from using the store. Raises `InputError` if another process uses it."""
-
-        def refuse() -> None:
-            raise InputError(
-                f"{self.root}: another process is using this store. Try again when it is done."
-            )
-
-        with files.locked(self.root / "users.lock", refuse):
-            for user in (self.root / "users").glob("*.lock"):
-                with files.locked(user, refuse):
-                    pass
-                with suppress(OSError):
-                    user.unlink()  # that of a process that was killed
-            yield
-
     def trials(self) -> list[str]:
         """Return the keys of all trials, finished or not."""
         return sorted(
             path.name for path in self.root.glob("*") if re.fullmatch(r"[0-9a-f]{16}", path.name)
         )
-
-    def remove(self, key: str) -> None:
-        """Remove a trial; the caller holds `alone()`."""
-        files.remove(self.folder(key))
-        (self.root / f"{key}.lock").unlink(missing_ok=True)
 
     def record(self, key: str) -> TrialRecord | None:
         """Return the finished trial `key`; None if absent, failed or damaged."""

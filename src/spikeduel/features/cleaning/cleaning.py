@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +48,7 @@ def find(folders: Sequence[Path], store: Store, days: float) -> Found:
     unneeded, in_use = list[Unneeded](), []
     if store.root.is_dir():
         try:
-            with store.alone():
+            with alone(store):
                 unneeded += _of_store(folders, store)
         except InputError as error:
             in_use.append(str(error))
@@ -61,11 +61,29 @@ def remove(waste: Found, folders: Sequence[Path], store: Store, days: float) -> 
     """
     paths = {item.path for item in waste.unneeded}
     in_store = any(Path(path).is_relative_to(store.root) for path in paths)
-    with store.alone() if in_store else nullcontext():
+    with alone(store) if in_store else nullcontext():
         now = [*(_of_store(folders, store) if in_store else ()), *_elsewhere(folders, days)]
         return Found(
             unneeded=[item for item in now if item.path in paths and _is_removed(item, store, days)]
         )
+
+
+@contextmanager
+def alone(store: Store) -> Iterator[None]:
+    """Keep others from using the store. Raises `InputError` if another process uses it."""
+
+    def refuse() -> None:
+        raise InputError(
+            f"{store.root}: another process is using this store. Try again when it is done."
+        )
+
+    with files.locked(store.root / "users.lock", refuse):
+        for user in (store.root / "users").glob("*.lock"):
+            with files.locked(user, refuse):
+                pass
+            with suppress(OSError):
+                user.unlink()  # that of a process that was killed
+        yield
 
 
 def _is_removed(item: Unneeded, store: Store, days: float) -> bool:
@@ -74,10 +92,9 @@ def _is_removed(item: Unneeded, store: Store, days: float) -> bool:
     with suppress(OSError):
         if item.kind == "prepared" and path.is_dir():
             return cache.remove(path, days * SECONDS_A_DAY)
+        files.remove(path)
         if item.key:
-            store.remove(item.key)
-        else:
-            files.remove(path)
+            (store.root / f"{item.key}.lock").unlink(missing_ok=True)
         return True
     return False
 
