@@ -12,8 +12,8 @@ ONE_EPOCH = ["--epochs", "1", "--limit", "200"]
 QUICKEST = [*FAST, *ONE_EPOCH]
 
 
-def spikeduel(*arguments, answer=None):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], input=answer)
+def spikeduel(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def printed(*arguments):

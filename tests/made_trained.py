@@ -21,8 +21,8 @@ def train(experiment, root, fold=0):
     split = data.splits(prepared, experiment)[fold]
     (planned,) = contenders.trials_of(experiment, prepared, split)
     record = trial.run(planned, prepared, store, Progress())
-    answers = store.measure(record.key, "classification", Classification)
-    return store.model_path(record.key), answers, split
+    predictions = store.measure(record.key, "classification", Classification)
+    return store.model_path(record.key), predictions, split
 
 
 def write_folder(root, names, count=4):

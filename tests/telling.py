@@ -4,14 +4,14 @@ from spikeduel.system.progress import Progress
 
 
 class Telling(Progress):
-    """`lines` has all that was said, details too; `said` what is said without `--verbose`."""
+    """`lines` has all that was said, details too; `messages` what is said without `--verbose`."""
 
     def __init__(self):
-        self.lines, self.said, self.details, self.epochs, self.done = [], [], [], [], []
+        self.lines, self.messages, self.details, self.epochs, self.done = [], [], [], [], []
 
     def say(self, text):
         self.lines.append(text)
-        self.said.append(text)
+        self.messages.append(text)
 
     def detail(self, text):
         self.lines.append(text)

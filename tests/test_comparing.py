@@ -62,21 +62,21 @@ def test_everything_that_is_promised_is_in_the_runs_folder(duel):
 
 
 def test_the_predictions_are_those_that_were_measured(duel):
-    kept, prepared = predictions.read(duel.out), data.load(EXPERIMENT)
+    stored, prepared = predictions.read(duel.out), data.load(EXPERIMENT)
     for trial in duel.results.trials:
-        right = np.equal(kept.predictions[trial.contender, trial.seed].predicted, kept.labels)
+        right = np.equal(stored.predictions[trial.contender, trial.seed].predicted, stored.labels)
         assert right.mean() == trial.test.accuracy
     labels = np.asarray(prepared.labels)[data.split(prepared, EXPERIMENT).test]
-    assert np.array_equal(kept.labels, labels)
-    assert kept.fingerprint == duel.results.dataset.fingerprint
+    assert np.array_equal(stored.labels, labels)
+    assert stored.fingerprint == duel.results.dataset.fingerprint
     (pair,) = duel.results.comparison.pairs
-    predicted = [kept.predictions[name, 0].predicted for name in (pair.a, pair.b)]
-    assert compare_predictions(kept.labels, *predicted).p_value == pair.p_value
+    predicted = [stored.predictions[name, 0].predicted for name in (pair.a, pair.b)]
+    assert compare_predictions(stored.labels, *predicted).p_value == pair.p_value
 
 
 def test_the_results_on_disk_are_those_returned(duel):
-    run, kept = load_run(duel.out), json.loads((duel.out / "results.json").read_text())
-    assert kept == run.document() == duel.document()
+    run, stored = load_run(duel.out), json.loads((duel.out / "results.json").read_text())
+    assert stored == run.document() == duel.document()
     assert run.experiment == duel.experiment == read_experiment(duel.out / "experiment.toml")
 
 
@@ -122,28 +122,28 @@ def without_date(comparison):
 
 
 def test_a_second_call_trains_nothing_and_finds_the_same(duel, unreported):
-    told = Telling()
-    again = compare(EXPERIMENT, duel.out, duel.out.parent / "store", told)
-    assert (told.trained, told.found) == (0, 2)
+    log = Telling()
+    again = compare(EXPERIMENT, duel.out, duel.out.parent / "store", log)
+    assert (log.trained, log.found) == (0, 2)
     assert without_date(again) == without_date(load_run(duel.out)) == without_date(duel)
 
 
-def test_the_answer_is_there_before_the_report_is_drawn(duel, tmp_path, unreported):
+def test_the_results_are_there_before_the_report_is_drawn(duel, tmp_path, unreported):
     there = []
 
-    def answered(comparison):
+    def receive(comparison):
         there.extend(name for name in names if (comparison.out / name).exists())
 
     names = ("results.json", "report.html")
-    compare(EXPERIMENT, tmp_path / "run", duel.out.parent / "store", on_results=answered)
+    compare(EXPERIMENT, tmp_path / "run", duel.out.parent / "store", on_results=receive)
     assert there == ["results.json"]
     assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_more_seeds_train_only_what_is_missing(duel, unreported):
-    told, folder = Telling(), duel.out.parent
-    more = compare(replace(EXPERIMENT, seeds=2), folder / "more", folder / "store", told)
-    assert (told.trained, told.found) == (2 * 2, 2)
+    log, folder = Telling(), duel.out.parent
+    more = compare(replace(EXPERIMENT, seeds=2), folder / "more", folder / "store", log)
+    assert (log.trained, log.found) == (2 * 2, 2)
     assert [(trial.contender, trial.seed) for trial in more.results.trials] == [
         ("dense-snn", 0),
         ("small-cnn", 0),
@@ -161,13 +161,13 @@ def test_models_of_an_earlier_run_in_the_folder_go(duel, tmp_path, unreported):
     others = [folder / "models" / "notes.txt", folder / "own.safetensors"]
     for path in [folder / "models" / "conv-lif-seed0.safetensors", *others]:
         path.write_text("of before")
-    told, other = Telling(), replace(EXPERIMENT, tolerance=1.5)
+    log, other = Telling(), replace(EXPERIMENT, tolerance=1.5)
     with pytest.raises(
         InputError, match=r"run: holds another .*differs in tolerance\).* --replace"
     ):
-        compare(other, folder, store, told)
+        compare(other, folder, store, log)
     assert len([*(folder / "models").iterdir()]) == len(named) + 2
-    compare(other, folder, store, told, replace_run=True)
+    compare(other, folder, store, log, replace_run=True)
     assert {path.name for path in (folder / "models").iterdir()} == {*named, "notes.txt"}
     assert all(path.is_file() for path in others)
 
@@ -175,14 +175,14 @@ def test_models_of_an_earlier_run_in_the_folder_go(duel, tmp_path, unreported):
 @pytest.mark.parametrize("which", ["out", "store"])
 def test_a_folder_that_cannot_be_written_is_refused_before_training(which, small, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    told = Telling()
+    log = Telling()
     folders = {"out": tmp_path / "out", "store": tmp_path / "store"}
     with pytest.raises(InputError, match=r"cannot write to .*file.below"):
-        compare(small, progress=told, **{**folders, which: tmp_path / "file" / "below"})
-    assert told.trained == 0
+        compare(small, progress=log, **{**folders, which: tmp_path / "file" / "below"})
+    assert log.trained == 0
 
 
-def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path, unpainted):
+def test_a_failed_contender_is_named_and_the_others_are_reported(small, tmp_path, unpainted):
     (tmp_path / "own_failing.py").write_text(
         "from torch import nn\n"
         "class Net(nn.Linear):\n"
@@ -200,8 +200,8 @@ def test_a_failed_contender_is_told_and_the_others_are_reported(small, tmp_path,
     assert (failed.status, failed.error, failed.test) == ("failed", "RuntimeError: no more", None)
     assert done.test.n == 179
     assert run.results.comparison.pairs == []
-    told = finding("failed_trials", titles=["own_failing:build, seed 0"])
-    assert told in run.results.comparison.caveats
+    expected = finding("failed_trials", titles=["own_failing:build, seed 0"])
+    assert expected in run.results.comparison.caveats
     assert [path.name for path in (run.out / "models").iterdir()] == ["small-cnn-seed0.safetensors"]
     assert (run.out / "report.html").is_file()
 
@@ -231,14 +231,16 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(
     }
     heading, *rows = [line.split(",") for line in (run.out / "split.csv").read_text().splitlines()]
     assert heading == ["path", "split", "fold", "group", "image"]
-    tested = [path for path, side, *_ in rows if side == "test"]
+    tested = [path for path, split_name, *_ in rows if split_name == "test"]
     pictures = [path.relative_to("pets").as_posix() for path in Path("pets").rglob("*.png")]
     assert sorted(tested) == sorted(pictures)
     for fold in "012":
-        sides = {
-            (path[: path.index("_")], side) for path, side, number, *_ in rows if number == fold
+        splits = {
+            (path[: path.index("_")], split_name)
+            for path, split_name, number, *_ in rows
+            if number == fold
         }
-        assert len(sides) == len({group for group, _ in sides}) == 10
+        assert len(splits) == len({group for group, _ in splits}) == 10
     dataset = run.results.dataset
     assert (dataset.counts.test, dataset.groups, dataset.split) == (30, 10, "grouped")
     assert dataset.group_sizes == GroupSizes(largest=3, median=3.0)
@@ -249,9 +251,9 @@ def test_in_folds_every_image_is_tested_once_and_a_rerun_trains_nothing(
     assert (pair.n, pair.seeds) == (30, 2)
     assert "±" in run.table()
 
-    told, written = Telling(), read_experiment(run.out / "experiment.toml")
-    again = compare(written, tmp_path / "again", tmp_path / "store", told)
-    assert (told.trained, told.found) == (0, 12)
+    log, written = Telling(), read_experiment(run.out / "experiment.toml")
+    again = compare(written, tmp_path / "again", tmp_path / "store", log)
+    assert (log.trained, log.found) == (0, 12)
     assert without_date(again) == without_date(run)
 
 
@@ -292,8 +294,8 @@ def test_experiments_that_share_a_contender_train_it_once(small, tmp_path, unrep
     write_experiment(tmp_path / "one.toml", replace(small, contenders=("small-cnn",), num_steps=25))
     # Both write to one folder, where what one of them wrote must be left, and not a mixture.
     processes = [started("both.toml", "out"), started("one.toml", "out")]
-    codes, said = zip(*(process.ended() for process in processes), strict=True)
-    lines = "\n".join(line for part in said for line in part)
+    codes, output = zip(*(process.ended() for process in processes), strict=True)
+    lines = "\n".join(line for part in output for line in part)
     assert codes == (0, 0), lines
     assert lines.count("small-cnn, seed 0, epoch 1/1") == 1
     assert lines.count("small-cnn, seed 0: trained before, tested now") == 1
@@ -358,8 +360,8 @@ def test_trainings_that_are_thrown_away_see_no_test_image(kind, small, monkeypat
     monkeypatch.setattr("spikeduel.training.timing.epoch_seconds", slow)
     experiment = replace(small, epochs=None, minutes=0.02, limit=200)
     with WORKERS[kind]() as workers:
-        results = compare(experiment, "out", "s", told := Telling(), workers=workers).results
-    assert any("it is trained anew, with" in line for line in told.said)
+        results = compare(experiment, "out", "s", log := Telling(), workers=workers).results
+    assert any("it is trained anew, with" in line for line in log.messages)
     keys, store = {trial.key for trial in results.trials}, Store("s")
     thrown_away = set(store.trials()) - keys
     assert thrown_away
@@ -369,7 +371,7 @@ def test_trainings_that_are_thrown_away_see_no_test_image(kind, small, monkeypat
     assert not any([*store.folder(key).glob("measures/*.json")] for key in thrown_away)
     # Nothing is trained twice.
     records = [store.record(key) for key in store.trials()]
-    assert told.trained == sum(len(record.history) for record in records)
+    assert log.trained == sum(len(record.history) for record in records)
 
 
 def test_a_failed_training_is_not_repeated_to_be_tested(small, monkeypatch, unreported):
@@ -386,7 +388,7 @@ def test_a_failed_training_is_not_repeated_to_be_tested(small, monkeypatch, unre
     assert sorted(begun) == ["dense-snn", "small-cnn"]
 
 
-def test_answers_are_timed_once_a_contender(small, monkeypatch, unreported):
+def test_inference_is_timed_once_a_contender(small, monkeypatch, unreported):
     timed = []
 
     def made(path, images, device, own_code=()):
@@ -409,11 +411,11 @@ def pictures(tmp_path):
     """
     random = np.random.default_rng(0)
     for number in range(60):
-        label, side = ("dark", "light")[number % 2], "test" if number % 6 < 2 else "train"
+        label, split_name = ("dark", "light")[number % 2], "test" if number % 6 < 2 else "train"
         pixels = random.integers(0, (150, 255)[number % 2], (12, 12), dtype=np.uint8)
         # Another name, and so another order.
         for root, name in (("pictures", number), ("moved", 97 - number)):
-            path = tmp_path / root / side / label / f"{name:02}.png"
+            path = tmp_path / root / split_name / label / f"{name:02}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(path)
     return tmp_path / "pictures"

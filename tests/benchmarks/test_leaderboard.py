@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.records import leaderboard
 from spikeduel.features import FEATURES
 from spikeduel.system import __version__
+
+pytest.importorskip("spikeduel.features.verification")
+from benchmarks.records import leaderboard
 
 ENTRIES = leaderboard.entries()
 pytestmark = pytest.mark.skipif(

@@ -99,16 +99,16 @@ def test_compare_prints_table_verdict_caveats_and_where_things_are(desk, unrepor
     assert (done.exit_code, done.stderr) == (0, "")
     (run,) = [path for path in (desk / "runs").iterdir() if path.name != "store"]
     results = json.loads((run / "results.json").read_text())
-    said = " ".join(done.stdout.split())
-    assert f"{100 * results['trials'][0]['test']['accuracy']:.2f}" in said
+    output = " ".join(done.stdout.split())
+    assert f"{100 * results['trials'][0]['test']['accuracy']:.2f}" in output
     caveats = [caveat["text"] for caveat in results["comparison"]["caveats"]]
     for sentence in (load_run(run).verdict(), *caveats):
-        assert " ".join(sentence.split()) in said
-    assert f"report: {Path('runs') / run.name / 'report.html'}" in said
-    assert "epoch 1/1" in said
+        assert " ".join(sentence.split()) in output
+    assert f"report: {Path('runs') / run.name / 'report.html'}" in output
+    assert "epoch 1/1" in output
 
 
-def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_trains_once(
+def test_without_epochs_the_training_time_is_printed_and_the_same_command_trains_once(
     desk, unreported, monkeypatch
 ):
     monkeypatch.setenv("COLUMNS", "80")
@@ -121,10 +121,10 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     arguments += ["--device", "cpu", "--out", "run"]
     done = spikeduel(*arguments)
     assert (done.exit_code, done.stderr) == (0, "")
-    said = " ".join(done.stdout.split())
-    assert "vgg-lif against vgg-relu, 1 seed" in said
-    assert "vgg-relu 1 epoch (0.1 min a seed)" in said
-    assert "It is done at" in said
+    output = " ".join(done.stdout.split())
+    assert "vgg-lif against vgg-relu, 1 seed" in output
+    assert "vgg-relu 1 epoch (0.1 min a seed)" in output
+    assert "It is done at" in output
     lines = [math.ceil(max(1, len(line)) / 80) for line in done.stdout.splitlines()]
     assert 15 <= sum(lines) <= 29
     results = json.loads((desk / "run" / "results.json").read_text())
@@ -138,7 +138,7 @@ def test_without_epochs_it_is_said_how_long_it_trains_and_the_same_command_train
     assert "both epochs (3) and minutes (0.1)" in line
 
 
-def test_a_single_contender_is_trained_and_kept(desk, unreported):
+def test_a_single_contender_is_trained_and_stored(desk, unreported):
     arguments = ["--contender", "small-cnn", *OF_A_CNN, *ONE_EPOCH, "-q", "--store", "kept"]
     done = spikeduel("compare", "digits", *arguments, "--out", "run")
     assert (done.exit_code, done.stderr) == (0, "")
@@ -207,8 +207,8 @@ def test_a_folder_whose_files_belong_together(desk, random, unreported):
     assert dataset["classes"] == ["dark", "light"]
     assert dataset["counts"] == {"train": 64, "val": 8, "test": 8}
     rows = [line.split(",") for line in (desk / "run" / "split.csv").read_text().splitlines()[1:]]
-    sides = {(re.search(r"person(\d+)", path)[1], side) for path, side, *_ in rows}
-    assert len(sides) == 10
+    splits = {(re.search(r"person(\d+)", path)[1], split) for path, split, *_ in rows}
+    assert len(splits) == 10
     # The same people in a table, and the same trials: nothing is trained, whichever way they are
     # told.
     table = "".join(f"{path},{re.search(r'person(.)', path)[1]}\n" for path, *_ in rows)
@@ -298,10 +298,10 @@ def test_the_program_itself_says_one_line(desk, monkeypatch, capsys):
     monkeypatch.setattr(os, "_exit", sys.exit)
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("spikeduel", run_name="__main__")
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    output = capsys.readouterr()
+    assert (ended.value.code, output.out, output.err.count("\n")) == (2, "", 1)
     assert cleaned
-    assert said.err.startswith("error: unknown data set 'fashion-mnits'")
+    assert output.err.startswith("error: unknown data set 'fashion-mnits'")
     assert list(desk.iterdir()) == []
 
 
@@ -327,17 +327,17 @@ def test_audit_of_clean_data(pets):
     assert {"accuracy", "accuracy_if_grouped", "chance_level", "near_duplicates_in_train"} <= set(
         audit["probe"]
     )
-    sides = {name: sum(counts.values()) for name, counts in audit["class_splits"].items()}
-    assert sides == {"cat": 32, "dog": 32}
+    splits = {name: sum(counts.values()) for name, counts in audit["class_splits"].items()}
+    assert splits == {"cat": 32, "dog": 32}
 
 
 def test_audit_finds_and_shows_a_copy_between_train_and_test(pets, desk):
     shutil.copy(pets / "train" / "cat" / "003.png", pets / "test" / "cat" / "copy.png")
     done = spikeduel("audit", pets, "--out", "audit")
     assert done.exit_code == 1
-    said = " ".join(done.output.split())
-    assert "has an exact copy in training" in said
-    assert "Remove the copies" in said
+    printed_text = " ".join(done.output.split())
+    assert "has an exact copy in training" in printed_text
+    assert "Remove the copies" in printed_text
     assert "copy.png" in (desk / "audit" / "audit.html").read_text()
     assert not json.loads((desk / "audit" / "audit.json").read_text())["ok"]
 
@@ -348,11 +348,13 @@ def test_compare_says_what_the_audit_found_and_goes_on_unless_strict(pets, desk,
     assert strict.exit_code == 1
     assert "error: the audit found what would invalidate a result: 1 test image" in strict.output
     assert not list(desk.glob("runs/*/results.json"))
-    said = printed("compare", pets, *QUICKEST[:-2], "--out", "run", "--verbose")
-    assert "PROBLEM with the data: 1 test image" in said
+    printed_text = printed("compare", pets, *QUICKEST[:-2], "--out", "run", "--verbose")
+    assert "PROBLEM with the data: 1 test image" in printed_text
     # Before the table, and not once more among the caveats.
-    assert said.index("Do not trust the following scores.") < said.index("precision")
-    assert "· Data audit: 1 test image" not in said
+    assert printed_text.index("Do not trust the following scores.") < printed_text.index(
+        "precision"
+    )
+    assert "· Data audit: 1 test image" not in printed_text
     results = json.loads((desk / "run" / "results.json").read_text())
     assert results["dataset"]["audit"]["exact_duplicates"]["conflicting"] == 1
     caveats = [caveat["id"] for caveat in results["comparison"]["caveats"]]

@@ -202,16 +202,16 @@ def test_a_command_refuses_every_setting_that_it_does_not_work_with(words, takes
     odd = {"device": "cpu", "image_size": "8", "folds": "2", "limit": "2"}
     odd |= {"weight_bits": "4"}
     own = {"import": {"encoding", "num_steps"}}.get(words[0], set())
-    for member in fields(Experiment):
-        name, setting = member.name, setting_of(member.type)
+    for field_of in fields(Experiment):
+        name, setting = field_of.name, setting_of(field_of.type)
         if (
             name in {"per_contender", *own}
             or set(setting.needs) - {"images", "recordings"} <= takes
         ):
             continue
         option = [setting.option or f"--{name.replace('_', '-')}"]
-        if not isinstance(member.default, bool):
-            option += [odd.get(name, next(iter(choices(member.type)), "1"))]
+        if not isinstance(field_of.default, bool):
+            option += [odd.get(name, next(iter(choices(field_of.type)), "1"))]
         done = CliRunner().invoke(app, [*words, *option])
         assert done.exit_code == 2
         effect = rf"error: {name}( \(--[a-z-]+\))?: has no effect: this command "

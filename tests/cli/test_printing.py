@@ -15,7 +15,7 @@ def test_of_recordings_all_of_it_speaks_of_recordings(capsys):
     duel = [trial("snn", 0.9), trial("cnn", 0.9)]
     found = results(duel, [pair(0.0, n=24)], about=about, caveats=[few])
     print_comparison(Comparison(found.experiment, found, Path("run")))
-    said = " ".join(capsys.readouterr().out.split())
-    assert "24 test recordings" in said
-    assert "More test recordings" in said
-    assert "image" not in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "24 test recordings" in output
+    assert "More test recordings" in output
+    assert "image" not in output

@@ -34,7 +34,7 @@ def batches(num_images=40, size=16, shape=(1, 10, 10), seed=0):
     return [(images[part], labels[part], indices[part]) for part in parts]
 
 
-class Told(nn.Module):
+class Scripted(nn.Module):
     """Says at each step what it was told to: scores `[T, K]` for the image whose only pixel is its
     number.
     """
@@ -42,18 +42,18 @@ class Told(nn.Module):
     kind = "snn"
     readout = MeanReadout()
 
-    def __init__(self, told):
+    def __init__(self, scores):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
-        self.told = torch.tensor(told, dtype=torch.float32)
+        self.scores = torch.tensor(scores, dtype=torch.float32)
 
     def forward(self, x):
         which = (x.value.flatten() * 255).round().long()
-        return self.told[which].transpose(0, 1)
+        return self.scores[which].transpose(0, 1)
 
 
-def told(scores):
-    return Model(Told(scores), card("told", (1, 1, 1), "ab", len(scores[0])))
+def model_of(scores):
+    return Model(Scripted(scores), card("told", (1, 1, 1), "ab", len(scores[0])))
 
 
 def asked(labels, times=1):
@@ -75,7 +75,7 @@ SCORES = [log_odds(0.9, 0.95, 0.99), log_odds(0.42, 0.6, 0.8), log_odds(0.7, 0.4
 
 
 def test_by_hand():
-    chosen = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600))
+    chosen = anytime(model_of(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600))
     assert chosen.n == 3
     assert chosen.accuracies == pytest.approx([1 / 3, 1, 1])
     # The confidences so far: 0.9, 0.95, 0.99; 0.58, 0.6, 0.8; 0.7, 0.7, 0.9. At 0.7 the third image
@@ -112,7 +112,7 @@ def test_by_hand():
 
 def test_the_threshold_is_chosen_on_validation_and_applied_to_test():
     # On validation whoever is sure at once is right; on test that same image is of the other class.
-    chosen = anytime(told(SCORES), asked([0, 1, 0]), asked([1, 1, 0], 600)).early_exit
+    chosen = anytime(model_of(SCORES), asked([0, 1, 0]), asked([1, 1, 0], 600)).early_exit
     assert chosen.threshold == pytest.approx(0.9)
     assert chosen.accuracy == pytest.approx(2 / 3)
     assert chosen.validation.accuracy == 1
@@ -121,14 +121,14 @@ def test_the_threshold_is_chosen_on_validation_and_applied_to_test():
 def test_where_leaving_early_costs_too_much_nobody_does():
     # Each is sure and wrong at first, and right in the end.
     turning = [log_odds(0.99, 0.98, 0.01), log_odds(0.01, 0.02, 0.99)]
-    chosen = anytime(told(turning), asked([0, 1]), asked([0, 1], 1000)).early_exit
+    chosen = anytime(model_of(turning), asked([0, 1]), asked([0, 1], 1000)).early_exit
     assert (chosen.threshold, chosen.exit_steps, chosen.mean_steps) == (None, [0, 0, 2], 3)
 
 
 def test_with_too_few_images_to_show_it_nobody_leaves():
     # Nothing is lost at 0.9, as above; 1,494 images do not show that it is at most 0.2 %.
     few, enough = (
-        anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], times)).early_exit
+        anytime(model_of(SCORES), asked([1, 1, 0]), asked([1, 1, 0], times)).early_exit
         for times in (498, 499)
     )
     assert (few.threshold, few.validation.most_lost, few.validation.fewest) == (None, 0, 1497)
@@ -171,7 +171,7 @@ def test_the_rule_holds_and_nothing_earlier_would(random):
 
 def test_another_rule_reaches_the_report_and_not_the_oracle(monkeypatch):
     monkeypatch.setattr(chosen_threshold, "__code__", (lambda validation: (0.7, 0.0)).__code__)
-    chosen = anytime(told(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600)).early_exit
+    chosen = anytime(model_of(SCORES), asked([1, 1, 0]), asked([1, 1, 0], 600)).early_exit
     assert (chosen.threshold, chosen.exit_steps) == (0.7, [2, 0, 1])
     for test in (test_by_hand, test_with_too_few_images_to_show_it_nobody_leaves):
         with pytest.raises(AssertionError):
@@ -184,15 +184,15 @@ def test_another_rule_reaches_the_report_and_not_the_oracle(monkeypatch):
 )
 def test_the_limit_holds_as_often_as_it_says(n, p_lost, p_gained):
     # Every outcome of n images, weighed by its probability.
-    held = 0.0
+    coverage = 0.0
     for lost, gained in itertools.product(range(n + 1), repeat=2):
         if lost + gained <= n:
             probability = stats.multinomial.pmf(
                 [lost, gained, n - lost - gained], n, [p_lost, p_gained, 1 - p_lost - p_gained]
             )
             if probability > 1e-9:
-                held += probability * (most_lost(lost, gained, n) >= p_lost - p_gained)
-    assert held >= CONFIDENCE - 0.02
+                coverage += probability * (most_lost(lost, gained, n) >= p_lost - p_gained)
+    assert coverage >= CONFIDENCE - 0.02
 
 
 def test_the_limit_by_hand():
@@ -200,9 +200,9 @@ def test_the_limit_by_hand():
     assert most_lost(3, 0, 3) == 1
     # With many changes it is the usual interval of a mean of differences.
     n, lost, gained = 100_000, 3000, 2500
-    spread = np.sqrt((lost + gained) / n - ((lost - gained) / n) ** 2)
+    deviation = np.sqrt((lost + gained) / n - ((lost - gained) / n) ** 2)
     assert most_lost(lost, gained, n) == pytest.approx(
-        (lost - gained) / n + 1.6449 * spread / n**0.5, rel=1e-3
+        (lost - gained) / n + 1.6449 * deviation / n**0.5, rel=1e-3
     )
     # More lost, fewer gained, fewer images: a higher limit.
     assert most_lost(20, 10, 1000) < min(

@@ -43,25 +43,25 @@ def test_other_draws_show_the_spread_of_a_random_encoding_and_nothing_else(monke
         0, 256, (60, 1, 10, 10), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
     images_in_batches = [(images, torch.arange(60) % 3, np.arange(60))]
-    spread = encoding_deviation(make(), images_in_batches)
-    assert len(spread.accuracies) == 5
-    assert spread.standard_deviation == pytest.approx(np.std(spread.accuracies, ddof=1))
-    assert spread.standard_deviation > 0
+    deviation = encoding_deviation(make(), images_in_batches)
+    assert len(deviation.accuracies) == 5
+    assert deviation.standard_deviation == pytest.approx(np.std(deviation.accuracies, ddof=1))
+    assert deviation.standard_deviation > 0
     assert encoding_deviation(make(encoding="direct"), images_in_batches) == EncodingDeviation()
     monkeypatch.setitem(ENCODERS, "own", Encoder(rate, random=True))
-    assert encoding_deviation(make(encoding="own"), images_in_batches) == spread
+    assert encoding_deviation(make(encoding="own"), images_in_batches) == deviation
 
 
 @pytest.mark.parametrize("name", MEASURES)
-def test_what_every_measure_gives_is_kept_as_json_and_read_again(name):
+def test_every_measure_is_written_as_json_and_read_again(name):
     measure, images = MEASURES[name], torch.zeros(6, 1, 10, 10, dtype=torch.uint8)
     images_in_batches = [[(images, torch.arange(6) % 3, np.arange(6))]] * (
         2 if measure.on_validation else 1
     )
     value = measure.take(make(), *images_in_batches)
     assert type(value) is measure.result
-    kept = json.dumps(typed.plain(value), allow_nan=False)
-    assert typed.converted(json.loads(kept), measure.result) == value
+    written = json.dumps(typed.plain(value), allow_nan=False)
+    assert typed.converted(json.loads(written), measure.result) == value
 
 
 # ---- shapes of weights

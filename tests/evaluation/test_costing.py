@@ -131,8 +131,8 @@ def test_networks_that_do_not_spike_multiply_what_they_see():
         )
         # Frame after frame, its weights are read for each, or once for all.
         by_steps, once = (layer.moved("hoisted", flow).weights for flow in ("steps", "image"))
-        held = layer.weights + layer.biases
-        assert (by_steps, once) == (passes * held, held)
+        num_parameters = layer.weights + layer.biases
+        assert (by_steps, once) == (passes * num_parameters, num_parameters)
     layer, counts = first_layer("vgg-sum")
     assert layer.macs.dense.hoisted == 2 * places
     summed = counts.view(2, 3, 2, 6, 6).sum(1)

@@ -59,8 +59,8 @@ def test_a_model_is_timed_in_a_process_where_code_of_the_users_may_print(
     # Torch is in it; and it is not the memory of this process, which has grown by pictures and
     # tests.
     assert 50 << 20 < timed.peak_memory_bytes < 4 << 30
-    kept = json.dumps(typed.plain(timed), allow_nan=False)
-    assert typed.converted(json.loads(kept), Latency) == timed
+    written = json.dumps(typed.plain(timed), allow_nan=False)
+    assert typed.converted(json.loads(written), Latency) == timed
 
 
 def test_what_fails_is_null_and_says_why(images, tmp_path):
@@ -89,7 +89,7 @@ def clock(monkeypatch):
     return made
 
 
-def test_the_first_call_is_not_counted_and_time_is_kept(clock):
+def test_the_first_call_is_not_counted_and_the_time_limit_holds(clock):
     called = []
 
     def work(number):

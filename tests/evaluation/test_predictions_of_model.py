@@ -39,7 +39,7 @@ def test_draws_are_keyed_by_index_so_batches_do_not_matter():
     assert not torch.equal(other.scores, whole.scores)
 
 
-def test_large_batches_are_answered_in_pieces_to_the_same_answers(monkeypatch):
+def test_large_batches_are_predicted_in_pieces_with_the_same_scores(monkeypatch):
     model = make("small-cnn")
     whole = ask(model, in_batches(30))
     monkeypatch.setattr(type(model), "images_at_once", 7)
@@ -50,7 +50,7 @@ def test_large_batches_are_answered_in_pieces_to_the_same_answers(monkeypatch):
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
 
 
-def test_over_time_the_last_answers_are_those_without():
+def test_over_time_the_last_predictions_are_those_without():
     model = make()
     followed, plain = ask(model, in_batches(16), over_time=True), ask(model, in_batches(16))
     assert plain.over_time is None
@@ -63,10 +63,10 @@ def test_over_time_the_last_answers_are_those_without():
 
 
 def test_ties_and_accuracy():
-    answers = ask(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 1, 1]))
-    assert answers.tied.tolist() == [True, False, True, False]
-    assert answers.predicted.tolist() == [0, 0, 0, 1]
-    assert answers.accuracy == 0.75
+    predictions = ask(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 1, 1]))
+    assert predictions.tied.tolist() == [True, False, True, False]
+    assert predictions.predicted.tolist() == [0, 0, 0, 1]
+    assert predictions.accuracy == 0.75
 
 
 class Counting:
@@ -115,7 +115,7 @@ def test_what_is_counted_in_another_way_takes_a_pass_of_its_own():
     assert counted.operations.totals.macs.dense.hoisted > 0
 
 
-def test_what_fails_in_the_counting_costs_nobody_else_the_answers(monkeypatch):
+def test_a_failure_to_count_costs_no_predictions(monkeypatch):
     model = make()
     expected = classification(model, Counting())
 

@@ -62,8 +62,8 @@ def test_the_probabilities_are_those_of_predict():
     images = torch.randint(0, 256, (40, 1, 10, 10), dtype=torch.uint8)
     index, labels = np.arange(40), torch.arange(40) % 3
     halves = [(images[part], labels[part], index[part]) for part in (slice(0, 13), slice(13, 40))]
-    answers = predict_batches(model, halves)
-    scores, truth = answers.scores, torch.from_numpy(answers.truth)
+    predictions = predict_batches(model, halves)
+    scores, truth = predictions.scores, torch.from_numpy(predictions.truth)
     _, probabilities = model.predict(images, RandomKeys.for_evaluation(index))
     np.testing.assert_allclose(scores.softmax(1), probabilities, atol=1e-6)
     assert torch.equal(truth, labels)

@@ -131,7 +131,7 @@ def test_a_given_setting_changes_the_plan_or_is_refused(case, folders, known_dat
     ("asked_for", "device", "is_idle"),
     [("gpu", "cpu", True), ("cpu", "cuda", True), ("gpu", "cuda", False), ("cpu", "cpu", False)],
 )
-def test_an_answer_for_a_device_needs_it(asked_for, device, is_idle, folders, monkeypatch):
+def test_a_recommendation_for_a_device_needs_it(asked_for, device, is_idle, folders, monkeypatch):
     monkeypatch.setattr("spikeduel.system.hardware.num_gpus", lambda kind: 1)
     experiment = replace(CASES["images, twins"], dataset=str(folders / "pictures"))
     experiment = replace(experiment, target=asked_for, device=device, precision="32")
@@ -141,7 +141,7 @@ def test_an_answer_for_a_device_needs_it(asked_for, device, is_idle, folders, mo
 
 
 @pytest.mark.parametrize(("name", "is_idle"), [("vgg-lif", False), ("conv-relu", True)])
-def test_an_answer_for_loihi_needs_a_spiking_network(name, is_idle):
+def test_a_recommendation_for_loihi_needs_a_spiking_network(name, is_idle):
     experiment = replace(strong(), dataset="digits", contenders=("vgg-relu", name), minutes=1.0)
     experiment, prepared, _ = plan.loaded(replace(experiment, target="loihi"), Progress())
     lacking = missing(experiment, describe_all(experiment, prepared), prepared)
@@ -156,7 +156,7 @@ def test_the_cases_know_every_setting():
 
 
 def test_a_setting_names_what_it_needs_for_an_effect():
-    kinds = {name: setting_of(member.type) for name, member in SETTINGS.items()}
+    kinds = {name: setting_of(field_of.type) for name, field_of in SETTINGS.items()}
     assert kinds["bin_ms"].needs == ("framing", "recordings")
     assert kinds["beta"].needs == ("training",)
     assert kinds["dataset"].needs == ()
@@ -169,7 +169,7 @@ def test_given_is_what_differs_from_the_recipe():
     assert effects.chosen(with_contenders) == {"contenders", "beta"}
 
 
-def test_the_first_reason_is_told_and_what_the_recipe_has():
+def test_the_first_reason_is_named_and_the_value_of_the_recipe():
     experiment = baseline("digits", num_steps=3)
     reasons = effects.idle({"num_steps", "seeds"}, {"num_steps": "nothing spikes"})
     assert reasons == {"num_steps": "nothing spikes"}

@@ -28,7 +28,7 @@ def test_the_baseline_is_the_studys():
     assert {name: settings[name] for name in expected} == expected
 
 
-def test_the_embedded_set_gets_fewer_epochs_unless_told_otherwise():
+def test_the_embedded_set_gets_fewer_epochs_unless_they_are_given():
     assert baseline().dataset == "fashion-mnist-mini"
     assert baseline().epochs == 4
     assert baseline(epochs=7).epochs == 7

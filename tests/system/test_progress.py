@@ -104,7 +104,7 @@ def test_what_is_told_elsewhere_is_told_here():
     elsewhere.finished("a", "done")
     for method, arguments in pickle.loads(pickle.dumps(told)):
         getattr(Labelled(here, "duel"), method)(*arguments)
-    assert (here.said, here.details) == (["  duel: news"], ["  duel: more"])
+    assert (here.messages, here.details) == (["  duel: news"], ["  duel: more"])
     assert (here.epochs, here.done) == ([("duel: a", [0.5], 2)], [("duel: a", "done")])
 
 

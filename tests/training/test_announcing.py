@@ -110,7 +110,7 @@ def planned(num_stored=0, times=TIMES, budget=BUDGET, **changes):
     return plan_of(experiment, contenders, trials, num_stored, times, budget)
 
 
-def test_it_is_said_how_long_it_trains_and_when_it_will_be_done(golden):
+def test_the_plan_names_training_time_and_when_it_ends(golden):
     # 300 seconds and 1; six times as long with two seeds in three folds.
     slow = [structs.replace(time, epoch_seconds=1000.0) for time in TIMES]
     golden(

@@ -177,8 +177,8 @@ def test_what_does_not_return_images_is_refused(result, got, monkeypatch):
         augmenter_of("broken")(noise(2, 1, 4, 4), RandomKeys.for_augmentation(0, 0, np.arange(2)))
 
 
-@pytest.mark.parametrize("side", [1, 2, 3])
-def test_the_smallest_images_can_be_moved(side):
-    images = noise(2, 1, side, side)
-    assert moved(images, farthest(side), 0).shape == images.shape
+@pytest.mark.parametrize("edge", [1, 2, 3])
+def test_the_smallest_images_can_be_moved(edge):
+    images = noise(2, 1, edge, edge)
+    assert moved(images, farthest(edge), 0).shape == images.shape
     assert translate(images, draw(images)).shape == images.shape

@@ -131,27 +131,27 @@ def test_images_are_flipped_where_mirror_images_of_a_class_occur(
     assert rules.mirrored == share
 
 
-def moving(random, count, side=16):
+def moving(random, count, edge=16):
     """Recordings of a bar of some height that goes to the right, and of as many that go to the
     left.
     """
     packed = []
     for number in range(2 * count):
-        top = int(random.integers(0, side - 5))
+        top = int(random.integers(0, edge - 5))
         t = np.arange(600) * 500
-        x, y = t * side // (t[-1] + 1), top + random.integers(0, 5, len(t))
-        x = side - 1 - x if number >= count else x
+        x, y = t * edge // (t[-1] + 1), top + random.integers(0, 5, len(t))
+        x = edge - 1 - x if number >= count else x
         packed.append(Events(x, y, t, random.integers(0, 2, len(t))).packed())
     offsets = np.cumsum([0, *map(len, packed)])
-    return Recordings(np.concatenate(packed), offsets, Binning(4, (side, side)))
+    return Recordings(np.concatenate(packed), offsets, Binning(4, (edge, edge)))
 
 
-@pytest.mark.parametrize("is_told", [True, False])
-def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class(is_told, random):
+@pytest.mark.parametrize("differs", [True, False])
+def test_recordings_are_flipped_unless_what_moves_the_other_way_is_another_class(differs, random):
     recordings = moving(random, 60)
-    labels = np.repeat([0, 1], 60) if is_told else np.zeros(120, np.int64)
+    labels = np.repeat([0, 1], 60) if differs else np.zeros(120, np.int64)
     rules = chosen_of(replace(factories.prepared(recordings), labels=labels))
-    assert rules.chosen == {"augmentation": "affine" if is_told else "affine-flip"}
+    assert rules.chosen == {"augmentation": "affine" if differs else "affine-flip"}
     # Their pictures alone do not tell.
     assert auto_settings.alike(recordings.pictures, labels, np.arange(120), None).mirrored > 0.15
 
@@ -248,28 +248,28 @@ def taken(**seconds):
 
 
 def test_epochs_that_were_timed_as_too_long_are_planned_anew(quick, timed):
-    told, resolved = Telling(), fitted(replace(quick, minutes=1.0))
-    again = auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), told)
+    log, resolved = Telling(), fitted(replace(quick, minutes=1.0))
+    again = auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), log)
     assert again.budget.epochs == {"vgg-lif": 20, "vgg-relu": 60}
     assert again.experiment.for_contender("vgg-lif").epochs == 20
-    assert "  vgg-lif: an epoch took 1.5 s, and 3 s when it was timed" in told.said[0]
+    assert "  vgg-lif: an epoch took 1.5 s, and 3 s when it was timed" in log.messages[0]
     # And so it stays.
     assert fitted(replace(quick, minutes=1.0)).budget == again.budget
     # Once: a longer training has shorter epochs on the mean.
-    kept = fitted(replace(quick, minutes=1.0))
-    assert auto_settings.replanned(kept, taken(vgg_lif=0.5, vgg_relu=0.1), told) is None
+    resolved = fitted(replace(quick, minutes=1.0))
+    assert auto_settings.replanned(resolved, taken(vgg_lif=0.5, vgg_relu=0.1), log) is None
 
 
 @pytest.mark.skipif("optimism" not in FEATURES, reason="nothing else tests each epoch")
 def test_trainings_that_were_tested_are_not_planned_anew(quick, timed):
     resolved = fitted(replace(quick, minutes=1.0, optimism=True))
-    told = Telling()
-    assert auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), told) is None
-    assert told.lines == []
+    log = Telling()
+    assert auto_settings.replanned(resolved, taken(vgg_lif=1.5, vgg_relu=0.5), log) is None
+    assert log.lines == []
 
 
 @pytest.mark.parametrize("seconds", [{"vgg_lif": 2.1, "vgg_relu": 0.7}, {"vgg_lif": 30.0}])
-def test_epochs_are_kept_that_took_about_as_long_or_longer(quick, timed, seconds):
+def test_epochs_stay_that_took_about_as_long_or_longer(quick, timed, seconds):
     resolved = fitted(replace(quick, minutes=1.0))
     assert auto_settings.replanned(resolved, taken(**seconds), Progress()) is None
 
@@ -386,24 +386,24 @@ def test_the_same_experiment_gets_the_same_epochs_however_fast_the_machine_is(
 
 def test_run_twice_it_trains_once(quick, timed, known_data, unreported):
     experiment = replace(quick, minutes=0.1)
-    first = compare(experiment, "run", "s", progress=(told := Telling())).results
+    first = compare(experiment, "run", "s", progress=(log := Telling())).results
     # An epoch of vgg-relu takes far less than the second that was timed.
     epochs = {trial.contender: trial.epochs for trial in first.trials}
     assert epochs["vgg-relu"] > 3
-    assert "  vgg-relu: an epoch took " in "".join(told.lines)
+    assert "  vgg-relu: an epoch took " in "".join(log.lines)
     assert first.budget.epochs == epochs
     assert first.rules.chosen == {"batch_size": 32, "dropout": 0.2}
-    assert sum("(0.1 min a seed)" in line for line in told.lines) == 1
+    assert sum("(0.1 min a seed)" in line for line in log.lines) == 1
     timed.clear()
-    again = compare(experiment, "again", "s", progress=(told := Telling())).results
-    assert (timed, told.found) == ([], 2)
+    again = compare(experiment, "again", "s", progress=(log := Telling())).results
+    assert (timed, log.found) == ([], 2)
     assert [trial.key for trial in again.trials] == [trial.key for trial in first.trials]
     assert again.budget == first.budget
     # Its settings, as they were written, say all: nothing has to be fitted again.
     written = read_experiment("run/experiment.toml")
     assert written == first.experiment
-    reread = compare(written, "reread", "s", progress=(told := Telling())).results
-    assert told.found == 2
+    reread = compare(written, "reread", "s", progress=(log := Telling())).results
+    assert log.found == 2
     assert [trial.key for trial in reread.trials] == [trial.key for trial in first.trials]
     assert (reread.rules, reread.budget, timed) == (None, None, [])
 

@@ -60,18 +60,18 @@ class Killing(Telling):
 @TWO_CORES
 def test_processes_end_in_the_numbers_of_one_after_another_even_if_killed(serial, tmp_path):
     with Processes(2, threads=1) as workers:
-        told = Killing(workers)
-        records = run(workers, tmp_path, told)
+        log = Killing(workers)
+        records = run(workers, tmp_path, log)
         assert [record.settings["contender"] for record in records] == ["dense-lif", "dense-relu"]
         assert numbers(tmp_path) == numbers(serial)
-        assert sum("SIGKILL" in line for line in told.said) == 1
+        assert sum("SIGKILL" in line for line in log.messages) == 1
         # All jobs share one copy of the data.
         assert len(workers._places) == 1
         # Trials of the store go to no worker.
-        epochs = told.trained
-        run(workers, tmp_path, told)
-    assert told.trained == epochs
-    assert told.found == len(records)
+        epochs = log.trained
+        run(workers, tmp_path, log)
+    assert log.trained == epochs
+    assert log.found == len(records)
     assert Store(tmp_path).trials() == Store(serial).trials()
     ledgers = [(root / "ledger.jsonl").read_text().splitlines() for root in (tmp_path, serial)]
     assert len(ledgers[0]) == len(ledgers[1])
@@ -91,11 +91,11 @@ class Losing(Pool):
 
 def test_a_trial_that_costs_process_after_process_is_recorded_as_failed(tmp_path):
     one = replace(EXPERIMENT, contenders=("dense-relu",))
-    told = Telling()
-    (record,) = run(Losing(), tmp_path, told, one)
+    log = Telling()
+    (record,) = run(Losing(), tmp_path, log, one)
     assert record.status == "failed"
     assert "SIGKILL" in record.error
-    assert sum("begins again" in line for line in told.said) == MAX_LOSSES - 1
+    assert sum("begins again" in line for line in log.messages) == MAX_LOSSES - 1
     assert Store(tmp_path).record(record.key) is None
 
 

@@ -25,11 +25,11 @@ SMALL = {"WHOLE": 4 << 20, "WINDOW": 4 << 20, "EVALUATION_BATCH": 32}
 """Sizes of the loader, which decide the order of images."""
 
 
-def noise(num_images, side):
+def noise(num_images, edge):
     labels = np.arange(num_images) % 4
-    images = np.random.default_rng(0).integers(0, 256, (num_images, 3, side, side), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (num_images, 3, edge, edge), np.uint8)
     images[np.arange(num_images), 0, 0] = labels[:, None] * 60
-    raw = RawDataset(images, labels, tuple("abcd"), Preprocessing(3, side, side))
+    raw = RawDataset(images, labels, tuple("abcd"), Preprocessing(3, edge, edge))
     return from_raw("noise", raw)
 
 

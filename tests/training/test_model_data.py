@@ -92,7 +92,7 @@ def test_own_data_that_have_changed_or_gone_are_refused(run_on_own_digits, tmp_p
         images_to_test(load_model(path), None, 10)
 
 
-def test_data_that_were_moved_are_found_where_it_is_said(run_on_own_digits, tmp_path):
+def test_data_that_were_moved_are_found_where_the_settings_name_them(run_on_own_digits, tmp_path):
     path, _ = run_on_own_digits
     model, moved = load_model(path), tmp_path / "elsewhere"
     (tmp_path / "mine" / "digits").rename(moved)

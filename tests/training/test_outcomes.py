@@ -41,8 +41,12 @@ CLASSES = ("a", "b", "c")
 
 def measured(predicted, truth=TRUTH, **others):
     scores = classified(CLASSES, np.asarray(truth), np.asarray(predicted))
-    answered = structs.replace(scores, tie_share=0.0, loss=1.5)
-    return {"classification": answered, "encoding_deviation": EncodingDeviation(), **others}
+    predicted_classes = structs.replace(scores, tie_share=0.0, loss=1.5)
+    return {
+        "classification": predicted_classes,
+        "encoding_deviation": EncodingDeviation(),
+        **others,
+    }
 
 
 SPLIT = Split(np.arange(0, 5), np.arange(5, 6), np.arange(6, 10), "stratified")
@@ -138,10 +142,10 @@ ANYTIME = Anytime(
 
 
 def test_every_measure_reaches_the_results():
-    spread = EncodingDeviation(accuracies=[0.5, 0.25], standard_deviation=0.1)
+    deviation = EncodingDeviation(accuracies=[0.5, 0.25], standard_deviation=0.1)
     latency = untimed(None, None, "cpu")
     measures = {
-        "encoding_deviation": spread,
+        "encoding_deviation": deviation,
         "weight_shapes": WeightShapes(shapes={"w": [2, 3]}),
         "operations": Counted(operations=spiking()),
         "by_step": ANYTIME,
@@ -153,7 +157,7 @@ def test_every_measure_reaches_the_results():
     )
     known = {*measures, "classification", "label_confidences"} - {"own"}
     assert set(MEASURES) == known
-    assert trial.test.encoding_deviation == spread
+    assert trial.test.encoding_deviation == deviation
     assert (trial.anytime, trial.weight_shapes) == (ANYTIME, {"w": [2, 3]})
     assert (trial.operations, trial.latency) == (spiking(), latency)
     assert trial.measured == {"own": {"value": 5}}
@@ -272,8 +276,8 @@ def test_the_folds_of_a_seed_are_one_test_over_all_images():
     # In fold 0 only the SNN is right on images 0 and 5, only the CNN on 2; in fold 1 only the SNN
     # on 0, 4 and 5.
     assert (pair.only_a_right, pair.only_b_right) == (5 / 2, 1 / 2)
-    answers = pooled(finished(records[::-1], measures[::-1]), "snn")
-    assert np.equal(*answers[0]).tolist() == [True, True, False, True, False, True] + [True] * 6
+    predictions = pooled(finished(records[::-1], measures[::-1]), "snn")
+    assert np.equal(*predictions[0]).tolist() == [True, True, False, True, False, True] + [True] * 6
 
 
 @pytest.mark.parametrize(
@@ -339,17 +343,19 @@ def test_a_pair_over_seeds_uses_those_that_both_finished():
 
 
 @pytest.mark.parametrize(
-    ("middle", "answers", "expected"),
+    ("middle", "predictions", "expected"),
     [
         (record("cnn"), measured(CNN), [("snn", "cnn"), ("snn", "snn2"), ("cnn", "snn2")]),
         (record("cnn", val=[]), {}, [("snn", "snn2")]),
     ],
     ids=["finished", "failed"],
 )
-def test_three_contenders_make_three_pairs_and_a_failed_one_none(middle, answers, expected):
+def test_three_contenders_make_three_pairs_and_a_failed_one_none(middle, predictions, expected):
     experiment = replace(EXPERIMENT, contenders=("snn", "cnn", "snn2"))
     records = [record("snn"), middle, record("snn2")]
-    pairs = assembled(records, [measured(SNN), answers, measured(CNN)], experiment).comparison.pairs
+    pairs = assembled(
+        records, [measured(SNN), predictions, measured(CNN)], experiment
+    ).comparison.pairs
     assert [(pair.a, pair.b) for pair in pairs] == expected
 
 
@@ -395,10 +401,10 @@ def test_failed_trainings_of_the_leader_count_as_chance(loser, conclusion, reser
     wrong = np.where(np.arange(600) < 60, 1 - truth % 2, truth)
     records, measures = [], []
     for seed in range(8):
-        for name, answered in (("snn", truth), ("cnn", wrong)):
+        for name, predicted_classes in (("snn", truth), ("cnn", wrong)):
             has_failed = name == loser and seed > 4
             records.append(record(name, seed, val=[] if has_failed else [0.75]))
-            measures.append({} if has_failed else measured(answered, truth))
+            measures.append({} if has_failed else measured(predicted_classes, truth))
     pair = pair_of(records, measures, replace(EXPERIMENT, seeds=8))
     assert (pair.seeds, pair.conclusion, pair.reservation, pair.failed) == (
         5,

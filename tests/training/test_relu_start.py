@@ -111,8 +111,8 @@ def test_interrupted_it_ends_in_the_same_numbers(last, quick):
     (whole,) = run_all(experiment, "whole")
     with pytest.raises(KeyboardInterrupt):
         run_all(experiment, "s", Killing())
-    (resumed,) = run_all(experiment, "s", told := Telling())
-    assert any(f"goes on after epoch {last}" in line for line in told.lines)
+    (resumed,) = run_all(experiment, "s", log := Telling())
+    assert any(f"goes on after epoch {last}" in line for line in log.lines)
     assert (resumed.key, resumed.model_digest) == (whole.key, whole.model_digest)
     assert resumed.history == whole.history
 

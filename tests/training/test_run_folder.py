@@ -123,35 +123,35 @@ def test_on_a_busy_machine_only_earlier_times_are_had(tmp_path, images, counted,
 
 def test_all_are_taken_in_one_sitting_and_found_again(tmp_path, images, counted, machine):
     machine.load = 0.1
-    store, told = Store(tmp_path / "store"), Telling()
+    store, log = Store(tmp_path / "store"), Telling()
     one, other = planned("one", "net one"), planned("other", "net other")
-    first = take([one], images, store, told)
+    first = take([one], images, store, log)
     assert first["one"].one_image.median_ms == 1
-    assert take([one], images, store, told) == first
+    assert take([one], images, store, log) == first
     assert counted == ["one", "one"]
     # With a second one, the first is taken again, so that both are from now.
-    both = take([one, other], images, store, told)
+    both = take([one, other], images, store, log)
     assert {key: latency.one_image.median_ms for key, latency in both.items()} == {
         "one": 3,
         "other": 4,
     }
-    assert take([one, other], images, store, told) == both
+    assert take([one, other], images, store, log) == both
     # Another machine's times are of no use.
     taken = store.measure("other", "latency", Latency)
     store.save_measure("other", "latency", on(taken, threads=taken.machine.threads + 1))
-    assert len(take([one, other], images, store, told)) == 2
+    assert len(take([one, other], images, store, log)) == 2
     assert counted == ["one", "one", *["one", "other"] * 4]
     # Being busier does not make it another one.
     taken = store.measure("other", "latency", Latency)
     store.save_measure("other", "latency", on(taken, load_average=77.0))
     machine.load = 77.0
-    take([one, other], images, store, told)
+    take([one, other], images, store, log)
     assert len(counted) == 10
     # What was timed while it was busy is timed again once it is not.
     machine.load = 0.1
-    take([one, other], images, store, told)
+    take([one, other], images, store, log)
     assert len(counted) == 14
-    assert told.lines == []
+    assert log.lines == []
 
 
 def test_the_quicker_sitting_counts(tmp_path, images, counted, machine, monkeypatch):
@@ -168,10 +168,10 @@ def test_the_quicker_sitting_counts(tmp_path, images, counted, machine, monkeypa
     assert [taken[key].one_image.median_ms for key in ("one", "other")] == [1, 2]
 
 
-def test_who_cannot_be_timed_is_said_and_tried_again(tmp_path, images, counted):
-    store, told = Store(tmp_path / "store"), Telling()
+def test_a_contender_that_cannot_be_timed_is_named_and_tried_again(tmp_path, images, counted):
+    store, log = Store(tmp_path / "store"), Telling()
     trials = [planned("broken", "net, seed 0")]
-    assert take(trials, images, store, told)["broken"].one_image is None
-    assert told.lines == ["  net, seed 0: not timed, it broke"]
-    take(trials, images, store, told)
+    assert take(trials, images, store, log)["broken"].one_image is None
+    assert log.lines == ["  net, seed 0: not timed, it broke"]
+    take(trials, images, store, log)
     assert len(counted) == 2

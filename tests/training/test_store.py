@@ -49,10 +49,10 @@ def test_a_failed_trial_counts_as_absent(store):
 def test_measures_lie_beside_the_trial_one_file_each(store):
     keep(store)
     assert store.measure("k1", "encoding_deviation", EncodingDeviation) is None
-    spread = EncodingDeviation(accuracies=[0.25, 0.75], standard_deviation=0.5)
-    store.save_measure("k1", "encoding_deviation", spread)
+    deviation = EncodingDeviation(accuracies=[0.25, 0.75], standard_deviation=0.5)
+    store.save_measure("k1", "encoding_deviation", deviation)
     store.save_measure("k1", "own_code:speed", {"seconds": None})
-    assert store.measure("k1", "encoding_deviation", EncodingDeviation) == spread
+    assert store.measure("k1", "encoding_deviation", EncodingDeviation) == deviation
     assert store.measure("k1", "own_code:speed", dict) == {"seconds": None}
     names = {path.name for path in (store.folder("k1") / "measures").iterdir()}
     assert names == {"encoding_deviation.json", "own_code.speed.json"}
@@ -147,7 +147,7 @@ def test_a_damaged_measure_counts_as_absent(store, random):
         assert store.measure("k1", "classification", Classification) is None
 
 
-def test_why_measures_failed_is_kept_until_they_are_tried_again(store):
+def test_reasons_of_failed_measures_stay_until_they_are_tried_again(store):
     assert store.failed_measures("k1") == {}
     for reasons in ({"classification": "it broke"}, {}, {}):
         store.save_failed_measures("k1", reasons)
@@ -189,7 +189,7 @@ def test_the_ledger_counts_models_by_their_test_images(store):
     assert store.test_uses(asked(4, 2)) == 1
 
 
-def test_a_training_that_was_asked_after_every_epoch_is_told_apart(store):
+def test_a_training_tested_after_every_epoch_is_counted_apart(store):
     test = asked(4, 2, 9)
     for key, every_epoch in (("k1", True), ("k1", True), ("k1", False), ("k2", False)):
         store.note_test_use(test, key, every_epoch=every_epoch)

@@ -54,30 +54,30 @@ def loop(experiment, tmp_path, contender="dense-snn", progress=None, name="c.pt"
     return Loop(model, images, labels, split, experiment, tmp_path / name, progress or Progress())
 
 
-def test_the_weights_kept_are_those_of_the_best_validation_epoch(small, tmp_path):
+def test_the_weights_are_those_of_the_best_validation_epoch(small, tmp_path):
     # A rate this high makes the last epochs worse than earlier ones.
     run = loop(replace(small, epochs=5, learning_rate=0.5, patience=5), tmp_path)
     training = run.run()
     accuracies = [epoch["val_accuracy"] for epoch in training.history]
     assert training.best_epoch == accuracies.index(max(accuracies))
     assert len(set(accuracies)) > 1
-    kept = ask(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
-    assert kept.accuracy == max(accuracies)
+    predictions = ask(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
+    assert predictions.accuracy == max(accuracies)
 
 
 @pytest.mark.parametrize(("optimizer", "best"), [("muon", 2), ("adam", 0)])
-def test_where_the_rate_falls_to_zero_the_last_weights_are_kept(
+def test_where_the_rate_falls_to_zero_the_weights_are_the_last(
     optimizer, best, small, tmp_path, monkeypatch
 ):
     accuracies, after_each = iter([0.9, 0.5, 0.4]), []
 
-    def answered(model, batches):
+    def predicting(model, batches):
         after_each.append(
             {name: value.clone() for name, value in model.module.state_dict().items()}
         )
         return SimpleNamespace(loss=1.0, accuracy=next(accuracies))
 
-    monkeypatch.setattr(training, "ask", answered)
+    monkeypatch.setattr(training, "ask", predicting)
     run = loop(replace(small, epochs=3, limit=200, optimizer=optimizer), tmp_path)
     assert run.run().best_epoch == best
     for name, value in run.model.module.state_dict().items():
@@ -113,7 +113,7 @@ def test_everything_that_makes_networks_strong_is_resumed_to_the_same_numbers(co
 
 
 @pytest.mark.parametrize("contender", ["vgg-lif", "vgg-relu"])
-def test_in_epochs_of_few_steps_batch_norm_gets_statistics_of_the_weights_that_answer(
+def test_in_epochs_of_few_steps_batch_norm_gets_statistics_of_the_final_weights(
     contender, tmp_path, monkeypatch
 ):
     """Running ones are of earlier weights, with which networks that had learned answered at chance
@@ -233,7 +233,7 @@ def test_interrupted_it_leaves_no_thread_behind(small, tmp_path, on_disk, monkey
 
 
 @pytest.mark.parametrize("contender", ["dense-snn", "small-cnn"])
-def test_right_answers_are_those_before_it_learned(contender, small, tmp_path):
+def test_right_predictions_are_counted_before_the_step(contender, small, tmp_path):
     run = loop(small, tmp_path, contender)
     step = TrainingStep(run.model, rules_of(replace(small, learning_rate=1e-2)), 20)
     expected = 0
@@ -317,12 +317,12 @@ def test_code_that_draws_by_itself_also_resumes_to_the_same_numbers(small, tmp_p
         assert torch.equal(weight, resumed.model.module.state_dict()[name])
 
 
-def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
+def test_a_damaged_checkpoint_is_reported_and_not_used(small, tmp_path):
     small = replace(small, limit=200)
     expected = loop(small, tmp_path, name="a.pt").run()
     with pytest.raises(KeyboardInterrupt):
         loop(small, tmp_path, progress=Interrupting(5)).run()
-    path, told = tmp_path / "c.pt", Telling()
+    path, log = tmp_path / "c.pt", Telling()
     whole = path.read_bytes()
     numbers = np.random.default_rng(0)
     damaged = [whole[:length] for length in (0, 10, 31, 32, len(whole) // 2, len(whole) - 1)] + [
@@ -334,18 +334,16 @@ def test_a_damaged_checkpoint_is_noticed_said_and_not_used(small, tmp_path):
     for content in damaged:
         path.write_bytes(content)
         assert read_checkpoint(path) is None
-    assert loop(small, tmp_path, progress=told).run().history == expected.history
-    assert told.lines[0] == "  dense-snn, seed 0: its checkpoint is damaged, so it begins anew"
+    assert loop(small, tmp_path, progress=log).run().history == expected.history
+    assert log.lines[0] == "  dense-snn, seed 0: its checkpoint is damaged, so it begins anew"
 
 
 def test_a_checkpoint_of_another_network_is_not_used(small, tmp_path):
     loop(replace(small, hidden=16, limit=200, epochs=1), tmp_path).run()
-    told = Telling()
-    assert (
-        len(loop(replace(small, limit=200, epochs=1), tmp_path, progress=told).run().history) == 1
-    )
+    log = Telling()
+    assert len(loop(replace(small, limit=200, epochs=1), tmp_path, progress=log).run().history) == 1
     begins = "  dense-snn, seed 0: its checkpoint is of another network, so it begins anew"
-    assert told.lines[0] == begins
+    assert log.lines[0] == begins
 
 
 @pytest.fixture
@@ -363,13 +361,13 @@ def test_a_checkpoint_goes_on_with_its_threads(small, tmp_path, threads, before)
     with pytest.raises(KeyboardInterrupt):
         loop(small, tmp_path, progress=Interrupting(5)).run()
     threads(3 - before, chosen=False)  # another process is busy now, or no longer
-    told = Telling()
+    log = Telling()
     with hardware.threads_on_free_cores():
-        resumed = loop(small, tmp_path, progress=told).run()
+        resumed = loop(small, tmp_path, progress=log).run()
         assert torch.get_num_threads() == resumed.threads == before
     assert torch.get_num_threads() == 3 - before
     assert resumed.history == expected.history
-    assert f"with {before} thread" in told.lines[0]
+    assert f"with {before} thread" in log.lines[0]
 
 
 @pytest.mark.parametrize(("number", "chosen"), [(1, True), (2, True), (3, False)])
@@ -382,11 +380,11 @@ def test_a_checkpoint_of_other_threads_than_can_be_used_is_begun_anew(
         loop(small, tmp_path, progress=Interrupting(5)).run()
     machine.cores = 2
     threads(min(number, 2), chosen=chosen)
-    told = Telling()
-    training = loop(small, tmp_path, progress=told).run()
+    log = Telling()
+    training = loop(small, tmp_path, progress=log).run()
     assert training.threads == min(number, 2)
-    assert "computed with 3 threads" in told.lines[0]
-    assert told.lines[0].endswith("so it begins anew")
+    assert "computed with 3 threads" in log.lines[0]
+    assert log.lines[0].endswith("so it begins anew")
 
 
 @pytest.fixture

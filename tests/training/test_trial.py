@@ -72,7 +72,7 @@ def as_stored(record):
     return json.loads(json.dumps(typed.plain(record)))
 
 
-def answered(store, record):
+def classification_of(store, record):
     return store.measure(record.key, "classification", Classification)
 
 
@@ -196,20 +196,20 @@ def build(image_shape, num_classes, num_steps, *, hidden, **settings):
 
 
 def test_run_twice_trains_once_and_then_needs_no_data_in_memory(quick, tmp_path, monkeypatch):
-    told = Telling()
-    (first,) = run(quick, tmp_path / "s", told)
+    log = Telling()
+    (first,) = run(quick, tmp_path / "s", log)
     assert first.status == "done"
-    assert any("epoch 1/1" in line for line in told.lines)
-    told.lines.clear()
+    assert any("epoch 1/1" in line for line in log.lines)
+    log.lines.clear()
     prepared = data.load(quick)
     monkeypatch.setattr(data, "load", lambda experiment: prepared)
-    (second,) = run(quick, tmp_path / "s", told)
+    (second,) = run(quick, tmp_path / "s", log)
     assert as_stored(second) == as_stored(first)
-    assert told.lines == ["  dense-snn, seed 0: found in the store, not trained again"]
+    assert log.lines == ["  dense-snn, seed 0: found in the store, not trained again"]
     assert "held" not in vars(prepared)
 
 
-def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
+def test_a_trial_is_stored_with_model_measures_and_environment(quick, tmp_path):
     store = Store(tmp_path / "s")
     (record,) = run(quick, store)
     assert as_stored(store.record(record.key)) == as_stored(record)
@@ -219,7 +219,7 @@ def test_a_trial_is_kept_with_model_measures_and_surroundings(quick, tmp_path):
     surroundings = {"device": "cpu", "precision": precision, "torch": torch.__version__}
     assert surroundings.items() <= record.environment.items()
     assert not store.checkpoint_path(record.key).exists()
-    quality = answered(store, record)
+    quality = classification_of(store, record)
     right = np.array(quality.truth) == np.array(quality.predicted)
     assert (quality.accuracy, len(right)) == (right.mean(), 179)
     assert len(store.measure(record.key, "encoding_deviation", EncodingDeviation).accuracies) == 5
@@ -244,8 +244,8 @@ def test_the_temperature_of_a_trial_is_fitted_on_its_validation_images(quick, tm
     model = models.load_model(store.model_path(record.key))
     images, labels = prepared.arrays
     validation = [(images[split.val], labels[split.val], split.val)]
-    answers = predict_batches(model, validation)
-    best = best_temperature(answers.scores, torch.from_numpy(answers.truth))
+    predictions = predict_batches(model, validation)
+    best = best_temperature(predictions.scores, torch.from_numpy(predictions.truth))
     assert model.card.temperature == pytest.approx(best, rel=1e-4)
 
 
@@ -298,14 +298,14 @@ def test_a_contender_that_raises_is_recorded_and_tried_again_and_the_others_go_o
 
 
 def test_nan_is_a_failure_that_says_what_to_do(quick, tmp_path):
-    told, store = Telling(), Store(tmp_path / "s")
+    log, store = Telling(), Store(tmp_path / "s")
     experiment = replace(quick, contenders=("small-cnn", "dense-snn"), learning_rate=1e36, epochs=2)
-    for record in run(experiment, store, told):
+    for record in run(experiment, store, log):
         assert (record.status, record.stopped) == ("failed", "nan")
         assert "NaN" in record.error
         assert "smaller learning_rate" in record.error
-        assert (store.record(record.key), answered(store, record)) == (None, None)
-    assert sum("failed" in line for line in told.lines) == 2
+        assert (store.record(record.key), classification_of(store, record)) == (None, None)
+    assert sum("failed" in line for line in log.lines) == 2
 
 
 @pytest.mark.parametrize(
@@ -412,7 +412,7 @@ def test_an_own_part_is_trained_with_and_its_source_is_part_of_the_key(
     assert (record.status, record.error) == ("done", None)
     assert record.settings["sources"].keys() == {f"own:{part}"}
     assert network.items() <= record.settings["network"].items()
-    assert answered(store, record).accuracy > 0.5
+    assert classification_of(store, record).accuracy > 0.5
     model = models.load_model(store.model_path(record.key), own_code=experiment.own_code)
     labels, _ = model.predict(np.asarray(data.load(experiment).images[:4]))
     assert labels.shape == (4,)
@@ -507,12 +507,12 @@ def test_trained_for_choosing_is_not_tested_and_later_only_tested(quick, tmp_pat
     out_of_reach = replace(training, split=replace(split, test=np.array([10**9])))
     record = trial.run(out_of_reach, prepared, store, Progress(), test=False)
     assert record.status == "done"
-    assert answered(store, record) is None
-    told = Telling()
-    assert as_stored(trial.run(training, prepared, store, told)) == as_stored(record)
-    assert (told.trained, told.found) == (0, 0)
-    assert told.lines == [f"  {training.card.title}: trained before, tested now"]
-    assert answered(store, record).n == len(split.test)
+    assert classification_of(store, record) is None
+    log = Telling()
+    assert as_stored(trial.run(training, prepared, store, log)) == as_stored(record)
+    assert (log.trained, log.found) == (0, 0)
+    assert log.lines == [f"  {training.card.title}: trained before, tested now"]
+    assert classification_of(store, record).n == len(split.test)
 
 
 # ---- what fails, and what is damaged
@@ -553,16 +553,16 @@ def test_want_of_memory_is_recorded_with_a_remedy_and_later_goes_on(raises, quic
     # 270 training images are 5 batches, and 30 validation images 1: the twelfth comes at the end of
     # the second epoch.
     experiment = replace(quick, contenders=("own_greedy:build", "small-cnn"), epochs=3, patience=9)
-    store, told = Store(tmp_path / "s"), Telling()
+    store, log = Store(tmp_path / "s"), Telling()
     failed, done = run(experiment, store)
     assert (failed.status, failed.stopped, done.status) == ("failed", None, "done")
     assert failed.error.startswith("out of memory (")
     assert "batch_size" in failed.error
     assert store.record(failed.key) is None
     (tmp_path / "enough").touch()
-    again, _ = run(experiment, store, told)
+    again, _ = run(experiment, store, log)
     assert (again.status, len(again.history)) == ("done", 3)
-    assert "goes on after epoch 1" in told.lines[0]
+    assert "goes on after epoch 1" in log.lines[0]
     assert not store.checkpoint_path(again.key).exists()
 
 
@@ -573,16 +573,16 @@ def test_a_failing_measure_costs_only_itself_and_is_tried_again(quick, tmp_path,
     def not_a_number(model, batches):
         return {"value": float("nan")}
 
-    store, told = Store(tmp_path / "s"), Telling()
+    store, log = Store(tmp_path / "s"), Telling()
     monkeypatch.setitem(MEASURES, "broken", Measure(broken))
     monkeypatch.setitem(MEASURES, "nan", Measure(not_a_number))
-    (record,) = run(quick, store, told)
+    (record,) = run(quick, store, log)
     assert record.status == "done"
-    assert answered(store, record).n == 179
+    assert classification_of(store, record).n == 179
     failures = store.failed_measures(record.key)
     assert failures["broken"] == "RuntimeError: no luck"
     assert "JSON" in failures["nan"]
-    assert "  dense-snn, seed 0: measure broken failed: RuntimeError: no luck" in told.lines
+    assert "  dense-snn, seed 0: measure broken failed: RuntimeError: no luck" in log.lines
     monkeypatch.setitem(MEASURES, "broken", Measure(lambda model, batches: {"value": 1}))
     monkeypatch.delitem(MEASURES, "nan")
     (training,) = plan(quick)
@@ -609,25 +609,25 @@ def test_a_measure_draws_from_a_seed_of_its_own_and_may_choose_by_the_validation
     assert store.measure(record.key, "own", dict) == first
 
 
-def test_what_is_damaged_in_the_store_is_said_and_made_again(quick, tmp_path):
+def test_damaged_files_of_the_store_are_reported_and_made_again(quick, tmp_path):
     store = Store(tmp_path / "s")
     (first,) = run(quick, store)
-    quality = answered(store, first)
+    quality = classification_of(store, first)
     model = store.model_path(first.key)
     whole = model.read_bytes()
     model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    told = Telling()
-    (second,) = run(quick, store, told)
-    assert "seed 0: trained again, for what the store holds is of no use" in told.lines[0]
-    assert "model.safetensors: damaged" in told.lines[0]
+    log = Telling()
+    (second,) = run(quick, store, log)
+    assert "seed 0: trained again, for what the store holds is of no use" in log.lines[0]
+    assert "model.safetensors: damaged" in log.lines[0]
     assert second.history == first.history
     assert model.read_bytes() == whole
     path = store.measure_path(first.key, "classification")
     path.write_bytes(path.read_bytes()[:100])
-    told = Telling()
-    run(quick, store, told)
-    assert "measure classification is taken again" in told.lines[1]
-    assert answered(store, first) == quality
+    log = Telling()
+    run(quick, store, log)
+    assert "measure classification is taken again" in log.lines[1]
+    assert classification_of(store, first) == quality
 
 
 # ---- networks that were not made for spikeduel
@@ -680,10 +680,10 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     store = Store(tmp_path / "s")
     record, _ = run(experiment, store)
     assert (record.status, record.error) == ("done", None)
-    kept = [
+    stored = [
         record.settings[name] for name in ("kind", "encoding", "num_steps", "precision", "network")
     ]
-    assert kept == ["snn", "direct", 7, "32", {}]
+    assert stored == ["snn", "direct", 7, "32", {}]
     # With snnTorch alone: its network, the weights that were saved, the counts of its spikes.
     network = sys.modules["own_tutorial"].Net().eval()
     network.load_state_dict(load_file(store.model_path(record.key)))
@@ -698,9 +698,9 @@ def test_snntorchs_tutorial_network_is_tested_as_snntorch_runs_it(quick, tmp_pat
     # Its label is the count of its spikes, as in snnTorch; between equal counts the membrane
     # decides.
     counts = spk.sum(0)
-    predicted = torch.tensor(answered(store, record).predicted)
+    predicted = torch.tensor(classification_of(store, record).predicted)
     assert torch.equal(counts.gather(1, predicted[:, None])[:, 0], counts.amax(1))
-    assert answered(store, record).accuracy > 0.5
+    assert classification_of(store, record).accuracy > 0.5
     # 64 pixels to 30 neurons, at each of 7 steps or once.
     first = store.measure(record.key, "operations", Counted).operations.layers[0]
     assert (first.name, first.macs.dense) == ("fc1", Ways(per_step=7 * 1920, hoisted=1920))
@@ -797,8 +797,8 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(
     )
     store = Store(tmp_path / "s")
     (record,) = run(experiment, store)
-    kept = [record.settings[key] for key in ("kind", "encoding", "num_steps")]
-    assert (record.error, kept, record.settings["foreign"]["way"]) == (
+    stored = [record.settings[key] for key in ("kind", "encoding", "num_steps")]
+    assert (record.error, stored, record.settings["foreign"]["way"]) == (
         None,
         ["snn", "direct", 4],
         way,
@@ -813,7 +813,7 @@ def test_a_spikingjelly_network_is_trained_and_tested_as_spikingjelly_runs_it(
             if way == "sequence"
             else functional.multi_step_forward(sequence, network)
         )
-    predicted = torch.tensor(answered(store, record).predicted)
+    predicted = torch.tensor(classification_of(store, record).predicted)
     rates = spk.mean(0)
     assert spk.any()
     first = store.measure(record.key, "operations", Counted).operations.layers[0]

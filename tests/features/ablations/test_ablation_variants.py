@@ -186,7 +186,7 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
     assert set(made.missing) == left_out == set(ON_IMAGES) - set(made.results)
     assert set(made.predictions) == set(made.results)
     assert says in made.missing["relu_twin"].reason
-    reasons = [line.partition("left out, ")[2] for line in told.said if "left out" in line]
+    reasons = [line.partition("left out, ")[2] for line in told.messages if "left out" in line]
     assert any(says in reason for reason in reasons)
     assert len(reasons) == len({*reasons})
 

@@ -131,7 +131,7 @@ def test_a_ray_cluster_that_loses_a_worker_ends_in_the_same_numbers(tmp_path, mo
             run(workers, tmp_path / "cluster", told, experiment)
         with Workers(1) as workers:
             run(workers, tmp_path / "serial", experiment=experiment)
-        print(sum("begins again" in line for line in told.said))
+        print(sum("begins again" in line for line in told.messages))
 
     code, lines = Forked(on_cluster).ended()
     assert code == 0, "\n".join(lines)

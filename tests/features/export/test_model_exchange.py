@@ -103,10 +103,10 @@ def test_without_a_number_frames_cover_the_longest_recording(tmp_path):
     model = import_model(path, events(bars, bin_ms=7.0), progress=progress)
     assert model.card.preprocessing.binning == Binning(35, (12, 12), 7_000)
     assert model.card.num_steps == 35
-    assert not progress.said
+    assert not progress.messages
     chosen = import_model(path, events(bars, bin_ms=7.0, num_steps=5), progress=progress)
     assert chosen.card.num_steps == 5
-    assert "5 frames of 7 ms, while the longest recording lasts 240 ms" in progress.said[0]
+    assert "5 frames of 7 ms, while the longest recording lasts 240 ms" in progress.messages[0]
     assert import_model(path, events(bars)).card.preprocessing.binning.frame_us is None
     with pytest.raises(InputError, match=r"are 4,791 frames of 0\.05 ms, and at most 4,096"):
         import_model(path, events(bars, bin_ms=0.05))

@@ -133,7 +133,7 @@ def test_trials_of_the_store_are_logged_and_a_logger_that_fails_costs_nothing(
         epochs = (again / "logs" / "epochs.csv").read_text()
         assert epochs == (run.out / "logs" / "epochs.csv").read_text()
     assert progress.trained == 0
-    failures = [line for line in progress.said if "--logger" in line]
+    failures = [line for line in progress.messages if "--logger" in line]
     assert len(failures) == 2
     assert failures[0].startswith("--logger failing failed (OSError: No space left on device")
     assert len(failures[0]) < 500
@@ -144,7 +144,7 @@ def test_a_server_that_is_away_is_not_waited_for(tmp_path, monkeypatch):
     progress = Telling()
     logged = Logged(progress, ["mlflow"]).of_run(tmp_path)
     logged.epoch("a, seed 0", [dict.fromkeys(SCALARS, 0.5)], 2)
-    (line,) = progress.said
+    (line,) = progress.messages
     assert line.startswith("--logger mlflow failed (MlflowException")
 
 

@@ -64,8 +64,8 @@ def test_a_second_network_is_asked_by_calibrated_probabilities_of_four_digits(tm
     sure = next(round(p, 4) for p in sorted(highest)[2:] if round(p, 4) > p)
     asks = [round(p, 4) < sure for p in highest]
     assert set(asks) == {True, False}
-    told = Telling()
-    rows, _ = predict_files(first, [tmp_path], told, exit_threshold=sure, fallback=then)
+    log = Telling()
+    rows, _ = predict_files(first, [tmp_path], log, exit_threshold=sure, fallback=then)
     raw, _ = predict_files(first, [tmp_path], calibrated=False, exit_threshold=sure, fallback=then)
     for asked, row, in_raw, one, other in zip(asks, rows, raw, alone, of_second, strict=True):
         expected = other if asked else one
@@ -74,7 +74,7 @@ def test_a_second_network_is_asked_by_calibrated_probabilities_of_four_digits(tm
         assert row["calibrated"] is not asked
         assert in_raw["predicted_by"] == row["predicted_by"] == ("vgg-relu" if asked else "vgg-lif")
         assert (in_raw["label"], in_raw["calibrated"]) == (expected["label"], False)
-    assert [line for line in told.said if "no temperature was fitted for vgg-relu" in line]
+    assert [line for line in log.messages if "no temperature was fitted for vgg-relu" in line]
     with pytest.raises(InputError, match=r"^vgg-relu knows other classes than vgg-lif"):
         digits = load_model(shipped.located(Path("mnist-vgg-relu")))
         predict_files(first, [tmp_path / "nothing.png"], exit_threshold=sure, fallback=digits)

@@ -53,10 +53,10 @@ def test_the_trials_numbers_are_found_again(contender, trained):
 
 def test_a_model_of_a_fold_is_tested_on_its_own_fold(tmp_path):
     experiment = replace(EXPERIMENT, contenders=("small-cnn",), epochs=1, folds=3, limit=300)
-    path, answers, split = train(experiment, tmp_path / "s", fold=2)
+    path, predictions, split = train(experiment, tmp_path / "s", fold=2)
     evaluated = evaluate(load_model(path), EXPERIMENT)
     assert evaluated.n == len(split.test) == 599
-    assert evaluated.accuracy == answers.accuracy
+    assert evaluated.accuracy == predictions.accuracy
 
 
 def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tmp_path):
@@ -67,12 +67,12 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
         "path,group\n" + "".join(f"{name},{name[:3]}{int(name[4:-4]) // 3}\n" for name in names)
     )
     experiment = replace(plain, contenders=("small-cnn",), epochs=1, group_by=str(table))
-    path, answers, split = train(experiment, tmp_path / "s")
+    path, predictions, split = train(experiment, tmp_path / "s")
     model = load_model(path)
     assert not np.array_equal(split.test, data.split(data.load(plain), plain).test)
     for asked in (plain, experiment):
         evaluated = evaluate(model, asked)
-        assert (evaluated.n, evaluated.loss) == (answers.n, answers.loss)
+        assert (evaluated.n, evaluated.loss) == (predictions.n, predictions.loss)
     table.write_text(table.read_text().replace(",cat0", ",cat1"))
     with pytest.raises(
         InputError, match=r"groups.csv: no longer groups these images as when small-cnn was trained"
@@ -81,17 +81,17 @@ def test_a_model_of_grouped_files_is_tested_on_the_groups_that_it_has_not_met(tm
     table.unlink()
     with pytest.raises(InputError, match=r"groups.csv: no such file"):
         evaluate(model, plain)
-    evaluated = evaluate(model, plain, "all", told := Telling())
+    evaluated = evaluate(model, plain, "all", log := Telling())
     assert (evaluated.n, evaluated.seen) == (24, None)
-    assert told.lines[0].startswith("note: it is not known which images small-cnn was trained on")
+    assert log.lines[0].startswith("note: it is not known which images small-cnn was trained on")
 
 
 def test_all_images_instead_of_the_test_part(trained):
     path, measured = trained["small-cnn"]
-    evaluated = evaluate(load_model(path), EXPERIMENT, "all", told := Telling())
+    evaluated = evaluate(load_model(path), EXPERIMENT, "all", log := Telling())
     assert evaluated.n == 1797
     assert evaluated.accuracy != measured["classification"].accuracy
-    assert told.lines[0].startswith(
+    assert log.lines[0].startswith(
         "warning: small-cnn was trained on 1,438 of these 1,797 images, and validated on 180"
     )
     assert evaluated.seen == Counts(train=1438, val=180, test=179)
@@ -113,14 +113,14 @@ def test_other_shapes_classes_and_recordings_are_refused(trained, tmp_path):
         evaluate(of_recordings(), Experiment(dataset="digits"))
 
 
-def test_other_data_than_those_of_the_training_are_told(trained, tmp_path):
-    model, told = load_model(trained["small-cnn"][0]), Telling()
-    evaluate(model, EXPERIMENT, progress=told)
-    assert told.lines == []
+def test_other_data_than_those_of_the_training_are_noted(trained, tmp_path):
+    model, log = load_model(trained["small-cnn"][0]), Telling()
+    evaluate(model, EXPERIMENT, progress=log)
+    assert log.lines == []
     others = write_folder(tmp_path / "others", model.card.classes)
-    assert evaluate(model, others, progress=told).seen is None
-    assert told.lines[0].startswith("note: it is not known which images small-cnn was trained on")
-    assert told.lines[0].endswith("10 of 40 are tested; --part all tests all.")
+    assert evaluate(model, others, progress=log).seen is None
+    assert log.lines[0].startswith("note: it is not known which images small-cnn was trained on")
+    assert log.lines[0].endswith("10 of 40 are tested; --part all tests all.")
 
 
 @pytest.mark.parametrize("folds", [None, 3], ids=["split", "folds"])
@@ -135,28 +135,28 @@ def test_images_of_the_training_are_known_by_their_files_in_any_folder(folds, tm
     prepared = data.load(experiment)
     data.write_splits(run / "split.csv", prepared, data.splits(prepared, experiment))
     for number, picture in enumerate(sorted((tmp_path / "pets").rglob("*.png"))):
-        side = moved / ("train" if number % 3 else "val") / picture.parent.name
-        side.mkdir(parents=True, exist_ok=True)
-        shutil.copy(picture, side / f"{97 - number}.png")
+        folder = moved / ("train" if number % 3 else "val") / picture.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(picture, folder / f"{97 - number}.png")
     Image.new("L", (8, 8), 77).save(moved / "val" / "cat" / "new.png")
 
     elsewhere = replace(experiment, dataset=str(moved), folds=None)
-    evaluated = evaluate(load_model(path), elsewhere, "all", told := Telling())
-    sides = {side: len(getattr(split, side)) for side in ("train", "val", "test")}
-    assert evaluated.seen == Counts(**sides)
+    evaluated = evaluate(load_model(path), elsewhere, "all", log := Telling())
+    counts = {folder: len(getattr(split, folder)) for folder in ("train", "val", "test")}
+    assert evaluated.seen == Counts(**counts)
     assert evaluated.n == len(prepared) + 1
     warned = f"warning: small-cnn was trained on {len(split.train)} of these 41 images, and"
-    assert any(line.startswith(warned) for line in told.lines)
+    assert any(line.startswith(warned) for line in log.lines)
     assert evaluate(load_model(path), elsewhere).seen.train > 0
 
     new = write_folder(tmp_path / "new", ["cat", "dog"], 3)
     for picture in (tmp_path / "new").rglob("*.png"):
         Image.fromarray(255 - np.asarray(Image.open(picture))).save(picture)
-    assert evaluate(load_model(path), new, "all", told).seen == Counts(train=0, val=0, test=0)
-    assert "note: small-cnn was trained and validated on none of these 6 images." in told.lines[-1]
+    assert evaluate(load_model(path), new, "all", log).seen == Counts(train=0, val=0, test=0)
+    assert "note: small-cnn was trained and validated on none of these 6 images." in log.lines[-1]
     # Neither the model file alone nor another program's file says it.
-    assert evaluate(load_model(stored), elsewhere, "all", told := Telling()).seen is None
-    assert any("it is not known which images" in line for line in told.lines)
+    assert evaluate(load_model(stored), elsewhere, "all", log := Telling()).seen is None
+    assert any("it is not known which images" in line for line in log.lines)
     (run / "split.csv").write_text("name,part\na,b\n")
     assert evaluate(load_model(path), elsewhere, "all").seen is None
 

@@ -25,10 +25,10 @@ def test_evaluate(finished):
     evaluated = document("evaluate", model(run), "digits")
     del evaluated["features"]
     assert evaluated == {**test, "seen": seen}
-    said = printed("evaluate", model(run), "digits")
-    assert "179 images" in said
-    assert re.search(rf"^ *accuracy +{100 * test['accuracy']:.2f} *$", said, re.M)
-    assert len(re.findall(r"^ ?\d ", said, re.M)) == 10
+    output = printed("evaluate", model(run), "digits")
+    assert "179 images" in output
+    assert re.search(rf"^ *accuracy +{100 * test['accuracy']:.2f} *$", output, re.M)
+    assert len(re.findall(r"^ ?\d ", output, re.M)) == 10
 
 
 def test_predict(finished, picture, monkeypatch):

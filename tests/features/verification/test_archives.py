@@ -21,10 +21,10 @@ CONTENT = {
 }
 
 
-def archive(members, method=zipfile.ZIP_DEFLATED):
+def archive(contents, method=zipfile.ZIP_DEFLATED):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", method) as made:
-        for name, content in members:
+        for name, content in contents:
             made.writestr(zipfile.ZipInfo(name), content, method)
     return file.getvalue()
 
@@ -101,10 +101,10 @@ def test_a_name_that_leads_out_or_occurs_twice_is_refused(tmp_path, name, why):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Duplicate name")
         path.write_bytes(archive([(name, b"forged"), *CONTENT.items()]))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         unpack(path)
-    assert str(told.value).startswith(f"{path}: ")
-    assert f"{why} " in str(told.value)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert f"{why} " in str(raised.value)
 
 
 def test_an_archive_of_many_or_large_files_is_refused(tmp_path, monkeypatch):
@@ -124,6 +124,6 @@ def test_a_kit_of_own_code_says_how_to_train_it_again(tmp_path, monkeypatch):
     text = b'dataset = "digits"\ncontenders = ["net.py:make", "dense-relu"]\n'
     path.write_bytes(archive([("experiment.toml", text)]))
     ended = CliRunner().invoke(app, ["verify", str(path), "--rerun", "1"])
-    said = " ".join(ended.output.split())
+    printed_text = " ".join(ended.output.split())
     assert ended.exit_code == 2
-    assert "Unzip a file; `spikeduel compare --experiment FOLDER --store NEW`" in said
+    assert "Unzip a file; `spikeduel compare --experiment FOLDER --store NEW`" in printed_text

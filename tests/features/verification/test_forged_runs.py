@@ -67,9 +67,9 @@ def differing(place):
 
 def with_half_wrong(content, contender, seeds=(0, 1)):
     """Give a contender a wrong prediction for every second image."""
-    for answers in content["trials"]:
-        if answers["contender"] == contender and answers["seed"] in seeds:
-            answers["predicted"] = [
+    for entry in content["trials"]:
+        if entry["contender"] == contender and entry["seed"] in seeds:
+            entry["predicted"] = [
                 (label + place % 2) % 10 for place, label in enumerate(content["labels"])
             ]
 
@@ -108,9 +108,9 @@ def test_a_trial_whose_key_was_changed_differs(run):
 
     def with_other_predictions(content):
         with_half_wrong(content, A)
-        for answers in content["trials"]:
-            if (answers["contender"], answers["seed"]) != (A, 0):
-                answers["trainings"] = ["0" * 16]
+        for entry_of_seed in content["trials"]:
+            if (entry_of_seed["contender"], entry_of_seed["seed"]) != (A, 0):
+                entry_of_seed["trainings"] = ["0" * 16]
 
     forge(run, "results.json", with_other_keys)
     changed = {found for file, found in differing(run) if file == "predictions.json"}
@@ -210,13 +210,13 @@ def test_an_epoch_that_is_not_in_the_history_is_an_error(run):
     content = json.loads((run / "results.json").read_text())
     content["trials"][3]["best_epoch"] = 2
     (run / "results.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"results\.json.*best_epoch is not an epoch") as told:
+    with pytest.raises(InputError, match=r"results\.json.*best_epoch is not an epoch") as raised:
         verify(run)
-    assert str(Path("run", "results.json")) in str(told.value)
+    assert str(Path("run", "results.json")) in str(raised.value)
 
 
 def test_half_of_a_character_in_a_text_is_no_crash(run):
     content = json.loads((run / "results.json").read_text())
     (run / "results.json").write_text(json.dumps(content | {"spikeduel": "\ud800"}))
-    (told,) = verify(run)
-    assert told.discrepancies
+    (verification,) = verify(run)
+    assert verification.discrepancies

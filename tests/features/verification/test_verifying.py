@@ -134,14 +134,14 @@ def test_a_run_from_before_a_setting_holds(run):
     assert discrepancies(run) == []
 
 
-def test_what_was_measured_is_held_by_its_hash_alone(run):
+def test_measured_values_are_checked_by_their_hash_alone(run):
     edit_results(run, set_at("environment", "cpu", by=str.upper))
     assert {found.file for found in discrepancies(run)} == {hashes.FILE}
     put_hashes_right(run)
     assert discrepancies(run) == []
 
 
-def test_another_answer_changes_scores(run):
+def test_another_prediction_changes_scores(run):
     content = json.loads((run / "predictions.json").read_text())
     predicted = content["trials"][0]["predicted"]
     predicted[7] = (predicted[7] + 1) % 10
@@ -232,17 +232,17 @@ def test_an_edit_of_the_results_of_a_feature_is_named(run, change, place):
 
 @pytest.mark.skipif("int8" not in FEATURES, reason="nothing else withholds a lead")
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_lead_in_whole_numbers_after_longer_training_is_withheld(whole, times):
-    results, kept = load_run(whole).results, predictions.read(whole)
+def test_a_difference_in_int8_after_longer_training_is_withheld(whole, times):
+    results, stored = load_run(whole).results, predictions.read(whole)
     ahead, behind = results.contenders
-    wrong = [(label + 1) % len(kept.classes) for label in kept.labels]
-    told = {ahead: kept.labels, behind: wrong}
-    answers = [
-        structs.replace(answer, predicted=told[answer.contender])
-        if answer.variant == INT8
-        else answer
-        for answer in kept.trials
-        if answer.seed == 0
+    wrong = [(label + 1) % len(stored.classes) for label in stored.labels]
+    by_contender = {ahead: stored.labels, behind: wrong}
+    entries = [
+        structs.replace(entry_of_seed, predicted=by_contender[entry_of_seed.contender])
+        if entry_of_seed.variant == INT8
+        else entry_of_seed
+        for entry_of_seed in stored.trials
+        if entry_of_seed.seed == 0
     ]
     trials = [
         structs.replace(entry, epochs=entry.epochs * (times if entry.contender == ahead else 1))
@@ -250,7 +250,7 @@ def test_a_lead_in_whole_numbers_after_longer_training_is_withheld(whole, times)
         if entry.seed == 0
     ]
     changed = structs.replace(results, trials=trials)
-    found = concluded(changed, structs.replace(kept, trials=answers)).features["int8"]
+    found = concluded(changed, structs.replace(stored, trials=entries)).features["int8"]
     (pair,) = found.pairs
     withheld = times > 1
     assert pair.ordered(ahead).difference == 1
@@ -350,8 +350,8 @@ def test_trained_again_every_prediction_is_the_same(whole, run):
     assert of_data.checked.keys() == {"predictions.json", "results.json", "split.csv"}
     assert [(trained.same, trained.alike, trained.holds) for trained in again] == [(True,) * 3] * 2
     content = json.loads((run / "predictions.json").read_text())
-    for answers in content["trials"]:
-        answers["predicted"][0] = (answers["predicted"][0] + 1) % 10
+    for entries in content["trials"]:
+        entries["predicted"][0] = (entries["predicted"][0] + 1) % 10
     (run / "predictions.json").write_text(json.dumps(content))
     _, (trained,) = train_again(run, 1)
     assert (trained.same, trained.holds) == (False, False)
