@@ -1,7 +1,8 @@
 """Means of operations and energy over a contender's trials."""
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from spikeduel.engine.counting.operations import Operations, Way
 from spikeduel.results.cost_results import Memory, Range
@@ -10,6 +11,7 @@ from spikeduel.results.trials import Latency, Trial, VariantResult
 
 TWINS = ("relu_twin", "quantised_twin")
 """Variants with ReLU for a spiking network's neurons."""
+Value = TypeVar("Value")
 Entry = Trial | VariantResult
 Entries = Sequence[Trial] | Sequence[VariantResult]
 
@@ -20,6 +22,19 @@ def finished(results: Results) -> dict[str, list[Trial]]:
         name: [trial for trial in results.of(name, tested=False) if trial.status == "done"]
         for name in results.contenders
     }
+
+
+def by_contender(
+    results: Results, value_of: Callable[[Trial], Value | None]
+) -> dict[str, list[Value]]:
+    """Return `value_of` the trials behind each contender's accuracy, without None, and without
+    contenders of which none is left.
+    """
+    values = {
+        name: [value for trial in results.of(name) if (value := value_of(trial)) is not None]
+        for name in results.contenders
+    }
+    return {name: of_contender for name, of_contender in values.items() if of_contender}
 
 
 def counted_trials(results: Results) -> dict[str, list[Operations]]:

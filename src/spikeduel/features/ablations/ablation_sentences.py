@@ -95,18 +95,15 @@ def ablation_columns(contender: AblatedContender) -> list[Column[AblationRow]]:
         Column("ablation", titled, is_text=True),
         Column("meaning", lambda row: row.meaning, is_text=True),
         Column("accuracy %", lambda row: row.accuracy, hundredths, unknown="–"),
-        Column("points", _difference, signed, unknown="–"),
-        Column("95 % interval", _interval, unknown="–"),
+        Column(
+            "points",
+            lambda row: row.comparison and row.comparison.difference,
+            signed,
+            unknown="–",
+        ),
+        Column("95 % interval", lambda row: row.comparison, interval, unknown="–"),
         Column("conclusion", lambda row: _concluded(row, contender.contender), is_text=True),
     ]
-
-
-def _difference(row: AblationRow) -> float | None:
-    return row.comparison.difference if row.comparison else None
-
-
-def _interval(row: AblationRow) -> str | None:
-    return interval(row.comparison) if row.comparison else None
 
 
 def _concluded(row: AblationRow, contender: str) -> str:

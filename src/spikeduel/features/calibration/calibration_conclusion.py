@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from spikeduel.engine.networks.cards import Temperature
+from spikeduel.results.means import by_contender
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Scores
@@ -55,23 +56,19 @@ class Conclusion(Frozen):
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Return the calibration of the trials behind the contenders' accuracies; None without any."""
-    contenders = {
-        name: [model for trial in results.of(name) for model in _measured(trial.measured)]
-        for name in results.contenders
-    }
-    measured = {name: models for name, models in contenders.items() if models}
-    return Conclusion(contenders=measured) if measured else None
+    contenders = by_contender(results, lambda trial: _calibration(trial.measured))
+    return Conclusion(contenders=contenders) if contenders else None
 
 
 def conclude_model(name: str, test: Scores, measured: Mapping[str, Any]) -> Conclusion | None:
     """Return the calibration of one model; None if it was not measured."""
-    models = _measured(measured)
-    return Conclusion(contenders={name: models}) if models else None
+    calibration = _calibration(measured)
+    return Conclusion(contenders={name: [calibration]}) if calibration else None
 
 
-def _measured(measured: Mapping[str, Any]) -> list[Calibration]:
-    """Return the calibration among the measures of one model; empty without one."""
-    return [typed.converted(measured[MEASURE], Calibration)] if MEASURE in measured else []
+def _calibration(measured: Mapping[str, Any]) -> Calibration | None:
+    """Return the calibration among the measures of one model; None without one."""
+    return typed.converted(measured[MEASURE], Calibration) if MEASURE in measured else None
 
 
 def pooled_bins(models: Sequence[Calibrated]) -> list[CalibrationBin]:

@@ -86,7 +86,7 @@ def _by_bin(contender: str, predictions: str, models: Sequence[Calibrated]) -> l
     return [
         {
             "contender": contender,
-            "answers": predictions,
+            "predictions": predictions,
             _CONFIDENCE: 50 * (part.low + part.high),
             "confidence from, %": 100 * part.low,
             "confidence to, %": 100 * part.high,

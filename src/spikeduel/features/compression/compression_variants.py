@@ -3,8 +3,9 @@ exits.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -225,13 +226,12 @@ def _confidences(context: VariantContext, key: str) -> LabelConfidences:
 
 
 def _cascade(first: str, then: str) -> Variant:
-    title = f"{COMPRESSED[first].title}; if not sure, {COMPRESSED[then].title}"
-    meaning = "the cheaper of two networks predicts, and the dearer where that one is not sure"
-
-    def predict(context: VariantContext) -> Predicted:
-        return predict_in_turn(context, first, then)
-
-    return Variant(title, meaning, predict=predict, compressed=True)
+    return Variant(
+        f"{COMPRESSED[first].title}; if not sure, {COMPRESSED[then].title}",
+        "the cheaper of two networks predicts, and the dearer where that one is not sure",
+        predict=partial(predict_in_turn, first=first, then=then),
+        compressed=True,
+    )
 
 
 def predict_in_turn(context: VariantContext, first: str, then: str) -> Predicted:
@@ -329,46 +329,47 @@ def exited_early(
 
 
 def _temporal(source: str) -> Variant:
-    title, meaning = f"{COMPRESSED[source].title}, early exit", "it predicts once it is sure"
-    return Variant(title, meaning, predict=_predict_until_exit(source), compressed=True)
+    return Variant(
+        f"{COMPRESSED[source].title}, early exit",
+        "it predicts once it is sure",
+        predict=partial(predict_until_exit, source=source),
+        compressed=True,
+    )
 
 
-def _predict_until_exit(source: str) -> Callable[[VariantContext], Predicted]:
-    """Return the function of the predictions of a variant with the early exit that was chosen when
-    it was trained. Their mean time is by the steps of the network that was timed: each step's
-    scores are known before the next one.
+def predict_until_exit(context: VariantContext, source: str) -> Predicted:
+    """Return the predictions of a variant with the early exit that was chosen when it was trained.
+
+    Their mean time is by the steps of the network that was timed: each step's scores are known
+    before the next one.
     """
+    key, record = context.key_of(source), context.records[context.trial.key, source]
+    by_step = context.store.measure(key, "by_step", Anytime) or Anytime()
+    threshold, val_accuracy = _required(by_step.early_exit)
 
-    def predict(context: VariantContext) -> Predicted:
-        key, record = context.key_of(source), context.records[context.trial.key, source]
-        by_step = context.store.measure(key, "by_step", Anytime) or Anytime()
-        threshold, val_accuracy = _required(by_step.early_exit)
+    def exit_early() -> ExitedEarly:
+        _, prepared = context.changed(VARIANTS[source])
+        test = EvaluationBatches(*prepared.arrays, context.trial.split.test)
+        model = load_of(key, context.trial, context.store)
+        return exited_early(model, source, threshold, test)
 
-        def exit_early() -> ExitedEarly:
-            _, prepared = context.changed(VARIANTS[source])
-            test = EvaluationBatches(*prepared.arrays, context.trial.split.test)
-            model = load_of(key, context.trial, context.store)
-            return exited_early(model, source, threshold, test)
-
-        exited = context.cached(key, "temporal-early-exit", exit_early, ExitedEarly)
-        bits = record.settings["training"].get("weight_bits")
-        counts = [
-            network and cost_entry(Counted(operations=network), bits)["operations"]
-            for network in exited.exit.operations
-        ]
-        alike = (
-            context.latencies.get(other.key)
-            for (_, name), other in context.records.items()
-            if name == source and other.settings["contender"] == context.trial.card.contender
-        )
-        until_step = next((latency.stream_ms for latency in alike if latency), None)
-        return exited.predictions, {
-            "temporal_exit": structs.replace(exited.exit, operations=counts),
-            "val_accuracy": val_accuracy,
-            "one_image_ms": until_step and float(np.dot(exited.exit.shares, until_step)),
-        }
-
-    return predict
+    exited = context.cached(key, "temporal-early-exit", exit_early, ExitedEarly)
+    bits = record.settings["training"].get("weight_bits")
+    counts = [
+        network and cost_entry(Counted(operations=network), bits)["operations"]
+        for network in exited.exit.operations
+    ]
+    alike = (
+        context.latencies.get(other.key)
+        for (_, name), other in context.records.items()
+        if name == source and other.settings["contender"] == context.trial.card.contender
+    )
+    until_step = next((latency.stream_ms for latency in alike if latency), None)
+    return exited.predictions, {
+        "temporal_exit": structs.replace(exited.exit, operations=counts),
+        "val_accuracy": val_accuracy,
+        "one_image_ms": until_step and float(np.dot(exited.exit.shares, until_step)),
+    }
 
 
 VARIANTS: dict[str, Variant] = {

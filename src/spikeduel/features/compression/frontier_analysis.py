@@ -221,15 +221,14 @@ def _variants(trials: Sequence[Trial]) -> dict[str, list[VariantResult]]:
     """Return the counted variants that all trials have and that have learned, by name."""
     at_chance = unlearned_variants(trials, compressed=True)
     by_name = {
-        name: [trial.variants[name] for trial in trials if name in trial.variants]
+        name: means.variant_results(trials, name)
         for name, result in trials[0].variants.items()
         if result.compressed and name not in at_chance
     }
     return {
         name: results
         for name, results in by_name.items()
-        if len(results) == len(trials)
-        and all(result.operations or result.asks for result in results)
+        if results and all(result.operations or result.asks for result in results)
     }
 
 

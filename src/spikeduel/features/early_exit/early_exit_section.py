@@ -6,6 +6,7 @@ from statistics import fmean
 from spikeduel.features.early_exit.exit_charts import followed, over_time
 from spikeduel.reporting.sections import Page, Section
 from spikeduel.results.findings import Finding, finding, sentence
+from spikeduel.results.means import by_contender
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit
 
@@ -32,18 +33,13 @@ def section(page: Page, conclusion: None) -> Section | None:
 
 def promises(results: Results) -> list[str]:
     """Return a sentence on the early exits of each contender with more than one time step."""
-    contenders = {
-        name: [
-            trial.anytime.early_exit
-            for trial in results.of(name)
-            if trial.anytime and trial.anytime.early_exit
-        ]
-        for name in results.contenders
-    }
+    contenders = by_contender(
+        results, lambda trial: trial.anytime.early_exit if trial.anytime else None
+    )
     return [
         sentence(promise(name, exits))
         for name, exits in contenders.items()
-        if exits and len(exits[0].curve) > 1
+        if len(exits[0].curve) > 1
     ]
 
 

@@ -16,7 +16,7 @@ from spikeduel.reporting.cost_figures import (
 )
 from spikeduel.results.accuracy import pooled
 from spikeduel.results.cost_results import Range
-from spikeduel.results.means import joules_of, mean_range
+from spikeduel.results.means import by_contender, joules_of, mean_range
 from spikeduel.results.run import Results
 from spikeduel.results.trials import EarlyExit, Trial
 
@@ -30,9 +30,10 @@ def joules_over_time(trial: Trial, table: energy.Table) -> list[Range] | None:
 
 
 def _exits(trials: Sequence[Trial]) -> list[EarlyExit]:
-    exits = [trial.anytime.early_exit for trial in trials if trial.anytime]
-    leaving_early = [leaving for leaving in exits if leaving]
-    return leaving_early if len(leaving_early) == len(trials) else []
+    """Return the early exits of all `trials`; empty if one has none."""
+    all_exits = [trial.anytime and trial.anytime.early_exit for trial in trials]
+    exits = [chosen for chosen in all_exits if chosen]
+    return exits if len(exits) == len(trials) else []
 
 
 def num_steps(trial: Trial) -> int:
@@ -44,14 +45,10 @@ def followed(results: Results) -> dict[str, list[Trial]]:
     """Return tested trials with an accuracy after each step, by contender, over as many steps as
     the first.
     """
-    by_contender = {
-        name: [trial for trial in results.of(name) if num_steps(trial)]
-        for name in results.contenders
-    }
+    with_steps = by_contender(results, lambda trial: trial if num_steps(trial) else None)
     return {
         name: [trial for trial in trials if num_steps(trial) == num_steps(trials[0])]
-        for name, trials in by_contender.items()
-        if trials
+        for name, trials in with_steps.items()
     }
 
 
@@ -127,12 +124,12 @@ def _accuracy(
     cost = np.mean(spent, axis=0).tolist()
     marks = charts.averaged(column, cost, ACCURACY, curves, Look(colour, size=2.5), row)
     exits = _exits(trials)
-    if any(leaving.threshold is not None for leaving in exits):
+    if any(chosen.threshold is not None for chosen in exits):
         star: Row = {
             **row,
             "leaving": "early, threshold chosen on validation",
-            column: fmean(map(energy.mean_at, spent, [leaving.exit_steps for leaving in exits])),
-            ACCURACY: 100 * fmean(leaving.accuracy for leaving in exits),
+            column: fmean(map(energy.mean_at, spent, [chosen.exit_steps for chosen in exits])),
+            ACCURACY: 100 * fmean(chosen.accuracy for chosen in exits),
         }
         marks.append(Marks("points", [star], Look(colour, "star", 10)))
     return marks

@@ -2,8 +2,10 @@
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from spikeduel.results.means import by_contender
 from spikeduel.results.predictions import PredictionsFile
 from spikeduel.results.run import Results
 from spikeduel.results.trials import Scores
@@ -46,35 +48,27 @@ class Conclusion(Frozen):
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Return the robustness of the trials behind the contenders' accuracies; None if unmeasured."""
-    contenders = {
-        name: [
-            robustness
-            for trial in results.of(name)
-            if trial.test and (robustness := _summary(trial.test.accuracy, trial.measured))
-        ]
-        for name in results.contenders
-    }
-    measured = {name: models for name, models in contenders.items() if models}
-    return Conclusion(contenders=measured) if measured else None
+    contenders = by_contender(results, lambda trial: _summary(trial.test, trial.measured))
+    return Conclusion(contenders=contenders) if contenders else None
 
 
 def conclude_model(name: str, test: Scores, measured: Mapping[str, Any]) -> Conclusion | None:
     """Return the robustness of one model; None if it was not measured."""
-    robustness = _summary(test.accuracy, measured)
+    robustness = _summary(test, measured)
     return Conclusion(contenders={name: [robustness]}) if robustness else None
 
 
-def _summary(clean: float, measured: Mapping[str, Any]) -> Robustness | None:
+def _summary(test: Scores | None, measured: Mapping[str, Any]) -> Robustness | None:
     entries = {
         name.removeprefix(PREFIX): typed.converted(value, CorruptedAccuracies)
         for name, value in measured.items()
         if name.startswith(PREFIX)
     }
-    if not entries:
+    if not entries or test is None:
         return None
     area = {name: statistics.fmean(entry.accuracies) for name, entry in entries.items()}
     return Robustness(
-        clean=clean,
+        clean=test.accuracy,
         corruptions={name: entry.accuracies for name, entry in entries.items()},
         area=area,
         mean=statistics.fmean(area.values()) if len(area) == NUM_CORRUPTIONS else None,
@@ -91,13 +85,10 @@ def columns(conclusion: Conclusion) -> list[Column[Row]]:
 
     def column(title: str, value: Callable[[Robustness], float | None]) -> Column[Row]:
         def cell(row: Row) -> Averaged | None:
-            shares = [share for robustness in row[1] if (share := value(robustness)) is not None]
-            return averaged(shares, tenths)
+            shares = map(value, row[1])
+            return averaged([share for share in shares if share is not None], tenths)
 
         return Column(title, cell, unknown="–")
-
-    def mean_over_severities(corruption: str) -> Column[Row]:
-        return column(corruption, lambda robustness: robustness.area.get(corruption))
 
     corruptions = dict.fromkeys(
         name
@@ -108,9 +99,13 @@ def columns(conclusion: Conclusion) -> list[Column[Row]]:
     return [
         Column("contender", lambda row: row[0], is_text=True),
         column("clean", lambda robustness: robustness.clean),
-        *map(mean_over_severities, corruptions),
+        *(column(name, partial(_mean_over_severities, corruption=name)) for name in corruptions),
         column("mean of seven", lambda robustness: robustness.mean),
     ]
+
+
+def _mean_over_severities(robustness: Robustness, corruption: str) -> float | None:
+    return robustness.area.get(corruption)
 
 
 def tables(conclusion: Conclusion) -> dict[str, tuple[list[Column[Row]], list[Row]]]:
