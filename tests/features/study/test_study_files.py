@@ -2,6 +2,8 @@
 
 import pytest
 
+from factories import of_feature
+from spikeduel.features import FEATURES
 from spikeduel.features.study import study_files as studies
 from spikeduel.system.errors import InputError
 
@@ -76,7 +78,6 @@ def test_duels_can_be_left_out(read, text, left):
 def test_recipes_contenders_and_steps_may_vary(read):
     study = read(
         '[grid]\nrecipe = ["baseline", "matched"]\nnum_steps = [2, 4]\n[settings]\ndataset = "digits"\nepochs = 1\n'
-        "[tuning]\ntrials = 3\n"
     )
     assert [(d.experiment.recipe, d.experiment.num_steps) for d in study.duels] == [
         ("baseline", 2),
@@ -84,9 +85,13 @@ def test_recipes_contenders_and_steps_may_vary(read):
         ("matched", 2),
         ("matched", 4),
     ]
-    assert study.tuning.trials == 3
     pairs = read('[grid]\ncontenders = [["dense-lif", "dense-relu"], ["conv-lif", "conv-relu"]]\n')
     assert [duel.experiment.contenders[0] for duel in pairs.duels] == ["dense-lif", "conv-lif"]
+
+
+@pytest.mark.skipif("tuning" not in FEATURES, reason="the feature was deleted")
+def test_a_study_tunes_its_contenders(read):
+    assert read(f"{GRID}[tuning]\ntrials = 3\n").tuning.trials == 3
 
 
 def test_folders_beside_the_file_are_found_from_everywhere(read, tmp_path, monkeypatch):
@@ -104,6 +109,7 @@ def test_a_folder_beside_the_file_hides_no_set_of_its_name(read, tmp_path):
 
 
 def test_recordings_get_their_recipe(read):
+    of_feature("event_cameras.recording_sets")
     (duel,) = read('[grid]\ndataset = ["n-mnist"]\n').duels
     assert duel.experiment.recipe == "events"
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from factories import verify
 from made_pages import without_pages
 from spikeduel.cli import app
+from spikeduel.features import FEATURES
 from spikeduel.features.study import studying
 from spikeduel.features.study.study_files import read_study
 from spikeduel.features.study.study_sentences import headline
@@ -198,7 +199,14 @@ def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkey
 
 @pytest.mark.parametrize(
     ("folder", "more"),
-    [("nowhere", ""), ("broken", "limit = 100\nrecipe = 'baseline'\n[tuning]\ntrials = 1\n")],
+    [
+        ("nowhere", ""),
+        pytest.param(
+            "broken",
+            "limit = 100\nrecipe = 'baseline'\n[tuning]\ntrials = 1\n",
+            marks=pytest.mark.skipif("tuning" not in FEATURES, reason="the feature was deleted"),
+        ),
+    ],
     ids=["trained", "tuned"],
 )
 def test_all_data_are_looked_at_before_anything_is_trained_or_tuned(folder, more, tmp_path):
