@@ -198,7 +198,7 @@ def costs_at_equal_accuracy() -> dict[str, dict[Group, EqualCost]]:
 
 
 COST_ROWS: dict[Group, str] = {
-    "measured": "CPU time",
+    "measured": "inference time, CPU",
     "memory": "energy, memory access included",
     "arithmetic": "energy, arithmetic only",
     "chip": "energy, SNN on a neuromorphic chip",

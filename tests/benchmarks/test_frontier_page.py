@@ -42,8 +42,10 @@ def test_bytes_are_those_of_networks_that_can_be_stored():
     for entry in shared.read(frontier.RESULT).values():
         found = typed.converted(entry["frontier"], Conclusion)
         stored = {
-            side: {one.amounts["weights"].low for one in found.variants if one.spiking == side}
-            for side in (True, False)
+            is_spiking: {
+                one.amounts["weights"].low for one in found.variants if one.spiking == is_spiking
+            }
+            for is_spiking in (True, False)
         }
         possible = {ours / theirs for ours in stored[True] for theirs in stored[False]}
         sizes = [one for at in found.pairs[0].at for one in at.ratios if one.group == "size"]

@@ -24,11 +24,11 @@ def test_the_line_is_the_curve_of_the_ratios(cheaper):
     """Between two networks images are shared out, and it never falls."""
     kind = CostKind(label="MACs and ACs", group="arithmetic")
     accuracies = [(0.8, 1.0), (0.78, 2.0), (0.9, 4.0)]
-    members = [
+    variants = [
         structs.replace(cheaper("vgg-lif", accuracy, energy), val_accuracy=0.5 + energy / 10)
         for accuracy, energy in accuracies
     ]
-    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=members, pairs=[])
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=variants, pairs=[])
     (panel,) = chart(found, {"vgg-lif": "#a00"}).panels
     (line,) = [marks.rows for marks in panel.marks if marks.kind == "line"]
     places = [(row[panel.x.column], row[ACCURACY]) for row in line]
@@ -41,8 +41,8 @@ def test_the_line_is_the_curve_of_the_ratios(cheaper):
 @pytest.mark.parametrize("worst", [0.85, 0.4])
 def test_the_best_variant_of_each_contender_is_seen(worst, cheaper):
     kind = CostKind(label="MACs and ACs", group="arithmetic")
-    members = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
-    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=members, pairs=[])
+    variants = [cheaper("vgg-lif", worst, 2.0), cheaper("vgg-relu", 0.9, 1.0)]
+    found = Conclusion(seeds=1, accountings={"mac-ac": kind}, variants=variants, pairs=[])
     (panel,) = chart(found, {"vgg-lif": "#a00", "vgg-relu": "#00a"}).panels
     points = [row for marks in panel.marks if marks.kind == "points" for row in marks.rows]
     assert {row["contender"]: row[ACCURACY] for row in points} == {

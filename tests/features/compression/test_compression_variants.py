@@ -76,11 +76,13 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     monkeypatch.setattr("spikeduel.evaluation.latency.latency", made)
     # So few validation images show no early exit to cost less.
     monkeypatch.setattr("spikeduel.evaluation.correctness.MAX_EXIT_LOSS", 0.5)
-    told, awaited = Telling(), []
-    monkeypatch.setattr(told, "trials", lambda seconds: awaited.extend(seconds) or nullcontext())
-    results = compare(NETWORK_KINDS, tmp_path / "out", tmp_path / "store", told).results
-    # All but the members of a network that has no width.
-    finished = {title for title, _ in told.done}
+    progress, awaited = Telling(), []
+    monkeypatch.setattr(
+        progress, "trials", lambda seconds: awaited.extend(seconds) or nullcontext()
+    )
+    results = compare(NETWORK_KINDS, tmp_path / "out", tmp_path / "store", progress).results
+    # All but the variants of a network that has no width.
+    finished = {title for title, _ in progress.done}
     assert finished <= set(awaited)
     assert {title for title in awaited if "dense-relu" not in title} <= finished
     spiking, other, _ = (trial for trial in results.trials if trial.seed == 0)
@@ -97,8 +99,8 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     keys = {name: result.key for name, result in spiking.variants.items()}
     _assert_second_is_asked_where_the_first_is_not_sure(store, other)
     if "predicting" in FEATURES:
-        _assert_predict_gives_their_answers(tmp_path / "out", monkeypatch)
-    _assert_steps_are_those_until_sure(store, spiking, results.features["compression"])
+        _assert_predict_gives_their_predictions(tmp_path / "out", monkeypatch)
+    _assert_steps_are_those_of_early_exits(store, spiking, results.features["compression"])
     _assert_later_seeds_take_as_long_a_step(results)
     times = {
         result.key: result.one_image_ms
@@ -128,17 +130,17 @@ def test_cheaper_variants_go_on_from_dearer_ones(tmp_path, unreported, monkeypat
     # Other conclusions are of the contenders alone.
     assert "ablations" not in results.features
     assert results.features["compression"].pairs[0].break_even
-    kept = load_model(tmp_path / "out" / other.variants["half_channels"].model)
-    assert kept.card.network["width"] == 4
+    loaded = load_model(tmp_path / "out" / other.variants["half_channels"].model)
+    assert loaded.card.network["width"] == 4
     found = results.features["compression"]
     assert [(pair.spiking, pair.other) for pair in found.pairs] == [
         ("vgg-lif", "vgg-relu"),
         ("vgg-lif", "dense-relu"),
     ]
     assert "width" in found.left_out["dense-relu"]["half the channels"]
-    kept = {path.name for path in (tmp_path / "store").iterdir()}
+    stored = {path.name for path in (tmp_path / "store").iterdir()}
     compare(NETWORK_KINDS, tmp_path / "again", tmp_path / "store")
-    assert {path.name for path in (tmp_path / "store").iterdir()} == kept
+    assert {path.name for path in (tmp_path / "store").iterdir()} == stored
 
 
 def asked_early(num_val):
@@ -174,22 +176,22 @@ def asked_early(num_val):
 
 def test_two_networks_exit_early_by_the_rule_of_steps(monkeypatch):
     """The limit of no loss in 1,497 images is 0.2 points."""
-    answers, about = asked_early(1500)
+    predicted, about = asked_early(1500)
     assert (about["early"].threshold, about["early"].share) == (0.9, pytest.approx(1 / 3))
-    assert (answers.accuracy, about["val_accuracy"]) == (1, 1)
+    assert (predicted.accuracy, about["val_accuracy"]) == (1, 1)
     with pytest.raises(
         InputError, match=r"0\.2 points .* by 1,494 val.* At least 1,497 are needed"
     ):
         asked_early(1494)
     # Another rule reaches them, too.
     monkeypatch.setattr(chosen_threshold, "__code__", (lambda validation: (0.6, 0.0)).__code__)
-    answers, about = asked_early(1494)
+    predicted, about = asked_early(1494)
     assert (about["early"].threshold, about["early"].share) == (0.6, 0)
-    assert answers.accuracy == pytest.approx(2 / 3)
+    assert predicted.accuracy == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(("name", "expected"), [("8_bits", 1 / 3), ("relu_twin", 0.9)])
-def test_members_are_ranked_by_validation_in_float32(name, expected):
+def test_variants_are_ranked_by_validation_in_float32(name, expected):
     """Training has validated in another precision, which is what other variants keep."""
     confidences = Confidences(given=[0.5] * 3, best=[1, 1, 0], highest=[0.5] * 3)
     measured = {
@@ -249,26 +251,26 @@ def _assert_times_are_the_least_of_a_shape(trial, found):
 def _assert_second_is_asked_where_the_first_is_not_sure(store, trial):
     result, (first, then) = trial.variants["early_exit"], ("quarter_channels", "8_bits")
     assert (result.early.first, result.early.then) == (first, then)
-    answered, asked = (
+    first_network, asked = (
         store.measure(trial.variants[name].key, "label_confidences", LabelConfidences).test
         for name in (first, then)
     )
-    unsure = np.array(answered.highest) < result.early.threshold
+    unsure = np.array(first_network.highest) < result.early.threshold
     assert result.early.share == pytest.approx(unsure.mean())
     truth = store.measure(trial.key, "classification", Classification).truth
-    predicted = np.where(unsure, asked.best, answered.best)
+    predicted = np.where(unsure, asked.best, first_network.best)
     assert result.accuracy == pytest.approx(np.mean(predicted == truth))
     assert result.val_accuracy >= trial.variants[then].val_accuracy - 0.5
 
 
-def _assert_predict_gives_their_answers(run, monkeypatch):
-    """The commands in the docs, on the test images as files, give the answers that were scored,
+def _assert_predict_gives_their_predictions(run, monkeypatch):
+    """The commands in the docs, on the test images as files, give the predictions that were scored,
     after as many steps, and of as many images by the second network.
     """
     results = load_run(run).results
     prepared = data.load(NETWORK_KINDS)
     test = data.split(prepared, NETWORK_KINDS).test
-    answered = Predictions(predictions.read(run))
+    scored = Predictions(predictions.read(run))
     monkeypatch.chdir(run)
     for number, index in enumerate(test):
         Image.fromarray(prepared.images[index][0]).save(f"{number:03}.png")
@@ -289,7 +291,7 @@ def _assert_predict_gives_their_answers(run, monkeypatch):
         assert done.exit_code == 0, done.output
         rows = json.loads(done.stdout)
         contender = trial.contender
-        labels = [prepared.classes[label] for label in answered.of(contender, name)[0]]
+        labels = [prepared.classes[label] for label in scored.of(contender, name)[0]]
         assert [row["label"] for row in rows] == labels
         if variant.early:
             second = f"{contender}-seed0-{variant.early.then}"
@@ -314,8 +316,8 @@ def _assert_later_seeds_take_as_long_a_step(results):
     assert entry.num_steps == pytest.approx(np.mean(steps))
 
 
-def _assert_steps_are_those_until_sure(store, trial, found):
-    """The answers of a network of so few steps with the same weights, at that network's cost."""
+def _assert_steps_are_those_of_early_exits(store, trial, found):
+    """Predictions are those of a network of so few steps with the same weights, at its cost."""
     result = trial.variants["twice_steps_until_sure"]
     exits, whole = result.temporal_exit, trial.variants["twice_steps"]
     assert exits.source == "twice_steps"
@@ -340,8 +342,8 @@ def _assert_steps_are_those_until_sure(store, trial, found):
     prepared = data.load(NETWORK_KINDS)
     test = data.split(prepared, NETWORK_KINDS).test
     model = load_model(store.model_path(whole.key))
-    answers = ask(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
-    left = answers.over_time.exits(exits.threshold)[0]
+    predicted = ask(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
+    left = predicted.over_time.exits(exits.threshold)[0]
     for step, counted in counts.items():
         shorter = Model(model.module, replace(model.card, num_steps=step))
         own = operations(

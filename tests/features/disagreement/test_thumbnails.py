@@ -12,7 +12,6 @@ from spikeduel.experiment.recipes import baseline
 from spikeduel.features.disagreement import thumbnails as module
 from spikeduel.features.disagreement.thumbnails import (
     main_pairs,
-    predicted_counts,
     rows_by_cell,
     thumbnails,
 )
@@ -127,8 +126,6 @@ def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first():
     assert cells[0, 0] == [0, 1]  # row 0 in both seeds, row 1 in one
     assert cells[2, 0] == [5]
     assert sum(len(rows) for (truth, _), rows in cells.items() if truth == 2) == 3
-    assert predicted_counts(predictions, "cnn", 5) == [(0, 1), (2, 1)]
-    assert predicted_counts(predictions, "snn", 1) == [(1, 2)]
 
 
 def test_a_spiking_and_another_contender_come_first_and_three_pairs_are_enough():

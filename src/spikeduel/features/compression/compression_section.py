@@ -10,6 +10,7 @@ from spikeduel.features.compression.frontier_sentences import (
     BREAK_EVEN,
     FRONTIER,
     RATIOS,
+    TITLES,
     break_even_rows,
     hardly_cheaper,
     highest,
@@ -18,7 +19,6 @@ from spikeduel.features.compression.frontier_sentences import (
     of_measure,
     ratio_rows,
     times,
-    titles,
     whole,
 )
 from spikeduel.reporting import charts
@@ -35,13 +35,13 @@ _COST, _VALIDATION = "cost, middle of accountings", "validation accuracy, %"
 
 def section(page: Page, conclusion: Conclusion) -> Section:
     """Return the ratios at equal accuracy, the chart of the variants, and their tables."""
-    results, of_kind = page.results, titles(page.results)
+    results = page.results
     colours = charts.contender_colours(results.trials)
     content = {
         "text": conclusion.text,
         "pairs": {
             (pair.spiking, pair.other): [
-                (of_kind[group], at.accuracy, times(whole(ratios)), label(ratios, pair))
+                (TITLES[group], at.accuracy, times(whole(ratios)), label(ratios, pair))
                 for group, (at, ratios) in highest(pair).items()
             ]
             for pair in conclusion.pairs

@@ -38,7 +38,7 @@ TITLES: dict[Group, str] = {
     "chip": "energy on named chips against a GPU, CPU or arithmetic alone",
     "operations": "operations or bits",
     "size": "bytes of weights",
-    "measured": "CPU time",
+    "measured": "inference time",
 }
 """Names of costs."""
 FRONTIER: list[Column[CompressedVariant]] = [
@@ -171,12 +171,6 @@ def times(bounds: Range) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def titles(results: Results) -> dict[Group, str]:
-    """Return the names of costs, with the time of the device that was timed."""
-    is_cpu = (results.environment or {}).get("device", "cpu") == "cpu"
-    return TITLES if is_cpu else TITLES | {"measured": "GPU time"}
-
-
 def of_measure(columns: list[Column[Row]], measure: Measure) -> list[Column[Row]]:
     """Return the columns with the measure of accuracy in their titles."""
     return [
@@ -185,9 +179,7 @@ def of_measure(columns: list[Column[Row]], measure: Measure) -> list[Column[Row]
     ]
 
 
-def at_equal_accuracy(
-    pair: FrontierPair, titles: dict[Group, str] = TITLES, measure: Measure = "accuracy"
-) -> str:
+def at_equal_accuracy(pair: FrontierPair, measure: Measure = "accuracy") -> str:
     """Return the ratios of each group of accountings at the highest accuracy where it has any."""
     if not pair.at:
         return (
@@ -197,7 +189,7 @@ def at_equal_accuracy(
         )
     at = pair.at[0]
     costs = [
-        f"{titles[group]} {times(whole(ratios))}, {label(ratios, pair)}"
+        f"{TITLES[group]} {times(whole(ratios))}, {label(ratios, pair)}"
         f"{'' if there is at else f', at {per_cent(there.accuracy)}'}"
         for group, (there, ratios) in highest(pair).items()
     ]
@@ -238,9 +230,8 @@ def summary(results: Results, conclusion: Conclusion) -> str:
         *([untimed] if "time" not in conclusion.accountings else []),
         *([few] if num_val < MIN_VALIDATION_IMAGES else []),
     ]
-    of_costs = titles(results)
     facts = [
-        hardly_cheaper(conclusion, pair) or at_equal_accuracy(pair, of_costs, results.measure)
+        hardly_cheaper(conclusion, pair) or at_equal_accuracy(pair, results.measure)
         for pair in conclusion.pairs
     ]
     return " ".join(filter(None, [*facts, *reservations, took]))

@@ -129,13 +129,6 @@ def rows_by_cell(predictions: Predictions, contender: str) -> dict[Cell, list[in
     return {cell: predictions.worst_first(of_cell) for cell, of_cell in rows.items()}
 
 
-def predicted_counts(predictions: Predictions, contender: str, row: int) -> list[tuple[int, int]]:
-    """Return the predictions of a row as (class, seeds), the most frequent first."""
-    of_seed = predictions.of(contender)
-    seeds = predictions.seeds(contender)
-    return Counter(int(of_seed[seed][row]) for seed in seeds).most_common()
-
-
 def _wrong(cells: Mapping[Cell, Sequence[int]], truth: int) -> list[int]:
     """Return the rows of all wrong predictions of a class, the worst of every cell in turn."""
     wrong = [rows for (true, predicted), rows in cells.items() if true == truth != predicted]
@@ -170,9 +163,11 @@ def _described(
     name = prepared.names[index] if prepared is not None and prepared.names else f"image {index}"
     by_contender = []
     for contender in predictions_file.contenders:
-        counts = predicted_counts(predictions, contender, row)
-        seeds = sum(times for _, times in counts)
-        times_of = {k: f" ({times} of {seeds})" if len(counts) > 1 else "" for k, times in counts}
+        of_seed, seeds = predictions.of(contender), predictions.seeds(contender)
+        counts = Counter(int(of_seed[seed][row]) for seed in seeds).most_common()
+        times_of = {
+            k: f" ({times} of {len(seeds)})" if len(counts) > 1 else "" for k, times in counts
+        }
         by_contender.append(
             {
                 "contender": contender,

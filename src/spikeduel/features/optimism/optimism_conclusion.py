@@ -61,9 +61,7 @@ def tested_every_epoch(run: RunContext) -> Iterator[Values]:
 
 def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | None:
     """Return the optimism of the trainings that were tested after every epoch; None without any."""
-    trainings = [
-        training for trial in results.trials if (training := _of_training(trial)) is not None
-    ]
+    trainings = list(filter(None, map(_of_training, results.trials)))
     if not trainings:
         return None
     num_folds = len({trial.fold for trial in results.trials})
@@ -90,22 +88,19 @@ def _of_training(trial: Trial) -> TrainingOptimism | None:
 
 def _contenders(trainings: Sequence[TrainingOptimism], num_folds: int) -> list[ContenderOptimism]:
     """Pool the folds of each seed, without seeds that lack a fold."""
-    contenders = []
-    for name, by_contender in grouped(
-        (training.contender, training) for training in trainings
-    ).items():
-        by_seed = grouped((training.seed, training) for training in by_contender)
-        complete = {seed: folds for seed, folds in by_seed.items() if len(folds) == num_folds}
-        if complete:
-            contenders.append(
-                ContenderOptimism(
-                    contender=name,
-                    seeds=list(complete),
-                    chosen=[_pooled(folds, "chosen") for folds in complete.values()],
-                    best=[_pooled(folds, "best") for folds in complete.values()],
-                )
-            )
-    return contenders
+    by_seed = grouped(((training.contender, training.seed), training) for training in trainings)
+    complete = grouped(
+        (name, (seed, folds)) for (name, seed), folds in by_seed.items() if len(folds) == num_folds
+    )
+    return [
+        ContenderOptimism(
+            contender=name,
+            seeds=[seed for seed, _ in seeds],
+            chosen=[_pooled(folds, "chosen") for _, folds in seeds],
+            best=[_pooled(folds, "best") for _, folds in seeds],
+        )
+        for name, seeds in complete.items()
+    ]
 
 
 def _pooled(folds: Sequence[TrainingOptimism], epoch: str) -> float:
