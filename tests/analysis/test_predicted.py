@@ -5,7 +5,7 @@ from spikeduel.analysis.predicted import Predictions
 
 #          row: 0  1  2  3  4  5
 TRUTH = [0, 0, 1, 1, 2, 2]
-ANSWERS = {
+PREDICTED = {
     ("snn", 0): [0, 1, 1, 0, 2, 0],
     ("snn", 1): [0, 1, 1, 1, 2, 1],
     ("cnn", 0): [0, 0, 2, 0, 2, 0],
@@ -14,11 +14,11 @@ ANSWERS = {
 
 
 @pytest.fixture
-def looked_into():
-    return Predictions(predictions_file(TRUTH, ANSWERS))
+def predictions():
+    return Predictions(predictions_file(TRUTH, PREDICTED))
 
 
-def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
+def test_rows_of_a_disagreement_are_of_one_seed_each(predictions):
     # Row 2 twice, row 3 in seed 1 alone.
     only_snn = [2, 3]
     # Row 1 in seed 0, row 5 in seed 1, both wrong three times over all.
@@ -29,5 +29,5 @@ def test_sides_of_a_disagreement_are_of_one_seed_each(looked_into):
         ("snn", "cnn", only_snn, only_cnn),
         ("cnn", "snn", only_cnn, only_snn),
     ):
-        rows = looked_into.between(a, b)
+        rows = predictions.between(a, b)
         assert rows == {"only_a": only_a, "only_b": only_b, "neither": neither}

@@ -701,20 +701,6 @@ def test_of_several_pairs_the_one_that_needs_most_counts(pairs, expected):
     assert shown_by(pairs) == expected
 
 
-def test_a_margin_above_the_errors_is_a_caveat():
-    def told(accuracy):
-        pairs = [pair(0.002, accuracy_a=accuracy, margin=0.005)]
-        return with_id(find_caveats(RunContext(EXPERIMENT, dataset(), [], pairs)), "wide_margin")
-
-    assert told(0.994) == []
-    (caveat,) = told(0.996)
-    assert caveat.values == {
-        "margin": 0.005,
-        "contender": "snn",
-        "errors": pytest.approx(0.004),
-    }
-
-
 def test_the_recipe_for_chips_says_what_it_costs():
     (told,) = with_id(caveats(experiment=chip("digits")), "for_chips")
     assert told == finding("for_chips")

@@ -189,8 +189,6 @@ def test_under_direct_encoding_the_first_layer_is_paid_for_first_and_once():
     expected = (1200 * (1 - first.input_zeros) * 4.6 + 0.9 * np.cumsum(behind.acs.by_step)) * 1e-12
     spent = energy.over_time(counts, replace(FP32, memory=energy.Memory()))
     assert [bounds.low for bounds in spent] == pytest.approx(expected)
-    # Three images leave after the first step, and one after the third.
-    assert energy.mean_at((1.0, 2.0, 4.0), [3, 0, 1]) == 1.75
 
 
 def test_the_twin_has_the_same_synapses_once_and_no_neurons():

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from factories import pair, results, scored, trial
 from spikeduel.results.significance import Conclusion
-from spikeduel.results.trials import AddedMeasure, ClassScores
+from spikeduel.results.trials import AddedMeasure
 from spikeduel.sentences import columns
 from spikeduel.sentences.columns import text_rows
 
@@ -122,16 +122,6 @@ def test_names_are_text_never_markup():
     )
     assert "[red]x[/blue] :smile:" in shown
     assert r"two\nlines" in shown
-
-
-def test_classes():
-    per_class = [ClassScores(name="a", precision=0.5, recall=0.25, f1=1 / 3, support=6)]
-    test = structs.replace(scores(2 / 3), n=6, per_class=per_class)
-    assert [list(row.values()) for row in columns.class_rows(test)] == [
-        ["a", "50.00", "25.00", "33.33", "6"],
-        ["macro average", "50.00", "25.00", "33.33", "6"],
-        ["accuracy", "", "", "66.67", ""],
-    ]
 
 
 def test_every_definition_is_of_a_column():

@@ -1,4 +1,4 @@
-"""Answers to the test images of a run, by contender, variant and seed."""
+"""Predictions for the test images of a run, by contender, variant and seed."""
 
 import copy
 from collections import Counter
@@ -19,7 +19,7 @@ DisagreementCase = Literal["only_a", "only_b", "neither"]
 
 
 class Predictions:
-    """Answers to the test images `[N]`: `truth`, `groups` (None: all independent), and `classes`
+    """Predictions for the test images `[N]`: `truth`, `groups` (None: all independent), `classes`
     (given if they count alike). Rows, places in these, are listed with most seeds first, then
     with most wrong predictions.
     """

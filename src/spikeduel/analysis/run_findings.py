@@ -315,15 +315,6 @@ def _detectable_at_best(pairs: Sequence[Pair]) -> float:
     return max((pair.detectable_at_best or 0.0 for pair in pairs), default=0.0)
 
 
-@finds("wide_margin")
-def wide_margin(run: RunContext) -> Iterator[Values]:
-    for pair in run.pairs:
-        errors = 1 - pair.leader_first.accuracy_a
-        if pair.margin > errors:
-            yield {"margin": pair.margin, "contender": pair.leader, "errors": errors}
-            return
-
-
 @finds("at_chance")
 def at_chance(run: RunContext) -> Iterator[Values]:
     if contenders := run.always_at_chance:

@@ -229,8 +229,3 @@ def over_time(operations: Operations, table: Table) -> list[Range]:
     steps = [up_to(operations, step).layers for step in range(1, operations.num_steps + 1)]
     spent = [joules(layers, table, memory) for layers in steps]
     return [step.range for step in spent if step.range]
-
-
-def mean_at(values: Sequence[float], exit_steps: Sequence[int]) -> float:
-    """Return the mean of `values` `[T]` over images; `exit_steps[t]` leave at step t."""
-    return float(np.average(values, weights=exit_steps))

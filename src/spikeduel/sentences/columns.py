@@ -18,7 +18,6 @@ from spikeduel.results.trials import (
     AddedMeasure,
     ClassScores,
     Score,
-    Scores,
     Trial,
 )
 from spikeduel.sentences.verdict import interval, pair_conclusion
@@ -320,20 +319,6 @@ CLASSES: list[Column[ClassScores]] = [
     Column("F1 %", lambda row: row.f1, hundredths),
     Column("images", lambda row: row.support, thousands),
 ]
-
-
-def class_rows(test: Scores) -> list[dict[str, str]]:
-    """Return rows of classes, macro average and accuracy."""
-    average = ClassScores(
-        name="macro average",
-        precision=test.precision,
-        recall=test.recall,
-        f1=test.f1,
-        support=test.n,
-    )
-    rows = text_rows(CLASSES, [*test.per_class, average])
-    blank = dict.fromkeys(rows[0], "")
-    return [*rows, {**blank, "class": "accuracy", "F1 %": hundredths(test.accuracy)}]
 
 
 def class_means(tested: Sequence[Trial]) -> list[ClassScores]:

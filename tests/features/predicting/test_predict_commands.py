@@ -8,10 +8,14 @@ import sys
 
 import numpy as np
 import pytest
+from msgspec import structs
 
+from factories import scored
 from made_commands import document, model, one_line, printed, refused, spikeduel
 from spikeduel.data import prepared_picture
 from spikeduel.engine.networks.models import load_model
+from spikeduel.features.predicting.model_evaluation import class_rows
+from spikeduel.results.trials import ClassScores
 from synthetic_files import write_pictures
 
 pytestmark = pytest.mark.usefixtures("known_data")
@@ -130,3 +134,14 @@ def test_one_image_is_labelled_without_what_it_does_not_need(tmp_path):
     command = [sys.executable, "-c", ONE_LABEL, str(image)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "set() True True"
+
+
+def test_the_table_of_classes_ends_with_the_average_and_the_accuracy():
+    scores = {"precision": 0.5, "recall": 0.25, "f1": 1 / 3}
+    per_class = [ClassScores(name="a", **scores, support=6)]
+    test = structs.replace(scored(2 / 3), n=6, per_class=per_class, **scores)
+    assert [list(row.values()) for row in class_rows(test)] == [
+        ["a", "50.00", "25.00", "33.33", "6"],
+        ["macro average", "50.00", "25.00", "33.33", "6"],
+        ["accuracy", "", "", "66.67", ""],
+    ]

@@ -128,7 +128,10 @@ def _accuracy(
         star: Row = {
             **row,
             "leaving": "early, threshold chosen on validation",
-            column: fmean(map(energy.mean_at, spent, [chosen.exit_steps for chosen in exits])),
+            column: fmean(
+                float(np.average(costs, weights=chosen.exit_steps))
+                for costs, chosen in zip(spent, exits, strict=True)
+            ),
             ACCURACY: 100 * fmean(chosen.accuracy for chosen in exits),
         }
         marks.append(Marks("points", [star], Look(colour, "star", 10)))

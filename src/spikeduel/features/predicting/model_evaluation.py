@@ -18,9 +18,11 @@ from spikeduel.evaluation.measures import MEASURES, measures_of
 from spikeduel.evaluation.predictions_of_model import CachedPredictions
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features import providing
-from spikeduel.results.trials import Test
+from spikeduel.results.trials import ClassScores, Scores, Test
+from spikeduel.sentences.columns import CLASSES, text_rows
 from spikeduel.system.errors import InputError, unknown
 from spikeduel.system.progress import Progress
+from spikeduel.system.sentences import hundredths
 from spikeduel.training.model_data import prepared_for, split_as_trained, tested_split
 from spikeduel.training.store import Place
 
@@ -131,3 +133,17 @@ def _on_seen(seen: Counts | None, name: str, tested: int) -> str:
         f"on {seen.val:,}. Accuracy on such images does not carry over to new ones: use --part "
         "test on the data that it was trained on."
     )
+
+
+def class_rows(test: Scores) -> list[dict[str, str]]:
+    """Return the rows of a table of classes, with the macro average and the accuracy."""
+    average = ClassScores(
+        name="macro average",
+        precision=test.precision,
+        recall=test.recall,
+        f1=test.f1,
+        support=test.n,
+    )
+    rows = text_rows(CLASSES, [*test.per_class, average])
+    blank = dict.fromkeys(rows[0], "")
+    return [*rows, {**blank, "class": "accuracy", "F1 %": hundredths(test.accuracy)}]

@@ -46,8 +46,8 @@ def evaluate(
     Each test evaluation is logged in the store; choosing models by test score inflates it.
     """
     from spikeduel.cli.printing import feature_tables
-    from spikeduel.features.predicting.model_evaluation import evaluate as evaluated
-    from spikeduel.sentences import columns
+    from spikeduel.features.predicting.model_evaluation import class_rows, evaluate as evaluated
+    from spikeduel.sentences.columns import render
     from spikeduel.training.model_data import require_the_same, trained_on
 
     loaded, progress = inputs.opened(model), inputs.progress()
@@ -61,7 +61,7 @@ def evaluate(
         in_bf16 = ", in bf16" if test.computed_in == "bf16" else ""
         what = "recordings" if loaded.card.preprocessing.binning else "images"
         typer.echo(f"{model} on {test.n:,} {what} of {visible(experiment.dataset)}{in_bf16}\n")
-        typer.echo(columns.render(columns.class_rows(test)))
+        typer.echo(render(class_rows(test)))
         for text in feature_tables(test.features):
             typer.echo(f"\n{text}")
 
