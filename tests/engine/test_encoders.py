@@ -54,7 +54,7 @@ def test_an_images_code_depends_on_neither_batch_nor_order(name, images):
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_what_is_said_of_an_encoder_is_true_of_it(name, images):
+def test_an_encoder_is_what_its_fields_state(name, images):
     encoder, keys = ENCODERS[name], RandomKeys.for_evaluation(np.arange(6))
     whole = sequence(encoder(images, 7, keys))
     assert encoder.spikes == bool(((whole == 0) | (whole == 1)).all())

@@ -7,7 +7,6 @@ from spikeduel.engine.neurons import (
     LIF,
     NEURONS,
     PLIF,
-    LeakyReadout,
     Neuron,
     QuantisedReLU,
     carried_state,
@@ -27,7 +26,7 @@ def test_forward_equals_its_own_steps(name, generator):
 
 
 @pytest.mark.parametrize("name", NEURONS)
-def test_a_constant_equals_its_sequence_and_nothing_is_kept_between_calls(name, generator):
+def test_a_constant_equals_its_sequence_and_calls_are_independent(name, generator):
     neuron = NEURONS[name]()
     value = torch.rand(4, 7, generator=generator, requires_grad=True)
     spk, mem = neuron(ConstantInput(value, 9))
@@ -74,11 +73,6 @@ def test_alif_by_hand():
     spk, _ = neuron(torch.full((5, 1), 1.5))
     assert spk.flatten().tolist() == [1, 0, 0, 1, 0]
     assert neuron.dynamics.adaptation == (0.5, 1.0)
-
-
-def test_the_leaky_readout_integrates_and_never_spikes():
-    mem = LeakyReadout(beta=0.5)(torch.full((3, 1, 1), 100.0))
-    assert mem.flatten().tolist() == [100, 150, 175]
 
 
 @pytest.mark.parametrize("name", NEURONS)

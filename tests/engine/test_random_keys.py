@@ -17,27 +17,6 @@ def images():
     )
 
 
-def test_rate_draws_anew_for_every_seed_epoch_image_and_step():
-    image = torch.full((1, 1, 20, 20), 128, dtype=torch.uint8)
-    index = np.array([7])
-    keys = [
-        RandomKeys.for_training(0, 0, index),
-        RandomKeys.for_training(1, 0, index),
-        RandomKeys.for_training(0, 1, index),
-        RandomKeys.for_training(0, 0, index + 1),
-        RandomKeys.for_evaluation(index),
-        RandomKeys.for_evaluation(index, 1),
-        RandomKeys.for_content(image),
-        RandomKeys.for_corruption("noise", index),
-        RandomKeys.for_corruption("blur", index),
-    ]
-    drawn = torch.cat([ENCODERS["rate"](image, 3, draw).flatten(1) for draw in keys])
-    agreement = (drawn[:, None] == drawn[None]).float().mean(2)
-    agreement.fill_diagonal_(0.5)
-    # 400 fair coins agree on half of the tosses, with a standard deviation of 0.025.
-    assert ((agreement - 0.5).abs() < 0.125).all()
-
-
 def test_levels_for_encoders_of_ones_own(images):
     draw = RandomKeys.for_evaluation(INDICES)
     levels = draw.levels(7, images)
@@ -69,8 +48,9 @@ def test_integers_keep_below_their_stop(count):
     assert not zeros.any()
 
 
-def test_every_purpose_seed_and_epoch_has_its_own_integers():
+def test_every_purpose_seed_epoch_and_image_has_its_own_integers():
     indices = np.arange(4000)
+    pixels = torch.from_numpy(indices.astype(np.uint16).view(np.uint8).reshape(4000, 1, 1, 2))
     augmentation = RandomKeys.for_augmentation(0, 0, indices)
     draws = [
         augmentation,
@@ -78,8 +58,14 @@ def test_every_purpose_seed_and_epoch_has_its_own_integers():
         augmentation.another().another(),
         RandomKeys.for_augmentation(1, 0, indices),
         RandomKeys.for_augmentation(0, 1, indices),
-        RandomKeys.for_training(0, 0, indices),
+        *(RandomKeys.for_training(*run, indices) for run in ((0, 0), (1, 0), (0, 1))),
+        RandomKeys.for_training(0, 0, indices + 1),
         RandomKeys.for_evaluation(indices),
+        RandomKeys.for_evaluation(indices, 1),
+        RandomKeys.for_content(pixels),
+        RandomKeys.for_corruption("noise", indices),
+        RandomKeys.for_corruption("blur", indices),
+        RandomKeys.for_events(0, 0, indices),
     ]
     drawn = torch.stack([draw.integers(2)[:, 0] for draw in draws])
     agreement = (drawn[:, None] == drawn[None]).float().mean(2).fill_diagonal_(0.5)

@@ -1,5 +1,6 @@
 import re
 import subprocess
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -48,75 +49,67 @@ def written(model, path, labels=np.arange(12) % 3, **more):
     return export(model, path, "c", images=images_of(model), labels=labels, examples=shown, **more)
 
 
-def asked_in_c(network, images, folder, flags=SANITIZED):
+def compiled(network, folder):
     for name, content in c.sources(network).items():
         (folder / name).write_text(content)
-    program = c.Program("cc", folder, c.identifier(network.card.contender), flags)
-    return program.run(torch.from_numpy(images)).scores
+    return c.Program("cc", folder, c.identifier(network.card.contender), SANITIZED)
+
+
+def scores_in_c(network, images, folder):
+    return compiled(network, folder).run(torch.from_numpy(images)).scores
+
+
+def spiking(
+    contender="dense-lif", image_shape=(1, 10, 10), encoding="direct", num_steps=4, **network
+):
+    card = {**SPIKING, "encoding": encoding, "num_steps": num_steps, "image_shape": image_shape}
+    return make(contender, **card, network={**LIF, **network})
+
+
+def without_time(contender, kind, image_shape=(1, 10, 10), **network):
+    return make(contender, kind=kind, image_shape=image_shape, network=network)
 
 
 MODELS = {
-    "vgg-lif": lambda: make("vgg-lif", **SPIKING, network={**LIF, "width": 4}),
-    "vgg-lif zero avg": lambda: make(
-        "vgg-lif",
-        **SPIKING,
-        network={**LIF, "width": 4, "pooling": "avg", "reset_mechanism": "zero"},
-        image_shape=(3, 15, 19),
+    "vgg-lif": lambda: spiking("vgg-lif", width=4),
+    "vgg-lif zero avg": lambda: spiking(
+        "vgg-lif", (3, 15, 19), width=4, pooling="avg", reset_mechanism="zero"
     ),
-    "vgg-relu": lambda: make("vgg-relu", kind="cnn", network={"width": 4}),
-    "conv-lif 20 steps": lambda: make(
-        "conv-lif",
-        **{**SPIKING, "num_steps": 20},
-        network={**LIF, "hidden": 7, "neuron": "plif"},
-        image_shape=(1, 11, 13),
+    "vgg-relu": lambda: without_time("vgg-relu", "cnn", width=4),
+    "conv-lif 20 steps": lambda: spiking(
+        "conv-lif", (1, 11, 13), num_steps=20, hidden=7, neuron="plif"
     ),
-    "conv-lif avg": lambda: make(
-        "conv-lif", **SPIKING, network={**LIF, "hidden": 7, "pooling": "avg"}
-    ),
-    "conv-relu avg": lambda: make(
-        "conv-relu", kind="cnn", network={"hidden": 7, "pooling": "avg"}, image_shape=(3, 9, 6)
-    ),
-    "dense-lif no reset": lambda: make(
-        "dense-lif", **SPIKING, network={**LIF, "hidden": 9, "reset_mechanism": "none"}
-    ),
-    "dense-relu": lambda: make("dense-relu", kind="ann", network={"hidden": 9}),
+    "conv-lif avg": lambda: spiking("conv-lif", hidden=7, pooling="avg"),
+    "conv-relu avg": lambda: without_time("conv-relu", "cnn", (3, 9, 6), hidden=7, pooling="avg"),
+    "dense-lif no reset": lambda: spiking(hidden=9, reset_mechanism="none"),
+    "dense-relu": lambda: without_time("dense-relu", "ann", hidden=9),
     "quantised twin": lambda: make(
         "dense-lif",
         **{**SPIKING, "num_steps": 1},
         network={"hidden": 9, "neuron": "quantised-relu", "activation_bits": 3},
     ),
-    "dense-snn rate": lambda: make(
-        "dense-snn", **{**SPIKING, "encoding": "rate", "num_steps": 9}, network={**LIF, "hidden": 8}
-    ),
-    "dense-snn latency": lambda: make(
-        "dense-snn", **{**SPIKING, "encoding": "latency"}, network={**LIF, "hidden": 8}
-    ),
-    "dense-lif in colour": lambda: make(
-        "dense-lif", **SPIKING, network={**LIF, "hidden": 9}, image_shape=(3, 5, 4)
-    ),
-    "dense-snn rate in colour": lambda: make(
-        "dense-snn",
-        **{**SPIKING, "encoding": "rate", "num_steps": 9},
-        network={**LIF, "hidden": 8},
-        image_shape=(3, 10, 10),  # more inputs than a byte numbers
-    ),
+    "dense-snn rate": lambda: spiking("dense-snn", encoding="rate", num_steps=9, hidden=8),
+    "dense-snn latency": lambda: spiking("dense-snn", encoding="latency", hidden=8),
+    "dense-lif in colour": lambda: spiking(image_shape=(3, 5, 4), hidden=9),
+    # More inputs than a byte numbers.
+    "dense-snn rate in colour": lambda: spiking("dense-snn", (3, 10, 10), "rate", 9, hidden=8),
     "linear over a map": lambda: Model(
         Chain(nn.Conv2d(2, 5, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(45, 3)).eval(),
-        make("dense-relu", kind="ann", image_shape=(2, 7, 8)).card,
+        without_time("dense-relu", "ann", (2, 7, 8)).card,
     ),
-    "small-cnn": lambda: make("small-cnn", kind="cnn", network={"hidden": 9}),
+    "small-cnn": lambda: without_time("small-cnn", "cnn", hidden=9),
     "recordings": lambda: make_recorded("vgg-lif", width=4)[0],
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_c_gives_the_scores_of_whole_numbers_in_python_which_are_near_the_models(name, tmp_path):
+def test_c_gives_the_scores_of_int8_in_python_which_are_near_the_models(name, tmp_path):
     model = varied(MODELS[name]())
     images = images_of(model)
     network = integer_network(model, images)
     keys = RandomKeys(c.content_keys(images))
     expected = network.predict(images, keys).scores
-    assert (asked_in_c(network, images, tmp_path) == expected).all()
+    assert (scores_in_c(network, images, tmp_path) == expected).all()
     in_floats, _ = model.predict(images, keys)
     assert (expected.argmax(1) == in_floats).mean() > 0.7
     assert len(np.unique(expected, axis=0)) > 1
@@ -155,7 +148,7 @@ def by_hand(layer, image, num_steps):
 
 @pytest.mark.parametrize("reset_mechanism", ["subtract", "zero", "none"])
 @pytest.mark.parametrize("kind", ["max", "sum"])
-def test_a_layer_is_what_whole_numbers_give_by_hand(kind, reset_mechanism, tmp_path):
+def test_a_layer_is_what_integers_give_by_hand(kind, reset_mechanism, tmp_path):
     drawn = np.random.default_rng(5)
     layer = IntegerLayer(
         name="only",
@@ -179,7 +172,7 @@ def test_a_layer_is_what_whole_numbers_give_by_hand(kind, reset_mechanism, tmp_p
     images = drawn.integers(0, 256, (4, 2, 7, 8), np.uint8)
     expected = [by_hand(layer, image, 5) for image in images]
     assert network.predict(images).scores.tolist() == expected
-    assert asked_in_c(network, images, tmp_path).tolist() == expected
+    assert scores_in_c(network, images, tmp_path).tolist() == expected
 
 
 def test_levels_are_clamped_and_of_equal_scores_the_first_wins(tmp_path):
@@ -202,7 +195,7 @@ def test_levels_are_clamped_and_of_equal_scores_the_first_wins(tmp_path):
     network = IntegerNetwork(card, (first, last))
     images = np.array([[[[255, 101], [7, 0]]], [[[99, 100], [0, 0]]]], np.uint8)
     assert network.predict(images).scores.tolist() == [[100, 100, 0], [99, 100, 0]]
-    assert asked_in_c(network, images, tmp_path).argmax(1).tolist() == [0, 1]
+    assert scores_in_c(network, images, tmp_path).argmax(1).tolist() == [0, 1]
 
 
 class Chain(nn.Module):
@@ -215,7 +208,7 @@ class Chain(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("layers", "said"),
+    ("layers", "output"),
     [
         ([nn.Flatten(), nn.Linear(100, 4), nn.Linear(4, 3)], "two layers of weights"),
         ([nn.Flatten(), nn.Linear(100, 4), nn.GELU(), nn.Linear(4, 3)], "gelu|GELU"),
@@ -224,31 +217,31 @@ class Chain(nn.Module):
         ([nn.Conv2d(1, 4, 3), nn.AvgPool2d(3, 2), nn.Flatten(), nn.Linear(36, 3)], "overlap"),
     ],
 )
-def test_a_layer_without_a_form_in_whole_numbers_is_named_with_the_remedy(layers, said):
+def test_a_layer_without_a_form_in_int8_is_named_with_the_remedy(layers, output):
     model = make("dense-relu", kind="ann")
     foreign = Model(Chain(*layers).eval(), model.card)
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=output) as error:
         integer_network(foreign, images_of(model))
     assert "chain." in str(error.value) or "gelu" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "output"),
     [
         ("resnet-silu", {"kind": "cnn"}, "silu|SiLU"),
         ("dense-lif", {**SPIKING, "network": {"neuron": "alif"}}, r"lif1 \(ALIF\).*--neuron lif"),
     ],
 )
-def test_nothing_is_written_of_a_network_that_c_cannot_hold(name, settings, said, tmp_path):
-    told = Telling()
-    with pytest.raises(InputError, match=said) as error:
-        written(make(name, **settings), tmp_path / "out", progress=told)
+def test_nothing_is_written_of_a_network_that_c_cannot_hold(name, settings, output, tmp_path):
+    progress = Telling()
+    with pytest.raises(InputError, match=output) as error:
+        written(make(name, **settings), tmp_path / "out", progress=progress)
     assert str(error.value).count(name) == 1
     assert not list(tmp_path.iterdir())
-    assert told.lines == []
+    assert progress.lines == []
 
 
-def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
+def test_a_folder_is_written_whose_makefile_labels_the_examples(tmp_path):
     model = varied(MODELS["vgg-lif"]())
     examples, images = images_of(model, seed=1), images_of(model)
     network = integer_network(model, examples)
@@ -262,12 +255,12 @@ def test_a_folder_is_written_whose_makefile_gives_the_answers(tmp_path):
     assert check.flash == sum(
         layer.weight.size + 12 * len(layer.weight) for layer in network.layers
     )
-    said = subprocess.run(
+    output = subprocess.run(
         ["make", "-C", folder, "answers"], capture_output=True, text=True, check=True
     ).stdout
-    answers = [line.split(": ")[1] for line in said.splitlines() if line.startswith("examples/")]
+    labelled = [line.split(": ")[1] for line in output.splitlines() if line.startswith("examples/")]
     # A picture of each class, named by it, of those that are answered right.
-    assert answers == [model.card.classes[label] for label in np.unique(labels)]
+    assert labelled == [model.card.classes[label] for label in np.unique(labels)]
     scale = float((folder / "vgg_lif.h").read_text().partition("score * ")[2].partition(";")[0])
     _, probabilities = model.predict(images)
     shares = torch.from_numpy(scores * scale).softmax(1).numpy()
@@ -287,28 +280,21 @@ def test_the_program_labels_a_picture_prepared_as_the_docs_say_grey_or_in_colour
     pixels = random.integers(0, 256, (40, 30, 3), dtype=np.uint8)
     Image.fromarray(pixels).save("shoe.png")
     for channels in (1, 3):
-        model = varied(
-            make(
-                "dense-lif",
-                **SPIKING,
-                network={**LIF, "hidden": 9},
-                image_shape=(channels, 10, 10),
-                preprocessing=Preprocessing(channels, 10, 10),
-            )
-        )
+        model = varied(spiking(image_shape=(channels, 10, 10), hidden=9))
+        model.card = replace(model.card, preprocessing=Preprocessing(channels, 10, 10))
         save_model(Path(f"{channels}.safetensors"), model)
         exec(code.replace("fashion-mnist-vgg-lif", f"{channels}.safetensors"), {})
         examples = images_of(model, seed=1)
         written(model, tmp_path / f"c{channels}")
         program = c.Program("cc", tmp_path / f"c{channels}", "dense_lif")
         asked = [str(program.path), "shoe.pnm"]
-        said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        output = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
         inverted = Image.fromarray(255 - pixels)
         image = model.card.preprocessing(inverted)[None]
-        with Image.open("shoe.pnm") as kept:
-            assert np.array_equal(np.asarray(kept), image[0].transpose(1, 2, 0).squeeze())
+        with Image.open("shoe.pnm") as picture:
+            assert np.array_equal(np.asarray(picture), image[0].transpose(1, 2, 0).squeeze())
         label = integer_network(model, examples).predict(image).scores.argmax()
-        assert said == f"shoe.pnm: {model.card.classes[label]}\n"
+        assert output == f"shoe.pnm: {model.card.classes[label]}\n"
 
 
 def test_nothing_of_the_users_is_replaced(tmp_path):
@@ -331,10 +317,7 @@ PICTURE = b"P5\n10 10\n255\n" + bytes(100)
 )
 def test_the_program_refuses_other_pictures(content, tmp_path):
     model = MODELS["dense-relu"]()
-    network = integer_network(model, images_of(model))
-    for name, text in c.sources(network).items():
-        (tmp_path / name).write_text(text)
-    program = c.Program("cc", tmp_path, "dense_relu", SANITIZED)
+    program = compiled(integer_network(model, images_of(model)), tmp_path)
     (tmp_path / "picture").write_bytes(content)
     done = subprocess.run(
         [program.path, tmp_path / "picture"], capture_output=True, text=True, check=False
@@ -345,7 +328,7 @@ def test_the_program_refuses_other_pictures(content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("named", "said"),
+    ("named", "output"),
     [
         ("", r"no C compiler is installed \(cc, gcc, clang\)"),
         (" ", r"no C compiler is installed \(cc, gcc, clang\)"),
@@ -354,10 +337,10 @@ def test_the_program_refuses_other_pictures(content, tmp_path):
         ("clang '-O1", "CC names clang '-O1, .* unset CC"),
     ],
 )
-def test_without_a_compiler_nothing_is_written(named, said, tmp_path, monkeypatch):
+def test_without_a_compiler_nothing_is_written(named, output, tmp_path, monkeypatch):
     monkeypatch.setattr(c.shutil, "which", lambda name: None)
     monkeypatch.setenv("CC", named)
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=output):
         written(MODELS["dense-relu"](), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
@@ -374,16 +357,11 @@ def compiler(tmp_path, monkeypatch):
     return script
 
 
-def test_the_compiler_that_cc_names_comes_first(compiler, tmp_path):
-    compiler('exec cc "$@"')
-    (name,) = written(MODELS["dense-relu"](), tmp_path / "out").programs
-    assert "own-cc" in name
-
-
 def test_cc_may_be_a_launcher_and_have_options_as_in_make(compiler, tmp_path, monkeypatch):
     compiler('echo "$@" >> "$0.log"; exec "$@"')
     monkeypatch.setenv("CC", f"{tmp_path / 'own-cc'} cc -O1")
-    assert written(MODELS["dense-relu"](), tmp_path / "out").programs
+    (name,) = written(MODELS["dense-relu"](), tmp_path / "out").programs
+    assert "own-cc" in name
     calls = (tmp_path / "own-cc.log").read_text().splitlines()
     assert {call.split()[0] for call in calls} == {"cc"}
     assert all("-O1" in call for call in calls)

@@ -52,9 +52,15 @@ def same(run):
     return run
 
 
-def test_what_agrees_is_kept_with_its_check(export, tmp_path):
-    model = make()
+def test_a_file_that_agrees_stays_with_its_check(export, tmp_path):
+    model = make(precision="bf16")
+    model.precision = "bf16"
+    before = copy.deepcopy(model.module.state_dict())
     check = export(same, model)
+    # The model itself stays as it was.
+    assert model.precision == check.model.precision == "bf16"
+    torch.testing.assert_close(model.module.state_dict(), before, rtol=0, atol=0)
+    model.precision = "32"
     assert (tmp_path / "a").read_text() == "written"
     assert typed.read_json(tmp_path / "a.check.json", exporting.ExportCheck) == check
     assert (check.n, check.sha256) == (60, files.checksum(tmp_path / "a"))
@@ -97,7 +103,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_disagrees_is_not_kept(fault, export, tmp_path):
+def test_a_file_that_disagrees_is_removed(fault, export, tmp_path):
     (tmp_path / "a").write_text("what was there before")
     with pytest.raises(
         exporting.ExportDisagrees, match=r"program 1\.0: the same label on .*99\.9 %"
@@ -120,16 +126,7 @@ def test_of_two_exports_to_one_folder_the_first_stays(export, tmp_path, monkeypa
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "b"]
 
 
-def test_the_model_itself_stays_as_it_was(export):
-    model = make(precision="bf16")
-    model.precision = "bf16"
-    before = copy.deepcopy(model.module.state_dict())
-    check = export(same, model)
-    assert model.precision == check.model.precision == "bf16"
-    torch.testing.assert_close(model.module.state_dict(), before, rtol=0, atol=0)
-
-
-def test_what_cannot_be_is_said_at_once(tmp_path):
+def test_impossible_exports_are_refused_at_once(tmp_path):
     with pytest.raises(InputError, match="did you mean 'onnx'"):
         factories.export(make(), tmp_path / "a", "onx")
     with pytest.raises(InputError, match="a folder"):
@@ -141,12 +138,12 @@ def test_what_cannot_be_is_said_at_once(tmp_path):
 )
 def test_a_missing_extra_says_what_to_install(to, package, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
-    told, about = Telling(), {"images": IMAGES, "labels": LABELS}
+    progress, about = Telling(), {"images": IMAGES, "labels": LABELS}
     with pytest.raises(
         InputError, match=rf"{package} is not installed: pip install 'spikeduel\[export\]'"
     ):
-        factories.export(make(), tmp_path / "a", to, **about, progress=told)
-    assert told.lines == []
+        factories.export(make(), tmp_path / "a", to, **about, progress=progress)
+    assert progress.lines == []
 
 
 # ---- batch norms folded
@@ -172,21 +169,3 @@ def test_a_norm_is_folded_over_averages_and_over_nothing_else(pooling, folds):
     result = folded(network)
     torch.testing.assert_close(result(images), expected)
     assert isinstance(result[2], nn.Identity) == folds
-
-
-def test_a_folded_network_computes_the_same():
-    torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Sequential(nn.ZeroPad2d(1), nn.Conv2d(2, 3, 3, bias=False), nn.BatchNorm2d(3)),
-        nn.Flatten(),
-        nn.Sequential(nn.Linear(48, 5), nn.BatchNorm1d(5)),
-    )
-    x = torch.rand(6, 2, 4, 4)
-    for norm in (network[0][2], network[2][1]):
-        norm.running_mean.normal_()
-        norm.running_var.uniform_(0.5, 3)
-        nn.init.normal_(norm.weight)
-        nn.init.normal_(norm.bias)
-    expected, result = network.eval()(x), folded(network)
-    torch.testing.assert_close(result(x), expected)
-    assert not any("BatchNorm" in type(layer).__name__ for layer in result.modules())

@@ -43,7 +43,7 @@ def exported(model, path):
         ("vgg-lif", {"width": 4, "dropout": 0.5, "pooling": "avg"}, {"spikeduel", "snntorch"}),
     ],
 )
-def test_other_programs_give_the_models_answers(shape, network, programs, tmp_path):
+def test_other_programs_give_the_models_scores(shape, network, programs, tmp_path):
     checks = exported(made(shape, **network), tmp_path / "a.nir").programs
     assert {name.split()[0] for name in checks} == programs
     assert all(check.ok and check.spikes_compared > 0 for check in checks.values())
@@ -127,8 +127,8 @@ def test_the_temperature_goes_along_as_long_as_the_steps_are_the_same(tmp_path):
     model, path = made(), tmp_path / "a.nir"
     model.card = replace(model.card, temperature=1.75)
     check = exported(model, path)
-    said = "Probabilities: not in the file, as NIR has no softmax: the softmax of scores / 1.75"
-    assert said in " ".join(exporting.lines(check))
+    sentence = "Probabilities: not in the file, as NIR has no softmax: the softmax of scores / 1.75"
+    assert sentence in " ".join(exporting.lines(check))
     again = import_model(path)
     assert again.card.temperature == check.model.temperature == 1.75
     np.testing.assert_allclose(again.predict(IMAGES)[1], model.predict(IMAGES)[1], atol=1e-5)

@@ -85,8 +85,8 @@ def test_raw_pictures_get_the_labels_of_predict(shape, encoding, tmp_path, monke
     code = re.search(r"```python\n# label[.]py\n(.*?)```", page, re.DOTALL)[1]
     monkeypatch.setattr(sys, "argv", ["label.py", str(path), *(row["file"] for row in rows)])
     exec(compile(code, "label.py", "exec"), {})
-    said = [line.split() for line in capsys.readouterr().out.splitlines()[-len(rows) :]]
-    for row, (name, label, probability) in zip(rows, said, strict=True):
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()[-len(rows) :]]
+    for row, (name, label, probability) in zip(rows, printed, strict=True):
         assert (row["file"], row["label"]) == (name, model.card.classes[int(label)])
         assert float(probability) == pytest.approx(row["probability"], abs=1e-5)
         raw = np.asarray(Image.open(row["file"])).transpose(2, 0, 1)[None]
@@ -125,24 +125,24 @@ def test_step_by_step_as_the_model_streams(tmp_path):
     model.card = replace(model.card, temperature=2.0)
     _, session = exported(model, tmp_path / "a.onnx", "onnx-step")
     shapes = {
-        taken.name: [3 if side == "batch" else side for side in taken.shape]
+        taken.name: [3 if axis == "batch" else axis for axis in taken.shape]
         for taken in session.get_inputs()
         if taken.name != "frame"
     }
     assert {"lif1.mem", "lif1.adaptation"} < set(shapes)
     wanted = ["scores", "probabilities", *(f"{name}.next" for name in shapes)]
     assert [output.name for output in session.get_outputs()] == wanted
-    held = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    state_now = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
     for frame in model.frames(torch.from_numpy(IMAGES[:3])):
         expected, state = model.step(frame, state)
-        scores, probabilities, *after = session.run(None, {"frame": IMAGES[:3], **held})
-        held = dict(zip(shapes, after, strict=True))
+        scores, probabilities, *after = session.run(None, {"frame": IMAGES[:3], **state_now})
+        state_now = dict(zip(shapes, after, strict=True))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         # After one of two steps, counts of spikes have half the temperature.
         calibrated = (expected / (2.0 * state.num_steps / 2)).softmax(1)
         np.testing.assert_allclose(probabilities, calibrated, atol=1e-5)
-        np.testing.assert_allclose(held["lif1.mem"], state.neurons["lif1"]["mem"], atol=1e-5)
-    assert held["readout.num_steps"] == 2
+        np.testing.assert_allclose(state_now["lif1.mem"], state.neurons["lif1"]["mem"], atol=1e-5)
+    assert state_now["readout.num_steps"] == 2
 
 
 def test_what_has_no_steps_is_refused(tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 from spikeduel.exporters.preparing import PREPARED, preparing, unprepared
 from spikeduel.inputs.preprocessing import Preprocessing
 
-sides, crops = st.integers(4, 40), st.tuples(*[st.integers(0, 3)] * 4)
+edges, crops = st.integers(4, 40), st.tuples(*[st.integers(0, 3)] * 4)
 
 
 def prepared(preprocessing, images):
@@ -18,8 +18,8 @@ def prepared(preprocessing, images):
 @settings(max_examples=40, deadline=None)
 @given(
     channels=st.sampled_from([1, 3]),
-    size=st.tuples(sides, sides),
-    to=st.tuples(sides, sides) | sides.map(lambda side: (side, side)),
+    size=st.tuples(edges, edges),
+    to=st.tuples(edges, edges) | edges.map(lambda edge: (edge, edge)),
     crop=crops,
     invert=st.booleans(),
     enlarge=st.booleans(),

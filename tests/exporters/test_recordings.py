@@ -23,7 +23,7 @@ FOR_NIR = {"reset_mechanism": "zero", "pooling": "avg"}
         ("vgg-sum", "onnx", {}),
     ],
 )
-def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_path):
+def test_a_file_gives_the_models_scores_of_frames(contender, to, network, tmp_path):
     model, frames = make_recorded(contender, **network)
     check = export(model, tmp_path / "a", to, images=frames.numpy(), labels=np.zeros(2, np.int64))
     assert all(program.ok for program in check.programs.values())
@@ -31,8 +31,8 @@ def test_a_file_gives_the_models_answers_to_frames(contender, to, network, tmp_p
     assert "image" not in " ".join(exporting.lines(check)).replace("on validation images", "")
     if to == "onnx":
         (taken,) = onnx.load(tmp_path / "a").graph.input
-        sides = [side.dim_value for side in taken.type.tensor_type.shape.dim]
-        assert (taken.name, sides[1:]) == ("frames", [6, 6, 6])
+        axes = [axis.dim_value for axis in taken.type.tensor_type.shape.dim]
+        assert (taken.name, axes[1:]) == ("frames", [6, 6, 6])
 
 
 def test_what_comes_back_from_nir_is_a_network_of_the_same_recordings(tmp_path):

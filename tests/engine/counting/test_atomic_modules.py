@@ -67,7 +67,7 @@ def test_declared_work_is_spread_over_the_steps_and_hoisted_like_any():
         ({"output": "image"}, "output: invalid enum value 'image'"),
     ],
 )
-def test_a_wrong_declaration_is_said(counts, problem):
+def test_a_wrong_declaration_is_refused(counts, problem):
     with pytest.raises(NotCounted, match=problem):
         counted(nn.Sequential(Odd()), {Odd: lambda *_: counts})
 

@@ -160,7 +160,7 @@ def negative(norm):
 
 
 @pytest.mark.parametrize(
-    ("side", "bias", "between", "norm", "is_free"),
+    ("size", "bias", "between", "norm", "is_free"),
     [
         (4, False, [], nn.BatchNorm2d(2), True),
         (4, True, [], nn.BatchNorm2d(2), True),
@@ -170,10 +170,10 @@ def negative(norm):
     ],
 )
 def test_batch_norm_is_free_behind_a_convolution_whose_highest_it_keeps(
-    side, bias, between, norm, is_free
+    size, bias, between, norm, is_free
 ):
     module = nn.Sequential(nn.Conv2d(1, 2, 3, bias=bias), *between, norm)
-    layers = rows(counted(module, torch.rand(1, 1, side, side), 1))
+    layers = rows(counted(module, torch.rand(1, 1, size, size), 1))
     batch_norm, conv = layers[str(len(between) + 1), "arithmetic"], layers["0", "synapses"]
     assert batch_norm.folded_into == ("0" if is_free else None)
     # Both have 2×2×2 outputs.
@@ -229,7 +229,7 @@ def recorded(net, x):
     ],
     ids=["repeated in space", "written into a tensor"],
 )
-def test_spikes_that_are_kept_elsewhere_cause_as_many_additions(function, num_steps):
+def test_spikes_that_are_stored_elsewhere_cause_as_many_additions(function, num_steps):
     neuron, last = LIF(0.0, threshold=0.5), nn.Linear(6, 1, bias=False)
     module = Written(function, neuron=neuron, last=last)
     layer = rows(counted(module, torch.ones(4, 3), 4, num_steps))["last", "synapses"]

@@ -27,7 +27,7 @@ def row(**steps):
     return made
 
 
-def test_amounts_are_kept_in_two_countings():
+def test_amounts_are_counted_in_two_ways():
     made = row()
     made.add("dense", 6, Tag("image", copies=5))
     made.add("dense", 6, Tag("image"), fresh=False)

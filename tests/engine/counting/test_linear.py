@@ -153,7 +153,7 @@ def test_sums_of_one_step_are_exact(x, tag, events, acs):
     assert [sums.tolist() for sums in sums_by_step(x, tag, 7.0)] == [[events], [acs]]
 
 
-@pytest.mark.parametrize(("side", "bits"), [(1, None), (2, 3), (3, 4)])
-def test_pooled_spikes_have_the_bits_of_their_number(side, bits):
-    module = nn.Sequential(nn.AvgPool2d(side), nn.Flatten(), nn.Linear((12 // side) ** 2, 3))
+@pytest.mark.parametrize(("window", "bits"), [(1, None), (2, 3), (3, 4)])
+def test_pooled_spikes_have_the_bits_of_their_number(window, bits):
+    module = nn.Sequential(nn.AvgPool2d(window), nn.Flatten(), nn.Linear((12 // window) ** 2, 3))
     assert layer(module, torch.ones(2, 1, 12, 12), "spikes", num_images=2).input_bits == bits

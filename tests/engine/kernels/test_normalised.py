@@ -12,7 +12,7 @@ from spikeduel.engine.kernels import RESET_MECHANISMS, Dynamics, reference
 from spikeduel.engine.kernels.reference import SURROGATES
 from spikeduel.system import parallel
 
-# T, B, C, H, W and the side of a window; each T up to 8 and each side is compiled anew
+# T, B, C, H, W and the window; each T up to 8 and each window is compiled anew
 SIZES = [
     (4, 3, 16, 6, 6, 2),
     (4, 2, 32, 5, 7, 2),
@@ -53,16 +53,16 @@ def incoming(spk):
 
 def by_kernel(current, dynamics, size, scan=kernels.normalised_scan):
     """Spikes, and the gradients of current, weight, bias and beta."""
-    num_steps, _, channels, *_, side = size
+    num_steps, _, channels, *_, window = size
     leaf, norm = current.clone().requires_grad_(), norm_of(channels)
     beta = torch.tensor(BETA, requires_grad=True)
     if scan is kernels.normalised_scan:
         x = ConstantInput(leaf[0], num_steps) if len(current) < num_steps else leaf
-        assert kernels.is_normalised(x, norm, beta, dynamics, side)
-        spk = scan(x, norm, beta, dynamics, side)
+        assert kernels.is_normalised(x, norm, beta, dynamics, window)
+        spk = scan(x, norm, beta, dynamics, window)
     else:
         affine = norm.weight, norm.bias, beta, norm.eps
-        spk, _, _ = scan(leaf, *affine, dynamics, num_steps, side)
+        spk, _, _ = scan(leaf, *affine, dynamics, num_steps, window)
     gradients = torch.autograd.grad(spk, (leaf, norm.weight, norm.bias, beta), incoming(spk))
     return spk.detach(), *gradients
 
@@ -145,15 +145,15 @@ def test_what_is_no_number_stays_none_without_a_word(wrong):
     ("size", "reset_mechanism"), [*zip(SIZES, [*RESET_MECHANISMS] * 2, strict=False)], ids=str
 )
 def test_the_reference_is_what_torchs_layers_give(reset_mechanism, size, constant):
-    num_steps, _, channels, *_, side = size
+    num_steps, _, channels, *_, window = size
     current, dynamics = a_current(size, constant).double(), Dynamics(1.0, reset_mechanism)
     leaf, norm = current.clone().requires_grad_(), norm_of(channels).double()
     beta = torch.tensor(BETA, dtype=torch.float64, requires_grad=True)
     y = norm(leaf.flatten(0, 1)).unflatten(0, leaf.shape[:2])
     spk = reference.scan(y.expand(num_steps, *leaf.shape[1:]), beta, dynamics)[0]
-    spk = nn.MaxPool2d(side)(spk.flatten(0, 1)).unflatten(0, spk.shape[:2])
+    spk = nn.MaxPool2d(window)(spk.flatten(0, 1)).unflatten(0, spk.shape[:2])
     affine = norm.weight, norm.bias, beta, norm.eps
-    ours, mean, var = made_normalised.normalised_scan(leaf, *affine, dynamics, num_steps, side)
+    ours, mean, var = made_normalised.normalised_scan(leaf, *affine, dynamics, num_steps, window)
     torch.testing.assert_close(mean, current.mean((0, 1, 3, 4)))
     torch.testing.assert_close(var, current.var((0, 1, 3, 4), correction=0))
     torch.testing.assert_close(ours, spk, rtol=1e-9, atol=1e-9)

@@ -135,7 +135,7 @@ def test_membrane_gradient_equals_finite_differences(surrogate):
         (0x00000000, 7, (0x5F6FB709, 0x0D893F64, 0x4F121F81, 0x4F730A48)),
     ],
 )
-def test_philox_known_answers(word, rounds, expected):
+def test_philox_gives_the_published_words(word, rounds, expected):
     """The vectors published with Random123 (`kat_vectors`)."""
     words = reference.philox(np.full(4, word, np.uint32), np.full(2, word, np.uint32), rounds)
     assert tuple(words.tolist()) == expected

@@ -37,7 +37,7 @@ def make(name, shape=(1, 28, 28), num_classes=10, **settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "expected"),
+    ("name", "edge", "expected"),
     [
         ("dense-snn", 97, 9_646_090),
         ("small-cnn", 97, 15_875_786),
@@ -45,9 +45,9 @@ def make(name, shape=(1, 28, 28), num_classes=10, **settings):
         ("small-cnn", 28, 835_274),
     ],
 )
-def test_parameter_counts_of_the_study(name, side, expected):
+def test_parameter_counts_of_the_study(name, edge, expected):
     with torch.device("meta"):
-        assert num_parameters(make(name, (1, side, side), hidden=1024)) == expected
+        assert num_parameters(make(name, (1, edge, edge), hidden=1024)) == expected
 
 
 @pytest.mark.parametrize(
@@ -141,28 +141,28 @@ def test_the_studys_network_with_relu_decides_by_the_output_current_and_its_loss
 
 
 @torch.no_grad()
-def maps(name, side, other=None):
+def maps(name, edge, other=None):
     """The shapes of what each block of a VGG, or each convolution, gives for an image."""
-    network, shapes = make(name, (1, side, other or side), width=3).eval(), []
+    network, shapes = make(name, (1, edge, other or edge), width=3).eval(), []
     convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
     for part in network.blocks if name == "vgg-relu" else convolutions:
         part.register_forward_hook(lambda part, inputs, output: shapes.append(output.shape[1:]))
-    assert network(torch.zeros(1, 1, side, other or side)).shape == (1, 10)
+    assert network(torch.zeros(1, 1, edge, other or edge)).shape == (1, 10)
     return shapes
 
 
 @pytest.mark.parametrize("other", [None, 8, 224])
 def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
-    for side in range(8, 225, 4 if other is None else 24):
-        smaller = [min(shape[1:]) for shape in maps("vgg-relu", side, other)]
-        num_first = len(first_layers((1, side, other or side), 3, MAX_FIRST_MAP)[0])
+    for edge in range(8, 225, 4 if other is None else 24):
+        smaller = [min(shape[1:]) for shape in maps("vgg-relu", edge, other)]
+        num_first = len(first_layers((1, edge, other or edge), 3, MAX_FIRST_MAP)[0])
         if other is None:
             # One more where the stride rounds up, and a few more of what three halvings leave of
             # the largest.
-            largest = MAX_FIRST_MAP + 1 if side < 200 else 28
+            largest = MAX_FIRST_MAP + 1 if edge < 200 else 28
             assert MIN_MAP <= smaller[num_first - 1] <= largest
-            resnet = maps("resnet-silu", side)
-            num_first = len(first_layers((1, side, side), 2, MAX_FIRST_MAP_OF_RESNET)[0])
+            resnet = maps("resnet-silu", edge)
+            num_first = len(first_layers((1, edge, edge), 2, MAX_FIRST_MAP_OF_RESNET)[0])
             assert 4 <= resnet[num_first][1] <= MAX_FIRST_MAP_OF_RESNET + 1
         # What would leave less than the smallest map is not halved, and all else is.
         assert smaller[-1] >= MIN_MAP
@@ -171,7 +171,7 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
 
 
 @pytest.mark.parametrize(
-    ("side", "vgg", "resnet"),
+    ("edge", "vgg", "resnet"),
     [
         (4, [4], [4, 4, 4, 4, 4, 4, 4]),
         (8, [8, 8, 4], [8, 8, 4, 4, 4, 4, 4]),
@@ -181,12 +181,12 @@ def test_every_side_has_maps_that_end_neither_empty_nor_large(other):
         (224, [56, 28, 28, 14, 14, 7, 7, 3], [112, 56, 28, 14, 14, 14, 7, 7]),
     ],
 )
-def test_maps_of_customary_sides(side, vgg, resnet):
-    shapes = maps("vgg-relu", side)
+def test_maps_of_customary_sides(edge, vgg, resnet):
+    shapes = maps("vgg-relu", edge)
     assert [shape[1] for shape in shapes] == vgg
-    first = [3, 3] if side > 48 else [3]
+    first = [3, 3] if edge > 48 else [3]
     assert [shape[0] for shape in shapes] == [*first, 6, 6, 8, 8, 12, 12][: len(vgg)]
-    assert [shape[1] for shape in maps("resnet-silu", side)] == resnet
+    assert [shape[1] for shape in maps("resnet-silu", edge)] == resnet
 
 
 def test_every_layer_but_the_first_gets_spikes():
@@ -217,7 +217,7 @@ def test_dropout_is_for_training_only_and_hides_its_share_of_the_last_layers_inp
 )
 def test_width_scales_every_layer(width, expected):
     assert [block[0].out_channels for block in make("vgg-relu", width=width).blocks] == expected
-    small, large = (num_parameters(make("resnet-silu", width=side)) for side in (width, 2 * width))
+    small, large = (num_parameters(make("resnet-silu", width=edge)) for edge in (width, 2 * width))
     assert 2.8 < large / small < 6
 
 

@@ -57,7 +57,7 @@ def test_events_outside_the_sensor_of_a_model_are_left_out():
     assert frames[0].sum() == sum(x < 3 and y < 3 for x, y, _, _ in made.rows(RECORDINGS[0]))
 
 
-def test_what_is_changed_in_time_and_polarity():
+def test_each_change_of_time_and_polarity():
     frames = {
         change: binned(Binning(5, SENSOR, change=change)).reshape(3, 5, 2, *SENSOR).astype(int)
         for change in get_args(Change)

@@ -112,7 +112,7 @@ def form(request):
     return make(), calling
 
 
-def test_how_a_network_is_called_is_seen_from_what_its_layers_receive(form):
+def test_the_calling_convention_follows_from_what_the_layers_receive(form):
     module, calling = form
     assert calling_of(module, SHAPE, 3) == calling
     assert module.training
@@ -130,7 +130,7 @@ def test_the_probe_leaves_no_trace(form):
     assert not any(layer._forward_pre_hooks for layer in module.modules())
 
 
-def test_the_answer_depends_on_neither_what_was_asked_before_nor_the_other_images(form):
+def test_the_output_depends_on_neither_earlier_nor_other_images(form):
     module = form[0].eval()
     first, _, alone, again = (
         run(module, images, 4) for images in (IMAGES, 2 * IMAGES[:3], IMAGES[:1], IMAGES)
@@ -192,21 +192,21 @@ def test_another_networks_state_is_left_alone():
 )
 def test_a_foreign_network_has_the_readout_of_its_output_and_its_own_names(calling, readout):
     module = Tutorial()
-    held = ExternalNetwork(module, calling, "snn")
-    assert isinstance(held.readout, readout)
-    assert list(held.state_dict()) == list(module.state_dict())
-    held.load_state_dict({name: 0 * value for name, value in module.state_dict().items()})
+    network = ExternalNetwork(module, calling, "snn")
+    assert isinstance(network.readout, readout)
+    assert list(network.state_dict()) == list(module.state_dict())
+    network.load_state_dict({name: 0 * value for name, value in module.state_dict().items()})
     assert not module.fc1.weight.any()
 
 
 def test_membranes_stay_float32_under_bf16():
     module = Tutorial()
-    held = ExternalNetwork(module, calling_of(module, SHAPE), "snn")
+    network = ExternalNetwork(module, calling_of(module, SHAPE), "snn")
     seen = []
     module.fc1.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
     module.lif1.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].dtype))
     with torch.autocast("cpu", torch.bfloat16):
-        held(ConstantInput(IMAGES, 6))
+        network(ConstantInput(IMAGES, 6))
     assert seen[:2] == [torch.bfloat16, torch.float32]
 
 
@@ -222,7 +222,7 @@ class Wrong(Tutorial):
         return self.output(*super().forward(x))
 
 
-class Remembers(nn.Linear):
+class WithState(nn.Linear):
     calls = 0
 
     def forward(self, x):
@@ -235,7 +235,7 @@ class GivesNaN(nn.Linear):
         return super().forward(x) * torch.nan
 
 
-class Resets(Remembers):
+class Resets(WithState):
     def reset(self):
         self.calls = 0
 
@@ -259,7 +259,7 @@ class Resets(Remembers):
             "its first layer takes 60 values, and an image has 1×8×8 = 64. .* take image_shape",
         ),
         (nn.Conv2d(3, 3, 3), r"takes images of 1×8×8 neither as .* \(RuntimeError: "),
-        (Remembers(64, 3), r"keeps a state that spikeduel does not know. .* method reset\(\)"),
+        (WithState(64, 3), r"keeps a state that spikeduel does not know. .* method reset\(\)"),
         (GivesNaN(64, 3), r"returns NaN \(not a number\) .*\. Look in it"),
         (nn.Unflatten(1, (1, 1)), r"returns \[11, 1, 1, 8, 8\]"),
     ],

@@ -288,7 +288,7 @@ def test_what_has_no_counterpart_is_named(module, named):
         require_convertible(module, (1, 10, 10))
 
 
-def test_an_affine_in_front_is_kept():
+def test_an_affine_in_front_stays():
     # A batch norm of images cannot go into the weights after it, since zeros surround its output.
     model = trained(
         lambda: nn.Sequential(

@@ -180,9 +180,9 @@ def test_it_compiles_without_a_break():
     net = network()
     other = copy.deepcopy(net)
     compiled = torch.compile(other, backend="aot_eager", fullgraph=True)
-    expected, (answer, *_) = trained(net, images(False)), trained(compiled, images(False))
+    expected, (output, *_) = trained(net, images(False)), trained(compiled, images(False))
     gradients = {name: weights.grad for name, weights in other.named_parameters()}
-    torch.testing.assert_close((answer, gradients, dict(other.named_buffers())), expected)
+    torch.testing.assert_close((output, gradients, dict(other.named_buffers())), expected)
     torch._dynamo.reset()
 
 

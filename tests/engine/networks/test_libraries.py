@@ -113,7 +113,7 @@ def test_images_as_it_was_pretrained_to_see_them():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "problem"),
     [
         ("torchvision:resnet19", "did you mean 'resnet1"),
         ("torchvision:zzz", "unknown classifier of torchvision 'zzz'"),
@@ -121,8 +121,8 @@ def test_images_as_it_was_pretrained_to_see_them():
         ("torchvision:fcn_resnet50", "is no classifier of images"),
     ],
 )
-def test_names_that_lead_nowhere(name, said):
-    with pytest.raises(InputError, match=said):
+def test_names_that_lead_nowhere(name, problem):
+    with pytest.raises(InputError, match=problem):
         libraries.architecture(name)
 
 

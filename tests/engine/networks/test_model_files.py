@@ -99,9 +99,7 @@ def test_own_code_is_run_where_it_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "dtype"), [({}, torch.float32), ({"precision": "bf16"}, torch.bfloat16)], ids=str
 )
-def test_a_model_answers_in_float32_whatever_it_was_trained_in_unless_somebody_asks(
-    asked, dtype, tmp_path, images
-):
+def test_a_model_computes_in_float32_unless_bf16_is_asked_for(asked, dtype, tmp_path, images):
     path, seen = tmp_path / "m.safetensors", []
     save_model(path, make(precision="bf16"))
     model = load_model(path, **asked)
@@ -256,7 +254,7 @@ def test_damaged_files_give_a_model_or_an_input_error(data, path):
     else:
         card = data.draw(changed(_card_of(whole)))
         _overwrite(path, {"spikeduel": json.dumps(card)}, make().module.state_dict())
-    if said := problem(load_model, path):
-        assert "m.safetensors" in said
+    if message := problem(load_model, path):
+        assert "m.safetensors" in message
     else:
         load_model(path).predict(np.zeros((1, 10, 10), np.uint8))

@@ -20,16 +20,16 @@ def images(random):
 
 
 @pytest.mark.parametrize("encoding", ["rate", "direct", "latency"])
-def test_an_image_gets_one_answer_in_whatever_company(encoding, images):
+def test_an_image_gets_the_same_prediction_in_any_batch(encoding, images):
     model = make(encoding=encoding)
     labels, probabilities = model.predict(images)
     assert (labels.dtype, probabilities.shape) == (np.int64, (5, 3))
     assert np.allclose(probabilities.sum(1), 1)
     assert np.array_equal(labels, probabilities.argmax(1))
-    for image, *answer in zip(images, labels, probabilities, strict=True):
+    for image, *prediction in zip(images, labels, probabilities, strict=True):
         (label,), (alone,) = model.predict(image[None])
-        assert label == answer[0]
-        assert np.allclose(alone, answer[1], atol=1e-6)
+        assert label == prediction[0]
+        assert np.allclose(alone, prediction[1], atol=1e-6)
     assert np.array_equal(labels, model.predict(images, batch_size=2)[0])
 
 
@@ -145,12 +145,12 @@ def test_two_streams_do_not_disturb_each_other(images):
         ("dense-snn", torch.zeros(1, 1, 9, 10), r"float32 \[B, 1, 10, 10\]"),
     ],
 )
-def test_what_cannot_stream_is_told_why(contender, frame, problem):
+def test_what_cannot_stream_is_refused_with_the_reason(contender, frame, problem):
     with pytest.raises(InputError, match=problem):
         make(contender).step(frame)
 
 
-def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkeypatch):
+def test_a_network_with_large_layers_takes_fewer_images_at_once(images, monkeypatch):
     layers = [{"type": "Flatten"}, {"type": "Linear", "in_features": 100, "out_features": 3}]
     model = make(
         "sequential", kind="snn", encoding="direct", num_steps=6, network={"layers": layers}
@@ -166,7 +166,7 @@ def test_a_network_with_large_layers_answers_fewer_images_at_once(images, monkey
     assert model.images_at_once == 1
 
 
-def test_models_beside_one_another_are_told_apart():
+def test_models_have_the_shortest_distinct_names():
     def files(*paths):
         return list(by_name([Model(one.module, one.card, file=Path(path)) for path in paths]))
 

@@ -19,7 +19,7 @@ def vgg(name, width):
     return make(name, **card).module.eval()
 
 
-def answers(module, images):
+def outputs(module, images):
     given = ConstantInput(images, 3) if module.kind == "snn" else images
     with torch.no_grad():
         return module(given)
@@ -27,23 +27,23 @@ def answers(module, images):
 
 @pytest.mark.parametrize("name", ["vgg-lif", "vgg-relu"])
 def test_channels_that_do_nothing_are_left_out_first(name):
-    """Half of the channels give 0, and the narrow network answers as the wide one does."""
+    """Half of the channels give 0, and the narrow network outputs as the wide one does."""
     torch.manual_seed(0)
     wide, narrow = vgg(name, 16), vgg(name, 8)
     norms = [part for part in wide.modules() if isinstance(part, nn.BatchNorm2d)]
-    for norm, kept in zip(
+    for norm, narrow_norm in zip(
         norms, [part for part in narrow.modules() if isinstance(part, nn.BatchNorm2d)], strict=True
     ):
-        idle = torch.randperm(len(norm.weight))[len(kept.weight) :]
+        idle = torch.randperm(len(norm.weight))[len(narrow_norm.weight) :]
         norm.weight.data.uniform_(1.0, 2.0)
         norm.running_mean.uniform_(-0.1, 0.1)
         norm.weight.data[idle] = 0.0
         norm.bias.data[idle] = 0.0
     images = torch.rand(4, *SHAPE)
-    before = answers(wide, images)
+    before = outputs(wide, images)
     assert before.abs().max() > 0
     inherit(narrow, wide)
-    assert torch.allclose(answers(narrow, images), before, atol=1e-5)
+    assert torch.allclose(outputs(narrow, images), before, atol=1e-5)
 
 
 def test_the_same_shapes_take_all_weights():

@@ -197,7 +197,7 @@ def test_the_rate_rises_for_a_fifth_and_falls_to_zero():
     ids=str,
 )
 @pytest.mark.parametrize("stop", [1, 7])
-def test_kept_and_put_back_it_goes_on_to_the_same_numbers(changes, stop, tmp_path):
+def test_saved_and_loaded_it_goes_on_to_the_same_numbers(changes, stop, tmp_path):
     module, again, rules = small_network(), small_network(), TrainingRules(**changes)
     optimizer, resumed = Optimizer(module, rules, 12), Optimizer(again, rules, 12)
     take(module, optimizer, range(stop))

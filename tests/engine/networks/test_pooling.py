@@ -86,7 +86,7 @@ def test_the_number_of_threads_changes_no_gradient(monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
-def test_a_network_trains_by_it_and_answers_without(monkeypatch):
+def test_a_network_trains_by_it_and_predicts_without(monkeypatch):
     network, x = SmallCNN((1, 12, 12), 4), torch.rand(2, 1, 12, 12)
     network(x)
     monkeypatch.setattr(pooling_kernels, "ReluOfMaxPoolOfConv", None)

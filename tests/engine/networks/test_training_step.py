@@ -138,7 +138,7 @@ def test_renewed_statistics_are_means_over_batches_with_the_present_weights():
         assert torch.equal(weight, before[name])
 
 
-def test_weights_are_whole_numbers_and_steps_go_on_from_those_before_rounding():
+def test_weights_are_rounded_and_steps_go_on_from_those_before_rounding():
     images = torch.randint(0, 256, (8, 1, 10, 10), dtype=torch.uint8)
     labels, keys = torch.arange(8) % 3, RandomKeys.for_training(0, 0, np.arange(8))
 
