@@ -89,12 +89,12 @@ def test_probabilities_are_those_of_the_stream_and_the_last_those_of_predict(ima
     label, shares = model.predict(frames[None])
     np.testing.assert_allclose(view.probabilities[-1], shares[0], atol=2e-6)
     assert view.prediction == label[0]
-    answers = np.argmax(expected, 1)
-    assert all(answers[view.decided - 1 :] == label[0])
-    assert view.decided == 1 or answers[view.decided - 2] != label[0]
+    predictions = np.argmax(expected, 1)
+    assert all(predictions[view.decided - 1 :] == label[0])
+    assert view.decided == 1 or predictions[view.decided - 2] != label[0]
 
 
-def test_energy_so_far_ends_with_that_of_the_whole_answer(image):
+def test_energy_so_far_ends_with_the_energy_per_inference(image):
     model = spiking()
 
     view = look_inside({"it": model}, image, keys=RandomKeys.for_evaluation(np.array([0])))
@@ -252,7 +252,7 @@ def test_several_models_are_asked_about_one_image_and_left_as_they_were(image):
     assert look_inside(models, image, truth="c") == view
 
 
-def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
+def test_of_many_classes_the_likely_ones_are_shown_and_the_truth(image):
     names = tuple(f"class {k}" for k in range(60))
     model = make("small-cnn", classes=names)
     shares = model.predict(image[None])[1][0]
@@ -278,7 +278,7 @@ def test_of_many_classes_the_likely_ones_are_kept_and_the_truth(image):
         (np.zeros((1, 10, 10), np.uint8), "d", "unknown class"),
     ],
 )
-def test_what_does_not_fit_is_said(image, truth, words):
+def test_images_and_classes_that_do_not_fit_are_refused(image, truth, words):
     with pytest.raises(InputError, match=words):
         look_inside({"it": make()}, image, truth)
 
@@ -287,11 +287,11 @@ def test_pictures_come_back(random):
     grey = random.random((2, 3, 5, 4)) * 7 - 2
     black_and_white = (random.random((4, 1, 3, 3)) < 0.4) * 3.0
 
-    kept, bits = pictures(grey, 1000), pictures(black_and_white, 1000)
+    grey_pictures, bits = pictures(grey, 1000), pictures(black_and_white, 1000)
 
-    np.testing.assert_allclose(kept.values, grey, atol=7 / 255)
+    np.testing.assert_allclose(grey_pictures.values, grey, atol=7 / 255)
     np.testing.assert_array_equal(bits.values, black_and_white)
-    assert (kept.bits, bits.bits, len(bits.data)) == (8, 1, 5)
+    assert (grey_pictures.bits, bits.bits, len(bits.data)) == (8, 1, 5)
     # Nothing for and nothing against is exactly nothing.
     signed = pictures(np.array([[[[-2.0, 0.0, 1.0]]]]), 10, symmetric=True)
     assert signed.values[0, 0, 0, 1] == pytest.approx(0, abs=1e-6)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from browser import browser, violations
 
-ANSWERED = "#inside[aria-busy=false] .sdi-model"
+PREDICTED = "#inside[aria-busy=false] .sdi-model"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def opened(running, address):
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(address)
-        page.wait_for_selector(ANSWERED)
+        page.wait_for_selector(PREDICTED)
         return page
 
     open_page.errors = errors
@@ -55,9 +55,9 @@ def opened(running, address):
     assert all(url.startswith((address, "data:")) for url in asked)
 
 
-def summary(page, *said):
-    """The lines of the summary, once `said` are all in it."""
-    for text in said:
+def summary(page, *texts):
+    """Return the lines of the summary, once all `texts` are in it."""
+    for text in texts:
         page.wait_for_function(
             "text => document.querySelector('#summary').innerText.includes(text)", arg=text
         )
@@ -78,7 +78,7 @@ def move(page, name, value):
     )
 
 
-def test_an_upload_a_drawing_and_a_slider_are_answered(opened):
+def test_an_upload_a_drawing_and_a_slider_change_the_predictions(opened):
     page = opened()
     assert summary(page, "vgg-relu: ")[0] == "A sample: T-shirt/top"
     for joules in page.locator(".sdi-cost").all_inner_texts():

@@ -3,8 +3,7 @@
 The page of `play` is served on 127.0.0.1 alone. Pages of other sites can send requests: the Host
 must name this machine, the Origin be the page, and an image come as `application/octet-stream`, for
 which browsers ask across origins. Nothing is kept, and no path of a request is opened. A request is
-limited to 16 MB, 20 million pixels and `MAX_STEPS`; one is computed at a time, and too many are
-refused.
+limited to 16 MB, 20 million pixels and `MAX_STEPS`, and one is computed at a time.
 """
 
 import lazy_loader
@@ -13,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "inside_page": ["inspect", "section"],
-        "inspect_command": ["commands"],
+        "inspection_commands": ["commands"],
         "playing": ["play"],
     },
 )

@@ -410,16 +410,15 @@ class _Prediction:
 def _threshold(
     neuron: nn.Module, shape: list[int], number: int, fired: np.ndarray
 ) -> list[float] | None:
-    """Return a neuron's threshold at each step; an adaptive one rises with its spikes."""
+    """Return a neuron's threshold at each step; an adaptive one rises with its spikes.
+
+    None for a user's neuron whose threshold is no number: it may differ between steps.
+    """
     dynamics = getattr(neuron, "dynamics", None)
-    threshold = getattr(neuron, "threshold", None) if dynamics is None else dynamics.threshold
-    if not isinstance(threshold, int | float | Tensor):
+    threshold = getattr(neuron if dynamics is None else dynamics, "threshold", None)
+    if dynamics is None and not isinstance(threshold, int | float):
         return None
-    try:
-        levels = torch.as_tensor(threshold, dtype=torch.float32).expand(shape)
-    except RuntimeError:  # a neuron of one's own may have others, such as one for each step
-        return None
-    level = float(levels.flatten()[number])
+    level = float(torch.as_tensor(threshold).expand(shape).flatten()[number])
     decay, gain = (dynamics.adaptation if dynamics is not None else None) or (0.0, 0.0)
     adaptation = np.zeros(len(fired))
     for step in range(1, len(fired)):

@@ -1,6 +1,6 @@
 "use strict";
 // Sends an image and settings, and shows the inside view that comes back. One request is under way at a time; what is
-// moved meanwhile is sent when it is back, so that visitors take turns.
+// moved meanwhile is sent when it is back.
 (() => {
   const byId = (id) => document.getElementById(id);
   const made = (tag, properties = {}, ...children) => {
@@ -8,7 +8,7 @@
     element.append(...children);
     return element;
   };
-  const MOST_BYTES = 16 * 1024 * 1024, AGAIN_MS = 1000, PEN = 20, STEP = 8;
+  const MOST_BYTES = 16 * 1024 * 1024, PEN = 20, STEP = 8;
   const inside = byId("inside");
   let about, shown = null, image = null, answeredLast = null, settings = {}, asking = false, moved = false, waiting = 0;
 
@@ -34,17 +34,13 @@
     const query = new URLSearchParams(settings);
     if (image.sample !== undefined) query.set("sample", image.sample);
     const asked = image;
-    let again = 0;
     try {
       const body = asked.content ?? "";
       const reply = await fetch(`/answer?${query}`, {
         method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
       });
       const found = await reply.json();
-      if (reply.status === 503) {
-        say([found.error]);
-        again = AGAIN_MS;
-      } else if (reply.ok) {
+      if (reply.ok) {
         const time = inside.querySelector(".sdi-controls input");
         shown = found;
         spikeduelInside(inside, found, time && +time.value < +time.max ? { step: +time.value } : {});
@@ -60,7 +56,7 @@
     }
     inside.setAttribute("aria-busy", "false");
     asking = false;
-    if (moved) ask(); else if (again) setTimeout(ask, again);
+    if (moved) ask();
   }
 
   const soon = () => { clearTimeout(waiting); waiting = setTimeout(ask, 120); };

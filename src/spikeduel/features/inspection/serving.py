@@ -28,13 +28,6 @@ from spikeduel.system.errors import InputError
 ADDRESS = "127.0.0.1"
 MAX_BYTES = 16 << 20
 """Larger bodies are refused."""
-MAX_BYTES_READ = 4 * MAX_BYTES
-"""Bytes of a refused body that are read: a browser that is still sending when the connection closes
-never shows the refusal."""
-SLOWEST = 30
-"""Seconds in which a body has to arrive."""
-MAX_WAITING = 8
-"""Requests that wait for their turn; more are asked to come again."""
 POINTS = 8
 """Integration steps of the attribution; few, because it dominates the answer's time."""
 BODY = "application/octet-stream"
@@ -120,27 +113,16 @@ def application(table: Table) -> Starlette:
                 TrustedHostMiddleware, allowed_hosts=[ADDRESS, "localhost"], www_redirect=False
             )
         ],
-        exception_handlers={HTTPException: _refused},
+        exception_handlers={HTTPException: _refused, InputError: _refused},
     )
 
 
 async def _prediction(table: Table, turn: anyio.CapacityLimiter, request: Request) -> Response:
     _require_own(request)
+    settings, content = table.settings(dict(request.query_params)), await _body(request)
     try:
-        settings = table.settings(dict(request.query_params))
-        with anyio.fail_after(SLOWEST):
-            content = await _body(request)
-        if turn.statistics().tasks_waiting >= MAX_WAITING:
-            raise HTTPException(503, "Others are asking too: this page asks again in a moment.")
-        async with turn:
-            if await request.is_disconnected():
-                return Response(status_code=499)
-            prediction = await run_sync(_predicted, table, content, settings)
-    except InputError as error:
-        raise HTTPException(422, str(error)) from None
-    except TimeoutError:
-        raise HTTPException(408, "The image took too long to arrive: send it again.") from None
-    except HTTPException:
+        prediction = await run_sync(_predicted, table, content, settings, limiter=turn)
+    except InputError:
         raise
     # Networks may be user code, which can raise anything.
     except Exception as error:
@@ -152,9 +134,13 @@ async def _prediction(table: Table, turn: anyio.CapacityLimiter, request: Reques
 
 
 async def _refused(request: Request, error: Any) -> Response:
+    """Answer an `InputError` or an `HTTPException` with its text."""
+    status, text = (
+        (422, str(error)) if isinstance(error, InputError) else (error.status_code, error.detail)
+    )
     # The rest of the body is not read: this connection has to close.
-    body = msgspec.json.encode({"error": error.detail})
-    return Response(body, error.status_code, {"Connection": "close"}, "application/json")
+    body = msgspec.json.encode({"error": text})
+    return Response(body, status, {"Connection": "close"}, "application/json")
 
 
 def _predicted(table: Table, content: bytes, settings: dict[str, Any]) -> bytes:
@@ -175,14 +161,12 @@ def _require_own(request: Request) -> None:
 
 
 async def _body(request: Request) -> bytes:
-    """Return the body, of at most `MOST_BYTES`. Raises `HTTPException`."""
+    """Return the body. Raises `HTTPException` if it has more than `MAX_BYTES`."""
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > MAX_BYTES_READ:
-            break
-    if len(content) > MAX_BYTES:
-        raise HTTPException(
-            413, f"The file is larger than {MAX_BYTES >> 20} MB: choose a smaller one."
-        )
+        if len(content) > MAX_BYTES:
+            raise HTTPException(
+                413, f"The file is larger than {MAX_BYTES >> 20} MB: choose a smaller one."
+            )
     return bytes(content)

@@ -27,7 +27,7 @@ from spikeduel.training.model_data import images_at, split_for, trained_on
 
 MAX_MODELS = 4
 MAX_STEPS = 64
-"""Time steps at most, unless a model was trained with more: all visitors wait for an answer."""
+"""Time steps at most, unless a model was trained with more: a prediction must not take long."""
 MAX_PIXELS = 20_000_000
 """Most pixels of a picture; a larger one is not decoded."""
 MAX_SAMPLES = 20
