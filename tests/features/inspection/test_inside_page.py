@@ -11,7 +11,7 @@ from made_models import SENSOR, make, of_recordings
 from spikeduel import energy
 from spikeduel.data import Preprocessing, Split
 from spikeduel.features.inspection.inside_measurement import look_inside
-from spikeduel.features.inspection.inside_page import inspect
+from spikeduel.features.inspection.inside_page import inspect, section
 from spikeduel.reporting.sections import Page, RunData
 
 
