@@ -36,13 +36,13 @@ def unpainted(chart, label):
     return Markup("<svg></svg>")
 
 
-def told(chart):
-    """Return all rows that marks of a chart tell, panel by panel."""
-    return [row for panel in chart.panels for row in told_in(panel)]
+def listed_rows(chart):
+    """Return the listed rows of a chart, panel by panel."""
+    return [row for panel in chart.panels for row in rows_in(panel)]
 
 
-def told_in(panel):
-    """Return all rows that marks of a panel tell."""
+def rows_in(panel):
+    """Return the listed rows of a panel."""
     return [row for marks in panel.marks if marks.listed for row in marks.rows]
 
 

@@ -97,8 +97,8 @@ def oracle(file, names):
     sizes = [labels.count(k) for k in set(labels)]
     balanced = max(sizes) > 5 * min(sizes) and min(sizes) >= 10
 
-    def accuracy(answers):
-        right = [label == answer for label, answer in zip(labels, answers, strict=True)]
+    def accuracy(classes):
+        right = [label == named for label, named in zip(labels, classes, strict=True)]
         if not balanced:
             return sum(right) / len(right)
         recalls = [
@@ -110,8 +110,8 @@ def oracle(file, names):
 
     of_seeds = {
         a: [
-            accuracy(answers)
-            for (name, seed), answers in predicted.items()
+            accuracy(classes)
+            for (name, seed), classes in predicted.items()
             if name == a and (seed in common or not common)
         ]
         for a in names
@@ -121,7 +121,7 @@ def oracle(file, names):
 
 @st.composite
 def predictions(draw):
-    """Labels of up to three classes, some of them small, and what two or three contenders answered
+    """Labels of up to three classes, some of them small, and the predictions of two or three contenders
     in the seeds that they finished.
     """
     sizes = draw(st.lists(st.sampled_from([3, 9, 10, 20, 60]), min_size=2, max_size=3))
@@ -170,8 +170,10 @@ def test_table_pairs_and_headline_have_the_accuracy_of_the_predictions(made):
             accuracies[found.recommendation.runner_up],
         )
         if abs(taken - rival) > 0.01:
-            told = f"{hundredths(abs(taken - rival))} points {'more' if taken > rival else 'less'}"
-            assert told in headline(found)
+            expected = (
+                f"{hundredths(abs(taken - rival))} points {'more' if taken > rival else 'less'}"
+            )
+            assert expected in headline(found)
 
 
 def with_variants(finished):
@@ -316,8 +318,8 @@ def test_a_class_of_two_images_does_not_decide():
     slow = np.where(rows_of < 10, 1, labels)
     fast = np.where((rows_of < 9) | (rows_of == 199), 1, labels)
     predicted = {
-        (name, seed): answers
-        for name, answers in (("fast-cnn", fast), ("slow-snn", slow))
+        (name, seed): classes
+        for name, classes in (("fast-cnn", fast), ("slow-snn", slow))
         for seed in range(2)
     }
     found = conclude(labels, predicted)

@@ -59,9 +59,9 @@ def asked_for(target, tolerance=None):
 def test_the_faster_one_of_those_that_are_level_and_else_the_more_accurate(
     snn, cnn, made, take, why
 ):
-    answer = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
-    assert (answer.recommended, answer.reason) == (take, why)
-    assert answer.runner_up == ("cnn" if take == "snn" else "snn")
+    decision = decide(duel(snn, cnn, made=pair(snn - cnn, accuracy_a=snn, **made)))
+    assert (decision.recommended, decision.reason) == (take, why)
+    assert decision.runner_up == ("cnn" if take == "snn" else "snn")
 
 
 def test_two_seeds_that_lie_far_apart_are_not_level():
@@ -168,8 +168,8 @@ def test_the_question_and_the_tolerance_are_the_readers(asked, tolerance, defici
         for name, lead, ms, size in (("snn", deficit, 2.0, 500), ("cnn", 0.0, 1.0, 1000))
     ]
     made = pair(deficit, accuracy_a=0.9 + deficit, half=0.015)
-    answer = decide(results(trials, [made], **asked_for(asked, tolerance)))
-    assert (answer.recommended, answer.reason) == (take, reason)
+    decision = decide(results(trials, [made], **asked_for(asked, tolerance)))
+    assert (decision.recommended, decision.reason) == (take, reason)
 
 
 @pytest.mark.parametrize(
@@ -242,13 +242,13 @@ def test_an_untimed_one_is_not_called_slower():
         (example("at_chance", contenders=["snn", "cnn"]), "nothing_learned"),
     ],
 )
-def test_nobody_is_taken_for_scores_that_show_nothing(objection, why):
-    answer = decide(duel(caveats=[objection]))
-    assert (answer.recommended, answer.reason) == (None, why)
+def test_there_is_no_recommendation_for_invalid_scores(objection, why):
+    decision = decide(duel(caveats=[objection]))
+    assert (decision.recommended, decision.reason) == (None, why)
     assert headline(duel(caveats=[objection])).startswith("No recommendation: ")
 
 
-def test_too_few_images_also_tell_nothing_of_who_learned_nothing():
+def test_too_few_images_give_no_recommendation_against_chance():
     caveats = [
         example("at_chance", contenders=["snn"]),
         finding("more_images", detectable=0.5, assumed=True),
@@ -264,15 +264,19 @@ SNN_AT_CHANCE = example("at_chance", contenders=["snn"], remedy="--epochs 40")
 
 def test_a_network_at_chance_is_named_leads_in_nothing_and_is_trained_longer_first():
     made = duel(0.07, 0.9, 1.0, 4.0, made=pair(-0.83, accuracy_a=0.07), caveats=[SNN_AT_CHANCE])
-    answer = decide(made)
-    assert (answer.recommended, answer.reason, answer.runner_up) == ("cnn", "alone", None)
-    assert [compared.leader for compared in answer.quantities] == [None] * len(answer.quantities)
-    assert (
-        answer.quantity("accuracy").evidence == answer.quantity("latency").evidence == "not learned"
+    decision = decide(made)
+    assert (decision.recommended, decision.reason, decision.runner_up) == ("cnn", "alone", None)
+    assert [compared.leader for compared in decision.quantities] == [None] * len(
+        decision.quantities
     )
-    assert answer.quantity("latency").values.keys() == {"snn", "cnn"}
+    assert (
+        decision.quantity("accuracy").evidence
+        == decision.quantity("latency").evidence
+        == "not learned"
+    )
+    assert decision.quantity("latency").values.keys() == {"snn", "cnn"}
     assert "*" not in str(rows(with_recommendation(made)))
-    assert answer.steps[0].options == ["--epochs", "40"]
+    assert decision.steps[0].options == ["--epochs", "40"]
 
 
 def test_a_contender_at_chance_without_an_accuracy_is_not_named():
@@ -290,16 +294,16 @@ def test_others_are_compared_without_a_network_at_chance(golden):
         pair(0.1, a="snn-2", **SNN_BETTER),
     ]
     made = with_recommendation(results(three, pairs, caveats=[SNN_AT_CHANCE]))
-    answer = made.recommendation
-    assert (answer.recommended, answer.reason, answer.runner_up) == ("snn-2", "better", "cnn")
-    assert "snn" not in {compared.leader for compared in answer.quantities} | {
-        compared.other for compared in answer.quantities
+    decision = made.recommendation
+    assert (decision.recommended, decision.reason, decision.runner_up) == ("snn-2", "better", "cnn")
+    assert "snn" not in {compared.leader for compared in decision.quantities} | {
+        compared.other for compared in decision.quantities
     }
     # 12 % may be more than chance; it is not significant.
     golden(headline(made))
 
 
-def test_where_nobody_has_learned_the_answer_names_all_with_the_measure_of_accuracy(golden):
+def test_if_no_network_learned_the_headline_names_all_with_the_measure(golden):
     unbalanced = [
         structs.replace(trial(name, 0.5), test=scored(0.95, (950, 50), [[950, 0], [50, 0]]))
         for name in ("snn", "cnn")
@@ -318,31 +322,31 @@ def test_what_settles_a_leak_and_what_settles_it_for_networks_that_know_their_tr
     golden({name: list(map(" | ".join, settling(made))) for name, made in cases.items()})
 
 
-def test_the_rival_is_the_best_of_the_other_kind():
+def test_the_runner_up_is_the_best_of_the_other_kind():
     three = [timed("snn", 0.90, 3.0), timed("cnn", 0.93, 1.0), timed("other-cnn", 0.92, 2.0)]
     better = [
         pair(-0.03, conclusion=Conclusion.B_BETTER),
         pair(-0.02, b="other-cnn"),
         pair(0.01, a="cnn", b="other-cnn"),
     ]
-    answer = decide(results(three, better))
-    assert (answer.recommended, answer.runner_up) == ("cnn", "snn")
-    assert answer.pair == better[0]
+    decision = decide(results(three, better))
+    assert (decision.recommended, decision.runner_up) == ("cnn", "snn")
+    assert decision.pair == better[0]
 
 
 # ---- who leads
 
 
 def test_by_how_much_and_how_sure():
-    answer = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
-    accuracy, pace = answer.quantity("accuracy"), answer.quantity("latency")
+    decision = decide(duel(0.92, 0.88, 4.0, 1.0, made=pair(0.04, accuracy_a=0.92, **SNN_BETTER)))
+    accuracy, pace = decision.quantity("accuracy"), decision.quantity("latency")
     assert (accuracy.leader, accuracy.evidence, round(accuracy.difference, 4)) == (
         "snn",
         "significant",
         0.04,
     )
     assert (pace.leader, pace.difference, pace.evidence) == ("cnn", 4.0, "significant")
-    assert answer.quantity("memory").evidence == "not measured"
+    assert decision.quantity("memory").evidence == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -354,9 +358,9 @@ def test_by_how_much_and_how_sure():
     ids=["idle", "busy"],
 )
 def test_times_on_a_busy_machine_show_nothing(caveats, evidence, take, why):
-    answer = decide(duel(0.901, 0.9, 4.0, 1.0, caveats=caveats))
-    assert answer.quantity("latency").evidence == evidence
-    assert (answer.recommended, answer.reason) == (take, why)
+    decision = decide(duel(0.901, 0.9, 4.0, 1.0, caveats=caveats))
+    assert decision.quantity("latency").evidence == evidence
+    assert (decision.recommended, decision.reason) == (take, why)
 
 
 @pytest.mark.parametrize(("snn_ms", "take"), [(2.0, "cnn"), (0.5, "snn")])
@@ -367,7 +371,7 @@ def test_of_equal_accuracies_the_lower_cost_decides_even_on_a_busy_machine(snn_m
     assert found.quantity("latency").evidence == "not significant"
 
 
-def test_who_answers_as_fast_does_not_win_by_that():
+def test_an_equally_fast_network_has_no_advantage():
     assert decide(duel(0.905, 0.9, snn_ms=1.05, cnn_ms=1.0)).recommended == "snn"
 
 
@@ -403,7 +407,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
 
 
 @pytest.mark.parametrize(
-    ("sides", "joules", "by_group", "leader", "sure"),
+    ("by_kind", "joules", "by_group", "leader", "sure"),
     [
         (
             {"memory": ["spiking"] * 2, "chip": ["spiking"]},
@@ -452,7 +456,7 @@ def test_the_faster_training_has_to_be_so_with_every_seed():
         "overlap",
     ],
 )
-def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_group, leader, sure):
+def test_energy_is_judged_by_the_accountings_with_memory(by_kind, joules, by_group, leader, sure):
     by_accounting = [
         AccountingResult(
             accounting=f"{group}{number}",
@@ -460,7 +464,7 @@ def test_energy_is_judged_by_the_accountings_with_memory(sides, joules, by_group
             ratio=Range(low=0.5, high=2.0),
             cheaper=cheaper,
         )
-        for group, of_group in sides.items()
+        for group, of_group in by_kind.items()
         for number, cheaper in enumerate(of_group)
     ]
     accounted = AccountedPair(
@@ -515,15 +519,15 @@ def test_the_caveat_that_is_the_reason_is_settled_first():
     trials = [trial("snn", 0.9, seconds=[60.0]), trial("cnn", 0.8, seconds=[30.0, 30.0])]
     longer = example("longer_training", remedy="--epochs 2")
     caveats = [finding("one_seed"), example("few_groups"), longer, example("untuned")]
-    answer = decide(results(trials, [pair(0.1)], caveats=caveats))
-    assert answer.reason == "longer_training"
-    assert answer.steps[0] == Step(options=["--epochs", "2"], minutes=3.0, resolves=longer)
-    assert [step.options[0] for step in answer.steps[1:]] == ["--seeds", "--folds"]
+    decision = decide(results(trials, [pair(0.1)], caveats=caveats))
+    assert decision.reason == "longer_training"
+    assert decision.steps[0] == Step(options=["--epochs", "2"], minutes=3.0, resolves=longer)
+    assert [step.options[0] for step in decision.steps[1:]] == ["--seeds", "--folds"]
     # Where the other is to be taken, steps come in the order of caveats.
     trials[1] = trial("cnn", 0.95, seconds=[30.0, 30.0])
-    answer = decide(results(trials, [pair(-0.05)], caveats=caveats))
-    assert answer.recommended == "cnn"
-    assert [step.options[0] for step in answer.steps] == ["--seeds", "--folds", "--epochs"]
+    decision = decide(results(trials, [pair(-0.05)], caveats=caveats))
+    assert decision.recommended == "cnn"
+    assert [step.options[0] for step in decision.steps] == ["--seeds", "--folds", "--epochs"]
 
 
 # ---- in words
@@ -570,7 +574,7 @@ def test_headlines(golden):
     golden({name: headline(of) for name, of in made.items()})
 
 
-def test_too_few_images_give_no_answer_unless_something_is_shown():
+def test_too_few_images_give_no_recommendation_unless_a_difference_is_significant():
     few = finding("more_images", detectable=0.11, assumed=True)
     level = duel(0.92, 0.9, made=pair(0.02, half=0.1, n=24), caveats=[few])
     assert (decide(level).recommended, decide(level).reason) == (None, "too_few_images")
@@ -612,9 +616,9 @@ def test_the_pair_that_few_images_do_not_tell_apart_is_that_of_the_lead():
 
 def test_with_several_it_says_over_whom():
     three = [timed("snn", 0.9, 3.0), timed("cnn", 0.91, 1.0), timed("other-cnn", 0.92, 2.0)]
-    answer = rows(results(three, [pair(-0.02, b="other-cnn")]))
-    assert [row[""] for row in answer[3:]] == ["difference", "from", "significant"]
-    assert (answer[4]["accuracy, %"], answer[4]["inference"]) == ("snn", "snn")
+    decision = rows(results(three, [pair(-0.02, b="other-cnn")]))
+    assert [row[""] for row in decision[3:]] == ["difference", "from", "significant"]
+    assert (decision[4]["accuracy, %"], decision[4]["inference"]) == ("snn", "snn")
 
 
 def test_the_table_has_a_star_at_who_leads():
@@ -649,7 +653,7 @@ def test_a_network_that_takes_nothing_is_cheaper_without_a_number():
     assert "Its weights are infinitely many times smaller" in text
 
 
-def in_whole_numbers(operations, accuracy):
+def in_int8(operations, accuracy):
     cost = Int8Result(flash=1000, ram=100, operations=operations)
     about = {"title": "in int8", "meaning": "", "paired": True}
     by_class = ByClass(images=[1], predictions=[1], right=[1])
@@ -657,9 +661,9 @@ def in_whole_numbers(operations, accuracy):
 
 
 @pytest.mark.parametrize(("ours", "take"), [(1e6, "snn"), (4e6, "cnn")])
-def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
+def test_for_a_microcontroller_int8_operations_decide(ours, take):
     trials = [
-        timed(name, 0.9, 1.0, variants=in_whole_numbers(number, 0.9))
+        timed(name, 0.9, 1.0, variants=in_int8(number, 0.9))
         for name, number in (("snn", ours), ("cnn", 2e6))
     ]
     made = with_recommendation(results(trials, [pair(0.0)], **asked_for("cortex-m")))
@@ -680,7 +684,7 @@ def test_for_a_microcontroller_operations_in_whole_numbers_decide(ours, take):
 
 def test_a_network_that_does_not_run_on_the_device_is_not_taken():
     made = [
-        timed("snn", 0.8, 1.0, variants=in_whole_numbers(1e6, 0.8)),
+        timed("snn", 0.8, 1.0, variants=in_int8(1e6, 0.8)),
         timed("cnn", 0.9, 1.0),
     ]
     found = results(made, [pair(-0.1, accuracy_a=0.8)], **asked_for("cortex-m"))
@@ -747,7 +751,7 @@ def test_nothing_is_recommended_for_loihi_where_no_spiking_network_learned(golde
 
 @pytest.mark.parametrize("asked", ["cpu", "gpu"])
 @pytest.mark.parametrize("device", ["cpu", "cuda", None])
-def test_times_of_another_device_than_the_answer_is_for_decide_nothing(asked, device):
+def test_times_of_another_device_decide_nothing(asked, device):
     made = duel(0.904, 0.9, made=pair(0.004, accuracy_a=0.904, half=0.001))
     made = structs.replace(made, environment={"device": device})
     made = structs.replace(made, experiment=replace(made.experiment, target=asked))

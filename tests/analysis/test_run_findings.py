@@ -32,17 +32,17 @@ def caveats_of(experiment, about, trials, budget=None):
 
 
 def caveats(trials=(), experiment=EXPERIMENT, **about):
-    """The caveats beside the one that settings were tuned for nobody, which always holds here."""
+    """The caveats beside the one that settings were tuned for no contender, which always holds here."""
     every = caveats_of(experiment, dataset(**about), [trial("snn", 0.9), *trials])
     assert with_id(every, "untuned")
     return [caveat for caveat in every if caveat.id != "untuned"]
 
 
-def at_chance(contenders, stopped_early, chance=0.2, remedy=None, balanced=False):
+def at_chance(contenders, stopped_early, chance_level=0.2, remedy=None, balanced=False):
     return finding(
         "at_chance",
         contenders=contenders,
-        chance=chance,
+        chance=chance_level,
         balanced=balanced,
         stopped_early=stopped_early,
         longer=not stopped_early and remedy != "add images",
@@ -218,14 +218,14 @@ def test_networks_of_other_libraries():
 
 def test_with_unbalanced_classes_the_nearest_neighbour_is_compared_by_balanced_accuracy():
     # Recalls of .99 and .2 on 900 and 100 images: 91.1 % right, and 59.5 % balanced.
-    answers = answered([[891, 9], [80, 20]])
+    trained = with_confusion([[891, 9], [80, 20]])
     neighbour = audit_with(probe={"accuracy": 0.9, "balanced_accuracy": 0.6})
-    below = caveats_of(EXPERIMENT, dataset(audit=neighbour), [answers])
+    below = caveats_of(EXPERIMENT, dataset(audit=neighbour), [trained])
     about = {"contenders": ["snn"], "balanced": True, "first_fold": False}
     assert finding("below_nearest_neighbour", accuracy=0.6, **about) in below
     above = audit_with(probe={"accuracy": 0.95, "balanced_accuracy": 0.59})
     assert not with_id(
-        caveats_of(EXPERIMENT, dataset(audit=above), [answers]), "below_nearest_neighbour"
+        caveats_of(EXPERIMENT, dataset(audit=above), [trained]), "below_nearest_neighbour"
     )
 
 
@@ -235,8 +235,8 @@ def test_with_unbalanced_classes_the_nearest_neighbour_is_compared_by_balanced_a
 def test_who_learned_nothing_in_minutes_is_to_have_more_of_them():
     budget = Budget(minutes=1.5, given=False, epoch_seconds={}, epochs={})
     trials = [fold(0.2, None, stopped="limit")]
-    told = find_caveats(RunContext(EXPERIMENT, dataset(), trials, budget=budget))
-    assert with_id(told, "at_chance")[0].remedy == "--minutes 6"
+    caveats_found = find_caveats(RunContext(EXPERIMENT, dataset(), trials, budget=budget))
+    assert with_id(caveats_found, "at_chance")[0].remedy == "--minutes 6"
 
 
 def epoch(accuracy, loss, train_accuracy=0.5):
@@ -245,7 +245,7 @@ def epoch(accuracy, loss, train_accuracy=0.5):
     )
 
 
-def answered(confusion):
+def with_confusion(confusion):
     supports = [sum(row) for row in confusion]
     right = sum(row[k] for k, row in enumerate(confusion))
     return trial("snn", 0.5, test=scored(right / sum(supports), supports, confusion))
@@ -255,12 +255,12 @@ def fold(accuracy, number, supports=(20,) * 5, **changes):
     return trial("snn", accuracy, fold=number, **{"test": scored(accuracy, supports), **changes})
 
 
-def test_pretrained_weights_and_their_lack_are_said():
+def test_pretrained_weights_and_their_lack_are_caveats():
     a = trial("torchvision:a", 0.9, pretrained="W")
     b, cnn = trial("timm:b", 0.9), trial("cnn", 0.9)
-    told = caveats([a, b, cnn])
-    assert finding("pretrained", weights={"torchvision:a": "W"}, alone=False) in told
-    assert finding("from_nothing", contenders=["timm:b"]) in told
+    caveats_found = caveats([a, b, cnn])
+    assert finding("pretrained", weights={"torchvision:a": "W"}, alone=False) in caveats_found
+    assert finding("from_nothing", contenders=["timm:b"]) in caveats_found
     asked = caveats([b, cnn], replace(EXPERIMENT, pretrained="no"))
     assert with_id(asked, "from_nothing", "pretrained") == []
     # What a converted network started from is its source's to say.
@@ -272,18 +272,24 @@ def test_pretrained_weights_and_their_lack_are_said():
     ("trials", "expected"),
     [
         # 10 classes alike: chance is 10 %, and two standard errors of 2,000 guesses are 1.3 points.
-        ([trial("snn", 0.112)], [at_chance(["snn"], chance=0.1, stopped_early=True)]),
+        ([trial("snn", 0.112)], [at_chance(["snn"], chance_level=0.1, stopped_early=True)]),
         ([trial("snn", 0.115)], []),
         # A constant prediction, and one for every tenth image, are of no use, however frequent the
-        # class is; nine in ten of the rare class, among as many answers, are.
-        ([answered([[80, 0], [20, 0]])], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
-        ([answered([[72, 8], [18, 2]])], [at_chance(["snn"], chance=0.8, stopped_early=True)]),
-        ([answered([[64, 16], [2, 18]])], []),
-        # 1 % positives: all are found among 3 % of the others; one alone may be by chance.
-        ([answered([[960, 30], [0, 10]])], []),
+        # class is; nine in ten of the rare class, among as many trained, are.
         (
-            [answered([[280, 19], [0, 1]])],
-            [at_chance(["snn"], chance=299 / 300, stopped_early=True)],
+            [with_confusion([[80, 0], [20, 0]])],
+            [at_chance(["snn"], chance_level=0.8, stopped_early=True)],
+        ),
+        (
+            [with_confusion([[72, 8], [18, 2]])],
+            [at_chance(["snn"], chance_level=0.8, stopped_early=True)],
+        ),
+        ([with_confusion([[64, 16], [2, 18]])], []),
+        # 1 % positives: all are found among 3 % of the others; one alone may be by chance.
+        ([with_confusion([[960, 30], [0, 10]])], []),
+        (
+            [with_confusion([[280, 19], [0, 1]])],
+            [at_chance(["snn"], chance_level=299 / 300, stopped_early=True)],
         ),
         # All trainings judge together: 0.27 of 100 images is within two standard errors (8 points)
         # of 20 %; 0.29 of 500 (3.6 points) is not.
@@ -295,7 +301,7 @@ def test_pretrained_weights_and_their_lack_are_said():
             [fold(accuracy, k) for k, accuracy in enumerate((0.16, 0.28, 0.2, 0.2, 0.22))],
             [at_chance(["snn"], stopped_early=True)],
         ),
-        # Seeds answer the same images: six at 0.27 are still within two standard errors of 100.
+        # Seeds predict the same images: six at 0.27 are still within two standard errors of 100.
         (
             [fold(0.27, None, seed=seed) for seed in range(6)],
             [at_chance(["snn"], stopped_early=True)],
@@ -322,7 +328,7 @@ def test_pretrained_weights_and_their_lack_are_said():
         (
             [
                 structs.replace(
-                    answered([[190, 0], [10, 0]]),
+                    with_confusion([[190, 0], [10, 0]]),
                     stopped="limit",
                     best_epoch=0,
                     history=[epoch(0.95, 0.2, train_accuracy=0.95)],
@@ -333,7 +339,7 @@ def test_pretrained_weights_and_their_lack_are_said():
                     ["snn"],
                     stopped_early=False,
                     remedy="--epochs 16",
-                    chance=0.5,
+                    chance_level=0.5,
                     balanced=True,
                 )
             ],
@@ -341,8 +347,8 @@ def test_pretrained_weights_and_their_lack_are_said():
     ],
 )
 def test_chance_is_judged_by_all_trainings_within_two_standard_errors(trials, expected):
-    told = caveats_of(EXPERIMENT, dataset(), trials)
-    assert with_id(told, "at_chance", "sometimes_at_chance") == expected
+    caveats_found = caveats_of(EXPERIMENT, dataset(), trials)
+    assert with_id(caveats_found, "at_chance", "sometimes_at_chance") == expected
 
 
 @pytest.mark.parametrize(
@@ -513,8 +519,10 @@ def test_a_machine_that_did_other_things_while_it_timed():
     ids=str,
 )
 def test_few_groups_are_those_that_are_tested(about, seeds, expected):
-    told = with_id(caveats(experiment=replace(EXPERIMENT, seeds=seeds), **about), "few_groups")
-    assert told == [expected] * (expected is not None)
+    caveats_found = with_id(
+        caveats(experiment=replace(EXPERIMENT, seeds=seeds), **about), "few_groups"
+    )
+    assert caveats_found == [expected] * (expected is not None)
 
 
 # ---- twins
@@ -533,8 +541,8 @@ DENSE = ("dense-snn", "dense-cnn")
     ids=["twins", "two pairs of twins", "no twins", "two spiking"],
 )
 def test_of_twins_the_difference_is_the_activations(trials, expected):
-    told = caveats_of(EXPERIMENT, dataset(), trials)
-    assert with_id(told, "same_shapes", "confounded") == expected
+    caveats_found = caveats_of(EXPERIMENT, dataset(), trials)
+    assert with_id(caveats_found, "same_shapes", "confounded") == expected
 
 
 # ---- settings
@@ -558,13 +566,13 @@ def test_whose_settings_were_searched(settings, expected):
 
 VARIABILITY = Variability(seeds_a=0.0173, seeds_b=0.007, images=0.0042)
 FOUND = {"difference": -0.0213, "seeds_needed": None, "power": power(VARIABILITY, 0.01, 6)}
-FEW = {"groups_tested": 5, "groups": 48}
+TESTED_GROUPS = {"groups_tested": 5, "groups": 48}
 
 
 def shown_by(pairs, **about):
     """Return what more seeds or images would show of `pairs`."""
-    told = find_caveats(RunContext(EXPERIMENT, dataset(**about), [], pairs))
-    return with_id(told, "more_images", "enough_seeds", "more_seeds")
+    caveats_found = find_caveats(RunContext(EXPERIMENT, dataset(**about), [], pairs))
+    return with_id(caveats_found, "more_images", "enough_seeds", "more_seeds")
 
 
 @pytest.mark.parametrize(
@@ -602,7 +610,7 @@ def shown_by(pairs, **about):
         # Few groups of images, too, hide what is not shown.
         (
             {"seeds_needed": None, "detectable_at_best": 0.3},
-            FEW,
+            TESTED_GROUPS,
             [finding("more_images", detectable=0.3, assumed=False)],
         ),
     ],
@@ -621,7 +629,7 @@ def found_on(num_test, seeds, at_best=0.004, **changes):
 
 
 def by_number(num_test):
-    """1.96 + 0.84 standard deviations, if 3.7 % of the answers differ by more than a training's
+    """1.96 + 0.84 standard deviations, if 3.7 % of the trained differ by more than a training's
     variability.
     """
     return [pytest.approx(2.8 * (0.037 / num_test) ** 0.5)]
@@ -702,6 +710,6 @@ def test_of_several_pairs_the_one_that_needs_most_counts(pairs, expected):
 
 
 def test_the_recipe_for_chips_says_what_it_costs():
-    (told,) = with_id(caveats(experiment=chip("digits")), "for_chips")
-    assert told == finding("for_chips")
+    (caveats_found,) = with_id(caveats(experiment=chip("digits")), "for_chips")
+    assert caveats_found == finding("for_chips")
     assert with_id(caveats(experiment=strong("digits")), "for_chips") == []

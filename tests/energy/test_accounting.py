@@ -65,7 +65,7 @@ def test_one_of_the_users_own(file):
 
 
 @pytest.mark.parametrize(
-    ("change", "to", "said"),
+    ("change", "to", "message"),
     [
         ("mac * macs", "mac * mcs", r"did you mean 'macs'.*acs"),
         ("mac * macs + acs", "open('x')", "spiking: "),
@@ -84,8 +84,8 @@ def test_one_of_the_users_own(file):
         ('label = "mine"', 'label = "a label that is longer than a chart can bear"', "label"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_said_with_the_file(file, change, to, said):
-    with pytest.raises(InputError, match=said) as error:
+def test_an_error_names_the_file(file, change, to, message):
+    with pytest.raises(InputError, match=message) as error:
         read(file(MINE.replace(change, to, 1)))
     assert "mine.toml" in str(error.value)
     assert "docs/energy-tables.md#accountings-of-your-own" in str(error.value)

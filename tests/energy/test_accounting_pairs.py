@@ -28,11 +28,11 @@ def law(name):
     return accounting.read(name)
 
 
-def amount(name, side="spiking", steps=1.0, **amounts):
+def amount(name, kind="spiking", steps=1.0, **amounts):
     """Return an accounting's values, one a corner, of a layer of these amounts alone."""
     known = {**{key: np.zeros((1, 1)) for key in AMOUNTS}, STEPS: np.array([[steps]])}
     known |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
-    return accounting.energy_of(law(name), side, known)[0].tolist()
+    return accounting.energy_of(law(name), kind, known)[0].tolist()
 
 
 def dense(fan_in, fan_out, rate, num_steps, **more):
@@ -189,7 +189,7 @@ def test_rates_that_make_both_sides_even():
         assert found == ("spiking" if rate < low else "other")
 
 
-def test_no_rate_makes_even_where_one_side_takes_less_at_any():
+def test_no_rate_is_even_if_one_network_is_cheaper_at_any():
     layers = dense(100, 10, 0.3, 1)
     assert even("operations", layers, 1, [numbers(100, 100)])[0] == 1
     assert even("memory", layers, 1, [numbers(1, 1)]) == (0, 0)
@@ -197,7 +197,7 @@ def test_no_rate_makes_even_where_one_side_takes_less_at_any():
 
 def test_a_network_of_few_bits_is_charged_these_by_yan_et_al():
     """Without few bits, a network has those of a count of spikes: 3 of T = 4."""
-    activations = {"steps": 4, "side": "other", "macs": 1}
+    activations = {"steps": 4, "kind": "other", "macs": 1}
     few = {"quantised": 1, "activation_bits": 8, "trained_bits": 4}
     least, most = amount("yan", **activations)
     assert (least, most) == (
@@ -401,7 +401,7 @@ FLIPS = [
 ]
 
 
-def test_answers_change_along_every_axis():
+def test_results_change_along_every_axis():
     assert {threshold.axis for _, threshold in FLIPS} == {"rate", "steps", "bits"}
     # Memory counts for little in a network of so few weights; with more of it:
     large = pair(dense(4096, 64, 0.3, 5), 5, [numbers(4096, 64)])
@@ -413,7 +413,7 @@ def test_answers_change_along_every_axis():
 @pytest.mark.parametrize(
     ("name", "threshold"), FLIPS, ids=[f"{name}-{threshold.axis}" for name, threshold in FLIPS]
 )
-def test_the_answer_is_another_at_a_flip_and_the_same_before(name, threshold):
+def test_the_result_changes_at_a_threshold_and_not_before(name, threshold):
     now = compare_by(NETWORKS, law(name)).cheaper
     step = 1 if threshold.axis in ("steps", "bits") else 1e-4 * threshold.value
     before = threshold.value - step if threshold.value > threshold.now else threshold.value + step
@@ -535,7 +535,7 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
         ("spikes", "-inputs", "other"),
     ],
 )
-def test_a_formula_without_an_amount_is_told_with_its_network(formula, other, network, tmp_path):
+def test_a_formula_without_an_amount_names_its_network(formula, other, network, tmp_path):
     verdict = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
     assert verdict.ratio is None
     assert verdict.reason == f"its formula gives no amount of at least 0 for the {network} network"
@@ -567,7 +567,7 @@ def test_memory_that_moves_fewer_bits_costs_less():
     assert energy.joules(few, table).dense == energy.joules(counted.layers, table).dense
 
 
-def test_for_loihi_the_answer_has_the_energies_of_its_accounting():
+def test_for_loihi_the_recommendation_has_the_energies_of_its_accounting():
     run = results([counted("snn", spiking()), counted("cnn", plain())])
     (pair,) = compare_run(run).pairs
     (judged,) = [found for found in pair.by_accounting if found.accounting == "loihi-gpu"]

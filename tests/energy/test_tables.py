@@ -69,11 +69,11 @@ def test_energy_of_a_byte_by_the_size_of_the_memory():
         (("[picojoules]\nmultiply = 2\nadd = 0.5", ""), "missing required field picojoules"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said(change, problem, tmp_path):
+def test_an_error_in_a_table_is_named(change, problem, tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(GOOD.replace(*change))
-    said = rf"mine\.toml: not an energy table: .*{re.escape(problem)}.*docs/energy-tables\.md"
-    with pytest.raises(InputError, match=said):
+    message = rf"mine\.toml: not an energy table: .*{re.escape(problem)}.*docs/energy-tables\.md"
+    with pytest.raises(InputError, match=message):
         read(path)
 
 

@@ -78,8 +78,8 @@ def make_run(tmp_path, make_prepared, make_model, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def page_and_answers(tmp_path_factory, make_prepared):
-    """The page of a run with two seeds, and the answers that it kept."""
+def report_path(tmp_path_factory, make_prepared):
+    """The path of the page of a run with two seeds."""
     prepared = make_prepared(
         num_classes=4, num_images=100, classes=("T-shirt", "bag", "boot", "a coat, long")
     )
@@ -88,10 +88,10 @@ def page_and_answers(tmp_path_factory, make_prepared):
     )
     results = factories.run_results(prepared, experiment, num_test=60)
     out, numbers = tmp_path_factory.mktemp("run"), np.arange(100)
-    kept = factories.run_predictions(prepared, results, numbers[40:])
-    typed.write_json(out / "predictions.json", kept)
+    predictions = factories.run_predictions(prepared, results, numbers[40:])
+    typed.write_json(out / "predictions.json", predictions)
     split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
-    return report(Comparison(experiment, results, out), run_data=RunData(prepared, (split,))), kept
+    return report(Comparison(experiment, results, out), run_data=RunData(prepared, (split,)))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from msgspec import structs
 
 import factories
 from factories import failed, run_results, with_trials
-from made_pages import told_in
+from made_pages import rows_in
 from spikeduel.experiment.recipes import baseline
 from spikeduel.reporting import charts, learning_curves
 from spikeduel.reporting.accuracies import intervals, pair_differences, with_intervals
@@ -51,7 +51,7 @@ def test_a_row_a_pair_with_both_intervals_and_what_was_concluded():
     assert panel.names[0].text == "dense-snn − small-cnn"
 
 
-def test_too_few_seeds_are_said_beside_an_interval_that_excludes_0():
+def test_too_few_seeds_stand_beside_an_interval_that_excludes_0():
     few = (Reservation.TOO_FEW_SEEDS, Reservation.TOO_FEW_GROUPS)
     pairs = [of_pair(0.1, 0.01, "inconclusive", reservation=reason) for reason in few]
     names = pair_differences(pairs).panels[0].names
@@ -86,7 +86,7 @@ def validation(results, panel=1):
     return [mark for mark in marks if mark.look.colour == SPIKING and not mark.look.dashes]
 
 
-def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):
+def test_a_training_shows_its_epochs_and_the_best_one(make_prepared):
     results = run_results(make_prepared(), baseline(seeds=1))
     (trained,) = results.of("dense-snn")
     chart = learning_curves(results)
@@ -97,13 +97,13 @@ def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):
             expected = [100 * value if name == "accuracy, %" else value for value in values]
             rows = [
                 row
-                for row in told_in(panel)
+                for row in rows_in(panel)
                 if (row["contender"], row["images"]) == ("dense-snn", images)
             ]
             assert [row["epoch"] for row in rows] == [*range(1, len(values) + 1)]
             assert [row[name] for row in rows] == pytest.approx(expected)
-    line, kept = validation(results)
-    assert kept.rows[0] == pytest.approx(
+    line, best = validation(results)
+    assert best.rows[0] == pytest.approx(
         {key: line.rows[trained.best_epoch][key] for key in ("epoch", "accuracy, %")}
     )
 
@@ -111,12 +111,12 @@ def test_a_training_tells_its_epochs_and_which_weights_were_kept(make_prepared):
 def test_several_seeds_have_their_mean_and_a_band(make_prepared):
     made = run_results(make_prepared(), baseline(seeds=3))
     results = with_trials(made, history=lambda t: t.history[: 4 if t is made.trials[0] else None])
-    _, line, band, kept = validation(results)  # the first is the band of training
+    _, line, band, best = validation(results)  # the first is the band of training
     third = [100 * trial.history[2].val_accuracy for trial in results.of("dense-snn")]
     assert len(line.rows) == 4
     assert line.rows[2]["accuracy, %"] == pytest.approx(np.mean(third))
     assert band.rows[2]["high"] == pytest.approx(np.mean(third) + np.std(third, ddof=1))
-    assert len(kept.rows) == sum(
+    assert len(best.rows) == sum(
         trial.best_epoch < len(trial.history) for trial in results.of("dense-snn")
     )
 

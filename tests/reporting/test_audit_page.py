@@ -32,7 +32,7 @@ def test_the_page_says_what_was_found_and_shows_the_pair(planted, tmp_path):
     assert written == json.dumps(document(audit), indent=2) + "\n"
 
 
-def test_a_clean_set_is_told_to_be_so(make_prepared, tmp_path):
+def test_a_clean_set_has_a_sentence(make_prepared, tmp_path):
     prepared, order = make_prepared(num_images=120), np.arange(120)
     split = Split(order[:50], order[50:60], order[60:], "stratified")
     page = audit_page(

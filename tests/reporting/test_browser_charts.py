@@ -24,8 +24,8 @@ OUTSIDE = """
 """
 
 
-def test_a_point_answers_the_pointer_and_the_keys(running, page_and_answers):
-    with opened(running, page_and_answers[0]) as shown:
+def test_a_tip_follows_the_pointer_and_the_keys(running, report_path):
+    with opened(running, report_path) as shown:
         chart, tip = shown.locator("[data-name=learning-curves]"), shown.locator(".tip")
         # The last one lies above all others.
         mark = chart.locator("[data-tip]").last
@@ -49,8 +49,8 @@ def test_a_point_answers_the_pointer_and_the_keys(running, page_and_answers):
         assert tip.is_hidden()
 
 
-def test_data_and_drawing_can_be_downloaded(running, page_and_answers, tmp_path):
-    with opened(running, page_and_answers[0]) as shown:
+def test_data_and_drawing_can_be_downloaded(running, report_path, tmp_path):
+    with opened(running, report_path) as shown:
         chart = shown.locator("[data-name=learning-curves]")
         chart.locator(".data summary").click()
 
@@ -64,8 +64,8 @@ def test_data_and_drawing_can_be_downloaded(running, page_and_answers, tmp_path)
         assert len(rows) == 40
         # The panel of losses comes first.
         for row, column in ((rows[0], "loss"), (rows[20], "accuracy, %")):
-            told = [row[name] for name in ("contender", "images", "epoch")]
-            assert told == ["dense-snn", "training", "1"]
+            labels = [row[name] for name in ("contender", "images", "epoch")]
+            assert labels == ["dense-snn", "training", "1"]
             assert float(row[column]) > 0
         assert float(rows[20]["accuracy, %"]) == 54
         drawing = downloaded("svg")
@@ -77,8 +77,8 @@ def test_data_and_drawing_can_be_downloaded(running, page_and_answers, tmp_path)
 
 
 @pytest.mark.parametrize(("width", "abreast"), [(1280, True), (360, False)])
-def test_nothing_is_cut_off_at_either_width(running, page_and_answers, width, abreast):
-    with opened(running, page_and_answers[0], width) as shown:
+def test_nothing_is_cut_off_at_either_width(running, report_path, width, abreast):
+    with opened(running, report_path, width) as shown:
         panels = shown.locator("[data-name=learning-curves] .panels svg").all()
         left, right = (panel.bounding_box()["y"] for panel in panels)
         assert (left == right) == abreast
@@ -86,10 +86,8 @@ def test_nothing_is_cut_off_at_either_width(running, page_and_answers, width, ab
         assert shown.evaluate(OUTSIDE) == []
 
 
-def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(
-    running, page_and_answers
-):
-    with opened(running, page_and_answers[0], 360, scheme="dark") as shown:
+def test_a_finger_finds_the_nearest_value_and_a_dark_page_has_its_own_colours(running, report_path):
+    with opened(running, report_path, 360, scheme="dark") as shown:
         chart = shown.locator("[data-name=learning-curves]")
         chart.scroll_into_view_if_needed()
         mark = chart.locator("[data-tip]").last

@@ -14,17 +14,15 @@ WIDTHS = {1280: 800, 360: 740}
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_it_shuts_nobody_out(running, page_and_answers, width, scheme):
-    with opened(
-        running, page_and_answers[0], width, WIDTHS[width], scheme, bypass_csp=True
-    ) as page:
+def test_it_shuts_nobody_out(running, report_path, width, scheme):
+    with opened(running, report_path, width, WIDTHS[width], scheme, bypass_csp=True) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.locator("#recommendation-heading").bounding_box()["y"] < WIDTHS[width] / 2
         assert violations(page) == []
 
 
-def test_tables_sort_by_number(running, page_and_answers):
-    with opened(running, page_and_answers[0]) as page:
+def test_tables_sort_by_number(running, report_path):
+    with opened(running, report_path) as page:
         table = page.locator("#classes table.sortable").first
         head = table.get_by_role("columnheader").nth(2)
 
@@ -36,8 +34,8 @@ def test_tables_sort_by_number(running, page_and_answers):
             head.locator(".sort").press("Enter")
 
 
-def test_definitions_open_by_pointer_key_and_tap(running, page_and_answers):
-    with opened(running, page_and_answers[0]) as page:
+def test_definitions_open_by_pointer_key_and_tap(running, report_path):
+    with opened(running, report_path) as page:
         word, shown = (
             page.locator("#recommendation .define").first,
             page.locator("[popover]:popover-open"),
@@ -48,20 +46,20 @@ def test_definitions_open_by_pointer_key_and_tap(running, page_and_answers):
         assert shown.count() == 0
         word.press("Enter")
         assert shown.count() == 1
-    with opened(running, page_and_answers[0], 360, 740, has_touch=True) as page:
+    with opened(running, report_path, 360, 740, has_touch=True) as page:
         page.locator("#recommendation .define").first.tap()
         assert page.locator("[popover]:popover-open").count() == 1
 
 
-def test_without_a_script_it_is_complete(running, page_and_answers):
-    with opened(running, page_and_answers[0], java_script_enabled=False) as page:
+def test_without_a_script_it_is_complete(running, report_path):
+    with opened(running, report_path, java_script_enabled=False) as page:
         assert page.locator(".confusion").count() == 2
         # No button that nothing answers.
         assert page.locator("button:visible:not([popovertarget])").count() == 0
 
 
-def test_print_keeps_folds_but_for_what_says_in_words_what_was_found(running, page_and_answers):
-    with opened(running, page_and_answers[0]) as page:
+def test_print_keeps_folds_but_for_what_says_in_words_what_was_found(running, report_path):
+    with opened(running, report_path) as page:
         numbers, verdict = (
             page.locator(place).first for place in ("#classes details table", "#results .printed p")
         )
@@ -74,10 +72,10 @@ def test_print_keeps_folds_but_for_what_says_in_words_what_was_found(running, pa
         assert numbers.is_visible()
 
 
-def test_captions_and_commands_are_whole_on_a_phone(running, page_and_answers):
+def test_captions_and_commands_are_whole_on_a_phone(running, report_path):
     cut = """selector => [...document.querySelectorAll(selector)].filter(part =>
         part.scrollWidth > part.clientWidth + 1 || part.getBoundingClientRect().right > innerWidth).length"""
-    with opened(running, page_and_answers[0], 360, 740) as page:
+    with opened(running, report_path, 360, 740) as page:
         page.evaluate(
             "document.querySelectorAll('details').forEach((fold) => { fold.open = true; })"
         )

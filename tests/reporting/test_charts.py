@@ -72,7 +72,7 @@ def contrast(colour, ground):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_contenders_can_be_told_from_both_pages():
+def test_contenders_differ_on_both_pages():
     for colour, dark in charts.IN_THE_DARK.items():
         assert contrast(colour, "#ffffff") >= 3
         assert contrast(dark, "#1e242b") >= 4.5

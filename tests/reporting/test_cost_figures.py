@@ -17,7 +17,7 @@ from factories import (
     with_trials,
 )
 from made_operations import plain, spiking
-from made_pages import places, told, told_in
+from made_pages import listed_rows, places, rows_in
 from spikeduel import energy
 from spikeduel.analysis.recommending import with_recommendation
 from spikeduel.energy.accounting import compare_run
@@ -81,7 +81,7 @@ def test_the_front_joins_the_points_that_nobody_beats(results):
     named = ["dense-snn", "ReLU twin", "quantised twin (3 bits)", "small-cnn"]
     assert [marks.label for marks in joules.marks if marks.label] == named
     assert [marks.label for marks in times.marks if marks.label] == [named[0], named[3]]
-    shown = [(row["time, s"], row["accuracy, %"]) for row in told_in(times)]
+    shown = [(row["time, s"], row["accuracy, %"]) for row in rows_in(times)]
     assert shown == [pytest.approx(place) for place in ((2e-3, 85), (5e-4, 70))]
 
 
@@ -97,14 +97,14 @@ def test_a_report_has_one_scale_of_energy(results):
         for trial in results.trials
     ]
     results = with_recommendation(replace(results, trials=trials))
-    answer = results.recommendation.quantity("energy").values
+    joules = results.recommendation.quantity("energy").values
     glance, pareto = costs.at_a_glance(results).panels[0], costs.pareto(results, TABLE).panels[0]
     assert glance.x == pareto.x
     for panel in (glance, pareto):
-        for row in told_in(panel):
+        for row in rows_in(panel):
             ends = (row["energy, J"], row["energy at most, J"])
-            assert ends == pytest.approx(structs.astuple(answer[row["contender"]]))
-    assert {row["contender"] for row in told_in(pareto)} == {*answer}
+            assert ends == pytest.approx(structs.astuple(joules[row["contender"]]))
+    assert {row["contender"] for row in rows_in(pareto)} == {*joules}
 
 
 def test_a_table_without_memory_has_arithmetic_alone(results):
@@ -113,10 +113,10 @@ def test_a_table_without_memory_has_arithmetic_alone(results):
         changed = with_trials(results, energy=energy_of(8e-6, with_memory=with_memory))
         panel = costs.pareto(changed, table).panels[0]
         assert "arithmetic alone" in panel.x.title
-        assert told_in(panel)[0]["energy, J"] == pytest.approx(4e-6)
+        assert rows_in(panel)[0]["energy, J"] == pytest.approx(4e-6)
 
 
-def test_a_bar_goes_to_the_dearest_way(results):
+def test_a_bar_goes_to_the_highest_energy(results):
     joules, times = costs.pareto(results, TABLE).panels
     spans = [marks for marks in joules.marks if marks.kind == "spans"]
     ends = [[marks.rows[0][end] for end in marks.ends] for marks in spans]
@@ -125,14 +125,14 @@ def test_a_bar_goes_to_the_dearest_way(results):
     assert [marks for marks in times.marks if marks.kind == "spans"] == []
 
 
-def test_at_a_glance_it_has_the_numbers_of_the_answer(results):
+def test_the_glance_has_the_numbers_of_the_recommendation(results):
     with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
     for changes, expected in (
         ({"energy": with_memory}, {"energy, J": [20e-6] * 2, "energy at most, J": [90e-6] * 2}),
         # Where no energy is known, it has the inference time.
         ({"energy": None}, {"time, s": [2e-3, 5e-4]}),
     ):
-        rows = told(costs.at_a_glance(with_trials(results, **changes)))
+        rows = listed_rows(costs.at_a_glance(with_trials(results, **changes)))
         assert [row["contender"] for row in rows] == ["dense-snn", "small-cnn"]
         for column, numbers in {"accuracy, %": [85, 70], **expected}.items():
             assert [row[column] for row in rows] == pytest.approx(numbers)
@@ -169,10 +169,10 @@ def test_a_panel_for_each_family_and_a_row_for_each_accounting_in_the_cheaper_on
         expected[result.cheaper] for result in by_accounting
     ]
     concluded = {"spiking": "snn cheaper", "other": "cnn cheaper", None: "open"}
-    for told_row, result in zip(chart.rows, by_accounting, strict=True):
-        ends = (told_row["snn / cnn from"], told_row["snn / cnn to"])
+    for row, result in zip(chart.rows, by_accounting, strict=True):
+        ends = (row["snn / cnn from"], row["snn / cnn to"])
         assert ends == pytest.approx((result.ratio.low, result.ratio.high), rel=1e-5)
-        assert told_row["conclusion"] == concluded[result.cheaper]
+        assert row["conclusion"] == concluded[result.cheaper]
 
 
 def test_an_accounting_without_a_number_is_left_out_and_a_far_one_stands_at_the_edge(duel):

@@ -103,6 +103,6 @@ def test_the_page_shows_the_court_its_formulas_and_sources(results, make_run, un
     page = html.unescape(report(dataclasses.replace(run, results=judged)).read_text())
     assert costs.summary(judged.energy_accountings.pairs[0]) in page
     for law in judged.energy_accountings.definitions:
-        told = (law.title, law.source, law.spiking, law.leaves_out, *law.constants)
-        assert [text for text in told if text not in page] == []
+        texts = (law.title, law.source, law.spiking, law.leaves_out, *law.constants)
+        assert [text for text in texts if text not in page] == []
     assert 'data-name="accountings-dense-snn-small-cnn"' in page

@@ -61,9 +61,9 @@ def test_a_tip_lies_on_its_point():
         if charts.SPIKING_COLOURS[0] in use.get("style", "")
     ]
     assert len(uses) == 3
-    sides = (("x", "width"), ("y", "height"))
+    extents = (("x", "width"), ("y", "height"))
     middles = [
-        [float(mark.get(at)) + float(mark.get(size)) / 2 for at, size in sides]
+        [float(mark.get(at)) + float(mark.get(size)) / 2 for at, size in extents]
         for mark in tips(markup)
     ]
     np.testing.assert_allclose(middles, uses, atol=0.15)
@@ -83,7 +83,7 @@ def test_every_kind_of_marks_is_drawn(kind):
     assert drawing.swatch(Key("label", kind, marks.look)).startswith("<svg")
 
 
-def test_a_span_answers_along_its_whole_length():
+def test_a_span_has_a_tip_along_its_whole_length():
     row = {"low": 2.0, "high": 8.0, "ratio": None}
     marks = [Marks("spans", [row], Look(), ("low", "high"), place=0)]
     x = Axis("ratio", ticks="ratios", low=0, high=10)

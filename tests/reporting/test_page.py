@@ -142,10 +142,10 @@ def test_differences_are_shown_with_their_intervals(comparison, no_data, unpaint
     assert "of these trained models: small-cnn is better" in shown
     grey = "Where it excludes 0 and is grey"
     assert grey not in shown
-    held_back = with_pair(
+    reserved = with_pair(
         comparison.results, reservation=Reservation.TOO_FEW_SEEDS, ci95=(-0.02, -0.01), seeds=3
     )
-    shown = Page(report(replace(comparison, results=held_back))).text
+    shown = Page(report(replace(comparison, results=reserved))).text
     assert grey in shown
     assert "inconclusive: too few seeds" in shown
     alone = replaced(results, comparison=Conclusions())

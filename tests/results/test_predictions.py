@@ -19,12 +19,12 @@ def make_run(tmp_path):
 
 def test_what_is_written_is_read_again(make_run):
     run = make_run({"snn": [3, 1], "cnn": [8, None]}, groups=np.arange(60) // 4)
-    answered = predictions.read(run)
-    assert answered.contenders == ["snn", "cnn"]
-    assert list(answered.predictions) == [("snn", 0), ("snn", 1), ("cnn", 0)]
-    stacked = np.stack([answered.labels, answered.indices, answered.groups])
+    read = predictions.read(run)
+    assert read.contenders == ["snn", "cnn"]
+    assert list(read.predictions) == [("snn", 0), ("snn", 1), ("cnn", 0)]
+    stacked = np.stack([read.labels, read.indices, read.groups])
     np.testing.assert_array_equal(stacked, [LABELS[TEST], TEST, TEST // 4])
-    np.testing.assert_array_equal(answered.predictions["snn", 1].predicted, predicted(1))
+    np.testing.assert_array_equal(read.predictions["snn", 1].predicted, predicted(1))
     # What anybody may rely on who reads it without spikeduel.
     content = json.loads((run / "predictions.json").read_text())
     assert set(content) == {
@@ -60,8 +60,8 @@ def test_they_are_in_the_order_of_the_trials_and_variants_follow_their_contender
         for contender in ("snn", "cnn")
     ]
     split = Split(np.arange(10), np.arange(10, 20), TEST, "stratified")
-    kept = predictions_of(DATA, [split], outcomes).trials
-    assert [(one.contender, one.seed, one.variant) for one in kept] == [
+    written = predictions_of(DATA, [split], outcomes).trials
+    assert [(one.contender, one.seed, one.variant) for one in written] == [
         (contender, seed, variant)
         for seed in (0, 1)
         for contender, variant in (("snn", None), ("snn", "shuffled"), ("cnn", None))

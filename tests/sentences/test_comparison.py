@@ -62,14 +62,14 @@ def test_the_document_is_the_data_with_its_sentences():
     json.dumps(shown.document(), allow_nan=False)
 
 
-def test_leaks_are_told_apart_from_other_caveats():
+def test_leaks_are_separate_from_other_caveats():
     assert comparison().leaks() == []
     leak, near = finding("leakage", shared=0.5, official=False), example("near_test_in_training")
     caveats = [finding("one_seed"), leak, *ALL.comparison.caveats, near]
     about = dataset(audit=audit_with(conclusions=(FINDING, near)))
     shown = comparison(results([SNN], about=about, caveats=caveats))
-    told = shown.caveats()
-    assert shown.leaks() == [told[1], told[-1]]
+    texts = shown.caveats()
+    assert shown.leaks() == [texts[1], texts[-1]]
 
 
 def test_the_table_has_a_note_where_there_is_a_spread():

@@ -67,7 +67,7 @@ def test_amounts_have_three_digits(number, text):
     assert costs.amount(number) == text
 
 
-def test_events_are_told_of_recordings_alone(results):
+def test_only_recordings_have_a_sentence_on_events(results):
     assert costs.events(results) == ""
     rates = EventRates(a_second=13_400.4, each=4200.4, in_frames=4101.3, non_zero=0.09)
     recorded = replace(results, dataset=replace(results.dataset, events=rates))

@@ -26,7 +26,7 @@ CLAIMS = re.compile(
 FOLDS = dataset(folds=[Counts(train=1, val=1, test=400)] * 5)
 
 
-def said(*pairs, trials=DUEL, about=None):
+def verdict_of(*pairs, trials=DUEL, about=None):
     return verdict(results(trials, pairs, about=about))
 
 
@@ -39,15 +39,15 @@ def test_what_was_concluded_of_a_run(golden):
     shown = {"seeds": 6, "p_value": 0.0022, "conclusion": Conclusion.A_BETTER}
     golden(
         {
-            "better": said(pair(0.02, **shown)),
-            "equally accurate": said(pair(0.0)),
-            "the second is ahead": said(pair(-0.02, **behind)),
-            "one seed": said(pair(0.02, p_value=0.004, conclusion=Conclusion.A_BETTER)),
-            "one seed, in folds": said(pair(0.02), about=FOLDS),
-            "four contenders": said(*many(6)),
-            "nothing finished": said(trials=failed),
-            "one finished": said(trials=[trial("snn", 0.9), trial("cnn")]),
-            "two seeds of one": said(trials=[trial("snn", 0.9), trial("snn", 0.85, seed=1)]),
+            "better": verdict_of(pair(0.02, **shown)),
+            "equally accurate": verdict_of(pair(0.0)),
+            "the second is ahead": verdict_of(pair(-0.02, **behind)),
+            "one seed": verdict_of(pair(0.02, p_value=0.004, conclusion=Conclusion.A_BETTER)),
+            "one seed, in folds": verdict_of(pair(0.02), about=FOLDS),
+            "four contenders": verdict_of(*many(6)),
+            "nothing finished": verdict_of(trials=failed),
+            "one finished": verdict_of(trials=[trial("snn", 0.9), trial("cnn")]),
+            "two seeds of one": verdict_of(trials=[trial("snn", 0.9), trial("snn", 0.85, seed=1)]),
         }
     )
 
@@ -55,10 +55,10 @@ def test_what_was_concluded_of_a_run(golden):
 @pytest.mark.parametrize("concluded", ["equivalent", "inconclusive"])
 @pytest.mark.parametrize("difference", [0.5, 0.0, -0.02])
 def test_nobody_is_called_better_without_a_conclusion(difference, concluded):
-    assert CLAIMS.search(said(pair(0.02, conclusion=Conclusion.A_BETTER)))
+    assert CLAIMS.search(verdict_of(pair(0.02, conclusion=Conclusion.A_BETTER)))
     level = pair(difference, seeds=6, accuracy_a=0.49, conclusion=Conclusion(concluded))
     for pairs in ([level], [level, structs.replace(level, b="other")]):
-        assert not CLAIMS.search(said(*pairs))
+        assert not CLAIMS.search(verdict_of(*pairs))
 
 
 # ---- several
@@ -92,10 +92,10 @@ def many(seeds):
 
 @pytest.mark.parametrize("reservation", Reservation)
 def test_every_reservation_is_worded(reservation):
-    held_back = pair(0.1, reservation=reservation, groups=40, effective_groups=3.93)
-    assert f": {reserved(held_back)}" in conclusion(held_back, "snn", "cnn", brief=True)
-    assert because(held_back) in said(held_back)
-    assert conclusion(held_back, "snn", "cnn") == f"inconclusive: {because(held_back)}"
+    reserved_pair = pair(0.1, reservation=reservation, groups=40, effective_groups=3.93)
+    assert f": {reserved(reserved_pair)}" in conclusion(reserved_pair, "snn", "cnn", brief=True)
+    assert because(reserved_pair) in verdict_of(reserved_pair)
+    assert conclusion(reserved_pair, "snn", "cnn") == f"inconclusive: {because(reserved_pair)}"
 
 
 # ---- intervals that exclude 0, and nobody better

@@ -3,7 +3,7 @@ from msgspec import structs
 
 import factories
 from factories import run_results
-from made_pages import told_in
+from made_pages import rows_in
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.ablations.ablation_results import (
     AblatedContender,
@@ -44,7 +44,7 @@ def test_a_row_for_each_ablation_and_a_point_for_each_that_was_measured(make_pre
     (panel,) = chart(made, Conclusion(contenders=[contender])).panels
     assert [name.text for name in panel.names] == [f"the {name}" for name in SPIKES]
     difference = rows[0].comparison
-    rows = told_in(panel)
+    rows = rows_in(panel)
     assert [row["ablation"] for row in rows] == [f"the {name}" for name in MEASURED]
     assert rows[0]["change, points"] == pytest.approx(-100 * difference.difference)
     bounds = [rows[0][f"95 % interval {end}, points"] for end in ("from", "to")]

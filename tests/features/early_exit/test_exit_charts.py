@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from factories import energy_of, run_results, with_accuracy, with_trial, with_trials
 from made_operations import spiking
-from made_pages import places, told_in
+from made_pages import places, rows_in
 from spikeduel import energy
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.early_exit import exit_charts
@@ -143,7 +143,7 @@ def recorded(make_prepared):
 def test_accuracy_is_told_by_what_had_come(recorded):
     drawn = panels(recorded)
     for column, came, on_leaving in (("recording, ms", (10, 30), 15), ("events", (100, 500), 200)):
-        first, second, star = told_in(drawn[column])
+        first, second, star = rows_in(drawn[column])
         accuracies = [(row["accuracy, %"], row[column]) for row in (first, second)]
         assert accuracies == [(40, came[0]), (80, came[1])]
         # Three of four leave after the first frame.

@@ -1,7 +1,7 @@
 import pytest
 
 from factories import run_results, with_trials
-from made_pages import places, told
+from made_pages import listed_rows, places
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.optimism.optimism_conclusion import conclude
 from spikeduel.features.optimism.optimism_section import chart
@@ -23,4 +23,4 @@ def test_the_chart_marks_the_chosen_and_the_best_epoch_of_every_training(make_pr
     assert (best, chosen) == (([2], [30]), ([4], [25]))
     _, best, chosen = (places(right, marks) for marks in right.marks)
     assert best == chosen == ([5], [90])
-    assert [row["epoch"] for row in told(drawn) if row["chosen"]] == [4, 5]
+    assert [row["epoch"] for row in listed_rows(drawn) if row["chosen"]] == [4, 5]

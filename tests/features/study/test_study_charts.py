@@ -3,7 +3,7 @@
 import pytest
 
 from features.study.made_studies import OTHER, SPIKING, make_duel, make_study
-from made_pages import told
+from made_pages import listed_rows
 from spikeduel.features.study import study_page
 from spikeduel.features.study.study_results import conclude
 
@@ -65,7 +65,7 @@ def test_differences_have_the_intervals_of_duels_and_the_one_over_all():
     study = make_study(LEADS)
     rows = {
         row["data set"]: row
-        for row in told(study_page.headline_differences(study))
+        for row in listed_rows(study_page.headline_differences(study))
         if "data set" in row
     }
     assert next(iter(rows)) == "all data sets"

@@ -1,7 +1,7 @@
 import pytest
 
 from features.tuning.made_tunings import tuned, tuning
-from made_pages import places, told
+from made_pages import listed_rows, places
 from spikeduel.features.tuning.tuning_results import limits as limits_of
 from spikeduel.features.tuning.tuning_section import chart, section
 from spikeduel.reporting.rendering import write
@@ -28,7 +28,7 @@ def test_the_chart_shows_every_finished_trial_and_the_curves(record):
     lines = [marks for marks in right.marks if marks.kind == "line"]
     assert [places(right, marks)[1] for marks in lines] == [[50, 75, 75], [87.5, 87.5, 87.5]]
     assert len(right.marks) == 4
-    tried = [row for row in told(chart(record)) if "trial" in row]
+    tried = [row for row in listed_rows(chart(record)) if "trial" in row]
     assert [row.get("chosen") for row in tried] == [None, "chosen", None, "chosen", None]
 
 
