@@ -59,7 +59,7 @@ def test_an_ablation_that_takes_more_seeds_than_the_others_says_so():
 
 
 def test_few_trainings_say_nothing_of_the_data_set(golden):
-    def told(seeds):
+    def sentences(seeds):
         found = pair(0.02, seeds=seeds)
         without = WithoutTime(
             contender="snn",
@@ -72,4 +72,4 @@ def test_few_trainings_say_nothing_of_the_data_set(golden):
         )
         return on_time(results([trial("snn")]), Conclusion(without_time=without))
 
-    golden({f"seeds: {seeds}": told(seeds) for seeds in (1, 3, 6)})
+    golden({f"seeds: {seeds}": sentences(seeds) for seeds in (1, 3, 6)})

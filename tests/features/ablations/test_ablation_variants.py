@@ -116,10 +116,10 @@ def test_ablations_are_read_again_and_found_again(ablated, unreported):
     assert read.contenders == ablated.results.features["ablations"].contenders
     # The sentences are added when they are written.
     assert read.text == ablated.summaries()["ablations"] != ""
-    store, told = ablated.out.parent / "store", Telling()
-    again = compare(EXPERIMENT, ablated.out.parent / "again", store, told)
-    assert not any(", epoch " in line for line in told.lines)
-    again_found = [line for line in told.lines if "not trained again" in line]
+    store, progress = ablated.out.parent / "store", Telling()
+    again = compare(EXPERIMENT, ablated.out.parent / "again", store, progress)
+    assert not any(", epoch " in line for line in progress.lines)
+    again_found = [line for line in progress.lines if "not trained again" in line]
     assert len(again_found) == 3 + len(EXPERIMENT.contenders)
     assert again.results.comparison == ablated.results.comparison
 
@@ -181,12 +181,12 @@ def test_what_cannot_be_had_is_left_out_with_a_reason_and_the_others_run(
 ):
     write("own_stubborn", TAKES)
     experiment = replace(EXPERIMENT, contenders=(f"own_stubborn:{name}",), epochs=1, seeds=2)
-    told = Telling()
-    (made,) = run(experiment, tmp_path / "store", told).values()
+    progress = Telling()
+    (made,) = run(experiment, tmp_path / "store", progress).values()
     assert set(made.missing) == left_out == set(ON_IMAGES) - set(made.results)
     assert set(made.predictions) == set(made.results)
     assert says in made.missing["relu_twin"].reason
-    reasons = [line.partition("left out, ")[2] for line in told.messages if "left out" in line]
+    reasons = [line.partition("left out, ")[2] for line in progress.messages if "left out" in line]
     assert any(says in reason for reason in reasons)
     assert len(reasons) == len({*reasons})
 
@@ -209,7 +209,7 @@ def test_an_ablation_that_fails_costs_the_others_nothing(tmp_path, monkeypatch):
 SPIKING = {"kind": "snn", "num_steps": 4}
 
 
-def answered(num_right, n=1000, start=0):
+def correct_on(num_right, n=1000, start=0):
     """Right on `num_right` of `n` images, from image `start` on."""
     predicted = (np.roll(np.arange(n), start) >= num_right).astype(int)
     return classified(("a", "b"), np.zeros(n, int), predicted)
@@ -222,7 +222,7 @@ def concluded(own, reasons=None, groups=None, bits=None, folds=1, **by_variant):
     With `folds`, each seed has as many, one after the other.
     """
     outcomes = []
-    for place, answers in enumerate(own):
+    for place, predictions in enumerate(own):
         beside = {name: row[place] for name, row in by_variant.items() if row[place] is not None}
         results = {
             name: VariantResult(
@@ -240,7 +240,7 @@ def concluded(own, reasons=None, groups=None, bits=None, folds=1, **by_variant):
         }
         fold = None if folds == 1 else place % folds
         own = record("conv-lif", place // folds, fold=fold, settings=SPIKING)
-        if answers is None:
+        if predictions is None:
             outcomes.append(TrialOutcome(own, {}))
         else:
             missing = {
@@ -248,29 +248,34 @@ def concluded(own, reasons=None, groups=None, bits=None, folds=1, **by_variant):
                 for name, reason in (reasons or {}).items()
             }
             ablated = TrialVariants(results, beside, missing)
-            outcomes.append(TrialOutcome(own, {"classification": answers}, variants=ablated))
+            outcomes.append(TrialOutcome(own, {"classification": predictions}, variants=ablated))
     nothing = np.arange(0)
     splits = [
         Split(nothing, nothing, np.arange(1000 * fold, 1000 * (fold + 1)), "stratified", fold)
         for fold in range(folds)
     ]
-    answers = Predictions(predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes))
+    predictions = Predictions(
+        predictions_of(prepared(1000 * folds, groups=groups), splits, outcomes)
+    )
     trials = [trial_entry(outcome) for outcome in outcomes]
-    about = compare_with_ablations("conv-lif", trials, answers)
+    about = compare_with_ablations("conv-lif", trials, predictions)
     return about, {row.ablation: row for row in about.rows}
 
 
-def right(answers):
-    return np.array([np.equal(scores.truth, scores.predicted) for scores in answers])
+def right(predictions):
+    return np.array([np.equal(scores.truth, scores.predicted) for scores in predictions])
 
 
 def test_differences_are_those_of_contenders():
-    own, other = [answered(800), answered(820)], [answered(700, start=50), answered(760, start=50)]
+    own, other = (
+        [correct_on(800), correct_on(820)],
+        [correct_on(700, start=50), correct_on(760, start=50)],
+    )
     _, rows = concluded(own, relu_twin=other)
     row = rows["relu_twin"]
     assert row.comparison == significance.difference(right(own), right(other))
     # Of two ablations, the smaller p-value counts twice (Holm).
-    _, both = concluded(own, relu_twin=other, quantised_twin=[answered(790), answered(810)])
+    _, both = concluded(own, relu_twin=other, quantised_twin=[correct_on(790), correct_on(810)])
     smaller, larger = sorted(
         (row.comparison for row in both.values() if row.comparison),
         key=lambda found: found.p_value_raw,
@@ -285,8 +290,8 @@ def test_differences_are_those_of_contenders():
 
 
 def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
-    own = [answered(800 + 10 * seed) for seed in range(6)]
-    less = [answered(780 + 10 * seed) for seed in range(6)]
+    own = [correct_on(800 + 10 * seed) for seed in range(6)]
+    less = [correct_on(780 + 10 * seed) for seed in range(6)]
     _, rows = concluded(own, shuffled=less, one_step=less)
     assert rows["shuffled"].comparison.p_permutation == pytest.approx(2 / 64)
     assert rows["shuffled"].comparison.conclusion is Conclusion.A_BETTER
@@ -298,11 +303,11 @@ def test_what_is_asked_of_the_trained_network_itself_is_compared_seed_by_seed():
 
 def test_rows_are_pairs_of_the_contender_and_an_ablation():
     about, rows = concluded(
-        [answered(800), answered(820)],
+        [correct_on(800), correct_on(820)],
         reasons={"one_step": "its training failed: NaN"},
         bits=3,
-        relu_twin=[answered(900), answered(900)],
-        quantised_twin=[answered(700), None],
+        relu_twin=[correct_on(900), correct_on(900)],
+        quantised_twin=[correct_on(700), None],
     )
     assert list(rows) == ["relu_twin", "quantised_twin", "one_step"]
     assert (about.contender, about.num_steps, about.seeds) == ("conv-lif", 4, 2)
@@ -323,14 +328,21 @@ def test_rows_are_pairs_of_the_contender_and_an_ablation():
 
 def test_folds_are_pooled_by_seed_and_an_unfinished_seed_is_left_out():
     # Two seeds of two folds of 1,000 images; the last fold of the second seed has no twin.
-    own = [answered(800), answered(600), answered(700), answered(900)]
+    own = [
+        correct_on(800),
+        correct_on(600),
+        correct_on(700),
+        correct_on(900),
+    ]
     about, rows = concluded(
-        own, folds=2, relu_twin=[answered(700), answered(600), answered(700), None]
+        own,
+        folds=2,
+        relu_twin=[correct_on(700), correct_on(600), correct_on(700), None],
     )
     assert about.accuracy == pytest.approx((0.7 + 0.8) / 2)
     difference = rows["relu_twin"].comparison
     assert (difference.seeds, difference.n) == (1, 2000)
     assert difference.difference == pytest.approx(0.7 - 0.65)
     # A seed with an unfinished fold of its own is no seed.
-    about, _ = concluded([*own[:3], None], folds=2, relu_twin=[answered(700)] * 4)
+    about, _ = concluded([*own[:3], None], folds=2, relu_twin=[correct_on(700)] * 4)
     assert (about.seeds, about.accuracy) == (1, pytest.approx(0.7))

@@ -154,7 +154,7 @@ def test_it_depends_on_the_key_and_on_nothing_else_in_the_batch(generator):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_type_layout_and_the_original_are_kept(dtype, generator):
+def test_type_layout_and_the_original_stay(dtype, generator):
     spk = (torch.rand(5, 3, 6, 6, 4, generator=generator) < 0.5).to(dtype).permute(0, 1, 4, 2, 3)
     before = spk.clone()
     permuted = shuffled_spikes(spk, KEYS)

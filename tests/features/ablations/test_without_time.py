@@ -23,7 +23,7 @@ def candidate(
         (0.1, True, 2, "everything"),
     ],
 )
-def test_the_best_is_held_against_the_best_without_time(accuracy, at_chance, seeds, lost):
+def test_the_best_is_compared_with_the_best_without_time(accuracy, at_chance, seeds, lost):
     best = candidate("vgg-lif", 0.9, 0.95, seeds=seeds)
     worse_on_validation = candidate("vgg-sum", 0.99, 0.2, seeds=seeds)
     without = candidate("vgg-relu", accuracy, 0.6, at_chance, trained_without=True, seeds=seeds)

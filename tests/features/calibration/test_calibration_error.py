@@ -86,12 +86,14 @@ def test_scaled_probabilities_are_those_of_predict(images):
     shown = calibration(fitted, images)
     assert shown.temperature == fitted.card.temperature
     # The mean confidence, bin by bin.
-    said = sum(entry.count * entry.confidence for entry in shown.scaled.bins if entry.count) / 40
+    mean_confidence = (
+        sum(entry.count * entry.confidence for entry in shown.scaled.bins if entry.count) / 40
+    )
     highest = [
         fitted.predict(batch, RandomKeys.for_evaluation(index))[1].max(1)
         for batch, _, index in images
     ]
-    assert said == pytest.approx(np.concatenate(highest).mean(), abs=1e-6)
+    assert mean_confidence == pytest.approx(np.concatenate(highest).mean(), abs=1e-6)
     alone = calibration(make(), images)
     assert alone == structs.replace(shown, temperature=None, scaled=None)
 

@@ -111,7 +111,7 @@ def test_there_must_be_something_to_convert(tmp_path):
         compare(spiking, tmp_path / "out", tmp_path / "s")
 
 
-def test_what_cannot_be_converted_is_told_with_its_reason(
+def test_what_cannot_be_converted_has_a_caveat_with_its_reason(
     experiment, root, tmp_path, unreported, monkeypatch
 ):
     (tmp_path / "smooth.py").write_text(

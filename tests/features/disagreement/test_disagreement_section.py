@@ -17,13 +17,17 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, tmp_path, make_prepared)
     prepared, experiment = make_prepared(num_images=100), baseline("digits")
     experiment = replace(experiment, contenders=("dense-snn", "small-cnn"))
     results, numbers = run_results(prepared, experiment), np.arange(100)
-    kept = run_predictions(prepared, results, numbers[40:])
-    typed.write_json(tmp_path / "predictions.json", kept)
+    predictions = run_predictions(prepared, results, numbers[40:])
+    typed.write_json(tmp_path / "predictions.json", predictions)
     split = Split(numbers[:30], numbers[30:40], numbers[40:], "stratified")
     path = report(Comparison(experiment, results, tmp_path), run_data=RunData(prepared, [split]))
-    cells = rows_by_cell(Predictions(kept), "dense-snn")
-    (truth, answer), rows = next((cell, rows) for cell, rows in cells.items() if cell[0] != cell[1])
-    title = f"{kept.classes[truth]}, predicted as {kept.classes[answer]} by dense-snn"
+    cells = rows_by_cell(Predictions(predictions), "dense-snn")
+    (truth, predicted), rows = next(
+        (cell, rows) for cell, rows in cells.items() if cell[0] != cell[1]
+    )
+    title = (
+        f"{predictions.classes[truth]}, predicted as {predictions.classes[predicted]} by dense-snn"
+    )
     with opened(running, path, java_script_enabled=False) as page:
         assert page.locator("#disagreement .thumb").count() > 0
         assert page.locator("button:visible:not([popovertarget])").count() == 0
@@ -33,7 +37,7 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, tmp_path, make_prepared)
         assert title in dialog.inner_text()
         shown = dialog.locator("li")
         assert shown.count() == len(rows)
-        assert all(kept.classes[truth] in text for text in shown.all_inner_texts())
+        assert all(predictions.classes[truth] in text for text in shown.all_inner_texts())
         # A picture of its own for each, out of the one that the page holds.
         places = shown.locator(".thumb").evaluate_all(
             "all => all.map((one) => getComputedStyle(one).backgroundPosition)"
@@ -43,10 +47,10 @@ def test_a_cell_of_a_matrix_shows_its_pictures(running, tmp_path, make_prepared)
             "getComputedStyle(document.querySelector('dialog .thumb')).backgroundImage"
         ).startswith('url("data:image/webp')
         # Twice as large as beside a table.
-        sides = [
+        widths = [
             page.locator(f"{place} .thumb").first.bounding_box()["width"]
             for place in ("#disagreement", "dialog")
         ]
-        assert sides == [64, 128]
+        assert widths == [64, 128]
         page.keyboard.press("Escape")
         assert not dialog.is_visible()

@@ -51,34 +51,39 @@ def num_in_cells(shown):
 
 
 def test_each_place_of_the_sprite_shows_the_image_that_it_says(made):
-    prepared, run, kept = made()
-    shown = thumbnails(run, kept, prepared)
+    prepared, run, predictions = made()
+    shown = thumbnails(run, predictions, prepared)
     sheet = np.asarray(opened(shown.sprite).convert("L"))
 
-    for place, said in enumerate(shown.images):
-        index = int(said["name"].removeprefix("image "))
+    for place, image in enumerate(shown.images):
+        index = int(image["name"].removeprefix("image "))
         row, column = divmod(place, shown.columns)
         picture = sheet[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         assert np.array_equal(picture, np.asarray(prepared.images[index])[0])
-        assert said["truth"] == prepared.classes[prepared.labels[index]]
+        assert image["truth"] == prepared.classes[prepared.labels[index]]
 
 
 def test_places_of_a_cell_are_images_of_that_cell(made):
-    prepared, run, kept = made()
-    shown = thumbnails(run, kept, prepared)
+    prepared, run, predictions = made()
+    shown = thumbnails(run, predictions, prepared)
 
     for cell, group in shown.groups["small-cnn"].items():
         if " " not in cell:
             continue
-        truth, answer = map(int, cell.split())
+        truth, predicted = map(int, cell.split())
         for place in group.places:
-            said = shown.images[place]
-            assert said["truth"] == kept.classes[truth]
-            (told,) = [told for told in said["predictions"] if told["contender"] == "small-cnn"]
-            assert (told["predicted"], told["right"]) == (kept.classes[answer], truth == answer)
+            image = shown.images[place]
+            assert image["truth"] == predictions.classes[truth]
+            (entry,) = [
+                entry for entry in image["predictions"] if entry["contender"] == "small-cnn"
+            ]
+            assert (entry["predicted"], entry["right"]) == (
+                predictions.classes[predicted],
+                truth == predicted,
+            )
     wrong = {
         rows[0]
-        for cell, rows in rows_by_cell(Predictions(kept), "small-cnn").items()
+        for cell, rows in rows_by_cell(Predictions(predictions), "small-cnn").items()
         if cell[0] == 0 != cell[1]
     }
     assert shown.groups["small-cnn"]["0"].total >= len(wrong) > 0
@@ -87,35 +92,35 @@ def test_places_of_a_cell_are_images_of_that_cell(made):
 def test_there_are_never_more_than_the_limits_and_what_is_left_out_is_counted(made, monkeypatch):
     monkeypatch.setattr(module, "MAX_IN_GROUP", 2)
     monkeypatch.setattr(module, "MAX_THUMBNAILS", 10)
-    prepared, run, kept = made(num_images=200)
+    prepared, run, predictions = made(num_images=200)
 
-    shown = thumbnails(run, kept, prepared)
+    shown = thumbnails(run, predictions, prepared)
 
     assert len(shown.images) == 10
     groups = [group for of in shown.groups.values() for group in of.values()]
     assert max(len(group.places) for group in groups) <= 2
-    assert num_in_cells(shown) == len(kept.labels)
+    assert num_in_cells(shown) == len(predictions.labels)
     # The sides of the disagreement come first.
-    ((_, sides),) = shown.pairs
-    assert all(len(group.places) == min(2, group.total) for group in sides.values())
+    ((_, groups),) = shown.pairs
+    assert all(len(group.places) == min(2, group.total) for group in groups.values())
 
 
 def test_pictures_in_colour_and_large_ones_are_made_small(made):
-    prepared, run, kept = made(shape=(3, 150, 100))
+    prepared, run, predictions = made(shape=(3, 150, 100))
 
-    shown = thumbnails(run, kept, prepared)
+    shown = thumbnails(run, predictions, prepared)
 
     sheet = opened(shown.sprite)
     assert (sheet.mode, sheet.size) == ("RGB", (64 * shown.columns, 64 * shown.rows))
 
 
 def test_without_the_data_images_are_counted_and_none_is_shown(made):
-    _, run, kept = made()
+    _, run, predictions = made()
 
-    shown = thumbnails(run, kept, None)
+    shown = thumbnails(run, predictions, None)
 
     assert (shown.sprite, shown.images) == (None, [])
-    assert num_in_cells(shown) == len(kept.labels)
+    assert num_in_cells(shown) == len(predictions.labels)
 
 
 def test_cells_hold_every_image_that_one_seed_puts_there_most_seeds_first():

@@ -140,7 +140,7 @@ def recorded(make_prepared):
     return with_accuracy(with_trial(made, 0, anytime=early), 1, 0.6)
 
 
-def test_accuracy_is_told_by_what_had_come(recorded):
+def test_accuracy_against_what_was_received(recorded):
     drawn = panels(recorded)
     for column, came, on_leaving in (("recording, ms", (10, 30), 15), ("events", (100, 500), 200)):
         first, second, star = rows_in(drawn[column])

@@ -17,7 +17,7 @@ EXPERIMENT = small_experiment(
 )
 
 
-def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
+def test_all_contenders_are_compared_in_int8(tmp_path, unreported):
     results = compare(EXPERIMENT, tmp_path / "out", tmp_path / "store").results
     found = results.features["int8"]
     assert [row.contender for row in found.rows] == results.contenders
@@ -27,8 +27,8 @@ def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
         floats = np.mean([trial.test.accuracy for trial in results.of(row.contender)])
         assert row.lost.difference == pytest.approx(floats - row.accuracy)
         assert abs(row.lost.difference) < 0.1
-        kept = [trial.int8 for trial in trials]
-        assert row.operations == pytest.approx(np.mean([cost.operations for cost in kept]))
+        costs = [trial.int8 for trial in trials]
+        assert row.operations == pytest.approx(np.mean([cost.operations for cost in costs]))
         assert row.flash > results.of(row.contender)[0].parameters
     (pair,) = found.pairs
     assert {pair.a, pair.b} == set(results.contenders)
@@ -37,9 +37,7 @@ def test_all_contenders_are_compared_in_whole_numbers(tmp_path, unreported):
     assert load_run(tmp_path / "out").results.features["int8"].rows == found.rows
 
 
-def test_a_network_without_a_form_in_whole_numbers_is_left_out_with_the_reason(
-    unreported, tmp_path
-):
+def test_a_network_without_a_form_in_int8_is_left_out_with_the_reason(unreported, tmp_path):
     experiment = Experiment(
         dataset="digits", contenders=("resnet-silu",), epochs=1, limit=60, int8=True, device="cpu"
     )

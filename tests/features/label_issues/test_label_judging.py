@@ -26,9 +26,9 @@ class Set(SimpleNamespace):
         return len(self.labels)
 
 
-def confidences(images: np.ndarray, doubted: dict[int, float]) -> Confidences:
+def confidences(images: np.ndarray, given_probabilities: dict[int, float]) -> Confidences:
     """The answers of a network that is sure of all labels but those `doubted`."""
-    shares = [doubted.get(int(image), 0.9) for image in images]
+    shares = [given_probabilities.get(int(image), 0.9) for image in images]
     return Confidences(
         given=shares,
         best=[int(LABELS[k]) ^ (share < 0.5) for k, share in zip(images, shares, strict=True)],
@@ -37,13 +37,14 @@ def confidences(images: np.ndarray, doubted: dict[int, float]) -> Confidences:
 
 
 def training(
-    split: Split, seed: int, doubted: dict[int, float], fold: int | None = None
+    split: Split, seed: int, given_probabilities: dict[int, float], fold: int | None = None
 ) -> TrialOutcome:
-    answers = LabelConfidences(
-        validation=confidences(split.val, doubted), test=confidences(split.test, doubted)
+    measured = LabelConfidences(
+        validation=confidences(split.val, given_probabilities),
+        test=confidences(split.test, given_probabilities),
     )
     record = SimpleNamespace(settings={"seed": seed}, fold=fold)
-    return TrialOutcome(record, {"label_confidences": answers})
+    return TrialOutcome(record, {"label_confidences": measured})
 
 
 def checked(
@@ -109,7 +110,7 @@ def test_with_folds_every_image_is_judged_where_it_was_a_test_image():
     ]
 
 
-def test_without_measures_nothing_is_said():
+def test_without_measures_there_is_no_conclusion():
     assert checked() is None
 
 

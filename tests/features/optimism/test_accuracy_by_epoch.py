@@ -68,8 +68,8 @@ def test_training_is_the_same_with_and_without(contender, measured, tmp_path, mo
     assert (tested.key == without.key, without.after_epochs) == (False, {})
     assert len(right_after(tested)) == len(tested.history) == 4
     # The same evaluation as at the end.
-    answers = store.measure(tested.key, "classification", Classification)
-    assert right_after(tested)[tested.best_epoch] / answers.n == answers.accuracy
+    predictions = store.measure(tested.key, "classification", Classification)
+    assert right_after(tested)[tested.best_epoch] / predictions.n == predictions.accuracy
     # Every score is that of other weights.
     assert len(set(right_after(tested))) > 1
 
@@ -79,8 +79,8 @@ def test_an_interrupted_training_goes_on_and_keeps_its_scores(measured):
     steps = -(-270 // measured.batch_size)
     with pytest.raises(KeyboardInterrupt):
         run(measured, Store("s"), Interrupting(2 * steps + 1))
-    resumed = run(measured, Store("s"), told := Telling())
-    assert any("goes on after epoch 2" in line for line in told.lines)
+    resumed = run(measured, Store("s"), progress := Telling())
+    assert any("goes on after epoch 2" in line for line in progress.lines)
     assert training_of(resumed) == training_of(whole)
     assert right_after(resumed) == right_after(whole)
 
@@ -104,7 +104,7 @@ def test_nothing_but_the_meter_depends_on_the_scores(measured, monkeypatch, unre
     assert lied_to.comparison.pairs == honest.comparison.pairs
 
 
-def test_every_training_that_was_tested_so_is_told(measured, unreported):
+def test_trainings_tested_after_every_epoch_have_a_caveat(measured, unreported):
     results = compare(replace(measured, seeds=2, folds=2, epochs=1), store="s").results
     assert finding("tested_every_epoch", trainings=4) in results.comparison.caveats
     assert len(results.trials) == results.dataset.tested_every_epoch == 4

@@ -72,7 +72,7 @@ def test_a_model_is_evaluated_on_corrupted_images(quick, tmp_path):
 
 def test_a_run_has_it_in_its_table_results_and_page(tmp_path, monkeypatch, unpainted):
     monkeypatch.chdir(tmp_path)
-    quickest = [
+    options = [
         "--contender",
         "dense-snn",
         "--hidden",
@@ -83,15 +83,16 @@ def test_a_run_has_it_in_its_table_results_and_page(tmp_path, monkeypatch, unpai
         "1",
         "--limit",
         "300",
+        "-q",
     ]
 
     def printed(*arguments):
-        done = CliRunner().invoke(app, [*arguments])
+        done = CliRunner().invoke(app, arguments)
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    said = printed("compare", "digits", *quickest, "-q", "--robustness", "--out", "run", "-v")
-    assert "Accuracy on corrupted images" in said
+    output = printed("compare", "digits", *options, "--robustness", "--out", "run", "-v")
+    assert "Accuracy on corrupted images" in output
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     (robustness,) = results["features"]["robustness"]["contenders"]["dense-snn"]
     (entry,) = results["trials"]
@@ -101,14 +102,14 @@ def test_a_run_has_it_in_its_table_results_and_page(tmp_path, monkeypatch, unpai
     assert "The seven corruptions" in page
     if "predicting" in FEATURES:
         model = "run/models/dense-snn-seed0.safetensors"
-        said = printed("evaluate", model, "digits", "--robustness")
-        assert f"{100 * robustness['area']['blur']:.1f}" in said
+        output = printed("evaluate", model, "digits", "--robustness")
+        assert f"{100 * robustness['area']['blur']:.1f}" in output
     (verification,) = verify("run")
     assert verification.discrepancies == []
     results["features"]["robustness"]["contenders"]["dense-snn"][0]["mean"] = 1.0
     (tmp_path / "run" / "results.json").write_text(json.dumps(results))
     (verification,) = verify("run")
     assert any("robustness" in found.place for found in verification.discrepancies)
-    printed("compare", "digits", *quickest, "-q", "--out", "less")
+    printed("compare", "digits", *options, "--out", "less")
     less = json.loads((tmp_path / "less" / "results.json").read_text())
     assert "robustness" not in less["features"]
