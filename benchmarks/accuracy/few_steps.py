@@ -22,7 +22,7 @@ from spikeduel.comparing import prepare
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import seeded
-from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.experiment.recipes import strong
 from spikeduel.system.progress import Progress
 from spikeduel.training import contenders
@@ -74,7 +74,7 @@ def trained(dataset: str, limit: int | None, epochs: int, seeds: int) -> dict[st
                     model = shared.untrained(trial)
                 training = shared.train(model, ready.prepared, trial.split, trial.experiment)
                 test = EvaluationBatches(*ready.prepared.arrays, trial.split.test)
-                answers = ask(Model(model.module, trial.card), test)
+                answers = predict_in_one_pass(Model(model.module, trial.card), test)
                 scores = found[name][trial.card.contender]
                 scores["validation"].append(fmean(e["val_accuracy"] for e in training.history))
                 scores["test"].append(answers.accuracy)

@@ -18,7 +18,7 @@ from benchmarks import shared
 from spikeduel.data.loader import EvaluationBatches
 from spikeduel.engine.networks import converting
 from spikeduel.engine.networks.models import load_model
-from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.features.conversion import conversion
 from spikeduel.sentences.comparison import load_run
 from spikeduel.system.hardware import environment, resolve
@@ -58,13 +58,13 @@ def main() -> None:
                 "precision": source.precision,
                 "converted": {},
             }
-            row["accuracy"] = ask(source, test).accuracy
+            row["accuracy"] = predict_in_one_pass(source, test).accuracy
             layers = converting.traced(source.module, source.card.image_shape)
             scales = converting.activation_scales(source, sample, options.percentile, layers)
             row["scales"] = list(scales.values())
             result["rows"].append(row)
             for num_steps in STEPS:
-                found = ask(
+                found = predict_in_one_pass(
                     converting.converted(source, sample, num_steps, options.percentile), test
                 )
                 row["converted"][num_steps] = {

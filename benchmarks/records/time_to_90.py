@@ -74,7 +74,7 @@ def one(
     """The test accuracy of a network trained from nothing, and the seconds of its epochs."""
     from spikeduel.data.loader import EvaluationBatches
     from spikeduel.engine.networks.models import load_model
-    from spikeduel.evaluation.predictions_of_model import ask
+    from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
     from spikeduel.experiment.recipes import EMBEDDED, strong
     from spikeduel.training import contenders
     from spikeduel.training.store import Store
@@ -91,7 +91,7 @@ def one(
         own = (trial for trial in trials if trial.card.seed == seed)
         *_, (_, record) = shared.finished(own, prepared, store, test=False)
         model = load_model(store.model_path(record.key))
-        answers = ask(model, EvaluationBatches(*prepared.arrays, split.test))
+        answers = predict_in_one_pass(model, EvaluationBatches(*prepared.arrays, split.test))
     return {"accuracy": answers.accuracy, "epoch_seconds": record.epoch_seconds}
 
 

@@ -11,7 +11,11 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import anytime, classification
 from spikeduel.evaluation.costing import operations
-from spikeduel.evaluation.predictions_of_model import CachedPredictions, Counting as CountingOf, ask
+from spikeduel.evaluation.predictions_of_model import (
+    CachedPredictions,
+    Counting as CountingOf,
+    predict_in_one_pass,
+)
 
 pytestmark = pytest.mark.numeric
 
@@ -29,22 +33,25 @@ def in_batches(size):
 
 def test_draws_are_keyed_by_index_so_batches_do_not_matter():
     model, index = make(), np.arange(60)
-    whole, parts = ask(model, in_batches(60)), ask(model, in_batches(7))
+    whole, parts = (
+        predict_in_one_pass(model, in_batches(60)),
+        predict_in_one_pass(model, in_batches(7)),
+    )
     assert np.array_equal(whole.predicted, parts.predicted)
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
     expected, probabilities = model.predict(IMAGES, RandomKeys.for_evaluation(index))
     assert np.array_equal(whole.predicted, expected)
     np.testing.assert_allclose(whole.scores.softmax(1), probabilities, atol=1e-6)
-    other = ask(model, in_batches(60), repeat=1)
+    other = predict_in_one_pass(model, in_batches(60), repeat=1)
     assert not torch.equal(other.scores, whole.scores)
 
 
 def test_large_batches_are_predicted_in_pieces_with_the_same_scores(monkeypatch):
     model = make("small-cnn")
-    whole = ask(model, in_batches(30))
+    whole = predict_in_one_pass(model, in_batches(30))
     monkeypatch.setattr(type(model), "images_at_once", 7)
     counting = CountingOf(model)
-    parts = ask(model, in_batches(30), counting=counting)
+    parts = predict_in_one_pass(model, in_batches(30), counting=counting)
     assert np.array_equal(whole.predicted, parts.predicted)
     assert counting.result().operations.images == 60
     assert whole.loss == pytest.approx(parts.loss, rel=1e-6)
@@ -52,18 +59,21 @@ def test_large_batches_are_predicted_in_pieces_with_the_same_scores(monkeypatch)
 
 def test_over_time_the_last_predictions_are_those_without():
     model = make()
-    followed, plain = ask(model, in_batches(16), over_time=True), ask(model, in_batches(16))
+    followed, plain = (
+        predict_in_one_pass(model, in_batches(16), over_time=True),
+        predict_in_one_pass(model, in_batches(16)),
+    )
     assert plain.over_time is None
     running = followed.over_time
     assert running.right.shape == running.confidence.shape == (6, 60)
     assert np.array_equal(followed.predicted, plain.predicted)
     assert np.array_equal(running.right[-1], followed.predicted == followed.truth)
     assert (np.diff(running.confidence, axis=0) >= 0).all()
-    assert ask(make("small-cnn"), in_batches(16), over_time=True).over_time is None
+    assert predict_in_one_pass(make("small-cnn"), in_batches(16), over_time=True).over_time is None
 
 
 def test_ties_and_accuracy():
-    predictions = ask(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 1, 1]))
+    predictions = predict_in_one_pass(Model(Oracle(), CARD), batches([9, 0, 9, 1], [0, 0, 1, 1]))
     assert predictions.tied.tolist() == [True, False, True, False]
     assert predictions.predicted.tolist() == [0, 0, 0, 1]
     assert predictions.accuracy == 0.75

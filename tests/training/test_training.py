@@ -15,7 +15,7 @@ from spikeduel.engine.networks import building
 from spikeduel.engine.networks.models import Model
 from spikeduel.engine.networks.training_step import TrainingStep
 from spikeduel.engine.random_keys import RandomKeys
-from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.experiment.recipes import events, strong
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system import hardware
@@ -61,7 +61,9 @@ def test_the_weights_are_those_of_the_best_validation_epoch(small, tmp_path):
     accuracies = [epoch["val_accuracy"] for epoch in training.history]
     assert training.best_epoch == accuracies.index(max(accuracies))
     assert len(set(accuracies)) > 1
-    predictions = ask(run.model, EvaluationBatches(run.images, run.labels, run.split.val))
+    predictions = predict_in_one_pass(
+        run.model, EvaluationBatches(run.images, run.labels, run.split.val)
+    )
     assert predictions.accuracy == max(accuracies)
 
 
@@ -77,7 +79,7 @@ def test_where_the_rate_falls_to_zero_the_weights_are_the_last(
         )
         return SimpleNamespace(loss=1.0, accuracy=next(accuracies))
 
-    monkeypatch.setattr(training, "ask", predicting)
+    monkeypatch.setattr(training, "predict_in_one_pass", predicting)
     run = loop(replace(small, epochs=3, limit=200, optimizer=optimizer), tmp_path)
     assert run.run().best_epoch == best
     for name, value in run.model.module.state_dict().items():

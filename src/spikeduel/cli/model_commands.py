@@ -11,7 +11,7 @@ MODEL = option(
 )
 
 
-@command(options=("as_json",), examples=("spikeduel predict fashion-mnist-vgg-lif shoe.jpg",))
+@command(options=("as_json",), examples=("spikeduel models --json",))
 def models(inputs: CommandInput) -> None:
     """List the trained networks that come with the package: what they are, and how good.
 

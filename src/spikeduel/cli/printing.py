@@ -1,4 +1,4 @@
-"""Print the answer of `compare`; with `--verbose` everything that the report says."""
+"""Print the results of `compare`; with `--verbose` everything that the report says."""
 
 import shutil
 from collections.abc import Mapping

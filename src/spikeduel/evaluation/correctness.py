@@ -20,8 +20,8 @@ from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.predictions_of_model import (
     CachedPredictions,
     Running,
-    ask,
     predict_batches,
+    predict_in_one_pass,
 )
 from spikeduel.results.accuracy import classified
 from spikeduel.results.trials import (
@@ -79,7 +79,9 @@ def encoding_deviation(model: Model, batches: Iterable[Any]) -> EncodingDeviatio
     """
     if model.encoder is None or not model.encoder.random:
         return EncodingDeviation()
-    accuracies = [ask(model, batches, repeat).accuracy for repeat in range(1, NUM_DRAWS + 1)]
+    accuracies = [
+        predict_in_one_pass(model, batches, repeat).accuracy for repeat in range(1, NUM_DRAWS + 1)
+    ]
     return EncodingDeviation(
         accuracies=accuracies, standard_deviation=float(np.std(accuracies, ddof=1))
     )
@@ -218,7 +220,7 @@ def most_lost(lost: int, gained: int, n: int) -> float:
 
 def thresholds(validation: Running) -> list[float | None]:
     """Return at most `NUM_THRESHOLDS` rising quantiles of the confidence before the last step, and
-    None: nobody leaves early.
+    None: no early exit.
     """
     if validation.num_steps == 1:
         return [None]

@@ -6,7 +6,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from spikeduel.engine.networks.models import Model
-from spikeduel.evaluation.predictions_of_model import CachedPredictions, Counting, ask
+from spikeduel.evaluation.predictions_of_model import (
+    CachedPredictions,
+    Counting,
+    predict_in_one_pass,
+)
 from spikeduel.results.cost_results import Counted
 
 ACTIVATION_BITS = 8
@@ -20,7 +24,7 @@ def operations(model: Model, batches: Iterable[Any]) -> Counted:
         if batches.counted and batches.counted.operations:
             return batches.counted
     counting = Counting(model)
-    ask(model, batches, counting=counting)
+    predict_in_one_pass(model, batches, counting=counting)
     return counting.result()
 
 

@@ -1,4 +1,4 @@
-"""Ask a model about images in one pass, for all measures."""
+"""Predictions of a model in one pass, for all measures."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ COUNT_BITS = 8
 
 @dataclass(frozen=True, eq=False)
 class Running:
-    """Answers to N images after each of T steps: `predicted` int64 and `right` bool `[T, N]`;
+    """Predictions of N images after each of T steps: `predicted` int64 and `right` bool `[T, N]`;
     `confidence` float64 `[T, N]`, the highest `Model.confidence` so far.
 
     A second network is a second step, if it labels the images of which the first is not confident.
@@ -67,7 +67,7 @@ class Running:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Answers to N images of K classes.
+    """Predictions of N images of K classes.
 
     `truth` and `predicted` int64 `[N]`; `tied` bool `[N]`, where a tie-break decided; the mean
     `loss`; `scores` float64 `[N, K]`; `over_time`, if wanted and known.
@@ -154,7 +154,10 @@ class CachedPredictions:
         """Return the predictions of `model`, over time too."""
         if self._known is None or self._known[0] is not model:
             counting = Counting(model, as_is=True) if self.count else None
-            self._known = model, ask(model, self.batches, over_time=True, counting=counting)
+            self._known = (
+                model,
+                predict_in_one_pass(model, self.batches, over_time=True, counting=counting),
+            )
             # A pass over other images would leave its state behind.
             self.counted = counting.result() if counting else None
         return self._known[1]
@@ -167,7 +170,7 @@ def predict_batches(model: Model, batches: Iterable[Any]) -> Predictions:
     ).predictions(model)
 
 
-def ask(
+def predict_in_one_pass(
     model: Model,
     batches: Iterable[Any],
     repeat: int = 0,

@@ -14,7 +14,7 @@ imports a feature.
 | `conclude_outcomes(outcomes, run_data)` | a `Conclusion` or None, from measures and the data |
 | `Conclusion` | struct: the feature's entry of `features` in results.json; a `text` is printed |
 | `conclude(results, predictions)` | a `Conclusion` or None, from stored values, without torch |
-| `conclude_model(name, test, measured)` | the same for one model, for `spikeduel evaluate` |
+| `conclude_model(name, test, measured)` | the same for one model, for `evaluate` |
 | `tables(conclusion)` | tables for the terminal, by title |
 | `section(page, conclusion)` | a `Section` of the report, with its charts, or None |
 | `derived_files(comparison)` | files of a run's zip file that follow, which `verify` compares |

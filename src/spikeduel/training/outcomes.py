@@ -80,7 +80,7 @@ class TrialOutcome:
 
     @property
     def sees_no_time(self) -> bool:
-        """True if rearranging events in time changes no answer; False if not asked."""
+        """True if rearranging events in time changes no prediction; False if not tested."""
         if self.predictions is None or self.variants is None:
             return False
         predictions = self.variants.predictions
@@ -98,7 +98,7 @@ def gather(
     store: Store,
     progress: Progress,
 ) -> list[TrialOutcome]:
-    """Time the answers of trials and gather all results. `variants` is by key."""
+    """Time the inference of trials and gather all results. `variants` is by key."""
     done = grouped(
         (trial.card.contender, (trial, prepared))
         for trial, record in zip(trials, records, strict=True)
@@ -213,7 +213,7 @@ def assemble(
 def predictions_of(
     prepared: Prepared, splits: Sequence[Split], outcomes: Sequence[TrialOutcome]
 ) -> PredictionsFile:
-    """Return the answers of finished seeds, each before its variants, in the order of
+    """Return the predictions of finished seeds, each before its variants, in the order of
     `outcomes`.
     """
     test = tested(splits)

@@ -180,7 +180,7 @@ def time_inference(
     # Two processes would time each other; the second finds the first's results.
     with files.locked(
         store.root / "latency.lock",
-        lambda: progress.say("another process is timing answers; waiting"),
+        lambda: progress.say("another process is timing inference; waiting"),
     ):
         stored = {trial.key: store.measure(trial.key, "latency", Latency) for trial, _ in timed}
         here = latency.machine(timed[0][0].device)
@@ -195,7 +195,7 @@ def time_inference(
             return {}
         taken: dict[str, Latency] = {}
         sittings = [*timed] * SITTINGS
-        for trial, prepared in progress.track(sittings, "timing answers", len(sittings)):
+        for trial, prepared in progress.track(sittings, "timing inference", len(sittings)):
             images = np.asarray(prepared.images[trial.split.test[: latency.NUM_IMAGES]])
             path, own_code = store.model_path(trial.key), trial.experiment.own_code
             before = taken.get(trial.key)

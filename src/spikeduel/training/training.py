@@ -21,7 +21,7 @@ from spikeduel.engine.networks.models import Model, WithoutSpikes
 from spikeduel.engine.networks.training_step import TrainingRules, TrainingStep
 from spikeduel.engine.random_keys import RandomKeys, seeded
 from spikeduel.evaluation.measures import measured_after_epochs
-from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.experiment.settings import Experiment
 from spikeduel.system import files, hardware
 from spikeduel.system.numbers import per_cent
@@ -194,7 +194,9 @@ class Loop:
         if not (math.isfinite(loss) and all(bool(weight.isfinite().all()) for weight in weights)):
             return replace(training, stopped="nan")
         with seeded(self.model.card.seed):
-            seen = ask(model, EvaluationBatches(self.images, self.labels, self.split.val))
+            seen = predict_in_one_pass(
+                model, EvaluationBatches(self.images, self.labels, self.split.val)
+            )
         scores = {"train_loss": loss, "train_accuracy": accuracy}
         scores |= {"val_loss": seen.loss, "val_accuracy": seen.accuracy}
         history = [*training.history, scores]

@@ -19,7 +19,7 @@ from spikeduel.engine.networks.models import Model, load_model
 from spikeduel.evaluation import latency
 from spikeduel.evaluation.correctness import chosen_threshold, classified
 from spikeduel.evaluation.costing import cost_entry, operations
-from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.experiment.recipes import strong
 from spikeduel.features import FEATURES
 from spikeduel.features.compression import compression_variants
@@ -342,7 +342,7 @@ def _assert_steps_are_those_of_early_exits(store, trial, found):
     prepared = data.load(NETWORK_KINDS)
     test = data.split(prepared, NETWORK_KINDS).test
     model = load_model(store.model_path(whole.key))
-    predicted = ask(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
+    predicted = predict_in_one_pass(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
     left = predicted.over_time.exits(exits.threshold)[0]
     for step, counted in counts.items():
         shorter = Model(model.module, replace(model.card, num_steps=step))

@@ -22,7 +22,12 @@ from spikeduel.engine.networks.narrowing import can_narrow
 from spikeduel.engine.random_keys import RandomKeys
 from spikeduel.evaluation.correctness import early_exit
 from spikeduel.evaluation.costing import cost_entry
-from spikeduel.evaluation.predictions_of_model import Counting, Running, ask, predict_batches
+from spikeduel.evaluation.predictions_of_model import (
+    Counting,
+    Running,
+    predict_batches,
+    predict_in_one_pass,
+)
 from spikeduel.features.compression import Settings
 from spikeduel.results.accuracy import classified
 from spikeduel.results.cost_results import Counted
@@ -312,7 +317,7 @@ def exited_early(
         if len(leaving := test.indices[steps == num_steps]):
             counting = Counting(_Shorter(model, num_steps))
             of_leaving = EvaluationBatches(test.images, test.labels, leaving)
-            ask(counting.model, of_leaving, counting=counting)
+            predict_in_one_pass(counting.model, of_leaving, counting=counting)
             counted = counting.result()
         if counted.reason:
             raise InputError(counted.reason)

@@ -19,7 +19,7 @@ def kit(
     file: Annotated[Path, option("FILE.zip", "The file to write.")],
 ) -> None:
     """Write all that a reviewer needs into one file: settings, split, predictions, tables, figures
-    and prices of energy, for `spikeduel verify`.
+    and prices of energy, for `verify`.
 
     The report stays as it is if its figures are drawn (`spikeduel report RUN --figures`); else it
     is written again, with figures.

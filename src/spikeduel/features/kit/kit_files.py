@@ -87,7 +87,7 @@ def write_kit(run: Path, path: Path) -> Path:
     Raises
     ------
     InputError
-        If something is missing, or the run does not pass `spikeduel verify`.
+        If something is missing, or the run does not pass `verify`.
 
     Examples
     --------
@@ -97,9 +97,7 @@ def write_kit(run: Path, path: Path) -> Path:
     """
     comparison = load_run(run)
     if not all(holds(run) for holds in providing("holds").values()):
-        raise InputError(
-            f"{run}: does not hold, and a kit must: `spikeduel verify {run}` says why."
-        )
+        raise InputError(f"{run}: does not hold, and a kit must: spikeduel verify {run} says why.")
     created = comparison.results.created
     moment = (int(created[:4]), int(created[5:7]), int(created[8:10]), 0, 0, 0)
     content = {part: files.read_bytes(run / part) for part in hashes.of_files(run, hashes.ARCHIVED)}

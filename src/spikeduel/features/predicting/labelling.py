@@ -50,8 +50,8 @@ def predict_files(
             )
     if model.precision == "bf16":
         progress.say(
-            "note: answers are in bf16; reports and exports are about float32. A few labels can "
-            "differ."
+            "note: predictions are in bf16; reports and exports are about float32. A few labels "
+            "can differ."
         )
     for start in range(0, len(files), EVALUATION_BATCH):
         names, images = [], []
@@ -62,7 +62,7 @@ def predict_files(
             except InputError as error:
                 unreadable.append(str(error))
         if images:
-            # Equal bit for bit; to load or compile kernels takes longer than a few answers.
+            # Equal bit for bit; to load or compile kernels takes longer than a few predictions.
             with unfused() if len(images) <= MAX_UNFUSED else nullcontext():
                 predicted = _predicted(named, np.stack(images), calibrated, exit_threshold)
             for name, label, shares, early in zip(names, *predicted, strict=True):
@@ -111,7 +111,7 @@ def _prediction(classes: Sequence[str], label: int, shares: Any) -> dict[str, An
 
 
 def follow(model: Model, path: Path, calibrated: bool = True) -> Iterator[dict[str, Any]]:
-    """Yield the answer after each frame of a recording.
+    """Yield the prediction after each frame of a recording.
 
     `path` "-" reads events "t x y p" from standard input, t in microseconds. Raises `InputError`.
     """

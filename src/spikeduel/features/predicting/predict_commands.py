@@ -90,7 +90,7 @@ def predict(
         bool,
         option(
             "--follow",
-            "Print a spiking network's answer after every frame of a recording, or of events "
+            "Print a spiking network's prediction after every frame of a recording, or of events "
             "that come in. With --json, one document a line.",
         ),
     ] = False,

@@ -7,7 +7,7 @@ from typing import Any
 from spikeduel.engine.networks.models import Model
 from spikeduel.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupted
 from spikeduel.evaluation.measures import Measure
-from spikeduel.evaluation.predictions_of_model import ask
+from spikeduel.evaluation.predictions_of_model import predict_in_one_pass
 from spikeduel.experiment.settings import Experiment
 from spikeduel.features.robustness import Settings
 from spikeduel.features.robustness.robustness_conclusion import PREFIX, CorruptedAccuracies
@@ -36,7 +36,7 @@ def _accuracies(
     keep_freed_memory()
     description = f"  {title}, {name} 1 to {SEVERITIES[-1]}"
     predictions = [
-        ask(model, corrupted(batches, name, severity))
+        predict_in_one_pass(model, corrupted(batches, name, severity))
         for severity in progress.track(SEVERITIES, description, len(SEVERITIES))
     ]
     return CorruptedAccuracies(
