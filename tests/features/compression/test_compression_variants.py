@@ -342,7 +342,9 @@ def _assert_steps_are_those_of_early_exits(store, trial, found):
     prepared = data.load(NETWORK_KINDS)
     test = data.split(prepared, NETWORK_KINDS).test
     model = load_model(store.model_path(whole.key))
-    predicted = predict_in_one_pass(model, EvaluationBatches(*prepared.arrays, test), over_time=True)
+    predicted = predict_in_one_pass(
+        model, EvaluationBatches(*prepared.arrays, test), over_time=True
+    )
     left = predicted.over_time.exits(exits.threshold)[0]
     for step, counted in counts.items():
         shorter = Model(model.module, replace(model.card, num_steps=step))
