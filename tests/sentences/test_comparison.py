@@ -197,10 +197,6 @@ def test_what_is_no_run_is_named(file, damage, is_advised, run):
             lambda r: r["trials"][1]["test"].update(accuracy=7),
             r"trials\[1\]\.test\.accuracy: .*<= 1",
         ),
-        (
-            lambda r: r["trials"][0].update(model="../../secret"),
-            r"trials\[0\]: model must be a path within the run",
-        ),
         (lambda r: r["trials"][0].update(model=None), r"trials\[0\]: a finished trial has a model"),
         (lambda r: r["trials"][0].update(epoch_seconds=[10**400]), r"epoch_seconds\[0\]: "),
         (
@@ -213,10 +209,7 @@ def test_what_is_no_run_is_named(file, damage, is_advised, run):
             lambda r: r["comparison"]["pairs"][0].update(conclusion="sure"),
             r"pairs\[0\]\.conclusion: .*'sure'",
         ),
-        (
-            lambda r: r["comparison"]["caveats"][0].update(id="doubt"),
-            r"caveats\[0\].*: .*'doubt'",
-        ),
+        (lambda r: r["comparison"]["caveats"][0].update(id="no"), r"caveats\[0\].*: .*'no'"),
         (lambda r: r.update(created=5), "created: expected str, got int"),
     ],
 )

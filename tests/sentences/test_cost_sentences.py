@@ -1,7 +1,7 @@
 import pytest
 from msgspec.structs import replace
 
-from factories import with_trial
+from factories import fully_timed, latency, with_trial
 from made_operations import spiking
 from spikeduel.data.events.recordings import EventRates
 from spikeduel.results.cost_results import Range
@@ -25,6 +25,22 @@ def test_the_rows_by_hand(results):
     }
     cnn = cells(results, "small-cnn")
     assert (cnn["MACs"], cnn["ACs"], cnn["spikes/neuron/step"]) == ("60.0", "0", "")
+
+
+def test_the_times_by_hand(results):
+    timed = with_trial(results, 1, latency=fully_timed())
+    snn, cnn = cells(timed, "dense-snn"), cells(timed, "small-cnn")
+    one_image = "one image (95 % within)"
+    assert (snn[one_image], cnn[one_image], cnn["images/s"]) == ("", "0.50 ms (0.75)", "4,000")
+    # Few repetitions have no 95th percentile.
+    few = cells(with_trial(results, 1, latency=latency(0.5)), "small-cnn")
+    assert (few[one_image], "first inference of a process" in few) == ("0.50 ms", False)
+
+
+def test_the_energies_as_most_count(results):
+    title, memory, ((hoisted, usual), _) = costs.energies(results)[0]
+    assert (title, memory) == ("the table 45nm-fp32", "arithmetic alone")
+    assert (hoisted, usual) == ("4.00 to 10.0 µJ", "10.0 µJ")
 
 
 def test_a_contender_with_a_trial_that_is_not_known_is_not_known(results):
