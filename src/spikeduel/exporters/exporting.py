@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,22 +68,17 @@ Raises `InputError`, with the remedy, for a model that the format cannot express
 """
 
 
-def _of_module(name: str, function: str, about: str) -> Exporter:
-    """Return an exporter whose module, which needs the extra, is imported when called."""
-
-    def write(model: Model, path: Path, examples: Examples) -> Exported:
-        exporter: Exporter = getattr(import_module(f"spikeduel.exporters.{name}"), function)
-        return exporter(model, path, examples)
-
-    write.__doc__ = about
-    return write
+def _write(module: str, function: str, model: Model, path: Path, examples: Examples) -> Exported:
+    """Write by the function of a module that is imported here, since it can need the extra."""
+    exporter: Exporter = getattr(import_module(f"spikeduel.exporters.{module}"), function)
+    return exporter(model, path, examples)
 
 
 EXPORTERS: dict[str, Exporter] = {
-    "onnx": _of_module("onnx", "unrolled", "ONNX with all time steps."),
-    "onnx-step": _of_module("onnx", "step", "ONNX of one time step, for streams."),
-    "nir": _of_module("nir", "write", "A NIR graph, for neuromorphic programs and chips."),
-    "c": _of_module("c", "write", "A folder of C99 in int8, for microcontrollers."),
+    "onnx": partial(_write, "onnx", "unrolled"),
+    "onnx-step": partial(_write, "onnx", "step"),
+    "nir": partial(_write, "nir", "write"),
+    "c": partial(_write, "c", "write"),
 }
 FOLDERS = ("c",)
 """Formats of more than one file, which compute in int8; all others do in float32."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from spikeduel.engine import kernels
-from spikeduel.engine.kernels import Dynamics, cpu
+from spikeduel.engine.kernels import Dynamics
 from spikeduel.system import parallel
 
 pytestmark = pytest.mark.usefixtures("buffers_full_of_nan")
@@ -52,9 +52,7 @@ def test_threads_that_call_at_once_agree_with_one(openmp, monkeypatch):
 def run_forward(seed):
     """Nothing here needs PyTorch's own threads, which do not survive a fork."""
     current = np.random.default_rng(seed).standard_normal((25, 16 * 1024), np.float32)
-    results = cpu.scan_forward(
-        torch.from_numpy(current), None, torch.tensor(0.95), Dynamics(1.0), 25, True
-    )
+    results = kernels.scan(torch.from_numpy(current), 0.95, Dynamics(1.0))
     return [x.numpy().tobytes() for x in results]
 
 

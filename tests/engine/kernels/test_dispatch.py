@@ -29,12 +29,11 @@ def test_every_neuron_of_ours_trains_on_it(name, constant, monkeypatch):
     encoded = torch.rand(5, 2, 1, 4, 4, generator=generator) * 3
     encoded = ConstantInput(encoded[0], 5) if constant else encoded
     calls = []
-    forward, backward = cpu.scan_forward, cpu.scan_backward
-    monkeypatch.setattr(cpu, "scan_forward", lambda *a: calls.append("forward") or forward(*a))
-    monkeypatch.setattr(cpu, "scan_backward", lambda *a: calls.append("backward") or backward(*a))
+    run = cpu.run_chunks
+    monkeypatch.setattr(cpu, "run_chunks", lambda *a, **k: calls.append(1) or run(*a, **k))
     network = DenseSNN((1, 4, 4), 3, neuron=NEURONS[name], hidden=6)
     network.readout.loss(network(encoded), torch.tensor([0, 2])).backward()
-    assert calls == ["forward", "forward", "backward", "backward"]
+    assert len(calls) == 4  # two layers, forward and backward
     assert all(p.grad.abs().sum() > 0 for p in network.parameters())
 
 

@@ -5,7 +5,6 @@ along a row, then over rows, then images, so that no number of threads changes t
 """
 
 import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -45,63 +44,6 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.from_numpy(np.empty(shape, f"i{dtype.itemsize}")).view(dtype)
 
 
-def scan_forward(
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    dynamics: Dynamics,
-    num_steps: int,
-    with_mem: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return `(spk [T, N], mem [T, N] or [0, N], last [S, N])` for `current` `[T, N]`, or `[1, N]`
-    if constant.
-
-    `current` and `spk` are float32 or bfloat16, the rest float32.
-    """
-    num_neurons, size = current.shape[1], dynamics.state_size
-    spk = empty((num_steps, num_neurons), current.dtype)
-    mem, last = empty((num_steps if with_mem else 0, num_neurons)), empty((size, num_neurons))
-    inputs = _inputs(current, state, beta, dynamics, num_steps)
-    kernel = partial(compiled.scan_forward, *inputs, flat(spk), flat(mem), flat(last))
-    run_chunks(kernel, num_neurons, work=spk.numel(), grain=compiled.LANES)
-    return spk, mem, last
-
-
-def scan_backward(
-    grads: Sequence[Tensor | None],
-    current: Tensor,
-    state: Tensor | None,
-    beta: Tensor,
-    dynamics: Dynamics,
-    num_steps: int,
-    needs_beta: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the gradients of `current` (in its type), `state` `[S, N]`, and beta (0 unless
-    `needs_beta`), by those of `spk`, `mem` and `last`.
-    """
-    num_neurons = current.shape[1]
-    incoming = [flat(NOTHING if grad is None else grad) for grad in grads]
-    grad_current = empty(tuple(current.shape), current.dtype)
-    grad_state = empty((dynamics.state_size, num_neurons))
-    grad_beta = empty((num_neurons if needs_beta else 0,))
-    kernel = partial(
-        compiled.scan_backward,
-        *incoming,
-        *_inputs(current, state, beta, dynamics, num_steps),
-        flat(grad_current),
-        flat(grad_state),
-        flat(grad_beta),
-    )
-    scratch = [(num_steps + 1) * compiled.LANES] * 3
-    run_chunks(
-        with_scratch(kernel, *scratch),
-        num_neurons,
-        work=num_steps * num_neurons,
-        grain=compiled.LANES,
-    )
-    return grad_current, grad_state, grad_beta.double().sum().float()
-
-
 def _inputs(
     current: Tensor, state: Tensor | None, beta: Tensor, dynamics: Dynamics, num_steps: int
 ) -> tuple[object, ...]:
@@ -112,19 +54,15 @@ def _inputs(
         _numbered(dynamics),
         # None compiles less: of neurons whose threshold stays.
         dynamics.adaptation and tuple(map(np.float32, dynamics.adaptation)),
-        current.shape[1],
+        current.shape[1:].numel(),
         num_steps,
     )
 
 
-def numbers(x: Tensor) -> np.ndarray:
-    """Return float32, or the bits of bfloat16 as int16."""
-    return _bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()
-
-
 def flat(x: Tensor) -> np.ndarray:
-    """Return `numbers`, row after row."""
-    return numbers(x).reshape(-1)
+    """Return float32, or the bits of bfloat16 as int16, row after row."""
+    x = x.contiguous()  # kernels know no strides
+    return (_bits(x) if x.dtype == torch.bfloat16 else x.detach().numpy()).reshape(-1)
 
 
 def _bits(x: Tensor) -> np.ndarray:
@@ -198,101 +136,6 @@ def _unrolled(number: int) -> tuple[int, ...] | np.ndarray:
     return (0,) * number if number <= MAX_UNROLLED else np.empty(number, np.int8)
 
 
-# Overflows give no warning, as in torch.
-@np.errstate(all="ignore")
-def normalised_forward(
-    current: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    beta: Tensor,
-    eps: float,
-    dynamics: Dynamics,
-    num_steps: int,
-    window: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return `(spk [T, B, H / side, W / side, C], mean [C], var [C])` for contiguous `current` `[T,
-    B, H, W, C]`, `[1, …]` if constant; `var` is biased.
-    """
-    _, batch, height, width, channels = current.shape
-    mean, var = moments(current).astype(np.float32)
-    scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
-    rows, columns = height // window, width // window
-    spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
-    inputs = (
-        flat(current),
-        scale,
-        shift,
-        np.float32(beta.item()),
-        _numbered(dynamics),
-        tuple(current.shape[1:]),
-    )
-    sizes = _unrolled(num_steps), _unrolled(window)
-    kernel = partial(compiled.normalised_forward, *inputs, *sizes, flat(spk))
-    scratch = num_steps * compiled.LANES
-    run_chunks(with_scratch(kernel, scratch), batch * rows, work=spk.numel() * window**2)
-    return spk, torch.from_numpy(mean), torch.from_numpy(var)
-
-
-@np.errstate(all="ignore")
-def normalised_backward(
-    grad_spk: Tensor,
-    current: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    beta: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    eps: float,
-    dynamics: Dynamics,
-    num_steps: int,
-    window: int,
-    needs_beta: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return the gradients of current, weight, bias, and beta (0 unless `needs_beta`)."""
-    shape, middle = tuple(current.shape[1:]), mean.numpy()
-    batch, height, width, channels = shape
-    scale, shift = _scale_and_shift(middle, var.numpy(), weight, bias, eps)
-    grad = empty(tuple(current.shape), current.dtype)
-    # Pixels left over by the pooling reach no spike.
-    grad[:, :, height // window * window :] = 0
-    grad[:, :, :, width // window * window :] = 0
-    totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
-    inputs = (
-        flat(grad_spk),
-        flat(current),
-        scale,
-        shift,
-        middle,
-        np.float32(beta.item()),
-        _numbered(dynamics),
-    )
-    kernel = partial(
-        compiled.normalised_backward,
-        *inputs,
-        shape,
-        _unrolled(num_steps),
-        _unrolled(window),
-        flat(grad),
-        totals.reshape(-1),
-        needs_beta,
-    )
-    size = num_steps * compiled.LANES
-    run_chunks(
-        with_scratch(kernel, window**2 * size, *[size] * 4),
-        batch * (height // window),
-        work=num_steps * current[0].numel(),
-    )
-
-    total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
-    inverse = inverse_deviation(var.numpy(), eps)
-    _through_statistics(grad, current, total, product, middle, inverse, scale)
-    of_weight, of_bias, of_beta = (
-        torch.from_numpy(np.asarray(gradient, np.float32))
-        for gradient in (product * inverse, total, np.sum(about_beta))
-    )
-    return grad, of_weight, of_bias, of_beta
-
-
 def _through_statistics(
     grad: Tensor,
     current: Tensor,
@@ -361,7 +204,10 @@ def _numbered(dynamics: Dynamics) -> tuple[Any, ...]:
 
 
 class Scanned(torch.autograd.Function):
-    """Neurons over time: `(spk, mem, last)` for a current `[T, …]`, or `[1, …]` if constant."""
+    """Neurons over time, for a current `[T, …]`, or `[1, …]` if constant.
+
+    Current and spikes are float32 or bfloat16, the rest float32.
+    """
 
     @staticmethod
     def forward(
@@ -373,12 +219,18 @@ class Scanned(torch.autograd.Function):
         num_steps: int,
         with_mem: bool,
     ) -> tuple[Tensor, ...]:
+        """Return `(spk [T, …], mem [T, …] or [0, …], last [S, …])`."""
         ctx.save_for_backward(current, state, beta)
         ctx.set_materialize_grads(False)
         ctx.settings = dynamics, num_steps
-        rows = _rows(current)
-        results = scan_forward(rows, _rows(state), beta, dynamics, num_steps, with_mem)
-        return tuple(x.view(len(x), *current.shape[1:]) for x in results)
+        shape = current.shape[1:]
+        spk = empty((num_steps, *shape), current.dtype)
+        mem = empty((num_steps if with_mem else 0, *shape))
+        last = empty((dynamics.state_size, *shape))
+        inputs = _inputs(current, state, beta, dynamics, num_steps)
+        kernel = partial(compiled.scan_forward, *inputs, flat(spk), flat(mem), flat(last))
+        run_chunks(kernel, shape.numel(), work=spk.numel(), grain=compiled.LANES)
+        return spk, mem, last
 
     @staticmethod
     @once_differentiable
@@ -387,42 +239,122 @@ class Scanned(torch.autograd.Function):
             return (None,) * 6
         (current, state, beta), (dynamics, num_steps) = ctx.saved_tensors, ctx.settings
         _, needs_state, needs_beta, *_ = ctx.needs_input_grad
-        incoming, rows = [_rows(grad) for grad in grads], _rows(current)
-        grad_current, grad_state, grad_beta = scan_backward(
-            incoming, rows, _rows(state), beta, dynamics, num_steps, needs_beta
+        shape = current.shape[1:]
+        grad_current = empty(tuple(current.shape), current.dtype)
+        grad_state = empty((dynamics.state_size, *shape))
+        grad_beta = empty((shape.numel() if needs_beta else 0,))
+        kernel = partial(
+            compiled.scan_backward,
+            *(flat(NOTHING if grad is None else grad) for grad in grads),
+            *_inputs(current, state, beta, dynamics, num_steps),
+            flat(grad_current),
+            flat(grad_state),
+            flat(grad_beta),
+        )
+        run_chunks(
+            with_scratch(kernel, *[(num_steps + 1) * compiled.LANES] * 3),
+            shape.numel(),
+            work=num_steps * shape.numel(),
+            grain=compiled.LANES,
         )
         return (
-            grad_current.view(current.shape),
-            grad_state.view(len(grad_state), *current.shape[1:]) if needs_state else None,
-            grad_beta if needs_beta else None,
+            grad_current,
+            grad_state if needs_state else None,
+            grad_beta.double().sum().float() if needs_beta else None,
             None,
             None,
             None,
         )
-
-
-def _rows(x: Tensor | None) -> Any:
-    return None if x is None else x.contiguous().view(len(x), x.shape[1:].numel())
 
 
 class Normalised(torch.autograd.Function):
-    """Batch norm, neurons and max-pooling of channels-last currents: `[T, B, H, W, C]`."""
+    """Batch norm, neurons and max-pooling of channels-last currents."""
 
+    # Overflows give no warning, as in torch.
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
-        spk, mean, var = normalised_forward(*inputs)
-        ctx.mark_non_differentiable(mean, var)
-        ctx.save_for_backward(*inputs[:4], mean, var)
-        ctx.settings = inputs[4:]
-        return spk, mean, var
+    @np.errstate(all="ignore")
+    def forward(
+        ctx: Any,
+        current: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        beta: Tensor,
+        eps: float,
+        dynamics: Dynamics,
+        num_steps: int,
+        window: int,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `(spk [T, B, H / window, W / window, C], mean [C], var [C])` for contiguous
+        `current` `[T, B, H, W, C]`, `[1, …]` if constant; `var` is biased.
+        """
+        _, batch, height, width, channels = current.shape
+        mean, var = moments(current).astype(np.float32)
+        rows, columns = height // window, width // window
+        spk = empty((num_steps, batch, rows, columns, channels), current.dtype)
+        kernel = partial(
+            compiled.normalised_forward,
+            flat(current),
+            *_scale_and_shift(mean, var, weight, bias, eps),
+            np.float32(beta.item()),
+            _numbered(dynamics),
+            tuple(current.shape[1:]),
+            _unrolled(num_steps),
+            _unrolled(window),
+            flat(spk),
+        )
+        scratch = num_steps * compiled.LANES
+        run_chunks(with_scratch(kernel, scratch), batch * rows, work=spk.numel() * window**2)
+        statistics = torch.from_numpy(mean), torch.from_numpy(var)
+        ctx.mark_non_differentiable(*statistics)
+        ctx.save_for_backward(current, weight, bias, beta, *statistics)
+        ctx.settings = eps, dynamics, num_steps, window
+        return spk, *statistics
 
     @staticmethod
     @once_differentiable
+    @np.errstate(all="ignore")
     def backward(ctx: Any, grad_spk: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        current, weight, bias, beta, *statistics = ctx.saved_tensors
+        eps, dynamics, num_steps, window = ctx.settings
         needs_beta = ctx.needs_input_grad[3]
-        operands: Any = grad_spk.contiguous(), *ctx.saved_tensors, *ctx.settings, needs_beta
-        *grads, grad_beta = normalised_backward(*operands)
-        return *grads, grad_beta if needs_beta else None, *(None,) * len(ctx.settings)
+        mean, var = (values.numpy() for values in statistics)
+        batch, height, width, channels = current.shape[1:]
+        scale, shift = _scale_and_shift(mean, var, weight, bias, eps)
+        grad = empty(tuple(current.shape), current.dtype)
+        # Pixels left over by the pooling reach no spike.
+        grad[:, :, height // window * window :] = 0
+        grad[:, :, :, width // window * window :] = 0
+        totals = np.zeros((3 if needs_beta else 2, batch, height, channels), np.float32)
+        kernel = partial(
+            compiled.normalised_backward,
+            flat(grad_spk),
+            flat(current),
+            scale,
+            shift,
+            mean,
+            np.float32(beta.item()),
+            _numbered(dynamics),
+            tuple(current.shape[1:]),
+            _unrolled(num_steps),
+            _unrolled(window),
+            flat(grad),
+            totals.reshape(-1),
+            needs_beta,
+        )
+        size = num_steps * compiled.LANES
+        run_chunks(
+            with_scratch(kernel, window**2 * size, *[size] * 4),
+            batch * (height // window),
+            work=num_steps * current[0].numel(),
+        )
+        total, product, *about_beta = totals.sum(axis=2).sum(axis=1, dtype=np.float64)
+        inverse = inverse_deviation(var, eps)
+        _through_statistics(grad, current, total, product, mean, inverse, scale)
+        of_weight, of_bias, of_beta = (
+            torch.from_numpy(np.asarray(gradient, np.float32))
+            for gradient in (product * inverse, total, np.sum(about_beta))
+        )
+        return grad, of_weight, of_bias, of_beta if needs_beta else None, *(None,) * 4
 
 
 class Projected(torch.autograd.Function):
