@@ -1,5 +1,7 @@
 """A study's file: its grid, what is left out, and what is wrong with it."""
 
+import itertools
+
 import pytest
 
 from factories import of_feature
@@ -35,12 +37,8 @@ def values(study):
 
 def test_every_combination_is_a_duel(read):
     study = read(GRID)
-    assert values(study) == [
-        ("digits", "direct"),
-        ("digits", "rate"),
-        ("fashion-mnist-mini", "direct"),
-        ("fashion-mnist-mini", "rate"),
-    ]
+    datasets, encodings = ("digits", "fashion-mnist-mini"), ("direct", "rate")
+    assert values(study) == list(itertools.product(datasets, encodings))
     assert (study.name, study.varied, study.tuning) == ("mine", ("dataset", "encoding"), None)
     first = study.duels[0].experiment
     assert (first.dataset, first.encoding, first.epochs) == ("digits", "direct", 2)
@@ -79,12 +77,8 @@ def test_recipes_contenders_and_steps_may_vary(read):
     study = read(
         '[grid]\nrecipe = ["baseline", "matched"]\nnum_steps = [2, 4]\n[settings]\ndataset = "digits"\nepochs = 1\n'
     )
-    assert [(d.experiment.recipe, d.experiment.num_steps) for d in study.duels] == [
-        ("baseline", 2),
-        ("baseline", 4),
-        ("matched", 2),
-        ("matched", 4),
-    ]
+    varied = [(duel.experiment.recipe, duel.experiment.num_steps) for duel in study.duels]
+    assert varied == list(itertools.product(("baseline", "matched"), (2, 4)))
     pairs = read('[grid]\ncontenders = [["dense-lif", "dense-relu"], ["conv-lif", "conv-relu"]]\n')
     assert [duel.experiment.contenders[0] for duel in pairs.duels] == ["dense-lif", "conv-lif"]
 
@@ -94,18 +88,15 @@ def test_a_study_tunes_its_contenders(read):
     assert read(f"{GRID}[tuning]\ntrials = 3\n").tuning.trials == 3
 
 
-def test_folders_beside_the_file_are_found_from_everywhere(read, tmp_path, monkeypatch):
-    for name in ("photos", "elsewhere"):
+def test_folders_beside_the_file_are_found_and_hide_no_set_of_their_name(
+    read, tmp_path, monkeypatch
+):
+    for name in ("photos", "elsewhere", "digits"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    (duel,) = read('[grid]\ndataset = ["photos"]\n').duels
-    assert duel.experiment.dataset == str(tmp_path / "photos")
-
-
-def test_a_folder_beside_the_file_hides_no_set_of_its_name(read, tmp_path):
-    (tmp_path / "digits").mkdir()
-    (duel,) = read('[grid]\ndataset = ["digits"]\n').duels
-    assert duel.experiment.dataset == "digits"
+    first, second = read('[grid]\ndataset = ["photos", "digits"]\n').duels
+    assert first.experiment.dataset == str(tmp_path / "photos")
+    assert second.experiment.dataset == "digits"
 
 
 def test_recordings_get_their_recipe(read):
@@ -150,8 +141,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_named_with_its_place(read, name):
-    text, said = WRONG[name]
+def test_a_mistake_is_named_with_its_place(read, name):
+    text, problem = WRONG[name]
     with pytest.raises(InputError, match=r"mine\.toml") as error:
         read(text)
-    assert said in str(error.value)
+    assert problem in str(error.value)

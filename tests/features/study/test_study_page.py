@@ -1,4 +1,4 @@
-"""study.html: the answer first, every pair and duel behind it, links to the duels, nobody shut
+"""study.html: the headline first, every pair and duel behind it, links to the duels, nobody shut
 out.
 """
 
@@ -20,7 +20,7 @@ def text_of(page):
     return page.read_text(encoding="utf-8")
 
 
-def test_the_page_says_the_answer_and_has_its_charts(tmp_path, unpainted):
+def test_the_page_has_its_headline_and_charts(tmp_path, unpainted):
     study = make_study(LEADS)
     path = report_study(study, tmp_path)
     assert path == tmp_path / "study.html"
@@ -44,7 +44,7 @@ def test_every_variant_pair_and_duel_is_in_a_table_and_links_to_its_report(tmp_p
     assert links == [f"{duel.folder.replace(' ', '%20')}/report.html" for duel in study.duels]
 
 
-def test_names_are_text_and_leaks_are_said_first(tmp_path, unpainted):
+def test_names_are_text_and_leaks_come_first(tmp_path, unpainted):
     leak = [finding("leakage", shared=0.4, official=False)]
     duels = [make_duel("<b>x</b>", {SPIKING: [0.7, 0.7], OTHER: [0.8, 0.8]}, caveats=leak)]
     page = text_of(report_study(conclude("a <i>study", duels, 0.005), tmp_path))

@@ -66,11 +66,11 @@ def planned(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(planned, tmp_path_factory):
-    """A finished study: what it found, its page, its folder and what was told."""
-    folder, told = tmp_path_factory.mktemp("done"), Watching()
+    """A finished study: what it found, its page, its folder and its progress."""
+    folder, progress = tmp_path_factory.mktemp("done"), Watching()
     with without_pages():
-        results, page = studying.study(planned, folder / "out", folder / "store", told)
-    return results, page, folder, told
+        results, page = studying.study(planned, folder / "out", folder / "store", progress)
+    return results, page, folder, progress
 
 
 class Watching(Telling):
@@ -89,10 +89,10 @@ class Watching(Telling):
 
 
 def test_trials_that_duels_share_are_trained_once(done):
-    results, _, folder, told = done
+    results, _, folder, progress = done
     # Two seeds: on the digits dense-relu, and dense-lif with each encoding; on the other set one of
     # each.
-    assert told.trained == 2 * (3 + 2) == len(Store(folder / "store").trials())
+    assert progress.trained == 2 * (3 + 2) == len(Store(folder / "store").trials())
     assert [(duel.dataset, *duel.settings.items()) for duel in results.duels] == [
         ("digits", ("encoding", "direct")),
         ("digits", ("encoding", "rate")),
@@ -105,22 +105,17 @@ def test_trials_that_duels_share_are_trained_once(done):
     }
 
 
-def test_each_duel_has_a_run_of_its_own_and_the_study_a_page(done):
-    results, page, folder, _ = done
-    for duel in results.duels:
-        run = load_run(folder / "out" / duel.folder)
-        assert run.results.dataset.name == duel.dataset
-        assert (run.out / "report.html").is_file()
-        assert f"{duel.folder}/report.html" in page.read_text()
-    assert json.loads((folder / "out" / "study.json").read_text())["name"] == "two sets"
-
-
-def test_progress_learns_of_each_run_when_it_begins_and_ends(done):
-    results, _, folder, told = done
+def test_each_duel_has_a_run_of_its_own_with_its_progress_and_the_study_a_page(done):
+    results, page, folder, progress = done
     runs = [folder / "out" / duel.folder for duel in results.duels]
+    for duel, run in zip(results.duels, runs, strict=True):
+        assert load_run(run).results.dataset.name == duel.dataset
+        assert (run / "report.html").is_file()
+        assert f"{duel.folder}/report.html" in page.read_text()
     labels = ["digits, encoding direct", "digits, encoding rate", "shapes, encoding direct"]
-    assert told.begun == list(zip(runs, labels, strict=True))
-    assert told.over == [(run, folder / "store") for run in runs]
+    assert progress.begun == list(zip(runs, labels, strict=True))
+    assert progress.over == [(run, folder / "store") for run in runs]
+    assert json.loads((folder / "out" / "study.json").read_text())["name"] == "two sets"
 
 
 def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):
@@ -132,18 +127,18 @@ def test_a_study_goes_on_where_it_stopped(planned, done, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         studying.study(planned, tmp_path / "out", tmp_path / "store", Stopping())
-    told, whole = Telling(), done[0]
-    results, _ = studying.study(planned, tmp_path / "out", tmp_path / "store", told)
-    assert told.trained == 6
+    progress, whole = Telling(), done[0]
+    results, _ = studying.study(planned, tmp_path / "out", tmp_path / "store", progress)
+    assert progress.trained == 6
     expected = [score.accuracies for score in whole.scores]
     assert [score.accuracies for score in results.scores] == expected
 
 
 def test_a_plan_trains_nothing_and_says_what_is_missing(planned, done, tmp_path):
-    told = Telling()
-    plan = studying.plan(planned, tmp_path, told)
+    progress = Telling()
+    plan = studying.plan(planned, tmp_path, progress)
     assert (len(plan.trials), len(plan.missing)) == (10, 10)
-    assert told.trained == 0 == len(Store(tmp_path).trials())
+    assert progress.trained == 0 == len(Store(tmp_path).trials())
     assert all(trial.seconds > 0 for trial in plan.missing)
     assert studying.plan(planned, done[2] / "store").missing == []
 
@@ -212,24 +207,24 @@ def test_a_duel_is_written_again_only_where_it_has_changed(planned, done, monkey
 def test_all_data_are_looked_at_before_anything_is_trained_or_tuned(folder, more, tmp_path):
     (tmp_path / "broken" / "a").mkdir(parents=True)
     (tmp_path / "broken" / "a" / "1.png").write_bytes(b"no picture")
-    told = Telling()
+    progress = Telling()
     study = study_of(
         tmp_path, f'[grid]\ndataset = ["digits", "{folder}/"]\n[settings]\nepochs = 1\n{more}'
     )
     with pytest.raises(InputError, match=folder):
-        studying.study(study, tmp_path / "out", tmp_path / "store", told)
-    assert (told.trained, (tmp_path / "out").exists()) == (0, False)
+        studying.study(study, tmp_path / "out", tmp_path / "store", progress)
+    assert (progress.trained, (tmp_path / "out").exists()) == (0, False)
     assert Store(tmp_path / "store").trials() == []
 
 
 def test_names_are_checked_before_any_data_are_looked_at(tmp_path):
-    told = Telling()
+    progress = Telling()
     study = study_of(
         tmp_path, '[grid]\ndataset = ["digits", "nowhere/"]\nencoding = ["rate", "rtae"]\n'
     )
     with pytest.raises(InputError, match="rtae"):
-        studying.plan(study, tmp_path / "store", told)
-    assert told.lines == []
+        studying.plan(study, tmp_path / "store", progress)
+    assert progress.lines == []
 
 
 def test_data_sets_that_share_images_are_a_family_or_refused(tmp_path):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup, escape
 
 from spikeduel.features.study import study_sentences as words
 from spikeduel.features.study.study_results import StudyResults, VariantScore
@@ -13,7 +12,6 @@ from spikeduel.reporting import charts
 from spikeduel.reporting.accuracies import CONCLUSION_COLOURS, intervals, with_intervals
 from spikeduel.reporting.charts import Chart, Name, Row
 from spikeduel.reporting.rendering import write
-from spikeduel.system.errors import visible
 
 MIN_SHADED = 0.01
 """Difference of a cell of full shade at least: chance should not look like a difference."""
@@ -36,7 +34,6 @@ def report_study(study: StudyResults, folder: Path) -> Path:
             cost for cost in words.COSTS if any(cost in variant.costs for variant in study.variants)
         ],
         "most_shown": MAX_SHOWN,
-        "unbroken": unbroken,
     }
     return write(folder / "study.html", "study.html.j2", page, study.noun)
 
@@ -51,11 +48,6 @@ class Cell:
     shade: float
     is_behind: bool | None
     description: str
-
-
-def unbroken(text: str) -> Markup:
-    """Return a variant's name that a page does not break within "T = 4"."""
-    return Markup(str(escape(visible(text))).replace(" = ", "&nbsp;=&nbsp;"))
 
 
 def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
@@ -77,7 +69,9 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
         is_behind = is_behind if away else False
         description = "the best here"
         if score.variant != first.variant:
-            description = f"{100 * away:.2f} points behind {first.variant}: {words.sure(tested)}"
+            description = (
+                f"{100 * away:.2f} points behind {first.variant}: {words.significance(tested)}"
+            )
         shade = min(1.0, away / darkest)
         cells[score.dataset][score.variant] = Cell(score, shade, is_behind, description)
     return cells
@@ -91,7 +85,7 @@ def headline_differences(study: StudyResults) -> Chart | None:
     rows = [_interval("all data sets", pair, pair.difference, words.conclusion(pair), 1)]
     for dataset, difference in sorted(pair.differences.items(), key=lambda item: -item[1]):
         tested = study.test(pair.a, pair.b, dataset)
-        concluded = words.sure(tested)
+        concluded = words.significance(tested)
         if tested and tested.conclusion.better:
             concluded = f"{charts.shortened(pair.a if difference > 0 else pair.b, 24)} better"
         sign = -1 if tested and tested.a != pair.a else 1

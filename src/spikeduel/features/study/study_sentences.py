@@ -63,20 +63,20 @@ METHOD = (
 )
 LEVEL = 0.00005
 """Differences below this are shown as 0.00 points."""
-SHOWN = {
+SIGNIFICANCE = {
     None: "not tested",
-    Conclusion.A_BETTER: "shown",
-    Conclusion.B_BETTER: "shown",
+    Conclusion.A_BETTER: "significant",
+    Conclusion.B_BETTER: "significant",
     Conclusion.EQUIVALENT: "equivalent",
-    Conclusion.INCONCLUSIVE: "not shown",
+    Conclusion.INCONCLUSIVE: "not significant",
 }
-NOBODY = {
-    "leakage": "nobody: test images leak",
-    "too_few_images": "nobody: too few test images",
-    "longer_training": "nobody: unequal training",
-    "nothing_learned": "nobody: nothing was learned",
-    "no_common_seed": "nobody: no common seed",
-    "none_runs": "nobody: none runs on the device",
+NO_RECOMMENDATION = {
+    "leakage": "none: test images leak",
+    "too_few_images": "none: too few test images",
+    "longer_training": "none: unequal training",
+    "nothing_learned": "none: nothing was learned",
+    "no_common_seed": "none: no common seed",
+    "none_runs": "none: none runs on the device",
     "not_finished": "no trial was finished",
 }
 VERDICTS = {
@@ -120,7 +120,7 @@ def headline(study: StudyResults) -> str:
         ahead = f"{a} is {points(pair.difference)} ahead of {b}"
         if abs(pair.difference) < LEVEL:
             ahead = f"{a} and {b} are level"
-        concluded = sure(study.test(pair.a, pair.b, dataset))
+        concluded = significance(study.test(pair.a, pair.b, dataset))
         return f"One data set says nothing of others. On {dataset}, {ahead} ({concluded})."
     number, alike = len(pair.differences), pair.wins == pair.losses
     longer = with_id(study.caveats, "longer_trainings")
@@ -222,8 +222,8 @@ def measured(study: StudyResults) -> str:
     return "accuracy" if set(study.datasets) - set(study.unbalanced) else "balanced accuracy"
 
 
-def sure(test: OnDataset | None) -> str:
-    return SHOWN[test.conclusion if test else None]
+def significance(test: OnDataset | None) -> str:
+    return SIGNIFICANCE[test.conclusion if test else None]
 
 
 def settled_first(pairs: Sequence[PairAcross]) -> list[PairAcross]:
@@ -270,8 +270,8 @@ def leaks(study: StudyResults) -> list[str]:
     return [sentence(finding) for finding in study.caveats if is_leak(finding)]
 
 
-def taken(duel: DuelSummary) -> str:
-    return duel.recommended or NOBODY.get(duel.why, "nobody")
+def recommended(duel: DuelSummary) -> str:
+    return duel.recommended or NO_RECOMMENDATION.get(duel.why, "none")
 
 
 def lead(duel: DuelSummary) -> str:
