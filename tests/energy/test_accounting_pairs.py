@@ -216,18 +216,6 @@ def test_a_network_of_few_bits_is_charged_these_by_yan_et_al():
 
 
 @pytest.mark.parametrize(
-    ("spikes_a_synapse", "cheaper"),
-    [(0.14, "spiking"), (0.16, None), (1.37, None), (1.39, "other")],
-)
-def test_the_bounds_of_dampfhoffer_et_al(spikes_a_synapse, cheaper):
-    rate = spikes_a_synapse / 4
-    assert (
-        compare_by(pair(dense(100, 10, rate, 4), 4, [numbers(100, 10)]), law("dampfhoffer")).cheaper
-        == cheaper
-    )
-
-
-@pytest.mark.parametrize(
     ("steps", "bits", "cheaper"), [(4, 5, "spiking"), (5, 4, "other"), (16, 16, None)]
 )
 def test_a_step_costs_what_a_bit_does_in_the_bit_budget(steps, bits, cheaper):
@@ -329,50 +317,6 @@ def test_by_hand(name):
 
 
 # ---- amounts
-
-
-def test_the_amounts_of_a_spiking_network_by_hand():
-    known = CountedPair([spiking()], [plain()]).spiking
-    first, lif, out = (
-        {name: float(amounts[layer]) for name, amounts in known.items() if amounts[layer]}
-        for layer in range(3)
-    )
-    assert first == {
-        "macs": 40,
-        "macs_per_step": 80,
-        "effective_macs": 20,
-        "effective_macs_per_step": 40,
-        "whole_per_step": 80,
-        "takes_numbers": 1,
-        "takes_image": 1,
-        "inputs": 10,
-        "outputs": 4,
-        "weights": 40,
-        "biases": 4,
-        "bias_additions": 4,
-        "bias_additions_per_step": 8,
-    }
-    assert lif == {
-        "neurons": 4,
-        "neuron_updates": 8,
-        "spikes": 4,
-        "leaks": 8,
-        "resets": 4,
-        "comparisons": 8,
-        "membrane_reads": 8,
-        "membrane_writes": 8,
-    }
-    assert out == {
-        "acs": 20,
-        "events": 4,
-        "whole_per_step": 40,
-        "inputs": 4,
-        "outputs": 5,
-        "weights": 20,
-        "biases": 5,
-        "bias_additions": 10,
-        "bias_additions_per_step": 10,
-    }
 
 
 @pytest.mark.parametrize(("rate", "steps"), [(0.25, 2), (3.0, 2), (1.0, 1), (1.0, 9)])

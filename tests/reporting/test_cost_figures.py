@@ -125,18 +125,12 @@ def test_a_bar_goes_to_the_highest_energy(results):
     assert [marks for marks in times.marks if marks.kind == "spans"] == []
 
 
-def test_the_glance_has_the_numbers_of_the_recommendation(results):
-    with_memory = energy_of(8e-6, with_memory=(20e-6, 90e-6))
-    for changes, expected in (
-        ({"energy": with_memory}, {"energy, J": [20e-6] * 2, "energy at most, J": [90e-6] * 2}),
-        # Where no energy is known, it has the inference time.
-        ({"energy": None}, {"time, s": [2e-3, 5e-4]}),
-    ):
-        rows = listed_rows(costs.at_a_glance(with_trials(results, **changes)))
-        assert [row["contender"] for row in rows] == ["dense-snn", "small-cnn"]
-        for column, numbers in {"accuracy, %": [85, 70], **expected}.items():
-            assert [row[column] for row in rows] == pytest.approx(numbers)
-    assert costs.at_a_glance(with_trials(results, energy=None, latency=None)) is None
+def test_the_glance_has_times_if_no_energy_is_known(results):
+    results = with_trials(results, energy=None)
+    rows = listed_rows(costs.at_a_glance(results))
+    shown = [(row["contender"], row["accuracy, %"], row["time, s"]) for row in rows]
+    assert shown == [("dense-snn", pytest.approx(85), 2e-3), ("small-cnn", pytest.approx(70), 5e-4)]
+    assert costs.at_a_glance(with_trials(results, latency=None)) is None
 
 
 # ---- energy accountings

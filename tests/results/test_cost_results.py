@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from made_operations import both, layer, macs, over_time, plain, spiking
-from spikeduel import energy
 from spikeduel.engine.counting.operations import Traffic
 from spikeduel.results.cost_results import Energy, Range
 from spikeduel.system.errors import InputError
@@ -90,12 +89,6 @@ def test_ranges_that_touch_are_not_apart():
     assert not low.below(high)
     assert low.below(replace(high, low=2.5))
     assert not high.below(low)
-
-
-def test_one_number_of_an_estimate():
-    estimated = energy.estimate(spiking().layers, energy.read("45nm-fp32"))
-    assert estimated.of() == estimated.compute.hoisted
-    assert estimated.of("on_chip", "per_step") == estimated.on_chip.per_step
 
 
 def test_energy_by_no_table_is_refused():
