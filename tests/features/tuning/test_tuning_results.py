@@ -23,46 +23,28 @@ def rising(num_trials=8, **gains):
 # ---- findings
 
 
-OWN = {"dense-snn": {"beta": 0.5}}
-TUNED = finding("tuned", num_trials=8, most_epochs=6)
+def test_a_tuned_run_says_so():
+    experiment = baseline(seeds=3, per_contender={"dense-snn": {"beta": 0.5}})
+    # Where the experiment left the epochs open, those of the longest trial count.
+    open_epochs = structs.replace(rising(a=0.0), experiment={"epochs": None})
+    for record in (rising(a=0.0, b=0.0), open_epochs):
+        features = {"tuning": record}
+        run = RunContext(experiment, dataset(), [trial("snn", 0.9)], features=features)
+        assert find_caveats(run) == [finding("tuned", num_trials=8, most_epochs=6)]
 
 
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
-        (rising(a=0.0, b=0.0), TUNED),
-        # Where the experiment left the epochs open, those of the longest trial count.
-        (structs.replace(rising(a=0.0), experiment={"epochs": None}), TUNED),
-    ],
-    ids=["tuned", "open epochs"],
-)
-def test_a_tuned_run_says_so(record, expected):
-    experiment, features = baseline(seeds=3, per_contender=OWN), {"tuning": record}
-    run = RunContext(experiment, dataset(), [trial("snn", 0.9)], features=features)
-    assert find_caveats(run) == [expected]
-
-
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
-        (rising(a=0.004, b=0.0), []),
-        (
-            rising(a=0.012, b=0.004),
-            [finding("still_rising", gains={"a": 0.012}, half=4, num_trials=8, more=16)],
-        ),
-        (
-            rising(5, a=0.012, b=0.02),
-            [finding("still_rising", gains={"a": 0.012, "b": 0.02}, half=2, num_trials=5, more=10)],
-        ),
-        (
-            rising(snn=0.0, cnn=None),
-            [finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False)],
-        ),
-    ],
-    ids=["enough", "one rises", "both rise", "failed"],
-)
-def test_where_more_trials_might_bring_more(record, expected):
-    assert limits(record) == expected
+def test_limits_say_where_more_trials_might_find_more():
+    one, both = {"a": 0.012}, {"a": 0.012, "b": 0.02}
+    assert limits(rising(a=0.004, b=0.0)) == []
+    assert limits(rising(a=0.012, b=0.004)) == [
+        finding("still_rising", gains=one, half=4, num_trials=8, more=16)
+    ]
+    assert limits(rising(5, **both)) == [
+        finding("still_rising", gains=both, half=2, num_trials=5, more=10)
+    ]
+    assert limits(rising(snn=0.0, cnn=None)) == [
+        finding("failed_tuning", contender="cnn", failed=8, num_trials=8, finished=False)
+    ]
 
 
 @pytest.mark.parametrize(("rise", "is_luck"), [(0.004, True), (0.007, True), (0.013, False)])

@@ -52,5 +52,5 @@ def test_the_section_has_all_trials_and_ranges(record, tmp_path, unpainted):
     ):
         assert text in page
     assert len(limits) == 2
-    counted = ("<dt>beta</dt>", "<strong>(chosen)</strong>")
-    assert [page.count(text) for text in counted] == [0, 2]
+    absent_and_doubled = ("<dt>beta</dt>", "<strong>(chosen)</strong>")
+    assert [page.count(text) for text in absent_and_doubled] == [0, 2]
