@@ -95,19 +95,19 @@ def refuse(problem):
 
 
 class Away(torch.Tensor):
-    """A tensor on the device, which `held` computes."""
+    """A tensor on the device, which `tensor` computes."""
 
     @staticmethod
-    def __new__(cls, held, device):
+    def __new__(cls, tensor, device):
         made = torch.Tensor._make_wrapper_subclass(
             cls,
-            held.shape,
-            strides=held.stride(),
-            storage_offset=held.storage_offset(),
-            dtype=held.dtype,
+            tensor.shape,
+            strides=tensor.stride(),
+            storage_offset=tensor.storage_offset(),
+            dtype=tensor.dtype,
             device=device,
         )
-        made.arrays = held
+        made.arrays = tensor
         return made
 
     __torch_function__ = torch._C._disabled_torch_function_impl

@@ -82,13 +82,13 @@ def main(folder: Path, *ways: str) -> None:
     gc.freeze()
     whole = attempt(program, folder / "whole", ways)
     cases: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
-    said = []
+    output = []
     for line in whole.pop("lines"):
         if not line.startswith(BROKE):
-            said.append(line)
+            output.append(line)
             continue
         case = json.loads(line.removeprefix(BROKE))
-        case["broken"]["said"] = said + case["broken"]["said"]
+        case["broken"]["said"] = output + case["broken"]["said"]
         cases[case["way"]].append({**case, "again": attempt(program, folder / case["name"])})
     (folder / "found.json").write_text(json.dumps({"whole": whole, "cases": cases}))
 
@@ -157,8 +157,8 @@ def forked(function: Callable[[], None]) -> tuple[int, list[str]]:
         function()
         raise InFork
     os.close(writing)
-    with os.fdopen(reading) as said:
-        lines = said.read().splitlines()
+    with os.fdopen(reading) as output:
+        lines = output.read().splitlines()
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), lines
 
 

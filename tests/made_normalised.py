@@ -69,10 +69,10 @@ class _Normalise(torch.autograd.Function):
             (of_deviation * inverse**2 / count).to(mean.dtype),
         )
         # The gradient waits in the current's type until its sums are known.
-        kept = grad.to(current.dtype).to(mean.dtype)
-        of_current = ((kept - _of_channel(mean_grad)) - above * _of_channel(slope)) * _of_channel(
-            scale
-        )
+        rounded = grad.to(current.dtype).to(mean.dtype)
+        of_current = (
+            (rounded - _of_channel(mean_grad)) - above * _of_channel(slope)
+        ) * _of_channel(scale)
         of_weight = (of_deviation * inverse).to(mean.dtype)
         return of_current.to(current.dtype), of_weight, of_bias.to(mean.dtype), None, None
 
@@ -100,14 +100,14 @@ def normalised_scan(
     eps: float,
     dynamics: reference.Dynamics,
     num_steps: int,
-    side: int = 1,
+    pool_size: int = 1,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return `(spk [T, B, C, H / side, W / side], mean, var)` of `normalise`, `scan` and
+    """Return `(spk [T, B, C, H / pool_size, W / pool_size], mean, var)` of `normalise`, `scan` and
     max-pooling.
 
     A window's gradient goes to the first neuron that spikes, else to the first.
     """
     y, mean, var = normalise(current, weight, bias, eps, num_steps)
     spk = reference.scan(y, beta, dynamics)[0]
-    pooled = F.max_pool2d(spk.flatten(0, 1), side).unflatten(0, spk.shape[:2])
+    pooled = F.max_pool2d(spk.flatten(0, 1), pool_size).unflatten(0, spk.shape[:2])
     return pooled.to(current.dtype), mean, var

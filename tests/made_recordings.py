@@ -154,15 +154,15 @@ def aedat4(events):
     return b"#!AER-DAT4.0\r\n" + with_size(header) + struct.pack("<ii", 0, len(packet)) + packet
 
 
-def directions(folder, count=60, side=12, seed=0):
+def directions(folder, count=60, size=12, seed=0):
     """Writes recordings of a bar that goes down to `folder`/down, and the same backwards in time to
     `folder`/up: only the order of events tells the two apart.
     """
     rng = np.random.default_rng(seed)
     for number in range(count):
-        t = np.arange(side * 40) * 500
-        y, x = t * side // (t[-1] + 1), rng.integers(0, side, len(t))
-        noise = rng.integers(0, side, (2, 40))
+        t = np.arange(size * 40) * 500
+        y, x = t * size // (t[-1] + 1), rng.integers(0, size, len(t))
+        noise = rng.integers(0, size, (2, 40))
         t, y, x = (
             np.concatenate(columns)
             for columns in ((t, rng.integers(0, t[-1], 40)), (y, noise[0]), (x, noise[1]))
@@ -175,7 +175,7 @@ def directions(folder, count=60, side=12, seed=0):
             path.write_bytes(numpy_file(Events(x[order], y[order], when[order], p[order])))
 
 
-def kept(recorded, sensor, num_frames=4):
+def as_recordings(recorded, sensor, num_frames=4):
     """`Recordings` of events."""
     from spikeduel.data.events.recordings import Recordings
 
@@ -187,7 +187,7 @@ def kept(recorded, sensor, num_frames=4):
 
 def as_distributed(name, folder, count=4):
     """Write a small set of that `name` as its makers lay it out, `count` recordings a class (and
-    side).
+    split).
     """
     if name == "dvs-gesture":
         gestures(folder, count)
@@ -198,8 +198,8 @@ def as_distributed(name, folder, count=4):
     things = ("BACKGROUND_Google", "accordion", "yin_yang")
     paths = {
         "n-mnist": [
-            (f"{side}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
-            for side in ("Train", "Test")
+            (f"{split}/{7 * k % 10}/{k + 1:05}.bin", five_bytes)
+            for split in ("Train", "Test")
             for k in range(10 * count)
         ],
         "cifar10-dvs": [
@@ -214,8 +214,8 @@ def as_distributed(name, folder, count=4):
             )
         ],
         "n-cars": [
-            (f"n-cars_{side}/{label}/obj_{k:06}_td.dat", dat)
-            for side in ("train", "test")
+            (f"n-cars_{split}/{label}/obj_{k:06}_td.dat", dat)
+            for split in ("train", "test")
             for label in ("background", "cars")
             for k in numbers
         ],
@@ -232,9 +232,9 @@ def gestures(folder, count=4):
     A gesture takes from its number in tenths of a second until 50,000 microseconds later.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for first, side in ((1, "train"), (24, "test")):
+    for first, split in ((1, "train"), (24, "test")):
         trials = [f"user{first + k:02}_led" for k in range(count)]
-        (folder / f"trials_to_{side}.txt").write_text(
+        (folder / f"trials_to_{split}.txt").write_text(
             "".join(f"{trial}.aedat\n" for trial in trials)
         )
         for k, trial in enumerate(trials):

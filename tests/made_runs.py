@@ -27,12 +27,12 @@ def converted(source, seed):
 
 
 def predicted(num_wrong):
-    answers = LABELS[TEST].copy()
-    answers[:num_wrong] = (answers[:num_wrong] + 1) % 3
-    return answers.tolist()
+    classes = LABELS[TEST].copy()
+    classes[:num_wrong] = (classes[:num_wrong] + 1) % 3
+    return classes.tolist()
 
 
-def answered(num_wrong):
+def classified_with(num_wrong):
     return classified(("a", "b", "c"), LABELS[TEST], np.array(predicted(num_wrong)))
 
 
@@ -50,7 +50,9 @@ def run_maker(folder):
             for seed, number in enumerate(numbers):
                 settings_of = converted((source or {}).get(contender), seed)
                 records.append(record(contender, seed, settings=settings_of))
-                measures.append({} if number is None else {"classification": answered(number)})
+                measures.append(
+                    {} if number is None else {"classification": classified_with(number)}
+                )
         write_experiment(run / "experiment.toml", Experiment(**settings))
         split = Split(np.arange(10), np.arange(10, 20), test, "stratified")
         write_predictions(

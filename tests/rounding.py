@@ -11,8 +11,8 @@ import torch
 from torch.library import Library, get_kernel
 
 OPERATIONS = ("mm", "addmm", "bmm", "baddbmm", "mkldnn_convolution", "_slow_conv2d_forward")
-FEW_BITS = 2.0**12
-"""Multiples of 1 / FEW_BITS are left alone: sums of spikes times such weights are exact everywhere."""
+EXACT_UNITS = 2.0**12
+"""Multiples of 1 / EXACT_UNITS are left alone: sums of spikes times such weights are exact everywhere."""
 _LIBRARY = Library("aten", "IMPL")
 
 
@@ -39,5 +39,5 @@ def changed(result):
         return result
     drawn = torch.Generator().manual_seed(len(result))
     step = torch.randint(-1, 2, result.shape[1:], generator=drawn)
-    step = step * (result * FEW_BITS != (result * FEW_BITS).round())
+    step = step * (result * EXACT_UNITS != (result * EXACT_UNITS).round())
     return result * (1 + step * torch.finfo(torch.float32).eps)

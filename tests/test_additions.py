@@ -67,9 +67,9 @@ def brightness_of_hits(model, batches):
 
 def always_the_first(asked):
     truth = np.asarray(asked.prepared.labels)[asked.trial.split.test]
-    answers, classes = np.zeros(len(truth), dtype=np.int64), asked.prepared.classes
+    predicted, classes = np.zeros(len(truth), dtype=np.int64), asked.prepared.classes
     found = asked.cached(
-        asked.trial.key, "first-class", lambda: classified(classes, truth, answers)
+        asked.trial.key, "first-class", lambda: classified(classes, truth, predicted)
     )
     return found, {}
 

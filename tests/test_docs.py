@@ -28,7 +28,7 @@ from spikeduel import energy
 from spikeduel.auditing.neighbours import Matches
 from spikeduel.cli import app
 from spikeduel.energy import accounting
-from spikeduel.sentences import recommendation_sentences as answer
+from spikeduel.sentences import recommendation_sentences as sentences
 
 ROOT = Path(__file__).parent.parent
 PAGES = {
@@ -229,8 +229,8 @@ def test_the_page_on_the_design_names_every_package_and_files_that_exist():
 
 def test_the_page_on_reading_says_the_rule_and_the_columns_as_the_report_does():
     text = " ".join(PAGES["reading"].split())
-    for said in (answer.RULE, *answer.MEANINGS.values(), *answer.TITLES.values()):
-        assert said in text
+    for phrase in (sentences.RULE, *sentences.MEANINGS.values(), *sentences.TITLES.values()):
+        assert phrase in text
 
 
 def test_the_page_on_installing_has_every_extra():

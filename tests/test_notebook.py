@@ -73,7 +73,7 @@ def executed(name, folder):
 @pytest.mark.filterwarnings("default")
 @pytest.mark.usefixtures("known_data", "unreported")
 @pytest.mark.parametrize(
-    ("name", "said", "num_pictures", "written"),
+    ("name", "expected", "num_pictures", "written"),
     [
         (
             "study",
@@ -90,12 +90,12 @@ def executed(name, folder):
         ("inside", ["step 4"], 2, "inside/inside.html"),
     ],
 )
-def test_it_runs(name, said, num_pictures, written, tmp_path):
+def test_it_runs(name, expected, num_pictures, written, tmp_path):
     if name != "study":
         for feature in ("inspection", "planning"):
             pytest.importorskip(f"spikeduel.features.{feature}")
     text, pictures = executed(name, tmp_path)
-    assert [part for part in said if part not in text] == []
+    assert [part for part in expected if part not in text] == []
     assert pictures == num_pictures
     assert (tmp_path / written).exists()
 

@@ -46,8 +46,10 @@ def numbers(document):
     results = typed.converted(document, Results)
     trials = [structs.replace(trial, epoch_seconds=[], latency=None) for trial in results.trials]
     caveats = [caveat for caveat in results.comparison.caveats if caveat.id != "busy_machine"]
-    answer = structs.replace(results.comparison.recommendation, quantities=[], steps=[], text="")
-    comparison = structs.replace(results.comparison, caveats=caveats, recommendation=answer)
+    recommendation = structs.replace(
+        results.comparison.recommendation, quantities=[], steps=[], text=""
+    )
+    comparison = structs.replace(results.comparison, caveats=caveats, recommendation=recommendation)
     return structs.replace(results, created="", trials=trials, comparison=comparison)
 
 

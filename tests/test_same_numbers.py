@@ -63,7 +63,7 @@ def numbers(name: str, folder: Path) -> dict:
         results = compare(EXPERIMENTS[name], folder / name, folder / "store").results
     finally:
         torch.set_num_threads(threads)
-    answers = predictions.read(folder / name).predictions
+    trial_predictions = predictions.read(folder / name).predictions
     (pair,) = results.comparison.pairs
     return {
         "trials": [
@@ -81,7 +81,9 @@ def numbers(name: str, folder: Path) -> dict:
                 "test": {
                     name: getattr(trial.test, name) for name in ("n", "accuracy", "loss", "f1")
                 },
-                "predicted": "".join(map(str, answers[trial.contender, trial.seed].predicted)),
+                "predicted": "".join(
+                    map(str, trial_predictions[trial.contender, trial.seed].predicted)
+                ),
                 "temperature": load_model(folder / name / trial.model).card.temperature,
                 "macs": trial.operations.totals.macs.dense.hoisted,
                 "work": [
@@ -102,9 +104,9 @@ def numbers(name: str, folder: Path) -> dict:
 def surroundings() -> dict:
     """Return the processor and libraries, which decide how sums are rounded."""
     machine = hardware.environment(Compute("cpu", "32"))
-    kept = {name: machine[name] for name in ("cpu", "cpu_features", "torch", "numpy")}
+    stored = {name: machine[name] for name in ("cpu", "cpu_features", "torch", "numpy")}
     return {
-        **kept,
+        **stored,
         "numba": version("numba"),
         "capability": torch.backends.cpu.get_cpu_capability(),
     }
@@ -129,7 +131,7 @@ def keep() -> None:
 
 
 @pytest.fixture(scope="module")
-def kept():
+def stored():
     content = json.loads(KEPT.read_text())
     assert content["numerics_version"] == NUMERICS_VERSION, (
         "numbers are meant to change: keep them anew"
@@ -138,10 +140,10 @@ def kept():
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_the_numbers_are_those_that_were_kept(name, kept, tmp_path, unreported, request):
+def test_the_numbers_are_those_that_are_stored(name, stored, tmp_path, unreported, request):
     ours = json.loads(json.dumps(numbers(name, tmp_path)))
-    expected = kept["numbers"][name]
-    if kept["surroundings"] == surroundings() and not is_rounded_otherwise(request.config):
+    expected = stored["numbers"][name]
+    if stored["surroundings"] == surroundings() and not is_rounded_otherwise(request.config):
         assert ours == expected
         return
     for one, other in zip(ours["trials"], expected["trials"], strict=True):

@@ -54,7 +54,7 @@ RESOLUTION = 64
 """Membrane units of a unit of weight: after the leak SANA-FE drops what is smaller
 (src/models.cpp, `loihi_quantize`).
 """
-LARGEST = 2**25
+MAX_MEMBRANE = 2**25
 """A membrane times `RESOLUTION` must fit an int32."""
 WEIGHT_BITS = 8
 """Bits of a weight (src/models.hpp, `default_weight_bits`), which SANA-FE does not enforce."""
@@ -334,7 +334,7 @@ def in_units(network: Network, factors: Sequence[float]) -> Network:
 def in_fine_units(network: Network, num_steps: int) -> tuple[Network, float]:
     """Return `network` in the smallest units that the simulated membrane holds, and the factor."""
     largest = here(network, num_steps).largest
-    factor = 2.0 ** math.floor(math.log2(LARGEST / 2 / largest))
+    factor = 2.0 ** math.floor(math.log2(MAX_MEMBRANE / 2 / largest))
     return in_units(network, [factor] * len(network.layers)), factor
 
 

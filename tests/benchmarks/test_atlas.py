@@ -44,8 +44,10 @@ def test_the_law_is_right_where_epochs_are_independent(against, training):
     )
     # Answers are independent from epoch to epoch: e (1 − e) / N is the variance by images.
     law = Law(1 - ERROR, training**2 / ERROR, 1.0)
-    said = law.optimism(N, EPOCHS, ERROR, validation=VALIDATION if against == "chosen" else None)
-    assert said == pytest.approx((best - other).mean(), rel=0.06)
+    predicted = law.optimism(
+        N, EPOCHS, ERROR, validation=VALIDATION if against == "chosen" else None
+    )
+    assert predicted == pytest.approx((best - other).mean(), rel=0.06)
 
 
 def test_half_of_the_images_that_change_is_the_variance_of_the_images():
@@ -57,8 +59,8 @@ def test_a_fitted_law_has_the_mean_of_its_cells_and_an_interval_around_it():
     cells = [cell for seed in range(8) for cell in cells_of(drawn(seed))]
     law = fitted(cells, "last")
     seen = np.mean([cell.last for cell in cells])
-    said = np.mean([law.optimism(cell.n, cell.epochs, cell.error) for cell in cells])
-    assert said == pytest.approx(seen, rel=0.2)
+    predicted = np.mean([law.optimism(cell.n, cell.epochs, cell.error) for cell in cells])
+    assert predicted == pytest.approx(seen, rel=0.2)
     assert law.low < 1 < law.high
     assert left_out(cells, "last") == {}
 

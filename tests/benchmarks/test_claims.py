@@ -113,7 +113,7 @@ def test_a_later_step_takes_the_result_of_an_earlier_one():
     assert stepped(first, Step(what="w", expression="less / 2", gives="40"))[1].is_right
 
 
-def test_a_wrong_figure_is_told():
+def test_a_wrong_figure_is_reported():
     row = claims.Tested(
         name="n",
         claim=claim(),
@@ -133,16 +133,16 @@ def with_another_digit(text):
                 yield text[:place] + digit + text[place + 1 :]
 
 
-def test_nearly_every_other_digit_in_a_sentence_of_a_claim_is_told():
-    told = [
+def test_nearly_every_other_digit_in_a_sentence_of_a_claim_is_flagged():
+    flagged = [
         bool(claims.without_source(replace(row.claim, **{name: text}), row.recomputed, row.done))
         for row in claims.tested()
         for name in ("title", "claimed", "sentence")
         for text in with_another_digit(getattr(row.claim, name))
     ]
-    assert len(told) > 5000
+    assert len(flagged) > 5000
     # Some edits make another figure of the same claim.
-    assert sum(told) / len(told) > 0.95
+    assert sum(flagged) / len(flagged) > 0.95
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_figure_of_a_sentence_is_a_number_a_step_or_declared(sentence, unknown
     assert claims.without_source(changed, steps, []) == [f"sentence: {text}" for text in unknown]
 
 
-def test_a_figure_without_a_source_is_told_with_its_file():
+def test_a_figure_without_a_source_is_reported_with_its_file():
     row = claims.Tested(
         name="n",
         claim=claim(),
@@ -171,8 +171,8 @@ def test_a_figure_without_a_source_is_told_with_its_file():
         flags=[],
         without_source=["claimed: 93"],
     )
-    (told,) = claims.wrong([row])
-    assert told.startswith("claims/n.toml, claimed: 93 is no figure of the file")
+    (flagged,) = claims.wrong([row])
+    assert flagged.startswith("claims/n.toml, claimed: 93 is no figure of the file")
 
 
 @pytest.mark.parametrize("expression", ["0 / 0", "1 / 0", "log2(0 - 1)"])

@@ -23,7 +23,7 @@ def test_a_loop_counts_its_first_layer_at_every_step_too():
     assert counter.operations().totals.macs.dense.per_step == 4 * 8 * 4
 
 
-def test_a_count_that_differs_from_its_definition_or_by_hand_is_told():
+def test_a_count_that_differs_from_its_definition_or_by_hand_is_marked():
     right = CASES["spikes, one layer"]
     wrong = Case(right.name, right.module, right.x, SPIKES, (0, 10), {"spikeduel": (0, 9)})
     assert judged(right, "spikeduel")["as_by_hand"]

@@ -1,11 +1,7 @@
-import json
-
 import pytest
-from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 from benchmarks.speed.step.document import (
-    Benchmark,
     Milliseconds,
     Ratio,
     Timing,
@@ -16,10 +12,8 @@ from benchmarks.speed.step.document import (
     table,
 )
 from benchmarks.speed.step.workloads import WORKLOADS, Limits
-from damage import FUZZED, changed, problem
 from small_workloads import TINY
 from spikeduel.system import typed
-from spikeduel.system.errors import InputError
 
 LIMITS = Limits(bf16_gflops=0.001, float32_gflops=0.0005, bandwidth_gbs=0.01)
 
@@ -103,32 +97,6 @@ def test_only_spikeduels_own_failures_count_as_failed(benchmark):
     assert not failed(benchmark)
     row = replace(benchmark.rows[0], contender="spikeduel-float32", error="broke")
     assert failed(replace(benchmark, rows=(row,)))
-
-
-def test_a_document_from_a_file_is_the_same_or_a_clear_error(benchmark, tmp_path):
-    path, whole = tmp_path / "speed.json", typed.plain(benchmark)
-    typed.write_json(path, benchmark)
-    assert typed.read_json(path, Benchmark) == benchmark
-    for place, document in {
-        "schema": {**whole, "schema": 2},
-        r"machine\.threads": {**whole, "machine": {**whole["machine"], "threads": "two"}},
-        r"rows\[0\]\.ms": {**whole, "rows": [{**whole["rows"][0], "ms": 4.0}]},
-        "limits": {key: value for key, value in whole.items() if key != "limits"},
-    }.items():
-        typed.write_json(path, document)
-        with pytest.raises(InputError, match=rf"speed\.json.*{place}"):
-            typed.read_json(path, Benchmark)
-
-
-@FUZZED
-@given(st.data())
-def test_a_damaged_document_is_a_clear_error_or_still_has_a_table(benchmark, data):
-    content = json.dumps(data.draw(changed(typed.plain(benchmark))))
-    if problem(typed.parse_json, content, Benchmark) is None:
-        document = typed.parse_json(content, Benchmark)
-        assert isinstance(table(document), str)
-        assert notes(document)
-        assert failed(document) in (True, False)
 
 
 # ---- as text

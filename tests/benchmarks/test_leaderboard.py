@@ -61,7 +61,7 @@ def test_networks_of_different_entries_are_separated_by_their_intervals():
     assert ranks([first, replace(other, scores=[0.7])]) == ["1–2", "1–2"]
 
 
-def test_the_whole_training_is_told():
+def test_the_whole_training_is_listed():
     spiking = next(row for row in named("fashion-mnist-mini") if row.name == "vgg-lif")
     assert leaderboard.trained_for(spiking).startswith("8 epochs (the first 2 with ReLU), ")
 

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from benchmarks.speed.step import networks
 from benchmarks.speed.step.networks import (
-    LEARNING_RATE,
     Peer,
     SnnTorch,
     Spiking,
@@ -22,7 +21,6 @@ from small_workloads import SMALL
 from spikeduel.engine.kernels import Dynamics, reference
 from spikeduel.engine.networks.building import build, num_parameters
 from spikeduel.engine.networks.models import Model
-from spikeduel.experiment.recipes import baseline
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
@@ -127,37 +125,6 @@ def test_the_loss_is_a_mean_over_steps_or_that_of_the_mean():
 
 def test_neurons_stand_after_each_stage_but_a_conv_networks_last():
     assert (len(Quiet(SMALL["dense-rate"]).neurons), len(Quiet(SMALL["conv"]).neurons)) == (2, 3)
-
-
-@pytest.mark.parametrize("tuned", [False, True])
-def test_a_step_in_plain_pytorch(tuned, monkeypatch):
-    """Images as `ToTensor` makes them in either layout; the study's Adam, fused if tuned; then what
-    is asked for.
-    """
-    seen, made, adam = [], [], torch.optim.Adam
-
-    class Seeing(Peer):
-        def forward(self, x):
-            seen.append(x)
-            return super().forward(x)
-
-        def after_step(self):
-            seen.append("after")
-
-    def optimizer(*arguments, **settings):
-        made.append(adam(*arguments, **settings))
-        return made[0]
-
-    monkeypatch.setattr(torch.optim, "Adam", optimizer)
-    images = torch.zeros(1, 1, 12, 12, dtype=torch.uint8)
-    images[0, 0, 0, :4] = torch.tensor([0, 51, 255, 102])
-    peer(Seeing, SMALL["cnn"], tuned=tuned).step(images, torch.tensor([1]))
-    x, after = seen
-    assert x.flatten()[:4].tolist() == pytest.approx([0, 0.2, 1, 0.4])
-    assert after == "after"
-    (group,) = made[0].param_groups
-    assert (group["lr"], group["betas"], bool(group["fused"])) == (8.5e-5, (0.9, 0.999), tuned)
-    assert baseline().learning_rate == LEARNING_RATE
 
 
 def test_tuned_is_the_same_network_in_less_precision(losses):

@@ -75,7 +75,7 @@ def fired(network, rules=chip.RULES_HERE):
     return chip.here(network, len(network.inputs), rules).layers[0].ravel().tolist()
 
 
-def test_a_reset_before_the_leak_takes_less_off():
+def test_a_reset_before_the_leak_subtracts_less():
     # After a spike at 1.2: 0.5 · 1.2 − 1 = −0.4 here, 0.5 · (1.2 − 1) = 0.1 on the chip.
     network = one_neuron([1.2, 0.95])
     assert fired(network) == [True, False]
@@ -118,7 +118,7 @@ def test_other_units_leave_all_spikes():
     fine, factor = chip.in_fine_units(network, STEPS)
     run = chip.here(fine, STEPS, chip.Rules(cut=True))
     assert chip.num_differing(ours, run.layers) == 0
-    assert chip.LARGEST / 4 < run.largest < chip.LARGEST
+    assert chip.MAX_MEMBRANE / 4 < run.largest < chip.MAX_MEMBRANE
     assert factor > 1
 
 
@@ -161,11 +161,11 @@ def test_the_simulated_chip_gives_the_spikes(name):
     model = made(**NETWORKS[name])
     encoded, ours, _, network = reference(model)
     fine, _ = chip.in_fine_units(network, STEPS)
-    run, answer = chip.on_chip(fine, STEPS, Path(os.environ["SANAFE_PYTHON"]))
+    run, outcome = chip.on_chip(fine, STEPS, Path(os.environ["SANAFE_PYTHON"]))
     found = chip.agreement(ours, run.layers, fine, STEPS)
     expected = "reset before the leak" if "subtract" in name else None
     assert found["rule"] == expected
-    energy = chip.energies(chip.operations_of(model, encoded, 4), answer, 4)
+    energy = chip.energies(chip.operations_of(model, encoded, 4), outcome, 4)
     assert energy["simulated_counts"]["synapses"] == pytest.approx(met(network, run) / 4)
     if "conv" not in name and "vgg" not in name and not expected:
         assert energy["simulated_nj"]["synapses"] == pytest.approx(

@@ -3,14 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks.speed.step import workloads
 from benchmarks.speed.step.workloads import (
     WORKLOADS,
     Limits,
     Workload,
     batch,
     last_level_cache_bytes,
-    measure_limits,
     needs,
     stages,
 )
@@ -71,31 +69,6 @@ def test_the_roofline_is_the_longer_of_computing_at_the_faster_precision_and_mov
     assert bf16.roofline_ms(3_000_000_000, 1_000_000) == pytest.approx(10)
     assert float32.roofline_ms(3_000_000_000, 1_000_000) == pytest.approx(30)
     assert bf16.roofline_ms(3_000_000_000, 500_000_000) == pytest.approx(50)
-
-
-def test_limits_are_rates_of_the_shortest_time(monkeypatch):
-    def one_millisecond(work, seconds):
-        work()
-        return 1e-3
-
-    for name, value in {
-        "SQUARE": (64, 64, 64),
-        "TALL": (100, 30, 20),
-        "_SMALLEST_COPY": 1 << 20,
-        "last_level_cache_bytes": lambda: None,
-        "_shortest": one_millisecond,
-    }.items():
-        monkeypatch.setattr(workloads, name, value)
-    limits = measure_limits(threads=1, seconds=0.01)
-    assert limits.float32_gflops == limits.bf16_gflops == pytest.approx(2 * 64**3 / 1e-3 / 1e9)
-    assert limits.bandwidth_gbs == pytest.approx(3 * (1 << 20) / 1e-3 / 1e9)
-
-
-def test_the_shortest_of_at_least_three_after_one():
-    calls = []
-    shortest = workloads._shortest(lambda: calls.append(1), seconds=0)
-    assert len(calls) == 4
-    assert 0 <= shortest < 1
 
 
 def test_the_largest_cache(tmp_path):

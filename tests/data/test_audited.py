@@ -10,7 +10,7 @@ from scipy.ndimage import affine_transform
 
 import spikeduel as sd
 from made_events import seen
-from made_recordings import kept, numpy_file, part, some_events
+from made_recordings import as_recordings, numpy_file, part, some_events
 from spikeduel import data, statistics
 from spikeduel.auditing import (
     duplicate_checks,
@@ -127,11 +127,11 @@ def test_an_audit_is_made_anew_when_it_is_damaged_or_a_file_changes(
     prepared = data.load(experiment)
     split = data.split(prepared, experiment)
     first = examine(experiment, prepared, split)
-    (kept,) = (tmp_path / "cache" / "audits").glob("*.json")
-    whole = kept.read_text()
-    kept.write_text('{"dataset": "planted"}')
+    (as_recordings,) = (tmp_path / "cache" / "audits").glob("*.json")
+    whole = as_recordings.read_text()
+    as_recordings.write_text('{"dataset": "planted"}')
     assert examine(experiment, prepared, split) == first
-    assert kept.read_text() == whole
+    assert as_recordings.read_text() == whole
     monkeypatch.setattr(audited, "audit_input", None)
     (image_folder / "cat" / "000.png").write_bytes(b"longer or shorter")
     with pytest.raises(TypeError, match="NoneType"):
@@ -196,7 +196,7 @@ def test_clothes_are_no_plain_drawings():
 
 def test_the_audit_unpacks_events_as_they_are_packed():
     events = some_events(100)
-    recordings = kept([some_events(7, seed=1), events], (34, 34))
+    recordings = as_recordings([some_events(7, seed=1), events], (34, 34))
     asked = EventRecordings(recordings.packed, recordings.offsets, recordings.binning.sensor)
     expected = unpacked(recordings.events_of(1))
     x, y, microseconds, polarity = asked.unpacked(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from factories import record
-from made_runs import DATA, LABELS, TEST, answered, predicted, run_maker
+from made_runs import DATA, LABELS, TEST, classified_with, predicted, run_maker
 from spikeduel.data import Split
 from spikeduel.results import predictions
 from spikeduel.system.errors import InputError
@@ -49,11 +49,11 @@ def test_what_is_written_is_read_again(make_run):
 
 
 def test_they_are_in_the_order_of_the_trials_and_variants_follow_their_contender():
-    with_variants = TrialVariants({}, {"shuffled": answered(2)}, {})
+    with_variants = TrialVariants({}, {"shuffled": classified_with(2)}, {})
     outcomes = [
         TrialOutcome(
             record(contender, seed),
-            {"classification": answered(1)},
+            {"classification": classified_with(1)},
             variants=with_variants if contender == "snn" else None,
         )
         for seed in (0, 1)
