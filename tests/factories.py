@@ -85,6 +85,19 @@ def export(model, path, to="onnx", images=None, labels=None, examples=None, prog
     )
 
 
+def discrepancies(path):
+    """What `verify` finds in a run, or in what is made of several runs."""
+    return [found for verification in verify(path) for found in verification.discrepancies]
+
+
+def differing(path):
+    """Files and places that `verify` names; the place of a whole file is "missing" or "unknown"."""
+    return {
+        (found.file, "missing" if found.missing else "unknown" if found.unknown else found.place)
+        for found in discrepancies(path)
+    }
+
+
 def evaluate(*arguments, **more):
     """What the feature `predicting` measures of a model."""
     return of_feature("predicting.model_evaluation").evaluate(*arguments, **more)

@@ -320,15 +320,10 @@ def test_audit_of_clean_data(pets):
     audit = document("audit", pets)
     assert audit["ok"]
     assert audit["problems"] == audit["unreadable"] == []
-    duplicates = audit["exact_duplicates"]
-    assert [duplicates[key] for key in ("within", "across", "conflicting")] == [0, 0, 0]
-    assert audit["near_duplicates"] == {"across": 0, "test_in_training": 0}
-    assert audit["groups_cut"] == 0
-    assert {"accuracy", "accuracy_if_grouped", "chance_level", "near_duplicates_in_train"} <= set(
-        audit["probe"]
-    )
-    splits = {name: sum(counts.values()) for name, counts in audit["class_splits"].items()}
-    assert splits == {"cat": 32, "dog": 32}
+    assert {name: sum(counts.values()) for name, counts in audit["class_splits"].items()} == {
+        "cat": 32,
+        "dog": 32,
+    }
 
 
 def test_audit_finds_and_shows_a_copy_between_train_and_test(pets, desk):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from factories import existing, small_experiment, verify
+from factories import differing, discrepancies, existing, small_experiment, verify
 from spikeduel.analysis import hashes
 from spikeduel.cli import app
 from spikeduel.comparing import compare
@@ -52,18 +52,6 @@ def zipped(folder, path):
         for name in sorted({*listed, hashes.FILE}):
             archive.write(folder / name, name)
     return path
-
-
-def discrepancies(place):
-    return [found for verification in verify(place) for found in verification.discrepancies]
-
-
-def differing(place):
-    """Return what `verify` names: files that are missing or unknown, and places of others."""
-    return {
-        (each.file, "missing" if each.missing else "unknown" if each.unknown else each.place)
-        for each in discrepancies(place)
-    }
 
 
 def test_a_kit_holds_all_that_is_promised_and_no_models(whole, tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from factories import small_experiment
+from factories import differing, small_experiment
 from made_pages import without_pages
 from spikeduel.analysis import hashes
 from spikeduel.analysis.conclusions import concluded
@@ -54,15 +54,6 @@ def forge(run, file, change):
             entry["anytime"]["accuracies"][-1] = entry["test"]["accuracy"]
     typed.write_json(run / "results.json", document)
     hashes.write(run)
-
-
-def differing(place):
-    """Return what `verify` names: files that are missing or unknown, and places of others."""
-    found = [found for verification in verify(place) for found in verification.discrepancies]
-    missing = {(each.file, "missing") for each in found if each.missing}
-    unknown = {(each.file, "unknown") for each in found if each.unknown}
-    rest = {(each.file, each.place) for each in found if not (each.missing or each.unknown)}
-    return missing | unknown | rest
 
 
 def with_half_wrong(content, contender, seeds=(0, 1)):
