@@ -46,7 +46,7 @@ def texts():
 def test_every_option_that_a_text_names_is_one():
     known = {"--help", "--version", *OF_OTHERS}
     if "export" not in FEATURES:
-        known.add("--dataset")  # which the readers of files name
+        known |= {"--dataset", "--dt", "--to"}  # which readers and writers of files name
     for command in commands().values():
         for param in command.params:
             known |= {*param.opts, *param.secondary_opts}
