@@ -33,12 +33,12 @@ def file(tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_says_where_its_numbers_stand_and_what_it_leaves_out(name):
-    law = read(name)
-    assert len(law.label.split()) <= 3
-    assert law.source
-    assert law.leaves_out
-    assert all(constant.where for constant in law.constants.values())
-    assert sum(len(constant.ends) > 1 for constant in law.constants.values()) <= 4
+    entry = read(name)
+    assert len(entry.label.split()) <= 3
+    assert entry.source
+    assert entry.leaves_out
+    assert all(constant.where for constant in entry.constants.values())
+    assert sum(len(constant.ends) > 1 for constant in entry.constants.values()) <= 4
 
 
 def test_accountings_of_one_formula_are_of_one_group():
@@ -58,10 +58,10 @@ def test_accountings_of_one_formula_are_of_one_group():
 
 
 def test_one_of_the_users_own(file):
-    law = read(file(MINE))
-    assert (law.name, law.label, law.group, law.unit) == ("mine", "mine", "memory", "pJ")
-    assert law.formula("other") == law.formula("spiking") == "mac * macs + acs"
-    assert law.constants["mac"].ends == [2]
+    entry = read(file(MINE))
+    assert (entry.name, entry.label, entry.group, entry.unit) == ("mine", "mine", "memory", "pJ")
+    assert entry.formula("other") == entry.formula("spiking") == "mac * macs + acs"
+    assert entry.constants["mac"].ends == [2]
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,23 @@ from made_operations import both, layer, macs, over_time, plain, spiking
 from spikeduel import energy
 from spikeduel.analysis.conclusions import with_energy
 from spikeduel.energy import accounting
-from spikeduel.energy.accounting import CountedPair, compare_by, compare_run
+from spikeduel.energy.accounting import CountedPair, compare_by, compare_run, read
 from spikeduel.energy.rescaling import scaled
 from spikeduel.engine.counting.operations import AMOUNTS, STEPS
 from spikeduel.results.cost_results import AXES, GROUPS
 from spikeduel.system.errors import InputError
 
 
-def threshold(verdict, axis):
+def threshold(result, axis):
     """Return the change of an accounting's result along an axis, if there is one."""
-    return next((change for change in verdict.thresholds if change.axis == axis), None)
-
-
-def law(name):
-    return accounting.read(name)
+    return next((change for change in result.thresholds if change.axis == axis), None)
 
 
 def amount(name, kind="spiking", steps=1.0, **amounts):
     """Return an accounting's values, one a corner, of a layer of these amounts alone."""
     known = {**{key: np.zeros((1, 1)) for key in AMOUNTS}, STEPS: np.array([[steps]])}
     known |= {key: np.array([[float(value)]]) for key, value in amounts.items()}
-    return accounting.energy_of(law(name), kind, known)[0].tolist()
+    return accounting.energy_of(read(name), kind, known)[0].tolist()
 
 
 def dense(fan_in, fan_out, rate, num_steps, **more):
@@ -145,11 +141,11 @@ def test_the_crossovers_of_spyx(steps, per_cent):
     first = dense(256, 128, 0.1, steps)
     last = [*dense(128, 10, 0.1, steps)]
     last[1] = replace(last[1], spikes=None, threshold_comparisons=0, resets=0)
-    verdict = compare_by(
+    result = compare_by(
         pair([*first, *last], steps, [numbers(256, 128, image=True), numbers(128, 10)]),
-        law("yan-dram"),
+        read("yan-dram"),
     )
-    assert 100 * threshold(verdict, "rate").value == pytest.approx(per_cent, abs=0.006)
+    assert 100 * threshold(result, "rate").value == pytest.approx(per_cent, abs=0.006)
 
 
 def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
@@ -157,20 +153,20 @@ def test_the_break_even_of_yan_et_al_lies_within_its_bounds():
     it a range.
     """
     ratios = {
-        rate: compare_by(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan"))
+        rate: compare_by(pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), read("yan"))
         for rate in (0.04, 0.057, 0.07)
     }
-    assert [verdict.cheaper for verdict in ratios.values()] == ["spiking", None, "other"]
+    assert [result.cheaper for result in ratios.values()] == ["spiking", None, "other"]
     assert ratios[0.057].ratio.low == pytest.approx(1, abs=0.05)
     assert ratios[0.057].ratio.high == pytest.approx(1, abs=0.1)
 
 
 def even(name, layers, num_steps, others):
-    """The least and most rate at which both sides are even."""
-    return accounting.break_even_rates(pair(layers, num_steps, others), law(name))
+    """The least and most rate at which both networks need the same."""
+    return accounting.break_even_rates(pair(layers, num_steps, others), read(name))
 
 
-def test_rates_that_make_both_sides_even():
+def test_rates_at_which_both_networks_need_the_same():
     """Between them, an accounting with ranges is open: below the least, the spiking one is cheaper
     by all of it, above the most the other.
     """
@@ -184,7 +180,7 @@ def test_rates_that_make_both_sides_even():
     assert high >= 0.057
     for rate in (low * 0.99, high * 1.01):
         found = compare_by(
-            pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), law("yan")
+            pair(dense(4096, 64, rate, 5), 5, [numbers(4096, 64)]), read("yan")
         ).cheaper
         assert found == ("spiking" if rate < low else "other")
 
@@ -195,7 +191,7 @@ def test_no_rate_is_even_if_one_network_is_cheaper_at_any():
     assert even("memory", layers, 1, [numbers(1, 1)]) == (0, 0)
 
 
-def test_a_network_of_few_bits_is_charged_these_by_yan_et_al():
+def test_yan_et_al_count_the_bits_of_a_quantised_network():
     """Without few bits, a network has those of a count of spikes: 3 of T = 4."""
     activations = {"steps": 4, "kind": "other", "macs": 1}
     few = {"quantised": 1, "activation_bits": 8, "trained_bits": 4}
@@ -221,7 +217,7 @@ def test_a_network_of_few_bits_is_charged_these_by_yan_et_al():
 def test_a_step_costs_what_a_bit_does_in_the_bit_budget(steps, bits, cheaper):
     few = replace(numbers(100, 10), input_bits=bits)
     assert (
-        compare_by(pair(dense(100, 10, 0.3, steps), steps, [few]), law("bit-budget")).cheaper
+        compare_by(pair(dense(100, 10, 0.3, steps), steps, [few]), read("bit-budget")).cheaper
         == cheaper
     )
 
@@ -307,13 +303,13 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", accounting.NAMES)
 def test_by_hand(name):
-    verdict = compare_by(NETWORKS, law(name))
-    scale = 1e-12 if law(name).unit == "pJ" else 1
-    for bounds, expected in zip((verdict.spiking, verdict.other), BY_HAND[name], strict=True):
+    result = compare_by(NETWORKS, read(name))
+    scale = 1e-12 if read(name).unit == "pJ" else 1
+    for bounds, expected in zip((result.spiking, result.other), BY_HAND[name], strict=True):
         assert bounds.low == pytest.approx(scale * min(expected))
         assert bounds.high == pytest.approx(scale * max(expected))
-    low, high = verdict.ratio.low, verdict.ratio.high
-    assert verdict.cheaper == ("spiking" if high < 1 else "other" if low > 1 else None)
+    low, high = result.ratio.low, result.ratio.high
+    assert result.cheaper == ("spiking" if high < 1 else "other" if low > 1 else None)
 
 
 # ---- amounts
@@ -335,35 +331,37 @@ def test_the_mean_over_trials_leaves_out_networks_of_another_shape():
     assert CountedPair([spiking(), plain()], [plain()]).spiking["acs"].tolist() == [0, 0, 20]
 
 
-# ---- where it thresholds
+# ---- thresholds
 
 
-FLIPS = [
+THRESHOLDS = [
     (name, threshold)
     for name in accounting.NAMES
-    for threshold in compare_by(NETWORKS, law(name)).thresholds
+    for threshold in compare_by(NETWORKS, read(name)).thresholds
 ]
 
 
 def test_results_change_along_every_axis():
-    assert {threshold.axis for _, threshold in FLIPS} == {"rate", "steps", "bits"}
+    assert {threshold.axis for _, threshold in THRESHOLDS} == {"rate", "steps", "bits"}
     # Memory counts for little in a network of so few weights; with more of it:
     large = pair(dense(4096, 64, 0.3, 5), 5, [numbers(4096, 64)])
-    assert threshold(compare_by(large, law("memory")), "memory").becomes == "spiking"
+    assert threshold(compare_by(large, read("memory")), "memory").becomes == "spiking"
     assert {*AXES} == {"rate", "steps", "bits", "memory"}
-    assert len(FLIPS) > len(accounting.NAMES)
+    assert len(THRESHOLDS) > len(accounting.NAMES)
 
 
 @pytest.mark.parametrize(
-    ("name", "threshold"), FLIPS, ids=[f"{name}-{threshold.axis}" for name, threshold in FLIPS]
+    ("name", "threshold"),
+    THRESHOLDS,
+    ids=[f"{name}-{threshold.axis}" for name, threshold in THRESHOLDS],
 )
 def test_the_result_changes_at_a_threshold_and_not_before(name, threshold):
-    now = compare_by(NETWORKS, law(name)).cheaper
+    now = compare_by(NETWORKS, read(name)).cheaper
     step = 1 if threshold.axis in ("steps", "bits") else 1e-4 * threshold.value
     before = threshold.value - step if threshold.value > threshold.now else threshold.value + step
 
     def cheaper(value):
-        spiking, other = NETWORKS.energies(law(name), threshold.axis, [value])
+        spiking, other = NETWORKS.energies(read(name), threshold.axis, [value])
         is_less, is_more = (spiking < other).all(), (spiking > other).all()
         return "spiking" if is_less else "other" if is_more else None
 
@@ -371,16 +369,16 @@ def test_the_result_changes_at_a_threshold_and_not_before(name, threshold):
     assert (cheaper(threshold.value), cheaper(before)) == (threshold.becomes, now)
 
 
-def test_the_rate_of_a_flip_by_hand():
+def test_a_threshold_by_hand():
     # 40 MACs and 40 r ACs against 60 MACs: level where 0.9 · 40 r = 20 · 4.6, which is above one
     # spike a step.
-    assert threshold(compare_by(NETWORKS, law("first-layer-once")), "rate") is None
+    assert threshold(compare_by(NETWORKS, read("first-layer-once")), "rate") is None
     cheap = pair(dense(10, 4, 0.5, 2), 2, [numbers(10, 4)])
-    verdict = compare_by(cheap, law("operations"))
+    result = compare_by(cheap, read("operations"))
     # Two steps of 40 r additions against 40 operations: level at a half.
-    assert (verdict.cheaper, verdict.ratio.low) == (None, 1.0)
+    assert (result.cheaper, result.ratio.low) == (None, 1.0)
     # 0.9 · 20 T against 4.6 · 40: from the 11th step on.
-    assert threshold(compare_by(cheap, law("syops")), "steps").value == 11
+    assert threshold(compare_by(cheap, read("syops")), "steps").value == 11
 
 
 # ---- a run
@@ -401,21 +399,21 @@ def test_a_run_sets_every_spiking_contender_against_all_others_and_its_variants(
         counted("snn-b", spiking()),
         counted("cnn", plain()),
     ]
-    verdict = compare_run(results(trials))
+    accountings = compare_run(results(trials))
     assert [
-        (accounted.spiking, accounted.other, accounted.variant) for accounted in verdict.pairs
+        (accounted.spiking, accounted.other, accounted.variant) for accounted in accountings.pairs
     ] == [
         ("snn-a", "cnn", None),
         ("snn-a", "ReLU twin", "relu_twin"),
         ("snn-b", "cnn", None),
     ]
-    accounted = verdict.pairs[0]
+    accounted = accountings.pairs[0]
     assert (accounted.num_steps, accounted.rate) == (2, 0.5)
     assert all(result.ratio for result in accounted.by_accounting)
     assert list(accounted.by_group) == ["memory", "arithmetic", "chip", "operations"]
-    groups = [law.group for law in verdict.definitions]
+    groups = [entry.group for entry in accountings.definitions]
     assert groups == sorted(groups, key=GROUPS.index)
-    assert {law.name for law in verdict.definitions} == {*accounting.NAMES}
+    assert {entry.name for entry in accountings.definitions} == {*accounting.NAMES}
 
 
 def test_a_contender_at_chance_has_no_ratio():
@@ -433,10 +431,10 @@ def test_a_contender_at_chance_has_no_ratio():
 
 def test_an_accounting_of_the_users_own_comes_first(tmp_path):
     path = write(tmp_path / "mine.toml")
-    verdict = compare_run(
-        results([counted("snn", spiking()), counted("cnn", plain())]), [accounting.read(path)]
+    accountings = compare_run(
+        results([counted("snn", spiking()), counted("cnn", plain())]), [read(path)]
     )
-    first, *others = verdict.pairs[0].by_accounting
+    first, *others = accountings.pairs[0].by_accounting
     assert (first.accounting, first.spiking.low, first.other.low, first.cheaper) == (
         "mine",
         4,
@@ -460,13 +458,11 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
         write(tmp_path / "a" / "mine.toml"),
         write(tmp_path / "b" / "mine.toml", "2 * spikes"),
     )
-    twice = accounting.all_accountings(
-        [accounting.read(mine), accounting.read(mine), accounting.read("syops")]
-    )
+    twice = accounting.all_accountings([read(mine), read(mine), read("syops")])
     assert [accounting.name for accounting in twice[:3]] == ["mine", "syops", "dampfhoffer"]
     assert len(twice) == 1 + len(accounting.NAMES)
     with pytest.raises(InputError, match="two accountings are called mine"):
-        accounting.all_accountings([accounting.read(mine), accounting.read(other)])
+        accounting.all_accountings([read(mine), read(other)])
 
 
 @pytest.mark.parametrize(
@@ -480,15 +476,15 @@ def test_an_accounting_given_twice_counts_once_and_one_name_for_two_is_refused(t
     ],
 )
 def test_a_formula_without_an_amount_names_its_network(formula, other, network, tmp_path):
-    verdict = compare_by(NETWORKS, accounting.read(write(tmp_path / "mine.toml", formula, other)))
-    assert verdict.ratio is None
-    assert verdict.reason == f"its formula gives no amount of at least 0 for the {network} network"
+    result = compare_by(NETWORKS, read(write(tmp_path / "mine.toml", formula, other)))
+    assert result.ratio is None
+    assert result.reason == f"its formula gives no amount of at least 0 for the {network} network"
 
 
 @pytest.mark.parametrize("name", ["bit-budget", "bit-budget-spikes"])
 def test_weights_trained_in_few_bits_count_as_many(name):
     """A layer of 4 bits counts an eighth of one of 32; the others count as before."""
-    counted, definition = made_operations.spiking(), accounting.read(name)
+    counted, definition = made_operations.spiking(), read(name)
     whole = accounting.weighed([counted], definition, "spiking", counted.num_steps)
     parts = []
     for index, one in enumerate(counted.layers):
@@ -514,10 +510,10 @@ def test_memory_that_moves_fewer_bits_costs_less():
 def test_for_loihi_the_recommendation_has_the_energies_of_its_accounting():
     run = results([counted("snn", spiking()), counted("cnn", plain())])
     (pair,) = compare_run(run).pairs
-    (judged,) = [found for found in pair.by_accounting if found.accounting == "loihi-gpu"]
+    (expected,) = [result for result in pair.by_accounting if result.accounting == "loihi-gpu"]
     asked = replace(run, experiment=dataclasses.replace(run.experiment, target="loihi"))
     compared = with_energy(asked).recommendation.quantity("energy")
-    assert compared.values == {"snn": judged.spiking, "cnn": judged.other}
+    assert compared.values == {"snn": expected.spiking, "cnn": expected.other}
     assert compared.leader is None  # of the two, one runs there
     # Two spiking networks make no pair of accountings.
     two = results([run.trials[0], counted("other", spiking())])
@@ -525,5 +521,5 @@ def test_for_loihi_the_recommendation_has_the_energies_of_its_accounting():
         with_energy(replace(two, experiment=asked.experiment))
         .recommendation.quantity("energy")
         .values["snn"]
-        == judged.spiking
+        == expected.spiking
     )
