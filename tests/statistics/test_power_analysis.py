@@ -136,8 +136,3 @@ def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
     assert off.seeds > 0
     assert variability.seeds_a == variability.seeds_b
     assert variability.seeds_a**2 / 2 + variability.seeds_b**2 / 2 == pytest.approx(off.seeds)
-
-
-def test_no_standard_deviation_is_negative():
-    with pytest.raises(ValueError, match="cannot be negative"):
-        Variability(seeds_a=0.1, seeds_b=-0.1, images=0.0)

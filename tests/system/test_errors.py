@@ -22,9 +22,9 @@ from spikeduel.system.errors import (
         UnreadableFiles({"a.png": "cut off", "b.png": "empty"}, "cats"),
     ],
 )
-def test_another_process_is_told_the_same(error):
-    told = pickle.loads(pickle.dumps(error))
-    assert (type(told), str(told), vars(told)) == (type(error), str(error), vars(error))
+def test_errors_reach_another_process_unchanged(error):
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error))
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ def where(request, monkeypatch):
     return str(request.param)
 
 
-def test_a_room_holds_what_is_written(where, tmp_path):
+def test_an_array_contains_what_is_written(where, tmp_path):
     cache = tmp_path / "cache"
-    held = empty_array((3, 2), np.float32)
-    assert isinstance(held, np.memmap) == (where == "disk")
-    held[:] = [[1, 2], [3, 4], [5, 6]]
-    assert held.tolist() == [[1, 2], [3, 4], [5, 6]]
+    array = empty_array((3, 2), np.float32)
+    assert isinstance(array, np.memmap) == (where == "disk")
+    array[:] = [[1, 2], [3, 4], [5, 6]]
+    assert array.tolist() == [[1, 2], [3, 4], [5, 6]]
     assert not cache.exists() or list(cache.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_kills_nobody(monkeypatch):
+def test_a_full_disk_is_an_error_for_people(monkeypatch):
     def full(_descriptor, _at, _size):
         raise OSError(28, "No space left on device")
 

@@ -2,7 +2,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,38 +10,26 @@ import torch
 
 from spikeduel.system import hardware
 
-# A copy of the module, for the tests' own is told that the machine is idle.
+# A copy of the module: the fixtures of all tests replace functions of the module itself.
 spec = importlib.util.find_spec("spikeduel.system.load")
 load = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(load)
 
 
-@contextmanager
-def other_busy_processes(number):
-    command = [sys.executable, "-S", "-c", "while True: pass"]
-    others = [subprocess.Popen(command) for _ in range(number)]
-    try:
-        yield
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
-
-
 @pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="the system does not tell")
-def test_load_that_has_ended_is_no_load(monkeypatch):
+def test_load_that_has_ended_is_no_load_and_that_of_others_is(monkeypatch):
     monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
     if Path("/proc/loadavg").exists():
         assert 0 <= load.load_average() < 1000
+        command = [sys.executable, "-S", "-c", "while True: pass"]
+        with subprocess.Popen(command) as other:
+            try:
+                # The other process adds to the threads of this one.
+                assert load.load_average(own_threads=8) >= 9
+            finally:
+                other.kill()
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     assert load.load_average() == 0
-
-
-@pytest.mark.skipif(not Path("/proc/loadavg").exists(), reason="the system does not tell")
-def test_load_of_others_is_not_taken_for_own_threads_that_have_ended(monkeypatch):
-    monkeypatch.setattr(os, "getloadavg", lambda: (1000.0, 0.0, 0.0))
-    with other_busy_processes(1):
-        assert load.load_average(own_threads=8) >= 9
 
 
 @pytest.mark.parametrize(
@@ -73,15 +60,15 @@ def eight_threads(machine):
 )
 def test_a_training_takes_as_many_threads_as_there_are_free_cores(eight_threads, used, threads):
     eight_threads.use = used
-    told = []
-    with hardware.threads_on_free_cores(told.append):
+    lines = []
+    with hardware.threads_on_free_cores(lines.append):
         assert torch.get_num_threads() == threads
     assert torch.get_num_threads() == 8
-    assert len(told) == (threads < 8)
-    assert all(f"{threads} of 8 threads" in text for text in told)
+    assert len(lines) == (threads < 8)
+    assert all(f"{threads} of 8 threads" in text for text in lines)
 
 
-def test_a_number_of_threads_that_was_chosen_is_kept(eight_threads):
+def test_the_number_of_threads_that_the_user_chose_stays(eight_threads):
     eight_threads.use = 4.0
     hardware.compute_on(6)
     with hardware.threads_on_free_cores():
@@ -131,11 +118,6 @@ def test_what_other_processes_use_is_measured_and_the_own_is_left_out(
 def test_without_a_table_of_cores_nothing_is_known(system: Path, monkeypatch) -> None:
     monkeypatch.setattr(load.time, "sleep", lambda seconds: None)
     assert load.used_by_others([0]) == 0
-
-
-def test_what_the_machine_has_available(system: Path) -> None:
-    write(system, {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/\n"})
-    assert load.available_memory() == 600 * 1024
 
 
 def test_a_limit_of_version_2_counts_what_it_leaves_with_the_cache(system: Path) -> None:

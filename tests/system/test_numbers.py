@@ -99,7 +99,7 @@ def test_counts(number, noun, text):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "of_recordings"),
     [
         (
             "An image a step, 12 test images, one image.",
@@ -113,8 +113,8 @@ def test_counts(number, noun, text):
         ),
     ],
 )
-def test_what_is_said_of_images_is_said_of_recordings_and_names_stay(text, said):
-    assert with_noun(text, "recording") == (said or text)
+def test_sentences_about_images_become_sentences_about_recordings(text, of_recordings):
+    assert with_noun(text, "recording") == (of_recordings or text)
     assert with_noun(text, "image") == text
 
 

@@ -7,7 +7,7 @@ the same from single predictions.
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -60,10 +60,6 @@ class Variability:
     image_freedom: float | None = None
     effective_groups: float | None = None
 
-    def __post_init__(self) -> None:
-        if min(self.seeds_a, self.seeds_b, self.images) < 0:
-            raise ValueError("standard deviations cannot be negative")
-
 
 def variability_of(
     correct_a: np.ndarray,
@@ -95,15 +91,11 @@ def variability_of(
     least = math.sqrt(off.seeds * off.num_seeds / 2)
     if math.hypot(seeds_a, seeds_b) < least * math.sqrt(2):
         seeds_a = seeds_b = least
+    variability = Variability(seeds_a=seeds_a, seeds_b=seeds_b, images=math.sqrt(off.images))
     if cluster is None:
-        return Variability(seeds_a=seeds_a, seeds_b=seeds_b, images=math.sqrt(off.images))
-    return Variability(
-        seeds_a=seeds_a,
-        seeds_b=seeds_b,
-        images=math.sqrt(off.images),
-        image_freedom=off.image_freedom,
-        effective_groups=effective_groups(cluster, weights_of(classes, len(cluster))),
-    )
+        return variability
+    groups = effective_groups(cluster, weights_of(classes, len(cluster)))
+    return replace(variability, image_freedom=off.image_freedom, effective_groups=groups)
 
 
 def assumed_variability(
@@ -113,7 +105,7 @@ def assumed_variability(
 
     Parameters
     ----------
-    spread : float
+    deviation : float
         Standard deviation over seeds of the accuracy on an unlimited test set, a fraction.
     num_images : float
         The number of test images.

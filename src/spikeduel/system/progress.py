@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Any], str, int | None], Iterable[Any]]
 """Shows a loop's progress: (items, description, total) -> items; `Progress.track`."""
-BARS = "▁▂▃▄▅▆▇█"
 SILENCE = 30.0
 """Seconds without a line after which one says what is being done, where there is no terminal."""
 
@@ -179,7 +178,6 @@ class TerminalProgress(Progress):
             threading.Thread(target=_beats, args=(ref(self),), daemon=True).start()
         self._awaited: dict[str, TaskID] = {}
         self._training: dict[str, TaskID] = {}
-        self._curves: dict[str, str] = {}
 
     @contextmanager
     def _bar(self, description: str, total: int | None, visible: bool = True) -> "Iterator[TaskID]":
@@ -239,19 +237,15 @@ class TerminalProgress(Progress):
     def epoch(self, title: str, epochs: Sequence[Mapping[str, float]], num_epochs: int) -> None:
         if title not in self._training:
             self._training[title] = self._bars.add_task(title, total=num_epochs)
-        accuracies = [epoch["val_accuracy"] for epoch in epochs]
-        self._curves[title] = sparkline(accuracies)
         self._bars.update(
             self._training[title],
             completed=len(epochs),
-            description=f"  {title}  {self._curves[title]} {100 * accuracies[-1]:.1f} % accuracy",
+            description=f"  {title}  {100 * epochs[-1]['val_accuracy']:.1f} % accuracy",
         )
 
     def finished(self, title: str, text: str) -> None:
-        curve = self._curves.pop(title, "")
         if text:
-            shown = f"  {curve}" if curve and self.console.is_terminal else ""
-            self.say(f"  {title}: {text}{shown}")
+            self.say(f"  {title}: {text}")
         if title in self._training:
             self._bars.remove_task(self._training.pop(title))
         if title in self._awaited:
@@ -263,12 +257,3 @@ def _beats(progress: "ref[TerminalProgress]") -> None:
         living.beat()
         del living
         time.sleep(1)
-
-
-def sparkline(values: Sequence[float], most: int = 24) -> str:
-    """Return the last `most` of `values` as bars, such as "▁▅▇█"."""
-    shown = list(values)[-most:]
-    low, high = min(shown, default=0.0), max(shown, default=0.0)
-    if low == high:
-        return BARS[-1] * len(shown)
-    return "".join(BARS[round((len(BARS) - 1) * (value - low) / (high - low))] for value in shown)
