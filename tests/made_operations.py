@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from torch import nn
 from torch.nn import functional as F
 
+from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.counting.operations import Layer, Macs, Operations, OverTime, Ways, totals
 
 
@@ -30,6 +31,13 @@ class Odd(nn.Module):
 
     def forward(self, x):
         return torch.fft.fft(x).real
+
+
+def counted(module, x, num_images, kind="image", steps=1, num_steps=None, declared=None, call=None):
+    """Return the operations of `module` on `x`, whose first axis has `steps` time steps."""
+    counter = Counter(module.eval(), num_steps, declared)
+    counter.run(call or (lambda: module(x)), x, num_images, kind, steps)
+    return counter.operations()
 
 
 def both(per_step, hoisted=None):

@@ -256,7 +256,7 @@ def test_a_folder_is_written_whose_makefile_labels_the_examples(tmp_path):
         layer.weight.size + 12 * len(layer.weight) for layer in network.layers
     )
     output = subprocess.run(
-        ["make", "-C", folder, "answers"], capture_output=True, text=True, check=True
+        ["make", "-C", folder, "predictions"], capture_output=True, text=True, check=True
     ).stdout
     labelled = [line.split(": ")[1] for line in output.splitlines() if line.startswith("examples/")]
     # A picture of each class, named by it, of those that are answered right.

@@ -70,7 +70,7 @@ def latency(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
 
 def events(images: Tensor, num_steps: int, keys: RandomKeys) -> Tensor:
     """Return the frames of recordings uint8 `[B, 2·T, H, W]`: events per pixel and polarity."""
-    # bfloat16 holds whole numbers up to 255 exactly.
+    # bfloat16 holds integers up to 255 exactly.
     frames = images.unflatten(1, (num_steps, -1)).transpose(0, 1)
     return frames.to(_computed_in(images), memory_format=torch.contiguous_format)
 

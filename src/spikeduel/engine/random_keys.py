@@ -88,7 +88,7 @@ class RandomKeys:
         return RandomKeys(_folded(5, self.values), turns=self._turns)
 
     def integers(self, *stops: int) -> Tensor:
-        """Return int64 `[B, n]`: per image a uniform whole number below each of n `stops`."""
+        """Return int64 `[B, n]`: per image a uniform integer below each of n `stops`."""
         words = _mix(self.values[:, None], np.arange(len(stops))) >> np.uint64(32)
         return torch.from_numpy(
             ((words * np.array(stops, np.uint64)) >> np.uint64(32)).astype(np.int64)

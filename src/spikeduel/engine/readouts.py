@@ -52,7 +52,7 @@ class SpikingReadout(Readout):
             now = self.accumulate(step)
             total = now if total is None else total + now
             running.append(self.scores_of(total, t + 1))
-        # Sums in another order could change the last answer.
+        # Sums in another order could change the last scores.
         return torch.stack([*running, self.scores(output)])
 
 

@@ -1,4 +1,4 @@
-"""`export`: a model written for another program, run there, and kept only if the answers agree."""
+"""`export`: a model written for another program, run there, and kept only if its scores agree."""
 
 import copy
 import hashlib
@@ -46,7 +46,7 @@ class Exported(NamedTuple):
     """A written file: descriptions of the `inputs` by name, the image first, and runners by
     program.
 
-    Programs answer as the model does; with a `reference`, in int8, exactly as it does.
+    Programs give the model's scores; with a `reference`, in int8, exactly its scores.
     `flash` and `ram` are bytes of constants and variables.
     """
 
@@ -60,7 +60,7 @@ class Exported(NamedTuple):
 Examples = Callable[[], tuple[np.ndarray, np.ndarray]]
 """Returns images uint8 `[N, C, H, W]` and labels int64 `[N]` of the training part."""
 NUM_EXAMPLES = 512
-"""Training images that the ranges of whole numbers are measured on."""
+"""Training images on which the ranges of integers are measured."""
 Exporter = Callable[[Model, Path, Examples], Exported]
 """Writes a float32 model to a path.
 
@@ -92,7 +92,7 @@ SAME_LABEL, SCORE_DIFFERENCE, FLIPPED_SPIKES = 0.999, 1e-4, 1e-3
 
 
 class ExportDisagrees(SpikeduelError):
-    """Error: the written file does not give the model's answers."""
+    """Error: the written file does not give the model's scores."""
 
 
 class Agreement(Frozen):
@@ -154,11 +154,11 @@ def export(
 ) -> ExportCheck:
     """Write `model` to `path` in the format `to`; keep the check in `path`.check.json.
 
-    Every program that reads the file must agree with the float32 model, or with its form in whole
-    numbers, on `test_images`, which are uint8 `[N, C, H, W]`, labels int64 `[N]` and the data set's
-    name, loaded once the format accepts the model. Whole numbers are fitted to `examples`. Raises
-    `InputError` if the format cannot express it, and `ExportDisagrees`, without a file, for other
-    answers.
+    Every program that reads the file must agree with the float32 model, or with its int8 form, on
+    the test images. `test_images` returns images uint8 `[N, C, H, W]`, labels int64 `[N]` and the
+    data set's name; it is called once the format accepts the model. The int8 form is fitted to
+    `examples`. Raises `InputError` if the format cannot express the model, and `ExportDisagrees`,
+    without a file, if a program gives other scores.
     """
     progress = progress or Progress()
     _require_exportable(model, to)
@@ -194,7 +194,7 @@ def export(
                 "% of the spikes flipped."
             )
             raise ExportDisagrees(
-                f"{path}: not written: it does not give the model's answers. "
+                f"{path}: not written: it does not give the model's scores. "
                 f"{' '.join(_program_lines(check))} Required: {required}"
             )
         _require_new(path, to)  # another process may have been faster

@@ -1,4 +1,4 @@
-"""Networks of whole numbers, which answer alike in Python and in C: int8 weights, int32 sums.
+"""Networks of integers, with equal scores in Python and in C: int8 weights, int32 sums.
 
 A layer multiplies, may pool, and rescales every channel: `(sum · multiplier + offset) >> shift`.
 Both kinds of network have this in common. Then neurons integrate in 16 bits, or a ReLU keeps
@@ -109,9 +109,9 @@ class IntegerLayer:
         return channels, made // self.pool_after.rows, beside // self.pool_after.columns
 
     def sums(self, maps: Tensor) -> Tensor:
-        """Return sums, pooled, `[N, O, H, W]`, for whole numbers `[N, C, H, W]`, both in floats.
+        """Return sums, pooled, `[N, O, H, W]`, for integers `[N, C, H, W]`, both in floats.
 
-        Sums are exact: float32 holds whole numbers to 2²⁴, and float64 all others.
+        Sums are exact: float32 holds integers to 2²⁴, and float64 all others.
         """
         dtype = torch.float32 if self.most_sum < 2**24 else torch.float64
         pooled = _pooled(maps.to(dtype), self.pool_before)
@@ -142,7 +142,7 @@ class IntegerLayer:
 
 
 class Predictions(NamedTuple):
-    """Scores int64 `[N, K]`, of which the highest is the answer, of equal ones the first, and
+    """Scores int64 `[N, K]`, of which the highest (of equal ones the first) is predicted, and
     `operations` int64 `[N]`: weights that a value above 0 multiplies, or a spike adds.
     """
 
@@ -172,7 +172,7 @@ class IntegerNetwork:
 
     @torch.inference_mode()
     def predict(self, images: np.ndarray, keys: RandomKeys | None = None) -> Predictions:
-        """Return the answers to prepared images uint8 `[N, C, H, W]`.
+        """Return the predictions for prepared images uint8 `[N, C, H, W]`.
 
         Last neurons give the scores `count · 2³² + summed membrane`.
         """
@@ -188,7 +188,7 @@ class IntegerNetwork:
         return Predictions(maps.flatten(1).long().numpy(), operations.long().numpy())
 
     def _encoded(self, images: Tensor, keys: RandomKeys) -> Tensor:
-        """Return whole numbers, float32 `[T, N, C, H, W]`; T is 1 for the image at every step."""
+        """Return integers, as float32 `[T, N, C, H, W]`; T is 1 for the image at every step."""
         if self.is_analogue:
             return images.float().unsqueeze(0)
         encoder = {**ENCODERS, EVENTS: OF_RECORDINGS}[self.card.encoding or "direct"]
@@ -287,8 +287,8 @@ def _chain(model: Model) -> Iterator[tuple[str, nn.Module]]:
     for index, node in enumerate(layers):
         if node.inputs != (index - 1,):
             raise InputError(
-                f"layer {node.name}: it joins branches; whole numbers "
-                "hold chains of layers alone: take a network without shortcuts, as vgg-relu."
+                f"layer {node.name}: it joins branches; int8 "
+                "has chains of layers alone: take a network without shortcuts, as vgg-relu."
             )
         yield node.name, node.module
 

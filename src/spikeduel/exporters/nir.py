@@ -376,7 +376,7 @@ def write(model: Model, path: Path, examples: Examples) -> Exported:
         **{name: card[name] for name in Note.__struct_fields__ if name != "dt"},
         "dt": STEP_SECONDS,
         "input": takes,
-        "answer": "the mean of the output over the steps is the score of each class",
+        "scores": "the mean of the output over the steps is the score of each class",
         "probabilities": f"not in the graph, as NIR has no softmax: {probabilities_of(model.card)}",
     }
     metadata = {METADATA: json.dumps(about)}

@@ -111,7 +111,7 @@ def step(model: Model, path: Path, examples: Examples) -> Exported:
         )
     if not isinstance(readout, SpikingReadout):
         raise InputError(
-            f"{contender} gives one answer after all its time steps: export it with --to onnx."
+            f"{contender} gives its scores after all time steps: export it with --to onnx."
         )
     example = torch.rand(_EXAMPLES, *model.card.input_shape).round()
     is_direct = model.card.encoding == "direct"
@@ -186,11 +186,11 @@ class _Traced(nn.Module):
         self, model: Model, predict: Callable[[Tensor, list[Tensor]], list[Tensor]]
     ) -> None:
         super().__init__()
-        self.network, self.recommendation = model.module, predict
+        self.network, self.predict = model.module, predict
 
     def forward(self, x: Tensor, states: Any = ()) -> tuple[Tensor, ...]:
         with neurons_watched(self.network) as seen:
-            outputs = self.recommendation(x, states)
+            outputs = self.predict(x, states)
         return (*outputs, *(spk for _, spk, _ in seen.values()))
 
 

@@ -14,9 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from made_operations import macs_of_padding
+from made_operations import counted, macs_of_padding
 from spikeduel.engine import ConstantInput
-from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.engine.neurons import LIF
 
@@ -29,16 +28,10 @@ def theirs(call):
     with torch.no_grad(), op_counter.DispatchCounterMode([macs, acs]):
         call()
     linear = ("addmm", "mm", "convolution")
-    counted = {str(func): value for func, value in macs.get_counts()["Global"].items()}
+    amounts = {str(func): value for func, value in macs.get_counts()["Global"].items()}
     return sum(
-        v for name, v in counted.items() if any(part in name for part in linear)
+        v for name, v in amounts.items() if any(part in name for part in linear)
     ), acs.get_total()
-
-
-def ours(module, x, num_images, kind="image", along=1, num_steps=None):
-    counter = Counter(module, num_steps)
-    counter.run(lambda: module(x), x, num_images, kind, along)
-    return counter.operations().totals
 
 
 @pytest.fixture
@@ -55,7 +48,7 @@ def baseline():
 def test_the_baseline_network_under_direct_encoding(baseline):
     x = ConstantInput(torch.rand(8, 1, 28, 28), 10)
     macs, acs = theirs(lambda: baseline(x))
-    totals = ours(baseline, x, 8, num_steps=10)
+    totals = counted(baseline, x, 8, num_steps=10).totals
     assert totals.acs.total * 8 == acs > 0
     assert totals.macs.dense.hoisted * 8 == macs == 8 * 784 * 256
     assert totals.macs.dense.per_step == 10 * 784 * 256
@@ -64,7 +57,7 @@ def test_the_baseline_network_under_direct_encoding(baseline):
 def test_the_baseline_network_under_rate_encoding(baseline):
     spikes = (torch.rand(10, 8, 1, 28, 28) < 0.3).float()
     macs, acs = theirs(lambda: baseline(spikes))
-    totals = ours(baseline, spikes, 8, "spikes", 10, 10)
+    totals = counted(baseline, spikes, 8, "spikes", 10, 10).totals
     assert totals.acs.total * 8 == acs > 0
     assert totals.macs.dense.per_step == macs == 0
 
@@ -74,7 +67,7 @@ def test_a_convolutional_network_with_borders():
     module = ConvLIF((1, 9, 9), 5, lambda: LIF(0.5, threshold=0.3), 16).eval()
     x = ConstantInput(torch.rand(4, 1, 9, 9), 6)
     macs, acs = theirs(lambda: module(x))
-    totals = ours(module, x, 4, num_steps=6)
+    totals = counted(module, x, 4, num_steps=6).totals
     beyond = macs_of_padding(module.block1, lambda: module(x))
     assert totals.acs.total * 4 == acs > 0
     assert totals.macs.dense.hoisted * 4 == macs - beyond
@@ -84,7 +77,7 @@ def test_a_convolutional_network_with_borders():
 def test_a_black_and_white_image_is_an_image(baseline):
     x = ConstantInput((torch.rand(4, 1, 28, 28) < 0.5).float(), 3)
     macs, acs = theirs(lambda: baseline(x))
-    totals = ours(baseline, x, 4, num_steps=3)
+    totals = counted(baseline, x, 4, num_steps=3).totals
     first_layer = x.value.sum().item() * 256
     assert macs == 0
     assert acs - first_layer == totals.acs.total * 4
@@ -96,6 +89,6 @@ def test_average_pooled_spikes_are_events():
     module = nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(4, 3, bias=False))
     spikes = torch.eye(4).view(1, 1, 4, 4)
     macs, acs = theirs(lambda: module(spikes))
-    totals = ours(module, spikes, 1, "spikes")
+    totals = counted(module, spikes, 1, "spikes").totals
     assert (macs, acs) == (12, 0)
     assert (totals.macs.dense.per_step, totals.acs.total) == (0, 12)

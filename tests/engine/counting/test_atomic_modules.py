@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import made_operations
 from made_operations import Odd
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.counting.counter import Counter
@@ -16,9 +17,8 @@ from spikeduel.engine.neurons import LIF, Neuron, QuantisedReLU, ReLU
 
 def counted(module, declared=None, x=None, kind="image", steps=1, num_steps=None):
     x = torch.ones(2, 3) if x is None else x
-    counter = Counter(module, num_steps, declared)
-    counter.run(lambda: module(x), x, 2, kind, steps)
-    return {layer.name: layer for layer in counter.operations().layers}
+    operations = made_operations.counted(module, x, 2, kind, steps, num_steps, declared)
+    return {layer.name: layer for layer in operations.layers}
 
 
 def test_what_is_declared_is_taken_by_name_or_class():

@@ -5,19 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from made_operations import Odd, Written, both, macs, macs_of_padding, over_time
+from made_operations import Odd, Written, both, counted, macs, macs_of_padding, over_time
 from spikeduel.engine import ConstantInput
 from spikeduel.engine.counting.counter import Counter
 from spikeduel.engine.counting.ledger import NotCounted
 from spikeduel.engine.networks.architectures import ConvLIF, DenseSNN
 from spikeduel.engine.neurons import IF, LIF
-
-
-def counted(module, x, num_images, num_steps=None, kind="image", call=None, along=1):
-    """`along`: the time steps that lie along the first axis of `x`."""
-    counter = Counter(module.eval(), num_steps)
-    counter.run(call or (lambda: module(x)), x, num_images, kind, along)
-    return counter.operations()
 
 
 def rows(operations):
@@ -37,7 +30,7 @@ def test_the_studys_network_by_hand():
     # spikes each of the three hidden neurons.
     module = constant_weights(DenseSNN((4,), 2, lambda: IF(), 3), 0.25)
     images = torch.ones(5, 1, 2, 2)
-    operations = counted(module, ConstantInput(images, 3), 5, 3)
+    operations = counted(module, ConstantInput(images, 3), 5, num_steps=3)
     layers = rows(operations)
     first = layers["linear1", "synapses"]
     assert first.input == "image"
@@ -96,12 +89,12 @@ def test_encoded_spikes_cause_additions_even_where_a_batch_happens_to_be_binary_
     module = constant_weights(DenseSNN((4,), 2, lambda: LIF(0.5), 3), 1.0)
     spikes = torch.zeros(2, 1, 1, 2, 2)
     spikes[1, 0, 0, 0, 1] = 1
-    first = rows(counted(module, spikes, 1, 2, "spikes", along=2))["linear1", "synapses"]
+    first = rows(counted(module, spikes, 1, "spikes", 2, 2))["linear1", "synapses"]
     assert (first.input, first.input_encoded) == ("spikes", True)
     assert first.acs == over_time(0, 3)
     assert first.macs.dense == both(0)
     # The same numbers, said to be an image, are multiplied.
-    first = rows(counted(module, spikes, 1, 2, "real", along=2))["linear1", "synapses"]
+    first = rows(counted(module, spikes, 1, "real", 2, 2))["linear1", "synapses"]
     assert first.macs == macs(both(24), both(3))
     assert first.acs.total == 0
 
@@ -119,7 +112,7 @@ def test_the_same_work_on_the_same_image_at_every_step_is_seen(first):
         return torch.stack([net.last(net.neuron(net.first(x)[None])[0][0]) for _ in range(3)])
 
     module = Written(looping, first=first, neuron=LIF(1.0), last=nn.Linear(4, 2, bias=False))
-    operations = counted(module, torch.ones(2, 3), 2, 3)
+    operations = counted(module, torch.ones(2, 3), 2, num_steps=3)
     for layer in operations.layers:
         if layer.kind == "synapses" and layer.name.startswith("first"):
             assert layer.passes == both(3, 1)
@@ -147,7 +140,7 @@ def test_a_sequence_of_the_same_image_costs_its_first_layer_once():
     )
     images = torch.rand(2, 1, 4, 4)
     call = lambda: module(images.unsqueeze(0).expand(5, *images.shape))  # noqa: E731
-    first = rows(counted(module, images, 2, 5, call=call))["conv", "synapses"]
+    first = rows(counted(module, images, 2, num_steps=5, call=call))["conv", "synapses"]
     assert first.passes == both(5, 1)
     assert first.macs.dense == both(5 * 4 * 2 * 9, 4 * 2 * 9)
     assert first.input == "image"
@@ -185,7 +178,7 @@ def test_batch_norm_is_free_behind_a_convolution_whose_highest_it_keeps(
 
 def test_a_convolutional_network_of_ours_by_hand():
     module = constant_weights(ConvLIF((1, 4, 4), 2, lambda: LIF(0.0, threshold=1e-3), 3), 0.1)
-    operations = counted(module, ConstantInput(torch.ones(1, 1, 4, 4), 2), 1, 2)
+    operations = counted(module, ConstantInput(torch.ones(1, 1, 4, 4), 2), 1, num_steps=2)
     layers = rows(operations)
     # 4×4 with padding 1: of the 9 places of a filter, 4 corners see 4, 8 edges 6, 4 inner ones 9.
     assert layers["block1.1", "synapses"].macs == macs(both(2 * 100 * 32, 100 * 32))
@@ -204,7 +197,7 @@ def test_precision_changes_no_count():
     module = DenseSNN((16,), 3, lambda: LIF(0.9, threshold=0.2), 8)
     spikes = (torch.rand(6, 300, 1, 4, 4) < 0.5).float()
 
-    operations = counted(module, spikes, 300, 6, "spikes", along=6)
+    operations = counted(module, spikes, 300, "spikes", 6, 6)
     less = Counter(module, 6)
     half = spikes.bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
@@ -232,7 +225,7 @@ def recorded(net, x):
 def test_spikes_that_are_stored_elsewhere_cause_as_many_additions(function, num_steps):
     neuron, last = LIF(0.0, threshold=0.5), nn.Linear(6, 1, bias=False)
     module = Written(function, neuron=neuron, last=last)
-    layer = rows(counted(module, torch.ones(4, 3), 4, num_steps))["last", "synapses"]
+    layer = rows(counted(module, torch.ones(4, 3), 4, num_steps=num_steps))["last", "synapses"]
     assert (layer.input, layer.acs.total) == ("spikes", 6)
 
 

@@ -6,17 +6,16 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from made_operations import Written
-from spikeduel.engine.counting.counter import Counter
+from made_operations import Written, counted
 from spikeduel.engine.counting.ledger import SPIKES, NotCounted, Tag
 from spikeduel.engine.counting.operations import Macs, Ways
 from spikeduel.engine.counting.operators import fan_out_of, sums_by_step
 
 
-def layer(module, x, kind="real", num_images=1, steps=1):
-    counter = Counter(module)
-    counter.run(lambda: module(x), x, num_images, kind, steps)
-    (synapses,) = (row for row in counter.operations().layers if row.kind == "synapses")
+def layer(module, x, kind="real", num_images=1):
+    (synapses,) = (
+        row for row in counted(module, x, num_images, kind).layers if row.kind == "synapses"
+    )
     return synapses
 
 
@@ -34,10 +33,10 @@ X = torch.tensor([[1.0, 0, 2, 0], [0, 0, 0, 5]])
     ],
 )
 def test_every_way_to_write_a_linear_layer(function, weight):
-    counted = layer(Written(function, w=nn.Parameter(weight)), X, num_images=2)
-    assert counted.name == "w"
-    assert counted.weights == 12
-    assert counted.macs == Macs(
+    synapses = layer(Written(function, w=nn.Parameter(weight)), X, num_images=2)
+    assert synapses.name == "w"
+    assert synapses.weights == 12
+    assert synapses.macs == Macs(
         dense=Ways(per_step=12, hoisted=12), effective=Ways(per_step=4.5, hoisted=4.5)
     )
     spikes = layer(
@@ -50,24 +49,24 @@ def test_every_way_to_write_a_linear_layer(function, weight):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("x", [X, X.repeat(1, 2)[:, ::2], torch.ones(2, 5, 8)[:, :, ::2]])
 def test_a_bias_is_an_addition_of_its_own(x, bias):
-    counted = layer(nn.Linear(4, 3, bias=bias), x, num_images=2)
-    assert counted.bias_additions.per_step == 3 * bias * (5 if x.ndim == 3 else 1)
-    assert counted.biases == 3 * bias
+    synapses = layer(nn.Linear(4, 3, bias=bias), x, num_images=2)
+    assert synapses.bias_additions.per_step == 3 * bias * (5 if x.ndim == 3 else 1)
+    assert synapses.biases == 3 * bias
 
 
 def test_weights_shared_by_two_places_are_one_layer_with_two_passes():
     shared = nn.Linear(4, 4, bias=False)
-    counted = layer(nn.Sequential(shared, nn.ReLU(), shared), X, num_images=2)
-    assert counted.passes.per_step == 2
-    assert counted.macs.dense.per_step == 32
-    assert (counted.inputs, counted.weights) == (4, 16)
+    synapses = layer(nn.Sequential(shared, nn.ReLU(), shared), X, num_images=2)
+    assert synapses.passes.per_step == 2
+    assert synapses.macs.dense.per_step == 32
+    assert (synapses.inputs, synapses.weights) == (4, 16)
 
 
 def test_products_of_activations_count_pairs():
-    counted = layer(Written(lambda net, x: x @ x.T), X, num_images=1)
-    assert counted.macs.dense.per_step == 16
+    synapses = layer(Written(lambda net, x: x @ x.T), X, num_images=1)
+    assert synapses.macs.dense.per_step == 16
     # Rows 1 0 1 0 and 0 0 0 1 with themselves and each other: 2 + 0 + 0 + 1.
-    assert counted.macs.effective.per_step == 3
+    assert synapses.macs.effective.per_step == 3
     spikes = layer(Written(lambda net, x: x @ x.T), (X > 0).float(), "spikes")
     assert spikes.macs.dense.per_step == 0
     assert spikes.acs.total == 6

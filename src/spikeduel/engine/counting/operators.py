@@ -405,7 +405,7 @@ def sums_by_step(x: Tensor, tag: Tag, fan_out: Tensor | float) -> tuple[Tensor, 
     if tag.kind != SPIKES:
         x = x != 0
     elif tag.unit != 1:
-        # A mean of spikes rounded to bfloat16 is still a whole number of events.
+        # A mean of spikes rounded to bfloat16 is still an integer number of events.
         x = (x.float() / tag.unit).round()
     if isinstance(fan_out, Tensor):
         places = x.sum(1, dtype=torch.float32).cpu().double()
@@ -462,7 +462,7 @@ _SILENT = (
     "new_zeros new_ones new_empty new_full rand_like randn_like new_empty_strided"
 )
 SILENT = frozenset(_SILENT.split())
-"""Operators that are no part of an answer: questions about a tensor, new tensors of its shape."""
+"""Operators that are no part of the output: questions about a tensor, new tensors of its shape."""
 _VIEWS = (
     "alias detach view _reshape_alias permute transpose t unsqueeze squeeze expand select slice "
     "unbind split split_with_sizes unfold as_strided diagonal"

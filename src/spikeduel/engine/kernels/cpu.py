@@ -23,11 +23,11 @@ _LOW = np.uint64(0xFFFFFFFF)
 _HIGH = np.uint64(32)
 _TILE = 1024  # a multiple of the 4 that one Philox block gives
 NOTHING = torch.empty(0)
-"""In place of a missing tensor."""
+"""Stands for a missing tensor."""
 _GROUPS = 16
 """Parts of a batch with separate sums about the weights, for any number of threads."""
 
-# Numba knows no bfloat16: kernels see the bits of a type as whole numbers.
+# Numba knows no bfloat16: kernels see the bits of a type as integers.
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32}
 WRITTEN_DTYPES: dict[torch.dtype, Any] = {
     torch.float32: np.int32(0x3F800000),

@@ -131,7 +131,7 @@ def _joined(
     ):
         return partial(_projected, first, second), 2
     *before, norm = first if type(first) is nn.Sequential else (first,)
-    # Spikes of last neurons are an answer.
+    # Spikes of last neurons are an output.
     if (
         third is None
         or not (type(norm) is nn.BatchNorm2d and norm.training)

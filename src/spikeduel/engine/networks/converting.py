@@ -113,7 +113,7 @@ def activation_scales(
             expected = model.readout.scores(model.run(x)).log_softmax(1)
             # A final log-softmax was left out.
             if not torch.allclose(output.value.log_softmax(1), expected, rtol=1e-2, atol=1e-3):
-                raise InputError("it answers otherwise than its layers do, one by one.")
+                raise InputError("its layers, run one by one, give other scores than the network.")
     # A layer without activations has no scale.
     return {
         index: float(np.percentile(positive, percentile))
@@ -207,7 +207,7 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
                 hooks.enter_context(part.register_forward_hook(tape.end))
             scores = module(images)
     if tape.outputs.get(id(scores), (None, IMAGES))[1] != len(tape.layers) - 1:
-        raise InputError("its answer is not what its last layer gives.")
+        raise InputError("its output is not that of its last layer.")
     uses = _uses(tape.layers)
     for index in range(len(tape.layers)):
         _settle(tape.layers, index, uses)
@@ -441,4 +441,4 @@ OPERATORS: dict[str, Callable[..., nn.Module | None]] = {
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout", "log_softmax"), _same),
     **dict.fromkeys(("contiguous", "clone", "alias", "detach", "to"), _same),
 }
-"""Makers of a layer from an operator's result and arguments; None where it changes no answer."""
+"""Makers of a layer from an operator's result and arguments; None where it changes no output."""

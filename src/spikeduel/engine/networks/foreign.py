@@ -430,7 +430,7 @@ def _require_fresh(module: nn.Module, images: Tensor, calling: CallConvention) -
         )
     if not all(map(torch.equal, *outputs)):
         raise InputError(
-            "its answers to the same images change from one call to the next: it keeps a state "
+            "its outputs for the same images change from one call to the next: it keeps a state "
             "that spikeduel does not know. Give the network a method reset() that puts it back to "
             "the start."
         )

@@ -35,14 +35,14 @@ from spikeduel.system.registry import Precision
 from spikeduel.system.typed import Frozen
 
 MAX_IMAGES, MAX_VALUES = 256, 2**28
-"""Most images answered at once, and numbers in their largest layer over all time steps (1 GiB)."""
+"""Most images computed at once, and numbers in their largest layer over all time steps (1 GiB)."""
 CHANNELS_LAST_ON = {"cpu", "cuda", "meta"}
 """Device types of channels-last networks."""
 
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """What happens inside a spiking network, as `Model.trace` returns it.
+    """Inner signals of a spiking network, as `Model.trace` returns them.
 
     All tensors are float32 on the CPU.
 
@@ -322,7 +322,7 @@ class Model:
         readout = self.readout
         if not isinstance(readout, SpikingReadout):
             raise InputError(
-                f"{self.card.contender} gives its answer for all time steps at once: it cannot "
+                f"{self.card.contender} gives its scores for all time steps at once: it cannot "
                 f"stream."
             )
         if not frame.is_floating_point() or tuple(frame.shape[1:]) != self.card.input_shape:
@@ -445,7 +445,7 @@ def alike(models: Sequence[Model]) -> dict[str, Model]:
     for name, model in named.items():
         if model.card.preprocessing != card.preprocessing:
             raise InputError(
-                f"{name} prepares images in another way than {first}: they cannot answer the same "
+                f"{name} prepares images in another way than {first}: they cannot take the same "
                 "images. Name models of one run, or of one image size."
             )
         if model.card.classes != card.classes:
@@ -677,7 +677,7 @@ def _card(text: str | None) -> ModelCard:
 
 @dataclass(frozen=True, eq=False)
 class StreamPrediction:
-    """Answer after a frame: `milliseconds` and `events` since the beginning, `probabilities`
+    """Prediction after a frame: `milliseconds` and `events` since the beginning, `probabilities`
     float32 `[K]`.
     """
 

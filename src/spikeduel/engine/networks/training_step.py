@@ -44,7 +44,7 @@ class TrainingRules:
 
 
 def rounded(weight: Tensor, bits: int) -> tuple[Tensor, Tensor]:
-    """Return whole numbers, at most 2^(`bits` − 1) − 1, and steps `[O, 1, …]` with a product near
+    """Return integers, at most 2^(`bits` − 1) − 1, and steps `[O, 1, …]` with a product near
     `weight` `[O, …]`, all of the weight's type.
     """
     largest = weight.abs().amax(tuple(range(1, weight.dim())), keepdim=True)
@@ -197,7 +197,8 @@ def _matrix(values: Tensor, weight: Tensor) -> Tensor:
 
 
 COUNTED_AT_ONCE = 16
-"""Steps whose right answers are counted together: many small calls add up beside short steps."""
+"""Steps whose correct predictions are counted together: many small calls take time beside short
+steps."""
 FORGETTING = 4
 """Momentum is 4 / (4 + n) after n batches: later ones count for more than with the mean over all,
 which 1 gives.
@@ -255,7 +256,7 @@ class TrainingStep:
         return loss.detach()
 
     def num_right(self) -> int:
-        """Return the right answers, before each step, since the last call."""
+        """Return how many predictions, made before each step, were correct since the last call."""
         self._count()
         right, self._right = int(self._right), 0
         return right

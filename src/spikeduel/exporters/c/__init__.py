@@ -37,7 +37,7 @@ from spikeduel.system.errors import InputError, SpikeduelError, naming
 
 CHECKS = ("-std=c99", "-Wall", "-Wextra", "-Werror")
 NUM_CHECKED = 128
-"""Training images of which one of each class goes into the folder, of those answered right."""
+"""Training images of which one of each class goes into the folder, of those predicted correctly."""
 COMPILERS = ("cc", "gcc", "clang")
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("spikeduel.exporters", "c"),
@@ -140,7 +140,7 @@ class Program:
             ) from error
         rows = np.array([line.split() for line in output.splitlines()], np.int64)
         if (rows[:, 1:].argmax(1) != rows[:, 0]).any():
-            raise SpikeduelError("the program does not answer with its highest score")
+            raise SpikeduelError("the program does not print its highest score's class")
         return Run(rows[:, 1:], {})
 
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 class Checked(Frozen):
-    """Right answers of `n` test images of `dataset`, in the package."""
+    """Number of correct predictions for `n` test images of `dataset`, in the package."""
 
     dataset: str
     right: Count
