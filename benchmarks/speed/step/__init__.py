@@ -29,10 +29,9 @@ from benchmarks.speed.step.document import (
     Plan,
     Timing,
     failed,
-    notes,
     ratios,
     rows,
-    table,
+    summary,
 )
 from benchmarks.speed.step.workloads import (
     RULE,
@@ -48,7 +47,7 @@ from spikeduel.system.hardware import environment, package_version, resolve
 from spikeduel.system.load import is_busy, load_average
 from spikeduel.system.progress import Progress
 
-__all__ = ["WORKLOADS", "Benchmark", "Plan", "failed", "notes", "plan", "run", "table"]
+__all__ = ["WORKLOADS", "Benchmark", "Plan", "failed", "plan", "run", "summary"]
 
 LONG_STEP_MS = 300
 """A step as long as this is not affected by what another process left in the caches."""

@@ -3,8 +3,9 @@
     python -m benchmarks.speed.step --quick
     python -m benchmarks.speed.step --only snn-28-rate --out speed.json
 
-Each contender runs in a process of its own, and they take turns. The last column compares the time
-with the machine's limit. Without --quick it takes half an hour, most of it compiling peers; with
+Each contender runs in a process of its own, and they take turns. "ms" is the median time
+of a step, "start" the seconds until the first steps were done, with compilation. The last column
+compares the time with the machine's limit. Without --quick it takes half an hour, most of it compiling peers; with
 --quick some minutes on two cores, in few rounds. The peers come with: pip install
 'spikeduel[bench]'. The results at hand are benchmarks/results/speed-*.json.
 """
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import shared
-from benchmarks.speed.step import WORKLOADS, failed, notes, plan, run, table
+from benchmarks.speed.step import WORKLOADS, failed, plan, run, summary
 from spikeduel.system.errors import SpikeduelError
 from spikeduel.system.progress import TerminalProgress
 
@@ -33,9 +34,7 @@ def main() -> int:
     except SpikeduelError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(table(document))
-    for note in notes(document):
-        print(f"  · {note}")
+    print(summary(document))
     return 3 if failed(document) else 0
 
 

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -93,10 +93,6 @@ class Timing:
             median=middle, min=steps[0], max=steps[-1], p25=low, p75=high, n=len(steps)
         )
 
-    def entry(self, *names: str) -> dict[str, Any]:
-        """What a document keeps of it, with the further fields `names`."""
-        return {name: getattr(self, name) for name in (*names, "ms", "peak_memory_bytes", "error")}
-
 
 class Row(Frozen):
     """One contender on one workload. `flop`, `bytes` and `roofline_ms` are the least work of the
@@ -146,16 +142,10 @@ class Benchmark(Frozen):
     warnings: tuple[str, ...] = ()
     finished: bool = False
 
-    def errors(self) -> list[tuple[str, str | None]]:
-        """Every contender that was to be timed, as often as it was, with its error."""
-        return [(row.contender, row.error) for row in self.rows]
-
 
 def failed(document: Benchmark) -> bool:
     """Whether spikeduel itself could not be timed somewhere."""
-    return any(
-        error is not None and is_spikeduel(contender) for contender, error in document.errors()
-    )
+    return any(row.error is not None and is_spikeduel(row.contender) for row in document.rows)
 
 
 def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> tuple[Row, ...]:
@@ -170,7 +160,11 @@ def rows(workload: Workload, timings: Mapping[str, Timing], limits: Limits) -> t
             bytes=moved,
             roofline_ms=roofline_ms,
             roofline_fraction=roofline_ms / timing.ms.median if timing.ms else None,
-            **timing.entry("precision", "start_seconds"),
+            precision=timing.precision,
+            start_seconds=timing.start_seconds,
+            ms=timing.ms,
+            peak_memory_bytes=timing.peak_memory_bytes,
+            error=timing.error,
         )
         for name, timing in timings.items()
     )
@@ -223,84 +217,31 @@ def paired(numerator: Timing, denominator: Timing, contender: str) -> Ratio:
     )
 
 
-def table(document: Benchmark) -> str:
-    """The machine and its limits; rows, then ratios, as far as they were measured."""
-    machine, limits = document.machine, document.limits
-    heading = (
-        f"{machine.cpu}, {machine.threads} thread{'s' if machine.threads > 1 else ''}, torch "
-        f"{machine.torch}: bf16 {limits.bf16_gflops:,.0f} GFLOP/s, float32 "
-        f"{limits.float32_gflops:,.0f} GFLOP/s, memory {limits.bandwidth_gbs:.0f} GB/s"
-    )
-    tables = ([_row(row) for row in document.rows], _ratio_rows(document))
-    return "\n\n".join(
-        [*([heading] if document.rows else []), *(render(rows) for rows in tables if rows)]
-    )
-
-
-def notes(document: Benchmark) -> list[str]:
-    """How to read the tables: warnings and failures, the columns, the roofline's rule, what the
-    names stand for.
+def summary(document: Benchmark) -> str:
+    """Return the rows, the ratios, the warnings and the roofline's rule as text, as far as they were
+    measured.
     """
-    failures: dict[str, dict[str, None]] = {}
-    for contender, error in document.errors():
-        if error:
-            failures.setdefault(error, {})[contender] = None
-    timed = dict.fromkeys(row.contender for row in document.rows)
-    return [
-        *document.warnings,
-        *(f"{', '.join(names)}: {error}" for error, names in failures.items()),
-        "ms: median time of a step; quartiles: the 25th and 75th percentile. start: seconds until "
-        "the first steps were done, compilation included (less if the compiler finds its cache of "
-        "an earlier run). MB: peak memory of the process.",
-        document.roofline,
-        *(f"{name}: {document.contenders[name]}." for name in timed if name in document.contenders),
+    timed = [
+        {
+            "workload": row.workload,
+            "contender": row.contender,
+            "precision": row.precision or "",
+            "ms": f"{row.ms.median:,.2f}" if row.ms else f"failed: {row.error}",
+            "start, s": "" if row.start_seconds is None else f"{row.start_seconds:.1f}",
+            "MB": f"{row.peak_memory_bytes / 1e6:,.0f}" if row.peak_memory_bytes else "",
+            "of roofline": "" if row.roofline_fraction is None else f"{row.roofline_fraction:.0%}",
+        }
+        for row in document.rows
     ]
-
-
-def _row(row: Row) -> dict[str, str]:
-    ms = row.ms
-    return {
-        "workload": row.workload,
-        "contender": row.contender,
-        "precision": row.precision or "",
-        "ms": _number(ms),
-        "quartiles": f"{_number(ms, 'p25')} – {_number(ms, 'p75')}" if ms else "",
-        "start, s": f"{row.start_seconds:.1f}" if ms and row.start_seconds is not None else "",
-        "MB": _megabytes(row),
-        "of roofline": f"{row.roofline_fraction:.0%}" if row.roofline_fraction is not None else "",
-    }
-
-
-def _ratio_rows(document: Benchmark) -> list[dict[str, str]]:
-    meanings = {
-        STUDY: "snnTorch as the study wrote it / spikeduel",
-        CNN: "spikeduel's SNN / spikeduel's CNN",
-    }
-    rows = []
-    for workload, by_key in document.ratios.items():
-        for key, ratio in by_key.items():
-            peer = (
-                f"fastest peer, {ratio.contender}"
-                if key in (FASTEST_PEER, FASTEST_WITH_MEMORY)
-                else key
-            )
-            row = {"workload": workload, "ratio": meanings.get(key, f"{peer} / spikeduel")}
-            rows.append(
-                {
-                    **row,
-                    "median": f"{ratio.median:.2f}",
-                    "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}",
-                }
-            )
-    return rows
-
-
-def _megabytes(entry: Row) -> str:
-    return f"{entry.peak_memory_bytes / 1e6:,.0f}" if entry.peak_memory_bytes else ""
-
-
-def _number(found: Milliseconds | None, name: str = "median") -> str:
-    if found is None:
-        return "failed"
-    ms: float = getattr(found, name)
-    return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+    compared = [
+        {
+            "workload": workload,
+            "ratio": f"{ratio.contender} / spikeduel" + ("'s CNN" if key == CNN else ""),
+            "median": f"{ratio.median:.2f}",
+            "range over rounds": f"{ratio.min:.2f} – {ratio.max:.2f}",
+        }
+        for workload, by_key in document.ratios.items()
+        for key, ratio in by_key.items()
+    ]
+    tables = [render(rows) for rows in (timed, compared) if rows]
+    return "\n\n".join([*tables, *document.warnings, document.roofline])
