@@ -73,7 +73,7 @@ def test_an_address_is_tried_before_ray_does():
         ray_cluster._require_response(f"127.0.0.1:{port}")
 
 
-def test_a_ray_cluster_that_has_ended_is_told(monkeypatch):
+def test_a_ray_cluster_that_has_ended_is_an_error(monkeypatch):
     exceptions = pytest.importorskip("ray", reason="needs the extra [cluster]").exceptions
     workers = Cluster("auto")
     workers._mailbox = MagicMock()
@@ -126,12 +126,12 @@ def test_a_ray_cluster_that_loses_a_worker_ends_in_the_same_numbers(tmp_path, mo
         # Ray would start as many workers as there are cores, before any is needed.
         os.environ |= {"RAY_prestart_worker_first_driver": "0"}
         os.environ |= {"PYTHONPATH": os.pathsep.join(sys.path)}
-        told = Telling()
+        progress = Telling()
         with Cluster("local") as workers:
-            run(workers, tmp_path / "cluster", told, experiment)
+            run(workers, tmp_path / "cluster", progress, experiment)
         with Workers(1) as workers:
             run(workers, tmp_path / "serial", experiment=experiment)
-        print(sum("begins again" in line for line in told.messages))
+        print(sum("begins again" in line for line in progress.messages))
 
     code, lines = Forked(on_cluster).ended()
     assert code == 0, "\n".join(lines)

@@ -30,25 +30,20 @@ def test_only_seeds_that_both_have(make_run):
     assert difference.difference == pytest.approx(((8 - 0) + (6 - 4)) / 2 / 40)
 
 
-def test_answers_of_the_same_trainings_are_compared_seed_by_seed(make_run):
-    seeds = {
-        "snn": [0, 2, 4, 1, 3, 5],
-        "snn-converted": [2, 4, 5, 3, 4, 7],
-        "cnn": [8, 4, 6, 9, 2, 1],
-    }
+def test_predictions_of_the_same_trainings_are_compared_seed_by_seed(make_run):
+    converted = [2, 4, 5, 3, 4, 7]
+    seeds = {"snn": [0, 2, 4, 1, 3, 5], "snn-converted": converted, "cnn": [8, 4, 6, 9, 2, 1]}
     run = make_run(seeds, source={"snn-converted": "snn"})
     difference = sd.compare_runs(run, "snn", "snn-converted")
     assert (difference.paired, difference.p_permutation) == (True, pytest.approx(2 / 64))
     assert not sd.compare_runs(run, "snn", "cnn").paired
 
 
-def test_groups_count(make_run):
-    difference = sd.compare_runs(make_run({"snn": [0], "cnn": [8]}, groups=np.arange(60) // 4))
+def test_groups_count_and_a_given_margin_replaces_the_usual_one(make_run):
+    grouped = make_run({"snn": [0], "cnn": [8]}, "grouped", groups=np.arange(60) // 4)
+    difference = sd.compare_runs(grouped)
     assert difference.test == "t test over groups of images, and exact sign flips of 10 groups"
     assert difference.p_value == pytest.approx(2 / 4)
-
-
-def test_a_given_margin_replaces_the_usual_one(make_run):
     run = make_run({"snn": [0], "cnn": [1]})
     assert sd.compare_runs(run).conclusion == "inconclusive"
     assert sd.compare_runs(run, margin=0.2).conclusion == "equivalent"
@@ -102,7 +97,7 @@ def test_images_are_known_by_their_files_however_they_were_prepared_and_in_whate
         make_run({"snn": [3]}, groups=np.arange(60) // 2),
         make_run({"cnn": [8]}, "other", fingerprint="0" * 64),
     )
-    # The same files, moved: in another order, classes too, with answers to match.
+    # The same files, moved: in another order, classes too, with predictions to match.
     order, place = np.random.default_rng(0).permutation(40), [2, 0, 1]
 
     def moved(classes):
@@ -126,26 +121,22 @@ def test_images_are_known_by_their_files_however_they_were_prepared_and_in_whate
 
 
 def test_equal_images_may_be_in_the_test_set_twice(make_run):
+    def predicting(*classes):
+        return lambda c: [{**trial, "predicted": list(classes)} for trial in c["trials"]]
+
     def twice(content):
         return [*content["images"][:20], *content["images"][:20]]
 
-    run = changed(
-        make_run({"snn": [0], "cnn": [8]}),
-        images=twice,
-        labels=[0] * 40,
-        trials=lambda c: [{**trial, "predicted": [0] * 40} for trial in c["trials"]],
+    run, other, once = (
+        make_run({"snn": [0], "cnn": [8]}, name) for name in ("run", "other", "once")
     )
-    other = changed(
-        make_run({"snn": [0]}, "other"), images=lambda c: twice(c)[::-1], labels=[0] * 40
-    )
-    changed(
-        other,
-        trials=lambda c: [{**trial, "predicted": [1] * 10 + [0] * 30} for trial in c["trials"]],
-    )
+    labels = [0] * 40
+    changed(run, images=twice, labels=labels, trials=predicting(*labels))
+    changed(other, images=lambda c: twice(c)[::-1], labels=labels)
+    changed(other, trials=predicting(*[1] * 10, *[0] * 30))
     assert sd.compare_runs(run, "snn", "snn", other).difference == pytest.approx(10 / 40)
-    once = changed(make_run({"snn": [0]}, "once"), labels=[0] * 40)
     with pytest.raises(InputError, match="20 in common"):
-        sd.compare_runs(run, "snn", "snn", once)
+        sd.compare_runs(run, "snn", "snn", changed(once, labels=labels))
 
 
 @pytest.mark.parametrize(
@@ -165,11 +156,8 @@ def test_where_there_is_a_choice_it_must_be_made(make_run, names, in_two_runs, p
         sd.compare_runs(three, *names, other_run=other)
 
 
-def test_a_contender_that_finished_nothing_leaves_no_choice(make_run):
+def test_contenders_without_a_finished_or_common_seed(make_run):
     three = make_run({"snn": [0], "cnn": [8], "new": [None]})
     assert run_comparison.names(three) == ("snn", "cnn")
-
-
-def test_no_seed_in_common(make_run):
     with pytest.raises(InputError, match="snn and cnn have no finished seed in common"):
-        sd.compare_runs(make_run({"snn": [0, None], "cnn": [None, 8]}))
+        sd.compare_runs(make_run({"snn": [0, None], "cnn": [None, 8]}, "other"))

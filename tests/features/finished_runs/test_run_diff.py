@@ -21,7 +21,7 @@ HERE = {"cpu": "one", "threads": 2, "device": "cpu"}
 
 @pytest.fixture
 def make_run(tmp_path):
-    """Makes a run's folder: how many answers of each contender and seed are wrong, its settings,
+    """Makes a run's folder: how many predictions of each contender and seed are wrong, its settings,
     what else it says.
     """
 
@@ -93,22 +93,16 @@ def test_runs_are_listed_newest_first_with_what_sets_them_apart(make_run):
     assert second.settings == dict(zip(apart, (None, "auto", 1), strict=True))
 
 
-def test_runs_inside_what_a_feature_made_are_listed(make_run):
+def test_runs_in_inner_folders_are_listed_and_unreadable_ones_named(make_run):
     run, inner = make_run("images-a", {"snn": [1]}), make_run("x/parts/digits-b", {"snn": [1]})
-    above = inner.parent.parent
-    assert {summary.run for summary in run_diff.list_runs(run.parent)} == {str(run), str(inner)}
-    assert [summary.run for summary in run_diff.list_runs(above)] == [str(inner)]
-
-
-def test_a_run_that_cannot_be_read_is_left_out_and_named(make_run):
-    whole, damaged = make_run("whole", {"snn": [1]}), make_run("damaged", {"snn": [1]})
+    damaged = make_run("damaged", {"snn": [1]})
     (damaged / "results.json").write_text("{")
-    said: list[str] = []
-    assert [summary.run for summary in run_diff.list_runs(whole.parent, said.append)] == [
-        str(whole)
-    ]
-    (sentence,) = said
-    assert sentence.startswith(f"left out: {damaged}")
+    warnings: list[str] = []
+    listed = run_diff.list_runs(run.parent, warnings.append)
+    assert {summary.run for summary in listed} == {str(run), str(inner)}
+    (warning,) = warnings
+    assert warning.startswith(f"left out: {damaged}")
+    assert [summary.run for summary in run_diff.list_runs(inner.parent.parent)] == [str(inner)]
 
 
 # ---- two
@@ -129,7 +123,7 @@ def test_contenders_of_both_are_tested_on_the_same_images(make_run):
     assert snn.p_value == pytest.approx(2 * alone.p_value_raw)
 
 
-def test_what_cannot_be_tested_is_said_with_the_reason(make_run):
+def test_an_impossible_test_has_a_reason(make_run):
     a, b = make_run("a", {"snn": [80]}), make_run("b", {"snn": [10]}, replace(EXPERIMENT, epochs=9))
     content = json.loads((b / predictions.FILE).read_text())
     content["trials"][0]["seed"] = 7

@@ -96,22 +96,22 @@ def test_tables_of_a_kit_hold_numbers_that_a_spreadsheet_reads(whole):
         if name.endswith(".csv")
     }
     (pair,) = tables["tables/pairs.csv"]
-    led = comparison.results.comparison.pairs[0].leader_first
-    assert pair["pair"] == f"{led.a} - {led.b}"
-    shares = (led.difference, *led.ci95)
+    leader_first = comparison.results.comparison.pairs[0].leader_first
+    assert pair["pair"] == f"{leader_first.a} - {leader_first.b}"
+    shares = (leader_first.difference, *leader_first.ci95)
     assert [float(pair[title]) for title in ("points", "95 % interval", "95 % interval to")] == [
         pytest.approx(100 * share, abs=0.005) for share in shares
     ]
     in_int8 = comparison.results.features.get("int8")
     table = tables.get("tables/int8-1.csv", [])
-    for row, told in zip(in_int8.rows if in_int8 else [], table, strict=True):
-        assert told["contender"] == row.contender
-        assert (int(told["flash, bytes"]), int(told["RAM, bytes"])) == (row.flash, row.ram)
+    for row, printed in zip(in_int8.rows if in_int8 else [], table, strict=True):
+        assert printed["contender"] == row.contender
+        assert (int(printed["flash, bytes"]), int(printed["RAM, bytes"])) == (row.flash, row.ram)
     for row in tables["tables/scores.csv"]:
         trials = comparison.results.of(row["contender"])
         accuracies = [trial.test.accuracy for trial in trials]
-        spread = 100 * statistics.stdev(accuracies)
-        assert float(row["accuracy % ±"]) == pytest.approx(spread, abs=0.005)
+        deviation = 100 * statistics.stdev(accuracies)
+        assert float(row["accuracy % ±"]) == pytest.approx(deviation, abs=0.005)
         assert int(row["parameters"]) == trials[0].parameters
 
 
@@ -185,6 +185,6 @@ def test_the_command_writes_a_kit_and_leaves_a_report_with_figures_as_it_is(whol
 @pytest.mark.parametrize("file", ["predictions.json", "split.csv"])
 def test_a_missing_file_of_a_kit_is_to_be_asked_for(opened, file):
     (opened / file).unlink()
-    with pytest.raises(InputError, match=rf"{file}.*Ask its author") as told:
+    with pytest.raises(InputError, match=rf"{file}.*Ask its author") as error:
         verify(opened)
-    assert "spikeduel compare" not in str(told.value)
+    assert "spikeduel compare" not in str(error.value)

@@ -118,7 +118,7 @@ class Failing:
         raise OSError("No space left on device " * 20)
 
     def end(self):
-        raise AssertionError("told more after it failed")
+        raise AssertionError("called after it failed")
 
 
 def test_trials_of_the_store_are_logged_and_a_logger_that_fails_costs_nothing(
@@ -151,9 +151,7 @@ def test_a_server_that_is_away_is_not_waited_for(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "module"), [("tensorboard", "torch.utils.tensorboard"), ("mlflow", "mlflow")]
 )
-def test_a_package_that_is_missing_is_said_before_anything_runs(
-    name, module, monkeypatch, tmp_path
-):
+def test_a_missing_package_is_an_error_before_anything_runs(name, module, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtra, match=rf"pip install 'spikeduel\[{name}\]'"):
         Logged(Progress(), [name])

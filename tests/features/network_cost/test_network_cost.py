@@ -111,7 +111,7 @@ def test_the_network_is_left_as_it_was(tutorial):
     assert not tutorial.fc1._forward_hooks
 
 
-def test_energies_and_the_court_are_printed_as_text(tutorial):
+def test_energies_and_accountings_are_printed_as_text(tutorial):
     cost = sd.cost(tutorial, IMAGES)
     title, *memories = str(cost.energy("45nm-int8")).splitlines()
     assert cost.energy("45nm-int8").title in title
@@ -124,9 +124,6 @@ def test_energies_and_the_court_are_printed_as_text(tutorial):
     accountings = {result.accounting for result in cost.accountings().by_accounting}
     assert {line.split()[0] for line in table[2:]} == accountings
 
-
-def test_in_a_notebook_it_is_a_table_of_energies(tutorial):
-    cost = sd.cost(tutorial, IMAGES)
     assert repr(cost).startswith("<Cost of ")
     assert cost._repr_html_().count("<table") == 1
     assert cost.energy().title in cost._repr_html_()
@@ -142,7 +139,7 @@ def test_a_trained_model_is_counted_by_its_own_encoding():
         sd.cost(model, IMAGES)
 
 
-def test_what_a_module_costs_can_be_said():
+def test_the_cost_of_a_module_can_be_declared():
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Odd(), nn.Linear(4, 3))
     with pytest.raises(InputError, match=r"'2' \(Odd\) uses aten"):
         sd.cost(module, IMAGES)
@@ -167,7 +164,7 @@ def test_what_cannot_be_counted(images, num_steps, problem, tutorial):
         sd.cost(tutorial, images, num_steps)
 
 
-def test_the_court_of_one_network_against_its_twin(tutorial, tmp_path):
+def test_accountings_of_one_network_against_its_twin(tutorial, tmp_path):
     (tmp_path / "mine.toml").write_text(
         'label = "mine"\ngroup = "arithmetic"\ntitle = "t"\nsource = "s"\nwhere = "w"\nread = "source"\nunit = "operations"\n'
         'leaves_out = "l"\nspiking = "acs"\nother = "macs"\n'

@@ -21,9 +21,9 @@ def printed(*arguments):
 def test_a_plan_before_training(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SPIKEDUEL_STORE")
-    said = " ".join(printed(*PLAN, "--difference", "20").split())
-    assert "SD 0.30 points SD 0.55 points training" in said
-    assert "a true lead of 20 points is found, on 179 test images" in said
+    text = " ".join(printed(*PLAN, "--difference", "20").split())
+    assert "SD 0.30 points SD 0.55 points training" in text
+    assert "a true lead of 20 points is found, on 179 test images" in text
     assert not (tmp_path / "runs").exists()
     plan = json.loads(printed(*PLAN, "--spread", "3", "--json"))
     (case,) = plan["cases"]

@@ -31,14 +31,8 @@ def plan(*cases, **changes):
     return Forecast(**{**made, **changes})
 
 
-CHANCES = [min(1.0, k / 10) for k in range(len(SEEDS))]
-OF_PAIR = Case(
-    variability=VARIABILITY,
-    probabilities=CHANCES,
-    seeds_needed=12,
-    a="snn",
-    b="cnn",
-)
+POWER = [min(1.0, k / 10) for k in range(len(SEEDS))]
+OF_PAIR = Case(variability=VARIABILITY, probabilities=POWER, seeds_needed=12, a="snn", b="cnn")
 
 
 def test_a_row_for_each_number_of_seeds():
@@ -52,12 +46,12 @@ def test_a_row_for_each_number_of_seeds():
 def test_the_sentences_of_a_plan(golden):
     assumed = [
         Case(
-            variability=assumed_variability(spread, 10_000, 50.0),
-            probabilities=CHANCES,
+            variability=assumed_variability(deviation, 10_000, 50.0),
+            probabilities=POWER,
             seeds_needed=needed,
-            deviation=spread,
+            deviation=deviation,
         )
-        for spread, needed in ((0.0055, 9), (0.003, 5))
+        for deviation, needed in ((0.0055, 9), (0.003, 5))
     ]
     hopeless = structs.replace(OF_PAIR, seeds_needed=None, probabilities=[0.0] * len(SEEDS))
     few = structs.replace(hopeless, variability=replace(VARIABILITY, effective_groups=4.0))
