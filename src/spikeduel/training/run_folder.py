@@ -43,23 +43,18 @@ def require_writable(out: Path | str | None) -> None:
 
 def require_same(out: Path | str, experiment: Experiment, prepared: Prepared) -> None:
     """Raise `InputError` if `out` holds a run of another experiment, or on other images."""
-    if differing := differences(Path(out), experiment, prepared):
+    try:
+        before = load_run(out)
+    except InputError:  # no run, or a damaged one
+        return
+    settings = vars(before.experiment).items()
+    differing = [name for name, value in settings if getattr(experiment, name) != value]
+    differing += ["images"] * (before.results.dataset.fingerprint != prepared.fingerprint)
+    if differing:
         raise InputError(
             f"{out}: holds another run (it differs in {', '.join(differing)}). Choose another "
             "--out, or replace that run with --replace."
         )
-
-
-def differences(folder: Path, experiment: Experiment, prepared: Prepared) -> list[str]:
-    """Return what sets the run in `folder` apart: names of settings, and `images`."""
-    try:
-        before = load_run(folder)
-    except InputError:  # no run, or a damaged one
-        return []
-    settings = vars(before.experiment).items()
-    differing = [name for name, value in settings if getattr(experiment, name) != value]
-    has_other_images = before.results.dataset.fingerprint != prepared.fingerprint
-    return differing + ["images"] * has_other_images
 
 
 def require_own(folder: Path, marker: str, parts: set[str], kind: str) -> None:
