@@ -33,12 +33,12 @@ PAIR = Pair(
 )
 
 
-def test_a_problem_names_the_first_pairs_that_it_speaks_of() -> None:
+def test_a_problem_names_its_first_pairs() -> None:
     equal = structs.replace(PAIR, kind="equal images in one split")
     details = Details(pairs=(PAIR, *[equal] * 3, *[PAIR] * 3))
     problem = example("transformed_test_in_training")
-    told = examples(audit_with(conclusions=(problem,), details=details))
-    assert told == ["test/cat/a.png and image 0: geometric duplicates in two splits"] * 3
+    texts = examples(audit_with(conclusions=(problem,), details=details))
+    assert texts == ["test/cat/a.png and image 0: geometric duplicates in two splits"] * 3
     assert examples(audit_with(details=details)) == []
     assert document(audit_with(details=details))["pairs"] == typed.plain(details.pairs)
 
@@ -88,7 +88,7 @@ def test_of_recordings_there_are_more_rows() -> None:
     assert not any("image" in text for text in shown.values())
 
 
-def test_exact_copies_are_told_once_beside_the_groups() -> None:
+def test_groups_do_not_count_exact_copies() -> None:
     assert table(groups=7, exact_duplicates={"across": 0})["groups"] == "7, 0 cut"
     with_copies = table(groups=7, exact_duplicates={"across": 60})
     assert with_copies["exact copies"].endswith("60 across splits")

@@ -11,17 +11,17 @@ COLOURS = ("red", "green", "blue", "yellow", "purple", "black", "white")
 CORNERS = {"square": 4, "triangle": 3, "circle": 60}
 
 
-def drawn(kind, random, side=32):
+def drawn(kind, random, size=32):
     """A shape in one colour on another, anywhere, turned anyhow, uint8 `[3, S, S]`."""
     ground, colour = random.choice(COLOURS, 2, replace=False)
-    radius = random.uniform(0.15, 0.35) * side
+    radius = random.uniform(0.15, 0.35) * size
     turns = random.uniform(0, 2 * np.pi) + np.arange(CORNERS[kind]) * 2 * np.pi / CORNERS[kind]
-    places = random.uniform(radius, side - radius, 2) + radius * np.exp(1j * turns).view(
+    places = random.uniform(radius, size - radius, 2) + radius * np.exp(1j * turns).view(
         float
     ).reshape(-1, 2)
-    picture = Image.new("RGB", (4 * side, 4 * side), str(ground))
+    picture = Image.new("RGB", (4 * size, 4 * size), str(ground))
     ImageDraw.Draw(picture).polygon([tuple(place) for place in 4 * places], fill=str(colour))
-    return np.asarray(picture.resize((side, side), Image.Resampling.BOX)).transpose(2, 0, 1)
+    return np.asarray(picture.resize((size, size), Image.Resampling.BOX)).transpose(2, 0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_drawn_shapes_are_plain_and_digits_are_not(shapes, digits):
     assert is_plain(digits[0][:150]).mean() < 0.05
 
 
-def test_drawings_alike_are_told_and_are_no_copies(shapes, make_set):
+def test_drawings_that_look_alike_are_no_duplicates(shapes, make_set):
     order = np.arange(300)
     split = SplitIndices(order[:225], order[:0], order[225:])
     audit = examine(make_set(shapes, split=split))

@@ -7,8 +7,8 @@ from spikeduel.auditing.geometric_duplicates import middles, search
 from spikeduel.auditing.neighbours import NEAR
 from spikeduel.system.progress import Progress
 
-SIDE, COUNT = 24, 120
-SHAPE = (SIDE, SIDE)
+SIZE, COUNT = 24, 120
+SHAPE = (SIZE, SIZE)
 UNKNOWN = np.empty((0, 2))
 
 
@@ -16,7 +16,7 @@ UNKNOWN = np.empty((0, 2))
 def images():
     """Smooth random images, bytes `[N, 1, S, S]`, each unlike the others."""
     coarse = np.random.default_rng(3).random((COUNT, 7, 7))
-    zoom = (7 - 1) / (SIDE - 1)
+    zoom = (7 - 1) / (SIZE - 1)
     smooth = [
         affine_transform(image, np.eye(2) * zoom, output_shape=SHAPE, order=3, mode="nearest")
         for image in coarse
@@ -28,7 +28,7 @@ def turned(image, degrees, mirrored=False, scale=1.0, shift=(0.0, 0.0), border="
     """`image` mirrored, turned clockwise by `degrees`, enlarged, its middle shifted by pixels down
     and right.
     """
-    angle, middle = np.deg2rad(degrees), (SIDE - 1) / 2
+    angle, middle = np.deg2rad(degrees), (SIZE - 1) / 2
     forward = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     back = (np.diag([1, -1]) if mirrored else np.eye(2)) @ np.linalg.inv(forward)
     offset = middle - back @ (middle + np.array(shift))
@@ -49,7 +49,7 @@ MOVES = (
 )
 
 
-def relatives(together, num_train, sizes=UNKNOWN, same=None):
+def matches_in(together, num_train, sizes=UNKNOWN, same=None):
     """Search the copies of the images after the first `num_train` among those."""
     count = np.arange(len(together))
     split = SplitIndices(count[:num_train], count[:0], count[num_train:])
@@ -64,7 +64,7 @@ def test_every_move_is_found_and_new_images_are_copies_of_none(images):
         for border in ("constant", "nearest")
         for k, move in enumerate(MOVES)
     ]
-    copies_of = relatives(np.concatenate([train, copies, new]), len(train))
+    copies_of = matches_in(np.concatenate([train, copies, new]), len(train))
     moved = slice(len(train), len(train) + len(copies))
     assert copies_of.nearest[moved].tolist() == [*range(len(MOVES))] * 2
     assert (copies_of.ratio[moved] < NEAR).all()
@@ -72,9 +72,9 @@ def test_every_move_is_found_and_new_images_are_copies_of_none(images):
     assert np.isinf(copies_of.ratio[: len(train)]).all()
 
 
-def test_equal_images_and_those_of_the_same_side_are_left_out(images):
+def test_equal_images_and_those_of_one_split_are_left_out(images):
     together = np.concatenate([images[:40], images[:3]])
-    copies = relatives(together, 40, same=[*range(40), 0, 1, 2])
+    copies = matches_in(together, 40, same=[*range(40), 0, 1, 2])
     assert (copies.ratio >= NEAR).all()
     assert (copies.nearest[:40] == -1).all()
 
@@ -85,11 +85,11 @@ def test_any_shape_and_uniform_images(shape):
     images = np.concatenate(
         [np.full((3, *shape), 7, np.uint8), random.integers(0, 256, (9, *shape), dtype=np.uint8)]
     )
-    assert (relatives(images, 8, same=[0, 0, 0, *range(1, 10)]).ratio >= NEAR).all()
+    assert (matches_in(images, 8, same=[0, 0, 0, *range(1, 10)]).ratio >= NEAR).all()
 
 
 def test_copies_that_moved_before_they_were_padded_are_found(images):
-    bar, middle = 4, np.array([(SIDE - 8 - 1) / 2, (SIDE - 1) / 2])
+    bar, middle = 4, np.array([(SIZE - 8 - 1) / 2, (SIZE - 1) / 2])
     padded = images.copy()
     padded[:, :, :bar] = padded[:, :, -bar:] = 0
     train, copies = padded[: COUNT - 20], padded[:12].copy()
@@ -101,26 +101,26 @@ def test_copies_that_moved_before_they_were_padded_are_found(images):
             seen, back, middle - back @ middle, order=1, mode="nearest"
         )
     together = np.concatenate([train, copies, padded[COUNT - 20 :]])
-    shapes = np.tile([SIDE - 2 * bar, SIDE], (len(together), 1))
+    shapes = np.tile([SIZE - 2 * bar, SIZE], (len(together), 1))
     for sizes, is_right in ((UNKNOWN, lambda named: named.sum() < 6), (shapes, np.all)):
-        copies_of = relatives(together, len(train), sizes)
+        copies_of = matches_in(together, len(train), sizes)
         near = copies_of.ratio[len(train) :] < NEAR
         assert is_right(near[:12] & (copies_of.nearest[len(train) : -20] == np.arange(12)))
     assert not near[12:].any()
 
 
-def test_overlays_are_compiled_once(images):
-    relatives(np.concatenate([images, images[:20] // 2]), COUNT)
+def test_registration_is_compiled_once(images):
+    matches_in(np.concatenate([images, images[:20] // 2]), COUNT)
     assert len(registration._register.signatures) == 1
 
 
 def test_moves_by_one_pixel_of_tiny_images_and_large_crops_are_found(images, digits):
     train, moved = digits[0][:1200], np.zeros((60, 1, 8, 8), np.uint8)
     moved[:, :, 1:] = train[:60, :, :-1]
-    copies_of = relatives(np.concatenate([train, moved]), len(train))
+    copies_of = matches_in(np.concatenate([train, moved]), len(train))
     named = copies_of.nearest[len(train) :] == np.arange(60)
     assert (named & (copies_of.ratio[len(train) :] < NEAR)).sum() >= 50
-    part = slice(3, SIDE - 3)
+    part = slice(3, SIZE - 3)
     crops = [
         affine_transform(
             image[0, part, part].astype(float), np.eye(2) * 17 / 23, output_shape=SHAPE, order=1
@@ -128,6 +128,6 @@ def test_moves_by_one_pixel_of_tiny_images_and_large_crops_are_found(images, dig
         for image in images[:20]
     ]
     together = np.concatenate([images, np.array(crops).astype(np.uint8)[:, None]])
-    copies_of = relatives(together, COUNT)
+    copies_of = matches_in(together, COUNT)
     named = copies_of.nearest[COUNT:] == np.arange(20)
     assert (named & (copies_of.ratio[COUNT:] < NEAR)).sum() >= 16

@@ -11,10 +11,10 @@ from spikeduel.auditing.labels import (
 )
 from spikeduel.system.progress import Progress
 
-MOST = 0.05
+MAX_SHARE = 0.05
 
 
-def test_a_label_is_suspect_far_below_its_class_s_threshold_the_surest_first():
+def test_a_label_is_suspect_far_below_the_threshold_of_its_class():
     # Class 0 gives itself 0.95, 0.9, 0.03 and 0.04 (mean 0.48), class 1 0.2 and 0.004 (0.102).
     labels = np.array([0, 0, 0, 0, 1, 1])
     of_label = np.array([0.95, 0.9, 0.03, 0.04, 0.2, 0.004])
@@ -36,20 +36,22 @@ def two_clouds(per_class: int = 40, others: int | None = None) -> tuple[torch.Te
     return torch.cat(clouds), np.repeat([0, 1], sizes)
 
 
-def doubted(vectors: torch.Tensor, labels: np.ndarray, same: np.ndarray | None = None) -> list[int]:
+def suspected(
+    vectors: torch.Tensor, labels: np.ndarray, same: np.ndarray | None = None
+) -> list[int]:
     everything = np.arange(len(labels))
     of_label, best, highest = votes(
         vectors, labels, everything if same is None else same, everything, Progress()
     )
-    return sorted(suspects(labels, of_label, best, highest, MOST).tolist())
+    return sorted(suspects(labels, of_label, best, highest, MAX_SHARE).tolist())
 
 
 def test_neighbours_find_planted_labels_and_nothing_else():
     vectors, truth = two_clouds()
     labels = truth.copy()
     labels[[3, 17, 50]] ^= 1
-    assert doubted(vectors, labels) == [3, 17, 50]
-    assert doubted(vectors, truth) == []
+    assert suspected(vectors, labels) == [3, 17, 50]
+    assert suspected(vectors, truth) == []
 
 
 def test_a_fifth_of_wrong_labels_in_one_class_do_not_vouch_for_each_other():
@@ -57,7 +59,7 @@ def test_a_fifth_of_wrong_labels_in_one_class_do_not_vouch_for_each_other():
     labels = truth.copy()
     wrong = np.random.default_rng(0).permutation(120)[:24]
     labels[wrong] = 1
-    assert doubted(vectors, labels) == sorted(wrong.tolist())
+    assert suspected(vectors, labels) == sorted(wrong.tolist())
 
 
 def test_votes_are_shares_of_the_nearest_by_brute_force():
@@ -96,7 +98,7 @@ def test_copies_with_one_wrong_label_do_not_vouch_for_each_other():
         np.concatenate([labels, np.ones(12, int)]),
     )
     labels[0], same = 1, np.concatenate([np.arange(80), np.zeros(12, int)])
-    assert doubted(vectors, labels, same) == [0, *range(80, 92)]
+    assert suspected(vectors, labels, same) == [0, *range(80, 92)]
 
 
 def test_right_labels_of_a_rare_class_among_others_are_not_judged():

@@ -32,10 +32,10 @@ def test_as_scikit_learn_finds(seed, num_queries, num_references):
 
 def test_usual_is_the_median_over_portions():
     references = torch.arange(7.0)[:, None] ** 2
-    relatives = closest(torch.zeros(1, 1), references)
-    assert relatives.distance.tolist() == [0]
+    nearest = closest(torch.zeros(1, 1), references)
+    assert nearest.distance.tolist() == [0]
     # Portions of one image each: the median of 0, 1, 4, …, 36.
-    assert relatives.usual.tolist() == [9]
+    assert nearest.usual.tolist() == [9]
 
 
 def test_small_versions_by_hand():
@@ -52,14 +52,14 @@ def test_brightness_and_contrast_drop_out_and_uniform_images_become_zero():
     assert (small[2] == 0).all()
 
 
-def test_each_side_is_searched_where_it_should_be():
+def test_each_split_is_compared_with_earlier_ones():
     places = torch.tensor([0.0, 1.0, 10.0, 10.5, 1.2, 10.9, 30.0])[:, None]
     split = SplitIndices(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]))
-    relatives = search(places, split, Progress())
-    assert relatives.training.nearest.tolist() == [-1, -1, -1, 2, 1, 2, 2]
+    neighbours = search(places, split, Progress())
+    assert neighbours.training.nearest.tolist() == [-1, -1, -1, 2, 1, 2, 2]
     # Test images look at validation as well.
-    assert relatives.earlier.nearest.tolist() == [-1, -1, -1, 2, 1, 3, 3]
-    distances = relatives.earlier.ratio * relatives.usual
+    assert neighbours.earlier.nearest.tolist() == [-1, -1, -1, 2, 1, 3, 3]
+    distances = neighbours.earlier.ratio * neighbours.usual
     assert np.allclose(distances[3:], [0.5, 0.2, 0.4, 19.5], atol=1e-4)
 
 
@@ -68,53 +68,35 @@ def test_images_without_contrast_in_grey_are_near_to_none(random):
     red_on_blue = np.stack([symbols, symbols & False, ~symbols], 1) * np.uint8(255)
     assert not small_grey(red_on_blue).any()
     split = SplitIndices(np.arange(30), np.arange(0), np.arange(30, 40))
-    relatives = search(small_grey(red_on_blue), split, Progress())
-    assert (relatives.earlier.ratio[30:] >= 1).all()
+    neighbours = search(small_grey(red_on_blue), split, Progress())
+    assert (neighbours.earlier.ratio[30:] >= 1).all()
     assert probed(red_on_blue, np.arange(40) % 2, None, split).near_duplicates_in_train == 0
 
 
 def probed(images, labels, groups, split):
     small = small_grey(images)
-    relatives = search(small, split, Progress())
+    neighbours = search(small, split, Progress())
     groups = np.arange(len(images)) if groups is None else groups
-    return probe(small, labels, groups, equal_ids(images), relatives, split)
+    return probe(small, labels, groups, equal_ids(images), neighbours, split)
 
 
-@pytest.fixture
-def siblings(random):
-    """40 people with two almost equal pictures each, whose labels are chance: nothing but memory
-    can know them.
-    """
+def test_a_nearest_neighbour_knows_near_duplicates_and_nothing_without_them(random):
+    # Of 40 people two almost equal pictures each. Labels are random: only memory can know them.
     people = random.integers(0, 256, (40, 1, 12, 12), dtype=np.uint8)
     images = np.concatenate([people, np.minimum(people, 250)])
-    labels = np.tile(random.integers(0, 4, 40), 2)
-    return images, labels, np.tile(np.arange(40), 2)
-
-
-def test_a_nearest_neighbour_remembers_siblings_and_knows_nothing_without_them(siblings):
-    images, labels, groups = siblings
-    split = SplitIndices(np.arange(40), np.array([], np.int64), np.arange(40, 80))
-    for known in (groups, None):
-        relatives = probed(images, labels, known, split)
-        assert (relatives.accuracy, relatives.near_duplicates_in_train, relatives.n) == (
-            1.0,
-            1.0,
-            40,
-        )
-        assert relatives.accuracy_if_grouped < 0.6
-        assert relatives.balanced_accuracy == 1.0
-        most_frequent = np.bincount(labels).max() / 80
-        assert relatives.chance_level == pytest.approx(most_frequent)
-
-
-def test_a_clean_split_has_no_siblings(siblings):
-    images, labels, groups = siblings
-    both = np.concatenate([np.arange(30), np.arange(40, 70)])
-    test = np.concatenate([np.arange(30, 40), np.arange(70, 80)])
-    clean = SplitIndices(both, np.array([], np.int64), test)
-    relatives = probed(images, labels, groups, clean)
-    assert relatives.near_duplicates_in_train == 0
-    assert relatives.accuracy == relatives.accuracy_if_grouped < 0.6
+    labels, groups = np.tile(random.integers(0, 4, 40), 2), np.tile(np.arange(40), 2)
+    none = np.array([], np.int64)
+    leaking = SplitIndices(np.arange(40), none, np.arange(40, 80))
+    for known_groups in (groups, None):
+        scores = probed(images, labels, known_groups, leaking)
+        assert scores.accuracy == scores.balanced_accuracy == scores.near_duplicates_in_train == 1
+        assert scores.accuracy_if_grouped < 0.6
+        assert scores.chance_level == pytest.approx(np.bincount(labels).max() / 80)
+        assert scores.n == 40
+    clean = SplitIndices(np.flatnonzero(groups < 30), none, np.flatnonzero(groups >= 30))
+    scores = probed(images, labels, groups, clean)
+    assert scores.near_duplicates_in_train == 0
+    assert scores.accuracy == scores.accuracy_if_grouped < 0.6
 
 
 def test_classes_count_alike_in_the_balanced_accuracy_of_a_nearest_neighbour():

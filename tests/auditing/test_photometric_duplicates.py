@@ -35,11 +35,11 @@ def test_black_bars_are_no_common_edge_or_tone():
 
 
 def test_tones_explain_an_image_whatever_one_becomes():
-    asked = torch.tensor([[10, 10, 200, 90]], dtype=torch.uint8)
+    queries = torch.tensor([[10, 10, 200, 90]], dtype=torch.uint8)
     # Each tone of the first becomes one; the second has one tone for 10, 10 and 200.
     others = torch.tensor([[[250, 250, 0, 100], [7, 7, 7, 90]]], dtype=torch.uint8)
     mean = (10 + 10 + 200) / 3
     remains = 2 * (10 - mean) ** 2 + (200 - mean) ** 2
     whole = 2 * (10 - 77.5) ** 2 + (200 - 77.5) ** 2 + (90 - 77.5) ** 2
     expected = [[0.0, (remains / whole) ** 0.5]]
-    np.testing.assert_allclose(unexplained(asked, others).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(unexplained(queries, others).numpy(), expected, rtol=1e-5)

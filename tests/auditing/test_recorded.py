@@ -9,14 +9,14 @@ from spikeduel.auditing.audit_results import DuplicateCounts
 from spikeduel.system.finding_tables import with_id
 
 
-def kinds(audit):
-    """Sentences on the recordings, without the one that 30 are few."""
+def ids(audit):
+    """Findings, without the one that 30 recordings are few."""
     return {conclusion.id for conclusion in audit.conclusions} - {"too_few_to_audit"}
 
 
 def test_a_clean_set_raises_no_alarm(make_recorded, recorded_events):
     audit = examine(make_recorded(recorded_events))
-    assert kinds(audit) == set()
+    assert ids(audit) == set()
     assert audit.details.pairs == ()
     assert audit.noun == "recording"
     assert audit.shared_segments.across == 0
@@ -42,26 +42,26 @@ def test_a_part_of_a_training_recording_is_found_in_the_test(make_recorded, reco
         "7.npy",
         0,
     )
-    # Its relative is kept out of training where the nearest neighbour is asked without near-duplicates.
+    # The shared segment counts as a near-duplicate for the nearest neighbour.
     assert audit.probe.near_duplicates_in_train == pytest.approx(1 / 30)
 
 
-def test_longer_recordings_of_one_class_are_told(make_recorded, recorded_events):
+def test_longer_recordings_of_one_class_are_found(make_recorded, recorded_events):
     for number in range(0, 120, 3):
         recording = recorded_events[number]
         recorded_events[number] = Events(recording.x, recording.y, recording.t * 2, recording.p)
     audit = examine(make_recorded(recorded_events))
-    assert kinds(audit) == {"statistics_tell_class"}
-    (told,) = with_id(audit.conclusions, "statistics_tell_class")
-    assert told.values["share"] > 0.6
-    assert set(told.values["names"]) == {"length", "event rate"}
-    assert told.remedy == "--bin-ms N"
+    assert ids(audit) == {"statistics_tell_class"}
+    (finding,) = with_id(audit.conclusions, "statistics_tell_class")
+    assert finding.values["share"] > 0.6
+    assert set(finding.values["names"]) == {"length", "event rate"}
+    assert finding.remedy == "--bin-ms N"
     length = audit.statistics.statistics[0]
     assert length.name == "length"
     assert length.classes["a"] == pytest.approx(2 * length.classes["b"], rel=0.01)
 
 
-def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
+def test_a_hot_pixel_of_the_test_recordings_is_found(make_recorded, recorded_events):
     for number in range(90, 120):
         recording, random = recorded_events[number], np.random.default_rng(number)
         is_hot = random.random(len(recording.t)) < 0.08
@@ -72,8 +72,8 @@ def test_a_hot_pixel_of_the_test_side_is_told(make_recorded, recorded_events):
             recording.p,
         )
     audit = examine(make_recorded(recorded_events))
-    assert kinds(audit) == {"hot_pixels", "statistics_tell_split"}
+    assert ids(audit) == {"hot_pixels", "statistics_tell_split"}
     assert audit.statistics.hot_pixels == ((5, 3),)
-    told = next(finding for finding in audit.conclusions if finding.id == "statistics_tell_split")
-    assert told.values["share"] > 0.9
-    assert told.values["names"][0] == "at hot pixels"
+    (finding,) = with_id(audit.conclusions, "statistics_tell_split")
+    assert finding.values["share"] > 0.9
+    assert finding.values["names"][0] == "at hot pixels"

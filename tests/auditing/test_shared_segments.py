@@ -9,9 +9,9 @@ from spikeduel.system.progress import Progress
 SENSOR = (34, 34)
 
 
-def found_in(recorded, side, same=None):
+def found_in(recorded, split_code, same=None):
     same = np.arange(len(recorded)) if same is None else np.array(same)
-    return search(recordings_of(recorded, SENSOR), same, np.array(side), Progress())
+    return search(recordings_of(recorded, SENSOR), same, np.array(split_code), Progress())
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_part_that_is_shifted_in_place_is_found(recorded):
     assert (shared.earlier.nearest[5], shared.earlier.ratio[5]) == (1, 0)
 
 
-def test_on_one_side_they_are_joined(recorded):
+def test_recordings_of_one_split_are_joined(recorded):
     recorded[1] = part(recorded[0], 0, 100_000)
     shared = found_in(recorded, [0, 0, 0, 1, 2, 2])
     assert (shared.earlier.nearest == -1).all()

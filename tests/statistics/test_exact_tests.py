@@ -10,9 +10,9 @@ from spikeduel.statistics.exact_tests import MAX_WAYS
 
 
 def discordant(only_a, only_b, both=30):
-    right_a = np.array([True] * only_a + [False] * only_b + [True] * both)
-    right_b = np.array([False] * only_a + [True] * only_b + [True] * both)
-    return right_a, right_b
+    correct_a = np.array([True] * only_a + [False] * only_b + [True] * both)
+    correct_b = np.array([False] * only_a + [True] * only_b + [True] * both)
+    return correct_a, correct_b
 
 
 def test_mcnemar_by_hand():

@@ -15,7 +15,7 @@ from spikeduel.statistics.intervals import MIN_P
 
 
 def crossed(rng, seeds=6, images=400, by_seed=0.0, by_image=0.0, groups=1):
-    """Right answers of one contender: a level per seed, a difficulty per image or group of
+    """Return correct predictions of one contender: a level per seed, a difficulty per image or group of
     images.
     """
     difficulty = np.repeat(rng.standard_normal(images // groups), groups)
@@ -39,9 +39,11 @@ def test_of_unequal_groups_the_variance_is_that_of_leaving_one_out():
     rng = np.random.default_rng(0)
     cluster = np.repeat(np.arange(12), rng.integers(1, 60, 12))
     # Each contender is better at groups of its own.
-    right_a, right_b = (rng.random((1, len(cluster))) < rng.random(12)[cluster] for _ in range(2))
-    estimate = difference_uncertainty(right_a, right_b, cluster)
-    off = right_a[0].astype(float) - right_b[0]
+    correct_a, correct_b = (
+        rng.random((1, len(cluster))) < rng.random(12)[cluster] for _ in range(2)
+    )
+    estimate = difference_uncertainty(correct_a, correct_b, cluster)
+    off = correct_a[0].astype(float) - correct_b[0]
     left = np.array([off[cluster != group].mean() for group in range(12)])
     assert estimate.images == pytest.approx(11 / 12 * np.square(left - off.mean()).sum())
     assert estimate.image_freedom == pytest.approx(effective_groups(cluster) - 1)
@@ -85,9 +87,9 @@ def test_the_two_way_table_by_hand():
 def test_the_variance_of_a_balanced_difference_by_hand():
     # a and b differ on one of two positives and two of eight negatives.
     classes = np.repeat([0, 1], [8, 2])
-    right_a = np.array([[1, 1, 1, 1, 1, 1, 0, 0, 1, 1]], bool)
-    right_b = np.array([[1, 1, 1, 1, 0, 0, 0, 0, 1, 0]], bool)
-    estimate = difference_uncertainty(right_a, right_b, None, classes=classes)
+    correct_a = np.array([[1, 1, 1, 1, 1, 1, 0, 0, 1, 1]], bool)
+    correct_b = np.array([[1, 1, 1, 1, 0, 0, 0, 0, 1, 0]], bool)
+    estimate = difference_uncertainty(correct_a, correct_b, None, classes=classes)
     # Squares about the means of the classes, by weights 10/(2·8) and 10/(2·2).
     negatives, positives = 0.625**2 * (2 - 8 / 16), 2.5**2 * (1 - 2 / 4)
     centre = (0.25 + 0.5) / 2
@@ -95,19 +97,19 @@ def test_the_variance_of_a_balanced_difference_by_hand():
     squares = negatives + positives + 10 * centre**2 + added
     assert estimate.centre == pytest.approx(10 * centre / 12)
     assert estimate.images == pytest.approx((squares - (10 * centre) ** 2 / 12) / 12**2)
-    assert scores(right_a, classes).mean() == pytest.approx((0.75 + 1) / 2)
+    assert scores(correct_a, classes).mean() == pytest.approx((0.75 + 1) / 2)
 
 
 def test_equal_classes_have_the_accuracies_of_all_images():
     rng = np.random.default_rng(0)
-    right_a, right_b = crossed(rng, images=600), crossed(rng, images=600)
-    balanced = difference_uncertainty(right_a, right_b, None, classes=np.arange(600) % 3)
-    plain = difference_uncertainty(right_a, right_b, None)
+    correct_a, correct_b = crossed(rng, images=600), crossed(rng, images=600)
+    balanced = difference_uncertainty(correct_a, correct_b, None, classes=np.arange(600) % 3)
+    plain = difference_uncertainty(correct_a, correct_b, None)
     assert balanced.interval(0.95) == pytest.approx(plain.interval(0.95), abs=1e-4)
 
 
 def test_the_two_way_table_of_paired_seeds_by_hand():
-    # The differences of the same answers: 0 1 1 0 and 1 0 0 0, of means 1/2 and 1/4; all of it 3/8.
+    # The differences of the same predictions: 0 1 1 0 and 1 0 0 0, of means 1/2 and 1/4; all of it 3/8.
     estimate = difference_uncertainty(*TWO_BY_FOUR, None, paired=True)
     # Residuals: rows 0 1 1 0 − 1/2 and 1 0 0 0 − 1/4, less the images' means 1/2 1/2 1/2 0, more
     # 3/8.
@@ -209,9 +211,9 @@ def test_what_can_be_detected():
 def test_agresti_and_mins_interval_by_hand(only_a, only_b, both):
     # 100 images, 12 only a, 4 only b: (12 − 4)/102 ± 1.96·sqrt(17 − 64/102)/102. No image at all
     # that differs is not certainty.
-    right_a = np.repeat([True, False, True], [only_a, only_b, both])
-    right_b = np.repeat([False, True, True], [only_a, only_b, both])
-    num, lead = only_a + only_b + both + 2, only_a - only_b
-    half = 1.959964 * np.sqrt(only_a + only_b + 1 - lead**2 / num) / num
-    interval = difference_uncertainty(right_a[None], right_b[None], None).interval(0.95)
-    assert interval == pytest.approx((lead / num - half, lead / num + half), rel=1e-6)
+    correct_a = np.repeat([True, False, True], [only_a, only_b, both])
+    correct_b = np.repeat([False, True, True], [only_a, only_b, both])
+    num, ahead = only_a + only_b + both + 2, only_a - only_b
+    half = 1.959964 * np.sqrt(only_a + only_b + 1 - ahead**2 / num) / num
+    interval = difference_uncertainty(correct_a[None], correct_b[None], None).interval(0.95)
+    assert interval == pytest.approx((ahead / num - half, ahead / num + half), rel=1e-6)

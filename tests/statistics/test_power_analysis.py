@@ -17,9 +17,9 @@ from spikeduel.statistics import (
 
 
 @pytest.mark.parametrize(
-    ("seeds", "lead", "spread", "images", "simulated"),
+    ("seeds", "difference", "deviation", "images", "simulated"),
     [
-        # As `benchmarks/statistics/significance.py` found them, from answers to single images.
+        # As `benchmarks/statistics/significance.py` found them, from predictions for single images.
         (6, 0.01, 0.003, 10_000, 0.9365),
         (6, 0.01, 0.005, 10_000, 0.723),
         (10, 0.01, 0.003, 10_000, 0.982),
@@ -27,21 +27,20 @@ from spikeduel.statistics import (
         (3, 0.01, 0.003, 10_000, 0.0),
     ],
 )
-def test_it_is_what_simulations_find(seeds, lead, spread, images, simulated):
-    assert detection_power(assumed_variability(spread, images), lead, seeds) == pytest.approx(
-        simulated, abs=0.015
-    )
+def test_the_power_is_what_simulations_find(seeds, difference, deviation, images, simulated):
+    power = detection_power(assumed_variability(deviation, images), difference, seeds)
+    assert power == pytest.approx(simulated, abs=0.015)
 
 
-def simulated(variability, lead, seeds, draws=3000):
-    """The share of drawn accuracies of `seeds` that both tests find, each as `intervals` has it."""
+def simulated(variability, difference, seeds, num=3000):
+    """Return the share of `num` simulated experiments in which both tests find the difference."""
     random, num_found = np.random.default_rng(1), 0
     ways = np.zeros((math.comb(2 * seeds, seeds), 2 * seeds))
     for row, chosen in enumerate(itertools.combinations(range(2 * seeds), seeds)):
         ways[row, list(chosen)] = 1
-    for _ in range(draws):
+    for _ in range(num):
         a = (
-            lead
+            difference
             + variability.images * random.standard_normal()
             + variability.seeds_a * random.standard_normal(seeds)
         )
@@ -58,38 +57,38 @@ def simulated(variability, lead, seeds, draws=3000):
         both = np.concatenate([a, b])
         exchanged = np.abs(2 * ways @ both - both.sum()) >= abs(a.sum() - b.sum()) - 1e-12
         num_found += exchanged.mean() <= ALPHA and off.interval(0.95)[0] > 0
-    return num_found / draws
+    return num_found / num
 
 
 @pytest.mark.parametrize(
-    ("seeds", "spread_a", "spread_b"),
+    ("seeds", "deviation_a", "deviation_b"),
     [(4, 0.004, 0.004), (4, 0.002, 0.006), (5, 0.005, 0.005), (6, 0.001, 0.007)],
 )
-def test_other_and_unequal_spreads_and_few_seeds(seeds, spread_a, spread_b):
-    variability = Variability(seeds_a=spread_a, seeds_b=spread_b, images=0.002)
+def test_unequal_deviations_and_few_seeds(seeds, deviation_a, deviation_b):
+    variability = Variability(seeds_a=deviation_a, seeds_b=deviation_b, images=0.002)
     assert detection_power(variability, 0.01, seeds) == pytest.approx(
         simulated(variability, 0.01, seeds), abs=0.03
     )
 
 
-def test_it_grows_with_the_lead_and_the_seeds_and_shrinks_with_spread_and_comparisons():
+def test_the_power_grows_with_difference_and_seeds_and_shrinks_with_deviation_and_comparisons():
     variability = assumed_variability(0.004, 5_000)
 
     def rising(values):
         return all(a < b for a, b in itertools.pairwise(values))
 
-    assert rising([detection_power(variability, lead, 6) for lead in (0.0, 0.004, 0.008, 0.012)])
+    assert rising([detection_power(variability, size, 6) for size in (0.0, 0.004, 0.008, 0.012)])
     assert rising([detection_power(variability, 0.01, seeds) for seeds in (3, 4, 5, 6, 8, 12, 20)])
     assert rising(
         [
-            detection_power(assumed_variability(spread, 5_000), 0.01, 6)
-            for spread in (0.008, 0.005, 0.002, 0.0)
+            detection_power(assumed_variability(deviation, 5_000), 0.01, 6)
+            for deviation in (0.008, 0.005, 0.002, 0.0)
         ]
     )
     assert rising(
         [detection_power(variability, 0.01, 6, comparisons) for comparisons in (15, 3, 1)]
     )
-    # Without a lead, one side of the level of the test, or less where variances are few seeds'
+    # Without a difference, one tail of the level of the test, or less where variances are few seeds'
     # guesses.
     assert 0.005 < detection_power(variability, 0.0, 20) < 0.03
     assert detection_power(variability, 0.5, 6) == pytest.approx(1.0)
@@ -104,7 +103,7 @@ def test_the_number_of_seeds_that_is_needed_is_the_first_that_is_enough():
         > detection_power(variability, 0.01, needed - 1)
     )
     assert seeds_needed(variability, 0.2) == 4
-    # These images do not show so small a lead, with any number of seeds.
+    # These images do not show so small a difference, with any number of seeds.
     assert seeds_needed(variability, 0.001) is None
     assert seeds_needed(variability, 0.01, comparisons=3) > needed
 
@@ -115,7 +114,7 @@ def test_too_few_groups_find_nothing_and_few_find_less():
     assert detection_power(assumed_variability(0.003, 10_000, 5.9), 0.01, 6) == 0.0
 
 
-def test_the_variability_of_answers_is_that_of_the_interval():
+def test_the_variability_of_predictions_is_that_of_the_interval():
     random = np.random.default_rng(0)
     a, b = (random.random((5, 400)) < rate for rate in (0.8, 0.7))
     variability, off = variability_of(a, b), difference_uncertainty(a, b)
@@ -129,10 +128,15 @@ def test_the_variability_of_answers_is_that_of_the_interval():
     assert (grouped.effective_groups, grouped.image_freedom) == (10, 9)
 
 
-def test_seeds_that_end_level_have_the_luck_that_their_answers_show():
+def test_the_deviation_of_equally_accurate_seeds_comes_from_their_predictions():
     a = np.array([[1, 0] * 50, [0, 1] * 50], bool)  # as accurate, and right on other images
     variability = variability_of(a, a)
     off = difference_uncertainty(a, a)
     assert off.seeds > 0
     assert variability.seeds_a == variability.seeds_b
     assert variability.seeds_a**2 / 2 + variability.seeds_b**2 / 2 == pytest.approx(off.seeds)
+
+
+def test_no_standard_deviation_is_negative():
+    with pytest.raises(ValueError, match="cannot be negative"):
+        Variability(seeds_a=0.1, seeds_b=-0.1, images=0.0)

@@ -60,6 +60,10 @@ class Variability:
     image_freedom: float | None = None
     effective_groups: float | None = None
 
+    def __post_init__(self) -> None:
+        if min(self.seeds_a, self.seeds_b, self.images) < 0:
+            raise ValueError("standard deviations cannot be negative")
+
 
 def variability_of(
     correct_a: np.ndarray,
