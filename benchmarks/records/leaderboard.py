@@ -50,7 +50,7 @@ How to read a row:
 - *trained for*: all epochs of a training, and its mean time as measured on the entry's machine. A spiking network that
   starts from ReLU spends a part of its epochs with ReLU neurons; they are in the sum.
 - *µJ*: an estimate from measured counts of operations, on a chip with all memory on it (45 nm, 32-bit floats): from the
-  cheapest to the dearest way to compute.
+  cheapest to the most expensive way to compute.
 - *verified*: the first command needs no torch. The second also compares the entry with the data set and trains two of
   its networks again, drawn at random, for about as long as the table says; it needs the extra `train` and the data set.
   On the entry's processor, with its versions, all predictions have to be equal, elsewhere nearly all.

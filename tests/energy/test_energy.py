@@ -68,9 +68,9 @@ def test_memory_by_hand():
 
 def test_memory_is_a_range_by_hand():
     entry = energy.estimate(spiking().layers, SIMPLE)
-    # The first layer is cheapest whole, 440 + 100·66, and dearest by events, 220 + 100·(24 + 22 +
+    # The first layer is cheapest whole, 440 + 100·66, and most expensive by events, 220 + 100·(24 + 22 +
     # 10 + 44); the second is cheapest with weights once an image, 40 + 100·(25 + 10 + 1), and
-    # dearest by events.
+    # most expensive by events.
     first, second = (7040, 220 + 100 * 100), (3640, 20 + 100 * 74)
     # 14 biases, and neurons: 92, 16 membranes, and 8 bits or 4 addresses.
     low, high = first[0] + second[0] + 14 + 92 + 1700, first[1] + second[1] + 14 + 92 + 2000

@@ -120,7 +120,7 @@ def rows_of(trial: Trial, dataset: Dataset) -> slice:
 def of_split(
     splits: Sequence[Mapping[SplitName, Sequence[Any]]], groups: Mapping[Any, Any] | None
 ) -> dict[str, Any]:
-    """Return the fields of `Dataset` that the images on the sides of each split decide: counts, and
+    """Return the fields of `Dataset` that the images of each split decide: counts, and
     those of `groups` by image. Images and groups are any names; several splits are folds.
     """
     counts = [

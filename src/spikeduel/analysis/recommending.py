@@ -396,15 +396,15 @@ def are_times_void(results: Results) -> bool:
 
 def cheaper(costs: QuantityComparison, a: str, b: str, results: Results) -> QuantityComparison:
     """Compare the costs of two: the leader is cheaper by more than measurements differ."""
-    nobody = structs.replace(costs, leader=None)
+    without_leader = structs.replace(costs, leader=None)
     is_disturbed = costs.quantity == "latency" and are_times_void(results)
     if not {a, b} <= costs.values.keys() or is_disturbed:
-        return nobody
+        return without_leader
     cheap, dear = sorted((a, b), key=lambda name: costs.values[name].low)
     if costs.quantity == "energy":
         return _in_energy(costs, cheap, dear, results)
     is_cheaper = noticeably_below(costs.values[cheap], costs.values[dear])
-    return structs.replace(costs, leader=cheap, other=dear) if is_cheaper else nobody
+    return structs.replace(costs, leader=cheap, other=dear) if is_cheaper else without_leader
 
 
 def _in_accuracy(
@@ -425,7 +425,7 @@ def _in_accuracy(
 def _in_energy(
     compared: QuantityComparison, best: str, other: str, results: Results
 ) -> QuantityComparison:
-    """Name a leader where all accountings with memory on both sides agree; without accountings,
+    """Name a leader where all accountings with memory of both agree; without accountings,
     where ranges do not overlap. On a device, where both ends of its accounting's prices agree.
     """
     compared = structs.replace(compared, leader=None, other=other, evidence="overlap")

@@ -30,8 +30,8 @@ NAMES = ("45nm-fp32", "45nm-fp16", "45nm-int8", "45nm-int8-sums8")
 """Tables in the package, each in a file of this name."""
 HEADLINE = "45nm-fp32"
 """The table that leads by default."""
-CHEAPEST, DEAREST = "min(events, min(steps, image))", "max(events, max(steps, image))"
-"""Formulas over the amounts of a table: each layer in its cheapest or dearest flow."""
+CHEAPEST, COSTLIEST = "min(events, min(steps, image))", "max(events, max(steps, image))"
+"""Formulas over the amounts of a table: each layer in its cheapest or most expensive flow."""
 
 Picojoules = Annotated[float, Meta(ge=0, le=1e6)]
 Kilobytes = Annotated[float, Meta(gt=0, le=1e9)]
@@ -211,12 +211,12 @@ def joules(
     way: Way = "hoisted",
 ) -> Joules:
     """Return the joules per image by a memory model that the table covers, from each layer's
-    cheapest flow to the dearest.
+    cheapest flow to the most expensive.
     """
     amounts = mean_amounts([layers], table.amounts(memory, way))
     dense, low, high = (
         float(energy_of(table.accounting(flow), "spiking", amounts)[0, 0])
-        for flow in ("usual", CHEAPEST, DEAREST)
+        for flow in ("usual", CHEAPEST, COSTLIEST)
     )
     return Joules(dense=dense, range=Range(low=low, high=high))
 

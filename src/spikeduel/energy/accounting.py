@@ -256,7 +256,7 @@ def _between(start: Amounts, end: Amounts, shares: np.ndarray) -> Amounts:
 
 
 def compare_by(pair: CountedPair, definition: Accounting) -> AccountingResult:
-    """Compare a pair by one accounting, and find where its answer would change."""
+    """Compare a pair by one accounting, and find where its result would change."""
     result = partial(AccountingResult, accounting=definition.name, group=definition.group)
     spiking, other = pair.energies(definition)
     for network, amounts in (("spiking", spiking), ("other", other)):
@@ -427,7 +427,7 @@ def _first(
     end: float,
 ) -> tuple[float, int] | None:
     """Return the first value of `axis` from `start` to `end` at which `_cheaper` gives one of
-    `sides`, and which; None without one.
+    `kinds`, and which; None without one.
     """
     values, whole = np.geomspace(start, end, _TRIED), axis in ("steps", "bits")
     if whole:

@@ -100,7 +100,7 @@ def _contender(
 
 def points(results: Results, table: energy.Table) -> list[Row]:
     """Return a row for each contender and its trained twins; energies go from the cheapest to the
-    dearest way to compute.
+    most expensive way to compute.
     """
     rows, memory = [], table.leading_memory
     for name in results.contenders:
@@ -121,7 +121,7 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
     """Return accuracy against an image's estimated energy and measured time; None if both are
     unknown.
 
-    A bar goes to the dearest way to compute; vertical lines are a standard deviation.
+    A bar goes to the most expensive way to compute; vertical lines are a standard deviation.
     """
     rows, colours = points(results, table), charts.contender_colours(results.trials)
     panels = [
@@ -131,7 +131,7 @@ def pareto(results: Results, table: energy.Table) -> Chart | None:
     ]
     there = {_kind(row) for row in rows}
     keys = [Key(kind, "points", look) for kind, look in _LOOKS.items() if kind in there]
-    keys += [Key("to the dearest way", "line", RANGE), Key("Pareto front", "line", _FRONT)]
+    keys += [Key("to the most expensive way", "line", RANGE), Key("Pareto front", "line", _FRONT)]
     return Chart("pareto", panels, keys) if panels else None
 
 

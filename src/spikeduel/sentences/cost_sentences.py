@@ -42,8 +42,8 @@ TWO_WAYS = (
 )
 ZEROS = (
     "Energy of arithmetic ranges from skipping all zeros, of numbers and of spikes, to skipping "
-    "none. Energy with memory ranges from the cheapest to the dearest way to compute each layer: "
-    "input by input, or whole at every step, with weights read each time or once per image."
+    "none. Energy with memory ranges from the cheapest to the most expensive way to compute each "
+    "layer: input by input, or whole at every step, with weights read each time or once per image."
 )
 LEGEND = (
     "Per image, means over the test set. MACs: multiplications of numbers with weights, hoisted. "

@@ -31,11 +31,11 @@ RULE = (
     "test images if that is less. Then the 90 % interval of the deficit ends within the "
     "tolerance, or the deficit lies within it and the interval ends within three times as much. "
     "With --for speed, energy or size, the contender that leads in that is recommended, unless "
-    "its deficit is above the tolerance; by less than 1.1 times nobody leads. With --for cpu or "
+    "its deficit is above the tolerance; a ratio below 1.1 does not count. With --for cpu or "
     "gpu, that is speed, timed there. With --for cortex-m, it is operations in int8, and a "
     "contender that export --to c cannot write is not recommended. With --for loihi, it is energy "
     "by the published prices of that chip, and a network that does not spike is not recommended. "
-    "In energy, somebody leads where all accountings that count the memory of both agree. "
+    "A contender leads in energy if all accountings that count the memory of both agree. "
     "--tolerance sets the tolerance. If several would be recommended in place of the most "
     "accurate, the most accurate of these is compared with the others of them, and so on. Between "
     "exactly equal accuracies the lower cost decides, however little lower; else times of a busy "
@@ -66,8 +66,8 @@ MEANINGS: dict[Quantity | Measure, str] = {
     ),
     "energy": (
         "Estimated energy per inference, 45 nm, with neurons and memory on the chip: from the "
-        "cheapest to the dearest way to compute it. The star follows the published accountings "
-        "with memory on both sides, if all agree. With --for loihi: by published prices of Loihi, "
+        "cheapest to the most expensive way to compute it. The star follows the published "
+        "accountings with memory on both sides, if all agree. With --for loihi: by published prices of Loihi, "
         "and for networks that do not spike of a GPU (lowest) and a CPU (highest)."
     ),
     "memory": "Memory of a process at its first inference, Python and PyTorch included.",

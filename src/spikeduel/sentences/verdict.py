@@ -125,7 +125,7 @@ def titled(variant: Any) -> str:
 
 
 def power_of_pairs(results: Results) -> str:
-    """Return the smallest chance of a pair to show a lead of one point; "" for one seed."""
+    """Return the smallest power of a pair to show a difference of one point; "" for one seed."""
     with_power = [(pair, pair.power) for pair in results.comparison.pairs if pair.power]
     if not with_power:
         return ""

@@ -51,7 +51,7 @@ with weights kept in the arithmetic for all time steps of an image. `usual`: spi
 numbers by `steps`, as most papers count.
 """
 FLOWS: tuple[Flow, ...] = ("events", "steps", "image")
-"""Flows of layers; the cheapest and the dearest bound a `Range`."""
+"""Flows of layers; the cheapest and the most expensive bound a `Range`."""
 
 
 class Traffic(NamedTuple):

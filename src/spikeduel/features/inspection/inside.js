@@ -189,7 +189,7 @@ globalThis.spikeduelInside = (() => {
         if (model.joules) parts.push(saidRange(at(model.joules, step)));
         text.textContent = parts.join(", ") || "Not known for this network.";
       });
-      const caption = model.joules ? `An estimate, from the cheapest to the dearest way to compute: ${data.energy}.` : "";
+      const caption = model.joules ? `An estimate, from the cheapest to the most expensive way to compute: ${data.energy}.` : "";
       return part(model.spiking ? "Spikes and energy so far" : "Energy", caption, text);
     }
 

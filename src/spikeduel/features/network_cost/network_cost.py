@@ -253,7 +253,7 @@ def energy_text(estimate: TableEnergy, table: str | None = None) -> str:
     """Return the energy by a `table`, by default the title of `estimate`."""
     lines = [
         f"Energy of one image, an ESTIMATE by {table or estimate.title}, from the cheapest to the "
-        f"dearest way to compute each layer:"
+        f"most expensive way to compute each layer:"
     ]
     for memory, title in MEMORY_TITLES.items():
         per_step, hoisted = (

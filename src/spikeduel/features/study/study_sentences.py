@@ -37,7 +37,7 @@ DEFINITIONS: dict[str, str] = {
     "best on": "Number of its data sets on which no variant has a higher mean accuracy.",
     "cost": "Times the cheapest variant of the same data set, the geometric mean over data sets: "
     "energy per inference, inference time on this machine. Energy is an estimate, with neurons "
-    "and memory on the chip, from the cheapest to the dearest way to compute it.",
+    "and memory on the chip, from the cheapest to the most expensive way to compute it.",
     "typical difference": "The median of the means of any two data sets' differences (Hodges and "
     "Lehmann). Its 95 % interval is what Wilcoxon's test does not reject; fewer than six data sets "
     "(families, where some are related) leave none.",
