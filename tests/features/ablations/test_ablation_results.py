@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 
 from factories import dataset, trial, variant_result
-from made_ablations import BETTER, EQUAL, UNKNOWN, WORSE, ablated, row
+from features.ablations.made_ablations import BETTER, EQUAL, UNKNOWN, WORSE, ablated, row
 from spikeduel.analysis.run_findings import RunContext
 from spikeduel.experiment.recipes import baseline
 from spikeduel.features.ablations.ablation_results import (

@@ -1,5 +1,5 @@
 from factories import pair, results, trial
-from made_ablations import BETTER, EQUAL, UNKNOWN, WORSE, ablated, row
+from features.ablations.made_ablations import BETTER, EQUAL, UNKNOWN, WORSE, ablated, row
 from spikeduel.features.ablations.ablation_results import Conclusion, WithoutTime
 from spikeduel.features.ablations.ablation_sentences import (
     ablation_columns,

@@ -113,35 +113,44 @@ class Candidate:
 
 def without_time(trials: Sequence[Trial], all_predictions: Predictions) -> WithoutTime | None:
     """Return the accuracy that recordings lose without time; None if not tried."""
+    seeds = all_predictions.common
     contenders, timeless = [], []
     for name in dict.fromkeys(trial.contender for trial in trials if COLLAPSED in trial.variants):
-        seeds = all_predictions.common
+        if not seeds or seeds != all_predictions.seeds(name, COLLAPSED):
+            continue
         entries = [
             trial
             for trial in trials
             if trial.contender == name and trial.seed in seeds and COLLAPSED in trial.variants
         ]
-        if not seeds or seeds != all_predictions.seeds(name, COLLAPSED):
-            continue
-        validated = [entry.validation.accuracy for entry in entries if entry.validation]
-        candidate = Candidate(
-            name,
-            statistics.fmean(validated),
-            all_predictions.right(seeds, name),
-            no_better_than_chance(entries),
+        itself, collapsed = (
+            _candidate(entries, all_predictions, variant) for variant in (None, COLLAPSED)
         )
-        contenders.append(candidate)
-        if all_predictions.sees_no_time(name):
-            timeless.append(candidate)
-        validated = [entry.variants[COLLAPSED].val_accuracy or 0.0 for entry in entries]
-        at_chance = no_better_than_chance(entries, COLLAPSED)
-        right = all_predictions.right(seeds, name, COLLAPSED)
-        timeless.append(
-            Candidate(name, statistics.fmean(validated), right, at_chance, trained_without=True)
-        )
+        contenders.append(itself)
+        timeless += [itself, collapsed] if all_predictions.sees_no_time(name) else [collapsed]
     if not contenders:
         return None
     return compare_best(contenders, timeless, all_predictions.groups, all_predictions.classes)
+
+
+def _candidate(
+    trials: Sequence[Trial], all_predictions: Predictions, variant: str | None
+) -> Candidate:
+    """Return the contender of `trials`, or its `variant`, as a candidate for the best."""
+    name = trials[0].contender
+    validated = [
+        trial.variants[variant].val_accuracy
+        if variant
+        else trial.validation and trial.validation.accuracy
+        for trial in trials
+    ]
+    return Candidate(
+        name,
+        statistics.fmean(accuracy or 0.0 for accuracy in validated),
+        all_predictions.right(all_predictions.common, name, variant),
+        no_better_than_chance(trials, variant),
+        trained_without=variant is not None,
+    )
 
 
 def compare_best(
@@ -170,7 +179,9 @@ def compare_best(
 
 
 def _lost(difference: Difference, at_chance: bool) -> TemporalLoss:
-    """Return the loss without the order of time; a is with it, b without it."""
+    """Return what accuracy is lost without time, from the `difference` of the network with time
+    minus the one without; that one may be `at_chance`.
+    """
     if difference.ci90[1] <= difference.margin:
         return "nothing"
     # With few seeds, a loss of these trainings still counts.

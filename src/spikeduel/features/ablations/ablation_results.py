@@ -140,6 +140,9 @@ def claims(contender: AblatedContender) -> list[Finding]:
 
 
 def _beside_twins(twins: set[Outcome], one_step: Outcome | None) -> str | None:
+    """Return the id of the finding on a contender beside its twins without spikes, from the
+    conclusions of both comparisons and of the one with a single time step; None without twins.
+    """
     if not twins:
         return None
     if twins == {Outcome.A_BETTER}:
@@ -153,6 +156,7 @@ def _beside_twins(twins: set[Outcome], one_step: Outcome | None) -> str | None:
 
 
 def _claim(id: str, contender: AblatedContender) -> Finding:
+    """Return the finding `id` with the values that its sentence needs."""
     differences = [row.comparison for row in contender.rows if row.comparison]
     twins = [row for row in contender.rows if row.ablation in TWINS and row.conclusive]
 

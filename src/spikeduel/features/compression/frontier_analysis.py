@@ -233,6 +233,7 @@ def _variants(trials: Sequence[Trial]) -> dict[str, list[VariantResult]]:
 
 
 def _left_out(trials: Sequence[Trial]) -> dict[str, str]:
+    """Return the reasons why cheaper variants of one contender are missing, by title."""
     gaps = [gap for trial in trials for gap in trial.missing_variants.values()]
     at_chance = unlearned_variants(trials, compressed=True).values()
     return {gap.title: gap.reason for gap in gaps if gap.compressed} | dict.fromkeys(
@@ -316,6 +317,9 @@ def _costs_of_temporal_exit(
 
 
 def _after_few_steps(early: TemporalExit, definition: Accounting) -> np.ndarray:
+    """Return the mean cost `[corners]` of the images of an early exit, each as of a network with as
+    many time steps as the image needed.
+    """
     return np.sum(
         [
             share * accounting.weighed([counted], definition, "spiking", counted.num_steps)
@@ -340,6 +344,7 @@ def _times(trials: Sequence[Trial]) -> dict[tuple[int | None, int | None], float
 
 
 def _shape(result: VariantResult) -> tuple[int | None, int | None]:
+    """Return what the inference time of a variant depends on: its parameters and time steps."""
     return result.parameters, result.num_steps
 
 
@@ -469,6 +474,7 @@ def _cheapest(level: float, networks: Sequence[Network], accountings: Iterable[s
 
 
 def _has_energy(network: Network, accounting_name: str) -> bool:
+    """Return True if the cost of a network by an accounting is known and above 0."""
     costs = network.costs[accounting_name][:, 0]
     return bool(np.isfinite(costs).all() and (costs > 0).all())
 

@@ -274,6 +274,7 @@ def tables(conclusion: Conclusion) -> dict[str, Any]:
 
 
 def ratio_rows(conclusion: Conclusion) -> list[tuple[FrontierPair, EqualAccuracy, RatioAt, str]]:
+    """Return the rows of the table of ratios, with the label of each accounting."""
     return [
         (pair, at, ratio_at, conclusion.accountings[ratio_at.accounting].label)
         for pair in conclusion.pairs

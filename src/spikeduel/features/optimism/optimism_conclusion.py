@@ -69,6 +69,7 @@ def conclude(results: Results, predictions: PredictionsFile) -> Conclusion | Non
 
 
 def _of_training(trial: Trial) -> TrainingOptimism | None:
+    """Return the optimism of one training; None if it was not tested after each epoch."""
     if trial.test is None or trial.best_epoch is None or MEASURE not in trial.measured:
         return None
     accuracies = [right / trial.test.n for right in trial.measured[MEASURE]]
@@ -104,6 +105,7 @@ def _contenders(trainings: Sequence[TrainingOptimism], num_folds: int) -> list[C
 
 
 def _pooled(folds: Sequence[TrainingOptimism], epoch: str) -> float:
+    """Return the accuracy over the images of all folds at the epoch "chosen" or "best"."""
     return sum(getattr(fold, epoch) * fold.n for fold in folds) / sum(fold.n for fold in folds)
 
 

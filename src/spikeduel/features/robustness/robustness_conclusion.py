@@ -59,6 +59,9 @@ def conclude_model(name: str, test: Scores, measured: Mapping[str, Any]) -> Conc
 
 
 def _summary(test: Scores | None, measured: Mapping[str, Any]) -> Robustness | None:
+    """Return the robustness of one model with the `test` scores, from all of its measures; None if
+    it was not tested on corrupted images.
+    """
     entries = {
         name.removeprefix(PREFIX): typed.converted(value, CorruptedAccuracies)
         for name, value in measured.items()
@@ -105,6 +108,7 @@ def columns(conclusion: Conclusion) -> list[Column[Row]]:
 
 
 def _mean_over_severities(robustness: Robustness, corruption: str) -> float | None:
+    """Return the mean accuracy under one corruption; None if it was not measured."""
     return robustness.area.get(corruption)
 
 
