@@ -163,8 +163,8 @@ def test_a_run_has_a_line_for_each_contender():
     text, others = run_diff.table([summary(image_size=32, folds=None)])
     assert others == ""
     assert [line.split() for line in text.splitlines()[2:]] == [
-        ["images-strong-85380ed6", "32", "–", "vgg-lif", "62.50", "±", "17.68"],
-        ["2001-02-03", "04:05", "vgg-relu", "50.00"],
+        ["images-strong-85380ed6", "2001-02-03", "32", "–", "vgg-lif", "62.50", "±", "17.68"],
+        ["vgg-relu", "50.00"],
         ["broken", "failed"],
     ]
 

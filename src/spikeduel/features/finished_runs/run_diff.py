@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -155,18 +154,15 @@ def table(runs: Sequence[RunSummary], width: int = 100) -> tuple[str, str]:
 
 
 def _rows(runs: Sequence[RunSummary], settings: Sequence[str]) -> list[dict[str, str]]:
+    """Return a row for each contender; the first of a run has its path, date and `settings`."""
     rows, above = [], os.path.commonpath([Path(run.run).parent for run in runs])
     for run in runs:
+        path = Path(run.run).relative_to(above).as_posix()
         values = {title(name): as_text(run.settings[name]) for name in settings}
-        path = Path(run.run)
-        inner = path.parent.relative_to(above)
-        folder = f", in {inner.as_posix()}" if inner.parts else ""
-        moment = run.created.replace("T", " ")[:16]
-        beginnings = [path.name, f"  {moment}{folder}"]
-        for number, (beginning, name) in enumerate(zip_longest(beginnings, run.accuracy)):
-            row = {"run": beginning or "", **(dict.fromkeys(values, "") if number else values)}
-            got = _got(run, name) if name else ""
-            rows.append({**row, "contender": name or "", "accuracy, %": got})
+        about = {"run": path, "date": run.created[:10], **values}
+        for number, name in enumerate(run.accuracy):
+            row = dict.fromkeys(about, "") if number else about
+            rows.append({**row, "contender": name, "accuracy, %": _got(run, name)})
     return rows
 
 

@@ -57,10 +57,9 @@ def serve(table: Table, port: int, ready: Callable[[str], Any], browser: bool) -
     try:
         listening = socket.create_server((ADDRESS, port))
     except OSError as error:
-        why = "may not be used by you" if isinstance(error, PermissionError) else "is in use"
         raise InputError(
-            f"port {port} of {ADDRESS} {why}: choose another with --port, or any free one by "
-            f"--port 0."
+            f"port {port} of {ADDRESS} cannot be used ({error.strerror}): choose another with "
+            f"--port, or any free one by --port 0."
         ) from None
     with listening:
         address = f"http://{ADDRESS}:{listening.getsockname()[1]}/"

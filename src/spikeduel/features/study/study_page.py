@@ -65,8 +65,7 @@ def overview(study: StudyResults) -> dict[str, dict[str, Cell]]:
         first = best[score.dataset]
         away = max(0.0, round(first.mean - score.mean, 12))
         tested = study.test(score.variant, first.variant, score.dataset)
-        is_behind = None if tested is None else bool(tested.conclusion.better)
-        is_behind = is_behind if away else False
+        is_behind = (None if tested is None else bool(tested.conclusion.better)) if away else False
         description = "the best here"
         if score.variant != first.variant:
             description = (

@@ -3,10 +3,12 @@
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import structs
 
 from spikeduel.analysis.recommending import was_busy
 from spikeduel.auditing.audit_results import Counts
@@ -148,15 +150,13 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
     """Return the verdict over the data sets; differences inside `±margin` count as none."""
     entries = variants_of(duels)
     scores = list(_scores(entries))
-    by_variant = grouped((score.variant, (score.dataset, score.accuracies)) for score in scores)
-    accuracies = {variant: dict(of_datasets) for variant, of_datasets in by_variant.items()}
+    accuracies = _by_variant(scores)
     spiking = {entry.variant: entry.trials[0].spiking for entry in entries}
     families = {duel.dataset: duel.family for duel in duels if duel.family}
-    verdict = across.over(accuracies, spiking, margin, families)
     behind = across.behind(accuracies)
     nouns = {duel.results.dataset.noun for duel in duels}
     datasets = list(dict.fromkeys(duel.dataset for duel in duels))
-    return StudyResults(
+    results = StudyResults(
         schema=2,
         name=name,
         noun="recording" if nouns == {"recording"} else "image",
@@ -171,16 +171,21 @@ def conclude(name: str, duels: Sequence[Duel], margin: float) -> StudyResults:
         ],
         scores=scores,
         per_dataset=list(_per_dataset(entries, scores)),
-        across=verdict,
+        across=across.over(accuracies, spiking, margin, families),
         unbalanced=list(
             dict.fromkeys(
                 duel.dataset for duel in duels if duel.results.measure == "balanced_accuracy"
             )
         ),
-        caveats=find(
-            "study", StudyContext(duels, datasets, entries, accuracies, verdict, margin, families)
-        ),
+        caveats=[],
     )
+    return structs.replace(results, caveats=find("study", StudyContext(duels, entries, results)))
+
+
+def _by_variant(scores: Iterable[VariantScore]) -> dict[str, dict[str, list[float]]]:
+    """Return the accuracies of all seeds, by variant and data set."""
+    by_variant = grouped((score.variant, (score.dataset, score.accuracies)) for score in scores)
+    return {variant: dict(by_dataset) for variant, by_dataset in by_variant.items()}
 
 
 def _scores(entries: Sequence[VariantInDuel]) -> Iterator[VariantScore]:
@@ -298,15 +303,11 @@ def _per_dataset(
 
 @dataclass(frozen=True)
 class StudyContext:
-    """A study as finders see it; `accuracies` by variant, data set and seed."""
+    """A study as finders see it, with its `results` so far."""
 
     duels: Sequence[Duel]
-    datasets: Sequence[str]
     entries: Sequence[VariantInDuel]
-    accuracies: Mapping[str, Mapping[str, Sequence[float]]]
-    verdict: Across
-    margin: float
-    families: Mapping[str, str]
+    results: StudyResults
 
 
 @finds("leaking_datasets")
@@ -315,22 +316,19 @@ def leaking_datasets(study: StudyContext) -> Iterator[Values]:
         duel.dataset for duel in study.duels if any(map(is_leak, duel.results.comparison.caveats))
     )
     if leaking:
-        cached = {
-            variant: {name: seeds for name, seeds in on.items() if name not in leaking}
-            for variant, on in study.accuracies.items()
-        }
-        pairs = across.compare(cached, study.margin, study.families)
-        main = set(study.verdict.main or ())
+        results = study.results
+        others = _by_variant(score for score in results.scores if score.dataset not in leaking)
+        pairs = across.compare(others, results.margin, results.families)
+        main = set(results.across.main or ())
         left = (pair.conclusion.value for pair in pairs if {pair.a, pair.b} == main)
         yield {"datasets": list(leaking), "without": next(left, "nothing")}
 
 
 @finds("single_trainings")
 def single_trainings(study: StudyContext) -> Iterator[Values]:
-    scores = study.accuracies.values()
-    trained = {name: [len(on.get(name, ())) for on in scores] for name in study.datasets}
-    if once := [name for name, seeds in trained.items() if 1 in seeds]:
-        yield {"datasets": once}
+    once = {score.dataset for score in study.results.scores if len(score.accuracies) == 1}
+    if once:
+        yield {"datasets": [name for name in study.results.datasets if name in once]}
 
 
 @finds("datasets_at_chance")
@@ -353,7 +351,7 @@ def failed_trainings(study: StudyContext) -> Iterator[Values]:
 
 @finds("longer_trainings")
 def longer_trainings(study: StudyContext) -> Iterator[Values]:
-    if (pair := study.verdict.headline) is None or not pair.difference:
+    if (pair := study.results.across.headline) is None or not pair.difference:
         return
     by_time = all(duel.results.budget is not None for duel in study.duels)
     trained = {(entry.variant, entry.duel.dataset): entry.trials for entry in study.entries}
@@ -367,8 +365,8 @@ def longer_trainings(study: StudyContext) -> Iterator[Values]:
 
 @finds("missing_scores")
 def missing_scores(study: StudyContext) -> Iterator[Values]:
-    for variant, on in study.accuracies.items():
-        if absent := [name for name in study.datasets if name not in on]:
+    for variant, by_dataset in _by_variant(study.results.scores).items():
+        if absent := [name for name in study.results.datasets if name not in by_dataset]:
             yield {"variant": variant, "datasets": absent}
 
 
