@@ -218,6 +218,7 @@ def _require_new(path: Path, to: str) -> None:
 
 
 def _require_exportable(model: Model, to: str) -> None:
+    """Raise `InputError` for an unknown format, a missing extra, or a foreign spiking network."""
     if to not in EXPORTERS:
         raise unknown("export format", to, EXPORTERS)
     for package in _NEEDS.get(to, ()):
@@ -262,6 +263,7 @@ def lines(check: ExportCheck) -> list[str]:
 
 
 def _program_lines(check: ExportCheck) -> list[str]:
+    """Return a sentence on each program's agreement."""
     sentences = []
     for name, program in check.programs.items():
         where = spikes = ""

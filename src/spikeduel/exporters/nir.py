@@ -159,6 +159,7 @@ def _damaged(error: BaseException) -> InputError:
 
 
 def _assumed(note: Note, shape: tuple[int, ...], num_classes: int, name: str) -> TrainedOn:
+    """Return the training set by spikeduel's note, else by the input's shape."""
     lengths = tuple(length for length in shape if length > 0)
     if note.preprocessing is not None:
         preprocessing = Preprocessing.from_dict(note.preprocessing)
@@ -266,6 +267,7 @@ def _chain(graph: Any) -> list[str]:
 
 
 def _layer(node: Any, dt: float) -> Part:
+    """Return the layer and its weights that a node stands for. Raises `InputError`."""
     kind = type(node).__name__
     if kind in ("Linear", "Affine", "Conv2d"):
         weight, num_axes = np.array(node.weight, np.float32), 4 if kind == "Conv2d" else 2
@@ -308,6 +310,7 @@ def _layer(node: Any, dt: float) -> Part:
 
 
 def _neurons(node: Any, dt: float) -> Part:
+    """Return the neurons of a node, with time steps of `dt` seconds. Raises `InputError`."""
     alpha = np.zeros(1)
     resistance = np.atleast_1d(np.array(node.r, np.float64))
     if isinstance(node, nir.IF):
@@ -395,6 +398,7 @@ def write(model: Model, path: Path, examples: Examples) -> Exported:
 
 
 def _reasons(model: Model) -> Iterator[str]:
+    """Yield why NIR cannot express `model`, each with the remedy."""
     contender, layers = model.card.contender, list(model.module.modules())
     if model.card.kind != "snn":
         yield f"{contender} does not spike, and NIR has no ReLU: export it with --to onnx."
@@ -463,6 +467,10 @@ def _passes(layer: nn.Module) -> bool:
 
 
 def _node(layer: nn.Module, shape: tuple[int, ...], permuted: tuple[int, ...] | None) -> Any:
+    """Return the node of a layer with inputs of this shape.
+
+    `permuted` is the shape (C, H, W) of the map whose channels-last values a linear layer takes.
+    """
     if isinstance(layer, LIF):
         beta, threshold = (
             _array(torch.as_tensor(value)).astype(np.float64)

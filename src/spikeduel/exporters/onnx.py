@@ -182,6 +182,8 @@ def step(model: Model, path: Path, examples: Examples) -> Exported:
 
 
 class _Traced(nn.Module):
+    """The network as torch traces it: outputs of `predict`, then the spikes of each layer."""
+
     def __init__(
         self, model: Model, predict: Callable[[Tensor, list[Tensor]], list[Tensor]]
     ) -> None:

@@ -25,6 +25,7 @@ def drawn(key, event):
 
 @register_jitable(**UNCOUNTED)
 def _first_from(packed, begin, end, microseconds):
+    """Return the first event from `microseconds` on."""
     while begin < end:
         middle = (begin + end) // 2
         if np.int64(packed[middle] >> np.uint64(TIME_SHIFT)) < microseconds:
@@ -36,6 +37,7 @@ def _first_from(packed, begin, end, microseconds):
 
 @register_jitable(**UNCOUNTED)
 def _add(packed, begin, end, frame, sensor, factor, merged):
+    """Count the events from `begin` to `end` in `frame` `[2, H, W]`."""
     for event in range(begin, end):
         word = np.int64(packed[event])
         y, x = (word >> Y_SHIFT) & (MAX_SIZE - 1), (word >> X_SHIFT) & (MAX_SIZE - 1)

@@ -210,6 +210,7 @@ class Counter(TorchDispatchMode):
         return self.ledger.tag(value).value if isinstance(value, Tensor) else ("=", repr(value))
 
     def _overwrite(self, x: Tensor, tag: Tag) -> None:
+        """Set the tag of a tensor that was written in place, and merge it into its bases' tags."""
         self.ledger.give(x, tag)
         base = self._bases.get(x)
         while base is not None:
@@ -224,6 +225,7 @@ class Counter(TorchDispatchMode):
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
+        """Know, within, which module of the network runs."""
         self._steps.clear()
         hooks: list[Any] = [
             part.register_forward_pre_hook(self._enter) for part in self.ledger.names
@@ -254,6 +256,7 @@ class Counter(TorchDispatchMode):
         self.ledger.running.pop()
 
     def _counted_by(self, part: nn.Module) -> Callable[..., None] | None:
+        """Return the method that counts `part` as a whole; None if its operators are counted."""
         for key in (self.ledger.names[part], *type(part).__mro__):
             if key and key in self.declared:
                 return partial(self._declared, self.declared[key])
@@ -272,6 +275,7 @@ class Counter(TorchDispatchMode):
         return self.ledger.tag(x) if isinstance(x, Tensor) else Tag(REAL)
 
     def _neurons(self, cost: NeuronCost, part: nn.Module, inputs: Any, output: Any) -> None:
+        """Count a call of a layer of neurons by the cost of a neuron's time step."""
         input_tag = self._input_tag(inputs)
         out, *others = tensors(output)
         if not input_tag.is_data:
@@ -315,6 +319,7 @@ class Counter(TorchDispatchMode):
     def _declared(
         self, says: Callable[..., Any], part: nn.Module, inputs: Any, output: Any
     ) -> None:
+        """Count a call of a module by the costs that the user declared."""
         input_tag, counts = self._input_tag(inputs), says(part, inputs, output)
         if isinstance(counts, Mapping):
             counts = {
@@ -356,6 +361,7 @@ class Counter(TorchDispatchMode):
 
 @contextmanager
 def _attention_in_parts() -> Iterator[None]:
+    """Let attention run as single operators within, which the counter knows."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     fused = torch.backends.mha.get_fastpath_enabled()

@@ -133,6 +133,8 @@ class Row:
             into[step] += amount
 
     def layer(self, num_steps: int, num_images: int) -> Layer:
+        """Return the means per image."""
+
         def ways(name: str) -> Ways:
             per_step, hoisted = self.ways[name]
             return Ways(per_step=per_step / num_images, hoisted=hoisted / num_images)

@@ -157,6 +157,7 @@ class Layer(Counts):
         return (macs + whole, 0.0) if (self.input_bits or 1) > 1 else (macs, whole)
 
     def moved(self, way: Way, flow: Flow) -> Traffic:
+        """Return the words that move, as `Traffic` explains."""
         numbers, spikes = self.passes_of(way)
         passes = numbers + spikes
         times = {"image": min(passes, 1.0), "usual": numbers, "events": 0.0}.get(flow, passes)
@@ -214,6 +215,7 @@ def totals(layers: Sequence[Layer], num_steps: int) -> Counts:
 
 
 def _sum(values: Sequence[Any]) -> Any:
+    """Add numbers, lists or structs, field by field."""
     first = values[0]
     if isinstance(first, Frozen):
         fields = first.__struct_fields__

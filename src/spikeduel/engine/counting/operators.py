@@ -88,6 +88,7 @@ def _chosen(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _joined(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Return the tag of joined tensors: a sequence if they are single steps in order."""
     parts, axis = call.args[0], (call.args[1] if len(call.args) > 1 else 0) % call.out.dim()
     tags = [tag for part in parts if part.numel() and (tag := call.ledger.tag(part)).is_data]
     bits = {tag.bits for tag in tags}
@@ -128,6 +129,7 @@ def _activation(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def _add(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Count additions; spikes added to spikes stay spikes."""
     merged = call.merged
     if len(call.data) == 1:
         other = next((a for a in call.args if isinstance(a, Tensor) and a is not x), None)
@@ -272,6 +274,7 @@ def _batch_norm(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Count a convolution as a layer of synapses."""
     x, weight, bias, *arguments = call.args
     if call.ledger.tag(weight).is_data:
         raise call.ledger.unknown(
@@ -288,6 +291,7 @@ def convolution(call: Call, x: Tensor, tag: Tag) -> Tag:
 
 
 def product(call: Call, x: Tensor, tag: Tag) -> Tag:
+    """Count a matrix product: a linear layer, or a product of activations."""
     bias, a, b = (
         call.args[:3] if call.name in ("addmm", "baddbmm", "addmv") else (None, *call.args[:2])
     )
@@ -326,6 +330,7 @@ def _layer(
     dense: int,
     passes: int | None = None,
 ) -> Tag:
+    """Count `x` times a weight, with its bias, in the weight's row; return the output's tag."""
     label = call.ledger.tag(weight).label
     row = call.ledger.row("synapses", label)
     row.parameters[label or "weight"] = weight.numel()

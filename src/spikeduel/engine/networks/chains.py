@@ -153,6 +153,7 @@ def _normalised(
     pool: nn.MaxPool2d | None,
     x: Tensor | ConstantInput,
 ) -> Tensor:
+    """Run the layers `before`, then batch norm, neurons and pooling, by one kernel if possible."""
     for layer in before:
         x = over_time(layer, x)
     settings = norm, neuron.beta, neuron.dynamics, 1 if pool is None else 2
@@ -163,6 +164,7 @@ def _normalised(
 
 
 def _projected(neuron: LIF, linear: nn.Linear, x: Tensor | ConstantInput) -> Tensor:
+    """Run neurons and a linear layer, by one kernel if possible."""
     beta, dynamics = neuron.beta, neuron.dynamics
     if kernels.is_projected(x, beta, dynamics, linear.weight):
         return kernels.projected_scan(x, beta, dynamics, linear.weight, linear.bias)

@@ -56,7 +56,7 @@ class Layer:
 
 def require_convertible(module: nn.Module, image_shape: Sequence[int]) -> None:
     """Raise `InputError` naming a part without a spiking layer."""
-    _spiking(traced(module, image_shape), {}, 1)
+    _with_neurons(traced(module, image_shape), {}, 1)
 
 
 def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -> Model:
@@ -66,7 +66,7 @@ def converted(model: Model, images: Tensor, num_steps: int, percentile: float) -
     below its threshold. Raises `InputError`.
     """
     layers = traced(model.module, model.card.image_shape)
-    made = _spiking(layers, activation_scales(model, images, percentile, layers), num_steps)
+    made = _with_neurons(layers, activation_scales(model, images, percentile, layers), num_steps)
     described = [{**plain.described(layer.module), "inputs": list(layer.inputs)} for layer in made]
     card = replace(
         model.card,
@@ -122,7 +122,12 @@ def activation_scales(
     }
 
 
-def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) -> list[Layer]:
+def _with_neurons(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) -> list[Layer]:
+    """Return the layers with a `LIF` in place of each ReLU.
+
+    `scales` are thresholds by layer number (missing: 1). A `Scale` behind neurons gives spikes the
+    size of their threshold. Raises `InputError`.
+    """
     if not any(isinstance(layer.module, _ACTIVATIONS) for layer in layers):
         raise InputError("it has no ReLU: there is nothing that neurons could take the place of.")
     made: list[Layer] = []
@@ -149,6 +154,7 @@ def _spiking(layers: Sequence[Layer], scales: dict[int, float], num_steps: int) 
         return add(Scale(1.0, amount), made_as[index])
 
     def pooled(index: int, pool: Any, name: str) -> int:
+        """Add the pooling of the spikes that layer `index` passes on; return its number."""
         module, inputs = made[index].module, made[index].inputs
         if isinstance(module, LIF | PooledCounts):
             return add(
@@ -210,7 +216,7 @@ def traced(module: nn.Module, image_shape: Sequence[int]) -> list[Layer]:
         raise InputError("its output is not that of its last layer.")
     uses = _uses(tape.layers)
     for index in range(len(tape.layers)):
-        _settle(tape.layers, index, uses)
+        _simplify(tape.layers, index, uses)
     remaining: list[Layer] = []
     numbers = {IMAGES: IMAGES}
     for index, layer in enumerate(tape.layers):
@@ -228,7 +234,11 @@ def _uses(layers: Sequence[Layer]) -> Counter[int]:
 
 
 @torch.inference_mode()
-def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
+def _simplify(layers: list[Layer], index: int, uses: Counter[int]) -> None:
+    """Fold a batch norm into the weights before it, or move a ReLU before a max-pooling, in place.
+
+    A folded layer becomes an `Identity`.
+    """
     layer, source = layers[index], layers[index].inputs[0]
     if source == IMAGES or uses[source] > 1:
         return
@@ -242,7 +252,7 @@ def _settle(layers: list[Layer], index: int, uses: Counter[int]) -> None:
         # max(ReLU(x)) = ReLU(max(x))
         layer.module, before.module = before.module, layer.module
         layer.name, before.name = before.name, layer.name
-        _settle(layers, source, uses)
+        _simplify(layers, source, uses)
     elif isinstance(layer.module, Affine) and isinstance(before.module, nn.Linear | nn.Conv2d):
         weighted: Any = before.module
         norm = layer.module
@@ -260,6 +270,8 @@ def _with_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> Any:
 
 
 class _Tape(TorchDispatchMode):
+    """Records each operator on values that depend on the images as a `Layer`."""
+
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.names = {part: name for name, part in module.named_modules()}

@@ -302,6 +302,10 @@ def calling_of(
 
 
 def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[CallConvention, Any]:
+    """Return the calling convention and the output of the first way of calling `module` that works.
+
+    Ways are tried in the order of their likelihood: flat images or not, one step or a sequence.
+    """
     layers = list(spiking_layers(module).values())
     failure: Exception | None = None
     for flat in (True, False) if _starts_linear(module) else (False, True):
@@ -329,6 +333,7 @@ def _probed(module: nn.Module, images: Tensor, spikes: bool | None) -> tuple[Cal
 def _without_neurons(
     module: nn.Module, output: Any, flat: bool, spikes: bool | None
 ) -> CallConvention:
+    """Return the calling convention of a network without known spiking layers, by its `output`."""
     kind, steps = _kind(output)
     if spikes:
         num_steps = steps or getattr(module, "num_steps", None)
@@ -362,6 +367,7 @@ def inputs_watched(layers: Iterable[nn.Module]) -> Iterator[dict[nn.Module, list
 
 
 def _observed(module: nn.Module, x: Tensor, layers: list[nn.Module]) -> tuple[Any, int]:
+    """Return the output for `x`, and the time steps that the spiking layers ran (0 if unclear)."""
     reset(module)
     torch.manual_seed(0)
     try:
@@ -386,6 +392,7 @@ def _parts(output: Any) -> Any:
 
 
 def _kind(output: Any, one_step: bool = False) -> tuple[Output, int | None]:
+    """Return the kind of `output`, and its time steps if it has them. Raises `InputError`."""
     parts = _parts(output)
     shapes = {tuple(part.shape) if isinstance(part, Tensor) else () for part in parts}
     shape = shapes.pop() if len(shapes) == 1 else ()
@@ -418,6 +425,7 @@ def _described(output: Any) -> str:
 
 
 def _require_fresh(module: nn.Module, images: Tensor, calling: CallConvention) -> None:
+    """Raise `InputError` unless two calls with the same images give the same numbers."""
     outputs = []
     for _ in range(2):
         torch.manual_seed(0)
@@ -442,6 +450,7 @@ def _starts_linear(module: nn.Module) -> bool:
 
 
 def _refusal(module: nn.Module, image_shape: tuple[int, ...], failure: Exception | None) -> str:
+    """Return why no way of calling `module` worked, with the remedy."""
     size, number = "×".join(map(str, image_shape)), torch.Size(image_shape).numel()
     linear = next((layer for layer in module.modules() if isinstance(layer, nn.Linear)), None)
     if linear is not None and _starts_linear(module) and linear.in_features != number:

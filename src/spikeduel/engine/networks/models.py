@@ -594,6 +594,7 @@ def load_model(
 def _require_fitting(
     card: ModelCard, shapes: dict[str, list[int]], own_code: Collection[str]
 ) -> None:
+    """Raise `InputError` for code that may not run, another kind, or weights of other shapes."""
     named = (card.network.get("neuron"), card.network.get("surrogate"), card.encoding)
     for name in (card.contender, *named):
         if name is not None and registry.is_own_code(name) and name not in own_code:
@@ -611,6 +612,7 @@ def _require_fitting(
 
 
 def _require_usable(module: nn.Module, weights: dict[str, Tensor], card: ModelCard) -> None:
+    """Raise `InputError` for weights of another type, or that are not numbers."""
     trained = dict(module.named_parameters())
     for name, built in module.state_dict().items():
         stored = weights[name]
@@ -640,6 +642,7 @@ class _Dicts(Frozen):
 
 
 def _card(text: str | None) -> ModelCard:
+    """Return the card in a file's metadata. Raises `InputError` for one that cannot be right."""
     if text is None:
         raise InputError(
             "not a model file of spikeduel: its weights are there, but nothing says what they are."

@@ -290,6 +290,7 @@ def run(
 
 
 def _applied(layer: nn.Module, inputs: Sequence[Tensor | ConstantInput]) -> Tensor | ConstantInput:
+    """Apply a layer without state to inputs over time; of constant inputs, to one step."""
     if len(inputs) == 1:
         return over_time(layer, inputs[0])
     constants = [x.value for x in inputs if isinstance(x, ConstantInput)]

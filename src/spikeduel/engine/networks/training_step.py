@@ -110,7 +110,7 @@ class Optimizer:
         self.rules, self.num_steps = rules, num_steps
         self.weights = [weight for weight in module.parameters() if weight.requires_grad]
         self._taken = 0
-        self._optimizers = list(_made(module, self.weights, rules))
+        self._optimizers = list(_optimizers_of(module, self.weights, rules))
         self.unrounded = [
             (layer.weight, layer.weight.detach().clone())
             for layer in (module.modules() if rules.weight_bits else ())
@@ -165,9 +165,10 @@ class Optimizer:
         return min((self._taken + 1) / rising, 1.0, falling)
 
 
-def _made(
+def _optimizers_of(
     module: nn.Module, weights: Sequence[Tensor], rules: TrainingRules
 ) -> Iterable[torch.optim.Optimizer]:
+    """Yield the optimizers of `rules`: Adam, or AdamW, perhaps with Muon for hidden layers."""
     rate, decay = rules.learning_rate, rules.weight_decay
     if rules.optimizer == "adam":
         # Momenta and epsilon are torch's defaults, as in the study.
@@ -298,6 +299,7 @@ class TrainingStep:
 
     @torch.no_grad()
     def _count(self) -> None:
+        """Add the correct predictions of the collected outputs to the total."""
         if self._outputs:
             outputs, labels = zip(*self._outputs, strict=True)
             joined = outputs[0]

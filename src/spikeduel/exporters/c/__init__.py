@@ -234,6 +234,7 @@ def _fewest_bits(largest: int) -> int:
 
 
 def _layout(network: IntegerNetwork) -> Layout:
+    """Return the layers of the program and the sizes of its arrays."""
     layers = [_flattened(layer, layer is network.layers[0]) for layer in network.layers]
     spiking = any(isinstance(layer.activation, Spiking) for layer in layers)
     planes = -(-network.num_steps // 8) if spiking else 1
@@ -331,6 +332,7 @@ def _places(layer: IntegerLayer) -> int:
 
 
 def _described(layer: IntegerLayer, whole: tuple[int, int], by_event: bool) -> dict[str, Any]:
+    """Return the values of one layer in the templates."""
     weight = layer.weight.transpose(0, 2, 3, 1)
     if by_event:
         rest = -len(weight) % 4
